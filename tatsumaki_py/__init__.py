@@ -1,0 +1,31 @@
+"""Tatsumaki on Tornado: answer at once, later, or keep pushing.
+
+Everything is imported from here: ``from tatsumaki_py import Application, Handler, MessageQueue``.
+"""
+
+from tatsumaki_py.application import Application
+from tatsumaki_py.error import Error
+from tatsumaki_py.handler import Handler
+from tatsumaki_py.http_client import HTTPClient
+from tatsumaki_py.message_queue import Event, MessageQueue
+from tatsumaki_py.request import Request
+from tatsumaki_py.response import Response
+from tatsumaki_py.server import Server
+from tatsumaki_py.service import Service
+from tatsumaki_py.template import Template
+
+__all__ = [
+    "Application",
+    "Error",
+    "Event",
+    "HTTPClient",
+    "Handler",
+    "MessageQueue",
+    "Request",
+    "Response",
+    "Server",
+    "Service",
+    "Template",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,224 @@
+"""Application: routes, templates, static files, services.
+
+>>> from tatsumaki_py import Application, Handler
+>>> class Root(Handler):
+...     def get(self):
+...         self.write("hello")
+>>> app = Application({"/": Root})
+>>> app.static_path = "static"
+
+Differs from `tornado.web.Application` in: rules may be a dict; `add_handlers` has Tatsumaki's form
+too; an unknown path is a bare "404 Not Found"; ``static_path`` may be set at any time.
+
+Source: ``Tatsumaki::Application``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar, overload
+
+import tornado.web
+
+from tatsumaki_py.service import Service
+from tatsumaki_py.template import Template, TemplateEngine
+
+__all__ = ["Application"]
+
+Path = str | os.PathLike[str]
+ServiceT = TypeVar("ServiceT", bound=Service)
+
+
+class _NotFound(tornado.web.RequestHandler):
+    """The answer where no rule matches, for every method."""
+
+    def prepare(self) -> None:
+        self.set_status(404)
+        self.finish("404 Not Found")
+
+    # It changes nothing, so it needs no protection: what is not there is a 404 for forged requests
+    # too.
+    def check_xsrf_cookie(self) -> None:
+        pass
+
+    def check_trusted_origin(self, origin: str) -> bool:
+        return True
+
+
+class _Static(tornado.web.StaticFileHandler):
+    """Tornado's, but a NUL in the path is a file that is not there."""
+
+    def parse_url_path(self, url_path: str) -> str:
+        if "\0" in url_path:
+            raise tornado.web.HTTPError(404)
+        return super().parse_url_path(url_path)
+
+
+class Application(tornado.web.Application):
+    """A `tornado.web.Application` with Tatsumaki's names.
+
+    Args:
+        handlers: rules as Tornado takes them (tuples, `tornado.web.url`, `tornado.routing.Rule`),
+            or a dict ``{path: handler}``. Paths are regular expressions that match to the end (in
+            Perl: a prefix).
+        default_host, transforms, settings: Tornado's. ``template_path`` and ``static_path`` are
+            also attributes.
+    """
+
+    def __init__(
+        self,
+        handlers: Iterable[Any] | Mapping[str, Any] | None = None,
+        default_host: str | None = None,
+        transforms: list[type[tornado.web.OutputTransform]] | None = None,
+        **settings: Any,
+    ) -> None:
+        static_path = settings.pop("static_path", None)
+        settings.setdefault("default_handler_class", _NotFound)
+        rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
+        super().__init__([_rule(rule) for rule in rules], default_host, transforms, **settings)
+        self._services: dict[str, Service] = {}
+        self._default_template = Template()
+        # One dict for all static rules: who changes it changes where they look.
+        self._static_arguments: dict[str, Any] | None = None
+        if static_path is not None:
+            self.static_path = static_path
+
+    # -- routes
+
+    def route(self, path: str | re.Pattern[str], handler: Any, **kwargs: Any) -> None:
+        """Add a rule after those there are; `kwargs` go to the handler's ``initialize``."""
+        self.wildcard_router.add_rules([_rule((path, handler, kwargs))])
+
+    def add_handlers(self, host_pattern: str | re.Pattern[str], *handlers: Any) -> None:
+        """Add rules: Tornado's ``add_handlers(host_pattern, [rule, ...])``, or Tatsumaki's
+        ``add_handlers(path, handler, path, handler, ...)``.
+
+        Raises `TypeError` if there is a path without a handler.
+        """
+        if len(handlers) == 1 and isinstance(handlers[0], (list, tuple)):
+            super().add_handlers(host_pattern, [_rule(rule) for rule in handlers[0]])  # type: ignore[arg-type]
+            return
+        if len(handlers) % 2 == 0:
+            raise TypeError(
+                "add_handlers takes a host pattern and a list, or pairs of path and handler"
+            )
+        pairs = (host_pattern, *handlers)
+        for path, handler in zip(pairs[::2], pairs[1::2], strict=True):
+            self.route(path, handler)
+
+    # -- static files
+
+    @property
+    def static_path(self) -> str | None:
+        """The directory that is served at ``/static/...``, ``/favicon.ico`` and ``/robots.txt``;
+        None for none. May be set at any time.
+        """
+        return self.settings.get("static_path")
+
+    @static_path.setter
+    def static_path(self, path: Path | None) -> None:
+        self.settings["static_path"] = os.fspath(path) if path else None
+        # Nothing is found below a file.
+        directory = self.settings["static_path"] or os.devnull
+        if self._static_arguments is not None:
+            self._static_arguments["path"] = directory
+        elif path:
+            self._static_arguments = self.settings.setdefault("static_handler_args", {})
+            self._static_arguments["path"] = directory
+            handler = self.settings.get("static_handler_class", _Static)
+            prefix = re.escape(self.settings.get("static_url_prefix", "/static/"))
+            # Rules of a host come before all that are for any: like Plack's middleware.
+            super().add_handlers(
+                r".*",
+                [
+                    (pattern, handler, self._static_arguments)
+                    for pattern in (prefix + r"(.*)", r"/(favicon\.ico)", r"/(robots\.txt)")
+                ],
+            )
+
+    # -- templates
+
+    @property
+    def template_path(self) -> str | list[str] | None:
+        """The directory of the templates, or a list of them that is searched in order. May be set
+        at any time.
+        """
+        return self.settings.get("template_path")
+
+    @template_path.setter
+    def template_path(self, path: Path | Iterable[Path]) -> None:
+        if isinstance(path, (str, os.PathLike)):
+            self.settings["template_path"] = os.fspath(path)
+            self.template.include_path = [os.fspath(path)]
+        else:
+            self.settings["template_path"] = [os.fspath(p) for p in path]
+            self.template.include_path = self.settings["template_path"]
+
+    @property
+    def template(self) -> TemplateEngine:
+        """The template engine: any object with ``render_file(name, args)`` and ``include_path``.
+        The default is `Template`.
+        """
+        engine = self.settings.get("template")
+        if engine is not None:
+            return engine  # type: ignore[no-any-return]
+        path = self.template_path or ()
+        self._default_template.include_path = [path] if isinstance(path, str) else list(path)
+        return self._default_template
+
+    @template.setter
+    def template(self, engine: TemplateEngine) -> None:
+        self.settings["template"] = engine
+
+    def render_file(
+        self, name: str, args: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> str | bytes:
+        """A template filled in, outside of any request. `FileNotFoundError` if there is none of
+        that name.
+        """
+        return self.template.render_file(name, {**(args or {}), **kwargs})
+
+    # -- services
+
+    @overload
+    def add_service(self, service: ServiceT, /) -> ServiceT: ...
+    @overload
+    def add_service(self, name: str, service: ServiceT, /) -> ServiceT: ...
+    def add_service(self, *args: Any) -> Any:
+        """Add a service, set its `application`, start it and return it.
+
+        Without a name it gets that of its class; a second of the class gets 0 after it, a third 1.
+        A name that is given replaces who had it.
+        """
+        *names, service = args
+        if names:
+            name = names[0]
+        else:
+            kind = type(service).__name__
+            taken = itertools.chain([kind], (f"{kind}{number}" for number in itertools.count()))
+            name = next(name for name in taken if name not in self._services)
+        service.application = self
+        self._services[name] = service
+        service.start()
+        return service
+
+    def service(self, name: str) -> Any:
+        """The service of that name, or None."""
+        return self._services.get(name)
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """All services by name, in the order they were added. Read-only."""
+        return MappingProxyType(self._services)
+
+
+def _rule(rule: Any) -> Any:
+    # Tornado takes a pattern in a tuple for a Matcher, and then no request reaches the rules after
+    # it.
+    if isinstance(rule, tuple) and isinstance(rule[0], re.Pattern):
+        return tornado.web.url(*rule)
+    return rule

@@ -1,0 +1,102 @@
+"""The exceptions of the package.
+
+    Error
+    +-- Error.HTTP               becomes an HTTP answer (also a `tornado.web.HTTPError`)
+    |   +-- MissingParameter     400, raised by ``request.parameters["x"]``
+    +-- Error.ClientDisconnect   the client is not there any more
+
+>>> from tatsumaki_py import Error
+>>> try:
+...     Error.HTTP.throw(404)
+... except Error.HTTP as error:
+...     print(error.code, error.message)
+404 Not Found
+
+Source: ``Tatsumaki::Error``.
+"""
+
+from __future__ import annotations
+
+from http.client import responses
+from typing import Any, ClassVar, NoReturn
+
+import tornado.web
+
+__all__ = ["ClientDisconnect", "Error", "HTTPError", "MissingParameter"]
+
+
+class Error(Exception):
+    """The base of all exceptions of this package."""
+
+    HTTP: ClassVar[type[HTTPError]]
+    ClientDisconnect: ClassVar[type[ClientDisconnect]]
+
+    @classmethod
+    def throw(cls, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise this exception: ``param or Error.HTTP.throw(400, "param needed")``."""
+        raise cls(*args, **kwargs)
+
+
+class HTTPError(Error, tornado.web.HTTPError):
+    """An error that the client is told; reachable as `Error.HTTP`.
+
+    Args:
+        code: HTTP status code, 200 to 999. Anything else is a `ValueError`.
+        message: what the client reads, as text/plain in UTF-8. Defaults to the status phrase. (A
+            plain `tornado.web.RequestHandler` sends Tornado's HTML page for the code instead.)
+        log_message: what the log gets, at level WARNING. Nothing by default, as in Perl.
+
+    Source: ``Tatsumaki::Error::HTTP``.
+    """
+
+    def __init__(
+        self, code: int, message: str | None = None, *, log_message: str | None = None
+    ) -> None:
+        if type(code) is not int or not 200 <= code <= 999:
+            raise ValueError(f"Error.HTTP takes a status code from 200 to 999, not {code!r}")
+        tornado.web.HTTPError.__init__(
+            self, code, log_message, reason=None if code in responses else "Unknown"
+        )
+        self.code = code
+        self.message = message or responses.get(code, "Unknown")
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __repr__(self) -> str:
+        return f"Error.HTTP({self.code}, {self.message!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.code, self.message, self._log_message)
+
+
+def _restore(cls: type[HTTPError], code: int, message: str, log_message: str | None) -> HTTPError:
+    error = cls.__new__(cls)
+    HTTPError.__init__(error, code, message, log_message=log_message)
+    return error
+
+
+class ClientDisconnect(Error):
+    """The client has gone; reachable as `Error.ClientDisconnect`.
+
+    `Handler.stream_write` raises it, and a queue's callback may: the queue then forgets the
+    callback and keeps the client's place for `MessageQueue.reconnect_time`.
+
+    Source: ``Tatsumaki::Error::ClientDisconnect``.
+    """
+
+    def __init__(self, message: str = "Client disconnected") -> None:
+        super().__init__(message)
+
+
+class MissingParameter(HTTPError, KeyError):
+    """400 "missing parameter: NAME": ``request.parameters[NAME]`` of a parameter that was not
+    sent.
+    """
+
+    def __init__(self, name: str) -> None:
+        HTTPError.__init__(self, 400, f"missing parameter: {name}")
+
+
+Error.HTTP = HTTPError
+Error.ClientDisconnect = ClientDisconnect

@@ -1,0 +1,322 @@
+"""A non-blocking HTTP client: whatever becomes of a request, it ends in a response.
+
+    class Feed(Handler):
+        asynchronous = True
+
+        def get(self):
+            HTTPClient().get("http://127.0.0.1:5000/feed.json", self.async_cb(self.on_response))
+
+        def on_response(self, res):
+            if res.is_error:
+                Error.HTTP.throw(502, f"upstream: {res.status_line}")
+            self.finish(res.content)
+
+In a coroutine it is ``res = await HTTPClient().get(url)``.
+
+Rules of this file:
+
+1. What the network or the other server does is never an exception.
+2. Nothing outlives a request. Each has an `AsyncHTTPClient` of its own, closed when the request
+   ends, however it ends. (The shared one runs ten at a time and carries on with cancelled ones.)
+3. Redirects are followed here, not by Tornado: one time limit spans them all, and credentials stay
+   with the host they are meant for. (Tornado 6.5.0 passes them on.)
+
+Source: ``Tatsumaki::HTTPClient``; the codes 595 to 599 are those of ``AnyEvent::HTTP``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import logging
+import ssl
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypedDict, Unpack, overload
+
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
+from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
+
+from tatsumaki_py.http_message import (
+    Body,
+    Headers,
+    HTTPResponse,
+    build_request,
+    complete,
+    header_fields,
+    redirected,
+    split_url,
+)
+
+__all__ = ["HTTPClient", "HTTPResponse"]
+
+log = logging.getLogger("tatsumaki")
+
+MAX_REDIRECTS = 10
+
+Callback = Callable[[HTTPResponse], object]
+Reply = asyncio.Future[HTTPResponse]
+
+
+class Options(TypedDict, total=False):
+    """What every method takes by name.
+
+    Attributes:
+        headers: a mapping, or pairs if a name comes twice.
+        timeout: seconds, instead of the client's.
+    """
+
+    headers: Headers
+    timeout: float
+
+
+class HTTPClient:
+    """Sends requests to http and https URLs, each on a connection of its own.
+
+    Args:
+        timeout: seconds that a request may take in all, redirects included; then it ends in
+            596 "Connection timed out".
+        agent: the User-Agent of requests that name none. Default "tatsumaki_py/<version>".
+        max_body_size: bytes of content that an answer may have (up to Tornado's own limit of
+            100 MiB); a larger one ends in 597.
+
+    Each method starts the request at once and returns a `Future` of its `HTTPResponse`. Nobody has
+    to await it; cancelling it, or the await, ends the request. `callback` (may be a coroutine
+    function) is called once with the response, from the loop, never before the method has returned,
+    and not for a cancelled request. If it raises, logger "tatsumaki" gets the trace; wrapped by
+    `Handler.async_cb` it also answers the client. `options` are `Options`.
+
+    `body` is sent as it is (str in UTF-8) or, if a mapping or pairs, as a form. Its Content-Type is
+    application/x-www-form-urlencoded unless `headers` has another.
+
+    Up to 10 redirects are followed, one more ends in 599. 303, and 301 or 302 after POST, become a
+    GET without the body. To another scheme, host or port neither Authorization, Cookie,
+    Proxy-Authorization, Referer nor the URL's user and password are sent; all other headers are.
+    `AsyncHTTPClient.configure` is honoured, except for `max_clients`.
+
+    Raises, at the call: `ValueError` for CR, LF and the like in a method or header, a timeout of 0
+    or less, a form field that is None; `TypeError` for what is of the wrong type; `RuntimeError` if
+    no loop is running. A bad URL does not raise: it ends in 599.
+    """
+
+    def __init__(
+        self, timeout: float = 30.0, agent: str | None = None, max_body_size: int = 10 * 1024 * 1024
+    ) -> None:
+        self.timeout = timeout
+        self.agent = _default_agent() if agent is None else agent
+        self.max_body_size = max_body_size
+
+    def get(self, url: str, callback: Callback | None = None, **options: Unpack[Options]) -> Reply:
+        """``client.get(url, callback, headers={"Accept": "application/json"})``"""
+        return self.request("GET", url, None, callback, **options)
+
+    def head(self, url: str, callback: Callback | None = None, **options: Unpack[Options]) -> Reply:
+        """``client.head(url, callback)``"""
+        return self.request("HEAD", url, None, callback, **options)
+
+    def post(
+        self,
+        url: str,
+        body: Body | Callback | None = None,
+        callback: Callback | None = None,
+        **options: Unpack[Options],
+    ) -> Reply:
+        """``client.post(url, {"a": 1, "b": "x y"}, callback)``; the body may be left out."""
+        return self.request("POST", url, body, callback, **options)
+
+    def put(
+        self,
+        url: str,
+        body: Body | Callback | None = None,
+        callback: Callback | None = None,
+        **options: Unpack[Options],
+    ) -> Reply:
+        """``client.put(url, png, callback, headers={"Content-Type": "image/png"})``"""
+        return self.request("PUT", url, body, callback, **options)
+
+    def delete(
+        self, url: str, callback: Callback | None = None, **options: Unpack[Options]
+    ) -> Reply:
+        """``client.delete(url, callback)``"""
+        return self.request("DELETE", url, None, callback, **options)
+
+    @overload
+    def request(self, method: HTTPRequest, url: Callback | None = None, /) -> Reply: ...
+
+    @overload
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: Body | Callback | None = None,
+        callback: Callback | None = None,
+        **options: Unpack[Options],
+    ) -> Reply: ...
+
+    def request(
+        self, method: Any, url: Any = None, body: Any = None, callback: Any = None, **options: Any
+    ) -> Reply:
+        """``client.request("PATCH", url, body, callback)`` or ``client.request(request, callback)``
+
+        Of a `tornado.httpclient.HTTPRequest` everything counts, such as `ca_certs`,
+        `request_timeout`, `follow_redirects` and `max_redirects`; one with a `streaming_callback`
+        is a `ValueError`.
+        """
+        if isinstance(method, HTTPRequest):
+            request, callback = copy.copy(method), url
+            request.headers = header_fields(method.headers)
+            if request.streaming_callback is not None:
+                raise ValueError("to stream an answer, use tornado.httpclient.AsyncHTTPClient")
+        else:
+            if callback is None and callable(body):
+                body, callback = None, body
+            request = build_request(method, url, body, options.pop("headers", None) or ())
+            request.request_timeout = options.pop("timeout", None)
+        if options:
+            raise TypeError(f"not an option of this request: {', '.join(options)}")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"not a callback: {callback!r} (headers are given as headers=...)")
+        timeout = self.timeout if request.request_timeout is None else request.request_timeout
+        if timeout <= 0:
+            raise ValueError(f"a timeout must be more than 0 seconds, not {timeout!r}")
+        complete(request, self.agent)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            message = "HTTPClient needs a running loop: call it in a handler or coroutine"
+            raise RuntimeError(message) from None
+        # The timer of the time limit refers to the task, so that nobody else has to.
+        return loop.create_task(self._run(request, timeout, callback))
+
+    async def _run(
+        self, request: HTTPRequest, timeout: float, callback: Callback | None
+    ) -> HTTPResponse:
+        await asyncio.sleep(0)  # an eager task is still inside the call
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._follow(request, timeout)
+        except TimeoutError:
+            response = HTTPResponse(596, "Connection timed out", request.url)
+        if callback is not None:
+            try:
+                result = callback(response)
+                # A future, say of finish(), runs by itself; a coroutine does not.
+                if inspect.iscoroutine(result):
+                    await result
+            except Exception:
+                log.exception("uncaught exception in the callback of an HTTPClient request")
+        return response
+
+    async def _follow(self, request: HTTPRequest, timeout: float) -> HTTPResponse:
+        left = MAX_REDIRECTS if request.max_redirects is None else request.max_redirects
+        try:
+            request.url, user, password = split_url(request.url)
+            if user is not None:
+                request.auth_username, request.auth_password = user, password
+            while True:
+                response = await self._exchange(request, timeout)
+                location = response.header("Location")
+                if response.code not in (301, 302, 303, 307, 308) or location is None:
+                    return response
+                if request.follow_redirects is False:
+                    return response
+                if left <= 0:
+                    return HTTPResponse(599, "Too many redirects", request.url)
+                left -= 1
+                request = redirected(request, response.code, location)
+        except ValueError as error:
+            return HTTPResponse(599, str(error), request.url)
+
+    async def _exchange(self, request: HTTPRequest, timeout: float) -> HTTPResponse:
+        chunks: list[bytes] = []
+        left = self.max_body_size
+        too_large = asyncio.get_running_loop().create_future()
+
+        def on_chunk(chunk: bytes) -> None:
+            nonlocal left
+            left -= len(chunk)
+            if left >= 0:
+                chunks.append(chunk)
+            elif not too_large.done():
+                too_large.set_result(None)
+
+        # Tornado adds headers: to the copy, not to what a redirect starts from.
+        request = copy.copy(request)
+        request.streaming_callback = on_chunk
+        request.follow_redirects = False
+        request.allow_nonstandard_methods = True
+        # Our own limit comes first; these end what cannot be closed at once.
+        request.connect_timeout = request.request_timeout = timeout + 1
+        client = AsyncHTTPClient(force_instance=True)
+        connections = _Connections(client)
+        try:
+            fetch = client.fetch(request, raise_error=False)
+            # Waited for, not awaited: a cancelled one would log what becomes of it.
+            fetch.add_done_callback(lambda fetch: fetch.cancelled() or fetch.exception())
+            await asyncio.wait([fetch, too_large], return_when=asyncio.FIRST_COMPLETED)
+            if too_large.done():
+                message = f"Answer larger than {self.max_body_size} bytes"
+                return HTTPResponse(597, message, request.url)
+            answer = fetch.result()
+            content = b"".join(chunks)
+            return HTTPResponse(answer.code, answer.reason, request.url, answer.headers, content)
+        except Exception as error:
+            return HTTPResponse(*_diagnose(error, bool(chunks)), request.url)
+        finally:
+            connections.close()
+            client.close()
+
+
+class _Connections:
+    """The connections that a client makes, to close them before Tornado would.
+
+    `tcp_client` is not documented. A client that has none goes on, unheard, until its own time-out.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._inner: Any = getattr(client, "tcp_client", None)
+        self._streams: list[IOStream] = []
+        self._closed = False
+        if self._inner is not None:
+            client.tcp_client = self
+
+    async def connect(self, *args: Any, **kwargs: Any) -> IOStream:
+        stream: IOStream = await self._inner.connect(*args, **kwargs)
+        self._streams.append(stream)
+        if self._closed:
+            stream.close()
+            raise StreamClosedError
+        return stream
+
+    def close(self) -> None:
+        self._closed = True
+        for stream in self._streams:
+            stream.close()
+
+
+def _diagnose(error: Exception, started: bool) -> tuple[int, str]:
+    """Code and message for a request that Tornado gave up with `error`."""
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or repr(error)
+    if isinstance(error, HTTPStreamClosedError):
+        text = "Connection closed"
+    if started:
+        return 597, text
+    match error:
+        case TimeoutError() | HTTPTimeoutError():
+            return 596, "Connection timed out"
+        case HTTPStreamClosedError() | ConnectionResetError() | BrokenPipeError() | ssl.SSLError():
+            return 596, text
+        case UnsatisfiableReadError():
+            return 599, "Invalid server response"
+        case OSError():
+            return 595, text
+    return 599, text
+
+
+def _default_agent() -> str:
+    try:
+        return f"tatsumaki_py/{version('tatsumaki_py')}"
+    except PackageNotFoundError:  # a checkout that was not installed
+        return "tatsumaki_py"

@@ -1,0 +1,133 @@
+"""Events: what was published, read-only, with an id.
+
+Rules:
+1. An event never changes after it was made: every subscriber, and the log, has the same object.
+2. Ids are ``"<milliseconds>-<sequence>"``, strictly increasing within a channel (the form of a
+   Redis stream id). `prev` is the id
+   before: that is how a gap is noticed.
+3. An event is encoded once. `json` is exactly what was published; `frames` caches what a transport
+   makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from tatsumaki_py.error import HTTPError
+
+__all__ = ["START", "BadEventID", "Event", "encode", "next_id", "position"]
+
+START = "0-0"
+"""The id before the first event of a channel."""
+
+_ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+class BadEventID(HTTPError, ValueError):
+    """400: what a client (or a caller) gave as `last_event_id` is no event id."""
+
+    def __init__(self) -> None:
+        HTTPError.__init__(self, 400, "last_event_id is not an event id")
+
+
+def position(id: str) -> tuple[int, int]:
+    """An id as numbers, in the order of the channel. Raises `BadEventID`."""
+    match = _ID.fullmatch(id)
+    if match is None:
+        raise BadEventID
+    return int(match[1]), int(match[2])
+
+
+def next_id(top: str, now: int) -> str:
+    """The id after `top` at `now` milliseconds since the epoch; goes on counting if the clock
+    stepped back.
+    """
+    milliseconds, sequence = position(top)
+    return f"{now}-0" if now > milliseconds else f"{milliseconds}-{sequence + 1}"
+
+
+def encode(data: Mapping[str, Any]) -> bytes:
+    """`data` as JSON in UTF-8. Raises `TypeError` or `ValueError` if it is not a mapping that JSON
+    can carry.
+    """
+    if not isinstance(data, Mapping):
+        raise TypeError(f"an event is a dict, not {type(data).__name__}: publish({{...}})")
+    try:
+        return _encoder.encode(data if isinstance(data, dict) else dict(data)).encode()
+    except TypeError as error:
+        raise TypeError(f"an event must be JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("an event must be JSON: nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"an event must be JSON: {error}") from None
+
+
+def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+    raise TypeError(
+        "an event is read-only, for others get it too; make a copy: dict(event, key=value)"
+    )
+
+
+class _FrozenDict(dict[str, Any]):
+    __slots__ = ()
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle or deepcopy is somebody's own: a plain dict.
+        return dict, (dict(self),)
+
+
+class _FrozenList(list[Any]):
+    __slots__ = ()
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+
+def _frozen(value: Any) -> Any:
+    if type(value) is dict:
+        return _FrozenDict({key: _frozen(item) for key, item in value.items()})
+    if type(value) is list:
+        return _FrozenList(map(_frozen, value))
+    return value
+
+
+class Event(_FrozenDict):
+    """One event: a read-only `dict` of what was published.
+
+    Attributes:
+        id: its id in the channel, to be sent back as ``last_event_id``.
+        prev: the id of the event before it.
+        json: what was published as JSON in UTF-8; the same `bytes` for every subscriber.
+        frames: what each transport made of it, by framing.
+        gap: True for the event that tells a loss (its data is ``{"type": "gap", "after": <the
+            cursor that is lost>}``).
+
+    >>> event = Event(b'{"type":"message","tags":["a"]}', "1700000000000-0")
+    >>> event["type"], event.id
+    ('message', '1700000000000-0')
+    >>> dict(event, mine=True)
+    {'type': 'message', 'tags': ['a'], 'mine': True}
+    """
+
+    __slots__ = ("frames", "gap", "id", "json", "prev")
+
+    def __init__(self, json_bytes: bytes, id: str, prev: str = START, *, gap: bool = False) -> None:
+        dict.__init__(self, {key: _frozen(item) for key, item in json.loads(json_bytes).items()})
+        self.id = id
+        self.prev = prev
+        self.json = json_bytes
+        self.frames: dict[Any, bytes] = {}
+        self.gap = gap
+
+    @classmethod
+    def loss(cls, cursor: str, id: str) -> Event:
+        """The event that tells that some after `cursor` are lost; one goes on from `id`."""
+        return cls(encode({"type": "gap", "after": cursor}), id, id, gap=True)

@@ -1,0 +1,118 @@
+"""The log of a channel: its events, oldest first, and how long they are kept.
+
+Rules:
+1. Each event's `prev` is the id of the one before it; `top` is the id of the newest there ever was.
+2. Reading removes nothing. Only `trim` and `expire` remove, always from the oldest.
+3. `trim` keeps the newest `backlog_length` events and whatever lies after a pin (the cursor of
+   somebody who is still to read on), but never more than `buffer_length` events or `buffer_size`
+   bytes.
+4. Who asks for more than there is gets a gap first. Nothing here knows a clock or a client.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+
+from tatsumaki_py.message_queue.event import START, Event, position
+
+__all__ = ["EventLog"]
+
+_DROPPED = Event(b"{}", START)
+
+
+class EventLog:
+    """A bounded, ordered log of `Event`.
+
+    >>> log = EventLog()
+    >>> for id in ("1-0", "2-0", "3-0"):
+    ...     log.append(Event(b"{}", id, log.top))
+    >>> [event.id for event in log.since("1-0")]
+    ['2-0', '3-0']
+    >>> log.trim(backlog_length=1, buffer_length=10, buffer_size=1000)
+    >>> [(event.gap, event.id) for event in log.since("1-0")]
+    [(True, '2-0'), (False, '3-0')]
+    """
+
+    __slots__ = ("_events", "_pins", "_positions", "_start", "size", "top")
+
+    def __init__(self) -> None:
+        self.top = START
+        self.size = 0
+        """Bytes of JSON held."""
+        self._events: list[Event] = []
+        self._positions: list[tuple[int, int]] = []
+        # Both lists begin at `_start`; what lies before is removed now and then, all at once.
+        self._start = 0
+        self._pins: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._events) - self._start
+
+    @property
+    def floor(self) -> str:
+        """The oldest cursor that loses nothing."""
+        return self._events[self._start].prev if len(self) else self.top
+
+    def append(self, event: Event) -> None:
+        """Add the newest event. Raises `ValueError` if it does not follow `top`."""
+        if event.prev != self.top:
+            raise ValueError(f"event {event.id} follows {event.prev}, not {self.top}")
+        self._events.append(event)
+        self._positions.append(position(event.id))
+        self.size += len(event.json)
+        self.top = event.id
+
+    def newest(self, count: int) -> tuple[Event, ...]:
+        """The newest `count` events, oldest first."""
+        return tuple(self._events[max(self._start, len(self._events) - count) :])
+
+    def since(self, cursor: str) -> tuple[Event, ...]:
+        """The events after `cursor`; a gap first if `cursor` is not known (any more). Raises
+        `BadEventID`.
+        """
+        if cursor == self.top:
+            return ()
+        index = self._start
+        if cursor != self.floor:
+            index = bisect_right(self._positions, position(cursor), lo=self._start)
+            if index == self._start or self._events[index - 1].id != cursor:
+                return (Event.loss(cursor, self.floor), *self._events[self._start :])
+        return tuple(self._events[index:])
+
+    def pin(self, cursor: str) -> None:
+        """Somebody is still to read what comes after `cursor`."""
+        self._pins[cursor] += 1
+
+    def unpin(self, cursor: str) -> None:
+        """Take one `pin` back."""
+        if self._pins[cursor] > 1:
+            self._pins[cursor] -= 1
+        else:
+            del self._pins[cursor]
+
+    def trim(self, backlog_length: int, buffer_length: int, buffer_size: int) -> None:
+        """Drop what nobody may ask for; see rule 3."""
+        while self and (len(self) > backlog_length or self.size > buffer_size):
+            within_bounds = len(self) <= buffer_length and self.size <= buffer_size
+            if within_bounds and self._events[self._start].prev in self._pins:
+                return
+            self._drop()
+
+    def expire(self, before: int) -> None:
+        """Drop the events older than `before` milliseconds since the epoch."""
+        while self and self._positions[self._start][0] < before:
+            self._drop()
+
+    def clear(self) -> None:
+        """Drop all events. `top` stays, so that who comes back is told of the loss."""
+        while self:
+            self._drop()
+
+    def _drop(self) -> None:
+        self.size -= len(self._events[self._start].json)
+        self._events[self._start] = _DROPPED
+        self._start += 1
+        if self._start * 2 > len(self._events):
+            del self._events[: self._start], self._positions[: self._start]
+            self._start = 0

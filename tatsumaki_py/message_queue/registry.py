@@ -1,0 +1,64 @@
+"""Which channels there are, and how many there may be.
+
+Rules:
+1. A name has one queue as long as anybody holds it: `instances` is weak, and `active` holds those
+   that have a client or an event.
+2. A queue that only has events (nobody listens, nobody is expected) is deserted. The longest
+   deserted makes room when there are too many; queues with clients never do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from tatsumaki_py.error import HTTPError
+
+if TYPE_CHECKING:
+    from tatsumaki_py.message_queue import MessageQueue
+    from tatsumaki_py.message_queue.channel import Channel
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """The channels of this process."""
+
+    def __init__(self) -> None:
+        self.instances: WeakValueDictionary[str, MessageQueue] = WeakValueDictionary()
+        self.active: dict[str, Channel] = {}
+        self.deserted: dict[str, Channel] = {}
+        self.clients = 0
+
+    def activate(self, queue: Channel) -> None:
+        """`queue` is about to get a client or an event. 503 if there are `max_channels` with
+        clients.
+        """
+        if queue.channel in self.active:
+            return
+        while len(self.active) >= queue.max_channels:
+            if not self.deserted:
+                raise HTTPError(503, "too many channels")
+            next(iter(self.deserted.values()))._release()
+        self.active[queue.channel] = queue
+        if not queue._clients:
+            self.deserted[queue.channel] = queue
+
+    def release(self, queue: Channel) -> None:
+        """`queue` is empty."""
+        self.deserted.pop(queue.channel, None)
+        self.active.pop(queue.channel, None)
+
+    def enter(self, queue: Channel) -> None:
+        """`queue` gets a client. 503 if there are `max_clients` in all channels."""
+        if self.clients >= queue.max_clients:
+            raise HTTPError(503, "too many clients")
+        self.activate(queue)
+        self.deserted.pop(queue.channel, None)
+        self.clients += 1
+
+    def leave(self, queue: Channel) -> None:
+        """`queue` lost a client."""
+        self.clients -= 1
+        if not queue._clients:
+            self.deserted[queue.channel] = queue

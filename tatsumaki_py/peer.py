@@ -1,0 +1,71 @@
+"""The other end of the request being handled: how a queue learns that a client has left.
+
+Rule: a queue knows a `Peer` and never a handler; a handler knows a `Watcher` and never a queue.
+
+A handler announces itself in `current` when it is made, so that whatever runs on behalf of its
+request, callbacks and coroutines alike, finds it without being handed it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Protocol, runtime_checkable
+
+__all__ = ["Peer", "Watcher", "current", "of"]
+
+
+class Watcher(Protocol):
+    """Something that serves a peer."""
+
+    def left(self) -> None:
+        """The client went before its answer was complete."""
+
+    def served(self) -> None:
+        """The answer is complete."""
+
+
+@runtime_checkable
+class Peer(Protocol):
+    """The client of one request, as a queue sees it."""
+
+    def peer_cursor(self) -> str | None:
+        """The id of the last event the client says that it has seen."""
+
+    def peer_watch(self, watcher: Watcher) -> bool:
+        """Tell `watcher` how this ends. False if there is nobody to serve (any more)."""
+
+    def peer_unwatch(self, watcher: Watcher) -> None:
+        """`watcher` is done with this peer."""
+
+    def peer_left(self) -> bool:
+        """Whether the client went before its answer was complete."""
+
+    def peer_over(self) -> bool:
+        """Whether its answer is complete."""
+
+    def peer_failed(self, error: BaseException) -> None:
+        """A callback on behalf of this peer raised: answer it."""
+
+    def peer_finish(self) -> None:
+        """Nothing more will come for this peer: end its answer."""
+
+    def peer_unsent(self) -> str | None:
+        """The id before the first event that was written but not handed to the kernel, if any."""
+
+
+current: ContextVar[weakref.ref[Any] | None] = ContextVar("tatsumaki_peer", default=None)
+
+
+def of(callback: Callable[..., Any] | None) -> Peer | None:
+    """The peer that `callback` serves: the object it is a method of, else that of the current
+    request.
+    """
+    owner = getattr(callback, "__self__", None)
+    if isinstance(owner, Peer):
+        return owner
+    reference = current.get()
+    peer = None if reference is None else reference()
+    # A task may outlive the request that it was started in.
+    return None if peer is None or peer.peer_over() else peer

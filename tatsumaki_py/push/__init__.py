@@ -1,0 +1,1 @@
+"""Streams: what goes over the wire (`framing`) and how it gets there (`stream`)."""

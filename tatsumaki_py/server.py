@@ -1,0 +1,96 @@
+"""Server: run an application until it is told to stop.
+
+    Server(port=5000).run(app)
+
+Source: ``Tatsumaki::Server``, ``plackup``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+import tornado.web
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from tatsumaki_py.message_queue import MessageQueue
+
+__all__ = ["Server"]
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted; with Tornado's 128, a thousand clients that come at
+once wait for seconds.
+"""
+GRACE = 1.0
+"""Seconds that the last answers get to go out."""
+
+
+class Server:
+    """Serves on one address until SIGINT (Ctrl-C) or SIGTERM.
+
+    Args:
+        host: the address to listen on. Default: the environment's HOST, else 127.0.0.1, so not the
+            network.
+        port: 0 for any that is free. Default: the environment's PORT, else 5000 (plackup's).
+        options: what `tornado.httpserver.HTTPServer` takes, such as ``xheaders`` or
+            ``ssl_options``.
+    """
+
+    def __init__(self, host: str | None = None, port: int | None = None, **options: Any) -> None:
+        self.host = host or os.environ.get("HOST") or "127.0.0.1"
+        self.port = port if port is not None else os.environ.get("PORT") or 5000
+        self.options = options
+
+    def run(self, app: tornado.web.Application) -> None:
+        """Serve `app`; says on stdout where. Exits with status 1 and one line on stderr if it can
+        not listen there.
+
+        Logs to stderr, unless logging is set up already.
+        """
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        sockets = self._bind()
+        try:
+            asyncio.run(self._serve(app, sockets))
+        finally:
+            for sock in sockets:
+                sock.close()
+
+    def _bind(self) -> list[socket.socket]:
+        try:
+            port = int(self.port)
+            if not 0 <= port <= 65535:
+                raise ValueError
+            return bind_sockets(port, self.host, backlog=BACKLOG)
+        except ValueError:
+            sys.exit(f"PORT is a number from 0 to 65535, not {self.port!r}")
+        except OSError as error:
+            sys.exit(f"Cannot listen on {self.host}:{self.port}: {error.strerror or error}")
+
+    async def _serve(self, app: tornado.web.Application, sockets: list[socket.socket]) -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        server = HTTPServer(app, **self.options)
+        server.add_sockets(sockets)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        scheme = "https" if self.options.get("ssl_options") else "http"
+        port = sockets[0].getsockname()[1]
+        print(f"Listening on {scheme}://{host}:{port}/ (Ctrl-C stops)", flush=True)
+        await stop.wait()
+        server.stop()
+        for queue in MessageQueue.channels():
+            queue.disconnect()
+        # Clients that keep their connections open do not keep us.
+        await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(server.close_all_connections(), GRACE)

@@ -1,0 +1,53 @@
+"""A service: something that lives as long as the application and that handlers find by its name.
+
+    class Clock(Service):
+        def start(self):
+            self.started = time()
+
+    application.add_service(Clock())            # named "Clock"
+    handler.application.service("Clock").started
+
+Source: ``Tatsumaki::Service``.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tatsumaki_py.application import Application
+
+__all__ = ["Service"]
+
+
+class Service:
+    """The base of services; a subclass overrides `start`.
+
+    `Application.add_service` names it after its class, sets `application` and calls `start`.
+    """
+
+    # Of the class, so that a subclass's __init__ need not call ours. Weak: the application owns us.
+    _application: weakref.ref[Application] | None = None
+
+    @property
+    def application(self) -> Application:
+        """The application that it was added to.
+
+        Raises:
+            RuntimeError: it was added to none, or that one is gone.
+        """
+        application = self._application and self._application()
+        if application is None:
+            name = type(self).__name__
+            raise RuntimeError(
+                f"{name} belongs to no application: application.add_service({name}())"
+            )
+        return application
+
+    @application.setter
+    def application(self, application: Application) -> None:
+        self._application = weakref.ref(application)
+
+    def start(self) -> None:
+        """Called once, when the service is added. Does nothing (in the original it is missing)."""

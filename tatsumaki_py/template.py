@@ -1,0 +1,142 @@
+"""Templates: any engine with two names in common, and the default one on `tornado.template`.
+
+An engine is an object with `include_path`, a list of directories, and `render_file(name, args)`.
+Jinja2, for one:
+
+    class Jinja:
+        def __init__(self, include_path):
+            self.include_path = include_path
+
+        def render_file(self, name, args):
+            environment = jinja2.Environment(loader=jinja2.FileSystemLoader(self.include_path))
+            return environment.get_template(name).render(args)
+
+    application.template = Jinja(["templates"])
+
+Rules of this file: a name never leaves the directories; a change of `include_path` takes effect at
+the next rendering.
+
+Source: ``Tatsumaki::Template``.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import tornado.template
+
+__all__ = ["SearchLoader", "Template", "TemplateEngine"]
+
+Path = str | os.PathLike[str]
+
+
+class TemplateEngine(Protocol):
+    """What the framework asks of a template engine."""
+
+    include_path: list[str]
+
+    def render_file(self, name: str, args: Mapping[str, Any], /) -> str | bytes:
+        """The file of that name, from the first directory that has it, filled in with `args`."""
+
+
+class SearchLoader(tornado.template.BaseLoader):
+    """Loads templates from the first of several directories that has the file, and keeps them.
+
+    Args:
+        paths: a directory, or several in the order in which they are searched.
+        kwargs: `autoescape`, `namespace` and `whitespace` as in `tornado.template.BaseLoader`.
+
+    A name in ``{% extends %}`` or ``{% include %}`` is relative to the directory of the template it
+    stands in, as in Tornado, and is again looked for in all the directories.
+    """
+
+    def __init__(self, paths: Path | Iterable[Path], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.paths = _path_list(paths)
+        # Relative ones are of the directory that is current now.
+        self._roots = [os.path.abspath(path) for path in self.paths]
+
+    def resolve_path(self, name: str, parent_path: str | None = None) -> str:
+        """The name seen from the top: "a.html" in "mail/b.html" is "mail/a.html".
+
+        Raises:
+            ValueError: the name is absolute or leads out ("../x"). (The original reads such files.)
+        """
+        parent = "" if parent_path is None or parent_path.startswith("<") else parent_path
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(parent), name))
+        if posixpath.isabs(path) or path.split("/")[0] == ".." or "\0" in path:
+            raise ValueError(f"template name leads out of the include_path: {name!r}")
+        return path
+
+    def load(self, name: str, parent_path: str | None = None) -> tornado.template.Template:
+        """The compiled template.
+
+        Raises:
+            FileNotFoundError: no directory has it; the message names them.
+            ValueError: see `resolve_path`.
+            tornado.template.ParseError: it is no valid template.
+        """
+        path = self.resolve_path(name, parent_path)
+        with self.lock:
+            if path not in self.templates:
+                self.templates[path] = tornado.template.Template(
+                    self._read(path), name=path, loader=self
+                )
+            return self.templates[path]
+
+    def _read(self, path: str) -> bytes:
+        for root in self._roots:
+            try:
+                with open(os.path.join(root, path), "rb") as file:
+                    return file.read()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                continue
+        raise FileNotFoundError(
+            f"could not find template file: {path} (include_path: {', '.join(self.paths)})"
+        )
+
+
+class Template:
+    """The default engine: `tornado.template`, files in UTF-8, compiled once.
+
+    Args:
+        include_path: a directory, or several in the order in which they are searched.
+        autoescape, template_whitespace: as the settings of `tornado.web.Application` of that name.
+    """
+
+    def __init__(
+        self,
+        include_path: Path | Iterable[Path] = (),
+        *,
+        autoescape: str | None = "xhtml_escape",
+        template_whitespace: str | None = None,
+    ) -> None:
+        self.include_path = _path_list(include_path)
+        self._options = {"autoescape": autoescape, "whitespace": template_whitespace}
+        self._loader = self._new_loader()
+
+    @property
+    def loader(self) -> SearchLoader:
+        """The loader of what `include_path` is now; ``loader.reset()`` forgets all it compiled."""
+        if self._loader.paths != _path_list(self.include_path):
+            self._loader = self._new_loader()
+        return self._loader
+
+    def render_file(self, name: str, args: Mapping[str, Any] | None = None) -> bytes:
+        """The template of that name, filled in with `args`, in UTF-8.
+
+        Raises as `SearchLoader.load`, and whatever the template raises.
+        """
+        return self.loader.load(name).generate(**(args or {}))
+
+    def _new_loader(self) -> SearchLoader:
+        return SearchLoader(self.include_path, **self._options)
+
+
+def _path_list(paths: Path | Iterable[Path]) -> list[str]:
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    return [os.fspath(path) for path in paths]
