@@ -84,8 +84,8 @@ class Server:
         server.add_sockets(sockets)
         host = f"[{self.host}]" if ":" in self.host else self.host
         scheme = "https" if self.options.get("ssl_options") else "http"
-        port = sockets[0].getsockname()[1]
-        print(f"Listening on {scheme}://{host}:{port}/ (Ctrl-C stops)", flush=True)
+        self.port = sockets[0].getsockname()[1]
+        print(f"Listening on {scheme}://{host}:{self.port}/ (Ctrl-C stops)", flush=True)
         await stop.wait()
         server.stop()
         for queue in MessageQueue.channels():

@@ -1,0 +1,34 @@
+"""Serve the application of a file: ``python -m tatsumaki_py app.py``, as ``plackup app.psgi`` does."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+from pathlib import Path
+
+from tatsumaki_py.application import Application
+from tatsumaki_py.server import Server
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command. Ends with one line on stderr if the file has no application."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tatsumaki_py", description="Serve the application `app` of a Python file."
+    )
+    parser.add_argument("file", type=Path, help="a Python file that says app = Application(...)")
+    parser.add_argument("-o", "--host", help="address to listen on (default: HOST or 127.0.0.1)")
+    parser.add_argument("-p", "--port", type=int, help="port (default: PORT or 5000)")
+    options = parser.parse_args(arguments)
+    if not options.file.is_file():
+        parser.error(f"there is no file {options.file}")
+    # As if the file were run: what lies beside it can be imported.
+    sys.path.insert(0, str(options.file.parent.resolve()))
+    app = runpy.run_path(str(options.file)).get("app")
+    if not isinstance(app, Application):
+        parser.error(f"{options.file} has no app = Application(...)")
+    Server(options.host, options.port).run(app)
+
+
+if __name__ == "__main__":
+    main()
