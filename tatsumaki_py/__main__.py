@@ -1,4 +1,4 @@
-"""Serve the application of a file: ``python -m tatsumaki_py app.py``, as ``plackup app.psgi`` does."""
+"""Serve the application of a file, like ``plackup app.psgi``: ``python -m tatsumaki_py app.py``."""
 
 from __future__ import annotations
 

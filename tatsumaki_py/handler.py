@@ -99,8 +99,9 @@ class Handler(tornado.web.RequestHandler):
     _mxhr = False
     _gone = False
     _stream: Stream | None = None
+    # The same while it is open.
+    _live: Stream | None = None
     _framings: dict[Key, Framing] = RAW
-    _framing: Framing
     # A dict for its order; None until somebody asks.
     _watchers: dict[peer.Watcher, None] | None = None
 
@@ -181,7 +182,11 @@ class Handler(tornado.web.RequestHandler):
         """Add to the body; see `get_chunk` for what it takes. After the client has gone it does
         nothing.
         """
-        if not self._gone:
+        if self._live is not None:
+            # Or it would overtake, or be overtaken by, what is streamed.
+            for part in (chunk, *more):
+                self.stream_write(part)
+        elif not self._gone:
             super().write(self.get_chunk(chunk, *more))
 
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
@@ -293,8 +298,8 @@ class Handler(tornado.web.RequestHandler):
         Raises:
             Error.ClientDisconnect: the client has gone.
         """
-        stream = self._stream
-        if stream is None or self._finished:
+        stream = self._live
+        if stream is None:
             if self._gone:
                 raise ClientDisconnect
             if self._finished and self.request.method == "HEAD":
@@ -302,21 +307,13 @@ class Handler(tornado.web.RequestHandler):
             stream = self._open_stream()
             if stream is None:
                 return DONE
-        if self._gone:
-            raise ClientDisconnect
-        framing = self._framing
-        if self._write_buffer:
-            data = b"".join(self._write_buffer)
-            self._write_buffer = []
-            stream.write(framing.wire(data))
-        if type(chunk) is Event:
-            return stream.write(framing.frame(chunk), chunk)
+        if isinstance(chunk, Event):
+            return stream.send(chunk)
         data = self.get_chunk(chunk)
         if not data:
             return DONE
         json = isinstance(chunk, (dict, list, tuple))
-        kind = "application/json" if json else "text/plain; charset=UTF-8"
-        return stream.write(framing.wire(framing.part(data, kind)))
+        return stream.write(data, "application/json" if json else "text/plain; charset=UTF-8")
 
     def _open_stream(self) -> Stream | None:
         """Send the headers and take the connection over. None if there is nobody who wants a body
@@ -333,18 +330,18 @@ class Handler(tornado.web.RequestHandler):
             return None
         chunked = self.response.header("Transfer-Encoding") == "chunked"
         ids = "last_event_id" in self.request.arguments or "Last-Event-ID" in self.request.headers
-        self._framing = self._framings[chunked, ids]
+        framing = self._framings[chunked, ids]
         iostream = self.detach()
         # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
         self._finished = False
-        stream = self._stream = Stream(
+        stream = self._stream = self._live = Stream(
             iostream,
-            chunked=chunked,
+            framing=framing,
             max_buffer=self.max_buffer,
             on_close=self._client_gone,
         )
-        if self._framing.opening:
-            stream.write(self._framing.opening)
+        if framing.opening:
+            stream.write_wire(framing.opening)
         return stream
 
     def _prepare_headers(self) -> None:
@@ -367,6 +364,7 @@ class Handler(tornado.web.RequestHandler):
         at the end.
         """
         self._finished = True
+        self._live = None
         self.application.log_request(self)
         self._dismiss_watchers()
         try:
@@ -469,6 +467,7 @@ class Handler(tornado.web.RequestHandler):
         if self.peer_left():
             return
         self._gone = True
+        self._live = None
         self._dismiss_watchers()
         try:
             self.on_connection_close()

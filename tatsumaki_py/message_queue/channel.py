@@ -190,18 +190,18 @@ class Channel:
     def _tell(self, start: str, events: Sequence[Event]) -> None:
         """Give `events` to all that listen; all but newcomers have their cursor at `start`."""
         told = events[-1].id
-        for client in (*self._waiting.values(), *self._streams.values()):
+        for client in tuple(self._waiting.values()):
+            if client.state is LISTENING:
+                self._deliver(client, events if client.cursor == start else None)
+        for client in tuple(self._streams.values()):
             if client.state is not LISTENING:
                 continue
-            listener = client.listener
-            assert listener is not None
             if client.cursor != start:
                 self._deliver(client, None)
                 continue
-            if listener.once:
-                self._deliver(client, events)
-                continue
             # The fast path: a stream that keeps up.
+            listener = client.listener
+            assert listener is not None
             client.cursor = told
             try:
                 result = client.callback(*events)  # type: ignore[misc]
