@@ -47,7 +47,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Protocol
 
 import tornado.web
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.template import BaseLoader
 
@@ -55,7 +55,7 @@ from tatsumaki_py import peer
 from tatsumaki_py.error import ClientDisconnect, HTTPError
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.framing import MULTIPART, RAW, Framing, Key
-from tatsumaki_py.push.stream import DONE, Stream
+from tatsumaki_py.push.stream import DONE, Stream, take_over
 from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
 from tatsumaki_py.template import SearchLoader
@@ -102,8 +102,8 @@ class Handler(tornado.web.RequestHandler):
     # The same while it is open.
     _live: Stream | None = None
     _framings: dict[Key, Framing] = RAW
-    # A dict for its order; None until somebody asks.
-    _watchers: dict[peer.Watcher, None] | None = None
+    # None until a queue serves this client.
+    _watchers: list[peer.Watcher] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -334,12 +334,13 @@ class Handler(tornado.web.RequestHandler):
         iostream = self.detach()
         # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
         self._finished = False
-        stream = self._stream = self._live = Stream(
-            iostream,
-            framing=framing,
-            max_buffer=self.max_buffer,
-            on_close=self._client_gone,
-        )
+        stream = take_over(iostream, framing, self.max_buffer, self._client_gone)
+        self._stream = self._live = stream
+        # Nobody needs these any more, and there are thousands of idle subscribers.
+        self.request.connection = self.request.server_connection = None
+        self._headers = _SENT
+        if not self.request.body_arguments:
+            self.request.query_arguments = self.request.arguments
         if framing.opening:
             stream.write_wire(framing.opening)
         return stream
@@ -491,7 +492,7 @@ class Handler(tornado.web.RequestHandler):
             return True
 
     def _dismiss_watchers(self) -> None:
-        watchers, self._watchers = self._watchers or {}, {}
+        watchers, self._watchers = self._watchers or [], []
         for watcher in watchers:
             if self._gone:
                 watcher.left()
@@ -505,15 +506,15 @@ class Handler(tornado.web.RequestHandler):
         if self._gone or self._finished or self.request.method == "HEAD":
             return False
         if self._watchers is None:
-            self._watchers = {}
+            self._watchers = []
             if not self._headers_written and self.response.header("Cache-Control") is None:
                 self.set_header("Cache-Control", "no-store")
-        self._watchers[watcher] = None
+        self._watchers.append(watcher)
         return True
 
     def peer_unwatch(self, watcher: peer.Watcher) -> None:
-        if self._watchers:
-            self._watchers.pop(watcher, None)
+        if self._watchers and watcher in self._watchers:
+            self._watchers.remove(watcher)
 
     def peer_left(self) -> bool:
         return self._gone or self._finished
@@ -536,6 +537,22 @@ class Handler(tornado.web.RequestHandler):
 
     def peer_unsent(self) -> str | None:
         return None if self._stream is None else self._stream.unsent
+
+
+class _SentHeaders(HTTPHeaders):
+    """In place of headers that are out: changes go nowhere."""
+
+    def __setitem__(self, name: str, value: str) -> None:
+        pass
+
+    def __delitem__(self, name: str) -> None:
+        pass
+
+    def add(self, name: str, value: str, **kwargs: Any) -> None:
+        pass
+
+
+_SENT = _SentHeaders()
 
 
 def _resolved() -> asyncio.Future[None]:

@@ -1,15 +1,16 @@
 """A non-blocking HTTP client: whatever becomes of a request, it ends in a response.
 
-    class Feed(Handler):
-        asynchronous = True
-
-        def get(self):
-            HTTPClient().get("http://127.0.0.1:5000/feed.json", self.async_cb(self.on_response))
-
-        def on_response(self, res):
-            if res.is_error:
-                Error.HTTP.throw(502, f"upstream: {res.status_line}")
-            self.finish(res.content)
+>>> from tatsumaki_py import Error, Handler, HTTPClient
+>>> class Feed(Handler):
+...     asynchronous = True
+...
+...     def get(self):
+...         HTTPClient().get("http://127.0.0.1:5000/feed.json", self.async_cb(self.on_response))
+...
+...     def on_response(self, res):
+...         if res.is_error:
+...             Error.HTTP.throw(502, f"upstream: {res.status_line}")
+...         self.finish(res.content)
 
 In a coroutine it is ``res = await HTTPClient().get(url)``.
 
@@ -36,6 +37,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypedDict, Unpack, overload
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.httputil import HTTPHeaders
 from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
@@ -162,12 +164,12 @@ class HTTPClient:
 
         Of a `tornado.httpclient.HTTPRequest` everything counts, such as `ca_certs`,
         `request_timeout`, `follow_redirects` and `max_redirects`; one with a `streaming_callback`
-        is a `ValueError`.
+        or `header_callback` is a `ValueError`.
         """
         if isinstance(method, HTTPRequest):
             request, callback = copy.copy(method), url
             request.headers = header_fields(method.headers)
-            if request.streaming_callback is not None:
+            if request.streaming_callback or request.header_callback:
                 raise ValueError("to stream an answer, use tornado.httpclient.AsyncHTTPClient")
         else:
             if callback is None and callable(body):
@@ -230,21 +232,11 @@ class HTTPClient:
             return HTTPResponse(599, str(error), request.url)
 
     async def _exchange(self, request: HTTPRequest, timeout: float) -> HTTPResponse:
-        chunks: list[bytes] = []
-        left = self.max_body_size
-        too_large = asyncio.get_running_loop().create_future()
-
-        def on_chunk(chunk: bytes) -> None:
-            nonlocal left
-            left -= len(chunk)
-            if left >= 0:
-                chunks.append(chunk)
-            elif not too_large.done():
-                too_large.set_result(None)
-
+        answer = _Answer(self.max_body_size)
         # Tornado adds headers: to the copy, not to what a redirect starts from.
         request = copy.copy(request)
-        request.streaming_callback = on_chunk
+        request.header_callback = answer.on_header
+        request.streaming_callback = answer.on_chunk
         request.follow_redirects = False
         request.allow_nonstandard_methods = True
         # Our own limit comes first; these end what cannot be closed at once.
@@ -255,18 +247,43 @@ class HTTPClient:
             fetch = client.fetch(request, raise_error=False)
             # Waited for, not awaited: a cancelled one would log what becomes of it.
             fetch.add_done_callback(lambda fetch: fetch.cancelled() or fetch.exception())
-            await asyncio.wait([fetch, too_large], return_when=asyncio.FIRST_COMPLETED)
-            if too_large.done():
+            await asyncio.wait([fetch, answer.too_large], return_when=asyncio.FIRST_COMPLETED)
+            if answer.too_large.done():
                 message = f"Answer larger than {self.max_body_size} bytes"
                 return HTTPResponse(597, message, request.url)
-            answer = fetch.result()
-            content = b"".join(chunks)
-            return HTTPResponse(answer.code, answer.reason, request.url, answer.headers, content)
+            end = fetch.result()
+            content = b"".join(answer.chunks)
+            return HTTPResponse(end.code, end.reason, request.url, answer.headers, content)
         except Exception as error:
-            return HTTPResponse(*_diagnose(error, bool(chunks)), request.url)
+            return HTTPResponse(*_diagnose(error, answer.started), request.url)
         finally:
             connections.close()
             client.close()
+
+
+class _Answer:
+    """What has come of an answer."""
+
+    def __init__(self, limit: int) -> None:
+        self.started = False
+        self.headers = HTTPHeaders()
+        self.chunks: list[bytes] = []
+        self.too_large = asyncio.get_running_loop().create_future()
+        self._left = limit
+
+    def on_header(self, line: str) -> None:
+        if line.startswith("HTTP/"):  # the second one after an interim answer (1xx)
+            self.started = True
+            self.headers = HTTPHeaders()
+        elif line.strip():
+            self.headers.parse_line(line)
+
+    def on_chunk(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        if self._left >= 0:
+            self.chunks.append(chunk)
+        elif not self.too_large.done():
+            self.too_large.set_result(None)
 
 
 class _Connections:

@@ -54,6 +54,10 @@ class HTTPResponse:
         url: where the answer came from, after redirects; without user and password.
         headers: `tornado.httputil.HTTPHeaders`; ``headers.get_list("Set-Cookie")`` has each one.
         content: the body, gunzipped; b"" after HEAD and where there is no answer.
+
+    >>> refused = HTTPResponse(595, "Connection refused", "http://127.0.0.1:1/")
+    >>> refused.is_error, refused.status_line, refused.header("Content-Type")
+    (True, '595 Connection refused', None)
     """
 
     code: int

@@ -1,11 +1,13 @@
 """A service: something that lives as long as the application and that handlers find by its name.
 
-    class Clock(Service):
-        def start(self):
-            self.started = time()
-
-    application.add_service(Clock())            # named "Clock"
-    handler.application.service("Clock").started
+>>> from tatsumaki_py import Application, Service
+>>> class Greeter(Service):
+...     def start(self):
+...         self.greeting = "hello"
+>>> application = Application()
+>>> greeter = application.add_service(Greeter())
+>>> application.service("Greeter").greeting
+'hello'
 
 Source: ``Tatsumaki::Service``.
 """
@@ -37,7 +39,7 @@ class Service:
         Raises:
             RuntimeError: it was added to none, or that one is gone.
         """
-        application = self._application and self._application()
+        application = self._application() if self._application is not None else None
         if application is None:
             name = type(self).__name__
             raise RuntimeError(

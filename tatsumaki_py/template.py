@@ -1,17 +1,19 @@
 """Templates: any engine with two names in common, and the default one on `tornado.template`.
 
 An engine is an object with `include_path`, a list of directories, and `render_file(name, args)`.
-Jinja2, for one:
 
-    class Jinja:
-        def __init__(self, include_path):
-            self.include_path = include_path
-
-        def render_file(self, name, args):
-            environment = jinja2.Environment(loader=jinja2.FileSystemLoader(self.include_path))
-            return environment.get_template(name).render(args)
-
-    application.template = Jinja(["templates"])
+>>> import string
+>>> from pathlib import Path
+>>> from tatsumaki_py import Application
+>>> class Dollars:
+...     def __init__(self, include_path):
+...         self.include_path = include_path
+...
+...     def render_file(self, name, args):
+...         text = Path(self.include_path[0], name).read_text()
+...         return string.Template(text).substitute(args)
+>>> application = Application()
+>>> application.template = Dollars(["templates"])
 
 Rules of this file: a name never leaves the directories; a change of `include_path` takes effect at
 the next rendering.

@@ -1,0 +1,86 @@
+"""When the streams of an event loop send.
+
+Rules:
+1. Writes of one moment are joined: a stream that gets something to send is put into `dirty` once,
+   and sends all it has when the loop has been quiet for `QUIET` iterations, or after `PATIENCE`
+   seconds. One event waits for no visible time; a burst costs one `send` a subscriber, not one an
+   event.
+2. A pass over many streams stops after `SLICE` seconds and goes on in the next iteration: others
+   have their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from tatsumaki_py.push.stream import Stream
+
+__all__ = ["Flusher"]
+
+QUIET = 4
+PATIENCE = 0.005
+SLICE = 0.005
+GROUP = 64
+"""Streams that are sent to between two looks at the clock."""
+
+
+class Flusher:
+    """Sends what the streams of one event loop have to send."""
+
+    _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Flusher]] = (
+        weakref.WeakKeyDictionary()
+    )
+
+    def __init__(self) -> None:
+        self.dirty: list[Stream] = []
+        """Who has something to send; always the same list. Who comes first calls `wake` before."""
+        self._seen = (0, 0, 0)
+        self._quiet = 0
+        self._deadline = 0.0
+        self._sending = False
+
+    @classmethod
+    def current(cls) -> Flusher:
+        """That of the running loop."""
+        loop = asyncio.get_running_loop()
+        flusher = cls._of_loop.get(loop)
+        if flusher is None:
+            flusher = cls._of_loop[loop] = cls()
+        return flusher
+
+    def wake(self) -> None:
+        """There will be something to send."""
+        if not self._sending:
+            self._quiet = 0
+            self._deadline = time.monotonic() + PATIENCE
+            asyncio.get_running_loop().call_soon(self._wait)
+
+    def _wait(self) -> None:
+        # A burst makes more streams dirty, or those that are get more to send.
+        dirty = self.dirty
+        seen = (len(dirty), len(dirty[0].parts), len(dirty[-1].parts))
+        self._quiet = self._quiet + 1 if seen == self._seen else 0
+        self._seen = seen
+        if self._quiet < QUIET and time.monotonic() < self._deadline:
+            asyncio.get_running_loop().call_soon(self._wait)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        self._sending = True
+        streams = self.dirty[:]
+        self.dirty.clear()
+        end = time.monotonic() + SLICE
+        for start in range(0, len(streams), GROUP):
+            for stream in streams[start : start + GROUP]:
+                stream.flush()
+            if time.monotonic() > end:
+                self.dirty[:0] = streams[start + GROUP :]
+                break
+        self._sending = bool(self.dirty)
+        if self._sending:
+            asyncio.get_running_loop().call_soon(self._send)
