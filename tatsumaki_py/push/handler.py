@@ -1,0 +1,374 @@
+"""A `tornado.web.RequestHandler` whose answer may stay open, and whose client may leave.
+
+Rules:
+1. The answer is over when `_finished` is true, however it ended: `finish`, an error, or the client
+   left. Then `on_finish` was called and the access log has its line, once.
+2. While a stream is open, `_live` is its `Stream` and Tornado's connection is gone (`detach`):
+   nothing of `RequestHandler` that writes may be reached.
+3. Everything that serves the client (`Watcher`) is told once whether it was served or has left.
+
+Touches of Tornado's what its documentation does not name: `_auto_finish`, `_finished`,
+`_headers`, `_headers_written`, `_transforms` (``t/handler/test_tornado_contract.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import sys
+import weakref
+from collections.abc import Awaitable
+from types import TracebackType
+from typing import Any, ClassVar
+
+import tornado.web
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.iostream import StreamClosedError
+
+from tatsumaki_py import peer
+from tatsumaki_py.chunk import ChunkHandler
+from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.push.framing import MULTIPART, RAW, Framing, Key
+from tatsumaki_py.push.stream import DONE, Stream, take_over
+from tatsumaki_py.request import Request
+from tatsumaki_py.response import Response
+
+__all__ = ["PushHandler"]
+
+
+class PushHandler(ChunkHandler):
+    """What `Handler` knows of writing, streaming and leaving."""
+
+    asynchronous: ClassVar[bool] = False
+    """Whether the answer is still open when the method has returned. Inherited (in Perl it was
+    not).
+    """
+    nonblocking: ClassVar[bool] = False
+    """Another name for `asynchronous`."""
+    max_buffer: ClassVar[int] = 1024 * 1024
+    """Bytes that may wait for a subscriber of a stream; one that lets more pile up is cut off, and
+    comes back with its cursor.
+    """
+
+    request: Request
+
+    _mxhr = False
+    _gone = False
+    _stream: Stream | None = None
+    # The same while it is open.
+    _live: Stream | None = None
+    _framings: dict[Key, Framing] = RAW
+    # None until a queue serves this client.
+    _watchers: list[peer.Watcher] | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "nonblocking" in cls.__dict__:
+            cls.asynchronous = cls.nonblocking
+        elif "asynchronous" in cls.__dict__:
+            cls.nonblocking = cls.asynchronous
+
+    def __init__(
+        self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any
+    ) -> None:
+        Request.adopt(request)
+        super().__init__(application, request, **kwargs)
+        # After super().__init__, because users override initialize() and on_connection_close()
+        # without calling ours.
+        if self.asynchronous:
+            self._auto_finish = False
+        request.connection.set_close_callback(self._client_gone)  # type: ignore[union-attr]
+        peer.current.set(weakref.ref(self))
+
+    @property
+    def response(self) -> Response:
+        """The status and the headers, as attributes."""
+        # Made anew each time: kept, it would be a reference cycle for each request.
+        return Response(self)
+
+    # -- writing
+
+    def write(self, chunk: Any, *more: Any) -> None:
+        """Add to the body; see `get_chunk` for what it takes. After the client has gone it does
+        nothing.
+        """
+        if self._live is not None:
+            # Or it would overtake, or be overtaken by, what is streamed.
+            for part in (chunk, *more):
+                self.stream_write(part)
+        elif not self._gone:
+            super().write(self.get_chunk(chunk, *more))
+
+    def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
+        """Send what was written; see `tornado.web.RequestHandler.flush`."""
+        if self._gone and self._finished:
+            return _resolved()
+        if self._stream is None:
+            return super().flush(include_footers)
+        return asyncio.ensure_future(_wait(self.stream_write(b"")))
+
+    def finish(self, chunk: Any = None) -> asyncio.Future[None]:
+        """End the answer, after writing `chunk` if it is given; see
+        `tornado.web.RequestHandler.finish`.
+        """
+        if self._gone and self._finished:
+            return _resolved()
+        if self._stream is not None:
+            if not self._finished:
+                if not self._gone:
+                    self.stream_write(b"" if chunk is None else chunk)
+                    self._stream.finish()
+                self._close_stream()
+            return _resolved()
+        if self._watchers and not self._gone and self._hung_up():
+            self._client_gone()
+            if self._finished:
+                return _resolved()
+        try:
+            return super().finish(chunk)
+        finally:
+            if self._finished:
+                self._dismiss_watchers()
+
+    # -- streaming
+
+    @property
+    def mxhr(self) -> bool:
+        """Whether this is a multipart stream."""
+        return self._mxhr
+
+    def multipart_xhr_push(self, on: bool | None = None) -> bool:
+        """With True, begin a multipart stream: each `stream_write` is a part of its own. Returns
+        whether it is one.
+
+        Needs ``asynchronous = True`` or an ``async def`` method; else a `RuntimeError`.
+        """
+        if on and not self._mxhr:
+            method = getattr(self, str(self.request.method).lower(), None)
+            if not self.asynchronous and not inspect.iscoroutinefunction(method):
+                raise RuntimeError("asynchronous should be set to do multipart XHR push")
+            self._mxhr = True
+            self._framings = MULTIPART
+            self.set_header("Content-Type", str(MULTIPART[True, False].content_type))
+            self._open_stream()
+        return self._mxhr
+
+    def stream_write(self, chunk: Any) -> Awaitable[None]:
+        """Send `chunk` now, and keep the answer open.
+
+        Args:
+            chunk: what `write` takes. In a multipart stream it is a part.
+
+        Returns:
+            An awaitable that is done while the client keeps up, else when it has caught up; waiting
+            for it is what keeps a slow client from being cut off (`max_buffer`).
+
+        Raises:
+            Error.ClientDisconnect: the client has gone.
+        """
+        stream = self._live
+        if stream is None:
+            if self._gone:
+                raise ClientDisconnect
+            if self._finished and self.request.method == "HEAD":
+                return DONE
+            stream = self._open_stream()
+            if stream is None:
+                return DONE
+        if isinstance(chunk, Event):
+            return stream.send(chunk)
+        data = self.get_chunk(chunk)
+        if not data:
+            return DONE
+        json = isinstance(chunk, (dict, list, tuple))
+        return stream.write(data, "application/json" if json else "text/plain; charset=UTF-8")
+
+    def _open_stream(self) -> Stream | None:
+        """Send the headers and take the connection over. None if there is nobody who wants a body
+        (HEAD).
+        """
+        if self._finished:
+            raise RuntimeError("Cannot stream_write() after finish()")
+        head = self.request.method == "HEAD"
+        if not self._headers_written:
+            self._prepare_headers()
+            super().flush()
+        if head:
+            self.finish()
+            return None
+        chunked = self.response.header("Transfer-Encoding") == "chunked"
+        ids = "last_event_id" in self.request.arguments or "Last-Event-ID" in self.request.headers
+        framing = self._framings[chunked, ids]
+        iostream = self.detach()
+        # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
+        self._finished = False
+        stream = take_over(iostream, framing, self.max_buffer, self._client_gone)
+        self._stream = self._live = stream
+        # Nobody needs these any more, and there are thousands of idle subscribers.
+        self.request.connection = self.request.server_connection = None
+        self._headers = _SENT
+        if not self.request.body_arguments:
+            self.request.query_arguments = self.request.arguments
+        if framing.opening:
+            stream.write_wire(framing.opening)
+        return stream
+
+    def _prepare_headers(self) -> None:
+        for name, value in (
+            ("Cache-Control", "no-store"),
+            ("X-Accel-Buffering", "no"),
+            ("X-Content-Type-Options", "nosniff"),
+        ):
+            if self.response.header(name) is None:
+                self.set_header(name, value)
+        self.set_header("Connection", "close")
+        if self.request.version == "HTTP/1.0":
+            # Only the end of the connection marks the end of this answer.
+            self.request.headers["Connection"] = "close"
+        compression = tornado.web.GZipContentEncoding
+        self._transforms = [t for t in self._transforms if not isinstance(t, compression)]
+
+    def _close_stream(self) -> None:
+        """The end of a stream, for whatever reason: what `tornado.web.RequestHandler.finish` does
+        at the end.
+        """
+        self._finished = True
+        self._live = None
+        self.application.log_request(self)
+        self._dismiss_watchers()
+        try:
+            self.on_finish()
+        finally:
+            self.ui = None  # type: ignore[assignment]
+
+    # -- errors
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Log what was raised; a client that went is nothing to log. See
+        `tornado.web.RequestHandler.log_exception`.
+        """
+        if not isinstance(value, (ClientDisconnect, StreamClosedError)):
+            super().log_exception(typ, value, tb)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Answer with an error; cuts a stream off. See `tornado.web.RequestHandler.send_error`."""
+        if self._gone and self._finished:
+            return
+        if self._stream is None:
+            super().send_error(status_code, **kwargs)
+        elif not self._finished:
+            self._stream.abort()
+            self._close_stream()
+
+    def compute_etag(self) -> str | None:
+        """None for a push answer; see `tornado.web.RequestHandler.compute_etag`."""
+        return None if self.asynchronous or self._watchers is not None else super().compute_etag()
+
+    # -- the client (see `tatsumaki_py.peer`)
+
+    def _client_gone(self) -> None:
+        if self.peer_left():
+            return
+        self._gone = True
+        self._live = None
+        self._dismiss_watchers()
+        try:
+            self.on_connection_close()
+        except Exception:
+            self.log_exception(*sys.exc_info())
+        if not self._finished and (self.asynchronous or self._stream is not None):
+            self.finish()
+
+    def _hung_up(self) -> bool:
+        """Whether the client closed the connection and the loop has not noticed yet."""
+        stream = getattr(self.request.connection, "stream", None)
+        sock = getattr(stream, "socket", None)
+        if sock is None:
+            return False
+        try:
+            # Of the plain socket, also under TLS.
+            return socket.socket.recv(sock, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def _dismiss_watchers(self) -> None:
+        watchers, self._watchers = self._watchers or [], []
+        for watcher in watchers:
+            if self._gone:
+                watcher.left()
+            else:
+                watcher.served()
+
+    def peer_cursor(self) -> str | None:
+        return self.request.last_event_id
+
+    def peer_watch(self, watcher: peer.Watcher) -> bool:
+        if self._gone or self._finished or self.request.method == "HEAD":
+            return False
+        if self._watchers is None:
+            self._watchers = []
+            if not self._headers_written and self.response.header("Cache-Control") is None:
+                self.set_header("Cache-Control", "no-store")
+        self._watchers.append(watcher)
+        return True
+
+    def peer_unwatch(self, watcher: peer.Watcher) -> None:
+        if self._watchers and watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    def peer_left(self) -> bool:
+        return self._gone or self._finished
+
+    def peer_over(self) -> bool:
+        return self._finished and not self._gone
+
+    def peer_failed(self, error: BaseException) -> None:
+        if self._finished:
+            return
+        if isinstance(error, ClientDisconnect):
+            self.finish()
+            return
+        code = error.status_code if isinstance(error, tornado.web.HTTPError) else 500
+        self.send_error(code, exc_info=(type(error), error, error.__traceback__))
+
+    def peer_finish(self) -> None:
+        if not self._finished:
+            self.finish()
+
+    def peer_unsent(self) -> str | None:
+        return None if self._stream is None else self._stream.unsent
+
+
+class _SentHeaders(HTTPHeaders):
+    """In place of headers that are out: changes go nowhere."""
+
+    def __setitem__(self, name: str, value: str) -> None:
+        pass
+
+    def __delitem__(self, name: str) -> None:
+        pass
+
+    def add(self, name: str, value: str, **kwargs: Any) -> None:
+        pass
+
+
+_SENT = _SentHeaders()
+
+
+def _resolved() -> asyncio.Future[None]:
+    future = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return future
+
+
+async def _wait(awaitable: Awaitable[None]) -> None:
+    await awaitable
