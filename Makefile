@@ -1,0 +1,74 @@
+# Each target sets up what it needs, once: the stamps in $(VENV) are older than setup.cfg when it must be done again.
+# PORT and HOST reach the programs through the environment, where make puts what its command line sets.
+
+ifdef PYTHON
+# A named interpreter gets a venv of its own, or it would be handed the one another interpreter made.
+VENV ?= .venvs/$(subst /,-,$(PYTHON))
+else
+VENV ?= .venv
+endif
+# Looked up only when a recipe needs it.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help chat demo test test-all lint types clean
+
+help:
+	@echo 'make chat      serve the chat on http://127.0.0.1:5000/'
+	@echo 'make demo      serve the small examples, same address'
+	@echo 'make test      run the tests; ARGS="t/handler -k root" is handed to pytest'
+	@echo 'make test-all  run the tests on every Python here and on the lowest Tornado allowed'
+	@echo 'make lint      check style and format (ruff)'
+	@echo 'make types     check types (mypy)'
+	@echo 'make clean     remove what the other targets made'
+	@echo
+	@echo 'PORT=8000 HOST=0.0.0.0 change the address, PYTHON=python3.12 the interpreter.'
+
+chat: $(VENV)/.run
+	@exec $(BIN)/python examples/chat/app.py
+
+demo: $(VENV)/.run
+	@exec $(BIN)/python examples/demo.py
+
+test: $(VENV)/.test
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-all:
+	@.ci/test-all
+
+lint: $(VENV)/.dev
+	@$(BIN)/python -m ruff check
+	@$(BIN)/python -m ruff format --check
+
+types: $(VENV)/.dev
+	@$(BIN)/python -m mypy
+
+clean:
+	rm -rf .venv .venvs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.run: setup.cfg pyproject.toml
+	@python='$(PYTHON)'; \
+	if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "Python 3.11 or later is needed, $${python:-none} was found. On Debian: apt install python3 python3-venv" >&2; exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$$python lacks the venv module. On Debian: apt install python3-venv" >&2; exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$("$$python" --version) ..." >&2; \
+	"$$python" -m venv $(VENV)
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@echo 'Installing what the tests need ...' >&2
+	@$(PIP) install --quiet --editable '.[test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo 'Installing what lint, types and tests need ...' >&2
+	@$(PIP) install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.test

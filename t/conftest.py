@@ -1,0 +1,26 @@
+"""What every test has: the fixtures of `t/support`, and no channel left from the test before."""
+
+import pytest
+from hypothesis import settings
+
+from tatsumaki_py import MessageQueue
+
+pytest_plugins = [
+    "support.log",
+    "support.clock",
+    "support.raw",
+    "support.answers",
+    "support.program",
+    "support.browser",
+]
+
+# How long an example takes says nothing on a shared machine.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def forget_channels():
+    """Takes every channel away after the test, with its clients and timers."""
+    yield
+    MessageQueue.reset()

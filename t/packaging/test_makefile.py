@@ -1,0 +1,103 @@
+"""The Makefile's targets, as far as they need no download."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from support.program import ROOT, free_port
+
+PHONY = re.search(r"\.PHONY: (.*)", (ROOT / "Makefile").read_text())[1].split()
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Runs make with a venv that is set up already: its python is the one that runs this."""
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (venv / "bin/python").chmod(0o755)
+    for stamp in (".run", ".test", ".dev"):
+        (venv / stamp).touch()
+    # What a make above this one hands down is not ours.
+    env = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    env.pop("PYTHON", None)
+    processes = []
+
+    def start(*args, **more):
+        process = subprocess.Popen(
+            ["make", f"VENV={venv}", *args],
+            cwd=ROOT,
+            env=env | more,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_help_is_the_default(make):
+    """`make` alone tells what there is: every target in one line."""
+    process = make()
+    out, err = process.communicate(timeout=10)
+    assert re.findall(r"^make ([\w-]+) ", out, re.M) == [name for name in PHONY if name != "help"]
+    assert (process.returncode, err) == (0, "")
+
+
+@pytest.mark.parametrize(("target", "how"), [("chat", "argument"), ("demo", "environment")])
+def test_serves_until_interrupted(make, target, how):
+    """PORT and HOST reach the program either way; Ctrl-C ends it without a complaint."""
+    address = {"HOST": "127.0.0.1", "PORT": str(free_port())}
+    if how == "argument":
+        process = make(target, *(f"{name}={value}" for name, value in address.items()))
+    else:
+        process = make(target, **address)
+    assert f"http://127.0.0.1:{address['PORT']}/" in process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert "Error" not in err
+    assert "Traceback" not in err
+
+
+def test_arguments_reach_pytest(make):
+    """`make test ARGS=` selects tests."""
+    process = make("test", "ARGS=t/foundation/test_log.py -k exempt")
+    out, _ = process.communicate(timeout=60)
+    assert re.search(r"\n=+ 1 passed, \d+ deselected", out)
+
+
+def test_old_python(make, tmp_path):
+    """Without a Python that is new enough, one line says what is needed."""
+    fake = tmp_path / "python2"
+    fake.write_text("#!/bin/sh\nexit 1\n")
+    fake.chmod(0o755)
+    process = make("chat", f"PYTHON={fake}", f"VENV={tmp_path}/other")
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert err.startswith("Python 3.11 or later is needed, ")
+    assert not (tmp_path / "other").exists()
+
+
+def test_no_venv_module(make, tmp_path):
+    """Debian's python3 without python3-venv: the line names the package."""
+    fake = tmp_path / "python3"
+    fake.write_text(
+        f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n'
+    )
+    fake.chmod(0o755)
+    process = make("chat", f"PYTHON={fake}", f"VENV={tmp_path}/other")
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert "apt install python3-venv" in err.splitlines()[0]
+    assert not (tmp_path / "other").exists()

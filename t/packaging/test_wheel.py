@@ -1,0 +1,67 @@
+"""The wheel holds the package and nothing else."""
+
+import email
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from support.program import ROOT
+
+SHIPPED = [*ROOT.glob("tatsumaki_py/**/*.py"), *ROOT.glob("tatsumaki_py/static/*.js")]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A wheel made of a copy: a build leaves files behind, and takes up those of the one before."""
+    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    for name in ("tatsumaki_py", "examples", "t"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, *offline, "--wheel-dir", out, tree], check=True)
+    return next(out.glob("*.whl"))
+
+
+def test_content(wheel):
+    """Every module, the type marker and the scripts; beside them only the metadata."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    metadata = {name for name in names if name.startswith("tatsumaki_py-0.1.0.dist-info/")}
+    expected = {str(path.relative_to(ROOT)) for path in SHIPPED} | {"tatsumaki_py/py.typed"}
+    assert names - metadata == expected
+    assert {name.split("/", 1)[1] for name in metadata} == {
+        "METADATA",
+        "RECORD",
+        "WHEEL",
+        "licenses/LICENSE",
+        "top_level.txt",
+    }
+
+
+def test_metadata(wheel):
+    """Python and Tornado versions are stated; Tornado is the only thing that is always needed."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = email.message_from_bytes(archive.read("tatsumaki_py-0.1.0.dist-info/METADATA"))
+    assert metadata["Name"] == "tatsumaki_py"
+    assert metadata["Requires-Python"] == ">=3.11"
+    required = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
+    assert required == ["tornado<7,>=6.5"]
+    assert metadata.get_payload() == (ROOT / "README.md").read_text()
+
+
+def test_runs_from_the_wheel(wheel, tmp_path):
+    """What the wheel holds is enough to import every module of it."""
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    code = """
+import pkgutil, sys
+sys.path.insert(0, sys.argv[1])
+import tatsumaki_py
+assert tatsumaki_py.__file__.startswith(sys.argv[1]), tatsumaki_py.__file__
+for module in pkgutil.walk_packages(tatsumaki_py.__path__, "tatsumaki_py."):
+    if not module.name.endswith("__main__"):
+        __import__(module.name)
+"""
+    subprocess.run([sys.executable, "-I", "-c", code, tmp_path], check=True)

@@ -1,0 +1,117 @@
+"""Programs of the project, run as a user runs them: as processes, stopped by signals."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+START = 15.0  # seconds until it must have said where it listens
+STOP = 5.0  # seconds until it must be gone
+
+
+class Program:
+    """A program that serves HTTP on `port` (read from PORT) and says so on stdout.
+
+    `url` is "http://127.0.0.1:<port>/". What it prints goes to files: no pipe can fill up.
+    """
+
+    def __init__(self, path, port, log_dir):
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}/"
+        self._command = [sys.executable, str(ROOT / path)]
+        self._stdout = log_dir / f"{port}.out"
+        self._stderr = log_dir / f"{port}.err"
+        self._process = None
+
+    @property
+    def stdout(self):
+        """What it printed so far."""
+        return self._stdout.read_text()
+
+    @property
+    def stderr(self):
+        """What it logged so far."""
+        return self._stderr.read_text()
+
+    @property
+    def pid(self):
+        """Its process id."""
+        return self._process.pid
+
+    def start(self):
+        """Starts it and waits until it listens. On a second call it gets the same port."""
+        before = self.stdout.count(self.url) if self._stdout.exists() else 0
+        with self._stdout.open("a") as stdout, self._stderr.open("a") as stderr:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                env={**os.environ, "HOST": "127.0.0.1", "PORT": str(self.port)},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        deadline = time.monotonic() + START
+        while self.stdout.count(self.url) == before:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                status = self.kill()
+                pytest.fail(
+                    f"{self._command[1]} did not print {self.url} (status {status}):\n{self.stderr}"
+                )
+            time.sleep(0.02)
+
+    def stop(self, signum=signal.SIGTERM):
+        """Stops it with a signal and returns its exit status; fails if it stays."""
+        self._process.send_signal(signum)
+        try:
+            return self._process.wait(STOP)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            pytest.fail(f"{self._command[1]} was still there {STOP} s after {signum!r}")
+
+    def kill(self):
+        """Ends it without a chance to say goodbye; returns its exit status."""
+        self._process.kill()
+        return self._process.wait()
+
+    def restart(self):
+        """Stops it and starts it again on the same port."""
+        self.stop()
+        self.start()
+
+
+def free_port():
+    """A port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@pytest.fixture
+def serve_program(tmp_path):
+    """`program = serve_program("examples/chat/app.py")` starts a `Program` on a free port.
+
+    After the test it is stopped, and fails the test if there is a traceback in what it logged.
+    """
+    programs = []
+
+    def serve(path):
+        program = Program(path, free_port(), tmp_path)
+        programs.append(program)
+        program.start()
+        return program
+
+    yield serve
+    try:
+        for program in programs:
+            program.stop()
+    finally:
+        for program in programs:
+            program.kill()
+    for program in programs:
+        assert "Traceback" not in program.stderr, program.stderr
