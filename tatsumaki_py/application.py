@@ -81,7 +81,9 @@ class Application(tornado.web.Application):
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
         super().__init__([_rule(rule) for rule in rules], default_host, transforms, **settings)
         self._services: dict[str, Service] = {}
-        self._default_template = Template()
+        names = ("autoescape", "template_whitespace")
+        options = {name: settings[name] for name in names if name in settings}
+        self._default_template = Template(settings.get("template_path") or (), **options)
         # One dict for all static rules: who changes it changes where they look.
         self._static_arguments: dict[str, Any] | None = None
         if static_path is not None:
@@ -163,12 +165,7 @@ class Application(tornado.web.Application):
         """The template engine: any object with ``render_file(name, args)`` and ``include_path``.
         The default is `Template`.
         """
-        engine = self.settings.get("template")
-        if engine is not None:
-            return engine  # type: ignore[no-any-return]
-        path = self.template_path or ()
-        self._default_template.include_path = [path] if isinstance(path, str) else list(path)
-        return self._default_template
+        return self.settings.get("template") or self._default_template
 
     @template.setter
     def template(self, engine: TemplateEngine) -> None:

@@ -155,8 +155,9 @@ class Handler(PushHandler):
             if isinstance(error, HTTPError):
                 self.finish(error.message)
             else:
-                reason = kwargs.get("reason") or getattr(error, "reason", None)
-                self.finish(str(reason or responses.get(status_code, "Unknown")))
+                known = error.reason if isinstance(error, tornado.web.HTTPError) else None
+                reason = kwargs.get("reason") or known or responses.get(status_code, "Unknown")
+                self.finish(str(reason))
 
     def _allowed(self) -> list[str]:
         # What a class does not define is the same in all: Tornado's own refusal.

@@ -242,7 +242,7 @@ class HTTPClient:
         # Our own limit comes first; these end what cannot be closed at once.
         request.connect_timeout = request.request_timeout = timeout + 1
         client = AsyncHTTPClient(force_instance=True)
-        connections = _Connections(client)
+        _Connections(client)
         try:
             fetch = client.fetch(request, raise_error=False)
             # Waited for, not awaited: a cancelled one would log what becomes of it.
@@ -257,7 +257,6 @@ class HTTPClient:
         except Exception as error:
             return HTTPResponse(*_diagnose(error, answer.started), request.url)
         finally:
-            connections.close()
             client.close()
 
 
@@ -287,7 +286,7 @@ class _Answer:
 
 
 class _Connections:
-    """The connections that a client makes, to close them before Tornado would.
+    """The connections that a client makes: they are closed with it, where Tornado lets them go on.
 
     `tcp_client` is not documented. A client that has none goes on, unheard, until its own time-out.
     """

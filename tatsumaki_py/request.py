@@ -62,11 +62,15 @@ class Request(HTTPServerRequest):
 
     @classmethod
     def adopt(cls, request: HTTPServerRequest) -> None:
-        """Make a request of Tornado's one of these, in place. One of somebody else's class is left
-        alone.
-        """
-        if type(request) is HTTPServerRequest:
-            request.__class__ = cls
+        """Make a request of Tornado's, or of a class made from it, one of these; in place."""
+        kind = type(request)
+        if not issubclass(kind, cls):
+            request.__class__ = cls if kind is HTTPServerRequest else _mixed(kind)
+
+    def slim(self) -> None:
+        """Keep equal things once: thousands of requests may wait."""
+        if not self.body_arguments:
+            self.query_arguments = self.arguments
 
     @property
     def parameters(self) -> MultiValue[str]:
@@ -116,6 +120,15 @@ class Request(HTTPServerRequest):
         parameter ``last_event_id``.
         """
         return self.headers.get("Last-Event-ID") or self.param("last_event_id") or None
+
+
+_mixed_classes: dict[type[HTTPServerRequest], type[Request]] = {}
+
+
+def _mixed(theirs: type[HTTPServerRequest]) -> type[Request]:
+    if theirs not in _mixed_classes:
+        _mixed_classes[theirs] = type(theirs.__name__, (Request, theirs), {})
+    return _mixed_classes[theirs]
 
 
 def _text(value: bytes) -> str:

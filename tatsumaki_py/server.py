@@ -28,6 +28,10 @@ BACKLOG = 4096
 """Connections that may wait to be accepted; with Tornado's 128, a thousand clients that come at
 once wait for seconds.
 """
+LIMITS = {"max_body_size": 16 * 1024 * 1024, "body_timeout": 60.0, "idle_connection_timeout": 120.0}
+"""Bytes and seconds that a client may take, unless `options` say more; Tornado's own are 100 MiB,
+for ever and an hour.
+"""
 GRACE = 1.0
 """Seconds that the last answers get to go out."""
 
@@ -46,7 +50,7 @@ class Server:
     def __init__(self, host: str | None = None, port: int | None = None, **options: Any) -> None:
         self.host = host or os.environ.get("HOST") or "127.0.0.1"
         self.port = port if port is not None else os.environ.get("PORT") or 5000
-        self.options = options
+        self.options = LIMITS | options
 
     def run(self, app: tornado.web.Application) -> None:
         """Serve `app`; says on stdout where. Exits with status 1 and one line on stderr if it can

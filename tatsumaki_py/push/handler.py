@@ -209,8 +209,7 @@ class PushHandler(ChunkHandler):
         # Nobody needs these any more, and there are thousands of idle subscribers.
         self.request.connection = self.request.server_connection = None
         self._headers = _SENT
-        if not self.request.body_arguments:
-            self.request.query_arguments = self.request.arguments
+        self.request.slim()
         if framing.opening:
             stream.write_wire(framing.opening)
         return stream
@@ -223,7 +222,8 @@ class PushHandler(ChunkHandler):
         ):
             if self.response.header(name) is None:
                 self.set_header(name, value)
-        self.set_header("Connection", "close")
+        if self.request.method != "HEAD":
+            self.set_header("Connection", "close")
         if self.request.version == "HTTP/1.0":
             # Only the end of the connection marks the end of this answer.
             self.request.headers["Connection"] = "close"
@@ -318,6 +318,7 @@ class PushHandler(ChunkHandler):
             self._watchers = []
             if not self._headers_written and self.response.header("Cache-Control") is None:
                 self.set_header("Cache-Control", "no-store")
+            self.request.slim()
         self._watchers.append(watcher)
         return True
 
