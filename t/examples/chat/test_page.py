@@ -1,0 +1,340 @@
+"""The chat page in a real browser, served by the real program."""
+
+import json
+import urllib.parse
+import urllib.request
+
+import pytest
+from playwright.sync_api import expect
+
+POLL, STREAM = "", "?mxhr=1"
+# What Chromium says on the console about a server that is gone.
+GONE = "ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)"
+
+HOSTILE = [
+    "<script>ran = 1</script>",
+    "<img src=x onerror='ran = 1'>",
+    "\"'></div><svg onload=ran=1>",
+    "<a href=javascript:ran=1>press</a>",
+    "javascript:ran=1//http:",
+    "https://a.example/\"onmouseover='ran=1'",
+    "https://b.example/<b>bold</b>",
+    "\u202eturned\u2066",
+    "nul\0 and escape\x1b[1m",
+    "{{ 1 + 1 }} ${ran=1} &lt;b&gt;",
+    "Z" + "\u0301" * 300,
+]
+
+
+@pytest.fixture
+def chat(serve_program):
+    """The running example."""
+    return serve_program("examples/chat/app.py")
+
+
+@pytest.fixture
+def enter(chat, new_page):
+    """`page = enter(STREAM, name="Ann")`: a visitor whose page is live."""
+
+    def enter(transport, name=""):
+        page = new_page()
+        page.goto(f"{chat.url}chat/room{transport}")
+        expect_state(page, "live")
+        page.get_by_label("Your name").fill(name)
+        return page
+
+    return enter
+
+
+def expect_state(page, word):
+    expect(page.get_by_role("status")).to_have_text(word, timeout=10_000)
+
+
+def expect_texts(page, *texts):
+    """Exactly these messages are shown, in this order."""
+    expect(page.locator(".text")).to_have_text(list(texts), use_inner_text=True)
+
+
+def say(page, text):
+    page.get_by_label("Message", exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def post(chat, **fields):
+    """Posts like a client that is not our page."""
+    body = urllib.parse.urlencode(fields).encode()
+    urllib.request.urlopen(f"{chat.url}chat/room/post", body, timeout=5).close()
+
+
+@pytest.mark.parametrize(("first", "second"), [(POLL, POLL), (POLL, STREAM), (STREAM, STREAM)])
+def test_two_pages_see_each_other_at_once(enter, first, second):
+    """Whatever the transports, both show the same messages, and each knows its own."""
+    ann, bob = enter(first, "Ann"), enter(second, "Bob")
+    say(ann, "grüß dich 漢字 🎈")
+    expect_texts(bob, "grüß dich 漢字 🎈")
+    say(bob, "hello")
+    say(bob, "again")
+    for page in (ann, bob):
+        expect_texts(page, "grüß dich 漢字 🎈", "hello", "again")
+        # Two messages in a row have one head.
+        expect(page.locator("article .name")).to_have_text(["Ann", "Bob"])
+    expect(ann.locator(".own .text")).to_have_text(["grüß dich 漢字 🎈"])
+    expect(bob.locator(".own .text")).to_have_text(["hello", "again"])
+
+
+def test_both_come_back_after_restarts(chat, enter, page_errors):
+    """They say that the server is gone, reconnect by themselves and show nothing twice."""
+    page_errors.allow(GONE)
+    pages = enter(POLL, "Ann"), enter(STREAM, "Bob")
+    texts = ["before"]
+    say(pages[0], "before")
+    for sender in pages:
+        for page in pages:
+            expect_texts(page, *texts)
+        chat.stop()
+        for page in pages:
+            expect_state(page, "reconnecting")
+        chat.start()
+        for page in pages:
+            expect_state(page, "live")
+        texts.append(f"after restart {len(texts)}")
+        say(sender, texts[-1])
+    for page in pages:
+        expect_texts(page, *texts)
+
+
+@pytest.mark.parametrize("transport", [POLL, STREAM])
+def test_nothing_is_lost_while_a_page_is_offline(chat, enter, page_errors, transport):
+    """What was said meanwhile comes when the network does, once."""
+    page_errors.allow("ERR_INTERNET_DISCONNECTED")
+    page = enter(transport)
+    post(chat, text="before")
+    expect_texts(page, "before")
+    page.context.set_offline(True)
+    page.evaluate("dispatchEvent(new Event('online'))")  # no wait for the dead connection's end
+    expect_state(page, "offline")
+    post(chat, text="meanwhile")
+    page.context.set_offline(False)
+    expect_texts(page, "before", "meanwhile")
+    expect_state(page, "live")
+
+
+@pytest.mark.parametrize("transport", [POLL, STREAM])
+def test_waking_up_shows_nothing_twice(chat, enter, transport):
+    """A page that doubts its connection replaces it and goes on from its cursor."""
+    page = enter(transport)
+    for number in range(3):
+        post(chat, text=f"message {number}")
+        page.evaluate("dispatchEvent(new Event('online'))")
+    expect_texts(page, "message 0", "message 1", "message 2")
+    expect_state(page, "live")
+
+
+def test_a_text_that_was_not_sent_stays(chat, enter, page_errors):
+    """With the server down the page says so, and keeps what was typed."""
+    page_errors.allow(GONE)
+    page = enter(POLL)
+    chat.stop()
+    expect_state(page, "reconnecting")
+    say(page, "dear all")
+    expect(page.get_by_role("alert")).to_have_text("Not sent: the server cannot be reached")
+    expect(page.get_by_label("Message", exact=True)).to_have_value("dear all")
+    chat.start()
+    expect_state(page, "live")
+    page.keyboard.press("Enter")
+    expect_texts(page, "dear all")
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(page.get_by_label("Message", exact=True)).to_have_value("")
+
+
+def test_an_overlong_text_is_refused_in_words(enter, page_errors):
+    """The server's line is shown, and the text can be cut and sent."""
+    page_errors.allow("413")
+    page = enter(POLL)
+    say(page, "x" * 1_500_000)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Not sent: ")
+    assert "\n" not in alert.text_content()
+    assert "the server answered" not in alert.text_content()  # the page had to find words itself
+    assert len(page.get_by_label("Message", exact=True).input_value()) == 1_500_000
+    say(page, "short")
+    expect_texts(page, "short")
+
+
+def test_reload_remembers(enter):
+    """Name, link and which messages are one's own survive a reload."""
+    page = enter(POLL, "Ann")
+    page.get_by_text("Link or e-mail").click()
+    page.get_by_label("A link or an e-mail address").fill("https://ann.example/~me")
+    say(page, "hello")
+    expect_texts(page, "hello")
+    page.reload()
+    expect(page.get_by_label("Your name")).to_have_value("Ann")
+    expect(page.locator(".own .text")).to_have_text(["hello"])
+    link = page.locator("article a.ident")
+    expect(link).to_have_text("ann.example/~me")
+    expect(link).to_have_attribute("href", "https://ann.example/~me")
+
+
+def test_enter_sends_and_shift_enter_does_not(enter):
+    """Lines stay lines, and white space alone is not sent."""
+    page = enter(POLL)
+    say(page, "  \n ")
+    say(page, "one")
+    expect_texts(page, "one")
+    page.keyboard.type("two")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("three")
+    page.keyboard.press("Enter")
+    expect_texts(page, "one", "two\nthree")
+
+
+def test_who_types_fast_loses_nothing(enter):
+    """Enter counts while the text before is still on its way."""
+    page = enter(POLL)
+    page.get_by_label("Message", exact=True).evaluate(
+        """(text) => {
+            for (const word of ["one", "two"]) {
+                text.value = word;
+                const enter = new KeyboardEvent("keydown", { key: "Enter", cancelable: true });
+                text.dispatchEvent(enter);
+            }
+        }"""
+    )
+    expect_texts(page, "one", "two")
+    expect(page.get_by_label("Message", exact=True)).to_have_value("")
+
+
+@pytest.mark.parametrize("transport", [POLL, STREAM])
+def test_hostile_input_stays_text(chat, enter, transport):
+    """As text, name, link and avatar alike: nothing runs, no element of theirs, only web links."""
+    page = enter(transport)
+    for text in HOSTILE:
+        post(chat, text=text, name=text, ident=text, avatar=text)
+    post(chat, text="the last one", name="n" * 5000, ident="i" * 5000, avatar="a" * 5000)
+    shown = page.locator(".text")
+    expect(shown).to_have_count(len(HOSTILE) + 1)
+    for text, inner in zip(HOSTILE, shown.all_text_contents(), strict=False):
+        assert inner.replace("\ufffd", "\0").replace("\0", "") == text.replace("\0", "")
+    log = page.get_by_role("log")
+    names = log.evaluate("log => [...log.querySelectorAll('*')].map(e => e.localName)")
+    assert set(names) == {"p", "article", "span", "div", "bdi", "time", "a"}
+    links = log.evaluate("log => [...log.querySelectorAll('[href]')].map(e => e.href)")
+    assert len(links) == 4  # two texts, two idents
+    assert all(link.startswith(("https://a.example/", "https://b.example/")) for link in links)
+    attributes = "log => [...log.querySelectorAll('*')].flatMap(e => e.getAttributeNames())"
+    assert not [name for name in log.evaluate(attributes) if name.startswith("on")]
+    for link in log.locator("a").all():
+        link.hover()
+    assert page.evaluate("typeof ran") == "undefined"
+    # The page is not wider than the window.
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_works_under_a_strict_policy_and_calls_nobody(chat, new_page):
+    """`default-src 'self'` is enough: no inline script or style, no other host."""
+    page = new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def with_policy(route):
+        response = route.fetch()
+        policy = {"Content-Security-Policy": "default-src 'self'"}
+        route.fulfill(response=response, headers={**response.headers, **policy})
+
+    page.route("**/chat/room", with_policy)
+    page.goto(f"{chat.url}chat/room")
+    expect_state(page, "live")
+    post(chat, text="hello", name="Ann", avatar="https://else.example/face.png")
+    expect_texts(page, "hello")
+    assert all(url.startswith(chat.url) for url in asked), asked
+
+
+def answer_polls(page, *answers):
+    """Puts answers of our own, (id, events), in the place of the server's next ones."""
+    left = list(answers)
+
+    def answer(route):
+        event_id, events = left.pop(0) if left else ("", [])
+        headers = {"Content-Type": "application/json", "Last-Event-ID": event_id}
+        route.fulfill(headers=headers, body=json.dumps(events))
+
+    page.route("**/poll?*", answer)
+    page.evaluate("dispatchEvent(new Event('online'))")  # makes it poll again
+
+
+def test_a_gap_is_told(enter):
+    """As a quiet line between the messages."""
+    page = enter(POLL)
+    gap = {"type": "gap", "after": "1-0"}
+    answer_polls(page, ("2-0", [gap, {"type": "message", "html": "later", "time": 1}]))
+    expect(page.get_by_text("Some messages could not be recovered")).to_be_visible()
+    expect_texts(page, "later")
+
+
+def test_an_id_is_shown_once(enter):
+    """Whatever the server sends again; but a gap may be told again under its id."""
+    page = enter(POLL)
+    one, two, three = ({"type": "message", "html": html} for html in ("one", "two", "three"))
+    gap = {"type": "gap", "after": "1-0"}
+    answer_polls(
+        page,
+        ("1-0", [one]),
+        ("0-0", [gap]),
+        ("2-0", [two]),
+        ("1-0", [one]),
+        ("0-0", [gap]),
+        ("3-0", [three]),
+    )
+    expect_texts(page, "one", "two", "three")
+    expect(page.locator(".notice")).to_have_count(2)
+
+
+def test_html_is_built_anew(enter):
+    """Even if an event had markup in it, only text and web links would come through."""
+    page = enter(POLL)
+    html = (
+        "one <img src=x onerror='ran = 1'><script>ran = 1</script><b>two</b>"
+        " <a href='javascript:ran=1'>three</a> <a href='http://ok.example/' id='log'>four</a>"
+    )
+    answer_polls(
+        page, ("1-0", [{"type": "message", "html": html, "time": "soon", "name": {}}, None, 7])
+    )
+    expect(page.locator(".text")).to_have_text("one ran = 1two three four")
+    inner = page.locator(".text").inner_html()
+    link = '<a href="http://ok.example/" target="_blank" rel="noopener noreferrer">four</a>'
+    assert inner == f"one ran = 1two three {link}"
+    assert page.evaluate("typeof ran") == "undefined"
+
+
+def test_a_reader_is_not_scrolled_away(chat, enter):
+    """New messages below are announced by a button that leads there."""
+    page = enter(STREAM)
+    for number in range(25):
+        post(chat, text=f"line {number}")
+    last = page.get_by_text("line 24")
+    expect(last).to_be_in_viewport()
+    log = page.get_by_role("log")
+    log.evaluate("log => { log.scrollTop = 0 }")
+    expect(last).not_to_be_in_viewport()
+    post(chat, text="news")
+    page.get_by_role("button", name="1 new message").click()
+    expect(page.get_by_text("news")).to_be_in_viewport()
+    expect(page.locator("#jump")).to_be_hidden()
+
+
+def test_parts_are_read_however_they_are_cut(enter):
+    """One character at a time, and none before its closing boundary is there."""
+    head = "Content-Type: application/json\n"
+    parts = ['Last-Event-ID: 1-0\n\n{"a": "--B\\n"}\n--B\n', '\n{"b": 2}\n--B\n', '\n{"c": 3}\n--']
+    body = "--B\n" + "".join(head + part for part in parts)
+    found = enter(STREAM).evaluate(
+        """async (body) => {
+            const { PartReader } = await import("/static/multipart.js");
+            const reader = new PartReader("B");
+            return [...body].flatMap((character) => reader.push(character));
+        }""",
+        body,
+    )
+    assert [part["event"] for part in found] == [{"a": "--B\n"}, {"b": 2}]
+    assert [part.get("id") for part in found] == ["1-0", None]
