@@ -1,0 +1,25 @@
+"""Run all benchmarks, one after the other; the arguments are handed to each."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+QUESTIONS = (
+    "fan_out",
+    "fan_out_burst",
+    "long_poll",
+    "memory",
+    "plain_request",
+    "publish_absent",
+    "reconnect_storm",
+    "connect_storm",
+)
+
+if __name__ == "__main__":
+    failed = []
+    for question in QUESTIONS:
+        script = Path(__file__).with_name(f"{question}.py")
+        if subprocess.run([sys.executable, str(script), *sys.argv[1:]], check=False).returncode:
+            failed.append(question)
+        print(flush=True)
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)

@@ -1,0 +1,32 @@
+"""How long does it take until 5000 clients that connect at once are all subscribed?
+
+Subscribed is proved: one event is published when the last one has its response headers, and has to
+reach all of them. All servers listen with the same backlog, 4096.
+"""
+
+from harness import storm
+from harness.contenders import STREAMS, Contender
+from harness.process import serving
+from harness.report import Benchmark, Result
+
+if __name__ == "__main__":
+    bench = Benchmark(__doc__, files=6000)
+    clients = 1000 if bench.quick else 5000
+
+    def measure(contender: Contender) -> Result:
+        with serving(contender) as server:
+            return storm.result_of(
+                bench.generator.run(
+                    server,
+                    mode="connect",
+                    verify=1,
+                    clients=clients,
+                    path=contender.stream,
+                    publish=contender.publish,
+                    header=contender.headers,
+                )
+            )
+
+    title = f"{clients} connections at once"
+    storm.table(bench, title, bench.compare(title, STREAMS, measure))
+    bench.end()

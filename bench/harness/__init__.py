@@ -1,0 +1,1 @@
+"""What the benchmarks share. Linux only: epoll, /proc, and CPU affinity."""

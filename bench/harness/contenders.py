@@ -1,0 +1,95 @@
+"""Who takes part, and how the load generator talks to them."""
+
+import importlib.util
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`server` is a file in servers/; the paths are what the generator asks for."""
+
+    name: str
+    server: str
+    needs: tuple[str, ...] = ()
+    stream: str = "/stream"
+    poll: str = "/poll"
+    publish: str = "/publish"
+    headers: tuple[str, ...] = ("Accept: text/event-stream",)
+    poll_echo: tuple[str, ...] = ("Last-Event-ID:Last-Event-ID",)
+    """Which response header of a long-poll the client sends back, under which name."""
+
+    def missing(self) -> list[str]:
+        """What is not installed of `needs`: modules, programs, or files with a slash."""
+        return [need for need in self.needs if not _is_there(need)]
+
+
+def _is_there(need: str) -> bool:
+    if "/" in need:
+        return Path(need).exists()
+    return bool(importlib.util.find_spec(need) or shutil.which(need))
+
+
+NCHAN_NEEDS = ("nginx", "/usr/lib/nginx/modules/ngx_nchan_module.so")
+WEBSOCKET = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+TATSUMAKI = Contender(
+    "tatsumaki_py",
+    "tatsumaki.py",
+    stream="/chat/room/mxhrpoll?client_id=c{id}",
+    poll="/chat/room/poll?client_id=c{id}",
+    publish="/chat/room/post",
+    headers=(),
+)
+# The same stream, asked for with cursors in it: what a client uses that wants to come back.
+# nchan and the others take the cursor in the header that EventSource sends.
+TATSUMAKI_CURSOR = Contender(
+    "tatsumaki_py",
+    "tatsumaki.py",
+    stream="/chat/room/mxhrpoll?client_id=c{id}&last_event_id={cursor}",
+    publish="/chat/room/post",
+    headers=(),
+)
+SOCKET_LOOP = Contender("bare socket.send loop", "socket_loop.py")
+NCHAN_CHUNKED = Contender(
+    "nchan, chunked", "nchan.py", NCHAN_NEEDS, stream="/chunked", headers=("TE: chunked",)
+)
+NCHAN = Contender(
+    "nchan, EventSource",
+    "nchan.py",
+    NCHAN_NEEDS,
+    stream="/eventsource",
+    poll_echo=("Etag:If-None-Match", "Last-Modified:If-Modified-Since"),
+)
+NCHAN_POLL = Contender(
+    "nchan, long-poll",
+    "nchan.py",
+    NCHAN_NEEDS,
+    headers=(),
+    poll_echo=("Etag:If-None-Match", "Last-Modified:If-Modified-Since"),
+)
+TORNADO = Contender("Tornado, write + flush", "tornado_flush.py")
+TORNADO_POLL = Contender("Tornado, future", "tornado_flush.py", headers=())
+TORNADO_WEBSOCKET = Contender("Tornado, WebSocket", "tornado_websocket.py", headers=WEBSOCKET)
+AIOHTTP = Contender("aiohttp", "aiohttp_stream.py", ("aiohttp",))
+SSE_STARLETTE = Contender("sse-starlette, uvicorn", "sse_uvicorn.py", ("sse_starlette", "uvicorn"))
+
+STREAMS = (
+    TATSUMAKI,
+    SOCKET_LOOP,
+    NCHAN_CHUNKED,
+    NCHAN,
+    TORNADO,
+    TORNADO_WEBSOCKET,
+    AIOHTTP,
+    SSE_STARLETTE,
+)
+PLAIN = (Contender("tatsumaki_py", "plain_tatsumaki.py"), Contender("Tornado", "plain_tornado.py"))
+LONG_POLLS = (TATSUMAKI, NCHAN_POLL, TORNADO_POLL)
+RESUMING = (TATSUMAKI_CURSOR, NCHAN, TORNADO, SSE_STARLETTE)

@@ -1,0 +1,80 @@
+"""Publish to many subscribers, and how soon they have it: what three of the benchmarks measure."""
+
+from collections.abc import Sequence
+
+from harness.contenders import Contender
+from harness.process import serving
+from harness.report import Benchmark, Result, ratio
+
+COLUMNS = (
+    "contender",
+    "deliveries/s",
+    "spread",
+    "tatsumaki_py is x times",
+    "p50 ms",
+    "p99 ms",
+    "its p99 / tatsumaki_py's",
+    "server CPU s per million",
+    "server busy",
+    "generator busy",
+)
+NOTE = """\
+The server has one core and the generator the other. A server that is busy all the time is what was
+measured; where it is not, it waited for the generator, or other processes had its core.
+"""
+
+
+def compare(
+    bench: Benchmark,
+    title: str,
+    contenders: Sequence[Contender],
+    *,
+    clients: int,
+    window: int = 1,
+    mode: str = "stream",
+) -> None:
+    """Measure and print a table; `window` events are in flight."""
+    seconds = 0.5 if bench.quick else 2.0
+
+    def measure(contender: Contender) -> Result:
+        with serving(contender) as server:
+            result = bench.generator.run(
+                server,
+                mode=mode,
+                clients=clients,
+                window=window,
+                path=contender.poll if mode == "poll" else contender.stream,
+                publish=contender.publish,
+                header=contender.headers if mode == "stream" else (),
+                echo=contender.poll_echo if mode == "poll" else (),
+                seconds=seconds,
+            )
+        return {
+            "rate": result["deliveries"] / result["seconds"],
+            "p50": result["p50"],
+            "p99": result["p99"],
+            "cpu": result["server_cpu"] / result["deliveries"] * 1e6,
+            "server": result["server_cpu"] / result["seconds"],
+            "generator": result["generator_cpu"] / result["seconds"],
+        }
+
+    results = bench.compare(title, contenders, measure)
+    bench.table(
+        title,
+        COLUMNS,
+        [
+            (
+                name,
+                f"{result['rate']:,.0f}",
+                f"{result['spread']:.0%}",
+                ratio(results, name, "rate"),
+                f"{result['p50'] * 1e3:.2f}",
+                f"{result['p99'] * 1e3:.2f}",
+                ratio(results, name, "p99", lower_is_better=True),
+                f"{result['cpu']:.2f}",
+                f"{result['server']:.0%}",
+                f"{result['generator']:.0%}",
+            )
+            for name, result in results.items()
+        ],
+    )

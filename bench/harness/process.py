@@ -1,0 +1,242 @@
+"""Server processes and the load generator: started on their core, and gone afterwards."""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.contenders import Contender
+from harness.machine import CORES, GENERATOR_CORE, SERVER_CORE
+
+BENCH = Path(__file__).resolve().parents[1]
+START_TIME = 10.0
+PR_SET_PDEATHSIG = 1
+SPIN = 20
+"""Microseconds between two looks of the generator (loadgen.c says why), if it has its own core."""
+
+_libc = ctypes.CDLL(None)
+
+
+class Trouble(Exception):
+    """A contender or the generator failed; the text is one or a few lines for the reader."""
+
+
+def _prepare(core: int) -> Callable[[], None]:
+    def prepare() -> None:
+        os.sched_setaffinity(0, {core})
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return prepare
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(BENCH.parent)}  # this checkout is what is measured
+
+
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [process for child in map(int, text.split()) for process in _tree(child)]
+    return []
+
+
+def _tree(pid: int) -> list[int]:
+    return [pid, *_children(pid)]
+
+
+class Server:
+    """A running contender."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, errors: Path) -> None:
+        self.port = port
+        self._process = process
+        self._errors = errors
+
+    @property
+    def pids(self) -> list[int]:
+        return _tree(self._process.pid)
+
+    def complaints(self) -> str:
+        """The last lines of what it wrote to stderr."""
+        return "\n".join(self._errors.read_text(errors="replace").splitlines()[-5:])
+
+    def cpu(self) -> float:
+        """Seconds used so far."""
+        return sum(int(_read(pid, "schedstat").split()[0]) for pid in self.pids) / 1e9
+
+    def memory(self) -> int:
+        """Bytes that are its own: anonymous memory, and its share of what its processes share."""
+        total = 0
+        for pid in self.pids:
+            for line in _read(pid, "smaps_rollup").splitlines():
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                    total += int(line.split()[1]) * 1024
+        return total
+
+    def settle(self, quiet: float = 0.5, timeout: float = 20.0) -> None:
+        """Wait until it has next to nothing to do."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            before = self.cpu()
+            time.sleep(quiet)
+            if self.cpu() - before < quiet * 0.02:
+                return
+
+    def wait(self) -> None:
+        end = time.monotonic() + START_TIME
+        while time.monotonic() < end:
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", self.port), START_TIME) as probe,
+            ):
+                probe.sendall(
+                    b"GET / HTTP/1.0\r\n\r\n"
+                )  # a connection alone may find no worker yet
+                if probe.recv(1):
+                    return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise Trouble(f"did not start: {self.complaints()}")
+
+
+def _read(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/{name}").read_text()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _stop(process: subprocess.Popen[Any]) -> None:
+    """SIGTERM to the whole group, then SIGKILL to what is left of it."""
+    for number, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+    if process.stdin:
+        process.stdin.close()
+
+
+@contextlib.contextmanager
+def serving(contender: Contender) -> Iterator[Server]:
+    """A fresh server of a contender, in a folder of its own that goes with it."""
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        errors = Path(folder, "stderr")
+        with errors.open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, str(BENCH / "servers" / contender.server), str(port)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                cwd=folder,
+                env=_environment(),
+                start_new_session=True,
+                preexec_fn=_prepare(SERVER_CORE),
+            )
+        try:
+            server = Server(process, port, errors)
+            server.wait()
+            yield server
+        finally:
+            _stop(process)
+
+
+def run_alone(file: str, *arguments: object, timeout: float = 60) -> dict[str, float]:
+    """Run a program of servers/ that measures itself, on the servers' core; what it prints."""
+    try:
+        done = subprocess.run(
+            [sys.executable, str(BENCH / "servers" / file), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env=_environment(),
+            preexec_fn=_prepare(SERVER_CORE),
+        )
+    except subprocess.TimeoutExpired:
+        raise Trouble(f"not done after {timeout} s") from None
+    if done.returncode:
+        raise Trouble(done.stderr.strip())
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
+class Generator:
+    """The load generator, compiled once a run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._program = folder / "loadgen"
+        compiler = os.environ.get("CC", "cc")
+        source = str(BENCH / "loadgen.c")
+        try:
+            subprocess.run([compiler, "-O2", "-o", str(self._program), source], check=True)
+        except OSError:
+            sys.exit(f"{compiler}: no C compiler. On Debian: apt install gcc libc6-dev")
+        except subprocess.CalledProcessError:
+            sys.exit(f"{compiler} cannot compile {source}. On Debian: apt install libc6-dev")
+
+    @contextlib.contextmanager
+    def start(self, server: Server, **options: Any) -> Iterator[subprocess.Popen[str]]:
+        """Run it; `options` as in loadgen.c, a list for what is repeated."""
+        arguments = [f"port={server.port}", f"pids={','.join(map(str, server.pids))}"]
+        if len(CORES) > 1:
+            arguments.append(f"spin={SPIN}")
+        for name, value in options.items():
+            values = value if isinstance(value, (list, tuple)) else [value]
+            arguments += [f"{name}={item}" for item in values]
+        process = subprocess.Popen(
+            [str(self._program), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=_prepare(GENERATOR_CORE),
+        )
+        try:
+            yield process
+        finally:
+            _stop(process)
+
+    def run(self, server: Server, deadline: float = 60, **options: Any) -> dict[str, float]:
+        """Run it to its end. Raises `Trouble` if it gives up."""
+        with self.start(server, deadline=deadline, **options) as process:
+            try:
+                output, errors = process.communicate(timeout=deadline + 10)
+            except subprocess.TimeoutExpired:
+                raise Trouble("the load generator hangs") from None
+        if not output:
+            raise Trouble(self._why(errors, server))
+        result: dict[str, float] = json.loads(output)
+        return result
+
+    @contextlib.contextmanager
+    def holding(self, server: Server, deadline: float = 120, **options: Any) -> Iterator[None]:
+        """Connect, and stay connected inside the with block. Raises `Trouble` if that fails."""
+        with self.start(server, mode="connect", hold=1, deadline=deadline, **options) as process:
+            assert process.stdout
+            assert process.stderr
+            if process.stdout.readline():
+                yield
+                if process.poll() is None:
+                    return
+            raise Trouble(self._why(process.stderr.read(), server))
+
+    @staticmethod
+    def _why(errors: str, server: Server) -> str:
+        return "\n".join(filter(None, (errors.strip(), server.complaints())))

@@ -1,0 +1,120 @@
+"""The course of a benchmark: contenders in turns, a line of progress, and a table in the end."""
+
+import argparse
+import os
+import signal
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from harness import machine
+from harness.contenders import TATSUMAKI, Contender
+from harness.process import Generator, Trouble
+
+Result = dict[str, float]
+ROUNDS = 5
+DISTURBED = 0.05
+
+
+class Benchmark:
+    """One question. Prints what it runs on at once, tables as they come.
+
+    Args:
+        doc: the script's docstring; its first line is the title.
+        files: file descriptors that a process of it may need.
+    """
+
+    def __init__(self, doc: str, files: int = 1024) -> None:
+        parser = argparse.ArgumentParser(description=doc)
+        parser.add_argument("--quick", action="store_true", help="short and small: a rough idea")
+        parser.add_argument("--only", metavar="TEXT", help="contenders whose name contains TEXT")
+        arguments = parser.parse_args()
+        self.quick: bool = arguments.quick
+        self.rounds = 3 if self.quick else ROUNDS
+        self._only = (arguments.only or "").lower()
+        self._others = machine.Others()
+        self._left_out: list[str] = []
+        machine.raise_file_limit(files)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: sys.exit(1))  # servers are stopped on the way out
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
+        self.generator = Generator(Path(self._folder.name))
+        print(f"# {doc.splitlines()[0]}\n\n{machine.describe()}")
+        print(f"python {os.path.relpath(sys.argv[0])} {' '.join(sys.argv[1:])}".strip(), end="\n\n")
+
+    def compare(
+        self, title: str, contenders: Sequence[Contender], measure: Callable[[Contender], Result]
+    ) -> dict[str, Result]:
+        """Call `measure` for each contender in turns; the medians by name, of those who made it."""
+        running = [contender for contender in contenders if self._takes_part(contender)]
+        results: dict[str, list[Result]] = {contender.name: [] for contender in running}
+        for number in range(self.rounds):
+            # another one is first each time, so that nobody always follows the same neighbour
+            first = number % len(running) if running else 0
+            for contender in running[first:] + running[:first]:
+                self._progress(f"{title}: round {number + 1} of {self.rounds}, {contender.name}")
+                try:
+                    with self._others.watch():
+                        results[contender.name].append(measure(contender))
+                except Trouble as trouble:
+                    self._progress("")
+                    print(f"{contender.name} left out: {trouble}", flush=True)
+                    running = [other for other in running if other is not contender]
+                    del results[contender.name]
+        self._progress("")
+        return {name: medians(rounds) for name, rounds in results.items()}
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table that is also Markdown."""
+        lines = [tuple(columns), *map(tuple, rows)]
+        if len(lines) == 1:
+            return
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        lines.insert(1, tuple("-" * width for width in widths))
+        print(f"## {title}, median of {self.rounds} rounds\n")
+        for line in lines:
+            first, *rest = zip(line, widths, strict=True)
+            cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+            print(f"| {' | '.join(cells)} |")
+        print(flush=True)
+
+    def end(self) -> None:
+        """Print what a reader has to know about the numbers."""
+        self._folder.cleanup()
+        share = self._others.share()
+        print(f"Other processes had {share:.0%} of the machine", end="")
+        print(": not a measurement." if share > DISTURBED else ".", flush=True)
+
+    def _takes_part(self, contender: Contender) -> bool:
+        missing = contender.missing()
+        if missing and contender.name not in self._left_out:
+            self._left_out.append(contender.name)
+            print(f"{contender.name} left out: no {', '.join(missing)} here (make bench-peers)\n")
+        return not missing and self._only in contender.name.lower()
+
+    @staticmethod
+    def _progress(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif text:
+            print(text, file=sys.stderr, flush=True)
+
+
+def medians(rounds: Sequence[Result]) -> Result:
+    """Of each value; and `spread`, (highest - lowest) / median of the first one."""
+    middle = {key: statistics.median(result[key] for result in rounds) for key in rounds[0]}
+    first = next(iter(middle))
+    values = [result[first] for result in rounds]
+    middle["spread"] = (max(values) - min(values)) / middle[first] if middle[first] else 0.0
+    return middle
+
+
+def ratio(results: dict[str, Result], name: str, key: str, lower_is_better: bool = False) -> str:
+    """How many times better tatsumaki_py is than `name`."""
+    ours = results.get(TATSUMAKI.name, {}).get(key)
+    theirs = results[name][key]
+    if not ours or not theirs:
+        return "-"
+    return f"{theirs / ours if lower_is_better else ours / theirs:.2f}"

@@ -1,0 +1,57 @@
+"""tatsumaki_py: the queue part of the chat example, class for class; events come as JSON."""
+
+import logging
+import sys
+from random import random
+
+from tornado.escape import json_decode
+
+from tatsumaki_py import Application, Error, Handler, MessageQueue, Server
+
+
+class ChatPollHandler(Handler):
+    asynchronous = True
+
+    def get(self, channel):
+        mq = MessageQueue.instance(channel)
+        client_id = self.request.param("client_id") or Error.HTTP.throw(500, "'client_id' needed")
+        if client_id == "dummy":
+            client_id = str(random())
+        mq.poll_once(client_id, self.on_new_event)
+
+    def on_new_event(self, *events):
+        self.write(events)
+        self.finish()
+
+
+class ChatMultipartPollHandler(Handler):
+    asynchronous = True
+
+    def get(self, channel):
+        client_id = self.request.param("client_id") or str(random())
+        self.multipart_xhr_push(True)
+        MessageQueue.instance(channel).poll(client_id, self.on_new_event)
+
+    def on_new_event(self, *events):
+        for event in events:
+            self.stream_write(event)
+
+
+class ChatPostHandler(Handler):
+    def post(self, channel):
+        MessageQueue.instance(channel).publish(json_decode(self.request.body))
+        self.write({"success": 1})
+
+
+chat_re = r"[\w.-]+"
+app = Application(
+    [
+        (f"/chat/({chat_re})/poll", ChatPollHandler),
+        (f"/chat/({chat_re})/mxhrpoll", ChatMultipartPollHandler),
+        (f"/chat/({chat_re})/post", ChatPostHandler),
+    ]
+)
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)  # no access log, as in the other servers
+    Server(host="127.0.0.1", port=int(sys.argv[1])).run(app)
