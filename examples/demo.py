@@ -27,6 +27,7 @@ class MainHandler(Handler):
 
 class StreamHandler(Handler):
     asynchronous = True
+    timer = None
 
     def get(self):
         self.response.content_type = "text/plain"
@@ -41,7 +42,8 @@ class StreamHandler(Handler):
             self.finish()
 
     def on_finish(self):
-        self.timer.stop()
+        if self.timer:
+            self.timer.stop()
 
 
 class FeedHandler(Handler):

@@ -23,9 +23,11 @@ from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
 import tornado.web
+from tornado.httputil import HTTPServerRequest
+from tornado.routing import PathMatches, Rule
 
 from tatsumaki_py.service import Service
-from tatsumaki_py.template import Template, TemplateEngine
+from tatsumaki_py.template import SearchLoader, Template, TemplateEngine
 
 __all__ = ["Application"]
 
@@ -40,6 +42,11 @@ class _NotFound(tornado.web.RequestHandler):
         self.set_status(404)
         self.finish("404 Not Found")
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        # A method that Tornado does not know: it refuses it before prepare().
+        self.set_status(404)
+        self.finish("404 Not Found")
+
     # It changes nothing, so it needs no protection: what is not there is a 404 for forged requests
     # too.
     def check_xsrf_cookie(self) -> None:
@@ -50,12 +57,29 @@ class _NotFound(tornado.web.RequestHandler):
 
 
 class _Static(tornado.web.StaticFileHandler):
-    """Tornado's, but a NUL in the path is a file that is not there."""
+    """Tornado's, but a NUL in the path is a file that is not there, and what has no version is
+    asked for anew: a module that imports another names no version of it.
+    """
+
+    def set_extra_headers(self, path: str) -> None:
+        if "v" not in self.request.arguments:
+            self.set_header("Cache-Control", "no-cache")
 
     def parse_url_path(self, url_path: str) -> str:
         if "\0" in url_path:
             raise tornado.web.HTTPError(404)
         return super().parse_url_path(url_path)
+
+
+class _StaticMatches(PathMatches):
+    """A path of the static files, while there are any."""
+
+    def __init__(self, pattern: str, settings: Mapping[str, Any]) -> None:
+        super().__init__(pattern)
+        self._settings = settings
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        return super().match(request) if self._settings["static_path"] else None
 
 
 class Application(tornado.web.Application):
@@ -77,13 +101,17 @@ class Application(tornado.web.Application):
         **settings: Any,
     ) -> None:
         static_path = settings.pop("static_path", None)
+        template_path = settings.pop("template_path", None)
         settings.setdefault("default_handler_class", _NotFound)
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
         super().__init__([_rule(rule) for rule in rules], default_host, transforms, **settings)
         self._services: dict[str, Service] = {}
         names = ("autoescape", "template_whitespace")
         options = {name: settings[name] for name in names if name in settings}
-        self._default_template = Template(settings.get("template_path") or (), **options)
+        self._default_template = Template(**options)
+        self._search_loader: SearchLoader | None = None
+        if template_path is not None:
+            self.template_path = template_path
         # One dict for all static rules: who changes it changes where they look.
         self._static_arguments: dict[str, Any] | None = None
         if static_path is not None:
@@ -124,20 +152,18 @@ class Application(tornado.web.Application):
     @static_path.setter
     def static_path(self, path: Path | None) -> None:
         self.settings["static_path"] = os.fspath(path) if path else None
-        # Nothing is found below a file.
-        directory = self.settings["static_path"] or os.devnull
         if self._static_arguments is not None:
-            self._static_arguments["path"] = directory
+            self._static_arguments["path"] = self.settings["static_path"]
         elif path:
             self._static_arguments = self.settings.setdefault("static_handler_args", {})
-            self._static_arguments["path"] = directory
+            self._static_arguments["path"] = self.settings["static_path"]
             handler = self.settings.get("static_handler_class", _Static)
             prefix = re.escape(self.settings.get("static_url_prefix", "/static/"))
             # Rules of a host come before all that are for any: like Plack's middleware.
             super().add_handlers(
                 r".*",
                 [
-                    (pattern, handler, self._static_arguments)
+                    Rule(_StaticMatches(pattern, self.settings), handler, self._static_arguments)
                     for pattern in (prefix + r"(.*)", r"/(favicon\.ico)", r"/(robots\.txt)")
                 ],
             )
@@ -149,16 +175,22 @@ class Application(tornado.web.Application):
         """The directory of the templates, or a list of them that is searched in order. May be set
         at any time.
         """
-        return self.settings.get("template_path")
+        path = self.settings.get("template_path")
+        return list(path) if isinstance(path, tuple) else path
 
     @template_path.setter
     def template_path(self, path: Path | Iterable[Path]) -> None:
-        if isinstance(path, (str, os.PathLike)):
-            self.settings["template_path"] = os.fspath(path)
-            self.template.include_path = [os.fspath(path)]
-        else:
-            self.settings["template_path"] = [os.fspath(p) for p in path]
-            self.template.include_path = self.settings["template_path"]
+        paths = [path] if isinstance(path, (str, os.PathLike)) else path
+        names = [os.fspath(name) for name in paths]
+        self.template.include_path = self._default_template.include_path = names
+        single = isinstance(path, (str, os.PathLike))
+        self.settings["template_path"] = names[0] if single else tuple(names)
+        if self.settings.get("template_loader") is self._search_loader:
+            # Plain handlers know one directory, or a loader.
+            self.settings.pop("template_loader", None)
+            self._search_loader = None if single else self._default_template.loader
+            if self._search_loader is not None:
+                self.settings["template_loader"] = self._search_loader
 
     @property
     def template(self) -> TemplateEngine:
@@ -191,10 +223,10 @@ class Application(tornado.web.Application):
         Without a name it gets that of its class; a second of the class gets 0 after it, a third 1.
         A name that is given replaces who had it.
         """
-        *names, service = args
-        if names:
-            name = names[0]
+        if len(args) == 2:
+            name, service = args
         else:
+            (service,) = args
             kind = type(service).__name__
             taken = itertools.chain([kind], (f"{kind}{number}" for number in itertools.count()))
             name = next(name for name in taken if name not in self._services)
@@ -214,8 +246,13 @@ class Application(tornado.web.Application):
 
 
 def _rule(rule: Any) -> Any:
+    if not isinstance(rule, (tuple, list)):
+        return rule
+    matcher, target, *more = rule
+    if isinstance(target, (tuple, list)):
+        target = [_rule(nested) for nested in target]
     # Tornado takes a pattern in a tuple for a Matcher, and then no request reaches the rules after
     # it.
-    if isinstance(rule, tuple) and isinstance(rule[0], re.Pattern):
-        return tornado.web.url(*rule)
-    return rule
+    if isinstance(matcher, re.Pattern):
+        return tornado.web.url(matcher, target, *more)
+    return (matcher, target, *more)

@@ -17,6 +17,7 @@ Source: ``Tatsumaki::Error``.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from http.client import responses
 from typing import Any, ClassVar, NoReturn
 
@@ -52,8 +53,9 @@ class HTTPError(Error, tornado.web.HTTPError):
     def __init__(
         self, code: int, message: str | None = None, *, log_message: str | None = None
     ) -> None:
-        if type(code) is not int or not 200 <= code <= 999:
+        if type(code) not in (int, HTTPStatus) or not 200 <= code <= 999:
             raise ValueError(f"Error.HTTP takes a status code from 200 to 999, not {code!r}")
+        code = int(code)
         tornado.web.HTTPError.__init__(
             self, code, log_message, reason=None if code in responses else "Unknown"
         )

@@ -79,6 +79,8 @@ class Handler(PushHandler):
                 ``request``, ...).
             kwargs: more of that; wins.
         """
+        if self._gone:
+            return self.finish()
         args = {key: value for namespace in namespaces for key, value in namespace.items()} | kwargs
         engine = self.settings.get("template")
         if engine is None:
@@ -91,7 +93,8 @@ class Handler(PushHandler):
         """
         path = self.settings.get("template_path")
         if path is None:
-            path = os.path.dirname(sys.modules[type(self).__module__].__file__ or "") or "."
+            module = sys.modules.get(type(self).__module__)
+            path = os.path.dirname(getattr(module, "__file__", None) or "") or "."
         # Tornado keeps one loader for each path, so it has to be a str.
         return (
             os.fspath(path)
@@ -165,8 +168,8 @@ class Handler(PushHandler):
         verbs = {
             name: getattr(type(self), name.lower(), missing) for name in self.SUPPORTED_METHODS
         }
-        if verbs["HEAD"] is Handler.head:
-            verbs["HEAD"] = verbs["GET"]
+        if verbs.get("HEAD") is Handler.head:
+            verbs["HEAD"] = type(self).get
         return [name for name, verb in verbs.items() if verb is not missing]
 
     def log(self, message: str, *args: object) -> None:

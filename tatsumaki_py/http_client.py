@@ -52,7 +52,7 @@ from tatsumaki_py.http_message import (
     split_url,
 )
 
-__all__ = ["HTTPClient", "HTTPResponse"]
+__all__ = ["HTTPClient", "HTTPResponse", "Options"]
 
 log = logging.getLogger("tatsumaki")
 

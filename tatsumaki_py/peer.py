@@ -22,6 +22,9 @@ class Watcher(Protocol):
     def left(self) -> None:
         """The client went before its answer was complete."""
 
+    def blocked(self, blocked: bool) -> None:
+        """The client does not keep up with what is sent, or does so again."""
+
     def served(self) -> None:
         """The answer is complete."""
 

@@ -84,9 +84,10 @@ class Request(HTTPServerRequest):
         >>> request.parameters["a"], request.parameters.get_all("a"), request.parameters["b"]
         ('2', ['1', '2'], 'café')
         """
-        return MultiValue(
-            {_field(name): [*map(_text, values)] for name, values in self.arguments.items()}
-        )
+        fields: dict[str, list[str]] = {}
+        for name, values in self.arguments.items():
+            fields.setdefault(_field(name), []).extend(map(_text, values))
+        return MultiValue(fields)
 
     @overload
     def param(self, name: str) -> str | None: ...
@@ -96,8 +97,9 @@ class Request(HTTPServerRequest):
         """The last value of a field of the query or the form, as in `parameters`; `default` if it
         was not sent.
         """
-        key = name.encode().decode("latin-1")
-        values = self.arguments.get(key) or self.arguments.get(name)
+        # The second is a field of a multipart form, so it was sent after those of the query.
+        key = name.encode("utf-8", "replace").decode("latin-1")
+        values = self.arguments.get(name) or self.arguments.get(key)
         return _text(values[-1]) if values else default
 
     @property

@@ -14,10 +14,12 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import tornado.web
 from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 
 from tatsumaki_py.message_queue import MessageQueue
@@ -63,7 +65,8 @@ class Server:
         )
         sockets = self._bind()
         try:
-            asyncio.run(self._serve(app, sockets))
+            with asyncio.Runner(loop_factory=_loop_of(app)) as runner:
+                runner.run(self._serve(app, sockets))
         finally:
             for sock in sockets:
                 sock.close()
@@ -71,13 +74,15 @@ class Server:
     def _bind(self) -> list[socket.socket]:
         try:
             port = int(self.port)
-            if not 0 <= port <= 65535:
-                raise ValueError
-            return bind_sockets(port, self.host, backlog=BACKLOG)
         except ValueError:
+            port = -1
+        if not 0 <= port <= 65535:
             sys.exit(f"PORT is a number from 0 to 65535, not {self.port!r}")
-        except OSError as error:
-            sys.exit(f"Cannot listen on {self.host}:{self.port}: {error.strerror or error}")
+        try:
+            return bind_sockets(port, self.host, backlog=BACKLOG)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            sys.exit(f"Cannot listen on {self.host}:{port}: {reason}")
 
     async def _serve(self, app: tornado.web.Application, sockets: list[socket.socket]) -> None:
         stop = asyncio.Event()
@@ -98,3 +103,17 @@ class Server:
         await asyncio.sleep(0.05)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(server.close_all_connections(), GRACE)
+        loop.set_exception_handler(_last_words)
+
+
+def _loop_of(app: tornado.web.Application) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if not app.settings.get("autoreload"):
+        return None
+    # Tornado watches the files from the loop that was current when the application was made.
+    return lambda: IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
+
+
+def _last_words(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # Tornado before 6.6 takes it for an error that the end cancels handlers that still run.
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)

@@ -116,8 +116,6 @@ class MessageQueue(Channel):
         finally:
             self._delivering = delivering
         if not delivering:
-            if not self._waiting and not self._streams:
-                self._told = self._log.top
             self._trim()
 
     def flush_events(self, client_id: str, *events: Mapping[str, Any]) -> bool:
@@ -128,7 +126,7 @@ class MessageQueue(Channel):
         """
         bodies = [self._encode(event) for event in events]
         client = self._clients.get(client_id)
-        if client is None or client.state is not LISTENING:
+        if client is None or client.state is not LISTENING or client is self._telling:
             return False
         self._deliver(client, [Event(body, client.cursor, client.cursor) for body in bodies])
         return True
@@ -140,10 +138,12 @@ class MessageQueue(Channel):
         for client in list(self._clients.values()):
             listener, waiting = client.listener, client.state is LISTENING
             if listener is not None:
+                self._take_back(client, listener)
                 client.leave(self._now(), self.reconnect_time)
                 self._absent[client.id] = client
                 self._park(client)
-                self._supersede(listener, waiting, None)
+                self._supersede(client, listener, waiting, None)
+        self._arm()
 
     @property
     def backlog_events(self) -> list[Event]:

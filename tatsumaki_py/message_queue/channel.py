@@ -17,20 +17,44 @@ import inspect
 import logging
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextvars import Context
 from typing import Any, ClassVar
 
 from tatsumaki_py import peer as peers
 from tatsumaki_py.error import ClientDisconnect, HTTPError
 from tatsumaki_py.message_queue.client import DELIVERING, LISTENING, Client
 from tatsumaki_py.message_queue.event import Event, position
-from tatsumaki_py.message_queue.listener import Listener, Mailbox, Poll
+from tatsumaki_py.message_queue.listener import PENDING, Listener, Mailbox, Poll, serving
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.registry import Registry
 
 __all__ = ["Channel"]
 
+TRIM_AGAIN = 0.25
+"""Seconds after which events are dropped that were kept for what was not sent yet."""
+
 _log = logging.getLogger("tatsumaki")
+
+# What a callback may raise without hurting its caller, who is not cancelled with it.
+_RAISED = (Exception, asyncio.CancelledError)
+
+
+def _is_awaited(result: Any) -> bool:
+    """Whether a callback is to be waited for. ``return mq.poll_once(...)`` does not ask for it, and
+    what `Handler.stream_write` returns is done already if the client keeps up.
+    """
+    if not inspect.isawaitable(result) or isinstance(result, Poll):
+        return False
+    done = getattr(result, "done", None)
+    if done is None or not done():
+        return True
+    return isinstance(result, asyncio.Future) and _error(result) is not None
+
+
+def _error(future: asyncio.Future[Any]) -> BaseException | None:
+    """Why a callback's future failed, if it did. If it was cancelled, nobody has its events."""
+    return ClientDisconnect() if future.cancelled() else future.exception()
 
 
 class Channel:
@@ -72,12 +96,15 @@ class Channel:
         self._log = EventLog()
         self._told = self._log.top
         self._delivering = False
+        self._telling: Client | None = None
+        self._telling_from = self._told
         self._clients: dict[str, Client] = {}
         self._streams: dict[str, Client] = {}
         self._waiting: dict[str, Client] = {}
         self._absent: dict[str, Client] = {}
         self._last_use = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._trimmer: asyncio.TimerHandle | None = None
         self._timer_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
 
     def __repr__(self) -> str:
@@ -95,22 +122,30 @@ class Channel:
         if peer is not None:
             if last_event_id is None:
                 last_event_id = peer.peer_cursor()
+            if last_event_id:
+                position(last_event_id)
             if not peer.peer_watch(listener):
-                self._dismiss(listener, peer)
+                self._dismiss(client_id, listener, peer)
                 return poll
             listener.peer = peer
-        if last_event_id:
+        elif last_event_id:
             position(last_event_id)
         client = self._clients.get(client_id) or self._enter(client_id)
         superseded, was_waiting = client.listener, client.state is LISTENING
         self._absent.pop(client_id, None)
-        self._park(client)
+        if self._absent:
+            # They may have left in a loop that is closed.
+            self._arm()
+        if superseded is not None:
+            self._inherit(client, superseded, peer)
         client.cursor = last_event_id or client.cursor
+        self._park(client)
+        listener.begin()
         client.listen(listener)
         listener.client = client
         if superseded is not None:
-            self._supersede(superseded, was_waiting, peer)
-            if client.listener is not listener:
+            self._supersede(client, superseded, was_waiting, peer)
+            if client.listener is not listener or client.state is not LISTENING:
                 return poll
         events = self._log.since(client.cursor)
         if events or timeout == 0:
@@ -130,41 +165,62 @@ class Channel:
         self._clients[client_id] = client
         return client
 
-    def _supersede(self, listener: Listener, was_waiting: bool, heir: peers.Peer | None) -> None:
+    def _inherit(self, client: Client, superseded: Listener, heir: peers.Peer | None) -> None:
+        """Where a poll begins that takes over from another one."""
+        peer = superseded.peer
+        asks_again = serving.get() is superseded or (peer is not None and peer is heir)
+        if not asks_again:
+            self._take_back(client, superseded)
+        elif client.state is DELIVERING and superseded.has_all():
+            client.confirm()
+
+    def _take_back(self, client: Client, listener: Listener) -> None:
+        """What was written, but not handed to the kernel, is still to come."""
+        if listener.peer is not None:
+            client.cursor = listener.peer.peer_unsent() or client.cursor
+
+    def _supersede(
+        self, client: Client, listener: Listener, was_waiting: bool, heir: peers.Peer | None
+    ) -> None:
         """Another poll of the same client has taken over: end this one with no events."""
-        callback, peer = listener.callback, listener.peer
+        peer = listener.peer
+        if listener.once and was_waiting:
+            self._answer_empty(client.id, listener, peer)
+            return
         listener.end()
-        if isinstance(listener, Mailbox):
-            return
-        if not listener.once:
-            if peer is not None and peer is not heir:
-                peer.peer_finish()
-        elif was_waiting and callback is not None:
-            self._answer_empty(callback, peer)
+        streams = not listener.once and not isinstance(listener, Mailbox)
+        if streams and peer is not None and peer is not heir:
+            peer.peer_finish()
 
-    def _dismiss(self, listener: Listener, peer: peers.Peer) -> None:
+    def _dismiss(self, client_id: str, listener: Listener, peer: peers.Peer) -> None:
         """There is nobody to wait for: a HEAD request, or a client that has left."""
-        callback, left = listener.callback, peer.peer_left()
-        listener.end(ClientDisconnect() if left else None)
-        if (
-            listener.once
-            and not left
-            and not isinstance(listener, Mailbox)
-            and callback is not None
-        ):
-            self._answer_empty(callback, peer)
+        if peer.peer_left():
+            listener.end(ClientDisconnect())
+        elif listener.once:
+            listener.begin()
+            self._answer_empty(client_id, listener, peer)
+        else:
+            listener.end()
 
-    def _answer_empty(self, callback: Callable[..., Any], peer: peers.Peer | None) -> None:
-        """Call a callback that is not registered (any more) with no events."""
-        try:
-            result = callback()
-        except Exception as error:
-            self._report(None, error, peer)
+    def _answer_empty(self, client_id: str, listener: Listener, peer: peers.Peer | None) -> None:
+        """End a long poll, and call its callback with no events."""
+        call, context = listener.call, listener.context
+        listener.end()
+        if isinstance(listener, Mailbox) or call is None:
             return
-        if inspect.isawaitable(result):
-            asyncio.ensure_future(result).add_done_callback(
-                lambda future: self._report(None, future.exception(), peer)
-            )
+
+        def done(future: asyncio.Future[Any]) -> None:
+            error = _error(future)
+            if error is not None:
+                self._report(client_id, error, peer)
+
+        try:
+            result = call()
+            if _is_awaited(result):
+                run = Context() if context is None else context
+                run.run(asyncio.ensure_future, result).add_done_callback(done)
+        except _RAISED as error:
+            self._report(client_id, error, peer)
 
     # -- delivery
 
@@ -178,18 +234,23 @@ class Channel:
     def _catch_up(self) -> None:
         """Bring everybody who listens to the top of the log."""
         self._delivering = True
+        # The request that publishes is not the one that is answered.
+        token = peers.current.set(None)
         try:
             while self._told != self._log.top:
                 start, self._told = self._told, self._log.top
                 if self._streams or self._waiting:
                     self._tell(start, self._log.since(start))
         finally:
+            peers.current.reset(token)
             self._delivering = False
+            self._telling = None
             self._trim()
 
     def _tell(self, start: str, events: Sequence[Event]) -> None:
         """Give `events` to all that listen; all but newcomers have their cursor at `start`."""
         told = events[-1].id
+        self._telling_from = start
         for client in tuple(self._waiting.values()):
             if client.state is LISTENING:
                 self._deliver(client, events if client.cursor == start else None)
@@ -197,23 +258,32 @@ class Channel:
             if client.state is not LISTENING:
                 continue
             if client.cursor != start:
+                self._telling = None
                 self._deliver(client, None)
                 continue
             # The fast path: a stream that keeps up.
             listener = client.listener
             assert listener is not None
+            context = listener.context
             client.cursor = told
+            self._telling = client
             try:
                 result = client.callback(*events)  # type: ignore[misc]
-            except Exception as error:
+            except _RAISED as error:
                 if client.listener is listener:
                     self._unconfirm(client, start, told)
+                self._telling = None
                 self._failed(client, listener, error)
                 continue
-            if result is not None and client.listener is listener:
-                self._unconfirm(client, start, told)
-                if not self._hold(client, listener, result) and self._settle(client, listener):
+            if result is not None and (result is PENDING or _is_awaited(result)):
+                self._telling = None
+                if client.listener is listener:
+                    self._unconfirm(client, start, told)
+                if self._hold(client, listener, context, result):
+                    continue
+                if self._settle(client, listener):
                     self._deliver(client, None)
+        self._telling = None
 
     def _unconfirm(self, client: Client, start: str, told: str) -> None:
         """The fast path was too fast: `told` is still on its way."""
@@ -233,35 +303,50 @@ class Channel:
                     return
             listener = client.listener
             assert listener is not None
-            assert listener.callback is not None
+            assert listener.call is not None
+            context = listener.context
             client.deliver(events[-1].id if events else client.cursor)
             self._park(client)
             listener.stop_timer()
             try:
-                result = listener.callback(*events)
-            except Exception as error:
+                result = listener.call(*events)
+            except _RAISED as error:
                 self._failed(client, listener, error)
                 return
-            if result is not None and self._hold(client, listener, result):
+            if result is not None and self._hold(client, listener, context, result):
                 return
             if not self._settle(client, listener):
                 return
             events = None
 
-    def _hold(self, client: Client, listener: Listener, result: Any) -> bool:
+    def _hold(
+        self, client: Client, listener: Listener, context: Context | None, result: Any
+    ) -> bool:
         """Wait for what a callback returned. False if there is nothing to wait for."""
-        if not inspect.isawaitable(result):
+        if result is PENDING:
+            return True
+        if not _is_awaited(result):
             return False
 
         def done(future: asyncio.Future[Any]) -> None:
-            error = None if future.cancelled() else future.exception()
-            if isinstance(error, Exception):
+            error = _error(future)
+            if error is not None:
                 self._failed(client, listener, error)
-            elif self._settle(client, listener):
-                self._deliver(client, None)
+            else:
+                self._received(listener)
 
-        asyncio.ensure_future(result).add_done_callback(done)
+        try:
+            run = Context() if context is None else context
+            run.run(asyncio.ensure_future, result).add_done_callback(done)
+        except Exception as error:
+            self._failed(client, listener, error)
         return True
+
+    def _received(self, listener: Listener) -> None:
+        """What was held back by a listener has arrived."""
+        client = listener.client
+        if client is not None and self._settle(client, listener):
+            self._deliver(client, None)
 
     def _settle(self, client: Client, listener: Listener) -> bool:
         """A callback is done with its events. Returns whether it may have more."""
@@ -275,14 +360,14 @@ class Channel:
         return True
 
     def _served(self, listener: Listener) -> None:
-        """The answer to a long poll is complete."""
+        """The answer is complete."""
         client = listener.client
-        if listener.once and client is not None and client.listener is listener:
-            if client.state is DELIVERING:
+        if client is not None and client.listener is listener:
+            if client.state is DELIVERING and listener.has_all():
                 client.confirm()
             self._leave(client, listener)
 
-    def _failed(self, client: Client, listener: Listener, error: Exception) -> None:
+    def _failed(self, client: Client, listener: Listener, error: BaseException) -> None:
         """A callback raised. Who has a peer is cut off and comes back; others go on after what they
         choked on.
         """
@@ -296,11 +381,7 @@ class Channel:
             client.confirm()
             self._deliver(client, None)
 
-    def _report(
-        self, client_id: str | None, error: BaseException | None, peer: peers.Peer | None
-    ) -> None:
-        if error is None:
-            return
+    def _report(self, client_id: str, error: BaseException, peer: peers.Peer | None) -> None:
         answered = isinstance(error, HTTPError) and peer is not None
         if not answered and not isinstance(error, ClientDisconnect):
             _log.error(
@@ -348,9 +429,25 @@ class Channel:
         if client is None or client.listener is not listener:
             listener.end(error)
             return
-        if listener.peer is not None and not listener.once:
-            client.cursor = listener.peer.peer_unsent() or client.cursor
+        if client is self._telling:
+            if error is not None:
+                client.cursor = self._telling_from
+        elif error is None and serving.get() is listener and client.state is DELIVERING:
+            # A callback that ends its own poll has its events.
+            client.confirm()
+        self._take_back(client, listener)
         self._leave(client, listener, error)
+
+    def _blocked(self, listener: Listener, blocked: bool) -> None:
+        """A stream does not keep up: what it was given but the kernel has not is kept."""
+        client = listener.client
+        if client is None or client.listener is not listener or client.state is not LISTENING:
+            return
+        if not blocked:
+            self._unpin(client)
+        elif listener.peer is not None and client.pinned is None:
+            client.pinned = listener.peer.peer_unsent() or client.cursor
+            self._log.pin(client.pinned)
 
     def _timed_out(self, listener: Listener) -> None:
         client = listener.client
@@ -378,9 +475,10 @@ class Channel:
         """Nobody needs what is here."""
         self._log.clear()
         self._told = self._log.top
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._trimmer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._trimmer = None
         self._registry.release(self)
 
     # -- time
@@ -393,7 +491,24 @@ class Channel:
 
     def _trim(self) -> None:
         self._expire()
+        if not self._waiting and not self._streams:
+            self._told = self._log.top
+        # What `append_backlog` left is still to be told to who listens, and what was written just
+        # now is to reach the kernel: streams send soon, and the last of them last.
+        last = next(reversed(self._streams.values()), None)
+        peer = last.listener.peer if last is not None and last.listener is not None else None
+        unsent = peer.peer_unsent() if peer is not None else None
+        held = unsent or self._told
+        self._log.pin(held)
         self._log.trim(self.backlog_length, self.buffer_length, self.buffer_size)
+        self._log.unpin(held)
+        if unsent is not None and len(self._log) > self.backlog_length and self._trimmer is None:
+            loop = asyncio.get_running_loop()
+            self._trimmer = loop.call_later(TRIM_AGAIN, self._trim_again)
+
+    def _trim_again(self) -> None:
+        self._trimmer = None
+        self._trim()
 
     def _expire(self) -> None:
         if self.time_to_live is not None:
@@ -434,6 +549,7 @@ class Channel:
             if not client.is_late(now):
                 break
             self._forget(client)
+        self._trim()
         if not self._clients and now >= self._last_use + self.idle_timeout:
             self._release()
         elif self._absent or self._log:

@@ -71,7 +71,7 @@ class Client:
     def listen(self, listener: Listener) -> None:
         """`listener` takes its events from now on."""
         self.listener = listener
-        self.callback = listener.callback
+        self.callback = listener.call
         self.state = LISTENING
 
     def deliver(self, delivered: str) -> None:

@@ -120,7 +120,11 @@ class Event(_FrozenDict):
     __slots__ = ("frames", "gap", "id", "json", "prev")
 
     def __init__(self, json_bytes: bytes, id: str, prev: str = START, *, gap: bool = False) -> None:
-        dict.__init__(self, {key: _frozen(item) for key, item in json.loads(json_bytes).items()})
+        try:
+            data = {key: _frozen(item) for key, item in json.loads(json_bytes).items()}
+        except RecursionError:
+            raise ValueError("an event must be JSON: nested too deeply") from None
+        dict.__init__(self, data)
         self.id = id
         self.prev = prev
         self.json = json_bytes

@@ -4,12 +4,18 @@ Rules:
 1. A queue holds a `Listener`; a caller holds a `Poll`. A coroutine that is dropped drops its
    `Poll`, and that ends the listener.
 2. A listener that ended never calls anybody again, and refers to nobody (no cycle survives it).
+3. A callback runs in the context of who polled, as asyncio's do, not in that of who publishes:
+   otherwise a poll inside it would be taken for one of the publisher's request. A plain method of
+   the peer needs none: it runs where no request is current.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Generator
+from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tatsumaki_py.error import ClientDisconnect
@@ -20,21 +26,40 @@ if TYPE_CHECKING:
     from tatsumaki_py.message_queue.channel import Channel
     from tatsumaki_py.message_queue.client import Client
 
-__all__ = ["Listener", "Mailbox", "Poll"]
+__all__ = ["PENDING", "Listener", "Mailbox", "Poll", "serving"]
+
+PENDING = object()
+"""What `Mailbox.put` returns: the events are not taken yet."""
+
+serving: ContextVar[Listener | None] = ContextVar("tatsumaki_listener", default=None)
+"""The listener whose callback is running, also in the tasks that it started."""
 
 
 class Listener:
     """A callback that is called with events, once or for each delivery."""
 
-    __slots__ = ("callback", "client", "once", "peer", "queue", "timer")
+    __slots__ = ("call", "callback", "client", "context", "once", "peer", "queue", "timer")
 
-    def __init__(self, queue: Channel, callback: Callable[..., Any] | None, once: bool) -> None:
+    def __init__(self, queue: Channel, callback: Callable[..., Any], once: bool) -> None:
         self.queue: Channel | None = queue
         self.client: Client | None = None
-        self.callback = callback
+        self.callback: Callable[..., Any] | None = callback
+        self.context: Context | None = None
+        self.call: Callable[..., Any] | None = callback
         self.once = once
         self.peer: Peer | None = None
         self.timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """The queue has taken it; see rule 3."""
+        assert self.callback is not None
+        of_peer = self.peer is not None and getattr(self.callback, "__self__", None) is self.peer
+        if of_peer and not inspect.iscoroutinefunction(self.callback):
+            # Its peer is known without one, and there are thousands of them.
+            return
+        self.context = copy_context()
+        self.context.run(serving.set, self)
+        self.call = partial(self.context.run, self.callback)
 
     def left(self) -> None:
         """The client closed the connection."""
@@ -51,10 +76,19 @@ class Listener:
         if self.queue is not None:
             self.queue._served(self)
 
+    def blocked(self, blocked: bool) -> None:
+        """The client does not keep up, or does so again."""
+        if self.queue is not None:
+            self.queue._blocked(self, blocked)
+
     def timed_out(self) -> None:
         """Nothing came in time."""
         if self.queue is not None:
             self.queue._timed_out(self)
+
+    def has_all(self) -> bool:
+        """Whether all that was delivered has reached the code of the user."""
+        return True
 
     def stop_timer(self) -> None:
         """It is not waiting any more."""
@@ -67,62 +101,82 @@ class Listener:
         self.stop_timer()
         if self.peer is not None:
             self.peer.peer_unwatch(self)
-        self.queue = self.client = self.callback = self.peer = None
+        self.queue = self.client = self.callback = self.call = self.context = self.peer = None
 
 
 class Mailbox(Listener):
     """A listener for a coroutine: keeps what comes until it is asked for."""
 
-    __slots__ = ("_taken", "_wake", "answered", "batch", "ended", "error")
+    __slots__ = ("_wake", "batch", "ended", "error", "taken")
 
     def __init__(self, queue: Channel, once: bool) -> None:
         super().__init__(queue, self.put, once)
-        self.answered = False
         self.batch: list[Event] | None = None
+        self.taken = False
+        """Whether somebody has a batch and did not ask for the next one."""
         self.error: Exception | None = None
         self.ended = False
         self._wake: asyncio.Future[None] | None = None
-        self._taken: asyncio.Future[None] | None = None
 
-    def put(self, *events: Event) -> asyncio.Future[None] | None:
-        """Called by the queue. What it returns is done when the next batch is wanted."""
+    def begin(self) -> None:
+        # `put` calls no code of a user.
+        pass
+
+    def put(self, *events: Event) -> object:
+        """Called by the queue, which is told when they are taken."""
         self.batch = list(events)
         self._rouse()
-        if self.once:
-            self.answered = True
-            return None
-        self._taken = asyncio.get_running_loop().create_future()
-        return self._taken
+        return PENDING
 
     async def take(self) -> list[Event] | None:
         """The next batch, or None if there will be none."""
-        if self._taken is not None and self.batch is None:
-            self._taken.set_result(None)
-            self._taken = None
+        if self.taken and not self.once:
+            self._received()
         while self.batch is None and not self.ended:
             if self._wake is not None:
                 raise RuntimeError("this poll is being waited for already")
             self._wake = asyncio.get_running_loop().create_future()
             try:
                 await self._wake
+            except BaseException:
+                # Cancelled. A traceback may keep the `Poll` for long.
+                if self.once:
+                    self.cancel()
+                raise
             finally:
                 self._wake = None
         batch, self.batch = self.batch, None
-        if batch is None and self.error is not None:
-            raise self.error
+        if batch is None:
+            if self.error is not None:
+                try:
+                    raise self.error
+                finally:
+                    # It refers to this frame, which refers to this object.
+                    self.error = None
+            return None
+        self.taken = True
+        if self.once:
+            self._received()
         return batch
+
+    def has_all(self) -> bool:
+        return self.batch is None
 
     def end(self, error: Exception | None = None) -> None:
         self.ended = True
         self.error = error
-        if self._taken is not None and not self._taken.done():
-            self._taken.cancel()
         self._rouse()
         super().end(error)
 
+    def _received(self) -> None:
+        if self.queue is not None:
+            self.queue._received(self)
+
     def _rouse(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        wake = self._wake
+        # A loop that was closed wakes nobody.
+        if wake is not None and not wake.done() and not wake.get_loop().is_closed():
+            wake.set_result(None)
 
 
 class Poll:
@@ -174,7 +228,8 @@ class Poll:
         return self._listener
 
     def __del__(self) -> None:
-        # Nobody can ask this mailbox any more. (A long poll that got its answer goes on until the
-        # answer is out.)
-        if isinstance(self._listener, Mailbox) and not self._listener.answered:
-            self._listener.cancel()
+        # Nobody can ask this mailbox any more. (A long poll whose events were taken goes on until
+        # the answer is out.)
+        listener = self._listener
+        if isinstance(listener, Mailbox) and not (listener.once and listener.taken):
+            listener.cancel()

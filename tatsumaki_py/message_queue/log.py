@@ -5,7 +5,7 @@ Rules:
 2. Reading removes nothing. Only `trim` and `expire` remove, always from the oldest.
 3. `trim` keeps the newest `backlog_length` events and whatever lies after a pin (the cursor of
    somebody who is still to read on), but never more than `buffer_length` events or `buffer_size`
-   bytes.
+   bytes. Who lost some is still to read the rest: `_lost` counts the pins before the oldest event.
 4. Who asks for more than there is gets a gap first. Nothing here knows a clock or a client.
 """
 
@@ -34,7 +34,7 @@ class EventLog:
     [(True, '2-0'), (False, '3-0')]
     """
 
-    __slots__ = ("_events", "_pins", "_positions", "_start", "size", "top")
+    __slots__ = ("_events", "_floor", "_lost", "_pins", "_positions", "_start", "size", "top")
 
     def __init__(self) -> None:
         self.top = START
@@ -44,7 +44,9 @@ class EventLog:
         self._positions: list[tuple[int, int]] = []
         # Both lists begin at `_start`; what lies before is removed now and then, all at once.
         self._start = 0
+        self._floor = position(START)
         self._pins: Counter[str] = Counter()
+        self._lost = 0
 
     def __len__(self) -> int:
         return len(self._events) - self._start
@@ -82,20 +84,25 @@ class EventLog:
 
     def pin(self, cursor: str) -> None:
         """Somebody is still to read what comes after `cursor`."""
-        self._pins[cursor] += 1
+        if cursor != self.top and position(cursor) < self._floor:
+            self._lost += 1
+        else:
+            self._pins[cursor] += 1
 
     def unpin(self, cursor: str) -> None:
         """Take one `pin` back."""
         if self._pins[cursor] > 1:
             self._pins[cursor] -= 1
-        else:
+        elif cursor in self._pins:
             del self._pins[cursor]
+        else:
+            self._lost -= 1
 
     def trim(self, backlog_length: int, buffer_length: int, buffer_size: int) -> None:
         """Drop what nobody may ask for; see rule 3."""
         while self and (len(self) > backlog_length or self.size > buffer_size):
             within_bounds = len(self) <= buffer_length and self.size <= buffer_size
-            if within_bounds and self._events[self._start].prev in self._pins:
+            if within_bounds and (self._lost or self._events[self._start].prev in self._pins):
                 return
             self._drop()
 
@@ -110,7 +117,10 @@ class EventLog:
             self._drop()
 
     def _drop(self) -> None:
-        self.size -= len(self._events[self._start].json)
+        event = self._events[self._start]
+        self.size -= len(event.json)
+        self._floor = self._positions[self._start]
+        self._lost += self._pins.pop(event.prev, 0)
         self._events[self._start] = _DROPPED
         self._start += 1
         if self._start * 2 > len(self._events):

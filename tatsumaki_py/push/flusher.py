@@ -16,7 +16,10 @@ import time
 import weakref
 from typing import TYPE_CHECKING, ClassVar
 
+from tatsumaki_py.message_queue.event import Event
+
 if TYPE_CHECKING:
+    from tatsumaki_py.push.framing import Framing
     from tatsumaki_py.push.stream import Stream
 
 __all__ = ["Flusher"]
@@ -60,9 +63,9 @@ class Flusher:
             asyncio.get_running_loop().call_soon(self._wait)
 
     def _wait(self) -> None:
-        # A burst makes more streams dirty, or those that are get more to send.
+        # A burst makes more streams dirty, or gives more to those that are.
         dirty = self.dirty
-        seen = (len(dirty), len(dirty[0].parts), len(dirty[-1].parts))
+        seen = (len(dirty), _amount(dirty[0]), _amount(dirty[-1]))
         self._quiet = self._quiet + 1 if seen == self._seen else 0
         self._seen = seen
         if self._quiet < QUIET and time.monotonic() < self._deadline:
@@ -75,12 +78,28 @@ class Flusher:
         streams = self.dirty[:]
         self.dirty.clear()
         end = time.monotonic() + SLICE
+        last: Event | None = None
+        framing: Framing | None = None
+        data = b""
         for start in range(0, len(streams), GROUP):
             for stream in streams[start : start + GROUP]:
-                stream.flush()
+                event = stream.waiting
+                if type(event) is Event:
+                    # Most have the same.
+                    if event is not last or stream.framing is not framing:
+                        last, framing = event, stream.framing
+                        data = event.frames.get(framing) or framing.frame(event)
+                    stream.flush_event(event, data)
+                else:
+                    stream.flush()
             if time.monotonic() > end:
                 self.dirty[:0] = streams[start + GROUP :]
                 break
         self._sending = bool(self.dirty)
         if self._sending:
             asyncio.get_running_loop().call_soon(self._send)
+
+
+def _amount(stream: Stream) -> int:
+    waiting = stream.waiting
+    return 1 if waiting is None or isinstance(waiting, Event) else len(waiting.parts)

@@ -107,7 +107,7 @@ class PushHandler(ChunkHandler):
             return _resolved()
         if self._stream is None:
             return super().flush(include_footers)
-        return asyncio.ensure_future(_wait(self.stream_write(b"")))
+        return asyncio.ensure_future(_wait(self._stream.drain()))
 
     def finish(self, chunk: Any = None) -> asyncio.Future[None]:
         """End the answer, after writing `chunk` if it is given; see
@@ -132,6 +132,13 @@ class PushHandler(ChunkHandler):
             if self._finished:
                 self._dismiss_watchers()
 
+    def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
+        """See `tornado.web.RequestHandler.redirect`. After the client has gone it does nothing."""
+        if self._gone:
+            self.finish()
+        else:
+            super().redirect(url, permanent, status)
+
     # -- streaming
 
     @property
@@ -146,9 +153,13 @@ class PushHandler(ChunkHandler):
         Needs ``asynchronous = True`` or an ``async def`` method; else a `RuntimeError`.
         """
         if on and not self._mxhr:
-            method = getattr(self, str(self.request.method).lower(), None)
-            if not self.asynchronous and not inspect.iscoroutinefunction(method):
+            verb = str(self.request.method).lower()
+            # A HEAD has nothing to push, whatever its method is.
+            coroutine = verb == "head" or inspect.iscoroutinefunction(getattr(self, verb, None))
+            if not self.asynchronous and not coroutine:
                 raise RuntimeError("asynchronous should be set to do multipart XHR push")
+            if self._headers_written:
+                raise RuntimeError("multipart_xhr_push(True) comes before anything is sent")
             self._mxhr = True
             self._framings = MULTIPART
             self.set_header("Content-Type", str(MULTIPART[True, False].content_type))
@@ -169,17 +180,18 @@ class PushHandler(ChunkHandler):
             Error.ClientDisconnect: the client has gone.
         """
         stream = self._live
+        if stream is not None and isinstance(chunk, Event):
+            return stream.send(chunk)
+        if stream is None and self._gone:
+            raise ClientDisconnect
+        # Before the headers are out: it may set the content type, or be a mistake.
+        data = self.get_chunk(chunk)
         if stream is None:
-            if self._gone:
-                raise ClientDisconnect
-            if self._finished and self.request.method == "HEAD":
-                return DONE
             stream = self._open_stream()
             if stream is None:
                 return DONE
-        if isinstance(chunk, Event):
-            return stream.send(chunk)
-        data = self.get_chunk(chunk)
+            if isinstance(chunk, Event):
+                return stream.send(chunk)
         if not data:
             return DONE
         json = isinstance(chunk, (dict, list, tuple))
@@ -195,8 +207,14 @@ class PushHandler(ChunkHandler):
         if not self._headers_written:
             self._prepare_headers()
             super().flush()
+        elif self.response.header("Content-Encoding"):
+            raise RuntimeError("stream_write() cannot go on with what flush() compressed")
+        elif self._write_buffer:
+            super().flush()
         if head:
             self.finish()
+            # Nobody reads on; as after a client that left, an endless loop ends here.
+            self._gone = True
             return None
         chunked = self.response.header("Transfer-Encoding") == "chunked"
         ids = "last_event_id" in self.request.arguments or "Last-Event-ID" in self.request.headers
@@ -204,7 +222,10 @@ class PushHandler(ChunkHandler):
         iostream = self.detach()
         # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
         self._finished = False
-        stream = take_over(iostream, framing, self.max_buffer, self._client_gone)
+        if iostream.closed():
+            self._client_gone()
+            raise ClientDisconnect
+        stream = take_over(iostream, framing, self.max_buffer, self)
         self._stream = self._live = stream
         # Nobody needs these any more, and there are thousands of idle subscribers.
         self.request.connection = self.request.server_connection = None
@@ -254,14 +275,19 @@ class PushHandler(ChunkHandler):
         """Log what was raised; a client that went is nothing to log. See
         `tornado.web.RequestHandler.log_exception`.
         """
-        if not isinstance(value, (ClientDisconnect, StreamClosedError)):
+        stream = getattr(self.request.connection, "stream", None)
+        closed = self._gone or (stream is not None and stream.closed())
+        # A StreamClosedError may also be of a connection to somebody else.
+        if not isinstance(value, ClientDisconnect) and not (
+            closed and isinstance(value, StreamClosedError)
+        ):
             super().log_exception(typ, value, tb)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answer with an error; cuts a stream off. See `tornado.web.RequestHandler.send_error`."""
-        if self._gone and self._finished:
-            return
-        if self._stream is None:
+        if self._gone:
+            self.finish()
+        elif self._stream is None:
             super().send_error(status_code, **kwargs)
         elif not self._finished:
             self._stream.abort()
@@ -285,6 +311,13 @@ class PushHandler(ChunkHandler):
             self.log_exception(*sys.exc_info())
         if not self._finished and (self.asynchronous or self._stream is not None):
             self.finish()
+
+    def stream_closed(self) -> None:
+        self._client_gone()
+
+    def stream_blocked(self, blocked: bool) -> None:
+        for watcher in self._watchers or ():
+            watcher.blocked(blocked)
 
     def _hung_up(self) -> bool:
         """Whether the client closed the connection and the loop has not noticed yet."""

@@ -1,12 +1,12 @@
 """One subscriber's connection, after Tornado's HTTP code has let go of it.
 
 Rules:
-1. Only a `Stream` writes to its socket. `parts` is what waits for the end of a burst, `_rest` what
-   the kernel did not take (the stream is blocked then); both go out in order.
+1. Only a `Stream` writes to its socket. `waiting` is what waits for the end of a burst, `_rest`
+   what the kernel did not take (the stream is blocked then); both go out in order.
 2. What waits is bounded by `max_buffer` bytes; a subscriber that lets more pile up is cut off, and
    comes back with its cursor.
-3. `on_close` is called once, from the loop, when the peer went or was cut off; never after `finish`
-   or `abort`.
+3. The owner is told once, from the loop, that the peer went or was cut off; never after `finish` or
+   `abort`.
 4. Nothing is kept that an idle subscriber does not need: there are thousands of them.
 """
 
@@ -18,8 +18,8 @@ import contextvars
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any
+from collections.abc import Awaitable, Generator
+from typing import Any, Protocol
 
 from tornado.iostream import IOStream, StreamClosedError
 
@@ -27,14 +27,13 @@ from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import LAST_CHUNK, Framing
 
-__all__ = ["DONE", "Done", "IOStreamStream", "SocketStream", "Stream", "take_over"]
+__all__ = ["DONE", "Done", "IOStreamStream", "Owner", "SocketStream", "Stream", "take_over"]
 
-FEW = 64
-SMALL = 4096
-"""Parts, and bytes of one, up to which nobody counts what waits for a moment."""
 READ_SIZE = 4096
 LINGER = 30.0
 """Seconds that a peer has to take the end of its stream."""
+
+WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _log = logging.getLogger("tatsumaki")
 
@@ -53,40 +52,64 @@ class Done:
 DONE = Done()
 
 
-def take_over(
-    iostream: IOStream, framing: Framing, max_buffer: int, on_close: Callable[[], None]
-) -> Stream:
+class Owner(Protocol):
+    """Who has a stream."""
+
+    def stream_closed(self) -> None:
+        """The peer went, or was cut off."""
+
+    def stream_blocked(self, blocked: bool) -> None:
+        """The peer does not keep up, or does so again."""
+
+
+def take_over(iostream: IOStream, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
     """The stream for a detached `tornado.iostream.IOStream`.
 
     Args:
         framing: what events look like on it.
         max_buffer: bytes that may wait to be sent.
-        on_close: called when the peer has gone.
+        owner: is told what becomes of it.
     """
     if type(iostream) is IOStream and not iostream.writing():
         sock = iostream.socket.dup()
         iostream.close()
-        return SocketStream(sock, framing, max_buffer, on_close)
-    return IOStreamStream(iostream, framing, max_buffer, on_close)
+        return SocketStream(sock, framing, max_buffer, owner)
+    return IOStreamStream(iostream, framing, max_buffer, owner)
+
+
+class _Pile:
+    """What waits to be sent, if it is more than one event."""
+
+    __slots__ = ("first", "parts", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.first: Event | None = None
+
+    def add(self, data: bytes, event: Event | None) -> None:
+        self.parts.append(data)
+        self.size += len(data)
+        if self.first is None:
+            self.first = event
 
 
 class Stream:
     """Writes to one subscriber; see `take_over`."""
 
     __slots__ = (
-        "_counted",
-        "_dirty",
         "_drained",
         "_ending",
         "_first",
         "_flusher",
-        "_framing",
+        "_losing",
         "_max_buffer",
-        "_on_close",
+        "_owner",
         "_rest",
-        "_send",
-        "_size",
-        "parts",
+        "dirty",
+        "framing",
+        "transmit",
+        "waiting",
     )
 
     def __init__(
@@ -94,77 +117,95 @@ class Stream:
         sock: socket.socket,
         framing: Framing,
         max_buffer: int,
-        on_close: Callable[[], None],
+        owner: Owner,
     ) -> None:
-        self._send = sock.send
-        self._framing = framing
+        self.transmit = sock.send
+        self.framing = framing
+        self.waiting: Event | _Pile | None = None
+        """What waits for the end of a burst, or until the stream is not blocked any more."""
         self._max_buffer = max_buffer
-        self._on_close: Callable[[], None] | None = on_close
+        self._owner: Owner | None = owner
         self._flusher = Flusher.current()
-        self._dirty = self._flusher.dirty
-        self.parts: list[bytes] = []
-        # How many of them are counted, and their bytes.
-        self._counted = 0
-        self._size = 0
+        self.dirty = self._flusher.dirty
         self._rest: memoryview | None = None
         self._first: Event | None = None
         self._drained: asyncio.Future[None] | None = None
         self._ending = False
+        self._losing = False
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
     def unsent(self) -> str | None:
         """The id before the first event that may not have reached the kernel, if there is one."""
-        return None if self._first is None else self._first.prev
+        first, waiting = self._first, self.waiting
+        if first is None and waiting is not None:
+            first = waiting.first if isinstance(waiting, _Pile) else waiting
+        return None if first is None else first.prev
 
     def send(self, event: Event) -> Awaitable[None]:
         """Send an event, soon.
 
         Returns an awaitable that is done at once while the peer keeps up, else when most of what
-        waits is sent. It does not fail: a peer that goes is reported by `on_close`.
+        waits is sent. It does not fail: a peer that goes is told to the owner.
         """
-        # Thousands of subscribers come here with the same event: no call more than there must be.
-        data = event.frames.get(self._framing) or self._framing.frame(event)
-        parts = self.parts
-        if not parts:
-            if not self._dirty:
+        # Thousands of subscribers come here with the same event: no step more than there must be.
+        if self.waiting is None:
+            self.waiting = event
+            dirty = self.dirty
+            if not dirty:
                 self._flusher.wake()
-            self._dirty.append(self)
-            if self._first is None:
-                self._first = event
-        parts.append(data)
-        if self._rest is not None or len(parts) > FEW or len(data) > SMALL:
-            return self._press()
-        return DONE
+            dirty.append(self)
+            return DONE
+        return self._add(event.frames.get(self.framing) or self.framing.frame(event), event)
 
     def write(self, data: bytes, content_type: str) -> Awaitable[None]:
         """Send something that is no event, soon; as `send`."""
-        return self.write_wire(self._framing.wire(self._framing.part(data, content_type)))
+        return self.write_wire(self.framing.wire(self.framing.part(data, content_type)))
 
     def write_wire(self, data: bytes) -> Awaitable[None]:
         """Send bytes that are framed already; as `send`."""
-        if not self.parts:
-            if not self._dirty:
+        if self.waiting is None:
+            if not self.dirty:
                 self._flusher.wake()
-            self._dirty.append(self)
-        self.parts.append(data)
-        return self._press()
+            self.dirty.append(self)
+        return self._add(data)
 
-    def _press(self) -> Awaitable[None]:
-        """There may be much to send: see that it does not become too much."""
-        fresh = self.parts[self._counted :]
-        self._counted += len(fresh)
-        self._size += sum(map(len, fresh))
-        if self._rest is None and self._size > self._max_buffer // 4:
+    def _pile(self) -> _Pile:
+        """What waits, as a pile."""
+        waiting = self.waiting
+        if isinstance(waiting, _Pile):
+            return waiting
+        pile = self.waiting = _Pile()
+        if waiting is not None:
+            pile.add(waiting.frames.get(self.framing) or self.framing.frame(waiting), waiting)
+        return pile
+
+    def _add(self, data: bytes, event: Event | None = None) -> Awaitable[None]:
+        """Send `data` after what waits already, and see that it does not become too much."""
+        if self._losing:
+            return DONE
+        pile = self._pile()
+        pile.add(data, event)
+        if self._rest is None:
+            if pile.size <= self._max_buffer // 4:
+                return DONE
             # The kernel may take it all.
             self.flush()
-        waiting = self._size + (0 if self._rest is None else len(self._rest))
-        if self._rest is not None and self._size and waiting > self._max_buffer:
-            _log.info("a subscriber was cut off: %d bytes waited for it", waiting)
+            if self._rest is None:
+                return DONE
+            pile = self._pile()
+        left = len(self._rest) + pile.size
+        if pile.size and left > self._max_buffer:
+            _log.info("a subscriber was cut off: %d bytes waited for it", left)
             self._lose()
             return DONE
-        if waiting <= self._max_buffer // 4:
+        return DONE if left <= self._max_buffer // 4 else self.drain()
+
+    def drain(self) -> Awaitable[None]:
+        """Send at once. Returns an awaitable that is done when most of what waits is sent."""
+        self.flush()
+        if self._rest is None or self._losing:
             return DONE
         if self._drained is None or self._drained.done():
             self._drained = asyncio.get_running_loop().create_future()
@@ -172,33 +213,62 @@ class Stream:
 
     def flush(self) -> None:
         """Hand to the kernel what there is."""
-        parts = self.parts
-        if not parts or self._rest is not None:
+        if self.waiting is None or self._rest is not None:
             return
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
-        self._counted = self._size = 0
+        pile = self._pile()
+        self.waiting = None
+        self._first = pile.first
+        data = pile.parts[0] if len(pile.parts) == 1 else b"".join(pile.parts)
         try:
-            sent = self._send(data)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            sent = self.transmit(data)
+        except WOULD_BLOCK:
             sent = 0
         except OSError:
             self._lose()
             return
         if sent == len(data):
             self._first = None
-            if self._drained is not None:
-                self._release()
+            self._release()
         else:
-            self._rest = memoryview(data)[sent:]
-            self._block()
+            self._keep(data, sent)
 
-    def _unblock(self) -> None:
-        """The kernel has taken `_rest`."""
-        self._rest = None
-        self._first = None
-        if self.parts:
-            self.flush()
+    def flush_event(self, event: Event, data: bytes) -> None:
+        """As `flush`, where `event` is all that waits and `data` is what it looks like."""
+        try:
+            sent = self.transmit(data)
+        except WOULD_BLOCK:
+            sent = 0
+        except OSError:
+            self._lose()
+            return
+        self.waiting = None
+        if sent != len(data):
+            self._first = event
+            self._keep(data, sent)
+
+    def _keep(self, data: bytes, sent: int) -> None:
+        """The kernel took only some of `data`: the stream is blocked."""
+        self._rest = memoryview(data)[sent:]
+        # So that `send` sees that it can not be quick.
+        self.waiting = _Pile()
+        if self._owner is not None:
+            self._owner.stream_blocked(True)
+        self._block()
+
+    def _progress(self) -> None:
+        """The kernel has taken some of `_rest`, or all."""
+        waiting = self.waiting
+        size = waiting.size if isinstance(waiting, _Pile) else 0
+        if self._rest:
+            if len(self._rest) + size <= self._max_buffer // 8:
+                self._release()
+            return
+        self._rest = self._first = None
+        if not size:
+            self.waiting = None
+        if self._owner is not None:
+            self._owner.stream_blocked(False)
+        self.flush()
         if self._rest is None:
             self._release()
             if self._ending:
@@ -211,9 +281,9 @@ class Stream:
 
     def finish(self) -> None:
         """Send what there is, mark the end, close."""
-        self._on_close = None
-        if self._framing.chunked:
-            self.parts.append(LAST_CHUNK)
+        self._owner = None
+        if self.framing.chunked:
+            self._pile().add(LAST_CHUNK, None)
         self._ending = True
         self.flush()
         if self._rest is None:
@@ -223,27 +293,28 @@ class Stream:
 
     def abort(self) -> None:
         """Close at once; the peer sees that the answer is not complete."""
-        self._on_close = None
+        self._owner = None
         self._close()
 
     def _lose(self) -> None:
         """The peer is lost. Whoever is writing now finishes that first."""
-        asyncio.get_running_loop().call_soon(self._lost)
+        if not self._losing:
+            self._losing = True
+            asyncio.get_running_loop().call_soon(self._lost)
 
     def _lost(self) -> None:
-        on_close, self._on_close = self._on_close, None
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.stream_closed()
         self._close()
-        if on_close is not None:
-            on_close()
 
     def _close(self) -> None:
-        self.parts.clear()
-        self._rest = None
+        self.waiting = self._rest = None
         self._shut()
         self._release()
 
     def _block(self) -> None:
-        """See to it that `_rest` is sent, then call `_unblock`."""
+        """See to it that `_rest` is sent, then call `_progress`."""
         raise NotImplementedError
 
     def _shut(self) -> None:
@@ -261,9 +332,9 @@ class SocketStream(Stream):
         sock: socket.socket,
         framing: Framing,
         max_buffer: int,
-        on_close: Callable[[], None],
+        owner: Owner,
     ) -> None:
-        super().__init__(sock, framing, max_buffer, on_close)
+        super().__init__(sock, framing, max_buffer, owner)
         self._socket = sock
         # Outside of the request's context, which nobody needs any more.
         loop = asyncio.get_running_loop()
@@ -286,7 +357,7 @@ class SocketStream(Stream):
     def _writable(self) -> None:
         assert self._rest is not None
         try:
-            sent = self._send(self._rest)
+            sent = self.transmit(self._rest)
         except BlockingIOError:
             return
         except OSError:
@@ -295,7 +366,7 @@ class SocketStream(Stream):
         self._rest = self._rest[sent:]
         if not self._rest:
             asyncio.get_running_loop().remove_writer(self._socket)
-            self._unblock()
+        self._progress()
 
     def _shut(self) -> None:
         if self._socket.fileno() != -1:
@@ -315,13 +386,12 @@ class IOStreamStream(Stream):
         iostream: IOStream,
         framing: Framing,
         max_buffer: int,
-        on_close: Callable[[], None],
+        owner: Owner,
     ) -> None:
-        super().__init__(iostream.socket, framing, max_buffer, on_close)
+        super().__init__(iostream.socket, framing, max_buffer, owner)
         self._iostream = iostream
         if iostream.writing():
-            self._rest = memoryview(b"")
-            self._block()
+            self._keep(b"", 0)
         iostream.set_close_callback(self._lost)
         self._read()
 
@@ -338,7 +408,12 @@ class IOStreamStream(Stream):
             written = self._iostream.write(self._rest)
         except StreamClosedError:
             return
-        written.add_done_callback(lambda _: None if self._iostream.closed() else self._unblock())
+        written.add_done_callback(self._written)
+
+    def _written(self, written: asyncio.Future[None]) -> None:
+        if not self._iostream.closed():
+            self._rest = memoryview(b"")
+            self._progress()
 
     def _shut(self) -> None:
         self._iostream.set_close_callback(None)

@@ -1,0 +1,57 @@
+"""template_path, template and render_file."""
+
+from pathlib import Path
+
+import pytest
+
+from tatsumaki_py import Application, Template
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name in ("one/a.txt", "two/a.txt", "two/b.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{name} {{{{ x }}}}")
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_constructor(files, kind):
+    """template_path in the constructor, as text or as a path."""
+    app = Application(template_path=kind(files / "one"))
+    assert app.render_file("a.txt", {"x": 1}) == b"one/a.txt 1"
+
+
+def test_set_later(files):
+    """It may be set at any time, also to a list that is searched in order."""
+    app = Application()
+    assert app.template_path is None
+    app.template_path = files / "one"
+    assert app.template_path == str(files / "one")
+    assert app.render_file("a.txt", x="&") == b"one/a.txt &amp;"
+    app.template_path = [files / "two", files / "one"]
+    assert app.template_path == [str(files / "two"), str(files / "one")]
+    assert app.render_file("a.txt", {"x": 1}, x=2) == b"two/a.txt 2"
+
+
+def test_missing(files):
+    """A missing template names itself and the directories."""
+    app = Application(template_path=str(files / "one"))
+    with pytest.raises(FileNotFoundError, match=r"b\.txt \(include_path: .*one\)"):
+        app.render_file("b.txt")
+
+
+def test_engine(files):
+    """Any engine will do; it is told the directories."""
+    app = Application()
+    engine = Template([files / "one"])
+    app.template = engine
+    assert app.template is app.settings["template"] is engine
+    app.template_path = files / "two"
+    assert app.render_file("b.txt", {"x": 1}) == b"two/b.txt 1"
+
+
+def test_autoescape(files):
+    """Tornado's setting is heeded."""
+    app = Application(template_path=files / "one", autoescape=None)
+    assert app.render_file("a.txt", {"x": "<"}) == b"one/a.txt <"

@@ -1,0 +1,76 @@
+"""The exceptions, apart from any request."""
+
+import copy
+import pickle
+from http import HTTPStatus
+
+import pytest
+import tornado.web
+
+from tatsumaki_py import Error
+from tatsumaki_py.error import MissingParameter
+
+
+def test_http():
+    """It has a code and a message, is its message as text, and is Tornado's HTTPError as well."""
+    with pytest.raises(Error.HTTP) as raised:
+        Error.HTTP.throw(500, "Oops")
+    error = raised.value
+    assert (error.code, error.status_code, error.message, str(error)) == (500, 500, "Oops", "Oops")
+    assert repr(error) == "Error.HTTP(500, 'Oops')"
+    assert isinstance(error, Error)
+    assert isinstance(error, tornado.web.HTTPError)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"), [(404, "Not Found"), (999, "Unknown"), (418, "I'm a Teapot")]
+)
+def test_default_message(code, message):
+    """Without a message, or with an empty one, it is the status phrase."""
+    assert Error.HTTP(code).message == Error.HTTP(code, "").message == message
+
+
+@pytest.mark.parametrize("code", [42, 199, 1000, -1, "404", None, True, 404.0])
+def test_bad_code(code):
+    """What is no status code is named."""
+    with pytest.raises(ValueError, match="from 200 to 999, not "):
+        Error.HTTP(code)
+
+
+def test_named_code():
+    """The standard library's names are codes, too."""
+    error = Error.HTTP(HTTPStatus.FORBIDDEN)
+    assert (error.code, repr(error)) == (403, "Error.HTTP(403, 'Forbidden')")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Error.HTTP(403, "no", log_message="100% no"),
+        Error.HTTP(999),
+        MissingParameter("x"),
+        Error.ClientDisconnect(),
+        Error("mine"),
+    ],
+)
+def test_copies(error):
+    """They survive copying and pickling whole."""
+    for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert type(other) is type(error)
+        assert (str(other), repr(other)) == (str(error), repr(error))
+        assert getattr(other, "log_message", None) == getattr(error, "log_message", None)
+
+
+def test_missing_parameter():
+    """It is a 400 and a KeyError, so that `get` of the mapping finds it."""
+    error = MissingParameter("x")
+    assert (error.code, str(error)) == (400, "missing parameter: x")
+    assert isinstance(error, KeyError)
+
+
+def test_throw_any():
+    """Every exception of the package can be thrown, in the middle of an expression."""
+    with pytest.raises(Error.ClientDisconnect, match="Client disconnected"):
+        _ = None or Error.ClientDisconnect.throw()
+    with pytest.raises(Error, match="mine"):
+        Error.throw("mine")

@@ -1,0 +1,170 @@
+"""Long polls of the chat program, byte by byte where it matters."""
+
+import asyncio
+import json
+
+import pytest
+from support.wire import iterations, read_reply
+
+from tatsumaki_py import MessageQueue
+
+
+@pytest.mark.gen_test
+async def test_an_answer_is_a_list_of_events(chat):
+    """A waiting client gets what is posted, in an answer that is complete and not to be cached."""
+    waiting = await chat.waiting("ann")
+    await chat.post(text="hello", ident="me@x")
+    reply = await read_reply(waiting)
+    assert reply.line == "HTTP/1.1 200 OK"
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["content-length"] == str(len(reply.body))
+    assert reply.headers["cache-control"] == "no-store"
+    assert "etag" not in reply.headers
+    (event,) = json.loads(reply.body)
+    assert event["html"] == "hello"
+    assert reply.headers["last-event-id"] == chat.queue.cursor()
+    # Exactly what was published, in its bytes.
+    assert reply.body == b"[" + chat.queue.backlog_events[0].json + b"]"
+
+
+@pytest.mark.gen_test
+async def test_a_newcomer_gets_the_backlog(chat):
+    """Who is not known gets the newest 30 at once, oldest first."""
+    chat.publish(*range(45))
+    assert await chat.numbers(await chat.poll("ann")) == list(range(15, 45))
+
+
+@pytest.mark.gen_test
+async def test_one_who_is_known_gets_each_event_once(chat):
+    """Between two polls nothing is lost, and nothing comes twice."""
+    chat.publish(1)
+    assert await chat.numbers(await chat.poll("ann")) == [1]
+    chat.publish(2, 3)
+    assert await chat.numbers(await chat.poll("ann")) == [2, 3]
+    waiting = await chat.waiting("ann")
+    chat.publish(4)
+    assert await chat.numbers(waiting) == [4]
+
+
+@pytest.mark.gen_test
+async def test_a_connection_is_used_again(chat):
+    """The next poll may come on the same connection."""
+    client = await chat.waiting("ann")
+    for number in range(3):
+        chat.publish(number)
+        assert await chat.numbers(client) == [number]
+        await client.send(b"GET /chat/room/poll?client_id=ann HTTP/1.1\r\nHost: x\r\n\r\n")
+        await chat.listening("ann")
+
+
+@pytest.mark.gen_test
+async def test_nothing_in_time_is_an_empty_list(chat, clock):
+    """After 55 seconds the answer is []."""
+    waiting = await chat.waiting("ann")
+    await clock.advance(54.5)
+    assert chat.queue.clients["ann"].listener is not None
+    await clock.advance(0.6)
+    reply = await read_reply(waiting)
+    assert (reply.status, reply.body) == (200, b"[]")
+    assert "last-event-id" not in reply.headers
+
+
+@pytest.mark.gen_test
+async def test_a_second_poll_ends_the_first(chat):
+    """The first is answered with no events, the second gets what comes."""
+    first = await chat.waiting("ann")
+    second = await chat.poll("ann")
+    assert await chat.events(first) == []
+    chat.publish(1)
+    assert await chat.numbers(second) == [1]
+
+
+@pytest.mark.parametrize("how", ["header", "parameter"])
+@pytest.mark.gen_test
+async def test_a_cursor_wins_over_the_memory(chat, how):
+    """Who lost an answer says what it had, and gets the rest again."""
+    chat.publish(1, 2, 3)
+    client = await chat.poll("ann")
+    reply = await read_reply(client)
+    first = chat.queue.backlog_events[0].id
+    if how == "header":
+        again = await chat.poll("ann", f"Last-Event-ID: {first}")
+    else:
+        again = await chat.poll("ann", last_event_id=first)
+    assert await chat.numbers(again) == [2, 3]
+    assert reply.headers["last-event-id"] == chat.queue.cursor()
+
+
+@pytest.mark.gen_test
+async def test_a_cursor_that_is_too_old_is_told(chat):
+    """A gap comes first, then the oldest there still are."""
+    chat.publish(*range(50))
+    gap, *events = await chat.events(await chat.poll("ann", last_event_id="1-0"))
+    assert gap == {"type": "gap", "after": "1-0"}
+    assert [event["n"] for event in events] == list(range(20, 50))
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "1", "-1", "1-", "1-2-3", "\u0661-\u0660", "9" * 5000, "1-0\n"]
+)
+@pytest.mark.gen_test
+async def test_what_is_no_cursor_is_refused(chat, cursor):
+    """400 with one line, and the client is not made known."""
+    reply = await read_reply(await chat.poll("ann", last_event_id=cursor))
+    assert reply.status == 400
+    assert reply.headers["content-type"] == "text/plain; charset=UTF-8"
+    assert reply.body == b"last_event_id is not an event id"
+    assert "ann" not in chat.queue.clients
+
+
+@pytest.mark.parametrize("query", ["", "?client_id=", "?other=1"])
+@pytest.mark.gen_test
+async def test_a_client_id_is_needed(chat, query):
+    """As in the original, missing it is a 500 that says so."""
+    reply = await read_reply(await chat.request(f"GET poll{query}"))
+    assert reply.status == 500
+    assert reply.headers["content-type"].startswith("text/plain")
+    assert reply.body == b"'client_id' needed"
+
+
+@pytest.mark.gen_test
+async def test_dummy_is_everybody(chat):
+    """Each request with the id "dummy" is a client of its own."""
+    polls = [await chat.poll("dummy") for _ in range(3)]
+    while len(chat.queue.clients) < 3:
+        await asyncio.sleep(0.001)
+    assert "dummy" not in chat.queue.clients
+    chat.publish(1)
+    assert [await chat.numbers(poll) for poll in polls] == [[1], [1], [1]]
+
+
+@pytest.mark.gen_test
+async def test_a_client_id_is_text(chat):
+    """Any text will do, and rooms do not share clients."""
+    for client_id in ("0", "\u2603 \U0001f600", "*", "a b", "x" * 1024, "nul\0"):
+        chat.publish(client_id)
+        assert (await chat.numbers(await chat.poll(client_id)))[-1] == client_id
+    MessageQueue.instance("other").publish({"n": 0})
+    assert set(chat.queue.clients) == {"0", "\u2603 \U0001f600", "*", "a b", "x" * 1024, "nul\0"}
+
+
+@pytest.mark.gen_test
+async def test_head_is_answered_at_once(chat):
+    """HEAD waits for nothing and has no body."""
+    reply = await read_reply(await chat.request("HEAD poll?client_id=ann"), "HEAD")
+    assert reply.status == 200
+    await iterations()
+    assert "ann" not in chat.queue.clients
+
+
+@pytest.mark.gen_test
+async def test_http_1_0_is_closed_after_the_answer(chat, raw):
+    """A client of 1996 gets its events too."""
+    client = await raw(chat.port)
+    await client.send(b"GET /chat/room/poll?client_id=ann HTTP/1.0\r\n\r\n")
+    await chat.listening("ann")
+    chat.publish(1)
+    head, body = (await client.read_all()).split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"chunked" not in head
+    assert body == b'[{"n":1}]'

@@ -1,0 +1,351 @@
+"""Clients that go and come back: nothing they miss is lost, and nothing of them stays."""
+
+import asyncio
+import gc
+import json
+import re
+import weakref
+
+import pytest
+from support.wire import iterations, open_sockets, soon
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue.listener import Listener
+
+WAYS = ["close", "reset", "half_close"]
+
+
+@pytest.fixture
+def handlers(program, monkeypatch):
+    """Weak references to the handlers that were made."""
+    made = []
+    for name in ("ChatPollHandler", "ChatMultipartPollHandler"):
+        monkeypatch.setattr(
+            getattr(program, name), "initialize", lambda self: made.append(weakref.ref(self))
+        )
+    return made
+
+
+# -- long polls: nothing is lost
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.gen_test
+async def test_published_in_the_instant_it_leaves(chat, way):
+    """The client leaves, and an event is published before the loop can notice."""
+    client = await chat.waiting("ann")
+    getattr(client, way)()
+    chat.publish(1)
+    await chat.absent("ann")
+    chat.publish(2)
+    assert await chat.numbers(await chat.poll("ann")) == [1, 2]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.gen_test
+async def test_published_while_it_is_away(chat, way):
+    """The server has noticed; all three events come when it is back."""
+    client = await chat.waiting("ann")
+    getattr(client, way)()
+    await chat.absent("ann")
+    chat.publish(1, 2, 3)
+    assert await chat.numbers(await chat.poll("ann")) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.gen_test
+async def test_published_before_it_is_there(chat, way):
+    """The client leaves right after asking: the backlog that it is to get is not used up."""
+    chat.publish(1)
+    assert await chat.numbers(await chat.poll("ann")) == [1]
+    chat.publish(2)
+    client = await chat.poll("ann")
+    getattr(client, way)()
+    await iterations(50)
+    assert await chat.numbers(await chat.poll("ann")) == [2]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["poll", "mxhrpoll"])
+@pytest.mark.gen_test
+async def test_it_asks_and_is_gone(chat, handlers, kind, way):
+    """Request and end come together: nobody waits for somebody who is not there."""
+    clients = [await chat.request(f"GET {kind}?client_id=ann") for _ in range(3)]
+    for client in clients:
+        getattr(client, way)()
+    await soon(lambda: len(handlers) == 3)
+    await soon(lambda: not any(handler() for handler in handlers))
+    await soon(lambda: not open_sockets(chat.port))
+    chat.publish(1)
+    assert await chat.numbers(await chat.poll("ann")) == [1]
+
+
+@pytest.mark.gen_test
+async def test_it_comes_back_before_it_has_left(chat):
+    """The new request is there while the old connection still looks alive."""
+    old = await chat.waiting("ann")
+    chat.publish(1)
+    old.close()
+    new = await chat.poll("ann", last_event_id="0-0")
+    assert await chat.numbers(new) == [1]
+    new = await chat.waiting("ann")
+    newer = await chat.waiting("ann")
+    new.close()
+    chat.publish(2)
+    assert await chat.numbers(newer) == [2]
+
+
+@pytest.mark.gen_test
+async def test_thirty_leave_at_once(chat):
+    """Ten each way, and the event is published in the same instant: all have it in the end."""
+    names = [f"c{number}" for number in range(30)]
+    clients = [await chat.poll(name) for name in names]
+    await chat.listening(*names)
+    for number, client in enumerate(clients):
+        getattr(client, WAYS[number % 3])()
+    chat.publish(1)
+    await chat.absent(*names)
+    chat.publish(2)
+    for name in names:
+        assert await chat.numbers(await chat.poll(name)) == [1, 2]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "talk", [(b"x",), (b"x", b"y"), (b"", b"x" * 9000), (b"x" * 60_000, b"y" * 9000)]
+)
+@pytest.mark.gen_test
+async def test_one_that_talks_on(chat, handlers, way, talk):
+    """A client that sent more after its request is seen to leave all the same."""
+    client = await chat.poll("ann")
+    for data in talk:
+        await client.send(data)
+        await iterations()
+    await chat.listening("ann")
+    getattr(client, way)()
+    chat.publish(1)
+    await chat.absent("ann")
+    assert await chat.numbers(await chat.poll("ann")) == [1]
+
+
+@pytest.mark.parametrize("way", ["close", "reset"])
+@pytest.mark.gen_test
+async def test_it_leaves_while_the_answer_is_written(small_buffers, chat, raw_small, way):
+    """An answer that did not reach the kernel was not received: it comes again."""
+    client = await chat.waiting("ann", raw=raw_small)
+    chat.queue.publish({"n": 1, "text": "x" * 900_000})
+    await client.read_until(b"\r\n\r\n")
+    getattr(client, way)()
+    await asyncio.sleep(0.05)
+    chat.publish(2)
+    assert await chat.numbers(await chat.poll("ann")) == [1, 2]
+
+
+@pytest.mark.gen_test
+async def test_a_slow_reader_gets_its_answer_once(small_buffers, chat, raw_small):
+    """It takes its time, and the answer counts as received at the end of it."""
+    client = await chat.waiting("ann", raw=raw_small)
+    chat.queue.publish({"n": 1, "text": "x" * 300_000})
+    await asyncio.sleep(0.05)
+    chat.publish(2)
+    assert await chat.numbers(client) == [1]
+    assert await chat.numbers(await chat.poll("ann")) == [2]
+
+
+@pytest.mark.gen_test
+async def test_thirty_seconds(chat, clock):
+    """It is expected back for 30 seconds; later it is somebody new, who gets the backlog."""
+    chat.publish(*range(5))
+    assert len(await chat.events(await chat.poll("ann"))) == 5
+    await clock.advance(29)
+    chat.publish(5)
+    assert await chat.numbers(await chat.poll("ann")) == [5]
+    await asyncio.sleep(0.01)
+    await clock.advance(31)
+    assert "ann" not in chat.queue.clients
+    assert await chat.numbers(await chat.poll("ann")) == list(range(6))
+
+
+# -- streams: nothing is lost
+
+
+def received(data):
+    """The numbers and ids of the parts that are complete in the bytes of a stream.
+
+    A chunk may be cut off at its end.
+    """
+    head, body = data.split(b"\r\n\r\n", 1)
+    delimiter = b"--" + re.search(rb'boundary="(\w+)"', head)[1] + b"\n"
+    stream = b""
+    while b"\r\n" in body:
+        size, body = body.split(b"\r\n", 1)
+        stream += body[: int(size, 16)]
+        body = body[int(size, 16) + 2 :]
+    parts = stream.split(delimiter)[:-1]
+    pairs = []
+    for part in filter(None, parts):
+        fields, event = part.split(b"\n\n")
+        id = re.search(rb"Last-Event-ID: (\S+)", fields)
+        pairs.append((json.loads(event)["n"], id and id[1].decode()))
+    return pairs
+
+
+async def keep_reading(client, enough):
+    """Reads until `enough(data)`; gives all that came so far."""
+    while not enough(client._buffer):
+        chunk = await client._receive()
+        assert chunk, client._buffer[-200:]
+        client._buffer += chunk
+    return client._buffer
+
+
+def opened(data):
+    """The head and the first boundary are there."""
+    return b"\n\r\n" in data.partition(b"\r\n\r\n")[2]
+
+
+def has(number):
+    """The part of that number is there."""
+    return lambda data: opened(data) and number in [n for n, _ in received(data)]
+
+
+async def stream(chat, query="", raw=None):
+    return await chat.request(f"GET mxhrpoll?client_id=ann{query}", raw=raw)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("bursts", [0, 1, 2])
+@pytest.mark.gen_test
+async def test_what_a_stream_had_unsent_comes_again(
+    small_buffers,
+    chat,
+    raw_small,
+    sends,
+    way,
+    bursts,
+):
+    """A reader that was slow and vanishes: what the kernel did not take is sent when it is back."""
+    count = 24  # not more than the backlog
+    if bursts == 0:
+        for number in range(count):
+            chat.queue.publish({"n": number, "text": "x" * 10_000})
+    client = await stream(chat, raw=raw_small)
+    await chat.listening("ann")
+    await keep_reading(client, opened if bursts else lambda data: data)
+    port = client.sock.getsockname()[1]
+    for burst in range(bursts):
+        for number in range(burst * count // bursts, (burst + 1) * count // bursts):
+            chat.queue.publish({"n": number, "text": "x" * 10_000})
+        await asyncio.sleep(0.02)
+    if bursts == 2:
+        # It reads until the first burst is out, and the second is what the kernel does not take.
+        first = count // 2 * 10_000
+        await keep_reading(client, lambda _: sum(sends[port]) > first + 3_000)
+    getattr(client, way)()
+    await chat.absent("ann")
+    taken = sum(sends[port])
+    assert taken < count * 10_000, "the test is of no use: nothing was left unsent"
+    again = await stream(chat)
+    chat.publish("end")
+    back = [number for number, _ in received(await keep_reading(again, has("end")))]
+    assert back[-1] == "end"
+    assert len(back) > 1, "all that was unsent is lost"
+    # The rest without a hole, from what was not complete in the kernel on, or before.
+    first_unsent = taken // 10_000 - 1
+    assert back[0] <= first_unsent + 1
+    assert back[:-1] == list(range(back[0], count))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.gen_test
+async def test_a_cursor_makes_up_for_all(small_buffers, chat, raw_small, way):
+    """A client that says what it has gets exactly the rest, whatever lay in the kernel."""
+    client = await stream(chat, "&last_event_id=", raw=raw_small)
+    await chat.listening("ann")
+    for number in range(24):
+        chat.queue.publish({"n": number, "text": "x" * 10_000})
+    data = await keep_reading(client, lambda data: len(data) > 20_000)
+    getattr(client, way)()
+    await chat.absent("ann")
+    before = received(data)
+    assert before[0][0] == 0
+    again = await stream(chat, f"&last_event_id={before[-1][1]}")
+    data = await keep_reading(again, has(23))
+    assert [n for n, _ in before] + [n for n, _ in received(data)] == list(range(24))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.gen_test
+async def test_a_stream_that_goes_before_the_backlog_is_sent(chat, way):
+    """The backlog that never left the process is there for the next try."""
+    chat.publish(1)
+    (event,) = chat.queue.backlog_events
+    client = await stream(chat, f"&last_event_id={event.id}")
+    await chat.listening("ann")
+    client.close()
+    await chat.absent("ann")
+    chat.publish(2, 3)
+    client = await stream(chat)
+    getattr(client, way)()
+    # Nothing says that it saw them: they come again, unless the kernel had taken them.
+    await asyncio.sleep(0.03)
+    await chat.absent("ann")
+    unread = chat.queue.clients["ann"].cursor
+    if unread == event.id:
+        again = await stream(chat)
+        await again.read_until(b'{"n":2}')
+        await again.read_until(b'{"n":3}')
+    else:
+        assert unread == chat.queue.cursor()
+
+
+# -- nothing stays
+
+
+def poll_timers(loop):
+    """The time-outs of polls that are still to come."""
+    return [
+        timer
+        for timer in loop._scheduled
+        if not timer.cancelled() and isinstance(getattr(timer._callback, "__self__", 0), Listener)
+    ]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["poll", "mxhrpoll"])
+@pytest.mark.parametrize("talk", [b"", b"GET / HTTP/1.1\r\n\r\n"])
+@pytest.mark.gen_test
+async def test_who_vanished_is_released(chat, handlers, way, kind, talk):
+    """Handler, socket and timer are gone within a second, without help of the collector."""
+    loop = asyncio.get_running_loop()
+    clients = [await chat.request(f"GET {kind}?client_id={name}") for name in "abc"]
+    await chat.listening(*"abc")
+    assert len(handlers) == open_sockets(chat.port) == 3
+    assert len(poll_timers(loop)) == (3 if kind == "poll" else 0)
+    gc.disable()
+    try:
+        for client in clients:
+            if talk:
+                await client.send(talk)
+                await iterations(5)
+            getattr(client, way)()
+        await chat.absent(*"abc")
+        await soon(lambda: not open_sockets(chat.port))
+        assert poll_timers(loop) == []
+        await soon(lambda: not any(handler() for handler in handlers))
+    finally:
+        gc.enable()
+
+
+@pytest.mark.gen_test
+async def test_a_room_that_all_left_is_forgotten(chat, clock):
+    """Nobody came back in time, and nothing is kept: neither clients nor the room."""
+    for kind in ("poll", "mxhrpoll"):
+        client = await chat.request(f"GET {kind}?client_id=ann")
+        await chat.listening("ann")
+        client.close()
+        await chat.absent("ann")
+        await clock.advance(31)
+        assert len(chat.queue.clients) == 0
+    gc.collect()
+    assert [queue.channel for queue in MessageQueue.channels()] == []

@@ -1,0 +1,142 @@
+"""HEAD is GET without a body."""
+
+import asyncio
+
+import pytest
+from support.answers import until
+
+from tatsumaki_py import Application, Handler, MessageQueue
+
+ended = []
+
+
+class Get(Handler):
+    def get(self, name):
+        self.response.header("X-Name", name)
+        self.write("hello ", name)
+
+
+class Own(Get):
+    def head(self, name):
+        self.response.header("X-Own", name)
+
+
+class Override(Get):
+    def get(self, name):
+        self.write("longer than in the base class")
+
+
+class NoGet(Handler):
+    def post(self, name):
+        pass
+
+
+class LongPoll(Handler):
+    asynchronous = True
+
+    def get(self, name):
+        MessageQueue.instance("head").poll_once(name, self.on_new_event)
+
+    def on_new_event(self, *events):
+        self.finish(events)
+
+
+class AwaitedPoll(Handler):
+    async def get(self, name):
+        self.write(await MessageQueue.instance("head").poll_once(name))
+
+
+class Stream(Handler):
+    asynchronous = True
+
+    def get(self, name):
+        self.write("a")
+        self.stream_write("b")
+        self.write("c")
+        self.stream_write("d")
+        self.flush()
+        self.finish("e")
+
+    def on_finish(self):
+        ended.append(self.get_status())
+
+
+class Endless(Handler):
+    async def get(self, name):
+        try:
+            while True:
+                await self.stream_write("x")
+                await asyncio.sleep(0.001)
+        finally:
+            ended.append(name)
+
+
+class Events(Handler):
+    async def get(self, name):
+        await self.stream_write("x")
+        async for events in MessageQueue.instance("head").poll(name):
+            self.stream_write(events)
+        ended.append(name)
+
+
+@pytest.fixture
+def app():
+    ended.clear()
+    classes = (Get, Own, Override, NoGet, LongPoll, AwaitedPoll, Stream, Endless, Events)
+    return Application([(rf"/{cls.__name__}/(\w+)", cls) for cls in classes])
+
+
+@pytest.mark.gen_test
+async def test_head(fetch):
+    """The headers and the length are those of GET, in subclasses too."""
+    for path in ("/Get/you", "/Override/you"):
+        get, head = await fetch(path), await fetch(path, method="HEAD")
+        assert (head.code, head.body) == (200, b"")
+        assert head.headers["Content-Length"] == str(len(get.body))
+        for name in ("X-Name", "Etag", "Content-Type"):
+            assert head.headers.get(name) == get.headers.get(name)
+
+
+@pytest.mark.gen_test
+async def test_own_head(fetch):
+    """A subclass may do less."""
+    answer = await fetch("/Own/you", method="HEAD")
+    assert (answer.headers["X-Own"], answer.headers["Content-Length"]) == ("you", "0")
+
+
+@pytest.mark.gen_test
+async def test_without_get(fetch):
+    """Without a get there is no HEAD."""
+    answer = await fetch("/NoGet/you", method="HEAD")
+    assert (answer.code, answer.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.gen_test
+async def test_no_body_on_the_wire(ask):
+    """Nothing follows the headers, and the connection takes the next request."""
+    client = await ask("HEAD /Get/you")
+    await client.read_until(b"\r\n\r\n")
+    await client.send(b"GET /Get/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert (await client.read_all()).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("name", ["LongPoll", "AwaitedPoll", "Stream", "Endless", "Events"])
+@pytest.mark.gen_test
+async def test_push_answers_at_once(ask, name):
+    """Long polls and streams do not wait for a HEAD, and leave nobody behind in the queue."""
+    client = await ask(f"HEAD /{name}/you", "Connection: close")
+    answer = await client.read_all()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\n")
+    assert not MessageQueue.instance("head").clients
+
+
+@pytest.mark.parametrize("name", ["Stream", "Endless", "Events"])
+@pytest.mark.gen_test
+async def test_stream_ends(fetch, name):
+    """A handler that streams to nobody comes to its end: HEAD leaves no coroutine behind."""
+    await fetch(f"/{name}/you", method="HEAD")
+    try:
+        await until(lambda: ended)
+    finally:
+        MessageQueue.instance("head").disconnect()

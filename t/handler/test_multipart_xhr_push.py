@@ -1,0 +1,148 @@
+"""Multipart streams, byte for byte as `DUI.Stream` of the original reads them."""
+
+import re
+
+import pytest
+
+from tatsumaki_py import Application, Handler, MessageQueue
+
+
+class Push(Handler):
+    asynchronous = True
+
+    def get(self):
+        assert self.mxhr is False
+        assert self.multipart_xhr_push() is False
+        self.response.header("X-Mine", "1")
+        assert self.multipart_xhr_push(True) is True
+        assert self.multipart_xhr_push() is self.mxhr is True
+        self.stream_write({"a": "caf\u00e9"})
+        self.stream_write([1])
+        self.stream_write("text")
+        self.finish({"b": 2})
+
+
+class Written(Handler):
+    asynchronous = True
+
+    def get(self):
+        self.multipart_xhr_push(True)
+        self.write({"a": 1}, "b")
+        self.flush()
+        self.finish()
+
+
+class Coroutine(Handler):
+    async def get(self):
+        self.multipart_xhr_push(True)
+        await self.stream_write({"a": 1})
+
+
+class Sync(Handler):
+    def get(self):
+        self.multipart_xhr_push(True)
+
+
+class Twice(Handler):
+    asynchronous = True
+
+    def get(self):
+        self.stream_write("a")
+        self.multipart_xhr_push(True)
+
+
+class Events(Handler):
+    asynchronous = True
+
+    def get(self):
+        self.multipart_xhr_push(True)
+        MessageQueue.instance("events").poll("me", self.on_new_event)
+
+    def on_new_event(self, *events):
+        for event in events:
+            self.stream_write(event)
+        self.finish()
+
+
+@pytest.fixture
+def app():
+    classes = (Push, Written, Coroutine, Sync, Twice, Events)
+    return Application([(f"/{cls.__name__}", cls) for cls in classes])
+
+
+async def parts(ask, path, *headers):
+    """The answer's parts, each with the delimiter that follows it."""
+    client = await ask(f"GET {path} HTTP/1.0", *headers)
+    head, _, body = (await client.read_all()).partition(b"\r\n\r\n")
+    boundary = re.search(rb'Content-Type: multipart/mixed; boundary="(\w+)"\r\n', head)[1]
+    delimiter = b"--" + boundary + b"\n"
+    assert body.startswith(delimiter)
+    assert body.endswith(delimiter)
+    return head, body.split(delimiter)[1:-1]
+
+
+@pytest.mark.gen_test
+async def test_parts(ask):
+    """A part is its type, an empty line, the body, and the next boundary at once; LF only."""
+    head, got = await parts(ask, "/Push")
+    assert b"X-Mine: 1" in head
+    assert got == [
+        'Content-Type: application/json\n\n{"a":"caf\u00e9"}\n'.encode(),
+        b"Content-Type: application/json\n\n[1]\n",
+        b"Content-Type: text/plain; charset=UTF-8\n\ntext\n",
+        b'Content-Type: application/json\n\n{"b":2}\n',
+    ]
+
+
+@pytest.mark.gen_test
+async def test_written(ask):
+    """What is written is a part, too."""
+    assert (await parts(ask, "/Written"))[1] == [
+        b'Content-Type: application/json\n\n{"a":1}\n',
+        b"Content-Type: text/plain; charset=UTF-8\n\nb\n",
+    ]
+
+
+@pytest.mark.gen_test
+async def test_coroutine(ask):
+    """A coroutine needs no `asynchronous`."""
+    assert (await parts(ask, "/Coroutine"))[1] == [b'Content-Type: application/json\n\n{"a":1}\n']
+
+
+@pytest.mark.gen_test
+async def test_ids(ask):
+    """Only who asks for them with `last_event_id` gets ids."""
+    mq = MessageQueue.instance("events")
+    (id,) = await mq.publish({"n": 1})
+    plain = b'Content-Type: application/json\n\n{"n":1}\n'
+    assert (await parts(ask, "/Events"))[1] == [plain]
+    await mq.publish({"n": 1})
+    (last,) = (await parts(ask, "/Events?last_event_id=" + id))[1]
+    assert re.fullmatch(
+        rb'Content-Type: application/json\nLast-Event-ID: [\d-]+\n\n{"n":1}\n', last
+    )
+
+
+@pytest.mark.gen_test
+async def test_head(fetch):
+    """HEAD gets the headers of the stream at once, also from a coroutine."""
+    for path in ("/Push", "/Coroutine", "/Events"):
+        answer = await fetch(path, method="HEAD")
+        assert (answer.code, answer.body) == (200, b"")
+        assert answer.headers["Content-Type"].startswith("multipart/mixed; boundary=")
+
+
+@pytest.mark.gen_test
+async def test_sync(fetch, expect_log):
+    """A handler whose answer ends with the method cannot push."""
+    with expect_log("tornado.application", "Uncaught exception") as records:
+        assert (await fetch("/Sync")).code == 500
+    assert str(records[0].exc_info[1]) == "asynchronous should be set to do multipart XHR push"
+
+
+@pytest.mark.gen_test
+async def test_not_in_a_stream(ask, expect_log):
+    """A stream that has begun cannot become a multipart one; the mistake is named."""
+    with expect_log("tornado.application", "Uncaught exception") as records:
+        await (await ask("GET /Twice")).read_all()
+    assert records[0].exc_info[0] is RuntimeError

@@ -1,0 +1,212 @@
+"""`stream_write` sends now and keeps the answer open."""
+
+import asyncio
+import time
+
+import pytest
+from support.answers import until
+from tornado.httpclient import HTTPRequest
+
+from tatsumaki_py import Application, Error, Handler
+
+handlers = []
+
+
+class Order(Handler):
+    asynchronous = True
+
+    def get(self):
+        self.response.content_type = "text/plain"
+        self.write("W1")
+        self.stream_write("S1")
+        self.write("W2")
+        self.stream_write("S2")
+        self.finish("F")
+
+
+class Times(Handler):
+    asynchronous = True
+
+    def get(self):
+        handlers.append(self)
+        self.response.content_type = "text/plain"
+        self.left = 3
+        self.tick()
+
+    def tick(self):
+        self.stream_write(f"{time.time():.0f}\n")
+        self.left -= 1
+        if self.left:
+            asyncio.get_running_loop().call_later(1, self.async_cb(self.tick))
+        else:
+            self.finish()
+
+
+class Coroutine(Handler):
+    async def get(self):
+        for number in range(3):
+            await self.stream_write(number)
+            await self.flush()
+        self.write("end")
+
+
+class Sync(Handler):
+    def get(self):
+        self.stream_write("a")
+
+
+class Values(Handler):
+    asynchronous = True
+
+    def get(self):
+        for chunk in ({"a": 1}, [2], b"\xff", "", 3):
+            self.stream_write(chunk)
+        self.finish([4])
+
+
+class AfterFlush(Handler):
+    size = 0
+
+    async def get(self):
+        self.write("A" * (self.size or 1))
+        self.flush()
+        await self.stream_write("B")
+
+
+class BigFlush(AfterFlush):
+    size = 20_000_000
+
+
+class Mistake(Handler):
+    asynchronous = True
+
+    def get(self, what):
+        if what == "early":
+            self.stream_write(None)
+        self.stream_write("a")
+        if what == "late":
+            self.stream_write(None)
+        if what == "thrown":
+            Error.HTTP.throw(404, "too late")
+        self.finish()
+        self.stream_write("b")
+
+
+class Big(Handler):
+    async def get(self):
+        for _ in range(40):
+            await self.stream_write(b"x" * 500_000)
+
+
+@pytest.fixture
+def app():
+    handlers.clear()
+    return Application(
+        [
+            (r"/mistake/(\w+)", Mistake),
+            *((f"/{cls.__name__}", cls) for cls in (Order, Times, Coroutine, Sync, Values)),
+            *((f"/{cls.__name__}", cls) for cls in (AfterFlush, BigFlush, Big)),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("Order", b"W1S1W2S2F"),
+        ("Coroutine", b"012end"),
+        ("Sync", b"a"),
+        ("Values", b'{"a":1}[2]\xff3[4]'),
+        ("AfterFlush", b"AB"),
+    ],
+)
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.gen_test
+async def test_body(ask, name, body, version):
+    """What is written arrives in its order, chunked or until the end of the connection, and the
+    connection is closed at its end."""
+    client = await ask(f"GET /{name} HTTP/{version}", "Connection: keep-alive")
+    head, _, rest = (await client.read_all()).partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in head if version == "1.1" else b"chunked" not in head
+    # Tornado's flush() promised it before anybody knew that this becomes a stream.
+    assert name == "AfterFlush" or b"Keep-Alive" not in head
+    if version == "1.1":
+        assert rest.endswith(b"0\r\n\r\n")
+        rest = unchunk(rest)
+    assert rest == body
+
+
+def unchunk(data):
+    body = b""
+    while data != b"0\r\n\r\n":
+        size, _, data = data.partition(b"\r\n")
+        body += data[: int(size, 16)]
+        assert data[int(size, 16) :][:2] == b"\r\n"
+        data = data[int(size, 16) + 2 :]
+    return body
+
+
+@pytest.mark.gen_test
+async def test_headers(fetch):
+    """A stream is kept by nobody on the way; the handler's own headers stay."""
+    headers = (await fetch("/Order")).headers
+    assert headers["Content-Type"] == "text/plain"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Accel-Buffering"] == "no"
+    assert headers["Connection"] == "close"
+
+
+@pytest.mark.gen_test
+async def test_json_type(fetch):
+    """A stream that begins with JSON says so."""
+    assert (await fetch("/Values")).headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.gen_test
+async def test_ordinary_client(fetch):
+    """Tornado's client gets the same."""
+    assert (await fetch("/Order")).body == b"W1S1W2S2F"
+
+
+@pytest.mark.gen_test
+async def test_stream_of_times(clock, http_server, http_client, base_url):
+    """Each line arrives when it is written, not at the end."""
+    got = []
+    request = HTTPRequest(f"{base_url}/Times", streaming_callback=got.append, request_timeout=0)
+    answer = asyncio.ensure_future(http_client.fetch(request))
+    for number in (1, 2, 3):
+        await until(lambda number=number: len(got) == number)
+        await clock.advance(1)
+    assert (await answer).code == 200
+    assert all(float(line) > 0 for line in b"".join(got).splitlines())
+
+
+@pytest.mark.gen_test
+async def test_a_lot(fetch):
+    """Who waits for each write can send more than the buffer takes."""
+    answer = await fetch("/Big", request_timeout=20)
+    assert len(answer.body) == 20_000_000
+
+
+@pytest.mark.gen_test
+async def test_a_lot_before(ask):
+    """What an ordinary flush() still has to send stays before what is streamed."""
+    client = await ask("GET /BigFlush HTTP/1.0")
+    await asyncio.sleep(0.05)
+    body = (await client.read_all()).partition(b"\r\n\r\n")[2]
+    assert len(body) == 20_000_001
+    assert body.rstrip(b"B") + b"B" == body
+
+
+@pytest.mark.gen_test
+async def test_mistakes(ask, expect_log):
+    """Before anything went out a mistake is a 500; after, the stream is cut: no end mark."""
+    for what, kind in (("early", "TypeError"), ("late", "TypeError"), ("after", "RuntimeError")):
+        with expect_log("tornado.application", f"Uncaught exception GET /mistake/{what}") as lines:
+            answer = await (await ask(f"GET /mistake/{what}", "Connection: close")).read_all()
+        assert lines[0].exc_info[0].__name__ == kind
+        assert (b"HTTP/1.1 500" in answer) == (what == "early")
+        assert answer.endswith(b"0\r\n\r\n") == (what == "after")
+    answer = await (await ask("GET /mistake/thrown")).read_all()
+    assert b"too late" not in answer
+    assert not answer.endswith(b"0\r\n\r\n")

@@ -1,0 +1,238 @@
+"""What the package touches of Tornado's that its documentation does not name.
+
+When a new Tornado fails here, that is what changed; the module named in the test needs a look.
+"""
+
+import ast
+import asyncio
+import inspect
+import re
+
+import pytest
+import tornado.web
+from support.program import ROOT
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.iostream import BaseIOStream, IOStream
+
+# name: module that touches it
+PRIVATE = {
+    "_auto_finish": "push/handler.py",
+    "_finished": "push/handler.py",
+    "_headers": "push/handler.py, response.py",
+    "_headers_written": "push/handler.py",
+    "_transforms": "push/handler.py",
+    "_write_buffer": "push/handler.py, response.py",
+    "_log_message": "error.py",
+}
+OWN = {"_closed": "http_client.py"}
+CLASSES = (
+    tornado.web.RequestHandler,
+    tornado.web.Application,
+    tornado.web.StaticFileHandler,
+    tornado.web.HTTPError,
+    HTTPServerRequest,
+    HTTPHeaders,
+    HTTP1Connection,
+    BaseIOStream,
+    IOStream,
+)
+seen = {}
+
+
+def private_names_of_tornado():
+    source = "".join(map(inspect.getsource, CLASSES))
+    return set(re.findall(r"(?:self\.|def )(_[a-z]\w*)", source))
+
+
+def private_names_in(path):
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name
+
+
+def test_every_private_name_is_listed():
+    """No module uses, or by accident redefines, a private name of Tornado that is not in PRIVATE.
+
+    (OWN: an attribute of a class of ours that has nothing to do with Tornado's.)
+    """
+    found = {}
+    theirs = private_names_of_tornado()
+    for path in (ROOT / "tatsumaki_py").rglob("*.py"):
+        if "tornado" in re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
+            for name in theirs.intersection(private_names_in(path)):
+                found.setdefault(name, set()).add(
+                    path.relative_to(ROOT / "tatsumaki_py").as_posix()
+                )
+    listed = {name: set(modules.split(", ")) for name, modules in {**PRIVATE, **OWN}.items()}
+    assert found == listed
+
+
+class Probe(tornado.web.RequestHandler):
+    """Looks at itself at each stage of a request. Plain Tornado: the package has no part in it."""
+
+    def initialize(self, *, early):
+        seen["in initialize"] = (self._auto_finish, self._finished, self._headers_written)
+        if self.request.path == "/open":
+            self._auto_finish = False
+
+    def get(self, *args):
+        seen.update(handler=self, args=(args, self.path_args), before=self._finished)
+        getattr(self, self.request.path.strip("/"), self.nothing)()
+
+    def nothing(self):
+        self.write("a")
+        seen["buffer"] = self._write_buffer
+        self.finish()
+        seen["after"] = (self._finished, self._headers_written, self.ui)
+        seen["callback"] = self.request.connection._close_callback
+
+    def open(self):
+        pass
+
+    def rewritten(self):
+        self.write("old")
+        self._write_buffer = []
+        self.write("new")
+
+    def detached(self):
+        seen["transforms"] = list(map(type, self._transforms))
+        self._transforms = []
+        self.write("x" * 3000)
+        self.flush()
+        seen["transfer"] = self._headers.get("Transfer-Encoding")
+        stream = self.detach()
+        seen["detached"] = (type(stream), self._finished, self.request.connection.stream)
+        stream.close()
+
+    def close(self):
+        connection = self.request.connection
+        seen["stream"] = (type(connection.stream), connection.stream.socket.fileno() >= 0)
+        self._auto_finish = False
+        connection.set_close_callback(lambda: seen.update(closed=True))
+
+
+@pytest.fixture
+def app():
+    seen.clear()
+    return tornado.web.Application(
+        [(r"/(\w*)", Probe, {"early": 1})], compress_response=True, default_handler_class=Probe
+    )
+
+
+@pytest.mark.gen_test
+async def test_finished(fetch):
+    """`_finished` and `_headers_written` tell where an answer is; `ui` is cleared; the close
+    callback is taken back. (push/handler.py)"""
+    assert (await fetch("/")).body == b"a"
+    assert seen["in initialize"] == (True, False, False)
+    assert seen["before"] is False
+    assert seen["after"] == (True, True, None)
+    assert seen["callback"] is None
+    assert seen["buffer"] == [b"a"] or seen["buffer"] == []
+
+
+@pytest.mark.gen_test
+async def test_auto_finish(ask):
+    """`_auto_finish = False` leaves the answer open when the method returns. (push/handler.py)"""
+    client = await ask("GET /open")
+    while "handler" not in seen:
+        await asyncio.sleep(0)
+    assert not seen["handler"]._finished
+    seen["handler"].finish("later")
+    assert await client.read_until(b"later")
+
+
+@pytest.mark.gen_test
+async def test_write_buffer(fetch):
+    """What is in the list `_write_buffer` is the body. (push/handler.py, response.py)"""
+    assert (await fetch("/rewritten")).body == b"new"
+
+
+@pytest.mark.gen_test
+async def test_detach(ask):
+    """Compression is one of `_transforms`; writing the headers puts Transfer-Encoding into
+    `_headers`; detach() sets `_finished` and lets go of the stream. (push/handler.py)"""
+    client = await ask("GET /detached", "Accept-Encoding: gzip")
+    answer = await client.read_all()
+    assert b"x" * 3000 in answer
+    assert b"gzip" not in answer
+    assert seen["transforms"] == [tornado.web.GZipContentEncoding]
+    assert seen["transfer"] == "chunked"
+    assert seen["detached"] == (IOStream, True, None)
+
+
+@pytest.mark.gen_test
+async def test_close_callback(ask):
+    """`request.connection` has a `stream` with a `socket`, and one close callback, which is called
+    when the peer goes. (push/handler.py)"""
+    client = await ask("GET /close")
+    while "stream" not in seen:
+        await asyncio.sleep(0)
+    assert seen["stream"] == (IOStream, True)
+    client.close()
+    while "closed" not in seen:
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.gen_test
+async def test_path_args(fetch):
+    """`path_args` are what the method gets. (handler.py)"""
+    await fetch("/abc")
+    assert seen["args"] == (("abc",), ["abc"])
+
+
+def test_unimplemented_methods():
+    """Verbs that a class does not define are all the same function. (handler.py)"""
+    names = ("head", "post", "delete", "patch", "put", "options")
+    assert {getattr(tornado.web.RequestHandler, name) for name in names} == {
+        tornado.web.RequestHandler.get
+    }
+    assert {name.lower() for name in tornado.web.RequestHandler.SUPPORTED_METHODS} == {
+        "get",
+        *names,
+    }
+
+
+def test_request_class_can_be_changed():
+    """A request of Tornado's may be given another class; its fields are three dicts of lists of
+    bytes; it has `connection` and `server_connection`. (request.py, push/handler.py)"""
+
+    class Other(HTTPServerRequest):
+        pass
+
+    line = RequestStartLine("GET", "/?caf%C3%A9=1", "HTTP/1.1")
+    request = HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": "x"}))
+    request.__class__ = Other
+    assert request.arguments == request.query_arguments == {"caf\u00c3\u00a9": [b"1"]}
+    assert request.body_arguments == {}
+    assert request.arguments is not request.query_arguments
+    assert {"connection", "server_connection"} <= vars(request).keys()
+
+
+def test_routers():
+    """Rules for any host are in `wildcard_router`; rules of a host come before them; a handler's
+    arguments are the very dict of its rule. (application.py)"""
+    arguments = {"path": "a"}
+    app = tornado.web.Application([("/", Probe)])
+    app.wildcard_router.add_rules([("/x", Probe, arguments)])
+    app.add_handlers(".*", [("/x", Probe, arguments)])
+    assert app.wildcard_router.rules[-1].target_kwargs is arguments
+    assert app.default_router.rules[-1].target is app.wildcard_router
+    assert len(app.default_router.rules) == 2
+
+
+def test_http_error():
+    """`_log_message` keeps what the log gets, `reason` the phrase. (error.py)"""
+    error = tornado.web.HTTPError(403, "100%", reason="No")
+    assert (error._log_message, error.reason, error.status_code) == ("100%", "No", 403)
+
+
+def test_headers():
+    """Headers change through three methods only: they may be made to do nothing.
+    (push/handler.py)"""
+    changing = {"__setitem__", "__delitem__", "add"}
+    assert changing <= vars(HTTPHeaders).keys()

@@ -1,0 +1,130 @@
+"""A handler whose stream the test writes to itself, and those who read it."""
+
+import asyncio
+import ssl
+
+import pytest
+from support.wire import raw_small, sends, small_buffers, soon  # noqa: F401
+from tornado.httpserver import HTTPServer
+from tornado.testing import AsyncHTTPSTestCase
+
+from tatsumaki_py import Application, Handler, MessageQueue
+
+
+class Pushing(Handler):
+    """Stays open; counts how it ends."""
+
+    asynchronous = True
+    max_buffer = 200_000
+
+    def initialize(self, made):
+        made.append(self)
+        self.finished = self.closed = 0
+
+    def prepare(self):
+        self.max_buffer = int(self.request.param("buffer", self.max_buffer))
+
+    def get(self):
+        pass
+
+    def on_finish(self):
+        self.finished += 1
+
+    def on_connection_close(self):
+        self.closed += 1
+
+
+class Subscribing(Pushing):
+    """A multipart stream of the channel "room"."""
+
+    def get(self):
+        self.multipart_xhr_push(True)
+        MessageQueue.instance("room").poll(self.request.param("id"), self.on_event)
+
+    def on_event(self, *events):
+        for event in events:
+            self.stream_write(event)
+
+
+class Awaiting(Subscribing):
+    """The same, in step with its client."""
+
+    def initialize(self, made):
+        super().initialize(made)
+        self.calls = []
+
+    async def on_event(self, *events):
+        self.calls.append([event["n"] for event in events])
+        for event in events:
+            await self.stream_write(event)
+
+
+@pytest.fixture
+def made():
+    """The handlers, in the order of their requests."""
+    return []
+
+
+@pytest.fixture
+def app(made):
+    rules = {"/": Pushing, "/room": Subscribing, "/step": Awaiting}
+    return Application([(path, handler, {"made": made}) for path, handler in rules.items()])
+
+
+@pytest.fixture
+def queue():
+    """The queue of the channel "room"."""
+    return MessageQueue.instance("room")
+
+
+@pytest.fixture
+def get(http_server, http_port, raw, made):
+    """`client, handler = await get("/")` when the handler is there."""
+
+    async def get(path="/", version="HTTP/1.1", connect=raw):
+        before = len(made)
+        client = await connect(http_port)
+        await client.send(f"GET {path} {version}\r\nHost: localhost\r\n\r\n".encode())
+        await soon(lambda: len(made) > before)
+        # Its method has run when the loop comes round.
+        await asyncio.sleep(0)
+        return client, made[-1]
+
+    return get
+
+
+@pytest.fixture
+def get_tls(io_loop, app, made, _unused_port):
+    """The same over TLS; what it gives as client is an asyncio stream."""
+    server = HTTPServer(app, ssl_options=AsyncHTTPSTestCase.default_ssl_options())
+    server.add_socket(_unused_port[0])
+    writers = []
+
+    async def get(path="/", version="HTTP/1.1"):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        before = len(made)
+        reader, writer = await asyncio.open_connection("127.0.0.1", _unused_port[1], ssl=context)
+        writers.append(writer)
+        writer.write(f"GET {path} {version}\r\nHost: localhost\r\n\r\n".encode())
+        await soon(lambda: len(made) > before)
+        await asyncio.sleep(0)
+        return reader, writer, made[-1]
+
+    yield get
+
+    async def close():
+        for writer in writers:
+            writer.close()
+        await asyncio.sleep(0.01)
+        server.stop()
+        await server.close_all_connections()
+
+    io_loop.run_sync(close)
+
+
+@pytest.fixture
+def access_log(caplog):
+    """The lines of the access log so far, by a call."""
+    caplog.set_level("INFO", "tornado.access")
+    return lambda: [record for record in caplog.records if record.name == "tornado.access"]

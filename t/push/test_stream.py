@@ -1,0 +1,289 @@
+"""How writes reach a subscriber: joined, in order, whatever it takes at a time; and how it ends."""
+
+import asyncio
+import contextlib
+import gc
+import weakref
+
+import pytest
+from support.wire import iterations, read_chunk, read_head, read_reply, soon
+
+from tatsumaki_py import Error
+
+
+@pytest.mark.gen_test
+async def test_ten_thousand_writes_are_one_send(get, sends):
+    """What is written in one moment goes out at once, as a chunk each."""
+    pairs = [await get("/?buffer=1000000") for _ in range(3)]
+    for _, handler in pairs:
+        handler.stream_write("a")
+    for client, _ in pairs:
+        await read_head(client)
+        await read_chunk(client)
+    sends.clear()
+    for _ in range(10_000):
+        for _, handler in pairs:
+            handler.stream_write("x")
+    assert sends == {}
+    for client, _ in pairs:
+        for _ in range(10_000):
+            assert await read_chunk(client) == b"x"
+    assert [len(sizes) for sizes in sends.values()] == [1, 1, 1]
+
+
+@pytest.mark.gen_test
+async def test_ten_thousand_events_are_one_send(get, sends, queue):
+    """The same for events, one published after the other."""
+    for name in "abc":
+        client, _ = await get(f"/room?id={name}&buffer=100000000")
+    await asyncio.sleep(0.02)
+    sends.clear()
+    for number in range(10_000):
+        queue.publish({"n": number})
+    await client.read_until(b'{"n":9999}')
+    assert [len(sizes) for sizes in sends.values()] == [1, 1, 1]
+
+
+@pytest.mark.gen_test
+async def test_one_write_waits_for_nobody(get):
+    """A single write is there within milliseconds of real time."""
+    client, handler = await get()
+    handler.stream_write("a")
+    await read_head(client)
+    await read_chunk(client)
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    handler.stream_write("b")
+    assert await read_chunk(client) == b"b"
+    assert loop.time() - start < 0.1
+
+
+@pytest.mark.parametrize("sizes", [(1, 100_000, 1), (100_000, 1, 1, 90_000), (1, 190_000, 2)])
+@pytest.mark.gen_test
+async def test_order_of_small_and_huge(small_buffers, get, raw_small, sizes):
+    """Through a socket that takes a few kilobytes at a time."""
+    client, handler = await get(connect=raw_small)
+    for number, size in enumerate(sizes):
+        handler.stream_write(str(number) * size)
+        await iterations(number * 5)
+    await read_head(client)
+    for number, size in enumerate(sizes):
+        assert await read_chunk(client) == str(number).encode() * size
+    handler.finish()
+    assert await client.read_all() == b"0\r\n\r\n"
+
+
+@pytest.mark.gen_test
+async def test_order_of_small_and_huge_over_tls(small_buffers, get_tls):
+    """The same encrypted."""
+    reader, _, handler = await get_tls()
+    handler.stream_write("0" * 100_000)
+    await asyncio.sleep(0.02)
+    handler.stream_write("1")
+    handler.stream_write("2" * 90_000)
+    handler.finish("end")
+    await reader.readuntil(b"\r\n\r\n")
+    body = (await reader.read()).split(b"\r\n")
+    assert [chunk[:3] for chunk in body[1::2]] == [b"000", b"1", b"222", b"end", b""]
+
+
+@pytest.mark.gen_test
+async def test_finish_sends_everything_first(small_buffers, get, raw_small, access_log):
+    """A slow reader gets all, then the last chunk, then the end of the connection."""
+    client, handler = await get(connect=raw_small)
+    handler.stream_write("x" * 100_000)
+    await asyncio.sleep(0.02)
+    handler.stream_write("y")
+    handler.finish("end")
+    await read_head(client)
+    assert await read_chunk(client) == b"x" * 100_000
+    assert await client.read_all() == b"1\r\ny\r\n3\r\nend\r\n0\r\n\r\n"
+    assert (handler.finished, handler.closed, len(access_log())) == (1, 0, 1)
+
+
+@pytest.mark.gen_test
+async def test_nothing_follows_finish(get):
+    """Who writes after the end is told so."""
+    client, handler = await get()
+    handler.stream_write("a")
+    handler.finish()
+    with pytest.raises(RuntimeError, match="finish"):
+        handler.stream_write("b")
+    assert (await read_reply(client)).body == b"a"
+
+
+@pytest.mark.gen_test
+async def test_an_exception_cuts_it_off(get, queue, access_log, expect_log):
+    """The client sees that it is not complete; the log names the channel and the client."""
+    client, handler = await get("/room?id=ann")
+    handler.json = None
+    queue.publish({"n": 1})
+    await client.read_until(b"{")
+    handler.on_event = None
+
+    def fail(*events):
+        raise KeyError("x")
+
+    queue.clients["ann"].callback = queue.clients["ann"].listener.callback = fail
+    with expect_log("tatsumaki", "ann.*room") as records:
+        queue.publish({"n": 2})
+    assert records[0].exc_info[0] is KeyError
+    rest = await client.read_all()
+    assert not rest.endswith(b"0\r\n\r\n")
+    assert (handler.finished, len(access_log())) == (1, 1)
+
+
+@pytest.mark.gen_test
+async def test_async_cb_cuts_it_off(get, access_log, expect_log):
+    """What a wrapped callback raises ends the stream."""
+    client, handler = await get()
+    handler.stream_write("a")
+
+    def fail():
+        raise KeyError("x")
+
+    await read_head(client)
+    await read_chunk(client)
+    with expect_log("tornado.application", "Uncaught exception") as records:
+        handler.async_cb(fail)()
+    assert len(records) == 1
+    assert await client.read_all() == b""
+    assert (handler.finished, len(access_log())) == (1, 1)
+
+
+@pytest.mark.gen_test
+async def test_a_stream_that_ends_itself_hears_no_more(get, queue):
+    """When a handler finishes its stream, the queue stops calling it."""
+    client, handler = await get("/room?id=ann")
+    queue.publish({"n": 1})
+    handler.finish()
+    queue.publish({"n": 2})
+    body = (await read_reply(client)).body
+    assert b'{"n":1}' in body
+    assert b'{"n":2}' not in body
+    assert queue.clients["ann"].listener is None
+
+
+# -- who vanishes: at every point of the life of a stream
+
+
+def before_headers(handler):
+    pass
+
+
+def after_headers(handler):
+    handler.stream_write("")
+
+
+def between_write_and_flush(handler):
+    handler.stream_write("x")
+
+
+def during_partial_write(handler):
+    handler.stream_write("x" * 150_000)
+
+
+def during_finish(handler):
+    handler.stream_write("x" * 150_000)
+    handler.finish("end")
+
+
+@pytest.mark.parametrize("way", ["close", "reset", "half_close"])
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize(
+    "point",
+    [before_headers, after_headers, between_write_and_flush, during_partial_write, during_finish],
+)
+@pytest.mark.gen_test
+async def test_a_peer_vanishes(
+    small_buffers, get, raw_small, access_log, made, point, settled, way
+):
+    """It is over once: on_finish and the log line once, later writes are refused, nothing stays."""
+    client, handler = await get(connect=raw_small)
+    point(handler)
+    if settled:
+        await asyncio.sleep(0.01)
+    getattr(client, way)()
+    if point is during_finish:
+        if way == "half_close":
+            client.close()
+        await asyncio.sleep(0.01)
+        assert handler.closed == 0
+    else:
+        await soon(lambda: handler.closed)
+        with pytest.raises(Error.ClientDisconnect):
+            handler.stream_write("more")
+        handler.write("more")
+        await handler.finish("end")
+        assert handler.closed == 1
+    assert (handler.finished, len(access_log())) == (1, 1)
+    reference = weakref.ref(handler)
+    made.clear()
+    handler = None
+    await iterations()
+    if point is not during_finish:
+        gc.disable()
+        try:
+            assert reference() is None
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize("way", ["close", "reset"])
+@pytest.mark.gen_test
+async def test_written_to_before_it_is_noticed(get, access_log, way):
+    """The peer has gone, nobody knows, and the handler begins its stream."""
+    client, handler = await get()
+    getattr(client, way)()
+    with contextlib.suppress(Error.ClientDisconnect):
+        handler.stream_write("a")
+        handler.stream_write("b")
+        await iterations(2)
+        handler.stream_write("c")
+    await soon(lambda: handler.closed)
+    assert (handler.finished, handler.closed, len(access_log())) == (1, 1, 1)
+
+
+@pytest.mark.gen_test
+async def test_a_tls_peer_vanishes(get_tls, access_log):
+    """Encrypted, with and without a goodbye."""
+    for goodbye in (True, False):
+        _, writer, handler = await get_tls()
+        handler.stream_write("a")
+        await asyncio.sleep(0.01)
+        if goodbye:
+            writer.close()
+        else:
+            writer.transport.abort()
+        await soon(lambda handler=handler: handler.closed)
+        assert (handler.finished, handler.closed) == (1, 1)
+    assert len(access_log()) == 2
+
+
+@pytest.mark.gen_test
+async def test_what_a_peer_says_is_read_and_dropped(get):
+    """A peer that talks without end neither fills the memory nor hides that it goes."""
+    client, handler = await get()
+    handler.stream_write("a")
+    await read_head(client)
+    for _ in range(50):
+        await client.send(b"x" * 20_000)
+        await asyncio.sleep(0)
+    handler.stream_write("b")
+    assert await read_chunk(client) == b"a"
+    assert await read_chunk(client) == b"b"
+    client.close()
+    await soon(lambda: handler.closed)
+
+
+@pytest.mark.gen_test
+async def test_who_does_not_take_the_end_is_closed(small_buffers, get, raw_small, clock, http_port):
+    """A finished stream whose peer reads nothing is not kept for ever."""
+    _, handler = await get(connect=raw_small)
+    handler.stream_write("x" * 150_000)
+    handler.finish()
+    stream = handler._stream
+    await asyncio.sleep(0.01)
+    assert stream._socket.fileno() != -1
+    await clock.advance(31)
+    assert stream._socket.fileno() == -1

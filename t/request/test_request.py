@@ -1,0 +1,106 @@
+"""What else a handler reads of a request."""
+
+import json
+
+import pytest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+
+from tatsumaki_py import Application, Handler, Request
+
+
+class Names(Handler):
+    def get(self):
+        request = self.request
+        assert isinstance(request, Request)
+        self.write(
+            {
+                "address": request.address,
+                "method": request.method,
+                "path": request.path,
+                "agent": request.headers["user-agent"],
+                "cookie": request.cookies["a"].value,
+                "cursor": request.last_event_id,
+            }
+        )
+
+    def post(self):
+        upload = self.request.uploads["file"]
+        self.write(
+            [upload.filename, upload.content_type, upload.body.hex(), self.request.param("f")]
+        )
+
+
+@pytest.fixture
+def app():
+    return Application([("/.*", Names)])
+
+
+@pytest.mark.gen_test
+async def test_names(fetch):
+    """Tornado's names mean what they mean there; `address` is the peer's."""
+    headers = {"User-Agent": "me", "Cookie": "a=b", "X-Forwarded-For": "1.2.3.4"}
+    answer = json.loads((await fetch("/caf%C3%A9?x=1", headers=headers)).body)
+    assert answer == {
+        "address": "127.0.0.1",
+        "method": "GET",
+        "path": "/caf%C3%A9",
+        "agent": "me",
+        "cookie": "b",
+        "cursor": None,
+    }
+
+
+@pytest.mark.gen_test
+async def test_uploads(fetch):
+    """Files of a form have a name, a type and bytes; a missing one is a 400."""
+    body = (
+        b'--B\r\nContent-Disposition: form-data; name="f"\r\n\r\ntext\r\n'
+        b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n'
+        b"Content-Type: image/png\r\n\r\n\xff\x00\r\n--B--\r\n"
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=B"}
+    answer = await fetch("/", method="POST", headers=headers, body=body)
+    assert json.loads(answer.body) == ["a.bin", "image/png", "ff00", "text"]
+    answer = await fetch("/", method="POST", body="")
+    assert (answer.code, answer.body) == (400, b"missing parameter: file")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "cursor"),
+    [
+        ("/?last_event_id=2-0", {}, "2-0"),
+        ("/?last_event_id=2-0", {"Last-Event-ID": "1-0"}, "1-0"),
+        ("/?last_event_id=", {"Last-Event-ID": ""}, None),
+    ],
+)
+@pytest.mark.gen_test
+async def test_last_event_id(fetch, path, headers, cursor):
+    """The cursor is in the header, or in the parameter; empty is none."""
+    headers = {"User-Agent": "me", "Cookie": "a=b", **headers}
+    assert json.loads((await fetch(path, headers=headers)).body)["cursor"] == cursor
+
+
+def request(uri="/"):
+    return HTTPServerRequest(
+        start_line=RequestStartLine("GET", uri, "HTTP/1.1"), headers=HTTPHeaders({"Host": "x"})
+    )
+
+
+def test_adopt():
+    """A request becomes one of ours in place; one of another class keeps what that gave it."""
+    mine = request("/?a=1")
+    Request.adopt(mine)
+    Request.adopt(mine)
+    assert type(mine) is Request
+    assert mine.param("a") == "1"
+
+    class Foreign(HTTPServerRequest):
+        mark = "kept"
+
+    for _ in range(2):
+        other = request("/?a=2")
+        other.__class__ = Foreign
+        Request.adopt(other)
+        assert isinstance(other, Request)
+        assert isinstance(other, Foreign)
+        assert (other.mark, other.param("a")) == ("kept", "2")

@@ -1,0 +1,48 @@
+"""Questions to the application under test, through Tornado's client and through bare sockets."""
+
+import asyncio
+
+import pytest
+
+
+@pytest.fixture
+def fetch(http_server, http_client, base_url):
+    """`answer = await fetch("/path", method="POST", body="a=1")`, whatever its status is.
+
+    Any method may be used; redirects are not followed.
+    """
+
+    def fetch(path, **options):
+        options = {"raise_error": False, "follow_redirects": False, **options}
+        options.setdefault("allow_nonstandard_methods", True)
+        return http_client.fetch(base_url + path, **options)
+
+    return fetch
+
+
+@pytest.fixture
+def ask(http_server, http_port, raw):
+    """`client = await ask("GET /path", "Name: value")` sends a request and leaves the rest to you.
+
+    HTTP/1.1 unless the line says otherwise; the result is a `RawClient`.
+    """
+
+    async def ask(line, *headers, body=""):
+        if "HTTP/" not in line:
+            line += " HTTP/1.1"
+        lengths = [f"Content-Length: {len(body)}"] if body else []
+        lines = [line, "Host: localhost", *lengths, *headers, "", body]
+        client = await raw(http_port)
+        await client.send("\r\n".join(lines).encode("latin-1"))
+        return client
+
+    return ask
+
+
+async def until(condition):
+    """Waits until `condition()` is true, 2 s at most, and returns what it gave."""
+    for _ in range(400):
+        if result := condition():
+            return result
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"{condition} did not come true")

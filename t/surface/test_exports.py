@@ -1,0 +1,72 @@
+"""What the package gives to its users: it changes by decision."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+import tornado.web
+from support.program import ROOT
+
+import tatsumaki_py
+
+NAMES = [
+    "Application",
+    "Error",
+    "Event",
+    "HTTPClient",
+    "Handler",
+    "MessageQueue",
+    "Request",
+    "Response",
+    "Server",
+    "Service",
+    "Template",
+]
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(tatsumaki_py.__path__, "tatsumaki_py.")
+    if module.name != "tatsumaki_py.__main__"
+)
+HANDLER = (
+    "args async_cb asynchronous binary get_chunk json log max_buffer multipart_xhr_push mxhr "
+    "nonblocking response stream_write "
+    "peer_cursor peer_failed peer_finish peer_left peer_over peer_unsent peer_unwatch peer_watch "
+    "stream_blocked stream_closed"
+)
+
+
+def test_names():
+    """These names are in `tatsumaki_py`, and no others."""
+    assert tatsumaki_py.__all__ == NAMES
+    for name in NAMES:
+        assert getattr(tatsumaki_py, name).__name__ == name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_all(name):
+    """`__all__` of a module is true: it names all that is public and made there."""
+    module = importlib.import_module(name)
+    source = ast.parse(inspect.getsource(module))
+    made = {
+        node.name
+        for node in source.body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        and not node.name.startswith("_")
+    }
+    names = getattr(module, "__all__", [])
+    assert len(names) == len(set(names))
+    assert {name for name in names if not hasattr(module, name)} == set()
+    assert made <= set(names), f"public, but not in __all__ of {name}"
+
+
+def test_handler():
+    """What Handler adds to Tornado's; a new name may clash with somebody's own."""
+    added = set(dir(tatsumaki_py.Handler)) - set(dir(tornado.web.RequestHandler))
+    assert {name for name in added if not name.startswith("_")} == set(HANDLER.split())
+
+
+def test_version():
+    """The version is that of the package's metadata."""
+    assert f"\nversion = {tatsumaki_py.__version__}\n" in (ROOT / "setup.cfg").read_text()

@@ -1,0 +1,47 @@
+"""Importing the package does nothing but define names."""
+
+import subprocess
+import sys
+
+from support.program import ROOT
+
+SCRIPT = """
+import asyncio, logging, signal, socket, sys, threading
+
+def forbidden(*args, **kwargs):
+    raise AssertionError("called at import")
+
+asyncio.new_event_loop = asyncio.get_event_loop = asyncio.set_event_loop = forbidden
+asyncio.events.new_event_loop = asyncio.events.get_event_loop = forbidden
+logging.basicConfig = logging.config = forbidden
+signal.signal = forbidden
+init = socket.socket.__init__
+socket.socket.__init__ = forbidden
+before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+import tatsumaki_py
+from tatsumaki_py import *
+Application([("/", Handler)], static_path="static", template_path="templates")
+Server(), HTTPClient(), MessageQueue.instance("a"), Service(), Template()
+
+assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+assert not logging.root.handlers
+assert not logging.getLogger("tatsumaki").handlers
+assert logging.getLogger("tatsumaki").level == logging.NOTSET
+assert threading.active_count() == 1
+optional = {"redis", "pytest", "mypy", "playwright", "jinja2", "pycurl", "tornado.testing"}
+assert not optional & sys.modules.keys(), optional & sys.modules.keys()
+"""
+
+
+def test_no_side_effects():
+    """No event loop, socket, thread, signal handler or logging is set up, and nothing optional is
+    imported, by the import or by the constructors."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,180 @@
+"""A user's program in strict types. It is checked, not run: test_user_program.py."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, assert_type
+
+import tornado.web
+from tornado.httputil import HTTPFile
+
+from tatsumaki_py import (
+    Application,
+    Error,
+    Event,
+    Handler,
+    HTTPClient,
+    MessageQueue,
+    Request,
+    Response,
+    Server,
+    Service,
+    Template,
+)
+
+
+class Clock(Service):
+    def start(self) -> None:
+        self.begun = 1.0
+
+
+class Poll(Handler):
+    asynchronous = True
+
+    def get(self, channel: str) -> None:
+        mq = MessageQueue.instance(channel)
+        client_id = self.request.param("client_id") or Error.HTTP.throw(400, "client_id needed")
+        assert_type(client_id, str)
+        mq.poll_once(client_id, self.on_new_event)
+        mq.poll_once(client_id, self.async_cb(self.on_new_event), 10, last_event_id="1-0")
+
+    def on_new_event(self, *events: Event) -> None:
+        self.write(events)
+        self.finish()
+
+
+class Stream(Handler):
+    nonblocking = True
+    max_buffer = 1024
+    json = json.JSONEncoder(indent=1)
+
+    def initialize(self, greeting: str) -> None:
+        self.greeting = greeting
+
+    def get(self, channel: str, optional: str | None = None) -> None:
+        self.multipart_xhr_push(True)
+        assert_type(self.mxhr, bool)
+        MessageQueue.instance(channel).poll("me", self.stream_write)
+
+    def head(self, channel: str, optional: str | None = None) -> None:
+        self.response.status = 204
+
+    def on_finish(self) -> None:
+        self.log("%s left", self.args[0])
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+
+
+class Awaits(Handler):
+    async def prepare(self) -> None:
+        self.args = [*self.args, "more"]
+
+    async def get(self, channel: str) -> None:
+        mq = MessageQueue.instance(channel)
+        events = await mq.poll_once("me", timeout=1.5)
+        assert_type(events, list[Event])
+        self.write(events)
+        async for batch in mq.poll("me", last_event_id=mq.cursor()):
+            for event in batch:
+                await self.stream_write(dict(event, mine=1))
+        await self.flush()
+        await self.finish({"done": True})
+
+    async def head(self, channel: str) -> None:
+        self.binary = True
+
+    async def post(self, channel: str) -> None:
+        ids = await MessageQueue.instance(channel).publish({"text": "a"}, {"text": "b"})
+        assert_type(ids, list[str])
+        self.write("published", len(ids), b"bytes", [1.5])
+
+    def patch(self, *args: str, **kwargs: str) -> None:
+        raise Error.HTTP(403, "no", log_message="tried")
+
+
+class Reads(Handler):
+    def get(self) -> None:
+        request: Request = self.request
+        assert_type(request.param("a"), str | None)
+        assert_type(request.param("a", "b"), str)
+        assert_type(request.param("a", 1), str | int)
+        assert_type(request.parameters["a"], str)
+        assert_type(request.parameters.get("a"), str | None)
+        assert_type(request.parameters.get_all("a"), list[str])
+        assert_type(request.uploads["a"], HTTPFile)
+        assert_type(request.address, str | None)
+        response: Response = self.response
+        response.status = 201
+        response.content_type = "text/plain"
+        response.header("X-Number", 1)
+        assert_type(response.header("X-Number"), str | None)
+        response.cookies["a"] = {"value": "b", "max_age": 60}
+        response.body = {"any": "thing"}
+        self.render("page.html", {"a": 1}, b=2)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self.finish({"code": status_code})
+
+    def get_chunk(self, chunk: Any, *more: Any) -> bytes:
+        return super().get_chunk(chunk, *more)
+
+    def get_current_user(self) -> str:
+        return "me"
+
+
+class Fetches(Handler):
+    async def get(self) -> None:
+        answer = await HTTPClient().get("http://localhost/")
+        self.write(answer.decoded_content if answer.is_success else answer.status_line)
+
+
+class Plain(tornado.web.RequestHandler):
+    def get(self) -> None:
+        raise Error.HTTP(403)
+
+
+class Engine:
+    include_path: list[str]
+
+    def __init__(self) -> None:
+        self.include_path = []
+
+    def render_file(self, name: str, args: Mapping[str, Any]) -> str:
+        return name
+
+
+rules = [
+    (r"/(\w+)/poll", Poll),
+    (r"/(\w+)/stream", Stream, {"greeting": "hello"}),
+    tornado.web.url(r"/(\w+)", Awaits, name="awaits"),
+]
+app = Application(rules, static_path=Path("static"), template_path="templates", debug=False)
+app.add_handlers("/reads", Reads, "/fetches", Fetches)
+app.add_handlers("example.com", [("/plain", Plain)])
+app.route("/more", Stream, greeting="more")
+app.template_path = [Path("one"), "two"]
+app.static_path = "static"
+app.template = Engine()
+app.template = Template("templates")
+assert_type(app.add_service(Clock()), Clock)
+assert_type(app.add_service("clock", Clock()), Clock)
+other = Application({"/": Reads})
+
+
+async def publish() -> None:
+    poll = MessageQueue.instance("a").poll("me", lambda *events: None)
+    poll.cancel()
+    try:
+        await MessageQueue.instance("a").publish({"n": 1})
+    except Error.ClientDisconnect as error:
+        print(error)
+    except Error.HTTP as error:
+        assert_type(error.code, int)
+        assert_type(error.message, str)
+
+
+if __name__ == "__main__":
+    asyncio.run(publish())
+    Server(port=0, xheaders=True).run(app)
