@@ -14,7 +14,7 @@ PAGE = """<!doctype html>
 <title>Tatsumaki demo</title>
 <h1>Hello World</h1>
 <ul>
-<li><a href="/stream">A stream</a>: the time, ten times a second (<code>curl -N</code> shows it, too)
+<li><a href="/stream">A stream</a>: the time, ten times a second (also with <code>curl -N</code>)
 <li><a href="/feed/tornado">A feed</a>: fetched from this server, which answers later
 </ul>
 """

@@ -16,6 +16,7 @@ Source: ``Tatsumaki::Application``.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -24,8 +25,10 @@ from typing import Any, TypeVar, overload
 
 import tornado.web
 from tornado.httputil import HTTPServerRequest
+from tornado.log import access_log
 from tornado.routing import PathMatches, Rule
 
+from tatsumaki_py.escape import escape
 from tatsumaki_py.service import Service
 from tatsumaki_py.template import SearchLoader, Template, TemplateEngine
 
@@ -139,6 +142,24 @@ class Application(tornado.web.Application):
         pairs = (host_pattern, *handlers)
         for path, handler in zip(pairs[::2], pairs[1::2], strict=True):
             self.route(path, handler)
+
+    def log_request(self, handler: tornado.web.RequestHandler) -> None:
+        """One line for each request, control characters written out; see
+        `tornado.web.Application.log_request`.
+        """
+        if "log_function" in self.settings:
+            super().log_request(handler)
+            return
+        status, request = handler.get_status(), handler.request
+        level = logging.INFO if status < 400 else logging.WARNING
+        summary = escape(f"{request.method} {request.uri} ({request.remote_ip})")
+        access_log.log(
+            level if status < 500 else logging.ERROR,
+            "%d %s %.2fms",
+            status,
+            summary,
+            1000.0 * request.request_time(),
+        )
 
     # -- static files
 

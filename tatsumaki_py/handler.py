@@ -43,6 +43,7 @@ import tornado.web
 from tornado.template import BaseLoader
 
 from tatsumaki_py.error import HTTPError
+from tatsumaki_py.escape import escape
 from tatsumaki_py.push.handler import PushHandler
 from tatsumaki_py.template import SearchLoader
 
@@ -173,5 +174,10 @@ class Handler(PushHandler):
         return [name for name, verb in verbs.items() if verb is not missing]
 
     def log(self, message: str, *args: object) -> None:
-        """Log to the logger ``tatsumaki``, level INFO: ``self.log("%s joined", name)``."""
-        _log.info(message, *args)
+        """Log to the logger ``tatsumaki``, level INFO: ``self.log("%s joined", name)``. Control
+        characters are written out.
+        """
+        _log.info("%s", escape(message % args if args else message))
+
+    def _request_summary(self) -> str:
+        return escape(super()._request_summary())

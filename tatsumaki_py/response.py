@@ -5,12 +5,16 @@ Source: ``Tatsumaki::Response``, ``Plack::Response``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, overload
 
 from tornado.web import RequestHandler
 
 __all__ = ["Cookies", "Response"]
+
+# A token of RFC 9110 5.6.2.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class Cookies:
@@ -79,6 +83,8 @@ class Response:
         """
         if value is None:
             return self.headers.get(name)
+        if _NAME.fullmatch(name) is None:
+            raise ValueError(f"not a header's name: {name!r}")
         self._handler.set_header(name, value)
         return None
 

@@ -1,4 +1,4 @@
-"""The chat of Tatsumaki, class for class. Run it with ``make chat`` or ``python examples/chat/app.py``."""
+"""The chat of Tatsumaki, class for class. Run it with ``make chat``."""
 
 import re
 from html import escape

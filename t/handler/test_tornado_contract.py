@@ -24,6 +24,7 @@ PRIVATE = {
     "_transforms": "push/handler.py",
     "_write_buffer": "push/handler.py, response.py",
     "_log_message": "error.py",
+    "_request_summary": "handler.py",
 }
 OWN = {"_closed": "http_client.py"}
 CLASSES = (
@@ -133,6 +134,13 @@ async def test_finished(fetch):
     assert seen["after"] == (True, True, None)
     assert seen["callback"] is None
     assert seen["buffer"] == [b"a"] or seen["buffer"] == []
+
+
+@pytest.mark.gen_test
+async def test_request_summary(fetch):
+    """`_request_summary` is what Tornado logs of a request. (handler.py)"""
+    await fetch("/")
+    assert seen["handler"]._request_summary() == "GET / (127.0.0.1)"
 
 
 @pytest.mark.gen_test

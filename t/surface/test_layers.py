@@ -10,13 +10,13 @@ PACKAGE = ROOT / "tatsumaki_py"
 # Lowest floor first. Of one floor, only those of the same folder may import each other, and
 # without a circle.
 FLOORS = [
-    ["error", "http_message"],
+    ["error", "escape", "http_message"],
     ["peer", "request", "response", "service", "template", "http_client"],
     ["message_queue.event"],
     ["message_queue.log", "message_queue.client", "message_queue.listener"],
     ["message_queue.registry", "message_queue.channel", "message_queue.memory", "message_queue"],
     ["chunk"],
-    ["push", "push.framing", "push.flusher", "push.stream"],
+    ["push", "push.framing", "push.flusher", "push.hangup", "push.stream"],
     ["push.handler"],
     ["handler"],
     ["application", "server"],

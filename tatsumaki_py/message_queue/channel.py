@@ -96,6 +96,7 @@ class Channel:
         self._log = EventLog()
         self._told = self._log.top
         self._delivering = False
+        self._calling: Listener | None = None
         self._telling: Client | None = None
         self._telling_from = self._told
         self._clients: dict[str, Client] = {}
@@ -168,11 +169,15 @@ class Channel:
     def _inherit(self, client: Client, superseded: Listener, heir: peers.Peer | None) -> None:
         """Where a poll begins that takes over from another one."""
         peer = superseded.peer
-        asks_again = serving.get() is superseded or (peer is not None and peer is heir)
+        asks_again = self._serves(superseded) or (peer is not None and peer is heir)
         if not asks_again:
             self._take_back(client, superseded)
         elif client.state is DELIVERING and superseded.has_all():
             client.confirm()
+
+    def _serves(self, listener: Listener) -> bool:
+        """Whether this is called by the callback of `listener`."""
+        return listener is self._calling or listener is serving.get()
 
     def _take_back(self, client: Client, listener: Listener) -> None:
         """What was written, but not handed to the kernel, is still to come."""
@@ -308,11 +313,14 @@ class Channel:
             client.deliver(events[-1].id if events else client.cursor)
             self._park(client)
             listener.stop_timer()
+            outer, self._calling = self._calling, listener
             try:
                 result = listener.call(*events)
             except _RAISED as error:
                 self._failed(client, listener, error)
                 return
+            finally:
+                self._calling = outer
             if result is not None and self._hold(client, listener, context, result):
                 return
             if not self._settle(client, listener):
@@ -432,7 +440,7 @@ class Channel:
         if client is self._telling:
             if error is not None:
                 client.cursor = self._telling_from
-        elif error is None and serving.get() is listener and client.state is DELIVERING:
+        elif error is None and self._serves(listener) and client.state is DELIVERING:
             # A callback that ends its own poll has its events.
             client.confirm()
         self._take_back(client, listener)

@@ -14,8 +14,8 @@ Touches of Tornado's what its documentation does not name: `_auto_finish`, `_fin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
-import socket
 import sys
 import weakref
 from collections.abc import Awaitable
@@ -24,13 +24,14 @@ from typing import Any, ClassVar
 
 import tornado.web
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 
 from tatsumaki_py import peer
 from tatsumaki_py.chunk import ChunkHandler
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.framing import MULTIPART, RAW, Framing, Key
+from tatsumaki_py.push.hangup import HangUps, hung_up
 from tatsumaki_py.push.stream import DONE, Stream, take_over
 from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
@@ -60,6 +61,8 @@ class PushHandler(ChunkHandler):
     # The same while it is open.
     _live: Stream | None = None
     _framings: dict[Key, Framing] = RAW
+    # The descriptor that `HangUps` watches.
+    _watched: int | None = None
     # None until a queue serves this client.
     _watchers: list[peer.Watcher] | None = None
 
@@ -80,6 +83,11 @@ class PushHandler(ChunkHandler):
         if self.asynchronous:
             self._auto_finish = False
         request.connection.set_close_callback(self._client_gone)  # type: ignore[union-attr]
+        if self._has_closed():
+            # It left with its request, and nobody else will tell. After the method, which has not
+            # begun yet.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._client_gone)
         peer.current.set(weakref.ref(self))
 
     @property
@@ -94,6 +102,7 @@ class PushHandler(ChunkHandler):
         """Add to the body; see `get_chunk` for what it takes. After the client has gone it does
         nothing.
         """
+        self._begin()
         if self._live is not None:
             # Or it would overtake, or be overtaken by, what is streamed.
             for part in (chunk, *more):
@@ -115,6 +124,7 @@ class PushHandler(ChunkHandler):
         """
         if self._gone and self._finished:
             return _resolved()
+        self._begin()
         if self._stream is not None:
             if not self._finished:
                 if not self._gone:
@@ -126,11 +136,20 @@ class PushHandler(ChunkHandler):
             self._client_gone()
             if self._finished:
                 return _resolved()
+        iostream = self._iostream() if self._watchers else None
         try:
             return super().finish(chunk)
         finally:
-            if self._finished:
+            if iostream is not None and iostream.writing():
+                # The kernel did not take it all: the client may still go without it.
+                iostream.write(b"").add_done_callback(self._written)
+            elif self._finished:
                 self._dismiss_watchers()
+
+    def _written(self, written: asyncio.Future[None]) -> None:
+        if written.cancelled() or written.exception() is not None:
+            self._gone = True
+        self._dismiss_watchers()
 
     def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
         """See `tornado.web.RequestHandler.redirect`. After the client has gone it does nothing."""
@@ -163,8 +182,19 @@ class PushHandler(ChunkHandler):
             self._mxhr = True
             self._framings = MULTIPART
             self.set_header("Content-Type", str(MULTIPART[True, False].content_type))
-            self._open_stream()
+            if verb == "head":
+                self._open_stream()
+            else:
+                # After the method: what it raises can still be answered.
+                asyncio.get_running_loop().call_soon(self._begin)
         return self._mxhr
+
+    def _begin(self) -> None:
+        """Open a multipart stream that is not open yet."""
+        head = self.request.method == "HEAD"
+        if self._mxhr and self._stream is None and not head and not self.peer_left():
+            with contextlib.suppress(ClientDisconnect):
+                self._open_stream()
 
     def stream_write(self, chunk: Any) -> Awaitable[None]:
         """Send `chunk` now, and keep the answer open.
@@ -179,6 +209,8 @@ class PushHandler(ChunkHandler):
         Raises:
             Error.ClientDisconnect: the client has gone.
         """
+        if self._live is None:
+            self._begin()
         stream = self._live
         if stream is not None and isinstance(chunk, Event):
             return stream.send(chunk)
@@ -216,15 +248,16 @@ class PushHandler(ChunkHandler):
             # Nobody reads on; as after a client that left, an endless loop ends here.
             self._gone = True
             return None
+        if self._has_closed():
+            self._client_gone()
+            raise ClientDisconnect
+        self._unwatch()
         chunked = self.response.header("Transfer-Encoding") == "chunked"
         ids = "last_event_id" in self.request.arguments or "Last-Event-ID" in self.request.headers
         framing = self._framings[chunked, ids]
         iostream = self.detach()
         # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
         self._finished = False
-        if iostream.closed():
-            self._client_gone()
-            raise ClientDisconnect
         stream = take_over(iostream, framing, self.max_buffer, self)
         self._stream = self._live = stream
         # Nobody needs these any more, and there are thousands of idle subscribers.
@@ -275,8 +308,7 @@ class PushHandler(ChunkHandler):
         """Log what was raised; a client that went is nothing to log. See
         `tornado.web.RequestHandler.log_exception`.
         """
-        stream = getattr(self.request.connection, "stream", None)
-        closed = self._gone or (stream is not None and stream.closed())
+        closed = self._gone or self._has_closed()
         # A StreamClosedError may also be of a connection to somebody else.
         if not isinstance(value, ClientDisconnect) and not (
             closed and isinstance(value, StreamClosedError)
@@ -288,6 +320,7 @@ class PushHandler(ChunkHandler):
         if self._gone:
             self.finish()
         elif self._stream is None:
+            self._mxhr = False
             super().send_error(status_code, **kwargs)
         elif not self._finished:
             self._stream.abort()
@@ -319,21 +352,34 @@ class PushHandler(ChunkHandler):
         for watcher in self._watchers or ():
             watcher.blocked(blocked)
 
+    def _iostream(self) -> IOStream | None:
+        """Tornado's connection, as long as it is Tornado's."""
+        return getattr(self.request.connection, "stream", None)
+
+    def _has_closed(self) -> bool:
+        """Whether Tornado knows that the client closed the connection."""
+        stream = self._iostream()
+        return stream is not None and stream.closed()
+
     def _hung_up(self) -> bool:
-        """Whether the client closed the connection and the loop has not noticed yet."""
-        stream = getattr(self.request.connection, "stream", None)
-        sock = getattr(stream, "socket", None)
-        if sock is None:
-            return False
-        try:
-            # Of the plain socket, also under TLS.
-            return socket.socket.recv(sock, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        """Whether the client closed the connection, noticed or not."""
+        stream = self._iostream()
+        return stream is not None and (stream.closed() or hung_up(stream.socket.fileno()))
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            HangUps.current().forget(self._watched)
+            self._watched = None
+
+    def _hang_up(self) -> None:
+        self._watched = None
+        stream = self._iostream()
+        if stream is not None:
+            # Tornado's own way; it calls _client_gone.
+            stream.close()
 
     def _dismiss_watchers(self) -> None:
+        self._unwatch()
         watchers, self._watchers = self._watchers or [], []
         for watcher in watchers:
             if self._gone:
@@ -353,6 +399,10 @@ class PushHandler(ChunkHandler):
                 self.set_header("Cache-Control", "no-store")
             self.request.slim()
         self._watchers.append(watcher)
+        stream = self._iostream()
+        if self._watched is None and stream is not None and not stream.closed():
+            self._watched = stream.socket.fileno()
+            HangUps.current().watch(self._watched, self._hang_up)
         return True
 
     def peer_unwatch(self, watcher: peer.Watcher) -> None:

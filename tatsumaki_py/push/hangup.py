@@ -1,0 +1,76 @@
+"""Who hangs up while nobody reads from it.
+
+Tornado sees that a client closes only as long as nothing of it is unread: one that sent more than
+its request, and waits for the answer, could stay until its time-out. The kernel knows, so it is
+asked.
+
+Rules:
+1. A descriptor is watched from `watch` until `forget` or its one report.
+2. As long as there is one, the kernel is asked about all, with one call, every `INTERVAL` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import weakref
+from collections.abc import Callable
+from typing import ClassVar
+
+__all__ = ["HangUps", "hung_up"]
+
+INTERVAL = 0.5
+# Where the kernel does not tell (it is Linux's), an error or a full close is still seen.
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)
+
+
+def hung_up(fd: int) -> bool:
+    """Whether the peer of `fd` has hung up by now."""
+    poll = select.poll()
+    poll.register(fd, _HUNG_UP)
+    return bool(poll.poll(0))
+
+
+class HangUps:
+    """The clients of one loop that wait for an answer."""
+
+    _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, HangUps]] = (
+        weakref.WeakKeyDictionary()
+    )
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._asking = False
+
+    @classmethod
+    def current(cls) -> HangUps:
+        """Those of the running loop."""
+        loop = asyncio.get_running_loop()
+        hang_ups = cls._of_loop.get(loop)
+        if hang_ups is None:
+            hang_ups = cls._of_loop[loop] = cls()
+        return hang_ups
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call `callback` once when the peer of `fd` hangs up."""
+        self._callbacks[fd] = callback
+        self._poll.register(fd, _HUNG_UP)
+        if not self._asking:
+            self._asking = True
+            asyncio.get_running_loop().call_later(INTERVAL, self._ask)
+
+    def forget(self, fd: int) -> None:
+        """Not any more."""
+        if self._callbacks.pop(fd, None) is not None:
+            self._poll.unregister(fd)
+
+    def _ask(self) -> None:
+        for fd, _ in self._poll.poll(0):
+            callback = self._callbacks.get(fd)
+            self.forget(fd)
+            if callback is not None:
+                callback()
+        self._asking = bool(self._callbacks)
+        if self._asking:
+            asyncio.get_running_loop().call_later(INTERVAL, self._ask)
