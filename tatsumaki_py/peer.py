@@ -54,8 +54,10 @@ class Peer(Protocol):
     def peer_finish(self) -> None:
         """Nothing more will come for this peer: end its answer."""
 
-    def peer_unsent(self) -> str | None:
-        """The id before the first event that was written but not handed to the kernel, if any."""
+    def peer_unsent(self, channel: str) -> str | None:
+        """The id before the first event of `channel` that was written but not handed to the kernel,
+        if any.
+        """
 
 
 current: ContextVar[weakref.ref[Any] | None] = ContextVar("tatsumaki_peer", default=None)

@@ -128,7 +128,10 @@ class MessageQueue(Channel):
         client = self._clients.get(client_id)
         if client is None or client.state is not LISTENING or client is self._telling:
             return False
-        self._deliver(client, [Event(body, client.cursor, client.cursor) for body in bodies])
+        self._deliver(
+            client,
+            [Event(body, client.cursor, client.cursor, channel=self.channel) for body in bodies],
+        )
         return True
 
     def disconnect(self) -> None:

@@ -93,7 +93,7 @@ class Channel:
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
-        self._log = EventLog()
+        self._log = EventLog(channel)
         self._told = self._log.top
         self._delivering = False
         self._calling: Listener | None = None
@@ -182,7 +182,7 @@ class Channel:
     def _take_back(self, client: Client, listener: Listener) -> None:
         """What was written, but not handed to the kernel, is still to come."""
         if listener.peer is not None:
-            client.cursor = listener.peer.peer_unsent() or client.cursor
+            client.cursor = listener.peer.peer_unsent(self.channel) or client.cursor
 
     def _supersede(
         self, client: Client, listener: Listener, was_waiting: bool, heir: peers.Peer | None
@@ -278,7 +278,8 @@ class Channel:
                 if client.listener is listener:
                     self._unconfirm(client, start, told)
                 self._telling = None
-                self._failed(client, listener, error)
+                if self._failed(client, listener, error):
+                    self._deliver(client, None)
                 continue
             if result is not None and (result is PENDING or _is_awaited(result)):
                 self._telling = None
@@ -317,8 +318,10 @@ class Channel:
             try:
                 result = listener.call(*events)
             except _RAISED as error:
-                self._failed(client, listener, error)
-                return
+                if not self._failed(client, listener, error):
+                    return
+                events = None
+                continue
             finally:
                 self._calling = outer
             if result is not None and self._hold(client, listener, context, result):
@@ -338,16 +341,17 @@ class Channel:
 
         def done(future: asyncio.Future[Any]) -> None:
             error = _error(future)
-            if error is not None:
-                self._failed(client, listener, error)
-            else:
+            if error is None:
                 self._received(listener)
+            elif self._failed(client, listener, error):
+                self._deliver(client, None)
 
         try:
             run = Context() if context is None else context
             run.run(asyncio.ensure_future, result).add_done_callback(done)
         except Exception as error:
-            self._failed(client, listener, error)
+            if self._failed(client, listener, error):
+                self._deliver(client, None)
         return True
 
     def _received(self, listener: Listener) -> None:
@@ -375,9 +379,9 @@ class Channel:
                 client.confirm()
             self._leave(client, listener)
 
-    def _failed(self, client: Client, listener: Listener, error: BaseException) -> None:
+    def _failed(self, client: Client, listener: Listener, error: BaseException) -> bool:
         """A callback raised. Who has a peer is cut off and comes back; others go on after what they
-        choked on.
+        choked on: then this returns True.
         """
         peer = listener.peer
         current = client.listener is listener
@@ -385,9 +389,10 @@ class Channel:
             self._leave(client, listener)
             current = False
         self._report(client.id, error, peer)
-        if current and client.listener is listener:
-            client.confirm()
-            self._deliver(client, None)
+        if not current or client.listener is not listener:
+            return False
+        client.confirm()
+        return True
 
     def _report(self, client_id: str, error: BaseException, peer: peers.Peer | None) -> None:
         answered = isinstance(error, HTTPError) and peer is not None
@@ -454,7 +459,7 @@ class Channel:
         if not blocked:
             self._unpin(client)
         elif listener.peer is not None and client.pinned is None:
-            client.pinned = listener.peer.peer_unsent() or client.cursor
+            client.pinned = listener.peer.peer_unsent(self.channel) or client.cursor
             self._log.pin(client.pinned)
 
     def _timed_out(self, listener: Listener) -> None:
@@ -505,7 +510,7 @@ class Channel:
         # now is to reach the kernel: streams send soon, and the last of them last.
         last = next(reversed(self._streams.values()), None)
         peer = last.listener.peer if last is not None and last.listener is not None else None
-        unsent = peer.peer_unsent() if peer is not None else None
+        unsent = peer.peer_unsent(self.channel) if peer is not None else None
         held = unsent or self._told
         self._log.pin(held)
         self._log.trim(self.backlog_length, self.buffer_length, self.buffer_size)

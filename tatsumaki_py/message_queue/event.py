@@ -107,6 +107,7 @@ class Event(_FrozenDict):
         prev: the id of the event before it.
         json: what was published as JSON in UTF-8; the same `bytes` for every subscriber.
         frames: what each transport made of it, by framing.
+        channel: the name of its channel.
         gap: True for the event that tells a loss (its data is ``{"type": "gap", "after": <the
             cursor that is lost>}``).
 
@@ -117,9 +118,17 @@ class Event(_FrozenDict):
     {'type': 'message', 'tags': ['a'], 'mine': True}
     """
 
-    __slots__ = ("frames", "gap", "id", "json", "prev")
+    __slots__ = ("channel", "frames", "gap", "id", "json", "prev")
 
-    def __init__(self, json_bytes: bytes, id: str, prev: str = START, *, gap: bool = False) -> None:
+    def __init__(
+        self,
+        json_bytes: bytes,
+        id: str,
+        prev: str = START,
+        *,
+        channel: str = "",
+        gap: bool = False,
+    ) -> None:
         try:
             data = {key: _frozen(item) for key, item in json.loads(json_bytes).items()}
         except RecursionError:
@@ -128,10 +137,12 @@ class Event(_FrozenDict):
         self.id = id
         self.prev = prev
         self.json = json_bytes
+        self.channel = channel
         self.frames: dict[Any, bytes] = {}
         self.gap = gap
 
     @classmethod
-    def loss(cls, cursor: str, id: str) -> Event:
+    def loss(cls, cursor: str, id: str, channel: str = "") -> Event:
         """The event that tells that some after `cursor` are lost; one goes on from `id`."""
-        return cls(encode({"type": "gap", "after": cursor}), id, id, gap=True)
+        # Who does not get it is still where it was.
+        return cls(encode({"type": "gap", "after": cursor}), id, cursor, channel=channel, gap=True)

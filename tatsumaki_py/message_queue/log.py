@@ -34,9 +34,20 @@ class EventLog:
     [(True, '2-0'), (False, '3-0')]
     """
 
-    __slots__ = ("_events", "_floor", "_lost", "_pins", "_positions", "_start", "size", "top")
+    __slots__ = (
+        "_events",
+        "_floor",
+        "_lost",
+        "_pins",
+        "_positions",
+        "_start",
+        "channel",
+        "size",
+        "top",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, channel: str = "") -> None:
+        self.channel = channel
         self.top = START
         self.size = 0
         """Bytes of JSON held."""
@@ -79,7 +90,7 @@ class EventLog:
         if cursor != self.floor:
             index = bisect_right(self._positions, position(cursor), lo=self._start)
             if index == self._start or self._events[index - 1].id != cursor:
-                return (Event.loss(cursor, self.floor), *self._events[self._start :])
+                return (Event.loss(cursor, self.floor, self.channel), *self._events[self._start :])
         return tuple(self._events[index:])
 
     def pin(self, cursor: str) -> None:

@@ -39,7 +39,7 @@ class MemoryEngine:
         prev = queue.cursor()
         for body in bodies:
             id = next_id(prev, now)
-            events.append(Event(body, id, prev))
+            events.append(Event(body, id, prev, channel=queue.channel))
             prev = id
         queue._accept(events)
         return Accepted([event.id for event in events])

@@ -428,8 +428,8 @@ class PushHandler(ChunkHandler):
         if not self._finished:
             self.finish()
 
-    def peer_unsent(self) -> str | None:
-        return None if self._stream is None else self._stream.unsent
+    def peer_unsent(self, channel: str) -> str | None:
+        return None if self._stream is None else self._stream.unsent(channel)
 
 
 class _SentHeaders(HTTPHeaders):

@@ -80,18 +80,19 @@ def take_over(iostream: IOStream, framing: Framing, max_buffer: int, owner: Owne
 class _Pile:
     """What waits to be sent, if it is more than one event."""
 
-    __slots__ = ("first", "parts", "size")
+    __slots__ = ("firsts", "parts", "size")
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.size = 0
-        self.first: Event | None = None
+        self.firsts: dict[str, Event] = {}
+        """The first event of each channel."""
 
     def add(self, data: bytes, event: Event | None) -> None:
         self.parts.append(data)
         self.size += len(data)
-        if self.first is None:
-            self.first = event
+        if event is not None:
+            self.firsts.setdefault(event.channel, event)
 
 
 class Stream:
@@ -100,7 +101,7 @@ class Stream:
     __slots__ = (
         "_drained",
         "_ending",
-        "_first",
+        "_firsts",
         "_flusher",
         "_losing",
         "_max_buffer",
@@ -128,19 +129,24 @@ class Stream:
         self._flusher = Flusher.current()
         self.dirty = self._flusher.dirty
         self._rest: memoryview | None = None
-        self._first: Event | None = None
+        # Of what is on its way, the first event of each channel.
+        self._firsts: dict[str, Event] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._ending = False
         self._losing = False
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    @property
-    def unsent(self) -> str | None:
-        """The id before the first event that may not have reached the kernel, if there is one."""
-        first, waiting = self._first, self.waiting
-        if first is None and waiting is not None:
-            first = waiting.first if isinstance(waiting, _Pile) else waiting
+    def unsent(self, channel: str) -> str | None:
+        """The id before the first event of `channel` that may not have reached the kernel, if there
+        is one.
+        """
+        waiting = self.waiting
+        first = self._firsts.get(channel) if self._firsts else None
+        if first is None and isinstance(waiting, _Pile):
+            first = waiting.firsts.get(channel)
+        elif first is None and isinstance(waiting, Event) and waiting.channel == channel:
+            first = waiting
         return None if first is None else first.prev
 
     def send(self, event: Event) -> Awaitable[None]:
@@ -217,7 +223,7 @@ class Stream:
             return
         pile = self._pile()
         self.waiting = None
-        self._first = pile.first
+        self._firsts = pile.firsts
         data = pile.parts[0] if len(pile.parts) == 1 else b"".join(pile.parts)
         try:
             sent = self.transmit(data)
@@ -227,7 +233,7 @@ class Stream:
             self._lose()
             return
         if sent == len(data):
-            self._first = None
+            self._firsts = None
             self._release()
         else:
             self._keep(data, sent)
@@ -243,7 +249,7 @@ class Stream:
             return
         self.waiting = None
         if sent != len(data):
-            self._first = event
+            self._firsts = {event.channel: event}
             self._keep(data, sent)
 
     def _keep(self, data: bytes, sent: int) -> None:
@@ -263,7 +269,7 @@ class Stream:
             if len(self._rest) + size <= self._max_buffer // 8:
                 self._release()
             return
-        self._rest = self._first = None
+        self._rest = self._firsts = None
         if not size:
             self.waiting = None
         if self._owner is not None:

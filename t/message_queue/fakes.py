@@ -1,0 +1,97 @@
+"""Subscribers without a socket."""
+
+import asyncio
+
+
+def numbers(events):
+    """What events say: the `n` of each, "gap" for a gap."""
+    return ["gap" if event.gap else event["n"] for event in events]
+
+
+def events(*numbers):
+    """Something to publish for each number."""
+    return [{"n": n} for n in numbers]
+
+
+class Taker:
+    """A callback that notes what it gets."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, *events):
+        self.calls.append(numbers(events))
+
+    @property
+    def seen(self):
+        """All of it in one list."""
+        return [n for call in self.calls for n in call]
+
+
+class FakePeer:
+    """A `tatsumaki_py.peer.Peer`: what a handler is to a queue. `on_new_event` is the callback."""
+
+    def __init__(self, cursor=None):
+        self.cursor = cursor
+        self.unsent = None
+        self.gone = self.finished = False
+        self.watchers = {}
+        self.failures = []
+        self.calls = []
+
+    def on_new_event(self, *events):
+        self.calls.append(numbers(events))
+
+    def answer(self, *events):
+        """A callback for a long poll whose answer is complete at once."""
+        self.on_new_event(*events)
+        self.complete()
+
+    def leave(self):
+        """The client goes before its answer is complete."""
+        self.gone = True
+        self._dismiss("left")
+
+    def complete(self):
+        """The answer is complete."""
+        self.finished = True
+        self._dismiss("served")
+
+    def _dismiss(self, how):
+        watchers, self.watchers = self.watchers, {}
+        for watcher in watchers:
+            getattr(watcher, how)()
+
+    def peer_cursor(self):
+        return self.cursor
+
+    def peer_watch(self, watcher):
+        if self.gone or self.finished:
+            return False
+        self.watchers[watcher] = None
+        return True
+
+    def peer_unwatch(self, watcher):
+        self.watchers.pop(watcher, None)
+
+    def peer_left(self):
+        return self.gone or self.finished
+
+    def peer_over(self):
+        return self.finished and not self.gone
+
+    def peer_failed(self, error):
+        self.failures.append(error)
+
+    def peer_finish(self):
+        if not self.finished:
+            self.complete()
+
+    def peer_unsent(self, channel):
+        return self.unsent
+
+
+async def turn(times=5):
+    """Lets the tasks run that are ready."""
+    for _ in range(times):
+        await asyncio.sleep(0)

@@ -1,0 +1,52 @@
+"""A client is a cursor that moves when something has arrived, and never before."""
+
+from message_queue.fakes import Taker
+
+from tatsumaki_py.message_queue.client import ABSENT, DELIVERING, GONE, LISTENING, Client
+from tatsumaki_py.message_queue.listener import Listener
+
+
+def listening(cursor="1-0"):
+    client = Client("me", cursor)
+    client.listen(Listener(None, Taker(), once=True))
+    return client
+
+
+def test_new():
+    """It begins absent, with the cursor it was given."""
+    client = Client("me", "1-0")
+    assert (client.state, client.cursor, client.listener) == (ABSENT, "1-0", None)
+
+
+def test_confirmed():
+    """The cursor moves when the delivery is confirmed."""
+    client = listening()
+    client.deliver("5-0")
+    assert (client.state, client.cursor) == (DELIVERING, "1-0")
+    client.confirm()
+    assert (client.state, client.cursor) == (LISTENING, "5-0")
+
+
+def test_vanished_on_the_way():
+    """Who goes while events are on their way does not have them."""
+    client = listening()
+    client.deliver("5-0")
+    client.leave(now=100.0, reconnect_time=30.0)
+    assert (client.state, client.cursor) == (ABSENT, "1-0")
+    assert client.listener is client.callback is None
+
+
+def test_late():
+    """Late from its deadline on, and only while it is absent."""
+    client = listening()
+    assert not client.is_late(10.0**9)
+    client.leave(now=100.0, reconnect_time=30.0)
+    assert [client.is_late(now) for now in (0.0, 129.99, 130.0, 131.0)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    client.forget()
+    assert client.state is GONE
+    assert not client.is_late(10.0**9)

@@ -1,0 +1,111 @@
+"""What is not JSON is refused where it is published, and nobody sees anything of it."""
+
+import sys
+
+import pytest
+from message_queue.fakes import Taker
+
+from tatsumaki_py import Error
+
+circular = {}
+circular["me"] = circular
+
+
+def deep(levels):
+    data = {}
+    for _ in range(levels):
+        data = {"d": data}
+    return data
+
+
+def deep_list(levels):
+    data = []
+    for _ in range(levels):
+        data = [data]
+    return {"d": data}
+
+
+BAD = {
+    "object": ({"a": object()}, TypeError),
+    "set": ({"a": {1}}, TypeError),
+    "bytes": ({"a": b"x"}, TypeError),
+    "tuple key": ({(1, 2): 1}, TypeError),
+    "nan": ({"a": float("nan")}, ValueError),
+    "infinity": ({"a": [float("inf")]}, ValueError),
+    "surrogate": ({"a": "\ud800"}, ValueError),
+    "surrogate key": ({"\udfff": 1}, ValueError),
+    "circular": (circular, ValueError),
+    "list": ([1], TypeError),
+    "text": ("text", TypeError),
+    "none": (None, TypeError),
+}
+
+
+@pytest.mark.parametrize("way", ["publish", "append_backlog", "flush_events"])
+@pytest.mark.parametrize(("bad", "error"), BAD.values(), ids=BAD)
+@pytest.mark.gen_test
+async def test_refused_as_a_whole(queue, bad, error, way):
+    """Neither what is no JSON nor the events beside it reach the log or anybody who listens."""
+    once, stream = Taker(), Taker()
+    queue.poll_once("once", once)
+    queue.poll("stream", stream)
+    arguments = ["once"] if way == "flush_events" else []
+    with pytest.raises(error, match="an event"):
+        getattr(queue, way)(*arguments, {"n": 1}, bad, {"n": 3})
+    await queue.publish({"n": 4})
+    assert (once.calls, stream.calls) == ([[4]], [[4]])
+    assert queue.backlog_events == [{"n": 4}]
+
+
+@pytest.mark.parametrize("make", [deep, deep_list])
+@pytest.mark.gen_test
+async def test_any_depth(queue, make):
+    """However deep: it is published, or it is a ValueError and nothing is published."""
+    published = 0
+    for levels in (1, 50, *range(100, sys.getrecursionlimit() + 200, 37), 100_000):
+        try:
+            await queue.publish(make(levels))
+        except ValueError as error:
+            assert "nested too deeply" in str(error)  # noqa: PT017
+        else:
+            published += 1
+    assert 2 <= published == len(queue.backlog_events)
+
+
+@pytest.mark.gen_test
+async def test_too_large(make_queue):
+    """413 for more than max_event_size bytes of JSON; exactly as many are fine."""
+    queue = make_queue(max_event_size=20)
+    await queue.publish({"n": "x" * 12})
+    for event in ({"n": "x" * 13}, {"n": "é" * 7}):
+        with pytest.raises(Error.HTTP, match="more than 20") as caught:
+            queue.publish({"n": 1}, event)
+        assert caught.value.code == 413
+    assert queue.backlog_events == [{"n": "x" * 12}]
+
+
+@pytest.mark.gen_test
+async def test_mappings_and_other_keys(queue):
+    """Any mapping will do; keys become what JSON makes of them, as subscribers see it."""
+    await queue.publish(type("M", (dict,), {})(a=1), {1: (2, 3), None: True})
+    assert queue.backlog_events == [{"a": 1}, {"1": [2, 3], "null": True}]
+
+
+@pytest.mark.gen_test
+async def test_later_changes(queue):
+    """What the publisher does to its objects afterwards changes nothing."""
+    data = {"n": 1, "tags": ["a"]}
+    await queue.publish(data)
+    data["tags"].append("b")
+    data.clear()
+    assert await queue.poll_once("me") == [{"n": 1, "tags": ["a"]}]
+
+
+@pytest.mark.gen_test
+async def test_shared(queue):
+    """Everybody gets the same read-only object."""
+    got = []
+    for id in "ab":
+        queue.poll(id, got.append)
+    await queue.publish({"n": 1})
+    assert got[0] is got[1] is queue.backlog_events[0]

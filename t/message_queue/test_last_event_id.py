@@ -1,0 +1,103 @@
+"""What a client says that it has wins over what the queue remembers."""
+
+import pytest
+from message_queue.fakes import FakePeer, Taker, events, numbers
+from support.answers import until
+
+from tatsumaki_py import Error
+
+
+@pytest.mark.gen_test
+async def test_wins(queue):
+    """Back and forth, for long polls and streams, for clients known and unknown."""
+    ids = await queue.publish(*events(*range(5)))
+    for client in ("known", "known", "unknown"):
+        assert numbers(await queue.poll_once(client, last_event_id=ids[2])) == [3, 4]
+    stream = Taker()
+    queue.poll("known", stream, last_event_id=ids[0])
+    await until(lambda: stream.calls == [[1, 2, 3, 4]])
+
+
+@pytest.mark.gen_test
+async def test_top_waits(queue):
+    """Who has everything waits for the next."""
+    taker = Taker()
+    queue.poll_once("me", taker, last_event_id=(await queue.publish(*events(1, 2)))[-1])
+    assert taker.calls == []
+    await queue.publish({"n": 3})
+    await until(lambda: taker.calls == [[3]])
+
+
+@pytest.mark.gen_test
+async def test_empty_is_none(queue):
+    """ "" says nothing: a newcomer gets the backlog, others go on."""
+    await queue.publish({"n": 1})
+    assert numbers(await queue.poll_once("me", last_event_id="")) == [1]
+    assert await queue.poll_once("me", timeout=0, last_event_id="") == []
+
+
+@pytest.mark.parametrize("cursor", ["5-5", "99999999999999-0", "0-1", "9" * 20 + "-" + "9" * 20])
+@pytest.mark.gen_test
+async def test_unknown(queue, cursor):
+    """One that is not known is told so, and goes on from the oldest event there is."""
+    ids = await queue.publish(*events(1, 2))
+    gap, *rest = await queue.poll_once("me", last_event_id=cursor)
+    assert gap == {"type": "gap", "after": cursor}
+    assert (gap.gap, numbers(rest)) == (True, [1, 2])
+    assert numbers(await queue.poll_once("me", last_event_id=gap.id)) == [1, 2]
+    assert await queue.poll_once("me", timeout=0) == []
+    assert ids == [event.id for event in rest]
+
+
+@pytest.mark.gen_test
+async def test_unknown_in_an_empty_channel(queue):
+    """A cursor of before a restart: told at once, then it waits like anybody."""
+    gap = await queue.poll_once("me", last_event_id="1700000000000-3")
+    assert numbers(gap) == ["gap"]
+    taker = Taker()
+    queue.poll_once("me", taker, last_event_id=gap[0].id)
+    await queue.publish({"n": 1})
+    await until(lambda: taker.calls == [[1]])
+
+
+@pytest.mark.parametrize("cursor", ["x", "1", "1-0 ", "-", "1-0\r\nx: y", "é", "1_0-0"])
+@pytest.mark.gen_test
+async def test_malformed(queue, cursor):
+    """400, and nothing has happened: no client, and who polls with that id goes on doing so."""
+    taker = Taker()
+    queue.poll_once("me", taker)
+    for poll in (queue.poll, queue.poll_once):
+        for client in ("me", "new"):
+            with pytest.raises(Error.HTTP) as caught:
+                poll(client, Taker(), last_event_id=cursor)
+            assert caught.value.code == 400
+    assert [*queue.clients] == ["me"]
+    await queue.publish({"n": 1})
+    await until(lambda: taker.calls == [[1]])
+
+
+@pytest.mark.gen_test
+async def test_from_the_request(queue):
+    """By default it is what the request being handled says; an argument wins over that."""
+    ids = await queue.publish(*events(1, 2, 3))
+    one, two, bad = FakePeer(cursor=ids[0]), FakePeer(cursor=ids[0]), FakePeer(cursor="bad")
+    queue.poll_once("one", one.answer)
+    queue.poll_once("two", two.answer, last_event_id=ids[1])
+    assert (one.calls, two.calls) == ([[2, 3]], [[3]])
+    with pytest.raises(Error.HTTP, match="not an event id"):
+        queue.poll_once("bad", bad.answer)
+    assert bad.watchers == {}
+
+
+@pytest.mark.gen_test
+async def test_cursor_holds_its_place(make_queue):
+    """Who came with a cursor and vanished before its answer was complete finds all of it again."""
+    queue = make_queue(backlog_length=2)
+    queue.poll_once("holder", FakePeer().on_new_event, timeout=0)
+    ids = await queue.publish(*events(*range(10)))
+    assert len(await queue.poll_once("me", last_event_id=ids[-1], timeout=0)) == 0
+    queue.poll_once("me", (peer := FakePeer()).on_new_event, last_event_id=ids[0])
+    queue.poll_once("holder", FakePeer().answer, last_event_id=ids[-1], timeout=0)
+    await queue.publish({"n": 10})
+    peer.leave()
+    assert numbers(await queue.poll_once("me")) == [*range(1, 11)]

@@ -1,0 +1,129 @@
+"""Names come from URLs: whoever asks for too much is refused in one clear line."""
+
+import pytest
+from message_queue.fakes import Taker, numbers
+from support.answers import until
+
+from tatsumaki_py import Error, MessageQueue
+
+
+@pytest.fixture
+def limit(monkeypatch):
+    """`limit(max_channels=3)` for this test."""
+
+    def limit(**limits):
+        for name, value in limits.items():
+            monkeypatch.setattr(MessageQueue, name, value)
+
+    return limit
+
+
+def refused(code, text):
+    """A check that this is refused, as in ``with refused(503, "too many channels"):``."""
+    return pytest.raises(
+        Error.HTTP, check=lambda error: (error.code, error.message) == (code, text)
+    )
+
+
+@pytest.mark.gen_test
+async def test_max_channels(make_queue, limit):
+    """503 for a channel too many, by event or by client; those that are in use go on."""
+    limit(max_channels=3)
+    queues = [make_queue(f"room{i}") for i in range(5)]
+    takers = [Taker() for _ in range(3)]
+    for queue, taker in zip(queues, takers, strict=False):
+        queue.poll("me", taker)
+    with refused(503, "too many channels"):
+        queues[3].publish({"n": 1})
+    with refused(503, "too many channels"):
+        queues[3].poll_once("me")
+    with refused(503, "too many channels"):
+        queues[4].append_backlog({"n": 1})
+    assert queues[3].backlog_events == queues[4].backlog_events == []
+    assert not queues[3].clients
+    for n, queue in enumerate(queues[:3]):
+        await queue.publish({"n": n})
+    await until(lambda: [taker.calls for taker in takers] == [[[0]], [[1]], [[2]]])
+
+
+@pytest.mark.gen_test
+async def test_deserted_channels_make_room(make_queue, limit):
+    """The one that is deserted longest goes first; one with clients never does."""
+    limit(max_channels=3)
+    rooms = {name: make_queue(name) for name in "abcde"}
+    handle = rooms["a"].poll("me", Taker())
+    await rooms["b"].publish({"n": 1})
+    await rooms["c"].publish({"n": 1})
+    await rooms["d"].publish({"n": 1})
+    assert [name for name in "abcd" if rooms[name].backlog_events] == ["c", "d"]
+    await rooms["e"].publish({"n": 1})
+    assert [name for name in "abcde" if rooms[name].backlog_events] == ["d", "e"]
+    assert [*rooms["a"].clients] == ["me"]
+    handle.cancel()
+    rooms["d"].poll("me", Taker())
+    rooms["e"].poll("me", Taker())
+    with refused(503, "too many channels"):
+        rooms["b"].poll("me", Taker())
+
+
+@pytest.mark.gen_test
+async def test_who_lost_its_channel_is_told(make_queue, limit):
+    """A room that made room forgot its events; a cursor into it is a gap."""
+    limit(max_channels=1)
+    old = make_queue("old")
+    ids = [*await old.publish({"n": 1}), *await old.publish({"n": 2})]
+    await make_queue("new").publish({"n": 1})
+    limit(max_channels=2)
+    assert numbers(await old.poll_once("me", last_event_id=ids[0])) == ["gap"]
+
+
+@pytest.mark.gen_test
+async def test_max_clients(make_queue, limit, clock):
+    """503 for a client too many, in all channels together; who is known may come back."""
+    limit(max_clients=3)
+    one, two = make_queue("one"), make_queue("two")
+    one.poll("a", Taker())
+    two.poll("a", Taker())
+    await two.poll_once("b", timeout=0)
+    for queue in (one, two, make_queue("three")):
+        with refused(503, "too many clients"):
+            queue.poll_once("c", Taker())
+    assert {queue.channel for queue in MessageQueue.channels() if queue.clients} == {"one", "two"}
+    assert await two.poll_once("b", timeout=0) == []
+    await clock.advance(31)
+    assert await two.poll_once("c", timeout=0) == []
+
+
+@pytest.mark.gen_test
+async def test_refused_clients_leave_nothing(make_queue, limit):
+    """A thousand refusals are no clients, no channels."""
+    limit(max_clients=0)
+    for i in range(1000):
+        with refused(503, "too many clients"):
+            MessageQueue.instance(f"refused{i}").poll_once("me", Taker())
+    assert not [queue for queue in MessageQueue.channels() if "refused" in queue.channel]
+
+
+@pytest.mark.parametrize("name", ["x" * 1025, "é" * 5000])
+@pytest.mark.gen_test
+async def test_long_names(queue, name):
+    """400 for names of more than 1024 characters."""
+    with refused(400, "a channel's name is longer than 1024 characters"):
+        MessageQueue.instance(name)
+    for poll in (queue.poll, queue.poll_once):
+        with refused(400, "client_id is longer than 1024 characters"):
+            poll(name)
+    assert not queue.clients
+
+
+@pytest.mark.parametrize("name", [None, 1, b"room", ["room"]])
+@pytest.mark.gen_test
+async def test_names_are_text(queue, name):
+    """Anything else is a programmer's mistake, and leaves nothing behind."""
+    before = len(MessageQueue.channels())
+    with pytest.raises(TypeError, match="a channel's name is a str, not"):
+        MessageQueue.instance(name)
+    for poll in (queue.poll, queue.poll_once):
+        with pytest.raises(TypeError, match="client_id is a str, not"):
+            poll(name)
+    assert len(MessageQueue.channels()) == before

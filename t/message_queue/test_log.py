@@ -1,0 +1,160 @@
+"""The log keeps what somebody may ask for, in order, and nothing grows without a bound."""
+
+import pytest
+
+from tatsumaki_py.message_queue.event import Event, position
+from tatsumaki_py.message_queue.log import EventLog
+
+
+def make(count, log=None):
+    log = log or EventLog()
+    first = position(log.top)[0] + 1
+    for i in range(first, first + count):
+        log.append(Event(b'{"n":%d}' % i, f"{i}-0", log.top))
+    return log
+
+
+def trim(log, backlog=3, buffer=10, size=10**6):
+    log.trim(backlog, buffer, size)
+    return ids(log.newest(10**6))
+
+
+def ids(events):
+    return [f"gap {event.id}" if event.gap else event.id for event in events]
+
+
+def span(first, last):
+    return [f"{i}-0" for i in range(first, last + 1)]
+
+
+def test_since():
+    """After any cursor there is, the rest; at the top nothing."""
+    log = make(5)
+    for cursor in range(6):
+        assert ids(log.since(f"{cursor}-0")) == span(cursor + 1, 5)
+
+
+@pytest.mark.parametrize("cursor", ["1-0", "0-0", "3-1", "2-5", "9-0", "3-00", "03-0"])
+def test_unknown_cursor(cursor):
+    """One that is not (or not any more) in the log gets a gap, then all there is."""
+    log = make(5)
+    assert trim(log) == span(3, 5)
+    assert ids(log.since(cursor)) == ["gap 2-0", "3-0", "4-0", "5-0"]
+    assert log.since(cursor)[0]["after"] == cursor
+
+
+def test_floor():
+    """The cursor right before the oldest event loses nothing, and is where a gap leads to."""
+    log = make(5)
+    trim(log)
+    assert log.floor == "2-0"
+    assert ids(log.since(log.floor)) == span(3, 5)
+
+
+def test_reading_removes_nothing():
+    """The same question has the same answer."""
+    log = make(5)
+    assert log.since("2-0") == log.since("2-0")
+    assert len(log) == 5
+
+
+def test_newest():
+    """The newest, oldest first; as many as there are."""
+    log = make(5)
+    assert ids(log.newest(2)) == span(4, 5)
+    assert ids(log.newest(0)) == []
+    assert ids(log.newest(9)) == span(1, 5)
+    trim(log)
+    assert ids(log.newest(9)) == span(3, 5)
+
+
+def test_append_must_follow():
+    """An event that does not follow the top is a mistake of the engine."""
+    with pytest.raises(ValueError, match="follows 2-0, not 1-0"):
+        make(1).append(Event(b"{}", "3-0", "2-0"))
+
+
+def test_pin_keeps_what_is_after_it():
+    """A pin holds what lies after it, and no more; without it, the backlog is left."""
+    log = make(8)
+    log.pin("2-0")
+    log.pin("2-0")
+    assert trim(log) == span(3, 8)
+    log.unpin("2-0")
+    assert trim(log) == span(3, 8)
+    log.unpin("2-0")
+    assert trim(log) == span(6, 8)
+
+
+def test_oldest_pin_counts():
+    """With several, the oldest holds."""
+    log = make(9)
+    for cursor in ("5-0", "1-0", "3-0"):
+        log.pin(cursor)
+    assert trim(log) == span(2, 9)
+    log.unpin("1-0")
+    assert trim(log) == span(4, 9)
+
+
+@pytest.mark.parametrize("more", [1, 3, 30])
+def test_overflow_loses_no_more_than_it_must(more):
+    """A pin that falls out of the buffer still holds the newest buffer_length events."""
+    log = make(10)
+    log.pin("0-0")
+    assert trim(log) == span(1, 10)
+    make(more, log)
+    assert trim(log) == span(1 + more, 10 + more)
+    log.unpin("0-0")
+    assert trim(log) == span(8 + more, 10 + more)
+
+
+def test_pin_of_somebody_who_lost_already():
+    """The same when the cursor is too old from the start."""
+    log = make(20)
+    trim(log)
+    log.pin("1-0")
+    make(5, log)
+    assert trim(log) == span(18, 25)
+    log.unpin("1-0")
+    assert trim(log) == span(23, 25)
+
+
+def test_size_bound():
+    """Never more than buffer_size bytes, pinned or not, backlog or not."""
+    log = make(9)
+    log.pin("0-0")
+    assert trim(log, size=7 * 4) == span(6, 9)
+    assert log.size == 28
+    assert trim(log, size=6) == []
+    assert log.size == 0
+
+
+def test_expire():
+    """Older than a time: gone, and pins know it."""
+    log = make(9)
+    log.pin("2-0")
+    log.expire(5)
+    assert ids(log.newest(99)) == span(5, 9)
+    assert ids(log.since("2-0"))[0] == "gap 4-0"
+    assert trim(log) == span(5, 9)
+
+
+def test_clear_is_a_loss_that_is_told():
+    """An empty log still knows its top: who is there lost nothing, everybody else is told."""
+    log = make(4)
+    log.clear()
+    assert (len(log), log.size, log.top) == (0, 0, "4-0")
+    assert log.since("4-0") == ()
+    assert ids(log.since("3-0")) == ["gap 4-0"]
+    assert ids(log.since("0-0")) == ["gap 4-0"]
+
+
+def test_memory_of_dropped_events():
+    """What was dropped is not referred to, and the lists do not grow."""
+    log = make(1000)
+    for _ in range(200):
+        make(10, log)
+        log.trim(3, 10, 10**6)
+        held = [event for event in log._events if event.json != b"{}"]
+        assert len(held) == len(log) == 3
+        assert len(log._events) == len(log._positions) <= 2 * (len(log) + 10)

@@ -1,0 +1,142 @@
+"""Queues outlive event loops: nothing relies on a loop that was closed, or needs one to publish."""
+
+import asyncio
+
+import pytest
+from message_queue.fakes import FakePeer, Taker, events, numbers, turn
+
+from tatsumaki_py import MessageQueue
+
+
+@pytest.fixture(autouse=True)
+def queue():
+    """The queue of the one channel of these tests."""
+    return MessageQueue.instance("loops")
+
+
+def in_new_loop(function):
+    """Runs a coroutine function in a loop of its own, and leaves behind what it leaves behind."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(function())
+    finally:
+        loop.close()
+
+
+def test_forgotten_by_the_next_loop(queue):
+    """Who left in one loop is forgotten in the next, though the timer died with the first."""
+    queue.reconnect_time = 0.02
+
+    async def leave():
+        queue.poll("first", Taker()).cancel()
+
+    async def come():
+        queue.poll("second", Taker())
+        await asyncio.sleep(0.05)
+        return [*queue.clients]
+
+    try:
+        in_new_loop(leave)
+        assert [*queue.clients] == ["first"]
+        assert in_new_loop(come) == ["second"]
+    finally:
+        del queue.reconnect_time
+
+
+@pytest.mark.parametrize("end", ["supersede", "disconnect", "cancel", "publish", "drop", "reset"])
+@pytest.mark.parametrize("kind", ["once", "stream", "read stream", "async callback", "waiting"])
+def test_listeners_of_a_closed_loop(queue, kind, end):
+    """Whatever listened in a loop that is closed can be ended, and publishing goes on."""
+    polls = []
+
+    async def listen():
+        if kind == "once":
+            polls.append(queue.poll_once("me"))
+        elif kind == "async callback":
+
+            async def callback(*events):
+                pass
+
+            polls.append(queue.poll("me", callback))
+        else:
+            polls.append(queue.poll("me"))
+        if kind == "read stream":
+            queue.publish({"n": 0})
+            await anext(polls[0])
+        elif kind == "waiting":
+            coroutine = anext(polls[0])
+            polls.append(coroutine)
+            coroutine.__await__().send(None)
+
+    async def poll_again():
+        taker = Taker()
+        queue.poll("me", taker)
+        queue.publish({"n": 2})
+        await turn()
+        return taker.seen
+
+    in_new_loop(listen)
+    if end == "publish":
+        asyncio.run(_publish(queue))
+    elif end == "disconnect":
+        queue.disconnect()
+    elif end == "cancel":
+        polls[0].cancel()
+    elif end == "drop":
+        polls.clear()
+    elif end == "reset":
+        MessageQueue.reset()
+    assert in_new_loop(poll_again)[-1] == 2
+
+
+async def _publish(queue):
+    queue.publish({"n": 1})
+    await turn()
+
+
+def test_publish_without_a_loop(queue):
+    """Events may be published before there is a loop; newcomers get them then."""
+    queue.publish(*events(1, 2))
+    queue.append_backlog({"n": 3})
+    assert numbers(queue.backlog_events) == [1, 2, 3]
+
+    async def poll():
+        return numbers(await queue.poll_once("me"))
+
+    assert asyncio.run(poll()) == [1, 2, 3]
+
+
+def test_publish_between_two_runs_of_a_loop(queue):
+    """Callbacks are called, coroutines wake when their loop goes on."""
+    loop = asyncio.new_event_loop()
+    taker = Taker()
+
+    async def listen():
+        queue.poll("taker", taker)
+        queue.poll("peer", peer.on_new_event)
+        return (
+            asyncio.ensure_future(once(queue.poll_once("once"))),
+            asyncio.ensure_future(once(anext(queue.poll("stream")))),
+            asyncio.ensure_future(turn(3)),
+        )
+
+    async def once(awaitable):
+        return numbers(await awaitable)
+
+    peer = FakePeer()
+    try:
+        tasks = loop.run_until_complete(listen())
+        loop.run_until_complete(turn())
+        queue.publish({"n": 1})
+        assert taker.calls == peer.calls == [[1]]
+        assert loop.run_until_complete(asyncio.gather(*tasks)) == [[1], [1], None]
+    finally:
+        loop.close()
+
+
+def test_poll_without_a_loop(queue):
+    """Polling needs one, and leaves nothing behind if there is none."""
+    for poll in (queue.poll, queue.poll_once):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            poll("me", Taker())
+    assert not queue.clients

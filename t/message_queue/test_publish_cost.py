@@ -1,0 +1,67 @@
+"""What publish costs, counted in calls: nothing for those who are away."""
+
+import sys
+
+import pytest
+from message_queue.fakes import Taker
+
+from tatsumaki_py import MessageQueue
+
+
+def calls(function):
+    """How many functions, of Python or C, are called while `function` runs."""
+    count = 0
+
+    def profile(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+async def cost(queue, absent):
+    for i in range(absent):
+        await queue.poll_once(f"{absent} {i}", timeout=0, last_event_id=queue.cursor())
+    queue.publish({"n": 0})
+    return calls(lambda: queue.publish({"n": 1}))
+
+
+@pytest.mark.gen_test
+async def test_absent_clients(make_queue):
+    """As many calls with a thousand absent clients as with one, listeners or not."""
+    for listeners in (0, 3):
+        costs = []
+        for absent in (1, 1000):
+            queue = make_queue(f"room {listeners} {absent}")
+            for i in range(listeners):
+                queue.poll(f"listener{i}", Taker())
+            costs.append(await cost(queue, absent))
+        assert costs[0] == costs[1]
+
+
+@pytest.mark.gen_test
+async def test_channels(make_queue):
+    """Nor does it matter how many channels there are."""
+    queue = make_queue("one")
+    before = await cost(queue, 1)
+    for i in range(500):
+        MessageQueue.instance(f"other{i}").publish({"n": 1})
+    assert calls(lambda: queue.publish({"n": 1})) == before
+
+
+@pytest.mark.gen_test
+async def test_listeners(queue):
+    """A stream that keeps up costs the same for each: no more than a handful of calls."""
+    costs = []
+    for count in (10, 20, 30):
+        for i in range(count - 10, count):
+            queue.poll(f"{i}", lambda *events: None)
+        queue.publish({"n": 0})
+        costs.append(calls(lambda: queue.publish({"n": 1})))
+    assert costs[2] - costs[1] == costs[1] - costs[0]
+    assert (costs[2] - costs[1]) / 10 <= 5

@@ -1,0 +1,28 @@
+"""publish() without events answers who waits, and is no event."""
+
+import pytest
+from message_queue.fakes import Taker, numbers
+from support.answers import until
+
+
+@pytest.mark.gen_test
+async def test_who_waits_is_answered(queue):
+    """Long polls are answered with no events, streams called with none; nothing is kept."""
+    once, stream = Taker(), Taker()
+    queue.poll_once("once", once)
+    queue.poll("stream", stream)
+    await queue.poll_once("away", timeout=0)
+    assert await queue.publish() == []
+    await until(lambda: once.calls == stream.calls == [[]])
+    assert queue.backlog_events == []
+    assert await queue.poll_once("away", timeout=0) == []
+    await queue.publish({"n": 1})
+    await until(lambda: stream.calls == [[], [1]])
+    assert numbers(await queue.poll_once("once")) == [1]
+
+
+@pytest.mark.gen_test
+async def test_no_channel_comes_of_it(queue):
+    """It does not count as use of a channel."""
+    await queue.publish()
+    assert queue.channel not in type(queue)._registry.active

@@ -1,0 +1,258 @@
+"""Callbacks may publish, poll, cancel and disconnect: everybody sees the order of the log."""
+
+import asyncio
+
+import pytest
+from message_queue.fakes import FakePeer, Taker, events, numbers, turn
+from support.answers import until
+
+from tatsumaki_py import peer
+
+
+@pytest.mark.gen_test
+async def test_publish_inside(queue):
+    """It is delivered after what is being delivered, to everybody, and once."""
+    first, last, once = Taker(), Taker(), []
+
+    def echo(*events):
+        for n in numbers(events):
+            if n < 3:
+                queue.publish({"n": n + 1})
+
+    async def again():
+        while True:
+            once.extend(numbers(await queue.poll_once("once")))
+
+    task = asyncio.ensure_future(again())
+    await turn()
+    queue.poll("a", first)
+    queue.poll("m", echo)
+    queue.poll("z", last)
+    await queue.publish({"n": 1})
+    await until(lambda: first.seen == last.seen == once == [1, 2, 3])
+    assert numbers(queue.backlog_events) == [1, 2, 3]
+    task.cancel()
+    await turn()
+
+
+@pytest.mark.parametrize("result", [False, True])
+@pytest.mark.gen_test
+async def test_poll_once_inside(queue, result):
+    """A callback that polls again, as one does in Perl, gets everything, each event once."""
+    seen = []
+
+    def on_new_event(*events):
+        seen.extend(numbers(events))
+        poll = queue.poll_once("me", on_new_event)
+        return poll if result else None
+
+    await queue.publish({"n": 0})
+    queue.poll_once("me", on_new_event)
+    await queue.publish({"n": 1})
+    await queue.publish(*events(2, 3))
+    await queue.publish({"n": 4})
+    await until(lambda: seen == [0, 1, 2, 3, 4])
+
+
+@pytest.mark.gen_test
+async def test_poll_once_inside_with_a_new_function(queue):
+    """The same if each poll has a callback of its own."""
+    seen = []
+
+    def wait():
+        queue.poll_once("me", lambda *events: (seen.extend(numbers(events)), wait())[1])
+
+    wait()
+    for n in range(4):
+        await queue.publish({"n": n})
+    await until(lambda: seen == [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("closure", [False, True])
+@pytest.mark.gen_test
+async def test_poll_once_inside_a_request(queue, closure):
+    """The same in a method of a handler that goes on answering."""
+
+    class Again(FakePeer):
+        def on_new_event(self, *events):
+            super().on_new_event(*events)
+            callback = (lambda *events: self.on_new_event(*events)) if closure else None
+            queue.poll_once("me", callback or self.on_new_event)
+
+    visitor = Again()
+    queue.poll_once("me", visitor.on_new_event)
+    for n in range(4):
+        await queue.publish({"n": n})
+    await until(lambda: visitor.calls == [[0], [1], [2], [3]])
+
+
+@pytest.mark.gen_test
+async def test_poll_once_inside_a_coroutine(queue):
+    """The same in an `async def` callback, before or after it waited for something."""
+    seen = []
+
+    async def on_new_event(*events):
+        seen.extend(numbers(events))
+        if len(seen) % 2:
+            await asyncio.sleep(0)
+        queue.poll_once("me", on_new_event)
+
+    queue.poll_once("me", on_new_event)
+    for n in range(6):
+        await queue.publish({"n": n})
+        await turn(n)
+    await until(lambda: len(seen) >= 6)
+    await turn()
+    assert seen == [*range(6)]
+
+
+@pytest.mark.gen_test
+async def test_stream_replaced_inside(queue):
+    """A stream's callback that polls anew goes on after what it has."""
+    first, second = Taker(), Taker()
+
+    def callback(*events):
+        first(*events)
+        queue.poll("me", second)
+
+    queue.poll("me", callback)
+    await queue.publish({"n": 1})
+    await queue.publish({"n": 2})
+    await until(lambda: (first.calls, second.calls) == ([[1]], [[2]]))
+
+
+@pytest.mark.gen_test
+async def test_newcomer_inside(queue):
+    """Somebody who comes during a pass gets each event once: backlog or pass, not both."""
+    newcomers = []
+
+    def callback(*events):
+        newcomers.append(Taker())
+        queue.poll(f"new{len(newcomers)}", newcomers[-1])
+
+    queue.poll("a", callback)
+    await queue.publish(*events(1, 2))
+    await queue.publish({"n": 3})
+    await until(lambda: [taker.seen for taker in newcomers] == [[1, 2, 3], [1, 2, 3]])
+
+
+@pytest.mark.parametrize("poll", ["poll", "poll_once"])
+@pytest.mark.gen_test
+async def test_cancel_inside(queue, poll):
+    """A callback that ends its own poll has the events it was called with, and no more."""
+    taker, handles = Taker(), []
+
+    def callback(*events):
+        taker(*events)
+        handles[0].cancel()
+
+    handles.append(getattr(queue, poll)("me", callback))
+    await queue.publish({"n": 1})
+    await queue.publish({"n": 2})
+    await until(lambda: taker.calls == [[1]])
+    assert numbers(await queue.poll_once("me")) == [2]
+
+
+@pytest.mark.gen_test
+async def test_others_cancelled_inside(queue):
+    """A client that is cancelled in the pass before its turn is not called."""
+    later = Taker()
+    handles = []
+    queue.poll("a", lambda *events: handles[0].cancel())
+    handles.append(queue.poll("z", later))
+    await queue.publish({"n": 1})
+    assert later.calls == []
+    assert numbers(await queue.poll_once("z")) == [1]
+
+
+@pytest.mark.gen_test
+async def test_disconnect_inside(queue):
+    """All are away after it, and each goes on where it was."""
+    takers = {name: Taker() for name in "abc"}
+
+    def callback(*events):
+        takers["a"](*events)
+        queue.disconnect()
+
+    queue.poll("a", callback)
+    queue.poll("b", takers["b"])
+    queue.poll_once("c", takers["c"])
+    await queue.publish({"n": 1})
+    assert {client.listener for client in queue.clients.values()} == {None}
+    assert takers["a"].calls == [[1]]
+    for name in "bc":
+        rest = numbers(await queue.poll_once(name, timeout=0))
+        assert [n for n in takers[name].seen + rest if n] == [1]
+
+
+@pytest.mark.gen_test
+async def test_append_backlog_inside(queue):
+    """Appended in a callback: in order, for everybody."""
+    taker = Taker()
+
+    def callback(*events):
+        if numbers(events)[-1] == 1:
+            queue.append_backlog({"n": 2})
+
+    queue.poll("a", callback)
+    queue.poll("z", taker)
+    await queue.publish({"n": 1})
+    await queue.publish({"n": 3})
+    await until(lambda: taker.seen == [1, 2, 3])
+
+
+@pytest.mark.gen_test
+async def test_empty_publish_inside(queue):
+    """publish() in a stream's own callback does not call it while it is running."""
+    depth, deepest = 0, 0
+
+    def callback(*events):
+        nonlocal depth, deepest
+        depth += 1
+        deepest = max(deepest, depth)
+        if deepest < 5:
+            queue.publish()
+        depth -= 1
+
+    queue.poll("me", callback)
+    await queue.publish({"n": 1})
+    assert deepest == 1
+
+
+@pytest.mark.gen_test
+async def test_context(queue):
+    """A callback runs in the context of who polled: its polls are not taken for the publisher's."""
+    seen = []
+
+    def on_new_event(*events):
+        seen.extend(numbers(events))
+        queue.poll_once("bot", lambda *events: on_new_event(*events))
+
+    queue.poll_once("bot", lambda *events: on_new_event(*events))
+    for n in range(3):
+        publisher = FakePeer()
+        token = peer.current.set(lambda publisher=publisher: publisher)
+        await queue.publish({"n": n})
+        peer.current.reset(token)
+        assert publisher.watchers == {}
+        publisher.complete()
+    await until(lambda: seen == [0, 1, 2])
+
+
+@pytest.mark.gen_test
+async def test_context_of_a_coroutine(queue):
+    """So do the tasks of `async def` callbacks."""
+    seen = []
+
+    async def on_new_event(*events):
+        await asyncio.sleep(0)
+        seen.append(peer.of(None))
+
+    for poll in (queue.poll, queue.poll_once):
+        poll("me", on_new_event)
+        publisher = FakePeer()
+        token = peer.current.set(lambda publisher=publisher: publisher)
+        await queue.publish({"n": 1})
+        peer.current.reset(token)
+        await turn()
+    assert seen == [None, None]

@@ -1,0 +1,91 @@
+"""A channel keeps the backlog, and what clients that are expected back have not read."""
+
+import pytest
+from message_queue.fakes import FakePeer, Taker, events, numbers
+
+
+def kept(queue):
+    """How many events there are after the oldest cursor that is known."""
+    return len(queue._log)
+
+
+@pytest.mark.gen_test
+async def test_backlog_only(make_queue):
+    """With nobody away, or everybody up to date, the newest backlog_length."""
+    queue = make_queue(backlog_length=3)
+    queue.poll("stream", Taker())
+    for n in range(20):
+        await queue.publish({"n": n})
+    assert kept(queue) == 3
+
+
+@pytest.mark.gen_test
+async def test_shrinks_when_the_client_has_returned(make_queue):
+    """What was kept for one client goes when it has it."""
+    queue = make_queue(backlog_length=3)
+    await queue.poll_once("me", timeout=0)
+    await queue.publish(*events(*range(20)))
+    assert kept(queue) == 20
+    assert len(await queue.poll_once("me")) == 20
+    await queue.publish({"n": 20})
+    assert kept(queue) == 3
+
+
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.gen_test
+async def test_shrinks_when_the_client_is_forgotten(make_queue, clock, others):
+    """Without anybody doing anything, whether somebody listens or not."""
+    queue = make_queue(backlog_length=3)
+    if others:
+        queue.poll("stream", Taker())
+    await queue.poll_once("me", timeout=0)
+    await queue.publish(*events(*range(20)))
+    await clock.advance(31)
+    assert "me" not in queue.clients
+    assert kept(queue) == 3
+
+
+@pytest.mark.gen_test
+async def test_oldest_cursor_counts(make_queue):
+    """Several clients away: as much as the one needs that is farthest behind."""
+    queue = make_queue(backlog_length=1)
+    for n, name in enumerate("abc"):
+        await queue.poll_once(name, timeout=0, last_event_id=queue.cursor())
+        await queue.publish(*events(n, n))
+    assert [kept(queue), len(await queue.poll_once("a"))] == [6, 6]
+    await queue.publish({"n": 9})
+    assert [kept(queue), len(await queue.poll_once("b"))] == [5, 5]
+
+
+@pytest.mark.gen_test
+async def test_delivery_under_way_keeps_its_events(make_queue):
+    """Until an answer is complete, what is in it is kept."""
+    queue = make_queue(backlog_length=1)
+    peer = FakePeer()
+    queue.poll_once("me", peer.on_new_event)
+    await queue.publish(*events(1, 2, 3))
+    await queue.publish({"n": 4})
+    peer.leave()
+    assert numbers(await queue.poll_once("me")) == [1, 2, 3, 4]
+
+
+@pytest.mark.gen_test
+async def test_time_to_live(make_queue, monkeypatch):
+    """Older events are gone for newcomers, and a loss for who expected them."""
+    now = 1_800_000_000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    monkeypatch.setattr("time.time_ns", lambda: int(now * 1e9))
+    queue = make_queue(time_to_live=10.0)
+    await queue.poll_once("me", timeout=0)
+    await queue.publish({"n": 1})
+    now += 6
+    await queue.publish({"n": 2})
+    assert numbers(queue.backlog_events) == [1, 2]
+    now += 6
+    assert numbers(queue.backlog_events) == [2]
+    assert numbers(await queue.poll_once("new")) == [2]
+    assert numbers(await queue.poll_once("me")) == ["gap", 2]
+    now += 6
+    assert queue.backlog_events == []
+    assert await queue.poll_once("newer", timeout=0) == []
+    assert await queue.poll_once("me", timeout=0) == []

@@ -1,0 +1,433 @@
+"""Any interleaving, against a model that knows nothing but numbers.
+
+Every client sees every event, in order, none twice on one cursor but what was on its way when it
+went; or a gap that says so. After each step the rules of ``channel.py`` and ``log.py`` hold.
+"""
+
+import asyncio
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from message_queue.fakes import FakePeer, numbers, turn
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue import State
+
+BACKLOG, BUFFER, RECONNECT = 3, 6, 30.0
+UNKNOWN = "1-1"  # a cursor of long ago
+clients = st.sampled_from("abc")
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """Its time goes on when the test says so. It never waits, as there is always a task to run."""
+
+    now = 0.0
+
+    def time(self):
+        return self.now
+
+
+class Model:
+    """What should be true of one client id. Cursors are counts of events."""
+
+    def __init__(self, id):
+        self.id = id
+        self.known = False
+        self.listener = None
+        self.forget()
+
+    def forget(self):
+        self.known = False
+        self.cursor = self.next = 0
+        self.deadline = None
+        self.lost = False
+        """More than the buffer came since it was at its cursor."""
+        self.sure = True
+        """Whether it is sure that its cursor was kept."""
+
+    def confirm(self, count):
+        if self.next != self.cursor:
+            self.sure = True
+        self.cursor = self.next
+        self.lost = count - self.cursor > BUFFER
+
+
+class Listener(FakePeer):
+    """One poll of a client; says to the machine what it gets."""
+
+    def __init__(self, machine, model, kind, timeout):
+        super().__init__()
+        self.machine, self.model, self.kind = machine, model, kind
+        self.expires = machine.loop.now + timeout if self.once else float("inf")
+        self.may_be_empty = timeout == 0
+        self.busy = None
+        """What the queue waits for, while events are on their way."""
+        self.task = self.poll = None
+
+    @property
+    def once(self):
+        return self.kind in ("answer", "hold", "await", "again")
+
+    def start(self, queue, timeout, last_event_id):
+        options = {"last_event_id": last_event_id}
+        if self.kind == "await":
+            poll = queue.poll_once(self.model.id, timeout=timeout, **options)
+            self.task = asyncio.ensure_future(self.wait(poll))
+        elif self.kind == "iterate":
+            self.task = asyncio.ensure_future(self.iterate(queue.poll(self.model.id, **options)))
+        elif self.once:
+            queue.poll_once(self.model.id, self.on_new_event, timeout, **options)
+        else:
+            queue.poll(self.model.id, self.on_new_event, **options)
+
+    async def wait(self, poll):
+        self.on_new_event(*await poll)
+
+    async def iterate(self, poll):
+        async for events in poll:
+            self.on_new_event(*events)
+
+    def cancel(self):
+        # A task that is held holds what it was doing.
+        self.task.cancel()
+        self.task = None
+
+    def on_new_event(self, *events):
+        try:
+            self.machine.check(self, events)
+        except AssertionError as error:
+            # The queue would log it: say it to the machine instead.
+            self.machine.errors.append(error)
+        self.machine.echo_once()
+        if self.kind in ("stream", "iterate"):
+            self.model.confirm(self.machine.count)
+        elif self.kind == "slow":
+            self.busy = self.machine.loop.create_future()
+            return self.busy
+        elif self.kind == "hold":
+            self.busy = self
+        elif self.kind == "again" and self.model.listener is self:
+            self.model.confirm(self.machine.count)
+            self.machine.poll_again(self)
+        elif self.model.listener is self:
+            self.model.confirm(self.machine.count)
+            self.machine.away(self.model)
+            if self.kind == "answer":
+                self.complete()
+        else:
+            self.complete()
+        return None
+
+
+class QueueMachine(RuleBasedStateMachine):
+    kinds = ("answer", "hold", "await", "again", "stream", "slow", "iterate")
+
+    def __init__(self):
+        super().__init__()
+        self.loop = Loop()
+        self.queue = MessageQueue.instance("machine")
+        self.queue.backlog_length, self.queue.buffer_length = BACKLOG, BUFFER
+        self.queue.reconnect_time, self.queue.idle_timeout = RECONNECT, 1e9
+        self.count = 0
+        self.untold = False
+        self.ids = [self.queue.cursor()]
+        self.models = {id: Model(id) for id in "abc"}
+        self.former = []
+        self.errors = []
+        self.echo = 0
+        self.echoed = False
+
+    def teardown(self):
+        self.run(MessageQueue.reset)
+        for model in self.models.values():
+            model.listener = None
+        self.run(lambda: None)
+        self.loop.close()
+        del self.queue.backlog_length, self.queue.buffer_length
+        del self.queue.reconnect_time, self.queue.idle_timeout
+
+    def run(self, function, turns=6):
+        """Runs `function` in the loop, and then what it set off."""
+
+        async def step():
+            function()
+            await turn(turns)
+
+        self.loop.run_until_complete(step())
+
+    # -- the model
+
+    def check(self, listener, events):
+        """A listener gets `events`: are they the ones that its client must get now?"""
+        model, got = listener.model, numbers(events)
+        if not got:
+            assert listener.may_be_empty or self.loop.now >= listener.expires
+            return
+        assert model.listener is listener, "called after its end"
+        missed = self.count - model.next
+        if got[0] == "gap":
+            assert not (model.sure and not model.lost), "nothing was lost"
+            assert missed > BACKLOG or model.cursor < 0
+            last = got[-1] if len(got) > 1 else self.count - 1
+            assert got[1:] == [*range(last - len(got) + 2, last + 1)]
+            assert last == self.count - 1 or self.echoed
+            if model.lost and model.sure:
+                assert len(got) >= 1 + BUFFER
+        else:
+            assert missed == len(got) or self.echoed
+            assert not model.lost
+            assert got == [*range(model.next, model.next + len(got))]
+        model.next = got[-1] + 1 if got != ["gap"] else self.count
+
+    def away(self, model):
+        model.listener = None
+        model.next = model.cursor
+        model.deadline = self.loop.now + RECONNECT
+
+    def published(self):
+        for model in self.models.values():
+            if model.known and self.count - model.cursor > BUFFER:
+                model.lost = True
+
+    def events(self, size):
+        first, self.count = self.count, self.count + size
+        self.ids += [None] * size
+        return [{"n": n} for n in range(first, self.count)]
+
+    def note_ids(self):
+        """Cursors that a client may know: of the events that are still there."""
+        for event in self.queue._log.newest(100):
+            self.ids[event["n"] + 1] = event.id
+
+    def echo_once(self):
+        """The first callback of a step publishes, too."""
+        size, self.echo = self.echo, 0
+        if size:
+            self.echoed = True
+            self.queue.publish(*self.events(size))
+
+    def poll_again(self, listener):
+        """A callback polls again for its client: what it was called with, it has."""
+        self.former.append(listener)
+        listener.model.listener = Listener(self, listener.model, "again", 55)
+        listener.model.listener.start(self.queue, 55, None)
+
+    def publish_with(self, method, size, echo=0):
+        self.echo, self.echoed = echo, False
+        self.run(lambda: method(*self.events(size)))
+        self.echo, self.echoed = 0, False
+        self.note_ids()
+        self.published()
+
+    # -- the rules
+
+    @rule(size=st.sampled_from([1, 1, 2, 3, 4, 8]), echo=st.sampled_from([0, 0, 1, 2]))
+    def publish(self, size, echo):
+        self.untold = False
+        self.publish_with(self.queue.publish, size, echo)
+
+    @rule(size=st.sampled_from([1, 2, 5, 8]))
+    def append_backlog(self, size):
+        self.untold = True
+        self.publish_with(self.queue.append_backlog, size)
+
+    @rule()
+    def publish_nothing(self):
+        for model in self.models.values():
+            if model.listener is not None:
+                model.listener.may_be_empty = True
+        self.untold = False
+        self.run(self.queue.publish)
+
+    @rule(
+        id=clients,
+        kind=st.sampled_from(kinds),
+        timeout=st.sampled_from([0, 10, 55]),
+        after=st.none() | st.integers(0, 8) | st.just(UNKNOWN),
+    )
+    def poll(self, id, kind, timeout, after):
+        model = self.models[id]
+        if not model.known:
+            model.forget()
+            model.known = True
+            model.cursor = max(0, self.count - BACKLOG)
+        last_event_id = None
+        if after == UNKNOWN:
+            last_event_id, model.cursor, model.sure = UNKNOWN, -1, False
+        elif after is not None and self.ids[max(0, self.count - after)] is not None:
+            model.cursor = max(0, self.count - after)
+            last_event_id = self.ids[model.cursor]
+            model.sure = model.lost = False
+        if model.listener is not None:
+            model.listener.may_be_empty = True
+            self.former.append(model.listener)
+        model.next = model.cursor
+        model.deadline = None
+        model.listener = Listener(self, model, kind, timeout)
+        self.run(lambda: model.listener.start(self.queue, timeout, last_event_id))
+
+    def with_listener(self, id, test=lambda listener: True):
+        listener = self.models[id].listener
+        return listener if listener is not None and test(listener) else None
+
+    @rule(id=clients, unsent=st.integers(0, 4))
+    def leave(self, id, unsent):
+        """The client closes its connection, with some of what it was sent still unsent."""
+        listener = self.with_listener(id)
+        if listener is None:
+            return
+        model = listener.model
+        if listener.task is not None:
+            self.away(model)
+            self.run(listener.cancel)
+            return
+        back = max(0, model.next - unsent)
+        if listener.kind == "stream" and unsent and self.ids[back] is not None:
+            listener.unsent = self.ids[back]
+            model.cursor, model.sure, model.lost = back, False, False
+        self.away(model)
+        self.run(listener.leave)
+
+    @rule(id=clients)
+    def complete(self, id):
+        """An answer, or the work of a callback, comes to its end."""
+        listener = self.with_listener(id, lambda listener: listener.busy)
+        if listener is None:
+            return
+        model, busy = listener.model, listener.busy
+        listener.busy = None
+        model.confirm(self.count)
+        if listener.kind == "hold":
+            self.away(model)
+            self.run(listener.complete)
+        else:
+            self.run(lambda: busy.set_result(None))
+
+    @rule(id=clients)
+    def fail(self, id):
+        """A callback is cut off: its client does not have what was on its way."""
+        listener = self.with_listener(id, lambda listener: listener.kind == "slow")
+        if listener is None or listener.busy is None:
+            return
+        self.away(listener.model)
+        self.run(listener.busy.cancel)
+
+    @rule(id=clients, size=st.integers(1, 3))
+    def cancelled_with_an_event_on_its_way(self, id, size):
+        """A coroutine is cancelled in the turn in which it would have got the event."""
+        listener = self.with_listener(id, lambda listener: listener.kind == "await")
+        if listener is None:
+            return
+        self.away(listener.model)
+        self.untold = False
+        publish = self.queue.publish
+        self.publish_with(lambda *events: (publish(*events), listener.cancel()), size)
+
+    @precondition(lambda self: self.former)
+    @rule(gone=st.booleans(), data=st.data())
+    def late_end(self, gone, data):
+        """A poll that was replaced comes to its end: nobody is touched by it."""
+        listener = self.former.pop(data.draw(st.integers(0, len(self.former) - 1)))
+        if listener.kind == "slow" and listener.busy is not None:
+            self.run(lambda: listener.busy.done() or listener.busy.set_result(None))
+        self.run(listener.leave if gone else listener.complete)
+
+    @rule()
+    def disconnect(self):
+        for model in self.models.values():
+            if model.listener is not None:
+                model.listener.may_be_empty = True
+                self.former.append(model.listener)
+                self.away(model)
+        self.run(self.queue.disconnect)
+
+    @rule(seconds=st.sampled_from([1.0, 9.0, 29.0, 31.0, 60.0]))
+    def advance(self, seconds):
+        self.loop.now += seconds
+        late = [
+            model
+            for model in self.models.values()
+            if model.deadline is not None and self.loop.now >= model.deadline
+        ]
+        for model in late:
+            model.forget()
+        self.run(lambda: None, turns=12)
+
+    # -- what is true after each step
+
+    @invariant()
+    def nobody_got_what_is_wrong(self):
+        """See `check`."""
+        if self.errors:
+            raise self.errors[0]
+
+    @invariant()
+    def everybody_has_everything(self):
+        """Who listens has all there is; who is expected back, and nobody else, is known."""
+        assert set(self.queue.clients) == {m.id for m in self.models.values() if m.known}
+        for model in self.models.values():
+            client = self.queue.clients.get(model.id)
+            if model.listener is None:
+                assert client is None or client.state is State.ABSENT
+            elif model.listener.busy is not None:
+                assert client.state is State.DELIVERING
+            else:
+                assert client.state is State.LISTENING
+                assert model.next == self.count or self.untold
+
+    @invariant()
+    def rules_of_the_channel(self):
+        """Rule 2: who is in which dict, in which order, with which pin."""
+        queue, by_state = self.queue, {state: [] for state in State}
+        for id, client in queue._clients.items():
+            assert client.id == id
+            by_state[client.state].append(client)
+            pinned = None if client.state is State.LISTENING else client.cursor
+            assert client.pinned == pinned
+            assert (client.listener is None) == (client.state is State.ABSENT)
+        listening = {client.id: client.listener.once for client in by_state[State.LISTENING]}
+        assert {*queue._waiting} == {id for id, once in listening.items() if once}
+        assert {*queue._streams} == {id for id, once in listening.items() if not once}
+        assert {*queue._absent} == {client.id for client in by_state[State.ABSENT]}
+        deadlines = [client.deadline for client in queue._absent.values()]
+        assert deadlines == sorted(deadlines)
+        assert not by_state[State.GONE]
+        pins = sum(queue._log._pins.values()) + queue._log._lost
+        assert pins == len(queue._clients) - len(listening)
+        assert min(queue._log._pins.values(), default=1) > 0
+        assert queue._log._lost >= 0
+        assert not queue._delivering
+        assert queue._telling is None
+
+    @invariant()
+    def rules_of_the_registry(self):
+        """Counted right, active while it holds something, deserted while nobody is there."""
+        queue, registry = self.queue, self.queue._registry
+        assert registry.clients == len(queue._clients)
+        active = bool(queue._clients) or bool(len(queue._log))
+        assert (queue.channel in registry.active) == active
+        assert (queue.channel in registry.deserted) == (active and not queue._clients)
+
+    @invariant()
+    def bounded(self):
+        """Never more than the buffer; the backlog, if nobody needs more."""
+        log = self.queue._log
+        assert min(self.count, BACKLOG) <= len(log) <= BUFFER
+        assert log.size == sum(len(event.json) for event in log.newest(BUFFER))
+        if not self.queue._clients:
+            assert len(log) <= BACKLOG
+
+    @invariant()
+    def a_timer_for_who_is_away(self):
+        """Somebody who does not come back is forgotten without anybody doing anything."""
+        queue = self.queue
+        if queue._absent:
+            assert queue._timer is not None
+            assert queue._timer.when() <= next(iter(queue._absent.values())).deadline
+
+
+QueueMachine.TestCase.settings = settings(
+    max_examples=300, stateful_step_count=40, deadline=None, derandomize=True
+)
+TestQueue = QueueMachine.TestCase

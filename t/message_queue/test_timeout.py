@@ -1,0 +1,87 @@
+"""How long a long poll waits."""
+
+import asyncio
+
+import pytest
+from message_queue.fakes import Taker, numbers, turn
+from support.answers import until
+
+
+@pytest.mark.gen_test
+async def test_zero(queue):
+    """0 answers at once: with what there is, or with nothing."""
+    taker = Taker()
+    queue.poll_once("me", taker, timeout=0)
+    assert taker.calls == [[]]
+    assert await queue.poll_once("me", timeout=0) == []
+    await queue.publish({"n": 1})
+    assert numbers(await queue.poll_once("me", timeout=0)) == [1]
+
+
+@pytest.mark.gen_test
+async def test_in_seconds(queue, clock):
+    """Answered with no events when they have passed, not before; int and float."""
+    for timeout in (7, 7.5):
+        taker = Taker()
+        queue.poll_once("me", taker, timeout)
+        await clock.advance(6.9)
+        assert taker.calls == []
+        await clock.advance(1)
+        assert taker.calls == [[]]
+
+
+@pytest.mark.gen_test
+async def test_infinite(queue, clock):
+    """inf waits for ever, without a timer."""
+    taker = Taker()
+    queue.poll_once("me", taker, timeout=float("inf"))
+    await clock.advance(10.0**7)
+    assert taker.calls == []
+    await queue.publish({"n": 1})
+    await until(lambda: taker.calls == [[1]])
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.1, float("nan"), float("-inf")])
+@pytest.mark.gen_test
+async def test_no_duration(queue, timeout):
+    """ValueError, and there is no client."""
+    with pytest.raises(ValueError, match="timeout is a number of seconds from 0 on"):
+        queue.poll_once("me", Taker(), timeout)
+    assert not queue.clients
+
+
+@pytest.mark.parametrize("timeout", ["5", None, [], 1j])
+@pytest.mark.gen_test
+async def test_no_number(queue, timeout):
+    """TypeError, and there is no client."""
+    with pytest.raises(TypeError):
+        queue.poll_once("me", Taker(), timeout)
+    assert not queue.clients
+
+
+@pytest.mark.gen_test
+async def test_event_stops_it(queue, clock):
+    """After an answer the time-out is nobody's any more, not of the next poll either."""
+    first, second = Taker(), Taker()
+    queue.poll_once("me", first, 10)
+    await queue.publish({"n": 1})
+    await until(lambda: first.calls == [[1]])
+    await clock.advance(5)
+    queue.poll_once("me", second, 10)
+    await clock.advance(6)
+    assert (first.calls, second.calls) == ([[1]], [])
+    await clock.advance(5)
+    assert (first.calls, second.calls) == ([[1]], [[]])
+
+
+@pytest.mark.gen_test
+async def test_awaited(queue, clock):
+    """[] for a coroutine."""
+    task = asyncio.ensure_future(_wait(queue.poll_once("me", timeout=10)))
+    await turn()
+    await clock.advance(10.1)
+    assert await task == []
+
+
+async def _wait(poll):
+    return await poll

@@ -1,0 +1,150 @@
+"""Clients that vanish leave nothing: no socket in CLOSE_WAIT, no handler, no descriptor, no client.
+
+The original kept a long poll for 55 s and a stream until the next publish. Here it is a second.
+"""
+
+import asyncio
+import os
+import time
+import weakref
+from pathlib import Path
+
+import pytest
+
+from tatsumaki_py import Application, Handler, MessageQueue
+
+CLIENTS = 20
+ESTABLISHED, CLOSE_WAIT = "01", "08"
+handlers = weakref.WeakSet()
+
+
+class Counted(Handler):
+    asynchronous = True
+
+    def initialize(self):
+        handlers.add(self)
+
+
+class Poll(Counted):
+    def get(self):
+        client_id = self.request.param("client_id")
+        MessageQueue.instance("leak").poll_once(client_id, self.on_new_event)
+
+    def on_new_event(self, *events):
+        self.write(events)
+        self.finish()
+
+
+class MultipartPoll(Counted):
+    def get(self):
+        self.multipart_xhr_push(True)
+        MessageQueue.instance("leak").poll(self.request.param("client_id"), self.on_new_event)
+
+    def on_new_event(self, *events):
+        for event in events:
+            self.stream_write(event)
+
+
+class AwaitedPoll(Counted):
+    async def get(self):
+        events = await MessageQueue.instance("leak").poll_once(self.request.param("client_id"))
+        self.finish(events)
+
+
+class AwaitedStream(Counted):
+    async def get(self):
+        self.multipart_xhr_push(True)
+        async for events in MessageQueue.instance("leak").poll(self.request.param("client_id")):
+            for event in events:
+                await self.stream_write(event)
+
+
+@pytest.fixture
+def app():
+    kinds = (Poll, MultipartPoll, AwaitedPoll, AwaitedStream)
+    return Application([(f"/{kind.__name__}", kind) for kind in kinds])
+
+
+def sockets(port, *states):
+    """How many sockets of the server's side there are, by the kernel's list (proc(5))."""
+    rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] in states for row in rows)
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def within(seconds, condition):
+    """Waits until `condition()` is true, in real time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("leave", ["close", "reset", "half_close"])
+@pytest.mark.parametrize("kind", ["Poll", "MultipartPoll", "AwaitedPoll", "AwaitedStream"])
+@pytest.mark.gen_test
+async def test_vanished(http_server, http_port, raw, kind, leave):
+    """Within a second all is gone, and each gets when it is back what came meanwhile."""
+    mq = MessageQueue.instance("leak")
+    before = descriptors()
+    clients = [await raw(http_port) for _ in range(CLIENTS)]
+    for n, client in enumerate(clients):
+        await client.send(f"GET /{kind}?client_id={n} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    await within(5, lambda: len(mq.clients) == CLIENTS)
+    assert sockets(http_port, ESTABLISHED) == len(handlers) == CLIENTS
+    assert descriptors() == before + 2 * CLIENTS
+    for client in clients:
+        getattr(client, leave)()
+    await within(1, lambda: sockets(http_port, ESTABLISHED, CLOSE_WAIT) == 0)
+    await within(1, lambda: not handlers)
+    for client in clients:
+        client.close()
+    assert descriptors() == before
+    assert {client.listener for client in mq.clients.values()} == {None}
+    mq.publish({"n": 1})
+    for n in range(CLIENTS):
+        assert await mq.poll_once(f"{n}", timeout=0) == [{"n": 1}]
+
+
+@pytest.mark.parametrize("kind", ["Poll", "MultipartPoll"])
+@pytest.mark.gen_test
+async def test_vanished_in_the_very_instant(http_server, http_port, raw, kind):
+    """Gone in the same turn of the loop in which something is published: nothing is lost."""
+    mq = MessageQueue.instance("leak")
+    for n, leave in enumerate(("close", "reset") * 5):
+        client = await raw(http_port)
+        await client.send(f"GET /{kind}?client_id={n} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        await within(5, lambda n=n: f"{n}" in mq.clients)
+        cursor = mq.cursor()
+        getattr(client, leave)()
+        mq.publish({"n": n})
+        await within(1, lambda n=n: mq.clients[f"{n}"].listener is None)
+        assert sockets(http_port, ESTABLISHED, CLOSE_WAIT) == 0
+        expected = [{"n": n}]
+        if kind == "MultipartPoll" and leave == "close":
+            # A FIN does not say that nobody reads: the kernel took the bytes. A cursor tells.
+            assert await mq.poll_once(f"{n}", last_event_id=cursor) == expected
+        else:
+            assert await mq.poll_once(f"{n}", timeout=0) == expected
+    await within(1, lambda: not handlers)
+
+
+@pytest.mark.gen_test
+async def test_many_rounds(http_server, http_port, raw):
+    """A hundred clients that come and go leave as many descriptors and clients as one."""
+    mq = MessageQueue.instance("leak")
+    before = descriptors()
+    for n in range(100):
+        kind = ("Poll", "MultipartPoll")[n % 2]
+        client = await raw(http_port)
+        await client.send(f"GET /{kind}?client_id=me HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        await within(5, lambda: handlers)
+        await within(5, lambda: "me" in mq.clients and mq.clients["me"].listener)
+        (client.close if n % 3 else client.reset)()
+        await within(1, lambda: not handlers)
+    assert sockets(http_port, ESTABLISHED, CLOSE_WAIT) == 0
+    assert descriptors() == before
+    assert [*mq.clients] == ["me"]
