@@ -14,13 +14,15 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help chat demo test test-all lint types clean
+.PHONY: help chat demo test test-all bench bench-peers lint types clean
 
 help:
 	@echo 'make chat      serve the chat on http://127.0.0.1:5000/'
 	@echo 'make demo      serve the small examples, same address'
 	@echo 'make test      run the tests; ARGS="t/handler -k root" is handed to pytest'
 	@echo 'make test-all  run the tests on every Python here and on the lowest Tornado allowed'
+	@echo 'make bench     run the benchmarks, about half an hour; ARGS=--quick for a rough idea'
+	@echo 'make bench-peers  install what they compare with (Debian: nginx with nchan, which starts on port 80)'
 	@echo 'make lint      check style and format (ruff)'
 	@echo 'make types     check types (mypy)'
 	@echo 'make clean     remove what the other targets made'
@@ -38,6 +40,15 @@ test: $(VENV)/.test
 
 test-all:
 	@.ci/test-all
+
+bench: $(VENV)/.run
+	@$(BIN)/python bench/all.py $(ARGS)
+
+bench-peers: $(VENV)/.run
+	@$(PIP) install --quiet aiohttp sse-starlette starlette uvicorn uvloop httptools
+	@if command -v apt-get >/dev/null; then \
+		$$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install -y nginx libnginx-mod-nchan gcc libc6-dev; \
+	else echo 'nchan is left out: it takes the Debian packages nginx and libnginx-mod-nchan' >&2; fi
 
 lint: $(VENV)/.dev
 	@$(BIN)/python -m ruff check
