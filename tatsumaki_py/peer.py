@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 __all__ = ["Peer", "Watcher", "current", "of"]
 
@@ -29,7 +29,6 @@ class Watcher(Protocol):
         """The answer is complete."""
 
 
-@runtime_checkable
 class Peer(Protocol):
     """The client of one request, as a queue sees it."""
 
@@ -68,7 +67,8 @@ def of(callback: Callable[..., Any] | None) -> Peer | None:
     request.
     """
     owner = getattr(callback, "__self__", None)
-    if isinstance(owner, Peer):
+    # Not isinstance: that looks for each method of the protocol, for each long poll.
+    if hasattr(owner, "peer_watch"):
         return owner
     reference = current.get()
     peer = None if reference is None else reference()

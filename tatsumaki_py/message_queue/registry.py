@@ -16,7 +16,7 @@ from tatsumaki_py.error import HTTPError
 
 if TYPE_CHECKING:
     from tatsumaki_py.message_queue import MessageQueue
-    from tatsumaki_py.message_queue.channel import Channel
+    from tatsumaki_py.message_queue.places import Places
 
 __all__ = ["Registry"]
 
@@ -26,11 +26,11 @@ class Registry:
 
     def __init__(self) -> None:
         self.instances: WeakValueDictionary[str, MessageQueue] = WeakValueDictionary()
-        self.active: dict[str, Channel] = {}
-        self.deserted: dict[str, Channel] = {}
+        self.active: dict[str, Places] = {}
+        self.deserted: dict[str, Places] = {}
         self.clients = 0
 
-    def activate(self, queue: Channel) -> None:
+    def activate(self, queue: Places) -> None:
         """`queue` is about to get a client or an event. 503 if there are `max_channels` with
         clients.
         """
@@ -44,12 +44,12 @@ class Registry:
         if not queue._clients:
             self.deserted[queue.channel] = queue
 
-    def release(self, queue: Channel) -> None:
+    def release(self, queue: Places) -> None:
         """`queue` is empty."""
         self.deserted.pop(queue.channel, None)
         self.active.pop(queue.channel, None)
 
-    def enter(self, queue: Channel) -> None:
+    def enter(self, queue: Places) -> None:
         """`queue` gets a client. 503 if there are `max_clients` in all channels."""
         if self.clients >= queue.max_clients:
             raise HTTPError(503, "too many clients")
@@ -57,7 +57,7 @@ class Registry:
         self.deserted.pop(queue.channel, None)
         self.clients += 1
 
-    def leave(self, queue: Channel) -> None:
+    def leave(self, queue: Places) -> None:
         """`queue` lost a client."""
         self.clients -= 1
         if not queue._clients:
