@@ -204,29 +204,48 @@ class Channel(Places):
                 self._deliver(client, None)
                 continue
             # The fast path: a stream that keeps up.
-            listener = client.listener
-            assert listener is not None
-            context = listener.context
-            client.cursor = told
             self._telling = client
+            client.cursor = told
+            listener = client.listener
             try:
                 result = client.callback(*events)  # type: ignore[misc]
             except _RAISED as error:
-                if client.listener is listener:
-                    self._unconfirm(client, start, told)
-                self._telling = None
-                if self._failed(client, listener, error):
-                    self._deliver(client, None)
+                self._tell_failed(client, listener, start, told, error)
                 continue
-            if result is not None and (result is PENDING or _is_awaited(result)):
-                self._telling = None
-                if client.listener is listener:
-                    self._unconfirm(client, start, told)
-                if self._hold(client, listener, context, result):
-                    continue
-                if self._settle(client, listener):
-                    self._deliver(client, None)
+            if result is not None:
+                self._tell_slowly(client, listener, start, told, result)
         self._telling = None
+
+    def _tell_failed(
+        self,
+        client: Client,
+        listener: Listener | None,
+        start: str,
+        told: str,
+        error: BaseException,
+    ) -> None:
+        """The fast path ended in an exception."""
+        assert listener is not None
+        self._telling = None
+        if client.listener is listener:
+            self._unconfirm(client, start, told)
+        if self._failed(client, listener, error):
+            self._deliver(client, None)
+
+    def _tell_slowly(
+        self, client: Client, listener: Listener | None, start: str, told: str, result: Any
+    ) -> None:
+        """The fast path got something to wait for."""
+        if result is not PENDING and not _is_awaited(result):
+            return
+        assert listener is not None
+        self._telling = None
+        if client.listener is listener:
+            self._unconfirm(client, start, told)
+        if not self._hold(client, listener, listener.context, result) and self._settle(
+            client, listener
+        ):
+            self._deliver(client, None)
 
     def _unconfirm(self, client: Client, start: str, told: str) -> None:
         """The fast path was too fast: `told` is still on its way."""

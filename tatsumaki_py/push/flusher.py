@@ -78,20 +78,29 @@ class Flusher:
         streams = self.dirty[:]
         self.dirty.clear()
         end = time.monotonic() + SLICE
+        # Most have the same event to send.
         last: Event | None = None
         framing: Framing | None = None
         data = b""
         for start in range(0, len(streams), GROUP):
             for stream in streams[start : start + GROUP]:
                 event = stream.waiting
-                if type(event) is Event:
-                    # Most have the same.
-                    if event is not last or stream.framing is not framing:
-                        last, framing = event, stream.framing
-                        data = event.frames.get(framing) or framing.frame(event)
-                    stream.flush_event(event, data)
-                else:
+                if event is not last or stream.framing is not framing:
+                    if type(event) is not Event:
+                        stream.flush()
+                        continue
+                    last, framing = event, stream.framing
+                    data = event.frames.get(framing) or framing.frame(event)
+                    size = len(data)
+                try:
+                    sent = stream.transmit(data)
+                except OSError:
+                    # Would it block, or is the peer gone? The stream finds out.
                     stream.flush()
+                    continue
+                stream.waiting = None
+                if sent != size and last is not None:
+                    stream.keep(last, data, sent)
             if time.monotonic() > end:
                 self.dirty[:0] = streams[start + GROUP :]
                 break

@@ -238,19 +238,10 @@ class Stream:
         else:
             self._keep(data, sent)
 
-    def flush_event(self, event: Event, data: bytes) -> None:
-        """As `flush`, where `event` is all that waits and `data` is what it looks like."""
-        try:
-            sent = self.transmit(data)
-        except WOULD_BLOCK:
-            sent = 0
-        except OSError:
-            self._lose()
-            return
-        self.waiting = None
-        if sent != len(data):
-            self._firsts = {event.channel: event}
-            self._keep(data, sent)
+    def keep(self, event: Event, data: bytes, sent: int) -> None:
+        """`event`, which looks like `data`, was all that waited, and was not sent to its end."""
+        self._firsts = {event.channel: event}
+        self._keep(data, sent)
 
     def _keep(self, data: bytes, sent: int) -> None:
         """The kernel took only some of `data`: the stream is blocked."""
