@@ -50,8 +50,10 @@ class FeedHandler(Handler):
     asynchronous = True
 
     def get(self, query):
-        url = f"http://{server.host}:{server.port}/api/feed/{query}"
-        HTTPClient().get(url, self.async_cb(self.on_response))
+        # This server, at the address at which it was asked.
+        host, port = self.request.connection.stream.socket.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        HTTPClient().get(f"{url}/api/feed/{query}", self.async_cb(self.on_response))
 
     def on_response(self, response):
         if response.is_error:
@@ -74,7 +76,6 @@ app = Application(
         ("/", MainHandler),
     ]
 )
-server = Server()
 
 if __name__ == "__main__":
-    server.run(app)
+    Server().run(app)

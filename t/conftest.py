@@ -24,3 +24,5 @@ def forget_channels():
     """Takes every channel away after the test, with its clients and timers."""
     yield
     MessageQueue.reset()
+    # Somebody may still hold one, such as a traceback: the next test gets another.
+    MessageQueue._registry.instances.clear()

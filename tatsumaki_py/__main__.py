@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import runpy
+import importlib.util
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from tatsumaki_py.application import Application
@@ -24,7 +25,14 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"there is no file {options.file}")
     # As if the file were run: what lies beside it can be imported.
     sys.path.insert(0, str(options.file.parent.resolve()))
-    app = runpy.run_path(str(options.file)).get("app")
+    path = str(options.file.resolve())
+    loader = SourceFileLoader("__tatsumaki_app__", path)
+    spec = importlib.util.spec_from_loader(loader.name, loader)
+    assert spec is not None
+    # It stays a module: templates are looked for beside it.
+    module = sys.modules[loader.name] = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    app = getattr(module, "app", None)
     if not isinstance(app, Application):
         parser.error(f"{options.file} has no app = Application(...)")
     Server(options.host, options.port).run(app)

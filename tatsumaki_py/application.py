@@ -150,15 +150,14 @@ class Application(tornado.web.Application):
         if "log_function" in self.settings:
             super().log_request(handler)
             return
-        status, request = handler.get_status(), handler.request
+        status = handler.get_status()
         level = logging.INFO if status < 400 else logging.WARNING
-        summary = escape(f"{request.method} {request.uri} ({request.remote_ip})")
         access_log.log(
             level if status < 500 else logging.ERROR,
             "%d %s %.2fms",
             status,
-            summary,
-            1000.0 * request.request_time(),
+            escape(handler._request_summary()),
+            1000.0 * handler.request.request_time(),
         )
 
     # -- static files

@@ -9,7 +9,7 @@ request, callbacks and coroutines alike, finds it without being handed it.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -52,6 +52,9 @@ class Peer(Protocol):
 
     def peer_finish(self) -> None:
         """Nothing more will come for this peer: end its answer."""
+
+    def peer_drain(self) -> Awaitable[None]:
+        """Done when most of what was written is on its way."""
 
     def peer_unsent(self, channel: str) -> str | None:
         """The id before the first event of `channel` that was written but not handed to the kernel,

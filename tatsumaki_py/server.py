@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 import tornado.web
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
+from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from tatsumaki_py.message_queue import MessageQueue
@@ -89,7 +91,7 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        server = HTTPServer(app, **self.options)
+        server = _HTTPServer(app, **self.options)
         server.add_sockets(sockets)
         host = f"[{self.host}]" if ":" in self.host else self.host
         scheme = "https" if self.options.get("ssl_options") else "http"
@@ -104,6 +106,26 @@ class Server:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(server.close_all_connections(), GRACE)
         loop.set_exception_handler(_last_words)
+
+
+class _HTTPServer(HTTPServer):
+    """Turns connections away while there are descriptors left to accept them with."""
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+                soft = hard
+        self._last = soft - 32
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        # A descriptor is the lowest number that is free.
+        if stream.socket.fileno() > self._last:
+            stream.close()
+        else:
+            super().handle_stream(stream, address)
 
 
 def _loop_of(app: tornado.web.Application) -> Callable[[], asyncio.AbstractEventLoop] | None:

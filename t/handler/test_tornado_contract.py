@@ -24,7 +24,7 @@ PRIVATE = {
     "_transforms": "push/handler.py",
     "_write_buffer": "push/handler.py, response.py",
     "_log_message": "error.py",
-    "_request_summary": "handler.py",
+    "_request_summary": "application.py, handler.py",
 }
 OWN = {"_closed": "http_client.py"}
 CLASSES = (

@@ -87,6 +87,9 @@ class FakePeer:
         if not self.finished:
             self.complete()
 
+    def peer_drain(self):
+        return None
+
     def peer_unsent(self, channel):
         return self.unsent
 

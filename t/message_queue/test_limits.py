@@ -127,3 +127,23 @@ async def test_names_are_text(queue, name):
         with pytest.raises(TypeError, match="client_id is a str, not"):
             poll(name)
     assert len(MessageQueue.channels()) == before
+
+
+@pytest.mark.gen_test
+async def test_max_size(monkeypatch):
+    """Over all channels: the ones deserted longest make room; if nobody can, it is a 503."""
+    monkeypatch.setattr(MessageQueue, "max_size", 3000)
+    text = "x" * 1000
+    rooms = [MessageQueue.instance(str(number)) for number in range(6)]
+    for room in rooms:
+        room.publish({"text": text})
+    held = [len(room.backlog_events) for room in rooms]
+    assert held[0] == 0
+    assert held[-1] == 1
+    for room in rooms:
+        room.poll_once("me", timeout=0)
+        room.poll("stays", lambda *events: None)
+    while MessageQueue._registry.size <= 3000:
+        rooms[-1].publish({"text": text})
+    with pytest.raises(Error.HTTP, match="too many events"):
+        rooms[-1].publish({"text": text})

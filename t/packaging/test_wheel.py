@@ -9,7 +9,7 @@ import zipfile
 import pytest
 from support.program import ROOT
 
-SHIPPED = [*ROOT.glob("tatsumaki_py/**/*.py"), *ROOT.glob("tatsumaki_py/static/*.js")]
+SHIPPED = [*ROOT.glob("tatsumaki_py/**/*.py")]
 
 
 @pytest.fixture(scope="module")

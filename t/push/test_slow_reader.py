@@ -131,6 +131,20 @@ async def test_cut_off_and_resumed(small_buffers, get, raw_small, queue, caplog,
 
 
 @pytest.mark.gen_test
+async def test_a_backlog_larger_than_the_buffer(small_buffers, get, raw_small, queue, caplog):
+    """Who comes for more than max_buffer gets it as fast as it reads, and is not cut off."""
+    caplog.set_level("INFO", "tatsumaki")
+    for number in range(20):
+        queue.publish({"n": number, "text": "x" * 30_000})
+    client, handler = await get("/room?id=ann&last_event_id=", connect=raw_small)
+    await asyncio.sleep(0.05)
+    assert not handler.closed
+    queue.publish({"n": 20, "text": ""})
+    assert [number for number, _ in await collect(client, 20)] == list(range(21))
+    assert not cut_off(caplog)
+
+
+@pytest.mark.gen_test
 async def test_cut_off_in_one_moment(small_buffers, get, raw_small, queue, caplog):
     """Everything is published at once: one line all the same, and others are not disturbed."""
     caplog.set_level("INFO", "tatsumaki")

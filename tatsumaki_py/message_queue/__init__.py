@@ -175,6 +175,10 @@ class MessageQueue(Channel):
     ) -> Poll:
         """Long poll: the next events for a client, as soon as there are any.
 
+        While a request is handled it belongs to that request, also in a task: it ends when the
+        client leaves or the answer is complete. A task that is to go on is started with
+        ``asyncio.create_task(bot(), context=contextvars.Context())``.
+
         Args:
             client_id: names the client; it goes on where it was if it comes back within
                 `reconnect_time`. A new one gets the backlog. A second poll with the same id ends
@@ -196,10 +200,13 @@ class MessageQueue(Channel):
             too many clients or channels. Error.ClientDisconnect: when awaited, if the client of the
             request goes away.
         """
-        if not timeout >= 0:
+        number: object = timeout
+        if not isinstance(number, (int, float)):
+            raise TypeError(f"timeout is a number of seconds, not {timeout!r}")
+        if not number >= 0:
             raise ValueError(f"timeout is a number of seconds from 0 on, not {timeout!r}")
         _name("client_id", client_id)
-        listener = Listener(self, callback, True) if callback else Mailbox(self, True)
+        listener = self._listener(callback, True)
         return self._listen(client_id, listener, last_event_id, timeout)
 
     def poll(
@@ -217,8 +224,15 @@ class MessageQueue(Channel):
         `buffer_length` events, then there is a gap).
         """
         _name("client_id", client_id)
-        listener = Listener(self, callback, False) if callback else Mailbox(self, False)
+        listener = self._listener(callback, False)
         return self._listen(client_id, listener, last_event_id, None)
+
+    def _listener(self, callback: Callable[..., Any] | None, once: bool) -> Listener:
+        if callback is None:
+            return Mailbox(self, once)
+        if not callable(callback):
+            raise TypeError(f"not a callback: {callback!r}")
+        return Listener(self, callback, once)
 
     def _encode(self, event: Mapping[str, Any]) -> bytes:
         body = encode(event)

@@ -25,6 +25,11 @@ from tatsumaki_py.message_queue.places import Places
 
 __all__ = ["Channel"]
 
+MAX_ANSWER = 1024 * 1024
+"""Bytes of JSON in the answer of one long poll, if it is more than one event."""
+MAX_STEP = 256 * 1024
+"""Bytes of JSON, likewise, that a stream which has to catch up is given at once."""
+
 _log = logging.getLogger("tatsumaki")
 
 # What a callback may raise without hurting its caller, who is not cancelled with it.
@@ -46,6 +51,16 @@ def _is_awaited(result: Any) -> bool:
 def _error(future: asyncio.Future[Any]) -> BaseException | None:
     """Why a callback's future failed, if it did. If it was cancelled, nobody has its events."""
     return ClientDisconnect() if future.cancelled() else future.exception()
+
+
+def _some(events: Sequence[Event], limit: int) -> Sequence[Event]:
+    """The first of `events`, up to `limit` bytes; at least one, if there is one."""
+    size = 0
+    for count, event in enumerate(events):
+        size += len(event.json)
+        if count and size > limit:
+            return events[:count]
+    return events
 
 
 class Channel(Places):
@@ -266,6 +281,12 @@ class Channel(Places):
             listener = client.listener
             assert listener is not None
             assert listener.call is not None
+            peer = listener.peer
+            count = len(events)
+            if listener.once:
+                events = _some(events, MAX_ANSWER)
+            elif peer is not None:
+                events = _some(events, MAX_STEP)
             context = listener.context
             client.deliver(events[-1].id if events else client.cursor)
             self._park(client)
@@ -280,6 +301,9 @@ class Channel(Places):
                 continue
             finally:
                 self._calling = outer
+            if result is None and peer is not None and not listener.once and len(events) < count:
+                # All at once would be too much for who is not quick, whenever it comes back.
+                result = peer.peer_drain()
             if result is not None and self._hold(client, listener, context, result):
                 return
             if not self._settle(client, listener):

@@ -1,8 +1,8 @@
 """One client of a channel: its place in the log and whether it is there.
 
-      LISTENING --deliver--> DELIVERING --confirm--> LISTENING (a stream) or, by leave, ABSENT (a
-      long poll) any state --leave--> ABSENT --listen--> LISTENING ABSENT --forget (not back in
-      time)--> GONE
+    LISTENING --deliver--> DELIVERING --confirm--> LISTENING
+    LISTENING, DELIVERING --leave--> ABSENT --listen--> LISTENING
+    ABSENT --forget (not back in time)--> GONE
 
 Rules:
 1. Every change of a client's state is made in this file.

@@ -3,8 +3,7 @@
 Rules:
 1. An event never changes after it was made: every subscriber, and the log, has the same object.
 2. Ids are ``"<milliseconds>-<sequence>"``, strictly increasing within a channel (the form of a
-   Redis stream id). `prev` is the id
-   before: that is how a gap is noticed.
+   Redis stream id). `prev` is the id before: that is how a gap is noticed.
 3. An event is encoded once. `json` is exactly what was published; `frames` caches what a transport
    makes of it.
 """

@@ -29,8 +29,8 @@ TRIM_AGAIN = 0.25
 class Places:
     """The log of a channel, and where in it its clients are.
 
-    The settings are defaults of the class; all but `max_channels` and `max_clients` may also be set
-    on one queue.
+    The settings are defaults of the class; all but `max_channels`, `max_clients` and `max_size` may
+    also be set on one queue.
     """
 
     backlog_length: int = 30
@@ -51,6 +51,10 @@ class Places:
     """Seconds after which a channel is forgotten in which nobody listens and nothing is
     published.
     """
+    max_size: int = 256 * 1024 * 1024
+    """Bytes of events in all channels. Beyond, the channels that are deserted longest are
+    forgotten; if there is none, one more event is a 503.
+    """
     max_event_size: int = 1024 * 1024
     """Bytes of JSON that one event may have; more is a 413."""
     max_channels: int = 10_000
@@ -69,6 +73,7 @@ class Places:
         self._waiting: dict[str, Client] = {}
         self._absent: dict[str, Client] = {}
         self._last_use = 0.0
+        self._counted = 0
         self._timer: asyncio.TimerHandle | None = None
         self._trimmer: asyncio.TimerHandle | None = None
         self._timer_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
@@ -136,6 +141,7 @@ class Places:
     def _release(self) -> None:
         """Nobody needs what is here."""
         self._log.clear()
+        self._count()
         self._told = self._log.top
         for timer in (self._timer, self._trimmer):
             if timer is not None:
@@ -148,6 +154,7 @@ class Places:
     def _use(self) -> None:
         """Events are about to come. 503 if there is no room for one more channel."""
         self._registry.activate(self)
+        self._registry.make_room(self)
         self._last_use = self._now()
         self._arm()
 
@@ -164,9 +171,15 @@ class Places:
         self._log.pin(held)
         self._log.trim(self.backlog_length, self.buffer_length, self.buffer_size)
         self._log.unpin(held)
+        self._count()
         if unsent is not None and len(self._log) > self.backlog_length and self._trimmer is None:
             loop = asyncio.get_running_loop()
             self._trimmer = loop.call_later(TRIM_AGAIN, self._trim_again)
+
+    def _count(self) -> None:
+        """Tell the registry how much is held here."""
+        self._registry.size += self._log.size - self._counted
+        self._counted = self._log.size
 
     def _trim_again(self) -> None:
         self._trimmer = None

@@ -29,6 +29,8 @@ class Registry:
         self.active: dict[str, Places] = {}
         self.deserted: dict[str, Places] = {}
         self.clients = 0
+        self.size = 0
+        """Bytes of JSON that all channels hold."""
 
     def activate(self, queue: Places) -> None:
         """`queue` is about to get a client or an event. 503 if there are `max_channels` with
@@ -43,6 +45,14 @@ class Registry:
         self.active[queue.channel] = queue
         if not queue._clients:
             self.deserted[queue.channel] = queue
+
+    def make_room(self, queue: Places) -> None:
+        """Events are about to come. 503 if all that is held is needed, and too much."""
+        while self.size > queue.max_size:
+            longest = next((q for q in self.deserted.values() if q is not queue), None)
+            if longest is None:
+                raise HTTPError(503, "too many events")
+            longest._release()
 
     def release(self, queue: Places) -> None:
         """`queue` is empty."""

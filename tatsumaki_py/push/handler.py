@@ -432,6 +432,9 @@ class PushHandler(ChunkHandler):
         if not self._finished:
             self.finish()
 
+    def peer_drain(self) -> Awaitable[None]:
+        return DONE if self._live is None else self._live.drain()
+
     def peer_unsent(self, channel: str) -> str | None:
         return None if self._stream is None else self._stream.unsent(channel)
 
