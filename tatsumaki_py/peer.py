@@ -53,6 +53,9 @@ class Peer(Protocol):
     def peer_finish(self) -> None:
         """Nothing more will come for this peer: end its answer."""
 
+    def peer_room(self) -> int:
+        """Bytes that may well be written at once."""
+
     def peer_drain(self) -> Awaitable[None]:
         """Done when most of what was written is on its way."""
 

@@ -87,6 +87,9 @@ class FakePeer:
         if not self.finished:
             self.complete()
 
+    def peer_room(self):
+        return 1000
+
     def peer_drain(self):
         return None
 

@@ -32,8 +32,8 @@ MODULES = sorted(
 HANDLER = (
     "args async_cb asynchronous binary get_chunk json log max_buffer multipart_xhr_push mxhr "
     "nonblocking response stream_write "
-    "peer_cursor peer_drain peer_failed peer_finish peer_left peer_over peer_unsent peer_unwatch "
-    "peer_watch "
+    "peer_cursor peer_drain peer_failed peer_finish peer_left peer_over peer_room peer_unsent "
+    "peer_unwatch peer_watch "
     "stream_blocked stream_closed"
 )
 

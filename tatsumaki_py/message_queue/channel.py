@@ -27,8 +27,6 @@ __all__ = ["Channel"]
 
 MAX_ANSWER = 1024 * 1024
 """Bytes of JSON in the answer of one long poll, if it is more than one event."""
-MAX_STEP = 256 * 1024
-"""Bytes of JSON, likewise, that a stream which has to catch up is given at once."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -286,7 +284,7 @@ class Channel(Places):
             if listener.once:
                 events = _some(events, MAX_ANSWER)
             elif peer is not None:
-                events = _some(events, MAX_STEP)
+                events = _some(events, peer.peer_room())
             context = listener.context
             client.deliver(events[-1].id if events else client.cursor)
             self._park(client)

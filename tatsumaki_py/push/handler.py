@@ -432,6 +432,9 @@ class PushHandler(ChunkHandler):
         if not self._finished:
             self.finish()
 
+    def peer_room(self) -> int:
+        return self.max_buffer // 4
+
     def peer_drain(self) -> Awaitable[None]:
         return DONE if self._live is None else self._live.drain()
 
