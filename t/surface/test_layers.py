@@ -22,7 +22,7 @@ FLOORS = [
         "message_queue",
     ],
     ["chunk"],
-    ["push", "push.framing", "push.flusher", "push.hangup", "push.stream"],
+    ["push", "push.framing", "push.flusher", "push.hangup", "push.stream", "push.connection"],
     ["push.handler"],
     ["handler"],
     ["application", "server"],

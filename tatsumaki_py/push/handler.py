@@ -30,9 +30,10 @@ from tatsumaki_py import peer
 from tatsumaki_py.chunk import ChunkHandler
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.push.connection import take_over
 from tatsumaki_py.push.framing import MULTIPART, RAW, Framing, Key
 from tatsumaki_py.push.hangup import HangUps, hung_up
-from tatsumaki_py.push.stream import DONE, Stream, take_over
+from tatsumaki_py.push.stream import DONE, Stream
 from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
 
