@@ -18,9 +18,9 @@ from tornado.iostream import BaseIOStream, IOStream
 # name: module that touches it
 PRIVATE = {
     "_auto_finish": "push/handler.py",
-    "_finished": "push/handler.py",
+    "_finished": "push/handler.py, push/presence.py",
     "_headers": "push/handler.py, response.py",
-    "_headers_written": "push/handler.py",
+    "_headers_written": "push/handler.py, push/presence.py",
     "_transforms": "push/handler.py",
     "_write_buffer": "push/handler.py, response.py",
     "_log_message": "error.py",

@@ -23,6 +23,7 @@ FLOORS = [
     ],
     ["chunk"],
     ["push", "push.framing", "push.flusher", "push.hangup", "push.stream", "push.connection"],
+    ["push.presence"],
     ["push.handler"],
     ["handler"],
     ["application", "server"],
