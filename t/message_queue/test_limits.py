@@ -147,3 +147,12 @@ async def test_max_size(monkeypatch):
         rooms[-1].publish({"text": text})
     with pytest.raises(Error.HTTP, match="too many events"):
         rooms[-1].publish({"text": text})
+
+
+@pytest.mark.gen_test
+async def test_an_answer_is_bounded(queue):
+    """A long poll takes 1 MiB at most; the rest comes with the next one, nothing is lost."""
+    for number in range(5):
+        queue.publish({"n": number, "text": "x" * 400_000})
+    got = [numbers(await queue.poll_once("me", timeout=0)) for _ in range(4)]
+    assert got == [[0, 1], [2, 3], [4], []]
