@@ -22,6 +22,9 @@ class Watcher(Protocol):
     def left(self) -> None:
         """The client went before its answer was complete."""
 
+    def busy(self) -> bool:
+        """Whether it is in the middle of giving something to the client."""
+
     def blocked(self, blocked: bool) -> None:
         """The client does not keep up with what is sent, or does so again."""
 

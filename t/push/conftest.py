@@ -4,59 +4,12 @@ import asyncio
 import ssl
 
 import pytest
+from support.pushing import Awaiting, Pushing, Subscribing
 from support.wire import raw_small, sends, small_buffers, soon  # noqa: F401
 from tornado.httpserver import HTTPServer
 from tornado.testing import AsyncHTTPSTestCase
 
-from tatsumaki_py import Application, Handler, MessageQueue
-
-
-class Pushing(Handler):
-    """Stays open; counts how it ends."""
-
-    asynchronous = True
-    max_buffer = 200_000
-
-    def initialize(self, made):
-        made.append(self)
-        self.finished = self.closed = 0
-
-    def prepare(self):
-        self.max_buffer = int(self.request.param("buffer", self.max_buffer))
-
-    def get(self):
-        pass
-
-    def on_finish(self):
-        self.finished += 1
-
-    def on_connection_close(self):
-        self.closed += 1
-
-
-class Subscribing(Pushing):
-    """A multipart stream of the channel "room"."""
-
-    def get(self):
-        self.multipart_xhr_push(True)
-        MessageQueue.instance("room").poll(self.request.param("id"), self.on_event)
-
-    def on_event(self, *events):
-        for event in events:
-            self.stream_write(event)
-
-
-class Awaiting(Subscribing):
-    """The same, in step with its client."""
-
-    def initialize(self, made):
-        super().initialize(made)
-        self.calls = []
-
-    async def on_event(self, *events):
-        self.calls.append([event["n"] for event in events])
-        for event in events:
-            await self.stream_write(event)
+from tatsumaki_py import Application, MessageQueue
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.message_queue.client import DELIVERING
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.peer import Peer
 
@@ -75,6 +76,10 @@ class Listener:
         """The answer is complete."""
         if self.queue is not None:
             self.queue._served(self)
+
+    def busy(self) -> bool:
+        """Whether events are on their way."""
+        return self.client is not None and self.client.state is DELIVERING
 
     def blocked(self, blocked: bool) -> None:
         """The client does not keep up, or does so again."""

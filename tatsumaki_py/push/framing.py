@@ -24,6 +24,8 @@ class Framing:
 
     content_type: str | None = None
     opening = b""
+    heartbeat = b""
+    """A sign of life as it goes to the socket, if the transport has one."""
 
     def __init__(self, *, chunked: bool, ids: bool = False) -> None:
         self.chunked = chunked
@@ -67,6 +69,7 @@ class Multipart(Framing):
         self.content_type = f'multipart/mixed; boundary="{self.boundary}"'
         self._delimiter = f"--{self.boundary}\n".encode()
         self.opening = self.wire(self._delimiter)
+        self.heartbeat = self.wire(self.part(b"", "application/x-heartbeat"))
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         if self._delimiter in body:

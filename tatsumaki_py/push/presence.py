@@ -38,6 +38,17 @@ class PresenceHandler(ChunkHandler):
     """Bytes that may wait for a subscriber of a stream; one that lets more pile up is cut off, and
     comes back with its cursor.
     """
+    heartbeat_interval: ClassVar[float | None] = 25.0
+    """Seconds between two signs of life on a stream, less a jitter of up to a fifth; None for none.
+    Not all transports have one.
+    """
+    max_stream_time: ClassVar[float | None] = None
+    """Seconds after which a stream is ended, less a jitter of up to a tenth, for its client to come
+    back with its cursor; None for no limit. A method that still writes then meets an
+    `Error.ClientDisconnect`.
+    """
+    max_stream_size: ClassVar[int | None] = None
+    """The same in bytes."""
 
     request: Request
 
@@ -75,6 +86,17 @@ class PresenceHandler(ChunkHandler):
 
     def stream_closed(self) -> None:
         self._client_gone()
+
+    def stream_expired(self) -> bool:
+        if any(watcher.busy() for watcher in self._watchers or ()):
+            return False
+        try:
+            self.finish()
+        except Exception:
+            self.log_exception(*sys.exc_info())
+        # As after a client that left, an endless loop ends here.
+        self._gone = True
+        return True
 
     def stream_blocked(self, blocked: bool) -> None:
         for watcher in self._watchers or ():

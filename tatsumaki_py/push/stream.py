@@ -16,15 +16,19 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Protocol
 
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import LAST_CHUNK, Framing
+from tatsumaki_py.push.rotation import Rotation
+from tatsumaki_py.push.wheel import Wheel, jittered
 
 __all__ = ["DONE", "Done", "Owner", "Stream"]
 
+JITTER = 0.2
+"""The part of an interval by which a heartbeat may come early."""
 LINGER = 30.0
 """Seconds that a peer has to take the end of its stream."""
 
@@ -48,10 +52,27 @@ DONE = Done()
 
 
 class Owner(Protocol):
-    """Who has a stream."""
+    """Who has a stream, and says how it lives; see `tatsumaki_py.Handler`."""
+
+    @property
+    def heartbeat_interval(self) -> float | None:
+        """Seconds between two signs of life, if there are any."""
+
+    @property
+    def max_stream_time(self) -> float | None:
+        """Seconds after which it is ended, if it is."""
+
+    @property
+    def max_stream_size(self) -> int | None:
+        """Bytes after which it is ended, if it is."""
 
     def stream_closed(self) -> None:
         """The peer went, or was cut off."""
+
+    def stream_expired(self) -> bool:
+        """It has lasted long enough, and all is sent: finish it. False: there is more to come
+        first, ask again.
+        """
 
     def stream_blocked(self, blocked: bool) -> None:
         """The peer does not keep up, or does so again."""
@@ -100,7 +121,7 @@ class Stream:
         max_buffer: int,
         owner: Owner,
     ) -> None:
-        self.transmit = sock.send
+        self.transmit: Callable[[Any], int] = sock.send
         self.framing = framing
         self.waiting: Event | _Pile | None = None
         """What waits for the end of a burst, or until the stream is not blocked any more."""
@@ -116,6 +137,15 @@ class Stream:
         self._losing = False
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if framing.heartbeat and owner.heartbeat_interval:
+            Wheel.current().add(self, jittered(owner.heartbeat_interval, JITTER))
+        if owner.max_stream_time or owner.max_stream_size:
+            Rotation(self, owner)
+
+    @property
+    def over(self) -> bool:
+        """Whether the owner has nothing more to do with it."""
+        return self._owner is None
 
     def unsent(self, channel: str) -> str | None:
         """The id before the first event of `channel` that may not have reached the kernel, if there
@@ -249,22 +279,41 @@ class Stream:
         if self._rest is None:
             self._release()
             if self._ending:
-                self._close()
+                self._complete()
 
     def _release(self) -> None:
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
 
+    def turn(self) -> float | None:
+        """A heartbeat is due. Returns the seconds until the next one; None: there is none."""
+        owner = self._owner
+        if owner is None:
+            return None
+        if self.waiting is None:
+            # Who is about to get something, or does not keep up, needs no sign of life.
+            self.write_wire(self.framing.heartbeat)
+        interval = owner.heartbeat_interval
+        return jittered(interval, JITTER) if interval else None
+
+    def expire(self) -> bool:
+        """End it, if that is possible just now. Returns whether it has ended."""
+        self.flush()
+        owner = self._owner
+        if owner is None or self._rest is not None or self._losing:
+            return owner is None
+        return owner.stream_expired()
+
     def finish(self) -> None:
-        """Send what there is, mark the end, close."""
+        """Send what there is, mark the end, close or give the connection back."""
         self._owner = None
         if self.framing.chunked:
             self._pile().add(LAST_CHUNK, None)
         self._ending = True
         self.flush()
         if self._rest is None:
-            self._close()
+            self._complete()
         else:
             asyncio.get_running_loop().call_later(LINGER, self._close)
 
@@ -285,8 +334,14 @@ class Stream:
             owner.stream_closed()
         self._close()
 
+    def _complete(self) -> None:
+        """All is sent, with the mark of the end."""
+        self._close()
+
     def _close(self) -> None:
         self.waiting = self._rest = None
+        # It may be a method of what refers to us.
+        self.transmit = _closed
         self._shut()
         self._release()
 
@@ -297,3 +352,7 @@ class Stream:
     def _shut(self) -> None:
         """Close the connection, if it is open."""
         raise NotImplementedError
+
+
+def _closed(data: Any) -> int:
+    raise BrokenPipeError("the stream is closed")

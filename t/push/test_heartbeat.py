@@ -1,0 +1,141 @@
+"""Signs of life on a stream that has nothing to say."""
+
+import asyncio
+
+import pytest
+from support.pushing import Awaiting, Pushing, Subscribing
+from support.wire import iterations, read_chunk, read_head, soon
+
+from tatsumaki_py import Application
+from tatsumaki_py.push.framing import Multipart
+from tatsumaki_py.push.wheel import Wheel
+
+BEAT = b"Content-Type: application/x-heartbeat\n\n\n--" + Multipart.boundary.encode() + b"\n"
+
+
+class Quick(Subscribing):
+    heartbeat_interval = 5.0
+
+
+class Silent(Subscribing):
+    heartbeat_interval = None
+
+
+@pytest.fixture
+def app(made):
+    rules = {"/": Pushing, "/room": Subscribing, "/quick": Quick, "/silent": Silent}
+    rules["/step"] = Awaiting
+    return Application([(path, handler, {"made": made}) for path, handler in rules.items()])
+
+
+@pytest.fixture
+def subscribe(get):
+    """A client that has the beginning of its stream."""
+
+    async def subscribe(path, **options):
+        client, handler = await get(path, **options)
+        await read_head(client)
+        await read_chunk(client)
+        return client, handler
+
+    return subscribe
+
+
+@pytest.mark.parametrize("path", ["/room?id=a", "/step?id=a"])
+@pytest.mark.gen_test
+async def test_beats(subscribe, clock, sends, path):
+    """Every 25 s, or up to 5 s earlier: a whole part, in a chunk of its own, in one send."""
+    client, _ = await subscribe(path)
+    sends.clear()
+    await clock.advance(19.5)
+    assert sends == {}
+    await clock.advance(6)
+    assert await read_chunk(client) == BEAT
+    await clock.advance(19.5)
+    await clock.advance(6)
+    assert await read_chunk(client) == BEAT
+    assert [len(sizes) for sizes in sends.values()] == [2]
+
+
+@pytest.mark.gen_test
+async def test_between_events(subscribe, clock, queue):
+    """Events and heartbeats do not mix."""
+    client, _ = await subscribe("/room?id=a")
+    for number in range(3):
+        await clock.advance(26)
+        queue.publish({"n": number})
+        assert await read_chunk(client) == BEAT
+        assert b'{"n":%d}' % number in await read_chunk(client)
+
+
+@pytest.mark.gen_test
+async def test_each_class_has_its_interval(subscribe, clock, sends):
+    """So has an object."""
+    await subscribe("/silent?id=a")
+    quick, handler = await subscribe("/quick?id=b")
+    sends.clear()
+    await clock.advance(5.5)
+    assert await read_chunk(quick) == BEAT
+    assert [len(sizes) for sizes in sends.values()] == [1]
+    handler.heartbeat_interval = 0
+    await clock.advance(5.5)
+    assert await read_chunk(quick) == BEAT
+    sends.clear()
+    await clock.advance(100)
+    assert sends == {}
+    assert Wheel.current()._buckets == {}
+
+
+@pytest.mark.gen_test
+async def test_none_without_a_form(get, clock, sends):
+    """A stream that is just bytes has no room for a heartbeat."""
+    client, handler = await get()
+    handler.stream_write("a")
+    await read_head(client)
+    await read_chunk(client)
+    sends.clear()
+    await clock.advance(100)
+    assert sends == {}
+    assert Wheel.current()._buckets == {}
+
+
+@pytest.mark.gen_test
+async def test_none_for_who_does_not_keep_up(small_buffers, subscribe, raw_small, clock):
+    """Heartbeats do not pile up before a client that reads nothing, and come again afterwards."""
+    client, handler = await subscribe("/quick?id=a", connect=raw_small)
+    handler.stream_write("x" * 100_000)
+    await asyncio.sleep(0.02)
+    for _ in range(20):
+        await clock.advance(6)
+    assert b"x" * 100_000 in await read_chunk(client)
+    await soon(lambda: handler._stream.waiting is None)
+    await clock.advance(6)
+    assert await read_chunk(client) == BEAT
+    # That was the only one.
+    await iterations()
+    assert client._buffer == b""
+
+
+@pytest.mark.gen_test
+async def test_who_is_gone(subscribe, clock, access_log):
+    """A stream that ended leaves the wheel; one that turns out to be dead is told of once."""
+    _, finished = await subscribe("/room?id=a")
+    finished.finish()
+    client, handler = await subscribe("/room?id=b")
+    client.reset()
+    await clock.advance(26)
+    await soon(lambda: handler.closed)
+    await clock.advance(26)
+    assert Wheel.current()._buckets == {}
+    assert (finished.finished, handler.finished, handler.closed) == (1, 1, 1)
+    assert len(access_log()) == 2
+
+
+@pytest.mark.gen_test
+async def test_over_tls(get_tls, clock):
+    """Encrypted."""
+    reader, _, _ = await get_tls("/quick?id=a")
+    await reader.readuntil(b"\r\n\r\n")
+    await asyncio.sleep(0.02)
+    await clock.advance(6)
+    await reader.readuntil(BEAT)

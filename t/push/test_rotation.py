@@ -1,0 +1,218 @@
+"""Streams that end by themselves, after a time or a number of bytes: nothing is lost, nothing comes
+twice.
+"""
+
+import asyncio
+import re
+
+import pytest
+from support.pushing import Awaiting, Pushing, Subscribing
+from support.wire import iterations, read_chunk, read_head, read_reply, soon
+
+from tatsumaki_py import Application, Error, MessageQueue
+from tatsumaki_py.push.wheel import Wheel
+
+
+class Timed(Subscribing):
+    max_stream_time = 100.0
+
+
+class TimedRaw(Pushing):
+    max_stream_time = 100.0
+
+
+class Iterating(Pushing):
+    asynchronous = False
+    max_stream_time = 100.0
+
+    async def get(self):
+        self.multipart_xhr_push(True)
+        self.pause = asyncio.Event()
+        self.pause.set()
+        async for events in MessageQueue.instance("room").poll(self.request.param("id")):
+            for event in events:
+                await self.pause.wait()
+                await self.stream_write(event)
+        self.returned = True
+
+
+class Looping(Pushing):
+    asynchronous = False
+    max_stream_time = 100.0
+
+    async def get(self):
+        self.error = None
+        try:
+            while True:
+                await self.stream_write("x")
+                await asyncio.sleep(1)
+        except Error.ClientDisconnect as error:
+            self.error = error
+            raise
+
+
+class Sized(Subscribing):
+    max_stream_size = 10_000
+
+
+class Both(Sized):
+    max_stream_time = 100.0
+
+
+class Failing(Timed):
+    def on_finish(self):
+        super().on_finish()
+        raise KeyError("on_finish")
+
+
+class Stepping(Awaiting):
+    max_stream_time = 100.0
+
+
+@pytest.fixture
+def app(made):
+    kinds = (Timed, TimedRaw, Iterating, Looping, Sized, Both, Failing, Stepping)
+    return Application([(f"/{kind.__name__}", kind, {"made": made}) for kind in kinds])
+
+
+async def bodies(client):
+    """The JSON in what comes until the end of the stream, which must be marked."""
+    return re.findall(rb"\n\n(\{.*?\})\n--", (await read_reply(client)).body)
+
+
+@pytest.mark.parametrize("kind", ["Timed", "Iterating", "Stepping", "Both"])
+@pytest.mark.gen_test
+async def test_after_a_time(get, clock, queue, access_log, kind):
+    """Not before 90 % of it, and after 100 %: ended as by finish(); its place is kept."""
+    client, handler = await get(f"/{kind}?id=ann")
+    await clock.advance(89)
+    queue.publish({"n": 1})
+    await iterations()
+    assert handler.finished == 0
+    await clock.advance(12)
+    assert (handler.finished, handler.closed, len(access_log())) == (1, 0, 1)
+    queue.publish({"n": 2})
+    assert await bodies(client) == [b'{"n":1}']
+    if kind == "Iterating":
+        await soon(lambda: handler.returned)
+    # No cursor: the queue knows where it was.
+    client, handler = await get(f"/{kind}?id=ann")
+    queue.publish({"n": 3})
+    await iterations()
+    handler.finish()
+    assert await bodies(client) == [b'{"n":2}', b'{"n":3}']
+
+
+@pytest.mark.gen_test
+async def test_after_so_many_bytes(get, clock, queue):
+    """Within a quarter of a second of the event that was too much, which still comes."""
+    client, handler = await get("/Sized?id=ann")
+    sent = 0
+    while handler.finished == 0:
+        queue.publish({"n": sent, "text": "x" * 500})
+        sent += 1
+        await clock.advance(0.3)
+    assert 9_000 / 700 < sent < 10_000 / 500
+    queue.publish({"n": sent})
+    assert len(await bodies(client)) == sent
+    client, handler = await get("/Sized?id=ann")
+    await iterations()
+    handler.finish()
+    assert await bodies(client) == [b'{"n":%d}' % sent]
+
+
+@pytest.mark.gen_test
+async def test_both(get, clock, queue):
+    """The first limit that is reached counts."""
+    client, handler = await get("/Both?id=ann")
+    queue.publish({"text": "x" * 20_000})
+    await iterations()
+    await clock.advance(0.5)
+    assert handler.finished == 1
+    await read_reply(client)
+    await clock.advance(200)
+    assert Wheel.current()._buckets == {}
+
+
+@pytest.mark.gen_test
+async def test_not_in_the_middle_of_a_delivery(get, clock, queue):
+    """A coroutine writes the events that it has, in peace, before its stream is ended."""
+    client, handler = await get("/Iterating?id=ann")
+    handler.pause.clear()
+    queue.append_backlog({"n": 1}, {"n": 2})
+    queue.publish({"n": 3})
+    await clock.advance(101)
+    assert handler.finished == 0
+    handler.pause.set()
+    await iterations()
+    await clock.advance(0.5)
+    assert handler.finished == 1
+    assert await bodies(client) == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
+    assert queue.clients["ann"].cursor == queue.cursor()
+
+
+@pytest.mark.gen_test
+async def test_not_before_all_is_sent(small_buffers, get, raw_small, clock, queue):
+    """Who does not keep up gets all first."""
+    client, handler = await get("/Timed?id=ann", connect=raw_small)
+    queue.publish({"text": "x" * 100_000})
+    await asyncio.sleep(0.02)
+    await clock.advance(101)
+    await clock.advance(40)
+    assert handler.finished == 0
+    await read_head(client)
+    await read_chunk(client)
+    assert len(await read_chunk(client)) > 100_000
+    await soon(lambda: handler._stream.waiting is None)
+    await clock.advance(0.5)
+    assert handler.finished == 1
+    assert await client.read_all() == b"0\r\n\r\n"
+
+
+@pytest.mark.gen_test
+async def test_a_loop_that_writes(get, clock):
+    """One that knows no queue meets a ClientDisconnect, which is logged nowhere."""
+    client, handler = await get("/Looping")
+    await clock.advance(101)
+    await clock.advance(1)
+    await soon(lambda: handler.error)
+    assert (handler.finished, handler.closed) == (1, 0)
+    assert set((await read_reply(client)).body) == set(b"x")
+
+
+@pytest.mark.gen_test
+async def test_raw(get, clock):
+    """So does one that writes what it likes."""
+    client, handler = await get("/TimedRaw")
+    handler.stream_write("a")
+    await clock.advance(101)
+    with pytest.raises(Error.ClientDisconnect):
+        handler.stream_write("b")
+    handler.write("c")
+    handler.finish()
+    assert (handler.finished, handler.closed) == (1, 0)
+    assert (await read_reply(client)).body == b"a"
+
+
+@pytest.mark.gen_test
+async def test_an_error_hurts_nobody(get, clock, expect_log):
+    """What on_finish raises is logged, and the next stream has its turn."""
+    kinds = ("Failing", "Timed", "Failing", "Timed")
+    clients = [await get(f"/{kind}?id={number}") for number, kind in enumerate(kinds)]
+    with expect_log("tornado.application", "Uncaught exception") as records:
+        await clock.advance(101)
+    assert len(records) == 2
+    for client, handler in clients:
+        await read_reply(client)
+        assert handler.finished == 1
+
+
+@pytest.mark.gen_test
+async def test_who_is_gone(get, clock):
+    """A stream that ended before leaves the wheel within a minute."""
+    client, handler = await get("/Timed?id=ann")
+    client.close()
+    await soon(lambda: handler.closed)
+    await clock.advance(61)
+    assert Wheel.current()._buckets == {}
+    assert handler.finished == 1
