@@ -87,18 +87,27 @@ async def iterations(count=20):
         await asyncio.sleep(0)
 
 
-def open_sockets(port):
-    """How many connections of the server at `port` this process holds."""
-    count = 0
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        # The list names the directory itself, too, which is closed by now.
-        with contextlib.suppress(OSError):
-            if stat.S_ISSOCK(os.fstat(fd).st_mode):
-                with socket.socket(fileno=os.dup(fd)) as sock:
+@contextlib.contextmanager
+def server_sockets(port):
+    """The connections of the server at `port` that this process holds, as sockets to look at."""
+    with contextlib.ExitStack() as found:
+        sockets = []
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            # The list names the directory itself, too, which is closed by now.
+            with contextlib.suppress(OSError):
+                if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                    sock = found.enter_context(socket.socket(fileno=os.dup(fd)))
                     listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
                     name = sock.getsockname()
-                    count += sock.family == socket.AF_INET and name[1] == port and not listens
-    return count
+                    if sock.family == socket.AF_INET and name[1] == port and not listens:
+                        sockets.append(sock)
+        yield sockets
+
+
+def open_sockets(port):
+    """How many connections of the server at `port` this process holds."""
+    with server_sockets(port) as sockets:
+        return len(sockets)
 
 
 @pytest.fixture

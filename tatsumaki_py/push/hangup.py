@@ -1,8 +1,11 @@
-"""Who hangs up while nobody reads from it.
+"""Who hangs up while nobody reads from it, and who vanishes without a word.
 
 Tornado sees that a client closes only as long as nothing of it is unread: one that sent more than
 its request, and waits for the answer, could stay until its time-out. The kernel knows, so it is
 asked.
+
+Of a peer that vanished, with its machine or its network, the kernel can only know by asking it,
+which TCP's keep-alive is for; what it finds comes as an error of the socket.
 
 Rules:
 1. A descriptor is watched from `watch` until `forget` or its one report.
@@ -13,15 +16,44 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
 import weakref
 from collections.abc import Callable
 from typing import ClassVar
 
-__all__ = ["HangUps", "hung_up"]
+__all__ = ["HangUps", "ask_peer", "hung_up"]
 
 INTERVAL = 0.5
+KEEP_IDLE = 15
+"""Seconds of silence after which the peer is asked whether it is there."""
+KEEP_INTERVAL = 5
+"""Seconds until it is asked again."""
+KEEP_COUNT = 3
+"""Questions without an answer after which it is given up."""
+USER_TIMEOUT = 30
+"""Seconds for which what was sent may be without an acknowledgement, and for which a peer may have
+no room for more. Linux lets this decide about keep-alive, too: it is to be the sum of the above, or
+one lost packet would be the end.
+"""
 # Where the kernel does not tell (it is Linux's), an error or a full close is still seen.
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
+
+
+def ask_peer(sock: socket.socket) -> None:
+    """Let the kernel find out when the peer of `sock` vanishes, if it is on a network."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEP_IDLE),
+        ("TCP_KEEPINTVL", KEEP_INTERVAL),
+        ("TCP_KEEPCNT", KEEP_COUNT),
+        ("TCP_USER_TIMEOUT", int(USER_TIMEOUT * 1000)),
+    ):
+        # Not all platforms have all of them.
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def hung_up(fd: int) -> bool:

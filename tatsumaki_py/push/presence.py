@@ -17,7 +17,7 @@ from tornado.iostream import IOStream
 from tatsumaki_py import peer
 from tatsumaki_py.chunk import ChunkHandler
 from tatsumaki_py.error import ClientDisconnect
-from tatsumaki_py.push.hangup import HangUps, hung_up
+from tatsumaki_py.push.hangup import HangUps, ask_peer, hung_up
 from tatsumaki_py.push.stream import DONE, Stream
 from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
@@ -151,6 +151,7 @@ class PresenceHandler(ChunkHandler):
         self._watchers.append(watcher)
         stream = self._iostream()
         if self._watched is None and stream is not None and not stream.closed():
+            ask_peer(stream.socket)
             self._watched = stream.socket.fileno()
             HangUps.current().watch(self._watched, self._hang_up)
         return True

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import LAST_CHUNK, Framing
+from tatsumaki_py.push.hangup import ask_peer
 from tatsumaki_py.push.rotation import Rotation
 from tatsumaki_py.push.wheel import Wheel, jittered
 
@@ -137,6 +138,7 @@ class Stream:
         self._losing = False
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ask_peer(sock)
         if framing.heartbeat and owner.heartbeat_interval:
             Wheel.current().add(self, jittered(owner.heartbeat_interval, JITTER))
         if owner.max_stream_time or owner.max_stream_size:
