@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import os
 import resource
@@ -25,6 +26,7 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.push.connection import keeper
 
 __all__ = ["Server"]
 
@@ -109,7 +111,13 @@ class Server:
 
 
 class _HTTPServer(HTTPServer):
-    """Turns connections away while there are descriptors left to accept them with."""
+    """Turns connections away while there are descriptors left to accept them with, and goes on with
+    those that had a stream.
+    """
+
+    _stopped = False
+    # What connections are served in; one for all, as there are thousands.
+    _context: contextvars.Context | None = None
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
@@ -124,8 +132,31 @@ class _HTTPServer(HTTPServer):
         # A descriptor is the lowest number that is free.
         if stream.socket.fileno() > self._last:
             stream.close()
-        else:
-            super().handle_stream(stream, address)
+            return
+        if self._context is None:
+            self._context = contextvars.copy_context()
+            if self.ssl_options is None:
+                # What is encrypted is no plain socket after a stream.
+                self._context.run(keeper.set, self)
+        self._context.run(super().handle_stream, stream, address)
+
+    def take_back(self, sock: socket.socket) -> None:
+        try:
+            address = sock.getpeername()
+        except OSError:
+            # It left just now.
+            address = None
+        if address is None or self._stopped:
+            sock.close()
+            return
+        stream = IOStream(
+            sock, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size
+        )
+        self.handle_stream(stream, address)
+
+    def stop(self) -> None:
+        self._stopped = True
+        super().stop()
 
 
 def _loop_of(app: tornado.web.Application) -> Callable[[], asyncio.AbstractEventLoop] | None:

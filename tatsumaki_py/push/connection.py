@@ -1,4 +1,8 @@
-"""The two kinds of connection that a stream has: a plain socket, or whatever Tornado has."""
+"""The two kinds of connection that a stream has: a plain socket, or whatever Tornado has.
+
+Rule: a connection goes on after its stream only if it is known where the next request begins: all
+of the answer was sent, with its end marked, and nothing the client sent since its request was read.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +10,66 @@ import asyncio
 import contextlib
 import contextvars
 import socket
+from contextvars import ContextVar
+from typing import Protocol
 
 from tornado.iostream import IOStream, StreamClosedError
 
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.stream import Owner, Stream
 
-__all__ = ["IOStreamStream", "SocketStream", "take_over"]
+__all__ = ["IOStreamStream", "Keeper", "SocketStream", "keeper", "take_over"]
 
 READ_SIZE = 4096
 
 
-def take_over(iostream: IOStream, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
+class Keeper(Protocol):
+    """A server that goes on with a connection after a stream."""
+
+    def take_back(self, sock: socket.socket) -> None:
+        """The next request may come; `sock` is yours."""
+
+
+keeper: ContextVar[Keeper | None] = ContextVar("tatsumaki_keeper", default=None)
+"""Whose the connection is that is served."""
+
+
+def take_over(
+    iostream: IOStream,
+    framing: Framing,
+    max_buffer: int,
+    owner: Owner,
+    keeper: Keeper | None = None,
+) -> Stream:
     """The stream for a detached `tornado.iostream.IOStream`.
 
     Args:
         framing: what events look like on it.
         max_buffer: bytes that may wait to be sent.
         owner: is told what becomes of it.
+        keeper: gets the connection back, if it can go on after the stream.
     """
     if type(iostream) is IOStream and not iostream.writing():
         sock = iostream.socket.dup()
+        if keeper is not None and _holds_more(iostream):
+            keeper = None
         iostream.close()
-        return SocketStream(sock, framing, max_buffer, owner)
+        return SocketStream(sock, framing, max_buffer, owner, keeper)
     return IOStreamStream(iostream, framing, max_buffer, owner)
+
+
+def _holds_more(iostream: IOStream) -> bool:
+    """Whether the client sent more than its request."""
+    try:
+        return asyncio.ensure_future(iostream.read_bytes(1, partial=True)).done()
+    except StreamClosedError:
+        return True
 
 
 class SocketStream(Stream):
     """A plain socket. Without an `IOStream` around it, a subscriber costs half as much memory."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_keeper", "_socket")
 
     def __init__(
         self,
@@ -43,9 +77,11 @@ class SocketStream(Stream):
         framing: Framing,
         max_buffer: int,
         owner: Owner,
+        keeper: Keeper | None,
     ) -> None:
         super().__init__(sock, framing, max_buffer, owner)
         self._socket = sock
+        self._keeper = keeper
         # Outside of the request's context, which nobody needs any more.
         loop = asyncio.get_running_loop()
         contextvars.Context().run(loop.add_reader, sock, self._readable)
@@ -58,6 +94,7 @@ class SocketStream(Stream):
             return
         except OSError:
             data = b""
+        self._keeper = None
         if not data:
             self._lost()
 
@@ -78,12 +115,23 @@ class SocketStream(Stream):
             asyncio.get_running_loop().remove_writer(self._socket)
         self._progress()
 
+    def _complete(self) -> None:
+        keeper, sock = self._keeper, self._socket
+        if keeper is not None and not self._losing and sock.fileno() != -1:
+            self._unregister()
+            # What is left of this stream must not reach it.
+            keeper.take_back(socket.socket(fileno=sock.detach()))
+        self._close()
+
     def _shut(self) -> None:
         if self._socket.fileno() != -1:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(self._socket)
-            loop.remove_writer(self._socket)
+            self._unregister()
             self._socket.close()
+
+    def _unregister(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket)
+        loop.remove_writer(self._socket)
 
 
 class IOStreamStream(Stream):
