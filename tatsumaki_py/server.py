@@ -26,7 +26,7 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from tatsumaki_py.message_queue import MessageQueue
-from tatsumaki_py.push.connection import keeper
+from tatsumaki_py.push.connection import keep
 
 __all__ = ["Server"]
 
@@ -115,12 +115,10 @@ class _HTTPServer(HTTPServer):
     those that had a stream.
     """
 
-    _stopped = False
-    # What connections are served in; one for all, as there are thousands.
-    _context: contextvars.Context | None = None
-
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
+        self._stopped = False
+        self._context = contextvars.copy_context()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != hard:
             with contextlib.suppress(ValueError, OSError):
@@ -133,12 +131,10 @@ class _HTTPServer(HTTPServer):
         if stream.socket.fileno() > self._last:
             stream.close()
             return
-        if self._context is None:
-            self._context = contextvars.copy_context()
-            if self.ssl_options is None:
-                # What is encrypted is no plain socket after a stream.
-                self._context.run(keeper.set, self)
-        self._context.run(super().handle_stream, stream, address)
+        if type(stream) is IOStream:
+            # What is encrypted is no plain socket after a stream.
+            keep(stream, self)
+        super().handle_stream(stream, address)
 
     def take_back(self, sock: socket.socket) -> None:
         try:
@@ -152,7 +148,8 @@ class _HTTPServer(HTTPServer):
         stream = IOStream(
             sock, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size
         )
-        self.handle_stream(stream, address)
+        # Not in the context of the request that ends, or of who ended it.
+        self._context.run(self.handle_stream, stream, address)
 
     def stop(self) -> None:
         self._stopped = True

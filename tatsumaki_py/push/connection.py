@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import contextvars
 import socket
-from contextvars import ContextVar
 from typing import Protocol
 
 from tornado.iostream import IOStream, StreamClosedError
@@ -18,7 +17,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.stream import Owner, Stream
 
-__all__ = ["IOStreamStream", "Keeper", "SocketStream", "keeper", "take_over"]
+__all__ = ["IOStreamStream", "Keeper", "SocketStream", "keep", "keeper_of", "take_over"]
 
 READ_SIZE = 4096
 
@@ -30,8 +29,16 @@ class Keeper(Protocol):
         """The next request may come; `sock` is yours."""
 
 
-keeper: ContextVar[Keeper | None] = ContextVar("tatsumaki_keeper", default=None)
-"""Whose the connection is that is served."""
+def keep(iostream: IOStream, keeper: Keeper) -> None:
+    """From now on `keeper_of` tells whose this connection is."""
+    # On the object: a context variable costs each waiting client more, and is another's where a
+    # callback runs.
+    iostream.tatsumaki_keeper = keeper  # type: ignore[attr-defined]
+
+
+def keeper_of(iostream: IOStream | None) -> Keeper | None:
+    """Who goes on with this connection after a stream, if there is anybody."""
+    return getattr(iostream, "tatsumaki_keeper", None)
 
 
 def take_over(

@@ -27,7 +27,7 @@ from tornado.iostream import StreamClosedError
 from tatsumaki_py import peer
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Event
-from tatsumaki_py.push.connection import Keeper, keeper, take_over
+from tatsumaki_py.push.connection import keeper_of, take_over
 from tatsumaki_py.push.framing import MULTIPART, RAW, Framing, Key
 from tatsumaki_py.push.presence import PresenceHandler
 from tatsumaki_py.push.stream import DONE, Stream
@@ -41,8 +41,6 @@ class PushHandler(PresenceHandler):
 
     _mxhr = False
     _framings: dict[Key, Framing] = RAW
-    # Who may go on with the connection after a stream.
-    _keeper: Keeper | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -67,8 +65,6 @@ class PushHandler(PresenceHandler):
             loop = asyncio.get_running_loop()
             loop.call_soon(loop.call_soon, self._client_gone)
         peer.current.set(weakref.ref(self))
-        # Later we may run in the context of somebody else.
-        self._keeper = keeper.get()
 
     # -- writing
 
@@ -210,10 +206,11 @@ class PushHandler(PresenceHandler):
         if self._finished:
             raise RuntimeError("Cannot stream_write() after finish()")
         head = self.request.method == "HEAD"
-        if not self._may_go_on():
-            self._keeper = None
+        keeper = keeper_of(self._iostream()) if self._may_go_on() else None
         if not self._headers_written:
             self._prepare_headers()
+            if keeper is None and not head:
+                self.set_header("Connection", "close")
             super().flush()
         elif self.response.header("Content-Encoding"):
             raise RuntimeError("stream_write() cannot go on with what flush() compressed")
@@ -234,8 +231,8 @@ class PushHandler(PresenceHandler):
         iostream = self.detach()
         # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
         self._finished = False
-        closes = "close" in (self.response.header("Connection") or "").lower()
-        keeper = self._keeper if chunked and not closes else None
+        if not chunked or "close" in (self.response.header("Connection") or "").lower():
+            keeper = None
         stream = take_over(iostream, framing, self.max_buffer, self, keeper)
         self._stream = self._live = stream
         # Nobody needs these any more, and there are thousands of idle subscribers.
@@ -262,8 +259,6 @@ class PushHandler(PresenceHandler):
         ):
             if self.response.header(name) is None:
                 self.set_header(name, value)
-        if self.request.method != "HEAD" and self._keeper is None:
-            self.set_header("Connection", "close")
         if self.request.version == "HTTP/1.0":
             # Only the end of the connection marks the end of this answer.
             self.request.headers["Connection"] = "close"
