@@ -8,6 +8,7 @@ from tatsumaki_py.error import Error
 from tatsumaki_py.handler import Handler
 from tatsumaki_py.http_client import HTTPClient
 from tatsumaki_py.message_queue import Event, MessageQueue
+from tatsumaki_py.push.websocket import WebSocketHandler
 from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
 from tatsumaki_py.server import Server
@@ -26,6 +27,7 @@ __all__ = [
     "Server",
     "Service",
     "Template",
+    "WebSocketHandler",
 ]
 
 __version__ = "0.1.0"

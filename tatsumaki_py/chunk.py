@@ -9,7 +9,7 @@ import tornado.web
 
 from tatsumaki_py.message_queue.event import Event
 
-__all__ = ["ChunkHandler", "JSONCodec"]
+__all__ = ["JSON", "ChunkHandler", "JSONCodec"]
 
 
 class JSONCodec(Protocol):
@@ -19,12 +19,13 @@ class JSONCodec(Protocol):
         """`o` as JSON."""
 
 
+JSON: JSONCodec = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 class ChunkHandler(tornado.web.RequestHandler):
     """What `Handler` knows of text, bytes and JSON."""
 
-    json: ClassVar[JSONCodec] = json.JSONEncoder(
-        ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
+    json: ClassVar[JSONCodec] = JSON
     """Encodes what is not text. Events are encoded once, when they are published, and never by
     this.
     """
@@ -55,9 +56,9 @@ class ChunkHandler(tornado.web.RequestHandler):
 
     def _encode_json(self, chunk: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> bytes:
         if isinstance(chunk, Event):
-            return chunk.json
+            return chunk.payload
         if chunk and not isinstance(chunk, dict) and all(isinstance(item, Event) for item in chunk):
             # So that who loses this answer can say where it was.
             self.set_header("Last-Event-ID", chunk[-1].id)
-            return b"[" + b",".join([event.json for event in chunk]) + b"]"
+            return b"[" + b",".join([event.payload for event in chunk]) + b"]"
         return self.json.encode(chunk).encode()

@@ -9,7 +9,7 @@ request, callbacks and coroutines alike, finds it without being handed it.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -38,6 +38,11 @@ class Peer(Protocol):
     def peer_cursor(self) -> str | None:
         """The id of the last event the client says that it has seen."""
 
+    def peer_at(self, cursor: str) -> None:
+        """The client has all up to `cursor`: told when a stream begins, and before a long poll is
+        answered with no events.
+        """
+
     def peer_watch(self, watcher: Watcher) -> bool:
         """Tell `watcher` how this ends. False if there is nobody to serve (any more)."""
 
@@ -62,8 +67,8 @@ class Peer(Protocol):
     def peer_drain(self) -> Awaitable[None]:
         """Done when most of what was written is on its way."""
 
-    def peer_unsent(self, channel: str) -> str | None:
-        """The id before the first event of `channel` that was written but not handed to the kernel,
+    def peer_unsent(self, log: Hashable) -> str | None:
+        """The id before the first event of `log` that was written but not handed to the kernel,
         if any.
         """
 

@@ -151,7 +151,7 @@ async def test_headers(fetch):
     """A stream is kept by nobody on the way; the handler's own headers stay."""
     headers = (await fetch("/Order")).headers
     assert headers["Content-Type"] == "text/plain"
-    assert headers["Cache-Control"] == "no-store"
+    assert headers["Cache-Control"] == "no-store, no-transform"
     assert headers["X-Accel-Buffering"] == "no"
     assert headers["Connection"] == "close"
 

@@ -73,5 +73,9 @@ def test_json_is_what_was_published(event):
 def test_gap():
     """A gap says which cursor is lost, and has the id to go on from."""
     gap = Event.loss('1-0"', "7-0")
-    assert (dict(gap), gap.gap, gap.id) == ({"type": "gap", "after": '1-0"'}, True, "7-0")
+    assert (dict(gap), gap.gap, gap.id) == (
+        {"type": "gap", "after": '1-0"', "id": "7-0"},
+        True,
+        "7-0",
+    )
     assert not Event(encode({"type": "gap"}), "8-0").gap

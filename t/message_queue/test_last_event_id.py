@@ -42,7 +42,7 @@ async def test_unknown(queue, cursor):
     """One that is not known is told so, and goes on from the oldest event there is."""
     ids = await queue.publish(*events(1, 2))
     gap, *rest = await queue.poll_once("me", last_event_id=cursor)
-    assert gap == {"type": "gap", "after": cursor}
+    assert gap == {"type": "gap", "after": cursor, "id": gap.id}
     assert (gap.gap, numbers(rest)) == (True, [1, 2])
     assert numbers(await queue.poll_once("me", last_event_id=gap.id)) == [1, 2]
     assert await queue.poll_once("me", timeout=0) == []

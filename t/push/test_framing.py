@@ -4,7 +4,17 @@ import pytest
 from support.wire import read_chunk, read_head, read_reply
 
 from tatsumaki_py.message_queue import Event
-from tatsumaki_py.push.framing import MULTIPART, RAW, Multipart
+from tatsumaki_py.message_queue.event import encode
+from tatsumaki_py.push.framing import (
+    BINARY,
+    WEBSOCKET,
+    Framing,
+    JSONLines,
+    Multipart,
+    ServerSentEvents,
+    framing,
+    websocket_frame,
+)
 
 TEXT = "h\u00e9llo"
 
@@ -102,22 +112,112 @@ async def test_what_was_written_before_comes_first(get):
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-@pytest.mark.parametrize("ids", [True, False])
-def test_an_event_is_framed_once(chunked, ids):
+@pytest.mark.parametrize("option", [True, False])
+@pytest.mark.parametrize("kind", [Framing, Multipart, ServerSentEvents, JSONLines])
+def test_an_event_is_framed_once(kind, chunked, option):
     """All subscribers of one kind share the bytes."""
     event = Event(b'{"n":1}', "5-0")
-    for framings in (RAW, MULTIPART):
-        framing = framings[chunked, ids]
-        assert framing.frame(event) is framing.frame(event)
-    body = b'Content-Type: application/json\n%b\n{"n":1}\n--%b\n' % (
-        b"Last-Event-ID: 5-0\n" if ids else b"",
-        Multipart.boundary.encode(),
+    frames = framing(kind, chunked, option)
+    assert framing(kind, chunked, option) is frames
+    assert frames.frame(event) is frames.frame(event)
+    body = frames.event(event)
+    assert frames.frame(event) == (b"%x\r\n%b\r\n" % (len(body), body) if chunked else body)
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_multipart(ids):
+    """A part, and the next boundary at once; its id only for who expects it."""
+    frames = framing(Multipart, False, ids)
+    boundary = Multipart.boundary.encode()
+    assert frames.begin("4-0") == b"--%b\n" % boundary
+    assert frames.frame(Event(b'{"n":1}', "5-0")) == (
+        b'Content-Type: application/json\n%b\n{"n":1}\n--%b\n'
+        % (b"Last-Event-ID: 5-0\n" if ids else b"", boundary)
     )
-    frame = b"%x\r\n%b\r\n" % (len(body), body) if chunked else body
-    assert MULTIPART[chunked, ids].frame(event) == frame
+    assert frames.heartbeat == b"Content-Type: application/x-heartbeat\n\n\n--%b\n" % boundary
 
 
 def test_a_part_holds_no_boundary():
     """Text that would end its part is refused."""
     with pytest.raises(ValueError, match="boundary"):
-        MULTIPART[True, False].part(f"a\n--{Multipart.boundary}\nb".encode(), "text/plain")
+        framing(Multipart, True, False).part(f"a\n--{Multipart.boundary}\nb".encode(), "text/plain")
+
+
+def test_server_sent_events():
+    """Ids, data, and a first id that nobody is shown."""
+    frames = framing(ServerSentEvents, False, False)
+    retry, place, end = frames.begin("4-0").split(b"\n\n")
+    assert 2000 <= int(retry.removeprefix(b"retry: ")) <= 4000
+    assert (place, end) == (b"id: 4-0", b"")
+    assert frames.begin(None).count(b"\n") == 2
+    assert frames.at("4-0") == b"id: 4-0\n\n"
+    assert frames.frame(Event(b'{"n":1}', "5-0")) == b'id: 5-0\ndata: {"n":1}\n\n'
+    assert frames.heartbeat == b":\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (b"", b"data: \n"),
+        (b"a\nb", b"data: a\ndata: b\n"),
+        (b"a\rb\r\nc\n\rd\n", b"data: a\ndata: b\ndata: c\ndata: \ndata: d\ndata: \n"),
+        # What str.splitlines() would take for line ends.
+        ("\x85\u2028\x0b\x1e".encode(), b"data: " + "\x85\u2028\x0b\x1e".encode() + b"\n"),
+    ],
+)
+def test_every_newline_is_a_line(text, lines):
+    """What ends a line for an EventSource, and nothing else, splits data."""
+    assert framing(ServerSentEvents, False, False).part(text, "text/plain") == lines + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("type_", "field"),
+    [
+        ("join", b"event: join\n"),
+        ("caf\u00e9", "event: caf\u00e9\n".encode()),
+        # An EventSource, or this package, has its own meaning for these.
+        *((name, b"") for name in ("message", "error", "open", "gap", "")),
+        ("a\nid: 9", b""),
+        ("a\rb", b""),
+        ("\0", b""),
+        (7, b""),
+        (None, b""),
+    ],
+)
+def test_event_type(type_, field):
+    """The type of an event is that of the EventSource, if it is asked for and can be."""
+    event = Event(encode({"type": type_}), "5-0")
+    assert framing(ServerSentEvents, False, True).frame(event).startswith(field + b"id: 5-0\n")
+    assert framing(ServerSentEvents, False, False).frame(event).startswith(b"id: 5-0\n")
+
+
+def test_json_lines():
+    """An event says its id; other things are JSON as they are."""
+    frames = framing(JSONLines, False, False)
+    assert frames.frame(Event(b'{"n":1}', "5-0")) == b'{"id":"5-0","data":{"n":1}}\n'
+    assert frames.part(b'{"n":\n1}', "application/json") == b'{"n": 1}\n'
+    assert frames.part(b"two\nlines", "text/plain") == b'"two\\nlines"\n'
+    assert frames.heartbeat == b"\n"
+
+
+def test_websocket():
+    """As lines, in frames of any size."""
+    assert WEBSOCKET.frame(Event(b'{"n":1}', "5-0")) == b'\x81\x1b{"id":"5-0","data":{"n":1}}'
+    assert WEBSOCKET.at("4-0") == b'\x81\x0c{"id":"4-0"}'
+    assert WEBSOCKET.heartbeat == b"\x89\x00"
+    assert websocket_frame(BINARY, b"x" * 126)[:4] == b"\x82\x7e\x00\x7e"
+    assert websocket_frame(BINARY, b"x" * 65536)[:10] == b"\x82\x7f" + (65536).to_bytes(8)
+
+
+@pytest.mark.parametrize("option", [True, False])
+@pytest.mark.parametrize("kind", [Multipart, ServerSentEvents, JSONLines])
+def test_a_gap(kind, option):
+    """A gap says what is lost, and the id to go on from, in a way that no event looks like."""
+    gap = Event.loss("1-0", "5-0")
+    body = b'{"type":"gap","after":"1-0","id":"5-0"}'
+    assert gap.json == body
+    frame = framing(kind, False, option).frame(gap)
+    assert body in frame
+    if kind is ServerSentEvents:
+        assert frame == b"event: gap\nid: 5-0\ndata: " + body + b"\n\n"
+    assert WEBSOCKET.frame(gap) == b"\x81" + bytes([len(body)]) + body

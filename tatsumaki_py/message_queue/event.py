@@ -108,7 +108,7 @@ class Event(_FrozenDict):
         frames: what each transport made of it, by framing.
         channel: the name of its channel.
         gap: True for the event that tells a loss (its data is ``{"type": "gap", "after": <the
-            cursor that is lost>}``).
+            cursor that is lost>, "id": <the one to go on from>}``).
 
     >>> event = Event(b'{"type":"message","tags":["a"]}', "1700000000000-0")
     >>> event["type"], event.id
@@ -118,6 +118,23 @@ class Event(_FrozenDict):
     """
 
     __slots__ = ("channel", "frames", "gap", "id", "json", "prev")
+
+    @property
+    def log(self) -> Any:
+        """Whose `id` this is: the name of a channel, or a tuple of names."""
+        return self.channel
+
+    @property
+    def payload(self) -> bytes:
+        """What a transport sends that has a place for the id elsewhere."""
+        return self.json
+
+    @property
+    def envelope(self) -> bytes:
+        """What a transport sends that has no place for the id; see `payload`."""
+        if self.gap:
+            return self.payload
+        return b'{"id":"%b","data":%b}' % (self.id.encode(), self.json)
 
     def __init__(
         self,
@@ -144,4 +161,5 @@ class Event(_FrozenDict):
     def loss(cls, cursor: str, id: str, channel: str = "") -> Event:
         """The event that tells that some after `cursor` are lost; one goes on from `id`."""
         # Who does not get it is still where it was.
-        return cls(encode({"type": "gap", "after": cursor}), id, cursor, channel=channel, gap=True)
+        body = encode({"type": "gap", "after": cursor, "id": id})
+        return cls(body, id, cursor, channel=channel, gap=True)

@@ -153,11 +153,15 @@ class IOStreamStream(Stream):
         max_buffer: int,
         owner: Owner,
     ) -> None:
-        super().__init__(iostream.socket, framing, max_buffer, owner)
         self._iostream = iostream
+        super().__init__(iostream.socket, framing, max_buffer, owner)
         if iostream.writing():
             self._keep(b"", 0)
-        iostream.set_close_callback(self._lost)
+        self._watch()
+
+    def _watch(self) -> None:
+        """See the peer go."""
+        self._iostream.set_close_callback(self._lost)
         self._read()
 
     def _read(self, last: asyncio.Future[bytes] | None = None) -> None:

@@ -3,33 +3,61 @@
 Rules:
 1. A framing touches no socket and no clock, and keeps nothing of a subscriber: one instance serves
    all, so that an event is framed once.
-2. `chunked` framings carry the chunk sizes of HTTP/1.1 (RFC 9112 7.1) with them: what they return
-   goes to the socket as it is.
+2. What `frame`, `begin`, `at` and `wire` return goes to the socket as it is: `chunked` framings
+   carry the chunk sizes of HTTP/1.1 (RFC 9112 7.1) with them.
+3. A body that is not an event has no id: it moves no cursor.
 """
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import string
+import struct
 
 from tatsumaki_py.message_queue.event import Event
 
-__all__ = ["LAST_CHUNK", "MULTIPART", "RAW", "Framing", "Key", "Multipart"]
+__all__ = [
+    "CLOSE",
+    "LAST_CHUNK",
+    "TEXT",
+    "WEBSOCKET",
+    "Framing",
+    "JSONLines",
+    "Multipart",
+    "ServerSentEvents",
+    "WebSocket",
+    "framing",
+    "websocket_frame",
+]
 
 LAST_CHUNK = b"0\r\n\r\n"
+JSON = "application/json"
+
+# What ends a line for a parser of text/event-stream.
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+# Names that the EventSource of a browser, or a gap, has a meaning for.
+_RESERVED_TYPES = {"", "error", "gap", "message", "open"}
 
 
 class Framing:
-    """The body as it is: no parts, no ids."""
+    """The body as it is: no parts, no ids.
+
+    Args:
+        chunked: HTTP/1.1, where each write says its length.
+        option: what the framing can do beyond the usual; each says what.
+    """
 
     content_type: str | None = None
-    opening = b""
     heartbeat = b""
-    """A sign of life as it goes to the socket, if the transport has one."""
+    """What tells a silent client that the server is there, as it goes to the socket."""
+    last = LAST_CHUNK
+    """What ends a chunked stream."""
 
-    def __init__(self, *, chunked: bool, ids: bool = False) -> None:
+    def __init__(self, *, chunked: bool, option: bool = False) -> None:
         self.chunked = chunked
-        self.ids = ids
+        self.option = option
 
     def wire(self, data: bytes) -> bytes:
         """`data` as it goes to the socket."""
@@ -39,22 +67,32 @@ class Framing:
         """An event as it goes to the socket."""
         frame = event.frames.get(self)
         if frame is None:
-            frame = event.frames[self] = self.wire(
-                self.part(event.json, "application/json", event.id)
-            )
+            frame = event.frames[self] = self.wire(self.event(event))
         return frame
 
+    def event(self, event: Event) -> bytes:
+        """An event as one message of the transport."""
+        return self.part(event.payload, JSON, event.id)
+
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
-        """One message of the transport."""
+        """A body as one message of the transport."""
         return body
+
+    def begin(self, cursor: str | None) -> bytes:
+        """The first bytes, for a client that is at `cursor`, as they go to the socket."""
+        return b""
+
+    def at(self, cursor: str) -> bytes:
+        """What tells a client its cursor, as it goes to the socket."""
+        return b""
 
 
 class Multipart(Framing):
     """multipart/mixed as ``DUI.Stream`` of the original reads it: LF, and the next boundary at once
     after each part.
 
-    With `ids`, each part says its event's id in a header ``Last-Event-ID``; the original's client
-    does not expect that.
+    With `option`, each part says its event's id in a header ``Last-Event-ID``; the original's
+    client does not expect that.
 
     >>> part = Multipart(chunked=False).part(b"{}", "application/json")
     >>> part.startswith(b"Content-Type: application/json\\n\\n{}\\n--")
@@ -63,19 +101,22 @@ class Multipart(Framing):
 
     # One for the whole process: subscribers share the parts.
     boundary = "".join(random.SystemRandom().choices(string.ascii_letters + string.digits, k=16))
+    content_type = f'multipart/mixed; boundary="{boundary}"'
+    _delimiter = f"--{boundary}\n".encode()
 
-    def __init__(self, *, chunked: bool, ids: bool = False) -> None:
-        super().__init__(chunked=chunked, ids=ids)
-        self.content_type = f'multipart/mixed; boundary="{self.boundary}"'
-        self._delimiter = f"--{self.boundary}\n".encode()
-        self.opening = self.wire(self._delimiter)
+    def __init__(self, *, chunked: bool, option: bool = False) -> None:
+        super().__init__(chunked=chunked, option=option)
+        # A part of a type that nobody listens to: the original's client has no other way.
         self.heartbeat = self.wire(self.part(b"", "application/x-heartbeat"))
+
+    def begin(self, cursor: str | None) -> bytes:
+        return self.wire(self._delimiter)
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         if self._delimiter in body:
             # Not JSON then: JSON has no line ends.
             raise ValueError("a part must not contain the boundary")
-        cursor = f"Last-Event-ID: {id}\n" if self.ids and id else ""
+        cursor = f"Last-Event-ID: {id}\n" if self.option and id else ""
         return b"Content-Type: %b\n%b\n%b\n%b" % (
             content_type.encode("latin-1"),
             cursor.encode("latin-1"),
@@ -84,14 +125,118 @@ class Multipart(Framing):
         )
 
 
-Key = tuple[bool, bool]
+class ServerSentEvents(Framing):
+    r"""text/event-stream (WHATWG HTML 9.2).
+
+    With `option`, the ``type`` of an event is its ``event`` field too, if it is a single line that
+    means nothing else to an ``EventSource``.
+
+    >>> ServerSentEvents(chunked=False).part(b"two\r\nlines", "text/plain", "1-0")
+    b'id: 1-0\ndata: two\ndata: lines\n\n'
+    """
+
+    content_type = "text/event-stream"
+
+    def __init__(self, *, chunked: bool, option: bool = False) -> None:
+        super().__init__(chunked=chunked, option=option)
+        self.heartbeat = self.wire(b":\n\n")
+
+    def begin(self, cursor: str | None) -> bytes:
+        # Not all come back in the same moment when a server goes.
+        retry = b"retry: %d\n\n" % random.randint(2000, 4000)
+        return self.wire(retry + (b"id: %b\n\n" % cursor.encode() if cursor else b""))
+
+    def at(self, cursor: str) -> bytes:
+        # Without a data field it is not dispatched, but remembered.
+        return self.wire(b"id: %b\n\n" % cursor.encode())
+
+    def event(self, event: Event) -> bytes:
+        name = "gap" if event.gap else self._type(event) if self.option else ""
+        field = b"event: %b\n" % name.encode() if name else b""
+        return field + super().event(event)
+
+    @staticmethod
+    def _type(event: Event) -> str:
+        name = event.get("type")
+        usable = isinstance(name, str) and name not in _RESERVED_TYPES and name.isprintable()
+        return name if usable else ""  # type: ignore[return-value]
+
+    def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
+        field = b"id: %b\n" % id.encode() if id else b""
+        if b"\n" in body or b"\r" in body:
+            body = b"\ndata: ".join(_LINE_END.split(body))
+        return b"%bdata: %b\n\n" % (field, body)
 
 
-def _all(kind: type[Framing]) -> dict[Key, Framing]:
-    flags = (False, True)
-    return {(chunked, ids): kind(chunked=chunked, ids=ids) for chunked in flags for ids in flags}
+class JSONLines(Framing):
+    """application/x-ndjson: one JSON text a line; an event says its id. An empty line is a
+    heartbeat.
+
+    >>> JSONLines(chunked=False).part(b"caf\\xc3\\xa9", "text/plain")
+    b'"caf\\xc3\\xa9"\\n'
+    """
+
+    content_type = "application/x-ndjson"
+
+    def __init__(self, *, chunked: bool, option: bool = False) -> None:
+        super().__init__(chunked=chunked, option=option)
+        self.heartbeat = self.wire(b"\n")
+
+    def event(self, event: Event) -> bytes:
+        return event.envelope + b"\n"
+
+    def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
+        if content_type != JSON:
+            body = json.dumps(body.decode("utf-8", "replace"), ensure_ascii=False).encode()
+        # Line ends within JSON are white space.
+        return _LINE_END.sub(b" ", body) + b"\n"
 
 
-RAW = _all(Framing)
-MULTIPART = _all(Multipart)
-"""By (chunked, ids)."""
+TEXT, BINARY, CLOSE, PING = 0x1, 0x2, 0x8, 0x9
+
+
+def websocket_frame(opcode: int, data: bytes) -> bytes:
+    """One frame of a server (RFC 6455 5.2): whole, and not masked.
+
+    >>> websocket_frame(TEXT, b"hi")
+    b'\\x81\\x02hi'
+    """
+    size = len(data)
+    if size < 126:
+        head = struct.pack("!BB", 0x80 | opcode, size)
+    elif size < 1 << 16:
+        head = struct.pack("!BBH", 0x80 | opcode, 126, size)
+    else:
+        head = struct.pack("!BBQ", 0x80 | opcode, 127, size)
+    return head + data
+
+
+class WebSocket(Framing):
+    """Messages of a WebSocket (RFC 6455): an event is the text of a JSON object with its id."""
+
+    heartbeat = websocket_frame(PING, b"")
+    last = b""
+
+    def wire(self, data: bytes) -> bytes:
+        return websocket_frame(TEXT, data)
+
+    def event(self, event: Event) -> bytes:
+        return event.envelope
+
+    def at(self, cursor: str) -> bytes:
+        return self.wire(b'{"id":"%b"}' % cursor.encode())
+
+
+_made: dict[tuple[type[Framing], bool, bool], Framing] = {}
+
+
+def framing(kind: type[Framing], chunked: bool, option: bool = False) -> Framing:
+    """The one instance of `kind` with these properties."""
+    key = (kind, chunked, option)
+    made = _made.get(key)
+    if made is None:
+        made = _made[key] = kind(chunked=chunked, option=option)
+    return made
+
+
+WEBSOCKET = WebSocket(chunked=False)

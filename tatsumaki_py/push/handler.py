@@ -28,7 +28,13 @@ from tatsumaki_py import peer
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.connection import keeper_of, take_over
-from tatsumaki_py.push.framing import MULTIPART, RAW, Framing, Key
+from tatsumaki_py.push.framing import (
+    Framing,
+    JSONLines,
+    Multipart,
+    ServerSentEvents,
+    framing,
+)
 from tatsumaki_py.push.presence import PresenceHandler
 from tatsumaki_py.push.stream import DONE, Stream
 from tatsumaki_py.request import Request
@@ -36,11 +42,16 @@ from tatsumaki_py.request import Request
 __all__ = ["PushHandler"]
 
 
+# A proxy that compresses would also wait for more to compress.
+_CACHE_CONTROL = "no-store, no-transform"
+
+
 class PushHandler(PresenceHandler):
     """What `Handler` knows of writing and streaming."""
 
-    _mxhr = False
-    _framings: dict[Key, Framing] = RAW
+    # What is streamed, and whether with the option that it has.
+    _kind: type[Framing] = Framing
+    _option = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -133,36 +144,66 @@ class PushHandler(PresenceHandler):
     @property
     def mxhr(self) -> bool:
         """Whether this is a multipart stream."""
-        return self._mxhr
+        return self._kind is Multipart
 
     def multipart_xhr_push(self, on: bool | None = None) -> bool:
         """With True, begin a multipart stream: each `stream_write` is a part of its own. Returns
         whether it is one.
 
+        Parts say the ids of events to clients that sent ``last_event_id``, which may be empty.
         Needs ``asynchronous = True`` or an ``async def`` method; else a `RuntimeError`.
         """
-        if on and not self._mxhr:
+        asked = "last_event_id" in self.request.arguments or "Last-Event-ID" in self.request.headers
+        return self._push(Multipart, on, asked)
+
+    def server_sent_events(self, on: bool | None = None, *, event_type: bool = False) -> bool:
+        """With True, begin a stream of Server-Sent Events (WHATWG HTML 9.2), which an
+        ``EventSource`` reads. Returns whether it is one.
+
+        Events have their ids. A gap is an event of type ``gap``. Needs what `multipart_xhr_push`
+        needs.
+
+        Args:
+            event_type: whether the ``type`` of an event is the type that a page listens to:
+                ``source.addEventListener("join", ...)``. Without it, all are of type ``message``.
+        """
+        return self._push(ServerSentEvents, on, event_type)
+
+    def json_lines(self, on: bool | None = None) -> bool:
+        """With True, begin a stream of JSON texts, one a line (``application/x-ndjson``). Returns
+        whether it is one.
+
+        An event is ``{"id": ..., "data": ...}``, a gap ``{"type": "gap", ...}``. Empty lines mean
+        nothing. Needs what `multipart_xhr_push` needs.
+        """
+        return self._push(JSONLines, on)
+
+    def _push(self, kind: type[Framing], on: bool | None, option: bool = False) -> bool:
+        if on and self._kind is not kind:
             verb = str(self.request.method).lower()
             # A HEAD has nothing to push, whatever its method is.
             coroutine = verb == "head" or inspect.iscoroutinefunction(getattr(self, verb, None))
+            if self._kind is not Framing:
+                raise RuntimeError(f"this is a stream of {self._kind.content_type} already")
             if not self.asynchronous and not coroutine:
                 raise RuntimeError("asynchronous should be set to do multipart XHR push")
             if self._headers_written:
-                raise RuntimeError("multipart_xhr_push(True) comes before anything is sent")
-            self._mxhr = True
-            self._framings = MULTIPART
-            self.set_header("Content-Type", str(MULTIPART[True, False].content_type))
+                raise RuntimeError(f"a stream of {kind.content_type} comes before anything is sent")
+            self._kind, self._option = kind, option
+            self.set_header("Content-Type", str(kind.content_type))
+            if self.response.header("Cache-Control") is None:
+                self.set_header("Cache-Control", _CACHE_CONTROL)
             if verb == "head":
                 self._open_stream()
             else:
                 # After the method: what it raises can still be answered.
                 asyncio.get_running_loop().call_soon(self._begin)
-        return self._mxhr
+        return self._kind is kind
 
     def _begin(self) -> None:
-        """Open a multipart stream that is not open yet."""
-        head = self.request.method == "HEAD"
-        if self._mxhr and self._stream is None and not head and not self.peer_left():
+        """Open a stream of messages that is not open yet."""
+        wanted = self._kind is not Framing and self.request.method != "HEAD"
+        if wanted and self._stream is None and not self.peer_left():
             with contextlib.suppress(ClientDisconnect):
                 self._open_stream()
 
@@ -226,21 +267,22 @@ class PushHandler(PresenceHandler):
             raise ClientDisconnect
         self._unwatch()
         chunked = self.response.header("Transfer-Encoding") == "chunked"
-        ids = "last_event_id" in self.request.arguments or "Last-Event-ID" in self.request.headers
-        framing = self._framings[chunked, ids]
+        cursor = self.response.header("Last-Event-ID")
         iostream = self.detach()
         # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
         self._finished = False
         if not chunked or "close" in (self.response.header("Connection") or "").lower():
             keeper = None
-        stream = take_over(iostream, framing, self.max_buffer, self, keeper)
+        frames = framing(self._kind, chunked, self._option)
+        stream = take_over(iostream, frames, self.max_buffer, self, keeper)
         self._stream = self._live = stream
         # Nobody needs these any more, and there are thousands of idle subscribers.
         self.request.connection = self.request.server_connection = None
         self._headers = _SENT
         self.request.slim()
-        if framing.opening:
-            stream.write_wire(framing.opening)
+        beginning = stream.framing.begin(cursor)
+        if beginning:
+            stream.write_wire(beginning)
         return stream
 
     def _may_go_on(self) -> bool:
@@ -253,7 +295,7 @@ class PushHandler(PresenceHandler):
 
     def _prepare_headers(self) -> None:
         for name, value in (
-            ("Cache-Control", "no-store"),
+            ("Cache-Control", _CACHE_CONTROL),
             ("X-Accel-Buffering", "no"),
             ("X-Content-Type-Options", "nosniff"),
         ):
@@ -301,7 +343,7 @@ class PushHandler(PresenceHandler):
         if self._gone:
             self.finish()
         elif self._stream is None:
-            self._mxhr = False
+            self._kind = Framing
             super().send_error(status_code, **kwargs)
         elif not self._finished:
             self._stream.abort()

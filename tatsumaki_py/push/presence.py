@@ -2,13 +2,12 @@
 
 Rules:
 1. `_gone` is true from the moment that the client is known to have left before the answer was over.
-2. Everything that serves the client (`Watcher`) is told once whether it was served or has left.
+2. Who serves the client is told so then; see `tatsumaki_py.push.served`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable
 from typing import ClassVar
 
 import tornado.web
@@ -18,14 +17,14 @@ from tatsumaki_py import peer
 from tatsumaki_py.chunk import ChunkHandler
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.push.hangup import HangUps, ask_peer, hung_up
-from tatsumaki_py.push.stream import DONE, Stream
+from tatsumaki_py.push.served import Served
 from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
 
 __all__ = ["PresenceHandler"]
 
 
-class PresenceHandler(ChunkHandler):
+class PresenceHandler(Served, ChunkHandler):
     """What `Handler` knows of its client; see `tatsumaki_py.peer`."""
 
     asynchronous: ClassVar[bool] = False
@@ -34,32 +33,11 @@ class PresenceHandler(ChunkHandler):
     """
     nonblocking: ClassVar[bool] = False
     """Another name for `asynchronous`."""
-    max_buffer: ClassVar[int] = 1024 * 1024
-    """Bytes that may wait for a subscriber of a stream; one that lets more pile up is cut off, and
-    comes back with its cursor.
-    """
-    heartbeat_interval: ClassVar[float | None] = 25.0
-    """Seconds between two signs of life on a stream, less a jitter of up to a fifth; None for none.
-    Not all transports have one.
-    """
-    max_stream_time: ClassVar[float | None] = None
-    """Seconds after which a stream is ended, less a jitter of up to a tenth, for its client to come
-    back with its cursor; None for no limit. A method that still writes then meets an
-    `Error.ClientDisconnect`.
-    """
-    max_stream_size: ClassVar[int | None] = None
-    """The same in bytes."""
 
     request: Request
 
-    _gone = False
-    _stream: Stream | None = None
-    # The same while it is open.
-    _live: Stream | None = None
     # The descriptor that `HangUps` watches.
     _watched: int | None = None
-    # None until a queue serves this client.
-    _watchers: list[peer.Watcher] | None = None
 
     @property
     def response(self) -> Response:
@@ -88,7 +66,7 @@ class PresenceHandler(ChunkHandler):
         self._client_gone()
 
     def stream_expired(self) -> bool:
-        if any(watcher.busy() for watcher in self._watchers or ()):
+        if self._busy():
             return False
         try:
             self.finish()
@@ -97,10 +75,6 @@ class PresenceHandler(ChunkHandler):
         # As after a client that left, an endless loop ends here.
         self._gone = True
         return True
-
-    def stream_blocked(self, blocked: bool) -> None:
-        for watcher in self._watchers or ():
-            watcher.blocked(blocked)
 
     def _iostream(self) -> IOStream | None:
         """Tornado's connection, as long as it is Tornado's."""
@@ -130,15 +104,16 @@ class PresenceHandler(ChunkHandler):
 
     def _dismiss_watchers(self) -> None:
         self._unwatch()
-        watchers, self._watchers = self._watchers or [], []
-        for watcher in watchers:
-            if self._gone:
-                watcher.left()
-            else:
-                watcher.served()
+        super()._dismiss_watchers()
 
     def peer_cursor(self) -> str | None:
         return self.request.last_event_id
+
+    def peer_at(self, cursor: str) -> None:
+        if self._headers_written:
+            super().peer_at(cursor)
+        else:
+            self.set_header("Last-Event-ID", cursor)
 
     def peer_watch(self, watcher: peer.Watcher) -> bool:
         if self._gone or self._finished or self.request.method == "HEAD":
@@ -155,10 +130,6 @@ class PresenceHandler(ChunkHandler):
             self._watched = stream.socket.fileno()
             HangUps.current().watch(self._watched, self._hang_up)
         return True
-
-    def peer_unwatch(self, watcher: peer.Watcher) -> None:
-        if self._watchers and watcher in self._watchers:
-            self._watchers.remove(watcher)
 
     def peer_left(self) -> bool:
         return self._gone or self._finished
@@ -178,12 +149,3 @@ class PresenceHandler(ChunkHandler):
     def peer_finish(self) -> None:
         if not self._finished:
             self.finish()
-
-    def peer_room(self) -> int:
-        return self.max_buffer // 4
-
-    def peer_drain(self) -> Awaitable[None]:
-        return DONE if self._live is None else self._live.drain()
-
-    def peer_unsent(self, channel: str) -> str | None:
-        return None if self._stream is None else self._stream.unsent(channel)

@@ -7,7 +7,7 @@ is not so far when it is due, it is asked again until it is.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tatsumaki_py.push.wheel import TICK, Wheel, jittered
 
@@ -39,7 +39,7 @@ class Rotation:
             self._end = asyncio.get_running_loop().time() + delay
             Wheel.current().add(self, min(delay, LOOK))
 
-    def _transmit(self, data: Any) -> int:
+    def _transmit(self, data: bytes | memoryview) -> int:
         sent = self._send(data)
         left = self._left
         self._left -= sent

@@ -16,12 +16,12 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Hashable
 from typing import Any, Protocol
 
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.flusher import Flusher
-from tatsumaki_py.push.framing import LAST_CHUNK, Framing
+from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.hangup import ask_peer
 from tatsumaki_py.push.rotation import Rotation
 from tatsumaki_py.push.wheel import Wheel, jittered
@@ -87,14 +87,14 @@ class _Pile:
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.size = 0
-        self.firsts: dict[str, Event] = {}
-        """The first event of each channel."""
+        self.firsts: dict[Hashable, Event] = {}
+        """The first event of each log."""
 
     def add(self, data: bytes, event: Event | None) -> None:
         self.parts.append(data)
         self.size += len(data)
         if event is not None:
-            self.firsts.setdefault(event.channel, event)
+            self.firsts.setdefault(event.log, event)
 
 
 class Stream:
@@ -122,7 +122,7 @@ class Stream:
         max_buffer: int,
         owner: Owner,
     ) -> None:
-        self.transmit: Callable[[Any], int] = sock.send
+        self.transmit = self._sender(sock)
         self.framing = framing
         self.waiting: Event | _Pile | None = None
         """What waits for the end of a burst, or until the stream is not blocked any more."""
@@ -131,8 +131,8 @@ class Stream:
         self._flusher = Flusher.current()
         self.dirty = self._flusher.dirty
         self._rest: memoryview | None = None
-        # Of what is on its way, the first event of each channel.
-        self._firsts: dict[str, Event] | None = None
+        # Of what is on its way, the first event of each log.
+        self._firsts: dict[Hashable, Event] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._ending = False
         self._losing = False
@@ -144,20 +144,24 @@ class Stream:
         if owner.max_stream_time or owner.max_stream_size:
             Rotation(self, owner)
 
+    def _sender(self, sock: socket.socket) -> Callable[[bytes | memoryview], int]:
+        """What sends as much as it can, and raises what `socket.socket.send` does."""
+        return sock.send
+
     @property
     def over(self) -> bool:
         """Whether the owner has nothing more to do with it."""
         return self._owner is None
 
-    def unsent(self, channel: str) -> str | None:
-        """The id before the first event of `channel` that may not have reached the kernel, if there
-        is one.
+    def unsent(self, log: Hashable) -> str | None:
+        """The id before the first event of `log` (`Event.log`) that may not have reached the
+        kernel, if there is one.
         """
         waiting = self.waiting
-        first = self._firsts.get(channel) if self._firsts else None
+        first = self._firsts.get(log) if self._firsts else None
         if first is None and isinstance(waiting, _Pile):
-            first = waiting.firsts.get(channel)
-        elif first is None and isinstance(waiting, Event) and waiting.channel == channel:
+            first = waiting.firsts.get(log)
+        elif first is None and isinstance(waiting, Event) and waiting.log == log:
             first = waiting
         return None if first is None else first.prev
 
@@ -252,7 +256,7 @@ class Stream:
 
     def keep(self, event: Event, data: bytes, sent: int) -> None:
         """`event`, which looks like `data`, was all that waited, and was not sent to its end."""
-        self._firsts = {event.channel: event}
+        self._firsts = {event.log: event}
         self._keep(data, sent)
 
     def _keep(self, data: bytes, sent: int) -> None:
@@ -311,7 +315,7 @@ class Stream:
         """Send what there is, mark the end, close or give the connection back."""
         self._owner = None
         if self.framing.chunked:
-            self._pile().add(LAST_CHUNK, None)
+            self._pile().add(self.framing.last, None)
         self._ending = True
         self.flush()
         if self._rest is None:
@@ -356,5 +360,5 @@ class Stream:
         raise NotImplementedError
 
 
-def _closed(data: Any) -> int:
+def _closed(data: bytes | memoryview) -> int:
     raise BrokenPipeError("the stream is closed")

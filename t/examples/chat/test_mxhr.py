@@ -23,7 +23,7 @@ async def test_head_and_first_boundary_come_at_once(chat):
     assert head.line == "HTTP/1.1 200 OK"
     assert head.headers["transfer-encoding"] == "chunked"
     assert head.headers["connection"] == "close"
-    assert head.headers["cache-control"] == "no-store"
+    assert head.headers["cache-control"] == "no-store, no-transform"
     assert head.headers["x-accel-buffering"] == "no"
     assert "content-length" not in head.headers
     assert "etag" not in head.headers

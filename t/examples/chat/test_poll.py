@@ -100,7 +100,7 @@ async def test_a_cursor_that_is_too_old_is_told(chat):
     """A gap comes first, then the oldest there still are."""
     chat.publish(*range(50))
     gap, *events = await chat.events(await chat.poll("ann", last_event_id="1-0"))
-    assert gap == {"type": "gap", "after": "1-0"}
+    assert (gap["type"], gap["after"]) == ("gap", "1-0")
     assert [event["n"] for event in events] == list(range(20, 50))
 
 

@@ -1,0 +1,78 @@
+"""What each kind of handler with a stream knows of who serves its client, and the settings of
+streams; see `tatsumaki_py.peer`.
+
+Rule: everything that serves the client (`Watcher`) is told once whether it was served or has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Hashable
+from typing import ClassVar
+
+from tatsumaki_py.peer import Watcher
+from tatsumaki_py.push.stream import DONE, Stream
+
+__all__ = ["Served"]
+
+
+class Served:
+    """The part of a `tatsumaki_py.peer.Peer` that is the same for all."""
+
+    max_buffer: ClassVar[int] = 1024 * 1024
+    """Bytes that may wait for a subscriber of a stream; one that lets more pile up is cut off, and
+    comes back with its cursor.
+    """
+    heartbeat_interval: ClassVar[float | None] = 25.0
+    """Seconds between two signs of life on a stream, less a jitter of up to a fifth; None for none.
+    Not all transports have one.
+    """
+    max_stream_time: ClassVar[float | None] = None
+    """Seconds after which a stream is ended, less a jitter of up to a tenth, for its client to come
+    back with its cursor; None for no limit. A method that still writes then meets an
+    `Error.ClientDisconnect`.
+    """
+    max_stream_size: ClassVar[int | None] = None
+    """The same in bytes."""
+
+    # True from the moment that the client is known to have left before the answer was over.
+    _gone = False
+    _stream: Stream | None = None
+    # The same while it is open.
+    _live: Stream | None = None
+    # None until a queue serves this client.
+    _watchers: list[Watcher] | None = None
+
+    def stream_blocked(self, blocked: bool) -> None:
+        for watcher in self._watchers or ():
+            watcher.blocked(blocked)
+
+    def _busy(self) -> bool:
+        """Whether events are on their way to the client."""
+        return any(watcher.busy() for watcher in self._watchers or ())
+
+    def _dismiss_watchers(self) -> None:
+        watchers, self._watchers = self._watchers or [], []
+        for watcher in watchers:
+            if self._gone:
+                watcher.left()
+            else:
+                watcher.served()
+
+    def peer_at(self, cursor: str) -> None:
+        if self._live is not None:
+            place = self._live.framing.at(cursor)
+            if place:
+                self._live.write_wire(place)
+
+    def peer_unwatch(self, watcher: Watcher) -> None:
+        if self._watchers and watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    def peer_room(self) -> int:
+        return self.max_buffer // 4
+
+    def peer_drain(self) -> Awaitable[None]:
+        return DONE if self._live is None else self._live.drain()
+
+    def peer_unsent(self, log: Hashable) -> str | None:
+        return None if self._stream is None else self._stream.unsent(log)

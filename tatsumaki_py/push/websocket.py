@@ -1,0 +1,196 @@
+"""WebSocketHandler: a WebSocket with `stream_write`.
+
+>>> from tatsumaki_py import MessageQueue, WebSocketHandler
+>>> class Live(WebSocketHandler):
+...     def open(self, channel):
+...         client_id = self.request.param("client_id")
+...         MessageQueue.instance(channel).poll(client_id, self.on_new_event)
+...
+...     def on_new_event(self, *events):
+...         for event in events:
+...             self.stream_write(event)
+
+Rules:
+1. Tornado reads, and answers pings and the closing handshake; what is pushed goes past it. Both
+   write whole frames, and nothing goes past what Tornado has not sent yet.
+2. After the close frame nothing is pushed.
+
+Touches of Tornado's what its documentation does not name: `on_ws_connection_close`, and that the
+handshake ends in `detach` (``t/websocket/test_tornado_contract.py``).
+"""
+
+from __future__ import annotations
+
+import socket
+import weakref
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any
+
+import tornado.web
+import tornado.websocket
+from tornado.httputil import HTTPServerRequest
+from tornado.iostream import IOStream, StreamClosedError
+
+from tatsumaki_py import peer
+from tatsumaki_py.chunk import JSON, JSONCodec
+from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.push.connection import IOStreamStream
+from tatsumaki_py.push.framing import BINARY, TEXT, WEBSOCKET, websocket_frame
+from tatsumaki_py.push.served import Served
+from tatsumaki_py.request import Request
+
+__all__ = ["WebSocketHandler"]
+
+GOING_AWAY = 1001
+INTERNAL_ERROR = 1011
+
+
+class _WebSocketStream(IOStreamStream):
+    """A connection that Tornado goes on reading from."""
+
+    __slots__ = ()
+
+    def _sender(self, sock: socket.socket) -> Callable[[bytes | memoryview], int]:
+        iostream, send = self._iostream, sock.send
+
+        def transmit(data: bytes | memoryview) -> int:
+            if iostream.writing():
+                raise BlockingIOError
+            return send(data)
+
+        return transmit
+
+    def _watch(self) -> None:
+        # Tornado sees it.
+        pass
+
+    def hand_over(self) -> None:
+        """Give all that waits to Tornado, and send nothing any more."""
+        self._owner = None
+        self.flush()
+        if self._rest is not None and not self._iostream.closed():
+            self._iostream.write(b"".join(self._pile().parts))
+        self.waiting = self._rest = None
+        self._release()
+
+
+class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
+    """A `tornado.websocket.WebSocketHandler` that can be pushed to as a `Handler` can.
+
+    An event is a text message, the JSON object ``{"id": ..., "data": ...}``; a gap is
+    ``{"type": "gap", ...}``. When a poll begins, ``{"id": ...}`` says where the client is. `open`
+    has to return for Tornado to read from the connection: poll there with a callback, or start a
+    task.
+
+    Messages of the client are ignored unless you override `on_message`.
+    """
+
+    json: JSONCodec = JSON
+    """Encodes what is not text; see `Handler.json`."""
+
+    request: Request
+
+    def __init__(
+        self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any
+    ) -> None:
+        Request.adopt(request)
+        super().__init__(application, request, **kwargs)
+        peer.current.set(weakref.ref(self))
+
+    def stream_write(self, chunk: Any) -> Awaitable[None]:
+        """Send a message: an event or anything else that JSON can carry as text, `bytes` as binary.
+
+        Returns an awaitable as `Handler.stream_write` does. Raises `Error.ClientDisconnect` if the
+        connection is closed, `TypeError` or `ValueError` for what is not JSON.
+        """
+        stream = self._live
+        if stream is None:
+            raise ClientDisconnect
+        if isinstance(chunk, Event):
+            return stream.send(chunk)
+        if isinstance(chunk, (bytes, bytearray, memoryview)):
+            return stream.write_wire(websocket_frame(BINARY, bytes(chunk)))
+        text = chunk if isinstance(chunk, str) else self.json.encode(chunk)
+        return stream.write_wire(websocket_frame(TEXT, text.encode()))
+
+    def on_message(self, message: str | bytes) -> Awaitable[None] | None:
+        """Override to read what the client sends; see `tornado.websocket.WebSocketHandler`."""
+        return None
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Close after what was written; see `tornado.websocket.WebSocketHandler.close`."""
+        self._let_go()
+        super().close(code, reason)
+
+    def detach(self) -> IOStream:
+        """Tornado calls it when the handshake is done."""
+        iostream = super().detach()
+        self._stream = self._live = _WebSocketStream(iostream, WEBSOCKET, self.max_buffer, self)
+        # So that what is closed by neither side in words is told, too.
+        iostream.set_close_callback(self._client_gone)
+        return iostream
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Log what was raised; a client that went is nothing to log."""
+        closed = self._gone and isinstance(value, StreamClosedError)
+        if not isinstance(value, ClientDisconnect) and not closed:
+            super().log_exception(typ, value, tb)
+
+    def on_ws_connection_close(
+        self, close_code: int | None = None, close_reason: str | None = None
+    ) -> None:
+        """Tornado calls it when the connection is closed, whoever closed it."""
+        self._client_gone()
+        super().on_ws_connection_close(close_code, close_reason)
+
+    def _client_gone(self) -> None:
+        stream, self._live = self._live, None
+        if stream is not None:
+            self._gone = True
+            stream.abort()
+            self._dismiss_watchers()
+
+    def _let_go(self) -> None:
+        """Push nothing any more: the end of the connection is near."""
+        stream, self._live = self._live, None
+        if isinstance(stream, _WebSocketStream):
+            stream.hand_over()
+            self._dismiss_watchers()
+
+    def stream_closed(self) -> None:
+        self._client_gone()
+
+    def stream_expired(self) -> bool:
+        if self._busy():
+            return False
+        self.close(GOING_AWAY)
+        return True
+
+    def peer_cursor(self) -> str | None:
+        return self.request.last_event_id
+
+    def peer_watch(self, watcher: peer.Watcher) -> bool:
+        if self._live is None:
+            return False
+        self._watchers = [*(self._watchers or ()), watcher]
+        self.request.slim()
+        return True
+
+    def peer_left(self) -> bool:
+        return self._live is None
+
+    def peer_over(self) -> bool:
+        return self._stream is not None and self._live is None and not self._gone
+
+    def peer_failed(self, error: BaseException) -> None:
+        self.close(None if isinstance(error, ClientDisconnect) else INTERNAL_ERROR)
+
+    def peer_finish(self) -> None:
+        self.close(GOING_AWAY)
