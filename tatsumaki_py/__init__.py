@@ -4,6 +4,8 @@ Everything is imported from here: ``from tatsumaki_py import Application, Handle
 """
 
 from tatsumaki_py.application import Application
+from tatsumaki_py.endpoint.publish import PublishHandler
+from tatsumaki_py.endpoint.subscribe import SubscribeHandler
 from tatsumaki_py.error import Error
 from tatsumaki_py.handler import Handler
 from tatsumaki_py.http_client import HTTPClient
@@ -22,10 +24,12 @@ __all__ = [
     "HTTPClient",
     "Handler",
     "MessageQueue",
+    "PublishHandler",
     "Request",
     "Response",
     "Server",
     "Service",
+    "SubscribeHandler",
     "Template",
     "WebSocketHandler",
 ]

@@ -7,7 +7,6 @@ Rule: everything that serves the client (`Watcher`) is told once whether it was 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Hashable
-from typing import ClassVar
 
 from tatsumaki_py.peer import Watcher
 from tatsumaki_py.push.stream import DONE, Stream
@@ -18,20 +17,20 @@ __all__ = ["Served"]
 class Served:
     """The part of a `tatsumaki_py.peer.Peer` that is the same for all."""
 
-    max_buffer: ClassVar[int] = 1024 * 1024
+    max_buffer: int = 1024 * 1024
     """Bytes that may wait for a subscriber of a stream; one that lets more pile up is cut off, and
     comes back with its cursor.
     """
-    heartbeat_interval: ClassVar[float | None] = 25.0
+    heartbeat_interval: float | None = 25.0
     """Seconds between two signs of life on a stream, less a jitter of up to a fifth; None for none.
     Not all transports have one.
     """
-    max_stream_time: ClassVar[float | None] = None
+    max_stream_time: float | None = None
     """Seconds after which a stream is ended, less a jitter of up to a tenth, for its client to come
     back with its cursor; None for no limit. A method that still writes then meets an
     `Error.ClientDisconnect`.
     """
-    max_stream_size: ClassVar[int | None] = None
+    max_stream_size: int | None = None
     """The same in bytes."""
 
     # True from the moment that the client is known to have left before the answer was over.

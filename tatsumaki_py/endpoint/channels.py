@@ -1,0 +1,57 @@
+"""What the handlers of channels have in common: which channels, and who may."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from typing import ClassVar
+
+from tatsumaki_py.endpoint.cross_origin import CrossOriginHandler
+from tatsumaki_py.error import HTTPError
+
+__all__ = ["ChannelHandler"]
+
+
+class ChannelHandler(CrossOriginHandler):
+    """Knows the channels that a request names."""
+
+    max_channels: ClassVar[int] = 20
+    """How many channels one request may name; 400 for more."""
+
+    def channels(self) -> Iterable[str] | Awaitable[Iterable[str]]:
+        """The names of the channels that the request is about. Override it, also with an ``async
+        def``, if they are others.
+
+        By default what the groups of the route matched. Without groups: the parameters ``channel``
+        of the query.
+        """
+        # A group that took no part is None.
+        groups: list[str | None] = [*self.path_args, *self.path_kwargs.values()]
+        if groups:
+            return [group for group in groups if group is not None]
+        return self.get_query_arguments("channel", strip=False)
+
+    async def _named(self) -> list[str]:
+        """The channels, each once, in the order in which they are named."""
+        given = self.channels()
+        names = await given if isinstance(given, Awaitable) else given
+        if isinstance(names, str):
+            raise TypeError(f"channels() returns a list of names, not {names!r}")
+        names = list(dict.fromkeys(names))
+        if not names or "" in names:
+            raise HTTPError(400, "missing parameter: channel")
+        if len(names) > self.max_channels:
+            raise HTTPError(400, f"{len(names)} channels are more than {self.max_channels}")
+        return names
+
+    async def _admit(
+        self, may: Callable[[str], bool | Awaitable[bool]], names: Iterable[str]
+    ) -> None:
+        """403 unless the client `may` with all channels."""
+        for name in names:
+            answer = may(name)
+            admitted: object = await answer if inspect.isawaitable(answer) else answer
+            if admitted is None:
+                raise TypeError(f"{may.__name__}() returns True or False, not None")
+            if not admitted:
+                raise HTTPError(403)

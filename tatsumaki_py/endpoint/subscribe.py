@@ -1,0 +1,168 @@
+"""SubscribeHandler: one URL to subscribe at, by every transport.
+
+>>> from tatsumaki_py import Application, SubscribeHandler
+>>> app = Application([(r"/events/([\\w.-]+)", SubscribeHandler)])
+
+Rules:
+1. Nothing is sent, and nobody is a subscriber, before the request was admitted.
+
+Touches of Tornado's what its documentation does not name: `_execute`, `_finished`
+(``t/endpoint/test_tornado_contract.py``).
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Awaitable
+
+from tatsumaki_py.endpoint.channels import ChannelHandler
+from tatsumaki_py.endpoint.negotiation import negotiate
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue import Event, MessageQueue
+from tatsumaki_py.push.websocket import WebSocketHandler
+
+__all__ = ["SubscribeHandler"]
+
+JITTER = 0.1
+POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
+# Bytes of a reason that fit in a close frame.
+_REASON = 123
+
+
+class SubscribeHandler(ChannelHandler):
+    """Pushes the events of channels to a client by the transport that it asks for.
+
+    The transport is a WebSocket for a WebSocket handshake, else what the parameter ``transport``
+    says (``sse``, ``ndjson``, ``multipart``, ``long-poll``, ``interval-poll``), else what the
+    header ``Accept`` says (``text/event-stream``, ``application/x-ndjson``, ``multipart/mixed``;
+    ``application/json``, anything and nothing are a long poll).
+
+    A client goes on where its cursor says: header ``Last-Event-ID``, else parameter
+    ``last_event_id``. Other parameters: ``client_id`` (see `client_id`), ``timeout`` (seconds that
+    a long poll waits, up to `poll_timeout`), ``event_type=1`` (see `Handler.server_sent_events`).
+
+    400 for bad parameters, 403 for who may not (`can_subscribe`), 406 if no transport is
+    acceptable.
+    """
+
+    asynchronous = True
+    max_stream_time = 3600.0
+    """See `Handler.max_stream_time`. An hour: long enough to cost nothing, short enough for a new
+    server to get its share.
+    """
+    poll_timeout: float = 25.0
+    """Seconds that a long poll waits, less a jitter of up to a tenth."""
+
+    def can_subscribe(self, channel: str) -> bool | Awaitable[bool]:
+        """Whether the client may have the events of `channel`. Override it, also with an ``async
+        def``.
+
+        False is answered with 403. Raise `Error.HTTP` for another answer, such as 401 or 404. An
+        ``EventSource`` does not try again after any of these.
+        """
+        return True
+
+    def client_id(self) -> str | None:
+        """Names the client, by default with the parameter ``client_id``; None for no name.
+
+        Who comes back with a name and without a cursor goes on where it was. A second connection
+        with the same name ends the first: use what nobody else can guess.
+        """
+        return self.request.param("client_id") or None
+
+    async def get(self, *args: str, **kwargs: str) -> None:
+        transport = negotiate(self.request)
+        timeout = self._timeout()
+        names = await self._named()
+        await self._admit(self.can_subscribe, names)
+        if transport == "websocket":
+            await self._upgrade(names)
+        elif transport in ("long-poll", "interval-poll"):
+            self.set_header("Cache-Control", "no-store")
+            wait = timeout if transport == "long-poll" else 0.0
+            self._subscribe(names, self, wait)
+        else:
+            self._open(transport)
+            self._subscribe(names, self)
+
+    def _timeout(self) -> float:
+        longest = self.poll_timeout * (1 - JITTER * random.random())
+        asked = self.request.param("timeout")
+        try:
+            timeout = float(asked) if asked else longest
+        except ValueError:
+            timeout = -1.0
+        if not timeout >= 0:
+            raise HTTPError(400, "timeout is a number of seconds from 0 on")
+        return min(timeout, longest)
+
+    def _subscribe(
+        self, names: list[str], target: SubscribeHandler | _Socket, wait: float | None = None
+    ) -> None:
+        """Let `target` have the events; `wait` seconds for some, if it is a long poll."""
+        queue, who = MessageQueue.instance(names[0]), self.client_id() or secrets.token_hex(8)
+        if wait is None:
+            queue.poll(who, target._push_events)
+        else:
+            queue.poll_once(who, self._answer, wait)
+
+    def _push_events(self, *events: Event) -> None:
+        for event in events:
+            self.stream_write(event)
+
+    def _answer(self, *events: Event) -> None:
+        self.finish(list(events))
+
+    def _open(self, transport: str) -> None:
+        if transport == "sse":
+            self.server_sent_events(True, event_type=self.request.param("event_type") == "1")
+        elif transport == "ndjson":
+            self.json_lines(True)
+        else:
+            self.multipart_xhr_push(True)
+
+    async def _upgrade(self, names: list[str]) -> None:
+        """The rest is a WebSocket's."""
+        socket = _Socket(self.application, self.request, outer=self, names=names)
+        try:
+            await socket._execute([])
+        finally:
+            # It was answered, and logged, by the other one.
+            self._finished = True
+            self.on_finish()
+
+
+class _Socket(WebSocketHandler):
+    """The WebSocket of a `SubscribeHandler`, which has let it in."""
+
+    def initialize(self, outer: SubscribeHandler, names: list[str]) -> None:
+        self._outer = outer
+        self._names = names
+        self.max_buffer = outer.max_buffer
+        self.heartbeat_interval = outer.heartbeat_interval
+        self.max_stream_time = outer.max_stream_time
+        self.max_stream_size = outer.max_stream_size
+
+    def check_origin(self, origin: str) -> bool:
+        outer, headers = self._outer, self.request.headers
+        public = "*" in outer.allowed_origins
+        return (
+            outer.check_trusted_origin(origin)
+            or super().check_origin(origin)
+            or (public and "Cookie" not in headers and "Authorization" not in headers)
+        )
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        outer = self._outer
+        del self._outer
+        try:
+            outer._subscribe(self._names, self)
+        except HTTPError as error:
+            # The handshake is over: this is the only way to say it.
+            code = TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION
+            self.close(code, error.message.encode()[:_REASON].decode(errors="ignore"))
+
+    def _push_events(self, *events: Event) -> None:
+        for event in events:
+            self.stream_write(event)
