@@ -1,0 +1,130 @@
+"""Who may subscribe and publish, and how a refusal looks."""
+
+import asyncio
+import json
+
+import pytest
+from support.subscriber import CLIENTS
+from support.wire import read_reply
+from tornado.httpclient import AsyncHTTPClient
+
+from tatsumaki_py import Application, Error, MessageQueue, PublishHandler, SubscribeHandler
+
+
+class Sub(SubscribeHandler):
+    def can_subscribe(self, channel):
+        if channel == "who":
+            Error.HTTP.throw(401, "log in")
+        return channel == "room"
+
+
+class AsyncSub(SubscribeHandler):
+    async def can_subscribe(self, channel):
+        await asyncio.sleep(0.001)
+        if channel == "who":
+            Error.HTTP.throw(401, "log in")
+        return channel == "room"
+
+
+class Silent(SubscribeHandler):
+    def can_subscribe(self, channel):
+        pass
+
+
+class Pub(PublishHandler):
+    def can_publish(self, channel):
+        if channel == "who":
+            Error.HTTP.throw(404)
+        return channel == "room"
+
+
+class AsyncPub(PublishHandler):
+    async def can_publish(self, channel):
+        await asyncio.sleep(0.001)
+        return channel == "room"
+
+
+class Mine(SubscribeHandler):
+    async def channels(self):
+        await asyncio.sleep(0.001)
+        return [f"user-{self.path_args[0]}"]
+
+
+class OneName(SubscribeHandler):
+    def channels(self):
+        return "room"
+
+
+@pytest.fixture
+def app():
+    rules = [("sub", Sub), ("async", AsyncSub), ("silent", Silent), ("mine", Mine)]
+    rules += [("one", OneName), ("pub", Pub), ("apub", AsyncPub)]
+    return Application([(rf"/{name}/([\w.-]+)", handler) for name, handler in rules])
+
+
+@pytest.mark.parametrize("kind", ["sub", "async"])
+@pytest.mark.parametrize("transport", CLIENTS)
+@pytest.mark.gen_test
+async def test_refusals(subscriber, transport, kind):
+    """A status and one line; nothing of a stream has begun, and nobody is there."""
+    for channel, status, line in (("x", 403, b"Forbidden"), ("who", 401, b"log in")):
+        client = subscriber(transport, path=f"/{kind}/{channel}")
+        client.client = await client.connect(client.port)
+        await client.request()
+        reply = await read_reply(client.client)
+        assert (reply.status, reply.body) == (status, line)
+        assert reply.headers["content-type"] == "text/plain; charset=UTF-8"
+        assert not MessageQueue.instance(channel).clients
+
+
+@pytest.mark.parametrize("kind", ["sub", "async"])
+@pytest.mark.gen_test
+async def test_admitted(subscriber, queue, transport, kind):
+    """Who may gets its events."""
+    queue.publish({"n": 1})
+    client = subscriber(transport, path=f"/{kind}/room")
+    await client.open()
+    assert await client.take(1) == [{"n": 1}]
+
+
+@pytest.mark.gen_test
+async def test_own_channels(subscriber, transport):
+    """The handler says which channels a request is about."""
+    MessageQueue.instance("user-ann").publish({"n": 1})
+    client = subscriber(transport, path="/mine/ann")
+    await client.open()
+    assert await client.take(1) == [{"n": 1}]
+
+
+@pytest.mark.parametrize(
+    ("path", "mistake"),
+    [
+        ("/silent/room", "can_subscribe() returns True or False, not None"),
+        ("/one/room", "channels() returns a list of names, not 'room'"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_mistakes(subscriber, expect_log, path, mistake):
+    """A hook that forgets its answer lets nobody in, and the log says why."""
+    client = subscriber("sse", path=path)
+    with expect_log("tornado.application", "Uncaught exception") as records:
+        assert (await client.open()).status == 500
+    assert str(records[0].exc_info[1]) == mistake
+
+
+@pytest.mark.parametrize("kind", ["pub", "apub"])
+@pytest.mark.gen_test
+async def test_publish(http_server, base_url, kind):
+    """Who may not publish leaves nothing behind."""
+    statuses = {}
+    for channel in ("room", "x", "who"):
+        reply = await AsyncHTTPClient().fetch(
+            f"{base_url}/{kind}/{channel}",
+            method="POST",
+            body=json.dumps({"n": 1}),
+            headers={"Content-Type": "application/json"},
+            raise_error=False,
+        )
+        statuses[channel] = reply.code
+    assert statuses == {"room": 200, "x": 403, "who": 404 if kind == "pub" else 403}
+    assert [len(MessageQueue.instance(name).backlog_events) for name in statuses] == [1, 0, 0]

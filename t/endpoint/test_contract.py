@@ -1,0 +1,276 @@
+"""What every transport keeps, whatever its bytes look like."""
+
+import asyncio
+import itertools
+
+import pytest
+from support.subscriber import CLIENTS, Ended
+from support.wire import iterations, soon
+
+from tatsumaki_py import MessageQueue
+
+
+def numbered(*numbers):
+    return [{"n": number} for number in numbers]
+
+
+@pytest.mark.gen_test
+async def test_order(subscriber, queue, transport):
+    """Events come in the order in which they were published, alone and in bursts."""
+    queue.backlog_length = 100
+    client = subscriber(transport, cursor=queue.cursor())
+    await client.start()
+    number = itertools.count()
+    for burst in (1, 3, 64, 1, 2):
+        queue.publish(*numbered(*itertools.islice(number, burst)))
+        await asyncio.sleep(0.002)
+    assert await client.take(71) == numbered(*range(71))
+    assert client.cursor == queue.cursor()
+
+
+@pytest.mark.gen_test
+async def test_a_newcomer(subscriber, queue, transport):
+    """Who has no cursor gets the backlog."""
+    queue.publish(*numbered(*range(40)))
+    client = subscriber(transport)
+    await client.open()
+    assert await client.take(30) == numbered(*range(10, 40))
+
+
+@pytest.mark.gen_test
+async def test_resume(subscriber, queue, transport):
+    """Who comes back gets what it missed, and nothing twice."""
+    client = subscriber(transport, cursor=queue.cursor())
+    for start in range(0, 40, 10):
+        await client.start()
+        queue.publish(*numbered(*range(start, start + 5)))
+        expected = range(start - 5 if start else 0, start + 5)
+        assert await client.take(len(expected)) == numbered(*expected)
+        client.leave()
+        queue.publish(*numbered(*range(start + 5, start + 10)))
+
+
+@pytest.mark.parametrize("after", CLIENTS)
+@pytest.mark.gen_test
+async def test_resume_across_transports(subscriber, queue, transport, after):
+    """A cursor of one transport is a cursor of the others."""
+    first = subscriber(transport, cursor=queue.cursor())
+    await first.start()
+    queue.publish(*numbered(1, 2))
+    assert await first.take(2) == numbered(1, 2)
+    first.leave()
+    queue.publish(*numbered(3, 4))
+    second = subscriber(after, cursor=first.cursor)
+    await second.start()
+    queue.publish({"n": 5})
+    assert await second.take(3) == numbered(3, 4, 5)
+
+
+@pytest.mark.gen_test
+async def test_gap(subscriber, queue, transport):
+    """A cursor that is too old is told in the stream, with the one to go on from; then comes what
+    there is."""
+    queue.publish(*numbered(*range(40)))
+    client = subscriber(transport, cursor="1-0")
+    await client.open()
+    gap = await client.read()
+    assert (gap.gap, gap.data["after"]) == (True, "1-0")
+    assert await client.take(30) == numbered(*range(10, 40))
+    again = subscriber(transport, cursor=gap.data["id"])
+    await again.open()
+    assert await again.take(30) == numbered(*range(10, 40))
+
+
+@pytest.mark.gen_test
+async def test_heartbeat(subscriber, queue, clock, stream):
+    """A silent stream shows that it lives, and goes on after."""
+    client = subscriber(stream, cursor=queue.cursor())
+    await client.open()
+    await soon(lambda: len(queue.clients) == 1)
+    for beats in (0, 1, 2):
+        queue.publish({"n": beats})
+        assert await client.take(1) == numbered(beats)
+        assert client.beats == beats
+        await clock.advance(26)
+
+
+@pytest.mark.gen_test
+async def test_slow_reader(subscriber, queue, handler, small_buffers, raw_small, stream):
+    """Who does not read is cut off, and comes back to the rest."""
+    handler.max_buffer = 100_000
+    client = subscriber(stream, cursor=queue.cursor(), connect=raw_small)
+    await client.open()
+    await soon(lambda: len(queue.clients) == 1)
+    expected = []
+    for number in range(60):
+        expected.append({"n": number, "text": "x" * 10_000})
+        queue.publish(expected[-1])
+        await iterations(10)
+    got = []
+    connections = 1
+    while len(got) < len(expected):
+        try:
+            got += await client.take(1)
+        except (EOFError, ConnectionError, Ended):
+            connections += 1
+            client.connect = type(client)(0).connect
+            await client.open()
+    assert got == expected
+    assert connections == 2
+
+
+@pytest.mark.gen_test
+async def test_vanished(subscriber, queue, transport):
+    """Who goes without a word is let go at once, and its place is kept."""
+    client = subscriber(transport, cursor=queue.cursor(), client_id="ann")
+    if client.streams:
+        await client.open()
+    else:
+        client.client = await client.connect(client.port)
+        await client.request()
+    await soon(lambda: "ann" in queue.clients)
+    client.client.reset()
+    await soon(lambda: queue.clients["ann"].listener is None)
+    queue.publish({"n": 1})
+    client.cursor = None
+    await client.open()
+    assert await client.take(1) == numbered(1)
+
+
+@pytest.mark.gen_test
+async def test_rotation(subscriber, queue, handler, clock, stream):
+    """A stream that lasted long enough ends in a regular way; who comes back has missed nothing."""
+    handler.max_stream_time = 100.0
+    client = subscriber(stream, cursor=queue.cursor())
+    await client.open()
+    await soon(lambda: len(queue.clients) == 1)
+    queue.publish({"n": 1})
+    assert await client.take(1) == numbered(1)
+    await clock.advance(101)
+    queue.publish({"n": 2})
+    with pytest.raises(Ended) as ended:
+        await client.take(5)
+    assert ended.value.args == ((1001,) if stream == "websocket" else ())
+    queue.publish({"n": 3})
+    before = [] if client.cursor == queue.cursor() else numbered(2, 3)
+    await client.open()
+    assert await client.take(len(before) or 1) in (before, numbered(3))
+
+
+@pytest.mark.gen_test
+async def test_server_goes(subscriber, queue, transport):
+    """A server that stops ends what is open, in a regular way."""
+    client = subscriber(transport, cursor=queue.cursor())
+    opened = asyncio.ensure_future(client.open())
+    if client.streams:
+        await opened
+    await soon(lambda: len(queue.clients) == 1)
+    queue.disconnect()
+    if client.streams:
+        with pytest.raises(Ended) as ended:
+            await client.take(1)
+        assert ended.value.args == ((1001,) if transport == "websocket" else ())
+    else:
+        assert (await opened).status == 200
+        assert client.batch == []
+
+
+TEXTS = [
+    "",
+    "h\u00e9llo \u2603 \U0001f600",
+    "\n",
+    "a\nb",
+    "a\r\nb\rc\n\n",
+    "\x85 \u2028 \u2029 \x0b \x0c \x1c \x1e \x00 \x7f",
+    "data: x\n\nid: 9\n\n:",
+    "</script><!--",
+    '"\\',
+    " leading and trailing ",
+]
+
+
+@pytest.mark.gen_test
+async def test_text(subscriber, queue, transport):
+    """Whatever Unicode can say, and every kind of newline, also as a key."""
+    client = subscriber(transport, cursor=queue.cursor())
+    await client.start()
+    events = [{"text": text, text: [text, {"deep": text}]} for text in TEXTS]
+    queue.publish(*events)
+    assert await client.take(len(events)) == events
+
+
+@pytest.mark.gen_test
+async def test_a_megabyte(subscriber, queue, transport):
+    """The largest event there may be, between small ones."""
+    client = subscriber(transport, cursor=queue.cursor())
+    await client.start()
+    events = [{"n": 1}, {"text": "\u2603" * ((queue.max_event_size - 11) // 3)}, {"n": 2}]
+    queue.publish(*events)
+    assert await client.take(3) == events
+
+
+@pytest.mark.gen_test
+async def test_while_coming_and_going(subscriber, queue, transport):
+    """What is published in the instant in which a client comes or goes is there, once."""
+    queue.buffer_length = 100_000
+    queue.backlog_length = 100_000
+    client = subscriber(transport, cursor=queue.cursor())
+    done = False
+
+    async def publish():
+        for number in itertools.count():
+            queue.publish({"n": number})
+            if done:
+                return number + 1
+            await asyncio.sleep(0)
+
+    publishing = asyncio.ensure_future(publish())
+    got = []
+    for turn in range(30):
+        await client.open()
+        for _ in range(turn % 4):
+            got += await client.take(1)
+        if not client.streams:
+            # They were received, and the cursor is after them.
+            got += [message.data for message in client.batch]
+            client.batch.clear()
+        if turn % 2:
+            client.leave()
+        elif client.client:
+            client.client.reset()
+            client.client = None
+    done = True
+    count = await publishing
+    await client.open()
+    got += await client.take(count - len(got))
+    assert got == numbered(*range(count))
+
+
+@pytest.mark.gen_test
+async def test_many_at_once(subscriber, queue, transport):
+    """Many clients on one transport have the same events."""
+    # Some come when all are published.
+    queue.backlog_length = 50
+    clients = [subscriber(transport, cursor=queue.cursor()) for _ in range(20)]
+    takes = []
+    for client in clients:
+        await client.start()
+        takes.append(asyncio.ensure_future(client.take(50)))
+    for number in range(50):
+        queue.publish({"n": number})
+        if number % 10 == 0:
+            await asyncio.sleep(0.001)
+    assert await asyncio.gather(*takes) == [numbered(*range(50))] * 20
+
+
+@pytest.mark.gen_test
+async def test_channels_are_apart(subscriber, queue, transport):
+    """The event of one channel is nobody's in another."""
+    other = MessageQueue.instance("other")
+    client = subscriber(transport, path="/events/other", cursor=other.cursor())
+    await client.start()
+    queue.publish({"n": 1})
+    other.publish({"n": 2})
+    queue.publish({"n": 3})
+    other.publish({"n": 4})
+    assert await client.take(2) == numbered(2, 4)

@@ -1,0 +1,146 @@
+"""What is POSTed becomes events, or a 4xx with one line."""
+
+import json
+import urllib.parse
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+
+from tatsumaki_py import Application, PublishHandler
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class Small(PublishHandler):
+    max_batch = 3
+
+
+@pytest.fixture
+def app():
+    rules = [(r"/publish/([\w.-]+)", PublishHandler), (r"/publish", PublishHandler)]
+    rules.append((r"/small/([\w.-]+)", Small))
+    return Application(rules)
+
+
+@pytest.fixture
+def post(http_server, base_url):
+    """The answer to a POST."""
+
+    async def post(body, content_type="application/json", path="/publish/room", **headers):
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        if content_type is not None:
+            fields["Content-Type"] = content_type
+        request = HTTPRequest(f"{base_url}{path}", "POST", fields, body)
+        return await AsyncHTTPClient().fetch(request, raise_error=False)
+
+    return post
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
+@pytest.mark.gen_test
+async def test_an_object(post, queue, content_type):
+    """One event; the answer is its id."""
+    event = {"n": 1, "text": "h\u00e9llo \U0001f600", "deep": {"list": [1, None, True, 1.5]}}
+    reply = await post(json.dumps(event), content_type)
+    assert json.loads(reply.body) == {"id": queue.cursor()}
+    assert reply.headers["Content-Type"] == "application/json"
+    assert queue.backlog_events == [event]
+
+
+@pytest.mark.gen_test
+async def test_a_list(post, queue):
+    """Several events, all or none."""
+    reply = await post('[{"n":1},{"n":2}]')
+    assert json.loads(reply.body) == {"ids": [event.id for event in queue.backlog_events]}
+    assert queue.backlog_events == [{"n": 1}, {"n": 2}]
+    assert (await post('[{"n":3},4]')).code == 400
+    assert json.loads((await post("[]")).body) == {"ids": []}
+    assert len(queue.backlog_events) == 2
+
+
+@pytest.mark.gen_test
+async def test_a_form(post, queue):
+    """The fields of a form are one event; what protects the form is not part of it."""
+    fields = [("text", " caf\u00e9 "), ("a", "1"), ("a", "2"), ("_xsrf", "secret"), ("empty", "")]
+    reply = await post(urllib.parse.urlencode(fields), FORM)
+    assert json.loads(reply.body) == {"id": queue.cursor()}
+    assert queue.backlog_events == [{"text": " caf\u00e9 ", "a": "2", "empty": ""}]
+
+
+@pytest.mark.gen_test
+async def test_a_multipart_form(post, queue):
+    """The same; a file is none."""
+    part = '--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    text = part % ("text", "", "caf\u00e9")
+    assert (await post(f"{text}--b--\r\n", "multipart/form-data; boundary=b")).code == 200
+    assert queue.backlog_events == [{"text": "caf\u00e9"}]
+    file = part % ("file", '; filename="x"', "data")
+    reply = await post(f"{text}{file}--b--\r\n", "multipart/form-data; boundary=b")
+    assert (reply.code, reply.body) == (400, b"a file is no event")
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("", b"not JSON"),
+        ("{", b"not JSON"),
+        (b"\xff", b"not JSON"),
+        ("[" * 100_000, b"not JSON: too deep"),
+        ('{"n":' + "9" * 5000 + "}", b"not JSON"),
+        ('{"n":NaN}', b"not JSON: NaN is no number of JSON"),
+        ('{"n":1e999}', b"no event"),
+        ('{"n":"\\ud800"}', b"no event"),
+        ("1", b"an event is a JSON object"),
+        ('"x"', b"an event is a JSON object"),
+        ("null", b"an event is a JSON object"),
+        ("[[]]", b"an event is a JSON object"),
+    ],
+    ids=range(12),
+)
+@pytest.mark.gen_test
+async def test_no_event(post, queue, body, line):
+    """400, one line, and nothing is published."""
+    reply = await post(body)
+    assert reply.code == 400
+    assert reply.body.startswith(line)
+    assert b"\n" not in reply.body
+    assert queue.backlog_events == []
+
+
+@pytest.mark.parametrize("content_type", [None, "text/plain", "application/xml", "x"])
+@pytest.mark.gen_test
+async def test_other_types(post, content_type):
+    """415: also for text/plain, which a page of another origin may send without asking."""
+    reply = await post('{"n":1}', content_type or "")
+    assert (reply.code, reply.body) == (415, b"an event is JSON (application/json) or a form")
+
+
+@pytest.mark.gen_test
+async def test_too_much(post, queue):
+    """413 for too many events and for one that is too large."""
+    assert (await post('[{"n":1},{"n":2},{"n":3}]', path="/small/room")).code == 200
+    reply = await post('[{"n":1},{"n":2},{"n":3},{"n":4}]', path="/small/room")
+    assert (reply.code, reply.body) == (413, b"4 events are more than 3")
+    queue.max_event_size = 100
+    reply = await post(json.dumps({"text": "x" * 100}))
+    assert (reply.code, reply.body) == (413, b"an event of 111 bytes is more than 100")
+    assert len(queue.backlog_events) == 3
+
+
+@pytest.mark.gen_test
+async def test_one_channel(post, queue):
+    """The channel of the query, and not more than one; a field of the form is a field."""
+    reply = await post("channel=x&n=1", FORM, path="/publish?channel=room")
+    assert reply.code == 200
+    assert queue.backlog_events == [{"channel": "x", "n": "1"}]
+    reply = await post("{}", path="/publish?channel=room&channel=other")
+    assert (reply.code, reply.body) == (400, b"one channel at a time")
+    reply = await post("{}", path="/publish")
+    assert (reply.code, reply.body) == (400, b"missing parameter: channel")
+
+
+@pytest.mark.gen_test
+async def test_other_methods(http_server, base_url):
+    """Nothing is read here."""
+    reply = await AsyncHTTPClient().fetch(f"{base_url}/publish/room", raise_error=False)
+    assert (reply.code, reply.headers["Allow"]) == (405, "POST, OPTIONS")
