@@ -10,6 +10,7 @@ import re
 
 import pytest
 import tornado.web
+import tornado.websocket
 from support.program import ROOT
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
@@ -18,7 +19,8 @@ from tornado.iostream import BaseIOStream, IOStream
 # name: module that touches it
 PRIVATE = {
     "_auto_finish": "push/handler.py",
-    "_finished": "push/handler.py, push/presence.py",
+    "_execute": "endpoint/subscribe.py",
+    "_finished": "push/handler.py, push/presence.py, endpoint/subscribe.py",
     "_headers": "push/handler.py, response.py",
     "_headers_written": "push/handler.py, push/presence.py",
     "_transforms": "push/handler.py",
@@ -63,7 +65,8 @@ def test_every_private_name_is_listed():
     found = {}
     theirs = private_names_of_tornado()
     for path in (ROOT / "tatsumaki_py").rglob("*.py"):
-        if "tornado" in re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
+        imported = re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
+        if "tornado" in imported or path.parent.name == "endpoint":
             for name in theirs.intersection(private_names_in(path)):
                 found.setdefault(name, set()).add(
                     path.relative_to(ROOT / "tatsumaki_py").as_posix()
@@ -191,6 +194,49 @@ async def test_path_args(fetch):
     """`path_args` are what the method gets. (handler.py)"""
     await fetch("/abc")
     assert seen["args"] == (("abc",), ["abc"])
+
+
+class Socket(tornado.websocket.WebSocketHandler):
+    def initialize(self, outer):
+        seen["outer"] = outer
+
+    def detach(self):
+        seen["detach"] = (self.get_status(), self._finished)
+        return super().detach()
+
+    def open(self):
+        seen["open"] = (self.open_args, dict(self.path_kwargs))
+
+    def on_ws_connection_close(self, close_code=None, close_reason=None):
+        seen["closed"] = close_code
+        super().on_ws_connection_close(close_code, close_reason)
+
+
+class Outer(tornado.web.RequestHandler):
+    async def get(self):
+        socket = Socket(self.application, self.request, outer=self)
+        await socket._execute([])
+        seen["executed"] = socket._finished
+        self._finished = True
+
+
+@pytest.mark.gen_test
+async def test_execute(http_server, http_port):
+    """Another handler may be `_execute`d within one, to the end of its WebSocket; the handshake
+    ends in `detach()`, and `on_ws_connection_close` is called at the end.
+    (endpoint/subscribe.py, push/websocket.py)"""
+    seen.clear()
+    http_server.request_callback.add_handlers(".*", [("/socket", Outer)])
+    url = f"ws://127.0.0.1:{http_port}/socket"
+    client = await tornado.websocket.websocket_connect(url)
+    client.close(4000)
+    while "executed" not in seen:
+        await asyncio.sleep(0.001)
+    assert isinstance(seen["outer"], Outer)
+    assert seen["detach"] == (101, True)
+    assert seen["open"] == ((), {})
+    assert seen["closed"] == 4000
+    assert seen["executed"] is True
 
 
 def test_unimplemented_methods():

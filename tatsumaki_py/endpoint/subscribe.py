@@ -7,7 +7,7 @@ Rules:
 1. Nothing is sent, and nobody is a subscriber, before the request was admitted.
 
 Touches of Tornado's what its documentation does not name: `_execute`, `_finished`
-(``t/endpoint/test_tornado_contract.py``).
+(``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations

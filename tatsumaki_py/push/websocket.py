@@ -16,7 +16,7 @@ Rules:
 2. After the close frame nothing is pushed.
 
 Touches of Tornado's what its documentation does not name: `on_ws_connection_close`, and that the
-handshake ends in `detach` (``t/websocket/test_tornado_contract.py``).
+handshake ends in `detach` (``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,221 @@
+"""A WebSocketHandler of Tornado that can be pushed to."""
+
+import asyncio
+import gc
+import json
+import weakref
+
+import pytest
+from support.subscriber import Ended
+from support.wire import iterations, read_exactly, soon
+
+from tatsumaki_py import Error
+
+
+async def frame(client):
+    """The next frame as (first byte, payload)."""
+    first, size = await read_exactly(client.client, 2)
+    if size > 125:
+        size = int.from_bytes(await read_exactly(client.client, 2 if size == 126 else 8))
+    return first, await read_exactly(client.client, size)
+
+
+@pytest.mark.gen_test
+async def test_stream_write(connect):
+    """Text is text, bytes are binary, anything else is JSON; of any size, in order."""
+    client, handler = await connect()
+    sizes = [0, 1, 125, 126, 65535, 65536, 300_000]
+    for size in sizes:
+        handler.stream_write("x" * size)
+        handler.stream_write(b"\0" * size)
+    handler.stream_write({"caf\u00e9": [1, None]})
+    for size in sizes:
+        assert await frame(client) == (0x81, b"x" * size)
+        assert await frame(client) == (0x82, b"\0" * size)
+    assert await frame(client) == (0x81, '{"caf\u00e9":[1,null]}'.encode())
+
+
+@pytest.mark.parametrize("chunk", [object(), {"n": float("nan")}, {1, 2}])
+@pytest.mark.gen_test
+async def test_no_json(connect, chunk):
+    """A mistake is told to who makes it, and nothing is sent."""
+    client, handler = await connect()
+    with pytest.raises((TypeError, ValueError)):
+        handler.stream_write(chunk)
+    handler.stream_write("next")
+    assert await frame(client) == (0x81, b"next")
+
+
+@pytest.mark.gen_test
+async def test_both_ways(connect):
+    """What Tornado does with a WebSocket goes on: messages, pings, write_message."""
+    client, handler = await connect()
+    for number in range(3):
+        handler.stream_write({"n": number})
+        await handler.write_message({"m": number})
+        await client.send(0x1, b"hello %d" % number)
+        await client.send(0x9, b"ping")
+    frames = [await frame(client) for _ in range(9)]
+    assert [data for first, data in frames if first == 0x8A] == [b"ping"] * 3
+    texts = [json.loads(data) for first, data in frames if first == 0x81]
+    assert [text for text in texts if "n" in text] == [{"n": n} for n in range(3)]
+    assert [text for text in texts if "m" in text] == [{"m": n} for n in range(3)]
+    assert handler.messages == ["hello 0", "hello 1", "hello 2"]
+
+
+@pytest.mark.gen_test
+async def test_whole_frames(connect, small_buffers, raw_small):
+    """A peer that takes a frame in pieces gets no other within it, whoever writes."""
+    client, handler = await connect(connect=raw_small)
+    for number in range(10):
+        handler.stream_write(b"%d" % number * 20_000)
+        handler.write_message(b"%d" % number * 10_000, binary=True)
+        await client.send(0x9, b"%d" % number)
+        await iterations()
+    frames = []
+    while sum(first == 0x82 for first, _ in frames) < 20:
+        frames.append(await frame(client))
+    for size in (20_000, 10_000):
+        sent = [(0x82, b"%d" % number * size) for number in range(10)]
+        assert [one for one in frames if len(one[1]) == size] == sent
+    # Tornado answers the newest ping of those that came while it could not.
+    pongs = [int(data) for first, data in frames if first == 0x8A]
+    assert pongs == sorted(set(pongs))
+
+
+@pytest.mark.gen_test
+async def test_backpressure(connect, small_buffers, raw_small):
+    """Who waits for what it wrote goes at the pace of the peer."""
+    client, handler = await connect(connect=raw_small)
+    written = []
+
+    async def write():
+        for number in range(20):
+            await handler.stream_write(b"x" * 50_000)
+            written.append(number)
+
+    writing = asyncio.ensure_future(write())
+    await asyncio.sleep(0.05)
+    assert len(written) < 15
+    for _ in range(20):
+        assert (await frame(client))[0] == 0x82
+    await writing
+
+
+@pytest.mark.gen_test
+async def test_cut_off(connect, queue, small_buffers, raw_small):
+    """Who lets too much pile up is cut off; it comes back with its cursor."""
+    _client, handler = await connect(connect=raw_small)
+    handler._live._max_buffer = 100_000
+
+    async def write():
+        for _ in range(20):
+            handler.stream_write(b"x" * 20_000)
+            await iterations()
+
+    with pytest.raises(Error.ClientDisconnect):
+        await write()
+    await soon(lambda: handler.closed)
+    with pytest.raises(Error.ClientDisconnect):
+        handler.stream_write("x")
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.gen_test
+async def test_close(connect, wait):
+    """What was written before comes before the close frame, and nothing after."""
+    client, handler = await connect()
+    handler.stream_write("last")
+    if wait:
+        await asyncio.sleep(0.01)
+    handler.close(4001, "enough")
+    with pytest.raises(Error.ClientDisconnect):
+        handler.stream_write("x")
+    assert await frame(client) == (0x81, b"last")
+    assert await frame(client) == (0x88, (4001).to_bytes(2) + b"enough")
+    await client.send(0x8, (4001).to_bytes(2))
+    assert await client.client.read_all() == b""
+    await soon(lambda: handler.closed)
+    assert (handler.closed, handler.close_code) == (1, 4001)
+
+
+@pytest.mark.gen_test
+async def test_close_after_much(connect, small_buffers, raw_small):
+    """A slow peer still gets all of it, then the close frame."""
+    client, handler = await connect(connect=raw_small)
+    for _ in range(10):
+        handler.stream_write(b"x" * 30_000)
+    handler.close()
+    for _ in range(10):
+        assert await frame(client) == (0x82, b"x" * 30_000)
+    assert (await frame(client))[0] == 0x88
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "frame"])
+@pytest.mark.gen_test
+async def test_the_client_leaves(connect, queue, how):
+    """Its queue is told at once, and `on_close` is called once."""
+    client, handler = await connect(id="ann")
+    assert queue.clients["ann"].listener is not None
+    if how == "frame":
+        await client.send(0x8, (1000).to_bytes(2))
+        assert await frame(client) == (0x88, (1000).to_bytes(2))
+    getattr(client.client, how if how != "frame" else "close")()
+    client.client = None
+    await soon(lambda: queue.clients["ann"].listener is None)
+    queue.publish({"n": 1})
+    await soon(lambda: handler.closed)
+    await iterations()
+    assert (handler.closed, handler.finished) == (1, 1)
+
+
+@pytest.mark.gen_test
+async def test_end_of_the_queue(connect, queue):
+    """A queue that disconnects says that the server goes away."""
+    client, _ = await connect(id="ann")
+    queue.disconnect()
+    with pytest.raises(Ended) as ended:
+        await client.take(1)
+    assert ended.value.args == (1001,)
+
+
+@pytest.mark.gen_test
+async def test_open_fails(connect, expect_log):
+    """What `open` raises is logged, and ends the connection."""
+    with expect_log("tornado.application", "Uncaught exception") as records:
+        client, handler = await connect("/fail")
+        await client.client.read_all()
+    assert str(records[0].exc_info[1]) == "on purpose"
+    await soon(handler.peer_left)
+
+
+@pytest.mark.gen_test
+async def test_a_callback_fails(connect, queue, expect_log):
+    """A callback that raises ends its connection with 1011, and hurts nobody else."""
+    client, handler = await connect(id="ann")
+    other, _ = await connect(id="bob")
+    handler.stream_write = None
+    with expect_log("tatsumaki", "ann"):
+        queue.publish({"n": 1})
+    assert await frame(client) == (0x88, (1011).to_bytes(2))
+    assert await other.take(1) == [{"n": 1}]
+
+
+@pytest.mark.gen_test
+async def test_no_cycle(connect, queue, made):
+    """A handler whose connection is over is gone when the loop has come round."""
+    client, handler = await connect(id="ann")
+    queue.publish({"n": 1})
+    await client.take(1)
+    reference = weakref.ref(handler)
+    made.clear()
+    del handler
+    gc.collect()
+    gc.disable()
+    try:
+        client.leave()
+        await soon(lambda: queue.clients["ann"].listener is None)
+        await iterations()
+        assert reference() is None
+    finally:
+        gc.enable()
