@@ -26,3 +26,4 @@ def forget_channels():
     MessageQueue.reset()
     # Somebody may still hold one, such as a traceback: the next test gets another.
     MessageQueue._registry.instances.clear()
+    MessageQueue._registry.merged.clear()

@@ -7,7 +7,6 @@ import pytest
 from support.wire import read_reply, soon
 
 from tatsumaki_py import MessageQueue
-from tatsumaki_py.message_queue.channel import Channel
 
 
 @pytest.mark.parametrize(
@@ -161,9 +160,9 @@ async def test_deep_nesting_is_text(server, queue):
 @pytest.fixture
 def limits(monkeypatch):
     """Room for few."""
-    monkeypatch.setattr(Channel, "max_channels", 5)
-    monkeypatch.setattr(Channel, "max_clients", 10)
-    monkeypatch.setattr(Channel, "reconnect_time", 30.0)
+    monkeypatch.setattr(MessageQueue, "max_channels", 5)
+    monkeypatch.setattr(MessageQueue, "max_clients", 10)
+    monkeypatch.setattr(MessageQueue, "reconnect_time", 30.0)
 
 
 async def polls(server, rooms, clients):

@@ -38,9 +38,12 @@ class FakePeer:
         self.watchers = {}
         self.failures = []
         self.calls = []
+        self.told = []
+        """What it is told and called with, in order: cursors and lists."""
 
     def on_new_event(self, *events):
         self.calls.append(numbers(events))
+        self.told.append(self.calls[-1])
 
     def answer(self, *events):
         """A callback for a long poll whose answer is complete at once."""
@@ -64,6 +67,9 @@ class FakePeer:
 
     def peer_cursor(self):
         return self.cursor
+
+    def peer_at(self, cursor):
+        self.told.append(cursor)
 
     def peer_watch(self, watcher):
         if self.gone or self.finished:

@@ -1,120 +1,212 @@
-"""Who listens to a channel, and how events reach them.
+"""Who listens to a queue: how they come, and how they go.
 
 Rules:
-1. `_accept` appends, then calls everybody who listens, before it returns. What is published
-   meanwhile, by a callback, is delivered in the same pass, after: everybody sees the order of the
-   log.
-2. A callback that raises hurts nobody else, and is called outside of any change that is half made.
+1. A client has one listener; a second poll of the same client takes over from the first.
+2. A peer is told where its client is when a stream begins, before anything is delivered, and before
+   a long poll is answered with no events. (An answer with events says it itself.)
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Mapping
 from contextvars import Context
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from tatsumaki_py import peer as peers
 from tatsumaki_py.error import ClientDisconnect, HTTPError
+from tatsumaki_py.message_queue.callback import start
 from tatsumaki_py.message_queue.client import DELIVERING, LISTENING, Client
-from tatsumaki_py.message_queue.event import Event, position
-from tatsumaki_py.message_queue.listener import PENDING, Listener, Mailbox, Poll, serving
-from tatsumaki_py.message_queue.places import Places
+from tatsumaki_py.message_queue.delivery import Delivery
+from tatsumaki_py.message_queue.listener import Listener, Mailbox, Poll, serving
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "checked_name"]
 
-MAX_ANSWER = 1024 * 1024
-"""Bytes of JSON in the answer of one long poll, if it is more than one event."""
-
-_log = logging.getLogger("tatsumaki")
-
-# What a callback may raise without hurting its caller, who is not cancelled with it.
-_RAISED = (Exception, asyncio.CancelledError)
+_MAX_NAME = 1024
 
 
-def _is_awaited(result: Any) -> bool:
-    """Whether a callback is to be waited for. ``return mq.poll_once(...)`` does not ask for it, and
-    what `Handler.stream_write` returns is done already if the client keeps up.
-    """
-    if not inspect.isawaitable(result) or isinstance(result, Poll):
-        return False
-    done = getattr(result, "done", None)
-    if done is None or not done():
-        return True
-    return isinstance(result, asyncio.Future) and _error(result) is not None
+def checked_name(kind: str, value: object) -> str:
+    """`value`, if it can be the name of something. Raises `TypeError`, or 400 if it is too long."""
+    if not isinstance(value, str):
+        raise TypeError(f"{kind} is a str, not {type(value).__name__}")
+    if len(value) > _MAX_NAME:
+        raise HTTPError(400, f"{kind} is longer than {_MAX_NAME} characters")
+    return value
 
 
-def _error(future: asyncio.Future[Any]) -> BaseException | None:
-    """Why a callback's future failed, if it did. If it was cancelled, nobody has its events."""
-    return ClientDisconnect() if future.cancelled() else future.exception()
+class Channel(Delivery):
+    """What `MessageQueue` and `MergedQueue` have in common: they are listened to."""
 
+    def cursor(self) -> str:
+        """The id of the newest event: give it as `last_event_id` to get what comes after it."""
+        return self._log.top
 
-def _some(events: Sequence[Event], limit: int) -> Sequence[Event]:
-    """The first of `events`, up to `limit` bytes; at least one, if there is one."""
-    size = 0
-    for count, event in enumerate(events):
-        size += len(event.json)
-        if count and size > limit:
-            return events[:count]
-    return events
+    @property
+    def clients(self) -> Mapping[str, Client]:
+        """The clients that listen or are expected back, by id. Read-only."""
+        return MappingProxyType(self._clients)
 
+    @property
+    def subscribers(self) -> int:
+        """How many clients there are that are not known to be gone.
 
-class Channel(Places):
-    """Hands the events of a channel to who listens; `MessageQueue` is what users see of it."""
+        A client counts from its first poll on, until its connection is closed or its callback
+        failed. One with a `client_id` still counts, for `reconnect_time`, when its long poll was
+        answered or its stream was ended from here.
+        """
+        return self._subscribed
 
-    def __init__(self, channel: str) -> None:
-        super().__init__(channel)
-        self._delivering = False
-        self._calling: Listener | None = None
-        self._telling: Client | None = None
-        self._telling_from = self._told
+    def disconnect(self) -> None:
+        """End what listens here: long polls are answered with no events, streams are finished. Who
+        comes back goes on where it was.
+        """
+        for client in list(self._clients.values()):
+            listener, waiting = client.listener, client.state is LISTENING
+            if listener is not None:
+                self._take_back(client, listener)
+                self._away(client)
+                self._supersede(client, listener, waiting, client.cursor, None)
+                if not client.named:
+                    self._unsubscribe(client)
+        self._arm()
 
     # -- coming
 
-    def _listen(
-        self, client_id: str, listener: Listener, last_event_id: str | None, timeout: float | None
+    def poll_once(
+        self,
+        client_id: str | None,
+        callback: Callable[..., Any] | None = None,
+        timeout: float = 55.0,
+        *,
+        last_event_id: str | None = None,
+        on_unsubscribe: Callable[[], Any] | None = None,
     ) -> Poll:
+        """Long poll: the next events for a client, as soon as there are any.
+
+        While a request is handled it belongs to that request, also in a task: it ends when the
+        client leaves or the answer is complete. A task that is to go on is started with
+        ``asyncio.create_task(bot(), context=contextvars.Context())``.
+
+        Args:
+            client_id: names the client; it goes on where it was if it comes back within
+                `reconnect_time`. A new one gets the backlog. A second poll with the same id ends
+                the first with no events. None is a client without a name: it says where it was by
+                `last_event_id`, or is new.
+            callback: called once as ``callback(*events)``, without events after `timeout`. If it
+                returns an awaitable, that is waited for before the delivery counts as done.
+            timeout: seconds to wait; 0 answers at once with what there is.
+            last_event_id: id of the last event that the client has; wins over what is remembered.
+                By default what the request being handled says (`Request.last_event_id`); "" for
+                none. If what follows it is not known any more, a gap comes first (`Event.gap`).
+            on_unsubscribe: called once, without arguments and on behalf of no request, when the
+                client is no subscriber any more (see `subscribers`); the latest one given for the
+                client is. An awaitable that it returns is run. What it raises is logged.
+
+        Returns:
+            Without a callback, something to await for the list of events. With one, `Poll.cancel`
+            is of use. `Poll.new` says whether the client was no subscriber before.
+
+        Raises:
+            TypeError, ValueError: `client_id` is not a str, `timeout` is not a number from 0 on.
+            Error.HTTP: 400 for a `last_event_id` that is none or an overlong `client_id`, 503 for
+            too many clients or channels. Error.ClientDisconnect: when awaited, if the client of the
+            request goes away.
+        """
+        number: object = timeout
+        if not isinstance(number, (int, float)):
+            raise TypeError(f"timeout is a number of seconds, not {timeout!r}")
+        if not number >= 0:
+            raise ValueError(f"timeout is a number of seconds from 0 on, not {timeout!r}")
+        listener = self._listener(callback, True)
+        return self._listen(client_id, listener, last_event_id, timeout, on_unsubscribe)
+
+    def poll(
+        self,
+        client_id: str | None,
+        callback: Callable[..., Any] | None = None,
+        *,
+        last_event_id: str | None = None,
+        on_unsubscribe: Callable[[], Any] | None = None,
+    ) -> Poll:
+        """Stream: all events for a client from its cursor on, until it goes.
+
+        As `poll_once`, but the callback is called for each delivery, and without one the result is
+        iterated: ``async for events in mq.poll(client_id)``. A callback that returns an awaitable
+        is not called again before that is done; the log keeps what comes meanwhile (up to
+        `buffer_length` events, then there is a gap).
+        """
+        listener = self._listener(callback, False)
+        return self._listen(client_id, listener, last_event_id, None, on_unsubscribe)
+
+    def _listener(self, callback: Callable[..., Any] | None, once: bool) -> Listener:
+        if callback is None:
+            return Mailbox(self, once)
+        if not callable(callback):
+            raise TypeError(f"not a callback: {callback!r}")
+        return Listener(self, callback, once)
+
+    def _listen(
+        self,
+        client_id: str | None,
+        listener: Listener,
+        last_event_id: str | None,
+        timeout: float | None,
+        on_unsubscribe: Callable[[], Any] | None,
+    ) -> Poll:
+        named = client_id is not None
+        # Nobody can ask for a name that is not to be guessed.
+        name = checked_name("client_id", client_id) if named else secrets.token_urlsafe(16)
         poll = Poll(listener)
-        loop = asyncio.get_running_loop()
+        # Raises if there is none, before anything has changed.
+        asyncio.get_running_loop()
         peer = peers.of(None if isinstance(listener, Mailbox) else listener.callback)
+        if peer is not None and last_event_id is None:
+            last_event_id = peer.peer_cursor()
+        if last_event_id:
+            self._log.check(last_event_id)
         if peer is not None:
-            if last_event_id is None:
-                last_event_id = peer.peer_cursor()
-            if last_event_id:
-                position(last_event_id)
             if not peer.peer_watch(listener):
-                self._dismiss(client_id, listener, peer)
+                self._dismiss(name, listener, peer)
                 return poll
             listener.peer = peer
-        elif last_event_id:
-            position(last_event_id)
-        client = self._clients.get(client_id) or self._enter(client_id)
+        client = self._clients.get(name) or self._enter(name, named)
+        poll.new = self._subscribe(client, on_unsubscribe)
         superseded, was_waiting = client.listener, client.state is LISTENING
-        self._absent.pop(client_id, None)
+        self._absent.pop(name, None)
         if self._absent:
             # They may have left in a loop that is closed.
             self._arm()
         if superseded is not None:
             self._inherit(client, superseded, peer)
-        client.cursor = last_event_id or client.cursor
+        left_at = client.cursor
+        poll.cursor = client.cursor = last_event_id or client.cursor
         self._park(client)
         listener.begin()
         client.listen(listener)
         listener.client = client
         if superseded is not None:
-            self._supersede(client, superseded, was_waiting, peer)
-            if client.listener is not listener or client.state is not LISTENING:
-                return poll
+            self._supersede(client, superseded, was_waiting, left_at, peer)
+        if listener.waits():
+            self._begin(client, listener, timeout)
+        return poll
+
+    def _begin(self, client: Client, listener: Listener, timeout: float | None) -> None:
+        """Give `listener` what there is, or let it wait."""
+        if listener.peer is not None and not listener.once:
+            listener.peer.peer_at(client.cursor)
+            if not listener.waits():
+                return
         events = self._log.since(client.cursor)
         if events or timeout == 0:
             self._deliver(client, events)
-        else:
-            self._ready(client)
-            if timeout is not None and timeout != float("inf"):
-                listener.timer = loop.call_later(timeout, listener.timed_out)
-        return poll
+            return
+        self._ready(client)
+        if timeout is not None and timeout != float("inf"):
+            loop = asyncio.get_running_loop()
+            listener.timer = loop.call_later(timeout, listener.timed_out)
 
     def _inherit(self, client: Client, superseded: Listener, heir: peers.Peer | None) -> None:
         """Where a poll begins that takes over from another one."""
@@ -135,11 +227,20 @@ class Channel(Places):
             client.cursor = listener.peer.peer_unsent(self.channel) or client.cursor
 
     def _supersede(
-        self, client: Client, listener: Listener, was_waiting: bool, heir: peers.Peer | None
+        self,
+        client: Client,
+        listener: Listener,
+        was_waiting: bool,
+        cursor: str,
+        heir: peers.Peer | None,
     ) -> None:
-        """Another poll of the same client has taken over: end this one with no events."""
+        """Another poll of the same client has taken over from this one, which was at `cursor`: end
+        it with no events.
+        """
         peer = listener.peer
         if listener.once and was_waiting:
+            if peer is not None:
+                peer.peer_at(cursor)
             self._answer_empty(client.id, listener, peer)
             return
         listener.end()
@@ -161,228 +262,9 @@ class Channel(Places):
         """End a long poll, and call its callback with no events."""
         call, context = listener.call, listener.context
         listener.end()
-        if isinstance(listener, Mailbox) or call is None:
-            return
-
-        def done(future: asyncio.Future[Any]) -> None:
-            error = _error(future)
-            if error is not None:
-                self._report(client_id, error, peer)
-
-        try:
-            result = call()
-            if _is_awaited(result):
-                run = Context() if context is None else context
-                run.run(asyncio.ensure_future, result).add_done_callback(done)
-        except _RAISED as error:
-            self._report(client_id, error, peer)
-
-    # -- delivery
-
-    def _accept(self, events: Sequence[Event]) -> None:
-        """Take events, which follow the top, from the engine."""
-        for event in events:
-            self._log.append(event)
-        if not self._delivering:
-            self._catch_up()
-
-    def _catch_up(self) -> None:
-        """Bring everybody who listens to the top of the log."""
-        self._delivering = True
-        # The request that publishes is not the one that is answered.
-        token = peers.current.set(None)
-        try:
-            while self._told != self._log.top:
-                start, self._told = self._told, self._log.top
-                if self._streams or self._waiting:
-                    self._tell(start, self._log.since(start))
-        finally:
-            peers.current.reset(token)
-            self._delivering = False
-            self._telling = None
-            self._trim()
-
-    def _tell(self, start: str, events: Sequence[Event]) -> None:
-        """Give `events` to all that listen; all but newcomers have their cursor at `start`."""
-        told = events[-1].id
-        self._telling_from = start
-        for client in tuple(self._waiting.values()):
-            if client.state is LISTENING:
-                self._deliver(client, events if client.cursor == start else None)
-        for client in tuple(self._streams.values()):
-            if client.state is not LISTENING:
-                continue
-            if client.cursor != start:
-                self._telling = None
-                self._deliver(client, None)
-                continue
-            # The fast path: a stream that keeps up.
-            self._telling = client
-            client.cursor = told
-            listener = client.listener
-            try:
-                result = client.callback(*events)  # type: ignore[misc]
-            except _RAISED as error:
-                self._tell_failed(client, listener, start, told, error)
-                continue
-            if result is not None:
-                self._tell_slowly(client, listener, start, told, result)
-        self._telling = None
-
-    def _tell_failed(
-        self,
-        client: Client,
-        listener: Listener | None,
-        start: str,
-        told: str,
-        error: BaseException,
-    ) -> None:
-        """The fast path ended in an exception."""
-        assert listener is not None
-        self._telling = None
-        if client.listener is listener:
-            self._unconfirm(client, start, told)
-        if self._failed(client, listener, error):
-            self._deliver(client, None)
-
-    def _tell_slowly(
-        self, client: Client, listener: Listener | None, start: str, told: str, result: Any
-    ) -> None:
-        """The fast path got something to wait for."""
-        if result is not PENDING and not _is_awaited(result):
-            return
-        assert listener is not None
-        self._telling = None
-        if client.listener is listener:
-            self._unconfirm(client, start, told)
-        if not self._hold(client, listener, listener.context, result) and self._settle(
-            client, listener
-        ):
-            self._deliver(client, None)
-
-    def _unconfirm(self, client: Client, start: str, told: str) -> None:
-        """The fast path was too fast: `told` is still on its way."""
-        client.cursor = start
-        client.deliver(told)
-        self._park(client)
-
-    def _deliver(self, client: Client, events: Sequence[Event] | None) -> None:
-        """Give one client `events` (None: all after its cursor), then what was published
-        meanwhile.
-        """
-        while True:
-            if events is None:
-                events = self._log.since(client.cursor)
-                if not events:
-                    self._ready(client)
-                    return
-            listener = client.listener
-            assert listener is not None
-            assert listener.call is not None
-            peer = listener.peer
-            count = len(events)
-            if listener.once:
-                events = _some(events, MAX_ANSWER)
-            elif peer is not None:
-                events = _some(events, peer.peer_room())
-            context = listener.context
-            client.deliver(events[-1].id if events else client.cursor)
-            self._park(client)
-            listener.stop_timer()
-            outer, self._calling = self._calling, listener
-            try:
-                result = listener.call(*events)
-            except _RAISED as error:
-                if not self._failed(client, listener, error):
-                    return
-                events = None
-                continue
-            finally:
-                self._calling = outer
-            if result is None and peer is not None and not listener.once and len(events) < count:
-                # All at once would be too much for who is not quick, whenever it comes back.
-                result = peer.peer_drain()
-            if result is not None and self._hold(client, listener, context, result):
-                return
-            if not self._settle(client, listener):
-                return
-            events = None
-
-    def _hold(
-        self, client: Client, listener: Listener, context: Context | None, result: Any
-    ) -> bool:
-        """Wait for what a callback returned. False if there is nothing to wait for."""
-        if result is PENDING:
-            return True
-        if not _is_awaited(result):
-            return False
-
-        def done(future: asyncio.Future[Any]) -> None:
-            error = _error(future)
-            if error is None:
-                self._received(listener)
-            elif self._failed(client, listener, error):
-                self._deliver(client, None)
-
-        try:
-            run = Context() if context is None else context
-            run.run(asyncio.ensure_future, result).add_done_callback(done)
-        except Exception as error:
-            if self._failed(client, listener, error):
-                self._deliver(client, None)
-        return True
-
-    def _received(self, listener: Listener) -> None:
-        """What was held back by a listener has arrived."""
-        client = listener.client
-        if client is not None and self._settle(client, listener):
-            self._deliver(client, None)
-
-    def _settle(self, client: Client, listener: Listener) -> bool:
-        """A callback is done with its events. Returns whether it may have more."""
-        if client.listener is not listener:
-            return False
-        if listener.once:
-            if listener.peer is None:
-                self._served(listener)
-            return False
-        client.confirm()
-        return True
-
-    def _served(self, listener: Listener) -> None:
-        """The answer is complete."""
-        client = listener.client
-        if client is not None and client.listener is listener:
-            if client.state is DELIVERING and listener.has_all():
-                client.confirm()
-            self._leave(client, listener)
-
-    def _failed(self, client: Client, listener: Listener, error: BaseException) -> bool:
-        """A callback raised. Who has a peer is cut off and comes back; others go on after what they
-        choked on: then this returns True.
-        """
-        peer = listener.peer
-        current = client.listener is listener
-        if current and (peer is not None or listener.once or isinstance(error, ClientDisconnect)):
-            self._leave(client, listener)
-            current = False
-        self._report(client.id, error, peer)
-        if not current or client.listener is not listener:
-            return False
-        client.confirm()
-        return True
-
-    def _report(self, client_id: str, error: BaseException, peer: peers.Peer | None) -> None:
-        answered = isinstance(error, HTTPError) and peer is not None
-        if not answered and not isinstance(error, ClientDisconnect):
-            _log.error(
-                "callback of client %r on channel %r raised",
-                client_id,
-                self.channel,
-                exc_info=error,
-            )
-        if peer is not None:
-            peer.peer_failed(error)
+        if call is not None and not isinstance(listener, Mailbox):
+            failed = partial(self._report, client_id, peer=peer)
+            start(call, Context() if context is None else context, failed)
 
     # -- going
 
@@ -404,7 +286,7 @@ class Channel(Places):
     def _blocked(self, listener: Listener, blocked: bool) -> None:
         """A stream does not keep up: what it was given but the kernel has not is kept."""
         client = listener.client
-        if client is None or client.listener is not listener or client.state is not LISTENING:
+        if client is None or not listener.waits():
             return
         if not blocked:
             self._unpin(client)
@@ -414,5 +296,5 @@ class Channel(Places):
 
     def _timed_out(self, listener: Listener) -> None:
         client = listener.client
-        if client is not None and client.listener is listener and client.state is LISTENING:
+        if client is not None and listener.waits():
             self._deliver(client, ())

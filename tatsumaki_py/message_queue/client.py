@@ -43,11 +43,14 @@ class Client:
     """A cursor into the log of a channel, with the name of its owner.
 
     Attributes:
-        id: the ``client_id`` that it polls with.
+        id: the ``client_id`` that it polls with, or one made up.
+        named: whether it polls with one, and so can come back by it.
         cursor: id of the last event that it has.
         state: a `State`.
         deadline: while ABSENT, the time at which it is forgotten (seconds of the event loop's
             clock).
+        subscribed: whether it counts as a subscriber.
+        on_unsubscribe: called when it does not any more.
 
     >>> client = Client("alice", cursor="1-0")
     >>> client.leave(now=100.0, reconnect_time=30.0)
@@ -55,10 +58,23 @@ class Client:
     (<State.ABSENT: 'absent'>, False, True)
     """
 
-    __slots__ = ("callback", "cursor", "deadline", "delivered", "id", "listener", "pinned", "state")
+    __slots__ = (
+        "callback",
+        "cursor",
+        "deadline",
+        "delivered",
+        "id",
+        "listener",
+        "named",
+        "on_unsubscribe",
+        "pinned",
+        "state",
+        "subscribed",
+    )
 
-    def __init__(self, id: str, cursor: str) -> None:
+    def __init__(self, id: str, cursor: str, named: bool = True) -> None:
         self.id = id
+        self.named = named
         self.cursor = cursor
         self.state = ABSENT
         self.deadline = 0.0
@@ -67,6 +83,8 @@ class Client:
         self.delivered = cursor
         self.pinned: str | None = None
         """The cursor that the queue holds in the log for it."""
+        self.subscribed = False
+        self.on_unsubscribe: Callable[[], Any] | None = None
 
     def listen(self, listener: Listener) -> None:
         """`listener` takes its events from now on."""

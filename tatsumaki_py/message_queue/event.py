@@ -41,12 +41,14 @@ def position(id: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def next_id(top: str, now: int) -> str:
-    """The id after `top` at `now` milliseconds since the epoch; goes on counting if the clock
-    stepped back.
+def next_id(top: str, now: int, sequence: int = 0) -> str:
+    """The id after `top` at `now` milliseconds since the epoch, of which `sequence` is still free;
+    goes on counting from `top` if the clock stepped back.
     """
-    milliseconds, sequence = position(top)
-    return f"{now}-0" if now > milliseconds else f"{milliseconds}-{sequence + 1}"
+    last = position(top)
+    if (now, sequence) > last:
+        return f"{now}-{sequence}"
+    return f"{last[0]}-{last[1] + 1}"
 
 
 def encode(data: Mapping[str, Any]) -> bytes:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tatsumaki_py.error import ClientDisconnect
-from tatsumaki_py.message_queue.client import DELIVERING
+from tatsumaki_py.message_queue.client import DELIVERING, LISTENING
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.peer import Peer
 
@@ -76,6 +76,11 @@ class Listener:
         """The answer is complete."""
         if self.queue is not None:
             self.queue._served(self)
+
+    def waits(self) -> bool:
+        """Whether its client listens by it, and has all that it was given."""
+        client = self.client
+        return client is not None and client.listener is self and client.state is LISTENING
 
     def busy(self) -> bool:
         """Whether events are on their way."""
@@ -193,12 +198,18 @@ class Poll:
     has not read.
 
     With a callback there is nothing to wait for; `cancel` ends it.
+
+    Attributes:
+        new: whether this poll made the client a subscriber (`MessageQueue.subscribers`).
+        cursor: where the client was when it polled; "" if there was nobody to wait for.
     """
 
-    __slots__ = ("_listener",)
+    __slots__ = ("_listener", "cursor", "new")
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
+        self.new = False
+        self.cursor = ""
 
     def cancel(self) -> None:
         """Stop listening. The client's place is kept for `MessageQueue.reconnect_time` seconds."""

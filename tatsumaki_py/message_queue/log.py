@@ -80,6 +80,10 @@ class EventLog:
         """The newest `count` events, oldest first."""
         return tuple(self._events[max(self._start, len(self._events) - count) :])
 
+    def check(self, cursor: str) -> None:
+        """Raises `BadEventID` if `cursor` can not be one."""
+        position(cursor)
+
     def since(self, cursor: str) -> tuple[Event, ...]:
         """The events after `cursor`; a gap first if `cursor` is not known (any more). Raises
         `BadEventID`.

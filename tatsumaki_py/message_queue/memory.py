@@ -30,16 +30,32 @@ class Accepted:
 
 
 class MemoryEngine:
-    """Gives ids by this machine's clock and hands the events to the queue at once."""
+    """Gives ids by this machine's clock and hands the events to the queue at once.
 
-    def publish(self, queue: MessageQueue, bodies: Sequence[bytes]) -> Accepted:
-        """Accept events, given as JSON, oldest first."""
+    All channels share the sequence within a millisecond: the order of ids is the order in which
+    events were published, also among channels, as long as the clock does not step back.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._sequence = 0
+
+    def publish(
+        self, queue: MessageQueue, bodies: Sequence[bytes], key: str | None = None
+    ) -> Accepted:
+        """Accept events, given as JSON, oldest first. `key` is their idempotency key."""
         now = time.time_ns() // 1_000_000
+        if now != self._now:
+            self._now, self._sequence = now, 0
         events: list[Event] = []
         prev = queue.cursor()
         for body in bodies:
-            id = next_id(prev, now)
+            id = next_id(prev, now, self._sequence)
+            self._sequence += 1
             events.append(Event(body, id, prev, channel=queue.channel))
             prev = id
+        ids = [event.id for event in events]
+        if key is not None and ids:
+            queue._answered(key, bodies, ids)
         queue._accept(events)
-        return Accepted([event.id for event in events])
+        return Accepted(ids)

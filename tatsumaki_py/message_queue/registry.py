@@ -2,7 +2,8 @@
 
 Rules:
 1. A name has one queue as long as anybody holds it: `instances` is weak, and `active` holds those
-   that have a client or an event.
+   that have a client or an event. So has a set of names: `merged` is weak, and the channels of a
+   merged queue hold it while it has a client.
 2. A queue that only has events (nobody listens, nobody is expected) is deserted. The longest
    deserted makes room when there are too many; queues with clients never do.
 """
@@ -16,7 +17,8 @@ from tatsumaki_py.error import HTTPError
 
 if TYPE_CHECKING:
     from tatsumaki_py.message_queue import MessageQueue
-    from tatsumaki_py.message_queue.places import Places
+    from tatsumaki_py.message_queue.merged import MergedQueue
+    from tatsumaki_py.message_queue.retention import Retained
 
 __all__ = ["Registry"]
 
@@ -26,13 +28,14 @@ class Registry:
 
     def __init__(self) -> None:
         self.instances: WeakValueDictionary[str, MessageQueue] = WeakValueDictionary()
-        self.active: dict[str, Places] = {}
-        self.deserted: dict[str, Places] = {}
+        self.merged: WeakValueDictionary[tuple[str, ...], MergedQueue] = WeakValueDictionary()
+        self.active: dict[str, Retained] = {}
+        self.deserted: dict[str, Retained] = {}
         self.clients = 0
         self.size = 0
         """Bytes of JSON that all channels hold."""
 
-    def activate(self, queue: Places) -> None:
+    def activate(self, queue: Retained) -> None:
         """`queue` is about to get a client or an event. 503 if there are `max_channels` with
         clients.
         """
@@ -43,10 +46,10 @@ class Registry:
                 raise HTTPError(503, "too many channels")
             next(iter(self.deserted.values()))._release()
         self.active[queue.channel] = queue
-        if not queue._clients:
+        if not queue._in_use():
             self.deserted[queue.channel] = queue
 
-    def make_room(self, queue: Places) -> None:
+    def make_room(self, queue: Retained) -> None:
         """Events are about to come. 503 if all that is held is needed, and too much."""
         while self.size > queue.max_size:
             longest = next((q for q in self.deserted.values() if q is not queue), None)
@@ -54,21 +57,21 @@ class Registry:
                 raise HTTPError(503, "too many events")
             longest._release()
 
-    def release(self, queue: Places) -> None:
+    def admit(self, max_clients: int) -> None:
+        """503 if there are `max_clients` in all queues."""
+        if self.clients >= max_clients:
+            raise HTTPError(503, "too many clients")
+
+    def use(self, queue: Retained) -> None:
+        """`queue` gets a client. 503 as `activate`."""
+        self.activate(queue)
+        self.deserted.pop(queue.channel, None)
+
+    def desert(self, queue: Retained) -> None:
+        """`queue` lost its last client."""
+        self.deserted[queue.channel] = queue
+
+    def release(self, queue: Retained) -> None:
         """`queue` is empty."""
         self.deserted.pop(queue.channel, None)
         self.active.pop(queue.channel, None)
-
-    def enter(self, queue: Places) -> None:
-        """`queue` gets a client. 503 if there are `max_clients` in all channels."""
-        if self.clients >= queue.max_clients:
-            raise HTTPError(503, "too many clients")
-        self.activate(queue)
-        self.deserted.pop(queue.channel, None)
-        self.clients += 1
-
-    def leave(self, queue: Places) -> None:
-        """`queue` lost a client."""
-        self.clients -= 1
-        if not queue._clients:
-            self.deserted[queue.channel] = queue

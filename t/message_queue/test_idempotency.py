@@ -1,0 +1,136 @@
+"""publish with a key: trying again publishes nothing twice."""
+
+import pytest
+from message_queue.fakes import Taker, events, numbers
+
+from tatsumaki_py import Error, MessageQueue
+
+
+@pytest.mark.gen_test
+async def test_again(queue):
+    """The same key with the same events: the same ids, and nothing happens."""
+    taker = Taker()
+    queue.poll("me", taker)
+    ids = await queue.publish(*events(1, 2), idempotency_key="key")
+    assert await queue.publish(*events(1, 2), idempotency_key="key") == ids
+    assert len(ids) == 2
+    assert taker.calls == [[1, 2]]
+    assert numbers(queue.backlog_events) == [1, 2]
+
+
+@pytest.mark.gen_test
+async def test_other_keys_and_channels(queue):
+    """A key is one of its channel."""
+    ids = [await queue.publish({"n": 1}, idempotency_key=key) for key in ("a", "b")]
+    other = MessageQueue.instance("other")
+    await other.publish({"n": 1}, idempotency_key="a")
+    await queue.publish({"n": 1})
+    assert ids[0] != ids[1]
+    assert numbers(queue.backlog_events) == [1, 1, 1]
+    assert numbers(other.backlog_events) == [1]
+
+
+@pytest.mark.parametrize("other", [events(2), events(1, 1), [], [{"n": 1, "m": 1}]])
+@pytest.mark.gen_test
+async def test_other_events(queue, other):
+    """The same key with something else is a mistake: 422, and the key is still what it was."""
+    ids = await queue.publish({"n": 1}, idempotency_key="key")
+    with pytest.raises(Error.HTTP) as error:
+        queue.publish(*other, idempotency_key="key")
+    assert error.value.code == 422
+    assert await queue.publish({"n": 1}, idempotency_key="key") == ids
+    assert numbers(queue.backlog_events) == [1]
+
+
+@pytest.mark.gen_test
+async def test_bad_keys(queue):
+    """1 to 255 characters."""
+    for key in ("", "x" * 256):
+        with pytest.raises(Error.HTTP, match="1 to 255") as error:
+            queue.publish({"n": 1}, idempotency_key=key)
+        assert error.value.code == 400
+    with pytest.raises(TypeError, match="idempotency_key is a str, not int"):
+        queue.publish({"n": 1}, idempotency_key=1)
+    assert queue.backlog_events == []
+    await queue.publish({"n": 1}, idempotency_key="é" * 255)
+
+
+@pytest.mark.gen_test
+async def test_refused_events_keep_no_key(queue):
+    """What was not published may be published under the key yet."""
+    with pytest.raises(TypeError):
+        queue.publish({"n": object()}, idempotency_key="key")
+    await queue.publish({"n": 1}, idempotency_key="key")
+    assert numbers(queue.backlog_events) == [1]
+
+
+@pytest.mark.gen_test
+async def test_time(queue, clock):
+    """A key is remembered for 300 seconds, whatever is asked meanwhile."""
+    first = await queue.publish({"n": 1}, idempotency_key="key")
+    await clock.advance(200)
+    assert await queue.publish({"n": 1}, idempotency_key="key") == first
+    await clock.advance(99)
+    assert await queue.publish({"n": 1}, idempotency_key="key") == first
+    await clock.advance(2)
+    second = await queue.publish({"n": 1}, idempotency_key="key")
+    assert second != first
+    assert await queue.publish({"n": 1}, idempotency_key="key") == second
+
+
+@pytest.mark.gen_test
+async def test_number(make_queue):
+    """The oldest go first."""
+    queue = make_queue(idempotency_keys=3)
+    ids = {key: await queue.publish({"n": 1}, idempotency_key=key) for key in "abcd"}
+    for key in "bcd":
+        assert await queue.publish({"n": 1}, idempotency_key=key) == ids[key]
+    assert await queue.publish({"n": 1}, idempotency_key="a") != ids["a"]
+    assert len(queue.backlog_events) == 5
+
+
+@pytest.mark.gen_test
+async def test_none(make_queue):
+    """A channel that remembers none publishes each time."""
+    queue = make_queue(idempotency_keys=0)
+    for _ in range(2):
+        await queue.publish({"n": 1}, idempotency_key="key")
+    assert numbers(queue.backlog_events) == [1, 1]
+
+
+@pytest.mark.gen_test
+async def test_longer_than_the_events(make_queue, clock):
+    """A key outlives the events, and the clients that came for them."""
+    queue = make_queue(backlog_length=0)
+    ids = await queue.publish({"n": 1}, idempotency_key="key")
+    queue.poll("me", Taker()).cancel()
+    await clock.advance(100)
+    assert not queue.clients
+    assert not queue.backlog_events
+    assert await queue.publish({"n": 1}, idempotency_key="key") == ids
+
+
+@pytest.mark.gen_test
+async def test_again_while_it_is_delivered(queue):
+    """A callback that publishes the same gets the ids of what it is being told."""
+    taker, again = Taker(), []
+
+    def callback(*events):
+        again.append(queue.publish({"n": 1}, idempotency_key="key"))
+
+    queue.poll("again", callback)
+    queue.poll("taker", taker)
+    ids = await queue.publish({"n": 1}, idempotency_key="key")
+    assert [await accepted for accepted in again] == [ids]
+    assert taker.calls == [[1]]
+
+
+@pytest.mark.gen_test
+async def test_ids_are_a_copy(queue):
+    """What somebody does to the list that he got is his."""
+    ids = await queue.publish({"n": 1}, idempotency_key="key")
+    expected = list(ids)
+    ids.clear()
+    again = await queue.publish({"n": 1}, idempotency_key="key")
+    again.append("x")
+    assert await queue.publish({"n": 1}, idempotency_key="key") == expected

@@ -1,0 +1,503 @@
+"""Several channels on one connection, with one cursor."""
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+from message_queue.fakes import FakePeer, Taker, events, numbers, turn
+
+from tatsumaki_py import Error, MessageQueue
+from tatsumaki_py.message_queue import MergedQueue
+
+
+@pytest.fixture
+def a(make_queue):
+    """One channel."""
+    return make_queue("a")
+
+
+@pytest.fixture
+def b(make_queue):
+    """Another one."""
+    return make_queue("b")
+
+
+@pytest.fixture
+def ab(a, b):
+    """Both."""
+    return MessageQueue.instance("a", "b")
+
+
+def said(events):
+    """The channel and the `n` of each event."""
+    return [(event.channel, *numbers([event])) for event in events]
+
+
+class Hearer(FakePeer):
+    """A client that notes channels, too, and where it is."""
+
+    def on_new_event(self, *events):
+        self.calls.append(said(events))
+        self.at = events[-1].id if events else None
+
+
+# -- which object
+
+
+def test_names(engine):
+    """The order of the names and their repetition make no difference."""
+    ab = MessageQueue.instance("b", "a")
+    assert isinstance(ab, MergedQueue)
+    assert ab.channel == ("a", "b")
+    assert MessageQueue.instance("a", "b") is ab
+    assert MessageQueue.instance("a", "b", "a") is ab
+    assert MessageQueue.instance("a", "b", "c") is not ab
+    a = MessageQueue.instance("a")
+    assert MessageQueue.instance("a", "a") is a
+    assert isinstance(a, MessageQueue)
+    assert {queue.channel for queue in MessageQueue.channels()} == {"a", "b"}
+
+
+def test_bad_names(engine):
+    """They are checked as one is; there are twenty at most."""
+    with pytest.raises(TypeError, match="a channel's name is a str, not int"):
+        MessageQueue.instance("a", 1)
+    with pytest.raises(TypeError, match="a channel's name is a str, not list"):
+        MessageQueue.instance("a", ["b"])
+    with pytest.raises(Error.HTTP) as error:
+        MessageQueue.instance("a", "x" * 1025)
+    assert error.value.code == 400
+    names = [f"room{i}" for i in range(20)]
+    assert len(MessageQueue.instance(*names, *names).channel) == 20
+    with pytest.raises(ValueError, match="21 channels are more than 20"):
+        MessageQueue.instance(*names, "one more")
+    assert not hasattr(MergedQueue, "publish")
+
+
+@pytest.mark.gen_test
+async def test_freed(engine, clock):
+    """Held by nobody and listened to by nobody, it is gone; so are its channels."""
+    ab = weakref.ref(MessageQueue.instance("a", "b"))
+    assert ab() is None
+    MessageQueue.instance("a", "b").poll("me", Taker()).cancel()
+    assert [queue.channel for queue in MessageQueue.channels()] == ["a", "b"]
+    assert MessageQueue._registry.clients == 1
+    await clock.advance(31)
+    gc.collect()
+    assert not MessageQueue.channels()
+    registry = MessageQueue._registry
+    assert (registry.clients, registry.active, registry.deserted) == (0, {}, {})
+    assert not registry.merged
+
+
+@pytest.mark.gen_test
+async def test_kept_while_it_is_listened_to(engine, clock):
+    """Nobody holds it but its clients; its channels are not deserted meanwhile."""
+    peer = Hearer()
+    MessageQueue.instance("a", "b").poll("me", peer.on_new_event)
+    gc.collect()
+    await clock.advance(2 * MessageQueue.idle_timeout)
+    assert not MessageQueue._registry.deserted
+    MessageQueue.instance("b").publish({"n": 1})
+    MessageQueue.instance("a").publish({"n": 2})
+    assert peer.calls == [[("b", 1)], [("a", 2)]]
+    peer.leave()
+    await clock.advance(31)
+    assert {*MessageQueue._registry.deserted} == {"a", "b"}
+    await clock.advance(MessageQueue.idle_timeout + 1)
+    assert not MessageQueue._registry.active
+
+
+# -- what is delivered
+
+
+@pytest.mark.gen_test
+async def test_published_in_one(a, b, ab):
+    """All of it, in the order in which it is published, before `publish` returns."""
+    stream, once = Hearer(), Hearer()
+    ab.poll("stream", stream.on_new_event)
+    ab.poll_once("once", once.answer)
+    for n, queue in enumerate([a, b, b, a]):
+        queue.publish({"n": n})
+    assert stream.calls == [[("a", 0)], [("b", 1)], [("b", 2)], [("a", 3)]]
+    assert once.calls == [[("a", 0)]]
+    assert ab.cursor() == stream.at == f"{a.cursor()},{b.cursor()}"
+    assert said(await ab.poll_once("once")) == [("b", 1), ("b", 2), ("a", 3)]
+
+
+@pytest.mark.gen_test
+async def test_newcomer(a, b, ab):
+    """It gets the backlog of each; who has a cursor, what comes after it."""
+    a.backlog_length = 2
+    await a.publish(*events(0, 1, 2))
+    await b.publish({"n": 3})
+    assert said(await ab.poll_once(None)) == [("a", 1), ("a", 2), ("b", 3)]
+    assert len(await ab.poll_once(None, last_event_id="0-0,0-0")) in (3, 4)
+    assert await ab.poll_once(None, timeout=0, last_event_id=ab.cursor()) == []
+    del a.backlog_length
+
+
+@pytest.mark.gen_test
+async def test_async_iteration(a, b, ab):
+    """As with one channel."""
+    got = []
+
+    async def read():
+        async for batch in ab.poll("me"):
+            got.extend(said(batch))
+
+    task = asyncio.ensure_future(read())
+    await turn()
+    a.publish({"n": 1})
+    b.publish({"n": 2})
+    await turn()
+    ab.disconnect()
+    await task
+    assert got == [("a", 1), ("b", 2)]
+
+
+@pytest.mark.gen_test
+async def test_bad_cursor(ab):
+    """400, as with one channel."""
+    for cursor in ("1-0", "1-0,", "1-0,2-0,3-0", "a,b"):
+        with pytest.raises(Error.HTTP) as error:
+            ab.poll_once("me", last_event_id=cursor)
+        assert error.value.code == 400
+    assert not ab.clients
+
+
+@pytest.mark.gen_test
+async def test_peer_at(a, b, ab):
+    """Where a client is, is said in all channels."""
+    stream, once = FakePeer(), FakePeer()
+    poll = ab.poll("stream", stream.on_new_event)
+    assert stream.told == ["0-0,0-0"] == [poll.cursor]
+    (id,) = await b.publish({"n": 1})
+    ab.poll_once("once", once.answer, timeout=0, last_event_id=ab.cursor())
+    assert once.told == [f"0-0,{id}", []]
+
+
+@pytest.mark.gen_test
+async def test_gap_in_one(make_queue, ab, a, b):
+    """The other channel loses nothing; what follows is the rest of both."""
+    make_queue("a", backlog_length=2, buffer_length=2)
+    cursor = ab.cursor()
+    await b.publish(*events(10, 11))
+    await a.publish(*events(1, 2, 3))
+    got = await ab.poll_once("me", last_event_id=cursor)
+    assert [event for event in said(got) if event[0] == "b"] == [("b", 10), ("b", 11)]
+    assert [event for event in said(got) if event[0] == "a"] == [("a", "gap"), ("a", 2), ("a", 3)]
+    gap = next(event for event in got if event.gap)
+    rest = await ab.poll_once("other", last_event_id=gap["id"])
+    assert [*said(rest)] == said(got)[got.index(gap) + 1 :]
+
+
+@pytest.mark.gen_test
+async def test_returns_to_channels_made_anew(clock):
+    """What a client knew of a channel that was forgotten is told as lost; the other goes on."""
+    b = MessageQueue.instance("b")
+    await MessageQueue.instance("a").publish({"n": 1})
+    await b.publish({"n": 2})
+    cursor = MessageQueue.instance("a", "b").cursor()
+    await b.publish({"n": 3})
+    MessageQueue.instance("a")._release()
+    gc.collect()
+    assert MessageQueue.instance("a").cursor() == "0-0"
+    ab = MessageQueue.instance("a", "b")
+    peer = Hearer(cursor=cursor)
+    ab.poll("me", peer.on_new_event)
+    assert peer.calls == [[("a", "gap"), ("b", 3)]]
+    MessageQueue.instance("a").publish({"n": 4})
+    assert peer.calls[1:] == [[("a", 4)]]
+    assert peer.at == ab.cursor()
+
+
+@pytest.mark.gen_test
+async def test_nothing_dropped_that_is_still_to_come(make_queue, a, b, ab):
+    """Channels keep what a merged client that is away has not read, and what it was not told."""
+    make_queue("a", backlog_length=1)
+    peer, other = Hearer(), Hearer()
+    ab.poll("me", peer.on_new_event)
+    ab.poll("other", other.on_new_event)
+    peer.leave()
+    await a.publish(*events(1, 2))
+    await a.publish(*events(3, 4))
+    a.append_backlog(*events(5, 6, 7))
+    assert other.calls == [[("a", 1), ("a", 2)], [("a", 3), ("a", 4)]]
+    await b.publish({"n": 8})
+    assert other.calls[2] == [("a", 5), ("a", 6), ("a", 7), ("b", 8)]
+    again = Hearer()
+    ab.poll("me", again.on_new_event)
+    assert [n for _, n in again.calls[0]] == [1, 2, 3, 4, 5, 6, 7, 8]
+    await a.publish({"n": 9})
+    assert numbers(a._log.newest(100)) == [9]
+
+
+@pytest.mark.gen_test
+async def test_slow_stream(make_queue, a, b, ab):
+    """What was written but not sent is kept, and comes again to who comes back."""
+    make_queue("a", backlog_length=1)
+    start = ab.cursor()
+    peer = Hearer()
+    ab.poll("me", peer.on_new_event)
+    peer.unsent = start
+    await a.publish(*events(1, 2))
+    await b.publish({"n": 3})
+    assert len(peer.calls) == 2
+    peer.leave()
+    again = Hearer()
+    ab.poll("me", again.on_new_event)
+    assert again.calls == [[("a", 1), ("a", 2), ("b", 3)]]
+
+
+@pytest.mark.gen_test
+async def test_trimmed_when_it_is_sent(make_queue, a, b, ab, clock):
+    """What is on its way to the kernel is dropped a moment later."""
+    make_queue("a", backlog_length=1)
+    peer = Hearer()
+    ab.poll("me", peer.on_new_event)
+    peer.unsent = ab.cursor()
+    await a.publish(*events(1, 2, 3))
+    assert len(a._log) == 3
+    peer.unsent = None
+    await clock.advance(1)
+    assert len(a._log) == 1
+
+
+# -- reentrancy
+
+
+@pytest.mark.gen_test
+async def test_callback_publishes(a, b, ab):
+    """Everybody sees the order of each log, whoever publishes in the middle of what."""
+    heard = [Hearer() for _ in range(3)]
+    plain = Taker()
+
+    def echo(*events):
+        heard[1].on_new_event(*events)
+        for event in events:
+            if event["n"] < 3:
+                a.publish({"n": event["n"] + 1})
+                b.publish({"n": event["n"] + 1})
+
+    ab.poll("0", heard[0].on_new_event)
+    ab.poll("1", echo)
+    ab.poll("2", heard[2].on_new_event)
+    a.poll("plain", plain)
+    a.publish({"n": 1})
+    in_a, in_b = (numbers(queue.backlog_events) for queue in (a, b))
+    assert plain.seen == in_a
+    assert in_a[:2] == [1, 2]
+    assert len(in_b) > 1
+    for peer in heard:
+        got = [event for call in peer.calls for event in call]
+        assert [n for channel, n in got if channel == "a"] == in_a
+        assert [n for channel, n in got if channel == "b"] == in_b
+
+
+@pytest.mark.gen_test
+async def test_member_publishes_while_it_delivers(make_queue, b, ab):
+    """A callback of one channel publishes in the other: nobody waits, nothing is lost."""
+    a = make_queue("a", backlog_length=1)
+    peer, late = Hearer(), Taker()
+
+    def pass_on(*events):
+        b.publish(*events)
+
+    a.poll("first", pass_on)
+    a.poll("late", late)
+    ab.poll("me", peer.on_new_event)
+    for n in range(3):
+        a.publish({"n": n})
+    assert late.calls == [[0], [1], [2]]
+    got = [event for call in peer.calls for event in call]
+    assert sorted(got) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1), ("b", 2)]
+
+
+@pytest.mark.gen_test
+async def test_polls_in_the_middle_of_a_delivery(make_queue, b):
+    """A client that is superseded by a callback of another queue loses nothing to the trimming."""
+    a = make_queue("a", backlog_length=0)
+    ab = MessageQueue.instance("a", "b")
+    second = Hearer()
+
+    def supersede(*events):
+        b.publish({"n": 100})
+        if not second.calls:
+            ab.poll("me", second.on_new_event)
+
+    a.poll("plain", supersede)
+    first = Hearer()
+    ab.poll("me", first.on_new_event)
+    a.publish(*events(1, 2))
+    a.publish({"n": 3})
+    got = [event for peer in (first, second) for call in peer.calls for event in call]
+    assert [n for channel, n in got if channel == "a"] == [1, 2, 3]
+    assert [n for channel, n in got if channel == "b"] == [100, 100]
+
+
+@pytest.mark.gen_test
+async def test_last_client_goes_in_the_middle(a, b, ab):
+    """It leaves, and another one comes, while what is published goes round."""
+    later = Hearer()
+
+    class Leaving(Hearer):
+        def on_new_event(self, *events):
+            super().on_new_event(*events)
+            self.leave()
+            ab.poll("later", later.on_new_event, last_event_id=ab.cursor())
+
+    peer = Leaving()
+    ab.poll("me", peer.on_new_event)
+    a.publish({"n": 1})
+    b.publish({"n": 2})
+    assert peer.calls == [[("a", 1)]]
+    assert later.calls == [[("b", 2)]]
+
+
+# -- who listens
+
+
+@pytest.mark.gen_test
+async def test_clients_and_subscribers(a, b, ab):
+    """A merged client is no client of the channels, but a subscriber of each."""
+    gone = []
+    peer = Hearer()
+    poll = ab.poll("me", peer.on_new_event, on_unsubscribe=lambda: gone.append(1))
+    a.poll("me", Taker())
+    assert poll.new
+    assert [*ab.clients] == [*a.clients] == ["me"]
+    assert not b.clients
+    assert (ab.subscribers, a.subscribers, b.subscribers) == (1, 2, 1)
+    MessageQueue.instance("a", "c").poll("other", Taker())
+    assert (ab.subscribers, a.subscribers, b.subscribers) == (1, 3, 1)
+    peer.leave()
+    assert (ab.subscribers, a.subscribers, b.subscribers, gone) == (0, 2, 0, [1])
+
+
+@pytest.mark.gen_test
+async def test_reconnect_time(make_queue, clock):
+    """The longest of any of the channels."""
+    make_queue("a", reconnect_time=10.0)
+    make_queue("b", reconnect_time=50.0)
+    ab = MessageQueue.instance("a", "b")
+    assert ab.reconnect_time == 50.0
+    ab.poll("me", Taker()).cancel()
+    await clock.advance(49)
+    assert [*ab.clients] == ["me"]
+    await clock.advance(2)
+    assert not ab.clients
+
+
+@pytest.mark.gen_test
+async def test_disconnect(a, b, ab):
+    """Of one channel: who listens to it, also among others, is ended; and goes on where it was."""
+    once, stream, plain, other = (Hearer() for _ in range(4))
+    ab.poll_once("once", once.answer)
+    ab.poll("stream", stream.on_new_event)
+    a.poll("plain", plain.on_new_event)
+    b.poll("other", other.on_new_event)
+    a.disconnect()
+    assert once.calls == [[]]
+    assert once.finished
+    assert stream.finished
+    assert plain.finished
+    assert not other.finished
+    b.publish({"n": 1})
+    assert said(await ab.poll_once("stream")) == [("b", 1)]
+    assert (ab.subscribers, b.subscribers) == (2, 3)
+
+
+@pytest.mark.gen_test
+async def test_publish_nothing(a, b, ab):
+    """Who waits in a long poll is answered, wherever it waits for this channel."""
+    here, there = Hearer(), Hearer()
+    ab.poll_once("me", here.answer)
+    b.poll_once("me", there.answer)
+    a.publish()
+    assert (here.calls, there.calls) == ([[]], [])
+
+
+@pytest.mark.gen_test
+async def test_limits(monkeypatch, make_queue, ab, a, b):
+    """Its clients count, its channels count, and who is refused leaves nothing behind."""
+    monkeypatch.setattr(MessageQueue, "max_clients", 1)
+    a.poll("me", Taker())
+    with pytest.raises(Error.HTTP, match="too many clients"):
+        ab.poll("me", Taker())
+    monkeypatch.setattr(MessageQueue, "max_clients", 10)
+    monkeypatch.setattr(MessageQueue, "max_channels", 1)
+    with pytest.raises(Error.HTTP, match="too many channels"):
+        ab.poll("me", Taker())
+    assert not ab.clients
+    assert (a.subscribers, b.subscribers) == (1, 0)
+    registry = MessageQueue._registry
+    assert ([*registry.active], registry.deserted, registry.clients) == (["a"], {}, 1)
+    monkeypatch.setattr(MessageQueue, "max_channels", 2)
+    ab.poll("me", Taker())
+    with pytest.raises(Error.HTTP, match="too many channels"):
+        MessageQueue.instance("c").publish({"n": 1})
+    assert (a.subscribers, b.subscribers) == (2, 1)
+
+
+@pytest.mark.gen_test
+async def test_callback_errors(a, ab, expect_log):
+    """The log says which channels."""
+
+    def fail(*events):
+        raise RuntimeError("boo")
+
+    ab.poll("me", fail)
+    taker = Taker()
+    ab.poll("other", taker)
+    line = r"callback of client 'me' on channel \('a', 'b'\) raised"
+    with expect_log("tatsumaki", line):
+        a.publish({"n": 1})
+    assert taker.calls == [[1]]
+
+
+@pytest.mark.gen_test
+async def test_time_to_live(make_queue, monkeypatch, b, ab):
+    """A channel whose events expire tells the loss; the other keeps its own."""
+    a = make_queue("a", time_to_live=10.0)
+    cursor = ab.cursor()
+    await a.publish({"n": 1})
+    await b.publish({"n": 2})
+    assert len(await ab.poll_once(None, last_event_id=cursor)) == 2
+    a._log.expire(1 << 60)
+    got = said(await ab.poll_once(None, last_event_id=cursor))
+    assert sorted(got, key=str) == [("a", "gap"), ("b", 2)]
+
+
+def test_two_loops():
+    """What one loop left behind is no hindrance in the next."""
+    ab = MessageQueue.instance("loop a", "loop b")
+    peers = [Hearer(), Hearer()]
+
+    async def listen(peer):
+        ab.poll("me", peer.on_new_event)
+        ab.poll_once("once", Taker())
+
+    asyncio.run(listen(peers[0]))
+    MessageQueue.instance("loop a").publish({"n": 1})
+    asyncio.run(listen(peers[1]))
+    MessageQueue.instance("loop b").publish({"n": 2})
+    assert [peer.calls for peer in peers] == [[[("loop a", 1)]], [[("loop b", 2)]]]
+
+
+@pytest.mark.gen_test
+async def test_a_thousand_subscribers(a, b, ab):
+    """All are given the same objects, whether told together or come back together."""
+    got = []
+    for i in range(1000):
+        ab.poll(f"{i}", got.append)
+    start = ab.cursor()
+    a.publish({"n": 1})
+    assert len(got) == 1000
+    assert all(event is got[0] for event in got)
+    got.clear()
+    for i in range(1000):
+        ab.poll(f"{i}", got.append, last_event_id=start)
+    assert len(got) == 1000
+    assert all(event is got[0] for event in got)

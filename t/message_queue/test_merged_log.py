@@ -1,0 +1,195 @@
+"""A view of several logs: every event once, in order, wherever one starts and stops."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tatsumaki_py import Error
+from tatsumaki_py.message_queue.event import Event, next_id, position
+from tatsumaki_py.message_queue.log import EventLog
+from tatsumaki_py.message_queue.merged_log import MergedLog
+
+NAMES = ("a", "b", "ü")
+
+
+def make(count=3):
+    logs = [EventLog(name) for name in NAMES[:count]]
+    return logs, MergedLog(logs)
+
+
+def append(log, now, n=0):
+    id = next_id(log.top, now)
+    log.append(Event(b'{"n":%d}' % n, id, log.top, channel=log.channel))
+
+
+# What happens in the channels: in which one, and how far the clock goes meanwhile (or is put back).
+happenings = st.lists(st.tuples(st.integers(0, 2), st.integers(-2, 3)), max_size=30)
+
+
+def filled(steps):
+    logs, merged = make()
+    now = 100
+    for n, (index, ahead) in enumerate(steps):
+        now += ahead
+        append(logs[index], now, n)
+    return logs, merged
+
+
+@given(happenings, st.data())
+def test_every_event_once(steps, data):
+    """Read in pieces of any size: each channel's events are all there, in its order."""
+    logs, merged = filled(steps)
+    cursor = merged.since("0-0,0-0,0-0")[0].prev if steps else merged.top
+    assert cursor == "0-0,0-0,0-0"
+    got = []
+    while events := merged.since(cursor):
+        piece = events[: data.draw(st.integers(1, len(events)))]
+        got += piece
+        cursor = piece[-1].id
+    assert cursor == merged.top
+    for log in logs:
+        mine = [event for event in got if event.channel == log.channel]
+        assert mine == list(log.newest(100))
+        assert [event.id.split(",")[NAMES.index(log.channel)] for event in mine] == [
+            event.id for event in log.newest(100)
+        ]
+
+
+@given(happenings)
+def test_in_the_order_of_time(steps):
+    """Among the channels the time of the ids decides, then the name."""
+    _, merged = filled(steps)
+    events = merged.since("0-0,0-0,0-0")
+    order = []
+    for event in events:
+        index = NAMES.index(event.channel)
+        order.append((position(event.id.split(",")[index]), index))
+    assert order == sorted(order)
+    assert [event.prev for event in events] == [
+        "0-0,0-0,0-0",
+        *(event.id for event in events[:-1]),
+    ][: len(events)]
+
+
+@given(happenings, st.data())
+def test_loss(steps, data):
+    """What one channel has dropped is told by one gap; of the others nothing is lost."""
+    logs, merged = filled(steps)
+    cursor = "0-0,0-0,0-0"
+    known = [cursor, *(event.id for event in merged.since(cursor))]
+    cursor = data.draw(st.sampled_from(known))
+    before = {log.channel: list(log.newest(100)) for log in logs}
+    for log in logs:
+        log.trim(data.draw(st.integers(0, 5)), 0, 1000)
+    got = merged.since(cursor)
+    for index, log in enumerate(logs):
+        part = cursor.split(",")[index]
+        missed = [event for event in before[log.channel] if position(event.id) > position(part)]
+        kept = list(log.newest(100))
+        gaps = [event for event in got if event.channel == log.channel and event.gap]
+        mine = [event for event in got if event.channel == log.channel and not event.gap]
+        assert len(gaps) == (len(missed) > len(kept))
+        assert mine == missed[-len(kept) :] if kept else not mine
+        if gaps:
+            first = next(event for event in got if event.channel == log.channel)
+            assert first is gaps[0]
+    for before_it, event in zip((cursor, *(event.id for event in got)), got, strict=False):
+        assert event.prev == before_it
+    assert (got[-1].id if got else cursor) == merged.top
+    assert merged.since(merged.top) == ()
+
+
+def test_event():
+    """It is what was published, says its channel, and goes over the wire wrapped."""
+    logs, merged = make(2)
+    append(logs[0], 5, 1)
+    append(logs[1], 5, 2)
+    event = merged.since("5-0,0-0")[0]
+    assert event == {"n": 2}
+    assert (event.id, event.prev, event.channel) == ("5-0,5-0", "5-0,0-0", "b")
+    assert (event.log, event.gap) == (("a", "b"), False)
+    assert event.json is logs[1].newest(1)[0].json
+    assert event.payload == b'{"channel":"b","data":{"n":2}}'
+    assert event.envelope == b'{"id":"5-0,5-0","channel":"b","data":{"n":2}}'
+    with pytest.raises(TypeError, match="read-only"):
+        event["n"] = 3
+
+
+def test_gap():
+    """Not wrapped: it says the channel, the cursor that is lost, and the one to go on from."""
+    logs, merged = make(2)
+    append(logs[0], 5)
+    append(logs[1], 6)
+    (gap, event) = merged.since("5-0,4-0")
+    assert gap == {"type": "gap", "after": "5-0,4-0", "id": "5-0,0-0", "channel": "b"}
+    assert (gap.gap, gap.id, gap.prev, gap.channel) == (True, "5-0,0-0", "5-0,4-0", "b")
+    assert gap.log == ("a", "b")
+    assert json.loads(gap.payload) == json.loads(gap.envelope) == gap
+    assert (event.gap, event.id) == (False, "5-0,6-0")
+
+
+def test_name_in_json():
+    """Whatever a channel's name is, JSON it is."""
+    for name in ('"', "\\", "ü", "\udc80"):
+        log = EventLog(name)
+        append(log, 1)
+        merged = MergedLog([log, EventLog("~")])
+        (event,) = merged.since("0-0,0-0")
+        (gap, _) = merged.since("0-1,0-0")
+        assert json.loads(event.payload)["channel"] == name
+        assert json.loads(gap.payload)["channel"] == name
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "1-0", "1-0,", ",1-0", "1-0,1-0,1-0", "1-0, 1-0", "1-0;1-0", "a,b", "1-0,-1-0"]
+)
+def test_bad_cursor(cursor):
+    """As many ids as there are channels, all of them ids."""
+    _, merged = make(2)
+    for refuse in (merged.check, merged.since):
+        with pytest.raises(Error.HTTP) as error:
+            refuse(cursor)
+        assert (error.value.code, error.value.message) == (400, "last_event_id is not an event id")
+
+
+def test_the_same_events_for_all():
+    """Who reads from the same place gets the same objects: a thousand clients, one frame."""
+    logs, merged = make(2)
+    for now in range(1, 20):
+        append(logs[now % 2], now)
+    places = ["0-0,0-0", *(event.id for event in merged.since("0-0,0-0"))][:4]
+    first = [merged.since(place) for place in places]
+    assert all(merged.since(place) is events for place, events in zip(places, first, strict=True))
+    append(logs[0], 30)
+    assert [len(merged.since(place)) for place in places] == [len(events) + 1 for events in first]
+    logs[0].trim(0, 0, 0)
+    assert any(event.gap for event in merged.since(places[0]))
+
+
+def test_nothing_is_stored_for_each_place():
+    """A client at a place of its own does not make it grow."""
+    logs, merged = make(2)
+    for now in range(1, 100):
+        append(logs[now % 2], now)
+    for event in merged.since("0-0,0-0"):
+        merged.since(event.id)
+    assert len(merged._read) <= 4
+
+
+def test_pins():
+    """A place is kept in each log, until it is given back."""
+    logs, merged = make(2)
+    for now in range(1, 9):
+        append(logs[now % 2], now)
+    place = merged.since("0-0,0-0")[3].id
+    merged.pin(place)
+    for log in logs:
+        log.trim(1, 100, 1000)
+    assert [len(log) for log in logs] == [2, 2]
+    assert not any(event.gap for event in merged.since(place))
+    merged.unpin(place)
+    for log in logs:
+        log.trim(1, 100, 1000)
+    assert [len(log) for log in logs] == [1, 1]

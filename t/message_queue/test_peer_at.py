@@ -1,0 +1,110 @@
+"""The peer is told where its client is: at the start of a stream, and with an empty answer."""
+
+import pytest
+from message_queue.fakes import FakePeer, Taker, events
+
+from tatsumaki_py.message_queue.event import START
+
+
+async def publish(queue, *numbers):
+    return [(await queue.publish(event))[0] for event in events(*numbers)]
+
+
+@pytest.mark.gen_test
+async def test_stream(queue):
+    """Once, before anything is delivered: what follows is what comes after it."""
+    await publish(queue, 1)
+    peer = FakePeer()
+    poll = queue.poll("me", peer.on_new_event)
+    await publish(queue, 2)
+    assert peer.told == [START, [1], [2]]
+    assert poll.cursor == START
+
+
+@pytest.mark.gen_test
+async def test_stream_with_a_cursor(queue):
+    """It begins where the client says that it is."""
+    ids = await publish(queue, 1, 2, 3)
+    said, given = FakePeer(cursor=ids[1]), FakePeer()
+    queue.poll("said", said.on_new_event)
+    queue.poll("given", given.on_new_event, last_event_id=ids[2])
+    assert (said.told, given.told) == ([ids[1], [3]], [ids[2]])
+
+
+@pytest.mark.gen_test
+async def test_stream_that_takes_over(queue):
+    """The new one begins where the old one was; the old one is not told again."""
+    (id,) = await publish(queue, 1)
+    first, second = FakePeer(), FakePeer()
+    queue.poll("me", first.on_new_event)
+    queue.poll("me", second.on_new_event)
+    assert first.told == [START, [1]]
+    assert first.finished
+    assert second.told == [id]
+
+
+@pytest.mark.gen_test
+async def test_stream_that_is_cut_off_by_it(queue):
+    """A peer that can not take even that is left alone."""
+
+    class Full(FakePeer):
+        def peer_at(self, cursor):
+            super().peer_at(cursor)
+            self.leave()
+
+    await publish(queue, 1)
+    peer = Full()
+    queue.poll("me", peer.on_new_event)
+    await publish(queue, 2)
+    assert peer.told == [START]
+    assert queue.clients["me"].listener is None
+
+
+@pytest.mark.gen_test
+async def test_long_poll_without_events(queue, clock):
+    """Before it is answered: by time-out, as an interval poll, or because somebody flushes."""
+    ids = await publish(queue, 1)
+    late, interval, flushed, published = (FakePeer(cursor=ids[0]) for _ in range(4))
+    queue.poll_once("late", late.answer, 5)
+    await clock.advance(6)
+    queue.poll_once("interval", interval.answer, 0)
+    queue.poll_once("flushed", flushed.answer)
+    queue.flush_events("flushed")
+    queue.poll_once("published", published.answer)
+    queue.publish()
+    assert [peer.told for peer in (late, interval, flushed, published)] == [[ids[0], []]] * 4
+
+
+@pytest.mark.gen_test
+async def test_long_poll_with_events(queue):
+    """The answer says it itself."""
+    await publish(queue, 1)
+    peer = FakePeer()
+    queue.poll_once("me", peer.answer)
+    assert peer.told == [[1]]
+
+
+@pytest.mark.gen_test
+async def test_long_poll_that_is_ended(queue):
+    """By another poll, it is told where it was itself; by disconnect, too."""
+    ids = await publish(queue, 1, 2)
+    first, second = FakePeer(cursor=ids[1]), FakePeer(cursor=ids[0])
+    queue.poll_once("me", first.answer)
+    queue.poll_once("me", second.answer)
+    assert (first.told, second.told) == ([ids[1], []], [[2]])
+    third = FakePeer()
+    queue.poll_once("me", third.answer)
+    queue.disconnect()
+    assert third.told == [ids[1], []]
+
+
+@pytest.mark.gen_test
+async def test_where_the_poll_begins(queue):
+    """`Poll.cursor` is what a client without a callback asks; "" if there is nobody to serve."""
+    ids = await publish(queue, 1)
+    assert queue.poll("me", Taker()).cursor == START
+    assert queue.poll("me", Taker()).cursor == ids[0]
+    assert queue.poll_once("me", last_event_id="0-0").cursor == "0-0"
+    gone = FakePeer()
+    gone.leave()
+    assert queue.poll("gone", gone.on_new_event).cursor == ""

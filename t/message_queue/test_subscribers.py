@@ -1,0 +1,307 @@
+"""Who counts as a subscriber, and how a program learns that one is gone: exactly once."""
+
+import asyncio
+
+import pytest
+from message_queue.fakes import FakePeer, Taker, events, numbers, turn
+
+from tatsumaki_py import Error, MessageQueue
+from tatsumaki_py import peer as peers
+
+
+class Gone:
+    """Counts how often it is called."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __call__(self):
+        self.count += 1
+
+
+@pytest.fixture
+def gone():
+    """What is given as on_unsubscribe."""
+    return Gone()
+
+
+@pytest.mark.gen_test
+async def test_stream_that_is_closed(queue, gone, clock):
+    """Gone at once, and not once more when it is forgotten; it comes back as a new one."""
+    peer = FakePeer()
+    assert queue.poll("me", peer.on_new_event, on_unsubscribe=gone).new
+    assert (queue.subscribers, gone.count) == (1, 0)
+    peer.leave()
+    assert (queue.subscribers, gone.count) == (0, 1)
+    assert queue.poll("me", FakePeer().on_new_event, on_unsubscribe=gone).new
+    assert queue.subscribers == 1
+    queue.poll("other", Taker()).cancel()
+    await clock.advance(31)
+    assert (queue.subscribers, gone.count) == (1, 1)
+
+
+@pytest.mark.gen_test
+async def test_long_polls_one_after_the_other(queue, gone, clock):
+    """One subscriber from its first poll until it is forgotten, which nobody has to wait for."""
+    peer = FakePeer()
+    assert queue.poll_once("me", peer.answer, on_unsubscribe=gone).new
+    for n in range(3):
+        queue.publish({"n": n})
+        assert (queue.subscribers, gone.count) == (1, 0)
+        await clock.advance(20)
+        assert not queue.poll_once("me", FakePeer().answer, on_unsubscribe=gone).new
+    queue.publish({"n": 9})
+    await clock.advance(29)
+    assert (queue.subscribers, gone.count) == (1, 0)
+    await clock.advance(2)
+    assert (queue.subscribers, gone.count) == (0, 1)
+    assert not queue.clients
+
+
+@pytest.mark.gen_test
+async def test_long_poll_that_is_closed(queue, gone):
+    """Gone at once, while it waits or while its answer is under way."""
+    waiting, answering = FakePeer(), FakePeer()
+    queue.poll_once("waiting", waiting.answer, on_unsubscribe=gone)
+    waiting.leave()
+    assert (queue.subscribers, gone.count) == (0, 1)
+    queue.poll_once("answering", answering.on_new_event, on_unsubscribe=gone)
+    queue.publish({"n": 1})
+    assert (queue.subscribers, gone.count) == (1, 1)
+    answering.leave()
+    assert (queue.subscribers, gone.count) == (0, 2)
+
+
+@pytest.mark.gen_test
+async def test_without_a_name(queue, gone):
+    """Gone when the answer is complete, as nobody can come back by that name."""
+    peer = FakePeer()
+    assert queue.poll_once(None, peer.answer, on_unsubscribe=gone).new
+    assert (queue.subscribers, gone.count) == (1, 0)
+    queue.publish({"n": 1})
+    assert peer.calls == [[1]]
+    assert (queue.subscribers, gone.count) == (0, 1)
+    stream = FakePeer()
+    queue.poll(None, stream.on_new_event, on_unsubscribe=gone)
+    stream.complete()
+    assert (queue.subscribers, gone.count) == (0, 2)
+
+
+@pytest.mark.gen_test
+async def test_clients_without_a_name(make_queue, clock):
+    """Each is one of its own; what they miss is kept for the reconnect time."""
+    queue = make_queue(backlog_length=1)
+    (first,) = await queue.publish({"n": 0})
+    peers = [FakePeer(cursor=first) for _ in range(3)]
+    for peer in peers:
+        queue.poll(None, peer.on_new_event)
+    assert (len(queue.clients), queue.subscribers) == (3, 3)
+    assert not any(client.named for client in queue.clients.values())
+    peers[0].leave()
+    await queue.publish(*events(1, 2, 3))
+    assert [peer.calls for peer in peers] == [[], [[1, 2, 3]], [[1, 2, 3]]]
+    again = FakePeer(cursor=first)
+    queue.poll(None, again.on_new_event)
+    assert again.calls == [[1, 2, 3]]
+    await clock.advance(31)
+    assert (len(queue.clients), queue.subscribers) == (3, 3)
+
+
+@pytest.mark.gen_test
+async def test_ended_by_the_server(queue, gone, clock):
+    """A stream that the server rotates is expected back, and still a subscriber until then."""
+    peer = FakePeer()
+    queue.poll("me", peer.on_new_event, on_unsubscribe=gone)
+    peer.complete()
+    assert (queue.subscribers, gone.count) == (1, 0)
+    assert not queue.poll("me", FakePeer().on_new_event).new
+    await clock.advance(100)
+    assert (queue.subscribers, gone.count) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", ["poll", "poll_once"])
+@pytest.mark.gen_test
+async def test_disconnect(queue, gone, clock, kind):
+    """Who has a name is expected back for the reconnect time; who has none is gone."""
+    getattr(queue, kind)("me", FakePeer().answer, on_unsubscribe=gone)
+    getattr(queue, kind)(None, FakePeer().answer, on_unsubscribe=gone)
+    assert queue.subscribers == 2
+    queue.disconnect()
+    assert (queue.subscribers, gone.count) == (1, 1)
+    await clock.advance(31)
+    assert (queue.subscribers, gone.count) == (0, 2)
+
+
+@pytest.mark.gen_test
+async def test_reset(queue, gone):
+    """Who is forgotten by force is gone, too."""
+    queue.poll("me", FakePeer().on_new_event, on_unsubscribe=gone)
+    MessageQueue.reset()
+    assert (queue.subscribers, gone.count) == (0, 1)
+
+
+@pytest.mark.gen_test
+async def test_superseded(queue, gone):
+    """Another poll of the same client: the same subscriber, and the latest hook is the one."""
+    never = Gone()
+    peers = [FakePeer() for _ in range(3)]
+    assert queue.poll("me", peers[0].on_new_event, on_unsubscribe=never).new
+    assert not queue.poll("me", peers[1].on_new_event, on_unsubscribe=gone).new
+    assert not queue.poll_once("me", peers[2].on_new_event).new
+    peers[0].leave()
+    peers[1].leave()
+    assert (queue.subscribers, gone.count) == (1, 0)
+    peers[2].leave()
+    assert (queue.subscribers, gone.count, never.count) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("kind", ["poll", "poll_once"])
+@pytest.mark.gen_test
+async def test_cancelled(queue, gone, kind):
+    """`Poll.cancel` is the end; so it is when the coroutine that waits is cancelled."""
+    getattr(queue, kind)("me", Taker(), on_unsubscribe=gone).cancel()
+    assert (queue.subscribers, gone.count) == (0, 1)
+
+    async def wait():
+        poll = getattr(queue, kind)("task", on_unsubscribe=gone)
+        return await (poll if kind == "poll_once" else anext(poll))
+
+    task = asyncio.ensure_future(wait())
+    await turn()
+    assert queue.subscribers == 1
+    task.cancel()
+    await turn()
+    del task
+    assert (queue.subscribers, gone.count) == (0, 2)
+
+
+@pytest.mark.gen_test
+async def test_awaited(queue, gone, clock):
+    """A coroutine that got its events may ask for more."""
+    await queue.publish({"n": 1})
+    assert numbers(await queue.poll_once("me", on_unsubscribe=gone)) == [1]
+    assert (queue.subscribers, gone.count) == (1, 0)
+    await clock.advance(31)
+    assert (queue.subscribers, gone.count) == (0, 1)
+
+
+@pytest.mark.gen_test
+async def test_callback_that_fails(queue, gone):
+    """Whoever is cut off by an exception is gone."""
+
+    class Failing(FakePeer):
+        def on_new_event(self, *events):
+            raise Error.HTTP(403)
+
+    queue.poll("stream", Failing().on_new_event, on_unsubscribe=gone)
+    queue.poll_once("once", Failing().on_new_event, on_unsubscribe=gone)
+    assert queue.subscribers == 2
+    queue.publish({"n": 1})
+    assert (queue.subscribers, gone.count) == (0, 2)
+
+
+@pytest.mark.gen_test
+async def test_nobody_to_serve(queue, gone):
+    """A request whose client has left makes no subscriber."""
+    peer = FakePeer()
+    peer.leave()
+    poll = queue.poll("me", peer.on_new_event, on_unsubscribe=gone)
+    assert (poll.new, queue.subscribers, gone.count) == (False, 0, 0)
+
+
+LINE = "on_unsubscribe of client 'me' on channel 'room' raised"
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.gen_test
+async def test_hook_that_fails(queue, expect_log, later):
+    """It is logged, and everything else goes on."""
+
+    def fail():
+        raise RuntimeError("boo")
+
+    async def fail_later():
+        await asyncio.sleep(0)
+        fail()
+
+    taker = Taker()
+    poll = queue.poll("me", Taker(), on_unsubscribe=fail_later if later else fail)
+    queue.poll("other", taker)
+    with expect_log("tatsumaki", LINE):
+        poll.cancel()
+        await turn()
+    await queue.publish({"n": 1})
+    assert (taker.calls, queue.subscribers) == ([[1]], 1)
+
+
+@pytest.mark.gen_test
+async def test_hook_that_publishes_and_polls(queue, clock):
+    """It is called when all is done: it may do anything."""
+    taker = Taker()
+
+    def hook():
+        queue.publish({"type": "left", "n": queue.subscribers})
+        queue.poll("me", taker, last_event_id=queue.cursor())
+
+    others = Taker()
+    queue.poll("other", others)
+    queue.poll("me", Taker(), on_unsubscribe=hook).cancel()
+    assert (others.calls, queue.subscribers) == ([[1]], 2)
+    queue.poll_once("third", FakePeer().answer, 0, on_unsubscribe=hook)
+    await clock.advance(31)
+    assert others.calls == [[1], [2]]
+    assert queue.subscribers == 2
+    await queue.publish({"n": 3})
+    assert taker.calls == [[2], [3]]
+
+
+@pytest.mark.gen_test
+async def test_hook_in_the_middle_of_a_delivery(queue):
+    """What it publishes comes after what is being delivered, for all."""
+    first, last = Taker(), Taker()
+    queue.poll("first", first)
+
+    class Failing(FakePeer):
+        def on_new_event(self, *events):
+            raise Error.ClientDisconnect
+
+    queue.poll("bad", Failing().on_new_event, on_unsubscribe=lambda: queue.publish({"n": 2}))
+    queue.poll("last", last)
+    queue.publish({"n": 1})
+    assert first.calls == last.calls == [[1], [2]]
+
+
+@pytest.mark.gen_test
+async def test_hook_belongs_to_no_request(queue, gone):
+    """A poll in it does not belong to the request during which it happens to be called."""
+    seen = []
+    peer = FakePeer()
+    queue.poll("me", peer.on_new_event, on_unsubscribe=lambda: seen.append(peers.of(None)))
+    token = peers.current.set(lambda: FakePeer())
+    try:
+        peer.leave()
+    finally:
+        peers.current.reset(token)
+    assert seen == [None]
+
+
+def test_in_the_next_loop():
+    """Who was left behind by a loop that is closed is unsubscribed by the next one."""
+    queue, gone = MessageQueue.instance("subscribers of a loop"), Gone()
+    queue.reconnect_time = 0.02
+
+    async def answered():
+        queue.publish({"n": 1})
+        await queue.poll_once("me", on_unsubscribe=gone)
+
+    async def wait():
+        queue.poll("other", Taker())
+        await asyncio.sleep(0.05)
+
+    try:
+        asyncio.run(answered())
+        assert (queue.subscribers, gone.count) == (1, 0)
+        asyncio.run(wait())
+        assert (queue.subscribers, gone.count) == (1, 1)
+    finally:
+        del queue.reconnect_time

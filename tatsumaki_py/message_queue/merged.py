@@ -1,0 +1,104 @@
+"""MergedQueue: several channels on one connection, with one cursor.
+
+Rules:
+1. It follows its channels, and they know it, exactly while it has clients: they stay in use then.
+2. What is published in one channel reaches its listeners before `publish` returns.
+3. `_held` is pinned in the logs while it follows: what its listeners have not been told, or what
+   was not sent yet, is kept, whoever trims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.channel import Channel
+from tatsumaki_py.message_queue.merged_log import MergedLog
+
+if TYPE_CHECKING:
+    from tatsumaki_py.message_queue import MessageQueue
+
+__all__ = ["MergedQueue"]
+
+
+class MergedQueue(Channel):
+    """The queue of several channels, to listen to. Get it with ``MessageQueue.instance("a", "b")``.
+
+    It is polled as a `MessageQueue` is. Its events say their `Event.channel`; their `Event.id` is a
+    cursor in all the channels. What is kept is the business of each channel: a loss in one of them
+    is told by a gap of that channel, and the others lose nothing. A client that is new gets the
+    backlog of each.
+    """
+
+    channel: tuple[str, ...]
+    """The names of the channels, sorted."""
+
+    def __init__(self, queues: Sequence[MessageQueue]) -> None:
+        log = MergedLog([queue._log for queue in queues])
+        super().__init__(log.channels, log)
+        self._queues = tuple(queues)
+        self._held: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.channel!r}: {len(self._clients)} clients>"
+
+    @property
+    def reconnect_time(self) -> float:
+        """Seconds for which a client that is away is expected back: the longest of any of the
+        channels.
+        """
+        return max(queue.reconnect_time for queue in self._queues)
+
+    def _follow(self) -> None:
+        """There is something new in one of the channels."""
+        if not self._delivering:
+            self._catch_up()
+
+    def _admit(self) -> str:
+        self._registry.admit(self._queues[0].max_clients)
+        if not self._clients:
+            self._join()
+        return ",".join([queue._first_cursor() for queue in self._queues])
+
+    def _join(self) -> None:
+        try:
+            for queue in self._queues:
+                queue._join(self)
+        except HTTPError:
+            self._part()
+            raise
+        self._told = self._log.top
+        self._keep_after(self._told)
+
+    def _part(self) -> None:
+        for queue in self._queues:
+            queue._part(self)
+
+    def _desert(self) -> None:
+        self._disarm()
+        self._keep_after(None)
+        self._part()
+
+    def _keep_after(self, cursor: str | None) -> None:
+        """Keep what comes after `cursor`."""
+        if cursor != self._held:
+            held, self._held = self._held, cursor
+            if cursor is not None:
+                self._log.pin(cursor)
+            if held is not None:
+                self._log.unpin(held)
+
+    def _trim(self) -> None:
+        if self._delivering or not self._clients:
+            return
+        if not self._waiting and not self._streams:
+            self._told = self._log.top
+        unsent = self._unsent()
+        self._keep_after(unsent or self._told)
+        for queue in self._queues:
+            queue._trim()
+        if unsent is not None and any(
+            len(queue._log) > queue.backlog_length for queue in self._queues
+        ):
+            self._trim_soon()

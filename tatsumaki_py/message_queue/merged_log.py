@@ -1,0 +1,161 @@
+"""The logs of several channels, read as one.
+
+Rules:
+1. It stores nothing: it is a view. A cursor is one of each log, in the order of their names, joined
+   by commas; none is left out (START is the place before the first event).
+2. Events come by the time of their ids, each channel's in its own order. Each one's `id` is the
+   cursor to go on from after it, so that one may stop anywhere and lose nothing of any channel.
+3. Who reads from the same place is given the same events, so that they are framed once.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Sequence
+
+from tatsumaki_py.message_queue.event import BadEventID, Event, position
+from tatsumaki_py.message_queue.log import EventLog
+
+__all__ = ["MergedEvent", "MergedLog"]
+
+_REMEMBERED = 4
+"""Places from which the events are kept while nothing changes: few, as clients are told together
+and come back together.
+"""
+
+
+class MergedEvent(Event):
+    """An event as it is among those of other channels: it says its channel."""
+
+    __slots__ = ("_log", "_name")
+
+    def __init__(
+        self, event: Event, id: str, prev: str, *, log: tuple[str, ...], name: bytes
+    ) -> None:
+        # What is published is frozen: it may be shared.
+        dict.__init__(self, event)
+        self.id = id
+        self.prev = prev
+        self.json = event.json
+        self.channel = event.channel
+        self.frames = {}
+        self.gap = False
+        self._log = log
+        self._name = name
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The names of the channels."""
+        return self._log
+
+    @property
+    def payload(self) -> bytes:
+        """See `Event.payload`."""
+        return b'{"channel":%b,"data":%b}' % (self._name, self.json)
+
+    @property
+    def envelope(self) -> bytes:
+        """See `Event.envelope`."""
+        return b'{"id":"%b","channel":%b,"data":%b}' % (self.id.encode(), self._name, self.json)
+
+
+class _MergedLoss(Event):
+    """A gap in one of the channels."""
+
+    __slots__ = ("_log",)
+
+    def __init__(
+        self, channel: str, id: str, prev: str, *, log: tuple[str, ...], name: bytes
+    ) -> None:
+        text = b'{"type":"gap","after":"%b","id":"%b","channel":%b}'
+        body = text % (prev.encode(), id.encode(), name)
+        super().__init__(body, id, prev, channel=channel, gap=True)
+        self._log = log
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """The names of the channels."""
+        return self._log
+
+
+class MergedLog:
+    """A view of several `EventLog`, which are given in the order of their channels' names.
+
+    >>> a, b = EventLog("a"), EventLog("b")
+    >>> for log, id in ((a, "1-0"), (b, "2-0"), (a, "3-0")):
+    ...     log.append(Event(b"{}", id, log.top, channel=log.channel))
+    >>> [(event.channel, event.id) for event in MergedLog([a, b]).since("1-0,0-0")]
+    [('b', '1-0,2-0'), ('a', '3-0,2-0')]
+    """
+
+    __slots__ = ("_bounds", "_logs", "_names", "_read", "channels")
+
+    def __init__(self, logs: Sequence[EventLog]) -> None:
+        self.channels = tuple(log.channel for log in logs)
+        self._logs = tuple(logs)
+        # As JSON.
+        self._names = [json.dumps(channel).encode() for channel in self.channels]
+        self._bounds: list[tuple[str, str]] = []
+        self._read: dict[str, tuple[Event, ...]] = {}
+        """What follows a cursor while the logs have `_bounds`."""
+
+    @property
+    def top(self) -> str:
+        """The newest cursor."""
+        return ",".join([log.top for log in self._logs])
+
+    def check(self, cursor: str) -> None:
+        """Raises `BadEventID` if `cursor` can not be one."""
+        parts = cursor.split(",")
+        if len(parts) != len(self._logs):
+            raise BadEventID
+        for part in parts:
+            position(part)
+
+    def since(self, cursor: str) -> tuple[Event, ...]:
+        """The events after `cursor`; a gap in each channel in which its part is not known (any
+        more). Raises `BadEventID`.
+        """
+        if cursor == self.top:
+            return ()
+        bounds = [(log.floor, log.top) for log in self._logs]
+        if bounds != self._bounds:
+            self._bounds = bounds
+            self._read.clear()
+        events = self._read.get(cursor)
+        if events is None:
+            self.check(cursor)
+            if len(self._read) == _REMEMBERED:
+                del self._read[next(iter(self._read))]
+            events = self._read[cursor] = self._merge(cursor)
+        return events
+
+    def _merge(self, cursor: str) -> tuple[Event, ...]:
+        parts = cursor.split(",")
+        sources = [
+            [(position(event.id), index, event) for event in log.since(part)]
+            for index, (log, part) in enumerate(zip(self._logs, parts, strict=True))
+        ]
+        merged: list[Event] = []
+        prev = cursor
+        for _, index, event in heapq.merge(*sources, key=lambda item: item[:2]):
+            parts[index] = event.id
+            id = ",".join(parts)
+            name = self._names[index]
+            if event.gap:
+                merged.append(_MergedLoss(event.channel, id, prev, log=self.channels, name=name))
+            else:
+                merged.append(MergedEvent(event, id, prev, log=self.channels, name=name))
+            prev = id
+        return tuple(merged)
+
+    def pin(self, cursor: str) -> None:
+        """Somebody is still to read what comes after `cursor`, in each log."""
+        for log, part in zip(self._logs, cursor.split(","), strict=True):
+            log.pin(part)
+
+    def unpin(self, cursor: str) -> None:
+        """Take one `pin` back."""
+        for log, part in zip(self._logs, cursor.split(","), strict=True):
+            log.unpin(part)
