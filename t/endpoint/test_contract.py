@@ -67,6 +67,24 @@ async def test_resume_across_transports(subscriber, queue, transport, after):
 
 
 @pytest.mark.gen_test
+async def test_the_start_is_told(subscriber, queue, transport):
+    """Who connects, gets nothing and loses the connection knows where it was."""
+    queue.publish({"n": 1})
+    client = subscriber(transport, cursor=queue.cursor(), timeout=0)
+    await client.open()
+    client.cursor = None
+    if transport == "websocket":
+        # A page is not shown the headers of a handshake.
+        assert await client.next() is None
+    elif client.streams:
+        client.cursor = client.head.headers["last-event-id"]
+    else:
+        client.cursor = client.head.headers["last-event-id"]
+        assert client.batch == []
+    assert client.cursor == queue.cursor()
+
+
+@pytest.mark.gen_test
 async def test_gap(subscriber, queue, transport):
     """A cursor that is too old is told in the stream, with the one to go on from; then comes what
     there is."""

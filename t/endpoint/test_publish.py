@@ -128,6 +128,20 @@ async def test_too_much(post, queue):
 
 
 @pytest.mark.gen_test
+async def test_idempotency_key(post, queue):
+    """Who asks again, because the answer was lost, is answered again, and nothing is published."""
+    first = await post('{"n":1}', Idempotency_Key="k")
+    again = await post('{"n":1}', Idempotency_Key="k")
+    assert (again.code, again.body) == (200, first.body)
+    assert (await post('[{"n":1},{"n":2}]', Idempotency_Key="l")).code == 200
+    assert len(queue.backlog_events) == 3
+    assert (await post('{"n":2}', Idempotency_Key="k")).code == 422
+    assert (await post('{"n":1}', Idempotency_Key="x" * 256)).code == 400
+    assert (await post('{"n":1}', Idempotency_Key="k", path="/publish/other")).code == 200
+    assert len(queue.backlog_events) == 3
+
+
+@pytest.mark.gen_test
 async def test_one_channel(post, queue):
     """The channel of the query, and not more than one; a field of the form is a field."""
     reply = await post("channel=x&n=1", FORM, path="/publish?channel=room")

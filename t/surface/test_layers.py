@@ -28,6 +28,7 @@ FLOORS = [
     ["handler"],
     [
         "endpoint",
+        "endpoint.attendance",
         "endpoint.negotiation",
         "endpoint.cross_origin",
         "endpoint.channels",

@@ -23,10 +23,12 @@ class PublishHandler(ChannelHandler):
     """Publishes what is POSTed: a JSON object or the fields of a form is one event, a JSON list of
     objects is as many.
 
-    Answers ``{"id": "1795643788411-0"}``; for a list ``{"ids": [...]}``.
+    Answers ``{"id": "1795643788411-0"}``; for a list ``{"ids": [...]}``. Who sends the header
+    ``Idempotency-Key`` may send the request again, if the answer was lost: within
+    `MessageQueue.idempotency_time` it is answered as the first one was, and nothing is published.
 
     400 for what is no event, 413 for too much (`max_batch`, `MessageQueue.max_event_size`), 415 for
-    another content type. Forged requests are refused as the
+    another content type, 422 for the key of another request. Forged requests are refused as the
     settings ``xsrf_cookies`` and ``cross_origin_protection`` say.
     """
 
@@ -52,10 +54,11 @@ class PublishHandler(ChannelHandler):
         for event in events:
             if not isinstance(event, dict):
                 raise HTTPError(400, "an event is a JSON object")
+        key = self.request.headers.get("Idempotency-Key")
         try:
             queue = MessageQueue.instance(names[0])
             # To publish nothing means something else.
-            ids = await queue.publish(*events) if events else []
+            ids = await queue.publish(*events, idempotency_key=key) if events else []
         except ValueError as error:
             # What JSON can say and UTF-8 cannot: half of a surrogate pair.
             raise HTTPError(400, f"no event: {error}") from None

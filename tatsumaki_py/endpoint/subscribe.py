@@ -13,9 +13,9 @@ Touches of Tornado's what its documentation does not name: `_execute`, `_finishe
 from __future__ import annotations
 
 import random
-import secrets
 from collections.abc import Awaitable
 
+from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.endpoint.negotiation import negotiate
 from tatsumaki_py.error import HTTPError
@@ -63,6 +63,22 @@ class SubscribeHandler(ChannelHandler):
         """
         return True
 
+    def on_subscribe(self, channel: str) -> Awaitable[None] | None:
+        """A subscriber is there. Override it, also with an ``async def``.
+
+        Called once a subscriber, however often it polls or comes back in time.
+        """
+        return None
+
+    def on_unsubscribe(self, channel: str) -> Awaitable[None] | None:
+        """A subscriber is gone. Override it, also with an ``async def``.
+
+        Called at once when it leaves, on the handler of its last request. Who has a `client_id` and
+        was answered, as in a long poll, or whose stream ended regularly, is expected back for
+        `MessageQueue.reconnect_time` before that.
+        """
+        return None
+
     def client_id(self) -> str | None:
         """Names the client, by default with the parameter ``client_id``; None for no name.
 
@@ -101,11 +117,19 @@ class SubscribeHandler(ChannelHandler):
         self, names: list[str], target: SubscribeHandler | _Socket, wait: float | None = None
     ) -> None:
         """Let `target` have the events; `wait` seconds for some, if it is a long poll."""
-        queue, who = MessageQueue.instance(names[0]), self.client_id() or secrets.token_hex(8)
+        hooks = Attendance(names, self.on_subscribe, self.on_unsubscribe, self._hook_failed)
+        # A client that is expected back keeps what it is given: nothing, if nobody wants it.
+        silent = type(self).on_unsubscribe is SubscribeHandler.on_unsubscribe
+        left = None if silent else hooks.end
+        queue, who = MessageQueue.instance(*names), self.client_id()
         if wait is None:
-            queue.poll(who, target._push_events)
+            poll = queue.poll(who, target._push_events, on_unsubscribe=left)
         else:
-            queue.poll_once(who, self._answer, wait)
+            poll = queue.poll_once(who, self._answer, wait, on_unsubscribe=left)
+        hooks.begin(poll.new)
+
+    def _hook_failed(self, error: Exception) -> None:
+        self.log_exception(type(error), error, error.__traceback__)
 
     def _push_events(self, *events: Event) -> None:
         for event in events:

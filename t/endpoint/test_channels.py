@@ -1,0 +1,158 @@
+"""Several channels on one connection, with one cursor."""
+
+import asyncio
+import random
+
+import pytest
+from support.subscriber import CLIENTS, Ended
+
+from tatsumaki_py import MessageQueue
+
+
+@pytest.fixture
+def queues():
+    return {name: MessageQueue.instance(name) for name in ("a", "b")}
+
+
+@pytest.fixture
+def both():
+    return MessageQueue.instance("a", "b")
+
+
+@pytest.fixture
+def follow(subscriber, both):
+    """A client of both channels."""
+
+    def follow(transport, cursor=None, **options):
+        options.setdefault("channel", ["b", "a"])
+        cursor = both.cursor() if cursor is None else cursor
+        return subscriber(transport, path="/events", cursor=cursor, **options)
+
+    return follow
+
+
+async def read(client, count):
+    async with asyncio.timeout(10):
+        return [await client.read() for _ in range(count)]
+
+
+@pytest.mark.gen_test
+async def test_events_say_their_channel(follow, queues, both, transport):
+    """All of one channel are in order, and what was published later comes later."""
+    client = follow(transport)
+    await client.start()
+    for number in range(20):
+        queues["a" if number % 3 else "b"].publish({"n": number})
+    messages = await read(client, 20)
+    assert [message.data for message in messages] == [{"n": number} for number in range(20)]
+    assert [message.channel for message in messages] == [
+        "a" if number % 3 else "b" for number in range(20)
+    ]
+    assert client.cursor == both.cursor()
+
+
+@pytest.mark.parametrize("after", CLIENTS)
+@pytest.mark.gen_test
+async def test_resume(follow, queues, transport, after):
+    """One cursor is where the client is in all of them, for every transport."""
+    first = follow(transport)
+    await first.start()
+    queues["a"].publish({"n": 1})
+    queues["b"].publish({"n": 2})
+    await read(first, 2)
+    first.leave()
+    queues["b"].publish({"n": 3}, {"n": 4})
+    queues["a"].publish({"n": 5})
+    second = follow(after, first.cursor)
+    await second.start()
+    queues["b"].publish({"n": 6})
+    got = [message.data["n"] for message in await read(second, 4)]
+    assert sorted(got) == [3, 4, 5, 6]
+    assert [number for number in got if number != 5] == [3, 4, 6]
+
+
+@pytest.mark.gen_test
+async def test_gap(follow, queues, transport):
+    """A loss in one channel is told as that channel's, and nothing of the others is lost."""
+    queues["b"].publish({"n": 0})
+    old = queues["b"].cursor()
+    queues["a"].publish(*({"n": number} for number in range(40)))
+    client = follow(transport, f"1-0,{old}")
+    await client.start()
+    queues["b"].publish({"n": 100})
+    messages = await read(client, 32)
+    gaps = [message for message in messages if message.gap]
+    assert [(gap.channel, gap.data["after"]) for gap in gaps] == [("a", f"1-0,{old}")]
+    numbers = [message.data["n"] for message in messages if not message.gap]
+    assert numbers == [*range(10, 40), 100]
+    again = follow(transport, gaps[0].data["id"])
+    await again.start()
+    assert [message.data["n"] for message in await read(again, 31)] == [*range(10, 40), 100]
+
+
+@pytest.mark.parametrize("cursor", ["1-0", "1-0,2-0,3-0", "x,y", ",", "1-0,x"])
+@pytest.mark.gen_test
+async def test_bad_cursor(follow, cursor):
+    """A cursor of other channels is none."""
+    assert (await follow("sse", cursor).open()).status == 400
+
+
+@pytest.mark.gen_test
+async def test_one_channel_twice(subscriber, queues, transport):
+    """Named twice it is one, and its events are as they are alone."""
+    queues["a"].publish({"n": 1})
+    client = subscriber(transport, path="/events", channel=["a", "a"])
+    await client.open()
+    (message,) = await read(client, 1)
+    assert (message.data, message.channel) == ({"n": 1}, None)
+
+
+@pytest.mark.gen_test
+async def test_the_server_goes(follow, queues, stream):
+    """Who listens to a channel among others is told, too."""
+    client = follow(stream)
+    await client.open()
+    queues["b"].disconnect()
+    with pytest.raises(Ended):
+        await read(client, 1)
+
+
+@pytest.mark.gen_test
+async def test_while_coming_and_going(follow, queues, transport):
+    """Nothing is lost and nothing comes twice, whenever the client comes and goes."""
+    for queue in queues.values():
+        queue.backlog_length = queue.buffer_length = 10_000
+    client = follow(transport)
+    source = random.Random(transport)
+    sent = {"a": [], "b": []}
+    got = {"a": [], "b": []}
+
+    def take(message):
+        got[message.channel].append(message.data["n"])
+
+    async def publish():
+        while not done:
+            name = source.choice("ab")
+            sent[name].append(len(sent[name]))
+            queues[name].publish({"n": sent[name][-1]})
+            await asyncio.sleep(0)
+
+    done = False
+    publishing = asyncio.ensure_future(publish())
+    for turn in range(30):
+        await client.open()
+        for _ in range(turn % 4):
+            take(await client.read())
+        for message in getattr(client, "batch", ()):
+            # They were received, and the cursor is after them.
+            take(message)
+        client.batch = []
+        client.leave()
+    done = True
+    await publishing
+    await client.open()
+    async with asyncio.timeout(5):
+        while got != sent:
+            take(await client.read())
+            assert len(got["a"]) <= len(sent["a"])
+            assert len(got["b"]) <= len(sent["b"])

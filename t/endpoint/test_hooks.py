@@ -1,0 +1,217 @@
+"""`on_subscribe` and `on_unsubscribe`: once a subscriber, whatever the transport and its end."""
+
+import asyncio
+
+import pytest
+from support.subscriber import CLIENTS, STREAMS
+from support.wire import iterations, soon
+
+from tatsumaki_py import Application, MessageQueue, SubscribeHandler
+
+calls = []
+
+
+class Hooked(SubscribeHandler):
+    """Its hooks are sync, or async, as the test wants."""
+
+    max_stream_time = 100.0
+    later = False
+
+    def on_subscribe(self, channel):
+        return self.note("+", channel)
+
+    def on_unsubscribe(self, channel):
+        return self.note("-", channel)
+
+    def note(self, *call):
+        if not self.later:
+            calls.append(call)
+            return None
+
+        async def note():
+            await asyncio.sleep(0)
+            calls.append(call)
+
+        return note()
+
+
+class Slow(Hooked):
+    async def on_subscribe(self, channel):
+        await asyncio.sleep(0.05)
+        calls.append(("+", channel))
+
+
+class Failing(Hooked):
+    def on_subscribe(self, channel):
+        calls.append(("+", channel))
+        raise ValueError("on purpose")
+
+    async def on_unsubscribe(self, channel):
+        calls.append(("-", channel))
+        raise ValueError("on purpose")
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"], autouse=True)
+def later(request, monkeypatch):
+    calls.clear()
+    monkeypatch.setattr(Hooked, "later", request.param)
+
+
+@pytest.fixture
+def app():
+    rules = [(r"/events/([\w.-]+)", Hooked), (r"/events", Hooked)]
+    return Application([*rules, ("/slow/(.*)", Slow), ("/failing/(.*)", Failing)])
+
+
+async def come(client, queue):
+    """Connects, without waiting for a long poll's answer."""
+    before = queue.subscribers
+    opening = asyncio.ensure_future(client.open())
+    await soon(lambda: queue.subscribers > before)
+    if client.streams:
+        await opening
+    return opening
+
+
+ONCE = [("+", "room"), ("-", "room")]
+
+
+@pytest.mark.parametrize("name", ["ann", None])
+@pytest.mark.parametrize("transport", [*STREAMS, "long-poll"])
+@pytest.mark.gen_test
+async def test_who_leaves(subscriber, queue, transport, name):
+    """Who closes the connection is gone at once."""
+    client = subscriber(transport, client_id=name or "")
+    opening = await come(client, queue)
+    await soon(lambda: calls == ONCE[:1])
+    assert queue.subscribers == 1
+    opening.cancel()
+    await iterations()
+    client.client.reset()
+    client.client = None
+    await soon(lambda: calls == ONCE)
+    assert queue.subscribers == 0
+
+
+@pytest.mark.parametrize("transport", ["long-poll", "interval-poll"])
+@pytest.mark.gen_test
+async def test_who_asks_again(subscriber, queue, clock, transport):
+    """A long poll with a name is one subscriber for as long as it comes back in time."""
+    client = subscriber(transport, client_id="ann")
+    for number in range(4):
+        queue.publish({"n": number})
+        assert await client.take(1) == [{"n": number}]
+        await clock.advance(29)
+        assert queue.subscribers == 1
+    await iterations()
+    assert calls == ONCE[:1]
+    await clock.advance(1.1)
+    await iterations()
+    assert calls == ONCE
+    assert queue.subscribers == 0
+
+
+@pytest.mark.gen_test
+async def test_who_has_no_name(subscriber, queue):
+    """Without a name nobody knows that it is the same: each answer is a subscriber."""
+    queue.publish({"n": 1})
+    client = subscriber("interval-poll")
+    await client.open()
+    await client.open()
+    await soon(lambda: calls == ONCE * 2)
+    assert queue.subscribers == 0
+
+
+@pytest.mark.gen_test
+async def test_rotation(subscriber, queue, clock, stream):
+    """Who is sent away by the server is expected back."""
+    client = subscriber(stream, client_id="ann", cursor=queue.cursor())
+    await come(client, queue)
+    await iterations()
+    await clock.advance(101)
+    await soon(lambda: queue.clients["ann"].listener is None)
+    assert queue.subscribers == 1
+    await client.open()
+    await soon(lambda: queue.clients["ann"].listener is not None)
+    await clock.advance(31)
+    await iterations()
+    assert (calls, queue.subscribers) == (ONCE[:1], 1)
+
+
+@pytest.mark.gen_test
+async def test_two_connections_with_one_name(subscriber, queue, stream):
+    """The second takes over: it is the same subscriber."""
+    first = subscriber(stream, client_id="ann")
+    second = subscriber("sse", client_id="ann")
+    await come(first, queue)
+    await second.open()
+    await soon(lambda: queue.clients["ann"].listener is not None)
+    first.leave()
+    await iterations()
+    assert (calls, queue.subscribers) == (ONCE[:1], 1)
+    second.leave()
+    await soon(lambda: calls == ONCE)
+
+
+@pytest.mark.gen_test
+async def test_each_channel(subscriber, stream):
+    """Once for each channel of the connection; each counts it."""
+    client = subscriber(stream, path="/events", channel=["a", "b"])
+    await client.open()
+    both = MessageQueue.instance("a", "b")
+    await soon(lambda: both.subscribers == 1 and len(calls) == 2)
+    assert [MessageQueue.instance(name).subscribers for name in "ab"] == [1, 1]
+    client.leave()
+    await soon(lambda: len(calls) == 4)
+    assert calls == [("+", "a"), ("+", "b"), ("-", "a"), ("-", "b")]
+    assert [MessageQueue.instance(name).subscribers for name in "ab"] == [0, 0]
+
+
+@pytest.mark.gen_test
+async def test_order(subscriber, queue, stream):
+    """A hook that takes its time is done before the other one is called."""
+    client = subscriber(stream, path="/slow/room")
+    await come(client, queue)
+    client.leave()
+    await soon(lambda: queue.subscribers == 0)
+    assert calls == []
+    await soon(lambda: calls == ONCE)
+
+
+@pytest.mark.gen_test
+async def test_mistakes(subscriber, queue, stream, expect_log):
+    """What a hook raises is logged, and costs the client nothing."""
+    client = subscriber(stream, path="/failing/room")
+    with expect_log("tornado.application", "Uncaught exception") as records:
+        await come(client, queue)
+        queue.publish({"n": 1})
+        assert await client.take(1) == [{"n": 1}]
+        client.leave()
+        await soon(lambda: len(records) == 2)
+    assert calls == ONCE
+
+
+@pytest.mark.parametrize("transport", CLIENTS)
+@pytest.mark.gen_test
+async def test_refused(subscriber, transport):
+    """Who is not let in was never there."""
+    client = subscriber(transport, cursor="x")
+    head = await client.open()
+    assert head.status == (101 if transport == "websocket" else 400)
+    await iterations()
+    assert calls == []
+
+
+@pytest.mark.gen_test
+async def test_the_server_goes(subscriber, queue, clock, stream):
+    """Who has a name may come back to the next one; then it was there all the time."""
+    clients = [subscriber(stream, client_id=name) for name in ("ann", "")]
+    for client in clients:
+        await come(client, queue)
+    await soon(lambda: len(calls) == 2)
+    queue.disconnect()
+    await soon(lambda: len(calls) == 3)
+    assert queue.subscribers == 1
+    await clock.advance(31)
+    await soon(lambda: len(calls) == 4)
+    assert queue.subscribers == 0
