@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 import pytest
-from support.subscriber import CLIENTS, Ended
+from support.subscriber import CLIENTS, STREAMS, Ended
 from support.wire import iterations, soon
 
 from tatsumaki_py import MessageQueue
@@ -175,6 +175,7 @@ async def test_rotation(subscriber, queue, handler, clock, stream):
     assert await client.take(len(before) or 1) in (before, numbered(3))
 
 
+@pytest.mark.parametrize("transport", [*STREAMS, "long-poll"])
 @pytest.mark.gen_test
 async def test_server_goes(subscriber, queue, transport):
     """A server that stops ends what is open, in a regular way."""

@@ -96,8 +96,7 @@ class MessageQueue(Retained):
         """Forget all channels and end what listens. For tests."""
         queues = cls.channels()
         for queue in (*MessageQueue._registry.merged.values(), *queues):
-            for client in list(queue._clients.values()):
-                queue._forget(client)
+            queue._clear()
         for queue in queues:
             queue._release()
 

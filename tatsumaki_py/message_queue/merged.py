@@ -1,7 +1,8 @@
 """MergedQueue: several channels on one connection, with one cursor.
 
 Rules:
-1. It follows its channels, and they know it, exactly while it has clients: they stay in use then.
+1. It follows its channels, and they know it, exactly while somebody is here or expected:
+   they stay in use then.
 2. What is published in one channel reaches its listeners before `publish` returns.
 3. `_held` is pinned in the logs while it follows: what its listeners have not been told, or what
    was not sent yet, is kept, whoever trims.
@@ -57,7 +58,7 @@ class MergedQueue(Channel):
 
     def _admit(self) -> str:
         self._registry.admit(self._queues[0].max_clients)
-        if not self._clients:
+        if not self._occupied():
             self._join()
         return ",".join([queue._first_cursor() for queue in self._queues])
 
@@ -90,7 +91,7 @@ class MergedQueue(Channel):
                 self._log.unpin(held)
 
     def _trim(self) -> None:
-        if self._delivering or not self._clients:
+        if self._delivering or not self._occupied():
             return
         if not self._waiting and not self._streams:
             self._told = self._log.top

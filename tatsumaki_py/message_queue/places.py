@@ -5,15 +5,19 @@ Rules:
    oldest deadline first.
 2. A client that is not LISTENING has its cursor pinned in the log; so has a stream that does not
    keep up, at what it has not been sent.
-3. A client is subscribed from a poll on until it is known to be gone: at once when it leaves or,
+3. A client without a name is forgotten when it goes, since nobody can ask for it by name. Its
+   place is pinned for as long as that of others all the same, once for all that were there:
+   `_kept`, oldest deadline first.
+4. A client is subscribed from a poll on until it is known to be gone: at once when it leaves or,
    if it has no name, when its answer is complete; otherwise when it is forgotten. `_subscribed`
    counts them, and each is told once.
-4. No loop is stored: timers belong to the loop that runs.
+5. No loop is stored: timers belong to the loop that runs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 import weakref
@@ -31,6 +35,8 @@ from tatsumaki_py.message_queue.registry import Registry
 
 __all__ = ["Log", "Places"]
 
+MAX_KEPT = 1000
+"""Places that are kept for clients without a name; the oldest are given up first."""
 TRIM_AGAIN = 0.25
 """Seconds after which events are dropped that were kept for what was not sent yet."""
 
@@ -71,6 +77,8 @@ class Places(ABC):
         self._streams: dict[str, Client] = {}
         self._waiting: dict[str, Client] = {}
         self._absent: dict[str, Client] = {}
+        self._kept: dict[str, float] = {}
+        """Deadlines, by cursor."""
         self._subscribed = 0
         self._timer: asyncio.TimerHandle | None = None
         self._trimmer: asyncio.TimerHandle | None = None
@@ -91,13 +99,17 @@ class Places(ABC):
 
     @abstractmethod
     def _desert(self) -> None:
-        """The last client is forgotten."""
+        """Nobody is here or expected any more."""
 
     @abstractmethod
     def _trim(self) -> None:
         """Drop what nobody may ask for."""
 
     # -- coming and going
+
+    def _occupied(self) -> bool:
+        """Whether somebody is here or expected."""
+        return bool(self._clients or self._kept)
 
     def _enter(self, client_id: str, named: bool) -> Client:
         """A client that nobody remembers."""
@@ -141,23 +153,51 @@ class Places(ABC):
             self._unsubscribe(client)
 
     def _away(self, client: Client) -> None:
-        client.leave(self._now(), self.reconnect_time)
-        self._park(client)
-        self._absent[client.id] = client
+        """It does not listen any more."""
+        if client.named:
+            client.leave(self._now(), self.reconnect_time)
+            self._park(client)
+            self._absent[client.id] = client
+        else:
+            self._keep(client.cursor)
+            self._remove(client)
 
     def _forget(self, client: Client) -> None:
         listener = client.listener
+        self._remove(client)
+        if listener is not None:
+            listener.end()
+        self._unsubscribe(client)
+
+    def _remove(self, client: Client) -> None:
         client.forget()
         self._park(client)
         self._unpin(client)
         self._absent.pop(client.id, None)
         del self._clients[client.id]
         self._registry.clients -= 1
-        if listener is not None:
-            listener.end()
-        if not self._clients:
+        if not self._occupied():
             self._desert()
-        self._unsubscribe(client)
+
+    def _keep(self, cursor: str) -> None:
+        if self._kept.pop(cursor, None) is None:
+            self._log.pin(cursor)
+        self._kept[cursor] = self._now() + self.reconnect_time
+        if len(self._kept) > MAX_KEPT:
+            self._give_up([next(iter(self._kept))])
+
+    def _give_up(self, cursors: list[str]) -> None:
+        for cursor in cursors:
+            del self._kept[cursor]
+            self._log.unpin(cursor)
+        if cursors and not self._occupied():
+            self._desert()
+
+    def _clear(self) -> None:
+        """Forget everybody."""
+        for client in list(self._clients.values()):
+            self._forget(client)
+        self._give_up(list(self._kept))
 
     # -- subscribers
 
@@ -217,7 +257,8 @@ class Places(ABC):
 
     def _due(self) -> float | None:
         """When there is something to forget."""
-        return next(iter(self._absent.values())).deadline if self._absent else None
+        due = [next(iter(self._absent.values())).deadline] if self._absent else []
+        return min([*due, *itertools.islice(self._kept.values(), 1)], default=None)
 
     def _arm(self) -> None:
         """See to it that `_sweep` is called when there is something to forget."""
@@ -251,5 +292,7 @@ class Places(ABC):
             if not client.is_late(now):
                 break
             self._forget(client)
+        late = itertools.takewhile(lambda place: place[1] <= now, self._kept.items())
+        self._give_up([cursor for cursor, _ in late])
         self._trim()
         self._arm()

@@ -129,8 +129,8 @@ class Retained(Channel):
             self._desert()
 
     def _in_use(self) -> bool:
-        """Whether there is a client, here or in a merged queue."""
-        return bool(self._clients or self._merged)
+        """Whether somebody is here or expected, or is so in a merged queue."""
+        return self._occupied() or bool(self._merged)
 
     def _desert(self) -> None:
         if self._in_use():

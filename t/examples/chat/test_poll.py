@@ -66,7 +66,7 @@ async def test_nothing_in_time_is_an_empty_list(chat, clock):
     await clock.advance(0.6)
     reply = await read_reply(waiting)
     assert (reply.status, reply.body) == (200, b"[]")
-    assert "last-event-id" not in reply.headers
+    assert reply.headers["last-event-id"] == chat.queue.cursor()
 
 
 @pytest.mark.gen_test

@@ -1,0 +1,88 @@
+"""Clients without a name: nobody can ask for them, and where they were is kept all the same."""
+
+import pytest
+
+from tatsumaki_py import MessageQueue
+
+
+def events(*numbers):
+    return [{"n": number} for number in numbers]
+
+
+@pytest.fixture
+def room():
+    queue = MessageQueue.instance("room")
+    queue.backlog_length = 2
+    return queue
+
+
+def numbers(events):
+    return ["gap" if event.gap else event["n"] for event in events]
+
+
+@pytest.mark.parametrize("names", [("room",), ("room", "other")])
+@pytest.mark.gen_test
+async def test_the_place_is_kept(room, clock, names):
+    """What was published since is there for `reconnect_time`, however much it is; then it is
+    trimmed."""
+    queue = MessageQueue.instance(*names)
+    await room.publish({"n": 0})
+    assert numbers(await queue.poll_once(None)) == [0]
+    cursor = queue.cursor()
+    assert not queue.clients
+    await room.publish(*events(*range(1, 21)))
+    await clock.advance(29)
+    later = await queue.poll_once(None, last_event_id=cursor)
+    assert numbers(later) == list(range(1, 21))
+    # The later one keeps its own place, and no longer.
+    await clock.advance(2)
+    assert numbers(await queue.poll_once(None, last_event_id=cursor))[0] == "gap"
+    await clock.advance(31)
+    await clock.advance(31)
+    assert len(room.backlog_events) == len(room._log) == 2
+
+
+@pytest.mark.gen_test
+async def test_thousands_are_one_place(room):
+    """Who asks again and again does not fill anything."""
+    await room.publish({"n": 0})
+    for _ in range(2000):
+        await room.poll_once(None, timeout=0)
+    assert (len(room.clients), len(room._kept), room.subscribers) == (0, 1, 0)
+    assert room._registry.clients == 0
+
+
+@pytest.mark.gen_test
+async def test_places_are_bounded(room):
+    """Nor does who goes somewhere else each time."""
+    room.buffer_length = 5000
+    for number in range(1500):
+        await room.publish({"n": number})
+        await room.poll_once(None, timeout=0, last_event_id=room.cursor())
+    assert len(room._kept) == 1000
+    assert len(room._log) <= 1001
+
+
+@pytest.mark.gen_test
+async def test_streams(room, clock):
+    """The same for a stream that ends."""
+    got = []
+    poll = room.poll(None, lambda *events: got.extend(numbers(events)))
+    await room.publish(*events(1, 2))
+    poll.cancel()
+    cursor = room.cursor()
+    await room.publish(*events(*range(3, 10)))
+    await clock.advance(29)
+    assert numbers(await room.poll_once(None, last_event_id=cursor)) == list(range(3, 10))
+    assert got == [1, 2]
+
+
+@pytest.mark.gen_test
+async def test_a_channel_is_freed(room, clock):
+    """A place is no reason to keep a channel for ever, and a channel that is expected to be asked
+    for is not taken for another."""
+    room.poll(None, lambda *events: None).cancel()
+    assert MessageQueue.channels() == [room]
+    assert room._registry.deserted == {}
+    await clock.advance(31)
+    assert room._registry.active == {}
