@@ -22,8 +22,8 @@ Differs from `tornado.web.RequestHandler` in:
 7. Without a ``template_path``, templates are looked for beside the module of the handler's class
    (in Tornado: of the caller).
 8. `stream_write` takes the connection over from Tornado (`detach`): it does not go through output
-   transforms such as compression, and the connection is closed at its end,
-   unless it is a plain one of a `Server`.
+   transforms such as compression. At its end the connection is closed, unless it is a plain one of
+   a `Server`.
 
 Source: ``Tatsumaki::Handler``.
 """
