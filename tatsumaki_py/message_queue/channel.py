@@ -57,7 +57,7 @@ class Channel(Delivery):
         failed. One with a `client_id` still counts, for `reconnect_time`, when its long poll was
         answered or its stream was ended from here.
         """
-        return self._subscribed
+        return len(self._subscribed)
 
     def disconnect(self) -> None:
         """End what listens here: long polls are answered with no events, streams are finished. Who
@@ -176,7 +176,7 @@ class Channel(Delivery):
         poll.new = self._subscribe(client, on_unsubscribe)
         superseded, was_waiting = client.listener, client.state is LISTENING
         self._absent.pop(name, None)
-        if self._absent:
+        if self._absent or self._kept:
             # They may have left in a loop that is closed.
             self._arm()
         if superseded is not None:

@@ -49,8 +49,6 @@ class Client:
         state: a `State`.
         deadline: while ABSENT, the time at which it is forgotten (seconds of the event loop's
             clock).
-        subscribed: whether it counts as a subscriber.
-        on_unsubscribe: called when it does not any more.
 
     >>> client = Client("alice", cursor="1-0")
     >>> client.leave(now=100.0, reconnect_time=30.0)
@@ -66,10 +64,8 @@ class Client:
         "id",
         "listener",
         "named",
-        "on_unsubscribe",
         "pinned",
         "state",
-        "subscribed",
     )
 
     def __init__(self, id: str, cursor: str, named: bool = True) -> None:
@@ -83,8 +79,6 @@ class Client:
         self.delivered = cursor
         self.pinned: str | None = None
         """The cursor that the queue holds in the log for it."""
-        self.subscribed = False
-        self.on_unsubscribe: Callable[[], Any] | None = None
 
     def listen(self, listener: Listener) -> None:
         """`listener` takes its events from now on."""

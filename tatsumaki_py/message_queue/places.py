@@ -10,7 +10,7 @@ Rules:
    `_kept`, oldest deadline first.
 4. A client is subscribed from a poll on until it is known to be gone: at once when it leaves or,
    if it has no name, when its answer is complete; otherwise when it is forgotten. `_subscribed`
-   counts them, and each is told once.
+   has them, with whom to tell then, once.
 5. No loop is stored: timers belong to the loop that runs.
 """
 
@@ -79,7 +79,7 @@ class Places(ABC):
         self._absent: dict[str, Client] = {}
         self._kept: dict[str, float] = {}
         """Deadlines, by cursor."""
-        self._subscribed = 0
+        self._subscribed: dict[str, Callable[[], Any] | None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._trimmer: asyncio.TimerHandle | None = None
         self._timer_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
@@ -203,21 +203,14 @@ class Places(ABC):
 
     def _subscribe(self, client: Client, on_unsubscribe: Callable[[], Any] | None) -> bool:
         """Returns whether `client` was none before."""
-        if on_unsubscribe is not None:
-            client.on_unsubscribe = on_unsubscribe
-        if client.subscribed:
-            return False
-        client.subscribed = True
-        self._subscribed += 1
-        return True
+        new = client.id not in self._subscribed
+        if new or on_unsubscribe is not None:
+            self._subscribed[client.id] = on_unsubscribe
+        return new
 
     def _unsubscribe(self, client: Client) -> None:
         """`client` is gone; what this calls may do anything, so it is called last."""
-        if not client.subscribed:
-            return
-        client.subscribed = False
-        self._subscribed -= 1
-        tell, client.on_unsubscribe = client.on_unsubscribe, None
+        tell = self._subscribed.pop(client.id, None)
         if tell is not None:
             # Not on behalf of the request that is being handled.
             context = Context()

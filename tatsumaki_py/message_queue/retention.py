@@ -81,7 +81,7 @@ class Retained(Channel):
 
     @property
     def subscribers(self) -> int:
-        return self._subscribed + sum(merged.subscribers for merged in self._merged.values())
+        return len(self._subscribed) + sum(merged.subscribers for merged in self._merged.values())
 
     subscribers.__doc__ = Channel.subscribers.__doc__
 
