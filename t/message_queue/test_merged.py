@@ -6,6 +6,7 @@ import weakref
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers, turn
+from message_queue.test_no_leftovers import timers
 
 from tatsumaki_py import Error, MessageQueue
 from tatsumaki_py.message_queue import MergedQueue
@@ -107,6 +108,20 @@ async def test_kept_while_it_is_listened_to(engine, clock):
     assert {*MessageQueue._registry.deserted} == {"a", "b"}
     await clock.advance(MessageQueue.idle_timeout + 1)
     assert not MessageQueue._registry.active
+
+
+@pytest.mark.gen_test
+async def test_reset(engine):
+    """Its clients are forgotten, too, and its timers are gone."""
+    peer = Hearer()
+    MessageQueue.instance("a", "b").poll("me", peer.on_new_event)
+    MessageQueue.instance("a", "b").poll("other", Taker()).cancel()
+    assert timers()
+    MessageQueue.reset()
+    assert not timers()
+    assert not MessageQueue.instance("a", "b").clients
+    MessageQueue.instance("a").publish({"n": 1})
+    assert peer.calls == []
 
 
 # -- what is delivered
@@ -338,6 +353,23 @@ async def test_polls_in_the_middle_of_a_delivery(make_queue, b):
 
 
 @pytest.mark.gen_test
+async def test_nothing_is_trimmed_in_the_middle_of_a_delivery(make_queue, b):
+    """What some have, whom the merged queue told already, others are still to be given."""
+    a = make_queue("a", backlog_length=0)
+    MessageQueue.instance("a", "b").poll("me", Hearer().on_new_event)
+    second = Taker()
+
+    def callback(*events):
+        b.publish({"n": 100})
+        a.poll("second", second)
+
+    a.poll("first", callback)
+    a.poll("second", Taker())
+    a.publish({"n": 1})
+    assert second.calls == [[1]]
+
+
+@pytest.mark.gen_test
 async def test_last_client_goes_in_the_middle(a, b, ab):
     """It leaves, and another one comes, while what is published goes round."""
     later = Hearer()
@@ -435,6 +467,9 @@ async def test_limits(monkeypatch, make_queue, ab, a, b):
     registry = MessageQueue._registry
     assert ([*registry.active], registry.deserted, registry.clients) == (["a"], {}, 1)
     monkeypatch.setattr(MessageQueue, "max_channels", 2)
+    with pytest.raises(Error.HTTP, match="too many channels"):
+        MessageQueue.instance("b", "c").poll("me", Taker())
+    assert ([*registry.active], registry.deserted, registry.clients) == (["a"], {}, 1)
     ab.poll("me", Taker())
     with pytest.raises(Error.HTTP, match="too many channels"):
         MessageQueue.instance("c").publish({"n": 1})

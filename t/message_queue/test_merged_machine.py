@@ -219,6 +219,19 @@ class MergedMachine(RuleBasedStateMachine):
         self.run(lambda: method(name, hearer.on_new_event, **options))
         self.answered()
 
+    @rule(place=st.none() | st.tuples(*[st.integers(0, 6)] * 3))
+    def poll_without_a_name(self, place):
+        """Somebody without a name asks what there is, and comes back or does not."""
+        back = zip(self.tops(), place or [BACKLOG] * 3, strict=True)
+        counts = [max(0, top - n) for top, n in back]
+        hearer = self.hearers["nobody"] = Hearer(self, "nobody", "answer", counts, counts)
+        last_event_id = None if place is None else self.cursor(counts)
+        poll_once = self.merged.poll_once
+        self.run(lambda: poll_once(None, hearer.on_new_event, 0, last_event_id=last_event_id))
+        assert hearer.finished
+        del self.hearers["nobody"]
+        assert (hearer.has or counts) == self.tops()
+
     @rule(name=channels, client=clients)
     def poll_alone(self, name, client):
         """Somebody listens to one of the channels, and leaves again."""
@@ -293,7 +306,9 @@ class MergedMachine(RuleBasedStateMachine):
     @invariant()
     def channels_are_used_while_it_has_clients(self):
         registry = MessageQueue._registry
-        used = bool(self.merged.clients)
+        used = self.merged._occupied()
+        if used and not self.untold:
+            assert self.merged._told == self.merged._held == self.merged.cursor()
         for queue in self.queues:
             assert (self.merged.channel in queue._merged) == used
             active = used or bool(queue._clients) or bool(len(queue._log))
@@ -302,21 +317,23 @@ class MergedMachine(RuleBasedStateMachine):
                 active and not used and not queue._clients
             )
             assert len(queue._log) <= BUFFER
-            subscribed = sum(client.subscribed for client in queue._clients.values())
-            assert queue.subscribers == subscribed + self.merged.subscribers
+            assert queue.subscribers == len(queue._subscribed) + self.merged.subscribers
+            assert {*queue._subscribed} <= {*queue._clients}
         here = sum(len(queue._clients) for queue in (*self.queues, self.merged))
         assert registry.clients == here
 
     @invariant()
     def pins(self):
-        """One for each client that does not listen, and one for the merged queue."""
-        away = sum(client.state is not State.LISTENING for client in self.merged.clients.values())
+        """One for each client that does not listen, each place that is kept, and the merged queue."""
+        merged = self.merged
+        away = sum(client.state is not State.LISTENING for client in merged.clients.values())
+        away += len(merged._kept) + merged._occupied()
         for queue in self.queues:
             own = sum(client.state is not State.LISTENING for client in queue.clients.values())
             log = queue._log
-            assert sum(log._pins.values()) + log._lost == own + away + bool(self.merged.clients)
+            assert sum(log._pins.values()) + log._lost == own + away
             assert min(log._pins.values(), default=1) > 0
-            if not self.merged.clients and not queue.clients:
+            if not merged._occupied() and not queue.clients:
                 assert len(log) <= BACKLOG
 
 

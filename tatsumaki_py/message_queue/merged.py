@@ -81,25 +81,33 @@ class MergedQueue(Channel):
         self._keep_after(None)
         self._part()
 
-    def _keep_after(self, cursor: str | None) -> None:
-        """Keep what comes after `cursor`."""
-        if cursor != self._held:
-            held, self._held = self._held, cursor
+    def _keep_after(self, cursor: str | None) -> str | None:
+        """Keep what comes after `cursor`; returns what was kept before."""
+        held, self._held = self._held, cursor
+        if cursor != held:
             if cursor is not None:
                 self._log.pin(cursor)
             if held is not None:
                 self._log.unpin(held)
+        return held
 
     def _trim(self) -> None:
-        if self._delivering or not self._occupied():
+        if not self._occupied():
             return
-        if not self._waiting and not self._streams:
-            self._told = self._log.top
         unsent = self._unsent()
-        self._keep_after(unsent or self._told)
-        for queue in self._queues:
-            queue._trim()
+        cursor = unsent or self._told
+        held = self._keep_after(cursor) or cursor
+        parts = zip(self._queues, held.split(","), cursor.split(","), strict=True)
+        for queue, before, after in parts:
+            if before != after:
+                queue._trim()
         if unsent is not None and any(
             len(queue._log) > queue.backlog_length for queue in self._queues
         ):
             self._trim_soon()
+
+    def _sweep(self) -> None:
+        super()._sweep()
+        # Nothing is kept for those who were forgotten.
+        for queue in self._queues:
+            queue._trim()
