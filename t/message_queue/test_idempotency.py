@@ -111,6 +111,16 @@ async def test_longer_than_the_events(make_queue, clock):
 
 
 @pytest.mark.gen_test
+async def test_not_longer_than_the_channel(make_queue, clock):
+    """A channel that is forgotten takes its keys with it."""
+    queue = make_queue(idle_timeout=100.0)
+    ids = await queue.publish({"n": 1}, idempotency_key="key")
+    await clock.advance(101)
+    assert not queue.backlog_events
+    assert await queue.publish({"n": 1}, idempotency_key="key") != ids
+
+
+@pytest.mark.gen_test
 async def test_again_while_it_is_delivered(queue):
     """A callback that publishes the same gets the ids of what it is being told."""
     taker, again = Taker(), []

@@ -26,3 +26,14 @@ async def test_no_channel_comes_of_it(queue):
     """It does not count as use of a channel."""
     await queue.publish()
     assert queue.channel not in type(queue)._registry.active
+
+
+@pytest.mark.gen_test
+async def test_who_left_meanwhile(queue):
+    """Who goes while others are called is not called."""
+    last, polls = Taker(), []
+    queue.poll_once("first", lambda *events: polls.pop().cancel())
+    polls.append(queue.poll_once("last", last))
+    await queue.publish()
+    assert last.calls == []
+    assert numbers(queue.backlog_events) == []
