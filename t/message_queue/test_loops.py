@@ -43,6 +43,26 @@ def test_forgotten_by_the_next_loop(queue):
         del queue.reconnect_time
 
 
+def test_given_up_by_the_next_loop(queue):
+    """So it is with the place of a client without a name."""
+    queue.reconnect_time = 0.02
+
+    async def leave():
+        queue.poll(None, Taker()).cancel()
+
+    async def come():
+        queue.poll("second", Taker())
+        await asyncio.sleep(0.05)
+        return [*queue._kept]
+
+    try:
+        in_new_loop(leave)
+        assert [*queue._kept] == ["0-0"]
+        assert in_new_loop(come) == []
+    finally:
+        del queue.reconnect_time
+
+
 @pytest.mark.parametrize("end", ["supersede", "disconnect", "cancel", "publish", "drop", "reset"])
 @pytest.mark.parametrize("kind", ["once", "stream", "read stream", "async callback", "waiting"])
 def test_listeners_of_a_closed_loop(queue, kind, end):

@@ -324,7 +324,7 @@ class MergedMachine(RuleBasedStateMachine):
 
     @invariant()
     def pins(self):
-        """One for each client that does not listen, each place that is kept, and the merged queue."""
+        """One for each client that does not listen, each kept place, and the merged queue."""
         merged = self.merged
         away = sum(client.state is not State.LISTENING for client in merged.clients.values())
         away += len(merged._kept) + merged._occupied()
