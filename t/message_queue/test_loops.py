@@ -154,6 +154,26 @@ def test_publish_between_two_runs_of_a_loop(queue):
         loop.close()
 
 
+def test_trimmed_without_a_loop(queue):
+    """What is kept for a stream that has not sent yet needs no timer to be dropped."""
+    queue.backlog_length = 1
+    peer = FakePeer()
+
+    async def listen():
+        queue.poll("peer", peer.on_new_event)
+
+    try:
+        in_new_loop(listen)
+        peer.unsent = queue.cursor()
+        queue.publish(*events(1, 2, 3))
+        assert len(queue._log) == 3
+        peer.unsent = None
+        queue.publish({"n": 4})
+        assert len(queue._log) == 1
+    finally:
+        del queue.backlog_length
+
+
 def test_poll_without_a_loop(queue):
     """Polling needs one, and leaves nothing behind if there is none."""
     for poll in (queue.poll, queue.poll_once):

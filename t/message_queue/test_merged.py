@@ -280,6 +280,38 @@ async def test_trimmed_when_it_is_sent(make_queue, a, b, ab, clock):
     assert len(a._log) == 1
 
 
+@pytest.mark.gen_test
+async def test_more_than_is_read_at_once(a, b, ab):
+    """Who listens, who comes later, and who asks each time get all of it, piece by piece."""
+    start = ab.cursor()
+    live, later, taker = Hearer(), Hearer(cursor=start), Taker()
+    ab.poll("live", live.on_new_event)
+    once = asyncio.ensure_future(read(ab, start, 9))
+    big = [{"n": n, "text": "x" * 600_000} for n in range(4)]
+    a.publish(*big)
+    b.publish(*big)
+    ab.poll("later", later.on_new_event)
+    ab.poll("taker", taker, last_event_id=start)
+    everything = [(name, n) for name in "ab" for n in range(4)]
+    for peer in (live, later):
+        assert [event for call in peer.calls for event in call] == everything
+        assert len(peer.calls) > 2
+    assert taker.seen == [0, 1, 2, 3] * 2
+    a.publish({"n": 9})
+    assert live.calls[-1] == later.calls[-1] == [("a", 9)]
+    assert await once == [*everything, ("a", 9)]
+
+
+async def read(queue, cursor, count):
+    """`count` events by long polls."""
+    got = []
+    while len(got) < count:
+        answer = await queue.poll_once(None, last_event_id=cursor)
+        got += said(answer)
+        cursor = answer[-1].id
+    return got
+
+
 # -- reentrancy
 
 

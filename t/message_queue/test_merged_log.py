@@ -178,6 +178,25 @@ def test_nothing_is_stored_for_each_place():
     assert len(merged._read) <= 4
 
 
+def test_not_more_than_an_answer_at_once():
+    """However much there is, little is made of it for who asks; the rest comes when it is asked."""
+    logs, merged = make(3)
+    for log in logs:
+        for n in range(1000):
+            id = next_id(log.top, 1)
+            body = b'{"n":%d,"text":"%b"}' % (n, b"x" * 3000)
+            log.append(Event(body, id, log.top, channel=log.channel))
+    cursor, got = "0-0,0-0,0-0", []
+    while events := merged.since(cursor):
+        assert sum(len(event.json) for event in events) < 1100_000
+        got += events
+        cursor = events[-1].id
+    assert cursor == merged.top
+    for log in logs:
+        mine = [event["n"] for event in got if event.channel == log.channel]
+        assert mine == list(range(1000))
+
+
 def test_pins():
     """A place is kept in each log, until it is given back."""
     logs, merged = make(2)

@@ -67,9 +67,12 @@ class Delivery(Places):
         token = peers.current.set(None)
         try:
             while self._told != self._log.top:
-                start, self._told = self._told, self._log.top
                 if self._streams or self._waiting:
-                    self._tell(start, self._log.since(start))
+                    events = self._log.since(self._told)
+                    start, self._told = self._told, events[-1].id
+                    self._tell(start, events)
+                else:
+                    self._told = self._log.top
                 self._pass_on()
         finally:
             peers.current.reset(token)
@@ -158,7 +161,6 @@ class Delivery(Places):
             assert listener is not None
             assert listener.call is not None
             peer = listener.peer
-            count = len(events)
             if listener.once:
                 events = _some(events, MAX_ANSWER)
             elif peer is not None:
@@ -179,7 +181,8 @@ class Delivery(Places):
                 continue
             finally:
                 self._calling = outer
-            if result is None and peer is not None and not listener.once and len(events) < count:
+            more = not listener.once and client.delivered != self._log.top
+            if result is None and peer is not None and more:
                 # All at once would be too much for who is not quick, whenever it comes back.
                 result = peer.peer_drain()
             if result is not None and self._hold(client, listener, context, result):

@@ -5,20 +5,23 @@ Rules:
    by commas; none is left out (START is the place before the first event).
 2. Events come by the time of their ids, each channel's in its own order. Each one's `id` is the
    cursor to go on from after it, so that one may stop anywhere and lose nothing of any channel.
-3. Who reads from the same place is given the same events, so that they are framed once.
+3. No more is read at once than goes into one answer: there may be a lot in twenty channels.
+4. Who reads from the same place is given the same events, so that they are framed once.
 """
 
 from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tatsumaki_py.message_queue.event import BadEventID, Event, position
 from tatsumaki_py.message_queue.log import EventLog
 
 __all__ = ["MergedEvent", "MergedLog"]
 
+_READ = 1024 * 1024
+"""Bytes of JSON after which reading stops."""
 _REMEMBERED = 4
 """Places from which the events are kept while nothing changes: few, as clients are told together
 and come back together.
@@ -66,11 +69,11 @@ class _MergedLoss(Event):
     __slots__ = ("_log",)
 
     def __init__(
-        self, channel: str, id: str, prev: str, *, log: tuple[str, ...], name: bytes
+        self, event: Event, id: str, prev: str, *, log: tuple[str, ...], name: bytes
     ) -> None:
         text = b'{"type":"gap","after":"%b","id":"%b","channel":%b}'
         body = text % (prev.encode(), id.encode(), name)
-        super().__init__(body, id, prev, channel=channel, gap=True)
+        super().__init__(body, id, prev, channel=event.channel, gap=True)
         self._log = log
 
     @property
@@ -114,8 +117,8 @@ class MergedLog:
             position(part)
 
     def since(self, cursor: str) -> tuple[Event, ...]:
-        """The events after `cursor`; a gap in each channel in which its part is not known (any
-        more). Raises `BadEventID`.
+        """The events after `cursor`, up to 1 MiB; a gap in each channel in which its part is not
+        known (any more). Raises `BadEventID`.
         """
         if cursor == self.top:
             return ()
@@ -133,22 +136,22 @@ class MergedLog:
 
     def _merge(self, cursor: str) -> tuple[Event, ...]:
         parts = cursor.split(",")
-        sources = [
-            [(position(event.id), index, event) for event in log.since(part)]
-            for index, (log, part) in enumerate(zip(self._logs, parts, strict=True))
-        ]
         merged: list[Event] = []
-        prev = cursor
-        for _, index, event in heapq.merge(*sources, key=lambda item: item[:2]):
+        prev, size = cursor, 0
+        for _, index, event in heapq.merge(*map(self._after, parts, range(len(parts)))):
             parts[index] = event.id
             id = ",".join(parts)
-            name = self._names[index]
-            if event.gap:
-                merged.append(_MergedLoss(event.channel, id, prev, log=self.channels, name=name))
-            else:
-                merged.append(MergedEvent(event, id, prev, log=self.channels, name=name))
-            prev = id
+            make = _MergedLoss if event.gap else MergedEvent
+            merged.append(make(event, id, prev, log=self.channels, name=self._names[index]))
+            prev, size = id, size + len(event.json)
+            if size > _READ:
+                break
         return tuple(merged)
+
+    def _after(self, part: str, index: int) -> Iterator[tuple[tuple[int, int], int, Event]]:
+        # Of one channel no two have the same position: the events are never compared.
+        for event in self._logs[index].since(part):
+            yield position(event.id), index, event
 
     def pin(self, cursor: str) -> None:
         """Somebody is still to read what comes after `cursor`, in each log."""

@@ -54,7 +54,7 @@ class Log(Protocol):
         """Raises `BadEventID` for what can be no cursor."""
 
     def since(self, cursor: str) -> tuple[Event, ...]:
-        """The events after `cursor`, a gap where some are lost."""
+        """The events after `cursor`, a gap where some are lost; if there are many, the first."""
 
     def pin(self, cursor: str) -> None:
         """Somebody is still to read what comes after `cursor`."""
@@ -235,8 +235,13 @@ class Places(ABC):
         return None if peer is None else peer.peer_unsent(self.channel)
 
     def _trim_soon(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            # The next event does it.
+            return
         if self._trimmer is None:
-            self._trimmer = asyncio.get_running_loop().call_later(TRIM_AGAIN, self._trim_again)
+            self._trimmer = loop.call_later(TRIM_AGAIN, self._trim_again)
 
     def _trim_again(self) -> None:
         self._trimmer = None
