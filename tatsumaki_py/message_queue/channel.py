@@ -51,13 +51,14 @@ class Channel(Delivery):
 
     @property
     def subscribers(self) -> int:
-        """How many clients there are that are not known to be gone.
+        """How many clients there are that are not known to be gone, also among those who listen to
+        this channel and to others.
 
         A client counts from its first poll on, until its connection is closed or its callback
         failed. One with a `client_id` still counts, for `reconnect_time`, when its long poll was
         answered or its stream was ended from here.
         """
-        return len(self._subscribed)
+        return sum(len(queue._subscribed) for queue in (self, *self._merged.values()))
 
     def disconnect(self) -> None:
         """End what listens here: long polls are answered with no events, streams are finished. Who
@@ -72,6 +73,8 @@ class Channel(Delivery):
                 if not client.named:
                     self._unsubscribe(client)
         self._arm()
+        for merged in tuple(self._merged.values()):
+            merged.disconnect()
 
     # -- coming
 

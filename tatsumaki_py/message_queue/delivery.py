@@ -60,6 +60,11 @@ class Delivery(Places):
             if self._reachable(client):
                 self._deliver(client, ())
 
+    def _follow(self) -> None:
+        """There is something new in the log."""
+        if not self._delivering:
+            self._catch_up()
+
     def _catch_up(self) -> None:
         """Bring everybody who listens to the top of the log."""
         self._delivering = True
@@ -73,15 +78,13 @@ class Delivery(Places):
                     self._tell(start, events)
                 else:
                     self._told = self._log.top
-                self._pass_on()
+                for merged in tuple(self._merged.values()):
+                    merged._follow()
         finally:
             peers.current.reset(token)
             self._delivering = False
             self._telling = None
             self._trim()
-
-    def _pass_on(self) -> None:
-        """Call those who listen to this queue and to others."""
 
     def _tell(self, start: str, events: Sequence[Event]) -> None:
         """Give `events` to all that listen; all but newcomers have their cursor at `start`."""

@@ -51,11 +51,6 @@ class MergedQueue(Channel):
         """
         return max(queue.reconnect_time for queue in self._queues)
 
-    def _follow(self) -> None:
-        """There is something new in one of the channels."""
-        if not self._delivering:
-            self._catch_up()
-
     def _admit(self) -> str:
         self._registry.admit(self._queues[0].max_clients)
         if not self._occupied():

@@ -25,13 +25,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tatsumaki_py.message_queue.callback import start
 from tatsumaki_py.message_queue.client import Client
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.message_queue.listener import Listener
 from tatsumaki_py.message_queue.registry import Registry
+
+if TYPE_CHECKING:
+    from tatsumaki_py.message_queue.merged import MergedQueue
 
 __all__ = ["Log", "Places"]
 
@@ -73,6 +76,8 @@ class Places(ABC):
         """Whose log it is; `Event.log` of its events."""
         self._log = log
         self._told = log.top
+        self._merged: dict[tuple[str, ...], MergedQueue] = {}
+        """The merged queues with clients that this one is part of."""
         self._clients: dict[str, Client] = {}
         self._streams: dict[str, Client] = {}
         self._waiting: dict[str, Client] = {}

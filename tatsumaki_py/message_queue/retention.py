@@ -69,8 +69,6 @@ class Retained(Channel):
 
     def __init__(self, channel: str) -> None:
         super().__init__(channel, EventLog(channel))
-        self._merged: dict[tuple[str, ...], MergedQueue] = {}
-        """The merged queues with clients that this channel is part of."""
         self._answers = Answers()
         self._last_use = 0.0
         self._counted = 0
@@ -79,31 +77,13 @@ class Retained(Channel):
         held = f"{len(self._log)} events, {len(self._clients)} clients"
         return f"<{type(self).__name__} {self.channel!r}: {held}>"
 
-    @property
-    def subscribers(self) -> int:
-        return len(self._subscribed) + sum(merged.subscribers for merged in self._merged.values())
-
-    subscribers.__doc__ = Channel.subscribers.__doc__
-
-    def disconnect(self) -> None:
-        super().disconnect()
-        for merged in tuple(self._merged.values()):
-            merged.disconnect()
-
-    disconnect.__doc__ = Channel.disconnect.__doc__
-
     # -- events
 
     def _accept(self, events: Sequence[Event]) -> None:
         """Take events, which follow the top, from the engine, and deliver them."""
         for event in events:
             self._log.append(event)
-        if not self._delivering:
-            self._catch_up()
-
-    def _pass_on(self) -> None:
-        for merged in tuple(self._merged.values()):
-            merged._follow()
+        self._follow()
 
     # -- who uses it
 
