@@ -111,7 +111,7 @@ class SocketStream(Stream):
     def _writable(self) -> None:
         assert self._rest is not None
         try:
-            sent = self.transmit(self._rest)
+            sent = self.wire.send(self._rest)
         except BlockingIOError:
             return
         except OSError:

@@ -84,8 +84,8 @@ class Flusher:
         data = b""
         for start in range(0, len(streams), GROUP):
             for stream in streams[start : start + GROUP]:
-                event = stream.waiting
-                if event is not last or stream.framing is not framing:
+                if stream.waiting is not last or stream.framing is not framing:
+                    event = stream.waiting
                     if type(event) is not Event:
                         stream.flush()
                         continue
@@ -93,7 +93,8 @@ class Flusher:
                     data = event.frames.get(framing) or framing.frame(event)
                     size = len(data)
                 try:
-                    sent = stream.transmit(data)
+                    # A method that is kept is one more thing to fetch for each stream.
+                    sent = stream.wire.send(data)
                 except OSError:
                     # Would it block, or is the peer gone? The stream finds out.
                     stream.flush()

@@ -24,23 +24,24 @@ LOOK = 60.0
 class Rotation:
     """Ends one stream after a time, or a number of bytes. Only streams with a limit have one."""
 
-    __slots__ = ("_end", "_left", "_send", "_stream")
+    __slots__ = ("_end", "_left", "_stream", "_wire")
 
     def __init__(self, stream: Stream, owner: Owner) -> None:
         self._stream = stream
-        self._send = stream.transmit
+        self._wire = stream.wire
         self._end = float("inf")
         self._left = 0.0
         if owner.max_stream_size:
             self._left = jittered(owner.max_stream_size, JITTER)
-            stream.transmit = self._transmit
+            stream.wire = self
         if owner.max_stream_time:
             delay = jittered(owner.max_stream_time, JITTER)
             self._end = asyncio.get_running_loop().time() + delay
             Wheel.current().add(self, min(delay, LOOK))
 
-    def _transmit(self, data: bytes | memoryview) -> int:
-        sent = self._send(data)
+    def send(self, data: bytes | memoryview, /) -> int:
+        """Counts what the stream sends."""
+        sent = self._wire.send(data)
         left = self._left
         self._left -= sent
         if left > 0 >= self._left:

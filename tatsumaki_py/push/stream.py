@@ -16,7 +16,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Generator, Hashable
+from collections.abc import Awaitable, Generator, Hashable
 from typing import Any, Protocol
 
 from tatsumaki_py.message_queue.event import Event
@@ -26,7 +26,7 @@ from tatsumaki_py.push.hangup import ask_peer
 from tatsumaki_py.push.rotation import Rotation
 from tatsumaki_py.push.wheel import Wheel, jittered
 
-__all__ = ["DONE", "Done", "Owner", "Stream"]
+__all__ = ["DONE", "Done", "Owner", "Stream", "Wire"]
 
 JITTER = 0.2
 """The part of an interval by which a heartbeat may come early."""
@@ -79,6 +79,13 @@ class Owner(Protocol):
         """The peer does not keep up, or does so again."""
 
 
+class Wire(Protocol):
+    """What takes the bytes of a stream: its socket, or what stands before it."""
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        """As `socket.socket.send`."""
+
+
 class _Pile:
     """What waits to be sent, if it is more than one event."""
 
@@ -111,8 +118,8 @@ class Stream:
         "_rest",
         "dirty",
         "framing",
-        "transmit",
         "waiting",
+        "wire",
     )
 
     def __init__(
@@ -122,7 +129,7 @@ class Stream:
         max_buffer: int,
         owner: Owner,
     ) -> None:
-        self.transmit = self._sender(sock)
+        self.wire = self._wire(sock)
         self.framing = framing
         self.waiting: Event | _Pile | None = None
         """What waits for the end of a burst, or until the stream is not blocked any more."""
@@ -144,9 +151,8 @@ class Stream:
         if owner.max_stream_time or owner.max_stream_size:
             Rotation(self, owner)
 
-    def _sender(self, sock: socket.socket) -> Callable[[bytes | memoryview], int]:
-        """What sends as much as it can, and raises what `socket.socket.send` does."""
-        return sock.send
+    def _wire(self, sock: socket.socket) -> Wire:
+        return sock
 
     @property
     def over(self) -> bool:
@@ -242,7 +248,7 @@ class Stream:
         self._firsts = pile.firsts
         data = pile.parts[0] if len(pile.parts) == 1 else b"".join(pile.parts)
         try:
-            sent = self.transmit(data)
+            sent = self.wire.send(data)
         except WOULD_BLOCK:
             sent = 0
         except OSError:
@@ -346,8 +352,8 @@ class Stream:
 
     def _close(self) -> None:
         self.waiting = self._rest = None
-        # It may be a method of what refers to us.
-        self.transmit = _closed
+        # It may be what refers to us.
+        self.wire = _CLOSED
         self._shut()
         self._release()
 
@@ -360,5 +366,11 @@ class Stream:
         raise NotImplementedError
 
 
-def _closed(data: bytes | memoryview) -> int:
-    raise BrokenPipeError("the stream is closed")
+class _Closed:
+    """A wire that leads nowhere."""
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        raise BrokenPipeError("the stream is closed")
+
+
+_CLOSED = _Closed()

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import socket
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any
 
@@ -39,6 +39,7 @@ from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.connection import IOStreamStream
 from tatsumaki_py.push.framing import BINARY, TEXT, WEBSOCKET, websocket_frame
 from tatsumaki_py.push.served import Served
+from tatsumaki_py.push.stream import Wire
 from tatsumaki_py.request import Request
 
 __all__ = ["WebSocketHandler"]
@@ -47,20 +48,29 @@ GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
 
 
+class _Shared:
+    """The wire of a connection that Tornado writes to as well."""
+
+    __slots__ = ("_iostream", "_socket")
+
+    def __init__(self, iostream: IOStream, sock: socket.socket) -> None:
+        self._iostream = iostream
+        self._socket = sock
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        """Nothing, while Tornado has something to send."""
+        if self._iostream.writing():
+            raise BlockingIOError
+        return self._socket.send(data)
+
+
 class _WebSocketStream(IOStreamStream):
     """A connection that Tornado goes on reading from."""
 
     __slots__ = ()
 
-    def _sender(self, sock: socket.socket) -> Callable[[bytes | memoryview], int]:
-        iostream, send = self._iostream, sock.send
-
-        def transmit(data: bytes | memoryview) -> int:
-            if iostream.writing():
-                raise BlockingIOError
-            return send(data)
-
-        return transmit
+    def _wire(self, sock: socket.socket) -> Wire:
+        return _Shared(self._iostream, sock)
 
     def _watch(self) -> None:
         # Tornado sees it.
