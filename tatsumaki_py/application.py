@@ -151,14 +151,11 @@ class Application(tornado.web.Application):
             super().log_request(handler)
             return
         status = handler.get_status()
-        level = logging.INFO if status < 400 else logging.WARNING
-        access_log.log(
-            level if status < 500 else logging.ERROR,
-            "%d %s %.2fms",
-            status,
-            escape(handler._request_summary()),
-            1000.0 * handler.request.request_time(),
-        )
+        level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
+        if access_log.isEnabledFor(level):
+            summary = escape(handler._request_summary())
+            milliseconds = 1000.0 * handler.request.request_time()
+            access_log.log(level, "%d %s %.2fms", status, summary, milliseconds)
 
     # -- static files
 

@@ -103,6 +103,8 @@ class PresenceHandler(Served, ChunkHandler):
             stream.close()
 
     def _dismiss_watchers(self) -> None:
+        if self._watchers is None:
+            return
         self._unwatch()
         super()._dismiss_watchers()
 
