@@ -13,6 +13,7 @@ QUESTIONS = (
     "publish_absent",
     "reconnect_storm",
     "connect_storm",
+    "stall",
 )
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@
  *   echo=FROM:TO (repeated)        a response header that the next request of that client sends back, under another name
  *   spin=N        look every N microseconds instead of sleeping in the kernel: a sleeping receiver is woken by the sender,
  *                 which costs the server what a client on another machine would not; waiting is not counted as busy
+ *   quiet=1                        mode=stream without anything published
+ *   probe=PATH every=SECONDS       beside all that, plain requests on a connection of their own: p50, p99 and worst are of
+ *                                  these then
  *   settle warm seconds deadline   in seconds;  pids=1,2  processes whose CPU time is reported
  * Prints one line of JSON; on any trouble one line on stderr, and exit status 1. */
 #define _GNU_SOURCE
@@ -38,7 +41,7 @@ enum { MAX_EVENTS = 1 << 20, MAX_HEAD = 16384, ROOM = 1 << 18, MARKER = 9, CONNE
 enum state { CONNECTING, HEAD, BODY, IDLE };
 
 struct conn {
-    int fd, publisher, done;
+    int fd, publisher, probe, done;
     enum state state;
     long need;           /* body bytes to come; -1: until the end of the world */
     char *rest;          /* bytes received and not yet understood: half a header, half a marker */
@@ -48,12 +51,12 @@ struct conn {
     char *echo[ECHOES];  /* values to send back */
 };
 
-static const char *mode = "stream", *path = "/", *publish_path = "/", *pids = "", *headers[16];
+static const char *mode = "stream", *path = "/", *publish_path = "/", *probe_path, *pids = "", *headers[16];
 static char echo_from[ECHOES][64], echo_to[ECHOES][64];
-static int n_headers, n_echoes, port, spin, clients = 1, window = 1, expect, verify, hold, asked;
-static double settle = 0.1, warm = 0.3, seconds = 1, deadline = 60;
+static int n_headers, n_echoes, port, spin, clients = 1, window = 1, expect, verify, hold, asked, quiet;
+static double settle = 0.1, warm = 0.3, seconds = 1, deadline = 60, every = 0.005;
 
-static struct conn *conns, *publishers;
+static struct conn *conns, *publishers, prober = {.probe = 1};
 static int ep, n_done;
 static const char *phase = "connecting";
 static double stop_at;                      /* die then, whatever happens */
@@ -65,6 +68,7 @@ static double idled;                        /* CPU time spent waiting, see spin 
 static int asking_again;                    /* request mode: until time is over */
 static long histogram[64 * 40];             /* microseconds, 64 steps an octave */
 static long samples;
+static double worst, probe_at, probing_since = 1e300;
 
 static double clock_of(clockid_t clock) {
     struct timespec t;
@@ -97,6 +101,8 @@ static void record(double latency) {
     }
     histogram[index]++;
     samples++;
+    if (latency > worst)
+        worst = latency;
 }
 
 static double percentile(double p) {
@@ -153,6 +159,14 @@ static void publish(struct conn *c) {
     send_all(c, text, len);
 }
 
+static void send_probe(void) {
+    char text[1024];
+    int len = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", probe_path);
+    prober.state = HEAD;
+    prober.started = now();
+    send_all(&prober, text, len);
+}
+
 /* -- receiving ------------------------------------------------------------------------------------------------------- */
 
 static void client_done(struct conn *c) {
@@ -178,7 +192,8 @@ static void delivered(struct conn *c, long id, double at) {
     if (got[id] > clients)
         die("event %ld was delivered twice", id);
     if (first_measured && id >= first_measured) {
-        record(at - sent[id]);
+        if (!probe_path)
+            record(at - sent[id]);
         deliveries++;
         last_delivery = at;
     }
@@ -188,6 +203,13 @@ static void response_complete(struct conn *c) {
     c->state = IDLE;
     if (c->publisher)
         return;
+    if (c->probe) {
+        /* also what those had waited that were due meanwhile: a long wait would else count once */
+        for (double t = now() - c->started; t > 0 && c->started >= probing_since; t -= every)
+            record(t);
+        probe_at = c->started + every;
+        return;
+    }
     if (!strcmp(mode, "request")) {
         if (first_measured) {
             double t = now();
@@ -221,20 +243,21 @@ static void read_head(struct conn *c, const char *head) {
     int status = 0;
     sscanf(head, "HTTP/1.%*d %d", &status);
     if (status != 101 && (status < 200 || status > 204))
-        die("answer to %s: %.300s", c->publisher ? publish_path : path, head);
-    for (int i = 0; i < n_echoes && !c->publisher; i++)
+        die("answer to %s: %.300s", c->publisher ? publish_path : c->probe ? probe_path : path, head);
+    int subscriber = !c->publisher && !c->probe;
+    for (int i = 0; i < n_echoes && subscriber; i++)
         if ((value = find_header(head, echo_from[i], &len))) {
             free(c->echo[i]);
             c->echo[i] = strndup(value, len);
         }
     c->state = BODY;
     value = find_header(head, "Content-Length", &len);
-    if (asked && !c->publisher)
+    if (asked && subscriber)
         die("an answer that nobody expects: %.300s", head);
     c->need = value ? atol(value) : status == 204 ? 0 : -1;
-    if (c->need < 0 && (c->publisher || !strcmp(mode, "poll") || !strcmp(mode, "request")))
+    if (c->need < 0 && (!subscriber || !strcmp(mode, "poll") || !strcmp(mode, "request")))
         die("an answer without Content-Length: %.300s", head);
-    if (!c->publisher && !expect && !asked)
+    if (subscriber && !expect && !asked)
         client_done(c);
 }
 
@@ -285,8 +308,8 @@ static void readable(struct conn *c) {
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0)
-        die("the server closed the connection of %s %ld%s%s", c->publisher ? "publisher" : "client",
-            (long)(c->publisher ? c - publishers : c - conns), n < 0 ? ": " : "", n < 0 ? strerror(errno) : "");
+        die("the server closed the connection of %s %ld%s%s", c->publisher ? "publisher" : c->probe ? "probe" : "client",
+            c->publisher ? (long)(c - publishers) : c->probe ? 0L : (long)(c - conns), n < 0 ? ": " : "", n < 0 ? strerror(errno) : "");
     size_t len = c->rest_len + n, used = understand(c, buffer, len, now());
     c->rest_len = len - used;
     if (c->rest_len > MAX_HEAD)
@@ -308,7 +331,7 @@ static void writable(struct conn *c) {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
     epoll_ctl(ep, EPOLL_CTL_MOD, c->fd, &event);
     c->state = IDLE;
-    if (c->publisher)
+    if (c->publisher || c->probe)
         return;
     if (!strcmp(mode, "request"))
         client_done(c);
@@ -321,7 +344,10 @@ static void writable(struct conn *c) {
 
 static void turn(double timeout) {
     struct epoll_event events[512];
-    int n = epoll_wait(ep, events, 512, spin ? 0 : (int)(timeout * 1000 + 0.999));
+    if (probe_path && prober.state == IDLE && now() >= probe_at)
+        send_probe();
+    /* few at a time, for a probe is not to wait for the subscribers in here */
+    int n = epoll_wait(ep, events, probe_path ? 32 : 512, spin ? 0 : (int)(timeout * 1000 + 0.999));
     if (spin && n == 0) {
         double began = clock_of(CLOCK_THREAD_CPUTIME_ID), until = now() + spin * 1e-6;
         while (now() < until)
@@ -401,11 +427,11 @@ static void option(char *argument) {
     *value++ = 0;
     struct { const char *name; int *where; } ints[] = {
         {"port", &port}, {"clients", &clients}, {"window", &window}, {"expect", &expect},
-        {"verify", &verify}, {"hold", &hold}, {"spin", &spin}, {"asked", &asked}};
+        {"verify", &verify}, {"hold", &hold}, {"spin", &spin}, {"asked", &asked}, {"quiet", &quiet}};
     struct { const char *name; double *where; } doubles[] = {
-        {"settle", &settle}, {"warm", &warm}, {"seconds", &seconds}, {"deadline", &deadline}};
+        {"settle", &settle}, {"warm", &warm}, {"seconds", &seconds}, {"deadline", &deadline}, {"every", &every}};
     struct { const char *name; const char **where; } strings[] = {
-        {"mode", &mode}, {"path", &path}, {"publish", &publish_path}, {"pids", &pids}};
+        {"mode", &mode}, {"path", &path}, {"publish", &publish_path}, {"probe", &probe_path}, {"pids", &pids}};
 #define LOOK_IN(table, convert) \
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) \
         if (!strcmp(argument, table[i].name)) { *table[i].where = convert; return; }
@@ -433,7 +459,7 @@ int main(int argc, char **argv) {
     conns = calloc(clients, sizeof *conns);
     publishers = calloc(window, sizeof *publishers);
 
-    int connect_mode = !strcmp(mode, "connect"), publishing = !connect_mode && strcmp(mode, "request");
+    int connect_mode = !strcmp(mode, "connect"), publishing = !connect_mode && strcmp(mode, "request") && !quiet;
     if (publishing || verify)
         for (int i = 0; i < window; i++) {
             publishers[i].publisher = 1;
@@ -441,6 +467,12 @@ int main(int argc, char **argv) {
             while (publishers[i].state == CONNECTING)
                 turn(0.1);
         }
+
+    if (probe_path) {
+        start_connection(&prober);
+        while (prober.state == CONNECTING)
+            turn(0.1);
+    }
 
     double server = server_cpu(), own = own_cpu(), began = now();
     int at_once = connect_mode && !hold ? clients : CONNECTING_AT_ONCE;
@@ -474,20 +506,21 @@ int main(int argc, char **argv) {
         else
             idle(warm);
         phase = "measuring";
+        probing_since = now();
         first_measured = published + 1;
         server = server_cpu(), own = own_cpu(), last_delivery = began = now();
         if (publishing)
             publish_for(seconds);
         else
             idle(seconds);
-        ended = last_delivery;
+        ended = quiet ? now() : last_delivery;
     }
     server = server_cpu() - server;
     own = own_cpu() - own;
     printf("{\"seconds\": %.6f, \"connected\": %.6f, \"events\": %ld, \"deliveries\": %ld, \"p50\": %.6f, \"p99\": %.6f, "
-           "\"server_cpu\": %.6f, \"generator_cpu\": %.6f}\n",
+           "\"worst\": %.6f, \"server_cpu\": %.6f, \"generator_cpu\": %.6f}\n",
            ended - began, connected, first_measured ? published - first_measured + 1 : published, deliveries,
-           percentile(.5) * 1e-6, percentile(.99) * 1e-6, server, own);
+           percentile(.5) * 1e-6, percentile(.99) * 1e-6, worst, server, own);
     fflush(stdout);
     phase = "holding";
     spin = 0;

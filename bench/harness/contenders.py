@@ -16,6 +16,7 @@ class Contender:
     stream: str = "/stream"
     poll: str = "/poll"
     publish: str = "/publish"
+    plain: str = "/plain"
     headers: tuple[str, ...] = ("Accept: text/event-stream",)
     poll_echo: tuple[str, ...] = ("Last-Event-ID:Last-Event-ID",)
     """Which response header of a long-poll the client sends back, under which name."""
@@ -56,6 +57,26 @@ TATSUMAKI_CURSOR = Contender(
     publish="/chat/room/post",
     headers=(),
 )
+SUBSCRIBE_SSE = Contender(
+    "SubscribeHandler, EventSource",
+    "tatsumaki.py",
+    stream="/subscribe/room",
+    publish="/chat/room/post",
+)
+SUBSCRIBE_WEBSOCKET = Contender(
+    "SubscribeHandler, WebSocket",
+    "tatsumaki.py",
+    stream="/subscribe/room",
+    publish="/chat/room/post",
+    headers=WEBSOCKET,
+)
+WEBSOCKET_HANDLER = Contender(
+    "WebSocketHandler",
+    "tatsumaki.py",
+    stream="/websocket/room",
+    publish="/chat/room/post",
+    headers=WEBSOCKET,
+)
 SOCKET_LOOP = Contender("bare socket.send loop", "socket_loop.py")
 NCHAN_CHUNKED = Contender(
     "nchan, chunked", "nchan.py", NCHAN_NEEDS, stream="/chunked", headers=("TE: chunked",)
@@ -82,6 +103,9 @@ SSE_STARLETTE = Contender("sse-starlette, uvicorn", "sse_uvicorn.py", ("sse_star
 
 STREAMS = (
     TATSUMAKI,
+    SUBSCRIBE_SSE,
+    SUBSCRIBE_WEBSOCKET,
+    WEBSOCKET_HANDLER,
     SOCKET_LOOP,
     NCHAN_CHUNKED,
     NCHAN,
@@ -91,5 +115,6 @@ STREAMS = (
     SSE_STARLETTE,
 )
 PLAIN = (Contender("tatsumaki_py", "plain_tatsumaki.py"), Contender("Tornado", "plain_tornado.py"))
+STALLING = (TATSUMAKI, SUBSCRIBE_SSE, NCHAN_CHUNKED, TORNADO)
 LONG_POLLS = (TATSUMAKI, NCHAN_POLL, TORNADO_POLL)
 RESUMING = (TATSUMAKI_CURSOR, NCHAN, TORNADO, SSE_STARLETTE)

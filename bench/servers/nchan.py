@@ -33,6 +33,7 @@ http {{
     nchan_subscriber_first_message newest;
     location = /chunked {{ nchan_subscriber http-chunked; nchan_channel_id bench; }}
     location = /eventsource {{ nchan_subscriber eventsource; nchan_channel_id bench; }}
+    location = /plain {{ default_type text/plain; return 200 "ok"; }}
     location = /poll {{ nchan_subscriber longpoll; nchan_channel_id bench; }}
   }}
 }}

@@ -1,4 +1,6 @@
-"""tatsumaki_py: the queue part of the chat example, class for class; events come as JSON."""
+"""tatsumaki_py: the queue part of the chat example, class for class; events come as JSON. Beside
+it, the same channel by `SubscribeHandler` and by `WebSocketHandler`.
+"""
 
 import logging
 import sys
@@ -6,7 +8,15 @@ from random import random
 
 from tornado.escape import json_decode
 
-from tatsumaki_py import Application, Error, Handler, MessageQueue, Server
+from tatsumaki_py import (
+    Application,
+    Error,
+    Handler,
+    MessageQueue,
+    Server,
+    SubscribeHandler,
+    WebSocketHandler,
+)
 
 
 class ChatPollHandler(Handler):
@@ -43,12 +53,29 @@ class ChatPostHandler(Handler):
         self.write({"success": 1})
 
 
+class Live(WebSocketHandler):
+    def open(self, channel):
+        MessageQueue.instance(channel).poll(None, self.on_new_event)
+
+    def on_new_event(self, *events):
+        for event in events:
+            self.stream_write(event)
+
+
+class Plain(Handler):
+    def get(self):
+        self.write("ok")
+
+
 chat_re = r"[\w.-]+"
 app = Application(
     [
         (f"/chat/({chat_re})/poll", ChatPollHandler),
         (f"/chat/({chat_re})/mxhrpoll", ChatMultipartPollHandler),
         (f"/chat/({chat_re})/post", ChatPostHandler),
+        (f"/subscribe/({chat_re})", SubscribeHandler),
+        (f"/websocket/({chat_re})", Live),
+        ("/plain", Plain),
     ]
 )
 

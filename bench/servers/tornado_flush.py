@@ -46,6 +46,11 @@ class Poll(RequestHandler):
         self.news.cancel()
 
 
+class Plain(RequestHandler):
+    def get(self) -> None:
+        self.write("ok")
+
+
 class Publish(RequestHandler):
     def post(self) -> None:
         number = log[-1][0] + 1 if log else 1
@@ -61,7 +66,9 @@ class Publish(RequestHandler):
 
 
 async def main() -> None:
-    app = Application([("/stream", Stream), ("/poll", Poll), ("/publish", Publish)])
+    app = Application(
+        [("/stream", Stream), ("/poll", Poll), ("/publish", Publish), ("/plain", Plain)]
+    )
     app.listen(int(sys.argv[1]), "127.0.0.1", backlog=4096)
     await asyncio.Event().wait()
 
