@@ -35,7 +35,7 @@ chat: $(VENV)/.run
 demo: $(VENV)/.run
 	@exec $(BIN)/python examples/demo.py
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.npm
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-all:
@@ -78,6 +78,14 @@ $(VENV)/.test: $(VENV)/.run
 	@echo 'Installing what the tests need ...' >&2
 	@$(PIP) install --quiet --editable '.[test]'
 	@touch $@
+
+# Not everybody has Node: without it the tests say what they leave out.
+$(VENV)/.npm: t/clients/node/package-lock.json | $(VENV)/.run
+	@if command -v npm >/dev/null; then \
+		mkdir -p $(VENV)/npm && cp t/clients/node/package*.json $(VENV)/npm/ && \
+		npm ci --prefix $(VENV)/npm --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null && \
+		touch $@; \
+	fi
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo 'Installing what lint, types and tests need ...' >&2

@@ -19,7 +19,7 @@ def make(tmp_path):
     (venv / "bin").mkdir(parents=True)
     (venv / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (venv / "bin/python").chmod(0o755)
-    for stamp in (".run", ".test", ".dev"):
+    for stamp in (".run", ".test", ".npm", ".dev"):
         (venv / stamp).touch()
     # What a make above this one hands down is not ours.
     env = {name: value for name, value in os.environ.items() if "MAKE" not in name}

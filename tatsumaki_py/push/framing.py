@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 LAST_CHUNK = b"0\r\n\r\n"
+RETRY = 2000, 4000
+"""Milliseconds after which an ``EventSource`` comes back: when a server goes, not all come in the
+same moment.
+"""
 JSON = "application/json"
 
 # What ends a line for a parser of text/event-stream.
@@ -142,8 +146,7 @@ class ServerSentEvents(Framing):
         self.heartbeat = self.wire(b":\n\n")
 
     def begin(self, cursor: str | None) -> bytes:
-        # Not all come back in the same moment when a server goes.
-        retry = b"retry: %d\n\n" % random.randint(2000, 4000)
+        retry = b"retry: %d\n\n" % random.randint(*RETRY)
         return self.wire(retry + (b"id: %b\n\n" % cursor.encode() if cursor else b""))
 
     def at(self, cursor: str) -> bytes:

@@ -1,0 +1,25 @@
+"""A server with one route to subscribe at, behind a proxy that cuts connections."""
+
+import pytest
+from support.lossy import proxy  # noqa: F401
+
+from tatsumaki_py import Application, MessageQueue, SubscribeHandler
+
+
+@pytest.fixture
+def app(monkeypatch):
+    # Who waits for seconds before it comes back has the tests wait, too.
+    monkeypatch.setattr("tatsumaki_py.push.framing.RETRY", (50, 60))
+    return Application([(r"/events/([\w.-]+)", SubscribeHandler)])
+
+
+@pytest.fixture
+def queue():
+    """The queue of the channel "room"."""
+    return MessageQueue.instance("room")
+
+
+@pytest.fixture
+def url(proxy):  # noqa: F811
+    """Where to subscribe, through the proxy."""
+    return f"http://127.0.0.1:{proxy.port}/events/room"

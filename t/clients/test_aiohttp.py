@@ -1,0 +1,88 @@
+"""aiohttp, on each transport that it can read."""
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+from support.lossy import misses_nothing
+
+SIZE = 2**21
+
+
+async def resuming(url, read):
+    """What `read(session, url, cursor)` gives as (cursor, data or None), again and again."""
+    cursor = ""
+    async with aiohttp.ClientSession(read_bufsize=SIZE) as session:
+        while True:
+            try:
+                async for id, data in read(session, url, cursor):
+                    cursor = id or cursor
+                    if data is not None:
+                        yield data
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.01)
+
+
+def headers(accept, cursor):
+    return {"Accept": accept, **({"Last-Event-ID": cursor} if cursor else {})}
+
+
+async def sse(session, url, cursor):
+    id, data = "", []
+    async with session.get(url, headers=headers("text/event-stream", cursor)) as answer:
+        assert answer.content_type == "text/event-stream"
+        async for line in answer.content:
+            name, _, value = line.rstrip(b"\n").decode().partition(": ")
+            if name == "id":
+                id = value
+            elif name == "data":
+                data.append(value)
+            elif not name:
+                yield id, json.loads("\n".join(data)) if data else None
+                data = []
+
+
+async def ndjson(session, url, cursor):
+    async with session.get(url, headers=headers("application/x-ndjson", cursor)) as answer:
+        yield answer.headers["Last-Event-ID"], None
+        async for line in answer.content:
+            if line.endswith(b"\n") and line.strip():
+                message = json.loads(line)
+                yield message["id"], message["data"]
+
+
+async def long_poll(session, url, cursor):
+    async with session.get(url, headers=headers("application/json", cursor)) as answer:
+        events = await answer.json()
+        for event in events[:-1]:
+            yield "", event
+        yield answer.headers["Last-Event-ID"], events[-1] if events else None
+
+
+async def multipart(session, url, cursor):
+    asked = {"last_event_id": cursor}
+    async with session.get(url, headers={"Accept": "multipart/mixed"}, params=asked) as answer:
+        yield answer.headers["Last-Event-ID"], None
+        reader = aiohttp.MultipartReader.from_response(answer)
+        # Its boundaries say where a part ends only when the next one is asked for.
+        while (part := await reader.next()) is not None:
+            body = await part.read()
+            if part.headers["Content-Type"] == "application/json":
+                yield part.headers["Last-Event-ID"], json.loads(body)
+
+
+async def websocket(session, url, cursor):
+    asked = {"Last-Event-ID": cursor} if cursor else {}
+    async with session.ws_connect(url, headers=asked, max_msg_size=SIZE) as connection:
+        async for message in connection:
+            message = message.json()
+            yield message["id"], message.get("data")
+
+
+@pytest.mark.parametrize("read", [sse, ndjson, long_poll, websocket])
+@pytest.mark.gen_test
+async def test_misses_nothing(queue, proxy, url, read):
+    """All events once and in order, though the connection is cut."""
+    await misses_nothing(queue, proxy, resuming(url, read))
+    assert proxy.accepted >= 3
