@@ -60,18 +60,6 @@ async def long_poll(session, url, cursor):
         yield answer.headers["Last-Event-ID"], events[-1] if events else None
 
 
-async def multipart(session, url, cursor):
-    asked = {"last_event_id": cursor}
-    async with session.get(url, headers={"Accept": "multipart/mixed"}, params=asked) as answer:
-        yield answer.headers["Last-Event-ID"], None
-        reader = aiohttp.MultipartReader.from_response(answer)
-        # Its boundaries say where a part ends only when the next one is asked for.
-        while (part := await reader.next()) is not None:
-            body = await part.read()
-            if part.headers["Content-Type"] == "application/json":
-                yield part.headers["Last-Event-ID"], json.loads(body)
-
-
 async def websocket(session, url, cursor):
     asked = {"Last-Event-ID": cursor} if cursor else {}
     async with session.ws_connect(url, headers=asked, max_msg_size=SIZE) as connection:

@@ -177,31 +177,29 @@ async def misses_nothing(queue, proxy, client):
         async for data in client:
             received.append(data)
 
-    async def arrived(count):
-        while len(received) < count:
+    async def until(condition):
+        while not condition():
             if task.done():
                 task.result()
             await asyncio.sleep(0.005)
 
     task = asyncio.ensure_future(collect())
     try:
-        while not queue.clients:
-            assert not task.done(), task.exception()
-            await asyncio.sleep(0.005)
+        await until(lambda: queue.clients)
         for event in here:
             queue.publish(event)
-        await arrived(2)
+        await until(lambda: len(received) == 2)
         proxy.down = True
         proxy.cut()
         for event in away:
             queue.publish(event)
         await asyncio.sleep(0.05)
         proxy.down = False
-        await arrived(5)
+        await until(lambda: len(received) == 5)
         proxy.cut_after(300_000)
         for event in cut:
             queue.publish(event)
-        await arrived(7)
+        await until(lambda: len(received) >= 7)
         # Nothing comes behind it.
         await asyncio.sleep(0.05)
     finally:
