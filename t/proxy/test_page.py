@@ -1,0 +1,98 @@
+"""The configurations of the page do what it says."""
+
+import json
+import re
+
+import pytest
+from support.nginx import BLOCKS
+from support.subscribers import UPGRADE
+from support.versions import since_6_6
+from support.wire import read_head, read_reply
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from tatsumaki_py import Application, Handler
+
+
+class Who(Handler):
+    def get(self):
+        self.write([self.request.remote_ip, self.request.protocol, self.request.host])
+
+
+class Named(Handler):
+    def initialize(self, name):
+        self.name = name
+
+    def get(self):
+        self.write(self.name)
+
+
+@pytest.mark.gen_test
+async def test_origin(nginx, raw, queue):
+    """A page may open WebSockets to its own host, with its port; those of others may not."""
+    port = nginx()
+    for origin, status in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
+        client = await raw(port)
+        headers = [f"Host: 127.0.0.1:{port}", f"Origin: {origin}"]
+        lines = ["GET /events/room HTTP/1.1", *headers, *UPGRADE, "", ""]
+        await client.send("\r\n".join(lines).encode())
+        assert (await read_head(client)).status == status
+
+
+@pytest.mark.gen_test
+async def test_who_the_client_is(nginx, http_server, http_port, raw, app):
+    """Address and scheme are those that nginx saw, whatever the client says."""
+    app.add_handlers("/who", Who)
+    client = await raw(nginx())
+    headers = ["X-Real-IP: 6.6.6.6", "X-Forwarded-For: 6.6.6.6", "X-Scheme: https"]
+    headers += ["X-Forwarded-Proto: https"]
+    await client.send("\r\n".join(["GET /who HTTP/1.1", "Host: x", *headers, "", ""]).encode())
+    assert json.loads((await read_reply(client)).body) == ["127.0.0.1", "http", "x"]
+
+
+@pytest.mark.gen_test
+@since_6_6
+async def test_publish(nginx, raw, queue, expect_log):
+    """POST goes through; one of another site does not."""
+    port = nginx()
+
+    async def status(site):
+        client = await raw(port)
+        headers = ["Host: x", "Content-Type: application/json", "Content-Length: 7"]
+        headers += [f"Sec-Fetch-Site: {site}"]
+        lines = ["POST /publish/room HTTP/1.1", *headers, "", '{"n":1}']
+        await client.send("\r\n".join(lines).encode())
+        return (await read_reply(client)).status
+
+    assert await status("same-origin") == 200
+    with expect_log("tornado.general", "cross-site"):
+        assert await status("cross-site") == 403
+    assert queue.backlog_events == [{"n": 1}]
+
+
+@pytest.mark.gen_test
+async def test_a_channel_has_one_process(run_nginx, io_loop, raw):
+    """The last part of the path decides who answers: the same process to subscribe and publish."""
+    servers, ports = [], []
+    for name in "ab":
+        server = HTTPServer(Application([("/.*", Named, {"name": name})]))
+        sockets = bind_sockets(0, "127.0.0.1")
+        server.add_sockets(sockets)
+        servers.append(server)
+        ports.append(str(sockets[0].getsockname()[1]))
+    processes = BLOCKS[2].replace("5000", ports[0]).replace("5001", ports[1])
+    site = re.sub(r"upstream tatsumaki \{.*?\n\}\n", processes, BLOCKS[0], flags=re.S)
+    assert all(port in site for port in ports)
+    client = await raw(run_nginx(site))
+    owners = []
+    for channel in range(20):
+        names = set()
+        for path in (f"/events/{channel}", f"/publish/{channel}", f"/events/{channel}?a=b/c"):
+            await client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            names.add((await read_reply(client)).body)
+        assert len(names) == 1
+        owners.append(names.pop())
+    assert set(owners) == {b"a", b"b"}
+    for server in servers:
+        server.stop()
+        await server.close_all_connections()

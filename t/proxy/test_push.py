@@ -1,0 +1,141 @@
+"""Through nginx with its defaults, and with what the page says: nothing waits, nobody is lost."""
+
+import asyncio
+import json
+import time
+import zlib
+
+import pytest
+from support.answers import until
+from support.subscribers import STREAMS, TRANSPORTS, request
+from support.wire import read_chunk, read_head, read_reply
+
+from tatsumaki_py import MessageQueue
+
+AT_ONCE = 0.5  # seconds; what is held back comes with the end of the answer
+BARE = "server {{ listen 80; location / {{ proxy_pass http://127.0.0.1:{}; }} }}"
+
+
+def listening():
+    """How many clients wait for events of the channel."""
+    queue = MessageQueue.instance("room")
+    return sum(client.state.name == "LISTENING" for client in queue.clients.values())
+
+
+async def subscribed(raw, port, transport, *headers, count=1, **query):
+    client = await raw(port)
+    await request(client, transport, *headers, **query)
+    await until(lambda: listening() == count)
+    return client
+
+
+async def comes_at_once(client, queue, number):
+    queue.publish({"n": number})
+    started = time.monotonic()
+    await asyncio.wait_for(client.read_until(b'"n":%d' % number), 5)
+    assert time.monotonic() - started < AT_ONCE
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.gen_test
+async def test_events_come_at_once(nginx, raw, queue, transport):
+    """Each by itself, as soon as it is published."""
+    client = await subscribed(raw, nginx(), transport)
+    await comes_at_once(client, queue, 1)
+    if transport in STREAMS:
+        await comes_at_once(client, queue, 2)
+        await comes_at_once(client, queue, 3)
+
+
+@pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart", "long-poll"])
+@pytest.mark.gen_test
+async def test_without_any_configuration(run_nginx, http_server, http_port, raw, queue, transport):
+    """Also if nginx speaks HTTP/1.0 to the application, which is its default up to 1.29.6."""
+    client = await subscribed(raw, run_nginx(BARE.format(http_port)), transport)
+    await comes_at_once(client, queue, 1)
+    if transport in STREAMS:
+        await comes_at_once(client, queue, 2)
+
+
+@pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart"])
+@pytest.mark.gen_test
+async def test_compressed(nginx, raw, queue, transport):
+    """gzip holds nothing back."""
+    port = nginx("gzip on; gzip_types *; gzip_min_length 0;")
+    client = await subscribed(raw, port, transport, "Accept-Encoding: gzip")
+    head = await read_head(client)
+    assert head.headers["content-encoding"] == "gzip"
+    unzip = zlib.decompressobj(wbits=31)
+    for number in range(3):
+        queue.publish({"n": number})
+        started, text = time.monotonic(), b""
+        while b'"n":%d' % number not in text:
+            text += unzip.decompress(await asyncio.wait_for(read_chunk(client), 5))
+        assert time.monotonic() - started < AT_ONCE
+
+
+@pytest.mark.gen_test
+async def test_heartbeats_keep_streams_alive(nginx, raw, queue, heartbeat):
+    """Longer than nginx waits for a sign of life; without one it cuts them off."""
+    port = nginx("proxy_read_timeout 1s;")
+    heartbeat(None)
+    silent = await subscribed(raw, port, "sse")
+    heartbeat(0.5)
+    clients = [
+        await subscribed(raw, port, transport, count=count)
+        for count, transport in enumerate(STREAMS, start=2)
+    ]
+    with pytest.raises(EOFError):
+        await asyncio.wait_for(silent.read_until(b"an event"), 2)
+    await asyncio.sleep(0.5)
+    await until(lambda: listening() == len(STREAMS))
+    queue.publish({"n": 1})
+    for client in clients:
+        await asyncio.wait_for(client.read_until(b'"n":1'), AT_ONCE)
+
+
+@pytest.mark.parametrize("way", ["close", "reset"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.gen_test
+async def test_who_leaves_is_seen(nginx, raw, queue, transport, way):
+    """nginx passes it on."""
+    client = await subscribed(raw, nginx(), transport)
+    getattr(client, way)()
+    await until(lambda: listening() == 0)
+
+
+@pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart", "long-poll"])
+@pytest.mark.gen_test
+async def test_goes_on_after_the_end(nginx, raw, queue, transport):
+    """A stream that the server ends regularly leaves the connection to nginx usable."""
+    client = await subscribed(raw, nginx(), transport)
+    queue.publish({"n": 1})
+    if transport in STREAMS:
+        await client.read_until(b'"n":1')
+        queue.disconnect()
+        await client.read_until(b"\r\n0\r\n\r\n")
+    else:
+        assert json.loads((await read_reply(client)).body) == [{"n": 1}]
+    queue.publish({"n": 2})
+    await request(client, "interval-poll")
+    assert {"n": 2} in json.loads((await read_reply(client)).body)
+
+
+@pytest.mark.gen_test
+async def test_ended_websocket(nginx, raw, queue):
+    """1001 comes through."""
+    client = await subscribed(raw, nginx(), "websocket")
+    queue.disconnect()
+    await client.read_until(b"\x88\x02\x03\xe9")
+
+
+@pytest.mark.gen_test
+async def test_many_events(nginx, raw, queue):
+    """More than its buffers hold, to a client that reads: all of it, in order."""
+    client = await subscribed(raw, nginx(), "ndjson")
+    await read_head(client)
+    text = "x" * 50_000
+    for number in range(40):
+        queue.publish({"n": number, "text": text})
+        # The client is not cut off for what it could not have read yet.
+        await client.read_until(b'"n":%d' % number)

@@ -1,0 +1,82 @@
+"""A real nginx in front of the application, configured as docs/guide/deploying.md says."""
+
+import os
+import re
+import subprocess
+import time
+
+import pytest
+from support.outside import find_program
+from support.program import ROOT, free_port
+
+PAGE = (ROOT / "docs/guide/deploying.md").read_text()
+BLOCKS = re.findall(r"^```nginx\n(.*?)^```", PAGE, re.M | re.S)
+START = 5.0  # seconds until it must listen
+
+FRAME = """
+daemon off;
+pid {prefix}/pid;
+error_log {prefix}/error.log;
+worker_processes 1;
+{user}
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {prefix}/body;
+    proxy_temp_path {prefix}/proxy;
+    fastcgi_temp_path {prefix}/fastcgi;
+    uwsgi_temp_path {prefix}/uwsgi;
+    scgi_temp_path {prefix}/scgi;
+    {http}
+}}
+"""
+
+
+@pytest.fixture
+def run_nginx(tmp_path, http_server):
+    """`port = run_nginx(http, listen)` runs nginx with `http` as the content of its block `http`,
+    where `listen` stands for the address that it is to listen on. It is gone before the server.
+    """
+    path = find_program("nginx", "nginx")
+    processes = []
+
+    def run(http, listen="listen 80;"):
+        port = free_port()
+        assert http.count(listen) == 1
+        prefix = tmp_path / f"nginx-{port}"
+        prefix.mkdir()
+        config = prefix / "nginx.conf"
+        config.write_text(
+            FRAME.format(
+                prefix=prefix,
+                # Who is root gives its temporary files away, else.
+                user="user root;" if os.geteuid() == 0 else "",
+                http=http.replace(listen, listen.replace("80", f"127.0.0.1:{port}")),
+            )
+        )
+        log = prefix / "error.log"
+        command = [path, "-p", str(prefix), "-e", str(log), "-c", str(config)]
+        processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
+        deadline = time.monotonic() + START
+        # It listens before it says who it is.
+        while not (prefix / "pid").exists():
+            if processes[-1].poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"nginx does not run:\n{log.read_text()}")
+            time.sleep(0.01)
+        return port
+
+    yield run
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait()
+
+
+@pytest.fixture
+def nginx(run_nginx, http_server, http_port):
+    """`port = nginx("gzip on;")` runs the page's configuration, after other directives."""
+
+    def start(*directives):
+        return run_nginx("\n".join([*directives, BLOCKS[0].replace("5000", str(http_port))]))
+
+    return start
