@@ -1,27 +1,23 @@
 """The application as it is served behind a proxy."""
 
 import pytest
+from support.lossy import proxy  # noqa: F401
 from support.nginx import nginx, run_nginx  # noqa: F401
 from support.wire import iterations
 
 from tatsumaki_py import Application, MessageQueue, PublishHandler, SubscribeHandler
 from tatsumaki_py.server import LIMITS, _HTTPServer
 
-class Settings:
-    """What the handlers of a test have as their own."""
 
-    heartbeat = 25.0
-
-
-class Subscribe(SubscribeHandler):
-    def prepare(self):
-        self.heartbeat_interval = Settings.heartbeat
+@pytest.fixture
+def subscribe_handler():
+    """The class of the handler; a test may set its attributes, also in between."""
+    return type("Events", (SubscribeHandler,), {})
 
 
 @pytest.fixture
-def app(monkeypatch):
-    monkeypatch.setattr("tatsumaki_py.push.framing.RETRY", (50, 60))
-    rules = [(r"/events/([\w.-]+)", Subscribe), (r"/publish/([\w.-]+)", PublishHandler)]
+def app(subscribe_handler):
+    rules = [(r"/events/([\w.-]+)", subscribe_handler), (r"/publish/([\w.-]+)", PublishHandler)]
     return Application(rules, cross_origin_protection=True)
 
 
@@ -41,9 +37,3 @@ def http_server(io_loop, app, _unused_port):
 def queue():
     """The queue of the channel "room"."""
     return MessageQueue.instance("room")
-
-
-@pytest.fixture
-def heartbeat(monkeypatch):
-    """`heartbeat(seconds)` sets how often streams send one."""
-    return lambda seconds: monkeypatch.setattr(Settings, "heartbeat", seconds)

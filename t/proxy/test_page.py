@@ -5,9 +5,9 @@ import re
 
 import pytest
 from support.nginx import BLOCKS
-from support.subscribers import UPGRADE
+from support.subscriber import WebSocket
 from support.versions import since_6_6
-from support.wire import read_head, read_reply
+from support.wire import read_reply
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
@@ -32,11 +32,8 @@ async def test_origin(nginx, raw, queue):
     """A page may open WebSockets to its own host, with its port; those of others may not."""
     port = nginx()
     for origin, status in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
-        client = await raw(port)
-        headers = [f"Host: 127.0.0.1:{port}", f"Origin: {origin}"]
-        lines = ["GET /events/room HTTP/1.1", *headers, *UPGRADE, "", ""]
-        await client.send("\r\n".join(lines).encode())
-        assert (await read_head(client)).status == status
+        client = WebSocket(port, connect=raw, headers={"Origin": origin})
+        assert (await client.open()).status == status
 
 
 @pytest.mark.gen_test

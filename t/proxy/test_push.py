@@ -7,11 +7,13 @@ import zlib
 
 import pytest
 from support.answers import until
-from support.subscribers import STREAMS, TRANSPORTS, request
+from support.subscriber import CLIENTS, STREAMS
 from support.wire import read_chunk, read_head, read_reply
 
 from tatsumaki_py import MessageQueue
 
+WAITING = [*STREAMS, "long-poll"]
+HTTP = [transport for transport in WAITING if transport != "websocket"]
 AT_ONCE = 0.5  # seconds; what is held back comes with the end of the answer
 BARE = "server {{ listen 80; location / {{ proxy_pass http://127.0.0.1:{}; }} }}"
 
@@ -22,11 +24,13 @@ def listening():
     return sum(client.state.name == "LISTENING" for client in queue.clients.values())
 
 
-async def subscribed(raw, port, transport, *headers, count=1, **query):
-    client = await raw(port)
-    await request(client, transport, *headers, **query)
+async def subscribed(raw, port, transport, count=1, **headers):
+    """The connection of a client that is one of `count` who wait."""
+    subscriber = CLIENTS[transport](port)
+    subscriber.client = await raw(port)
+    await subscriber.request(**headers)
     await until(lambda: listening() == count)
-    return client
+    return subscriber.client
 
 
 async def comes_at_once(client, queue, number):
@@ -36,7 +40,7 @@ async def comes_at_once(client, queue, number):
     assert time.monotonic() - started < AT_ONCE
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", WAITING)
 @pytest.mark.gen_test
 async def test_events_come_at_once(nginx, raw, queue, transport):
     """Each by itself, as soon as it is published."""
@@ -47,7 +51,7 @@ async def test_events_come_at_once(nginx, raw, queue, transport):
         await comes_at_once(client, queue, 3)
 
 
-@pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart", "long-poll"])
+@pytest.mark.parametrize("transport", HTTP)
 @pytest.mark.gen_test
 async def test_without_any_configuration(run_nginx, http_server, http_port, raw, queue, transport):
     """Also if nginx speaks HTTP/1.0 to the application, which is its default up to 1.29.6."""
@@ -57,12 +61,12 @@ async def test_without_any_configuration(run_nginx, http_server, http_port, raw,
         await comes_at_once(client, queue, 2)
 
 
-@pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart"])
+@pytest.mark.parametrize("transport", HTTP[:-1])
 @pytest.mark.gen_test
 async def test_compressed(nginx, raw, queue, transport):
     """gzip holds nothing back."""
     port = nginx("gzip on; gzip_types *; gzip_min_length 0;")
-    client = await subscribed(raw, port, transport, "Accept-Encoding: gzip")
+    client = await subscribed(raw, port, transport, **{"Accept-Encoding": "gzip"})
     head = await read_head(client)
     assert head.headers["content-encoding"] == "gzip"
     unzip = zlib.decompressobj(wbits=31)
@@ -75,12 +79,12 @@ async def test_compressed(nginx, raw, queue, transport):
 
 
 @pytest.mark.gen_test
-async def test_heartbeats_keep_streams_alive(nginx, raw, queue, heartbeat):
+async def test_heartbeats_keep_streams_alive(nginx, raw, queue, subscribe_handler):
     """Longer than nginx waits for a sign of life; without one it cuts them off."""
     port = nginx("proxy_read_timeout 1s;")
-    heartbeat(None)
+    subscribe_handler.heartbeat_interval = None
     silent = await subscribed(raw, port, "sse")
-    heartbeat(0.5)
+    subscribe_handler.heartbeat_interval = 0.5
     clients = [
         await subscribed(raw, port, transport, count=count)
         for count, transport in enumerate(STREAMS, start=2)
@@ -95,7 +99,7 @@ async def test_heartbeats_keep_streams_alive(nginx, raw, queue, heartbeat):
 
 
 @pytest.mark.parametrize("way", ["close", "reset"])
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", WAITING)
 @pytest.mark.gen_test
 async def test_who_leaves_is_seen(nginx, raw, queue, transport, way):
     """nginx passes it on."""
@@ -104,7 +108,7 @@ async def test_who_leaves_is_seen(nginx, raw, queue, transport, way):
     await until(lambda: listening() == 0)
 
 
-@pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart", "long-poll"])
+@pytest.mark.parametrize("transport", HTTP)
 @pytest.mark.gen_test
 async def test_goes_on_after_the_end(nginx, raw, queue, transport):
     """A stream that the server ends regularly leaves the connection to nginx usable."""
@@ -117,7 +121,9 @@ async def test_goes_on_after_the_end(nginx, raw, queue, transport):
     else:
         assert json.loads((await read_reply(client)).body) == [{"n": 1}]
     queue.publish({"n": 2})
-    await request(client, "interval-poll")
+    again = CLIENTS["interval-poll"](0)
+    again.client = client
+    await again.request()
     assert {"n": 2} in json.loads((await read_reply(client)).body)
 
 

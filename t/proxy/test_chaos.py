@@ -1,0 +1,99 @@
+"""Connections are cut anywhere, again and again: each client has every event once, in order.
+
+Events are published through the same proxy, and those who publish ask again, too.
+"""
+
+import asyncio
+import json
+import random
+
+import pytest
+from support.raw import RawClient
+from support.subscriber import CLIENTS, Ended
+from support.wire import read_reply
+
+COUNT = 60
+TEXTS = ["", "é☃𝄞", "a\r\nb\rc\nd", "\u2028\x00", "x" * 300, "y" * 5000]
+LOST = (EOFError, OSError, Ended)
+
+
+class Follower:
+    """A client that goes on from its cursor, by one of `transports`, until it has all events."""
+
+    def __init__(self, port, transports, rng, **query):
+        self.port, self.transports, self.rng, self.query = port, transports, rng, query
+        self.cursor = "0-0"
+        self.numbers = []
+        self.connections = 0
+
+    async def run(self):
+        while len(self.numbers) < COUNT:
+            kind = CLIENTS[self.rng.choice(self.transports)]
+            client = kind(self.port, cursor=self.cursor, **self.query)
+            self.connections += 1
+            try:
+                await client.start()
+                while len(self.numbers) < COUNT:
+                    self.take(await client.read(), client)
+            except LOST:
+                await asyncio.sleep(0)
+            finally:
+                client.leave()
+
+    def take(self, message, client):
+        assert not message.gap, f"{self.transports}: {message}"
+        assert message.data == event(message.data["n"])
+        self.numbers.append(message.data["n"])
+        self.cursor = client.cursor
+
+
+def event(number):
+    return {"n": number, "text": TEXTS[number % len(TEXTS)]}
+
+
+async def publish(port, rng):
+    """Publishes all events, some at a time; asks again with the same key if the answer is lost."""
+    number = 0
+    while number < COUNT:
+        end = min(COUNT, number + rng.randint(1, 5))
+        body = json.dumps([event(number) for number in range(number, end)]).encode()
+        head = (
+            "POST /publish/room HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Idempotency-Key: {number}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        while True:
+            client = await RawClient.connect(port)
+            try:
+                await client.send(head.encode() + body)
+                reply = await read_reply(client)
+                assert (reply.status, len(json.loads(reply.body)["ids"])) == (200, end - number)
+                break
+            except LOST:
+                await asyncio.sleep(0)
+            finally:
+                client.close()
+        number = end
+        await asyncio.sleep(rng.random() * 0.01)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.gen_test(timeout=40)
+async def test_every_event_once(subscribe_handler, queue, proxy, seed, monkeypatch):
+    """On every transport, and when another one is taken each time. Some streams end regularly."""
+    rng = random.Random(seed)
+    # Often less than a request or a head, sometimes enough for all.
+    proxy.budget = lambda: int(100 * rng.paretovariate(0.7))
+    proxy.rng = rng
+    monkeypatch.setattr(subscribe_handler, "max_stream_size", 5000)
+    queue.backlog_length = COUNT
+    followers = [Follower(proxy.port, [name], rng) for name in CLIENTS]
+    followers += [Follower(proxy.port, [name], rng, client_id=name) for name in CLIENTS]
+    followers += [Follower(proxy.port, list(CLIENTS), rng) for _ in range(4)]
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(publish(proxy.port, rng))
+        for follower in followers:
+            tasks.create_task(follower.run())
+    assert queue.backlog_events == [event(number) for number in range(COUNT)]
+    for follower in followers:
+        assert follower.numbers == list(range(COUNT)), follower.transports
+    assert sum(follower.connections for follower in followers) > 10 * len(followers)
