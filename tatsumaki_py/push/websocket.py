@@ -137,6 +137,10 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
     def detach(self) -> IOStream:
         """Tornado calls it when the handshake is done."""
         iostream = super().detach()
+        if iostream.closed():
+            # It left during the handshake: `open` finds nobody, and Tornado's first read ends it.
+            self._gone = True
+            return iostream
         self._stream = self._live = _WebSocketStream(iostream, WEBSOCKET, self.max_buffer, self)
         # So that what is closed by neither side in words is told, too.
         iostream.set_close_callback(self._client_gone)
