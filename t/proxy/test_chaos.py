@@ -13,7 +13,7 @@ from support.subscriber import CLIENTS, Ended
 from support.wire import read_reply
 
 COUNT = 60
-TEXTS = ["", "é☃𝄞", "a\r\nb\rc\nd", "\u2028\x00", "x" * 300, "y" * 5000]
+TEXTS = ["", "é☃𝄞", "a\r\nb\rc\nd", "\u2028\x00", "x" * 300, "y" * 1500]
 LOST = (EOFError, OSError, Ended)
 
 
@@ -82,13 +82,14 @@ async def test_every_event_once(subscribe_handler, queue, proxy, seed, monkeypat
     """On every transport, and when another one is taken each time. Some streams end regularly."""
     rng = random.Random(seed)
     # Often less than a request or a head, sometimes enough for all.
-    proxy.budget = lambda: int(100 * rng.paretovariate(0.7))
+    proxy.budget = lambda: int(200 * rng.paretovariate(0.7))
     proxy.rng = rng
-    monkeypatch.setattr(subscribe_handler, "max_stream_size", 5000)
+    monkeypatch.setattr(subscribe_handler, "max_stream_size", 3000)
     queue.backlog_length = COUNT
     followers = [Follower(proxy.port, [name], rng) for name in CLIENTS]
-    followers += [Follower(proxy.port, [name], rng, client_id=name) for name in CLIENTS]
-    followers += [Follower(proxy.port, list(CLIENTS), rng) for _ in range(4)]
+    followers += [
+        Follower(proxy.port, list(CLIENTS), rng, **who) for who in ({}, {"client_id": "a"})
+    ]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(publish(proxy.port, rng))
         for follower in followers:
@@ -96,4 +97,4 @@ async def test_every_event_once(subscribe_handler, queue, proxy, seed, monkeypat
     assert queue.backlog_events == [event(number) for number in range(COUNT)]
     for follower in followers:
         assert follower.numbers == list(range(COUNT)), follower.transports
-    assert sum(follower.connections for follower in followers) > 10 * len(followers)
+    assert sum(follower.connections for follower in followers) > 5 * len(followers)
