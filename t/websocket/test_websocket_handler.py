@@ -197,6 +197,8 @@ async def test_a_callback_fails(connect, queue, expect_log):
     handler.stream_write = None
     with expect_log("tatsumaki", "ann"):
         queue.publish({"n": 1})
+    # Where the client is, is said first.
+    assert (await frame(client))[0] == 0x81
     assert await frame(client) == (0x88, (1011).to_bytes(2))
     assert await other.take(1) == [{"n": 1}]
 
