@@ -22,6 +22,7 @@ from tatsumaki_py import (
     Service,
     Template,
 )
+from tatsumaki_py.message_queue import MergedQueue
 
 
 class Clock(Service):
@@ -173,6 +174,22 @@ async def publish() -> None:
     except Error.HTTP as error:
         assert_type(error.code, int)
         assert_type(error.message, str)
+
+
+def several(names: list[str]) -> str:
+    """Channels that are listened to together, and what a poll says."""
+    assert_type(MessageQueue.instance("a"), MessageQueue)
+    assert_type(MessageQueue.instance("a", "b"), MessageQueue | MergedQueue)
+    both = MessageQueue.instance(*names)
+    assert_type(both, MessageQueue | MergedQueue)
+    poll = both.poll(None, print, last_event_id=both.cursor(), on_unsubscribe=lambda: None)
+    assert_type(poll.new, bool)
+    assert_type(both.subscribers, int)
+    return poll.cursor
+
+
+async def once() -> list[str]:
+    return await MessageQueue.instance("a").publish({"n": 1}, idempotency_key="key")
 
 
 if __name__ == "__main__":
