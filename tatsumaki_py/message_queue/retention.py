@@ -174,8 +174,8 @@ class Retained(Channel):
         return due
 
     def _sweep(self) -> None:
-        super()._sweep()
-        if self.channel in self._registry.deserted and self._now() >= (
-            self._last_use + self.idle_timeout
-        ):
+        deserted = self.channel in self._registry.deserted
+        if deserted and self._now() >= self._last_use + self.idle_timeout:
             self._release()
+        else:
+            super()._sweep()
