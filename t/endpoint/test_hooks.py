@@ -36,8 +36,10 @@ class Hooked(SubscribeHandler):
 
 
 class Slow(Hooked):
+    go_on = None
+
     async def on_subscribe(self, channel):
-        await asyncio.sleep(0.05)
+        await Slow.go_on.wait()
         calls.append(("+", channel))
 
 
@@ -170,11 +172,14 @@ async def test_each_channel(subscriber, stream):
 @pytest.mark.gen_test
 async def test_order(subscriber, queue, stream):
     """A hook that takes its time is done before the other one is called."""
+    Slow.go_on = asyncio.Event()
     client = subscriber(stream, path="/slow/room")
     await come(client, queue)
     client.leave()
     await soon(lambda: queue.subscribers == 0)
+    await iterations()
     assert calls == []
+    Slow.go_on.set()
     await soon(lambda: calls == ONCE)
 
 
