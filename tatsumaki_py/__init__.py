@@ -15,6 +15,7 @@ from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
 from tatsumaki_py.server import Server
 from tatsumaki_py.service import Service
+from tatsumaki_py.static_file import TatsumakiJS
 from tatsumaki_py.template import Template
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Server",
     "Service",
     "SubscribeHandler",
+    "TatsumakiJS",
     "Template",
     "WebSocketHandler",
 ]

@@ -30,6 +30,7 @@ from tornado.routing import PathMatches, Rule
 
 from tatsumaki_py.escape import escape
 from tatsumaki_py.service import Service
+from tatsumaki_py.static_file import StaticFile
 from tatsumaki_py.template import SearchLoader, Template, TemplateEngine
 
 __all__ = ["Application"]
@@ -57,21 +58,6 @@ class _NotFound(tornado.web.RequestHandler):
 
     def check_trusted_origin(self, origin: str) -> bool:
         return True
-
-
-class _Static(tornado.web.StaticFileHandler):
-    """Tornado's, but a NUL in the path is a file that is not there, and what has no version is
-    asked for anew: a module that imports another names no version of it.
-    """
-
-    def set_extra_headers(self, path: str) -> None:
-        if "v" not in self.request.arguments:
-            self.set_header("Cache-Control", "no-cache")
-
-    def parse_url_path(self, url_path: str) -> str:
-        if "\0" in url_path:
-            raise tornado.web.HTTPError(404)
-        return super().parse_url_path(url_path)
 
 
 class _StaticMatches(PathMatches):
@@ -174,7 +160,7 @@ class Application(tornado.web.Application):
         elif path:
             self._static_arguments = self.settings.setdefault("static_handler_args", {})
             self._static_arguments["path"] = self.settings["static_path"]
-            handler = self.settings.get("static_handler_class", _Static)
+            handler = self.settings.get("static_handler_class", StaticFile)
             prefix = re.escape(self.settings.get("static_url_prefix", "/static/"))
             # Rules of a host come before all that are for any: like Plack's middleware.
             super().add_handlers(

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 from support.program import ROOT
 
-SHIPPED = [*ROOT.glob("tatsumaki_py/**/*.py")]
+SHIPPED = [*ROOT.glob("tatsumaki_py/**/*.py"), *ROOT.glob("tatsumaki_py/static/*.js")]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def wheel(tmp_path_factory):
 
 
 def test_content(wheel):
-    """Every module, the type marker and the scripts; beside them only the metadata."""
+    """Every module of both languages and the type marker; beside them only the metadata."""
     names = set(zipfile.ZipFile(wheel).namelist())
     metadata = {name for name in names if name.startswith("tatsumaki_py-0.1.0.dist-info/")}
     expected = {str(path.relative_to(ROOT)) for path in SHIPPED} | {"tatsumaki_py/py.typed"}

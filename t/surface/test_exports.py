@@ -24,6 +24,7 @@ NAMES = [
     "Server",
     "Service",
     "SubscribeHandler",
+    "TatsumakiJS",
     "Template",
     "WebSocketHandler",
 ]

@@ -1,0 +1,145 @@
+"""A server of channels, and pages that subscribe to them."""
+
+import itertools
+import json
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+from support.program import Program, free_port
+
+PROGRAM = "t/static/program.py"
+
+
+class Site:
+    """The running program, and a channel that no other test has."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, program):
+        self.program = program
+        self.url = program.url
+        self.channel = f"room{next(self._numbers)}"
+
+    def publish(self, *numbers, channel=None):
+        """Publishes `{"n": ...}`, one by one; gives the ids."""
+        path = f"publish/{channel or self.channel}"
+        return [self._open(path, {"n": number})["id"] for number in numbers]
+
+    def control(self, what):
+        """What `Control` in the program answers."""
+        return self._open(f"control/{what}/{self.channel}")["result"]
+
+    def until(self, condition):
+        """Waits until `condition()` is true."""
+        deadline = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < deadline, "this did not come true in time"
+            time.sleep(0.02)
+
+    def _open(self, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.url + path, data, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return json.load(response)
+
+
+class Tab:
+    """A page that subscribes."""
+
+    def __init__(self, page, site, clock=False):
+        """`clock`: the page's time passes by `pass_time` only."""
+        self.page = page
+        if clock:
+            page.clock.install(time=0)
+            page.clock.pause_at(1)
+        page.goto(site.url)
+        page.wait_for_function("() => Boolean(window.subscribe)")
+
+    def subscribe(self, url, **options):
+        self.page.evaluate("([url, options]) => subscribe(url, options)", [url, options])
+        return self
+
+    def pass_time(self, *seconds):
+        """Lets time pass on a page's own clock, with a moment for answers after each."""
+        for time_ in seconds:
+            self.page.clock.run_for(time_ * 1000)
+            self.page.wait_for_timeout(100)
+
+    def show(self, visible):
+        """As if the tab were brought to the front, or another one before it."""
+        self.page.evaluate(
+            """(value) => {
+                Object.defineProperty(document, "hidden", { value, configurable: true });
+                document.dispatchEvent(new Event("visibilitychange"));
+            }""",
+            not visible,
+        )
+
+    def go_away(self):
+        """As if the browser put the page into its cache."""
+        self.get("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+
+    def come_back(self):
+        """As if it came out of it again."""
+        self.get("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+
+    def until(self, condition):
+        """Waits until a JavaScript expression is true."""
+        self.page.wait_for_function(f"() => {condition}", timeout=10_000)
+        return self
+
+    def open(self, transport=None):
+        """Waits until it is connected, by that transport."""
+        self.until("subscription.state === 'open'")
+        if transport:
+            self.until(f"subscription.transport === '{transport}'")
+        return self
+
+    def has(self, *numbers):
+        """Waits for the last of the events `{"n": ...}`, and says whether it has exactly these."""
+        self.until(f"events.at(-1)?.data.n === {json.dumps(numbers[-1])}")
+        assert self.numbers() == list(numbers)
+        return self
+
+    def numbers(self):
+        return self.page.evaluate("events.map((event) => event.data.n)")
+
+    def get(self, expression):
+        return self.page.evaluate(expression)
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """The program, started once."""
+    program = Program(PROGRAM, free_port(), tmp_path_factory.mktemp("static"))
+    program.start()
+    yield program
+    program.stop()
+    assert "Traceback" not in program.stderr, program.stderr
+
+
+@pytest.fixture
+def site(program):
+    """The program; where it is stopped and started, a file has its own."""
+    return Site(program)
+
+
+@pytest.fixture
+def tab(new_page, site, page_errors):
+    """`tab("/events/{}", transports=["sse"])`: a page that has subscribed, of a visitor of its own;
+    `beside=` another tab, one more of the same visitor. `{}` is the channel of the test.
+    """
+
+    def open_tab(url="/events/{}", clock=False, beside=None, **options):
+        if beside is None:
+            page = new_page()
+        else:
+            page = beside.page.context.new_page()
+            page_errors.watch(page)
+        return Tab(page, site, clock).subscribe(url.format(site.channel), **options)
+
+    return open_tab

@@ -1,0 +1,174 @@
+"""Serves the module, a page that uses it, and channels; `/control/...` is for the tests."""
+
+import asyncio
+import collections
+import contextlib
+import os
+import socket
+from pathlib import Path
+
+import tornado.web
+
+from tatsumaki_py import (
+    Application,
+    Handler,
+    MessageQueue,
+    PublishHandler,
+    Server,
+    SubscribeHandler,
+    TatsumakiJS,
+)
+from tatsumaki_py.message_queue import State
+
+asked = collections.defaultdict(list)  # channel: [transport, cursor] of each request for events
+
+
+class Events(SubscribeHandler):
+    muted = 0  # how often the streams of the moment were made to bring nothing any more
+
+    def prepare(self):
+        channel, *_ = [*self.path_args, ""]
+        asked[channel].append([self.request.param("transport"), self.request.last_event_id or ""])
+        self.made = Events.muted
+
+    def stream_write(self, chunk):
+        if self.made == Events.muted:
+            return super().stream_write(chunk)
+        return asyncio.get_running_loop().create_future()
+
+
+class Refusing(Events):
+    """As if the user had been logged out."""
+
+    def can_subscribe(self, channel):
+        return False
+
+
+class HeldBack(Events):
+    """As through a proxy that keeps what a stream brings until it ends; the head it lets pass."""
+
+    def prepare(self):
+        super().prepare()
+        self.made = None
+
+
+class Stuck(Events):
+    """As through one that keeps the head, too."""
+
+    async def get(self, *args):
+        if self.request.param("transport") == "sse":
+            await asyncio.Event().wait()
+        await super().get(*args)
+
+
+class Plain(Handler):
+    """A stream of somebody's own, that is not JSON and has no ids."""
+
+    asynchronous = True
+
+    async def get(self):
+        self.server_sent_events(True)
+        for text in ("one", "two"):
+            await self.stream_write(text)
+        await asyncio.sleep(60)  # else nobody would hold it
+
+
+class Bytes(Handler):
+    """A multipart stream that comes byte by byte, and breaks off before the end of a part."""
+
+    BODY = (
+        "--B\n"
+        'Content-Type: application/json\nLast-Event-ID: 1-0\n\n{"n":"ä\\n--B\\n漢🎈"}\n--B\n'
+        "Content-Type: application/x-heartbeat\n\n\n--B\n"
+        'content-type:application/json\n\n{"n":2}\n--B\n'
+        'Content-Type: application/json\nLast-Event-ID: 3-0\n\n{"n":3}\n--'
+    )
+
+    async def get(self):
+        self.set_header("Content-Type", 'multipart/mixed; boundary="B"')
+        for byte in self.BODY.encode():
+            self.write(bytes([byte]))
+            await self.flush()
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(60)
+
+
+class Control(tornado.web.RequestHandler):
+    flow = None
+
+    def get(self, what, channel):
+        queue = MessageQueue.instance(channel)
+        self.write({"result": getattr(self, what)(queue)})
+
+    def asked(self, queue):
+        return asked[queue.channel]
+
+    def listening(self, queue):
+        """How many connections have the events of the channel."""
+        return sum(client.state is State.LISTENING for client in queue.clients.values())
+
+    def clients(self, queue):
+        return list(queue.clients)
+
+    def cursor(self, queue):
+        return queue.cursor()
+
+    def start(self, queue):
+        """Publishes {"n": 1}, {"n": 2}, ... until `stop`."""
+        if Control.flow is not None:
+            Control.flow.cancel()
+        Control.count = 0
+
+        async def publish():
+            while True:
+                for _ in range(3):
+                    Control.count += 1
+                    queue.publish({"n": Control.count})
+                await asyncio.sleep(0.005)
+
+        Control.flow = asyncio.create_task(publish())
+
+    def stop(self, queue):
+        Control.flow.cancel()
+        return Control.count
+
+    def mute(self, queue):
+        Events.muted += 1
+
+    def cut(self, queue):
+        """Cuts all connections but its own, without a word of HTTP."""
+        own = self.request.connection.stream.socket.fileno()
+        for fd in {int(name) for name in os.listdir("/proc/self/fd")} - {own}:
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
+                listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                if sock.family == socket.AF_INET and not listens:
+                    sock.shutdown(socket.SHUT_RDWR)
+
+
+class Page(Handler):
+    def get(self):
+        self.render("page.html")
+
+
+app = Application(
+    [
+        ("/", Page),
+        (r"/(tatsumaki\.js)", TatsumakiJS),
+        (r"/events/(\w+)", Events),
+        (r"/refused/(\w+)", Refusing),
+        (r"/held-back/(\w+)", HeldBack),
+        (r"/stuck/(\w+)", Stuck),
+        ("/events", Events),
+        ("/plain", Plain),
+        ("/bytes", Bytes),
+        ("/publish/(.*)", PublishHandler),
+        ("/control/(.*)/(.*)", Control),
+    ],
+    template_path=Path(__file__).parent,
+)
+
+# What is lost while a page is gone for a moment would be no fault of the page.
+MessageQueue.backlog_length = MessageQueue.buffer_length = 10_000
+
+if __name__ == "__main__":
+    Server().run(app)

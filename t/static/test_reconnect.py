@@ -1,0 +1,92 @@
+"""Connections that end: the page comes back by itself, and has everything once."""
+
+import pytest
+
+TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll"]
+# What Chromium says on the console about a server that is gone.
+GONE = "ERR_(CONNECTION_|EMPTY_RESPONSE|INCOMPLETE_CHUNKED|INTERNET_DISCONNECTED|NETWORK)"
+
+
+@pytest.fixture(autouse=True)
+def announced(page_errors):
+    page_errors.allow(GONE)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_cut_connection(site, tab, transport):
+    """Cut again and again while events come."""
+    page = tab(transports=[transport]).open()
+    site.control("start")
+    for _ in range(2):
+        count = page.get("events.length")
+        site.control("cut")
+        page.until(f"events.length > {count + 20}").open()
+    count = site.control("stop")
+    page.until(f"events.at(-1).data.n === {count}")
+    assert page.numbers() == list(range(1, count + 1))
+    assert page.get("gaps") == []
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_network_comes_back(site, tab, transport):
+    """No waiting time is waited for then, and a connection that seems to live is replaced."""
+    page = tab(transports=[transport]).open()
+    site.publish(1)
+    page.has(1)
+    page.page.context.set_offline(True)
+    page.until("subscription.state !== 'open'")
+    site.publish(2)
+    page.page.context.set_offline(False)
+    page.open().has(1, 2)
+
+
+def test_a_long_sleep_makes_it_doubt(site, tab):
+    """Hidden for half a minute: the connection is replaced. A short look elsewhere is none."""
+    page = tab(clock=True).open("sse")
+
+    def streams():
+        return [name for name, _ in site.control("asked")].count("sse")
+
+    for seconds in (2, 29, 31):
+        assert streams() == 1
+        page.show(False)
+        page.pass_time(*[seconds / 4] * 4)
+        page.show(True)
+        page.page.wait_for_timeout(100)
+    site.until(lambda: streams() == 2)
+    page.open("sse")
+
+
+def test_a_page_that_is_put_away(site, tab):
+    """It holds no connection, and goes on where it was when it is shown again."""
+    page = tab().open()
+    site.publish(1)
+    page.has(1)
+    page.go_away()
+    site.until(lambda: site.control("listening") == 0)
+    site.publish(2)
+    page.come_back()
+    page.has(1, 2)
+
+
+def test_away_and_back_at_once(site, tab):
+    """It is still one connection."""
+    page = tab(shared=False).open()
+    page.get(
+        """for (const type of ["pagehide", "pageshow"])
+            dispatchEvent(new PageTransitionEvent(type, { persisted: true }))"""
+    )
+    page.until("states.at(-2) === 'connecting' && states.at(-1) === 'open'")
+    page.page.wait_for_timeout(200)
+    assert site.control("listening") == 1
+
+
+def test_close(site, tab):
+    """Nothing comes any more, whatever happens."""
+    page = tab().open()
+    page.get("subscription.close()")
+    site.until(lambda: site.control("listening") == 0)
+    page.get("dispatchEvent(new Event('online')); subscription.transport = 'ndjson'")
+    page.page.wait_for_timeout(100)
+    assert page.get("[subscription.state, states.at(-1), details.error]") == ["closed"] * 2 + [None]
+    assert site.control("listening") == 0

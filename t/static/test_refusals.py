@@ -1,0 +1,112 @@
+"""Servers that say no, and ways that do not get through."""
+
+import pytest
+
+TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll", "interval-poll"]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_no_is_final(site, tab, page_errors, transport):
+    """403: it says why, and does not try again."""
+    page_errors.allow("403")
+    page = tab("/refused/{}", transports=[transport]).until("subscription.state === 'closed'")
+    assert page.get("details.error") == {"message": "Forbidden", "status": 403}
+    count = len(site.control("asked"))
+    page.get("dispatchEvent(new Event('online'))")
+    page.page.wait_for_timeout(100)
+    assert len(site.control("asked")) == count
+
+
+def test_later_is_not_final(tab, page_errors):
+    """503: it says why, and tries again."""
+    page_errors.allow("503")
+    page = tab(transports=["ndjson"]).open()
+    refusal = {"status": 503, "content_type": "text/plain", "body": "too many\nof you"}
+    answers = [refusal, refusal]
+
+    def answer(route):
+        route.fulfill(**answers.pop()) if answers else route.continue_()
+
+    page.page.route("**/events/**", answer)
+    page.get("dispatchEvent(new Event('online'))")
+    page.until("details.error")
+    assert page.get("[details.error.message, details.error.status]") == ["too many", 503]
+    page.open()
+    assert page.get("states.filter((state) => state === 'waiting').length") == 2
+
+
+def test_a_long_poll_that_does_not_wait(tab):
+    """It does not become a tight loop."""
+    page = tab(transports=["long-poll"], clock=True).open()
+    asked = []
+
+    def answer(route):
+        asked.append(route)
+        route.fulfill(json=[])
+
+    page.page.route("**/events/**", answer)
+    page.get("dispatchEvent(new Event('online'))")
+    page.until("subscription.state === 'waiting'")
+    assert page.get("details.error.message") == "the server sent nothing new"
+    page.page.wait_for_timeout(200)
+    assert len(asked) == 2
+
+
+def test_a_stream_that_does_not_open(site, tab):
+    """After ten seconds it is a long poll."""
+    site.publish(1)
+    page = tab("/stuck/{}", clock=True)
+    site.until(lambda: ["sse", ""] in site.control("asked"))
+    page.pass_time(11)
+    page.open("long-poll").has(1)
+    site.publish(2)
+    page.has(1, 2)
+
+
+def test_a_stream_that_brings_nothing(site, tab):
+    """It opens, but what is published does not come: the page finds out, and polls."""
+    page = tab("/held-back/{}", lastEventId="0-0", clock=True).open("sse")
+    page.pass_time(6)  # nothing was published: nothing is wrong
+    site.publish(1)
+    page.pass_time(11, 2)
+    page.open("long-poll").has(1)
+    assert page.get("gaps.length <= 1")
+
+
+def test_one_failure_is_not_enough(site, tab, page_errors):
+    """A stream that has worked is tried again before it is given up."""
+    page_errors.allow("ERR_FAILED")
+    page = tab().open("sse")
+    site.publish(1)
+    page.has(1)
+    page.page.route("**transport=sse**", lambda route: route.abort(), times=2)
+    page.get("dispatchEvent(new Event('online'))")
+    site.publish(2)
+    page.has(1, 2).open("sse")
+    assert "long-poll" not in [name for name, _ in site.control("asked")]
+    page.page.route("**transport=sse**", lambda route: route.abort())
+    page.get("dispatchEvent(new Event('online'))")
+    page.open("long-poll")
+
+
+def test_an_idle_stream_stays(site, tab):
+    """Minutes without events: it is checked now and then, and kept."""
+    page = tab(clock=True).open("sse")
+    page.pass_time(*[9] * 20)
+    asked = [name for name, _ in site.control("asked")]
+    assert asked.count("sse") == 1
+    assert 3 < asked.count("interval-poll") < 7
+    site.publish(1)
+    page.has(1)
+    assert page.get("subscription.transport") == "sse"
+
+
+def test_a_silent_stream_is_replaced(site, tab):
+    """It worked, and brings nothing any more."""
+    page = tab(transports=["ndjson"], clock=True).open()
+    site.publish(1)
+    page.has(1)
+    site.control("mute")
+    site.publish(2)
+    page.pass_time(63, 2, 2)
+    page.open().has(1, 2)

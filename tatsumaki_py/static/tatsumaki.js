@@ -1,0 +1,750 @@
+// Subscribes a page to a Tatsumaki server, over whatever transport gets through.
+//
+//   import { Subscription } from "/tatsumaki.js";
+//   new Subscription("/events/lobby", { onEvent: (data) => console.log(data) });
+//
+// 1. There is one connection at a time; who starts the next one has ended the last one.
+// 2. The cursor moves when events have been handed on, never before: what was cut off comes again.
+// 3. An id is handed on once; only a gap may come again under its id.
+// 4. Cursors are compared for equality only, but that one with a comma is of several channels.
+// 5. Of the tabs that share, the one that holds the lock has the connection. It says before each
+//    message from which cursor on it is valid; who is elsewhere asks the server for what lies between.
+
+/** @typedef {"connecting" | "open" | "waiting" | "closed"} State */
+/** @typedef {"sse" | "websocket" | "ndjson" | "multipart" | "long-poll" | "interval-poll"} Transport */
+/** @typedef {{type: "gap", after: string, id: string, channel?: string}} Gap */
+/** @typedef {{data: any, channel?: string, gap?: boolean}} Item */
+/** @typedef {{message: string, status: number}} Refusal `status` is that of HTTP, 0 if there was no answer. */
+/** @typedef {{transport: Transport, error: Refusal | null, until: number}} Details */
+/** @typedef {{state: State, details: Details, cursor: string}} Place */
+/** @typedef {{prev: string, id: string, items: Item[]}} News */
+/**
+ * @typedef {object} Options
+ * @property {(data: any, at: {id: string, channel?: string}) => void} [onEvent] an event, as it was published. `id` is
+ *   the cursor after it, "" if more of the same answer follow; `channel` is said if there are several.
+ * @property {(gap: Gap) => void} [onGap] events between `after` and `id` are lost.
+ * @property {(state: State, details: Details) => void} [onState] `transport` is the one in use, `error` why it is
+ *   "waiting" or "closed", `until` when it tries again, in ms of `Date.now()`.
+ * @property {Transport[]} [transports] tried in this order; the first is kept unless it does not get through.
+ *   Default: sse, or ndjson if there are `headers`; then long-poll.
+ * @property {string} [lastEventId] go on from this cursor. Default: from what a newcomer gets.
+ * @property {string} [clientId] the name of the client for the server. Two of one name end each other's connections.
+ *   Default: one that nobody else has.
+ * @property {string[]} [channels] for a URL that names none.
+ * @property {boolean} [shared] one connection for all tabs that subscribe to the same. Default: true, but a page that
+ *   came by plain http from another host than localhost is not given the means.
+ * @property {Record<string, string>} [headers] for all transports but sse and websocket, which can send none.
+ * @property {boolean} [withCredentials] send cookies to another origin.
+ */
+
+const OPEN = 10_000; // ms until a connection has to be open, or a question answered
+const DOUBT = 5_000; // silence after which a new stream is checked: something may hold it back
+const SILENCE = 62_500; // the same for one that has worked: two and a half heartbeats
+const GRACE = 1_000; // what a check found has to come by the stream in that time
+const STEADY = 5_000; // a connection that lived this long was a good one
+const FIRST_WAIT = 1_000;
+const LONGEST_WAIT = 15_000;
+const INTERVAL = 5_000; // between two interval polls
+const SLEPT = 30_000; // hidden longer than this: do not trust the connection
+const SEEN = 1_000; // ids remembered
+const BEHIND = 250; // between two questions of a tab that does not meet the others' connection
+
+/** The server, or what stands before it, gives something else than was asked for. */
+class Refused extends Error {
+  status = 0;
+
+  /** Asking again would be answered the same. */
+  get final() {
+    return this.status >= 400 && this.status < 500 && ![408, 425, 429].includes(this.status);
+  }
+
+  /** @returns {Refusal} */
+  get plain() {
+    return { message: this.message, status: this.status };
+  }
+}
+
+/** The server is there, but this transport does not reach it. */
+class Blocked extends Refused {}
+
+export class Subscription {
+  /** @type {Options} */ #options;
+  /** @type {Line} */ #line;
+  /** @type {Tabs | null} */ #tabs = null;
+  /** @type {Set<string>} */ #seen = new Set();
+  /** @type {State} */ #state = "connecting";
+  /** @type {Details} */ #details;
+  #cursor;
+  #hiddenSince = 0;
+  #ended = new AbortController();
+
+  /** @param {string | URL} url @param {Options} [options] */
+  constructor(url, options = {}) {
+    this.#options = options;
+    this.#cursor = options.lastEventId ?? "";
+    const first = options.headers ? "ndjson" : "sse";
+    const names = [...(options.transports ?? /** @type {Transport[]} */ ([first, "long-poll"]))];
+    if (!names.length) throw new TypeError("no transport");
+    for (const name of names) this.#check(name);
+    this.#details = { transport: names[0], error: null, until: 0 };
+    const source = new Source(url, options);
+    const place = () => this.#cursor;
+    this.#line = new Line(source, names, place, this.#news, this.#tell);
+    if ((options.shared ?? true) && globalThis.navigator?.locks && globalThis.BroadcastChannel) {
+      this.#tabs = new Tabs(source, this.#line, () => this.#place(), this.#hand, this.#show);
+    }
+    const signal = this.#ended.signal;
+    for (const type of ["online", "offline"]) {
+      globalThis.addEventListener(type, () => this.#wake(true), { signal });
+    }
+    // A page that is put away must not keep the connection that others wait for.
+    globalThis.addEventListener("pagehide", () => this.#stop(), { signal });
+    globalThis.addEventListener("pageshow", (event) => event.persisted && this.#start(), { signal });
+    globalThis.document?.addEventListener("visibilitychange", () => this.#turned(), { signal });
+    this.#start();
+  }
+
+  /** What the connection does: "connecting", "open", "waiting" (to try again) or "closed" (for good). */
+  get state() {
+    return this.#state;
+  }
+
+  /** The cursor after the last event that was handed on. */
+  get lastEventId() {
+    return this.#cursor;
+  }
+
+  /** The transport in use. Setting it goes over to another one, in all tabs that share; nothing is lost, nothing comes
+   * twice. If it does not get through, those of the option `transports` are tried. */
+  get transport() {
+    return this.#details.transport;
+  }
+
+  set transport(name) {
+    this.#check(name);
+    if (this.#state === "closed") return;
+    this.#tabs?.post({ prefer: name });
+    this.#line.prefer(name);
+  }
+
+  close() {
+    this.#stop();
+    this.#show("closed", { ...this.#details, error: null, until: 0 });
+  }
+
+  /** @param {string} name */
+  #check(name) {
+    if (!Object.hasOwn(TRANSPORTS, name)) throw new TypeError(`no such transport: ${name}`);
+    const bare = name === "sse" || name === "websocket";
+    if (bare && this.#options.headers) throw new TypeError(`${name} sends no headers`);
+  }
+
+  #start() {
+    if (this.#state === "closed") return;
+    if (this.#tabs) this.#tabs.join();
+    else this.#line.start();
+  }
+
+  #stop() {
+    this.#tabs?.leave();
+    this.#line.stop();
+  }
+
+  /** @param {boolean} doubtful the connection may be dead without having said so */
+  #wake(doubtful) {
+    this.#tabs?.wake(doubtful);
+    this.#line.wake(doubtful);
+  }
+
+  #turned() {
+    if (document.hidden) this.#hiddenSince = Date.now();
+    else this.#wake(Date.now() - this.#hiddenSince > SLEPT);
+  }
+
+  /** @returns {Place} */
+  #place() {
+    return { state: this.#state, details: this.#details, cursor: this.#cursor };
+  }
+
+  /** From the connection of this tab. */
+  #news = (/** @type {Item[]} */ items, /** @type {string} */ id) => {
+    const prev = this.#cursor;
+    const fresh = this.#hand(items, id);
+    if (fresh.length || this.#cursor !== prev) this.#tabs?.post({ news: { prev, id, items: fresh } });
+    return fresh.length;
+  };
+
+  #tell = (/** @type {State} */ state, /** @type {Details} */ details) => {
+    this.#show(state, details);
+    this.#tabs?.post({ place: this.#place() });
+    if (state === "closed") this.#tabs?.leave();
+  };
+
+  /** Hands on what is new, moves the cursor behind it, and gives what that was. */
+  #hand = (/** @type {Item[]} */ items, /** @type {string} */ id) => {
+    const known = this.#seen.has(id);
+    const fresh = known ? items.filter((item) => item.gap) : items;
+    for (const item of fresh) {
+      if (this.#state === "closed") return []; // by the page, which does not want the rest
+      const { data, channel, gap } = item;
+      if (gap) this.#call(() => this.#options.onGap?.(data));
+      else this.#call(() => this.#options.onEvent?.(data, { id: item === fresh.at(-1) ? id : "", channel }));
+    }
+    if (id && (fresh.length || !known)) this.#cursor = id;
+    if (id && fresh.some((item) => !item.gap)) this.#seen.add(id);
+    if (this.#seen.size > SEEN) this.#seen.delete(/** @type {string} */ (this.#seen.values().next().value));
+    return fresh;
+  };
+
+  #show = (/** @type {State} */ state, /** @type {Details} */ details) => {
+    if (this.#state === "closed") return;
+    if (state === "closed") this.#ended.abort();
+    this.#state = state;
+    this.#details = details;
+    this.#call(() => this.#options.onState?.(state, details));
+  };
+
+  /** A fault of the page is no fault of the connection. @param {() => void} callback */
+  #call(callback) {
+    try {
+      callback();
+    } catch (error) {
+      reportError(error);
+    }
+  }
+}
+
+/** The server's URL and how it is asked. */
+class Source {
+  /** @param {string | URL} url @param {Options} options */
+  constructor(url, options) {
+    this.base = new URL(url, globalThis.document?.baseURI ?? location.href);
+    for (const channel of options.channels ?? []) this.base.searchParams.append("channel", channel);
+    this.named = Boolean(options.clientId);
+    this.clientId = options.clientId ?? "";
+    this.headers = options.headers;
+    this.withCredentials = options.withCredentials ?? false;
+    this.key = `tatsumaki ${JSON.stringify([this.base, this.withCredentials, this.headers])}`;
+  }
+
+  /** A new name, unless the page gave one: who has nothing yet gets what newcomers get, and not what the server believes
+   * to have sent already. */
+  rename() {
+    const bytes = crypto.getRandomValues(new Uint8Array(12));
+    if (!this.named) this.clientId = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  /** @param {Transport} transport @param {string} cursor @param {string} [clientId] */
+  url(transport, cursor, clientId) {
+    const url = new URL(this.base);
+    url.searchParams.set("transport", transport);
+    url.searchParams.set("last_event_id", cursor);
+    if (clientId) url.searchParams.set("client_id", clientId);
+    if (transport === "websocket") url.protocol = url.protocol.replace("http", "ws");
+    return url.href;
+  }
+
+  /** @param {string} url @param {AbortSignal} signal */
+  async get(url, signal) {
+    const credentials = this.withCredentials ? "include" : "same-origin";
+    const response = await fetch(url, { headers: this.headers, credentials, cache: "no-store", signal });
+    if (response.ok) return response;
+    const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
+    const line = plain ? (await response.text()).split("\n", 1)[0].slice(0, 200) : "";
+    const refused = new Refused(line || `the server answered ${response.status}`);
+    throw Object.assign(refused, { status: response.status });
+  }
+
+  /** What comes after the cursor, at once. @param {string} cursor @param {AbortSignal} signal */
+  async ask(cursor, signal) {
+    // Without a name: that one's connection stays.
+    const response = await this.get(
+      this.url("interval-poll", cursor),
+      AbortSignal.any([signal, AbortSignal.timeout(OPEN)]),
+    );
+    return list(response);
+  }
+}
+
+/** The connection of this tab: one attempt after the other, until it is stopped. */
+class Line {
+  /** @type {AbortController | null} of the attempt under way, its wait included */ #attempt = null;
+  /** @type {Set<Transport>} */ #proved = new Set(); // those that brought something
+  #names;
+  #at = 0;
+  /** @type {object | null} */ #run = null;
+  #failures = 0;
+  #misses = 0; // times that the transport failed while the server was there
+  /** @type {State} */ #state = "connecting";
+
+  /**
+   * @param {Source} source @param {Transport[]} names @param {() => string} cursor
+   * @param {(items: Item[], id: string) => number} news @param {(state: State, details: Details) => void} tell
+   */
+  constructor(source, names, cursor, news, tell) {
+    this.source = source;
+    this.cursor = cursor;
+    this.news = news;
+    this.tell = tell;
+    this.#names = names;
+  }
+
+  start() {
+    if (!this.#run) this.#connect((this.#run = {}));
+  }
+
+  stop() {
+    this.#run = null;
+    this.#attempt?.abort();
+  }
+
+  /** @param {Transport} name */
+  prefer(name) {
+    this.#names = [name, ...this.#names.filter((other) => other !== name)];
+    this.#at = this.#misses = 0;
+    this.wake(true);
+  }
+
+  /** Tries now. @param {boolean} doubtful replaces also a connection that seems to be good */
+  wake(doubtful) {
+    this.#failures = 0;
+    if (doubtful || this.#state === "waiting") this.#attempt?.abort();
+  }
+
+  /** @param {object} run that it belongs to: another may begin before this one has noticed its end */
+  async #connect(run) {
+    await null; // whoever made the subscription has it when the first word comes
+    this.#failures = this.#misses = 0;
+    while (this.#run === run) {
+      const attempt = (this.#attempt = new AbortController());
+      const name = this.#names[this.#at];
+      this.#say("connecting", name);
+      if (!this.cursor() || !this.source.clientId) this.source.rename();
+      const link = new Link(this, name, attempt);
+      /** @type {unknown} */
+      let error = null;
+      try {
+        await TRANSPORTS[name](link);
+      } catch (reason) {
+        error = reason;
+      }
+      const disturbed = attempt.signal.aborted && !link.failed; // stopped or woken
+      link.end();
+      if (link.proved) this.#proved.add(name);
+      if (link.good) this.#failures = this.#misses = 0;
+      if (disturbed) continue;
+      try {
+        await this.#recover(name, link, error, (this.#attempt = new AbortController()).signal);
+      } catch {
+        // disturbed
+      }
+    }
+  }
+
+  /** Finds out why it ended, and waits.
+   * @param {Transport} name @param {Link} link @param {unknown} reason @param {AbortSignal} signal */
+  async #recover(name, link, reason, signal) {
+    let error = reason instanceof Refused ? reason : null;
+    let blocked = error instanceof Blocked;
+    if (!link.opened && (!error || blocked)) {
+      // Neither EventSource nor WebSocket say why they failed.
+      try {
+        await this.source.ask(this.cursor(), signal);
+        blocked = true;
+      } catch (refusal) {
+        signal.throwIfAborted();
+        blocked = false;
+        error = refusal instanceof Refused ? refusal : error;
+      }
+    }
+    if (error?.final) {
+      this.#say("closed", name, error);
+      return this.stop();
+    }
+    // One that has worked before is given more than one chance.
+    if (blocked && ++this.#misses > (this.#proved.has(name) ? 2 : 0) && this.#names.length > 1) {
+      this.#misses = 0;
+      this.#at = (this.#at + 1) % this.#names.length;
+      if (this.#at) return;
+    }
+    const ended = link.good && !reason; // the server said when; many may have been told the same
+    const wait = ended ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures++) / 2;
+    const time = wait + Math.random() * (wait || FIRST_WAIT);
+    this.#say(ended ? "connecting" : "waiting", name, error, ended ? 0 : Date.now() + time);
+    await pause(time, signal);
+  }
+
+  /** @param {Transport} name */
+  opened(name) {
+    if (this.#state !== "open") this.#say("open", name);
+  }
+
+  /** @param {State} state @param {Transport} transport @param {Refused | null} [error] @param {number} [until] */
+  #say(state, transport, error = null, until = 0) {
+    this.#state = state;
+    if (!this.#run) return;
+    this.tell(state, { transport, error: error && error.plain, until });
+  }
+}
+
+/** One attempt of a line, as the transports see it. */
+class Link {
+  opened = false;
+  proved = false; // something has come
+  failed = false; // it was ended from here, because it did not work
+  news = 0;
+  #patience = DOUBT;
+  #began = Date.now();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
+
+  /** @param {Line} line @param {Transport} name @param {AbortController} attempt */
+  constructor(line, name, attempt) {
+    this.line = line;
+    this.name = name;
+    this.attempt = attempt;
+    this.signal = attempt.signal;
+    this.withCredentials = line.source.withCredentials;
+    this.#timer = setTimeout(() => this.#fail(new Blocked("the connection does not open")), OPEN);
+  }
+
+  get good() {
+    return this.news > 0 || (this.opened && Date.now() - this.#began > STEADY);
+  }
+
+  /** @param {Transport} [transport] */
+  url(transport = this.name) {
+    return this.line.source.url(transport, this.line.cursor(), this.line.source.clientId);
+  }
+
+  /** @param {Transport} [transport] */
+  get(transport) {
+    return this.line.source.get(this.url(transport), this.signal);
+  }
+
+  open() {
+    if (this.signal.aborted) return;
+    this.opened = true;
+    this.line.opened(this.name);
+    this.#check(this.#patience);
+  }
+
+  /** Said where it begins. @param {string | null | undefined} cursor */
+  begin(cursor) {
+    if (cursor && !this.signal.aborted && !this.line.cursor()) this.line.news([], cursor);
+  }
+
+  /** A sign of life. */
+  alive() {
+    this.proved = true;
+    this.#patience = SILENCE;
+    this.#check(SILENCE);
+  }
+
+  /** @param {Item[]} items @param {string} id the cursor after them */
+  hand(items, id) {
+    if (this.signal.aborted) return;
+    this.alive();
+    this.news += this.line.news(items, id);
+  }
+
+  end() {
+    clearTimeout(this.#timer);
+    this.attempt.abort();
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    this.failed = !this.signal.aborted;
+    this.attempt.abort(error);
+  }
+
+  /** A silent stream may be idle, dead or held back on its way: the server knows. @param {number} time */
+  #check(time) {
+    clearTimeout(this.#timer);
+    if (this.signal.aborted) return;
+    this.#timer = setTimeout(async () => {
+      const { news } = this;
+      try {
+        const { source, cursor } = this.line;
+        const { items } = await source.ask(cursor(), this.signal);
+        // Without a cursor, a client with a name of its own is not where the question begins.
+        const behind = items.length > 0 && Boolean(cursor() || !source.named);
+        if (behind) await pause(GRACE, this.signal);
+        if (behind && news === this.news) throw new Blocked("events do not come through");
+        this.#patience = Math.min(2 * this.#patience, SILENCE);
+        this.#check(this.#patience);
+      } catch (error) {
+        this.#fail(error);
+      }
+    }, time);
+  }
+}
+
+/** Of all tabs of the origin that want the same, this one: it leads, or follows the one that does. */
+class Tabs {
+  /** @type {AbortController | null} while it takes part */ #part = null;
+  /** @type {BroadcastChannel | null} */ #channel = null;
+  /** @type {News[] | null} what was sent while the server is asked */ #queue = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
+  #leading = false;
+
+  /**
+   * @param {Source} source @param {Line} line @param {() => Place} place
+   * @param {(items: Item[], id: string) => Item[]} hand @param {(state: State, details: Details) => void} show
+   */
+  constructor(source, line, place, hand, show) {
+    this.source = source;
+    this.line = line;
+    this.place = place;
+    this.hand = hand;
+    this.show = show;
+  }
+
+  join(steal = false) {
+    if (this.#part) return;
+    const part = (this.#part = new AbortController());
+    const { signal } = part;
+    this.#channel = new BroadcastChannel(this.source.key);
+    this.#channel.onmessage = ({ data }) => this.#part === part && this.#heard(data);
+    const lead = () => this.#part === part && this.#lead(signal);
+    navigator.locks.request(this.source.key, steal ? { steal } : { signal }, lead).catch((error) => {
+      if (signal.aborted) return;
+      if (error.name !== "AbortError") return void this.#lead(signal); // no locks here: alone
+      // Another tab took us for dead.
+      this.leave();
+      this.line.stop();
+      this.join();
+    });
+    this.#ask();
+  }
+
+  leave() {
+    this.#part?.abort();
+    this.#part = this.#queue = null;
+    this.#leading = false;
+    this.#channel?.close();
+    clearTimeout(this.#timer);
+  }
+
+  /** To the other tabs. @param {{news?: News, place?: Place, prefer?: Transport, wake?: boolean}} message */
+  post(message) {
+    if (this.#part) this.#channel?.postMessage(message);
+  }
+
+  /** @param {boolean} doubtful */
+  wake(doubtful) {
+    if (this.#part && !this.#leading) this.#ask(doubtful);
+  }
+
+  /** @param {AbortSignal} signal */
+  #lead(signal) {
+    this.#leading = true;
+    this.#queue = null;
+    clearTimeout(this.#timer);
+    this.line.start();
+    return new Promise((resolve) => signal.addEventListener("abort", resolve));
+  }
+
+  /** Has the leader say where it is. One that does not answer is frozen, and loses the lock. */
+  #ask(doubtful = false) {
+    this.post({ wake: doubtful });
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.leave();
+      this.join(true);
+    }, OPEN);
+  }
+
+  /** @param {{news?: News, place?: Place, prefer?: Transport, wake?: boolean}} message */
+  #heard({ news, place, prefer, wake }) {
+    if (prefer) this.line.prefer(prefer);
+    else if (place && !this.#leading) this.line.prefer(place.details.transport); // who takes over keeps it
+    if (this.#leading) {
+      if (wake !== undefined) {
+        this.line.wake(wake);
+        this.post({ place: this.place() });
+      }
+      return;
+    }
+    if (!news && !place) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#ask(), SILENCE);
+    if (news) this.#follow(news);
+    if (!place) return;
+    if (place.cursor !== this.place().cursor) this.#catchUp();
+    this.show(place.state, place.details);
+    if (place.state === "closed") this.leave();
+  }
+
+  /** @param {News} news */
+  #follow(news) {
+    const { cursor } = this.place();
+    if (this.#queue) this.#queue.push(news);
+    else if (news.prev === cursor) this.hand(news.items, news.id);
+    else if (news.id !== cursor) this.#catchUp();
+  }
+
+  /** Asks the server until this tab stands where a message of the leader begins or ends. */
+  async #catchUp() {
+    if (this.#queue || !this.#part) return;
+    const { signal } = this.#part;
+    /** @type {News[]} */
+    const queue = (this.#queue = []);
+    const fits = (/** @type {News} */ { prev, id }) => [prev, id].includes(this.place().cursor);
+    while (this.#queue === queue) {
+      try {
+        const { items, id } = await this.source.ask(this.place().cursor, signal);
+        if (this.#queue !== queue) return; // it leads by now, or has left
+        this.hand(items, id);
+        if (!queue.length || queue.some(fits)) break;
+        await pause(BEHIND, signal);
+      } catch (error) {
+        if (error instanceof Refused && error.final) {
+          this.show("closed", { ...this.place().details, error: error.plain, until: 0 });
+          return this.leave();
+        }
+        await pause(FIRST_WAIT, signal).catch(() => {});
+      }
+    }
+    if (this.#queue !== queue) return;
+    this.#queue = null;
+    const from = queue.findIndex(fits);
+    for (const news of from < 0 ? [] : queue.slice(from)) this.#follow(news);
+  }
+}
+
+// --- the transports: each resolves when the connection has ended, and fails when it was no connection
+
+/** @type {Record<Transport, (link: Link) => Promise<void>>} */
+const TRANSPORTS = {
+  sse: (link) =>
+    new Promise((resolve, reject) => {
+      const source = new EventSource(link.url(), { withCredentials: link.withCredentials });
+      link.signal.addEventListener("abort", () => (source.close(), reject(link.signal.reason)));
+      source.onopen = () => link.open();
+      source.onmessage = ({ data, lastEventId: id }) => link.hand([unwrap(parse(data), id)], id);
+      source.addEventListener("gap", ({ data, lastEventId: id }) => link.hand([{ data: parse(data), gap: true }], id));
+      source.onerror = () => (source.close(), resolve()); // it would come back by itself, but with the same URL
+    }),
+
+  websocket: (link) =>
+    new Promise((resolve, reject) => {
+      const socket = new WebSocket(link.url());
+      link.signal.addEventListener("abort", () => (socket.close(), reject(link.signal.reason)));
+      socket.onopen = () => link.open();
+      socket.onmessage = ({ data }) => (link.alive(), envelope(link, data));
+      socket.onclose = () => resolve();
+    }),
+
+  ndjson: async (link) => {
+    const response = await stream(link, "application/x-ndjson");
+    for await (const line of pieces(link, response, "\n")) if (line) envelope(link, line);
+  },
+
+  multipart: async (link) => {
+    const response = await stream(link, "multipart/");
+    const boundary = /boundary="?([^";]+)"?/i.exec(response.headers.get("Content-Type") ?? "")?.[1];
+    for await (const part of pieces(link, response, `\n--${boundary}\n`, "\n")) {
+      const end = part.indexOf("\n\n");
+      const [head, body] = [part.slice(0, end), part.slice(end + 2)];
+      if (end < 0 || !/^content-type:[ \t]*application\/json/im.test(head)) continue; // a heartbeat
+      const id = /^last-event-id:[ \t]*(.*)$/im.exec(head)?.[1] ?? "";
+      link.hand([unwrap(parse(body), id)], id);
+    }
+  },
+
+  "long-poll": async (link) => {
+    // The first answer comes at once, and says that the server is there.
+    for (let first = true; ; first = false) {
+      const began = Date.now();
+      const count = await poll(link, first ? "interval-poll" : "long-poll");
+      if (!first && !count && Date.now() - began < FIRST_WAIT) throw new Refused("the server sent nothing new");
+    }
+  },
+
+  "interval-poll": async (link) => {
+    for (;;) {
+      await poll(link, "interval-poll");
+      await pause(INTERVAL, link.signal);
+    }
+  },
+};
+
+/** @param {Link} link @param {Transport} transport @returns {Promise<number>} how many were new */
+async function poll(link, transport) {
+  const { items, id } = await list(await link.get(transport));
+  link.open();
+  const { news } = link;
+  link.hand(items, id);
+  return link.news - news;
+}
+
+/** The answer to a poll. @param {Response} response @returns {Promise<{items: Item[], id: string}>} */
+async function list(response) {
+  const events = await response.json();
+  const id = response.headers.get("Last-Event-ID") ?? "";
+  if (!Array.isArray(events)) throw new Blocked("the answer is not a list of events");
+  return { items: events.map((event) => unwrap(event, id)), id };
+}
+
+/** @param {Link} link @param {string} type */
+async function stream(link, type) {
+  const response = await link.get();
+  if (!response.headers.get("Content-Type")?.startsWith(type)) throw new Blocked(`the answer is not ${type}`);
+  link.open();
+  link.begin(response.headers.get("Last-Event-ID"));
+  return response;
+}
+
+/** The text between separators; what is cut off at the end is none.
+ * @param {Link} link @param {Response} response @param {string} separator */
+async function* pieces(link, response, separator, text = "") {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  const decoder = new TextDecoder();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    link.alive();
+    let from = Math.max(0, text.length - separator.length);
+    text += decoder.decode(value, { stream: true });
+    let start = 0;
+    for (let end; (end = text.indexOf(separator, from)) >= 0; from = start) {
+      yield text.slice(start, end);
+      start = end + separator.length;
+    }
+    text = text.slice(start);
+  }
+}
+
+/** A message that says its id itself. @param {Link} link @param {string} text */
+function envelope(link, text) {
+  const message = parse(text);
+  if (message?.type === "gap") link.hand([{ data: message, gap: true }], message.id);
+  else if (message && Object.hasOwn(message, "data")) link.hand([message], message.id ?? "");
+  else link.begin(message?.id);
+}
+
+/** An event that comes beside its id. @param {any} event @param {string} id @returns {Item} */
+function unwrap(event, id) {
+  if (event?.type === "gap" && typeof event.after === "string") return { data: event, gap: true };
+  return id.includes(",") ? { data: event?.data, channel: event?.channel } : { data: event };
+}
+
+/** @param {string} text @returns {any} what handlers of one's own send need not be JSON */
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** @param {number} time @param {AbortSignal} signal @returns {Promise<void>} */
+function pause(time, signal) {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const stop = () => (clearTimeout(timer), reject(signal.reason));
+    const timer = setTimeout(() => (signal.removeEventListener("abort", stop), resolve()), time);
+    signal.addEventListener("abort", stop);
+  });
+}
