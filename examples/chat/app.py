@@ -8,7 +8,15 @@ from time import time
 
 from tornado.web import RedirectHandler
 
-from tatsumaki_py import Application, Error, Handler, MessageQueue, Server
+from tatsumaki_py import (
+    Application,
+    Error,
+    Handler,
+    MessageQueue,
+    Server,
+    SubscribeHandler,
+    TatsumakiJS,
+)
 
 
 class ChatPollHandler(Handler):
@@ -72,6 +80,8 @@ app = Application(
         (f"/chat/({chat_re})/mxhrpoll", ChatMultipartPollHandler),
         (f"/chat/({chat_re})/post", ChatPostHandler),
         (f"/chat/({chat_re})", ChatRoomHandler),
+        (f"/chat/({chat_re})/events", SubscribeHandler),
+        (r"/(tatsumaki\.js)", TatsumakiJS),
         ("/", RedirectHandler, {"url": "/chat/lobby", "permanent": False}),
     ],
     cross_origin_protection=True,

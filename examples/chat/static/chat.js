@@ -1,12 +1,11 @@
-// Puts the page together: the feed, the list of messages, the form.
+// Puts the page together: the connection, the list of messages, the form.
 
-import { Feed, oneLine, randomId } from "./feed.js";
+import { Subscription } from "/tatsumaki.js";
 import { Messages, avatar, whoIs } from "./messages.js";
 
 const $ = (id) => document.getElementById(id);
 const SEND_TIMEOUT = 30_000;
 const base = location.pathname.replace(/\/+$/, "");
-const mxhr = new URLSearchParams(location.search).get("mxhr") === "1";
 const title = document.title;
 const [name, ident, text] = [$("name"), $("ident"), $("text")];
 
@@ -23,6 +22,10 @@ function recall(key) {
   } catch {
     return "";
   }
+}
+
+function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
 // Sent as `avatar`: the seed of this browser's colour, and how it knows its own messages. A look, not a proof.
@@ -72,6 +75,11 @@ const messages = new Messages({
   mine: (event) => event.avatar === seed,
 });
 
+function show(events) {
+  const count = messages.add(events);
+  if (document.hidden) tellUnread(unread + count);
+}
+
 function tellUnread(count) {
   unread = count;
   document.title = count ? `(${count}) ${title}` : title;
@@ -80,34 +88,50 @@ document.addEventListener("visibilitychange", () => document.hidden || tellUnrea
 
 // --- the connection
 
+const WORDS = { open: "live", waiting: "reconnecting" };
+const menu = $("transport");
+
 let countdown;
-function showState(state, until, reason) {
+function showState(state, { transport, error, until }) {
+  const offline = state === "waiting" && !navigator.onLine;
   clearInterval(countdown);
   $("status").dataset.state = state;
-  $("status-word").textContent = { waiting: "reconnecting", offline: "offline" }[state] ?? state;
-  $("status-why").textContent = reason;
+  $("status-word").textContent = offline ? "offline" : (WORDS[state] ?? state);
+  $("status-why").textContent = error?.message ?? "";
+  menu.value = transport;
+  $("status-by").textContent = state === "open" ? `by ${menu.selectedOptions[0].text}` : "";
   // Every second for the eye only: a screen reader hears the word, once.
   const tick = () => {
     const left = Math.max(0, Math.ceil((until - Date.now()) / 1000));
-    $("status-wait").textContent = until ? `${state === "offline" ? "· trying " : ""}in ${left} s` : "";
+    $("status-wait").textContent = until ? `${offline ? "· trying " : ""}in ${left} s` : "";
   };
   tick();
   if (until) countdown = setInterval(tick, 250);
   // What was said before is there to be read, not to be read out.
-  if (state === "live") setTimeout(() => ($("log").ariaBusy = null), 1000);
+  if (state === "open") setTimeout(() => ($("log").ariaBusy = null), 1000);
 }
 
-new Feed({
-  base,
-  mxhr,
-  probe: document.querySelector("link[rel=icon]").href,
-  onEvents: (events) => {
-    const count = messages.add(events);
-    if (document.hidden) tellUnread(unread + count);
-  },
+// The page was made with what had been said so far, and says where that ends.
+show(JSON.parse(document.body.dataset.backlog));
+const subscription = new Subscription(`${base}/events`, {
+  lastEventId: document.body.dataset.cursor,
+  onEvent: (event) => show([event]),
+  onGap: (gap) => show([gap]),
   onState: showState,
-}).start();
-$(mxhr ? "by-stream" : "by-poll").ariaCurrent = "page";
+});
+
+// `?mxhr=1` is how the original is told to stream.
+const query = new URLSearchParams(location.search);
+const wanted = query.get("mxhr") === "1" ? "multipart" : query.get("transport");
+if ([...menu.options].some((option) => option.value === wanted)) subscription.transport = wanted;
+
+menu.addEventListener("change", () => {
+  subscription.transport = menu.value;
+  // So that a reload, and another room, keep it.
+  query.delete("mxhr");
+  query.set("transport", menu.value);
+  history.replaceState(null, "", `?${query}`);
+});
 
 // --- saying something
 
@@ -139,6 +163,13 @@ async function send() {
     $("send").ariaDisabled = null;
   }
   if (next) send();
+}
+
+/** What a failed response says, on one line: the server's text, or the bare status. */
+async function oneLine(response) {
+  const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
+  const line = plain ? (await response.text()).split("\n", 1)[0].slice(0, 200) : "";
+  return line || `the server answered ${response.status}`;
 }
 
 function showError(message) {

@@ -7,7 +7,16 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect
 
-POLL, STREAM = "", "?mxhr=1"
+# As the original chooses them; the page alone takes Server-Sent Events.
+POLL, STREAM = "?transport=long-poll", "?mxhr=1"
+NAMES = {
+    "sse": "Server-Sent Events",
+    "websocket": "WebSocket",
+    "ndjson": "JSON lines",
+    "multipart": "Multipart stream",
+    "long-poll": "Long poll",
+    "interval-poll": "Interval poll",
+}
 # What Chromium says on the console about a server that is gone.
 GONE = "ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)"
 
@@ -52,7 +61,13 @@ def expect_state(page, word):
 
 def expect_texts(page, *texts):
     """Exactly these messages are shown, in this order."""
-    expect(page.locator(".text")).to_have_text(list(texts), use_inner_text=True)
+    expect(page.locator(".text")).to_have_text(list(texts), use_inner_text=True, timeout=10_000)
+
+
+def expect_transport(page, transport):
+    """It is connected by that, and says so."""
+    expect(page.locator("#status-by")).to_have_text(f"by {NAMES[transport]}")
+    expect(page.get_by_label("Transport")).to_have_value(transport)
 
 
 def say(page, text):
@@ -66,7 +81,7 @@ def post(chat, **fields):
     urllib.request.urlopen(f"{chat.url}chat/room/post", body, timeout=5).close()
 
 
-@pytest.mark.parametrize(("first", "second"), [(POLL, POLL), (POLL, STREAM), (STREAM, STREAM)])
+@pytest.mark.parametrize(("first", "second"), [("", POLL), (POLL, STREAM), (STREAM, "")])
 def test_two_pages_see_each_other_at_once(enter, first, second):
     """Whatever the transports, both show the same messages, and each knows its own."""
     ann, bob = enter(first, "Ann"), enter(second, "Bob")
@@ -82,10 +97,72 @@ def test_two_pages_see_each_other_at_once(enter, first, second):
     expect(bob.locator(".own .text")).to_have_text(["hello", "again"])
 
 
+def test_the_transport_is_changed_live(chat, enter):
+    """By the menu, to each of them; what is said meanwhile comes once, and a reload keeps it."""
+    page = enter("")
+    expect_transport(page, "sse")
+    texts = []
+    for name in [*NAMES, "sse", "websocket"]:
+        page.get_by_label("Transport").select_option(NAMES[name])
+        texts.append(f"while going over to {name}")
+        post(chat, text=texts[-1])
+        expect_transport(page, name)
+        expect_texts(page, *texts)
+    page.reload()
+    expect_transport(page, "websocket")
+    expect_texts(page, *texts)
+
+
+@pytest.mark.parametrize(
+    ("query", "transport"),
+    [
+        ("", "sse"),
+        ("?mxhr=1", "multipart"),
+        ("?mxhr=0", "sse"),
+        ("?transport=ndjson", "ndjson"),
+        ("?transport=pigeon", "sse"),
+    ],
+)
+def test_the_url_chooses_the_transport(enter, query, transport):
+    """`mxhr` is the original's word for it."""
+    expect_transport(enter(query), transport)
+
+
+def test_tabs_share_a_connection(chat, enter, page_errors):
+    """What one shows the other does, too, and both can say something when the first has gone."""
+    ann = enter("", "Ann")
+    tab = ann.context.new_page()
+    page_errors.watch(tab)
+    tab.goto(f"{chat.url}chat/room")
+    expect_state(tab, "live")
+    say(ann, "hello")
+    say(tab, "hello yourself")
+    for page in (ann, tab):
+        expect_texts(page, "hello", "hello yourself")
+    ann.close()
+    say(tab, "alone")
+    expect_texts(tab, "hello", "hello yourself", "alone")
+    expect_state(tab, "live")
+
+
+def test_nothing_falls_between_page_and_connection(chat, new_page):
+    """What is said after the page was made and before it is connected is shown, in order."""
+    page = new_page()
+    post(chat, text="before")
+
+    def meanwhile(route):
+        post(chat, text="meanwhile")
+        route.continue_()
+
+    page.route("**/tatsumaki.js", meanwhile)
+    page.goto(f"{chat.url}chat/room")
+    expect_texts(page, "before", "meanwhile")
+
+
 def test_both_come_back_after_restarts(chat, enter, page_errors):
     """They say that the server is gone, reconnect by themselves and show nothing twice."""
     page_errors.allow(GONE)
-    pages = enter(POLL, "Ann"), enter(STREAM, "Bob")
+    pages = enter(POLL, "Ann"), enter(STREAM, "Bob"), enter("", "Cid")
     texts = ["before"]
     say(pages[0], "before")
     for sender in pages:
@@ -103,7 +180,7 @@ def test_both_come_back_after_restarts(chat, enter, page_errors):
         expect_texts(page, *texts)
 
 
-@pytest.mark.parametrize("transport", [POLL, STREAM])
+@pytest.mark.parametrize("transport", ["", POLL, STREAM])
 def test_nothing_is_lost_while_a_page_is_offline(chat, enter, page_errors, transport):
     """What was said meanwhile comes when the network does, once."""
     page_errors.allow("ERR_INTERNET_DISCONNECTED")
@@ -259,7 +336,7 @@ def answer_polls(page, *answers):
         headers = {"Content-Type": "application/json", "Last-Event-ID": event_id}
         route.fulfill(headers=headers, body=json.dumps(events))
 
-    page.route("**/poll?*", answer)
+    page.route("**/events?*", answer)
     page.evaluate("dispatchEvent(new Event('online'))")  # makes it poll again
 
 
@@ -321,20 +398,3 @@ def test_a_reader_is_not_scrolled_away(chat, enter):
     page.get_by_role("button", name="1 new message").click()
     expect(page.get_by_text("news")).to_be_in_viewport()
     expect(page.locator("#jump")).to_be_hidden()
-
-
-def test_parts_are_read_however_they_are_cut(enter):
-    """One character at a time, and none before its closing boundary is there."""
-    head = "Content-Type: application/json\n"
-    parts = ['Last-Event-ID: 1-0\n\n{"a": "--B\\n"}\n--B\n', '\n{"b": 2}\n--B\n', '\n{"c": 3}\n--']
-    body = "--B\n" + "".join(head + part for part in parts)
-    found = enter(STREAM).evaluate(
-        """async (body) => {
-            const { PartReader } = await import("/static/multipart.js");
-            const reader = new PartReader("B");
-            return [...body].flatMap((character) => reader.push(character));
-        }""",
-        body,
-    )
-    assert [part["event"] for part in found] == [{"a": "--B\n"}, {"b": 2}]
-    assert [part.get("id") for part in found] == ["1-0", None]
