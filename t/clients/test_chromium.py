@@ -1,0 +1,221 @@
+"""Chromium's own EventSource, fetch and WebSocket."""
+
+import pytest
+from support.background import Background
+from support.lossy import ROUNDS
+
+from tatsumaki_py import Application, Error, Handler, MessageQueue, SubscribeHandler
+
+CLIENTS = {
+    # It comes back by itself.
+    "EventSource": """
+        const source = new EventSource(url)
+        source.onmessage = event => got.push(JSON.parse(event.data))
+    """,
+    "fetch": """
+        let cursor = ''
+        const connect = async () => {
+            try {
+                const headers = {Accept: 'application/x-ndjson'}
+                if (cursor) headers['Last-Event-ID'] = cursor
+                const response = await fetch(url, {headers})
+                cursor = response.headers.get('Last-Event-ID')
+                let rest = ''
+                for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+                    const lines = (rest + text).split('\\n')
+                    rest = lines.pop()
+                    for (const message of lines.filter(line => line).map(JSON.parse)) {
+                        cursor = message.id
+                        got.push(message.data)
+                    }
+                }
+            } catch (error) {}
+            setTimeout(connect, 50)
+        }
+        connect()
+    """,
+    "WebSocket": """
+        let cursor = ''
+        const connect = () => {
+            const socket = new WebSocket(url.replace('http', 'ws') + '?last_event_id=' + cursor)
+            socket.onmessage = event => {
+                const message = JSON.parse(event.data)
+                cursor = message.id
+                if (message.data) got.push(message.data)
+            }
+            socket.onclose = () => setTimeout(connect, 50)
+        }
+        connect()
+    """,
+}
+
+
+class Page(Handler):
+    def get(self):
+        self.response.content_type = "text/html"
+        self.write("<!doctype html><link rel=icon href=data:><title>Bare</title>")
+
+
+class Refusing(SubscribeHandler):
+    asked = 0
+
+    def can_subscribe(self, channel):
+        type(self).asked += 1
+        if channel == "secret":
+            return False
+        raise Error.HTTP(int(channel))
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A `Background` for all tests of this file."""
+    rules = [("/", Page), (r"/events/(\w+)", SubscribeHandler), (r"/no/(\w+)", Refusing)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tatsumaki_py.push.framing.RETRY", (50, 60))
+        server = Background(Application(rules))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def forget_channels(server):
+    """Where they belong."""
+    yield
+    server.call(MessageQueue.reset)
+    server.call(MessageQueue._registry.instances.clear)
+
+
+@pytest.fixture
+def open_page(page, page_errors, server):
+    """`page = open_page(script)` runs a script that knows `url`, and puts into `got` what came."""
+    # What a browser says of a connection that was cut.
+    page_errors.allow("ERR_|WebSocket connection to|the server responded with a status of")
+
+    def open_page(script, path="/events/room"):
+        page.goto(server.url)
+        page.evaluate(f"() => {{ got = []; url = '{server.url}{path}'; {script} }}")
+        return page
+
+    yield open_page
+    # Or it would go on trying.
+    page.goto("about:blank")
+
+
+def wait_for(page, count):
+    page.wait_for_function("count => got.length >= count", arg=count)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_misses_nothing(open_page, server, client):
+    """All events once and in order, though the connection is cut."""
+    here, away, cut = ROUNDS
+    page = open_page(CLIENTS[client])
+    server.publish(*here)
+    wait_for(page, 2)
+    server.proxy.down = True
+    server.call(server.proxy.cut)
+    server.publish(*away)
+    page.wait_for_timeout(100)
+    server.proxy.down = False
+    wait_for(page, 5)
+    server.call(server.proxy.cut_after, 300_000)
+    server.publish(*cut)
+    wait_for(page, 7)
+    page.wait_for_timeout(50)
+    assert page.evaluate("got") == here + away + cut
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_regular_end(open_page, server, client):
+    """It comes back after the server has ended the stream, and has what was published meanwhile."""
+    page = open_page(CLIENTS[client])
+    for number in range(3):
+        server.publish({"n": number})
+        wait_for(page, number + 1)
+        server.disconnect()
+    server.publish({"n": 3})
+    wait_for(page, 4)
+    assert page.evaluate("got") == [{"n": number} for number in range(4)]
+
+
+LISTENING = """
+    const source = new EventSource(url)
+    for (const type of ['message', 'gap'])
+        source.addEventListener(type, event =>
+            got.push([type, JSON.parse(event.data), event.lastEventId]))
+"""
+
+
+def test_gap_at_the_start(open_page, server):
+    """A bare EventSource is told that what it asks for is lost, and goes on from there."""
+    server.publish({"n": 1})
+    page = open_page(LISTENING, "/events/room?last_event_id=1-0")
+    wait_for(page, 2)
+    server.publish({"n": 2})
+    wait_for(page, 3)
+    (kind, gap, id), *others = page.evaluate("got")
+    assert (kind, gap["type"], gap["after"], gap["id"]) == ("gap", "gap", "1-0", id)
+    assert [other[:2] for other in others] == [["message", {"n": 1}], ["message", {"n": 2}]]
+
+
+def test_gap_after_a_restart(open_page, server):
+    """So it is when the server has forgotten all while it was away, once."""
+    page = open_page(LISTENING)
+    server.publish({"n": 1})
+    wait_for(page, 1)
+    server.call(server.proxy.cut)
+    server.call(MessageQueue.reset)
+    server.call(MessageQueue._registry.instances.clear)
+    server.publish({"n": 2})
+    wait_for(page, 3)
+    server.publish({"n": 3})
+    wait_for(page, 4)
+    server.call(server.proxy.cut)
+    server.publish({"n": 4})
+    wait_for(page, 5)
+    got = page.evaluate("got")
+    assert [kind for kind, *_ in got] == ["message", "gap", "message", "message", "message"]
+    assert got[1][1]["after"] == got[0][2]
+    assert [data for kind, data, _ in got if kind == "message"] == [{"n": n} for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize("channel", ["secret", "401", "404"])
+def test_refusal_is_final(open_page, server, channel):
+    """It does not ask again."""
+    Refusing.asked = 0
+    page = open_page(
+        "source = new EventSource(url); source.onerror = () => got.push(source.readyState)",
+        f"/no/{channel}",
+    )
+    wait_for(page, 1)
+    page.wait_for_timeout(300)
+    assert page.evaluate("[got, source.readyState]") == [[2], 2]
+    assert Refusing.asked == 1
+
+
+def test_unavailable(open_page, server):
+    """An EventSource takes 503 as final, too: what tries again is the page's own business."""
+    Refusing.asked = 0
+    page = open_page(
+        "source = new EventSource(url); source.onerror = () => got.push(source.readyState)",
+        "/no/503",
+    )
+    wait_for(page, 1)
+    page.wait_for_timeout(300)
+    assert page.evaluate("[got, source.readyState]") == [[2], 2]
+    assert Refusing.asked == 1
+
+
+def test_cursor_survives_a_cut_before_the_first_event(open_page, server):
+    """It knows where it was from the first bytes on: nothing of before comes again."""
+    server.publish({"n": 1})
+    page = open_page(LISTENING)
+    wait_for(page, 1)
+    page.evaluate("source = null")
+    page = open_page(LISTENING, "/events/room?last_event_id=" + page.evaluate("got[0][2]"))
+    page.wait_for_timeout(100)
+    server.call(server.proxy.cut)
+    server.publish({"n": 2})
+    wait_for(page, 1)
+    page.wait_for_timeout(50)
+    assert [data for _, data, _ in page.evaluate("got")] == [{"n": 2}]
