@@ -117,7 +117,7 @@ class _HTTPServer(HTTPServer):
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
-        self._stopped = False
+        self._refusing = False
         self._context = contextvars.copy_context()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != hard:
@@ -142,7 +142,7 @@ class _HTTPServer(HTTPServer):
         except OSError:
             # It left just now.
             address = None
-        if address is None or self._stopped:
+        if address is None or self._refusing:
             sock.close()
             return
         stream = IOStream(
@@ -152,7 +152,7 @@ class _HTTPServer(HTTPServer):
         self._context.run(self.handle_stream, stream, address)
 
     def stop(self) -> None:
-        self._stopped = True
+        self._refusing = True
         super().stop()
 
 

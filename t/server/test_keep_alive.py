@@ -293,6 +293,14 @@ async def test_a_server_that_was_stopped(ask, http_server):
 
 
 @pytest.mark.gen_test
+async def test_who_comes_after_the_stop(http_server, http_port, raw):
+    """A server that was stopped listens no more."""
+    http_server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await raw(http_port)
+
+
+@pytest.mark.gen_test
 async def test_closed_with_the_others(ask, http_server):
     """A server that closes all its connections closes these, too."""
     client = await ask("GET /Stream")
