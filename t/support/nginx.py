@@ -51,7 +51,7 @@ def run_nginx(tmp_path, http_server):
                 prefix=prefix,
                 # Who is root gives its temporary files away, else.
                 user="user root;" if os.geteuid() == 0 else "",
-                http=http.replace(listen, listen.replace("80", f"127.0.0.1:{port}")),
+                http=http.replace(listen, re.sub(r"\b\d+", f"127.0.0.1:{port}", listen)),
             )
         )
         log = prefix / "error.log"
