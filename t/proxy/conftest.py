@@ -17,7 +17,11 @@ def subscribe_handler():
 
 @pytest.fixture
 def app(subscribe_handler):
-    rules = [(r"/events/([\w.-]+)", subscribe_handler), (r"/publish/([\w.-]+)", PublishHandler)]
+    rules = [
+        (r"/events", subscribe_handler),
+        (r"/events/([\w.-]+)", subscribe_handler),
+        (r"/publish/([\w.-]+)", PublishHandler),
+    ]
     return Application(rules, cross_origin_protection=True)
 
 

@@ -12,28 +12,40 @@ from support.raw import RawClient
 from support.subscriber import CLIENTS, Ended
 from support.wire import read_reply
 
-COUNT = 60
+from tatsumaki_py import MessageQueue
+
+COUNT = 40
+CHANNELS = "other", "room"
 TEXTS = ["", "é☃𝄞", "a\r\nb\rc\nd", "\u2028\x00", "x" * 300, "y" * 1500]
 LOST = (EOFError, OSError, Ended)
 
 
 class Follower:
-    """A client that goes on from its cursor, by one of `transports`, until it has all events."""
+    """A client that goes on from its cursor, by one of `transports`, until it has all events of all
+    channels.
+    """
 
-    def __init__(self, port, transports, rng, **query):
+    def __init__(self, port, transports, rng, channels=("room",), **query):
         self.port, self.transports, self.rng, self.query = port, transports, rng, query
-        self.cursor = "0-0"
-        self.numbers = []
+        self.numbers = {channel: [] for channel in channels}
+        self.path = "/events/room"
+        if len(channels) > 1:
+            self.path, self.query["channel"] = "/events", channels
+        self.cursor = ",".join(["0-0"] * len(channels))
         self.connections = 0
 
+    @property
+    def done(self):
+        return all(len(numbers) == COUNT for numbers in self.numbers.values())
+
     async def run(self):
-        while len(self.numbers) < COUNT:
+        while not self.done:
             kind = CLIENTS[self.rng.choice(self.transports)]
-            client = kind(self.port, cursor=self.cursor, **self.query)
+            client = kind(self.port, self.path, cursor=self.cursor, **self.query)
             self.connections += 1
             try:
                 await client.start()
-                while len(self.numbers) < COUNT:
+                while not self.done:
                     self.take(await client.read(), client)
             except LOST:
                 await asyncio.sleep(0)
@@ -42,8 +54,10 @@ class Follower:
 
     def take(self, message, client):
         assert not message.gap, f"{self.transports}: {message}"
-        assert message.data == event(message.data["n"])
-        self.numbers.append(message.data["n"])
+        numbers = self.numbers[message.channel or "room"]
+        assert message.data == event(len(numbers)), self.transports
+        numbers.append(message.data["n"])
+        # A long poll says it at the end of its answer: what is left is here already.
         self.cursor = client.cursor
 
 
@@ -51,14 +65,14 @@ def event(number):
     return {"n": number, "text": TEXTS[number % len(TEXTS)]}
 
 
-async def publish(port, rng):
+async def publish(port, channel, rng):
     """Publishes all events, some at a time; asks again with the same key if the answer is lost."""
     number = 0
     while number < COUNT:
         end = min(COUNT, number + rng.randint(1, 5))
         body = json.dumps([event(number) for number in range(number, end)]).encode()
         head = (
-            "POST /publish/room HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"POST /publish/{channel} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             f"Idempotency-Key: {number}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         while True:
@@ -78,23 +92,27 @@ async def publish(port, rng):
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.gen_test(timeout=40)
-async def test_every_event_once(subscribe_handler, queue, proxy, seed, monkeypatch):
-    """On every transport, and when another one is taken each time. Some streams end regularly."""
+async def test_every_event_once(subscribe_handler, proxy, seed, monkeypatch):
+    """On every transport, and when another one is taken each time; of one channel and of two. Some
+    streams end regularly.
+    """
     rng = random.Random(seed)
     # Often less than a request or a head, sometimes enough for all.
     proxy.budget = lambda: int(200 * rng.paretovariate(0.7))
     proxy.rng = rng
     monkeypatch.setattr(subscribe_handler, "max_stream_size", 3000)
-    queue.backlog_length = COUNT
+    monkeypatch.setattr(MessageQueue, "backlog_length", COUNT)
     followers = [Follower(proxy.port, [name], rng) for name in CLIENTS]
-    followers += [
-        Follower(proxy.port, list(CLIENTS), rng, **who) for who in ({}, {"client_id": "a"})
-    ]
+    followers += [Follower(proxy.port, [name], rng, CHANNELS) for name in CLIENTS]
+    for who in ({}, {"client_id": "a"}):
+        followers.append(Follower(proxy.port, list(CLIENTS), rng, **who))
+        followers.append(Follower(proxy.port, list(CLIENTS), rng, CHANNELS, **who))
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(publish(proxy.port, rng))
+        for channel in CHANNELS:
+            tasks.create_task(publish(proxy.port, channel, rng))
         for follower in followers:
             tasks.create_task(follower.run())
-    assert queue.backlog_events == [event(number) for number in range(COUNT)]
-    for follower in followers:
-        assert follower.numbers == list(range(COUNT)), follower.transports
+    for channel in CHANNELS:
+        events = MessageQueue.instance(channel).backlog_events
+        assert events == [event(number) for number in range(COUNT)]
     assert sum(follower.connections for follower in followers) > 5 * len(followers)
