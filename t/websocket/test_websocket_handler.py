@@ -180,6 +180,18 @@ async def test_end_of_the_queue(connect, queue):
 
 
 @pytest.mark.gen_test
+async def test_close_fails(connect, queue, expect_log):
+    """An override that raises is logged, and hurts nobody else."""
+    _, handler = await connect(id="ann")
+    other, _ = await connect(id="bob")
+    handler.close = None
+    with expect_log("tornado.application", "Uncaught exception"):
+        queue.disconnect()
+    with pytest.raises(Ended):
+        await other.take(1)
+
+
+@pytest.mark.gen_test
 async def test_open_fails(connect, expect_log):
     """What `open` raises is logged, and ends the connection."""
     with expect_log("tornado.application", "Uncaught exception") as records:

@@ -60,7 +60,14 @@ class PresenceHandler(Served, ChunkHandler):
         except Exception:
             self.log_exception(*sys.exc_info())
         if not self._finished and (self.asynchronous or self._stream is not None):
+            self._end()
+
+    def _end(self) -> None:
+        """Finish. What a user's override raises is no business of who asks for it."""
+        try:
             self.finish()
+        except Exception:
+            self.log_exception(*sys.exc_info())
 
     def stream_closed(self) -> None:
         self._client_gone()
@@ -68,10 +75,7 @@ class PresenceHandler(Served, ChunkHandler):
     def stream_expired(self) -> bool:
         if self._busy():
             return False
-        try:
-            self.finish()
-        except Exception:
-            self.log_exception(*sys.exc_info())
+        self._end()
         # As after a client that left, an endless loop ends here.
         self._gone = True
         return True
@@ -143,11 +147,15 @@ class PresenceHandler(Served, ChunkHandler):
         if self._finished:
             return
         if isinstance(error, ClientDisconnect):
-            self.finish()
+            self._end()
             return
         code = error.status_code if isinstance(error, tornado.web.HTTPError) else 500
-        self.send_error(code, exc_info=(type(error), error, error.__traceback__))
+        try:
+            self.send_error(code, exc_info=(type(error), error, error.__traceback__))
+        except Exception:
+            # As in _end.
+            self.log_exception(*sys.exc_info())
 
     def peer_finish(self) -> None:
         if not self._finished:
-            self.finish()
+            self._end()

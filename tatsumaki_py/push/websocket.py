@@ -22,6 +22,7 @@ handshake ends in `detach` (``t/handler/test_tornado_contract.py``).
 from __future__ import annotations
 
 import socket
+import sys
 import weakref
 from collections.abc import Awaitable
 from types import TracebackType
@@ -184,7 +185,7 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
     def stream_expired(self) -> bool:
         if self._busy():
             return False
-        self.close(GOING_AWAY)
+        self._end(GOING_AWAY)
         return True
 
     def peer_cursor(self) -> str | None:
@@ -204,7 +205,14 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
         return self._stream is not None and self._live is None and not self._gone
 
     def peer_failed(self, error: BaseException) -> None:
-        self.close(None if isinstance(error, ClientDisconnect) else INTERNAL_ERROR)
+        self._end(None if isinstance(error, ClientDisconnect) else INTERNAL_ERROR)
 
     def peer_finish(self) -> None:
-        self.close(GOING_AWAY)
+        self._end(GOING_AWAY)
+
+    def _end(self, code: int | None) -> None:
+        """Close. What a user's override raises is no business of who asks for it."""
+        try:
+            self.close(code)
+        except Exception:
+            self.log_exception(*sys.exc_info())
