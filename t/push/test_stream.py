@@ -245,6 +245,21 @@ async def test_written_to_before_it_is_noticed(get, access_log, way):
 
 
 @pytest.mark.gen_test
+async def test_flushed_to_before_it_is_noticed(get, queue):
+    """What it did not get begins with the first event that was not sent."""
+    client, handler = await get("/room?id=ann")
+    await read_head(client)
+    await iterations()
+    start = queue.clients["ann"].cursor
+    client.reset()
+    for number in range(2):
+        queue.publish({"n": number})
+        handler.flush()
+    await soon(lambda: handler.closed)
+    assert queue.clients["ann"].cursor == start
+
+
+@pytest.mark.gen_test
 async def test_a_tls_peer_vanishes(get_tls, access_log):
     """Encrypted, with and without a goodbye."""
     for goodbye in (True, False):

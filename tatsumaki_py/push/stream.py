@@ -241,7 +241,7 @@ class Stream:
 
     def flush(self) -> None:
         """Hand to the kernel what there is."""
-        if self.waiting is None or self._rest is not None:
+        if self.waiting is None or self._rest is not None or self._losing:
             return
         pile = self._pile()
         self.waiting = None
