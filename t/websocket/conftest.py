@@ -38,6 +38,11 @@ class Failing(Pushing):
         raise ValueError("on purpose")
 
 
+class Sized(Pushing):
+    heartbeat_interval = None
+    max_stream_size = 1_000_000
+
+
 @pytest.fixture
 def made():
     """The handlers, in the order of their requests."""
@@ -46,7 +51,8 @@ def made():
 
 @pytest.fixture
 def app(made):
-    return Application([("/ws", Pushing, {"made": made}), ("/fail", Failing, {"made": made})])
+    rules = {"/ws": Pushing, "/fail": Failing, "/sized": Sized}
+    return Application([(path, handler, {"made": made}) for path, handler in rules.items()])
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from support.subscriber import Ended
 from support.wire import iterations, read_exactly, soon
 
 from tatsumaki_py import Error
+from tatsumaki_py.push.rotation import Rotation
 
 
 async def frame(client):
@@ -231,5 +232,23 @@ async def test_no_cycle(connect, queue, made):
         await soon(lambda: queue.clients["ann"].listener is None)
         await iterations()
         assert reference() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.gen_test
+async def test_no_cycle_of_the_stream(connect, made):
+    """Nor when it counts its bytes, and is closed from here."""
+    client, handler = await connect("/sized")
+    gc.collect()
+    gc.disable()
+    try:
+        handler.close()
+        made.clear()
+        del handler
+        with pytest.raises(Ended):
+            await client.take(1)
+        client.leave()
+        await soon(lambda: not any(isinstance(thing, Rotation) for thing in gc.get_objects()))
     finally:
         gc.enable()

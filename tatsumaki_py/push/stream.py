@@ -26,7 +26,7 @@ from tatsumaki_py.push.hangup import ask_peer
 from tatsumaki_py.push.rotation import Rotation
 from tatsumaki_py.push.wheel import Wheel, jittered
 
-__all__ = ["DONE", "Done", "Owner", "Stream", "Wire"]
+__all__ = ["CLOSED", "DONE", "Done", "Owner", "Stream", "Wire"]
 
 JITTER = 0.2
 """The part of an interval by which a heartbeat may come early."""
@@ -353,7 +353,7 @@ class Stream:
     def _close(self) -> None:
         self.waiting = self._rest = None
         # It may be what refers to us.
-        self.wire = _CLOSED
+        self.wire = CLOSED
         self._shut()
         self._release()
 
@@ -373,4 +373,4 @@ class _Closed:
         raise BrokenPipeError("the stream is closed")
 
 
-_CLOSED = _Closed()
+CLOSED = _Closed()

@@ -40,7 +40,7 @@ from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.connection import IOStreamStream
 from tatsumaki_py.push.framing import BINARY, TEXT, WEBSOCKET, websocket_frame
 from tatsumaki_py.push.served import Served
-from tatsumaki_py.push.stream import Wire
+from tatsumaki_py.push.stream import CLOSED, Wire
 from tatsumaki_py.request import Request
 
 __all__ = ["WebSocketHandler"]
@@ -84,6 +84,7 @@ class _WebSocketStream(IOStreamStream):
         if self._rest is not None and not self._iostream.closed():
             self._iostream.write(b"".join(self._pile().parts))
         self.waiting = self._rest = None
+        self.wire = CLOSED
         self._release()
 
 
