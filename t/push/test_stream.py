@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import gc
+import os
+import resource
 import weakref
 
 import pytest
-from support.wire import iterations, read_chunk, read_head, read_reply, soon
+from support.wire import iterations, open_sockets, read_chunk, read_head, read_reply, soon
 
 from tatsumaki_py import Error
 
@@ -273,6 +275,34 @@ async def test_a_tls_peer_vanishes(get_tls, access_log):
         await soon(lambda handler=handler: handler.closed)
         assert (handler.finished, handler.closed) == (1, 1)
     assert len(access_log()) == 2
+
+
+@pytest.mark.gen_test
+async def test_no_descriptor_is_left(get, raw, queue, access_log):
+    """A stream needs none but that of its connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def connect(port):
+        client = await raw(port)
+        await soon(lambda: open_sockets(port) == 1)
+        with open(os.devnull) as lowest:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest.fileno(), hard))
+        return client
+
+    try:
+        client, handler = await get("/room?id=ann", connect=connect)
+        await iterations()
+        with pytest.raises(OSError, match="Too many"):
+            os.dup(0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    await read_head(client)
+    await read_chunk(client)
+    queue.publish({"n": 1})
+    assert b'{"n":1}' in await read_chunk(client)
+    handler.finish()
+    assert await client.read_all() == b"0\r\n\r\n"
+    assert len(access_log()) == 1
 
 
 @pytest.mark.gen_test

@@ -56,13 +56,24 @@ def take_over(
         owner: is told what becomes of it.
         keeper: gets the connection back, if it can go on after the stream.
     """
-    if type(iostream) is IOStream and not iostream.writing():
-        sock = iostream.socket.dup()
-        if keeper is not None and _holds_more(iostream):
-            keeper = None
-        iostream.close()
-        return SocketStream(sock, framing, max_buffer, owner, keeper)
-    return IOStreamStream(iostream, framing, max_buffer, owner)
+    sock = _socket_of(iostream)
+    if sock is None:
+        return IOStreamStream(iostream, framing, max_buffer, owner)
+    if keeper is not None and _holds_more(iostream):
+        keeper = None
+    iostream.close()
+    return SocketStream(sock, framing, max_buffer, owner, keeper)
+
+
+def _socket_of(iostream: IOStream) -> socket.socket | None:
+    """The socket below, on its own, if it is a plain one."""
+    if type(iostream) is not IOStream or iostream.writing():
+        return None
+    try:
+        return iostream.socket.dup()
+    except OSError:
+        # Too many open files: what is open does as well.
+        return None
 
 
 def _holds_more(iostream: IOStream) -> bool:
