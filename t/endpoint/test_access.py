@@ -5,7 +5,7 @@ import json
 
 import pytest
 from support.subscriber import CLIENTS
-from support.wire import read_reply
+from support.wire import read_reply, soon
 from tornado.httpclient import AsyncHTTPClient
 
 from tatsumaki_py import Application, Error, MessageQueue, PublishHandler, SubscribeHandler
@@ -24,6 +24,21 @@ class AsyncSub(SubscribeHandler):
         if channel == "who":
             Error.HTTP.throw(401, "log in")
         return channel == "room"
+
+
+class WaitingSub(SubscribeHandler):
+    """Admits when the test says so."""
+
+    def initialize(self):
+        self.finished = 0
+        WaitingSub.last = self
+
+    async def can_subscribe(self, channel):
+        self.may = asyncio.get_running_loop().create_future()
+        return await self.may
+
+    def on_finish(self):
+        self.finished += 1
 
 
 class Silent(SubscribeHandler):
@@ -57,8 +72,8 @@ class OneName(SubscribeHandler):
 
 @pytest.fixture
 def app():
-    rules = [("sub", Sub), ("async", AsyncSub), ("silent", Silent), ("mine", Mine)]
-    rules += [("one", OneName), ("pub", Pub), ("apub", AsyncPub)]
+    rules = [("sub", Sub), ("async", AsyncSub), ("waiting", WaitingSub), ("silent", Silent)]
+    rules += [("mine", Mine), ("one", OneName), ("pub", Pub), ("apub", AsyncPub)]
     return Application([(rf"/{name}/([\w.-]+)", handler) for name, handler in rules])
 
 
@@ -85,6 +100,22 @@ async def test_admitted(subscriber, queue, transport, kind):
     client = subscriber(transport, path=f"/{kind}/room")
     await client.open()
     assert await client.take(1) == [{"n": 1}]
+
+
+@pytest.mark.gen_test
+async def test_who_leaves_before(subscriber, queue, transport, access_log):
+    """Nobody was there, and nothing is wrong."""
+    client = subscriber(transport, path="/waiting/room")
+    client.client = await client.connect(client.port)
+    WaitingSub.last = None
+    await client.request()
+    handler = await soon(lambda: WaitingSub.last)
+    client.leave()
+    await soon(handler.peer_left)
+    handler.may.set_result(True)
+    await asyncio.sleep(0.01)
+    assert not queue.clients
+    assert (handler.finished, len(access_log())) == (1, 1)
 
 
 @pytest.mark.gen_test

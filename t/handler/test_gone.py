@@ -31,6 +31,8 @@ class Gone(Handler):
             self.stream_write("b")
         elif what.endswith("render"):
             await self.render("page.html", {"name": "you"})
+        elif what == "push":
+            assert self.server_sent_events(True)
         elif what == "redirect":
             self.redirect("/elsewhere")
         elif what == "send_error":
@@ -80,11 +82,11 @@ def app(backend):
 
 @pytest.mark.parametrize(
     "what",
-    ["write", "stream", "render", "stream_render", "redirect", "send_error", "throw"],
+    ["write", "stream", "render", "stream_render", "redirect", "push", "send_error", "throw"],
 )
 @pytest.mark.gen_test
 async def test_quiet(ask, what):
-    """write, flush, finish, render, redirect, send_error and what is thrown go nowhere."""
+    """write, flush, finish, render, redirect, streams, send_error and what is thrown go nowhere."""
     client = await ask(f"GET /gone/{what}")
     await asyncio.sleep(0.01)
     client.close()

@@ -74,10 +74,3 @@ def get_tls(io_loop, app, made, _unused_port):
         await server.close_all_connections()
 
     io_loop.run_sync(close)
-
-
-@pytest.fixture
-def access_log(caplog):
-    """The lines of the access log so far, by a call."""
-    caplog.set_level("INFO", "tornado.access")
-    return lambda: [record for record in caplog.records if record.name == "tornado.access"]

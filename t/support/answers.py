@@ -39,6 +39,13 @@ def ask(http_server, http_port, raw):
     return ask
 
 
+@pytest.fixture
+def access_log(caplog):
+    """The lines of the access log so far, by a call."""
+    caplog.set_level("INFO", "tornado.access")
+    return lambda: [record for record in caplog.records if record.name == "tornado.access"]
+
+
 async def until(condition):
     """Waits until `condition()` is true, 2 s at most, and returns what it gave."""
     for _ in range(400):

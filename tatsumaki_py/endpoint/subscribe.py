@@ -92,6 +92,8 @@ class SubscribeHandler(ChannelHandler):
         timeout = self._timeout()
         names = await self._named()
         await self._admit(self.can_subscribe, names)
+        if self.peer_left():
+            return
         if transport == "websocket":
             await self._upgrade(names)
         elif transport in ("long-poll", "interval-poll"):

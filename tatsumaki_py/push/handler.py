@@ -195,6 +195,8 @@ class PushHandler(PresenceHandler):
             if not self.asynchronous and not coroutine:
                 raise RuntimeError("asynchronous should be set to do multipart XHR push")
             if self._headers_written:
+                if self._gone:
+                    return True
                 raise RuntimeError(f"a stream of {kind.content_type} comes before anything is sent")
             self._kind, self._option = kind, option
             self.set_header("Content-Type", str(kind.content_type))
