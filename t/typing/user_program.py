@@ -16,11 +16,14 @@ from tatsumaki_py import (
     Handler,
     HTTPClient,
     MessageQueue,
+    PublishHandler,
     Request,
     Response,
     Server,
     Service,
+    SubscribeHandler,
     Template,
+    WebSocketHandler,
 )
 from tatsumaki_py.message_queue import MergedQueue
 
@@ -66,6 +69,55 @@ class Stream(Handler):
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
+
+
+class Follows(SubscribeHandler):
+    allowed_origins = ("https://www.example.com",)
+    heartbeat_interval = None
+    max_stream_size = 1_000_000
+    max_stream_time = None
+
+    async def prepare(self) -> None:
+        await asyncio.sleep(0)
+
+    async def channels(self) -> list[str]:
+        return [f"user-{self.client_id()}"]
+
+    async def can_subscribe(self, channel: str) -> bool:
+        return self.current_user is not None
+
+    def on_subscribe(self, channel: str) -> None:
+        assert_type(MessageQueue.instance(channel).subscribers, int)
+
+    async def on_unsubscribe(self, channel: str) -> None:
+        published = MessageQueue.instance(channel).publish({"n": 1}, idempotency_key="key")
+        assert_type(await published, list[str])
+
+
+class Publishes(PublishHandler):
+    max_batch = 10
+
+    def can_publish(self, channel: str) -> bool:
+        return channel != "staff"
+
+
+class Live(WebSocketHandler):
+    def initialize(self, greeting: str) -> None:
+        self.greeting = greeting
+
+    async def open(self, *channels: str) -> None:
+        poll = MessageQueue.instance(*channels).poll(None, self.on_events, on_unsubscribe=self.gone)
+        assert_type((poll.new, poll.cursor), tuple[bool, str])
+
+    async def on_events(self, *events: Event) -> None:
+        for event in events:
+            await self.stream_write(event)
+
+    def gone(self) -> None:
+        self.close(1000, "enough")
+
+    def on_message(self, message: str | bytes) -> None:
+        self.stream_write({"you said": str(message)})
 
 
 class Awaits(Handler):

@@ -47,7 +47,7 @@ class SubscribeHandler(ChannelHandler):
     """
 
     asynchronous = True
-    max_stream_time = 3600.0
+    max_stream_time: float | None = 3600.0
     """See `Handler.max_stream_time`. An hour: long enough to cost nothing, short enough for a new
     server to get its share.
     """
