@@ -261,6 +261,23 @@ async def test_flushed_to_before_it_is_noticed(get, queue):
     assert queue.clients["ann"].cursor == start
 
 
+@pytest.mark.parametrize("size", [1, 150_000])
+@pytest.mark.gen_test
+async def test_finished_before_it_is_noticed(small_buffers, get, raw_small, queue, size):
+    """What was not sent is still to come, also if the handler had no more to say."""
+    client, handler = await get("/room?id=ann", connect=raw_small)
+    await read_head(client)
+    await iterations()
+    start = queue.clients["ann"].cursor
+    if size == 1:
+        client.reset()
+    queue.publish({"text": "x" * size})
+    handler.finish()
+    await iterations()
+    client.reset()
+    assert queue.clients["ann"].cursor == start
+
+
 @pytest.mark.gen_test
 async def test_a_tls_peer_vanishes(get_tls, access_log):
     """Encrypted, with and without a goodbye."""

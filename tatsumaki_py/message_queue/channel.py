@@ -224,11 +224,6 @@ class Channel(Delivery):
         """Whether this is called by the callback of `listener`."""
         return listener is self._calling or listener is serving.get()
 
-    def _take_back(self, client: Client, listener: Listener) -> None:
-        """What was written, but not handed to the kernel, is still to come."""
-        if listener.peer is not None:
-            client.cursor = listener.peer.peer_unsent(self.channel) or client.cursor
-
     def _supersede(
         self,
         client: Client,

@@ -241,7 +241,13 @@ class Delivery(Places):
         if client is not None and client.listener is listener:
             if client.state is DELIVERING and listener.has_all():
                 client.confirm()
+            self._take_back(client, listener)
             self._leave(client, listener, expected=True)
+
+    def _take_back(self, client: Client, listener: Listener) -> None:
+        """What was written, but not handed to the kernel, is still to come."""
+        if listener.peer is not None:
+            client.cursor = listener.peer.peer_unsent(self.channel) or client.cursor
 
     def _failed(self, client: Client, listener: Listener, error: BaseException) -> bool:
         """A callback raised. Who has a peer is cut off and comes back; others go on after what they
