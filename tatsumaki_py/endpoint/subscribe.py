@@ -66,7 +66,8 @@ class SubscribeHandler(ChannelHandler):
     def on_subscribe(self, channel: str) -> Awaitable[None] | None:
         """A subscriber is there. Override it, also with an ``async def``.
 
-        Called once a subscriber, however often it polls or comes back in time.
+        Called once a subscriber, however often it polls or comes back in time. Without a
+        `client_id`, each long poll is a subscriber of its own.
         """
         return None
 
