@@ -26,7 +26,7 @@ __all__ = ["Flusher"]
 
 QUIET = 4
 PATIENCE = 0.005
-SLICE = 0.005
+SLICE = 0.002
 GROUP = 64
 """Streams that are sent to between two looks at the clock."""
 
