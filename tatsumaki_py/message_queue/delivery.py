@@ -245,9 +245,12 @@ class Delivery(Places):
             self._leave(client, listener, expected=True)
 
     def _take_back(self, client: Client, listener: Listener) -> None:
-        """What was written, but not handed to the kernel, is still to come."""
-        if listener.peer is not None:
-            client.cursor = listener.peer.peer_unsent(self.channel) or client.cursor
+        """What was written, but the kernel does not take, is still to come."""
+        peer = listener.peer
+        if peer is not None:
+            # What waits for the end of a burst would be sent all the same, and come twice.
+            peer.peer_drain()
+            client.cursor = peer.peer_unsent(self.channel) or client.cursor
 
     def _failed(self, client: Client, listener: Listener, error: BaseException) -> bool:
         """A callback raised. Who has a peer is cut off and comes back; others go on after what they
