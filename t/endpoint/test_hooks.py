@@ -115,12 +115,25 @@ async def test_who_asks_again(subscriber, queue, clock, transport):
 
 @pytest.mark.gen_test
 async def test_who_has_no_name(subscriber, queue):
-    """Without a name nobody knows that it is the same: each answer is a subscriber."""
+    """Without a name nobody knows that it is the same: each long poll is a subscriber."""
     queue.publish({"n": 1})
-    client = subscriber("interval-poll")
+    client = subscriber("long-poll")
     await client.open()
+    queue.publish({"n": 2})
     await client.open()
     await soon(lambda: calls == ONCE * 2)
+    assert queue.subscribers == 0
+
+
+@pytest.mark.gen_test
+async def test_who_has_a_look(subscriber, queue):
+    """Who neither waits nor has a name is no subscriber."""
+    queue.publish({"n": 1})
+    client = subscriber("interval-poll")
+    for _ in range(2):
+        await client.open()
+    await iterations()
+    assert calls == []
     assert queue.subscribers == 0
 
 

@@ -67,7 +67,7 @@ class SubscribeHandler(ChannelHandler):
         """A subscriber is there. Override it, also with an ``async def``.
 
         Called once a subscriber, however often it polls or comes back in time. Without a
-        `client_id`, each long poll is a subscriber of its own.
+        `client_id`, each long poll is a subscriber of its own, and an interval poll is none.
         """
         return None
 
@@ -129,7 +129,9 @@ class SubscribeHandler(ChannelHandler):
             poll = queue.poll(who, target._push_events, on_unsubscribe=left)
         else:
             poll = queue.poll_once(who, self._answer, wait, on_unsubscribe=left)
-        hooks.begin(poll.new)
+        # Who has no name and does not wait has a look, and is gone again.
+        if who is not None or wait != 0:
+            hooks.begin(poll.new)
 
     def _hook_failed(self, error: Exception) -> None:
         self.log_exception(type(error), error, error.__traceback__)
