@@ -74,6 +74,7 @@ async def test_resume(follow, queues, transport, after):
 @pytest.mark.gen_test
 async def test_gap(follow, queues, transport):
     """A loss in one channel is told as that channel's, and nothing of the others is lost."""
+    queues["a"].recovery_time = 0
     queues["b"].publish({"n": 0})
     old = queues["b"].cursor()
     queues["a"].publish(*({"n": number} for number in range(40)))

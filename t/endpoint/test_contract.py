@@ -17,7 +17,6 @@ def numbered(*numbers):
 @pytest.mark.gen_test
 async def test_order(subscriber, queue, transport):
     """Events come in the order in which they were published, alone and in bursts."""
-    queue.backlog_length = 100
     client = subscriber(transport, cursor=queue.cursor())
     await client.start()
     number = itertools.count()
@@ -88,6 +87,7 @@ async def test_the_start_is_told(subscriber, queue, transport):
 async def test_gap(subscriber, queue, transport):
     """A cursor that is too old is told in the stream, with the one to go on from; then comes what
     there is."""
+    queue.recovery_time = 0
     queue.publish(*numbered(*range(40)))
     client = subscriber(transport, cursor="1-0")
     await client.open()
@@ -153,6 +153,23 @@ async def test_vanished(subscriber, queue, transport):
     client.cursor = None
     await client.open()
     assert await client.take(1) == numbered(1)
+
+
+@pytest.mark.gen_test
+async def test_lost_on_the_way(subscriber, queue, stream):
+    """What the kernel had taken, but the client has not, comes again: it is the client that knows."""
+    client = subscriber(stream, cursor=queue.cursor())
+    await client.open()
+    await soon(lambda: queue.subscribers)
+    for start in range(0, 900, 100):
+        queue.publish(*numbered(*range(start, start + 100)))
+        await asyncio.sleep(0.006)
+    assert await client.take(10) == numbered(*range(10))
+    client.client.reset()
+    client.client = None
+    await soon(lambda: not queue.subscribers)
+    await client.open()
+    assert await client.take(890) == numbered(*range(10, 900))
 
 
 @pytest.mark.gen_test
@@ -268,8 +285,6 @@ async def test_while_coming_and_going(subscriber, queue, transport):
 @pytest.mark.gen_test
 async def test_many_at_once(subscriber, queue, transport):
     """Many clients on one transport have the same events."""
-    # Some come when all are published.
-    queue.backlog_length = 50
     clients = [subscriber(transport, cursor=queue.cursor()) for _ in range(20)]
     takes = []
     for client in clients:

@@ -90,12 +90,14 @@ async def test_a_multipart_form(post, queue):
         ('{"n":NaN}', b"not JSON: NaN is no number of JSON"),
         ('{"n":1e999}', b"no event"),
         ('{"n":"\\ud800"}', b"no event"),
+        # It would move the cursors of those who believe it.
+        ('{"type":"gap","after":"1-0","id":"0-0"}', b"no event"),
         ("1", b"an event is a JSON object"),
         ('"x"', b"an event is a JSON object"),
         ("null", b"an event is a JSON object"),
         ("[[]]", b"an event is a JSON object"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 @pytest.mark.gen_test
 async def test_no_event(post, queue, body, line):

@@ -13,6 +13,7 @@ def events(*numbers):
 def room():
     queue = MessageQueue.instance("room")
     queue.backlog_length = 2
+    queue.recovery_time = 0
     return queue
 
 

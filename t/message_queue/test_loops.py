@@ -156,7 +156,7 @@ def test_publish_between_two_runs_of_a_loop(queue):
 
 def test_trimmed_without_a_loop(queue):
     """What is kept for a stream that has not sent yet needs no timer to be dropped."""
-    queue.backlog_length = 1
+    queue.backlog_length, queue.recovery_time = 1, 0
     peer = FakePeer()
 
     async def listen():
@@ -171,7 +171,7 @@ def test_trimmed_without_a_loop(queue):
         queue.publish({"n": 4})
         assert len(queue._log) == 1
     finally:
-        del queue.backlog_length
+        del queue.backlog_length, queue.recovery_time
 
 
 def test_poll_without_a_loop(queue):

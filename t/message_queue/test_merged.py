@@ -231,7 +231,7 @@ async def test_returns_to_channels_made_anew(clock):
 @pytest.mark.gen_test
 async def test_nothing_dropped_that_is_still_to_come(make_queue, a, b, ab):
     """Channels keep what a merged client that is away has not read, and what it was not told."""
-    make_queue("a", backlog_length=1)
+    make_queue("a", backlog_length=1, recovery_time=0)
     peer, other = Hearer(), Hearer()
     ab.poll("me", peer.on_new_event)
     ab.poll("other", other.on_new_event)
@@ -252,7 +252,7 @@ async def test_nothing_dropped_that_is_still_to_come(make_queue, a, b, ab):
 @pytest.mark.gen_test
 async def test_slow_stream(make_queue, a, b, ab):
     """What was written but not sent is kept, and comes again to who comes back."""
-    make_queue("a", backlog_length=1)
+    make_queue("a", backlog_length=1, recovery_time=0)
     start = ab.cursor()
     peer = Hearer()
     ab.poll("me", peer.on_new_event)
@@ -269,7 +269,7 @@ async def test_slow_stream(make_queue, a, b, ab):
 @pytest.mark.gen_test
 async def test_trimmed_when_it_is_sent(make_queue, a, b, ab, clock):
     """What is on its way to the kernel is dropped a moment later."""
-    make_queue("a", backlog_length=1)
+    make_queue("a", backlog_length=1, recovery_time=0)
     peer = Hearer()
     ab.poll("me", peer.on_new_event)
     peer.unsent = ab.cursor()
@@ -346,7 +346,7 @@ async def test_callback_publishes(a, b, ab):
 @pytest.mark.gen_test
 async def test_member_publishes_while_it_delivers(make_queue, b, ab):
     """A callback of one channel publishes in the other: nobody waits, nothing is lost."""
-    a = make_queue("a", backlog_length=1)
+    a = make_queue("a", backlog_length=1, recovery_time=0)
     peer, late = Hearer(), Taker()
 
     def pass_on(*events):

@@ -89,6 +89,7 @@ class MergedMachine(RuleBasedStateMachine):
         self.queues = [MessageQueue.instance(name) for name in NAMES]
         for queue in self.queues:
             queue.backlog_length, queue.buffer_length = BACKLOG, BUFFER
+            queue.recovery_time = 0
             queue.reconnect_time, queue.idle_timeout = RECONNECT, 1e9
         self.merged = MessageQueue.instance(*NAMES)
         self.published = {name: [] for name in NAMES}

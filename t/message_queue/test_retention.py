@@ -12,7 +12,7 @@ def kept(queue):
 @pytest.mark.gen_test
 async def test_backlog_only(make_queue):
     """With nobody away, or everybody up to date, the newest backlog_length."""
-    queue = make_queue(backlog_length=3)
+    queue = make_queue(backlog_length=3, recovery_time=0)
     queue.poll("stream", Taker())
     for n in range(20):
         await queue.publish({"n": n})
@@ -22,7 +22,7 @@ async def test_backlog_only(make_queue):
 @pytest.mark.gen_test
 async def test_shrinks_when_the_client_has_returned(make_queue):
     """What was kept for one client goes when it has it."""
-    queue = make_queue(backlog_length=3)
+    queue = make_queue(backlog_length=3, recovery_time=0)
     await queue.poll_once("me", timeout=0)
     await queue.publish(*events(*range(20)))
     assert kept(queue) == 20
@@ -35,7 +35,7 @@ async def test_shrinks_when_the_client_has_returned(make_queue):
 @pytest.mark.gen_test
 async def test_shrinks_when_the_client_is_forgotten(make_queue, clock, others):
     """Without anybody doing anything, whether somebody listens or not."""
-    queue = make_queue(backlog_length=3)
+    queue = make_queue(backlog_length=3, recovery_time=0)
     if others:
         queue.poll("stream", Taker())
     await queue.poll_once("me", timeout=0)
@@ -48,7 +48,7 @@ async def test_shrinks_when_the_client_is_forgotten(make_queue, clock, others):
 @pytest.mark.gen_test
 async def test_oldest_cursor_counts(make_queue):
     """Several clients away: as much as the one needs that is farthest behind."""
-    queue = make_queue(backlog_length=1)
+    queue = make_queue(backlog_length=1, recovery_time=0)
     for n, name in enumerate("abc"):
         await queue.poll_once(name, timeout=0, last_event_id=queue.cursor())
         await queue.publish(*events(n, n))
@@ -60,7 +60,7 @@ async def test_oldest_cursor_counts(make_queue):
 @pytest.mark.gen_test
 async def test_delivery_under_way_keeps_its_events(make_queue):
     """Until an answer is complete, what is in it is kept."""
-    queue = make_queue(backlog_length=1)
+    queue = make_queue(backlog_length=1, recovery_time=0)
     peer = FakePeer()
     queue.poll_once("me", peer.on_new_event)
     await queue.publish(*events(1, 2, 3))

@@ -129,6 +129,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue = MessageQueue.instance("machine")
         self.queue.backlog_length, self.queue.buffer_length = BACKLOG, BUFFER
         self.queue.reconnect_time, self.queue.idle_timeout = RECONNECT, 1e9
+        self.queue.recovery_time = 0
         self.count = 0
         self.untold = False
         self.ids = [self.queue.cursor()]
@@ -145,7 +146,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.run(lambda: None)
         self.loop.close()
         del self.queue.backlog_length, self.queue.buffer_length
-        del self.queue.reconnect_time, self.queue.idle_timeout
+        del self.queue.reconnect_time, self.queue.idle_timeout, self.queue.recovery_time
 
     def run(self, function, turns=6):
         """Runs `function` in the loop, and then what it set off."""

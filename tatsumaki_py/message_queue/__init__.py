@@ -118,7 +118,8 @@ class MessageQueue(Retained):
             An awaitable of the events' ids; waiting for it is optional.
 
         Raises:
-            TypeError, ValueError: one is not JSON. Nothing is published then, as with the others.
+            TypeError, ValueError: one is not JSON, or of type "gap", which tells a loss. Nothing is
+                published then, as with the others.
             Error.HTTP: 413 if one has more than `max_event_size` bytes, 503 if there are too many
             channels, 400 for a bad key, 422 if other events were published under it.
         """
@@ -181,6 +182,11 @@ class MessageQueue(Retained):
 
     def _encode(self, event: Mapping[str, Any]) -> bytes:
         body = encode(event)
+        if event.get("type") == "gap":
+            # Not all transports have another way to tell a loss, and a cursor comes with it.
+            raise ValueError(
+                'an event of type "gap" would be taken for a loss; give it another type'
+            )
         if len(body) > self.max_event_size:
             raise HTTPError(
                 413, f"an event of {len(body)} bytes is more than {self.max_event_size}"

@@ -4,11 +4,13 @@ Rules:
 1. The log is in the registry as long as it holds something or somebody uses it: a client of its
    own, or a merged queue that has clients. Nobody else needs it.
 2. Nothing is dropped in the middle of a delivery.
+3. What was published in the last `recovery_time` seconds is kept, within the bounds (`_recent`).
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from tatsumaki_py.message_queue.merged import MergedQueue
 
 __all__ = ["Retained"]
+
+GRAIN = 1.0
+"""Seconds between two places in the log that are kept for those who come back."""
 
 
 class Retained(Channel):
@@ -39,13 +44,17 @@ class Retained(Channel):
     (``$BacklogLength``).
     """
     buffer_length: int = 1000
-    """How many events are kept at most, for clients that are expected back or slow. Who lost some
-    is told: a gap.
+    """How many events are kept at most: those of the last `recovery_time` seconds, and older ones
+    for clients that are expected back or slow. Who lost some is told: a gap.
     """
     buffer_size: int = 16 * 1024 * 1024
     """How many bytes of events are kept at most."""
     reconnect_time: float = 30.0
     """Seconds for which a client that is away is expected back."""
+    recovery_time: float = 30.0
+    """Seconds for which every event is kept, within the bounds above: a client that loses its
+    connection does not have what was on its way, and comes back with an older cursor.
+    """
     time_to_live: float | None = None
     """Seconds after which an event is dropped; None keeps it as long as the lengths above allow."""
     idle_timeout: float = 3600.0
@@ -71,6 +80,8 @@ class Retained(Channel):
         super().__init__(channel, EventLog(channel))
         self._answers = Answers()
         self._last_use = 0.0
+        # Where the log was, every `GRAIN` of the last `recovery_time` seconds, and when; pinned.
+        self._recent: deque[tuple[float, str]] = deque()
         self._counted = 0
 
     def __repr__(self) -> str:
@@ -127,11 +138,15 @@ class Retained(Channel):
         """Events are about to come. 503 if there is no room for one more channel."""
         self._registry.activate(self)
         self._registry.make_room(self)
-        self._last_use = self._now()
+        self._last_use = now = self._now()
+        if self.recovery_time and (not self._recent or now - self._recent[-1][0] >= GRAIN):
+            self._recent.append((now, self._log.top))
+            self._log.pin(self._log.top)
         self._arm()
 
     def _release(self) -> None:
         """Nobody needs what is here."""
+        self._forget_places()
         self._log.clear()
         self._answers.clear()
         self._count()
@@ -140,6 +155,14 @@ class Retained(Channel):
         self._registry.release(self)
 
     # -- dropping
+
+    def _forget_places(self, before: float = float("inf")) -> None:
+        """Those that nobody needs for what was published after `before`."""
+        while self._recent:
+            until = self._recent[1][0] if len(self._recent) > 1 else self._last_use
+            if until > before:
+                return
+            self._log.unpin(self._recent.popleft()[1])
 
     def _trim(self) -> None:
         if self._delivering:
@@ -151,6 +174,7 @@ class Retained(Channel):
         # now is to reach the kernel: streams send soon.
         unsent = self._unsent()
         held = unsent or self._told
+        self._forget_places(self._now() - self.recovery_time)
         self._log.pin(held)
         self._log.trim(self.backlog_length, self.buffer_length, self.buffer_size)
         self._log.unpin(held)
@@ -169,6 +193,8 @@ class Retained(Channel):
 
     def _due(self) -> float | None:
         due = super()._due()
+        if self._recent:
+            due = min(self._last_use + self.recovery_time, due or float("inf"))
         if due is None and self.channel in self._registry.deserted:
             due = self._last_use + self.idle_timeout
         return due

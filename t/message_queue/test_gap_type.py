@@ -1,0 +1,16 @@
+"""What tells a loss cannot be published."""
+
+import pytest
+from message_queue.fakes import Taker
+
+
+@pytest.mark.gen_test
+async def test_a_gap_cannot_be_published(queue):
+    """A client would take it for a loss, and its cursor for its own."""
+    for publish in (queue.publish, queue.append_backlog):
+        with pytest.raises(ValueError, match='of type "gap"'):
+            publish({"n": 1}, {"type": "gap"})
+    queue.poll("me", Taker())
+    with pytest.raises(ValueError, match='of type "gap"'):
+        queue.flush_events("me", {"type": "gap"})
+    assert queue.backlog_events == []

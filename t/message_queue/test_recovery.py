@@ -1,0 +1,68 @@
+"""What was published lately is kept in any case: a connection that is lost had some on its way."""
+
+import pytest
+from message_queue.fakes import FakePeer, Taker, events, numbers
+
+from tatsumaki_py import MessageQueue
+
+
+@pytest.mark.gen_test
+async def test_on_its_way(queue):
+    """A stream got all of it, as far as anybody knows; its client comes back with what it has."""
+    ids = await queue.publish(*events(0, 1))
+    peer = FakePeer()
+    queue.poll("me", peer.on_new_event)
+    for number in range(2, 500):
+        await queue.publish({"n": number})
+    peer.leave()
+    got = await queue.poll_once("me", last_event_id=ids[1])
+    assert numbers(got) == list(range(2, 500))
+
+
+@pytest.mark.gen_test
+async def test_a_page_that_comes_late(queue):
+    """More than the backlog may be published between a page and its subscription."""
+    cursor = queue.cursor()
+    await queue.publish(*events(*range(500)))
+    assert numbers(await queue.poll_once(None, last_event_id=cursor)) == list(range(500))
+    assert numbers(await queue.poll_once(None)) == list(range(470, 500))
+
+
+@pytest.mark.parametrize("listens", [True, False])
+@pytest.mark.gen_test
+async def test_for_a_time(queue, clock, listens):
+    """After `recovery_time` it is the backlog again, whoever is there."""
+    if listens:
+        queue.poll("me", Taker())
+    for number in range(100):
+        await queue.publish({"n": number})
+        await clock.advance(0.29)
+    assert len(queue._log) == 100
+    await clock.advance(15)
+    await queue.publish({"n": 100})
+    # 15 s of it, and up to 1.2 s more, as not each place is pinned.
+    assert 15 / 0.29 <= len(queue._log) <= 16.2 / 0.29 + 1
+    await clock.advance(31)
+    assert len(queue._log) == 30
+    assert not queue._recent
+
+
+@pytest.mark.gen_test
+async def test_within_bounds(queue):
+    """Not more than `buffer_length`, and the place of who lost some is a gap."""
+    cursor = queue.cursor()
+    await queue.publish(*events(*range(1500)))
+    assert len(queue._log) == 1000
+    got = await queue.poll_once(None, last_event_id=cursor)
+    assert numbers(got) == ["gap", *range(500, 1500)]
+
+
+@pytest.mark.gen_test
+async def test_a_channel_that_is_needed_less(queue, monkeypatch):
+    """It is no reason to keep a channel: one that nobody listens to makes room."""
+    monkeypatch.setattr(MessageQueue, "max_channels", 2)
+    await queue.publish({"n": 1})
+    for name in ("other", "third"):
+        await MessageQueue.instance(name).publish({"n": 1})
+    assert queue not in MessageQueue._registry.active.values()
+    assert (len(queue._log), len(queue._recent), sum(queue._log._pins.values())) == (0, 0, 0)
