@@ -157,7 +157,7 @@ async def test_vanished(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_lost_on_the_way(subscriber, queue, stream):
-    """What the kernel had taken, but the client has not, comes again: it is the client that knows."""
+    """What the kernel has taken, but not the client, comes again: it is the client that knows."""
     client = subscriber(stream, cursor=queue.cursor())
     await client.open()
     await soon(lambda: queue.subscribers)
