@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 help:
 	@echo 'make chat      serve the chat on http://127.0.0.1:5000/'
 	@echo 'make demo      serve the small examples, same address'
-	@echo 'make test      run the tests; ARGS="t/handler -k root" is handed to pytest'
+	@echo 'make test      run the tests, three at a time; ARGS="t/handler -k root -n 0" is handed to pytest'
 	@echo 'make test-all  run the tests on every Python here and on the lowest Tornado allowed'
 	@echo 'make bench     run the benchmarks, about half an hour; ARGS=--quick for a rough idea'
 	@echo 'make bench-peers  install what they compare with (Debian: nginx with nchan, which starts on port 80)'
@@ -36,7 +36,7 @@ demo: $(VENV)/.run
 	@exec $(BIN)/python examples/demo.py
 
 test: $(VENV)/.test $(VENV)/.npm
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 test-all:
 	@.ci/test-all

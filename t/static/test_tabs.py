@@ -133,7 +133,7 @@ def test_the_transport_is_changed_for_all(site, tab, tabs, chosen):
         found[0].open("ndjson")
     site.publish("end")
     for page in found:
-        page.open("ndjson").until("events.at(-1).data.n === 'end'")
+        page.open("ndjson").until("events.at(-1)?.data.n === 'end'")
 
 
 def test_no_is_final_for_all(tab, page_errors):
