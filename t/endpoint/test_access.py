@@ -10,6 +10,8 @@ from tornado.httpclient import AsyncHTTPClient
 
 from tatsumaki_py import Application, Error, MessageQueue, PublishHandler, SubscribeHandler
 
+logged = []
+
 
 class Sub(SubscribeHandler):
     def can_subscribe(self, channel):
@@ -57,6 +59,15 @@ class AsyncPub(PublishHandler):
     async def can_publish(self, channel):
         await asyncio.sleep(0.001)
         return channel == "room"
+
+
+class Prepared(SubscribeHandler):
+    def prepare(self):
+        self.set_cookie("session", "s")
+        self.set_header("X-Served-By", "me")
+
+    def get_current_user(self):
+        return "ann"
 
 
 class Mine(SubscribeHandler):
@@ -159,3 +170,26 @@ async def test_publish(http_server, base_url, kind):
         statuses[channel] = reply.code
     assert statuses == {"room": 200, "x": 403, "who": 404 if kind == "pub" else 403}
     assert [len(MessageQueue.instance(name).backlog_events) for name in statuses] == [1, 0, 0]
+
+
+class TestPrepared:
+    """What a user's handler does before, and knows after, is not lost with the transport."""
+
+    @pytest.fixture
+    def app(self):
+        return Application([("/prepared/(.*)", Prepared)], log_function=logged.append)
+
+    @pytest.mark.gen_test
+    async def test_what_prepare_sets(self, subscriber, queue, transport):
+        """It is in the answer, also in that to a handshake; the log gets the user's handler, once."""
+        logged.clear()
+        queue.publish({"n": 1})
+        client = subscriber(transport, path="/prepared/room")
+        head = await client.open()
+        assert head.headers["set-cookie"].startswith("session=s")
+        assert head.headers["x-served-by"] == "me"
+        client.leave()
+        await soon(lambda: logged)
+        (handler,) = logged
+        status = 101 if transport == "websocket" else 200
+        assert (handler.get_status(), handler.current_user) == (status, "ann")

@@ -21,7 +21,9 @@ PRIVATE = {
     "_auto_finish": "push/handler.py",
     "_execute": "endpoint/subscribe.py",
     "_finished": "push/handler.py, push/presence.py, endpoint/subscribe.py",
-    "_headers": "push/handler.py, response.py",
+    "_headers": "push/handler.py, response.py, endpoint/subscribe.py",
+    "_log": "endpoint/subscribe.py",
+    "_new_cookie": "endpoint/subscribe.py",
     "_headers_written": "push/handler.py, push/presence.py",
     "_transforms": "push/handler.py",
     "_write_buffer": "push/handler.py, response.py",
@@ -199,6 +201,10 @@ async def test_path_args(fetch):
 class Socket(tornado.websocket.WebSocketHandler):
     def initialize(self, outer):
         seen["outer"] = outer
+        self._headers, self._new_cookie = outer._headers, outer._new_cookie
+
+    def _log(self):
+        seen["logged"] = self.get_status()
 
     def detach(self):
         seen["detach"] = (self.get_status(), self._finished)
@@ -213,6 +219,10 @@ class Socket(tornado.websocket.WebSocketHandler):
 
 
 class Outer(tornado.web.RequestHandler):
+    def prepare(self):
+        self.set_cookie("a", "b")
+        self.set_header("X-Outer", "c")
+
     async def get(self):
         socket = Socket(self.application, self.request, outer=self)
         await socket._execute([])
@@ -222,13 +232,17 @@ class Outer(tornado.web.RequestHandler):
 
 @pytest.mark.gen_test
 async def test_execute(http_server, http_port):
-    """Another handler may be `_execute`d within one, to the end of its WebSocket; the handshake
-    ends in `detach()`, and `on_ws_connection_close` is called at the end.
+    """Another handler may be `_execute`d within one, to the end of its WebSocket; with the other's
+    `_headers` and `_new_cookie` it sends them. The handshake is logged by `_log` and ends in
+    `detach()`, and `on_ws_connection_close` is called at the end.
     (endpoint/subscribe.py, push/websocket.py)"""
     seen.clear()
     http_server.request_callback.add_handlers(".*", [("/socket", Outer)])
     url = f"ws://127.0.0.1:{http_port}/socket"
     client = await tornado.websocket.websocket_connect(url)
+    assert client.headers["Set-Cookie"].startswith("a=b")
+    assert client.headers["X-Outer"] == "c"
+    assert seen["logged"] == 101
     client.close(4000)
     while "executed" not in seen:
         await asyncio.sleep(0.001)

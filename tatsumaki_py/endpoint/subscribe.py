@@ -6,7 +6,8 @@
 Rules:
 1. Nothing is sent, and nobody is a subscriber, before the request was admitted.
 
-Touches of Tornado's what its documentation does not name: `_execute`, `_finished`
+Touches of Tornado's what its documentation does not name: `_execute`, `_finished`,
+`_headers`, `_log`, `_new_cookie`
 (``t/handler/test_tornado_contract.py``).
 """
 
@@ -172,6 +173,15 @@ class _Socket(WebSocketHandler):
         self.heartbeat_interval = outer.heartbeat_interval
         self.max_stream_time = outer.max_stream_time
         self.max_stream_size = outer.max_stream_size
+        # What `prepare` set goes into the handshake.
+        self._headers = outer._headers
+        if hasattr(outer, "_new_cookie"):
+            self._new_cookie = outer._new_cookie
+
+    def _log(self) -> None:
+        # A `log_function` looks for what users know of their handler.
+        self._outer.set_status(self.get_status())
+        self._outer._log()
 
     def check_origin(self, origin: str) -> bool:
         outer, headers = self._outer, self.request.headers
