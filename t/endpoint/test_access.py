@@ -181,7 +181,7 @@ class TestPrepared:
 
     @pytest.mark.gen_test
     async def test_what_prepare_sets(self, subscriber, queue, transport):
-        """It is in the answer, also in that to a handshake; the log gets the user's handler, once."""
+        """It is in the answer, also to a handshake; the log gets the user's handler, once."""
         logged.clear()
         queue.publish({"n": 1})
         client = subscriber(transport, path="/prepared/room")
