@@ -20,13 +20,13 @@ from tornado.iostream import BaseIOStream, IOStream
 PRIVATE = {
     "_auto_finish": "push/handler.py",
     "_execute": "endpoint/subscribe.py",
-    "_finished": "push/handler.py, push/presence.py, endpoint/subscribe.py",
-    "_headers": "push/handler.py, response.py, endpoint/subscribe.py",
+    "_finished": "push/handler.py, push/presence.py, push/streaming.py, endpoint/subscribe.py",
+    "_headers": "push/streaming.py, response.py, endpoint/subscribe.py",
     "_log": "endpoint/subscribe.py",
     "_new_cookie": "endpoint/subscribe.py",
-    "_headers_written": "push/handler.py, push/presence.py",
-    "_transforms": "push/handler.py",
-    "_write_buffer": "push/handler.py, response.py",
+    "_headers_written": "push/presence.py, push/streaming.py",
+    "_transforms": "push/handler.py, push/streaming.py",
+    "_write_buffer": "push/streaming.py, response.py",
     "_log_message": "error.py",
     "_request_summary": "application.py, handler.py",
 }
@@ -161,14 +161,14 @@ async def test_auto_finish(ask):
 
 @pytest.mark.gen_test
 async def test_write_buffer(fetch):
-    """What is in the list `_write_buffer` is the body. (push/handler.py, response.py)"""
+    """What is in the list `_write_buffer` is the body. (push/streaming.py, response.py)"""
     assert (await fetch("/rewritten")).body == b"new"
 
 
 @pytest.mark.gen_test
 async def test_detach(ask):
     """Compression is one of `_transforms`; writing the headers puts Transfer-Encoding into
-    `_headers`; detach() sets `_finished` and lets go of the stream. (push/handler.py)"""
+    `_headers`; detach() sets `_finished` and lets go of the stream. (push/streaming.py)"""
     client = await ask("GET /detached", "Accept-Encoding: gzip")
     answer = await client.read_all()
     assert b"x" * 3000 in answer
@@ -267,7 +267,7 @@ def test_unimplemented_methods():
 
 def test_request_class_can_be_changed():
     """A request of Tornado's may be given another class; its fields are three dicts of lists of
-    bytes; it has `connection` and `server_connection`. (request.py, push/handler.py)"""
+    bytes; it has `connection` and `server_connection`. (request.py, push/streaming.py)"""
 
     class Other(HTTPServerRequest):
         pass
@@ -301,6 +301,6 @@ def test_http_error():
 
 def test_headers():
     """Headers change through three methods only: they may be made to do nothing.
-    (push/handler.py)"""
+    (push/streaming.py)"""
     changing = {"__setitem__", "__delitem__", "add"}
     assert changing <= vars(HTTPHeaders).keys()

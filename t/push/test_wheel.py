@@ -21,6 +21,24 @@ class Turns:
         return self.delay
 
 
+class Failing(Turns):
+    def turn(self):
+        raise ValueError("on purpose")
+
+
+@pytest.mark.gen_test
+async def test_one_that_fails(clock, expect_log):
+    """It is logged, and the others have their turns, now and later."""
+    turns = Turns(delay=10)
+    for turning in (Failing(), turns):
+        Wheel.current().add(turning, 5)
+    with expect_log("tatsumaki", "Failing failed") as records:
+        await clock.advance(5 + TICK)
+    assert records[0].exc_info[0] is ValueError
+    await clock.advance(10 + TICK)
+    assert turns.count == 2
+
+
 @pytest.mark.gen_test
 async def test_comes_when_it_is_due(clock):
     """Not before, and at most a tick later; then again, until it wants no more."""

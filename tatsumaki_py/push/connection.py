@@ -15,7 +15,8 @@ from typing import Protocol
 from tornado.iostream import IOStream, StreamClosedError
 
 from tatsumaki_py.push.framing import Framing
-from tatsumaki_py.push.stream import Owner, Stream
+from tatsumaki_py.push.stream import Stream
+from tatsumaki_py.push.wire import Owner
 
 __all__ = ["IOStreamStream", "Keeper", "SocketStream", "keep", "keeper_of", "take_over"]
 

@@ -7,51 +7,32 @@ Rules:
    nothing of `RequestHandler` that writes may be reached.
 
 Touches of Tornado's what its documentation does not name: `_auto_finish`, `_finished`,
-`_headers`, `_headers_written`, `_transforms` (``t/handler/test_tornado_contract.py``).
+`_transforms` (``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import inspect
 import weakref
 from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any
 
 import tornado.web
-from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 
 from tatsumaki_py import peer
 from tatsumaki_py.error import ClientDisconnect
-from tatsumaki_py.message_queue.event import Event
-from tatsumaki_py.push.connection import keeper_of, take_over
-from tatsumaki_py.push.framing import (
-    Framing,
-    JSONLines,
-    Multipart,
-    ServerSentEvents,
-    framing,
-)
-from tatsumaki_py.push.presence import PresenceHandler
-from tatsumaki_py.push.stream import DONE, Stream
+from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.streaming import StreamingHandler
 from tatsumaki_py.request import Request
 
 __all__ = ["PushHandler"]
 
 
-# A proxy that compresses would also wait for more to compress.
-_CACHE_CONTROL = "no-store, no-transform"
-
-
-class PushHandler(PresenceHandler):
-    """What `Handler` knows of writing and streaming."""
-
-    # What is streamed, and whether with the option that it has.
-    _kind: type[Framing] = Framing
-    _option = False
+class PushHandler(StreamingHandler):
+    """What `Handler` knows of writing."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -146,189 +127,6 @@ class PushHandler(PresenceHandler):
         else:
             super().redirect(url, permanent, status)
 
-    # -- streaming
-
-    @property
-    def mxhr(self) -> bool:
-        """Whether this is a multipart stream."""
-        return self._kind is Multipart
-
-    def multipart_xhr_push(self, on: bool | None = None) -> bool:
-        """With True, begin a multipart stream: each `stream_write` is a part of its own. Returns
-        whether it is one.
-
-        Parts say the ids of events to clients that sent ``last_event_id``, which may be empty.
-        Needs ``asynchronous = True`` or an ``async def`` method; else a `RuntimeError`.
-        """
-        asked = "last_event_id" in self.request.arguments or "Last-Event-ID" in self.request.headers
-        return self._push(Multipart, on, asked)
-
-    def server_sent_events(self, on: bool | None = None, *, event_type: bool = False) -> bool:
-        """With True, begin a stream of Server-Sent Events (WHATWG HTML 9.2), which an
-        ``EventSource`` reads. Returns whether it is one.
-
-        Events have their ids. A gap is an event of type ``gap``. Needs what `multipart_xhr_push`
-        needs.
-
-        Args:
-            event_type: whether the ``type`` of an event is the type that a page listens to:
-                ``source.addEventListener("join", ...)``. Without it, all are of type ``message``.
-        """
-        return self._push(ServerSentEvents, on, event_type)
-
-    def json_lines(self, on: bool | None = None) -> bool:
-        """With True, begin a stream of JSON texts, one a line (``application/x-ndjson``). Returns
-        whether it is one.
-
-        An event is ``{"id": ..., "data": ...}``, a gap ``{"type": "gap", ...}``. Empty lines mean
-        nothing. Needs what `multipart_xhr_push` needs.
-        """
-        return self._push(JSONLines, on)
-
-    def _push(self, kind: type[Framing], on: bool | None, option: bool = False) -> bool:
-        if on and self._kind is not kind:
-            verb = str(self.request.method).lower()
-            # A HEAD has nothing to push, whatever its method is.
-            coroutine = verb == "head" or inspect.iscoroutinefunction(getattr(self, verb, None))
-            if self._kind is not Framing:
-                raise RuntimeError(f"this is a stream of {self._kind.content_type} already")
-            if not self.asynchronous and not coroutine:
-                raise RuntimeError("asynchronous should be set to do multipart XHR push")
-            if self._headers_written:
-                if self._gone:
-                    return True
-                raise RuntimeError(f"a stream of {kind.content_type} comes before anything is sent")
-            self._kind, self._option = kind, option
-            self.set_header("Content-Type", str(kind.content_type))
-            if self.response.header("Cache-Control") is None:
-                self.set_header("Cache-Control", _CACHE_CONTROL)
-            if verb == "head":
-                self._open_stream()
-            else:
-                # After the method: what it raises can still be answered.
-                asyncio.get_running_loop().call_soon(self._begin)
-        return self._kind is kind
-
-    def _begin(self) -> None:
-        """Open a stream of messages that is not open yet."""
-        wanted = self._kind is not Framing and self.request.method != "HEAD"
-        if wanted and self._stream is None and not self.peer_left():
-            with contextlib.suppress(ClientDisconnect):
-                self._open_stream()
-
-    def stream_write(self, chunk: Any) -> Awaitable[None]:
-        """Send `chunk` now, and keep the answer open.
-
-        Args:
-            chunk: what `write` takes. In a multipart stream it is a part.
-
-        Returns:
-            An awaitable that is done while the client keeps up, else when it has caught up; waiting
-            for it is what keeps a slow client from being cut off (`max_buffer`).
-
-        Raises:
-            Error.ClientDisconnect: the client has gone.
-        """
-        if self._live is None:
-            self._begin()
-        stream = self._live
-        if stream is not None and isinstance(chunk, Event):
-            return stream.send(chunk)
-        if stream is None and self._gone:
-            raise ClientDisconnect
-        # Before the headers are out: it may set the content type, or be a mistake.
-        data = self.get_chunk(chunk)
-        if stream is None:
-            stream = self._open_stream()
-            if stream is None:
-                return DONE
-            if isinstance(chunk, Event):
-                return stream.send(chunk)
-        if not data:
-            return DONE
-        json = isinstance(chunk, (dict, list, tuple))
-        return stream.write(data, "application/json" if json else "text/plain; charset=UTF-8")
-
-    def _open_stream(self) -> Stream | None:
-        """Send the headers and take the connection over. None if there is nobody who wants a body
-        (HEAD).
-        """
-        if self._finished:
-            raise RuntimeError("Cannot stream_write() after finish()")
-        head = self.request.method == "HEAD"
-        keeper = keeper_of(self._iostream()) if self._may_go_on() else None
-        if not self._headers_written:
-            self._prepare_headers()
-            if keeper is None and not head:
-                self.set_header("Connection", "close")
-            super().flush()
-        elif self.response.header("Content-Encoding"):
-            raise RuntimeError("stream_write() cannot go on with what flush() compressed")
-        elif self._write_buffer:
-            super().flush()
-        if head:
-            self.finish()
-            # Nobody reads on; as after a client that left, an endless loop ends here.
-            self._gone = True
-            return None
-        if self._has_closed():
-            self._client_gone()
-            raise ClientDisconnect
-        self._unwatch()
-        chunked = self.response.header("Transfer-Encoding") == "chunked"
-        cursor = self.response.header("Last-Event-ID")
-        iostream = self.detach()
-        # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
-        self._finished = False
-        if not chunked or "close" in (self.response.header("Connection") or "").lower():
-            keeper = None
-        frames = framing(self._kind, chunked, self._option)
-        stream = take_over(iostream, frames, self.max_buffer, self, keeper)
-        self._stream = self._live = stream
-        # Nobody needs these any more, and there are thousands of idle subscribers.
-        self.request.connection = self.request.server_connection = None
-        self._headers = _SENT
-        self.request.slim()
-        beginning = stream.framing.begin(cursor)
-        if beginning:
-            stream.write_wire(beginning)
-        return stream
-
-    def _may_go_on(self) -> bool:
-        """Whether the connection may have another request after a stream."""
-        asked = self.request.headers
-        # What has a body may not have been read to its end.
-        body = "Content-Length" in asked or "Transfer-Encoding" in asked
-        chunked = self.request.version != "HTTP/1.0" and not self.response.header("Content-Length")
-        return chunked and not body
-
-    def _prepare_headers(self) -> None:
-        for name, value in (
-            ("Cache-Control", _CACHE_CONTROL),
-            ("X-Accel-Buffering", "no"),
-            ("X-Content-Type-Options", "nosniff"),
-        ):
-            if self.response.header(name) is None:
-                self.set_header(name, value)
-        if self.request.version == "HTTP/1.0":
-            # Only the end of the connection marks the end of this answer.
-            self.request.headers["Connection"] = "close"
-        compression = tornado.web.GZipContentEncoding
-        self._transforms = [t for t in self._transforms if not isinstance(t, compression)]
-
-    def _close_stream(self) -> None:
-        """The end of a stream, for whatever reason: what `tornado.web.RequestHandler.finish` does
-        at the end.
-        """
-        self._finished = True
-        self._live = None
-        self.application.log_request(self)
-        self._dismiss_watchers()
-        try:
-            self.on_finish()
-        finally:
-            self.ui = None  # type: ignore[assignment]
-
     # -- errors
 
     def log_exception(
@@ -361,22 +159,6 @@ class PushHandler(PresenceHandler):
     def compute_etag(self) -> str | None:
         """None for a push answer; see `tornado.web.RequestHandler.compute_etag`."""
         return None if self.asynchronous or self._watchers is not None else super().compute_etag()
-
-
-class _SentHeaders(HTTPHeaders):
-    """In place of headers that are out: changes go nowhere."""
-
-    def __setitem__(self, name: str, value: str) -> None:
-        pass
-
-    def __delitem__(self, name: str) -> None:
-        pass
-
-    def add(self, name: str, value: str, **kwargs: Any) -> None:
-        pass
-
-
-_SENT = _SentHeaders()
 
 
 def _resolved() -> asyncio.Future[None]:

@@ -15,6 +15,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import socket
 import weakref
@@ -43,7 +44,7 @@ def ask_peer(sock: socket.socket) -> None:
     """Let the kernel find out when the peer of `sock` vanishes, if it is on a network."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     for name, value in (
         ("TCP_KEEPIDLE", KEEP_IDLE),
         ("TCP_KEEPINTVL", KEEP_INTERVAL),
@@ -51,9 +52,13 @@ def ask_peer(sock: socket.socket) -> None:
         ("TCP_USER_TIMEOUT", int(USER_TIMEOUT * 1000)),
     ):
         # Not all platforms have all of them.
-        option = getattr(socket, name, None)
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        number = getattr(socket, name, None)
+        if number is not None:
+            options.append((socket.IPPROTO_TCP, number, value))
+    # macOS refuses them once the peer has reset the connection.
+    with contextlib.suppress(OSError):
+        for option in options:
+            sock.setsockopt(*option)
 
 
 def hung_up(fd: int) -> bool:

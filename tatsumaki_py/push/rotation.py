@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from tatsumaki_py.push.wheel import TICK, Wheel, jittered
 
 if TYPE_CHECKING:
-    from tatsumaki_py.push.stream import Owner, Stream
+    from tatsumaki_py.push.stream import Stream
+    from tatsumaki_py.push.wire import Owner
 
 __all__ = ["Rotation"]
 

@@ -17,7 +17,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Generator, Hashable
-from typing import Any, Protocol
+from typing import Any
 
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.flusher import Flusher
@@ -25,8 +25,9 @@ from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.hangup import ask_peer
 from tatsumaki_py.push.rotation import Rotation
 from tatsumaki_py.push.wheel import Wheel, jittered
+from tatsumaki_py.push.wire import CLOSED, Owner, Wire
 
-__all__ = ["CLOSED", "DONE", "Done", "Owner", "Stream", "Wire"]
+__all__ = ["DONE", "Done", "Stream"]
 
 JITTER = 0.2
 """The part of an interval by which a heartbeat may come early."""
@@ -50,40 +51,6 @@ class Done:
 
 
 DONE = Done()
-
-
-class Owner(Protocol):
-    """Who has a stream, and says how it lives; see `tatsumaki_py.Handler`."""
-
-    @property
-    def heartbeat_interval(self) -> float | None:
-        """Seconds between two signs of life, if there are any."""
-
-    @property
-    def max_stream_time(self) -> float | None:
-        """Seconds after which it is ended, if it is."""
-
-    @property
-    def max_stream_size(self) -> int | None:
-        """Bytes after which it is ended, if it is."""
-
-    def stream_closed(self) -> None:
-        """The peer went, or was cut off."""
-
-    def stream_expired(self) -> bool:
-        """It has lasted long enough, and all is sent: finish it. False: there is more to come
-        first, ask again.
-        """
-
-    def stream_blocked(self, blocked: bool) -> None:
-        """The peer does not keep up, or does so again."""
-
-
-class Wire(Protocol):
-    """What takes the bytes of a stream: its socket, or what stands before it."""
-
-    def send(self, data: bytes | memoryview, /) -> int:
-        """As `socket.socket.send`."""
 
 
 class _Pile:
@@ -364,13 +331,3 @@ class Stream:
     def _shut(self) -> None:
         """Close the connection, if it is open."""
         raise NotImplementedError
-
-
-class _Closed:
-    """A wire that leads nowhere."""
-
-    def send(self, data: bytes | memoryview, /) -> int:
-        raise BrokenPipeError("the stream is closed")
-
-
-CLOSED = _Closed()

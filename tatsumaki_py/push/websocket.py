@@ -40,7 +40,7 @@ from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.connection import IOStreamStream
 from tatsumaki_py.push.framing import BINARY, TEXT, WEBSOCKET, websocket_frame
 from tatsumaki_py.push.served import Served
-from tatsumaki_py.push.stream import CLOSED, Wire
+from tatsumaki_py.push.wire import CLOSED, Wire
 from tatsumaki_py.request import Request
 
 __all__ = ["WebSocketHandler"]

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import weakref
 from contextvars import Context
@@ -19,6 +20,9 @@ __all__ = ["TICK", "Turning", "Wheel", "jittered"]
 
 TICK = 0.25
 """Seconds of one bucket: with 10 000 streams and heartbeats every 25 s, a hundred streams."""
+
+
+_log = logging.getLogger("tatsumaki")
 
 
 def jittered(amount: float, jitter: float) -> float:
@@ -79,7 +83,12 @@ class Wheel:
         now = max(due, int(asyncio.get_running_loop().time() / TICK))
         for tick in sorted(tick for tick in self._buckets if tick <= now):
             for turning in self._buckets.pop(tick):
-                delay = turning.turn()
+                try:
+                    delay = turning.turn()
+                except Exception:
+                    # A property of a user's, perhaps. The others have their turn all the same.
+                    _log.exception("%s failed", type(turning).__name__)
+                    continue
                 if delay is not None:
                     self.add(turning, delay)
         self._due = None
