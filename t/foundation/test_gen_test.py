@@ -26,6 +26,6 @@ async def test_fixtures_share_the_running_loop(
     assert (await http_client.fetch(f"{base_url}/hello")).body == b"hello"
 
 
-def test_time_out_is_ten_seconds(request):
-    """A test that hangs ends after 10 s."""
-    assert request.config.getoption("async_test_timeout") == 10
+def test_time_out_is_set(request):
+    """A test that hangs ends: after 30 s, as three run at a time, on machines that do other things."""
+    assert request.config.getoption("async_test_timeout") == 30

@@ -87,7 +87,7 @@ async def within(seconds, condition):
 @pytest.mark.parametrize("kind", ["Poll", "MultipartPoll", "AwaitedPoll", "AwaitedStream"])
 @pytest.mark.gen_test
 async def test_vanished(http_server, http_port, raw, kind, leave):
-    """Within a second all is gone, and each gets when it is back what came meanwhile."""
+    """Soon all is gone, and each gets when it is back what came meanwhile."""
     mq = MessageQueue.instance("leak")
     before = descriptors()
     clients = [await raw(http_port) for _ in range(CLIENTS)]
@@ -98,8 +98,8 @@ async def test_vanished(http_server, http_port, raw, kind, leave):
     assert descriptors() == before + 2 * CLIENTS
     for client in clients:
         getattr(client, leave)()
-    await within(1, lambda: sockets(http_port, ESTABLISHED, CLOSE_WAIT) == 0)
-    await within(1, lambda: not handlers)
+    await within(5, lambda: sockets(http_port, ESTABLISHED, CLOSE_WAIT) == 0)
+    await within(5, lambda: not handlers)
     for client in clients:
         client.close()
     assert descriptors() == before
@@ -121,7 +121,7 @@ async def test_vanished_in_the_very_instant(http_server, http_port, raw, kind):
         cursor = mq.cursor()
         getattr(client, leave)()
         mq.publish({"n": n})
-        await within(1, lambda n=n: mq.clients[f"{n}"].listener is None)
+        await within(5, lambda n=n: mq.clients[f"{n}"].listener is None)
         assert sockets(http_port, ESTABLISHED, CLOSE_WAIT) == 0
         expected = [{"n": n}]
         if kind == "MultipartPoll" and leave == "close":
@@ -130,7 +130,7 @@ async def test_vanished_in_the_very_instant(http_server, http_port, raw, kind):
         else:
             # What it was to begin with may not have been sent either.
             assert (await mq.poll_once(f"{n}", timeout=0))[-1:] == expected
-    await within(1, lambda: not handlers)
+    await within(5, lambda: not handlers)
 
 
 @pytest.mark.gen_test
@@ -145,7 +145,7 @@ async def test_many_rounds(http_server, http_port, raw):
         await within(5, lambda: handlers)
         await within(5, lambda: "me" in mq.clients and mq.clients["me"].listener)
         (client.close if n % 3 else client.reset)()
-        await within(1, lambda: not handlers)
+        await within(5, lambda: not handlers)
     assert sockets(http_port, ESTABLISHED, CLOSE_WAIT) == 0
     assert descriptors() == before
     assert [*mq.clients] == ["me"]

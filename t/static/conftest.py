@@ -89,7 +89,7 @@ class Tab:
 
     def until(self, condition):
         """Waits until a JavaScript expression is true."""
-        self.page.wait_for_function(f"() => {condition}", timeout=10_000)
+        self.page.wait_for_function(f"() => {condition}", timeout=20_000)
         return self
 
     def open(self, transport=None):

@@ -72,8 +72,8 @@ async def read_chunk(client):
     return data[:-2]
 
 
-async def soon(condition, seconds=1.0):
-    """Waits until `condition()` is true, one second at most, and returns what it gave."""
+async def soon(condition, seconds=5.0):
+    """Waits until `condition()` is true, some seconds at most, and returns what it gave."""
     end = time.monotonic() + seconds
     while not (result := condition()):
         assert time.monotonic() < end, "this did not come true in time"
