@@ -27,5 +27,5 @@ async def test_fixtures_share_the_running_loop(
 
 
 def test_time_out_is_set(request):
-    """A test that hangs ends: after 30 s, as three run at a time, on machines that do other things."""
+    """A test that hangs ends, after 30 s: three run at a time, and machines do other things."""
     assert request.config.getoption("async_test_timeout") == 30
