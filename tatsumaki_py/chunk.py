@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import operator
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import tornado.web
@@ -60,5 +62,18 @@ class ChunkHandler(tornado.web.RequestHandler):
         if chunk and not isinstance(chunk, dict) and all(isinstance(item, Event) for item in chunk):
             # So that who loses this answer can say where it was.
             self.set_header("Last-Event-ID", chunk[-1].id)
-            return b"[" + b",".join([event.payload for event in chunk]) + b"]"
+            return _joined(chunk)
         return self.json.encode(chunk).encode()
+
+
+_last: tuple[Sequence[Event], bytes] = ((), b"[]")
+
+
+def _joined(events: Sequence[Event]) -> bytes:
+    """The events as a JSON list. Who waited together is answered with the same bytes."""
+    global _last
+    known, body = _last
+    if len(events) != len(known) or not all(map(operator.is_, events, known)):
+        body = b"[" + b",".join([event.payload for event in events]) + b"]"
+        _last = (tuple(events), body)
+    return body

@@ -7,7 +7,7 @@ import pytest
 from support.subscriber import CLIENTS, STREAMS, Ended
 from support.wire import iterations, soon
 
-from tatsumaki_py import MessageQueue
+from tatsumaki_py import MessageQueue, SubscribeHandler
 
 
 def numbered(*numbers):
@@ -308,3 +308,28 @@ async def test_channels_are_apart(subscriber, queue, transport):
     queue.publish({"n": 3})
     other.publish({"n": 4})
     assert await client.take(2) == numbered(2, 4)
+
+
+@pytest.mark.gen_test
+async def test_long_polls_share_the_body(subscriber, queue, monkeypatch):
+    """Who waited together is answered with the same bytes; who did not, with its own."""
+    bodies = []
+    encode = SubscribeHandler._encode_json
+
+    def note(self, chunk):
+        bodies.append(encode(self, chunk))
+        return bodies[-1]
+
+    monkeypatch.setattr(SubscribeHandler, "_encode_json", note)
+    clients = [subscriber("long-poll", cursor=queue.cursor()) for _ in range(5)]
+    opening = [asyncio.ensure_future(client.open()) for client in clients]
+    await soon(lambda: queue.subscribers == 5)
+    queue.publish(*numbered(1, 2))
+    await asyncio.gather(*opening)
+    assert len(bodies) == 5
+    assert len(set(map(id, bodies))) == 1
+    assert {tuple(message.data["n"] for message in client.batch) for client in clients} == {(1, 2)}
+    queue.publish({"n": 3})
+    late = subscriber("long-poll", cursor=clients[0].cursor)
+    assert await late.take(1) == numbered(3)
+    assert bodies[-1] == b'[{"n":3}]'
