@@ -20,7 +20,8 @@ Rules of this file:
 2. Nothing outlives a request. Each has an `AsyncHTTPClient` of its own, closed when the request
    ends, however it ends. (The shared one runs ten at a time and carries on with cancelled ones.)
 3. Redirects are followed here, not by Tornado: one time limit spans them all, and credentials stay
-   with the host they are meant for. (Tornado 6.5.0 passes them on.)
+   with the host they are meant for. (Tornado begins a new time limit with each redirect, and passes
+   Proxy-Authorization and Referer on.)
 
 Source: ``Tatsumaki::HTTPClient``; the codes 595 to 599 are those of ``AnyEvent::HTTP``.
 """

@@ -107,7 +107,6 @@ class Server:
         await asyncio.sleep(0.05)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(server.close_all_connections(), GRACE)
-        loop.set_exception_handler(_last_words)
 
 
 class _HTTPServer(HTTPServer):
@@ -161,9 +160,3 @@ def _loop_of(app: tornado.web.Application) -> Callable[[], asyncio.AbstractEvent
         return None
     # Tornado watches the files from the loop that was current when the application was made.
     return lambda: IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
-
-
-def _last_words(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # Tornado before 6.6 takes it for an error that the end cancels handlers that still run.
-    if not isinstance(context.get("exception"), asyncio.CancelledError):
-        loop.default_exception_handler(context)

@@ -76,7 +76,6 @@ async def test_xsrf_cookies(fetch, app, expect_log):
     assert (await fetch("/nowhere", method="POST")).code == 404
 
 
-@pytest.mark.skipif(tornado.version_info < (6, 6), reason="came with Tornado 6.6")
 @settings(cross_origin_protection=True)
 @pytest.mark.gen_test
 async def test_cross_origin_protection(fetch, app, log_watch):

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from support.versions import since_6_6
 from support.wire import read_head, read_reply
 
 HEAD = (
@@ -110,7 +109,6 @@ async def test_more_than_the_length(server, queue):
     ],
 )
 @pytest.mark.gen_test
-@since_6_6
 async def test_chunked_bodies(server, coding, body, ok, queue):
     """Right ones are taken; wrong ones, and those that also have a length, refused."""
     reply = await server(HEAD + f"Transfer-Encoding: {coding}\r\n\r\n{body}".encode())
@@ -187,7 +185,6 @@ async def test_methods_that_nobody_has(server, method, target):
     ],
 )
 @pytest.mark.gen_test
-@since_6_6
 async def test_what_is_no_http(server, data):
     """400, or the connection is closed."""
     client = await server.connect(data)

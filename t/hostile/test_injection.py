@@ -1,7 +1,6 @@
 """Line ends in what becomes a header, a status line or an error: nobody can add a line."""
 
 import pytest
-from support.versions import since_6_6
 
 EVIL = "a%0d%0aSet-Cookie:%20evil=1%0d%0a%0d%0a<script>"
 LF = "a%0aSet-Cookie:%20evil=1"
@@ -66,7 +65,6 @@ async def test_the_name_of_a_missing_parameter(server, text):
     "name", [b"Host", b"X-A", b"Last-Event-ID", b"Content-Type", b"If-None-Match"]
 )
 @pytest.mark.gen_test
-@since_6_6
 async def test_in_a_request_header(server, name, value):
     """A header that no program sends is refused or ignored."""
     head = b"GET /chat/room/poll?client_id=a HTTP/1.1\r\n"
@@ -82,7 +80,6 @@ async def test_in_a_request_header(server, name, value):
     "host", ["", "x:y", "[", "a b", "x/y", "x@y", "evil.example:99999", "x\\y"]
 )
 @pytest.mark.gen_test
-@since_6_6
 async def test_hosts(server, host):
     """A Host that is none is refused or ignored."""
     reply = await server(f"GET /echo HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())

@@ -5,7 +5,6 @@ import json
 
 import pytest
 from support.subscriber import CLIENTS
-from support.versions import since_6_6
 from support.wire import iterations, open_sockets, read_head, read_reply, soon
 
 from tatsumaki_py import MessageQueue
@@ -67,7 +66,6 @@ async def test_parameters_of_streams(server, transport, text):
 )
 @pytest.mark.parametrize("transport", CLIENTS)
 @pytest.mark.gen_test
-@since_6_6
 async def test_cursors_that_are_none(server, transport, cursor):
     """400, and nobody is a subscriber."""
     upgrade = "transport" if transport != "websocket" else "Upgrade: websocket\r\nX"

@@ -48,7 +48,7 @@ def test_metadata(wheel):
     assert metadata["Name"] == "tatsumaki_py"
     assert metadata["Requires-Python"] == ">=3.11"
     required = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
-    assert required == ["tornado<7,>=6.5"]
+    assert required == ["tornado<7,>=6.6"]
     assert metadata.get_payload() == (ROOT / "README.md").read_text()
 
 

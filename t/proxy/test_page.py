@@ -9,7 +9,6 @@ from support.answers import until
 from support.nginx import BLOCKS
 from support.outside import find_program, running
 from support.subscriber import WebSocket
-from support.versions import since_6_6
 from support.wire import read_reply
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -76,7 +75,6 @@ async def test_who_the_client_is(nginx, http_server, http_port, raw, app):
 
 
 @pytest.mark.gen_test
-@since_6_6
 async def test_publish(nginx, raw, queue, expect_log):
     """POST goes through; one of another site does not."""
     port = nginx()

@@ -7,7 +7,6 @@ import time
 from urllib.parse import urlencode
 
 import pytest
-from support.versions import since_6_6
 from support.wire import read_reply
 
 from tatsumaki_py import MessageQueue
@@ -161,7 +160,6 @@ async def test_a_megabyte_is_too_much(chat):
     ],
 )
 @pytest.mark.gen_test
-@since_6_6
 async def test_other_sites_cannot_post(chat, headers, status, expect_log):
     """A browser that was sent here by another site is refused; a program is not."""
     if status == 403:

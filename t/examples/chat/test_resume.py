@@ -7,7 +7,6 @@ import re
 import weakref
 
 import pytest
-from support.versions import since_6_6
 from support.wire import iterations, open_sockets, soon
 
 from tatsumaki_py import MessageQueue
@@ -316,7 +315,6 @@ def poll_timers(loop):
 @pytest.mark.parametrize("kind", ["poll", "mxhrpoll"])
 @pytest.mark.parametrize("talk", [b"", b"GET / HTTP/1.1\r\n\r\n"])
 @pytest.mark.gen_test
-@since_6_6
 async def test_who_vanished_is_released(chat, handlers, way, kind, talk):
     """Handler, socket and timer are gone within a second, without help of the collector."""
     loop = asyncio.get_running_loop()
