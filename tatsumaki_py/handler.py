@@ -33,7 +33,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -45,16 +44,20 @@ from tornado.template import BaseLoader
 
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.escape import escape
+from tatsumaki_py.logger import LogAttribute
 from tatsumaki_py.push.handler import PushHandler
 from tatsumaki_py.template import SearchLoader
 
 __all__ = ["Handler"]
 
-_log = logging.getLogger("tatsumaki")
-
 
 class Handler(PushHandler):
     """Base class of your handlers; works in any `tornado.web.Application`."""
+
+    log = LogAttribute()
+    """Logs a line, ``self.log("%s joined", name)``, and is a logger, ``self.log.debug(...)``; see
+    `tatsumaki_py.logger.Log`.
+    """
 
     @property
     def args(self) -> list[str]:
@@ -173,12 +176,6 @@ class Handler(PushHandler):
         if verbs.get("HEAD") is Handler.head:
             verbs["HEAD"] = type(self).get
         return [name for name, verb in verbs.items() if verb is not missing]
-
-    def log(self, message: str, *args: object) -> None:
-        """Log to the logger ``tatsumaki``, level INFO: ``self.log("%s joined", name)``. Control
-        characters are written out.
-        """
-        _log.info("%s", escape(message % args if args else message))
 
     def _request_summary(self) -> str:
         return escape(super()._request_summary())

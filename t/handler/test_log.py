@@ -1,28 +1,142 @@
-"""`log` writes to the logger "tatsumaki"."""
+"""`log` is called as in Perl, and is a logger."""
 
+import copy
 import logging
 
 import pytest
+import tornado.web
 
 from tatsumaki_py import Application, Handler
+from tatsumaki_py.logger import Log
 
 
-class Log(Handler):
+class Called(Handler):
     def get(self):
-        self.log("%s came", self.request.param("name"))
+        name = self.request.param("name")
+        self.log("%s came", name)
         self.log("100% sure")
+        self.log("came: ", name, 1, None)
+        self.log(name)
+
+
+class Logger(Handler):
+    def get(self):
+        self.log.warning("%s came", "bob", extra={"room": "red"})
+        try:
+            raise ValueError("x")
+        except ValueError:
+            self.log.exception("failed")
+        self.write([self.log.isEnabledFor(logging.DEBUG), self.log.name, self.log.propagate])
+
+
+class Theirs(tornado.web.RequestHandler):
+    """As in Jupyter Server."""
+
+    @property
+    def log(self):
+        return logging.getLogger("theirs")
+
+
+class Ours(Called, Theirs):
+    pass
+
+
+class Reversed(Theirs, Called):
+    def get(self):
+        self.log.info("came")
+
+
+class Adapted(Called):
+    @property
+    def log(self):
+        return logging.getLogger("other")
+
+    def get(self):
+        self.log.info("came")
+
+
+class Assigned(Handler):
+    def initialize(self):
+        self.log = logging.getLogger("mine")
+
+    def get(self):
+        self.log.info("came")
+
+
+class Mixin:
+    """A method of that name is no logger."""
+
+    def log(self, text):
+        raise AssertionError
+
+
+class BesideAMethod(Called, Mixin):
+    pass
 
 
 @pytest.fixture
 def app():
-    return Application([("/", Log)])
+    kinds = (Called, Logger, Ours, Reversed, Adapted, Assigned, BesideAMethod)
+    return Application([(f"/{kind.__name__}", kind) for kind in kinds])
+
+
+@pytest.fixture
+def lines(caplog):
+    """What was logged: ``logger: text``."""
+    caplog.set_level(logging.INFO)
+
+    def read():
+        records = [record for record in caplog.records if not record.name.startswith("tornado")]
+        assert {record.filename for record in records} == {"test_log.py"}
+        return [f"{record.name}: {record.getMessage()}" for record in records]
+
+    return read
+
+
+CALLED = ["bob came", "100% sure", "came: bob1None", "bob"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("Called", "tatsumaki"), ("Ours", "theirs"), ("BesideAMethod", "tatsumaki")]
+)
+@pytest.mark.gen_test
+async def test_call(fetch, lines, caplog, path, name):
+    """The level is INFO; arguments are filled in, or appended if there is no % in the message. The
+    logger is that of a class further along the MRO, else "tatsumaki"."""
+    await fetch(f"/{path}?name=bob")
+    assert lines() == [f"{name}: {line}" for line in CALLED]
+    assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
 @pytest.mark.gen_test
-async def test_log(fetch, caplog):
-    """The level is INFO; arguments are filled in, and without any nothing is."""
-    caplog.set_level(logging.INFO, "tatsumaki")
-    await fetch("/?name=bob")
-    records = [record for record in caplog.records if record.name == "tatsumaki"]
-    assert [record.getMessage() for record in records] == ["bob came", "100% sure"]
-    assert {record.levelname for record in records} == {"INFO"}
+async def test_call_escapes(fetch, lines):
+    """Control characters of any argument are escaped."""
+    await fetch("/Called?name=a%0Ab%1B")
+    name = r"a\x0ab\x1b"
+    assert lines()[0] == f"tatsumaki: {name} came"
+    assert lines()[2:] == [f"tatsumaki: came: {name}1None", f"tatsumaki: {name}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("Reversed", "theirs"), ("Adapted", "other"), ("Assigned", "mine")]
+)
+@pytest.mark.gen_test
+async def test_replaced(fetch, lines, path, name):
+    """A subclass, a class that comes earlier and an assignment may have another one."""
+    await fetch(f"/{path}")
+    assert lines() == [f"{name}: came"]
+
+
+@pytest.mark.gen_test
+async def test_logger(fetch, caplog, expect_log):
+    """It has the methods and the attributes of a logger."""
+    with expect_log("tatsumaki", "bob came"), expect_log("tatsumaki", "failed") as failed:
+        assert (await fetch("/Logger")).body == b'[false,"tatsumaki",true]'
+    assert failed[0].exc_info[0] is ValueError
+    assert next(r.room for r in caplog.records if r.getMessage() == "bob came") == "red"
+
+
+def test_copy():
+    """A copy logs as well."""
+    log = copy.copy(Log(logging.getLogger("x")))
+    assert log.getChild("y").name == "x.y"
