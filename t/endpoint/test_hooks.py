@@ -211,11 +211,11 @@ async def test_mistakes(subscriber, queue, stream, expect_log):
 
 @pytest.mark.parametrize("transport", CLIENTS)
 @pytest.mark.gen_test
-async def test_refused(subscriber, transport):
-    """Who is not let in was never there."""
-    client = subscriber(transport, cursor="x")
-    head = await client.open()
-    assert head.status == (101 if transport == "websocket" else 400)
+async def test_refused(subscriber, transport, monkeypatch):
+    """A client that is not let in was never there."""
+    monkeypatch.setattr(MessageQueue, "max_clients", 0)
+    head = await subscriber(transport).open()
+    assert head.status == (101 if transport == "websocket" else 503)
     await iterations()
     assert calls == []
 

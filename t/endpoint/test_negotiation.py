@@ -137,15 +137,6 @@ async def test_timeout(http_server, http_port, raw, queue, clock, timeout, secon
 
 @pytest.mark.parametrize("transport", MEDIA_TYPES)
 @pytest.mark.gen_test
-async def test_bad_cursor(fetch, transport):
-    """400 before anything is sent."""
-    reply = await fetch(f"transport={transport}&last_event_id=x")
-    assert (reply.status, reply.body) == (400, b"last_event_id is not an event id")
-    assert reply.headers["content-type"] == "text/plain; charset=UTF-8"
-
-
-@pytest.mark.parametrize("transport", MEDIA_TYPES)
-@pytest.mark.gen_test
 async def test_head(fetch, queue, transport):
     """HEAD is answered at once, and makes nobody a subscriber."""
     reply = await fetch(f"transport={transport}", "HEAD")

@@ -111,7 +111,7 @@ async def test_many_idempotency_keys(server, queue):
 @pytest.mark.gen_test
 async def test_events_that_look_like_the_protocol(server, queue, transport, event):
     """What is published moves nobody's cursor, and ends nobody's stream."""
-    query = f"transport={transport}&event_type=1&last_event_id=0-0"
+    query = f"transport={transport}&event_type=1&last_event_id={queue.cursor()}"
     client = await server.connect(f"GET /events/room?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     await soon(lambda: queue.clients)
     reply = await server.post("/publish/room", json.dumps(event).encode(), JSON)

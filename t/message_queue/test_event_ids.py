@@ -1,25 +1,11 @@
-"""Ids grow, whatever the clock does, and what is none is refused."""
+"""Ids grow, whatever the clock does, and those of two lives never meet."""
 
 import pytest
+from message_queue.fakes import numbers
 
-from tatsumaki_py import Error
-from tatsumaki_py.message_queue.event import START, next_id, position
-
-
-@pytest.mark.parametrize(
-    ("top", "now", "id"),
-    [
-        (START, 1000, "1000-0"),
-        ("1000-0", 1001, "1001-0"),
-        ("1000-0", 1000, "1000-1"),
-        ("1000-9", 1000, "1000-10"),
-        ("1000-9", 10, "1000-10"),
-    ],
-)
-def test_next_id(top, now, id):
-    """By the clock, else counted on."""
-    assert next_id(top, now) == id
-    assert position(id) > position(top)
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue import registry
+from tatsumaki_py.message_queue.ids import NOWHERE, Ids, normalized, position
 
 
 @pytest.mark.parametrize(
@@ -27,11 +13,11 @@ def test_next_id(top, now, id):
     ["1", "1-", "-1", "1-0-0", " 1-0", "1-0\n", "a-0", "+1-0", "\u0661-0", "1" * 21 + "-0", "$"],
 )
 def test_no_id(id):
-    """A 400 that does not repeat what was sent, and a ValueError for Python's callers."""
-    with pytest.raises(Error.HTTP, match="last_event_id is not an event id") as caught:
+    """What is none is a cursor that no log knows."""
+    with pytest.raises(ValueError, match="not an event id"):
         position(id)
-    assert caught.value.code == 400
-    assert isinstance(caught.value, ValueError)
+    assert normalized(id) == NOWHERE
+    assert normalized("1-2") == "1-2"
 
 
 @pytest.mark.gen_test
@@ -44,3 +30,61 @@ async def test_clock_steps_back(queue, monkeypatch):
         ids += await queue.publish({"n": 1}, {"n": 2})
     assert [*map(position, ids)] == sorted({*map(position, ids)})
     assert [event.id for event in await queue.poll_once("new")] == ids
+
+
+def test_two_lives(monkeypatch):
+    """Ids of two processes differ, also if the clock was put back between them."""
+    now = iter([*range(1000, 1100)] * 2)
+    monkeypatch.setattr("time.time_ns", lambda: next(now) * 1_000_000)
+    lives = [{ids.next() for _ in range(100)} for ids in (Ids(), Ids())]
+    assert len(lives[0] | lives[1]) == 200
+
+
+@pytest.mark.parametrize("names", [("room",), ("other", "room")])
+@pytest.mark.gen_test
+async def test_the_beginning_of_a_channel_is_of_a_life(names):
+    """A client that had nothing, and missed an event and a restart, is told of a gap."""
+    cursor = MessageQueue.instance(*names).cursor()
+    await MessageQueue.instance("room").publish({"n": 1})
+    MessageQueue.reset()
+    again = MessageQueue.instance(*names)
+    assert "gap" in numbers(await again.poll_once(None, timeout=0, last_event_id=cursor))
+
+
+@pytest.mark.gen_test
+async def test_a_channel_that_is_forgotten(clock):
+    """A client that had nothing of it, or not all, is told of a gap; one that had all is not."""
+    cursors = [MessageQueue.instance("room").cursor()]
+    for n in (1, 2):
+        cursors += await MessageQueue.instance("room").publish({"n": n})
+    await clock.advance(2 * MessageQueue.idle_timeout)
+    assert not MessageQueue.channels()
+    got = [
+        numbers(
+            await MessageQueue.instance("room").poll_once(None, timeout=0, last_event_id=cursor)
+        )
+        for cursor in (*cursors, NOWHERE)
+    ]
+    assert got == [["gap"], ["gap"], [], ["gap"]]
+
+
+@pytest.mark.gen_test
+async def test_more_forgotten_channels_than_are_known(monkeypatch, clock):
+    """Beyond the bound a client is told of a gap, rather than that it lost nothing."""
+    monkeypatch.setattr(registry, "MAX_TOPS", 2)
+    cursors = {}
+    for name in ("never used", *"abc"):
+        cursors[name] = [MessageQueue.instance(name).cursor()]
+    for name in "abc":
+        cursors[name] += await MessageQueue.instance(name).publish({"n": 1})
+    await clock.advance(2 * MessageQueue.idle_timeout)
+    got = {
+        name: [
+            numbers(await MessageQueue.instance(name).poll_once(None, timeout=0, last_event_id=id))
+            for id in ids
+        ]
+        for name, ids in cursors.items()
+    }
+    assert got["a"] == [["gap"], ["gap"]]
+    assert got["b"] == got["c"] == [["gap"], []]
+    assert got["never used"] == [["gap"]]

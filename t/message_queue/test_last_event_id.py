@@ -4,8 +4,6 @@ import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers
 from support.answers import until
 
-from tatsumaki_py import Error
-
 
 @pytest.mark.gen_test
 async def test_wins(queue):
@@ -63,30 +61,35 @@ async def test_unknown_in_an_empty_channel(queue):
 @pytest.mark.parametrize("cursor", ["x", "1", "1-0 ", "-", "1-0\r\nx: y", "é", "1_0-0"])
 @pytest.mark.gen_test
 async def test_malformed(queue, cursor):
-    """400, and nothing has happened: no client, and who polls with that id goes on doing so."""
-    taker = Taker()
-    queue.poll_once("me", taker)
-    for poll in (queue.poll, queue.poll_once):
-        for client in ("me", "new"):
-            with pytest.raises(Error.HTTP) as caught:
-                poll(client, Taker(), last_event_id=cursor)
-            assert caught.value.code == 400
-    assert [*queue.clients] == ["me"]
+    """Of another server, perhaps: what follows it is lost, so it is a gap."""
     await queue.publish({"n": 1})
-    await until(lambda: taker.calls == [[1]])
+    stream, peer = Taker(), FakePeer(cursor=cursor)
+    for client in ("me", "new"):
+        (gap, event) = await queue.poll_once(client, last_event_id=cursor)
+        assert gap == {"type": "gap", "after": "0-0", "id": event.prev}
+        assert event == {"n": 1}
+    queue.poll("stream", stream, last_event_id=cursor)
+    queue.poll_once("peer", peer.answer)
+    await until(lambda: stream.calls == peer.calls == [["gap", 1]])
+
+
+@pytest.mark.parametrize("cursor", [5, b"1-0", ["1-0"]])
+@pytest.mark.gen_test
+async def test_no_text(queue, cursor):
+    """A programmer's mistake, and nothing has happened."""
+    with pytest.raises(TypeError, match="last_event_id is a str, not"):
+        queue.poll_once("me", last_event_id=cursor)
+    assert not queue.clients
 
 
 @pytest.mark.gen_test
 async def test_from_the_request(queue):
     """By default it is what the request being handled says; an argument wins over that."""
     ids = await queue.publish(*events(1, 2, 3))
-    one, two, bad = FakePeer(cursor=ids[0]), FakePeer(cursor=ids[0]), FakePeer(cursor="bad")
+    one, two = FakePeer(cursor=ids[0]), FakePeer(cursor=ids[0])
     queue.poll_once("one", one.answer)
     queue.poll_once("two", two.answer, last_event_id=ids[1])
     assert (one.calls, two.calls) == ([[2, 3]], [[3]])
-    with pytest.raises(Error.HTTP, match="not an event id"):
-        queue.poll_once("bad", bad.answer)
-    assert bad.watchers == {}
 
 
 @pytest.mark.gen_test

@@ -2,12 +2,13 @@
 
 import pytest
 
-from tatsumaki_py.message_queue.event import Event, position
+from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.ids import position
 from tatsumaki_py.message_queue.log import EventLog
 
 
 def make(count, log=None):
-    log = log or EventLog()
+    log = log or EventLog(start="0-0")
     first = position(log.top)[0] + 1
     for i in range(first, first + count):
         log.append(Event(b'{"n":%d}' % i, f"{i}-0", log.top))

@@ -57,7 +57,7 @@ def test_given_up_by_the_next_loop(queue):
 
     try:
         in_new_loop(leave)
-        assert [*queue._kept] == ["0-0"]
+        assert [*queue._kept] == [queue.cursor()]
         assert in_new_loop(come) == []
     finally:
         del queue.reconnect_time

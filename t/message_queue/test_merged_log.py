@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tatsumaki_py import Error
-from tatsumaki_py.message_queue.event import Event, next_id, position
+from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.ids import position
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.merged_log import MergedLog
 
@@ -15,8 +15,13 @@ NAMES = ("a", "b", "ü")
 
 
 def make(count=3):
-    logs = [EventLog(name) for name in NAMES[:count]]
+    logs = [EventLog(name, start="0-0") for name in NAMES[:count]]
     return logs, MergedLog(logs)
+
+
+def next_id(top, now):
+    last = position(top)
+    return f"{now}-0" if (now, 0) > last else f"{last[0]}-{last[1] + 1}"
 
 
 def append(log, now, n=0):
@@ -133,9 +138,9 @@ def test_gap():
 def test_name_in_json():
     """Whatever a channel's name is, JSON it is."""
     for name in ('"', "\\", "ü", "\udc80"):
-        log = EventLog(name)
+        log = EventLog(name, start="0-0")
         append(log, 1)
-        merged = MergedLog([log, EventLog("~")])
+        merged = MergedLog([log, EventLog("~", start="0-0")])
         (event,) = merged.since("0-0,0-0")
         (gap, _) = merged.since("0-1,0-0")
         assert json.loads(event.payload)["channel"] == name
@@ -143,15 +148,24 @@ def test_name_in_json():
 
 
 @pytest.mark.parametrize(
-    "cursor", ["", "1-0", "1-0,", ",1-0", "1-0,1-0,1-0", "1-0, 1-0", "1-0;1-0", "a,b", "1-0,-1-0"]
+    ("cursor", "parts"),
+    [
+        ("", "0-0,0-0"),
+        ("1-0", "0-0,0-0"),
+        ("1-0,", "1-0,0-0"),
+        (",1-0", "0-0,1-0"),
+        ("1-0,1-0,1-0", "0-0,0-0"),
+        ("1-0, 1-0", "1-0,0-0"),
+        ("1-0;1-0", "0-0,0-0"),
+        ("a,b", "0-0,0-0"),
+        ("1-0,-1-0", "1-0,0-0"),
+        ("1-0,2-0", "1-0,2-0"),
+    ],
 )
-def test_bad_cursor(cursor):
-    """As many ids as there are channels, all of them ids."""
+def test_normalized(cursor, parts):
+    """As many ids as there are channels, all of them ids; others are in no life."""
     _, merged = make(2)
-    for refuse in (merged.check, merged.since):
-        with pytest.raises(Error.HTTP) as error:
-            refuse(cursor)
-        assert (error.value.code, error.value.message) == (400, "last_event_id is not an event id")
+    assert merged.normalized(cursor) == parts
 
 
 def test_the_same_events_for_all():

@@ -12,7 +12,6 @@ from message_queue.test_state_machine import Loop
 
 from tatsumaki_py import MessageQueue
 from tatsumaki_py.message_queue import State
-from tatsumaki_py.message_queue.event import START
 
 NAMES = ("a", "b", "c")
 BACKLOG, BUFFER, RECONNECT = 2, 5, 30.0
@@ -93,6 +92,7 @@ class MergedMachine(RuleBasedStateMachine):
             queue.reconnect_time, queue.idle_timeout = RECONNECT, 1e9
         self.merged = MessageQueue.instance(*NAMES)
         self.published = {name: [] for name in NAMES}
+        self.start = self.queues[0].cursor()
         for queue in self.queues:
             self.note(queue)
         self.hearers, self.places, self.errors = {}, {}, []
@@ -127,12 +127,13 @@ class MergedMachine(RuleBasedStateMachine):
         """How many events of each channel are before `cursor`."""
         parts = zip(NAMES, cursor.split(","), strict=True)
         return [
-            0 if part == START else self.published[name].index(part) + 1 for name, part in parts
+            0 if part == self.start else self.published[name].index(part) + 1
+            for name, part in parts
         ]
 
     def cursor(self, counts):
         pairs = zip(NAMES, counts, strict=True)
-        return ",".join(self.published[name][n - 1] if n else START for name, n in pairs)
+        return ",".join(self.published[name][n - 1] if n else self.start for name, n in pairs)
 
     def tops(self):
         return [len(self.published[name]) for name in NAMES]

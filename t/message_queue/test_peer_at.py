@@ -3,8 +3,6 @@
 import pytest
 from message_queue.fakes import FakePeer, Taker, events
 
-from tatsumaki_py.message_queue.event import START
-
 
 async def publish(queue, *numbers):
     return [(await queue.publish(event))[0] for event in events(*numbers)]
@@ -13,12 +11,13 @@ async def publish(queue, *numbers):
 @pytest.mark.gen_test
 async def test_stream(queue):
     """Once, before anything is delivered: what follows is what comes after it."""
+    start = queue.cursor()
     await publish(queue, 1)
     peer = FakePeer()
     poll = queue.poll("me", peer.on_new_event)
     await publish(queue, 2)
-    assert peer.told == [START, [1], [2]]
-    assert poll.cursor == START
+    assert peer.told == [start, [1], [2]]
+    assert poll.cursor == start
 
 
 @pytest.mark.gen_test
@@ -34,11 +33,12 @@ async def test_stream_with_a_cursor(queue):
 @pytest.mark.gen_test
 async def test_stream_that_takes_over(queue):
     """The new one begins where the old one was; the old one is not told again."""
+    start = queue.cursor()
     (id,) = await publish(queue, 1)
     first, second = FakePeer(), FakePeer()
     queue.poll("me", first.on_new_event)
     queue.poll("me", second.on_new_event)
-    assert first.told == [START, [1]]
+    assert first.told == [start, [1]]
     assert first.finished
     assert second.told == [id]
 
@@ -46,6 +46,7 @@ async def test_stream_that_takes_over(queue):
 @pytest.mark.gen_test
 async def test_stream_that_is_cut_off_by_it(queue):
     """A peer that can not take even that is left alone."""
+    start = queue.cursor()
 
     class Full(FakePeer):
         def peer_at(self, cursor):
@@ -56,7 +57,7 @@ async def test_stream_that_is_cut_off_by_it(queue):
     peer = Full()
     queue.poll("me", peer.on_new_event)
     await publish(queue, 2)
-    assert peer.told == [START]
+    assert peer.told == [start]
     assert queue.clients["me"].listener is None
 
 
@@ -101,10 +102,11 @@ async def test_long_poll_that_is_ended(queue):
 @pytest.mark.gen_test
 async def test_where_the_poll_begins(queue):
     """`Poll.cursor` is what a client without a callback asks; "" if there is nobody to serve."""
+    start = queue.cursor()
     ids = await publish(queue, 1)
-    assert queue.poll("me", Taker()).cursor == START
+    assert queue.poll("me", Taker()).cursor == start
     assert queue.poll("me", Taker()).cursor == ids[0]
-    assert queue.poll_once("me", last_event_id="0-0").cursor == "0-0"
+    assert queue.poll_once("me", last_event_id=start).cursor == start
     gone = FakePeer()
     gone.leave()
     assert queue.poll("gone", gone.on_new_event).cursor == ""

@@ -31,7 +31,7 @@ class Follower:
         self.path = "/events/room"
         if len(channels) > 1:
             self.path, self.query["channel"] = "/events", channels
-        self.cursor = ",".join(["0-0"] * len(channels))
+        self.cursor = MessageQueue.instance(*channels).cursor()
         self.connections = 0
 
     @property

@@ -65,7 +65,7 @@ def test_a_stream_that_does_not_open(site, tab):
 
 def test_a_stream_that_brings_nothing(site, tab):
     """It opens, but what is published does not come: the page finds out, and polls."""
-    page = tab("/held-back/{}", lastEventId="0-0", clock=True).open("sse")
+    page = tab("/held-back/{}", lastEventId=site.control("cursor"), clock=True).open("sse")
     page.pass_time(6)  # nothing was published: nothing is wrong
     site.publish(1)
     page.pass_time(11, 2)

@@ -43,7 +43,7 @@ class MessageQueue(Retained):
     ``loop.call_soon_threadsafe(mq.publish, event)``.
     """
 
-    _engine: ClassVar[MemoryEngine] = MemoryEngine()
+    _engine: ClassVar[MemoryEngine] = MemoryEngine(Retained._registry.ids)
 
     # -- channels
 
@@ -99,6 +99,7 @@ class MessageQueue(Retained):
             queue._clear()
         for queue in queues:
             queue._release()
+        MessageQueue._registry.reset()
 
     # -- publishing
 

@@ -103,7 +103,8 @@ class Channel(Delivery):
             timeout: seconds to wait; 0 answers at once with what there is.
             last_event_id: id of the last event that the client has; wins over what is remembered.
                 By default what the request being handled says (`Request.last_event_id`); "" for
-                none. If what follows it is not known any more, a gap comes first (`Event.gap`).
+                none. A gap comes first (`Event.gap`) if what follows it is not known: because it is
+                too old, of another life of the server, or no id at all.
             on_unsubscribe: called once, without arguments and on behalf of no request, when the
                 client is no subscriber any more (see `subscribers`); the latest one given for the
                 client is. An awaitable that it returns is run. What it raises is logged.
@@ -113,10 +114,10 @@ class Channel(Delivery):
             is of use. `Poll.new` says whether the client was no subscriber before.
 
         Raises:
-            TypeError, ValueError: `client_id` is not a str, `timeout` is not a number from 0 on.
-            Error.HTTP: 400 for a `last_event_id` that is none or an overlong `client_id`, 503 for
-            too many clients or channels. Error.ClientDisconnect: when awaited, if the client of the
-            request goes away.
+            TypeError, ValueError: `client_id` or `last_event_id` is not a str, `timeout` is not a
+                number from 0 on.
+            Error.HTTP: 400 for an overlong `client_id`, 503 for too many clients or channels.
+            Error.ClientDisconnect: when awaited, if the client of the request goes away.
         """
         number: object = timeout
         if not isinstance(number, (int, float)):
@@ -169,7 +170,9 @@ class Channel(Delivery):
         if peer is not None and last_event_id is None:
             last_event_id = peer.peer_cursor()
         if last_event_id:
-            self._log.check(last_event_id)
+            if not isinstance(last_event_id, str):
+                raise TypeError(f"last_event_id is a str, not {type(last_event_id).__name__}")
+            last_event_id = self._log.normalized(last_event_id)
         if peer is not None:
             if not peer.peer_watch(listener):
                 self._dismiss(name, listener, peer)

@@ -3,7 +3,7 @@
 Rules:
 1. An event never changes after it was made: every subscriber, and the log, has the same object.
 2. Ids are ``"<milliseconds>-<sequence>"``, strictly increasing within a channel (the form of a
-   Redis stream id). `prev` is the id before: that is how a gap is noticed.
+   Redis stream id; see `ids`). `prev` is the id before: that is how a gap is noticed.
 3. An event is encoded once. `json` is exactly what was published; `frames` caches what a transport
    makes of it.
 """
@@ -11,44 +11,14 @@ Rules:
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.ids import NOWHERE
 
-__all__ = ["START", "BadEventID", "Event", "encode", "next_id", "position"]
+__all__ = ["Event", "encode"]
 
-START = "0-0"
-"""The id before the first event of a channel."""
-
-_ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-class BadEventID(HTTPError, ValueError):
-    """400: what a client (or a caller) gave as `last_event_id` is no event id."""
-
-    def __init__(self) -> None:
-        HTTPError.__init__(self, 400, "last_event_id is not an event id")
-
-
-def position(id: str) -> tuple[int, int]:
-    """An id as numbers, in the order of the channel. Raises `BadEventID`."""
-    match = _ID.fullmatch(id)
-    if match is None:
-        raise BadEventID
-    return int(match[1]), int(match[2])
-
-
-def next_id(top: str, now: int, sequence: int = 0) -> str:
-    """The id after `top` at `now` milliseconds since the epoch, of which `sequence` is still free;
-    goes on counting from `top` if the clock stepped back.
-    """
-    last = position(top)
-    if (now, sequence) > last:
-        return f"{now}-{sequence}"
-    return f"{last[0]}-{last[1] + 1}"
 
 
 def encode(data: Mapping[str, Any]) -> bytes:
@@ -142,7 +112,7 @@ class Event(_FrozenDict):
         self,
         json_bytes: bytes,
         id: str,
-        prev: str = START,
+        prev: str = NOWHERE,
         *,
         channel: str = "",
         gap: bool = False,
@@ -162,6 +132,6 @@ class Event(_FrozenDict):
     @classmethod
     def loss(cls, cursor: str, id: str, channel: str = "") -> Event:
         """The event that tells that some after `cursor` are lost; one goes on from `id`."""
-        # Who does not get it is still where it was.
+        # A client that does not get it is still where it was.
         body = encode({"type": "gap", "after": cursor, "id": id})
         return cls(body, id, cursor, channel=channel, gap=True)

@@ -1,7 +1,8 @@
 """The log of a channel: its events, oldest first, and how long they are kept.
 
 Rules:
-1. Each event's `prev` is the id of the one before it; `top` is the id of the newest there ever was.
+1. Each event's `prev` is the id of the one before it, that of the first is where the log starts;
+   `top` is the id of the newest there ever was.
 2. Reading removes nothing. Only `trim` and `expire` remove, always from the oldest.
 3. `trim` keeps the newest `backlog_length` events and whatever lies after a pin (the cursor of
    somebody who is still to read on), but never more than `buffer_length` events or `buffer_size`
@@ -14,17 +15,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 
-from tatsumaki_py.message_queue.event import START, Event, position
+from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.ids import NOWHERE, normalized, position
 
 __all__ = ["EventLog"]
 
-_DROPPED = Event(b"{}", START)
+_DROPPED = Event(b"{}", NOWHERE)
 
 
 class EventLog:
     """A bounded, ordered log of `Event`.
 
-    >>> log = EventLog()
+    >>> log = EventLog(start="0-1")
     >>> for id in ("1-0", "2-0", "3-0"):
     ...     log.append(Event(b"{}", id, log.top))
     >>> [event.id for event in log.since("1-0")]
@@ -46,16 +48,16 @@ class EventLog:
         "top",
     )
 
-    def __init__(self, channel: str = "") -> None:
+    def __init__(self, channel: str = "", *, start: str) -> None:
         self.channel = channel
-        self.top = START
+        self.top = start
         self.size = 0
         """Bytes of JSON held."""
         self._events: list[Event] = []
         self._positions: list[tuple[int, int]] = []
         # Both lists begin at `_start`; what lies before is removed now and then, all at once.
         self._start = 0
-        self._floor = position(START)
+        self._floor = position(start)
         self._pins: Counter[str] = Counter()
         self._lost = 0
 
@@ -80,14 +82,12 @@ class EventLog:
         """The newest `count` events, oldest first."""
         return tuple(self._events[max(self._start, len(self._events) - count) :])
 
-    def check(self, cursor: str) -> None:
-        """Raises `BadEventID` if `cursor` can not be one."""
-        position(cursor)
+    def normalized(self, cursor: str) -> str:
+        """`cursor`, or `NOWHERE` if it cannot be one."""
+        return normalized(cursor)
 
     def since(self, cursor: str) -> tuple[Event, ...]:
-        """The events after `cursor`; a gap first if `cursor` is not known (any more). Raises
-        `BadEventID`.
-        """
+        """The events after `cursor`; a gap first if `cursor` is not known (any more)."""
         if cursor == self.top:
             return ()
         index = self._start

@@ -1,14 +1,14 @@
-"""The engine that keeps everything in this process; nothing survives a restart (who comes back then
-is told of a gap).
+"""The engine that keeps everything in this process; nothing survives a restart (a client that comes
+back then is told of a gap).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tatsumaki_py.message_queue.event import Event, next_id
+from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.ids import Ids
 
 if TYPE_CHECKING:
     from tatsumaki_py.message_queue import MessageQueue
@@ -32,26 +32,21 @@ class Accepted:
 class MemoryEngine:
     """Gives ids by this machine's clock and hands the events to the queue at once.
 
-    All channels share the sequence within a millisecond: the order of ids is the order in which
-    events were published, also among channels, as long as the clock does not step back.
+    All channels share the ids: their order is the order in which events were published, also among
+    channels.
     """
 
-    def __init__(self) -> None:
-        self._now = 0
-        self._sequence = 0
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
 
     def publish(
         self, queue: MessageQueue, bodies: Sequence[bytes], key: str | None = None
     ) -> Accepted:
         """Accept events, given as JSON, oldest first. `key` is their idempotency key."""
-        now = time.time_ns() // 1_000_000
-        if now != self._now:
-            self._now, self._sequence = now, 0
         events: list[Event] = []
         prev = queue.cursor()
         for body in bodies:
-            id = next_id(prev, now, self._sequence)
-            self._sequence += 1
+            id = self._ids.next()
             events.append(Event(body, id, prev, channel=queue.channel))
             prev = id
         ids = [event.id for event in events]

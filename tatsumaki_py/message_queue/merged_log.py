@@ -2,7 +2,7 @@
 
 Rules:
 1. It stores nothing: it is a view. A cursor is one of each log, in the order of their names, joined
-   by commas; none is left out (START is the place before the first event).
+   by commas; none is left out.
 2. Events come by the time of their ids, each channel's in its own order. Each one's `id` is the
    cursor to go on from after it, so that one may stop anywhere and lose nothing of any channel.
 3. No more is read at once than goes into one answer: there may be a lot in twenty channels.
@@ -15,7 +15,8 @@ import heapq
 import json
 from collections.abc import Iterator, Sequence
 
-from tatsumaki_py.message_queue.event import BadEventID, Event, position
+from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.ids import NOWHERE, normalized, position
 from tatsumaki_py.message_queue.log import EventLog
 
 __all__ = ["MergedEvent", "MergedLog"]
@@ -85,10 +86,10 @@ class _MergedLoss(Event):
 class MergedLog:
     """A view of several `EventLog`, which are given in the order of their channels' names.
 
-    >>> a, b = EventLog("a"), EventLog("b")
+    >>> a, b = EventLog("a", start="0-1"), EventLog("b", start="0-1")
     >>> for log, id in ((a, "1-0"), (b, "2-0"), (a, "3-0")):
     ...     log.append(Event(b"{}", id, log.top, channel=log.channel))
-    >>> [(event.channel, event.id) for event in MergedLog([a, b]).since("1-0,0-0")]
+    >>> [(event.channel, event.id) for event in MergedLog([a, b]).since("1-0,0-1")]
     [('b', '1-0,2-0'), ('a', '3-0,2-0')]
     """
 
@@ -108,17 +109,16 @@ class MergedLog:
         """The newest cursor."""
         return ",".join([log.top for log in self._logs])
 
-    def check(self, cursor: str) -> None:
-        """Raises `BadEventID` if `cursor` can not be one."""
-        parts = cursor.split(",")
+    def normalized(self, cursor: str) -> str:
+        """`cursor` with `NOWHERE` in place of each part that cannot be one."""
+        parts = cursor.split(",", len(self._logs))
         if len(parts) != len(self._logs):
-            raise BadEventID
-        for part in parts:
-            position(part)
+            parts = [NOWHERE] * len(self._logs)
+        return ",".join(map(normalized, parts))
 
     def since(self, cursor: str) -> tuple[Event, ...]:
         """The events after `cursor`, up to 1 MiB; a gap in each channel in which its part is not
-        known (any more). Raises `BadEventID`.
+        known (any more).
         """
         if cursor == self.top:
             return ()
@@ -128,7 +128,6 @@ class MergedLog:
             self._read.clear()
         events = self._read.get(cursor)
         if events is None:
-            self.check(cursor)
             if len(self._read) == _REMEMBERED:
                 del self._read[next(iter(self._read))]
             events = self._read[cursor] = self._merge(cursor)

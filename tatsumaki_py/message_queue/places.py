@@ -53,8 +53,8 @@ class Log(Protocol):
     def top(self) -> str:
         """The newest cursor."""
 
-    def check(self, cursor: str) -> None:
-        """Raises `BadEventID` for what can be no cursor."""
+    def normalized(self, cursor: str) -> str:
+        """`cursor`, or one that is in no life if it cannot be one."""
 
     def since(self, cursor: str) -> tuple[Event, ...]:
         """The events after `cursor`, a gap where some are lost; if there are many, the first."""

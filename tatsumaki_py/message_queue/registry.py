@@ -4,7 +4,10 @@ Rules:
 1. A name has one queue as long as anybody holds it: `instances` is weak, and `active` holds those
    that have a client or an event. So has a set of names: `merged` is weak, and the channels of a
    merged queue hold it while it has a client.
-2. A queue that only has events (nobody listens, nobody is expected) is deserted. The longest
+2. A channel that is forgotten leaves its newest id in `_tops`, so that a client that had all of it
+   lost nothing. When these are too many, the oldest go, and all channels that are not known begin
+   at a new id: whatever a client of one of them has, it is told of a gap.
+3. A queue that only has events (nobody listens, nobody is expected) is deserted. The longest
    deserted makes room when there are too many; queues with clients never do.
 """
 
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.ids import Ids
 
 if TYPE_CHECKING:
     from tatsumaki_py.message_queue import MessageQueue
@@ -22,11 +26,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Registry"]
 
+MAX_TOPS = 10_000
+"""Channels that are forgotten, of which the newest id is known."""
+
 
 class Registry:
     """The channels of this process."""
 
     def __init__(self) -> None:
+        self.ids = Ids()
+        self._start = self.ids.next()
+        self._tops: dict[str, str] = {}
         self.instances: WeakValueDictionary[str, MessageQueue] = WeakValueDictionary()
         self.merged: WeakValueDictionary[tuple[str, ...], MergedQueue] = WeakValueDictionary()
         self.active: dict[str, Retained] = {}
@@ -34,6 +44,15 @@ class Registry:
         self.clients = 0
         self.size = 0
         """Bytes of JSON that all channels hold."""
+
+    def top_of(self, channel: str) -> str:
+        """The newest id of a channel that is not held."""
+        return self._tops.get(channel, self._start)
+
+    def reset(self) -> None:
+        """Begin a new life, in which no cursor is known."""
+        self._tops.clear()
+        self._start = self.ids.next()
 
     def activate(self, queue: Retained) -> None:
         """`queue` is about to get a client or an event. 503 if there are `max_channels` with
@@ -75,3 +94,10 @@ class Registry:
         """`queue` is empty."""
         self.deserted.pop(queue.channel, None)
         self.active.pop(queue.channel, None)
+        if queue.cursor() == self._start:
+            return
+        self._tops.pop(queue.channel, None)
+        self._tops[queue.channel] = queue.cursor()
+        if len(self._tops) > MAX_TOPS:
+            del self._tops[next(iter(self._tops))]
+            self._start = self.ids.next()

@@ -77,7 +77,8 @@ class Retained(Channel):
     """Clients, listening or expected back, in all channels; one more is a 503."""
 
     def __init__(self, channel: str) -> None:
-        super().__init__(channel, EventLog(channel))
+        start = self._registry.top_of(channel)
+        super().__init__(channel, EventLog(channel, start=start))
         self._answers = Answers()
         self._last_use = 0.0
         # Where the log was, every `GRAIN` of the last `recovery_time` seconds, and when; pinned.

@@ -79,12 +79,11 @@ async def test_a_cursor_skips_what_is_known(chat):
 
 
 @pytest.mark.gen_test
-async def test_what_is_no_cursor_is_refused(chat):
-    """400 with one line, not a stream that breaks off."""
-    client = await chat.request("GET mxhrpoll?client_id=ann&last_event_id=x")
-    reply = await read_reply(client)
-    assert (reply.status, reply.body) == (400, b"last_event_id is not an event id")
-    assert "ann" not in chat.queue.clients
+async def test_a_cursor_of_something_else_is_a_gap(chat):
+    """What follows it is not known here."""
+    client, _, delimiter = await open_stream(chat, "&last_event_id=x")
+    assert await read_chunk(client) == delimiter
+    assert b'{"type":"gap","after":"0-0"' in await read_chunk(client)
 
 
 @pytest.mark.gen_test

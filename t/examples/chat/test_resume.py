@@ -83,10 +83,11 @@ async def test_it_asks_and_is_gone(chat, handlers, kind, way):
 @pytest.mark.gen_test
 async def test_it_comes_back_before_it_has_left(chat):
     """The new request is there while the old connection still looks alive."""
+    start = chat.queue.cursor()
     old = await chat.waiting("ann")
     chat.publish(1)
     old.close()
-    new = await chat.poll("ann", last_event_id="0-0")
+    new = await chat.poll("ann", last_event_id=start)
     assert await chat.numbers(new) == [1]
     new = await chat.waiting("ann")
     newer = await chat.waiting("ann")

@@ -1,0 +1,60 @@
+"""Ids of events: how they are made, and what a client may say instead of one.
+
+Rules:
+1. An id is ``"<milliseconds>-<sequence>"``: the form of a Redis stream id. The ids of one `Ids` are
+   strictly increasing, also when the clock steps back.
+2. No id comes twice, in no life of the process: the sequence of each millisecond begins at a number
+   that each life draws by lot. So a cursor of another life matches nothing, and is a gap.
+3. What cannot be an id is `NOWHERE`: a cursor in no life, which matches nothing either.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+__all__ = ["NOWHERE", "Ids", "normalized", "position"]
+
+NOWHERE = "0-0"
+"""A cursor that no log knows: all that follows it is lost."""
+
+_ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
+_LIVES = 30
+"""Bits that say which life it is."""
+_COUNT = 10
+"""Bits that one life counts with in a millisecond before it reaches the numbers of another one."""
+
+
+def position(id: str) -> tuple[int, int]:
+    """An id as numbers, in the order of the channel. Raises `ValueError`."""
+    match = _ID.fullmatch(id)
+    if match is None:
+        raise ValueError(f"not an event id: {id!r}")
+    return int(match[1]), int(match[2])
+
+
+def normalized(cursor: str) -> str:
+    """`cursor`, if it has the form of an id, else `NOWHERE`."""
+    return cursor if _ID.fullmatch(cursor) else NOWHERE
+
+
+class Ids:
+    """Gives ids by this machine's clock.
+
+    >>> ids = Ids()
+    >>> first, second = ids.next(), ids.next()
+    >>> position(first) < position(second)
+    True
+    """
+
+    def __init__(self) -> None:
+        self._first = secrets.randbits(_LIVES) << _COUNT
+        self._last = 0, 0
+
+    def next(self) -> str:
+        """An id after all that were given out."""
+        milliseconds, sequence = self._last
+        now = time.time_ns() // 1_000_000
+        self._last = (now, self._first) if now > milliseconds else (milliseconds, sequence + 1)
+        return f"{self._last[0]}-{self._last[1]}"
