@@ -25,6 +25,9 @@ class Watcher(Protocol):
     def busy(self) -> bool:
         """Whether it is in the middle of giving something to the client."""
 
+    def cursor(self) -> str:
+        """Where the client is in what it is given; "" if events are on their way."""
+
     def blocked(self, blocked: bool) -> None:
         """The client does not keep up with what is sent, or does so again."""
 

@@ -29,27 +29,29 @@ def headers(accept, cursor):
 
 
 async def sse(session, url, cursor):
-    id, data = "", []
+    id, type_, data = "", "message", []
     async with session.get(url, headers=headers("text/event-stream", cursor)) as answer:
         assert answer.content_type == "text/event-stream"
         async for line in answer.content:
             name, _, value = line.rstrip(b"\n").decode().partition(": ")
             if name == "id":
                 id = value
+            elif name == "event":
+                type_ = value
             elif name == "data":
                 data.append(value)
-            elif not name:
-                yield id, json.loads("\n".join(data)) if data else None
-                data = []
+            elif not line.strip():
+                yield id, json.loads("\n".join(data)) if type_ == "message" else None
+                type_, data = "message", []
 
 
 async def ndjson(session, url, cursor):
     async with session.get(url, headers=headers("application/x-ndjson", cursor)) as answer:
         yield answer.headers["Last-Event-ID"], None
         async for line in answer.content:
-            if line.endswith(b"\n") and line.strip():
+            if line.endswith(b"\n"):
                 message = json.loads(line)
-                yield message["id"], message["data"]
+                yield message["id"], message.get("data")
 
 
 async def long_poll(session, url, cursor):

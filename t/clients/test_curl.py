@@ -23,17 +23,20 @@ async def sse(curl, url):
     while True:
         accept = header("Accept", "text/event-stream")
         async with curl(*accept, *header("Last-Event-ID", cursor), url) as process:
-            data = []
+            type_, data = "message", []
             async for line in process.stdout:
                 name, _, value = line.decode().rstrip("\n").partition(": ")
                 if name == "id":
                     id = value
+                elif name == "event":
+                    type_ = value
                 elif name == "data":
                     data.append(value)
-                elif not name and data:
+                elif line == b"\n":
                     cursor = id
-                    yield json.loads("\n".join(data))
-                    data = []
+                    if type_ == "message":
+                        yield json.loads("\n".join(data))
+                    type_, data = "message", []
 
 
 async def ndjson(curl, url):
@@ -42,10 +45,11 @@ async def ndjson(curl, url):
         accept = header("Accept", "application/x-ndjson")
         async with curl(*accept, *header("Last-Event-ID", cursor), url) as process:
             async for line in process.stdout:
-                if line.endswith(b"\n") and line.strip():
+                if line.endswith(b"\n"):
                     message = json.loads(line)
-                    cursor = message["id"]
-                    yield message["data"]
+                    cursor = message["id"] or cursor
+                    if "data" in message:
+                        yield message["data"]
 
 
 async def long_poll(curl, url):

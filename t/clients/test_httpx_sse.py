@@ -18,7 +18,7 @@ async def subscribe(url):
                 async with aconnect_sse(client, "GET", url, headers=headers) as source:
                     async for event in source.aiter_sse():
                         cursor = event.id
-                        if event.data:
+                        if event.event == "message":
                             yield json.loads(event.data)
             except httpx.TransportError:
                 await asyncio.sleep(0.01)

@@ -134,7 +134,10 @@ def test_multipart(ids):
         b'Content-Type: application/json\n%b\n{"n":1}\n--%b\n'
         % (b"Last-Event-ID: 5-0\n" if ids else b"", boundary)
     )
-    assert frames.heartbeat == b"Content-Type: application/x-heartbeat\n\n\n--%b\n" % boundary
+    beat = b"Content-Type: application/x-heartbeat\n%b\n\n--%b\n"
+    assert frames.heartbeat("5-0") == beat % (b"Last-Event-ID: 5-0\n" if ids else b"", boundary)
+    assert frames.heartbeat("") == beat % (b"", boundary)
+    assert frames.at("5-0") == (frames.heartbeat("5-0") if ids else b"")
 
 
 def test_a_part_holds_no_boundary():
@@ -144,15 +147,15 @@ def test_a_part_holds_no_boundary():
 
 
 def test_server_sent_events():
-    """Ids, data, and a first id that nobody is shown."""
+    """Ids and data; a place is an event of its own; blank lines only end events."""
     frames = framing(ServerSentEvents, False, False)
-    retry, place, end = frames.begin("4-0").split(b"\n\n")
+    retry, place = frames.begin("4-0").split(b"\n", 1)
     assert 2000 <= int(retry.removeprefix(b"retry: ")) <= 4000
-    assert (place, end) == (b"id: 4-0", b"")
-    assert frames.begin(None).count(b"\n") == 2
-    assert frames.at("4-0") == b"id: 4-0\n\n"
+    assert place == frames.at("4-0") == b'id: 4-0\nevent: cursor\ndata: {"id":"4-0"}\n\n'
+    assert frames.begin(None).startswith(b"retry: ")
+    assert frames.begin(None).index(b"\n") == len(frames.begin(None)) - 1
     assert frames.frame(Event(b'{"n":1}', "5-0")) == b'id: 5-0\ndata: {"n":1}\n\n'
-    assert frames.heartbeat == b":\n\n"
+    assert frames.heartbeat("5-0") == b":\n"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +179,7 @@ def test_every_newline_is_a_line(text, lines):
         ("join", b"event: join\n"),
         ("caf\u00e9", "event: caf\u00e9\n".encode()),
         # An EventSource, or this package, has its own meaning for these.
-        *((name, b"") for name in ("message", "error", "open", "gap", "")),
+        *((name, b"") for name in ("message", "error", "open", "gap", "cursor", "")),
         ("a\nid: 9", b""),
         ("a\rb", b""),
         ("\0", b""),
@@ -197,14 +200,15 @@ def test_json_lines():
     assert frames.frame(Event(b'{"n":1}', "5-0")) == b'{"id":"5-0","data":{"n":1}}\n'
     assert frames.part(b'{"n":\n1}', "application/json") == b'{"n": 1}\n'
     assert frames.part(b"two\nlines", "text/plain") == b'"two\\nlines"\n'
-    assert frames.heartbeat == b"\n"
+    assert frames.at("5-0") == frames.heartbeat("5-0") == b'{"id":"5-0"}\n'
+    assert frames.heartbeat("") == b'{"id":""}\n'
 
 
 def test_websocket():
     """As lines, in frames of any size."""
     assert WEBSOCKET.frame(Event(b'{"n":1}', "5-0")) == b'\x81\x1b{"id":"5-0","data":{"n":1}}'
     assert WEBSOCKET.at("4-0") == b'\x81\x0c{"id":"4-0"}'
-    assert WEBSOCKET.heartbeat == b"\x89\x00"
+    assert WEBSOCKET.heartbeat("4-0") == b"\x89\x00"
     assert websocket_frame(BINARY, b"x" * 126)[:4] == b"\x82\x7e\x00\x7e"
     assert websocket_frame(BINARY, b"x" * 65536)[:10] == b"\x82\x7f" + (65536).to_bytes(8)
 

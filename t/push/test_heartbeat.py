@@ -1,12 +1,13 @@
 """Signs of life on a stream that has nothing to say."""
 
 import asyncio
+import json
 
 import pytest
 from support.pushing import Awaiting, Pushing, Subscribing
 from support.wire import iterations, read_chunk, read_head, soon
 
-from tatsumaki_py import Application
+from tatsumaki_py import Application, MessageQueue
 from tatsumaki_py.push.framing import Multipart
 from tatsumaki_py.push.wheel import Wheel
 
@@ -17,13 +18,32 @@ class Quick(Subscribing):
     heartbeat_interval = 5.0
 
 
+class Lines(Subscribing):
+    heartbeat_interval = 5.0
+
+    def get(self):
+        self.json_lines(True)
+        for channel in self.get_arguments("channel"):
+            MessageQueue.instance(channel).poll(None, self.on_event)
+
+    async def on_event(self, *events):
+        super().on_event(*events)
+        await self.step.wait()
+
+
 class Silent(Subscribing):
     heartbeat_interval = None
 
 
 @pytest.fixture
 def app(made):
-    rules = {"/": Pushing, "/room": Subscribing, "/quick": Quick, "/silent": Silent}
+    rules = {
+        "/": Pushing,
+        "/room": Subscribing,
+        "/quick": Quick,
+        "/silent": Silent,
+        "/lines": Lines,
+    }
     rules["/step"] = Awaiting
     return Application([(path, handler, {"made": made}) for path, handler in rules.items()])
 
@@ -84,6 +104,36 @@ async def test_each_class_has_its_interval(subscribe, clock, sends):
     await clock.advance(100)
     assert sends == {}
     assert Wheel.current()._buckets == {}
+
+
+async def beat_of_lines(client, clock):
+    await clock.advance(5.5)
+    return json.loads(await read_chunk(client))["id"]
+
+
+@pytest.mark.gen_test
+async def test_lines_say_the_cursor(get, clock, queue):
+    """In JSON lines a heartbeat has the cursor that its client has by now."""
+    client, handler = await get("/lines?channel=room")
+    handler.step = asyncio.Event()
+    await read_head(client)
+    assert await beat_of_lines(client, clock) == queue.cursor()
+    queue.publish({"n": 1})
+    assert json.loads(await read_chunk(client)) == {"id": queue.cursor(), "data": {"n": 1}}
+    # The callback has not returned yet: the client may miss a part of what it writes.
+    assert await beat_of_lines(client, clock) == ""
+    handler.step.set()
+    await iterations()
+    assert await beat_of_lines(client, clock) == queue.cursor()
+
+
+@pytest.mark.parametrize("path", ["/lines", "/lines?channel=room&channel=hall"])
+@pytest.mark.gen_test
+async def test_lines_say_no_cursor(get, clock, path):
+    """None is served, or two are: one cursor does not say where the client is."""
+    client, _ = await get(path)
+    await read_head(client)
+    assert await beat_of_lines(client, clock) == ""
 
 
 @pytest.mark.gen_test

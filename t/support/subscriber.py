@@ -5,6 +5,7 @@ import base64
 import itertools
 import json
 import os
+import re
 import struct
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -36,6 +37,8 @@ class Subscriber:
     """
 
     streams = True
+    between = re.compile(b"")
+    """What may come after the last message."""
     beats = 0
     """Heartbeats so far."""
 
@@ -77,7 +80,7 @@ class Subscriber:
         while mark not in self._body:
             chunk = await read_chunk(self.client)
             if not chunk:
-                assert not self._body, "it ended in the middle of a message"
+                assert self.between.fullmatch(self._body), "it ended in the middle of a message"
                 raise Ended
             self._body += chunk
         part, self._body = self._body.split(mark, 1)
@@ -115,6 +118,8 @@ def _message(value, id=None):
 class SSE(Subscriber):
     transport = "sse"
 
+    between = re.compile(rb"(retry: \d+\n)?(:\n)*")
+
     async def next(self):
         fields = {"data": []}
         for line in (await self.until(b"\n\n")).decode().split("\n"):
@@ -126,10 +131,12 @@ class SSE(Subscriber):
                 fields[name] = value
             else:
                 self.beats += 1
-        if not fields["data"]:
-            self.cursor = fields.get("id", self.cursor)
+        data = json.loads("\n".join(fields["data"]))
+        if fields.get("event") == "cursor":
+            assert data == {"id": fields["id"]}
+            self.cursor = data["id"]
             return None
-        message = _message(json.loads("\n".join(fields["data"])), fields["id"])
+        message = _message(data, fields["id"])
         assert message.gap == (fields.get("event") == "gap")
         assert message.id == fields["id"]
         self.event = fields.get("event")
@@ -143,21 +150,24 @@ class Enveloped(Subscriber):
         value = json.loads(text)
         if "data" not in value:
             if set(value) == {"id"}:
-                self.cursor = value["id"]
+                self.place(value["id"])
                 return None
             return _message(value)
         return Message(value["data"], value["id"], value.get("channel"))
+
+    def place(self, cursor):
+        self.cursor = cursor
 
 
 class NDJSON(Enveloped):
     transport = "ndjson"
 
     async def next(self):
-        line = await self.until(b"\n")
-        if not line:
-            self.beats += 1
-            return None
-        return self.unwrap(line)
+        return self.unwrap(await self.until(b"\n"))
+
+    def place(self, cursor):
+        assert cursor in ("", self.cursor)
+        self.beats += 1
 
 
 class Multipart(Subscriber):

@@ -40,7 +40,7 @@ HANDLER = (
     "peer_at peer_cursor peer_drain peer_failed peer_finish peer_left peer_over peer_room "
     "peer_unsent "
     "peer_unwatch peer_watch "
-    "stream_blocked stream_closed stream_expired"
+    "stream_blocked stream_closed stream_cursor stream_expired"
 )
 
 

@@ -82,6 +82,10 @@ class Listener:
         client = self.client
         return client is not None and client.listener is self and client.state is LISTENING
 
+    def cursor(self) -> str:
+        """Where its client is; "" if events are on their way."""
+        return self.client.cursor if self.client is not None and self.waits() else ""
+
     def busy(self) -> bool:
         """Whether events are on their way."""
         return self.client is not None and self.client.state is DELIVERING

@@ -41,8 +41,8 @@ JSON = "application/json"
 
 # What ends a line for a parser of text/event-stream.
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-# Names that the EventSource of a browser, or a gap, has a meaning for.
-_RESERVED_TYPES = {"", "error", "gap", "message", "open"}
+# Names that mean something to the EventSource of a browser, or that this framing uses itself.
+_RESERVED_TYPES = {"", "cursor", "error", "gap", "message", "open"}
 
 
 class Framing:
@@ -54,8 +54,8 @@ class Framing:
     """
 
     content_type: str | None = None
-    heartbeat = b""
-    """What tells a silent client that the server is there, as it goes to the socket."""
+    has_heartbeat = False
+    """Whether the transport has a heartbeat."""
     last = LAST_CHUNK
     """What ends a chunked stream."""
 
@@ -90,13 +90,21 @@ class Framing:
         """What tells a client its cursor, as it goes to the socket."""
         return b""
 
+    def heartbeat(self, cursor: str) -> bytes:
+        """What tells a silent client that the server is there, as it goes to the socket.
+
+        Args:
+            cursor: where the client is; "" if that is not known.
+        """
+        return b""
+
 
 class Multipart(Framing):
     """multipart/mixed as ``DUI.Stream`` of the original reads it: LF, and the next boundary at once
     after each part.
 
-    With `option`, each part says its event's id in a header ``Last-Event-ID``; the original's
-    client does not expect that.
+    With `option`, each part has the id of its event, and a heartbeat has the cursor, in a header
+    ``Last-Event-ID``. The original's client does not expect that.
 
     >>> part = Multipart(chunked=False).part(b"{}", "application/json")
     >>> part.startswith(b"Content-Type: application/json\\n\\n{}\\n--")
@@ -106,15 +114,18 @@ class Multipart(Framing):
     # One for the whole process: subscribers share the parts.
     boundary = "".join(random.SystemRandom().choices(string.ascii_letters + string.digits, k=16))
     content_type = f'multipart/mixed; boundary="{boundary}"'
+    has_heartbeat = True
     _delimiter = f"--{boundary}\n".encode()
-
-    def __init__(self, *, chunked: bool, option: bool = False) -> None:
-        super().__init__(chunked=chunked, option=option)
-        # A part of a type that nobody listens to: the original's client has no other way.
-        self.heartbeat = self.wire(self.part(b"", "application/x-heartbeat"))
 
     def begin(self, cursor: str | None) -> bytes:
         return self.wire(self._delimiter)
+
+    def at(self, cursor: str) -> bytes:
+        return self.heartbeat(cursor) if self.option else b""
+
+    def heartbeat(self, cursor: str) -> bytes:
+        # A part of a type that nobody listens to: the original's client ignores nothing else.
+        return self.wire(self.part(b"", "application/x-heartbeat", cursor))
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         if self._delimiter in body:
@@ -135,23 +146,31 @@ class ServerSentEvents(Framing):
     With `option`, the ``type`` of an event is its ``event`` field too, if it is a single line that
     means nothing else to an ``EventSource``.
 
+    A place in the stream is an event of type ``cursor``: many clients remember an id only if its
+    event has data, and a named event does not reach ``onmessage``. To some clients a blank line
+    without data before it is an empty message, so only events end with one.
+
     >>> ServerSentEvents(chunked=False).part(b"two\r\nlines", "text/plain", "1-0")
     b'id: 1-0\ndata: two\ndata: lines\n\n'
     """
 
     content_type = "text/event-stream"
-
-    def __init__(self, *, chunked: bool, option: bool = False) -> None:
-        super().__init__(chunked=chunked, option=option)
-        self.heartbeat = self.wire(b":\n\n")
+    has_heartbeat = True
 
     def begin(self, cursor: str | None) -> bytes:
-        retry = b"retry: %d\n\n" % random.randint(*RETRY)
-        return self.wire(retry + (b"id: %b\n\n" % cursor.encode() if cursor else b""))
+        # Without a cursor the line is the first one of the next event.
+        retry = b"retry: %d\n" % random.randint(*RETRY)
+        return self.wire(retry + self._place(cursor) if cursor else retry)
 
     def at(self, cursor: str) -> bytes:
-        # Without a data field it is not dispatched, but remembered.
-        return self.wire(b"id: %b\n\n" % cursor.encode())
+        return self.wire(self._place(cursor))
+
+    def heartbeat(self, cursor: str) -> bytes:
+        return self.wire(b":\n")
+
+    @staticmethod
+    def _place(cursor: str) -> bytes:
+        return b"id: %b\nevent: cursor\ndata: %b\n\n" % (cursor.encode(), _at(cursor))
 
     def event(self, event: Event) -> bytes:
         name = "gap" if event.gap else self._type(event) if self.option else ""
@@ -172,18 +191,22 @@ class ServerSentEvents(Framing):
 
 
 class JSONLines(Framing):
-    """application/x-ndjson: one JSON text a line; an event says its id. An empty line is a
-    heartbeat.
+    """application/x-ndjson: one JSON text a line; an event has its id beside it. A heartbeat, and
+    a place in the stream, is an object with nothing but an id. There are no empty lines, where some
+    parsers stop.
 
     >>> JSONLines(chunked=False).part(b"caf\\xc3\\xa9", "text/plain")
     b'"caf\\xc3\\xa9"\\n'
     """
 
     content_type = "application/x-ndjson"
+    has_heartbeat = True
 
-    def __init__(self, *, chunked: bool, option: bool = False) -> None:
-        super().__init__(chunked=chunked, option=option)
-        self.heartbeat = self.wire(b"\n")
+    def at(self, cursor: str) -> bytes:
+        return self.heartbeat(cursor)
+
+    def heartbeat(self, cursor: str) -> bytes:
+        return self.wire(_at(cursor) + b"\n")
 
     def event(self, event: Event) -> bytes:
         return event.envelope + b"\n"
@@ -193,6 +216,11 @@ class JSONLines(Framing):
             body = json.dumps(body.decode("utf-8", "replace"), ensure_ascii=False).encode()
         # Line ends within JSON are white space.
         return _LINE_END.sub(b" ", body) + b"\n"
+
+
+def _at(cursor: str) -> bytes:
+    """A place in a stream, as JSON."""
+    return json.dumps({"id": cursor}, separators=(",", ":")).encode()
 
 
 TEXT, BINARY, CLOSE, PING = 0x1, 0x2, 0x8, 0x9
@@ -217,7 +245,7 @@ def websocket_frame(opcode: int, data: bytes) -> bytes:
 class WebSocket(Framing):
     """Messages of a WebSocket (RFC 6455): an event is the text of a JSON object with its id."""
 
-    heartbeat = websocket_frame(PING, b"")
+    has_heartbeat = True
     last = b""
 
     def wire(self, data: bytes) -> bytes:
@@ -227,7 +255,10 @@ class WebSocket(Framing):
         return event.envelope
 
     def at(self, cursor: str) -> bytes:
-        return self.wire(b'{"id":"%b"}' % cursor.encode())
+        return self.wire(_at(cursor))
+
+    def heartbeat(self, cursor: str) -> bytes:
+        return websocket_frame(PING, b"")
 
 
 _made: dict[tuple[type[Framing], bool, bool], Framing] = {}

@@ -45,6 +45,11 @@ class Served:
         for watcher in self._watchers or ():
             watcher.blocked(blocked)
 
+    def stream_cursor(self) -> str:
+        watchers = self._watchers or ()
+        # The cursor of one of several queues would lose events of the others.
+        return watchers[0].cursor() if len(watchers) == 1 else ""
+
     def _busy(self) -> bool:
         """Whether events are on their way to the client."""
         return any(watcher.busy() for watcher in self._watchers or ())

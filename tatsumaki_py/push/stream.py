@@ -113,7 +113,7 @@ class Stream:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ask_peer(sock)
-        if framing.heartbeat and owner.heartbeat_interval:
+        if framing.has_heartbeat and owner.heartbeat_interval:
             Wheel.current().add(self, jittered(owner.heartbeat_interval, JITTER))
         if owner.max_stream_time or owner.max_stream_size:
             Rotation(self, owner)
@@ -271,8 +271,8 @@ class Stream:
         if owner is None:
             return None
         if self.waiting is None:
-            # Who is about to get something, or does not keep up, needs no sign of life.
-            self.write_wire(self.framing.heartbeat)
+            # A client that is about to get something, or does not keep up, needs no heartbeat.
+            self.write_wire(self.framing.heartbeat(owner.stream_cursor()))
         interval = owner.heartbeat_interval
         return jittered(interval, JITTER) if interval else None
 

@@ -78,8 +78,8 @@ class StreamingHandler(PresenceHandler):
         """With True, begin a stream of JSON texts, one a line (``application/x-ndjson``). Returns
         whether it is one.
 
-        An event is ``{"id": ..., "data": ...}``, a gap ``{"type": "gap", ...}``. Empty lines mean
-        nothing. Needs what `multipart_xhr_push` needs.
+        An event is ``{"id": ..., "data": ...}``, a gap ``{"type": "gap", ...}``. A line that has
+        only an ``id`` is a heartbeat. Needs what `multipart_xhr_push` needs.
         """
         return self._push(JSONLines, on)
 

@@ -30,6 +30,9 @@ class Owner(Protocol):
         first, ask again.
         """
 
+    def stream_cursor(self) -> str:
+        """Where the peer is; "" if that is not known, or events are on their way."""
+
     def stream_blocked(self, blocked: bool) -> None:
         """The peer does not keep up, or does so again."""
 
