@@ -76,7 +76,70 @@ async def test_a_multipart_form(post, queue):
     assert queue.backlog_events == [{"text": "caf\u00e9"}]
     file = part % ("file", '; filename="x"', "data")
     reply = await post(f"{text}{file}--b--\r\n", "multipart/form-data; boundary=b")
-    assert (reply.code, reply.body) == (400, b"a file is no event")
+    assert (reply.code, reply.body) == (400, b"a file cannot be published")
+
+
+@pytest.mark.parametrize("content_type", [FORM, FORM.title()])
+@pytest.mark.gen_test
+async def test_the_names_of_a_form(post, queue, content_type):
+    """Names are text as values are, and the letter case of the type is of no matter."""
+    reply = await post("gr\u00f6\u00dfe=L&%e2%98%83=%e2%98%83&a=%00".encode(), content_type)
+    assert reply.code == 200
+    assert queue.backlog_events == [{"gr\u00f6\u00dfe": "L", "\u2603": "\u2603", "a": "\0"}]
+
+
+@pytest.mark.gen_test
+async def test_the_names_of_a_multipart_form(post, queue):
+    """The same in the other kind of form."""
+    part = '--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    body = part % ("gr\u00f6\u00dfe", "L") + part % ("\u00c3\u00b6", "\u2603") + "--b--\r\n"
+    assert (await post(body, "Multipart/Form-Data; Boundary=b")).code == 200
+    assert queue.backlog_events == [{"gr\u00f6\u00dfe": "L", "\u00c3\u00b6": "\u2603"}]
+
+
+@pytest.mark.parametrize("body", ["", "&", "_xsrf=secret"])
+@pytest.mark.gen_test
+async def test_a_form_without_fields(post, queue, body):
+    """400: an empty event is JSON."""
+    reply = await post(body, FORM)
+    assert (reply.code, reply.body) == (400, b"a form without fields is no event")
+    assert queue.backlog_events == []
+
+
+@pytest.mark.parametrize("body", ['{"text":"a&b=c"}', ' [{"n":1},\n{"n":2}]\r\n', "{}"])
+@pytest.mark.gen_test
+async def test_json_under_the_header_of_a_form(post, queue, body):
+    """415 that says how to send it."""
+    reply = await post(body, FORM)
+    line = b"for an event as JSON send Content-Type: application/json"
+    assert (reply.code, reply.body) == (415, line)
+    assert queue.backlog_events == []
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", FORM, "multipart/form-data;boundary=b"]
+)
+@pytest.mark.gen_test
+async def test_content_encoding(post, queue, content_type):
+    """What is compressed is refused, whatever it is; "identity" is not."""
+    body = (
+        "--b--" if "multipart" in content_type else '{"n":1}' if "json" in content_type else "n=1"
+    )
+    reply = await post(body, content_type, Content_Encoding="GZip")
+    assert reply.code == 415
+    reply = await post(body, content_type, Content_Encoding="Identity")
+    assert reply.code == (400 if "multipart" in content_type else 200)
+
+
+@pytest.mark.parametrize(
+    ("charset", "status"), [("UTF-8", 200), ('"utf-8"', 200), ("ISO-8859-1", 415), ("utf-16", 415)]
+)
+@pytest.mark.parametrize(("body", "content_type"), [('{"n":1}', "application/json"), ("n=1", FORM)])
+@pytest.mark.gen_test
+async def test_charset(post, body, content_type, charset, status):
+    """An event is sent in UTF-8; what says that it is something else is refused, not misread."""
+    reply = await post(body, f"{content_type}; v=1; Charset={charset}")
+    assert reply.code == status
 
 
 @pytest.mark.parametrize(

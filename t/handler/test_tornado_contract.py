@@ -16,6 +16,8 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.iostream import BaseIOStream, IOStream
 
+from tatsumaki_py import Request
+
 # name: module that touches it
 PRIVATE = {
     "_auto_finish": "push/handler.py",
@@ -28,6 +30,7 @@ PRIVATE = {
     "_transforms": "push/handler.py, push/streaming.py",
     "_write_buffer": "push/streaming.py, response.py",
     "_log_message": "error.py",
+    "_parse_body": "request.py",
     "_request_summary": "application.py, handler.py",
 }
 OWN = {"_closed": "http_client.py"}
@@ -304,3 +307,31 @@ def test_headers():
     (push/streaming.py)"""
     changing = {"__setitem__", "__delitem__", "add"}
     assert changing <= vars(HTTPHeaders).keys()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded; charset=utf-8", b"a=2&b=%C3%A9"),
+        (
+            "multipart/form-data; boundary=B",
+            b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n2\r\n'
+            b'--B\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n\r\n3\r\n--B--\r\n',
+        ),
+        ("application/json", b"{}"),
+    ],
+)
+def test_parse_body(content_type, body):
+    """`_parse_body` fills `body_arguments`, `arguments` and `files`; ours fills them as Tornado's
+    does. (request.py)"""
+    start = RequestStartLine("POST", "/?a=1", "HTTP/1.1")
+    requests = []
+    for made in (HTTPServerRequest, Request):
+        headers = HTTPHeaders({"Host": "x", "Content-Type": content_type})
+        requests.append(made(start_line=start, headers=headers, body=body))
+        requests[-1]._parse_body()
+    tornado, ours = requests
+    assert ours.body_arguments == tornado.body_arguments
+    assert ours.arguments == tornado.arguments
+    assert ours.files == tornado.files
+    assert bool(ours.body_arguments) == ("form" in content_type)

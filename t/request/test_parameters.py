@@ -16,6 +16,13 @@ class Echo(Handler):
                 "all": {name: values.get_all(name) for name in values},
                 "last": dict(values),
                 "param": {name: request.param(name) for name in values},
+                "query": {
+                    name: request.query_parameters.get_all(name)
+                    for name in request.query_parameters
+                },
+                "body": {
+                    name: request.body_parameters.get_all(name) for name in request.body_parameters
+                },
             }
         )
         self.finish()
@@ -84,6 +91,11 @@ def urlencoded(body, method="POST"):
         ("/?a&b=&=c", {}, {"a": [""], "b": [""], "": ["c"]}),
         ("/?a=%zz&b=%", {}, {"a": ["%zz"], "b": ["%"]}),
         ("/?a=x;b=y", {}, {"a": ["x;b=y"]}),
+        ("/?%FF=1&%FE=2", {}, {"\ufffd": ["1", "2"]}),
+        ("/", urlencoded("%FF=1"), {"\ufffd": ["1"]}),
+        # No second decoding of what is text already.
+        ("/?%C3%83%C2%B6=1", {}, {"\xc3\xb6": ["1"]}),
+        ("/", form(("\xc3\xb6", "1")), {"\xc3\xb6": ["1"]}),
         ("/", JSON_BODY, {}),
     ],
 )
@@ -93,7 +105,12 @@ async def test_parameters(fetch, path, options, values):
     before the form, and the last value wins, however it is asked for."""
     answer = await fetch(path, **options)
     last = {name: all[-1] for name, all in values.items()}
-    assert json.loads(answer.body) == {"all": values, "last": last, "param": last}
+    found = json.loads(answer.body)
+    query, body = found.pop("query"), found.pop("body")
+    assert found == {"all": values, "last": last, "param": last}
+    both = {name: query.get(name, []) + body.get(name, []) for name in query | body}
+    assert both == values
+    assert bool(body) == (bool(values) and "method" in options)
 
 
 @pytest.mark.gen_test
@@ -105,10 +122,57 @@ async def test_missing(fetch):
     assert answer.headers["Content-Type"] == "text/plain; charset=UTF-8"
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "Application/X-WWW-Form-Urlencoded",
+        "APPLICATION/X-WWW-FORM-URLENCODED ; Charset=UTF-8",
+        "Multipart/Form-Data; Boundary=B",
+        "multipart/FORM-DATA; charset=utf-8; BOUNDARY=B",
+    ],
+)
 @pytest.mark.gen_test
-async def test_form_that_is_none(fetch, expect_log):
-    """A broken multipart form is refused or has no fields, never a 500."""
-    options = form(("a", "b"))
-    options["body"] = b"no form"
-    with expect_log("tornado.general", "multipart/form-data"):
-        assert (await fetch("/", **options)).code in (200, 400)
+async def test_letter_case_of_the_type(fetch, content_type):
+    """A form is read however its type is written: media types and the names of their parameters
+    have no case."""
+    options = form(("a", "b")) if "multi" in content_type.lower() else urlencoded("a=b")
+    options["headers"] = {"Content-Type": content_type}
+    answer = await fetch("/", **options)
+    assert json.loads(answer.body)["body"] == {"a": ["b"]}
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencodedx", "multipart/form"])
+@pytest.mark.gen_test
+async def test_other_types(fetch, content_type):
+    """What only begins like the type of a form is none."""
+    options = urlencoded("a=b") | {"headers": {"Content-Type": content_type}}
+    assert json.loads((await fetch("/", **options)).body)["body"] == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "line"),
+    [
+        (form(("a", "b")) | {"body": b"no form"}, 400, b"no final boundary found"),
+        (urlencoded("a&" * 1000), 400, b"Max number of fields exceeded"),
+        (form(*[("a", "b")] * 101), 400, b"too many parts"),
+        (urlencoded("%41" * 1_000_001), 413, b"at most 1000000 percent-encoded bytes"),
+    ],
+    ids=range(4),
+)
+@pytest.mark.gen_test
+async def test_form_that_is_none(fetch, options, status, line):
+    """A form that cannot be read, or only at length, is refused with one line."""
+    answer = await fetch("/", **options)
+    assert answer.code == status
+    assert line in answer.body
+    assert b"\n" not in answer.body
+
+
+@pytest.mark.parametrize(("coding", "status"), [("gzip", 415), ("GZIP", 415), ("Identity", 200)])
+@pytest.mark.parametrize("options", [form(("a", "b")), urlencoded("a=b")], ids=["multi", "url"])
+@pytest.mark.gen_test
+async def test_content_encoding(fetch, options, coding, status):
+    """A form that is compressed is not read as one that is not."""
+    headers = options["headers"] | {"Content-Encoding": coding}
+    answer = await fetch("/", **{**options, "headers": headers})
+    assert answer.code == status

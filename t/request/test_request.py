@@ -71,11 +71,23 @@ async def test_uploads(fetch):
         ("/?last_event_id=2-0", {}, "2-0"),
         ("/?last_event_id=2-0", {"Last-Event-ID": "1-0"}, "1-0"),
         ("/?last_event_id=", {"Last-Event-ID": ""}, None),
+        # What libraries send, beside what the page wrote into its URL.
+        ("/?lastEventId=2-0", {}, "2-0"),
+        ("/?lastEventId=2-0&last_event_id=1-0", {}, "2-0"),
+        ("/?last_event_id=1-0&evs_last_event_id=2-0", {}, "2-0"),
+        ("/?lastEventId=&last_event_id=2-0", {}, "2-0"),
+        ("/?lastEventID=2-0", {}, "2-0"),
+        ("/?Last-Event-ID=2-0", {}, "2-0"),
+        ("/?Last-Event-Id=2-0", {}, "2-0"),
+        ("/?last-event-id=2-0", {}, "2-0"),
+        # Whatever it is: the queue knows its own.
+        ("/?lastEventId=%00%E2%98%83", {}, "\0\u2603"),
+        ("/", {"Last-Event-ID": "x" * 10_000}, "x" * 8192),
     ],
 )
 @pytest.mark.gen_test
 async def test_last_event_id(fetch, path, headers, cursor):
-    """The cursor is in the header, or in the parameter; empty is none."""
+    """The cursor is in the header, or in a parameter; an empty one is none."""
     headers = {"User-Agent": "me", "Cookie": "a=b", **headers}
     assert json.loads((await fetch(path, headers=headers)).body)["cursor"] == cursor
 

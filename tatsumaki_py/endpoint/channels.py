@@ -29,7 +29,7 @@ class ChannelHandler(CrossOriginHandler):
         groups: list[str | None] = [*self.path_args, *self.path_kwargs.values()]
         if groups:
             return [group for group in groups if group is not None]
-        return self.get_query_arguments("channel", strip=False)
+        return self.request.query_parameters.get_all("channel")
 
     async def _named(self) -> list[str]:
         """The channels, each once, in the order in which they are named."""

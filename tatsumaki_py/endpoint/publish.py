@@ -7,16 +7,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable
 from typing import Any, ClassVar, NoReturn
 
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.request import FORMS
 
 __all__ = ["PublishHandler"]
 
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
 
 class PublishHandler(ChannelHandler):
@@ -65,18 +67,29 @@ class PublishHandler(ChannelHandler):
         self.write({"ids": ids} if isinstance(found, list) else {"id": ids[0]})
 
     def _events(self) -> Any:
-        content_type = self.request.headers.get("Content-Type", "")
-        media_type = content_type.partition(";")[0].strip().lower()
+        """The JSON or the form in the body; 4xx if it is neither."""
+        request = self.request
+        media_type = request.media_type
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise HTTPError(415, "a body with a Content-Encoding cannot be read")
+        charset = _CHARSET.search(request.headers.get("Content-Type", ""))
+        if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+            raise HTTPError(415, "an event is sent in UTF-8")
         if media_type == "application/json" or media_type.endswith("+json"):
-            return _parse(self.request.body)
-        if media_type not in _FORMS:
+            return _parse(request.body)
+        if media_type not in FORMS:
             raise HTTPError(415, "an event is JSON (application/json) or a form")
-        if self.request.files:
-            raise HTTPError(400, "a file is no event")
-        names = self.request.body_arguments
-        return {
-            name: self.get_body_argument(name, strip=False) for name in names if name != "_xsrf"
-        }
+        body = request.body.strip()
+        if (body[:1], body[-1:]) in ((b"{", b"}"), (b"[", b"]")):
+            # curl -d, and other clients, name it a form unless they are told.
+            raise HTTPError(415, "for an event as JSON send Content-Type: application/json")
+        if request.files:
+            raise HTTPError(400, "a file cannot be published")
+        fields = dict(request.body_parameters)
+        fields.pop("_xsrf", None)
+        if not fields:
+            raise HTTPError(400, "a form without fields is no event")
+        return fields
 
 
 def _parse(body: bytes) -> Any:

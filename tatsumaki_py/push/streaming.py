@@ -55,11 +55,10 @@ class StreamingHandler(PresenceHandler):
         """With True, begin a multipart stream: each `stream_write` is a part of its own. Returns
         whether it is one.
 
-        Parts say the ids of events to clients that sent ``last_event_id``, which may be empty.
+        Parts say the ids of events to clients that sent a cursor, which may be empty.
         Needs ``asynchronous = True`` or an ``async def`` method; else a `RuntimeError`.
         """
-        asked = "last_event_id" in self.request.arguments or "Last-Event-ID" in self.request.headers
-        return self._push(Multipart, on, asked)
+        return self._push(Multipart, on, self.request.knows_cursors)
 
     def server_sent_events(self, on: bool | None = None, *, event_type: bool = False) -> bool:
         """With True, begin a stream of Server-Sent Events (WHATWG HTML 9.2), which an
