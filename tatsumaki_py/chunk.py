@@ -38,7 +38,7 @@ class ChunkHandler(tornado.web.RequestHandler):
         """The bytes for what `write` was given; sets the content type if there is JSON among it.
 
         Text is UTF-8 (Latin-1 if `binary`), bytes stay as they are, numbers are written out, dicts,
-        lists and tuples are JSON. Anything else is a `TypeError`.
+        lists and tuples are JSON, None is nothing. Anything else is a `TypeError`.
         """
         return self._encode(chunk) if not more else b"".join(map(self._encode, (chunk, *more)))
 
@@ -52,6 +52,8 @@ class ChunkHandler(tornado.web.RequestHandler):
             return self._encode_json(chunk)
         if isinstance(chunk, (int, float)) and not isinstance(chunk, bool):
             return str(chunk).encode()
+        if chunk is None:
+            return b""
         raise TypeError(
             f"write takes text, bytes, numbers, dicts, lists and tuples, not {type(chunk).__name__}"
         )

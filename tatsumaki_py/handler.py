@@ -24,6 +24,12 @@ Differs from `tornado.web.RequestHandler` in:
 8. `stream_write` takes the connection over from Tornado (`detach`): it does not go through output
    transforms such as compression. At its end the connection is closed, unless it is a plain one of
    a `Server`.
+9. After `finish`, a second `finish`, `write`, `render`, `redirect` and `stream_write` do nothing,
+   as in Tatsumaki; Tornado raises `RuntimeError`. The logger ``tatsumaki`` gets one line for each
+   such request, at level DEBUG. A coroutine that awaits such a `stream_write` ends by
+   `Error.ClientDisconnect`.
+10. `write` and `stream_write` take None, or no argument: they write nothing, as in Tatsumaki.
+    Tornado refuses None.
 
 Source: ``Tatsumaki::Handler``.
 """
@@ -84,7 +90,8 @@ class Handler(PushHandler):
                 ``request``, ...).
             kwargs: more of that; wins.
         """
-        if self._gone:
+        if self.peer_left():
+            self._too_late("render()")
             return self.finish()
         args = {key: value for namespace in namespaces for key, value in namespace.items()} | kwargs
         engine = self.settings.get("template")

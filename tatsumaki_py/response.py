@@ -6,15 +6,22 @@ Source: ``Tatsumaki::Response``, ``Plack::Response``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, overload
 
 from tornado.web import RequestHandler
+
+from tatsumaki_py.chunk import ChunkHandler
 
 __all__ = ["Cookies", "Response"]
 
 # A token of RFC 9110 5.6.2.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+Piece = str | bytes | bytearray | memoryview
+HeaderValue = str | int | Sequence[str | int]
 
 
 class Cookies:
@@ -22,7 +29,9 @@ class Cookies:
     ``del cookies[name]`` expires one.
 
     The attributes are those of `tornado.web.RequestHandler.set_cookie`: domain, expires, path,
-    max_age (seconds), httponly, secure, samesite.
+    max_age (seconds), httponly, secure, samesite. As in Plack, max_age may be spelt ``max-age``,
+    `expires` may also be a number in a string or a date as text, and a value a number. A 0 for
+    either of the two deletes the cookie (Tornado takes it for "not set").
     """
 
     __slots__ = ("_handler",)
@@ -30,12 +39,27 @@ class Cookies:
     def __init__(self, handler: RequestHandler) -> None:
         self._handler = handler
 
-    def __setitem__(self, name: str, value: str | Mapping[str, Any]) -> None:
-        attributes = {"value": value} if isinstance(value, str) else dict(value)
-        self._handler.set_cookie(name, attributes.pop("value"), **attributes)
+    def __setitem__(self, name: str, value: str | int | Mapping[str, Any]) -> None:
+        given = value if isinstance(value, Mapping) else {"value": value}
+        attributes: dict[str, Any] = {key.replace("-", "_"): given[key] for key in given}
+        text = attributes.pop("value", "")
+        if attributes.get("max_age") in (0, "0"):
+            del attributes["max_age"]
+            attributes["expires"] = 0
+        if attributes.get("expires") is not None:
+            attributes["expires"] = _moment(attributes["expires"])
+        self._handler.set_cookie(name, str(text) if isinstance(text, int) else text, **attributes)
 
     def __delitem__(self, name: str) -> None:
         self._handler.clear_cookie(name)
+
+
+def _moment(expires: Any) -> Any:
+    """What Tornado takes for the time `expires`."""
+    if isinstance(expires, str):
+        expires = int(expires) if expires.isdecimal() else parsedate_to_datetime(expires)
+    # Tornado looks whether it is true.
+    return expires or datetime.fromtimestamp(0, UTC)
 
 
 class Response:
@@ -46,7 +70,7 @@ class Response:
 
     __slots__ = ("_handler",)
 
-    def __init__(self, handler: RequestHandler) -> None:
+    def __init__(self, handler: ChunkHandler) -> None:
         self._handler = handler
 
     @property
@@ -58,55 +82,130 @@ class Response:
     def status(self, code: int) -> None:
         self._handler.set_status(code)
 
-    @property
-    def content_type(self) -> str | None:
-        """The header Content-Type."""
-        return self.header("Content-Type")
-
-    @content_type.setter
-    def content_type(self, value: str) -> None:
-        self._handler.set_header("Content-Type", value)
+    code = status
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, names without regard to case."""
+        """The headers, names without regard to case. Assign a mapping or pairs to replace all of
+        them but `Server` and `Date`; a list or tuple is one line for each of its values.
+        """
         # Not documented by Tornado, and there is no other way to read a header.
         return self._handler._headers
+
+    @headers.setter
+    def headers(
+        self, headers: Mapping[str, HeaderValue] | Iterable[tuple[str, HeaderValue]]
+    ) -> None:
+        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+        for name, _ in pairs:
+            _check_name(name)
+        for name in list(self.headers):
+            if name not in ("Server", "Date"):
+                self._handler.clear_header(name)
+        for name, value in pairs:
+            self._add(name, value)
 
     @overload
     def header(self, name: str) -> str | None: ...
     @overload
-    def header(self, name: str, value: str | int) -> None: ...
-    def header(self, name: str, value: str | int | None = None) -> str | None:
-        """The value of a header (None if it is not set), or, with two arguments, set it.
-        `ValueError` for CR, LF or NUL in it.
+    def header(self, name: str, value: HeaderValue) -> None: ...
+    def header(self, name: str, value: HeaderValue | None = None) -> str | None:
+        """The value of a header (None if it is not set), or, with two arguments, set it. A list or
+        tuple is one line for each of its values. `ValueError` for CR, LF or NUL in it.
         """
         if value is None:
             return self.headers.get(name)
-        if _NAME.fullmatch(name) is None:
-            raise ValueError(f"not a header's name: {name!r}")
-        self._handler.set_header(name, value)
+        _check_name(name)
+        self._handler.clear_header(name)
+        self._add(name, value)
         return None
+
+    def _add(self, name: str, value: Any) -> None:
+        for line in value if isinstance(value, (list, tuple)) else (value,):
+            self._handler.add_header(name, line)
+
+    def _assign(self, name: str, value: str | int | None) -> None:
+        if value is None:
+            self._handler.clear_header(name)
+        else:
+            self._handler.set_header(name, value)
+
+    @property
+    def content_type(self) -> str | None:
+        """The header Content-Type. None is no such header, here and in the next three."""
+        return self.header("Content-Type")
+
+    @content_type.setter
+    def content_type(self, value: str | None) -> None:
+        self._assign("Content-Type", value)
+
+    @property
+    def content_encoding(self) -> str | None:
+        """The header Content-Encoding."""
+        return self.header("Content-Encoding")
+
+    @content_encoding.setter
+    def content_encoding(self, value: str | None) -> None:
+        self._assign("Content-Encoding", value)
+
+    @property
+    def content_length(self) -> int | None:
+        """The header Content-Length. Tornado sets it by itself; another number than that of the
+        body's bytes is an error when the answer is finished.
+        """
+        value = self.header("Content-Length")
+        return None if value is None else int(value)
+
+    @content_length.setter
+    def content_length(self, value: int | None) -> None:
+        self._assign("Content-Length", value)
+
+    @property
+    def location(self) -> str | None:
+        """The header Location, as it was given."""
+        return self.header("Location")
+
+    @location.setter
+    def location(self, value: str | None) -> None:
+        self._assign("Location", value)
 
     @property
     def body(self) -> bytes:
-        """What was written and not flushed yet; set it to replace that by anything that
-        `Handler.write` takes.
+        """What was written and not flushed yet. Assign text, bytes or a list of such pieces to
+        replace it. `TypeError` for what is not text or bytes: JSON is written, with
+        `Handler.write`.
         """
         return b"".join(self._handler._write_buffer)
 
     @body.setter
-    def body(self, chunk: Any) -> None:
-        self._handler._write_buffer = []
-        self._handler.write(chunk)
+    def body(self, body: Piece | list[Piece] | tuple[Piece, ...] | None) -> None:
+        pieces = body if isinstance(body, (list, tuple)) else () if body is None else (body,)
+        for piece in pieces:
+            if not isinstance(piece, (str, bytes, bytearray, memoryview)):
+                raise TypeError(
+                    "response.body takes text, bytes or a list of them, not "
+                    f"{type(piece).__name__}; for JSON use self.write(...)"
+                )
+        self._handler._write_buffer = list(map(self._handler._encode, pieces))
+
+    content = body
 
     @property
     def cookies(self) -> Cookies:
         """The cookies to be set."""
         return Cookies(self._handler)
 
-    def redirect(self, url: str, status: int = 302) -> None:
-        """Answer with ``Location: url`` and no body, and finish: see
-        `tornado.web.RequestHandler.redirect`.
+    def redirect(self, url: str | None = None, status: int = 302) -> str | None:
+        """Set `location` and `status`, and return `location`. As in Plack it does not finish the
+        answer: a body, headers and cookies may follow. (`tornado.web.RequestHandler.redirect`
+        finishes.)
         """
-        self._handler.redirect(url, status=status)
+        if url is not None:
+            self.location = url
+            self.status = status
+        return self.location
+
+
+def _check_name(name: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(f"not a header's name: {name!r}")

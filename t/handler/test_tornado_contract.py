@@ -31,7 +31,7 @@ PRIVATE = {
     "_write_buffer": "push/streaming.py, response.py",
     "_log_message": "error.py",
     "_parse_body": "request.py",
-    "_request_summary": "application.py, handler.py",
+    "_request_summary": "application.py, handler.py, push/presence.py",
 }
 OWN = {"_closed": "http_client.py"}
 CLASSES = (

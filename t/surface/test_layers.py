@@ -11,7 +11,7 @@ PACKAGE = ROOT / "tatsumaki_py"
 # without a circle.
 FLOORS = [
     ["error", "escape", "http_message"],
-    ["peer", "request", "response", "service", "template", "http_client", "static_file", "logger"],
+    ["peer", "request", "service", "template", "http_client", "static_file", "logger"],
     ["message_queue.ids"],
     ["message_queue.event"],
     ["message_queue.log", "message_queue.merged_log", "message_queue.idempotency"],
@@ -21,7 +21,7 @@ FLOORS = [
     ["message_queue.channel"],
     ["message_queue.memory", "message_queue.retention", "message_queue.merged"],
     ["message_queue"],
-    ["chunk"],
+    ["chunk", "response"],
     ["push.wheel", "push.hangup"],
     [
         "push",

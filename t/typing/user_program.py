@@ -164,7 +164,12 @@ class Reads(Handler):
         response.header("X-Number", 1)
         assert_type(response.header("X-Number"), str | None)
         response.cookies["a"] = {"value": "b", "max_age": 60}
-        response.body = {"any": "thing"}
+        response.headers = {"Content-Type": "text/plain", "X-Lines": ["a", "b"]}
+        response.headers = [("Content-Type", "text/plain"), ("X-Number", 1)]
+        response.body = ["<h1>", b"</h1>"]
+        assert_type(response.body, bytes)
+        assert_type(response.content_length, int | None)
+        assert_type(response.redirect("/there"), str | None)
         self.render("page.html", {"a": 1}, b=2)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:

@@ -67,21 +67,24 @@ class PushHandler(StreamingHandler):
 
     # -- writing
 
-    def write(self, chunk: Any, *more: Any) -> None:
-        """Add to the body; see `get_chunk` for what it takes. After the client has gone it does
-        nothing.
+    def write(self, chunk: Any = None, *more: Any) -> None:
+        """Add to the body; see `get_chunk` for what it takes. None is nothing. After the client has
+        gone, and after `finish`, it does nothing.
         """
+        if self._finished:
+            self._too_late("write()")
+            return
         self._begin()
         if self._live is not None:
             # Or it would overtake, or be overtaken by, what is streamed.
             for part in (chunk, *more):
                 self.stream_write(part)
-        elif not self._gone:
+        elif not self._gone and (more or chunk is not None):
             super().write(self.get_chunk(chunk, *more))
 
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
         """Send what was written; see `tornado.web.RequestHandler.flush`."""
-        if self._gone and self._finished:
+        if self._finished and (self._gone or self._stream is None):
             return _resolved()
         if self._stream is None:
             return super().flush(include_footers)
@@ -89,17 +92,17 @@ class PushHandler(StreamingHandler):
 
     def finish(self, chunk: Any = None) -> asyncio.Future[None]:
         """End the answer, after writing `chunk` if it is given; see
-        `tornado.web.RequestHandler.finish`.
+        `tornado.web.RequestHandler.finish`. A second time it does nothing.
         """
-        if self._gone and self._finished:
+        if self._finished:
+            self._too_late("finish()")
             return _resolved()
         self._begin()
         if self._stream is not None:
-            if not self._finished:
-                if not self._gone:
-                    self.stream_write(b"" if chunk is None else chunk)
-                    self._stream.finish()
-                self._close_stream()
+            if not self._gone:
+                self.stream_write(b"" if chunk is None else chunk)
+                self._stream.finish()
+            self._close_stream()
             return _resolved()
         if self._watchers and not self._gone and self._hung_up():
             self._client_gone()
@@ -121,8 +124,11 @@ class PushHandler(StreamingHandler):
         self._dismiss_watchers()
 
     def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
-        """See `tornado.web.RequestHandler.redirect`. After the client has gone it does nothing."""
-        if self._gone:
+        """See `tornado.web.RequestHandler.redirect`. After the client has gone, and after `finish`,
+        it does nothing.
+        """
+        if self._gone or self._finished:
+            self._too_late("redirect()")
             self.finish()
         else:
             super().redirect(url, permanent, status)

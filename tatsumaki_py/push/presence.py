@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import ClassVar
 
@@ -23,6 +24,8 @@ from tatsumaki_py.response import Response
 
 __all__ = ["PresenceHandler"]
 
+_log = logging.getLogger("tatsumaki")
+
 
 class PresenceHandler(Served, ChunkHandler):
     """What `Handler` knows of its client; see `tatsumaki_py.peer`."""
@@ -38,12 +41,22 @@ class PresenceHandler(Served, ChunkHandler):
 
     # The descriptor that `HangUps` watches.
     _watched: int | None = None
+    # Whether `_too_late` has logged its line. Only a finished handler has one of its own.
+    _told_late = False
 
     @property
     def response(self) -> Response:
         """The status and the headers, as attributes."""
         # Made anew each time: kept, it would be a reference cycle for each request.
         return Response(self)
+
+    def _too_late(self, call: str) -> None:
+        """`call` came after the end of the answer, and does nothing. That is logged once for each
+        request, but not of a client that left: its handler cannot have known.
+        """
+        if not (self._gone or self._told_late):
+            self._told_late = True
+            _log.debug("%s after finish() does nothing: %s", call, self._request_summary())
 
     def _client_gone(self) -> None:
         if self.peer_left():

@@ -19,6 +19,7 @@ import ssl
 from collections.abc import Awaitable, Generator, Hashable
 from typing import Any
 
+from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import Framing
@@ -27,7 +28,7 @@ from tatsumaki_py.push.rotation import Rotation
 from tatsumaki_py.push.wheel import Wheel, jittered
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
 
-__all__ = ["DONE", "Done", "Stream"]
+__all__ = ["DONE", "OVER", "Done", "Stream"]
 
 JITTER = 0.2
 """The part of an interval by which a heartbeat may come early."""
@@ -51,6 +52,19 @@ class Done:
 
 
 DONE = Done()
+
+
+class _Over(Done):
+    """In place of what is done, where nothing can be sent any more: a coroutine that waits for it
+    ends here.
+    """
+
+    def __await__(self) -> Generator[Any, None, None]:
+        raise ClientDisconnect
+        yield
+
+
+OVER = _Over()
 
 
 class _Pile:

@@ -31,7 +31,7 @@ from tatsumaki_py.push.framing import (
     framing,
 )
 from tatsumaki_py.push.presence import PresenceHandler
-from tatsumaki_py.push.stream import DONE, Stream
+from tatsumaki_py.push.stream import DONE, OVER, Stream
 
 __all__ = ["StreamingHandler"]
 
@@ -124,15 +124,20 @@ class StreamingHandler(PresenceHandler):
             for it is what keeps a slow client from being cut off (`max_buffer`).
 
         Raises:
-            Error.ClientDisconnect: the client has gone.
+            Error.ClientDisconnect: the client has gone. After `finish`, only the awaitable raises
+                it: a callback goes on as if nothing had happened, a coroutine ends.
         """
         if self._live is None:
             self._begin()
         stream = self._live
         if stream is not None and isinstance(chunk, Event):
             return stream.send(chunk)
-        if stream is None and self._gone:
-            raise ClientDisconnect
+        if stream is None:
+            if self._gone:
+                raise ClientDisconnect
+            if self._finished:
+                self._too_late("stream_write()")
+                return OVER
         # Before the headers are out: it may set the content type, or be a mistake.
         data = self.get_chunk(chunk)
         if stream is None:
@@ -150,8 +155,6 @@ class StreamingHandler(PresenceHandler):
         """Send the headers and take the connection over. None if there is nobody who wants a body
         (HEAD).
         """
-        if self._finished:
-            raise RuntimeError("Cannot stream_write() after finish()")
         head = self.request.method == "HEAD"
         keeper = keeper_of(self._iostream()) if self._may_go_on() else None
         if not self._headers_written:
