@@ -73,6 +73,44 @@ class Plain(Handler):
         await asyncio.sleep(60)  # else nobody would hold it
 
 
+class Own(Handler):
+    """A stream of somebody's own: each event has a message before it and two after it that have no
+    id.
+    """
+
+    async def get(self, channel):
+        streams = {
+            "sse": self.server_sent_events,
+            "ndjson": self.json_lines,
+            "multipart": self.multipart_xhr_push,
+        }
+        streams[self.request.param("transport")](True)
+        async for events in MessageQueue.instance(channel).poll(None):
+            for event in events:
+                for message in ({"no": 1}, event, {"no": 2}, {"no": 3}):
+                    await self.stream_write(message)
+
+
+class Places(Handler):
+    """A stream that also says places: none, an old one, and that of its last event."""
+
+    BODIES = {
+        "ndjson": '{"id": ""}\n{"id": "2-0", "data": {"n": 1}}\n'
+        '{"id": "1-0"}\n{"id": ""}\n{"id": "2-0"}\n"end"\n',
+        "sse": 'event: cursor\ndata: {"id": ""}\n\nid: 2-0\ndata: {"n": 1}\n\n'
+        'id: 1-0\nevent: cursor\ndata: {"id": "1-0"}\n\n:\n'
+        'id: 2-0\nevent: cursor\ndata: {"id": "2-0"}\n\ndata: end\n\n',
+    }
+    TYPES = {"ndjson": "application/x-ndjson", "sse": "text/event-stream"}
+
+    async def get(self):
+        transport = self.request.param("transport")
+        self.set_header("Content-Type", self.TYPES[transport])
+        self.write(self.BODIES[transport])
+        await self.flush()
+        await asyncio.sleep(60)
+
+
 class Bytes(Handler):
     """A multipart stream that comes byte by byte, and breaks off before the end of a part."""
 
@@ -160,6 +198,8 @@ app = Application(
         (r"/stuck/(\w+)", Stuck),
         ("/events", Events),
         ("/plain", Plain),
+        (r"/own/(\w+)", Own),
+        ("/places", Places),
         ("/bytes", Bytes),
         ("/publish/(.*)", PublishHandler),
         ("/control/(.*)/(.*)", Control),

@@ -90,6 +90,27 @@ def test_the_rest_is_not_forced_on_who_closes(site, tab):
     assert page.get("subscription.lastEventId") == ""
 
 
+@pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart"])
+def test_messages_without_an_id_come_too(site, tab, transport):
+    """Before and after events, by each transport; they move no cursor."""
+    page = tab("/own/{}", transports=[transport]).open()
+    ids = site.publish(1, 2)
+    page.until("events.length === 8")
+    some = [{"no": 1}, {"n": 1}, {"no": 2}, {"no": 3}]
+    assert page.get("events.map((event) => event.data)") == [*some, *some[:1], {"n": 2}, *some[2:]]
+    assert page.get("events.flatMap((event) => event.id || [])")[-2:] == ids
+    assert page.get("subscription.lastEventId") == ids[-1]
+
+
+@pytest.mark.parametrize("transport", ["sse", "ndjson"])
+def test_a_place_moves_no_cursor_back(tab, page_errors, transport):
+    """A heartbeat may say no place, and a place that is behind the cursor changes nothing."""
+    page_errors.allow("ERR_")
+    page = tab("/places", transports=[transport]).until("events.length === 2")
+    assert page.get("events.map((event) => event.data)") == [{"n": 1}, "end"]
+    assert page.get("subscription.lastEventId") == "2-0"
+
+
 def test_what_is_not_json_comes_as_text(tab, page_errors):
     """A stream of somebody's own, without ids."""
     page_errors.allow("ERR_")  # the server goes first, and has no word for that in such a stream

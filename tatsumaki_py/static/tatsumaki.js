@@ -428,9 +428,11 @@ class Link {
     this.#check(this.#patience);
   }
 
-  /** Said where it begins. @param {string | null | undefined} cursor */
+  /** The server has said the place of this client. Only a client that has no cursor takes it over: the events tell
+   * the others. @param {unknown} cursor */
   begin(cursor) {
-    if (cursor && !this.signal.aborted && !this.line.cursor()) this.line.news([], cursor);
+    if (this.signal.aborted || this.line.cursor() || typeof cursor !== "string" || !cursor) return;
+    this.line.news([], cursor);
   }
 
   /** A sign of life. */
@@ -621,9 +623,21 @@ const TRANSPORTS = {
     new Promise((resolve, reject) => {
       const source = new EventSource(link.url(), { withCredentials: link.withCredentials });
       link.signal.addEventListener("abort", () => (source.close(), reject(link.signal.reason)));
+      let last = ""; // EventSource repeats it in a message that has no id
       source.onopen = () => link.open();
-      source.onmessage = ({ data, lastEventId: id }) => link.hand([unwrap(parse(data), id)], id);
-      source.addEventListener("gap", ({ data, lastEventId: id }) => link.hand([{ data: parse(data), gap: true }], id));
+      source.onmessage = ({ data, lastEventId }) => {
+        const id = lastEventId === last ? "" : lastEventId;
+        last = lastEventId;
+        link.hand([unwrap(parse(data), id)], id);
+      };
+      source.addEventListener("cursor", ({ data, lastEventId }) => {
+        last = lastEventId;
+        link.begin(parse(data)?.id);
+      });
+      source.addEventListener("gap", ({ data, lastEventId }) => {
+        last = lastEventId;
+        link.hand([{ data: parse(data), gap: true }], lastEventId);
+      });
       source.onerror = () => (source.close(), resolve()); // it would come back by itself, but with the same URL
     }),
 
@@ -716,17 +730,26 @@ async function* pieces(link, response, separator, text = "") {
   }
 }
 
-/** A message that says its id itself. @param {Link} link @param {string} text */
+/** A message that says its id itself: an event, a gap, or the place of this client, `{"id": ...}`. Anything else is a
+ * message of a handler that has no ids. @param {Link} link @param {string} text */
 function envelope(link, text) {
   const message = parse(text);
-  if (message?.type === "gap") link.hand([{ data: message, gap: true }], message.id);
-  else if (message && Object.hasOwn(message, "data")) link.hand([message], message.id ?? "");
-  else link.begin(message?.id);
+  const { id, data, channel } = message ?? {};
+  if (isGap(message)) link.hand([{ data: message, gap: true }], id ?? "");
+  else if (typeof id !== "string") link.hand([{ data: message }], "");
+  else if (Object.hasOwn(message, "data")) link.hand([{ data, channel }], id);
+  else if (Object.keys(message).length === 1) link.begin(id);
+  else link.hand([{ data: message }], "");
+}
+
+/** @param {any} event */
+function isGap(event) {
+  return event?.type === "gap" && typeof event.after === "string";
 }
 
 /** An event that comes beside its id. @param {any} event @param {string} id @returns {Item} */
 function unwrap(event, id) {
-  if (event?.type === "gap" && typeof event.after === "string") return { data: event, gap: true };
+  if (isGap(event)) return { data: event, gap: true };
   return id.includes(",") ? { data: event?.data, channel: event?.channel } : { data: event };
 }
 
