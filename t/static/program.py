@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 from pathlib import Path
+from typing import ClassVar
 
 import tornado.web
 
@@ -94,14 +95,14 @@ class Own(Handler):
 class Places(Handler):
     """A stream that also says places: none, an old one, and that of its last event."""
 
-    BODIES = {
+    BODIES: ClassVar = {
         "ndjson": '{"id": ""}\n{"id": "2-0", "data": {"n": 1}}\n'
         '{"id": "1-0"}\n{"id": ""}\n{"id": "2-0"}\n"end"\n',
         "sse": 'event: cursor\ndata: {"id": ""}\n\nid: 2-0\ndata: {"n": 1}\n\n'
         'id: 1-0\nevent: cursor\ndata: {"id": "1-0"}\n\n:\n'
         'id: 2-0\nevent: cursor\ndata: {"id": "2-0"}\n\ndata: end\n\n',
     }
-    TYPES = {"ndjson": "application/x-ndjson", "sse": "text/event-stream"}
+    TYPES: ClassVar = {"ndjson": "application/x-ndjson", "sse": "text/event-stream"}
 
     async def get(self):
         transport = self.request.param("transport")

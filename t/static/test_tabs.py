@@ -1,5 +1,7 @@
 """All tabs of a visitor share one connection."""
 
+import urllib.request
+
 import pytest
 
 
@@ -55,6 +57,54 @@ def test_other_channels_are_not_shared(site, tab):
     for page in (first, second, third):
         page.has(1)
     assert site.control("listening") == 3
+
+
+HEADERS = [
+    '{ "x-who": "%s", "X-Y": "1" }',
+    '[["X-Y", "1"], ["X-Who", "%s"]]',
+    'new Headers({ "X-Who": "%s", "X-Y": "1" })',
+]
+
+
+@pytest.mark.parametrize("headers", HEADERS)
+def test_users_that_their_headers_tell_apart(site, tab, headers):
+    """They do not share, however the headers are written; the tabs of one user do."""
+    users = [headers % "ann", headers % "bob", HEADERS[0] % "ann", HEADERS[1] % "ann"]
+    first = tab()
+    pages = [first, *(tab(beside=first) for _ in range(3))]
+    for page, options in zip(pages, users, strict=True):
+        page.get("subscription.close()")
+        page.get(f"subscribe('/events/{site.channel}', {{ headers: {options} }})")
+        page.open("ndjson")
+    site.publish(1)
+    for page in pages:
+        page.has(1)
+    assert site.control("listening") == 2
+
+
+@pytest.mark.parametrize("options", [{"clientId": "ann"}, {"withCredentials": True}])
+def test_clients_that_differ_do_not_share(site, tab, options):
+    """By their name, or by whether their cookies are sent."""
+    first = tab().open()
+    tab(beside=first, **options).open()
+    tab(beside=first, **options).open()
+    site.until(lambda: site.control("listening") == 2)
+
+
+def test_tabs_of_another_version_do_not_share(site, tab):
+    """Before and after a deploy, tabs speak differently: each version has its own connection."""
+    first = tab().open()
+    source = urllib.request.urlopen(f"{site.url}tatsumaki.js").read().decode()
+    other = source.replace("const PROTOCOL = 1", "const PROTOCOL = 0")
+    assert other != source
+    first.page.context.route(
+        "**/tatsumaki.js", lambda route: route.fulfill(body=other, content_type="text/javascript")
+    )
+    second = tab(beside=first).open()
+    site.publish(1)
+    for page in (first, second):
+        page.has(1)
+    assert site.control("listening") == 2
 
 
 @pytest.mark.parametrize("how", ["close", "navigate", "unsubscribe", "put_away"])

@@ -32,6 +32,8 @@ subscription.state = "open";
 new Subscription("/events", { transports: ["pigeon"] });
 // @ts-expect-error
 new Subscription("/events", { onMessage: () => {} });
+new Subscription("/events", { headers: new Headers() });
+new Subscription("/events", { headers: [["X-Who", "ann"]] });
 subscription.close();
 """
 

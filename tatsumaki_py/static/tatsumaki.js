@@ -9,6 +9,7 @@
 // 4. Cursors are compared for equality only, but that one with a comma is of several channels.
 // 5. Of the tabs that share, the one that holds the lock has the connection. It says before each
 //    message from which cursor on it is valid; who is elsewhere asks the server for what lies between.
+// 6. Tabs that speak different versions of these messages do not share: a change to `Message` changes PROTOCOL.
 
 /** @typedef {"connecting" | "open" | "waiting" | "closed"} State */
 /** @typedef {"sse" | "websocket" | "ndjson" | "multipart" | "long-poll" | "interval-poll"} Transport */
@@ -18,6 +19,7 @@
 /** @typedef {{transport: Transport, error: Refusal | null, until: number}} Details */
 /** @typedef {{state: State, details: Details, cursor: string}} Place */
 /** @typedef {{prev: string, id: string, items: Item[]}} News */
+/** @typedef {{news?: News, place?: Place, prefer?: Transport, wake?: boolean}} Message from tab to tab */
 /**
  * @typedef {object} Options
  * @property {(data: any, at: {id: string, channel?: string}) => void} [onEvent] an event, as it was published. `id` is
@@ -33,10 +35,12 @@
  * @property {string[]} [channels] for a URL that names none.
  * @property {boolean} [shared] one connection for all tabs that subscribe to the same. Default: true, but a page that
  *   came by plain http from another host than localhost is not given the means.
- * @property {Record<string, string>} [headers] for all transports but sse and websocket, which can send none.
+ * @property {Headers | Record<string, string> | [string, string][]} [headers] for all transports but sse and
+ *   websocket, which can send none.
  * @property {boolean} [withCredentials] send cookies to another origin.
  */
 
+const PROTOCOL = 1; // of the messages between tabs
 const OPEN = 10_000; // ms until a connection has to be open, or a question answered
 const DOUBT = 5_000; // silence after which a new stream is checked: something may hold it back
 const SILENCE = 62_500; // the same for one that has worked: two and a half heartbeats
@@ -69,6 +73,7 @@ class Blocked extends Refused {}
 
 export class Subscription {
   /** @type {Options} */ #options;
+  /** @type {Source} */ #source;
   /** @type {Line} */ #line;
   /** @type {Tabs | null} */ #tabs = null;
   /** @type {Set<string>} */ #seen = new Set();
@@ -80,14 +85,14 @@ export class Subscription {
 
   /** @param {string | URL} url @param {Options} [options] */
   constructor(url, options = {}) {
-    this.#options = options;
+    checkOptions(options);
+    this.#options = { ...options };
     this.#cursor = options.lastEventId ?? "";
-    const first = options.headers ? "ndjson" : "sse";
+    const source = (this.#source = new Source(url, options));
+    const first = source.headers ? "ndjson" : "sse";
     const names = [...(options.transports ?? /** @type {Transport[]} */ ([first, "long-poll"]))];
-    if (!names.length) throw new TypeError("no transport");
     for (const name of names) this.#check(name);
     this.#details = { transport: names[0], error: null, until: 0 };
-    const source = new Source(url, options);
     const place = () => this.#cursor;
     this.#line = new Line(source, names, place, this.#news, this.#tell);
     if ((options.shared ?? true) && globalThis.navigator?.locks && globalThis.BroadcastChannel) {
@@ -134,9 +139,9 @@ export class Subscription {
 
   /** @param {string} name */
   #check(name) {
-    if (!Object.hasOwn(TRANSPORTS, name)) throw new TypeError(`no such transport: ${name}`);
+    if (!isString(name) || !Object.hasOwn(TRANSPORTS, name)) throw new TypeError(`no such transport: ${name}`);
     const bare = name === "sse" || name === "websocket";
-    if (bare && this.#options.headers) throw new TypeError(`${name} sends no headers`);
+    if (bare && this.#source.headers) throw new TypeError(`${name} sends no headers`);
   }
 
   #start() {
@@ -218,13 +223,18 @@ export class Subscription {
 class Source {
   /** @param {string | URL} url @param {Options} options */
   constructor(url, options) {
-    this.base = new URL(url, globalThis.document?.baseURI ?? location.href);
+    this.base = parseUrl(url);
     for (const channel of options.channels ?? []) this.base.searchParams.append("channel", channel);
     this.named = Boolean(options.clientId);
     this.clientId = options.clientId ?? "";
-    this.headers = options.headers;
+    /** @type {[string, string][]} */
+    const headers = []; // sorted, names in lower case
+    new Headers(options.headers).forEach((value, name) => headers.push([name, value]));
+    this.headers = headers.length ? headers : undefined;
     this.withCredentials = options.withCredentials ?? false;
-    this.key = `tatsumaki ${JSON.stringify([this.base, this.withCredentials, this.headers])}`;
+    // Tabs share a connection if nothing is different by which a server could tell their users.
+    const who = [this.base, this.withCredentials, headers, this.clientId];
+    this.key = `tatsumaki/${PROTOCOL} ${JSON.stringify(who)}`;
   }
 
   /** A new name, unless the page gave one: who has nothing yet gets what newcomers get, and not what the server believes
@@ -528,7 +538,7 @@ class Tabs {
     clearTimeout(this.#timer);
   }
 
-  /** To the other tabs. @param {{news?: News, place?: Place, prefer?: Transport, wake?: boolean}} message */
+  /** To the other tabs. @param {Message} message */
   post(message) {
     if (this.#part) this.#channel?.postMessage(message);
   }
@@ -557,7 +567,7 @@ class Tabs {
     }, OPEN);
   }
 
-  /** @param {{news?: News, place?: Place, prefer?: Transport, wake?: boolean}} message */
+  /** @param {Message} message */
   #heard({ news, place, prefer, wake }) {
     if (prefer) this.line.prefer(prefer);
     else if (place && !this.#leading) this.line.prefer(place.details.transport); // who takes over keeps it
@@ -613,6 +623,63 @@ class Tabs {
     const from = queue.findIndex(fits);
     for (const news of from < 0 ? [] : queue.slice(from)) this.#follow(news);
   }
+}
+
+// --- what a page says: a mistake is a TypeError that names it
+
+const isString = (/** @type {unknown} */ value) => typeof value === "string";
+const isBoolean = (/** @type {unknown} */ value) => typeof value === "boolean";
+const isFunction = (/** @type {unknown} */ value) => typeof value === "function";
+const isList = (/** @type {unknown} */ value) => Array.isArray(value) && value.every(isString);
+
+/** Each option, what it has to be, and whether a value is that.
+ * @type {Record<keyof Options, [string, (value: any) => boolean]>} */
+const OPTIONS = {
+  onEvent: ["a function", isFunction],
+  onGap: ["a function", isFunction],
+  onState: ["a function", isFunction],
+  transports: ["a list of at least one transport", (value) => isList(value) && value.length > 0],
+  lastEventId: ["a string", isString],
+  clientId: ["a string that is not empty", (value) => isString(value) && value !== ""],
+  channels: ["a list of strings", isList],
+  shared: ["true or false", isBoolean],
+  headers: ["a Headers object, or names and values that are strings", isHeaders],
+  withCredentials: ["true or false", isBoolean],
+};
+
+/** @param {Options} options */
+function checkOptions(options) {
+  if (typeof options !== "object" || !options || Array.isArray(options)) {
+    throw new TypeError("the options have to be an object");
+  }
+  for (const [name, value] of Object.entries(options)) {
+    const [what, fits] = (Object.hasOwn(OPTIONS, name) && OPTIONS[/** @type {keyof Options} */ (name)]) || [];
+    if (!fits) throw new TypeError(`no such option: ${name}; there are ${Object.keys(OPTIONS).join(", ")}`);
+    if (value !== undefined && !fits(value)) throw new TypeError(`${name} has to be ${what}`);
+  }
+}
+
+/** @param {any} value */
+function isHeaders(value) {
+  try {
+    const pairs = value[Symbol.iterator] ? [...value] : Object.entries(value);
+    new Headers(pairs);
+    return typeof value === "object" && pairs.every((pair) => pair.every(isString));
+  } catch {
+    return false;
+  }
+}
+
+/** @param {string | URL} url */
+function parseUrl(url) {
+  if (!(url instanceof URL) && (!isString(url) || url === "")) throw new TypeError("the URL has to be a string or a URL");
+  const base = globalThis.document?.baseURI ?? location.href;
+  if (!URL.canParse(url, base)) throw new TypeError(`no such URL: ${url}`);
+  const parsed = new URL(url, base);
+  if (!/^https?:$/.test(parsed.protocol)) throw new TypeError(`the URL has to begin with http: or https:, not ${parsed.protocol}`);
+  if (parsed.username || parsed.password) throw new TypeError("the URL must not have a password in it");
+  parsed.hash = "";
+  return parsed;
 }
 
 // --- the transports: each resolves when the connection has ended, and fails when it was no connection

@@ -1,0 +1,77 @@
+"""What a page says wrongly is a TypeError that names the mistake."""
+
+import pytest
+
+URL = '"/events/a"'
+MISTAKES = [
+    ("", "the URL has to be a string"),
+    ("undefined", "the URL has to be a string"),
+    ("null", "the URL has to be a string"),
+    ('""', "the URL has to be a string"),
+    ("{ url: '/events/a' }", "the URL has to be a string"),
+    ('"http://"', "no such URL: http://"),
+    ('"ws://127.0.0.1/events/a"', "not ws:"),
+    ('"http://ann:secret@127.0.0.1/events/a"', "a password"),
+    (f"{URL}, null", "the options have to be an object"),
+    (f"{URL}, () => {{}}", "the options have to be an object"),
+    (f"{URL}, [() => {{}}]", "the options have to be an object"),
+    (f"{URL}, {{ onMessage() {{}} }}", "no such option: onMessage"),
+    (f"{URL}, {{ lasteventid: undefined }}", "no such option: lasteventid"),
+    (f"{URL}, {{ constructor: 1 }}", "no such option: constructor"),
+    (f"{URL}, {{ onEvent: 'show' }}", "onEvent has to be a function"),
+    (f"{URL}, {{ onGap: null }}", "onGap has to be a function"),
+    (f"{URL}, {{ onState: {{}} }}", "onState has to be a function"),
+    (f"{URL}, {{ transports: 'sse' }}", "transports has to be a list"),
+    (f"{URL}, {{ transports: [] }}", "transports has to be a list"),
+    (f"{URL}, {{ transports: [['sse']] }}", "transports has to be a list"),
+    (f"{URL}, {{ transports: ['pigeon'] }}", "no such transport: pigeon"),
+    (f"{URL}, {{ lastEventId: 1 }}", "lastEventId has to be a string"),
+    (f"{URL}, {{ lastEventId: null }}", "lastEventId has to be a string"),
+    (f"{URL}, {{ clientId: 7 }}", "clientId has to be a string"),
+    (f"{URL}, {{ clientId: '' }}", "clientId has to be a string"),
+    (f"{URL}, {{ channels: 'a' }}", "channels has to be a list of strings"),
+    (f"{URL}, {{ channels: [1] }}", "channels has to be a list of strings"),
+    (f"{URL}, {{ shared: 'no' }}", "shared has to be true or false"),
+    (f"{URL}, {{ withCredentials: 'include' }}", "withCredentials has to be true or false"),
+    (f"{URL}, {{ headers: 'X: y' }}", "headers has to be"),
+    (f"{URL}, {{ headers: {{ 'X-A': undefined }} }}", "headers has to be"),
+    (f"{URL}, {{ headers: {{ 'a b': 'c' }} }}", "headers has to be"),
+    (f"{URL}, {{ headers: [['X-A']] }}", "headers has to be"),
+    (f"{URL}, {{ headers: {{ A: 'b' }}, transports: ['sse'] }}", "sse sends no headers"),
+]
+
+
+@pytest.fixture
+def attempt(tab):
+    """`attempt("'/events/a', {}")` gives the name and message of what the constructor raises."""
+    page = tab()
+
+    def attempt(arguments):
+        return page.get(
+            f"""import("/tatsumaki.js").then(({{ Subscription }}) => {{
+                try {{ new Subscription({arguments}).close() }}
+                catch ({{ name, message }}) {{ return [name, message] }}
+            }})"""
+        )
+
+    return attempt
+
+
+def test_mistakes(attempt):
+    """Each of them, before anything is asked of the server."""
+    for arguments, message in MISTAKES:
+        name, said = attempt(arguments) or ["nothing", ""]
+        assert (name, message in said) == ("TypeError", True), (arguments, said)
+
+
+def test_what_is_no_mistake(attempt):
+    """An option that is undefined is left out; headers may be empty."""
+    for arguments in (
+        URL,
+        f"new URL({URL}, location)",
+        f"{URL}, {{ onEvent: undefined, channels: undefined, lastEventId: '' }}",
+        f"{URL}, {{ headers: {{}}, transports: ['sse'] }}",
+        f"{URL}, {{ headers: new Map([['X-A', 'b']]) }}",
+        "'#top'",
+    ):
+        assert attempt(arguments) is None, arguments
