@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from tatsumaki_py.message_queue.ids import NOWHERE
 
-__all__ = ["Event", "encode"]
+__all__ = ["Event", "check_type", "encode"]
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
@@ -35,6 +35,13 @@ def encode(data: Mapping[str, Any]) -> bytes:
         raise ValueError("an event must be JSON: nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"an event must be JSON: {error}") from None
+
+
+def check_type(data: Mapping[str, Any]) -> None:
+    """Raises `ValueError` for a type of event that cannot be published."""
+    if data.get("type") == "gap":
+        # Not all transports have another way to tell a loss, and a cursor comes with it.
+        raise ValueError('an event of type "gap" would be taken for a loss; give it another type')
 
 
 def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
