@@ -1,17 +1,23 @@
 """What a handler reads of a request.
 
-Source: ``Tatsumaki::Request``.
+Rules:
+1. No name of Tornado's is replaced: `path`, `uri`, `headers`, `cookies` and so on mean what they
+   mean there.
+2. Nothing that is computed is kept: thousands of requests may wait.
+
+Source: ``Tatsumaki::Request``, ``Plack::Request``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from tornado.httputil import HTTPFile, HTTPInputError, HTTPServerRequest, parse_body_arguments
 
 from tatsumaki_py.error import HTTPError, MissingParameter
 from tatsumaki_py.escape import escape
+from tatsumaki_py.psgi import environment, path_info
 
 __all__ = ["FORMS", "MultiValue", "Request"]
 
@@ -77,6 +83,23 @@ class MultiValue(Mapping[str, _Value], Generic[_Value]):
         return list(self._values.get(name, ()))
 
 
+class _Reading(Generic[_Value]):
+    """A property without a setter, which an attribute of the same name hides: a Tornado program may
+    keep things of its own on a request.
+    """
+
+    def __init__(self, read: Callable[[Any], _Value]) -> None:
+        self._read = read
+        self.__doc__ = read.__doc__
+
+    @overload
+    def __get__(self, request: None, owner: type[Request]) -> _Reading[_Value]: ...
+    @overload
+    def __get__(self, request: Request, owner: type[Request]) -> _Value: ...
+    def __get__(self, request: Request | None, owner: type[Request]) -> Any:
+        return self if request is None else self._read(request)
+
+
 class Request(HTTPServerRequest):
     """A `tornado.httputil.HTTPServerRequest` that also knows Tatsumaki's names.
 
@@ -130,13 +153,17 @@ class Request(HTTPServerRequest):
         return MultiValue(fields)
 
     @overload
+    def param(self) -> list[str]: ...
+    @overload
     def param(self, name: str) -> str | None: ...
     @overload
     def param(self, name: str, default: _Default) -> str | _Default: ...
-    def param(self, name: str, default: object = None) -> object:
+    def param(self, name: str | None = None, default: object = None) -> object:
         """The last value of a field of the query or the form, as in `parameters`; `default` if it
-        was not sent.
+        was not sent. Without a name, the names of all fields.
         """
+        if name is None:
+            return list(self.parameters)
         if "\ufffd" in name:
             # It stands for any bad byte, so there is no single key to look up.
             return self.parameters.get(name, default)
@@ -160,6 +187,80 @@ class Request(HTTPServerRequest):
         `body` (bytes).
         """
         return MultiValue(self.files)
+
+    @overload
+    def upload(self) -> list[str]: ...
+    @overload
+    def upload(self, name: str) -> HTTPFile | None: ...
+    def upload(self, name: str | None = None) -> list[str] | HTTPFile | None:
+        """The last file of a field, None if none was sent. Without a name, the names of all such
+        fields.
+        """
+        return list(self.uploads) if name is None else self.uploads.get(name)
+
+    def header(self, name: str) -> str | None:
+        """A header, its name in any case; None if it was not sent."""
+        return self.headers.get(name)
+
+    @_Reading
+    def user_agent(self) -> str | None:
+        """The header User-Agent."""
+        return self.headers.get("User-Agent")
+
+    @_Reading
+    def referer(self) -> str | None:
+        """The header Referer."""
+        return self.headers.get("Referer")
+
+    @_Reading
+    def content_type(self) -> str | None:
+        """The header Content-Type, as it was sent; see also `media_type`."""
+        return self.headers.get("Content-Type")
+
+    @_Reading
+    def content_length(self) -> int | None:
+        """The header Content-Length; None if there is no body or a chunked one."""
+        length = self.headers.get("Content-Length")
+        return None if length is None else int(length)
+
+    @_Reading
+    def content(self) -> bytes:
+        """The body, not decoded; Tornado's `body`."""
+        return self.body
+
+    raw_body = content
+
+    @_Reading
+    def path_info(self) -> str:
+        """The path, percent-decoded as UTF-8. (`path` is as it was sent.)"""
+        return path_info(self)
+
+    @_Reading
+    def query_string(self) -> str:
+        """The query, not decoded; Tornado's `query`."""
+        return self.query
+
+    @_Reading
+    def request_uri(self) -> str | None:
+        """Path and query, as they were sent; Tornado's `uri`."""
+        return self.uri
+
+    @_Reading
+    def scheme(self) -> str:
+        """``http`` or ``https``; Tornado's `protocol` (behind a proxy only with ``xheaders``)."""
+        return self.protocol
+
+    @_Reading
+    def secure(self) -> bool:
+        """Whether the client came by https."""
+        return self.protocol == "https"
+
+    @_Reading
+    def env(self) -> Mapping[str, Any]:
+        """The request by PSGI's keys (``env["HTTP_USER_AGENT"]``): a read-only mapping, made anew
+        each time.
+        """
+        return environment(self)
 
     @property
     def last_event_id(self) -> str | None:

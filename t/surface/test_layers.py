@@ -10,7 +10,7 @@ PACKAGE = ROOT / "tatsumaki_py"
 # Lowest floor first. Of one floor, only those of the same folder may import each other, and
 # without a circle.
 FLOORS = [
-    ["error", "escape", "http_message"],
+    ["error", "escape", "http_message", "psgi"],
     ["peer", "request", "service", "template", "http_client", "static_file", "logger"],
     ["message_queue.ids"],
     ["message_queue.event"],

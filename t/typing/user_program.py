@@ -158,6 +158,12 @@ class Reads(Handler):
         assert_type(request.parameters.get_all("a"), list[str])
         assert_type(request.uploads["a"], HTTPFile)
         assert_type(request.address, str | None)
+        assert_type(request.param(), list[str])
+        assert_type(request.upload("a"), HTTPFile | None)
+        assert_type(request.upload(), list[str])
+        assert_type(request.content, bytes)
+        assert_type(request.user_agent, str | None)
+        assert_type(request.env, Mapping[str, Any])
         response: Response = self.response
         response.status = 201
         response.content_type = "text/plain"
