@@ -1,73 +1,123 @@
-"""append_backlog: in the log, but nobody is called."""
+"""append_backlog: newcomers get it, and nobody else."""
+
+import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from message_queue.fakes import Taker, events, numbers
 from support.answers import until
 
-
-@pytest.mark.gen_test
-async def test_comes_with_the_next_event(queue):
-    """Who listens gets it before the next event, in one call."""
-    once, stream = Taker(), Taker()
-    queue.poll_once("once", once)
-    queue.poll("stream", stream)
-    queue.append_backlog(*events(1, 2))
-    assert once.calls == stream.calls == []
-    await queue.publish({"n": 3})
-    await until(lambda: once.calls == stream.calls == [[1, 2, 3]])
+from tatsumaki_py import MessageQueue
 
 
 @pytest.mark.gen_test
-async def test_comes_with_the_next_poll(queue):
-    """Newcomers, and those who come back, get it at once."""
-    await queue.poll_once("back", timeout=0)
+async def test_a_newcomer_gets_it(queue):
+    """In its place among what was published, by a long poll and by a stream."""
+    stream = Taker()
     queue.append_backlog({"n": 1})
-    assert numbers(queue.backlog_events) == [1]
-    assert numbers(await queue.poll_once("back")) == numbers(await queue.poll_once("new")) == [1]
-
-
-@pytest.mark.gen_test
-async def test_after_a_time_out(queue, clock):
-    """A long poll that ends without events has not lost them."""
-    taker = Taker()
-    queue.poll_once("me", taker, 10)
-    queue.append_backlog({"n": 1})
-    await clock.advance(11)
-    assert taker.calls == [[]]
-    assert numbers(await queue.poll_once("me")) == [1]
-
-
-@pytest.mark.gen_test
-async def test_more_than_the_backlog(make_queue):
-    """What is still to be told to who listens is kept, however short the backlog is."""
-    queue = make_queue(backlog_length=2)
-    once, stream = Taker(), Taker()
-    queue.poll_once("once", once)
-    queue.poll("stream", stream)
-    queue.append_backlog(*events(*range(10)))
-    await queue.publish({"n": 10})
-    await until(lambda: once.calls == stream.calls == [[*range(11)]])
-
-
-@pytest.mark.gen_test
-async def test_newcomer_in_between(queue):
-    """Somebody who comes between the append and the next event gets each event once."""
-    old, new = Taker(), Taker()
-    queue.poll("old", old)
-    queue.append_backlog({"n": 1})
-    queue.poll("new", new)
     await queue.publish({"n": 2})
-    await until(lambda: (old.calls, new.calls) == ([[1, 2]], [[1], [2]]))
+    queue.append_backlog(*events(3, 4))
+    assert numbers(queue.backlog_events) == [1, 2, 3, 4]
+    assert numbers(await queue.poll_once("new")) == [1, 2, 3, 4]
+    assert numbers(await queue.poll_once(None)) == [1, 2, 3, 4]
+    queue.poll("stream", stream)
+    await until(lambda: stream.calls == [[1, 2, 3, 4]])
 
 
 @pytest.mark.gen_test
-async def test_bounded(make_queue):
-    """It is bounded as everything is, with and without anybody who listens."""
-    queue = make_queue(backlog_length=2, buffer_length=5)
+async def test_nobody_else_does(queue):
+    """Not a client that listens, or is expected back, or has a cursor."""
+    once, stream = Taker(), Taker()
+    queue.poll_once("once", once)
+    queue.poll("stream", stream)
+    await queue.poll_once("back", timeout=0)
+    cursor = queue.cursor()
+    queue.append_backlog(*events(1, 2))
+    assert await queue.poll_once("back", timeout=0) == []
+    assert await queue.poll_once(None, timeout=0, last_event_id=cursor) == []
+    await queue.publish({"n": 3})
+    await until(lambda: once.calls == stream.calls == [[3]])
+    assert numbers(await queue.poll_once("back")) == [3]
+    assert numbers(await queue.poll_once(None, last_event_id=cursor)) == [3]
+
+
+@pytest.mark.gen_test
+async def test_of_several_channels(queue, make_queue):
+    """The same on a queue of several."""
+    both, stream = MessageQueue.instance("other", "room"), Taker()
+    both.poll("stream", stream)
+    queue.append_backlog({"n": 1})
+    make_queue("other").append_backlog({"n": 2})
+    await queue.publish({"n": 3})
+    assert stream.calls == [[3]]
+    assert numbers(await both.poll_once("new")) == [1, 2, 3]
+    assert numbers(await both.poll_once("new", timeout=0)) == []
+
+
+@pytest.mark.gen_test
+async def test_it_is_no_loss(make_queue):
+    """A client that listens is told of no gap when more is appended than is kept."""
+    queue = make_queue(backlog_length=2, buffer_length=5, recovery_time=0)
+    stream, once = Taker(), Taker()
+    queue.poll("stream", stream)
+    queue.poll_once("once", once)
     queue.append_backlog(*events(*range(10)))
     assert numbers(queue.backlog_events) == [8, 9]
-    taker = Taker()
-    queue.poll("me", taker, last_event_id=queue.cursor())
-    queue.append_backlog(*events(*range(10, 20)))
-    await queue.publish({"n": 20})
-    await until(lambda: taker.calls == [["gap", 15, 16, 17, 18, 19, 20]])
+    await queue.publish({"n": 10})
+    await until(lambda: stream.calls == once.calls == [[10]])
+
+
+@pytest.mark.gen_test
+async def test_in_a_callback(queue):
+    """Appended and published by a callback: the order of the log, without what is appended."""
+    got = []
+
+    def callback(*events):
+        got.extend(numbers(events))
+        if got == [1]:
+            queue.append_backlog({"n": 2})
+            queue.publish({"n": 3})
+            queue.append_backlog({"n": 4})
+
+    other = Taker()
+    queue.poll("first", callback)
+    queue.poll("second", other)
+    await queue.publish({"n": 1})
+    await queue.publish({"n": 5})
+    assert got == other.seen == [1, 3, 5]
+
+
+@given(st.lists(st.sampled_from(["publish", "append", "come", "go", "back"]), max_size=20))
+def test_any_order(steps):
+    """Against a model: who sees what."""
+    MessageQueue.reset()
+    model, taken, polls, names = {}, {}, {}, iter(range(100))
+
+    async def run():
+        queue, log = MessageQueue.instance("room"), []
+        for n, step in enumerate(steps):
+            if step in ("publish", "append"):
+                quiet = step == "append"
+                log.append(n)
+                (queue.append_backlog if quiet else queue.publish)({"n": n})
+                for name in model:
+                    if not quiet:
+                        model[name].append(n)
+            elif step == "come":
+                name = str(next(names))
+                model[name] = log[-queue.backlog_length :]
+                taken[name] = Taker()
+                polls[name] = queue.poll(name, taken[name])
+            elif polls and step == "go":
+                polls.pop(next(iter(polls))).cancel()
+            elif step == "back":
+                for name in model:
+                    if name not in polls:
+                        polls[name] = queue.poll(name, taken[name])
+        for name in model:
+            if name not in polls:
+                queue.poll(name, taken[name])
+
+    asyncio.run(run())
+    assert {name: taker.seen for name, taker in taken.items()} == model

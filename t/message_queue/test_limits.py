@@ -116,7 +116,7 @@ async def test_long_names(queue, name):
     assert not queue.clients
 
 
-@pytest.mark.parametrize("name", [1, b"room", ["room"]])
+@pytest.mark.parametrize("name", [1.5, True, b"room", ["room"]])
 @pytest.mark.gen_test
 async def test_names_are_text(queue, name):
     """Anything else is a programmer's mistake, and leaves nothing behind."""

@@ -62,8 +62,8 @@ def test_names(engine):
 
 def test_bad_names(engine):
     """They are checked as one is; there are twenty at most."""
-    with pytest.raises(TypeError, match="a channel's name is a str, not int"):
-        MessageQueue.instance("a", 1)
+    with pytest.raises(TypeError, match="a channel's name is a str, not float"):
+        MessageQueue.instance("a", 1.5)
     with pytest.raises(TypeError, match="a channel's name is a str, not list"):
         MessageQueue.instance("a", ["b"])
     with pytest.raises(Error.HTTP) as error:
@@ -241,13 +241,12 @@ async def test_nothing_dropped_that_is_still_to_come(make_queue, a, b, ab):
     peer.leave()
     await a.publish(*events(1, 2))
     await a.publish(*events(3, 4))
-    a.append_backlog(*events(5, 6, 7))
     assert other.calls == [[("a", 1), ("a", 2)], [("a", 3), ("a", 4)]]
     await b.publish({"n": 8})
-    assert other.calls[2] == [("a", 5), ("a", 6), ("a", 7), ("b", 8)]
+    assert other.calls[2] == [("b", 8)]
     again = Hearer()
     ab.poll("me", again.on_new_event)
-    assert [n for _, n in again.calls[0]] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [n for _, n in again.calls[0]] == [1, 2, 3, 4, 8]
     await a.publish({"n": 9})
     assert numbers(a._log.newest(100)) == [9]
 

@@ -96,7 +96,7 @@ class MergedMachine(RuleBasedStateMachine):
         for queue in self.queues:
             self.note(queue)
         self.hearers, self.places, self.errors = {}, {}, []
-        self.echo, self.untold = None, False
+        self.echo = None
 
     def teardown(self):
         self.run(MessageQueue.reset)
@@ -153,9 +153,9 @@ class MergedMachine(RuleBasedStateMachine):
 
         queue._accept = noting
 
-    def emit(self, name, size, method="publish"):
+    def emit(self, name, size):
         queue, first = self.queues[NAMES.index(name)], len(self.published[name])
-        getattr(queue, method)(*({"n": first + n} for n in range(size)))
+        queue.publish(*({"n": first + n} for n in range(size)))
 
     def echo_once(self):
         echo, self.echo = self.echo, None
@@ -179,15 +179,10 @@ class MergedMachine(RuleBasedStateMachine):
         echo=st.none() | st.tuples(channels, st.integers(1, 2)),
     )
     def publish(self, name, size, echo):
-        self.echo, self.untold = echo, False
+        self.echo = echo
         self.run(lambda: self.emit(name, size))
         self.echo = None
         self.answered()
-
-    @rule(name=channels, size=st.integers(1, 3))
-    def append_backlog(self, name, size):
-        self.untold = True
-        self.run(lambda: self.emit(name, size, "append_backlog"))
 
     def answered(self):
         """Long polls whose answer is complete have ended."""
@@ -302,14 +297,14 @@ class MergedMachine(RuleBasedStateMachine):
                 assert client.state is State.DELIVERING
             else:
                 assert client.state is State.LISTENING
-                if hearer.has is not None and not self.untold:
+                if hearer.has is not None:
                     assert hearer.has == self.tops()
 
     @invariant()
     def channels_are_used_while_it_has_clients(self):
         registry = MessageQueue._registry
         used = self.merged._occupied()
-        if used and not self.untold:
+        if used:
             assert self.merged._told == self.merged._held == self.merged.cursor()
         for queue in self.queues:
             assert (self.merged.channel in queue._merged) == used

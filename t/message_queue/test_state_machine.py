@@ -131,7 +131,6 @@ class QueueMachine(RuleBasedStateMachine):
         self.queue.reconnect_time, self.queue.idle_timeout = RECONNECT, 1e9
         self.queue.recovery_time = 0
         self.count = 0
-        self.untold = False
         self.ids = [self.queue.cursor()]
         self.models = {id: Model(id) for id in "abc"}
         self.former = []
@@ -225,20 +224,13 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(size=st.sampled_from([1, 1, 2, 3, 4, 8]), echo=st.sampled_from([0, 0, 1, 2]))
     def publish(self, size, echo):
-        self.untold = False
         self.publish_with(self.queue.publish, size, echo)
-
-    @rule(size=st.sampled_from([1, 2, 5, 8]))
-    def append_backlog(self, size):
-        self.untold = True
-        self.publish_with(self.queue.append_backlog, size)
 
     @rule()
     def publish_nothing(self):
         for model in self.models.values():
             if model.listener is not None:
                 model.listener.may_be_empty = True
-        self.untold = False
         self.run(self.queue.publish)
 
     @rule(
@@ -321,7 +313,6 @@ class QueueMachine(RuleBasedStateMachine):
         if listener is None:
             return
         self.away(listener.model)
-        self.untold = False
         publish = self.queue.publish
         self.publish_with(lambda *events: (publish(*events), listener.cancel()), size)
 
@@ -375,7 +366,7 @@ class QueueMachine(RuleBasedStateMachine):
                 assert client.state is State.DELIVERING
             else:
                 assert client.state is State.LISTENING
-                assert model.next == self.count or self.untold
+                assert model.next == self.count
 
     @invariant()
     def rules_of_the_channel(self):
@@ -399,7 +390,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert min(queue._log._pins.values(), default=1) > 0
         assert queue._log._lost >= 0
         assert not queue._delivering
-        assert queue._telling is None
+        assert queue._fast.client is None
 
     @invariant()
     def rules_of_the_registry(self):

@@ -139,8 +139,7 @@ async def test_not_in_the_middle_of_a_delivery(get, clock, queue):
     """A coroutine writes the events that it has, in peace, before its stream is ended."""
     client, handler = await get("/Iterating?id=ann")
     handler.pause.clear()
-    queue.append_backlog({"n": 1}, {"n": 2})
-    queue.publish({"n": 3})
+    queue.publish({"n": 1}, {"n": 2}, {"n": 3})
     await clock.advance(101)
     assert handler.finished == 0
     handler.pause.set()

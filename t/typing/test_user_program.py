@@ -13,8 +13,8 @@ PROGRAM = Path(__file__).with_name("user_program.py")
 MISTAKES = {
     "self.request.parm('a')": "attr-defined",
     "self.response.status = 'ok'": "assignment",
-    "MessageQueue.instance(1)": "call-overload",
-    "MessageQueue.instance('a').poll_once(1)": "arg-type",
+    "MessageQueue.instance(b'a')": "call-overload",
+    "MessageQueue.instance('a').poll_once(b'a')": "arg-type",
     "MessageQueue.instance('a', 'b').publish({})": "union-attr",
 }
 

@@ -18,7 +18,7 @@ Source: ``Tatsumaki::MessageQueue``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Self, overload
 
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.channel import checked_name
@@ -28,6 +28,7 @@ from tatsumaki_py.message_queue.idempotency import check_key
 from tatsumaki_py.message_queue.listener import Poll
 from tatsumaki_py.message_queue.memory import Accepted, MemoryEngine
 from tatsumaki_py.message_queue.merged import MergedQueue
+from tatsumaki_py.message_queue.own_settings import check
 from tatsumaki_py.message_queue.retention import Retained
 
 __all__ = ["Client", "Event", "MergedQueue", "MessageQueue", "Poll", "State"]
@@ -38,8 +39,10 @@ _MAX_MERGED = 20
 class MessageQueue(Retained):
     """The queue of one channel. Get it with `instance`.
 
-    Its settings, such as `backlog_length`, are class attributes; all but `max_channels` and
-    `max_clients` may also be set on one queue. Not thread-safe: from another thread use
+    Its settings, such as `backlog_length`, are class attributes. All but `max_channels`,
+    `max_clients` and `max_size` may also be set on one queue: they belong to the name of its
+    channel, also when nobody holds the queue. What is no setting of the class is an
+    `AttributeError`. Not thread-safe: from another thread use
     ``loop.call_soon_threadsafe(mq.publish, event)``.
     """
 
@@ -47,22 +50,46 @@ class MessageQueue(Retained):
 
     # -- channels
 
-    @overload
-    @classmethod
-    def instance(cls, channel: str) -> MessageQueue: ...
+    # The channel whose queue is being made.
+    _making: ClassVar[str | None] = None
+
+    def __init__(self, channel: str) -> None:
+        if channel != MessageQueue._making:
+            # It would have a log of its own, which nobody else reads.
+            raise TypeError(f"ask for {type(self).__name__}.instance({channel!r})")
+        super().__init__(channel)
+        self.__dict__.update(self._registry.own.known(channel).settings)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name != "channel":
+            check(type(self), name, value)
+            self._registry.own.of(self.channel, self.max_channels).settings[name] = value
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        self._registry.own.known(self.channel).settings.pop(name, None)
 
     @overload
     @classmethod
-    def instance(cls, channel: str, *more: str) -> MessageQueue | MergedQueue: ...
+    def instance(cls, channel: str | int) -> Self: ...
+
+    @overload
+    @classmethod
+    def instance(cls, channel: str | int, *more: str | int) -> Self | MergedQueue: ...
 
     @classmethod
-    def instance(cls, channel: str, *more: str) -> MessageQueue | MergedQueue:
+    def instance(cls, channel: str | int, *more: str | int) -> Self | MergedQueue:
         """The queue of `channel`, the same object for the same name.
 
         With more names, the queue of all these channels, to listen to; the same object for the same
-        names, in whatever order, and the plain queue if they are all one.
+        names, in whatever order, and the plain queue if they are all one. A name that is an int is
+        taken as its text.
+
+        Of a subclass it is a queue of that class, also when `MessageQueue.instance` is asked later.
 
         Raises:
+            TypeError: the channel is in use, and its queue is of another class.
             Error.HTTP: 400 for a name of more than 1024 characters.
             ValueError: more than 20 names.
         """
@@ -72,18 +99,42 @@ class MessageQueue(Retained):
                 raise ValueError(f"{len(names)} channels are more than {_MAX_MERGED}")
             if len(names) > 1:
                 return cls._merge(tuple(sorted(names)))
-        instances = MessageQueue._registry.instances
-        queue = instances.get(checked_name("a channel's name", channel))
+        name = checked_name("a channel's name", channel)
+        queue = MessageQueue._registry.instances.get(name)
         if queue is None:
-            queue = instances[channel] = cls(channel)
+            return cls._make(name)
+        if not isinstance(queue, cls):
+            raise cls._another_class(name, type(queue))
         return queue
+
+    @classmethod
+    def _make(cls, name: str) -> Self:
+        registry = MessageQueue._registry
+        known: Any = registry.own.known(name).kind or cls
+        kind = cls if issubclass(cls, known) else known
+        if not issubclass(kind, cls):
+            raise cls._another_class(name, kind)
+        MessageQueue._making = name
+        try:
+            queue: Self = kind(name)
+        finally:
+            MessageQueue._making = None
+        registry.instances[name] = queue
+        if kind is not MessageQueue:
+            registry.own.of(name, cls.max_channels).kind = kind
+        return queue
+
+    @classmethod
+    def _another_class(cls, name: str, kind: type) -> TypeError:
+        ask = f"ask for {cls.__name__}.instance({name!r}) before it is used"
+        return TypeError(f"the queue of channel {name!r} is a {kind.__name__}: {ask}")
 
     @classmethod
     def _merge(cls, names: tuple[str, ...]) -> MergedQueue:
         merged = MessageQueue._registry.merged
         queue = merged.get(names)
         if queue is None:
-            queue = merged[names] = MergedQueue([cls.instance(name) for name in names])
+            queue = merged[names] = MergedQueue([MessageQueue.instance(name) for name in names])
         return queue
 
     @classmethod
@@ -124,6 +175,7 @@ class MessageQueue(Retained):
             Error.HTTP: 413 if one has more than `max_event_size` bytes, 503 if there are too many
             channels, 400 for a bad key, 422 if other events were published under it.
         """
+        self._registry.thread.check("publish")
         if idempotency_key is not None:
             check_key(idempotency_key)
         return self._publish([self._encode(event) for event in events], idempotency_key)
@@ -159,29 +211,25 @@ class MessageQueue(Retained):
         self._answers.keep(key, bodies, ids, self._now(), self.idempotency_keys)
 
     def append_backlog(self, *events: Mapping[str, Any]) -> None:
-        """Append events without calling anybody: they come with the next event that is published,
-        or with the next poll.
+        """Append events for newcomers: they are in the backlog that a new client gets. A client
+        that is there, is expected back or has a cursor is not told of them.
 
-        Raises as `publish`.
+        Raises as `publish`. Source: ``append_backlog`` of ``Tatsumaki::MessageQueue``.
         """
+        self._registry.thread.check("append_backlog")
         bodies = [self._encode(event) for event in events]
         self._use()
-        delivering, self._delivering = self._delivering, True
-        try:
-            self._engine.publish(self, bodies)
-        finally:
-            self._delivering = delivering
-        if not delivering:
-            self._trim()
+        self._engine.publish(self, bodies, quiet=True)
 
-    def flush_events(self, client_id: str, *events: Mapping[str, Any]) -> bool:
+    def flush_events(self, client_id: str | int, *events: Mapping[str, Any]) -> bool:
         """Give events to one client that is listening, and to nobody else; they are not kept.
 
         With none, its long poll is answered with no events. Returns whether the client was there;
         raises as `publish`.
         """
+        self._registry.thread.check("flush_events")
         bodies = [self._encode(event) for event in events]
-        client = self._clients.get(client_id)
+        client = self._clients.get(checked_name("client_id", client_id))
         if client is None or not self._reachable(client):
             return False
         self._deliver(

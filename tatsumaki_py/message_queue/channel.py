@@ -26,10 +26,17 @@ from tatsumaki_py.message_queue.listener import Listener, Mailbox, Poll, serving
 __all__ = ["Channel", "checked_name"]
 
 _MAX_NAME = 1024
+TIMEOUT = 55.0
+"""Seconds that a long poll waits by default."""
 
 
 def checked_name(kind: str, value: object) -> str:
-    """`value`, if it can be the name of something. Raises `TypeError`, or 400 if it is too long."""
+    """`value`, if it can be the name of something; an `int` is taken as its text.
+
+    Raises `TypeError`, or 400 if it is too long.
+    """
+    if type(value) is int:
+        value = str(value)
     if not isinstance(value, str):
         raise TypeError(f"{kind} is a str, not {type(value).__name__}")
     if len(value) > _MAX_NAME:
@@ -64,6 +71,7 @@ class Channel(Delivery):
         """End what listens here: long polls are answered with no events, streams are finished. Who
         comes back goes on where it was.
         """
+        self._registry.thread.check("disconnect")
         for client in list(self._clients.values()):
             listener, waiting = client.listener, client.state is LISTENING
             if listener is not None:
@@ -80,9 +88,9 @@ class Channel(Delivery):
 
     def poll_once(
         self,
-        client_id: str | None,
+        client_id: str | int | None,
         callback: Callable[..., Any] | None = None,
-        timeout: float = 55.0,
+        timeout: float | None = TIMEOUT,
         *,
         last_event_id: str | None = None,
         on_unsubscribe: Callable[[], Any] | None = None,
@@ -94,13 +102,13 @@ class Channel(Delivery):
         ``asyncio.create_task(bot(), context=contextvars.Context())``.
 
         Args:
-            client_id: names the client; it goes on where it was if it comes back within
-                `reconnect_time`. A new one gets the backlog. A second poll with the same id ends
-                the first with no events. None is a client without a name: it says where it was by
-                `last_event_id`, or is new.
+            client_id: names the client (an int is taken as its text). It goes on where it was if it
+                comes back within `reconnect_time`. A new one gets the backlog. A second poll with
+                the same id ends the first with no events. None is a client without a name: it says
+                where it was by `last_event_id`, or is new.
             callback: called once as ``callback(*events)``, without events after `timeout`. If it
                 returns an awaitable, that is waited for before the delivery counts as done.
-            timeout: seconds to wait; 0 answers at once with what there is.
+            timeout: seconds to wait; 0 answers at once with what there is, None is the default.
             last_event_id: id of the last event that the client has; wins over what is remembered.
                 By default what the request being handled says (`Request.last_event_id`); "" for
                 none. A gap comes first (`Event.gap`) if what follows it is not known: because it is
@@ -119,6 +127,7 @@ class Channel(Delivery):
             Error.HTTP: 400 for an overlong `client_id`, 503 for too many clients or channels.
             Error.ClientDisconnect: when awaited, if the client of the request goes away.
         """
+        timeout = TIMEOUT if timeout is None else timeout
         number: object = timeout
         if not isinstance(number, (int, float)):
             raise TypeError(f"timeout is a number of seconds, not {timeout!r}")
@@ -129,7 +138,7 @@ class Channel(Delivery):
 
     def poll(
         self,
-        client_id: str | None,
+        client_id: str | int | None,
         callback: Callable[..., Any] | None = None,
         *,
         last_event_id: str | None = None,
@@ -154,7 +163,7 @@ class Channel(Delivery):
 
     def _listen(
         self,
-        client_id: str | None,
+        client_id: str | int | None,
         listener: Listener,
         last_event_id: str | None,
         timeout: float | None,
@@ -165,7 +174,7 @@ class Channel(Delivery):
         name = checked_name("client_id", client_id) if named else secrets.token_urlsafe(16)
         poll = Poll(listener)
         # Raises if there is none, before anything has changed.
-        asyncio.get_running_loop()
+        self._registry.thread.enter(asyncio.get_running_loop())
         peer = peers.of(None if isinstance(listener, Mailbox) else listener.callback)
         if peer is not None and last_event_id is None:
             last_event_id = peer.peer_cursor()
@@ -189,6 +198,7 @@ class Channel(Delivery):
             self._inherit(client, superseded, peer)
         left_at = client.cursor
         poll.cursor = client.cursor = last_event_id or client.cursor
+        client.new = client.new and not last_event_id
         self._park(client)
         listener.begin()
         client.listen(listener)
@@ -205,7 +215,7 @@ class Channel(Delivery):
             listener.peer.peer_at(client.cursor)
             if not listener.waits():
                 return
-        events = self._log.since(client.cursor)
+        events = self._log.since(client.cursor, client.new)
         if events or timeout == 0:
             self._deliver(client, events)
             return
@@ -275,9 +285,9 @@ class Channel(Delivery):
         if client is None or client.listener is not listener:
             listener.end(error)
             return
-        if client is self._telling:
+        if client is self._fast.client:
             if error is not None:
-                client.cursor = self._telling_from
+                client.cursor = self._fast.start
         elif error is None and self._serves(listener) and client.state is DELIVERING:
             # A callback that ends its own poll has its events.
             client.confirm()

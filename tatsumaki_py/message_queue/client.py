@@ -64,6 +64,7 @@ class Client:
         "id",
         "listener",
         "named",
+        "new",
         "pinned",
         "state",
     )
@@ -71,6 +72,8 @@ class Client:
     def __init__(self, id: str, cursor: str, named: bool = True) -> None:
         self.id = id
         self.named = named
+        self.new = True
+        """Whether it has nothing yet: it gets what was appended quietly, too."""
         self.cursor = cursor
         self.state = ABSENT
         self.deadline = 0.0
@@ -93,12 +96,14 @@ class Client:
 
     def confirm(self) -> None:
         """What was on its way has arrived."""
+        self.new = False
         self.cursor = self.delivered
         self.state = LISTENING
 
     def leave(self, now: float, reconnect_time: float) -> None:
         """Nobody listens for it now."""
         self._detach(ABSENT)
+        self.new = False
         self.deadline = now + reconnect_time
 
     def is_late(self, now: float) -> bool:

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Sequence
 from contextvars import Context
@@ -40,6 +41,21 @@ def _some(events: Sequence[Event], limit: int) -> Sequence[Event]:
     return events
 
 
+def _alike(events: Sequence[Event]) -> Sequence[Event]:
+    """The first of `events`, as many as are all quiet, or all not."""
+    return [*itertools.takewhile(lambda event: event.quiet == events[0].quiet, events)]
+
+
+class _FastPath:
+    """Which client is being told by the fast path, and where it was before."""
+
+    __slots__ = ("client", "start")
+
+    def __init__(self) -> None:
+        self.client: Client | None = None
+        self.start = ""
+
+
 class Delivery(Places):
     """Hands the events of a log to who listens."""
 
@@ -47,12 +63,11 @@ class Delivery(Places):
         super().__init__(channel, log)
         self._delivering = False
         self._calling: Listener | None = None
-        self._telling: Client | None = None
-        self._telling_from = self._told
+        self._fast = _FastPath()
 
     def _reachable(self, client: Client) -> bool:
         """Whether `client` can be given something now."""
-        return client.state is LISTENING and client is not self._telling
+        return client.state is LISTENING and client is not self._fast.client
 
     def _flush(self) -> None:
         """Call everybody who listens with no events."""
@@ -73,9 +88,12 @@ class Delivery(Places):
         try:
             while self._told != self._log.top:
                 if self._streams or self._waiting:
-                    events = self._log.since(self._told)
+                    events = _alike(self._log.since(self._told, True))
                     start, self._told = self._told, events[-1].id
-                    self._tell(start, events)
+                    if events[0].quiet:
+                        self._pass_over(start)
+                    else:
+                        self._tell(start, events)
                 else:
                     self._told = self._log.top
                 for merged in tuple(self._merged.values()):
@@ -83,13 +101,20 @@ class Delivery(Places):
         finally:
             peers.current.reset(token)
             self._delivering = False
-            self._telling = None
+            self._fast.client = None
             self._trim()
+
+    def _pass_over(self, start: str) -> None:
+        """Those that listen have what is for newcomers only: nothing."""
+        for client in (*self._waiting.values(), *self._streams.values()):
+            if client.state is LISTENING and client.cursor == start:
+                client.cursor = self._told
 
     def _tell(self, start: str, events: Sequence[Event]) -> None:
         """Give `events` to all that listen; all but newcomers have their cursor at `start`."""
         told = events[-1].id
-        self._telling_from = start
+        fast = self._fast
+        fast.start = start
         for client in tuple(self._waiting.values()):
             if client.state is LISTENING:
                 self._deliver(client, events if client.cursor == start else None)
@@ -97,11 +122,11 @@ class Delivery(Places):
             if client.state is not LISTENING:
                 continue
             if client.cursor != start:
-                self._telling = None
+                fast.client = None
                 self._deliver(client, None)
                 continue
             # The fast path: a stream that keeps up.
-            self._telling = client
+            fast.client = client
             client.cursor = told
             listener = client.listener
             try:
@@ -111,7 +136,7 @@ class Delivery(Places):
                 continue
             if result is not None:
                 self._tell_slowly(client, listener, start, told, result)
-        self._telling = None
+        fast.client = None
 
     def _tell_failed(
         self,
@@ -123,7 +148,7 @@ class Delivery(Places):
     ) -> None:
         """The fast path ended in an exception."""
         assert listener is not None
-        self._telling = None
+        self._fast.client = None
         if client.listener is listener:
             self._unconfirm(client, start, told)
         if self._failed(client, listener, error):
@@ -136,7 +161,7 @@ class Delivery(Places):
         if result is not PENDING and not is_awaited(result):
             return
         assert listener is not None
-        self._telling = None
+        self._fast.client = None
         if client.listener is listener:
             self._unconfirm(client, start, told)
         if not self._hold(client, listener, listener.context, result) and self._settle(
@@ -156,7 +181,7 @@ class Delivery(Places):
         """
         while True:
             if events is None:
-                events = self._log.since(client.cursor)
+                events = self._log.since(client.cursor, client.new)
                 if not events:
                     self._ready(client)
                     return

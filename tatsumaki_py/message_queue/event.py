@@ -11,12 +11,12 @@ Rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from tatsumaki_py.message_queue.ids import NOWHERE
 
-__all__ = ["Event", "check_type", "encode"]
+__all__ = ["Event", "check_type", "encode", "loud"]
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
@@ -88,6 +88,7 @@ class Event(_FrozenDict):
         channel: the name of its channel.
         gap: True for the event that tells a loss (its data is ``{"type": "gap", "after": <the
             cursor that is lost>, "id": <the one to go on from>}``).
+        quiet: whether only newcomers get it (`MessageQueue.append_backlog`).
 
     >>> event = Event(b'{"type":"message","tags":["a"]}', "1700000000000-0")
     >>> event["type"], event.id
@@ -96,7 +97,7 @@ class Event(_FrozenDict):
     {'type': 'message', 'tags': ['a'], 'mine': True}
     """
 
-    __slots__ = ("channel", "frames", "gap", "id", "json", "prev")
+    __slots__ = ("channel", "frames", "gap", "id", "json", "prev", "quiet")
 
     @property
     def log(self) -> Any:
@@ -123,6 +124,7 @@ class Event(_FrozenDict):
         *,
         channel: str = "",
         gap: bool = False,
+        quiet: bool = False,
     ) -> None:
         try:
             data = {key: _frozen(item) for key, item in json.loads(json_bytes).items()}
@@ -135,6 +137,7 @@ class Event(_FrozenDict):
         self.channel = channel
         self.frames: dict[Any, bytes] = {}
         self.gap = gap
+        self.quiet = quiet
 
     @classmethod
     def loss(cls, cursor: str, id: str, channel: str = "") -> Event:
@@ -142,3 +145,8 @@ class Event(_FrozenDict):
         # A client that does not get it is still where it was.
         body = encode({"type": "gap", "after": cursor, "id": id})
         return cls(body, id, cursor, channel=channel, gap=True)
+
+
+def loud(events: Sequence[Event]) -> tuple[Event, ...]:
+    """Those that are not for newcomers only."""
+    return tuple(event for event in events if not event.quiet)

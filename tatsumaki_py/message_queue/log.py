@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Event, loud
 from tatsumaki_py.message_queue.ids import NOWHERE, normalized, position
 
 __all__ = ["EventLog"]
@@ -42,6 +42,7 @@ class EventLog:
         "_lost",
         "_pins",
         "_positions",
+        "_quiet",
         "_start",
         "channel",
         "size",
@@ -60,6 +61,7 @@ class EventLog:
         self._floor = position(start)
         self._pins: Counter[str] = Counter()
         self._lost = 0
+        self._quiet = 0
 
     def __len__(self) -> int:
         return len(self._events) - self._start
@@ -76,6 +78,7 @@ class EventLog:
         self._events.append(event)
         self._positions.append(position(event.id))
         self.size += len(event.json)
+        self._quiet += event.quiet
         self.top = event.id
 
     def newest(self, count: int) -> tuple[Event, ...]:
@@ -86,10 +89,16 @@ class EventLog:
         """`cursor`, or `NOWHERE` if it cannot be one."""
         return normalized(cursor)
 
-    def since(self, cursor: str) -> tuple[Event, ...]:
-        """The events after `cursor`; a gap first if `cursor` is not known (any more)."""
+    def since(self, cursor: str, quiet: bool = False) -> tuple[Event, ...]:
+        """The events after `cursor`; a gap first if `cursor` is not known (any more). Quiet ones
+        are among them if `quiet`.
+        """
         if cursor == self.top:
             return ()
+        events = self._after(cursor)
+        return events if quiet or not self._quiet else loud(events)
+
+    def _after(self, cursor: str) -> tuple[Event, ...]:
         index = self._start
         if cursor != self.floor:
             index = bisect_right(self._positions, position(cursor), lo=self._start)
@@ -134,6 +143,7 @@ class EventLog:
     def _drop(self) -> None:
         event = self._events[self._start]
         self.size -= len(event.json)
+        self._quiet -= event.quiet
         self._floor = self._positions[self._start]
         self._lost += self._pins.pop(event.prev, 0)
         self._events[self._start] = _DROPPED

@@ -40,14 +40,21 @@ class MemoryEngine:
         self._ids = ids
 
     def publish(
-        self, queue: MessageQueue, bodies: Sequence[bytes], key: str | None = None
+        self,
+        queue: MessageQueue,
+        bodies: Sequence[bytes],
+        key: str | None = None,
+        *,
+        quiet: bool = False,
     ) -> Accepted:
-        """Accept events, given as JSON, oldest first. `key` is their idempotency key."""
+        """Accept events, given as JSON, oldest first. `key` is their idempotency key; `quiet` is
+        whether only newcomers get them.
+        """
         events: list[Event] = []
         prev = queue.cursor()
         for body in bodies:
             id = self._ids.next()
-            events.append(Event(body, id, prev, channel=queue.channel))
+            events.append(Event(body, id, prev, channel=queue.channel, quiet=quiet))
             prev = id
         ids = [event.id for event in events]
         if key is not None and ids:

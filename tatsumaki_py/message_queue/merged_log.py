@@ -45,6 +45,7 @@ class MergedEvent(Event):
         self.channel = event.channel
         self.frames = {}
         self.gap = False
+        self.quiet = event.quiet
         self._log = log
         self._name = name
 
@@ -101,7 +102,7 @@ class MergedLog:
         # As JSON.
         self._names = [json.dumps(channel).encode() for channel in self.channels]
         self._bounds: list[tuple[str, str]] = []
-        self._read: dict[str, tuple[Event, ...]] = {}
+        self._read: dict[tuple[str, bool], tuple[Event, ...]] = {}
         """What follows a cursor while the logs have `_bounds`."""
 
     @property
@@ -116,9 +117,9 @@ class MergedLog:
             parts = [NOWHERE] * len(self._logs)
         return ",".join(map(normalized, parts))
 
-    def since(self, cursor: str) -> tuple[Event, ...]:
+    def since(self, cursor: str, quiet: bool = False) -> tuple[Event, ...]:
         """The events after `cursor`, up to 1 MiB; a gap in each channel in which its part is not
-        known (any more).
+        known (any more). Quiet ones are among them if `quiet`.
         """
         if cursor == self.top:
             return ()
@@ -126,18 +127,20 @@ class MergedLog:
         if bounds != self._bounds:
             self._bounds = bounds
             self._read.clear()
-        events = self._read.get(cursor)
+        events = self._read.get((cursor, quiet))
         if events is None:
             if len(self._read) == _REMEMBERED:
                 del self._read[next(iter(self._read))]
-            events = self._read[cursor] = self._merge(cursor)
+            events = self._read[cursor, quiet] = self._merge(cursor, quiet)
         return events
 
-    def _merge(self, cursor: str) -> tuple[Event, ...]:
+    def _merge(self, cursor: str, quiet: bool) -> tuple[Event, ...]:
         parts = cursor.split(",")
         merged: list[Event] = []
         prev, size = cursor, 0
-        for _, index, event in heapq.merge(*map(self._after, parts, range(len(parts)))):
+        for _, index, event in heapq.merge(
+            *(self._after(part, index, quiet) for index, part in enumerate(parts))
+        ):
             parts[index] = event.id
             id = ",".join(parts)
             make = _MergedLoss if event.gap else MergedEvent
@@ -147,9 +150,11 @@ class MergedLog:
                 break
         return tuple(merged)
 
-    def _after(self, part: str, index: int) -> Iterator[tuple[tuple[int, int], int, Event]]:
+    def _after(
+        self, part: str, index: int, quiet: bool
+    ) -> Iterator[tuple[tuple[int, int], int, Event]]:
         # Of one channel no two have the same position: the events are never compared.
-        for event in self._logs[index].since(part):
+        for event in self._logs[index].since(part, quiet):
             yield position(event.id), index, event
 
     def pin(self, cursor: str) -> None:

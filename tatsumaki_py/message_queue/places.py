@@ -56,8 +56,10 @@ class Log(Protocol):
     def normalized(self, cursor: str) -> str:
         """`cursor`, or one that is in no life if it cannot be one."""
 
-    def since(self, cursor: str) -> tuple[Event, ...]:
-        """The events after `cursor`, a gap where some are lost; if there are many, the first."""
+    def since(self, cursor: str, quiet: bool = False) -> tuple[Event, ...]:
+        """The events after `cursor`, a gap where some are lost; if there are many, the first.
+        Without those that only newcomers get, unless `quiet`.
+        """
 
     def pin(self, cursor: str) -> None:
         """Somebody is still to read what comes after `cursor`."""
@@ -124,6 +126,9 @@ class Places(ABC):
 
     def _ready(self, client: Client) -> None:
         """`client` has all there is and waits for the next event."""
+        client.new = False
+        # Perhaps there was something for newcomers only.
+        client.cursor = self._log.top
         assert client.listener is not None
         (self._waiting if client.listener.once else self._streams)[client.id] = client
         self._unpin(client)

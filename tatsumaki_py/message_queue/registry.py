@@ -18,6 +18,8 @@ from weakref import WeakValueDictionary
 
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.ids import Ids
+from tatsumaki_py.message_queue.own_settings import OwnSettings
+from tatsumaki_py.message_queue.thread import LoopThread
 
 if TYPE_CHECKING:
     from tatsumaki_py.message_queue import MessageQueue
@@ -37,6 +39,8 @@ class Registry:
         self.ids = Ids()
         self._start = self.ids.next()
         self._tops: dict[str, str] = {}
+        self.own = OwnSettings()
+        self.thread = LoopThread()
         self.instances: WeakValueDictionary[str, MessageQueue] = WeakValueDictionary()
         self.merged: WeakValueDictionary[tuple[str, ...], MergedQueue] = WeakValueDictionary()
         self.active: dict[str, Retained] = {}
@@ -50,7 +54,8 @@ class Registry:
         return self._tops.get(channel, self._start)
 
     def reset(self) -> None:
-        """Begin a new life, in which no cursor is known."""
+        """Begin a new life, in which no cursor is known and no channel has settings of its own."""
+        self.own.clear()
         self._tops.clear()
         self._start = self.ids.next()
 

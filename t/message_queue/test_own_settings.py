@@ -1,0 +1,127 @@
+"""What is set on a queue belongs to the name of its channel."""
+
+import gc
+import re
+
+import pytest
+from message_queue.fakes import events
+from support.program import ROOT
+
+from tatsumaki_py import MessageQueue
+
+
+class Mine(MessageQueue):
+    backlog_length = 2
+    topic = "none"
+
+
+class Other(MessageQueue):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """No queue of another test is held by a cycle."""
+    gc.collect()
+
+
+def test_it_outlives_the_object():
+    """Nobody holds the queue in between."""
+    MessageQueue.instance("news").backlog_length = 100
+    MessageQueue.instance("news").time_to_live = 5.5
+    gc.collect()
+    assert MessageQueue.instance("news").backlog_length == 100
+    assert MessageQueue.instance("news").time_to_live == 5.5
+    assert MessageQueue.instance("other").backlog_length == 30
+
+
+def test_the_default_again():
+    """Deleted, it is the default, which may have changed."""
+    MessageQueue.instance("news").backlog_length = 100
+    del MessageQueue.instance("news").backlog_length
+    gc.collect()
+    assert MessageQueue.instance("news").backlog_length == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("backlog_lenght", 5, AttributeError, "MessageQueue has no setting 'backlog_lenght'"),
+        ("publish", 5, AttributeError, "no setting 'publish'"),
+        ("subscribers", 5, AttributeError, "no setting 'subscribers'"),
+        ("max_channels", 5, AttributeError, "is of all channels: set MessageQueue.max_channels"),
+        ("backlog_length", "5", TypeError, "backlog_length is a number, not '5'"),
+        ("backlog_length", None, TypeError, "backlog_length is a number, not None"),
+        ("reconnect_time", True, TypeError, "is a number, not True"),
+        ("reconnect_time", -1, ValueError, "from 0 on, not -1"),
+        ("buffer_size", float("nan"), ValueError, "from 0 on, not nan"),
+    ],
+)
+def test_no_setting(name, value, error, message):
+    """A mistake is said at once, and changes nothing."""
+    queue = MessageQueue.instance("news")
+    with pytest.raises(error, match=message):
+        setattr(queue, name, value)
+    assert MessageQueue.instance("news").backlog_length == 30
+
+
+def test_bounded(monkeypatch, expect_log):
+    """The name that was asked for longest ago is forgotten, and the log says so."""
+    monkeypatch.setattr(MessageQueue, "max_channels", 2)
+    for name in ("a", "b"):
+        MessageQueue.instance(name).backlog_length = 5
+    MessageQueue.instance("a")
+    with expect_log("tatsumaki", "the settings of channel 'b' are forgotten: more than 2"):
+        MessageQueue.instance("c").backlog_length = 5
+    gc.collect()
+    assert [MessageQueue.instance(name).backlog_length for name in "abc"] == [5, 30, 5]
+
+
+def test_a_class_of_its_own():
+    """It is the channel's, whoever asks, also when nobody holds the queue."""
+    assert type(Mine.instance("news")) is Mine
+    gc.collect()
+    queue = MessageQueue.instance("news")
+    assert (type(queue), queue.backlog_length) == (Mine, 2)
+    queue.topic = "sports"
+    del queue
+    gc.collect()
+    assert MessageQueue.instance("news").topic == "sports"
+
+
+@pytest.mark.gen_test
+async def test_another_class():
+    """A channel in use has a queue of one class: asking for another one is a mistake."""
+    queue = MessageQueue.instance("news")
+    with pytest.raises(TypeError, match=re.escape("ask for Mine.instance('news') before")):
+        Mine.instance("news")
+    del queue
+    mine = Mine.instance("news")
+    with pytest.raises(TypeError, match="the queue of channel 'news' is a Mine"):
+        Other.instance("news")
+    del mine
+    gc.collect()
+    with pytest.raises(TypeError, match="the queue of channel 'news' is a Mine"):
+        Other.instance("news")
+    assert [*await Mine.instance("news").publish(*events(1, 2, 3))][-1]
+    assert len(MessageQueue.instance("news").backlog_events) == 2
+
+
+def test_no_queue_of_nobody():
+    """A queue that was made by its class would be another one of that name."""
+    for kind in (MessageQueue, Mine):
+        with pytest.raises(TypeError, match=re.escape(f"ask for {kind.__name__}.instance('x')")):
+            kind("x")
+
+
+def test_all_settings_are_documented():
+    """The guide names each."""
+    text = (ROOT / "docs/guide/queue.md").read_text()
+    names = [
+        name
+        for kind in MessageQueue.__mro__
+        for name, value in vars(kind).items()
+        if not name.startswith("_") and (value is None or isinstance(value, (int, float)))
+    ]
+    assert len(names) >= 13
+    assert [name for name in names if f"| `{name}` |" not in text] == []

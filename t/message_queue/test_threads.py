@@ -1,0 +1,90 @@
+"""The queues belong to the thread of the event loop; another thread is told so."""
+
+import asyncio
+import threading
+
+import pytest
+from message_queue.fakes import Taker, turn
+
+from tatsumaki_py import MessageQueue
+
+
+def in_thread(function):
+    """What `function` raises in a thread of its own."""
+    raised = []
+
+    def run():
+        try:
+            function()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return raised[0] if raised else None
+
+
+@pytest.mark.parametrize("method", ["publish", "append_backlog", "flush_events", "disconnect"])
+@pytest.mark.gen_test
+async def test_another_thread(queue, method):
+    """It raises there, with the mend, and nothing has happened: the next event comes as ever."""
+    taker = Taker()
+    queue.poll("me", taker)
+    arguments = {"disconnect": (), "flush_events": ("me", {"n": 1})}.get(method, ({"n": 1},))
+    error = in_thread(lambda: getattr(queue, method)(*arguments))
+    assert isinstance(error, RuntimeError)
+    assert f"use loop.call_soon_threadsafe(mq.{method}, ...)" in str(error)
+    assert taker.calls == []
+    await queue.publish({"n": 2})
+    assert taker.calls == [[2]]
+
+
+@pytest.mark.gen_test
+async def test_another_loop(queue):
+    """A loop of another thread can not listen, as long as this one runs."""
+    queue.poll("me", Taker())
+
+    async def poll():
+        queue.poll_once("other")
+
+    error = in_thread(lambda: asyncio.run(poll()))
+    assert "poll() was called in another thread" in str(error)
+    assert [*queue.clients] == ["me"]
+
+
+@pytest.mark.gen_test
+async def test_the_mend(queue):
+    """By the loop it works."""
+    taker, loop = Taker(), asyncio.get_running_loop()
+    queue.poll("me", taker)
+    assert in_thread(lambda: loop.call_soon_threadsafe(queue.publish, {"n": 1})) is None
+    await turn()
+    assert taker.calls == [[1]]
+
+
+def test_no_loop_runs(queue):
+    """Before and after a loop any thread may publish."""
+    assert in_thread(lambda: queue.publish({"n": 1})) is None
+
+    async def listen():
+        queue.poll("me", taker)
+
+    taker = Taker()
+    asyncio.run(listen())
+    assert in_thread(lambda: queue.publish({"n": 2})) is None
+    assert taker.seen == [1, 2]
+    assert len(MessageQueue.instance("room").backlog_events) == 2
+
+
+def test_a_loop_in_a_thread(queue):
+    """Once the first loop is over, one of another thread takes its place."""
+    asyncio.run(turn())
+    got = []
+
+    async def talk():
+        queue.poll("me", lambda *events: got.extend(events))
+        queue.publish({"n": 1})
+
+    assert in_thread(lambda: asyncio.run(talk())) is None
+    assert got == [{"n": 1}]
