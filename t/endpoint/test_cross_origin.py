@@ -10,6 +10,7 @@ from tatsumaki_py import Application, Error, PublishHandler, SubscribeHandler
 
 FRIEND, SETTING, STRANGER = "https://friend.example", "https://set.example", "https://evil.example"
 CREDENTIALS = "Access-Control-Allow-Credentials"
+JSON = {"Content-Type": "application/json"}
 
 
 class Closed(SubscribeHandler):
@@ -39,6 +40,23 @@ class Publish(PublishHandler):
     allowed_origins = (FRIEND,)
 
 
+class PublishPublic(PublishHandler):
+    allowed_origins = ("*",)
+
+
+class WithToken(Listed):
+    allow_credentials = True
+
+    def prepare(self):
+        if self.request.headers.get("X-Api-Key") != "key":
+            Error.HTTP.throw(401, "a key is needed")
+
+
+class Broken(Listed):
+    def prepare(self):
+        raise RuntimeError("broken")
+
+
 @pytest.fixture
 def settings():
     return {"trusted_origins": [SETTING]}
@@ -46,16 +64,17 @@ def settings():
 
 @pytest.fixture
 def app(settings):
-    kinds = [Closed, Listed, WithCookies, Public, PublicAndListed, Publish]
+    kinds = [Closed, Listed, WithCookies, Public, PublicAndListed, Publish, PublishPublic]
+    kinds += [WithToken, Broken]
     rules = [(rf"/{kind.__name__}/(\w+)", kind) for kind in kinds]
     return Application(rules, **settings)
 
 
 @pytest.fixture
 def ask(http_server, base_url):
-    async def ask(kind, origin, channel="room", method="GET", **options):
+    async def ask(kind, origin, channel="room", method="GET", path="?timeout=0", **options):
         request = HTTPRequest(
-            f"{base_url}/{kind.__name__}/{channel}?timeout=0",
+            f"{base_url}/{kind.__name__}/{channel}{path}",
             method,
             ({"Origin": origin} if origin else {}) | options.pop("headers", {}),
             **options,
@@ -105,19 +124,85 @@ async def test_errors(ask):
     assert reply.headers[CREDENTIALS] == "true"
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "status", "said"),
+    [
+        (WithToken, {}, 401, b"a key is needed"),
+        (WithToken, {"headers": {"X-Api-Key": "key"}, "path": "?transport=pigeon"}, 400, None),
+        (Listed, {"method": "POST", "body": ""}, 405, b"Method Not Allowed"),
+        (Listed, {"method": "BREW", "allow_nonstandard_methods": True}, 405, None),
+        (Publish, {}, 405, b"Method Not Allowed"),
+        (Publish, {"method": "POST", "body": "x", "headers": {"Content-Type": "a/b"}}, 415, None),
+        (Publish, {"method": "POST", "body": "[", "headers": JSON}, 400, None),
+        (Broken, {}, 500, b"Internal Server Error"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_each_error_can_be_read(ask, expect_log, kind, options, status, said):
+    """Also that of a method that there is not, and what `prepare` raises."""
+    with expect_log("tornado.application", "Uncaught") if status == 500 else nullcontext():
+        reply = await ask(kind, FRIEND, **options)
+    assert reply.code == status
+    assert said in (None, reply.body)
+    assert reply.headers["Access-Control-Allow-Origin"] == FRIEND
+
+
+def preflight(*names, method="POST"):
+    """The headers by which a browser asks whether it may send these."""
+    headers = {"Access-Control-Request-Method": method}
+    return headers | ({"Access-Control-Request-Headers": ",".join(names)} if names else {})
+
+
 @pytest.mark.parametrize(("origin", "allowed"), [(FRIEND, True), (STRANGER, False)])
 @pytest.mark.gen_test
 async def test_preflight(ask, origin, allowed):
     """What a browser asks before it sends what no form could."""
-    reply = await ask(
-        Publish, origin, method="OPTIONS", headers={"Access-Control-Request-Method": "POST"}
-    )
+    reply = await ask(Publish, origin, method="OPTIONS", headers=preflight())
     assert (reply.code, reply.body) == (204, b"")
     assert reply.headers["Allow"] == "POST, OPTIONS"
     methods = reply.headers.get("Access-Control-Allow-Methods")
     assert methods == ("POST, OPTIONS" if allowed else None)
     names = reply.headers.get("Access-Control-Allow-Headers", "")
     assert ("Idempotency-Key" in names) == allowed
+
+
+ASKED = ["x-api-key", "cache-control", "x-requested-with", "traceparent", "x-own", "x_y"]
+REFUSED = ["*", "a b", "x-\u00e9", "x" * 101, "", "x-forwarded-for", "X-Real-IP", "forwarded"]
+
+
+@pytest.mark.parametrize("kind", [Publish, PublishPublic, Listed, WithToken])
+@pytest.mark.gen_test
+async def test_any_header_may_be_asked_for(ask, kind):
+    """But a name that is none, and one by which a proxy says who the client is."""
+    headers = preflight(*ASKED, *REFUSED)
+    reply = await ask(kind, FRIEND, method="OPTIONS", headers=headers)
+    assert reply.code == 204
+    names = reply.headers["Access-Control-Allow-Headers"].lower().split(", ")
+    assert set(ASKED) < set(names)
+    assert not {name.lower() for name in REFUSED} & set(names)
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.gen_test
+async def test_many_names_are_not_repeated(ask):
+    """What a client asks for is bounded in the answer."""
+    headers = preflight(*(f"x-{number}" for number in range(3000)))
+    reply = await ask(Publish, FRIEND, method="OPTIONS", headers=headers)
+    assert len(reply.headers["Access-Control-Allow-Headers"]) < 500
+
+
+@pytest.mark.parametrize(
+    ("kind", "origin", "headers", "status"),
+    [
+        (WithToken, FRIEND, preflight("x-api-key"), 204),
+        (WithToken, STRANGER, preflight("x-api-key"), 401),
+        (WithToken, FRIEND, {}, 401),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_preflight_needs_no_credentials(ask, kind, origin, headers, status):
+    """A browser sends none with it: `prepare` refuses the request, not the question."""
+    assert (await ask(kind, origin, method="OPTIONS", headers=headers)).code == status
 
 
 @pytest.mark.gen_test
@@ -185,7 +270,33 @@ class TestProtected:
     @pytest.mark.gen_test
     async def test_token(self, ask, expect_log, headers, status):
         """Who has no token, or not that of the cookie, may not."""
-        json = {"Content-Type": "application/json"}
         with expect_log("tornado.general", "(?i)xsrf") if status == 403 else nullcontext():
-            reply = await ask(Publish, None, method="POST", body="{}", headers=headers | json)
+            reply = await ask(Publish, None, method="POST", body="{}", headers=headers | JSON)
+        assert reply.code == status
+
+
+class TestOtherSites:
+    """Who may publish, with the setting that refuses posts of other sites."""
+
+    @pytest.fixture
+    def settings(self):
+        return {"cross_origin_protection": True}
+
+    @pytest.mark.parametrize(
+        ("kind", "origin", "headers", "status"),
+        [
+            (Publish, FRIEND, {}, 200),
+            (Publish, FRIEND, {"Cookie": "a=b"}, 200),
+            (Publish, STRANGER, {}, 403),
+            (PublishPublic, STRANGER, {}, 200),
+            (PublishPublic, STRANGER, {"Cookie": "a=b"}, 403),
+            (PublishPublic, STRANGER, {"Authorization": "Basic eDp5"}, 403),
+        ],
+    )
+    @pytest.mark.gen_test
+    async def test_post(self, ask, expect_log, kind, origin, headers, status):
+        """An origin on the list; any, if the handler is public and nobody's name is used."""
+        headers = {**JSON, "Sec-Fetch-Site": "cross-site", **headers}
+        with expect_log("tornado.general", "403 POST") if status == 403 else nullcontext():
+            reply = await ask(kind, origin, method="POST", body="{}", headers=headers)
         assert reply.code == status

@@ -1,5 +1,7 @@
 """The handler that serves the module."""
 
+import mimetypes
+
 import pytest
 import tornado.web
 from support.program import ROOT
@@ -38,6 +40,23 @@ async def test_it_is_served(get):
     assert reply.headers["cache-control"] == "no-cache"
     again = await get("/tatsumaki.js", f"If-None-Match: {reply.headers['etag']}")
     assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.gen_test
+async def test_pages_of_other_origins_may_import_it(get):
+    """It is public, also under a policy that embeds nothing by default; so is a 304."""
+    reply = await get("/tatsumaki.js", "Origin: https://a.example")
+    again = await get("/tatsumaki.js", f"If-None-Match: {reply.headers['etag']}")
+    for headers in (reply.headers, again.headers):
+        assert headers["access-control-allow-origin"] == "*"
+        assert headers["cross-origin-resource-policy"] == "cross-origin"
+
+
+@pytest.mark.gen_test
+async def test_its_type_is_not_that_of_the_machine(get, monkeypatch):
+    """A browser runs no module of another type."""
+    monkeypatch.setattr(mimetypes, "guess_type", lambda path: ("text/plain", None))
+    assert (await get("/tatsumaki.js")).headers["content-type"] == "text/javascript"
 
 
 @pytest.mark.parametrize("path", ["", "x.js", "../handler.py", "%2e%2e/handler.py", "%00"])

@@ -1,12 +1,16 @@
 """Pages of other origins that may use a handler.
 
 Rules:
-1. Who is not on the list is told nothing: it is the browser that keeps the page from the answer.
+1. An origin that is not on the list gets no header of CORS: it is the browser that keeps the page
+   from the answer.
 2. "*" is for what is public: it never goes with credentials.
+3. Every answer to an allowed origin has the headers of CORS, also an error: the page can read why.
+4. A preflight carries no credentials, so what `prepare` demands is demanded of the request itself.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any, ClassVar
 
@@ -14,9 +18,23 @@ from tatsumaki_py.handler import Handler
 
 __all__ = ["CrossOriginHandler"]
 
-# For how long a browser may remember what it asked, in seconds.
+# For how long a browser may remember the answer to a preflight, in seconds.
 _MAX_AGE = 600
-_REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-XSRFToken"
+_REQUEST_HEADERS = (
+    "Authorization",
+    "Cache-Control",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "X-Api-Key",
+    "X-Requested-With",
+    "X-XSRFToken",
+)
+# Other headers are allowed when a preflight asks for them: so many names, of so many characters.
+_MAX_ASKED = 50
+_NAME = re.compile(r"[\w!#$%&'+.^`|~-]{1,100}", re.ASCII)
+# Not those by which a proxy tells the server the client's address or user. "*" is no name.
+_PROXY = re.compile(r"forwarded|x-forwarded-.*|x-real-ip|x-scheme|(x-)?remote-user", re.IGNORECASE)
 
 
 class CrossOriginHandler(Handler):
@@ -39,17 +57,31 @@ class CrossOriginHandler(Handler):
             )
 
     def check_trusted_origin(self, origin: str) -> bool:
-        """Whether pages of `origin` may change things and open WebSockets: whether it is on a
-        list. See `tornado.web.RequestHandler.check_trusted_origin`.
+        """Whether pages of `origin` may change things and open WebSockets: whether it is on a list,
+        or the handler is public and the request carries no credentials. See
+        `tornado.web.RequestHandler.check_trusted_origin`.
         """
+        return self._listed(origin) or self._public()
+
+    def _listed(self, origin: str) -> bool:
         return origin in self.allowed_origins or origin in self.settings.get("trusted_origins", ())
 
+    def _public(self) -> bool:
+        headers = self.request.headers
+        anonymous = "Cookie" not in headers and "Authorization" not in headers
+        return anonymous and "*" in self.allowed_origins
+
+    def _trusts(self, origin: str) -> bool:
+        if not origin or origin == "*":
+            return False
+        return self._listed(origin) or (not self._public() and self.check_trusted_origin(origin))
+
     def clear(self) -> None:
-        """See `tornado.web.RequestHandler.clear`. What CORS needs is there again."""
+        """See `tornado.web.RequestHandler.clear`. The headers of CORS are set again."""
         super().clear()
         public = "*" in self.allowed_origins
         origin = self.request.headers.get("Origin", "")
-        trusted = bool(origin) and origin != "*" and self.check_trusted_origin(origin)
+        trusted = self._trusts(origin)
         if not public or trusted:
             self.add_header("Vary", "Origin")
         if not origin or not (public or trusted):
@@ -60,12 +92,40 @@ class CrossOriginHandler(Handler):
             self.set_header("Access-Control-Allow-Credentials", "true")
 
     def options(self, *args: Any, **kwargs: Any) -> None:
-        """The question that a browser asks beforehand."""
+        """Answer a preflight, by which a browser asks what a page may send."""
         allowed = ", ".join(self._allowed())
         self.set_header("Allow", allowed)
         if self.response.header("Access-Control-Allow-Origin") is not None:
             self.set_header("Access-Control-Allow-Methods", allowed)
-            self.set_header("Access-Control-Allow-Headers", _REQUEST_HEADERS)
+            self.set_header("Access-Control-Allow-Headers", ", ".join(self._allowed_headers()))
             self.set_header("Access-Control-Max-Age", _MAX_AGE)
         self.set_status(204)
         self.finish()
+
+    def _allowed_headers(self) -> list[str]:
+        asked = self.request.headers.get("Access-Control-Request-Headers", "")
+        names = [name.strip() for name in asked.split(",", _MAX_ASKED)[:_MAX_ASKED]]
+        known = {name.lower() for name in _REQUEST_HEADERS}
+        return [
+            *_REQUEST_HEADERS,
+            *(
+                name
+                for name in names
+                if name.lower() not in known
+                and _NAME.fullmatch(name)
+                and not _PROXY.fullmatch(name)
+            ),
+        ]
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """See `tornado.web.RequestHandler.send_error`. A preflight is not refused: the request
+        that follows it is.
+        """
+        asked = self.request.headers
+        preflight = self.request.method == "OPTIONS" and "Access-Control-Request-Method" in asked
+        if preflight and status_code < 500 and not self._headers_written:
+            self.clear()
+            if self.response.header("Access-Control-Allow-Origin") is not None:
+                CrossOriginHandler.options(self)
+                return
+        super().send_error(status_code, **kwargs)

@@ -184,13 +184,9 @@ class _Socket(WebSocketHandler):
         self._outer._log()
 
     def check_origin(self, origin: str) -> bool:
-        outer, headers = self._outer, self.request.headers
-        public = "*" in outer.allowed_origins
-        return (
-            outer.check_trusted_origin(origin)
-            or super().check_origin(origin)
-            or (public and "Cookie" not in headers and "Authorization" not in headers)
-        )
+        outer = self._outer
+        trusted = outer.check_trusted_origin(origin) or super().check_origin(origin)
+        return trusted or outer._public()
 
     def open(self, *args: str, **kwargs: str) -> None:
         outer = self._outer

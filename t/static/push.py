@@ -1,0 +1,47 @@
+"""A push server beside the one of the pages, for pages of the origin PAGES."""
+
+import os
+
+from tatsumaki_py import (
+    Application,
+    Error,
+    PublishHandler,
+    Server,
+    SubscribeHandler,
+    TatsumakiJS,
+)
+
+PAGES = (os.environ["PAGES"],)
+
+
+class Events(SubscribeHandler):
+    allowed_origins = PAGES
+
+
+class Keyed(Events):
+    def prepare(self):
+        if self.request.headers.get("X-Api-Key") != "key":
+            Error.HTTP.throw(401, "a key is needed")
+
+
+class Closed(SubscribeHandler):
+    """For no other origin."""
+
+
+class Publish(PublishHandler):
+    allowed_origins = PAGES
+
+
+app = Application(
+    [
+        (r"/(tatsumaki\.js)", TatsumakiJS),
+        (r"/events/(\w+)", Events),
+        (r"/keyed/(\w+)", Keyed),
+        (r"/closed/(\w+)", Closed),
+        (r"/publish/(\w+)", Publish),
+    ],
+    cross_origin_protection=True,
+)
+
+if __name__ == "__main__":
+    Server().run(app)
