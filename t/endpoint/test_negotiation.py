@@ -95,6 +95,17 @@ async def test_not_acceptable(fetch, accept):
     assert b"text/event-stream, application/x-ndjson" in reply.body
 
 
+@pytest.mark.gen_test
+async def test_an_accept_header_without_end(fetch, queue):
+    """A hundred entries are read; more than that are refused."""
+    queue.publish({"n": 1})
+    entries = ["text/html"] * 99
+    head = await fetch(Accept=",".join([*entries, "text/event-stream"]))
+    assert head.headers["content-type"].startswith("text/event-stream")
+    reply = await fetch(Accept=",".join([*entries, "text/html", "text/event-stream"]))
+    assert (reply.status, reply.body) == (406, b"the header Accept has more than 100 entries")
+
+
 @pytest.mark.parametrize("name", ["x", "SSE", "sse%0d%0aX-Evil:1", "%00", "\N{SNOWMAN}"])
 @pytest.mark.gen_test
 async def test_unknown(fetch, name):

@@ -15,10 +15,15 @@ class Small(PublishHandler):
     max_batch = 3
 
 
+class Few(PublishHandler):
+    max_values = 10
+    max_body_size = 400
+
+
 @pytest.fixture
 def app():
     rules = [(r"/publish/([\w.-]+)", PublishHandler), (r"/publish", PublishHandler)]
-    rules.append((r"/small/([\w.-]+)", Small))
+    rules += [(r"/small/([\w.-]+)", Small), (r"/few/([\w.-]+)", Few)]
     return Application(rules)
 
 
@@ -148,8 +153,9 @@ async def test_charset(post, body, content_type, charset, status):
         ("", b"not JSON"),
         ("{", b"not JSON"),
         (b"\xff", b"not JSON"),
-        ("[" * 100_000, b"not JSON: too deep"),
-        ('{"n":' + "9" * 5000 + "}", b"not JSON"),
+        ("[" * 90_000, b"not JSON: too deep"),
+        ('{"n":' + "9" * 5000 + "}", b"no event: a number of 5000 characters"),
+        ('{"n":' + "9" * 990 + ".0}", b"no event: a number is too long or too large"),
         ('{"n":NaN}', b"not JSON: NaN is no number of JSON"),
         ('{"n":1e999}', b"no event"),
         ('{"n":"\\ud800"}', b"no event"),
@@ -159,8 +165,20 @@ async def test_charset(post, body, content_type, charset, status):
         ('"x"', b"an event is a JSON object"),
         ("null", b"an event is a JSON object"),
         ("[[]]", b"an event is a JSON object"),
+        ('[{"n":1} {"n":2}]', b"not JSON: Expecting ','"),
+        ('[{"n":1},]', b"not JSON"),
+        ("[{}", b"not JSON"),
+        ("[", b"not JSON"),
+        ("[],", b"not JSON: Expecting the end"),
+        ("{}{}", b"not JSON: Expecting the end"),
+        ('\ufeff{"n":1}', b"not JSON: it begins with a byte order mark"),
+        ('{"n":1}'.encode("utf-16"), b"not JSON"),
+        ('{"n":"\\ude00\\ud83d"}', b"no event: half of a surrogate pair"),
+        ('{"n":"\\\\\\uD83D\\\\uDE00"}', b"no event: half of a surrogate pair"),
+        ('{"t\\u0079pe":"gap"}', b"no event"),
+        ('{"n":' + "[" * 100 + "]" * 100 + "}", b"no event: nested more than 100 deep"),
     ],
-    ids=range(13),
+    ids=range(26),
 )
 @pytest.mark.gen_test
 async def test_no_event(post, queue, body, line):
@@ -170,6 +188,50 @@ async def test_no_event(post, queue, body, line):
     assert reply.body.startswith(line)
     assert b"\n" not in reply.body
     assert queue.backlog_events == []
+
+
+@pytest.mark.gen_test
+async def test_json_is_kept(post, queue):
+    """An event is what was sent, to the byte: only line ends, which some transports cannot have,
+    become spaces."""
+    one = '{"b" : 1.50,\n "a":"\\u00e9 \\ud83d\\uDE00 \\\\ud800", "n":1E2,\r\n"deep":%s}'
+    one %= "[" * 99 + "]" * 99
+    assert (await post(f" \n{one}\r\n")).code == 200
+    assert (await post(f"[\t{one} ,\n{{}}]")).code == 200
+    kept = one.replace("\n", " ").replace("\r", " ").encode()
+    assert [event.json for event in queue.backlog_events] == [kept, kept, b"{}"]
+    assert queue.backlog_events[0]["a"] == "\u00e9 \U0001f600 \\ud800"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ('{"n":[1,2,3,4,5,6,7,8]}', 200),
+        ('{"n":[1,2,3,4,5,6,7,8,9]}', 413),
+        ('[{"n":1},{"n":1},{"n":1},{"n":1}]', 200),
+        ('[{"n":1},{"n":1},{"n":1},{"n":1},{"n":1}]', 413),
+        # Signs in a string are no values.
+        ('{"n":"[,,,,,,,,,,,,,,,{{{{"}', 200),
+        ('{"n":"\\\\\\",,,,,,,,,,,,,,,\\"","m":"\\\\"}', 200),
+        ('{"n":"\\\\",' + ",".join(f'"{n}":0' for n in range(9)) + "}", 413),
+        ('"' * 41, 400),
+        (',"' * 41, 413),
+        ('{"n":"' + "x" * 390 + '"}', 200),
+        ('{"n":"' + "x" * 393 + '"}', 413),
+    ],
+    ids=range(11),
+)
+@pytest.mark.gen_test
+async def test_bounds(post, queue, body, status):
+    """413 for more values, or bytes, than one request may have."""
+    reply = await post(body, path="/few/room")
+    assert reply.code == status
+    if status == 413:
+        assert reply.body in (
+            b"more than 10 values in one request",
+            b"more than 400 bytes in one request",
+        )
+        assert queue.backlog_events == []
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/xml", "x"])
@@ -185,10 +247,10 @@ async def test_too_much(post, queue):
     """413 for too many events and for one that is too large."""
     assert (await post('[{"n":1},{"n":2},{"n":3}]', path="/small/room")).code == 200
     reply = await post('[{"n":1},{"n":2},{"n":3},{"n":4}]', path="/small/room")
-    assert (reply.code, reply.body) == (413, b"4 events are more than 3")
+    assert (reply.code, reply.body) == (413, b"more than 3 events in one request")
     queue.max_event_size = 100
     reply = await post(json.dumps({"text": "x" * 100}))
-    assert (reply.code, reply.body) == (413, b"an event of 111 bytes is more than 100")
+    assert (reply.code, reply.body) == (413, b"an event of 112 bytes is more than 100")
     assert len(queue.backlog_events) == 3
 
 

@@ -27,13 +27,16 @@ MEDIA_TYPES = {
 }
 """What each entry of an ``Accept`` header stands for."""
 
+MAX_ENTRIES = 100
+"""Entries of one ``Accept`` header; thousands would take the loop's time."""
+
 
 def negotiate(request: Request) -> str:
     """One of `TRANSPORTS`: what the header ``Upgrade`` says, else the parameter ``transport``, else
     the header ``Accept`` (without one: "long-poll").
 
-    Raises `Error.HTTP`: 400 for a transport that is none, 406 if nothing is acceptable, 426 for a
-    WebSocket without its handshake.
+    Raises `Error.HTTP`: 400 for a transport that is none, 406 if nothing is acceptable or there are
+    more than `MAX_ENTRIES` entries, 426 for a WebSocket without its handshake.
     """
     if request.headers.get("Upgrade", "").lower() == "websocket":
         return "websocket"
@@ -53,6 +56,8 @@ def negotiate(request: Request) -> str:
 
 def _accepted(header: str) -> list[str]:
     """The media types of an ``Accept`` header (RFC 9110 12.5.1), best first."""
+    if header.count(",") >= MAX_ENTRIES:
+        raise HTTPError(406, f"the header Accept has more than {MAX_ENTRIES} entries")
     weighed = []
     for entry in header.split(","):
         media_type, *parameters = (part.strip().lower() for part in entry.split(";"))

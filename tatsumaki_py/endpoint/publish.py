@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar
 
+from tatsumaki_py.endpoint import json_events
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.message_queue.event import check_type, encode
 from tatsumaki_py.request import FORMS
 
 __all__ = ["PublishHandler"]
@@ -22,20 +23,27 @@ _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
 
 class PublishHandler(ChannelHandler):
-    """Publishes what is POSTed: a JSON object or the fields of a form is one event, a JSON list of
-    objects is as many.
+    """Publishes the body of a POST. A JSON object, or the fields of a form, is one event; a JSON
+    list of objects is several. JSON is published as it was sent.
 
-    Answers ``{"id": "1795643788411-0"}``; for a list ``{"ids": [...]}``. Who sends the header
-    ``Idempotency-Key`` may send the request again, if the answer was lost: within
-    `MessageQueue.idempotency_time` it is answered as the first one was, and nothing is published.
+    Answers ``{"id": "1795643788411-0"}``; for a list ``{"ids": [...]}``. A client that sends the
+    header ``Idempotency-Key`` may send the request again, if the answer was lost: within
+    `MessageQueue.idempotency_time` it gets the same answer, and nothing is published again.
 
-    400 for what is no event, 413 for too much (`max_batch`, `MessageQueue.max_event_size`), 415 for
-    another content type, 422 for the key of another request. Forged requests are refused as the
-    settings ``xsrf_cookies`` and ``cross_origin_protection`` say.
+    400 for a body that is no event, 413 for too much (`max_batch`, `max_values`, `max_body_size`,
+    `MessageQueue.max_event_size`), 415 for another content type, 422 for the key of another
+    request. Forged requests are refused as the settings ``xsrf_cookies`` and
+    ``cross_origin_protection`` say.
     """
 
     max_batch: ClassVar[int] = 1000
     """How many events one request may have."""
+    max_values: ClassVar[int] = 100_000
+    """How many values (objects, lists, strings, numbers and so on) the JSON of one request may
+    have. Reading so many takes about 30 ms, in which no other client is served.
+    """
+    max_body_size: ClassVar[int] = 2 * 1024 * 1024
+    """Bytes of one body. In an `Application`, more is refused before it is read."""
 
     def can_publish(self, channel: str) -> bool | Awaitable[bool]:
         """Whether the client may publish in `channel`. Override it, also with an ``async def``.
@@ -49,36 +57,33 @@ class PublishHandler(ChannelHandler):
         if len(names) > 1:
             raise HTTPError(400, "one channel at a time")
         await self._admit(self.can_publish, names)
-        found = self._events()
-        events = found if isinstance(found, list) else [found]
-        if len(events) > self.max_batch:
-            raise HTTPError(413, f"{len(events)} events are more than {self.max_batch}")
-        for event in events:
-            if not isinstance(event, dict):
-                raise HTTPError(400, "an event is a JSON object")
+        bodies, several = self._events()
         key = self.request.headers.get("Idempotency-Key")
-        try:
-            queue = MessageQueue.instance(names[0])
-            # To publish nothing means something else.
-            ids = await queue.publish(*events, idempotency_key=key) if events else []
-        except ValueError as error:
-            # What JSON can say and UTF-8 cannot: half of a surrogate pair.
-            raise HTTPError(400, f"no event: {error}") from None
-        self.write({"ids": ids} if isinstance(found, list) else {"id": ids[0]})
+        queue = MessageQueue.instance(names[0])
+        # To publish nothing means something else.
+        ids = await queue.publish_json(*bodies, idempotency_key=key) if bodies else []
+        self.write({"ids": ids} if several else {"id": ids[0]})
 
-    def _events(self) -> Any:
-        """The JSON or the form in the body; 4xx if it is neither."""
+    def _events(self) -> tuple[list[bytes], bool]:
+        """The events in the body as JSON, and whether it is a list; 4xx if it is neither."""
         request = self.request
-        media_type = request.media_type
+        if len(request.body) > self.max_body_size:
+            raise HTTPError(413, f"more than {self.max_body_size} bytes in one request")
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise HTTPError(415, "a body with a Content-Encoding cannot be read")
         charset = _CHARSET.search(request.headers.get("Content-Type", ""))
         if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
             raise HTTPError(415, "an event is sent in UTF-8")
+        media_type = request.media_type
         if media_type == "application/json" or media_type.endswith("+json"):
-            return _parse(request.body)
+            return json_events.read(request.body, self.max_values, self.max_batch)
         if media_type not in FORMS:
             raise HTTPError(415, "an event is JSON (application/json) or a form")
+        return [self._form()], False
+
+    def _form(self) -> bytes:
+        """The fields of the form in the body, as an event."""
+        request = self.request
         body = request.body.strip()
         if (body[:1], body[-1:]) in ((b"{", b"}"), (b"[", b"]")):
             # curl -d, and other clients, name it a form unless they are told.
@@ -89,17 +94,8 @@ class PublishHandler(ChannelHandler):
         fields.pop("_xsrf", None)
         if not fields:
             raise HTTPError(400, "a form without fields is no event")
-        return fields
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return json.loads(body, parse_constant=_no_json)
-    except RecursionError:
-        raise HTTPError(400, "not JSON: too deep") from None
-    except ValueError as error:
-        raise HTTPError(400, f"not JSON: {error}") from None
-
-
-def _no_json(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+        try:
+            check_type(fields)
+        except ValueError as error:
+            raise HTTPError(400, f"no event: {error}") from None
+        return encode(fields)
