@@ -76,8 +76,9 @@ class Application(tornado.web.Application):
 
     Args:
         handlers: rules as Tornado takes them (tuples, `tornado.web.url`, `tornado.routing.Rule`),
-            or a dict ``{path: handler}``. Paths are regular expressions that match to the end (in
-            Perl: a prefix).
+            or a dict ``{path: handler}``. Paths are regular expressions, as text or compiled, that
+            match to the end (in Perl: a prefix). A compiled one in `tornado.web.url` matches a
+            prefix, as in Tornado.
         default_host, transforms, settings: Tornado's. ``template_path`` and ``static_path`` are
             also attributes.
     """
@@ -257,5 +258,16 @@ def _rule(rule: Any) -> Any:
     # Tornado takes a pattern in a tuple for a Matcher, and then no request reaches the rules after
     # it.
     if isinstance(matcher, re.Pattern):
-        return tornado.web.url(matcher, target, *more)
+        return tornado.web.url(_ToTheEnd(matcher), target, *more)  # type: ignore[arg-type]
     return (matcher, target, *more)
+
+
+class _ToTheEnd:
+    """A compiled pattern whose `match` matches the whole of a path, with the same groups; Tornado
+    asks nothing else of it.
+    """
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self.pattern, self.flags = pattern.pattern, pattern.flags
+        self.groups, self.groupindex = pattern.groups, pattern.groupindex
+        self.match = pattern.fullmatch

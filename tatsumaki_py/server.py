@@ -68,11 +68,15 @@ class Server:
         """Serve `app`; says on stdout where. Exits with status 1 and one line on stderr if it can
         not listen there.
 
-        Logs to stderr, unless logging is set up already.
+        Logs to stderr, unless logging is set up already. With TATSUMAKI_DEBUG=1 in the environment
+        the logger ``tatsumaki`` has level DEBUG; clients see no more of it.
         """
         logging.basicConfig(
             level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
+        # What Perl takes for true.
+        if os.environ.get("TATSUMAKI_DEBUG", "") not in ("", "0"):
+            logging.getLogger("tatsumaki").setLevel(logging.DEBUG)
         sockets = self._bind()
         try:
             with asyncio.Runner(loop_factory=_loop_of(app)) as runner:

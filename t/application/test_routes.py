@@ -41,6 +41,8 @@ def app():
             ("/nested/.*", [("/nested/a", Say, say("nested")), (re.compile("/nested/c"), Say)]),
             (re.compile(r"/compiled/(\d)"), Say, say("compiled")),
             [re.compile("/compiled-list$"), Say],
+            (re.compile("/(?P<kind>A|AB)", re.IGNORECASE), Say, say("flags"), "compiled"),
+            url(re.compile("/prefix"), Say, say("prefix")),
             ("/plain", Plain),
             ("/.*last", Say, say("first wins")),
             ("/very-last", Say, say("never")),
@@ -67,6 +69,8 @@ def app():
         ("/nested/c", "", '["default",[],{}]'),
         ("/compiled/1", "", '["compiled",["1"],{}]'),
         ("/compiled-list", "", '["default",[],{}]'),
+        ("/ab", "", '["flags",[],{"kind":"ab"}]'),
+        ("/prefix/x", "", '["prefix",[],{}]'),
         ("/plain", "", "/named/x"),
         ("/very-last", "", '["first wins",[],{}]'),
         ("/routed", "", '["routed",[],{}]'),
@@ -85,11 +89,15 @@ async def test_match(fetch, path, host, body):
 
 
 @pytest.mark.parametrize(
-    "path", ["/tuple/", "/tuplex", "/nested/b", "/host", "/compiled/x", "/Tuple", "/routed/x"]
+    "path",
+    [
+        *("/tuple/", "/tuplex", "/nested/b", "/host", "/Tuple", "/routed/x"),
+        *("/compiled/x", "/compiled/1x", "/compiled/1/", "/abc", "/nested/cx", "/perl-compiledx"),
+    ],
 )
 @pytest.mark.gen_test
 async def test_no_match(fetch, path):
-    """A path matches to its end, and case counts."""
+    """A path matches to its end, also by a compiled pattern, and case counts."""
     answer = await fetch(path)
     assert (answer.code, answer.body) == (404, b"404 Not Found")
 
@@ -127,3 +135,4 @@ def test_reverse_url(app):
     """Named rules can be turned into paths."""
     assert app.reverse_url("named", "x") == "/named/x"
     assert app.reverse_url("four") == "/four"
+    assert app.reverse_url("compiled", "x") == "/x"

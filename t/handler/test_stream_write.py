@@ -64,6 +64,34 @@ class Values(Handler):
         self.finish([4])
 
 
+class Several(Handler):
+    asynchronous = True
+
+    def get(self):
+        self.stream_write("a", "b", 1)
+        self.write()
+        self.write(None)
+        self.stream_write(None)
+        self.stream_write()
+        self.write("c", "d")
+        self.stream_write({"e": 1}, None, [2])
+        self.finish(None)
+
+
+class Parts(Handler):
+    asynchronous = True
+
+    def get(self):
+        self.multipart_xhr_push(True)
+        self.stream_write({"a": 1}, "b", [2])
+        self.finish()
+
+
+class Upper(Several):
+    def get_chunk(self, *chunks):
+        return b"<" + super().get_chunk(*chunks).upper() + b">"
+
+
 class AfterFlush(Handler):
     size = 0
 
@@ -103,6 +131,7 @@ def app():
             (r"/mistake/(\w+)", Mistake),
             *((f"/{cls.__name__}", cls) for cls in (Order, Times, Coroutine, Sync, Values)),
             *((f"/{cls.__name__}", cls) for cls in (AfterFlush, BigFlush, Big)),
+            *((f"/{cls.__name__}", cls) for cls in (Several, Parts, Upper)),
         ]
     )
 
@@ -115,6 +144,8 @@ def app():
         ("Sync", b"a"),
         ("Values", b'{"a":1}[2]\xff3[4]'),
         ("AfterFlush", b"AB"),
+        ("Several", b'ab1cd{"e":1}[2]'),
+        ("Upper", b'<AB1><CD><{"E":1}[2]>'),
     ],
 )
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -157,6 +188,15 @@ async def test_headers(fetch):
 async def test_json_type(fetch):
     """A stream that begins with JSON says so."""
     assert (await fetch("/Values")).headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.gen_test
+async def test_several_parts(fetch):
+    """In a stream of messages each of several chunks is a message."""
+    answer = await fetch("/Parts")
+    boundary = answer.headers["Content-Type"].partition('"')[2].rstrip('"').encode()
+    parts = answer.body.split(b"--" + boundary + b"\n")
+    assert [part.partition(b"\n\n")[2] for part in parts[1:-1]] == [b'{"a":1}\n', b"b\n", b"[2]\n"]
 
 
 @pytest.mark.gen_test

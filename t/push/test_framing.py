@@ -75,7 +75,7 @@ async def test_tls_http_1_0(get_tls):
 
 @pytest.mark.gen_test
 async def test_writes_of_all_kinds(get):
-    """Text, bytes, numbers, JSON: each a chunk of its own, in order; nothing is nothing."""
+    """Text, bytes, numbers, JSON: each call is a chunk, in order; nothing is nothing."""
     client, handler = await get()
     for chunk in ("a", b"b", 1, 2.5, {"c": None}, [1, "\u2603"], "", b""):
         handler.stream_write(chunk)
@@ -93,8 +93,7 @@ async def test_writes_of_all_kinds(get):
         b"2.5",
         b'{"c":null}',
         b'[1,"\xe2\x98\x83"]',
-        b"w",
-        b'{"x":1}',
+        b'w{"x":1}',
         b'{"end":true}',
     ]
 

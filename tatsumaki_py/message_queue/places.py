@@ -156,6 +156,8 @@ class Places(ABC):
         expected: bool = False,
     ) -> None:
         """`client` is away from now on; `expected` is whether that was not its own doing."""
+        what = "was answered" if expected else "left"
+        _log.debug("client %r of channel %r %s", client.id, self.channel, what)
         self._away(client)
         listener.end(error)
         self._arm()
@@ -299,6 +301,7 @@ class Places(ABC):
             client = next(iter(self._absent.values()))
             if not client.is_late(now):
                 break
+            _log.debug("client %r of channel %r did not come back", client.id, self.channel)
             self._forget(client)
         late = itertools.takewhile(lambda place: place[1] <= now, self._kept.items())
         self._give_up([cursor for cursor, _ in late])

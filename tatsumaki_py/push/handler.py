@@ -77,8 +77,7 @@ class PushHandler(StreamingHandler):
         self._begin()
         if self._live is not None:
             # Or it would overtake, or be overtaken by, what is streamed.
-            for part in (chunk, *more):
-                self.stream_write(part)
+            self.stream_write(chunk, *more)
         elif not self._gone and (more or chunk is not None):
             super().write(self.get_chunk(chunk, *more))
 
@@ -100,7 +99,7 @@ class PushHandler(StreamingHandler):
         self._begin()
         if self._stream is not None:
             if not self._gone:
-                self.stream_write(b"" if chunk is None else chunk)
+                self.stream_write(chunk)
                 self._stream.finish()
             self._close_stream()
             return _resolved()

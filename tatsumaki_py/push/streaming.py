@@ -113,11 +113,12 @@ class StreamingHandler(PresenceHandler):
             with contextlib.suppress(ClientDisconnect):
                 self._open_stream()
 
-    def stream_write(self, chunk: Any) -> Awaitable[None]:
+    def stream_write(self, chunk: Any = None, *more: Any) -> Awaitable[None]:
         """Send `chunk` now, and keep the answer open.
 
         Args:
             chunk: what `write` takes. In a multipart stream it is a part.
+            more: chunks that follow it. In a stream of messages each is a message.
 
         Returns:
             An awaitable that is done while the client keeps up, else when it has caught up; waiting
@@ -130,7 +131,7 @@ class StreamingHandler(PresenceHandler):
         if self._live is None:
             self._begin()
         stream = self._live
-        if stream is not None and isinstance(chunk, Event):
+        if stream is not None and isinstance(chunk, Event) and not more:
             return stream.send(chunk)
         if stream is None:
             if self._gone:
@@ -138,8 +139,12 @@ class StreamingHandler(PresenceHandler):
             if self._finished:
                 self._too_late("stream_write()")
                 return OVER
+        if more and (self._kind is not Framing or _any_event(chunk, *more)):
+            for part in (chunk, *more[:-1]):
+                self.stream_write(part)
+            return self.stream_write(more[-1])
         # Before the headers are out: it may set the content type, or be a mistake.
-        data = self.get_chunk(chunk)
+        data = b"" if chunk is None and not more else self.get_chunk(chunk, *more)
         if stream is None:
             stream = self._open_stream()
             if stream is None:
@@ -228,6 +233,10 @@ class StreamingHandler(PresenceHandler):
             self.on_finish()
         finally:
             self.ui = None  # type: ignore[assignment]
+
+
+def _any_event(*chunks: Any) -> bool:
+    return any(isinstance(chunk, Event) for chunk in chunks)
 
 
 class _SentHeaders(HTTPHeaders):

@@ -111,8 +111,9 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
         super().__init__(application, request, **kwargs)
         peer.current.set(weakref.ref(self))
 
-    def stream_write(self, chunk: Any) -> Awaitable[None]:
+    def stream_write(self, chunk: Any, *more: Any) -> Awaitable[None]:
         """Send a message: an event or anything else that JSON can carry as text, `bytes` as binary.
+        Each of several chunks is a message.
 
         Returns an awaitable as `Handler.stream_write` does. Raises `Error.ClientDisconnect` if the
         connection is closed, `TypeError` or `ValueError` for what is not JSON.
@@ -120,6 +121,10 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
         stream = self._live
         if stream is None:
             raise ClientDisconnect
+        if more:
+            for part in (chunk, *more[:-1]):
+                self.stream_write(part)
+            return self.stream_write(more[-1])
         if isinstance(chunk, Event):
             return stream.send(chunk)
         if isinstance(chunk, (bytes, bytearray, memoryview)):
