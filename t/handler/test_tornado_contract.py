@@ -26,7 +26,7 @@ PRIVATE = {
     "_headers": "push/streaming.py, response.py, endpoint/subscribe.py",
     "_log": "endpoint/subscribe.py",
     "_new_cookie": "endpoint/subscribe.py",
-    "_headers_written": "push/presence.py, push/streaming.py",
+    "_headers_written": "push/presence.py, push/streaming.py, endpoint/cross_origin.py",
     "_transforms": "push/handler.py, push/streaming.py",
     "_write_buffer": "push/streaming.py, response.py",
     "_log_message": "error.py",
