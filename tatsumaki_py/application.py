@@ -31,7 +31,7 @@ from tornado.routing import PathMatches, Rule
 from tatsumaki_py.escape import escape
 from tatsumaki_py.service import Service
 from tatsumaki_py.static_file import StaticFile
-from tatsumaki_py.template import SearchLoader, Template, TemplateEngine
+from tatsumaki_py.template import SearchLoader, Template, TemplateEngine, render_file
 
 __all__ = ["Application"]
 
@@ -93,6 +93,8 @@ class Application(tornado.web.Application):
         static_path = settings.pop("static_path", None)
         template_path = settings.pop("template_path", None)
         settings.setdefault("default_handler_class", _NotFound)
+        # Also what static_url() asks.
+        settings.setdefault("static_handler_class", StaticFile)
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
         super().__init__([_rule(rule) for rule in rules], default_host, transforms, **settings)
         self._services: dict[str, Service] = {}
@@ -161,7 +163,7 @@ class Application(tornado.web.Application):
         elif path:
             self._static_arguments = self.settings.setdefault("static_handler_args", {})
             self._static_arguments["path"] = self.settings["static_path"]
-            handler = self.settings.get("static_handler_class", StaticFile)
+            handler = self.settings["static_handler_class"]
             prefix = re.escape(self.settings.get("static_url_prefix", "/static/"))
             # Rules of a host come before all that are for any: like Plack's middleware.
             super().add_handlers(
@@ -213,7 +215,7 @@ class Application(tornado.web.Application):
         """A template filled in, outside of any request. `FileNotFoundError` if there is none of
         that name.
         """
-        return self.template.render_file(name, {**(args or {}), **kwargs})
+        return render_file(self.template, self.settings, name, {**(args or {}), **kwargs})
 
     # -- services
 

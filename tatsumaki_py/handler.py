@@ -52,7 +52,7 @@ from tatsumaki_py.error import HTTPError
 from tatsumaki_py.escape import escape
 from tatsumaki_py.logger import LogAttribute
 from tatsumaki_py.push.handler import PushHandler
-from tatsumaki_py.template import SearchLoader
+from tatsumaki_py.template import SearchLoader, render_file
 
 __all__ = ["Handler"]
 
@@ -97,7 +97,8 @@ class Handler(PushHandler):
         engine = self.settings.get("template")
         if engine is None:
             return super().render(template_name, **args)
-        return self.finish(engine.render_file(template_name, self.get_template_namespace() | args))
+        names = self.get_template_namespace() | args
+        return self.finish(render_file(engine, self.settings, template_name, names))
 
     def get_template_path(self) -> str:
         """Where templates are: the setting ``template_path``, else the directory of the handler's

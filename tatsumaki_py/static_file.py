@@ -1,21 +1,92 @@
-"""Files as they are: those of the application, and the browser's side of this package."""
+"""Files as they are: those of the application, and the browser's side of this package.
+
+Rules of this file:
+1. A version, which is in the ETag and in ``v=`` of a URL, is that of the bytes that are sent with
+   it. It is never kept longer than the file stays as it is.
+2. ``Last-Modified`` counts seconds, so a file has none until the second of its change is over.
+"""
 
 from __future__ import annotations
 
+import datetime
+import os
+import re
+import stat
+import time
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import tornado.web
+from tornado.httputil import format_timestamp
 
 __all__ = ["StaticFile", "TatsumakiJS"]
 
+# As much as Tornado sends at a time: what is smaller is read once, and cannot change on its way.
+CHUNK_SIZE = 64 * 1024
+# Bytes that are hashed; it takes 2 ms, in which nothing else is done.
+HASHED_SIZE = 1024 * 1024
+# Seconds in which a file may change once more without a new time of its change.
+CLOCK_STEP = 2.0
+MAX_VERSIONS = 1000
+
+_VERSION = re.compile(r"[0-9a-f]{128}|[0-9a-f]+-[0-9a-f]+")
+
+_State = tuple[int, ...]
+
+
+class _File(str):
+    """The path of a file, and what the file is now. `OSError` if it cannot be read."""
+
+    state: _State
+    size: int
+    modified: float
+    content: bytes | None = None
+    """All of it, if it is small."""
+    version: str | None = None
+
+    @classmethod
+    def look(cls, path: str) -> _File:
+        """The file at `path`."""
+        self = cls(path)
+        # Without waiting, should it have become a FIFO just now.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb", buffering=0) as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError("not a regular file")
+            if found.st_size <= CHUNK_SIZE:
+                self.content = file.read()
+                found = os.fstat(descriptor)
+        self.state, self.modified = _state_of(found), found.st_mtime
+        self.size = found.st_size if self.content is None else len(self.content)
+        return self
+
+    def settled(self) -> bool:
+        """Whether another change would be seen in `state`."""
+        return time.time() - max(self.modified, self.state[-1] / 1e9) > CLOCK_STEP
+
+
+def _state_of(found: os.stat_result) -> _State:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
 
 class StaticFile(tornado.web.StaticFileHandler):
-    """Tornado's, but a NUL in the path is a file that is not there, and what has no version is
-    asked for anew: a module that imports another names no version of it.
+    """Tornado's, but:
+
+    1. A file that has changed has another ETag and another ``v=`` at once. Files larger than 1 MiB
+       are known by size and time, smaller ones by their content.
+    2. Only the current version is cached without asking again; what is asked for without a
+       version, or by that of another time, is asked for anew: a module that imports another names
+       no version of it.
+    3. ``If-Range`` is honoured, and ``If-Modified-Since`` only with the very time that was sent.
+    4. A NUL in the path is a file that is not there.
     """
 
+    _versions: ClassVar[dict[tuple[type, str], tuple[_State, str]]] = {}
+
     def set_extra_headers(self, path: str) -> None:
-        if "v" not in self.request.arguments:
+        if not self.get_cache_time(path, self.modified, self.get_content_type()):
             self.set_header("Cache-Control", "no-cache")
 
     def get_content_type(self) -> str:
@@ -23,10 +94,122 @@ class StaticFile(tornado.web.StaticFileHandler):
         module = self.path.endswith((".js", ".mjs"))
         return "text/javascript" if module else super().get_content_type()
 
+    def get_cache_time(self, path: str, modified: datetime.datetime | None, mime_type: str) -> int:
+        """Ten years for the current version, 0 for another; see
+        `tornado.web.StaticFileHandler.get_cache_time`.
+        """
+        asked = self.get_query_argument("v", "")
+        if _VERSION.fullmatch(asked) and f'"{asked}"' != self.compute_etag():
+            return 0
+        return super().get_cache_time(path, modified, mime_type)
+
     def parse_url_path(self, url_path: str) -> str:
         if "\0" in url_path:
             raise tornado.web.HTTPError(404)
         return super().parse_url_path(url_path)
+
+    # -- what the file is at the moment of the request
+
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
+        path = super().validate_absolute_path(root, absolute_path)
+        if path is None:
+            return None
+        try:
+            # A str: overridden methods that take a path get one.
+            return _File.look(path)
+        except PermissionError:
+            raise tornado.web.HTTPError(403, "%s cannot be read", self.path) from None
+        except OSError:
+            raise tornado.web.HTTPError(404) from None
+
+    def get_content_size(self) -> int:
+        path = self.absolute_path
+        return path.size if isinstance(path, _File) else super().get_content_size()
+
+    def get_modified_time(self) -> datetime.datetime | None:
+        path = self.absolute_path
+        if not isinstance(path, _File):
+            return super().get_modified_time()
+        if int(path.modified) >= int(time.time()):
+            return None
+        return datetime.datetime.fromtimestamp(int(path.modified), datetime.UTC)
+
+    @classmethod
+    def get_content(
+        cls, abspath: str, start: int | None = None, end: int | None = None
+    ) -> Generator[bytes, None, None]:
+        if not isinstance(abspath, _File):
+            yield from super().get_content(abspath, start, end)
+        elif abspath.content is not None:
+            yield abspath.content[start:end]
+        else:
+            yield from _read(abspath, start or 0, abspath.size if end is None else end)
+
+    # -- versions
+
+    def compute_etag(self) -> str | None:
+        path = self.absolute_path
+        return f'"{self._version(path)}"' if isinstance(path, _File) else super().compute_etag()
+
+    @classmethod
+    def get_content_version(cls, abspath: str) -> str:
+        if isinstance(abspath, _File) and abspath.size > HASHED_SIZE:
+            return f"{abspath.state[3]:x}-{abspath.size:x}"
+        return super().get_content_version(abspath)
+
+    @classmethod
+    def get_version(cls, settings: dict[str, Any], path: str) -> str | None:
+        try:
+            return cls._version(_File.look(cls.get_absolute_path(settings["static_path"], path)))
+        except (OSError, _Changed):
+            return super().get_version(settings, path)
+
+    @classmethod
+    def reset(cls) -> None:
+        super().reset()
+        cls._versions.clear()
+
+    @classmethod
+    def _version(cls, file: _File) -> str:
+        if file.version is None:
+            key = cls, str(file)
+            state, version = cls._versions.get(key, ((), ""))
+            if state != file.state:
+                version = cls.get_content_version(file)
+                if file.settled():
+                    if len(cls._versions) >= MAX_VERSIONS:
+                        cls._versions.clear()
+                    cls._versions[key] = file.state, version
+            file.version = version
+        return file.version
+
+    # -- what the client has already
+
+    def should_return_304(self) -> bool:
+        asked = self.request.headers
+        modified = None if self.modified is None else format_timestamp(self.modified)
+        if asked.get("If-Range", modified) not in (modified, self.compute_etag()):
+            # The range is what Tornado looks at next.
+            asked.pop("Range", None)
+        if asked.get("If-None-Match"):
+            return super().should_return_304()
+        return modified is not None and asked.get("If-Modified-Since") == modified
+
+
+class _Changed(tornado.web.HTTPError):
+    """A file was changed while it was read."""
+
+
+def _read(file: _File, start: int, end: int) -> Generator[bytes, None, None]:
+    with open(file, "rb") as source:
+        source.seek(start)
+        while start < end:
+            chunk = source.read(min(CHUNK_SIZE, end - start))
+            # A file that another replaces meanwhile gets a new ctime, and is still what it was.
+            if _state_of(os.fstat(source.fileno()))[:-1] != file.state[:-1]:
+                raise _Changed(503, "%s was changed while it was read", str(file))
+            start += len(chunk)
+            yield chunk
 
 
 class TatsumakiJS(StaticFile):

@@ -30,7 +30,7 @@ from typing import Any, Protocol
 
 import tornado.template
 
-__all__ = ["SearchLoader", "Template", "TemplateEngine"]
+__all__ = ["SearchLoader", "Template", "TemplateEngine", "render_file"]
 
 Path = str | os.PathLike[str]
 
@@ -42,6 +42,17 @@ class TemplateEngine(Protocol):
 
     def render_file(self, name: str, args: Mapping[str, Any], /) -> str | bytes:
         """The file of that name, from the first directory that has it, filled in with `args`."""
+
+
+def render_file(
+    engine: TemplateEngine, settings: Mapping[str, Any], name: str, args: Mapping[str, Any]
+) -> str | bytes:
+    """What `engine` makes of a template. The `Template` reads it anew each time if the setting
+    ``compiled_template_cache`` is off, as it is with ``debug``.
+    """
+    if isinstance(engine, Template) and not settings.get("compiled_template_cache", True):
+        engine.loader.reset()
+    return engine.render_file(name, args)
 
 
 class SearchLoader(tornado.template.BaseLoader):

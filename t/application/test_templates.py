@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tatsumaki_py import Application, Template
+from tatsumaki_py import Application, Handler, Template
 
 
 @pytest.fixture
@@ -55,3 +55,34 @@ def test_autoescape(files):
     """Tornado's setting is heeded."""
     app = Application(template_path=files / "one", autoescape=None)
     assert app.render_file("a.txt", {"x": "<"}) == b"one/a.txt <"
+
+
+class Page(Handler):
+    def get(self):
+        self.render("a.txt", x=1)
+
+
+class TestChanged:
+    """A template that is changed while the program runs."""
+
+    @pytest.fixture(params=[True, False])
+    def debug(self, request):
+        return request.param
+
+    @pytest.fixture(params=["directory", "directories", "engine"])
+    def app(self, request, files, debug):
+        app = Application({"/": Page}, debug=debug, autoreload=False)
+        if request.param == "engine":
+            app.template = Template(files / "one")
+        else:
+            one = files / "one"
+            app.template_path = one if request.param == "directory" else [one]
+        return app
+
+    @pytest.mark.gen_test
+    async def test_changed(self, fetch, app, files, debug):
+        """With ``debug`` it is read anew each time, for requests and without any."""
+        assert (await fetch("/")).body == app.render_file("a.txt", x=1) == b"one/a.txt 1"
+        (files / "one/a.txt").write_text("changed")
+        expected = b"changed" if debug else b"one/a.txt 1"
+        assert (await fetch("/")).body == app.render_file("a.txt", x=1) == expected
