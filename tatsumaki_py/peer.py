@@ -19,8 +19,13 @@ __all__ = ["Peer", "Watcher", "current", "of"]
 class Watcher(Protocol):
     """Something that serves a peer."""
 
-    def left(self) -> None:
-        """The client went before its answer was complete."""
+    def left(self, lost: bool) -> None:
+        """The client went before its answer was complete.
+
+        Args:
+            lost: its connection was reset, timed out or was cut off, so the client may not have
+                received all that the kernel took. False: the client closed the connection.
+        """
 
     def busy(self) -> bool:
         """Whether it is in the middle of giving something to the client."""

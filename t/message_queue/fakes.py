@@ -50,20 +50,20 @@ class FakePeer:
         self.on_new_event(*events)
         self.complete()
 
-    def leave(self):
+    def leave(self, lost=False):
         """The client goes before its answer is complete."""
         self.gone = True
-        self._dismiss("left")
+        self._dismiss("left", lost)
 
     def complete(self):
         """The answer is complete."""
         self.finished = True
         self._dismiss("served")
 
-    def _dismiss(self, how):
+    def _dismiss(self, how, *args):
         watchers, self.watchers = self.watchers, {}
         for watcher in watchers:
-            getattr(watcher, how)()
+            getattr(watcher, how)(*args)
 
     def peer_cursor(self):
         return self.cursor

@@ -76,12 +76,41 @@ async def test_whole_frames(connect, small_buffers, raw_small):
     frames = []
     while sum(first == 0x82 for first, _ in frames) < 20:
         frames.append(await frame(client))
-    for size in (20_000, 10_000):
-        sent = [(0x82, b"%d" % number * size) for number in range(10)]
-        assert [one for one in frames if len(one[1]) == size] == sent
+    messages = [data for first, data in frames if first == 0x82]
+    sent = [b"%d" % number * size for number in range(10) for size in (20_000, 10_000)]
+    assert messages == sent
     # Tornado answers the newest ping of those that came while it could not.
     pongs = [int(data) for first, data in frames if first == 0x8A]
     assert pongs == sorted(set(pongs))
+
+
+@pytest.mark.parametrize("size", [1, 5_000])
+@pytest.mark.gen_test
+async def test_one_order(connect, small_buffers, raw_small, queue, size):
+    """Whatever writes, all arrives as it was written, also to a peer that takes little."""
+    client, handler = await connect(connect=raw_small, id="ann")
+    await client.next()
+    expected = []
+
+    def sent(first, data):
+        expected.append((first, data))
+        return data
+
+    for number in range(60):
+        if number % 3 == 0:
+            handler.stream_write(sent(0x82, b"s%d" % number * size))
+        if number % 4 == 0:
+            handler.write_message(sent(0x82, b"m%d" % number * size), binary=True)
+        if number % 5 == 0:
+            handler.ping(sent(0x89, b"%d" % number))
+        if number % 7 == 0:
+            queue.publish({"n": number})
+            sent(0x81, b'{"id":"%b","data":{"n":%d}}' % (queue.cursor().encode(), number))
+        if number % 11 == 0:
+            await iterations()
+    handler.close(4000)
+    sent(0x88, (4000).to_bytes(2))
+    assert [await frame(client) for _ in expected] == expected
 
 
 @pytest.mark.gen_test
@@ -158,6 +187,7 @@ async def test_the_client_leaves(connect, queue, how):
     """Its queue is told at once, and `on_close` is called once."""
     client, handler = await connect(id="ann")
     assert queue.clients["ann"].listener is not None
+    assert await client.next() is None
     if how == "frame":
         await client.send(0x8, (1000).to_bytes(2))
         assert await frame(client) == (0x88, (1000).to_bytes(2))

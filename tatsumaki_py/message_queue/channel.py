@@ -279,7 +279,9 @@ class Channel(Delivery):
 
     # -- going
 
-    def _left(self, listener: Listener, error: Exception | None = None) -> None:
+    def _left(
+        self, listener: Listener, error: Exception | None = None, lost: bool = False
+    ) -> None:
         """Nobody is behind `listener` any more."""
         client = listener.client
         if client is None or client.listener is not listener:

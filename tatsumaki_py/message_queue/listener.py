@@ -62,10 +62,10 @@ class Listener:
         self.context.run(serving.set, self)
         self.call = partial(self.context.run, self.callback)
 
-    def left(self) -> None:
-        """The client closed the connection."""
+    def left(self, lost: bool) -> None:
+        """The client is gone; see `Watcher.left`."""
         if self.queue is not None:
-            self.queue._left(self, ClientDisconnect())
+            self.queue._left(self, ClientDisconnect(), lost)
 
     def cancel(self) -> None:
         """Nobody wants it any more."""

@@ -112,10 +112,11 @@ class SocketStream(Stream):
         except BlockingIOError:
             return
         except OSError:
-            data = b""
+            self._gone(True)
+            return
         self._keeper = None
         if not data:
-            self._lost()
+            self._gone(False)
 
     def _block(self) -> None:
         asyncio.get_running_loop().add_writer(self._socket, self._writable)
@@ -127,7 +128,7 @@ class SocketStream(Stream):
         except BlockingIOError:
             return
         except OSError:
-            self._lost()
+            self._gone(True)
             return
         self._rest = self._rest[sent:]
         if not self._rest:
@@ -173,8 +174,11 @@ class IOStreamStream(Stream):
 
     def _watch(self) -> None:
         """See the peer go."""
-        self._iostream.set_close_callback(self._lost)
+        self._iostream.set_close_callback(self._closed)
         self._read()
+
+    def _closed(self) -> None:
+        self._gone(self._iostream.error is not None)
 
     def _read(self, last: asyncio.Future[bytes] | None = None) -> None:
         # As in SocketStream._readable.
@@ -185,11 +189,13 @@ class IOStreamStream(Stream):
 
     def _block(self) -> None:
         assert self._rest is not None
-        try:
-            written = self._iostream.write(self._rest)
-        except StreamClosedError:
-            return
-        written.add_done_callback(self._written)
+        # A stream that is closed has said so by its callback.
+        with contextlib.suppress(StreamClosedError):
+            self._pass(self._rest)
+
+    def _pass(self, data: bytes | memoryview) -> None:
+        """Let the `IOStream` send `data`."""
+        self._iostream.write(data).add_done_callback(self._written)
 
     def _written(self, written: asyncio.Future[None]) -> None:
         if not self._iostream.closed():

@@ -118,9 +118,8 @@ class PushHandler(StreamingHandler):
                 self._dismiss_watchers()
 
     def _written(self, written: asyncio.Future[None]) -> None:
-        if written.cancelled() or written.exception() is not None:
-            self._gone = True
-        self._dismiss_watchers()
+        self._gone = written.cancelled() or written.exception() is not None
+        self._dismiss_watchers(self._gone and self._was_reset())
 
     def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
         """See `tornado.web.RequestHandler.redirect`. After the client has gone, and after `finish`,

@@ -22,7 +22,7 @@ import weakref
 from collections.abc import Callable
 from typing import ClassVar
 
-__all__ = ["HangUps", "ask_peer", "hung_up"]
+__all__ = ["HangUps", "ask_peer", "hung_up", "was_reset"]
 
 INTERVAL = 0.5
 KEEP_IDLE = 15
@@ -66,6 +66,13 @@ def hung_up(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, _HUNG_UP)
     return bool(poll.poll(0))
+
+
+def was_reset(fd: int) -> bool:
+    """Whether the connection of `fd` was reset, or timed out."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 class HangUps:

@@ -17,7 +17,7 @@ from tornado.iostream import IOStream
 from tatsumaki_py import peer
 from tatsumaki_py.chunk import ChunkHandler
 from tatsumaki_py.error import ClientDisconnect
-from tatsumaki_py.push.hangup import HangUps, ask_peer, hung_up
+from tatsumaki_py.push.hangup import HangUps, ask_peer, hung_up, was_reset
 from tatsumaki_py.push.served import Served
 from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
@@ -58,16 +58,18 @@ class PresenceHandler(Served, ChunkHandler):
             self._told_late = True
             _log.debug("%s after finish() does nothing: %s", call, self._request_summary())
 
-    def _client_gone(self) -> None:
+    def _client_gone(self, lost: bool | None = None) -> None:
         if self.peer_left():
             return
+        if lost is None:
+            lost = self._was_reset()
         self._gone = True
         self._live = None
         stream = self._iostream()
         if stream is not None and stream.error is not None:
             # Its frames may be ours: a reference cycle.
             stream.error.__traceback__ = None
-        self._dismiss_watchers()
+        self._dismiss_watchers(lost)
         try:
             self.on_connection_close()
         except Exception:
@@ -82,8 +84,8 @@ class PresenceHandler(Served, ChunkHandler):
         except Exception:
             self.log_exception(*sys.exc_info())
 
-    def stream_closed(self) -> None:
-        self._client_gone()
+    def stream_closed(self, lost: bool) -> None:
+        self._client_gone(lost)
 
     def stream_expired(self) -> bool:
         if self._busy():
@@ -107,6 +109,15 @@ class PresenceHandler(Served, ChunkHandler):
         stream = self._iostream()
         return stream is not None and (stream.closed() or hung_up(stream.socket.fileno()))
 
+    def _was_reset(self) -> bool:
+        """Whether the connection did not end in order."""
+        stream = self._iostream()
+        if stream is None:
+            return False
+        if stream.closed():
+            return stream.error is not None
+        return was_reset(stream.socket.fileno())
+
     def _unwatch(self) -> None:
         if self._watched is not None:
             HangUps.current().forget(self._watched)
@@ -117,13 +128,13 @@ class PresenceHandler(Served, ChunkHandler):
         stream = self._iostream()
         if stream is not None:
             # Tornado's own way; it calls _client_gone.
-            stream.close()
+            stream.close(ConnectionResetError() if self._was_reset() else None)
 
-    def _dismiss_watchers(self) -> None:
+    def _dismiss_watchers(self, lost: bool = False) -> None:
         if self._watchers is None:
             return
         self._unwatch()
-        super()._dismiss_watchers()
+        super()._dismiss_watchers(lost)
 
     def peer_cursor(self) -> str | None:
         return self.request.last_event_id

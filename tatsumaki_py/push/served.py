@@ -54,11 +54,11 @@ class Served:
         """Whether events are on their way to the client."""
         return any(watcher.busy() for watcher in self._watchers or ())
 
-    def _dismiss_watchers(self) -> None:
+    def _dismiss_watchers(self, lost: bool = False) -> None:
         watchers, self._watchers = self._watchers or [], []
         for watcher in watchers:
             if self._gone:
-                watcher.left()
+                watcher.left(lost)
             else:
                 watcher.served()
 

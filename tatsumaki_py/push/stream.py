@@ -28,7 +28,7 @@ from tatsumaki_py.push.rotation import Rotation
 from tatsumaki_py.push.wheel import Wheel, jittered
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
 
-__all__ = ["DONE", "OVER", "Done", "Stream"]
+__all__ = ["DONE", "OVER", "Done", "Pile", "Stream"]
 
 JITTER = 0.2
 """The part of an interval by which a heartbeat may come early."""
@@ -67,7 +67,7 @@ class _Over(Done):
 OVER = _Over()
 
 
-class _Pile:
+class Pile:
     """What waits to be sent, if it is more than one event."""
 
     __slots__ = ("firsts", "parts", "size")
@@ -112,7 +112,7 @@ class Stream:
     ) -> None:
         self.wire = self._wire(sock)
         self.framing = framing
-        self.waiting: Event | _Pile | None = None
+        self.waiting: Event | Pile | None = None
         """What waits for the end of a burst, or until the stream is not blocked any more."""
         self._max_buffer = max_buffer
         self._owner: Owner | None = owner
@@ -146,7 +146,7 @@ class Stream:
         """
         waiting = self.waiting
         first = self._firsts.get(log) if self._firsts else None
-        if first is None and isinstance(waiting, _Pile):
+        if first is None and isinstance(waiting, Pile):
             first = waiting.firsts.get(log)
         elif first is None and isinstance(waiting, Event) and waiting.log == log:
             first = waiting
@@ -180,12 +180,12 @@ class Stream:
             self.dirty.append(self)
         return self._add(data)
 
-    def _pile(self) -> _Pile:
+    def _pile(self) -> Pile:
         """What waits, as a pile."""
         waiting = self.waiting
-        if isinstance(waiting, _Pile):
+        if isinstance(waiting, Pile):
             return waiting
-        pile = self.waiting = _Pile()
+        pile = self.waiting = Pile()
         if waiting is not None:
             pile.add(waiting.frames.get(self.framing) or self.framing.frame(waiting), waiting)
         return pile
@@ -250,7 +250,7 @@ class Stream:
         """The kernel took only some of `data`: the stream is blocked."""
         self._rest = memoryview(data)[sent:]
         # So that `send` sees that it can not be quick.
-        self.waiting = _Pile()
+        self.waiting = Pile()
         if self._owner is not None:
             self._owner.stream_blocked(True)
         self._block()
@@ -258,7 +258,7 @@ class Stream:
     def _progress(self) -> None:
         """The kernel has taken some of `_rest`, or all."""
         waiting = self.waiting
-        size = waiting.size if isinstance(waiting, _Pile) else 0
+        size = waiting.size if isinstance(waiting, Pile) else 0
         if self._rest:
             if len(self._rest) + size <= self._max_buffer // 8:
                 self._release()
@@ -319,12 +319,13 @@ class Stream:
         """The peer is lost. Whoever is writing now finishes that first."""
         if not self._losing:
             self._losing = True
-            asyncio.get_running_loop().call_soon(self._lost)
+            asyncio.get_running_loop().call_soon(self._gone, True)
 
-    def _lost(self) -> None:
+    def _gone(self, lost: bool) -> None:
+        """The peer went, in order or not (`lost`)."""
         owner, self._owner = self._owner, None
         if owner is not None:
-            owner.stream_closed()
+            owner.stream_closed(lost)
         self._close()
 
     def _complete(self) -> None:

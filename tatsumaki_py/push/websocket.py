@@ -12,7 +12,8 @@
 
 Rules:
 1. Tornado reads, and answers pings and the closing handshake; what is pushed goes past it. Both
-   write whole frames, and nothing goes past what Tornado has not sent yet.
+   write whole frames, and frames leave in the order in which they were written: nothing is pushed
+   past what Tornado has not sent yet, and Tornado writes after what was pushed (`_Ordered`).
 2. After the close frame nothing is pushed.
 
 Touches of Tornado's what its documentation does not name: `on_ws_connection_close`, and that the
@@ -21,12 +22,13 @@ handshake ends in `detach` (``t/handler/test_tornado_contract.py``).
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 import weakref
 from collections.abc import Awaitable
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import tornado.web
 import tornado.websocket
@@ -38,9 +40,10 @@ from tatsumaki_py.chunk import JSON, JSONCodec
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.connection import IOStreamStream
-from tatsumaki_py.push.framing import BINARY, TEXT, WEBSOCKET, websocket_frame
+from tatsumaki_py.push.framing import BINARY, CLOSE, TEXT, WEBSOCKET, websocket_frame
 from tatsumaki_py.push.served import Served
-from tatsumaki_py.push.wire import CLOSED, Wire
+from tatsumaki_py.push.stream import Pile
+from tatsumaki_py.push.wire import CLOSED, Owner, Wire
 from tatsumaki_py.request import Request
 
 __all__ = ["WebSocketHandler"]
@@ -50,7 +53,7 @@ INTERNAL_ERROR = 1011
 
 
 class _Shared:
-    """The wire of a connection that Tornado writes to as well."""
+    """What a `_WebSocketStream` sends to: a connection that Tornado writes to as well."""
 
     __slots__ = ("_iostream", "_socket")
 
@@ -68,7 +71,13 @@ class _Shared:
 class _WebSocketStream(IOStreamStream):
     """A connection that Tornado goes on reading from."""
 
-    __slots__ = ()
+    # The last write to Tornado's connection of what waited here.
+    __slots__ = ("_last", "closing")
+
+    def __init__(self, iostream: IOStream, max_buffer: int, owner: Owner) -> None:
+        super().__init__(iostream, WEBSOCKET, max_buffer, owner)
+        self.closing = False
+        """Whether a close frame was sent: by the handler, or because the client sent one."""
 
     def _wire(self, sock: socket.socket) -> Wire:
         return _Shared(self._iostream, sock)
@@ -77,15 +86,54 @@ class _WebSocketStream(IOStreamStream):
         # Tornado sees it.
         pass
 
+    def _pass(self, data: bytes | memoryview) -> None:
+        self._last = self._iostream.write(data)
+        self._last.add_done_callback(self._written)
+
+    def _written(self, written: asyncio.Future[None]) -> None:
+        if written is self._last:
+            super()._written(written)
+
+    def give_way(self) -> None:
+        """Give all that waits to Tornado, which is about to write."""
+        self.flush()
+        pile = self.waiting
+        if self._rest is None or not isinstance(pile, Pile) or not pile.parts:
+            return
+        data = b"".join(pile.parts)
+        self._firsts = pile.firsts | (self._firsts or {})
+        self._rest = memoryview(b"".join((self._rest, data)))
+        self.waiting = Pile()
+        if not self._iostream.closed():
+            self._pass(data)
+
     def hand_over(self) -> None:
         """Give all that waits to Tornado, and send nothing any more."""
         self._owner = None
-        self.flush()
-        if self._rest is not None and not self._iostream.closed():
-            self._iostream.write(b"".join(self._pile().parts))
+        self.give_way()
         self.waiting = self._rest = None
         self.wire = CLOSED
         self._release()
+
+
+class _Ordered:
+    """Tornado's connection, as Tornado sees it."""
+
+    __slots__ = ("_iostream", "_stream")
+
+    def __init__(self, iostream: IOStream, stream: _WebSocketStream) -> None:
+        self._iostream = iostream
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._iostream, name)
+
+    def write(self, data: bytes) -> asyncio.Future[None]:
+        """Write a frame after what was pushed."""
+        self._stream.give_way()
+        if data[0] & 0x0F == CLOSE:
+            self._stream.closing = True
+        return self._iostream.write(data)
 
 
 class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
@@ -148,10 +196,11 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
             # It left during the handshake: `open` finds nobody, and Tornado's first read ends it.
             self._gone = True
             return iostream
-        self._stream = self._live = _WebSocketStream(iostream, WEBSOCKET, self.max_buffer, self)
+        stream = _WebSocketStream(iostream, self.max_buffer, self)
+        self._stream = self._live = stream
         # So that what is closed by neither side in words is told, too.
         iostream.set_close_callback(self._client_gone)
-        return iostream
+        return cast(IOStream, _Ordered(iostream, stream))
 
     def log_exception(
         self,
@@ -171,12 +220,13 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
         self._client_gone()
         super().on_ws_connection_close(close_code, close_reason)
 
-    def _client_gone(self) -> None:
+    def _client_gone(self, lost: bool | None = None) -> None:
         stream, self._live = self._live, None
-        if stream is not None:
+        if isinstance(stream, _WebSocketStream):
             self._gone = True
             stream.abort()
-            self._dismiss_watchers()
+            # A connection that ends without a close frame was not closed by its client.
+            self._dismiss_watchers(not stream.closing if lost is None else lost)
 
     def _let_go(self) -> None:
         """Push nothing any more: the end of the connection is near."""
@@ -185,8 +235,8 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
             stream.hand_over()
             self._dismiss_watchers()
 
-    def stream_closed(self) -> None:
-        self._client_gone()
+    def stream_closed(self, lost: bool) -> None:
+        self._client_gone(lost)
 
     def stream_expired(self) -> bool:
         if self._busy():

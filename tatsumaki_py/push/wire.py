@@ -22,8 +22,8 @@ class Owner(Protocol):
     def max_stream_size(self) -> int | None:
         """Bytes after which it is ended, if it is."""
 
-    def stream_closed(self) -> None:
-        """The peer went, or was cut off."""
+    def stream_closed(self, lost: bool) -> None:
+        """The peer went, or was cut off; see `tatsumaki_py.peer.Watcher.left`."""
 
     def stream_expired(self) -> bool:
         """It has lasted long enough, and all is sent: finish it. False: there is more to come
