@@ -279,9 +279,7 @@ class Channel(Delivery):
 
     # -- going
 
-    def _left(
-        self, listener: Listener, error: Exception | None = None, lost: bool = False
-    ) -> None:
+    def _left(self, listener: Listener, error: Exception | None = None, lost: bool = False) -> None:
         """Nobody is behind `listener` any more."""
         client = listener.client
         if client is None or client.listener is not listener:

@@ -174,10 +174,10 @@ class IOStreamStream(Stream):
 
     def _watch(self) -> None:
         """See the peer go."""
-        self._iostream.set_close_callback(self._closed)
+        self._iostream.set_close_callback(self._ended)
         self._read()
 
-    def _closed(self) -> None:
+    def _ended(self) -> None:
         self._gone(self._iostream.error is not None)
 
     def _read(self, last: asyncio.Future[bytes] | None = None) -> None:

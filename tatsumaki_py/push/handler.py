@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Awaitable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -62,7 +63,7 @@ class PushHandler(StreamingHandler):
             # It left with its request, and nobody else will tell. After the method, which has not
             # begun yet.
             loop = asyncio.get_running_loop()
-            loop.call_soon(loop.call_soon, self._client_gone)
+            loop.call_soon(partial(loop.call_soon, self._client_gone))
         peer.current.set(weakref.ref(self))
 
     # -- writing
@@ -118,8 +119,10 @@ class PushHandler(StreamingHandler):
                 self._dismiss_watchers()
 
     def _written(self, written: asyncio.Future[None]) -> None:
-        self._gone = written.cancelled() or written.exception() is not None
-        self._dismiss_watchers(self._gone and self._was_reset())
+        failed = written.cancelled() or written.exception() is not None
+        if failed:
+            self._gone = True
+        self._dismiss_watchers(failed and self._was_reset())
 
     def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
         """See `tornado.web.RequestHandler.redirect`. After the client has gone, and after `finish`,

@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import select
 import socket
+import ssl
 import weakref
 from collections.abc import Callable
 from typing import ClassVar
@@ -41,7 +42,12 @@ _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 
 def ask_peer(sock: socket.socket) -> None:
-    """Let the kernel find out when the peer of `sock` vanishes, if it is on a network."""
+    """Let the kernel find out when the peer of `sock` vanishes, if it is on a network, and Python
+    tell how an encrypted connection ends.
+    """
+    if isinstance(sock, ssl.SSLSocket):
+        # Python reports a reset as an end without a close_notify, and would hide that, too.
+        sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
