@@ -1,44 +1,40 @@
-"""Three small handlers of Tatsumaki: hello, a stream, a feed. Run it with ``make demo``."""
+"""The original's ``eg/demo.pl``, line for line. Run it with ``make demo``.
+
+``/`` says hello; ``/stream`` tells the time, ten times a second (``curl -N``); ``/feed/tornado``
+fetches a list of entries. The feed that the original fetches is gone: ``ApiHandler`` takes its
+place, so that the demo runs without the Internet.
+"""
 
 import json
 from time import time
 
+from tornado.escape import xhtml_escape
 from tornado.ioloop import PeriodicCallback
 
 from tatsumaki_py import Application, Error, Handler, HTTPClient, Server
 
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="color-scheme" content="light dark">
-<title>Tatsumaki demo</title>
-<h1>Hello World</h1>
-<ul>
-<li><a href="/stream">A stream</a>: the time, ten times a second (also with <code>curl -N</code>)
-<li><a href="/feed/tornado">A feed</a>: fetched from this server, which answers later
-</ul>
-"""
-
 
 class MainHandler(Handler):
     def get(self):
-        self.write(PAGE)
+        self.write("Hello World")
 
 
-class StreamHandler(Handler):
+class StreamWriter(Handler):
     asynchronous = True
     timer = None
 
     def get(self):
         self.response.content_type = "text/plain"
-        self.left = 10
+
+        self.tries = 0
         self.timer = PeriodicCallback(self.async_cb(self.tick), 100)
         self.timer.start()
+        self.tick()
 
     def tick(self):
-        self.stream_write(f"Current UNIX time is {time():.3f}\n")
-        self.left -= 1
-        if not self.left:
+        self.stream_write(f"Current UNIX time is {int(time())}\n")
+        self.tries += 1
+        if self.tries > 10:
             self.finish()
 
     def on_finish(self):
@@ -50,29 +46,37 @@ class FeedHandler(Handler):
     asynchronous = True
 
     def get(self, query):
-        # This server, at the address at which it was asked.
-        host, port = self.request.connection.stream.socket.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        HTTPClient().get(f"{url}/api/feed/{query}", self.async_cb(self.on_response))
+        client = HTTPClient()
+        client.get(f"{self.api()}/v2/feed/{query}", self.async_cb(self.on_response))
 
-    def on_response(self, response):
-        if response.is_error:
-            Error.HTTP.throw(502, f"The feed answered {response.status_line}")
-        entries = json.loads(response.content)["entries"]
-        self.write(f"Fetched {len(entries)} entries from the API")
+    def on_response(self, res):
+        if res.is_error:
+            Error.HTTP.throw(500, res.status_line)
+        feed = json.loads(res.content)
+
+        self.response.content_type = "text/html;charset=utf-8"
+        self.write(f"<p>Fetched {len(feed['entries'])} entries from API</p>")
+        for entry in feed["entries"]:
+            self.write(f"<li>{xhtml_escape(entry['body'])}</li>\n")
         self.finish()
+
+    def api(self):
+        """This server, at the address at which it was asked."""
+        env = self.request.env
+        host = env["SERVER_NAME"]
+        return f"http://{f'[{host}]' if ':' in host else host}:{env['SERVER_PORT']}"
 
 
 class ApiHandler(Handler):
     def get(self, query):
-        self.write({"entries": [{"title": f"{query} {number}"} for number in range(3)]})
+        self.write({"entries": [{"body": f"{query} {number}"} for number in range(3)]})
 
 
 app = Application(
     [
-        ("/stream", StreamHandler),
+        ("/stream", StreamWriter),
         (r"/feed/(\w+)", FeedHandler),
-        (r"/api/feed/(\w+)", ApiHandler),
+        (r"/v2/feed/(\w+)", ApiHandler),
         ("/", MainHandler),
     ]
 )

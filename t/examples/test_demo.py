@@ -1,6 +1,7 @@
 """The demo, run as a user runs it."""
 
 import re
+import time
 import urllib.request
 
 
@@ -9,28 +10,40 @@ def fetch(program, path, method="GET"):
     return urllib.request.urlopen(request, timeout=10)
 
 
-def test_demo(serve_program):
-    """Hello at once, the feed later, the times as they pass."""
+def test_hello_and_feed(serve_program):
+    """Hello at once, the list of entries when the API has answered."""
     program = serve_program("examples/demo.py")
     with fetch(program, "") as answer:
-        assert "Hello World" in answer.read().decode()
+        assert answer.read() == b"Hello World"
     with fetch(program, "feed/tornado") as answer:
-        assert answer.read() == b"Fetched 3 entries from the API"
+        assert answer.headers["Content-Type"] == "text/html;charset=utf-8"
+        assert answer.read().decode() == (
+            "<p>Fetched 3 entries from API</p>"
+            "<li>tornado 0</li>\n<li>tornado 1</li>\n<li>tornado 2</li>\n"
+        )
+
+
+def test_stream(serve_program):
+    """Eleven times, as they pass: the first at once, the others a tenth of a second apart."""
+    program = serve_program("examples/demo.py")
+    asked = time.monotonic()
     with fetch(program, "stream") as answer:
         assert answer.headers["Content-Type"] == "text/plain"
-        first = answer.readline()
-        # It comes line by line: there is no more yet.
-        assert answer.isclosed() is False
-        lines = [first, *answer.readlines()]
-    times = [float(re.fullmatch(rb"Current UNIX time is (\d+\.\d+)\n", line)[1]) for line in lines]
-    assert len(times) == 10
-    assert times == sorted(set(times))
+        lines, moments = [], []
+        for line in answer:
+            lines.append(line)
+            moments.append(time.monotonic())
+    times = [int(re.fullmatch(rb"Current UNIX time is (\d+)\n", line)[1]) for line in lines]
+    assert len(times) == 11
+    assert times == sorted(times)
+    assert moments[-1] - moments[0] > 0.9
+    assert moments[0] - asked < 0.5
     with fetch(program, "stream", "HEAD") as answer:
         assert answer.read() == b""
 
 
 def test_nobody_reads(serve_program):
-    """Who leaves in the middle of the stream leaves nothing behind that complains."""
+    """A client that leaves in the middle of the stream leaves nothing behind that complains."""
     program = serve_program("examples/demo.py")
     with fetch(program, "stream") as answer:
         answer.readline()
