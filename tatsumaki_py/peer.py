@@ -44,7 +44,15 @@ class Peer(Protocol):
     """The client of one request, as a queue sees it."""
 
     def peer_cursor(self) -> str | None:
-        """The id of the last event the client says that it has seen."""
+        """The id of the last event that the client had before this request, as it says."""
+
+    def peer_place(self, log: Hashable, name: str | None) -> str | None:
+        """The id of the last event of `log` that the client `name` was given in this request, if
+        it was given some, or was told that there are none.
+        """
+
+    def peer_given(self, log: Hashable, name: str | None, cursor: str) -> None:
+        """`peer_place` is `cursor` from now on."""
 
     def peer_at(self, cursor: str) -> None:
         """The client has all up to `cursor`: told when a stream begins, and before a long poll is

@@ -35,7 +35,7 @@ class FakePeer:
         self.cursor = cursor
         self.unsent = None
         self.gone = self.finished = False
-        self.watchers = {}
+        self.watchers, self.places = {}, {}
         self.failures = []
         self.calls = []
         self.told = []
@@ -67,6 +67,12 @@ class FakePeer:
 
     def peer_cursor(self):
         return self.cursor
+
+    def peer_place(self, log, name):
+        return self.places.get((log, name))
+
+    def peer_given(self, log, name, cursor):
+        self.places[log, name] = cursor
 
     def peer_at(self, cursor):
         self.told.append(cursor)

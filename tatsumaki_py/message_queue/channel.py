@@ -177,7 +177,7 @@ class Channel(Delivery):
         self._registry.thread.enter(asyncio.get_running_loop())
         peer = peers.of(None if isinstance(listener, Mailbox) else listener.callback)
         if peer is not None and last_event_id is None:
-            last_event_id = peer.peer_cursor()
+            last_event_id = self._said(peer, name if named else None)
         if last_event_id:
             if not isinstance(last_event_id, str):
                 raise TypeError(f"last_event_id is a str, not {type(last_event_id).__name__}")
@@ -208,6 +208,18 @@ class Channel(Delivery):
         if listener.waits():
             self._begin(client, listener, timeout)
         return poll
+
+    def _said(self, peer: peers.Peer, name: str | None) -> str | None:
+        """The cursor that a request gives to a poll. What its client says counts once: a later poll
+        goes on where the one before ended.
+        """
+        client = None if name is None else self._clients.get(name)
+        place = peer.peer_place(self.channel, name)
+        if place is not None:
+            return place if client is None else None
+        listener = None if client is None else client.listener
+        goes_on = listener is not None and listener.peer is peer
+        return None if goes_on else peer.peer_cursor()
 
     def _begin(self, client: Client, listener: Listener, timeout: float | None) -> None:
         """Give `listener` what there is, or let it wait."""

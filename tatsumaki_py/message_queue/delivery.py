@@ -197,6 +197,8 @@ class Delivery(Places):
             client.deliver(events[-1].id if events else client.cursor)
             self._park(client)
             listener.stop_timer()
+            if listener.once and not listener.keeps:
+                listener.note(client.delivered)
             outer, self._calling = self._calling, listener
             try:
                 if not events and listener.once and peer is not None:
@@ -254,6 +256,7 @@ class Delivery(Places):
         if client.listener is not listener:
             return False
         if listener.once:
+            listener.note(client.delivered)
             if listener.peer is None:
                 self._served(listener)
             return False

@@ -41,6 +41,9 @@ class Listener:
 
     __slots__ = ("call", "callback", "client", "context", "once", "peer", "queue", "timer")
 
+    keeps = False
+    """Whether it keeps what it was given until somebody asks."""
+
     def __init__(self, queue: Channel, callback: Callable[..., Any], once: bool) -> None:
         self.queue: Channel | None = queue
         self.client: Client | None = None
@@ -104,6 +107,12 @@ class Listener:
         """Whether all that was delivered has reached the code of the user."""
         return True
 
+    def note(self, cursor: str) -> None:
+        """Its client is at `cursor`, should it poll again in the same request."""
+        peer, client, queue = self.peer, self.client, self.queue
+        if peer is not None and client is not None and queue is not None and not peer.peer_left():
+            peer.peer_given(queue.channel, client.id if client.named else None, cursor)
+
     def stop_timer(self) -> None:
         """It is not waiting any more."""
         if self.timer is not None:
@@ -122,6 +131,8 @@ class Mailbox(Listener):
     """A listener for a coroutine: keeps what comes until it is asked for."""
 
     __slots__ = ("_wake", "batch", "ended", "error", "taken")
+
+    keeps = True
 
     def __init__(self, queue: Channel, once: bool) -> None:
         super().__init__(queue, self.put, once)

@@ -158,6 +158,7 @@ class Places(ABC):
         """`client` is away from now on; `expected` is whether that was not its own doing."""
         what = "was answered" if expected else "left"
         _log.debug("client %r of channel %r %s", client.id, self.channel, what)
+        listener.note(client.cursor)
         self._away(client)
         listener.end(error)
         self._arm()

@@ -52,7 +52,7 @@ class PushHandler(StreamingHandler):
         self._transforms, self.path_args, self.path_kwargs = [], [], {}
         self._kind, self._option = Framing, False
         self._gone, self._stream, self._live = False, None, None
-        self._watched, self._watchers = None, None
+        self._watched, self._watchers, self._places = None, None, None
         super().__init__(application, request, **kwargs)
         # After super().__init__, because users override initialize() and on_connection_close()
         # without calling ours.

@@ -13,6 +13,9 @@ from tatsumaki_py.push.stream import DONE, Stream
 
 __all__ = ["Served"]
 
+MAX_PLACES = 1000
+"""Places that are known of one request."""
+
 
 class Served:
     """The part of a `tatsumaki_py.peer.Peer` that is the same for all."""
@@ -38,6 +41,8 @@ class Served:
     _stream: Stream | None = None
     # The same while it is open.
     _live: Stream | None = None
+    # Where the client is in each log, by log and name, if it polled before in this request.
+    _places: dict[tuple[Hashable, str | None], str] | None = None
     # None until a queue serves this client.
     _watchers: list[Watcher] | None = None
 
@@ -61,6 +66,16 @@ class Served:
                 watcher.left(lost)
             else:
                 watcher.served()
+
+    def peer_place(self, log: Hashable, name: str | None) -> str | None:
+        return None if self._places is None else self._places.get((log, name))
+
+    def peer_given(self, log: Hashable, name: str | None, cursor: str) -> None:
+        if self._places is None:
+            self._places = {}
+        self._places[log, name] = cursor
+        if len(self._places) > MAX_PLACES:
+            del self._places[next(iter(self._places))]
 
     def peer_at(self, cursor: str) -> None:
         if self._live is not None:
