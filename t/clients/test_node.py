@@ -1,5 +1,6 @@
-"""The packages `eventsource` and `ws` from npm."""
+"""Packages from npm: libraries for an EventSource, and `ws`."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -8,22 +9,28 @@ from support.lossy import misses_nothing
 from support.outside import find_program, node_environment, running
 
 PROGRAM = Path(__file__).parent / "node/subscribe.js"
+CLIENTS = ["eventsource", "eventsource-4", "eventsource-client", "launchdarkly-eventsource", "ws"]
+
+pytestmark = pytest.mark.parametrize("client", CLIENTS)
 
 
 @pytest.fixture
 def subscribe():
-    """`subscribe(client, url)` gives what the program prints, line by line."""
+    """`subscribe(client, url)` gives the events that the program prints; with `places`, also where
+    it is told that it is: ``{"cursor": {"id": ...}}``.
+    """
     node, environment = find_program("node", "nodejs npm"), node_environment()
 
-    async def subscribe(client, url):
+    async def subscribe(client, url, places=False):
         async with running(node, PROGRAM, client, url, env=environment) as process:
             async for line in process.stdout:
-                yield json.loads(line)
+                event = json.loads(line)
+                if places or "cursor" not in event:
+                    yield event
 
     return subscribe
 
 
-@pytest.mark.parametrize("client", ["eventsource", "ws"])
 @pytest.mark.gen_test
 async def test_misses_nothing(queue, proxy, url, subscribe, client):
     """All events once and in order, though the connection is cut."""
@@ -31,7 +38,6 @@ async def test_misses_nothing(queue, proxy, url, subscribe, client):
     assert proxy.accepted >= 3
 
 
-@pytest.mark.parametrize("client", ["eventsource", "ws"])
 @pytest.mark.gen_test
 async def test_regular_end(queue, proxy, url, subscribe, client):
     """It comes back after the server has ended the stream, and has what was published meanwhile."""
@@ -42,3 +48,24 @@ async def test_regular_end(queue, proxy, url, subscribe, client):
     queue.publish({"n": 2})
     assert await anext(events) == {"n": 2}
     await events.aclose()
+
+
+@pytest.mark.gen_test
+async def test_cut_before_the_first_event(queue, proxy, url, subscribe, client):
+    """A client that had no event yet when its connection was cut gets all that it missed."""
+    events = subscribe(client, url, places=True)
+    assert await anext(events) == {"cursor": {"id": queue.cursor()}}
+    proxy.down = True
+    proxy.cut()
+    for number in range(100):
+        queue.publish({"n": number})
+    await asyncio.sleep(0.05)
+    proxy.down = False
+    got = [event async for event in take(events, 101) if "cursor" not in event]
+    assert got == [{"n": number} for number in range(100)]
+    await events.aclose()
+
+
+async def take(events, count):
+    for _ in range(count):
+        yield await anext(events)

@@ -1,20 +1,33 @@
 // Subscribes with a client from npm and prints each event that comes, as one line of JSON.
-// node subscribe.js (eventsource|ws) URL
+// node subscribe.js CLIENT URL
 
 const [client, url] = process.argv.slice(2)
 const print = (data) => process.stdout.write(JSON.stringify(data) + '\n')
 
+// These come back by themselves, with their cursor.
+function eventSource(EventSource) {
+  const source = new EventSource(url)
+  source.onmessage = (event) => print(JSON.parse(event.data))
+  for (const type of ['cursor', 'gap']) {
+    source.addEventListener(type, (event) => print({ [type]: JSON.parse(event.data) }))
+  }
+  source.onerror = (event) => {
+    if (source.readyState === EventSource.CLOSED) print({ closed: event.code })
+  }
+}
+
 const clients = {
-  // It comes back by itself, with its cursor.
-  eventsource() {
-    const { EventSource } = require('eventsource')
-    const source = new EventSource(url)
-    source.onmessage = (event) => print(JSON.parse(event.data))
-    source.addEventListener('gap', (event) => print({ gap: JSON.parse(event.data) }))
-    source.onerror = (event) => {
-      if (source.readyState === EventSource.CLOSED) print({ closed: event.code })
-    }
-  },
+  eventsource: () => eventSource(require('eventsource').EventSource),
+
+  'eventsource-4': () => eventSource(require('eventsource-4').EventSource),
+
+  'launchdarkly-eventsource': () => eventSource(require('launchdarkly-eventsource').EventSource),
+
+  'eventsource-client': () =>
+    require('eventsource-client').createEventSource({
+      url,
+      onMessage: ({ event, data }) => print(event ? { [event]: JSON.parse(data) } : JSON.parse(data)),
+    }),
 
   ws() {
     const WebSocket = require('ws')
@@ -25,7 +38,7 @@ const clients = {
         const message = JSON.parse(text)
         cursor = message.id
         if (message.data) print(message.data)
-        if (message.type === 'gap') print({ gap: message })
+        else print({ [message.type ?? 'cursor']: message })
       })
       socket.on('error', () => {})
       socket.on('close', () => setTimeout(connect, 20))
