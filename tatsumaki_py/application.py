@@ -24,10 +24,11 @@ from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
 import tornado.web
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.log import access_log
 from tornado.routing import PathMatches, Rule
 
+from tatsumaki_py.endpoint.body_limit import limited
 from tatsumaki_py.escape import escape
 from tatsumaki_py.service import Service
 from tatsumaki_py.static_file import StaticFile
@@ -131,6 +132,25 @@ class Application(tornado.web.Application):
         pairs = (host_pattern, *handlers)
         for path, handler in zip(pairs[::2], pairs[1::2], strict=True):
             self.route(path, handler)
+
+    def get_handler_delegate(  # type: ignore[override]
+        self,
+        request: HTTPServerRequest,
+        target_class: type[tornado.web.RequestHandler],
+        target_kwargs: dict[str, Any] | None = None,
+        path_args: list[bytes] | None = None,
+        path_kwargs: dict[str, bytes] | None = None,
+    ) -> HTTPMessageDelegate:
+        """Bodies have the limit of their handler (`Handler.max_body_size`); see
+        `tornado.web.Application.get_handler_delegate`.
+        """
+        delegate = super().get_handler_delegate(
+            request, target_class, target_kwargs, path_args, path_kwargs
+        )
+        limit = getattr(target_class, "max_body_size", None)
+        return limited(
+            delegate, request, limit, lambda: target_class(self, request, **(target_kwargs or {}))
+        )
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:
         """One line for each request, control characters written out; see

@@ -43,7 +43,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from http.client import responses
-from typing import Any
+from typing import Any, ClassVar
 
 import tornado.web
 from tornado.template import BaseLoader
@@ -63,6 +63,12 @@ class Handler(PushHandler):
     log = LogAttribute()
     """Logs a line, ``self.log("%s joined", name)``, and is a logger, ``self.log.debug(...)``; see
     `tatsumaki_py.logger.Log`.
+    """
+
+    max_body_size: ClassVar[int | None] = None
+    """Bytes that the body of one request may have, None for as many as the server takes. In an
+    `Application`, a larger body is a 413 before it is read; in a plain `tornado.web.Application`
+    the limit of the server holds, as Tornado reads the whole body first.
     """
 
     @property

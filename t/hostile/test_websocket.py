@@ -133,6 +133,24 @@ async def test_closing(server, connect, data, way):
     await server.is_well()
 
 
+TOO_BIG = {
+    "announced": frame(0x81, b"x" * 100, size=4097),
+    "fragments": frame(0x01, b"x" * 4096) + frame(0x80, b"x"),
+}
+
+
+@pytest.mark.parametrize("data", TOO_BIG.values(), ids=TOO_BIG)
+@pytest.mark.gen_test
+async def test_messages_that_nobody_reads(server, connect, data):
+    """Up to 4 KB they are taken; a larger one ends the connection before it has come."""
+    client = await connect()
+    await client.client.send(frame(0x81, b"x" * 4096) + frame(0x89, b"here"))
+    await client.client.read_until(b"\x8a\x04here")
+    await client.client.send(data)
+    await asyncio.wait_for(client.client.read_until(b"\x03\xf1message too big"), 2)
+    await server.is_well()
+
+
 @pytest.mark.gen_test
 async def test_a_bomb(server, connect):
     """A small message that would be a large one is not unpacked: compression is not agreed on."""

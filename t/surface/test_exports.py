@@ -35,7 +35,7 @@ MODULES = sorted(
 )
 HANDLER = (
     "args async_cb asynchronous binary get_chunk heartbeat_interval json json_lines log "
-    "max_buffer max_stream_size max_stream_time multipart_xhr_push mxhr "
+    "max_body_size max_buffer max_stream_size max_stream_time multipart_xhr_push mxhr "
     "nonblocking response server_sent_events stream_write "
     "peer_at peer_cursor peer_drain peer_failed peer_finish peer_given peer_left peer_over peer_place peer_room "
     "peer_unsent "

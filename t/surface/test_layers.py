@@ -38,6 +38,7 @@ FLOORS = [
     [
         "endpoint",
         "endpoint.attendance",
+        "endpoint.body_limit",
         "endpoint.json_events",
         "endpoint.negotiation",
         "endpoint.cross_origin",

@@ -65,6 +65,16 @@ async def test_both_ways(connect):
 
 
 @pytest.mark.gen_test
+async def test_large_messages(connect):
+    """A handler that reads messages takes those that Tornado takes."""
+    client, handler = await connect()
+    await client.send(0x1, b"x" * 50_000)
+    await client.send(0x9, b"ping")
+    assert await frame(client) == (0x8A, b"ping")
+    assert handler.messages == ["x" * 50_000]
+
+
+@pytest.mark.gen_test
 async def test_whole_frames(connect, small_buffers, raw_small):
     """A peer that takes a frame in pieces gets no other within it, whoever writes."""
     client, handler = await connect(connect=raw_small)

@@ -18,6 +18,9 @@ class ChannelHandler(CrossOriginHandler):
     max_channels: ClassVar[int] = 20
     """How many channels one request may name; 400 for more."""
 
+    max_body_size: ClassVar[int | None] = 4096
+    """See `Handler.max_body_size`. A request for channels needs no body."""
+
     def channels(self) -> Iterable[str] | Awaitable[Iterable[str]]:
         """The names of the channels that the request is about. Override it, also with an ``async
         def``, if they are others.

@@ -42,8 +42,10 @@ class PublishHandler(ChannelHandler):
     """How many values (objects, lists, strings, numbers and so on) the JSON of one request may
     have. Reading so many takes about 30 ms, in which no other client is served.
     """
-    max_body_size: ClassVar[int] = 2 * 1024 * 1024
-    """Bytes of one body. In an `Application`, more is refused before it is read."""
+    max_body_size: ClassVar[int | None] = 2 * 1024 * 1024
+    """See `Handler.max_body_size`. In a plain `tornado.web.Application`, a larger body is read and
+    then refused.
+    """
 
     def can_publish(self, channel: str) -> bool | Awaitable[bool]:
         """Whether the client may publish in `channel`. Override it, also with an ``async def``.
@@ -67,8 +69,9 @@ class PublishHandler(ChannelHandler):
     def _events(self) -> tuple[list[bytes], bool]:
         """The events in the body as JSON, and whether it is a list; 4xx if it is neither."""
         request = self.request
-        if len(request.body) > self.max_body_size:
-            raise HTTPError(413, f"more than {self.max_body_size} bytes in one request")
+        limit = self.max_body_size
+        if limit is not None and len(request.body) > limit:
+            raise HTTPError(413, f"more than {limit} bytes in one request")
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise HTTPError(415, "a body with a Content-Encoding cannot be read")
         charset = _CHARSET.search(request.headers.get("Content-Type", ""))

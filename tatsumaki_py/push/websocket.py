@@ -50,6 +50,7 @@ __all__ = ["WebSocketHandler"]
 
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
+UNREAD_MESSAGE_SIZE = 4096
 
 
 class _Shared:
@@ -179,6 +180,16 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
             return stream.write_wire(websocket_frame(BINARY, bytes(chunk)))
         text = chunk if isinstance(chunk, str) else self.json.encode(chunk)
         return stream.write_wire(websocket_frame(TEXT, text.encode()))
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes of one message of the client; a larger one closes the connection. Tornado's setting
+        ``websocket_max_message_size`` if `on_message` is overridden, else 4096: Tornado holds a
+        message until its end, for nobody to read.
+        """
+        if type(self).on_message is WebSocketHandler.on_message:
+            return UNREAD_MESSAGE_SIZE
+        return super().max_message_size
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
         """Override to read what the client sends; see `tornado.websocket.WebSocketHandler`."""

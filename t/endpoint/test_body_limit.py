@@ -1,0 +1,195 @@
+"""A body that is too large is refused before it is read, and held by nobody."""
+
+import asyncio
+import tracemalloc
+
+import pytest
+import tornado.web
+from support.wire import read_reply
+
+from tatsumaki_py import Application, Handler, PublishHandler, SubscribeHandler
+
+
+class Publish(PublishHandler):
+    allowed_origins = ("https://www.example.com",)
+    max_body_size = 100_000
+    finished = 0
+
+    def on_finish(self):
+        type(self).finished += 1
+
+
+class Upload(Handler):
+    def post(self):
+        self.write(str(len(self.request.body)))
+
+
+class Small(Upload):
+    max_body_size = 10
+
+    def write_error(self, status_code, **kwargs):
+        self.write(f"error {status_code}")
+
+
+@tornado.web.stream_request_body
+class Streamed(Small):
+    def prepare(self):
+        self.size = 0
+
+    def data_received(self, chunk):
+        self.size += len(chunk)
+
+    def post(self):
+        self.write(str(self.size))
+
+
+RULES = [
+    ("/publish/(.*)", Publish),
+    ("/events/(.*)", SubscribeHandler),
+    ("/upload", Upload),
+    ("/small", Small),
+    ("/streamed", Streamed),
+]
+
+
+@pytest.fixture
+def app():
+    Publish.finished = 0
+    return Application(RULES)
+
+
+@pytest.fixture
+def post(http_server, http_port, raw):
+    """`client = await post("/path", length)` has sent a head; "chunked" is a length, too."""
+
+    async def post(path, length, *headers):
+        client = await raw(http_port)
+        known = f"Content-Length: {length}" if length != "chunked" else "Transfer-Encoding: chunked"
+        lines = [f"POST {path} HTTP/1.1", "Host: x", "Content-Type: application/json"]
+        await client.send("\r\n".join([*lines, known, *headers, "", ""]).encode())
+        return client
+
+    return post
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"), [("/publish/room", 100_000), ("/events/room", 4096), ("/small", 10)]
+)
+@pytest.mark.parametrize("length", ["{}", "{0}, {0}", "1" * 30])
+@pytest.mark.gen_test
+async def test_a_length_that_is_too_large(post, access_log, path, limit, length):
+    """413 for the head alone, by the handler."""
+    client = await post(path, length.format(limit + 1))
+    reply = await asyncio.wait_for(read_reply(client), 2)
+    line = b"error 413" if path == "/small" else b"more than %d bytes in one request" % limit
+    assert (reply.status, reply.body) == (413, line)
+    assert [record.getMessage()[:3] for record in access_log()] == ["413"]
+
+
+@pytest.mark.parametrize("length", [4_000_000, "chunked"])
+@pytest.mark.gen_test
+async def test_the_rest_is_dropped(post, queue, length):
+    """A client that sends all the same sees the answer, and its connection goes on."""
+    client = await post("/publish/room", length, "Origin: https://www.example.com")
+    body = b"x" * 4_000_000
+    await client.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if length == "chunked" else body)
+    reply = await read_reply(client)
+    assert reply.status == 413
+    assert reply.headers["access-control-allow-origin"] == "https://www.example.com"
+    await client.send(b"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+    assert (await read_reply(client)).body == b"1"
+    assert Publish.finished == 1
+    assert queue.backlog_events == []
+
+
+@pytest.mark.gen_test
+async def test_memory(post):
+    """What is refused is not held: a handler that takes it all holds all."""
+    tracemalloc.start()
+    try:
+        peaks = []
+        for path in ("/publish/room", "/upload"):
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            client = await post(path, 10_000_001)
+            for _ in range(100):
+                await client.send(b"x" * 100_000)
+            await asyncio.sleep(0.05)
+            peaks.append(tracemalloc.get_traced_memory()[1] - before)
+            client.reset()
+            await asyncio.sleep(0.05)
+    finally:
+        tracemalloc.stop()
+    refused, held = peaks
+    assert refused < 1_000_000
+    assert held > 10_000_000
+
+
+@pytest.mark.gen_test
+async def test_chunks(post, queue):
+    """A body whose length is not known is refused when too much of it has come."""
+    client = await post("/publish/room", "chunked")
+    for _ in range(3):
+        await client.send(b"8000\r\n%b\r\n" % (b"x" * 0x8000))
+    assert Publish.finished == 0
+    await client.send(b"8000\r\n%b\r\n" % (b"x" * 0x8000))
+    reply = await asyncio.wait_for(read_reply(client), 2)
+    assert (reply.status, reply.body) == (413, b"more than 100000 bytes in one request")
+    assert Publish.finished == 1
+    client = await post("/publish/room", "chunked")
+    await client.send(b'4\r\n{"n"\r\n3\r\n:1}\r\n0\r\n\r\n')
+    assert (await read_reply(client)).status == 200
+    assert queue.backlog_events == [{"n": 1}]
+
+
+@pytest.mark.parametrize("length", [7, "chunked"])
+@pytest.mark.gen_test
+async def test_who_leaves(post, length):
+    """A client that leaves in the middle is no error."""
+    client = await post("/publish/room", length)
+    await client.send(b"5\r\n")
+    client.close()
+    client = await post("/publish/room", length)
+    await client.send(b"5\r\n")
+    client.reset()
+    await asyncio.sleep(0.05)
+    assert Publish.finished == 0
+
+
+@pytest.mark.gen_test
+async def test_expect(post):
+    """A client that asks before it sends is not told to go on."""
+    client = await post("/publish/room", 100_001, "Expect: 100-continue")
+    assert (await read_reply(client)).status == 413
+    client = await post("/publish/room", 7, "Expect: 100-continue")
+    await client.read_until(b"HTTP/1.1 100 (Continue)\r\n\r\n")
+    await client.send(b'{"n":1}')
+    assert (await read_reply(client)).status == 200
+
+
+@pytest.mark.parametrize(("path", "length"), [("/upload", 200_000), ("/streamed", 200_000)])
+@pytest.mark.gen_test
+async def test_other_handlers(post, path, length):
+    """Without a limit that of the server holds; a handler that reads its body itself knows what it
+    takes."""
+    client = await post(path, length)
+    await client.send(b"x" * length)
+    reply = await read_reply(client)
+    assert (reply.status, reply.body) == (200, b"200000")
+
+
+class TestPlainTornado:
+    """In a `tornado.web.Application`."""
+
+    @pytest.fixture
+    def app(self):
+        return tornado.web.Application(RULES)
+
+    @pytest.mark.gen_test
+    async def test_publish(self, post, queue):
+        """A body that is too large is refused when it was read."""
+        client = await post("/publish/room", 100_001)
+        await client.send(b"x" * 100_001)
+        reply = await read_reply(client)
+        assert (reply.status, reply.body) == (413, b"more than 100000 bytes in one request")
+        assert queue.backlog_events == []
