@@ -25,7 +25,7 @@ async def sse(curl, url):
         async with curl(*accept, *header("Last-Event-ID", cursor), url) as process:
             type_, data = "message", []
             async for line in process.stdout:
-                name, _, value = line.decode().rstrip("\n").partition(": ")
+                name, _, value = line.decode(errors="replace").rstrip("\n").partition(": ")
                 if name == "id":
                     id = value
                 elif name == "event":

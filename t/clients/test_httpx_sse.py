@@ -29,3 +29,20 @@ async def test_misses_nothing(queue, proxy, url):
     """All events once and in order, though the connection is cut."""
     await misses_nothing(queue, proxy, subscribe(url))
     assert proxy.accepted >= 3
+
+
+@pytest.mark.parametrize("transport", ["sse", "ndjson"])
+@pytest.mark.gen_test
+async def test_line_separators(queue, url, transport):
+    """A client that reads lines as Python splits them has each event in one."""
+    text = "a\u2028b\u2029c\x85d\x0b\x0c\x1c\x1d\x1ee"
+    queue.publish({"text": text})
+    async with (
+        httpx.AsyncClient(trust_env=False) as client,
+        client.stream("GET", url, params={"transport": transport}) as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if '"text"' in line:
+                event = json.loads(line.removeprefix("data: "))
+                assert event.get("data", event) == {"text": text}
+                break

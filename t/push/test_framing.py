@@ -1,5 +1,7 @@
 """The bytes of a stream: chunked, until close, over TLS."""
 
+import json
+
 import pytest
 from support.wire import read_chunk, read_head, read_reply
 
@@ -7,6 +9,7 @@ from tatsumaki_py.message_queue import Event
 from tatsumaki_py.message_queue.event import encode
 from tatsumaki_py.push.framing import (
     BINARY,
+    JSON,
     WEBSOCKET,
     Framing,
     JSONLines,
@@ -170,6 +173,30 @@ def test_server_sent_events():
 def test_every_newline_is_a_line(text, lines):
     """What ends a line for an EventSource, and nothing else, splits data."""
     assert framing(ServerSentEvents, False, False).part(text, "text/plain") == lines + b"\n"
+
+
+@pytest.mark.parametrize("kind", [ServerSentEvents, JSONLines])
+def test_separators_in_json(kind):
+    """No client takes anything in JSON for the end of a line."""
+    data = {"text": "\u2028\u2029\x85 \u2019 \\\u2028", "key\u2028": 1}
+    frames = framing(kind, False, False)
+    for body in (frames.event(Event(encode(data), "5-0")), frames.part(encode(data), JSON)):
+        text = body.decode().rstrip("\n")
+        assert text.splitlines() == text.split("\n")
+        line = json.loads(text.split("\n")[-1].removeprefix("data: "))
+        assert line.get("data", line) == data
+    text = "\u2028\u2029\x85".encode()
+    part = frames.part(text, "text/plain")
+    assert (text in part) == (kind is ServerSentEvents)
+
+
+def test_lines_in_json():
+    """JSON that somebody else has written may have lines."""
+    event = Event(b'{\r\n "n":\n1}', "5-0")
+    assert framing(JSONLines, False, False).event(event).count(b"\n") == 1
+    assert framing(ServerSentEvents, False, False).event(event) == (
+        b'id: 5-0\ndata: {\ndata:  "n":\ndata: 1}\n\n'
+    )
 
 
 @pytest.mark.parametrize(

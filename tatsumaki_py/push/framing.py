@@ -41,6 +41,8 @@ JSON = "application/json"
 
 # What ends a line for a parser of text/event-stream.
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+# What ends a line for others, such as Python's `str.splitlines`, and may be in JSON as it is.
+_SEPARATORS = {char.encode(): b"\\u%04x" % ord(char) for char in "\x85\u2028\u2029"}
 # Names that mean something to the EventSource of a browser, or that this framing uses itself.
 _RESERVED_TYPES = {"", "cursor", "error", "gap", "message", "open"}
 
@@ -146,6 +148,9 @@ class ServerSentEvents(Framing):
     With `option`, the ``type`` of an event is its ``event`` field too, if it is a single line that
     means nothing else to an ``EventSource``.
 
+    Text goes out as it is: a client that takes U+2028, U+2029 or U+0085 for the end of a line
+    misreads it. In JSON they are escaped.
+
     A place in the stream is an event of type ``cursor``: many clients remember an id only if its
     event has data, and a named event does not reach ``onmessage``. To some clients a blank line
     without data before it is an empty message, so only events end with one.
@@ -185,6 +190,8 @@ class ServerSentEvents(Framing):
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         field = b"id: %b\n" % id.encode() if id else b""
+        if content_type == JSON:
+            body = _escaped(body)
         if b"\n" in body or b"\r" in body:
             body = b"\ndata: ".join(_LINE_END.split(body))
         return b"%bdata: %b\n\n" % (field, body)
@@ -209,13 +216,23 @@ class JSONLines(Framing):
         return self.wire(_at(cursor) + b"\n")
 
     def event(self, event: Event) -> bytes:
-        return event.envelope + b"\n"
+        return self.part(event.envelope, JSON)
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         if content_type != JSON:
             body = json.dumps(body.decode("utf-8", "replace"), ensure_ascii=False).encode()
-        # Line ends within JSON are white space.
-        return _LINE_END.sub(b" ", body) + b"\n"
+        if b"\n" in body or b"\r" in body:
+            # Within JSON they are white space.
+            body = _LINE_END.sub(b" ", body)
+        return _escaped(body) + b"\n"
+
+
+def _escaped(body: bytes) -> bytes:
+    """JSON without the characters that some clients take for the end of a line."""
+    if b"\xe2\x80" in body or b"\xc2\x85" in body:
+        for char, escape in _SEPARATORS.items():
+            body = body.replace(char, escape)
+    return body
 
 
 def _at(cursor: str) -> bytes:
