@@ -30,6 +30,7 @@ from tornado.routing import PathMatches, Rule
 
 from tatsumaki_py.endpoint.body_limit import limited
 from tatsumaki_py.escape import escape
+from tatsumaki_py.logger import guard
 from tatsumaki_py.service import Service
 from tatsumaki_py.static_file import StaticFile
 from tatsumaki_py.template import SearchLoader, Template, TemplateEngine, render_file
@@ -82,6 +83,9 @@ class Application(tornado.web.Application):
             prefix, as in Tornado.
         default_host, transforms, settings: Tornado's. ``template_path`` and ``static_path`` are
             also attributes.
+
+    From then on, control characters are escaped in what Tornado logs, so that no client can forge a
+    line, in whichever handler.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class Application(tornado.web.Application):
         transforms: list[type[tornado.web.OutputTransform]] | None = None,
         **settings: Any,
     ) -> None:
+        guard()
         static_path = settings.pop("static_path", None)
         template_path = settings.pop("template_path", None)
         settings.setdefault("default_handler_class", _NotFound)

@@ -1,17 +1,23 @@
-"""`Handler.log`: a method, as in Tatsumaki, and a logger, as in most Tornado programs.
+"""What is logged: `Handler.log`, and lines that no client can forge.
+
+Rule: text of a client that reaches a log has its control characters escaped, whoever logs it: an
+`Application` does it for Tornado's loggers, `Server.run` for the whole process.
 
 Source: ``Tatsumaki::Handler::log``.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import MutableMapping
 from typing import Any, overload
 
+from tornado.log import access_log, app_log, gen_log
+
 from tatsumaki_py.escape import escape
 
-__all__ = ["Log", "LogAttribute"]
+__all__ = ["LineFormatter", "Log", "LogAttribute", "guard"]
 
 _logger = logging.getLogger("tatsumaki")
 
@@ -66,3 +72,48 @@ class LogAttribute:
         other = getattr(super(self._owner, handler), "log", None)
         # Kept, it would cost each handler an attribute.
         return Log(other if isinstance(other, (logging.Logger, logging.LoggerAdapter)) else _logger)
+
+
+class _Guard(logging.Filter):
+    """Escapes control characters of what is filled into a message. Nothing else of a record is
+    changed, so that tools which group records by their message go on to do so.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it: always."""
+        if isinstance(record.args, tuple) and record.args:
+            record.args = tuple(map(_escaped, record.args))
+        elif not record.args:
+            record.msg = _escaped(record.msg)
+        return True
+
+
+def _escaped(value: object) -> Any:
+    if isinstance(value, (str, BaseException)):
+        text = str(value)
+        escaped = escape(text)
+        return value if escaped == text else escaped
+    return value
+
+
+_guard = _Guard()
+_logger.addFilter(_guard)
+
+
+def guard() -> None:
+    """From now on, what Tornado logs has no control characters of a client."""
+    # Handlers that are not ours log there, and so does what reads the requests.
+    for logger in (access_log, app_log, gen_log):
+        logger.addFilter(_guard)
+
+
+class LineFormatter(logging.Formatter):
+    """Formats a record as one line, with control characters escaped. The lines of a traceback
+    follow, each indented: the text of an exception may have lines, too.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        record = copy.copy(record)
+        record.msg, record.args = escape(record.getMessage()), None
+        line, *more = super().format(record).split("\n")
+        return "\n    ".join([line, *map(escape, more)])

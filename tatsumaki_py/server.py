@@ -25,6 +25,7 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
+from tatsumaki_py.logger import LineFormatter, guard
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.push.connection import keep
 
@@ -68,12 +69,17 @@ class Server:
         """Serve `app`; says on stdout where. Exits with status 1 and one line on stderr if it can
         not listen there.
 
-        Logs to stderr, unless logging is set up already. With TATSUMAKI_DEBUG=1 in the environment
-        the logger ``tatsumaki`` has level DEBUG; clients see no more of it.
+        Logs to stderr, unless logging is set up already. Each record is one line there, a traceback
+        the indented lines after it. Control characters, which may be a client's, are escaped: there
+        in everything, in a log that you set up yourself in what Tornado logs.
+
+        With TATSUMAKI_DEBUG=1 in the environment the logger ``tatsumaki`` has level DEBUG; clients
+        see no more of it.
         """
-        logging.basicConfig(
-            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        handler = logging.StreamHandler()
+        handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
+        guard()
         # What Perl takes for true.
         if os.environ.get("TATSUMAKI_DEBUG", "") not in ("", "0"):
             logging.getLogger("tatsumaki").setLevel(logging.DEBUG)

@@ -20,6 +20,8 @@ from typing import Any, ClassVar
 import tornado.web
 from tornado.httputil import format_timestamp
 
+from tatsumaki_py.escape import escape
+
 __all__ = ["StaticFile", "TatsumakiJS"]
 
 # As much as Tornado sends at a time: what is smaller is read once, and cannot change on its way.
@@ -80,7 +82,7 @@ class StaticFile(tornado.web.StaticFileHandler):
        version, or by that of another time, is asked for anew: a module that imports another names
        no version of it.
     3. ``If-Range`` is honoured, and ``If-Modified-Since`` only with the very time that was sent.
-    4. A NUL in the path is a file that is not there.
+    4. A path with a control character is a file that is not there.
     """
 
     _versions: ClassVar[dict[tuple[type, str], tuple[_State, str]]] = {}
@@ -104,9 +106,13 @@ class StaticFile(tornado.web.StaticFileHandler):
         return super().get_cache_time(path, modified, mime_type)
 
     def parse_url_path(self, url_path: str) -> str:
-        if "\0" in url_path:
+        # Tornado would log it as it is; and NUL no system takes.
+        if escape(url_path) != url_path:
             raise tornado.web.HTTPError(404)
         return super().parse_url_path(url_path)
+
+    def _request_summary(self) -> str:
+        return escape(super()._request_summary())
 
     # -- what the file is at the moment of the request
 

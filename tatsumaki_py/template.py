@@ -30,6 +30,8 @@ from typing import Any, Protocol
 
 import tornado.template
 
+from tatsumaki_py.escape import escape
+
 __all__ = ["SearchLoader", "Template", "TemplateEngine", "render_file"]
 
 Path = str | os.PathLike[str]
@@ -108,7 +110,7 @@ class SearchLoader(tornado.template.BaseLoader):
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 continue
         raise FileNotFoundError(
-            f"could not find template file: {path} (include_path: {', '.join(self.paths)})"
+            f"could not find template file: {escape(path)} (include_path: {', '.join(self.paths)})"
         )
 
 

@@ -31,7 +31,9 @@ PRIVATE = {
     "_write_buffer": "push/streaming.py, response.py",
     "_log_message": "error.py",
     "_parse_body": "request.py",
-    "_request_summary": "application.py, handler.py, push/presence.py",
+    "_request_summary": (
+        "application.py, handler.py, push/presence.py, push/websocket.py, static_file.py"
+    ),
 }
 OWN = {"_closed": "http_client.py"}
 CLASSES = (

@@ -98,7 +98,7 @@ def server(http_server, http_port, raw, log_watch):
         assert not trace or server.traces, f"{name} logged a traceback: {line}"
         assert "Traceback" not in line
         # Tornado puts what it knows of the request into a second line.
-        text = line.replace("\nRequest(", "") if trace else line
+        text = re.sub(r"\n(HTTPServer)?Request\(", "", line) if trace else line
         assert not CONTROL.search(text), f"{name} logged a control character: {line!r}"
         assert len(line) < 70_000
 

@@ -38,6 +38,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from tatsumaki_py import peer
 from tatsumaki_py.chunk import JSON, JSONCodec
 from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.escape import escape
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.connection import IOStreamStream
 from tatsumaki_py.push.framing import BINARY, CLOSE, TEXT, WEBSOCKET, websocket_frame
@@ -223,6 +224,9 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
         closed = self._gone and isinstance(value, StreamClosedError)
         if not isinstance(value, ClientDisconnect) and not closed:
             super().log_exception(typ, value, tb)
+
+    def _request_summary(self) -> str:
+        return escape(super()._request_summary())
 
     def on_ws_connection_close(
         self, close_code: int | None = None, close_reason: str | None = None
