@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import re
-import struct
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -219,8 +218,9 @@ class WebSocket(Enveloped):
         """Sends a frame."""
         mask = os.urandom(4)
         masked = bytes(byte ^ key for byte, key in zip(data, itertools.cycle(mask), strict=False))
-        assert len(data) < 126
-        await self.client.send(struct.pack("!BB", 0x80 | opcode, 0x80 | len(data)) + mask + masked)
+        size = len(data)
+        length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
+        await self.client.send(bytes([0x80 | opcode]) + length + mask + masked)
 
 
 class LongPoll(Subscriber):
