@@ -16,7 +16,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import warnings
 from typing import Any
 
 import tornado.web
@@ -69,6 +69,8 @@ class Server:
         """Serve `app`; says on stdout where. Exits with status 1 and one line on stderr if it can
         not listen there.
 
+        What was scheduled on `tornado.ioloop.IOLoop.current` before, such as a timer, runs.
+
         Logs to stderr, unless logging is set up already. Each record is one line there, a traceback
         the indented lines after it. Control characters, which may be a client's, are escaped: there
         in everything, in a log that you set up yourself in what Tornado logs.
@@ -85,9 +87,11 @@ class Server:
             logging.getLogger("tatsumaki").setLevel(logging.DEBUG)
         sockets = self._bind()
         try:
-            with asyncio.Runner(loop_factory=_loop_of(app)) as runner:
+            with asyncio.Runner(loop_factory=_loop) as runner:
                 runner.run(self._serve(app, sockets))
         finally:
+            # It is closed: another server of this process gets another.
+            asyncio.set_event_loop(None)
             for sock in sockets:
                 sock.close()
 
@@ -171,8 +175,12 @@ class _HTTPServer(HTTPServer):
         super().stop()
 
 
-def _loop_of(app: tornado.web.Application) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if not app.settings.get("autoreload"):
-        return None
-    # Tornado watches the files from the loop that was current when the application was made.
-    return lambda: IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
+def _loop() -> asyncio.AbstractEventLoop:
+    """The loop that is current: what the program scheduled before `run`, such as a timer of a
+    service or Tornado's watch over the program's files, is on it.
+    """
+    with warnings.catch_warnings():
+        # Of Python 3.12 and 3.13, that the current loop is made now.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        loop: asyncio.AbstractEventLoop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
+        return loop

@@ -1,0 +1,34 @@
+"""What a program schedules before it serves runs when it serves."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import os, signal
+from tornado.ioloop import IOLoop
+from tatsumaki_py import Application, Server, Service
+
+class Ticker(Service):
+    def start(self):
+        IOLoop.current().call_later(0.01, self.tick)
+
+    def tick(self):
+        print("tick", flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+
+for _ in range(2):
+    app = Application()
+    app.add_service(Ticker())
+    IOLoop.current().add_callback(print, "first")
+    Server(port=0).run(app)
+"""
+
+
+def test_before_run(tmp_path):
+    """Timers of a service, callbacks of the program; also of a second server, after the first."""
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    command = [sys.executable, "-W", "error", str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    lines = [line for line in result.stdout.splitlines() if not line.startswith("Listening")]
+    assert (lines, result.returncode) == (["first", "tick"] * 2, 0), result.stderr
