@@ -83,6 +83,11 @@ class Peer(Protocol):
     def peer_drain(self) -> Awaitable[None]:
         """Done when most of what was written is on its way."""
 
+    def peer_in_doubt(self) -> bool:
+        """Whether the client may not have all that was sent: its connection is lost, or it has not
+        acknowledged all.
+        """
+
     def peer_unsent(self, log: Hashable) -> str | None:
         """The id before the first event of `log` that was written but not handed to the kernel,
         if any.

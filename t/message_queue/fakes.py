@@ -33,7 +33,7 @@ class FakePeer:
 
     def __init__(self, cursor=None):
         self.cursor = cursor
-        self.unsent = None
+        self.unsent, self.in_doubt = None, False
         self.gone = self.finished = False
         self.watchers, self.places = {}, {}
         self.failures = []
@@ -104,6 +104,9 @@ class FakePeer:
 
     def peer_drain(self):
         return None
+
+    def peer_in_doubt(self):
+        return self.in_doubt
 
     def peer_unsent(self, channel):
         return self.unsent

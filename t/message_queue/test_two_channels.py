@@ -29,7 +29,9 @@ def app():
 
 @pytest.mark.gen_test
 async def test_unsent_events_of_both(http_server, http_port, raw):
-    """A stream that is cut with events of both unsent gets them again, and is told of no loss."""
+    """A stream that is cut with events of both unsent gets them again, and is told of no loss. What
+    its client read comes again, too, as nobody but its client knows.
+    """
     queues = [MessageQueue.instance(channel) for channel in ("one", "two")]
     client = await raw(http_port)
     await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -44,4 +46,4 @@ async def test_unsent_events_of_both(http_server, http_port, raw):
         queue.publish({"n": 2})
     await until(lambda: not any(queue.clients["me"].listener for queue in queues))
     got = [numbers(await queue.poll_once("me", timeout=0)) for queue in queues]
-    assert got == [[2], [2]]
+    assert got == [[1, 2], [1, 2]]

@@ -12,7 +12,12 @@ PACKAGE = ROOT / "tatsumaki_py"
 FLOORS = [
     ["error", "escape", "http_message", "psgi"],
     ["peer", "request", "service", "template", "http_client", "static_file", "logger"],
-    ["message_queue.ids", "message_queue.own_settings", "message_queue.thread"],
+    [
+        "message_queue.ids",
+        "message_queue.own_settings",
+        "message_queue.thread",
+        "message_queue.trail",
+    ],
     ["message_queue.event"],
     ["message_queue.log", "message_queue.merged_log", "message_queue.idempotency"],
     ["message_queue.client", "message_queue.listener", "message_queue.callback"],

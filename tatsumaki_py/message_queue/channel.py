@@ -22,6 +22,7 @@ from tatsumaki_py.message_queue.callback import start
 from tatsumaki_py.message_queue.client import DELIVERING, LISTENING, Client
 from tatsumaki_py.message_queue.delivery import Delivery
 from tatsumaki_py.message_queue.listener import Listener, Mailbox, Poll, serving
+from tatsumaki_py.message_queue.trail import Trail
 
 __all__ = ["Channel", "checked_name"]
 
@@ -224,6 +225,8 @@ class Channel(Delivery):
     def _begin(self, client: Client, listener: Listener, timeout: float | None) -> None:
         """Give `listener` what there is, or let it wait."""
         if listener.peer is not None and not listener.once:
+            if client.named:
+                listener.trail = Trail(self._log.known(client.cursor))
             listener.peer.peer_at(client.cursor)
             if not listener.waits():
                 return
@@ -242,6 +245,9 @@ class Channel(Delivery):
         asks_again = self._serves(superseded) or (peer is not None and peer is heir)
         if not asks_again:
             self._take_back(client, superseded)
+            if peer is not None and peer.peer_in_doubt():
+                # The client comes back before its old connection is known to be lost.
+                self._go_back(client, superseded)
         elif client.state is DELIVERING and superseded.has_all():
             client.confirm()
 
@@ -304,6 +310,8 @@ class Channel(Delivery):
             # A callback that ends its own poll has its events.
             client.confirm()
         self._take_back(client, listener)
+        if lost:
+            self._go_back(client, listener)
         self._leave(client, listener, error)
 
     def _blocked(self, listener: Listener, blocked: bool) -> None:

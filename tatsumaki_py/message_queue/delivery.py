@@ -197,6 +197,8 @@ class Delivery(Places):
             client.deliver(events[-1].id if events else client.cursor)
             self._park(client)
             listener.stop_timer()
+            if listener.trail is not None:
+                listener.trail.step(client.cursor, self._now(), self.recovery_time)
             if listener.once and not listener.keeps:
                 listener.note(client.delivered)
             outer, self._calling = self._calling, listener
@@ -279,6 +281,17 @@ class Delivery(Places):
             # What waits for the end of a burst would be sent all the same, and come twice.
             peer.peer_drain()
             client.cursor = peer.peer_unsent(self.channel) or client.cursor
+
+    def _go_back(self, client: Client, listener: Listener) -> None:
+        """What was sent lately may not have arrived: it is still to come, by the client's name."""
+        trail, log = listener.trail, self._log
+        if trail is None:
+            return
+        place = log.later(self._lately(), trail.began)
+        read = trail.place(self._now(), self.recovery_time)
+        if read is not None:
+            place = log.earlier(place, read)
+        client.cursor = log.earlier(client.cursor, place)
 
     def _failed(self, client: Client, listener: Listener, error: BaseException) -> bool:
         """A callback raised. Who has a peer is cut off and comes back; others go on after what they

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.client import DELIVERING, LISTENING
 from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.trail import Trail
 from tatsumaki_py.peer import Peer
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ serving: ContextVar[Listener | None] = ContextVar("tatsumaki_listener", default=
 class Listener:
     """A callback that is called with events, once or for each delivery."""
 
-    __slots__ = ("call", "callback", "client", "context", "once", "peer", "queue", "timer")
+    __slots__ = ("call", "callback", "client", "context", "once", "peer", "queue", "timer", "trail")
 
     keeps = False
     """Whether it keeps what it was given until somebody asks."""
@@ -53,6 +54,8 @@ class Listener:
         self.once = once
         self.peer: Peer | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.trail: Trail | None = None
+        """Of a stream of a client with a name, which may come back by it."""
 
     def begin(self) -> None:
         """The queue has taken it; see rule 3."""

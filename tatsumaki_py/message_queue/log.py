@@ -89,6 +89,24 @@ class EventLog:
         """`cursor`, or `NOWHERE` if it cannot be one."""
         return normalized(cursor)
 
+    def known(self, cursor: str) -> str:
+        """`cursor`, or `NOWHERE` if what follows it is lost."""
+        if cursor in (self.top, self.floor):
+            return cursor
+        index = bisect_right(self._positions, position(cursor), lo=self._start)
+        found = index > self._start and self._events[index - 1].id == cursor
+        return cursor if found else NOWHERE
+
+    @staticmethod
+    def earlier(one: str, other: str) -> str:
+        """The one of two cursors after which more comes."""
+        return min(one, other, key=position)
+
+    @staticmethod
+    def later(one: str, other: str) -> str:
+        """The one of two cursors after which less comes."""
+        return max(one, other, key=position)
+
     def since(self, cursor: str, quiet: bool = False) -> tuple[Event, ...]:
         """The events after `cursor`; a gap first if `cursor` is not known (any more). Quiet ones
         are among them if `quiet`.

@@ -51,6 +51,14 @@ class MergedQueue(Channel):
         """
         return max(queue.reconnect_time for queue in self._queues)
 
+    @property
+    def recovery_time(self) -> float:
+        """Seconds for which every event is kept: the longest of any of the channels."""
+        return max(queue.recovery_time for queue in self._queues)
+
+    def _lately(self) -> str:
+        return ",".join([queue._lately() for queue in self._queues])
+
     def _admit(self) -> str:
         self._registry.admit(self._queues[0].max_clients)
         if not self._occupied():

@@ -117,6 +117,21 @@ class MergedLog:
             parts = [NOWHERE] * len(self._logs)
         return ",".join(map(normalized, parts))
 
+    def known(self, cursor: str) -> str:
+        """`cursor` with `NOWHERE` in place of each part after which events are lost."""
+        parts = zip(self._logs, cursor.split(","), strict=True)
+        return ",".join([log.known(part) for log, part in parts])
+
+    @staticmethod
+    def earlier(one: str, other: str) -> str:
+        """The one of two cursors after which more comes, in each log."""
+        return ",".join(map(EventLog.earlier, one.split(","), other.split(",")))
+
+    @staticmethod
+    def later(one: str, other: str) -> str:
+        """The one of two cursors after which less comes, in each log."""
+        return ",".join(map(EventLog.later, one.split(","), other.split(",")))
+
     def since(self, cursor: str, quiet: bool = False) -> tuple[Event, ...]:
         """The events after `cursor`, up to 1 MiB; a gap in each channel in which its part is not
         known (any more). Quiet ones are among them if `quiet`.

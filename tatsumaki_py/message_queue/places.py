@@ -56,6 +56,15 @@ class Log(Protocol):
     def normalized(self, cursor: str) -> str:
         """`cursor`, or one that is in no life if it cannot be one."""
 
+    def known(self, cursor: str) -> str:
+        """`cursor`, or one in no life if what follows it is lost."""
+
+    def earlier(self, one: str, other: str) -> str:
+        """The one of two cursors after which more comes."""
+
+    def later(self, one: str, other: str) -> str:
+        """The one of two cursors after which less comes."""
+
     def since(self, cursor: str, quiet: bool = False) -> tuple[Event, ...]:
         """The events after `cursor`, a gap where some are lost; if there are many, the first.
         Without those that only newcomers get, unless `quiet`.
@@ -96,7 +105,16 @@ class Places(ABC):
     def reconnect_time(self) -> float:
         """Seconds for which a client that is away is expected back."""
 
+    @property
+    @abstractmethod
+    def recovery_time(self) -> float:
+        """Seconds for which what was sent may turn out not to have arrived."""
+
     # -- what depends on the log
+
+    @abstractmethod
+    def _lately(self) -> str:
+        """A cursor before all that was published in the last `recovery_time` seconds."""
 
     @abstractmethod
     def _admit(self) -> str:

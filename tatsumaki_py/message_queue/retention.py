@@ -183,6 +183,10 @@ class Retained(Channel):
         if unsent is not None and len(self._log) > self.backlog_length:
             self._trim_soon()
 
+    def _lately(self) -> str:
+        self._forget_places(self._now() - self.recovery_time)
+        return self._recent[0][1] if self._recent else self._log.top
+
     def _count(self) -> None:
         """Tell the registry how much is held here."""
         self._registry.size += self._log.size - self._counted

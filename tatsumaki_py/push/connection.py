@@ -148,6 +148,9 @@ class SocketStream(Stream):
             self._unregister()
             self._socket.close()
 
+    def _fileno(self) -> int:
+        return self._socket.fileno()
+
     def _unregister(self) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._socket)
@@ -205,3 +208,6 @@ class IOStreamStream(Stream):
     def _shut(self) -> None:
         self._iostream.set_close_callback(None)
         self._iostream.close()
+
+    def _fileno(self) -> int:
+        return -1 if self._iostream.closed() else self._iostream.socket.fileno()

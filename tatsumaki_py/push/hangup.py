@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import select
 import socket
 import ssl
+import termios
 import weakref
 from collections.abc import Callable
 from typing import ClassVar
 
-__all__ = ["HangUps", "ask_peer", "hung_up", "was_reset"]
+__all__ = ["HangUps", "ask_peer", "hung_up", "unacknowledged", "was_reset"]
 
 INTERVAL = 0.5
 KEEP_IDLE = 15
@@ -79,6 +81,18 @@ def was_reset(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def unacknowledged(fd: int) -> bool:
+    """Whether the peer of `fd` has not acknowledged all that was sent, or has reset the
+    connection.
+    """
+    try:
+        waiting = fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):
+        # The descriptor is closed, or is of a kind that cannot tell.
+        return False
+    return any(waiting) or was_reset(fd)
 
 
 class HangUps:

@@ -93,5 +93,8 @@ class Served:
     def peer_drain(self) -> Awaitable[None]:
         return DONE if self._live is None else self._live.drain()
 
+    def peer_in_doubt(self) -> bool:
+        return self._live is not None and self._live.in_doubt()
+
     def peer_unsent(self, log: Hashable) -> str | None:
         return None if self._stream is None else self._stream.unsent(log)

@@ -23,7 +23,7 @@ from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import Framing
-from tatsumaki_py.push.hangup import ask_peer
+from tatsumaki_py.push.hangup import ask_peer, unacknowledged
 from tatsumaki_py.push.rotation import Rotation
 from tatsumaki_py.push.wheel import Wheel, jittered
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
@@ -139,6 +139,10 @@ class Stream:
     def over(self) -> bool:
         """Whether the owner has nothing more to do with it."""
         return self._owner is None
+
+    def in_doubt(self) -> bool:
+        """Whether the peer has not acknowledged all that was sent."""
+        return unacknowledged(self._fileno())
 
     def unsent(self, log: Hashable) -> str | None:
         """The id before the first event of `log` (`Event.log`) that may not have reached the
@@ -345,4 +349,8 @@ class Stream:
 
     def _shut(self) -> None:
         """Close the connection, if it is open."""
+        raise NotImplementedError
+
+    def _fileno(self) -> int:
+        """The descriptor of the connection; -1 if it is closed."""
         raise NotImplementedError

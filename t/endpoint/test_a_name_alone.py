@@ -1,0 +1,124 @@
+"""A client that comes back by its name alone: what an end of its connection means for it."""
+
+import asyncio
+
+import pytest
+from support.wire import soon
+
+from tatsumaki_py import MessageQueue
+
+
+async def numbers(client, count):
+    return [(await client.read()).data["n"] for _ in range(count)]
+
+
+async def gone(queue):
+    await soon(lambda: queue.clients["ann"].listener is None)
+
+
+@pytest.mark.gen_test
+async def test_a_reset(subscriber, queue, stream):
+    """What was sent and not read when the connection was reset comes again."""
+    queue.publish({"n": 0})
+    client = subscriber(stream, client_id="ann")
+    await client.open()
+    assert await numbers(client, 1) == [0]
+    for n in range(1, 6):
+        queue.publish({"n": n})
+    await asyncio.sleep(0.05)
+    client.client.reset()
+    await gone(queue)
+    again = subscriber(stream, client_id="ann")
+    await again.open()
+    assert (await numbers(again, 6))[-5:] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.gen_test
+async def test_a_reset_that_the_server_does_not_know_of(subscriber, queue, stream):
+    """The client is back while its old connection seems to be open."""
+    client, again = (subscriber(stream, client_id="ann") for _ in range(2))
+    await client.open()
+    await soon(lambda: queue.clients)
+    for n in range(5):
+        queue.publish({"n": n})
+    await asyncio.sleep(0.05)
+    # In one step: nothing of the server runs in between but what the connection needs.
+    again.connect = lambda port: reset_and_connect(client, port)
+    await again.open()
+    assert await numbers(again, 5) == [0, 1, 2, 3, 4]
+
+
+async def reset_and_connect(client, port):
+    connection = await type(client)(port).connect(port)
+    client.client.reset()
+    return connection
+
+
+@pytest.mark.parametrize("stream", ["sse", "ndjson", "multipart"])
+@pytest.mark.gen_test
+async def test_an_orderly_end(subscriber, queue, stream):
+    """After a goodbye the client goes on after what was sent."""
+    client = subscriber(stream, client_id="ann")
+    await client.open()
+    await soon(lambda: queue.clients)
+    queue.publish({"n": 0})
+    assert await numbers(client, 1) == [0]
+    client.client.close()
+    await gone(queue)
+    queue.publish({"n": 1})
+    again = subscriber(stream, client_id="ann")
+    await again.open()
+    assert await numbers(again, 1) == [1]
+
+
+@pytest.mark.gen_test
+async def test_the_end_of_a_websocket(subscriber, queue):
+    """A close frame is a goodbye; a connection that just ends is not."""
+    for n, goodbye in enumerate([True, False]):
+        client = subscriber("websocket", client_id="ann")
+        await client.open()
+        await soon(lambda: queue.clients["ann"].listener)
+        queue.publish({"n": n})
+        assert await numbers(client, 1) == [n]
+        if goodbye:
+            await client.client.send(bytes([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8]))
+        else:
+            client.client.close()
+        await gone(queue)
+    again = subscriber("websocket", client_id="ann")
+    await again.open()
+    assert await numbers(again, 1) == [1]
+
+
+@pytest.mark.gen_test
+async def test_a_cursor_wins(subscriber, queue, stream):
+    """A client that says what it has gets what comes after it, however its connection ended."""
+    client = subscriber(stream, client_id="ann")
+    await client.open()
+    await soon(lambda: queue.clients)
+    for n in range(3):
+        queue.publish({"n": n})
+    assert await numbers(client, 3) == [0, 1, 2]
+    client.client.reset()
+    await gone(queue)
+    queue.publish({"n": 3})
+    again = subscriber(stream, client_id="ann", cursor=client.cursor)
+    await again.open()
+    assert await numbers(again, 1) == [3]
+
+
+@pytest.mark.gen_test
+async def test_several_channels(subscriber, stream):
+    """The same in each channel."""
+    a, b = MessageQueue.instance("a"), MessageQueue.instance("b")
+    client = subscriber(stream, path="/events", channel=["a", "b"], client_id="ann")
+    await client.open()
+    await soon(lambda: a.subscribers)
+    for n in range(4):
+        (a, b)[n % 2].publish({"n": n})
+    await asyncio.sleep(0.05)
+    client.client.reset()
+    await soon(lambda: MessageQueue.instance("a", "b").clients["ann"].listener is None)
+    again = subscriber(stream, path="/events", channel=["a", "b"], client_id="ann")
+    await again.open()
+    assert sorted(await numbers(again, 4)) == [0, 1, 2, 3]
