@@ -8,7 +8,9 @@ import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
-from tatsumaki_py.application import Application
+import tornado.web
+
+from tatsumaki_py.application import SERVED_FILE
 from tatsumaki_py.server import Server
 
 
@@ -26,14 +28,14 @@ def main(arguments: list[str] | None = None) -> None:
     # As if the file were run: what lies beside it can be imported.
     sys.path.insert(0, str(options.file.parent.resolve()))
     path = str(options.file.resolve())
-    loader = SourceFileLoader("__tatsumaki_app__", path)
+    loader = SourceFileLoader(SERVED_FILE, path)
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
-    # It stays a module: templates are looked for beside it.
+    # It stays a module: templates and static files are looked for beside it.
     module = sys.modules[loader.name] = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     app = getattr(module, "app", None)
-    if not isinstance(app, Application):
+    if not isinstance(app, tornado.web.Application):
         parser.error(f"{options.file} has no app = Application(...)")
     Server(options.host, options.port).run(app)
 

@@ -19,6 +19,7 @@ import itertools
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
@@ -39,6 +40,9 @@ __all__ = ["Application"]
 
 Path = str | os.PathLike[str]
 ServiceT = TypeVar("ServiceT", bound=Service)
+
+SERVED_FILE = "__tatsumaki_app__"
+"""The module that ``python -m tatsumaki_py`` makes of the file it serves."""
 
 
 class _NotFound(tornado.web.RequestHandler):
@@ -82,7 +86,8 @@ class Application(tornado.web.Application):
             match to the end (in Perl: a prefix). A compiled one in `tornado.web.url` matches a
             prefix, as in Tornado.
         default_host, transforms, settings: Tornado's. ``template_path`` and ``static_path`` are
-            also attributes.
+            also attributes. Where they are not given, they are the directories ``templates`` and
+            ``static`` beside the program, if these exist; None is for neither.
 
     From then on, control characters are escaped in what Tornado logs, so that no client can forge a
     line, in whichever handler.
@@ -96,8 +101,10 @@ class Application(tornado.web.Application):
         **settings: Any,
     ) -> None:
         guard()
-        static_path = settings.pop("static_path", None)
-        template_path = settings.pop("template_path", None)
+        static_path = settings.pop("static_path", _beside_the_program("static"))
+        # An engine that is given knows its directories.
+        templates = None if "template" in settings else _beside_the_program("templates")
+        template_path = settings.pop("template_path", templates)
         settings.setdefault("default_handler_class", _NotFound)
         # Also what static_url() asks.
         settings.setdefault("static_handler_class", StaticFile)
@@ -274,6 +281,15 @@ class Application(tornado.web.Application):
     def services(self) -> Mapping[str, Service]:
         """All services by name, in the order they were added. Read-only."""
         return MappingProxyType(self._services)
+
+
+def _beside_the_program(name: str) -> str | None:
+    """The directory of that name beside the file that was run."""
+    module = sys.modules.get(SERVED_FILE) or sys.modules.get("__main__")
+    # An interactive program has no file.
+    program = getattr(module, "__file__", None)
+    path = os.path.join(os.path.dirname(os.path.abspath(program)), name) if program else ""
+    return path if os.path.isdir(path) else None
 
 
 def _rule(rule: Any) -> Any:

@@ -22,9 +22,18 @@ def run(*arguments):
     return subprocess.run(command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=10)
 
 
-def test_serves_app(tmp_path):
-    """It serves the application of the file, which may import what lies beside it."""
-    (tmp_path / "app.py").write_text(APP)
+TORNADO = """
+import tornado.web
+import beside
+app = tornado.web.Application()
+"""
+
+
+@pytest.mark.parametrize("source", [APP, TORNADO])
+def test_serves_app(tmp_path, source):
+    """It serves the application of the file, also one of Tornado's. The file may import what lies
+    beside it."""
+    (tmp_path / "app.py").write_text(source)
     (tmp_path / "beside.py").write_text("")
     with subprocess.Popen(
         command("--port", 0, tmp_path / "app.py"), cwd=ROOT, stdout=subprocess.PIPE, text=True
