@@ -43,6 +43,26 @@ class Slow(Hooked):
         calls.append(("+", channel))
 
 
+class Steps(Hooked):
+    """Says when a hook begins and when it ends, and stops in between where it is told to."""
+
+    stop = ""
+    go_on = None
+
+    async def on_subscribe(self, channel):
+        await self.step("+")
+
+    async def on_unsubscribe(self, channel):
+        await self.step("-")
+
+    async def step(self, sign):
+        number = self.request.param("n")
+        calls.append(f"{sign}{number} begins")
+        if sign == Steps.stop:
+            await Steps.go_on.wait()
+        calls.append(f"{sign}{number} ends")
+
+
 class Failing(Hooked):
     def on_subscribe(self, channel):
         calls.append(("+", channel))
@@ -62,7 +82,8 @@ def later(request, monkeypatch):
 @pytest.fixture
 def app():
     rules = [(r"/events/([\w.-]+)", Hooked), (r"/events", Hooked)]
-    return Application([*rules, ("/slow/(.*)", Slow), ("/failing/(.*)", Failing)])
+    rules += [("/slow/(.*)", Slow), ("/steps/(.*)", Steps), ("/failing/(.*)", Failing)]
+    return Application(rules)
 
 
 async def come(client, queue):
@@ -194,6 +215,49 @@ async def test_order(subscriber, queue, stream):
     assert calls == []
     Slow.go_on.set()
     await soon(lambda: calls == ONCE)
+
+
+@pytest.mark.gen_test
+async def test_order_over_requests(subscriber, queue, stream):
+    """A client comes by its first request and leaves by its second, while the hook of the first
+    still runs."""
+    Steps.stop, Steps.go_on = "+", asyncio.Event()
+    queue.publish({"n": 1})
+    first = subscriber("long-poll", path="/steps/room", client_id="ann", n=1)
+    assert await first.take(1) == [{"n": 1}]
+    second = subscriber(stream, path="/steps/room", client_id="ann", n=2)
+    await second.open()
+    await soon(lambda: queue.clients["ann"].listener is not None)
+    second.leave()
+    await soon(lambda: queue.subscribers == 0)
+    # Others do not wait.
+    other = subscriber(stream, path="/steps/room", client_id="bob", n=3)
+    await come(other, queue)
+    await soon(lambda: calls == ["+1 begins", "+3 begins"])
+    Steps.go_on.set()
+    await soon(lambda: len(calls) == 6)
+    ann = [call for call in calls if "3" not in call]
+    assert ann == ["+1 begins", "+1 ends", "-2 begins", "-2 ends"]
+
+
+@pytest.mark.gen_test
+async def test_a_return_while_a_hook_runs(subscriber, queue, stream):
+    """A client that is back before its leaving was dealt with is told of after that."""
+    Steps.stop, Steps.go_on = "-", asyncio.Event()
+    first, second = (
+        subscriber(stream, path="/steps/room", client_id="ann", n=number) for number in (1, 2)
+    )
+    await come(first, queue)
+    await soon(lambda: len(calls) == 2)
+    first.leave()
+    await soon(lambda: len(calls) == 3)
+    await come(second, queue)
+    await iterations()
+    assert calls == ["+1 begins", "+1 ends", "-1 begins"]
+    Steps.go_on.set()
+    await soon(lambda: len(calls) == 6)
+    assert calls[3:] == ["-1 ends", "+2 begins", "+2 ends"]
+    assert queue.subscribers == 1
 
 
 @pytest.mark.gen_test

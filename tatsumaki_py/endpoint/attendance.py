@@ -1,52 +1,62 @@
-"""When a subscriber came and went, for those who are to be told.
+"""Calls the hooks that tell when a subscriber came and when it left.
 
 Rules:
-1. Who came is told before who went, also if both happen at once or the first takes its time.
-2. What is raised is reported, and hurts nobody.
+1. The hooks of one client and one channel are called one at a time, in the order in which things
+   happened, also if they happened to different requests. A client without a name has one request.
+2. A hook is called at once if no other one is running.
+3. An exception of a hook is reported; the hooks after it are called.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from typing import ClassVar
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import Context, copy_context
+from typing import NamedTuple
 
 __all__ = ["Attendance", "Hook"]
 
 Hook = Callable[[str], Awaitable[None] | None]
+
+MAX_WAITING = 100
+"""Calls that wait for a slow hook of one client and one channel. Beyond, a coming and the leaving
+next to it cancel each other out.
+"""
 
 
 class Attendance:
     """Calls hooks for a subscriber of some channels.
 
     Args:
-        names: of the channels; each hook is called with each.
+        channels: their names; each hook is called with each.
+        client: the name of the client, if it has one.
         came, left: the hooks.
         failed: is called with what they raise.
     """
 
-    # The loop does not hold them.
-    _tasks: ClassVar[set[asyncio.Future[None]]] = set()
+    __slots__ = ("_came", "_channels", "_client", "_failed", "_gone", "_known", "_left")
 
     def __init__(
         self,
-        names: Sequence[str],
+        channels: Sequence[str],
+        client: str | None,
         came: Hook,
         left: Hook,
         failed: Callable[[Exception], object],
     ) -> None:
-        self._names = names
+        self._channels = channels
+        self._client = client
         self._came = came
         self._left = left
         self._failed = failed
         self._known = self._gone = False
-        self._running: asyncio.Future[None] | None = None
 
     def begin(self, new: bool) -> None:
         """A poll has begun; `new` is whether the client was no subscriber before."""
         if new:
-            self._call(self._came)
+            self._call(True)
         self._known = True
         if self._gone:
             self.end()
@@ -54,29 +64,87 @@ class Attendance:
     def end(self) -> None:
         """The subscriber is gone, perhaps before `begin`."""
         self._gone = True
-        if not self._known:
-            return
-        if self._running is None or self._running.done():
-            self._call(self._left)
+        if self._known:
+            self._call(False)
+
+    def _call(self, came: bool) -> None:
+        hook = self._came if came else self._left
+        for channel in self._channels:
+            client = self if self._client is None else self._client
+            call = _Call(came, hook, channel, self._failed, copy_context())
+            _Line.enter((channel, client), call)
+
+
+class _Call(NamedTuple):
+    """One call of a hook that is due."""
+
+    came: bool
+    hook: Hook
+    channel: str
+    failed: Callable[[Exception], object]
+    context: Context
+    """That of its own request, for it may be called in that of another."""
+
+    def begin(self) -> asyncio.Future[None] | None:
+        """Call the hook. Returns what is still to be waited for."""
+        try:
+            result = self.context.run(self.hook, self.channel)
+        except Exception as error:
+            self.failed(error)
+            return None
+        if not inspect.isawaitable(result):
+            return None
+        return self.context.run(asyncio.ensure_future, self._wait(result))
+
+    async def _wait(self, result: Awaitable[None]) -> None:
+        try:
+            await result
+        except Exception as error:
+            self.failed(error)
+
+
+class _Line:
+    """The calls that are due for one client and one channel, while one is running."""
+
+    __slots__ = ("_key", "_running", "_waiting")
+
+    def __init__(self, key: Hashable) -> None:
+        self._key = key
+        self._waiting: deque[_Call] = deque()
+        # The loop does not hold it.
+        self._running: asyncio.Future[None] | None = None
+
+    @classmethod
+    def enter(cls, key: Hashable, call: _Call) -> None:
+        """Make `call` when those before it are done."""
+        line = _lines.get(key)
+        if line is not None and not line._lost():
+            line._add(call)
         else:
-            self._running.add_done_callback(lambda _: self._call(self._left))
+            line = _lines[key] = cls(key)
+            line._add(call)
+            line._next()
 
-    def _call(self, hook: Hook) -> None:
-        waiting = []
-        for name in self._names:
-            try:
-                result = hook(name)
-            except Exception as error:
-                self._failed(error)
+    def _lost(self) -> bool:
+        """Whether the loop of the running call has ended."""
+        return self._running is not None and self._running.get_loop().is_closed()
+
+    def _add(self, call: _Call) -> None:
+        if len(self._waiting) >= MAX_WAITING and self._waiting[-1].came is not call.came:
+            self._waiting.pop()
+        else:
+            self._waiting.append(call)
+
+    def _next(self, _: asyncio.Future[None] | None = None) -> None:
+        self._running = None
+        try:
+            while self._waiting and self._running is None:
+                self._running = self._waiting.popleft().begin()
+        finally:
+            if self._running is not None:
+                self._running.add_done_callback(self._next)
             else:
-                if inspect.isawaitable(result):
-                    waiting.append(result)
-        if waiting:
-            self._running = task = asyncio.ensure_future(self._wait(waiting))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+                del _lines[self._key]
 
-    async def _wait(self, waiting: Sequence[Awaitable[None]]) -> None:
-        for error in await asyncio.gather(*waiting, return_exceptions=True):
-            if isinstance(error, Exception):
-                self._failed(error)
+
+_lines: dict[Hashable, _Line] = {}

@@ -67,17 +67,19 @@ class SubscribeHandler(ChannelHandler):
     def on_subscribe(self, channel: str) -> Awaitable[None] | None:
         """A subscriber is there. Override it, also with an ``async def``.
 
-        Called once a subscriber, however often it polls or comes back in time. Without a
-        `client_id`, each long poll is a subscriber of its own, and an interval poll is none.
+        Called once for each subscriber, however often it polls or comes back in time. Without a
+        `client_id`, each long poll is a subscriber of its own, and an interval poll is none. For
+        one `client_id` and channel, one hook is called at a time, in order: a call waits until the
+        hook before it is done.
         """
         return None
 
     def on_unsubscribe(self, channel: str) -> Awaitable[None] | None:
         """A subscriber is gone. Override it, also with an ``async def``.
 
-        Called at once when it leaves, on the handler of its last request. Who has a `client_id` and
-        was answered, as in a long poll, or whose stream ended regularly, is expected back for
-        `MessageQueue.reconnect_time` before that.
+        Called at once when the subscriber leaves, on the handler of its last request. A client that
+        has a `client_id` and was answered, as in a long poll, or whose stream ended regularly, is
+        expected back for `MessageQueue.reconnect_time` before that. See `on_subscribe`.
         """
         return None
 
@@ -121,17 +123,18 @@ class SubscribeHandler(ChannelHandler):
         self, names: list[str], target: SubscribeHandler | _Socket, wait: float | None = None
     ) -> None:
         """Let `target` have the events; `wait` seconds for some, if it is a long poll."""
-        hooks = Attendance(names, self.on_subscribe, self.on_unsubscribe, self._hook_failed)
+        client = self.client_id()
+        hooks = Attendance(names, client, self.on_subscribe, self.on_unsubscribe, self._hook_failed)
         # A client that is expected back keeps what it is given: nothing, if nobody wants it.
         silent = type(self).on_unsubscribe is SubscribeHandler.on_unsubscribe
         left = None if silent else hooks.end
-        queue, who = MessageQueue.instance(*names), self.client_id()
+        queue = MessageQueue.instance(*names)
         if wait is None:
-            poll = queue.poll(who, target._push_events, on_unsubscribe=left)
+            poll = queue.poll(client, target._push_events, on_unsubscribe=left)
         else:
-            poll = queue.poll_once(who, self._answer, wait, on_unsubscribe=left)
+            poll = queue.poll_once(client, self._answer, wait, on_unsubscribe=left)
         # Who has no name and does not wait has a look, and is gone again.
-        if who is not None or wait != 0:
+        if client is not None or wait != 0:
             hooks.begin(poll.new)
 
     def _hook_failed(self, error: Exception) -> None:
