@@ -112,6 +112,24 @@ async def test_heartbeat(subscriber, queue, clock, stream):
         await clock.advance(26)
 
 
+@pytest.mark.parametrize("stream", ["sse", "websocket"])
+@pytest.mark.gen_test
+async def test_heartbeat_that_a_page_sees(subscriber, queue, clock, stream):
+    """On request it is a message with the cursor, in place of a comment or a ping."""
+    client = subscriber(stream, cursor=queue.cursor(), heartbeat="1")
+    await client.open()
+    await soon(lambda: len(queue.clients) == 1)
+    assert await client.next() is None  # the beginning
+    queue.publish({"n": 0})
+    assert await client.take(1) == numbered(0)
+    for _ in range(2):
+        client.cursor = ""
+        await clock.advance(26)
+        assert await client.next() is None
+        assert client.cursor == queue.cursor()
+    assert client.beats == 0
+
+
 @pytest.mark.gen_test
 async def test_slow_reader(subscriber, queue, handler, small_buffers, raw_small, stream):
     """Who does not read is cut off, and comes back to the rest."""

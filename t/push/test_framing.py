@@ -15,6 +15,7 @@ from tatsumaki_py.push.framing import (
     JSONLines,
     Multipart,
     ServerSentEvents,
+    VisibleServerSentEvents,
     framing,
     websocket_frame,
 )
@@ -218,6 +219,13 @@ def test_event_type(type_, field):
     event = Event(encode({"type": type_}), "5-0")
     assert framing(ServerSentEvents, False, True).frame(event).startswith(field + b"id: 5-0\n")
     assert framing(ServerSentEvents, False, False).frame(event).startswith(b"id: 5-0\n")
+
+
+def test_heartbeat_that_a_page_sees():
+    """An EventSource remembers the id of an event, so one without a cursor has no id."""
+    frames = framing(VisibleServerSentEvents, False)
+    assert frames.heartbeat("5-0") == frames.at("5-0")
+    assert frames.heartbeat("") == b'event: cursor\ndata: {"id":""}\n\n'
 
 
 def test_json_lines():

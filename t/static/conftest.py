@@ -39,7 +39,7 @@ class Site:
             time.sleep(0.02)
 
     def _open(self, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         request = urllib.request.Request(
             self.url + path, data, {"Content-Type": "application/json"}
         )

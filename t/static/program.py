@@ -45,6 +45,19 @@ class Refusing(Events):
         return False
 
 
+class Lively(Events):
+    heartbeat_interval = 0.05
+
+
+class NoMore(Events):
+    """As a server that has nothing more to say, and says so."""
+
+    def prepare(self):
+        super().prepare()
+        self.set_status(204)
+        self.finish()
+
+
 class HeldBack(Events):
     """As through a proxy that keeps what a stream brings until it ends; the head it lets pass."""
 
@@ -195,6 +208,8 @@ app = Application(
         (r"/(tatsumaki\.js)", TatsumakiJS),
         (r"/events/(\w+)", Events),
         (r"/refused/(\w+)", Refusing),
+        (r"/lively/(\w+)", Lively),
+        (r"/no-more/(\w+)", NoMore),
         (r"/held-back/(\w+)", HeldBack),
         (r"/stuck/(\w+)", Stuck),
         ("/events", Events),

@@ -17,6 +17,46 @@ def test_no_is_final(site, tab, page_errors, transport):
     assert len(site.control("asked")) == count
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_no_content_is_final(site, tab, page_errors, transport):
+    """204: the server asks it not to come back."""
+    page_errors.allow("204")
+    page = tab("/no-more/{}", transports=[transport]).until("subscription.state === 'closed'")
+    assert page.get("details.error.status") == 204
+    asked = len(site.control("asked"))
+    assert asked <= 2
+    page.get("subscription.retry(); dispatchEvent(new Event('online'))")
+    page.page.wait_for_timeout(100)
+    assert len(site.control("asked")) == asked
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_no_answer_is_explained(tab, page_errors, transport):
+    """The page is told why it waits."""
+    page_errors.allow("ERR_")
+    page = tab(transports=[transport]).open()
+    page.page.context.set_offline(True)
+    page.get("dispatchEvent(new Event('online'))")
+    page.until("subscription.state === 'waiting'")
+    assert page.get("details.error") == {"message": "the server cannot be reached", "status": 0}
+
+
+def test_a_wait_has_a_reason(site, tab, page_errors):
+    """A connection that is lost, and an answer that is none of a push server."""
+    page_errors.allow("ERR_")
+    page = tab(transports=["ndjson"]).open()
+    site.control("cut")
+    page.until("states.includes('waiting')")
+    reasons = ["the connection was lost", "the server cannot be reached"]
+    assert page.get("details.error?.message") in [*reasons, None]
+    page.open()
+    page.page.route(
+        "**/events/**", lambda route: route.fulfill(body="<p>Log in", content_type="text/html")
+    )
+    page.get("dispatchEvent(new Event('online'))")
+    page.until("details.error?.message === 'the answer is not a list of events'")
+
+
 def test_later_is_not_final(tab, page_errors):
     """503: it says why, and tries again."""
     page_errors.allow("503")
@@ -97,16 +137,29 @@ def test_one_failure_is_not_enough(site, tab, page_errors):
     page.open("long-poll")
 
 
-def test_an_idle_stream_stays(site, tab):
-    """Minutes without events: it is checked now and then, and kept."""
-    page = tab(clock=True).open("sse")
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+def test_an_idle_stream_stays(site, tab, transport):
+    """Minutes without events and heartbeats: it is checked now and then, and kept."""
+    page = tab(clock=True, transports=[transport]).open()
     page.pass_time(*[9] * 20)
     asked = [name for name, _ in site.control("asked")]
-    assert asked.count("sse") == 1
-    assert 3 < asked.count("interval-poll") < 7
+    assert asked.count(transport) == 1
+    assert 1 < asked.count("interval-poll") < 7
     site.publish(1)
     page.has(1)
-    assert page.get("subscription.transport") == "sse"
+    assert page.get("subscription.transport") == transport
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket", "ndjson", "multipart"])
+def test_heartbeats_are_enough(site, tab, transport):
+    """A stream that has them is not checked, once it has shown one."""
+    page = tab("/lively/{}", clock=True, transports=[transport]).open()
+    page.pass_time(*[1] * 12)
+    asked = len(site.control("asked"))
+    assert asked <= 3
+    page.pass_time(*[9] * 20)
+    assert len(site.control("asked")) == asked
+    assert page.get("[events.length, gaps.length]") == [0, 0]
 
 
 def test_a_silent_stream_is_replaced(site, tab):

@@ -40,9 +40,9 @@ def test_from_the_cursor_of_the_render(site, tab, transport):
     tab(transports=[transport], lastEventId=cursor).has(3)
 
 
-@pytest.mark.parametrize("transport", ["websocket", "ndjson", "multipart", "long-poll"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_it_knows_where_it_begins(site, tab, transport):
-    """Before anything was published; only an EventSource does not tell."""
+    """Before anything was published."""
     page = tab(transports=[transport]).until("subscription.lastEventId")
     assert page.get("subscription.lastEventId") == site.control("cursor")
     assert page.get("events") == []
@@ -98,7 +98,7 @@ def test_messages_without_an_id_come_too(site, tab, transport):
     page.until("events.length === 8")
     some = [{"no": 1}, {"n": 1}, {"no": 2}, {"no": 3}]
     assert page.get("events.map((event) => event.data)") == [*some, *some[:1], {"n": 2}, *some[2:]]
-    assert page.get("events.flatMap((event) => event.id || [])")[-2:] == ids
+    assert page.get("events.flatMap((event) => event.id || [])") == ids
     assert page.get("subscription.lastEventId") == ids[-1]
 
 
@@ -182,7 +182,7 @@ def test_it_is_one_client_for_the_server(site, tab):
         page.get("subscription.transport = 'ndjson'")
         page.open("ndjson")
         names = [re.search("client_id=([^&]+)", url)[1] for url in names]
-        assert len(names) >= 4
+        assert len(names) >= 3
         assert len(set(names)) == 1
         assert names[0] in site.control("clients")
     assert names[0] == "ann"

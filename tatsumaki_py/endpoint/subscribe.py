@@ -41,7 +41,8 @@ class SubscribeHandler(ChannelHandler):
 
     A client goes on where its cursor says: header ``Last-Event-ID``, else parameter
     ``last_event_id``. Other parameters: ``client_id`` (see `client_id`), ``timeout`` (seconds that
-    a long poll waits, up to `poll_timeout`), ``event_type=1`` (see `Handler.server_sent_events`).
+    a long poll waits, up to `poll_timeout`), ``event_type=1`` (see `Handler.server_sent_events`),
+    ``heartbeat=1`` (heartbeats of SSE and WebSocket are messages that a page sees).
 
     400 for bad parameters, 403 for who may not (`can_subscribe`), 406 if no transport is
     acceptable.

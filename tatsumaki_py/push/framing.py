@@ -22,11 +22,14 @@ __all__ = [
     "CLOSE",
     "LAST_CHUNK",
     "TEXT",
+    "VISIBLE_WEBSOCKET",
     "WEBSOCKET",
     "Framing",
     "JSONLines",
     "Multipart",
     "ServerSentEvents",
+    "VisibleServerSentEvents",
+    "VisibleWebSocket",
     "WebSocket",
     "framing",
     "websocket_frame",
@@ -175,7 +178,9 @@ class ServerSentEvents(Framing):
 
     @staticmethod
     def _place(cursor: str) -> bytes:
-        return b"id: %b\nevent: cursor\ndata: %b\n\n" % (cursor.encode(), _at(cursor))
+        # An empty id would take from the client the one that it has.
+        field = b"id: %b\n" % cursor.encode() if cursor else b""
+        return b"%bevent: cursor\ndata: %b\n\n" % (field, _at(cursor))
 
     def event(self, event: Event) -> bytes:
         name = "gap" if event.gap else self._type(event) if self.option else ""
@@ -195,6 +200,15 @@ class ServerSentEvents(Framing):
         if b"\n" in body or b"\r" in body:
             body = b"\ndata: ".join(_LINE_END.split(body))
         return b"%bdata: %b\n\n" % (field, body)
+
+
+class VisibleServerSentEvents(ServerSentEvents):
+    """text/event-stream whose heartbeats a page sees: each is a place. A comment is not shown to
+    it.
+    """
+
+    def heartbeat(self, cursor: str) -> bytes:
+        return self.at(cursor)
 
 
 class JSONLines(Framing):
@@ -278,6 +292,15 @@ class WebSocket(Framing):
         return websocket_frame(PING, b"")
 
 
+class VisibleWebSocket(WebSocket):
+    """Messages of a WebSocket, with heartbeats that a page sees: each is a place. A ping is not
+    shown to it.
+    """
+
+    def heartbeat(self, cursor: str) -> bytes:
+        return self.at(cursor)
+
+
 _made: dict[tuple[type[Framing], bool, bool], Framing] = {}
 
 
@@ -291,3 +314,4 @@ def framing(kind: type[Framing], chunked: bool, option: bool = False) -> Framing
 
 
 WEBSOCKET = WebSocket(chunked=False)
+VISIBLE_WEBSOCKET = VisibleWebSocket(chunked=False)

@@ -28,6 +28,7 @@ from tatsumaki_py.push.framing import (
     JSONLines,
     Multipart,
     ServerSentEvents,
+    VisibleServerSentEvents,
     framing,
 )
 from tatsumaki_py.push.presence import PresenceHandler
@@ -64,14 +65,18 @@ class StreamingHandler(PresenceHandler):
         """With True, begin a stream of Server-Sent Events (WHATWG HTML 9.2), which an
         ``EventSource`` reads. Returns whether it is one.
 
-        Events have their ids. A gap is an event of type ``gap``. Needs what `multipart_xhr_push`
-        needs.
+        Events have their ids. A gap is an event of type ``gap``. A client that sent ``heartbeat=1``
+        sees the heartbeats: they are events of type ``cursor``, as the one at the beginning. Needs
+        what `multipart_xhr_push` needs.
 
         Args:
             event_type: whether the ``type`` of an event is the type that a page listens to:
                 ``source.addEventListener("join", ...)``. Without it, all are of type ``message``.
         """
-        return self._push(ServerSentEvents, on, event_type)
+        if not on or issubclass(self._kind, ServerSentEvents):
+            return issubclass(self._kind, ServerSentEvents)
+        visible = self.request.param("heartbeat") == "1"
+        return self._push(VisibleServerSentEvents if visible else ServerSentEvents, on, event_type)
 
     def json_lines(self, on: bool | None = None) -> bool:
         """With True, begin a stream of JSON texts, one a line (``application/x-ndjson``). Returns

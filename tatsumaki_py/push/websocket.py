@@ -41,7 +41,15 @@ from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.escape import escape
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.connection import IOStreamStream
-from tatsumaki_py.push.framing import BINARY, CLOSE, TEXT, WEBSOCKET, websocket_frame
+from tatsumaki_py.push.framing import (
+    BINARY,
+    CLOSE,
+    TEXT,
+    VISIBLE_WEBSOCKET,
+    WEBSOCKET,
+    WebSocket,
+    websocket_frame,
+)
 from tatsumaki_py.push.served import Served
 from tatsumaki_py.push.stream import Pile
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
@@ -76,8 +84,10 @@ class _WebSocketStream(IOStreamStream):
     # The last write to Tornado's connection of what waited here.
     __slots__ = ("_last", "closing")
 
-    def __init__(self, iostream: IOStream, max_buffer: int, owner: Owner) -> None:
-        super().__init__(iostream, WEBSOCKET, max_buffer, owner)
+    def __init__(
+        self, iostream: IOStream, framing: WebSocket, max_buffer: int, owner: Owner
+    ) -> None:
+        super().__init__(iostream, framing, max_buffer, owner)
         self.closing = False
         """Whether a close frame was sent: by the handler, or because the client sent one."""
 
@@ -142,7 +152,8 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
     """A `tornado.websocket.WebSocketHandler` that can be pushed to as a `Handler` can.
 
     An event is a text message, the JSON object ``{"id": ..., "data": ...}``; a gap is
-    ``{"type": "gap", ...}``. When a poll begins, ``{"id": ...}`` says where the client is. `open`
+    ``{"type": "gap", ...}``. When a poll begins, ``{"id": ...}`` says where the client is; a client
+    that sent ``heartbeat=1`` gets that as a heartbeat too, since a browser shows no pings. `open`
     has to return for Tornado to read from the connection: poll there with a callback, or start a
     task.
 
@@ -208,7 +219,9 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
             # It left during the handshake: `open` finds nobody, and Tornado's first read ends it.
             self._gone = True
             return iostream
-        stream = _WebSocketStream(iostream, self.max_buffer, self)
+        visible = self.request.param("heartbeat") == "1"
+        framing = VISIBLE_WEBSOCKET if visible else WEBSOCKET
+        stream = _WebSocketStream(iostream, framing, self.max_buffer, self)
         self._stream = self._live = stream
         # So that what is closed by neither side in words is told, too.
         iostream.set_close_callback(self._client_gone)

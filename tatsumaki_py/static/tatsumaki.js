@@ -55,11 +55,16 @@ const BEHIND = 250; // between two questions of a tab that does not meet the oth
 
 /** The server, or what stands before it, gives something else than was asked for. */
 class Refused extends Error {
-  status = 0;
+  /** @param {string} message @param {number} [status] */
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+  }
 
   /** Asking again would be answered the same. */
   get final() {
-    return this.status >= 400 && this.status < 500 && ![408, 425, 429].includes(this.status);
+    const { status } = this;
+    return status === 204 || (status >= 400 && status < 500 && ![408, 425, 429].includes(status));
   }
 
   /** @returns {Refusal} */
@@ -132,6 +137,12 @@ export class Subscription {
     this.#line.prefer(name);
   }
 
+  /** Tries now, if it waits: for a button "Try now". */
+  retry() {
+    this.#wake(false);
+  }
+
+  /** Ends it, for good. */
   close() {
     this.#stop();
     this.#show("closed", { ...this.#details, error: null, until: 0 });
@@ -140,8 +151,7 @@ export class Subscription {
   /** @param {string} name */
   #check(name) {
     if (!isString(name) || !Object.hasOwn(TRANSPORTS, name)) throw new TypeError(`no such transport: ${name}`);
-    const bare = name === "sse" || name === "websocket";
-    if (bare && this.#source.headers) throw new TypeError(`${name} sends no headers`);
+    if (bare(name) && this.#source.headers) throw new TypeError(`${name} sends no headers`);
   }
 
   #start() {
@@ -249,6 +259,7 @@ class Source {
     const url = new URL(this.base);
     url.searchParams.set("transport", transport);
     url.searchParams.set("last_event_id", cursor);
+    if (bare(transport)) url.searchParams.set("heartbeat", "1"); // else a page does not see it
     if (clientId) url.searchParams.set("client_id", clientId);
     if (transport === "websocket") url.protocol = url.protocol.replace("http", "ws");
     return url.href;
@@ -258,11 +269,20 @@ class Source {
   async get(url, signal) {
     const credentials = this.withCredentials ? "include" : "same-origin";
     const response = await fetch(url, { headers: this.headers, credentials, cache: "no-store", signal });
+    if (response.status === 204) throw new Refused("the server has nothing more for this page", 204);
     if (response.ok) return response;
     const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
     const line = plain ? (await response.text()).split("\n", 1)[0].slice(0, 200) : "";
-    const refused = new Refused(line || `the server answered ${response.status}`);
-    throw Object.assign(refused, { status: response.status });
+    throw new Refused(line || `the server answered ${response.status}`, response.status);
+  }
+
+  /** Why a question has no answer, in words. @param {unknown} error */
+  explain(error) {
+    if (error instanceof Refused) return error;
+    if (error instanceof DOMException && error.name === "TimeoutError") return new Refused("the server does not answer");
+    // A page is not told which of the two it is.
+    const forbidden = this.base.origin === location.origin ? "" : ", or does not allow this page's origin";
+    return new Refused(`the server cannot be reached${forbidden}`);
   }
 
   /** What comes after the cursor, at once. @param {string} cursor @param {AbortSignal} signal */
@@ -364,7 +384,7 @@ class Line {
       } catch (refusal) {
         signal.throwIfAborted();
         blocked = false;
-        error = refusal instanceof Refused ? refusal : error;
+        error = this.source.explain(refusal);
       }
     }
     if (error?.final) {
@@ -378,6 +398,7 @@ class Line {
       if (this.#at) return;
     }
     const ended = link.good && !reason; // the server said when; many may have been told the same
+    if (!ended) error ??= new Refused(link.opened ? "the connection was lost" : "the connection does not open");
     const wait = ended ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures++) / 2;
     const time = wait + Math.random() * (wait || FIRST_WAIT);
     this.#say(ended ? "connecting" : "waiting", name, error, ended ? 0 : Date.now() + time);
@@ -486,7 +507,7 @@ class Link {
         this.#patience = Math.min(2 * this.#patience, SILENCE);
         this.#check(this.#patience);
       } catch (error) {
-        this.#fail(error);
+        this.#fail(this.line.source.explain(error));
       }
     }, time);
   }
@@ -690,6 +711,7 @@ const TRANSPORTS = {
     new Promise((resolve, reject) => {
       const source = new EventSource(link.url(), { withCredentials: link.withCredentials });
       link.signal.addEventListener("abort", () => (source.close(), reject(link.signal.reason)));
+      let begun = false;
       let last = ""; // EventSource repeats it in a message that has no id
       source.onopen = () => link.open();
       source.onmessage = ({ data, lastEventId }) => {
@@ -700,6 +722,9 @@ const TRANSPORTS = {
       source.addEventListener("cursor", ({ data, lastEventId }) => {
         last = lastEventId;
         link.begin(parse(data)?.id);
+        // The first comes with the head, and a proxy that holds back a stream may let that much through.
+        if (begun) link.alive();
+        begun = true;
       });
       source.addEventListener("gap", ({ data, lastEventId }) => {
         last = lastEventId;
@@ -751,6 +776,11 @@ const TRANSPORTS = {
   },
 };
 
+/** Those of which a page sees nothing but messages, and which send no headers. @param {string} transport */
+function bare(transport) {
+  return transport === "sse" || transport === "websocket";
+}
+
 /** @param {Link} link @param {Transport} transport @returns {Promise<number>} how many were new */
 async function poll(link, transport) {
   const { items, id } = await list(await link.get(transport));
@@ -762,7 +792,7 @@ async function poll(link, transport) {
 
 /** The answer to a poll. @param {Response} response @returns {Promise<{items: Item[], id: string}>} */
 async function list(response) {
-  const events = await response.json();
+  const events = parse(await response.text());
   const id = response.headers.get("Last-Event-ID") ?? "";
   if (!Array.isArray(events)) throw new Blocked("the answer is not a list of events");
   return { items: events.map((event) => unwrap(event, id)), id };
