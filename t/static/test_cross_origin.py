@@ -69,3 +69,13 @@ def test_errors_are_read(subscribe, push, page_errors):
     assert fetch(page, "POST", f"{push}events/a") == [405, "Method Not Allowed"]
     status, text = fetch(page, "GET", f"{push}events/a?timeout=soon")
     assert (status, "timeout" in text) == (400, True)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_server_that_does_not_allow_it(subscribe, page_errors, transport):
+    """The page is told what it may be: a browser does not say more."""
+    page_errors.allow("CORS|ERR_|403")
+    page = subscribe("closed/a", transports=[transport])
+    page.until("subscription.state === 'waiting'")
+    message = "the server cannot be reached, or does not allow this page's origin"
+    assert page.get("details.error") == {"message": message, "status": 0}
