@@ -127,20 +127,24 @@ class SocketStream(Stream):
             sent = self.wire.send(self._rest)
         except BlockingIOError:
             return
-        except OSError:
-            self._gone(True)
+        except Exception as error:
+            self.fail(error)
             return
-        self._rest = self._rest[sent:]
-        if not self._rest:
+        rest = self._rest[sent:]
+        if not rest:
             asyncio.get_running_loop().remove_writer(self._socket)
-        self._progress()
+        self._progress(rest)
 
     def _complete(self) -> None:
         keeper, sock = self._keeper, self._socket
         if keeper is not None and not self._losing and sock.fileno() != -1:
             self._unregister()
-            # What is left of this stream must not reach it.
-            keeper.take_back(socket.socket(fileno=sock.detach()))
+            try:
+                # What is left of this stream must not reach it.
+                keeper.take_back(socket.socket(fileno=sock.detach()))
+            finally:
+                self._close()
+            return
         self._close()
 
     def _shut(self) -> None:
@@ -202,8 +206,7 @@ class IOStreamStream(Stream):
 
     def _written(self, written: asyncio.Future[None]) -> None:
         if not self._iostream.closed():
-            self._rest = memoryview(b"")
-            self._progress()
+            self._progress(memoryview(b""))
 
     def _shut(self) -> None:
         self._iostream.set_close_callback(None)

@@ -7,6 +7,8 @@ Rules:
    event.
 2. A pass over many streams stops after `SLICE` seconds and goes on in the next iteration: others
    have their turn.
+3. A stream that fails is cut off, and the pass goes on. However a pass ends, what is still in
+   `dirty` is sent by another one.
 """
 
 from __future__ import annotations
@@ -78,20 +80,32 @@ class Flusher:
         streams = self.dirty[:]
         self.dirty.clear()
         end = time.monotonic() + SLICE
+        start = 0
+        try:
+            while start < len(streams) and time.monotonic() <= end:
+                group = streams[start : start + GROUP]
+                start += GROUP
+                self._send_to(group)
+        finally:
+            self.dirty[:0] = streams[start:]
+            self._sending = bool(self.dirty)
+            if self._sending:
+                asyncio.get_running_loop().call_soon(self._send)
+
+    def _send_to(self, streams: list[Stream]) -> None:
         # Most have the same event to send.
         last: Event | None = None
         framing: Framing | None = None
-        data = b""
-        for start in range(0, len(streams), GROUP):
-            for stream in streams[start : start + GROUP]:
+        data, size = b"", 0
+        for stream in streams:
+            try:
                 if stream.waiting is not last or stream.framing is not framing:
                     event = stream.waiting
                     if type(event) is not Event:
                         stream.flush()
                         continue
-                    last, framing = event, stream.framing
-                    data = event.frames.get(framing) or framing.frame(event)
-                    size = len(data)
+                    data = event.frames.get(stream.framing) or stream.framing.frame(event)
+                    last, framing, size = event, stream.framing, len(data)
                 try:
                     # A method that is kept is one more thing to fetch for each stream.
                     sent = stream.wire.send(data)
@@ -102,12 +116,11 @@ class Flusher:
                 stream.waiting = None
                 if sent != size and last is not None:
                     stream.keep(last, data, sent)
-            if time.monotonic() > end:
-                self.dirty[:0] = streams[start + GROUP :]
-                break
-        self._sending = bool(self.dirty)
-        if self._sending:
-            asyncio.get_running_loop().call_soon(self._send)
+            except BaseException as error:
+                stream.fail(error)
+                if not isinstance(error, Exception):
+                    self.dirty[:0] = streams[streams.index(stream) + 1 :]
+                    raise
 
 
 def _amount(stream: Stream) -> int:

@@ -8,7 +8,8 @@ Of a peer that vanished, with its machine or its network, the kernel can only kn
 which TCP's keep-alive is for; what it finds comes as an error of the socket.
 
 Rules:
-1. A descriptor is watched from `watch` until `forget` or its one report.
+1. A descriptor is watched from `watch` until `forget` or its one report. A callback that fails is
+   logged.
 2. As long as there is one, the kernel is asked about all, with one call, every `INTERVAL` seconds.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import select
 import socket
 import ssl
@@ -39,6 +41,8 @@ USER_TIMEOUT = 30
 no room for more. Linux lets this decide about keep-alive, too: it is to be the sum of the above, or
 one lost packet would be the end.
 """
+_log = logging.getLogger("tatsumaki")
+
 # Where the kernel does not tell (it is Linux's), an error or a full close is still seen.
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
@@ -118,8 +122,8 @@ class HangUps:
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
         """Call `callback` once when the peer of `fd` hangs up."""
-        self._callbacks[fd] = callback
         self._poll.register(fd, _HUNG_UP)
+        self._callbacks[fd] = callback
         if not self._asking:
             self._asking = True
             asyncio.get_running_loop().call_later(INTERVAL, self._ask)
@@ -130,11 +134,20 @@ class HangUps:
             self._poll.unregister(fd)
 
     def _ask(self) -> None:
-        for fd, _ in self._poll.poll(0):
-            callback = self._callbacks.get(fd)
-            self.forget(fd)
-            if callback is not None:
+        try:
+            for fd, _ in self._poll.poll(0):
+                self._report(fd)
+        finally:
+            self._asking = bool(self._callbacks)
+            if self._asking:
+                asyncio.get_running_loop().call_later(INTERVAL, self._ask)
+
+    def _report(self, fd: int) -> None:
+        # One that was called before may have called `forget`.
+        callback = self._callbacks.get(fd)
+        self.forget(fd)
+        if callback is not None:
+            try:
                 callback()
-        self._asking = bool(self._callbacks)
-        if self._asking:
-            asyncio.get_running_loop().call_later(INTERVAL, self._ask)
+            except Exception:
+                _log.exception("a client that hung up was not handled")

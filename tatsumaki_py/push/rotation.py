@@ -52,6 +52,13 @@ class Rotation:
 
     def turn(self) -> float | None:
         """Ends the stream, if it is due."""
+        try:
+            return self._turn()
+        except Exception as error:
+            self._stream.fail(error)
+            return None
+
+    def _turn(self) -> float | None:
         if self._stream.over:
             return None
         left = self._end - asyncio.get_running_loop().time()

@@ -6,12 +6,15 @@ Rule: everything that serves the client (`Watcher`) is told once whether it was 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Hashable
 
 from tatsumaki_py.peer import Watcher
 from tatsumaki_py.push.stream import DONE, Stream
 
 __all__ = ["Served"]
+
+_log = logging.getLogger("tatsumaki")
 
 MAX_PLACES = 1000
 """Places that are known of one request."""
@@ -62,10 +65,13 @@ class Served:
     def _dismiss_watchers(self, lost: bool = False) -> None:
         watchers, self._watchers = self._watchers or [], []
         for watcher in watchers:
-            if self._gone:
-                watcher.left(lost)
-            else:
-                watcher.served()
+            try:
+                if self._gone:
+                    watcher.left(lost)
+                else:
+                    watcher.served()
+            except Exception:
+                _log.exception("a queue was not told of the end of a client")
 
     def peer_place(self, log: Hashable, name: str | None) -> str | None:
         return None if self._places is None else self._places.get((log, name))

@@ -8,6 +8,8 @@ Rules:
 3. The owner is told once, from the loop, that the peer went or was cut off; never after `finish` or
    `abort`.
 4. Nothing is kept that an idle subscriber does not need: there are thousands of them.
+5. A failure in the middle of sending, even one of its owner, is logged, and the stream is cut off:
+   no caller of `flush` or `drain` meets it, as it may be busy with others.
 """
 
 from __future__ import annotations
@@ -225,9 +227,21 @@ class Stream:
         return self._drained
 
     def flush(self) -> None:
-        """Hand to the kernel what there is."""
+        """Hand to the kernel what there is; see rule 5."""
         if self.waiting is None or self._rest is not None or self._losing:
             return
+        try:
+            self._flush()
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """`error` came up while it was sending: cut it off."""
+        if not isinstance(error, OSError) and not self._losing:
+            _log.error("a subscriber was cut off: sending to it failed", exc_info=error)
+        self._lose()
+
+    def _flush(self) -> None:
         pile = self._pile()
         self.waiting = None
         self._firsts = pile.firsts
@@ -236,9 +250,6 @@ class Stream:
             sent = self.wire.send(data)
         except WOULD_BLOCK:
             sent = 0
-        except OSError:
-            self._lose()
-            return
         if sent == len(data):
             self._firsts = None
             self._release()
@@ -259,8 +270,15 @@ class Stream:
             self._owner.stream_blocked(True)
         self._block()
 
-    def _progress(self) -> None:
-        """The kernel has taken some of `_rest`, or all."""
+    def _progress(self, rest: memoryview) -> None:
+        """The kernel has taken all of `_rest` but `rest`; see rule 5."""
+        try:
+            self._advance(rest)
+        except Exception as error:
+            self.fail(error)
+
+    def _advance(self, rest: memoryview) -> None:
+        self._rest = rest
         waiting = self.waiting
         size = waiting.size if isinstance(waiting, Pile) else 0
         if self._rest:
@@ -285,8 +303,15 @@ class Stream:
 
     def turn(self) -> float | None:
         """A heartbeat is due. Returns the seconds until the next one; None: there is none."""
+        try:
+            return self._beat()
+        except Exception as error:
+            self.fail(error)
+            return None
+
+    def _beat(self) -> float | None:
         owner = self._owner
-        if owner is None:
+        if owner is None or self._losing:
             return None
         if self.waiting is None:
             # A client that is about to get something, or does not keep up, needs no heartbeat.
@@ -328,9 +353,11 @@ class Stream:
     def _gone(self, lost: bool) -> None:
         """The peer went, in order or not (`lost`)."""
         owner, self._owner = self._owner, None
-        if owner is not None:
-            owner.stream_closed(lost)
-        self._close()
+        try:
+            if owner is not None:
+                owner.stream_closed(lost)
+        finally:
+            self._close()
 
     def _complete(self) -> None:
         """All is sent, with the mark of the end."""
@@ -344,7 +371,7 @@ class Stream:
         self._release()
 
     def _block(self) -> None:
-        """See to it that `_rest` is sent, then call `_progress`."""
+        """See to it that `_rest` is sent, and call `_progress` for each part of it."""
         raise NotImplementedError
 
     def _shut(self) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import sys
 from collections.abc import Awaitable
 from typing import Any
 
@@ -108,8 +109,16 @@ class StreamingHandler(PresenceHandler):
                 self._open_stream()
             else:
                 # After the method: what it raises can still be answered.
-                asyncio.get_running_loop().call_soon(self._begin)
+                asyncio.get_running_loop().call_soon(self._begin_later)
         return self._kind is kind
+
+    def _begin_later(self) -> None:
+        try:
+            self._begin()
+        except Exception as error:
+            # Nobody else would answer the client.
+            self.log_exception(*sys.exc_info())
+            self.peer_failed(error)
 
     def _begin(self) -> None:
         """Open a stream of messages that is not open yet."""
@@ -232,12 +241,14 @@ class StreamingHandler(PresenceHandler):
         """
         self._finished = True
         self._live = None
-        self.application.log_request(self)
         self._dismiss_watchers()
         try:
-            self.on_finish()
+            self.application.log_request(self)
         finally:
-            self.ui = None  # type: ignore[assignment]
+            try:
+                self.on_finish()
+            finally:
+                self.ui = None  # type: ignore[assignment]
 
 
 def _any_event(*chunks: Any) -> bool:

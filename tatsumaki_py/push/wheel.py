@@ -3,7 +3,8 @@
 Rules:
 1. What is in the wheel is in one bucket, that of its next turn, and costs a place in a list. At its
    turn it says when it wants the next one, or leaves; nothing is taken out before.
-2. A turn comes up to `TICK` seconds late, and raises nothing.
+2. A turn comes up to `TICK` seconds late. One that fails is logged, and is the last one of what
+   failed. However the turns of a tick end, the loop calls for the next ones.
 3. The loop holds the wheel, by its timer, and not the other way round: they go together.
 """
 
@@ -81,16 +82,22 @@ class Wheel:
             # An earlier one was asked for since, and it asked for the next.
             return
         now = max(due, int(asyncio.get_running_loop().time() / TICK))
-        for tick in sorted(tick for tick in self._buckets if tick <= now):
-            for turning in self._buckets.pop(tick):
-                try:
-                    delay = turning.turn()
-                except Exception:
-                    # A property of a user's, perhaps. The others have their turn all the same.
-                    _log.exception("%s failed", type(turning).__name__)
-                    continue
-                if delay is not None:
-                    self.add(turning, delay)
-        self._due = None
-        if self._buckets:
-            self._arm(min(self._buckets))
+        try:
+            for tick in sorted(tick for tick in self._buckets if tick <= now):
+                bucket = self._buckets[tick]
+                bucket.reverse()
+                while bucket:
+                    self._take_turn(bucket.pop())
+                del self._buckets[tick]
+        finally:
+            self._due = None
+            if self._buckets:
+                self._arm(min(self._buckets))
+
+    def _take_turn(self, turning: Turning) -> None:
+        try:
+            delay = turning.turn()
+            if delay is not None:
+                self.add(turning, delay)
+        except Exception:
+            _log.exception("%s failed", type(turning).__name__)
