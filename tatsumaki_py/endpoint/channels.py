@@ -1,13 +1,16 @@
-"""What the handlers of channels have in common: which channels, and who may."""
+"""What the handlers of channels have in common: which channels a request names, and whether its
+client may use them.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tatsumaki_py.endpoint.cross_origin import CrossOriginHandler
 from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.merged import MAX_MERGED
 
 __all__ = ["ChannelHandler"]
 
@@ -16,22 +19,31 @@ class ChannelHandler(CrossOriginHandler):
     """Knows the channels that a request names."""
 
     max_channels: ClassVar[int] = 20
-    """How many channels one request may name; 400 for more."""
+    """How many channels one request may name, up to 200; 400 for more."""
 
     max_body_size: ClassVar[int | None] = 4096
     """See `Handler.max_body_size`. A request for channels needs no body."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not 1 <= cls.max_channels <= MAX_MERGED:
+            raise ValueError(f"max_channels is 1 to {MAX_MERGED}, not {cls.max_channels!r}")
 
     def channels(self) -> Iterable[str] | Awaitable[Iterable[str]]:
         """The names of the channels that the request is about. Override it, also with an ``async
         def``, if they are others.
 
-        By default what the groups of the route matched. Without groups: the parameters ``channel``
-        of the query.
+        By default what the group of the route matched. Without a group, or if it took no part: the
+        parameters ``channel`` of the query. A route with several groups needs its own `channels`.
         """
-        # A group that took no part is None.
         groups: list[str | None] = [*self.path_args, *self.path_kwargs.values()]
-        if groups:
-            return [group for group in groups if group is not None]
+        if len(groups) > 1:
+            raise TypeError(
+                f"the route of {type(self).__name__} has {len(groups)} groups: override channels()"
+                " to say which channels they name, or write the other groups as (?:...)"
+            )
+        if groups and groups[0] is not None:
+            return [groups[0]]
         return self.request.query_parameters.get_all("channel")
 
     async def _named(self) -> list[str]:

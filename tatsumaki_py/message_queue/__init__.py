@@ -27,13 +27,11 @@ from tatsumaki_py.message_queue.event import Event, check_type, encode
 from tatsumaki_py.message_queue.idempotency import check_key
 from tatsumaki_py.message_queue.listener import Poll
 from tatsumaki_py.message_queue.memory import Accepted, MemoryEngine
-from tatsumaki_py.message_queue.merged import MergedQueue
+from tatsumaki_py.message_queue.merged import MAX_MERGED, MergedQueue
 from tatsumaki_py.message_queue.own_settings import check
 from tatsumaki_py.message_queue.retention import Retained
 
 __all__ = ["Client", "Event", "MergedQueue", "MessageQueue", "Poll", "State"]
-
-_MAX_MERGED = 20
 
 
 class MessageQueue(Retained):
@@ -91,12 +89,12 @@ class MessageQueue(Retained):
         Raises:
             TypeError: the channel is in use, and its queue is of another class.
             Error.HTTP: 400 for a name of more than 1024 characters.
-            ValueError: more than 20 names.
+            ValueError: more than 200 names.
         """
         if more:
             names = {checked_name("a channel's name", name) for name in (channel, *more)}
-            if len(names) > _MAX_MERGED:
-                raise ValueError(f"{len(names)} channels are more than {_MAX_MERGED}")
+            if len(names) > MAX_MERGED:
+                raise ValueError(f"{len(names)} channels are more than {MAX_MERGED}")
             if len(names) > 1:
                 return cls._merge(tuple(sorted(names)))
         name = checked_name("a channel's name", channel)

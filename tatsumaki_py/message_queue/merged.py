@@ -20,7 +20,12 @@ from tatsumaki_py.message_queue.merged_log import MergedLog
 if TYPE_CHECKING:
     from tatsumaki_py.message_queue import MessageQueue
 
-__all__ = ["MergedQueue"]
+__all__ = ["MAX_MERGED", "MergedQueue"]
+
+MAX_MERGED = 200
+"""Channels of one `MergedQueue`. Its cursors have about 30 characters for each channel, and have to
+fit in a header.
+"""
 
 
 class MergedQueue(Channel):
