@@ -27,23 +27,33 @@ def refused(code, text):
 
 @pytest.mark.gen_test
 async def test_max_channels(make_queue, limit):
-    """503 for a channel too many, by event or by client; those that are in use go on."""
+    """503 for an event in a channel too many; those that are read and hold some go on."""
     limit(max_channels=3)
     queues = [make_queue(f"room{i}") for i in range(5)]
-    takers = [Taker() for _ in range(3)]
-    for queue, taker in zip(queues, takers, strict=False):
+    takers = [Taker() for _ in range(4)]
+    for n, (queue, taker) in enumerate(zip(queues, takers, strict=False)):
         queue.poll("me", taker)
+        if n < 3:
+            await queue.publish({"n": n})
     with refused(503, "too many channels"):
         queues[3].publish({"n": 1})
     with refused(503, "too many channels"):
-        queues[3].poll_once("me")
-    with refused(503, "too many channels"):
         queues[4].append_backlog({"n": 1})
     assert queues[3].backlog_events == queues[4].backlog_events == []
-    assert not queues[3].clients
-    for n, queue in enumerate(queues[:3]):
-        await queue.publish({"n": n})
-    await until(lambda: [taker.calls for taker in takers] == [[[0]], [[1]], [[2]]])
+    await until(lambda: [taker.calls for taker in takers] == [[[0]], [[1]], [[2]], []])
+
+
+@pytest.mark.gen_test
+async def test_reading_makes_no_channel(make_queue, limit):
+    """A thousand channels that are read and hold nothing are not too many."""
+    limit(max_channels=3)
+    readers = [MessageQueue.instance(f"invented{i}").poll("me", Taker()) for i in range(1000)]
+    for i in range(1000):
+        await MessageQueue.instance(f"other{i}", "invented1").poll_once("me", timeout=0)
+    queue = make_queue("real")
+    await queue.publish({"n": 1})
+    assert numbers(queue.backlog_events) == [1]
+    assert len(readers) == 1000
 
 
 @pytest.mark.gen_test
@@ -52,18 +62,17 @@ async def test_deserted_channels_make_room(make_queue, limit):
     limit(max_channels=3)
     rooms = {name: make_queue(name) for name in "abcde"}
     handle = rooms["a"].poll("me", Taker())
-    await rooms["b"].publish({"n": 1})
-    await rooms["c"].publish({"n": 1})
-    await rooms["d"].publish({"n": 1})
-    assert [name for name in "abcd" if rooms[name].backlog_events] == ["c", "d"]
+    for name in "abcd":
+        await rooms[name].publish({"n": 1})
+    assert [name for name in "abcd" if rooms[name].backlog_events] == ["a", "c", "d"]
     await rooms["e"].publish({"n": 1})
-    assert [name for name in "abcde" if rooms[name].backlog_events] == ["d", "e"]
+    assert [name for name in "abcde" if rooms[name].backlog_events] == ["a", "d", "e"]
     assert [*rooms["a"].clients] == ["me"]
     handle.cancel()
     rooms["d"].poll("me", Taker())
     rooms["e"].poll("me", Taker())
     with refused(503, "too many channels"):
-        rooms["b"].poll("me", Taker())
+        rooms["b"].publish({"n": 1})
 
 
 @pytest.mark.gen_test
@@ -92,6 +101,24 @@ async def test_max_clients(make_queue, limit, clock):
     assert await two.poll_once("b", timeout=0) == []
     await clock.advance(31)
     assert await two.poll_once("c", timeout=0) == []
+
+
+@pytest.mark.gen_test
+async def test_clients_that_have_nothing_to_lose_make_room(make_queue, limit):
+    """Clients of channels that hold nothing, and where all are away, are forgotten first."""
+    limit(max_clients=10)
+    held, left = make_queue("held"), []
+    await held.publish({"n": 1})
+    await held.poll_once("me", timeout=0)
+    for i in range(100):
+        queue = MessageQueue.instance(f"invented{i}", "invented")
+        await queue.poll_once("me", timeout=0, on_unsubscribe=lambda i=i: left.append(i))
+    assert left == [*range(96)]
+    held.poll("you", Taker())
+    held.poll("they", Taker())
+    assert left == [*range(97)]
+    await held.publish({"n": 2})
+    assert numbers(await held.poll_once("me")) == [2]
 
 
 @pytest.mark.gen_test

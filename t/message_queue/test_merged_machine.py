@@ -316,8 +316,11 @@ class MergedMachine(RuleBasedStateMachine):
             assert len(queue._log) <= BUFFER
             assert queue.subscribers == len(queue._subscribed) + self.merged.subscribers
             assert {*queue._subscribed} <= {*queue._clients}
-        here = sum(len(queue._clients) for queue in (*self.queues, self.merged))
-        assert registry.clients == here
+        here = sum(len(queue._clients) for queue in self.queues)
+        assert registry.clients == here + len(NAMES) * len(self.merged._clients)
+        for queue in (*self.queues, self.merged):
+            away = all(client.state is State.ABSENT for client in queue._clients.values())
+            assert (queue.channel in registry.vacant) == (queue._occupied() and away)
 
     @invariant()
     def pins(self):

@@ -397,6 +397,9 @@ class QueueMachine(RuleBasedStateMachine):
         """Counted right, active while it holds something, deserted while nobody is there."""
         queue, registry = self.queue, self.queue._registry
         assert registry.clients == len(queue._clients)
+        away = all(client.state is State.ABSENT for client in queue._clients.values())
+        assert (queue.channel in registry.vacant) == (bool(queue._clients) and away)
+        assert (queue.channel in registry.holding) == bool(len(queue._log))
         active = bool(queue._clients) or bool(len(queue._log))
         assert (queue.channel in registry.active) == active
         assert (queue.channel in registry.deserted) == (active and not queue._clients)

@@ -192,6 +192,7 @@ class Channel(Delivery):
         poll.new = self._subscribe(client, on_unsubscribe)
         superseded, was_waiting = client.listener, client.state is LISTENING
         self._absent.pop(name, None)
+        self._registry.vacant.pop(self.channel, None)
         if self._absent or self._kept:
             # They may have left in a loop that is closed.
             self._arm()

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.channel import Channel
 from tatsumaki_py.message_queue.merged_log import MergedLog
 
@@ -65,29 +64,29 @@ class MergedQueue(Channel):
         return ",".join([queue._lately() for queue in self._queues])
 
     def _admit(self) -> str:
-        self._registry.admit(self._queues[0].max_clients)
+        self._registry.admit(self, self._queues[0].max_clients)
         if not self._occupied():
             self._join()
         return ",".join([queue._first_cursor() for queue in self._queues])
 
     def _join(self) -> None:
-        try:
-            for queue in self._queues:
-                queue._join(self)
-        except HTTPError:
-            self._part()
-            raise
+        for queue in self._queues:
+            queue._join(self)
         self._told = self._log.top
         self._keep_after(self._told)
 
-    def _part(self) -> None:
-        for queue in self._queues:
-            queue._part(self)
+    def _width(self) -> int:
+        return len(self._queues)
+
+    def _holds_nothing(self) -> bool:
+        return all(queue._holds_nothing() for queue in self._queues)
 
     def _desert(self) -> None:
+        self._registry.vacant.pop(self.channel, None)
         self._disarm()
         self._keep_after(None)
-        self._part()
+        for queue in self._queues:
+            queue._part(self)
 
     def _keep_after(self, cursor: str | None) -> str | None:
         """Keep what comes after `cursor`; returns what was kept before."""

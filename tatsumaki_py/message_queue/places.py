@@ -123,6 +123,14 @@ class Places(ABC):
         """
 
     @abstractmethod
+    def _width(self) -> int:
+        """How many channels a client reads."""
+
+    @abstractmethod
+    def _holds_nothing(self) -> bool:
+        """Whether there is no event in any of them."""
+
+    @abstractmethod
     def _desert(self) -> None:
         """Nobody is here or expected any more."""
 
@@ -139,7 +147,7 @@ class Places(ABC):
     def _enter(self, client_id: str, named: bool) -> Client:
         """A client that nobody remembers."""
         client = self._clients[client_id] = Client(client_id, self._admit(), named)
-        self._registry.clients += 1
+        self._registry.clients += self._width()
         return client
 
     def _ready(self, client: Client) -> None:
@@ -192,6 +200,8 @@ class Places(ABC):
         else:
             self._keep(client.cursor)
             self._remove(client)
+        if len(self._absent) == len(self._clients) and self._occupied():
+            self._registry.vacant[self.channel] = self
 
     def _forget(self, client: Client) -> None:
         listener = client.listener
@@ -206,7 +216,7 @@ class Places(ABC):
         self._unpin(client)
         self._absent.pop(client.id, None)
         del self._clients[client.id]
-        self._registry.clients -= 1
+        self._registry.clients -= self._width()
         if not self._occupied():
             self._desert()
 

@@ -7,8 +7,10 @@ Rules:
 2. A channel that is forgotten leaves its newest id in `_tops`, so that a client that had all of it
    lost nothing. When these are too many, the oldest go, and all channels that are not known begin
    at a new id: whatever a client of one of them has, it is told of a gap.
-3. A queue that only has events (nobody listens, nobody is expected) is deserted. The longest
-   deserted makes room when there are too many; queues with clients never do.
+3. Publishing makes a channel hold something, and there are `max_channels` of these; reading does
+   not. Of those that nobody reads (`deserted`), the longest deserted makes room.
+4. A client counts once for each channel that it reads, and there are `max_clients`. Where all are
+   away (`vacant`) and the channels hold nothing, they make room: they have nothing to lose.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from tatsumaki_py.message_queue.thread import LoopThread
 if TYPE_CHECKING:
     from tatsumaki_py.message_queue import MessageQueue
     from tatsumaki_py.message_queue.merged import MergedQueue
+    from tatsumaki_py.message_queue.places import Places
     from tatsumaki_py.message_queue.retention import Retained
 
 __all__ = ["Registry"]
@@ -44,7 +47,13 @@ class Registry:
         self.instances: WeakValueDictionary[str, MessageQueue] = WeakValueDictionary()
         self.merged: WeakValueDictionary[tuple[str, ...], MergedQueue] = WeakValueDictionary()
         self.active: dict[str, Retained] = {}
+        """Those that somebody reads, or that hold something."""
+        self.holding: dict[str, Retained] = {}
+        """Those that hold something."""
         self.deserted: dict[str, Retained] = {}
+        """Those of them that nobody reads, longest deserted first."""
+        self.vacant: dict[str | tuple[str, ...], Places] = {}
+        """Queues whose clients are all away, longest vacant first."""
         self.clients = 0
         self.size = 0
         """Bytes of JSON that all channels hold."""
@@ -59,17 +68,15 @@ class Registry:
         self._tops.clear()
         self._start = self.ids.next()
 
-    def activate(self, queue: Retained) -> None:
-        """`queue` is about to get a client or an event. 503 if there are `max_channels` with
-        clients.
-        """
-        if queue.channel in self.active:
+    def hold(self, queue: Retained) -> None:
+        """`queue` is about to get an event. 503 if `max_channels` hold some, and all are read."""
+        if queue.channel in self.holding:
             return
-        while len(self.active) >= queue.max_channels:
+        while len(self.holding) >= queue.max_channels:
             if not self.deserted:
                 raise HTTPError(503, "too many channels")
             next(iter(self.deserted.values()))._release()
-        self.active[queue.channel] = queue
+        self.active[queue.channel] = self.holding[queue.channel] = queue
         if not queue._in_use():
             self.deserted[queue.channel] = queue
 
@@ -81,14 +88,19 @@ class Registry:
                 raise HTTPError(503, "too many events")
             longest._release()
 
-    def admit(self, max_clients: int) -> None:
-        """503 if there are `max_clients` in all queues."""
-        if self.clients >= max_clients:
-            raise HTTPError(503, "too many clients")
+    def admit(self, queue: Places, limit: int) -> None:
+        """`queue` is about to get a client. 503 if there are `limit` already."""
+        while self.clients + queue._width() > limit:
+            vacant = next((q for q in self.vacant.values() if q is not queue), None)
+            if vacant is None:
+                raise HTTPError(503, "too many clients")
+            del self.vacant[vacant.channel]
+            if vacant._holds_nothing():
+                vacant._clear()
 
     def use(self, queue: Retained) -> None:
-        """`queue` gets a client. 503 as `activate`."""
-        self.activate(queue)
+        """`queue` gets a client."""
+        self.active[queue.channel] = queue
         self.deserted.pop(queue.channel, None)
 
     def desert(self, queue: Retained) -> None:
@@ -97,8 +109,8 @@ class Registry:
 
     def release(self, queue: Retained) -> None:
         """`queue` is empty."""
-        self.deserted.pop(queue.channel, None)
-        self.active.pop(queue.channel, None)
+        for queues in (self.deserted, self.holding, self.active):
+            queues.pop(queue.channel, None)
         if queue.cursor() == self._start:
             return
         self._tops.pop(queue.channel, None)

@@ -72,9 +72,11 @@ class Retained(Channel):
     max_event_size: int = 1024 * 1024
     """Bytes of JSON that one event may have; more is a 413."""
     max_channels: int = 10_000
-    """Channels in use at once; one more is a 503."""
+    """Channels that hold events; one more is a 503."""
     max_clients: int = 200_000
-    """Clients, listening or expected back, in all channels; one more is a 503."""
+    """Clients, listening or expected back, in all channels; one more is a 503. One that reads
+    several channels counts once for each.
+    """
 
     def __init__(self, channel: str) -> None:
         start = self._registry.top_of(channel)
@@ -100,9 +102,15 @@ class Retained(Channel):
     # -- who uses it
 
     def _admit(self) -> str:
-        self._registry.admit(self.max_clients)
+        self._registry.admit(self, self.max_clients)
         self._registry.use(self)
         return self._first_cursor()
+
+    def _width(self) -> int:
+        return 1
+
+    def _holds_nothing(self) -> bool:
+        return not self._log
 
     def _first_cursor(self) -> str:
         """Where a client begins that is new: it gets the backlog."""
@@ -111,7 +119,7 @@ class Retained(Channel):
         return backlog[0].prev if backlog else self._log.top
 
     def _join(self, merged: MergedQueue) -> None:
-        """`merged` gets clients. 503 if there is no room for one more channel."""
+        """`merged` gets clients."""
         self._registry.use(self)
         self._merged[merged.channel] = merged
 
@@ -125,6 +133,7 @@ class Retained(Channel):
         return self._occupied() or bool(self._merged)
 
     def _desert(self) -> None:
+        self._registry.vacant.pop(self.channel, None)
         if self._in_use():
             return
         self._registry.desert(self)
@@ -137,7 +146,7 @@ class Retained(Channel):
 
     def _use(self) -> None:
         """Events are about to come. 503 if there is no room for one more channel."""
-        self._registry.activate(self)
+        self._registry.hold(self)
         self._registry.make_room(self)
         self._last_use = now = self._now()
         if self.recovery_time and (not self._recent or now - self._recent[-1][0] >= GRAIN):
@@ -191,6 +200,8 @@ class Retained(Channel):
         """Tell the registry how much is held here."""
         self._registry.size += self._log.size - self._counted
         self._counted = self._log.size
+        if not self._log and not self._answers:
+            self._registry.holding.pop(self.channel, None)
 
     def _expire(self) -> None:
         if self.time_to_live is not None:
