@@ -7,7 +7,7 @@ from support.wire import read_reply
 
 from tatsumaki_py import MessageQueue
 
-JSON = "application/json"
+JSON = "Content-Type: application/json"
 
 
 @pytest.mark.gen_test
