@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
 import tornado.web
+import tornado.websocket
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.log import access_log
 from tornado.routing import PathMatches, Rule
@@ -32,6 +33,8 @@ from tornado.routing import PathMatches, Rule
 from tatsumaki_py.endpoint.body_limit import limited
 from tatsumaki_py.escape import escape
 from tatsumaki_py.logger import guard
+from tatsumaki_py.push.websocket import NEEDS_HTTP_1_1
+from tatsumaki_py.request import Request
 from tatsumaki_py.service import Service
 from tatsumaki_py.static_file import StaticFile
 from tatsumaki_py.template import SearchLoader, Template, TemplateEngine, render_file
@@ -64,6 +67,18 @@ class _NotFound(tornado.web.RequestHandler):
 
     def check_trusted_origin(self, origin: str) -> bool:
         return True
+
+
+class _NoHandshake(_NotFound):
+    """The answer to a WebSocket handshake in HTTP/1.0, which Tornado would accept."""
+
+    def prepare(self) -> None:
+        self.set_status(400)
+        self.finish(NEEDS_HTTP_1_1)
+
+
+def _handshake_1_0(request: HTTPServerRequest) -> bool:
+    return request.version == "HTTP/1.0" and "Upgrade" in request.headers
 
 
 class _StaticMatches(PathMatches):
@@ -153,9 +168,11 @@ class Application(tornado.web.Application):
         path_args: list[bytes] | None = None,
         path_kwargs: dict[str, bytes] | None = None,
     ) -> HTTPMessageDelegate:
-        """Bodies have the limit of their handler (`Handler.max_body_size`); see
-        `tornado.web.Application.get_handler_delegate`.
+        """Bodies have the limit of their handler (`Handler.max_body_size`); there is no WebSocket
+        in HTTP/1.0. See `tornado.web.Application.get_handler_delegate`.
         """
+        if _handshake_1_0(request) and issubclass(target_class, tornado.websocket.WebSocketHandler):
+            target_class, target_kwargs = _NoHandshake, None
         delegate = super().get_handler_delegate(
             request, target_class, target_kwargs, path_args, path_kwargs
         )
@@ -163,6 +180,13 @@ class Application(tornado.web.Application):
         return limited(
             delegate, request, limit, lambda: target_class(self, request, **(target_kwargs or {}))
         )
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """See `tornado.routing.Router.find_handler`. From now on the request takes its time by a
+        clock that does not step.
+        """
+        Request.adopt(request)
+        return super().find_handler(request, **kwargs)
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:
         """One line for each request, control characters written out; see

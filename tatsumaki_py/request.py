@@ -10,6 +10,7 @@ Source: ``Tatsumaki::Request``, ``Plack::Request``.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, overload
 
@@ -106,12 +107,22 @@ class Request(HTTPServerRequest):
     `method`, `path`, `headers`, `cookies`, `body` and the rest are Tornado's.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._start_time = time.monotonic()
+
     @classmethod
     def adopt(cls, request: HTTPServerRequest) -> None:
         """Make a request of Tornado's, or of a class made from it, one of these; in place."""
         kind = type(request)
         if not issubclass(kind, cls):
+            # In place of the time of day: one more attribute would be there once for each client.
+            request._start_time += time.monotonic() - time.time()
             request.__class__ = cls if kind is HTTPServerRequest else _mixed(kind)
+
+    def request_time(self) -> float:
+        """Seconds since the request came, by a clock that does not step."""
+        return time.monotonic() - self._start_time
 
     def slim(self) -> None:
         """Keep equal things once: thousands of requests may wait."""

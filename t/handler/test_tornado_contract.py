@@ -7,6 +7,7 @@ import ast
 import asyncio
 import inspect
 import re
+import time
 
 import pytest
 import tornado.web
@@ -27,6 +28,7 @@ PRIVATE = {
     "_log": "endpoint/subscribe.py",
     "_new_cookie": "endpoint/subscribe.py",
     "_headers_written": "push/presence.py, push/streaming.py, endpoint/cross_origin.py",
+    "_start_time": "request.py",
     "_transforms": "push/handler.py, push/streaming.py",
     "_write_buffer": "push/streaming.py, response.py",
     "_log_message": "error.py",
@@ -284,6 +286,7 @@ def test_request_class_can_be_changed():
     assert request.body_arguments == {}
     assert request.arguments is not request.query_arguments
     assert {"connection", "server_connection"} <= vars(request).keys()
+    assert 0 <= time.time() - request._start_time < 60
 
 
 def test_routers():

@@ -55,7 +55,9 @@ from tatsumaki_py.push.stream import Pile
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
 from tatsumaki_py.request import Request
 
-__all__ = ["WebSocketHandler"]
+__all__ = ["NEEDS_HTTP_1_1", "WebSocketHandler"]
+
+NEEDS_HTTP_1_1 = "A WebSocket needs HTTP/1.1 (behind nginx: proxy_http_version 1.1)"
 
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
@@ -171,6 +173,14 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
         Request.adopt(request)
         super().__init__(application, request, **kwargs)
         peer.current.set(weakref.ref(self))
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """The handshake; 400 in HTTP/1.0, which has none. Tornado checks the rest."""
+        if self.request.version == "HTTP/1.0":
+            self.set_status(400)
+            self.finish(NEEDS_HTTP_1_1)
+        else:
+            await super().get(*args, **kwargs)
 
     def stream_write(self, chunk: Any, *more: Any) -> Awaitable[None]:
         """Send a message: an event or anything else that JSON can carry as text, `bytes` as binary.
