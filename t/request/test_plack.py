@@ -108,7 +108,7 @@ def test_bad_bytes_and_https():
 
 
 def test_no_name_of_tornado_is_replaced():
-    """What is there twice means the same: `_parse_body`, which Tornado calls, and `request_time`."""
+    """`_parse_body`, which Tornado calls, and `request_time` are there twice, and mean the same."""
     ours = {name for name in vars(Request) if not name.startswith("__")}
     line = RequestStartLine("GET", "/", "HTTP/1.1")
     theirs = HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": "x"}))
