@@ -40,7 +40,7 @@ class Coroutine(Handler):
 
 class Sync(Handler):
     def get(self):
-        self.multipart_xhr_push(True)
+        getattr(self, self.request.param("call"))(True)
 
 
 class Twice(Handler):
@@ -132,12 +132,17 @@ async def test_head(fetch):
         assert answer.headers["Content-Type"].startswith("multipart/mixed; boundary=")
 
 
+@pytest.mark.parametrize("call", ["multipart_xhr_push", "server_sent_events", "json_lines"])
 @pytest.mark.gen_test
-async def test_sync(fetch, expect_log):
-    """A handler whose answer ends with the method cannot push."""
+async def test_sync(fetch, expect_log, call):
+    """A handler whose answer ends with the method cannot push: what was called is named, and the
+    mend."""
     with expect_log("tornado.application", "Uncaught exception") as records:
-        assert (await fetch("/Sync")).code == 500
-    assert str(records[0].exc_info[1]) == "asynchronous should be set to do multipart XHR push"
+        assert (await fetch(f"/Sync?call={call}")).code == 500
+    assert str(records[0].exc_info[1]) == (
+        f"{call}(True) needs an answer that stays open: set asynchronous = True in Sync, "
+        "or write async def get"
+    )
 
 
 @pytest.mark.gen_test

@@ -39,6 +39,12 @@ __all__ = ["StreamingHandler"]
 
 # A proxy that compresses would also wait for more to compress.
 _CACHE_CONTROL = "no-store, no-transform"
+_CALLS: dict[type[Framing], str] = {
+    Multipart: "multipart_xhr_push",
+    ServerSentEvents: "server_sent_events",
+    VisibleServerSentEvents: "server_sent_events",
+    JSONLines: "json_lines",
+}
 
 
 class StreamingHandler(PresenceHandler):
@@ -96,7 +102,10 @@ class StreamingHandler(PresenceHandler):
             if self._kind is not Framing:
                 raise RuntimeError(f"this is a stream of {self._kind.content_type} already")
             if not self.asynchronous and not coroutine:
-                raise RuntimeError("asynchronous should be set to do multipart XHR push")
+                raise RuntimeError(
+                    f"{_CALLS[kind]}(True) needs an answer that stays open: "
+                    f"set asynchronous = True in {type(self).__name__}, or write async def {verb}"
+                )
             if self._headers_written:
                 if self._gone:
                     return True
