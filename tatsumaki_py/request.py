@@ -175,10 +175,13 @@ class Request(HTTPServerRequest):
         """
         if name is None:
             return list(self.parameters)
-        if "\ufffd" in name:
-            # It stands for any bad byte, so there is no single key to look up.
-            return self.parameters.get(name, default)
-        key = name.encode("utf-8", "replace").decode("latin-1")
+        key = name
+        if not name.isascii():
+            if "\ufffd" in name:
+                # It stands for any bad byte, so there is no single key to look up.
+                return self.parameters.get(name, default)
+            # Tornado's name for it.
+            key = name.encode("utf-8", "replace").decode("latin-1")
         values = self.query_arguments.get(key)
         if self.body_arguments:
             own = name if self.media_type == MULTIPART else key

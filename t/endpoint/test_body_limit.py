@@ -1,11 +1,13 @@
 """A body that is too large is refused before it is read, and held by nobody."""
 
 import asyncio
+import gzip
 import tracemalloc
 
 import pytest
 import tornado.web
 from support.wire import read_reply
+from tornado.httpserver import HTTPServer
 
 from tatsumaki_py import Application, Handler, PublishHandler, SubscribeHandler
 
@@ -176,6 +178,28 @@ async def test_other_handlers(post, path, length):
     await client.send(b"x" * length)
     reply = await read_reply(client)
     assert (reply.status, reply.body) == (200, b"200000")
+
+
+class TestCompressed:
+    """A server that unpacks what is compressed."""
+
+    @pytest.fixture
+    def http_server(self, io_loop, _unused_port, app):
+        server = HTTPServer(app, decompress_request=True)
+        server.add_socket(_unused_port[0])
+        yield server
+        server.stop()
+        io_loop.run_sync(server.close_all_connections)
+
+    @pytest.mark.gen_test
+    async def test_publish(self, post, queue):
+        """It is the unpacked body that has the limit."""
+        for size, status in ((99_990, 200), (100_000, 413)):
+            body = gzip.compress(b'{"n":"%b"}' % (b"x" * size))
+            client = await post("/publish/room", len(body), "Content-Encoding: gzip")
+            await client.send(body)
+            assert (await read_reply(client)).status == status
+        assert len(queue.backlog_events) == 1
 
 
 class TestPlainTornado:

@@ -176,9 +176,11 @@ async def test_charset(post, body, content_type, charset, status):
         ('{"n":"\\ude00\\ud83d"}', b"no event: half of a surrogate pair"),
         ('{"n":"\\\\\\uD83D\\\\uDE00"}', b"no event: half of a surrogate pair"),
         ('{"t\\u0079pe":"gap"}', b"no event"),
+        ('{"type":"gap","t\\u0079pe":"x"}', b"no event: a name is there twice in one object"),
+        ('{"n":[{"a":1,"b":2,"a":1}]}', b"no event: a name is there twice in one object"),
         ('{"n":' + "[" * 100 + "]" * 100 + "}", b"no event: nested more than 100 deep"),
     ],
-    ids=range(26),
+    ids=range(28),
 )
 @pytest.mark.gen_test
 async def test_no_event(post, queue, body, line):

@@ -51,7 +51,8 @@ def limited(
     length = request.headers.get("Content-Length", "").partition(",")[0].strip()
     if length.isdecimal() and (len(length) > _MAX_DIGITS or int(length) > limit):
         return _Refusing(request, limit, handler)
-    if "Transfer-Encoding" in request.headers:
+    # Tornado has unpacked a body that was compressed, and says so (`decompress_request`).
+    if {"Transfer-Encoding", "X-Consumed-Content-Encoding"} & set(request.headers):
         return _Counting(request, limit, handler, delegate)
     return delegate
 

@@ -27,7 +27,7 @@ MAX_DIGITS = 1000
 _SPACE = re.compile(r"[ \t\r\n]*")
 # Half of a surrogate pair, in JSON without escaped backslashes.
 _HALF = re.compile(
-    r"\\u[dD][89abAB]\w\w(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]\w\w)\\u[dD][c-fC-F]"
+    r"\\u[dD](?:[89abAB]\w\w(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]\w\w\\u[dD])[c-fC-F])"
 )
 
 
@@ -148,8 +148,18 @@ def _real(digits: str) -> None:
         raise HTTPError(400, "no event: a number is too long or too large")
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        # Of two values some clients would take the first, others the last.
+        raise HTTPError(400, "no event: a name is there twice in one object")
+    return found
+
+
 def _no_json(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-_decoder = json.JSONDecoder(parse_int=_integer, parse_float=_real, parse_constant=_no_json)
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_no_json
+)
