@@ -251,6 +251,40 @@ def test_mistakes(attributes, mistake):
         type("Wrong", (SubscribeHandler,), attributes)
 
 
+@pytest.mark.parametrize(
+    ("origin", "mend"),
+    [
+        ("https://Example.com", "browsers send 'https://example.com'"),
+        ("HTTPS://example.com", "browsers send 'https://example.com'"),
+        ("https://example.com/", "browsers send 'https://example.com'"),
+        ("https://example.com/app/", "browsers send 'https://example.com'"),
+        ("https://example.com:443", "browsers send 'https://example.com'"),
+        ("http://example.com:80", "browsers send 'http://example.com'"),
+        ("https://*.example.com", r"override check_trusted_origin\(\)"),
+    ],
+)
+def test_origins_that_no_browser_sends(origin, mend):
+    """They would match nothing, and nobody would be told."""
+    with pytest.raises(ValueError, match=mend):
+        type("Wrong", (SubscribeHandler,), {"allowed_origins": [origin]})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "http://localhost:8000",
+        "https://[::1]:80",
+        "http://x",
+        "chrome-extension://abc",
+    ],
+)
+def test_origins(origin):
+    """These are."""
+    type("Right", (SubscribeHandler,), {"allowed_origins": [origin]})
+
+
 class TestProtected:
     """With the settings that protect an application, publishing is protected."""
 

@@ -51,6 +51,8 @@ class CrossOriginHandler(Handler):
         super().__init_subclass__(**kwargs)
         if isinstance(cls.allowed_origins, str):
             raise TypeError(f"allowed_origins is a list of origins, not {cls.allowed_origins!r}")
+        for origin in cls.allowed_origins:
+            _check(origin)
         if cls.allow_credentials and "*" in cls.allowed_origins:
             raise TypeError(
                 'allow_credentials with "*" would let any page act as your users; list the origins'
@@ -129,3 +131,16 @@ class CrossOriginHandler(Handler):
                 CrossOriginHandler.options(self)
                 return
         super().send_error(status_code, **kwargs)
+
+
+def _check(origin: str) -> None:
+    """Raises `ValueError` for an origin that no browser sends, and which would match none."""
+    if "*" in origin and origin != "*":
+        raise ValueError(
+            f"allowed_origins has {origin!r}: override check_trusted_origin() for a pattern"
+        )
+    scheme, sign, rest = origin.lower().partition("://")
+    port = {"http": ":80", "https": ":443"}.get(scheme, "")
+    sent = f"{scheme}{sign}{rest.partition('/')[0].removesuffix(port)}"
+    if origin != sent:
+        raise ValueError(f"allowed_origins has {origin!r}, but browsers send {sent!r}")
