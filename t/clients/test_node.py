@@ -9,7 +9,14 @@ from support.lossy import misses_nothing
 from support.outside import find_program, node_environment, running
 
 PROGRAM = Path(__file__).parent / "node/subscribe.js"
-CLIENTS = ["eventsource", "eventsource-4", "eventsource-client", "launchdarkly-eventsource", "ws"]
+CLIENTS = [
+    "eventsource",
+    "eventsource-4",
+    "event-source-polyfill",
+    "eventsource-client",
+    "launchdarkly-eventsource",
+    "ws",
+]
 
 pytestmark = pytest.mark.parametrize("client", CLIENTS)
 

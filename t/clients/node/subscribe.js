@@ -23,6 +23,9 @@ const clients = {
 
   'launchdarkly-eventsource': () => eventSource(require('launchdarkly-eventsource').EventSource),
 
+  // Says its cursor in the query, as it cannot set the header in all browsers.
+  'event-source-polyfill': () => eventSource(require('event-source-polyfill').EventSourcePolyfill),
+
   'eventsource-client': () =>
     require('eventsource-client').createEventSource({
       url,
