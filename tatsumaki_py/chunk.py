@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import tornado.web
 
 from tatsumaki_py.message_queue.event import Event
 
-__all__ = ["JSON", "ChunkHandler", "JSONCodec"]
+__all__ = ["JSON", "ChunkHandler", "Encoding", "JSONCodec", "reframes"]
 
 
 class JSONCodec(Protocol):
@@ -24,13 +24,45 @@ class JSONCodec(Protocol):
 JSON: JSONCodec = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-class ChunkHandler(tornado.web.RequestHandler):
+class _Attribute:
+    """The attribute `json` of handlers that have none of their own."""
+
+    def __get__(self, handler: Encoding | None, owner: type) -> JSONCodec:
+        return JSON if handler is None else handler._json
+
+    def __set__(self, handler: Encoding, codec: JSONCodec) -> None:
+        handler._json = codec
+        handler._reframes = True
+
+
+class Encoding:
+    """What each kind of handler knows of JSON.
+
+    Rule: an event goes out as it was published, which costs nothing for each subscriber, unless
+    `_reframes` is true.
+    """
+
+    if TYPE_CHECKING:
+        json: JSONCodec = JSON
+        """Encodes what is not text. Events were encoded when they were published; with a `json` of
+        its own, a handler encodes them again, once for each subscriber.
+        """
+    else:
+        json = _Attribute()
+    _json = JSON
+    # Whether this handler has its own form of an event.
+    _reframes = False
+
+    def _encode_event(self, event: Event) -> bytes:
+        """The JSON of `event`; for one that is among those of other channels, with its channel."""
+        if self.json is JSON:
+            return event.payload
+        return self.json.encode(_value(event)).encode()
+
+
+class ChunkHandler(Encoding, tornado.web.RequestHandler):
     """What `Handler` knows of text, bytes and JSON."""
 
-    json: ClassVar[JSONCodec] = JSON
-    """Encodes what is not text. Events are encoded once, when they are published, and never by
-    this.
-    """
     binary = False
     """Whether `str` is written as Latin-1 instead of UTF-8. Code points above 255 raise then."""
 
@@ -39,8 +71,17 @@ class ChunkHandler(tornado.web.RequestHandler):
 
         Text is UTF-8 (Latin-1 if `binary`), bytes stay as they are, numbers are written out, dicts,
         lists and tuples are JSON, None is nothing. Anything else is a `TypeError`.
+
+        Override it to write events, and anything else, in a form of your own. It is called for each
+        `stream_write`, also of a gap (`Event.gap`); what it returns is framed as the transport
+        wants it. An event for which it returns nothing is not sent.
         """
         return self._encode(chunk) if not more else b"".join(map(self._encode, (chunk, *more)))
+
+    def _chunk(self, chunk: Any, *more: Any) -> bytes:
+        """What `get_chunk` makes of it; an override may return text."""
+        data: Any = self.get_chunk(chunk, *more)
+        return data if isinstance(data, bytes) else self._encode(data)
 
     def _encode(self, chunk: Any) -> bytes:
         if isinstance(chunk, str):
@@ -60,12 +101,26 @@ class ChunkHandler(tornado.web.RequestHandler):
 
     def _encode_json(self, chunk: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> bytes:
         if isinstance(chunk, Event):
-            return chunk.payload
+            return self._encode_event(chunk)
         if chunk and not isinstance(chunk, dict) and all(isinstance(item, Event) for item in chunk):
-            # So that who loses this answer can say where it was.
+            # So that a client that loses this answer can say where it was.
             self.set_header("Last-Event-ID", chunk[-1].id)
-            return _joined(chunk)
+            if self.json is JSON:
+                return _joined(chunk)
+            chunk = [_value(event) for event in chunk]
         return self.json.encode(chunk).encode()
+
+
+def reframes(kind: type[ChunkHandler]) -> bool:
+    """Whether handlers of this class have their own form of an event."""
+    return kind.json is not JSON or kind.get_chunk is not ChunkHandler.get_chunk
+
+
+def _value(event: Event) -> Any:
+    """What `Event.payload` is the JSON of."""
+    if event.payload is event.json:
+        return event
+    return {"channel": event.channel, "data": event}
 
 
 _last: tuple[Sequence[Event], bytes] = ((), b"[]")

@@ -119,7 +119,6 @@ async def test_nothing_follows_finish(get):
 async def test_an_exception_cuts_it_off(get, queue, access_log, expect_log):
     """The client sees that it is not complete; the log names the channel and the client."""
     client, handler = await get("/room?id=ann")
-    handler.json = None
     queue.publish({"n": 1})
     await client.read_until(b"{")
     handler.on_event = None

@@ -173,6 +173,7 @@ class _Socket(WebSocketHandler):
     def initialize(self, outer: SubscribeHandler, names: list[str]) -> None:
         self._outer = outer
         self._names = names
+        self._reframes = outer._reframes
         self.max_buffer = outer.max_buffer
         self.heartbeat_interval = outer.heartbeat_interval
         self.max_stream_time = outer.max_stream_time
@@ -194,13 +195,15 @@ class _Socket(WebSocketHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         outer = self._outer
-        del self._outer
         try:
             outer._subscribe(self._names, self)
         except HTTPError as error:
             # The handshake is over: this is the only way to say it.
             code = TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION
             self.close(code, error.message.encode()[:_REASON].decode(errors="ignore"))
+
+    def _encode_event(self, event: Event) -> bytes:
+        return self._outer._chunk(event)
 
     def _push_events(self, *events: Event) -> None:
         for event in events:

@@ -67,6 +67,8 @@ class Flusher:
     def _wait(self) -> None:
         # A burst makes more streams dirty, or gives more to those that are.
         dirty = self.dirty
+        if not dirty:
+            return
         seen = (len(dirty), _amount(dirty[0]), _amount(dirty[-1]))
         self._quiet = self._quiet + 1 if seen == self._seen else 0
         self._seen = seen

@@ -15,6 +15,7 @@ import random
 import re
 import string
 import struct
+from typing import Any
 
 from tatsumaki_py.message_queue.event import Event
 
@@ -40,7 +41,7 @@ RETRY = 2000, 4000
 """Milliseconds after which an ``EventSource`` comes back: when a server goes, not all come in the
 same moment.
 """
-JSON = "application/json"
+JSON, TEXT_TYPE = "application/json", "text/plain; charset=UTF-8"
 
 # What ends a line for a parser of text/event-stream.
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -79,9 +80,15 @@ class Framing:
             frame = event.frames[self] = self.wire(self.event(event))
         return frame
 
-    def event(self, event: Event) -> bytes:
-        """An event as one message of the transport."""
-        return self.part(event.payload, JSON, event.id)
+    def event(self, event: Event, payload: bytes | None = None) -> bytes:
+        """An event as one message of the transport.
+
+        Args:
+            payload: what its handler has made of it; by default it is as it was published.
+        """
+        if payload is None:
+            return self.part(event.payload, JSON, event.id)
+        return self.part(payload, TEXT_TYPE if _parsed(payload) is _NO_JSON else JSON, event.id)
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         """A body as one message of the transport."""
@@ -182,10 +189,10 @@ class ServerSentEvents(Framing):
         field = b"id: %b\n" % cursor.encode() if cursor else b""
         return b"%bevent: cursor\ndata: %b\n\n" % (field, _at(cursor))
 
-    def event(self, event: Event) -> bytes:
+    def event(self, event: Event, payload: bytes | None = None) -> bytes:
         name = "gap" if event.gap else self._type(event) if self.option else ""
         field = b"event: %b\n" % name.encode() if name else b""
-        return field + super().event(event)
+        return field + super().event(event, payload)
 
     @staticmethod
     def _type(event: Event) -> str:
@@ -229,8 +236,8 @@ class JSONLines(Framing):
     def heartbeat(self, cursor: str) -> bytes:
         return self.wire(_at(cursor) + b"\n")
 
-    def event(self, event: Event) -> bytes:
-        return self.part(event.envelope, JSON)
+    def event(self, event: Event, payload: bytes | None = None) -> bytes:
+        return self.part(_envelope(event, payload), JSON)
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         if content_type != JSON:
@@ -239,6 +246,31 @@ class JSONLines(Framing):
             # Within JSON they are white space.
             body = _LINE_END.sub(b" ", body)
         return _escaped(body) + b"\n"
+
+
+_NO_JSON = object()
+
+
+def _parsed(body: bytes) -> Any:
+    """What `body` is the JSON of, or `_NO_JSON`."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return _NO_JSON
+
+
+def _envelope(event: Event, payload: bytes | None) -> bytes:
+    """An event with its id beside it; `payload` is what its handler has made of it, if it has."""
+    if payload is None:
+        return event.envelope
+    value = _parsed(payload)
+    if value is _NO_JSON:
+        payload = json.dumps(payload.decode("utf-8", "replace"), ensure_ascii=False).encode()
+    elif event.gap and isinstance(value, dict):
+        return payload
+    elif event.payload is not event.json and isinstance(value, dict) and "channel" in value:
+        return b'{"id":"%b",%b' % (event.id.encode(), payload.lstrip()[1:])
+    return b'{"id":"%b","data":%b}' % (event.id.encode(), payload)
 
 
 def _escaped(body: bytes) -> bytes:
@@ -282,8 +314,8 @@ class WebSocket(Framing):
     def wire(self, data: bytes) -> bytes:
         return websocket_frame(TEXT, data)
 
-    def event(self, event: Event) -> bytes:
-        return event.envelope
+    def event(self, event: Event, payload: bytes | None = None) -> bytes:
+        return _envelope(event, payload)
 
     def at(self, cursor: str) -> bytes:
         return self.wire(_at(cursor))

@@ -24,6 +24,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 
 from tatsumaki_py import peer
+from tatsumaki_py.chunk import reframes
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.streaming import StreamingHandler
@@ -52,6 +53,7 @@ class PushHandler(StreamingHandler):
         self._transforms, self.path_args, self.path_kwargs = [], [], {}
         self._kind, self._option = Framing, False
         self._gone, self._stream, self._live = False, None, None
+        self._reframes = reframes(type(self))
         self._watched, self._watchers, self._places = None, None, None
         super().__init__(application, request, **kwargs)
         # After super().__init__, because users override initialize() and on_connection_close()

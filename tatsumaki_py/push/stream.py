@@ -174,17 +174,22 @@ class Stream:
             return DONE
         return self._add(event.frames.get(self.framing) or self.framing.frame(event), event)
 
+    def send_as(self, event: Event, payload: bytes) -> Awaitable[None]:
+        """Send an event whose payload its handler has made; as `send`."""
+        framing = self.framing
+        return self.write_wire(framing.wire(framing.event(event, payload)), event)
+
     def write(self, data: bytes, content_type: str) -> Awaitable[None]:
         """Send something that is no event, soon; as `send`."""
         return self.write_wire(self.framing.wire(self.framing.part(data, content_type)))
 
-    def write_wire(self, data: bytes) -> Awaitable[None]:
-        """Send bytes that are framed already; as `send`."""
+    def write_wire(self, data: bytes, event: Event | None = None) -> Awaitable[None]:
+        """Send bytes that are framed already, and may be those of `event`; as `send`."""
         if self.waiting is None:
             if not self.dirty:
                 self._flusher.wake()
             self.dirty.append(self)
-        return self._add(data)
+        return self._add(data, event)
 
     def _pile(self) -> Pile:
         """What waits, as a pile."""

@@ -25,6 +25,8 @@ from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.push.connection import keeper_of, take_over
 from tatsumaki_py.push.framing import (
+    JSON,
+    TEXT_TYPE,
     Framing,
     JSONLines,
     Multipart,
@@ -151,10 +153,11 @@ class StreamingHandler(PresenceHandler):
             Error.ClientDisconnect: the client has gone. After `finish`, only the awaitable raises
                 it: a callback goes on as if nothing had happened, a coroutine ends.
         """
-        if self._live is None:
-            self._begin()
         stream = self._live
-        if stream is not None and isinstance(chunk, Event) and not more:
+        if stream is None:
+            self._begin()
+            stream = self._live
+        if stream is not None and isinstance(chunk, Event) and not (self._reframes or more):
             return stream.send(chunk)
         if stream is None:
             if self._gone:
@@ -167,17 +170,18 @@ class StreamingHandler(PresenceHandler):
                 self.stream_write(part)
             return self.stream_write(more[-1])
         # Before the headers are out: it may set the content type, or be a mistake.
-        data = b"" if chunk is None and not more else self.get_chunk(chunk, *more)
+        data = b"" if chunk is None and not more else self._chunk(chunk, *more)
         if stream is None:
             stream = self._open_stream()
             if stream is None:
                 return DONE
-            if isinstance(chunk, Event):
+            if isinstance(chunk, Event) and not self._reframes:
                 return stream.send(chunk)
         if not data:
             return DONE
-        json = isinstance(chunk, (dict, list, tuple))
-        return stream.write(data, "application/json" if json else "text/plain; charset=UTF-8")
+        if isinstance(chunk, Event):
+            return stream.send_as(chunk, data)
+        return stream.write(data, JSON if isinstance(chunk, (dict, list, tuple)) else TEXT_TYPE)
 
     def _open_stream(self) -> Stream | None:
         """Send the headers and take the connection over. None if there is nobody who wants a body

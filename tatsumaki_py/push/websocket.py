@@ -36,7 +36,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 
 from tatsumaki_py import peer
-from tatsumaki_py.chunk import JSON, JSONCodec
+from tatsumaki_py.chunk import JSON, Encoding
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.escape import escape
 from tatsumaki_py.message_queue.event import Event
@@ -51,7 +51,7 @@ from tatsumaki_py.push.framing import (
     websocket_frame,
 )
 from tatsumaki_py.push.served import Served
-from tatsumaki_py.push.stream import Pile
+from tatsumaki_py.push.stream import DONE, Pile
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
 from tatsumaki_py.request import Request
 
@@ -150,7 +150,7 @@ class _Ordered:
         return self._iostream.write(data)
 
 
-class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
+class WebSocketHandler(Encoding, Served, tornado.websocket.WebSocketHandler):
     """A `tornado.websocket.WebSocketHandler` that can be pushed to as a `Handler` can.
 
     An event is a text message, the JSON object ``{"id": ..., "data": ...}``; a gap is
@@ -162,15 +162,13 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
     Messages of the client are ignored unless you override `on_message`.
     """
 
-    json: JSONCodec = JSON
-    """Encodes what is not text; see `Handler.json`."""
-
     request: Request
 
     def __init__(
         self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any
     ) -> None:
         Request.adopt(request)
+        self._reframes = type(self).json is not JSON
         super().__init__(application, request, **kwargs)
         peer.current.set(weakref.ref(self))
 
@@ -197,7 +195,10 @@ class WebSocketHandler(Served, tornado.websocket.WebSocketHandler):
                 self.stream_write(part)
             return self.stream_write(more[-1])
         if isinstance(chunk, Event):
-            return stream.send(chunk)
+            if not self._reframes:
+                return stream.send(chunk)
+            payload = self._encode_event(chunk)
+            return stream.send_as(chunk, payload) if payload else DONE
         if isinstance(chunk, (bytes, bytearray, memoryview)):
             return stream.write_wire(websocket_frame(BINARY, bytes(chunk)))
         text = chunk if isinstance(chunk, str) else self.json.encode(chunk)
