@@ -1,0 +1,48 @@
+"""What docs/migration.md lists is there."""
+
+import re
+
+import pytest
+import tornado.web
+from support.program import ROOT
+from tornado.template import DictLoader
+
+from tatsumaki_py import Handler
+
+GUIDE = (ROOT / "docs/migration.md").read_text()
+
+
+def section(title):
+    return GUIDE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def cells(title, column):
+    rows = re.findall(r"^\| (.*) \|$", section(title), re.MULTILINE)
+    return [row.split(" | ")[column] for row in rows[1:]]
+
+
+def test_names_of_the_framework():
+    """The names that a handler may not use for itself are all that Tornado has not."""
+    names = {name for name in dir(Handler) if not name.startswith(("_", "peer_", "stream_"))}
+    names |= {"stream_write"}
+    listed = GUIDE.partition("These names are the framework's")[2].partition("everything")[0]
+    assert set(re.findall(r"`(\w+)`", listed)) == names - set(dir(tornado.web.RequestHandler)) | {
+        "Handler"
+    }
+
+
+def test_files():
+    """The files of the map exist."""
+    for cell in cells("Files", 1):
+        for name in re.findall(r"`([\w./*]+/?)`", cell):
+            places = (ROOT, ROOT / "tatsumaki_py", ROOT / "examples/chat")
+            if name not in ("get_chunk", "write", "finish", "stream_write", "env"):
+                assert any(list(place.glob(name.rstrip("/"))) for place in places), name
+
+
+@pytest.mark.parametrize("cell", [cell for cell in cells("Templates", 1) if "{{!" not in cell])
+def test_templates(cell):
+    """What stands for MicroTemplate's tags is a template."""
+    text = re.sub(r"`( \.\.\. | and )`", "text", cell.split(" (")[0]).strip("`")
+    loader = DictLoader({"x.html": text, "layout.html": "", "menu.html": ""})
+    loader.load("x.html")
