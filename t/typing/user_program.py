@@ -142,6 +142,9 @@ class Awaits(Handler):
         ids = await MessageQueue.instance(channel).publish({"text": "a"}, {"text": "b"})
         assert_type(ids, list[str])
         self.write("published", len(ids), b"bytes", [1.5])
+        self.write()
+        self.write(None)
+        self.stream_write("a", b"b", 1)
 
     def patch(self, *args: str, **kwargs: str) -> None:
         raise Error.HTTP(403, "no", log_message="tried")
