@@ -113,7 +113,7 @@ class Handler(PushHandler):
         path = self.settings.get("template_path")
         if path is None:
             module = sys.modules.get(type(self).__module__)
-            path = os.path.dirname(getattr(module, "__file__", None) or "") or "."
+            path = os.path.dirname(getattr(module, "__file__", None) or "") or os.getcwd()
         # Tornado keeps one loader for each path, so it has to be a str.
         return (
             os.fspath(path)

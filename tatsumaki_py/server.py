@@ -20,16 +20,21 @@ import warnings
 from typing import Any
 
 import tornado.web
+from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPConnection, HTTPMessageDelegate
 from tornado.ioloop import IOLoop
-from tornado.iostream import IOStream
-from tornado.netutil import bind_sockets
+from tornado.iostream import IOStream, SSLIOStream
+from tornado.netutil import bind_sockets, ssl_wrap_socket
 
 from tatsumaki_py.logger import LineFormatter, guard
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.push.connection import keep
+from tatsumaki_py.strict_http import HeadStream, StrictConnection, TLSHeadStream
 
 __all__ = ["Server"]
+
+_log = logging.getLogger("tatsumaki")
 
 BACKLOG = 4096
 """Connections that may wait to be accepted; with Tornado's 128, a thousand clients that come at
@@ -130,8 +135,11 @@ class Server:
 
 
 class _HTTPServer(HTTPServer):
-    """Turns connections away while there are descriptors left to accept them with, and goes on with
-    those that had a stream.
+    """Turns connections away while there are descriptors left to accept them with, goes on with
+    those that had a stream, and reads heads strictly.
+
+    Touches of Tornado's what its documentation does not name: `_handle_connection`
+    (``t/handler/test_tornado_contract.py``).
     """
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
@@ -150,10 +158,37 @@ class _HTTPServer(HTTPServer):
         if stream.socket.fileno() > self._last:
             stream.close()
             return
-        if type(stream) is IOStream:
+        if not isinstance(stream, SSLIOStream):
             # What is encrypted is no plain socket after a stream.
             keep(stream, self)
         super().handle_stream(stream, address)
+
+    def _handle_connection(self, connection: socket.socket, address: Any) -> None:
+        sizes = {"max_buffer_size": self.max_buffer_size, "read_chunk_size": self.read_chunk_size}
+        if self.ssl_options is None:
+            self.handle_stream(HeadStream(connection, **sizes), address)
+            return
+        try:
+            connection = ssl_wrap_socket(
+                connection, self.ssl_options, server_side=True, do_handshake_on_connect=False
+            )
+        except OSError as error:
+            # Tornado lets most of them through to the loop, with a traceback.
+            _log.debug("a connection ended before its TLS handshake: %s", error)
+            connection.close()
+            return
+        stream = TLSHeadStream(connection, **sizes)
+        stream.limit_handshake()
+        self.handle_stream(stream, address)
+
+    def start_request(
+        self, server_conn: object, request_conn: HTTPConnection
+    ) -> HTTPMessageDelegate:
+        assert isinstance(request_conn, HTTP1Connection)
+        request_conn.__class__ = StrictConnection
+        if isinstance(request_conn.stream, HeadStream):
+            request_conn.stream.await_head()
+        return super().start_request(server_conn, request_conn)
 
     def take_back(self, sock: socket.socket) -> None:
         try:
@@ -164,7 +199,7 @@ class _HTTPServer(HTTPServer):
         if address is None or self._refusing:
             sock.close()
             return
-        stream = IOStream(
+        stream = HeadStream(
             sock, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size
         )
         # Not in the context of the request that ends, or of who ended it.

@@ -7,6 +7,7 @@ import ast
 import asyncio
 import inspect
 import re
+import socket
 import time
 
 import pytest
@@ -14,8 +15,11 @@ import tornado.web
 import tornado.websocket
 from support.program import ROOT
 from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPInputError, HTTPServerRequest, RequestStartLine
 from tornado.iostream import BaseIOStream, IOStream
+from tornado.netutil import bind_sockets
+from tornado.tcpserver import TCPServer
 
 from tatsumaki_py import Request
 
@@ -24,6 +28,7 @@ PRIVATE = {
     "_auto_finish": "push/handler.py",
     "_execute": "endpoint/subscribe.py",
     "_finished": "push/handler.py, push/presence.py, push/streaming.py, endpoint/subscribe.py",
+    "_handle_connection": "server.py",
     "_headers": "push/streaming.py, response.py, endpoint/subscribe.py",
     "_log": "endpoint/subscribe.py",
     "_new_cookie": "endpoint/subscribe.py",
@@ -33,6 +38,8 @@ PRIVATE = {
     "_write_buffer": "push/streaming.py, response.py",
     "_log_message": "error.py",
     "_parse_body": "request.py",
+    "_parse_headers": "strict_http.py",
+    "_read_buffer_size": "strict_http.py",
     "_request_summary": (
         "application.py, handler.py, push/presence.py, push/websocket.py, static_file.py"
     ),
@@ -46,6 +53,8 @@ CLASSES = (
     HTTPServerRequest,
     HTTPHeaders,
     HTTP1Connection,
+    HTTPServer,
+    TCPServer,
     BaseIOStream,
     IOStream,
 )
@@ -340,3 +349,37 @@ def test_parse_body(content_type, body):
     assert ours.arguments == tornado.arguments
     assert ours.files == tornado.files
     assert bool(ours.body_arguments) == ("form" in content_type)
+
+
+class Strict(HTTP1Connection):
+    def _parse_headers(self, data):
+        seen["head"] = (data, self.stream._read_buffer_size)
+        raise HTTPInputError("no")
+
+
+class Watched(HTTPServer):
+    def _handle_connection(self, connection, address):
+        seen["accepted"] = (type(connection), address[0])
+        super()._handle_connection(connection, address)
+
+    def start_request(self, server_conn, request_conn):
+        assert type(request_conn) is HTTP1Connection
+        request_conn.__class__ = Strict
+        return super().start_request(server_conn, request_conn)
+
+
+@pytest.mark.gen_test
+async def test_how_a_server_reads(raw):
+    """A server hands each connection to `_handle_connection`; `_parse_headers` gets a head as it
+    was sent, and may refuse it with `HTTPInputError`; `_read_buffer_size` is what came with it.
+    (server.py, strict_http.py)"""
+    seen.clear()
+    server = Watched(tornado.web.Application())
+    (listening,) = bind_sockets(0, "127.0.0.1")
+    server.add_socket(listening)
+    client = await raw(listening.getsockname()[1])
+    head = b"GET / HTTP/1.1\nHost: x\r\n\r\n"
+    await client.send(head + b"GET")
+    assert (await client.read_all()).startswith(b"HTTP/1.1 400 ")
+    assert seen == {"accepted": (socket.socket, "127.0.0.1"), "head": (head, 3)}
+    server.stop()

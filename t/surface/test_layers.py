@@ -11,7 +11,16 @@ PACKAGE = ROOT / "tatsumaki_py"
 # without a circle.
 FLOORS = [
     ["error", "escape", "http_message", "psgi"],
-    ["peer", "request", "service", "template", "http_client", "static_file", "logger"],
+    [
+        "peer",
+        "request",
+        "service",
+        "template",
+        "http_client",
+        "static_file",
+        "logger",
+        "strict_http",
+    ],
     [
         "message_queue.ids",
         "message_queue.own_settings",

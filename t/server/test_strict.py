@@ -1,0 +1,262 @@
+"""Requests whose bounds are unclear, and those that do not come to their end."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import socket
+import ssl
+import struct
+import weakref
+
+import pytest
+from support.wire import open_sockets, read_reply, soon
+from tornado.testing import AsyncHTTPSTestCase
+
+from tatsumaki_py import Application, Handler, MessageQueue
+from tatsumaki_py.server import LIMITS, _HTTPServer
+from tatsumaki_py.strict_http import HeadStream
+
+calls = []
+
+
+class Echo(Handler):
+    def get(self):
+        calls.append(self.request.path)
+        self.write("got")
+
+    def post(self):
+        calls.append(self.request.path)
+        self.write(self.request.body)
+
+
+class Stream(Handler):
+    async def get(self):
+        await self.stream_write("x")
+
+
+class Poll(Handler):
+    asynchronous = True
+
+    def get(self):
+        MessageQueue.instance("room").poll_once("me", self.finish)
+
+
+@pytest.fixture
+def app():
+    calls.clear()
+    return Application([("/stream", Stream), ("/poll", Poll), ("/.*", Echo)])
+
+
+@pytest.fixture
+def options():
+    return {}
+
+
+@pytest.fixture
+def http_server(io_loop, app, options, _unused_port):
+    server = _HTTPServer(app, **(LIMITS | options))
+    server.add_socket(_unused_port[0])
+    yield server
+    server.stop()
+    io_loop.run_sync(server.close_all_connections)
+
+
+@pytest.fixture
+def connect(http_server, http_port, raw):
+    """`client = await connect(b"...")` sends that."""
+
+    async def make(data=b""):
+        client = await raw(http_port)
+        await client.send(data)
+        return client
+
+    return make
+
+
+HEAD = b"POST /x HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /x HTTP/1.1\nHost: x\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: x\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: x\r\n\n",
+        b"GET /x HTTP/1.1\nHost: x\n\n",
+        b"GET /x HTTP/1.1\r\nHost: x\nX: y\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: x\r\nX: y\n z\r\n\r\n",
+        b"\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /x HTTP/1.1\r\r\nHost: x\r\n\r\n",
+        b"GET /x HTTP/1.1\rHost: x\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nHost: x\r\r\n\n\r\n",
+        HEAD + b"Content-Length: 2, 2\r\n\r\nab",
+        HEAD + b"Content-Length: 2,2\r\n\r\nab",
+        HEAD + b"Content-Length: 2,\r\n\r\nab",
+        HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nab",
+        HEAD + b"Content-Length: 2\r\ncontent-length: 3\r\n\r\nab",
+        HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"/x", b"/stream"])
+@pytest.mark.gen_test
+async def test_refused(connect, before, request_):
+    """400, and the connection is closed: nothing that follows is taken for a request. The first on
+    a connection, one after another, one after a stream."""
+    client = await connect()
+    if before:
+        await client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % before)
+        assert (await read_reply(client)).status == 200
+        calls.clear()
+    await client.send(request_ + b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await client.read_all()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert (answer.count(b"HTTP/1.1 "), calls) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("request_", "body"),
+    [
+        (b"\r\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n", b"got"),
+        (b"GET /x HTTP/1.0\r\n\r\n", b"got"),
+        (HEAD + b"Content-Length: 2\r\n\r\na\n", b"a\n"),
+        (HEAD + b"Content-Length: 0\r\n\r\n", b""),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n\n\n\r\n0\r\n\r\n", b"\n\n"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_taken(connect, request_, body):
+    """An empty line before a request, lengths that are one, line ends in a body."""
+    client = await connect(request_)
+    reply = await read_reply(client)
+    assert (reply.status, reply.body) == (200, body)
+
+
+# -- time
+
+
+async def is_open(client):
+    """Whether the server has not closed."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(client.read_all(), 0.02)
+        return False
+    return True
+
+
+@pytest.mark.parametrize("part", [b"G", HEAD, HEAD + b"X: y\r\n"])
+@pytest.mark.parametrize("before", [b"", b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"])
+@pytest.mark.gen_test
+async def test_half_a_head(connect, http_port, clock, before, part):
+    """A minute from its first byte, also if that came with the request before."""
+    client = await connect(before + part)
+    if before:
+        await read_reply(client)
+    await asyncio.sleep(0.01)
+    await clock.advance(59)
+    await client.send(b"X")
+    assert await is_open(client)
+    await clock.advance(2)
+    assert not await is_open(client)
+    await soon(lambda: not open_sockets(http_port))
+
+
+@pytest.mark.gen_test
+async def test_a_head_in_parts(connect, clock):
+    """One that ends in time has no limit any more: an idle connection has its own, and so has one
+    whose answer takes a while."""
+    client = await connect()
+    for path in (b"/x", b"/poll", b"/x"):
+        await clock.advance(61)
+        await client.send(b"GET %s HTTP/1.1\r\n" % path)
+        await asyncio.sleep(0.01)
+        await clock.advance(50)
+        await client.send(b"Host: x\r\n\r\n")
+        if path == b"/poll":
+            await soon(lambda: MessageQueue.instance("room").clients)
+            await clock.advance(54)
+            MessageQueue.instance("room").publish({"n": 1})
+        assert (await read_reply(client)).status == 200
+    await clock.advance(119)
+    assert await is_open(client)
+    await clock.advance(2)
+    assert not await is_open(client)
+
+
+@pytest.mark.gen_test
+async def test_nothing_is_left(connect, http_server):
+    """A connection that is closed takes its timer with it."""
+    client = await connect(HEAD)
+    (connection,) = await soon(lambda: list(http_server._connections))
+    stream = weakref.ref(connection.stream)
+    assert isinstance(stream(), HeadStream)
+    await soon(lambda: stream()._head_timer)
+    del connection
+    gc.disable()
+    try:
+        client.close()
+        await soon(lambda: stream() is None)
+    finally:
+        gc.enable()
+
+
+# -- TLS
+
+
+def context():
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+TLS = pytest.mark.parametrize(
+    "options", [{"ssl_options": AsyncHTTPSTestCase.default_ssl_options()}]
+)
+
+
+@TLS
+@pytest.mark.parametrize("part", [b"", b"\x16\x03\x01"])
+@pytest.mark.gen_test
+async def test_half_a_handshake(connect, clock, options, part):
+    """A minute, too."""
+    client = await connect(part)
+    await asyncio.sleep(0.01)
+    await clock.advance(59)
+    assert await is_open(client)
+    await clock.advance(2)
+    assert not await is_open(client)
+
+
+@TLS
+@pytest.mark.gen_test
+async def test_a_whole_handshake(http_server, http_port, clock, options):
+    """Has no limit any more; half a head has."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", http_port, ssl=context())
+    await clock.advance(61)
+    writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b" 200 " in await reader.readuntil(b"got")
+    writer.write(b"GET")
+    await asyncio.sleep(0.01)
+    await clock.advance(61)
+    assert await reader.read() == b""
+    writer.close()
+
+
+@TLS
+@pytest.mark.gen_test
+async def test_no_tls(http_server, http_port, options, caplog):
+    """What is gone before its handshake is one line at level DEBUG each."""
+    caplog.set_level(logging.DEBUG, "tatsumaki")
+    for _ in range(20):
+        # All before the server looks.
+        with socket.create_connection(("127.0.0.1", http_port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await asyncio.sleep(0.05)
+    records = [record for record in caplog.records if record.name == "tatsumaki"]
+    assert len(records) == 20
+    assert {record.levelname for record in records} == {"DEBUG"}
+    assert not any(record.exc_info for record in caplog.records)
+    assert open_sockets(http_port) == 0

@@ -1,0 +1,95 @@
+"""How a `Server` reads the heads of requests: strictly, and not for ever.
+
+Rules:
+1. A request of which two readers could see different ends is refused with 400, and its connection
+   closed: with a bare CR or LF, two lengths, or a length and chunks (RFC 9112 sections 2.2, 6.1 and
+   6.3). Tornado accepts some of these.
+2. A head that has begun, and a TLS handshake, have `HEAD_TIMEOUT` to end.
+
+Touches of Tornado's what its documentation does not name: `_parse_headers`, `_read_buffer_size`
+(``t/handler/test_tornado_contract.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPHeaders, HTTPInputError
+from tornado.iostream import IOStream, SSLIOStream
+
+__all__ = ["HeadStream", "StrictConnection", "TLSHeadStream"]
+
+HEAD_TIMEOUT = 60.0
+"""Seconds; a body has as many (`tatsumaki_py.server.LIMITS`)."""
+
+
+class HeadStream(IOStream):
+    """A connection that closes itself when a head does not come to its end."""
+
+    _awaits_head = False
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def await_head(self) -> None:
+        """What comes next is the head of a request."""
+        self._awaits_head = True
+        if self._read_buffer_size:
+            # It came with the request before.
+            self._start()
+
+    def head_ended(self) -> None:
+        """The head is there, or will not be."""
+        self._awaits_head = False
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _start(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = asyncio.get_running_loop().call_later(HEAD_TIMEOUT, self.close)
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """See `tornado.iostream.BaseIOStream.read_from_fd`."""
+        size = super().read_from_fd(buf)
+        if size and self._awaits_head:
+            self._start()
+        return size
+
+    def close(self, exc_info: Any = False) -> None:
+        """See `tornado.iostream.BaseIOStream.close`."""
+        self.head_ended()
+        super().close(exc_info)
+
+
+class TLSHeadStream(HeadStream, SSLIOStream):
+    """The same with TLS."""
+
+    def limit_handshake(self) -> None:
+        """Close it if the handshake does not end in time."""
+        timer = asyncio.get_running_loop().call_later(HEAD_TIMEOUT, self.close)
+
+        def over(handshake: asyncio.Future[SSLIOStream]) -> None:
+            timer.cancel()
+            # A failed one was closed and logged.
+            handshake.exception()
+
+        self.wait_for_handshake().add_done_callback(over)
+
+
+class StrictConnection(HTTP1Connection):
+    """Takes a request only if its bounds are clear."""
+
+    def _parse_headers(self, data: bytes) -> tuple[str, HTTPHeaders]:
+        if isinstance(self.stream, HeadStream):
+            self.stream.head_ended()
+        lines = data.replace(b"\r\n", b"")
+        if b"\n" in lines or b"\r" in lines:
+            raise HTTPInputError("bare CR or LF in the head of a request")
+        start_line, headers = super()._parse_headers(data)
+        lengths = headers.get_list("Content-Length")
+        if len(lengths) > 1 or (lengths and "," in lengths[0]):
+            raise HTTPInputError("more than one Content-Length")
+        if "Transfer-Encoding" in headers and (lengths or start_line.endswith("HTTP/1.0")):
+            raise HTTPInputError("Transfer-Encoding with a Content-Length, or in HTTP/1.0")
+        return start_line, headers
