@@ -27,7 +27,7 @@ class PollHandler(Handler):
         mq.poll_once(client_id, self.on_lines, 10)
 
     def on_lines(self, *events):
-        self.write([event["text"] for event in events])
+        self.write([event["text"] for event in events if not event.gap])
         self.finish()
 
 
