@@ -14,20 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, overload
 
-from tornado.httputil import HTTPFile, HTTPInputError, HTTPServerRequest, parse_body_arguments
+from tornado.httputil import HTTPFile, HTTPServerRequest
 
-from tatsumaki_py.error import HTTPError, MissingParameter
-from tatsumaki_py.escape import escape
+from tatsumaki_py import form
+from tatsumaki_py.error import MissingParameter
 from tatsumaki_py.psgi import environment, path_info
 
-__all__ = ["FORMS", "MultiValue", "Request"]
-
-URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
-FORMS = (URLENCODED, MULTIPART)
-"""The media types of forms."""
-
-# Escapes (`%41`, `+`) of one urlencoded form: parsing them takes about 30 ms.
-_MAX_ESCAPES = 1_000_000
+__all__ = ["MultiValue", "Request"]
 
 # The parameters that carry a cursor. Some libraries append theirs to the URL of the page, which may
 # have an older cursor in it, so theirs come first: event-source-polyfill, amvtek/EventSource. The
@@ -134,7 +127,7 @@ class Request(HTTPServerRequest):
         """The media type of the body, in lower case and without parameters; "" if the client sent
         none.
         """
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return form.media_type(self.headers)
 
     @property
     def query_parameters(self) -> MultiValue[str]:
@@ -184,7 +177,7 @@ class Request(HTTPServerRequest):
             key = name.encode("utf-8", "replace").decode("latin-1")
         values = self.query_arguments.get(key)
         if self.body_arguments:
-            own = name if self.media_type == MULTIPART else key
+            own = name if self.media_type == form.MULTIPART else key
             values = self.body_arguments.get(own) or values
         return _text(values[-1]) if values else default
 
@@ -295,29 +288,18 @@ class Request(HTTPServerRequest):
     def _body_field(self, name: str) -> str:
         """The name of a field of the form, from Tornado's name for it."""
         # Tornado decodes the names of a multipart form as UTF-8, all others as Latin-1.
-        return name if self.media_type == MULTIPART else _field(name)
+        return name if self.media_type == form.MULTIPART else _field(name)
 
     def _parse_body(self) -> None:
         """Read the form in the body. Tornado calls it before the handler's method.
 
-        Raises `Error.HTTP` if the body is no form though its type says so. Tornado's own method
-        compares the media type as it was written, and leaves `Multipart/Form-Data` unread.
+        Raises `Error.HTTP` as `tatsumaki_py.form.parse`. Tornado's own method compares the media
+        type as it was written, and leaves `Multipart/Form-Data` unread.
         """
-        media_type = self.media_type
-        if media_type not in FORMS:
-            return
-        if self.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise HTTPError(415, "a form with a Content-Encoding cannot be read")
-        escapes = self.body.count(b"%") + self.body.count(b"+") if media_type == URLENCODED else 0
-        if escapes > _MAX_ESCAPES:
-            raise HTTPError(413, f"more than {_MAX_ESCAPES} escapes in one form")
-        _, _, parameters = self.headers["Content-Type"].partition(";")
-        content_type = f"{media_type};{_lower_names(parameters)}"
-        try:
-            parse_body_arguments(content_type, self.body, self.body_arguments, self.files)
-        except HTTPInputError as error:
-            raise HTTPError(400, escape(str(error))) from None
-        for name, values in self.body_arguments.items():
+        fields, files = form.parse(self.headers, self.body)
+        self.body_arguments.update(fields)
+        self.files.update(files)
+        for name, values in fields.items():
             self.arguments.setdefault(name, []).extend(values)
 
 
@@ -346,9 +328,3 @@ def _decoded(
     for name, values in arguments.items():
         fields.setdefault(field(name), []).extend(map(_text, values))
     return fields
-
-
-def _lower_names(parameters: str) -> str:
-    """The parameters of a media type with their names in lower case."""
-    pairs = (parameter.partition("=") for parameter in parameters.split(";"))
-    return ";".join(f"{name.strip().lower()}{sign}{value}" for name, sign, value in pairs)

@@ -57,12 +57,17 @@ def test_json(body):
     assert status in (200, 400, 413)
 
 
+PART = b'--B\r\nContent-Disposition: form-data; name="a"'
 FORMS = {
     "fields": b"a&" * 8_000_000,
     "escapes": b"%41" * 5_500_000,
     "escapes that may be": b"a=" + b"%41" * 999_999,
     "signs": b"a=" + b"+" * 16_000_000,
     "parts": b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n' * 300_000 + b"--B--",
+    "heads": (PART + b"a:\r\n" * 2500 + b"\r\n\r\n") * 99 + b"--B--",
+    "parameters": (PART + b";a=b" * 2500 + b"\r\n\r\n\r\n") * 99 + b"--B--",
+    "heads that may be": (PART + b"\r\n" + b"a:\r\n" * 200 + b"\r\n\r\n") * 99 + b"--B--",
+    "a head without end": PART + b"a:\r\n" * 3_000_000 + b"--B--",
     "boundaries": b"--B\r\n" * 3_000_000 + b"--B--",
 }
 

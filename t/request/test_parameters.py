@@ -155,9 +155,10 @@ async def test_other_types(fetch, content_type):
         (form(("a", "b")) | {"body": b"no form"}, 400, b"no final boundary found"),
         (urlencoded("a&" * 1000), 400, b"Max number of fields exceeded"),
         (form(*[("a", "b")] * 101), 400, b"too many parts"),
+        (form(*[("a" * 9000, "b")] * 12), 413, b"bytes in the heads"),
         (urlencoded("%41" * 1_000_001), 413, b"more than 1000000 escapes in one form"),
     ],
-    ids=range(4),
+    ids=range(5),
 )
 @pytest.mark.gen_test
 async def test_form_that_is_none(fetch, options, status, line):

@@ -13,6 +13,7 @@ FLOORS = [
     ["error", "escape", "http_message", "psgi"],
     [
         "peer",
+        "form",
         "request",
         "service",
         "template",

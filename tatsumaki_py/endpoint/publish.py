@@ -13,9 +13,9 @@ from typing import ClassVar
 from tatsumaki_py.endpoint import json_events
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.error import HTTPError
+from tatsumaki_py.form import FORMS
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.message_queue.event import check_type, encode
-from tatsumaki_py.request import FORMS
 
 __all__ = ["PublishHandler"]
 
