@@ -196,14 +196,15 @@ class Response:
         return Cookies(self._handler)
 
     def redirect(self, url: str | None = None, status: int = 302) -> str | None:
-        """Set `location` and `status`, and return `location`. As in Plack it does not finish the
-        answer: a body, headers and cookies may follow. (`tornado.web.RequestHandler.redirect`
-        finishes.)
+        """Set `location` and `status`; without a URL, return `location`. As in Plack it does not
+        finish the answer: a body, headers and cookies may follow.
+        (`tornado.web.RequestHandler.redirect` finishes.)
         """
-        if url is not None:
-            self.location = url
-            self.status = status
-        return self.location
+        if url is None:
+            return self.location
+        self.location, self.status = url, status
+        # A handler's method may return it, and Tornado awaits what that returns, if not None.
+        return None
 
 
 def _check_name(name: str) -> None:

@@ -7,11 +7,12 @@ from tatsumaki_py import Application, Handler
 
 class Redirect(Handler):
     def get(self):
-        self.response.redirect(self.request.param("to"))
+        return self.response.redirect(self.request.param("to"))
 
     def post(self):
         assert self.response.redirect() is None
-        assert self.response.redirect("/there", 301) == "/there" == self.response.redirect()
+        self.response.redirect("/there", 301)
+        assert self.response.redirect() == "/there"
         self.response.cookies["session"] = "1"
         self.write("moved")
 

@@ -178,7 +178,8 @@ class Reads(Handler):
         response.body = ["<h1>", b"</h1>"]
         assert_type(response.body, bytes)
         assert_type(response.content_length, int | None)
-        assert_type(response.redirect("/there"), str | None)
+        response.redirect("/there", 301)
+        assert_type(response.redirect(), str | None)
         self.render("page.html", {"a": 1}, b=2)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:

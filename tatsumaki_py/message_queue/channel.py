@@ -175,7 +175,7 @@ class Channel(Delivery):
         name = checked_name("client_id", client_id) if named else secrets.token_urlsafe(16)
         poll = Poll(listener)
         # Raises if there is none, before anything has changed.
-        self._registry.thread.enter(asyncio.get_running_loop())
+        self._registry.thread.enter(_running_loop())
         peer = peers.of(None if isinstance(listener, Mailbox) else listener.callback)
         if peer is not None and last_event_id is None:
             last_event_id = self._said(peer, name if named else None)
@@ -330,3 +330,11 @@ class Channel(Delivery):
         client = listener.client
         if client is not None and listener.waits():
             self._deliver(client, ())
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        mend = "poll in a handler, a coroutine or a callback of IOLoop.current().add_callback"
+        raise RuntimeError(f"no running event loop: {mend}") from None

@@ -82,7 +82,10 @@ class PushHandler(StreamingHandler):
             # Or it would overtake, or be overtaken by, what is streamed.
             self.stream_write(chunk, *more)
         elif not self._gone and (more or chunk is not None):
-            super().write(self.get_chunk(chunk, *more))
+            data = self.get_chunk(chunk, *more)
+            # Tornado takes an empty piece for a body, which a 204 must not have.
+            if data:
+                super().write(data)
 
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
         """Send what was written; see `tornado.web.RequestHandler.flush`."""
