@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from tornado.httputil import HTTPFile, HTTPHeaders, HTTPInputError, parse_body_arguments
 
+from tatsumaki_py.charset import names_charset
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.escape import escape
 
@@ -49,6 +50,8 @@ def parse(
         boundary = _boundary(headers["Content-Type"])
         if _heads(body, boundary) > MAX_HEADS:
             raise HTTPError(413, f"more than {MAX_HEADS} bytes in the heads of one form")
+        if names_charset(body):
+            raise HTTPError(400, "the names of a form are in UTF-8")
         # Tornado compares the name of the parameter as it was written.
         kind = f"{kind}; boundary={boundary}"
     elif body.count(b"%") + body.count(b"+") > MAX_ESCAPES:

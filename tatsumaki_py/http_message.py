@@ -7,7 +7,6 @@ Source: ``HTTP::Response``, ``HTTP::Request::Common``, RFC 9110 sections 5, 9.1 
 
 from __future__ import annotations
 
-import codecs
 import copy
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,8 @@ from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit
 
 from tornado.httpclient import HTTPRequest
 from tornado.httputil import HTTPHeaders
+
+from tatsumaki_py.charset import codec
 
 __all__ = [
     "Body",
@@ -34,8 +35,6 @@ Body = str | bytes | Mapping[str, object] | Iterable[tuple[str, object]]
 # What a GET that was a POST must not say of a body, and what is meant for the first host only.
 BODY_HEADERS = ("Content-Type", "Content-Encoding", "Content-Language", "Content-Length")
 PRIVATE_HEADERS = ("Authorization", "Cookie", "Proxy-Authorization", "Referer")
-# Python's own codecs: no page is in them, and punycode takes quadratic time.
-NOT_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape")
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -89,13 +88,8 @@ class HTTPResponse:
         """
         content_type = self.header("Content-Type") or ""
         charset = re.search(r";\s*charset=[\"']?([\w.:-]+)", content_type, re.ASCII | re.IGNORECASE)
-        if charset:
-            try:
-                if codecs.lookup(charset[1]).name not in NOT_CHARSETS:
-                    return self.content.decode(charset[1], "replace")
-            except LookupError:
-                pass
-        return self.content.decode("utf-8", "replace")
+        name = codec(charset[1]) if charset else None
+        return self.content.decode(name or "utf-8", "replace")
 
     def header(self, name: str) -> str | None:
         """The header, repeated ones joined by ", "; None if there is none. The name in any case."""

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "tatsumaki_py"
 # Lowest floor first. Of one floor, only those of the same folder may import each other, and
 # without a circle.
 FLOORS = [
-    ["error", "escape", "http_message", "psgi"],
+    ["charset", "error", "escape", "http_message", "psgi"],
     [
         "peer",
         "form",

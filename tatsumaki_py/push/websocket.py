@@ -178,6 +178,9 @@ class WebSocketHandler(Encoding, Served, tornado.websocket.WebSocketHandler):
             self.set_status(400)
             self.finish(NEEDS_HTTP_1_1)
         else:
+            if "*" in self.request.headers.get("Sec-WebSocket-Extensions", ""):
+                # Tornado would look for the charsets that it names, and Python keep them for ever.
+                del self.request.headers["Sec-WebSocket-Extensions"]
             await super().get(*args, **kwargs)
 
     def stream_write(self, chunk: Any, *more: Any) -> Awaitable[None]:

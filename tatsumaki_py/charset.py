@@ -1,0 +1,41 @@
+"""Charsets that strangers name.
+
+Rule: a name of theirs reaches Python's codecs only in one of the spellings known here. Python keeps
+every name that it was asked for, also an unknown one, for ever.
+"""
+
+from __future__ import annotations
+
+import encodings
+import re
+from encodings.aliases import aliases
+from pkgutil import iter_modules
+
+__all__ = ["codec", "names_charset"]
+
+_CODECS = {module.name: module.name for module in iter_modules(encodings.__path__)} | aliases
+# What is no text, or in no page; some of these take quadratic time.
+_NO_CHARSET = re.compile(
+    r"\w+_codec|\w*unicode_escape|aliases|charmap|idna|mbcs|oem|punycode|rot_13|undefined"
+)
+
+# The header of a part of a multipart form, with its continuation lines; its parameters that Tornado
+# decodes by RFC 2231; those of them that are in a charset which every program knows.
+_DISPOSITION = re.compile(rb"(?i)\ncontent-disposition[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)")
+_EXTENDED = re.compile(rb';([^="]*\*[^="]*=[^;]*)')
+_KNOWN = re.compile(rb"(?i)\s*[a-z]+\*\s*=\s*\"?(?:utf-8|iso-8859-1|us-ascii)'[^']*'")
+
+
+def codec(charset: str) -> str | None:
+    """The name of Python's codec for a charset, None if there is none."""
+    name = _CODECS.get(encodings.normalize_encoding(charset).lower())
+    return None if name is None or _NO_CHARSET.fullmatch(name) else name
+
+
+def names_charset(form: bytes) -> bool:
+    """Whether a name in a multipart form is in a charset other than UTF-8 and Latin-1."""
+    return any(
+        not _KNOWN.match(parameter)
+        for disposition in _DISPOSITION.finditer(form)
+        for parameter in _EXTENDED.findall(disposition[1])
+    )
