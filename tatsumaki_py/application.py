@@ -30,7 +30,7 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.log import access_log
 from tornado.routing import PathMatches, Rule
 
-from tatsumaki_py.endpoint.body_limit import limited
+from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE, limited
 from tatsumaki_py.escape import escape
 from tatsumaki_py.logger import guard
 from tatsumaki_py.push.websocket import NEEDS_HTTP_1_1
@@ -50,6 +50,8 @@ SERVED_FILE = "__tatsumaki_app__"
 
 class _NotFound(tornado.web.RequestHandler):
     """The answer where no rule matches, for every method."""
+
+    max_body_size = UNREAD_SIZE
 
     def prepare(self) -> None:
         self.set_status(404)
@@ -176,9 +178,11 @@ class Application(tornado.web.Application):
         delegate = super().get_handler_delegate(
             request, target_class, target_kwargs, path_args, path_kwargs
         )
-        limit = getattr(target_class, "max_body_size", None)
         return limited(
-            delegate, request, limit, lambda: target_class(self, request, **(target_kwargs or {}))
+            delegate,
+            request,
+            target_class,
+            lambda: target_class(self, request, **(target_kwargs or {})),
         )
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:

@@ -45,7 +45,24 @@ class Streamed(Small):
         self.write(str(self.size))
 
 
+class Reads(tornado.web.RequestHandler):
+    """Tornado's; has no method that takes a body."""
+
+    def get(self):
+        self.write("read")
+
+
+class Answers(tornado.web.RequestHandler):
+    """Answers every method before it is called."""
+
+    def prepare(self):
+        self.finish(str(len(self.request.body)))
+
+
 RULES = [
+    ("/reads", Reads),
+    ("/get", type("Get", (Handler,), {"get": Reads.get})),
+    ("/answers", Answers),
     ("/publish/(.*)", Publish),
     ("/events/(.*)", SubscribeHandler),
     ("/upload", Upload),
@@ -169,7 +186,9 @@ async def test_expect(post):
     assert (await read_reply(client)).status == 200
 
 
-@pytest.mark.parametrize(("path", "length"), [("/upload", 200_000), ("/streamed", 200_000)])
+@pytest.mark.parametrize(
+    ("path", "length"), [("/upload", 200_000), ("/streamed", 200_000), ("/answers", 200_000)]
+)
 @pytest.mark.gen_test
 async def test_other_handlers(post, path, length):
     """Without a limit that of the server holds; a handler that reads its body itself knows what it
@@ -178,6 +197,34 @@ async def test_other_handlers(post, path, length):
     await client.send(b"x" * length)
     reply = await read_reply(client)
     assert (reply.status, reply.body) == (200, b"200000")
+
+
+@pytest.mark.parametrize("length", [4097, "chunked"])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/get", 405), ("/reads", 405), ("/nowhere", 404), ("/static/x", 405)]
+)
+@pytest.mark.gen_test
+async def test_bodies_that_nobody_reads(post, app, tmp_path, length, path, status):
+    """Where the answer does not depend on the body, it is not held either."""
+    app.static_path = tmp_path
+    client = await post(path, length)
+    body = b"x" * 4097
+    await client.send(body[1:] if length == 4097 else b"%x\r\n%b\r\n" % (len(body), body))
+    reply = await asyncio.wait_for(read_reply(client), 2)
+    assert reply.status == status
+    await client.send(b"x" if length == 4097 else b"0\r\n\r\n")
+    await client.send(b"GET /get HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await read_reply(client)).body == b"read"
+
+
+@pytest.mark.gen_test
+async def test_a_method_that_tornado_does_not_know(http_server, http_port, raw):
+    """405, with a body or without."""
+    client = await raw(http_port)
+    for length in (0, 5000):
+        await client.send(b"FOO /upload HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length)
+        await client.send(b"x" * length)
+        assert (await read_reply(client)).status == 405
 
 
 class TestCompressed:

@@ -34,7 +34,7 @@ PRIVATE = {
     "_new_cookie": "endpoint/subscribe.py",
     "_headers_written": "push/presence.py, push/streaming.py, endpoint/cross_origin.py",
     "_start_time": "request.py",
-    "_transforms": "push/handler.py, push/streaming.py",
+    "_transforms": "push/handler.py, push/streaming.py, endpoint/body_limit.py",
     "_write_buffer": "push/streaming.py, response.py",
     "_log_message": "error.py",
     "_parse_body": "request.py",

@@ -6,8 +6,12 @@ same for all handlers.
 Rules:
 1. A request without a body, or with one that fits, goes to Tornado's delegate and costs nothing.
 2. The handler itself answers, so that the answer has its headers, its form and its line in the log.
-3. The rest of the body is read and dropped before the request is over: a connection that is closed
+3. A body that no method of the handler reads, as it has none for the request, has a small limit.
+4. The rest of the body is read and dropped before the request is over: a connection that is closed
    while its client still sends is reset, and the client may lose the answer.
+
+Touches of Tornado's what its documentation does not name: `_transforms`
+(``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
@@ -27,7 +31,10 @@ from tornado.web import RequestHandler
 
 from tatsumaki_py.error import HTTPError
 
-__all__ = ["limited"]
+__all__ = ["UNREAD_SIZE", "limited"]
+
+UNREAD_SIZE = 4096
+"""Bytes of a body that no method of the handler reads."""
 
 # Digits of a length that a body may have; more would take their time to read.
 _MAX_DIGITS = 18
@@ -36,25 +43,50 @@ _MAX_DIGITS = 18
 def limited(
     delegate: HTTPMessageDelegate,
     request: HTTPServerRequest,
-    limit: int | None,
+    kind: type[RequestHandler],
     handler: Callable[[], RequestHandler],
 ) -> HTTPMessageDelegate:
-    """`delegate`, or one that refuses bodies of more than `limit` bytes in its place.
+    """`delegate`, or one that refuses a body in its place.
 
     Args:
+        kind: the class of the handler.
         handler: makes a handler to answer with.
     """
-    if limit is None or getattr(delegate, "stream_request_body", False):
+    # Tornado has unpacked a body that was compressed, and says so (`decompress_request`).
+    unknown = {"Transfer-Encoding", "X-Consumed-Content-Encoding"} & set(request.headers)
+    length = request.headers.get("Content-Length")
+    if length is None and not unknown:
+        return delegate
+    if getattr(delegate, "stream_request_body", False):
         # A handler that reads its body itself knows what it takes.
         return delegate
+    limit: int | None = getattr(kind, "max_body_size", None)
+    error = HTTPError(413, f"more than {limit} bytes in one request")
+    if limit is None and not _takes(kind, request.method):
+        limit, error = UNREAD_SIZE, HTTPError(405)
+    if limit is None:
+        return delegate
+    if length is not None and _is_more(length, limit):
+        return _Refusing(request, error, handler)
+    return _Counting(request, error, handler, delegate, limit) if unknown else delegate
+
+
+def _is_more(length: str, limit: int) -> bool:
+    """Whether a Content-Length says more than `limit`. One that is none is left to Tornado."""
     # Tornado takes a length that is said twice.
-    length = request.headers.get("Content-Length", "").partition(",")[0].strip()
-    if length.isdecimal() and (len(length) > _MAX_DIGITS or int(length) > limit):
-        return _Refusing(request, limit, handler)
-    # Tornado has unpacked a body that was compressed, and says so (`decompress_request`).
-    if {"Transfer-Encoding", "X-Consumed-Content-Encoding"} & set(request.headers):
-        return _Counting(request, limit, handler, delegate)
-    return delegate
+    digits = length.partition(",")[0].strip()
+    return digits.isdecimal() and (len(digits) > _MAX_DIGITS or int(digits) > limit)
+
+
+def _takes(kind: type[RequestHandler], method: str | None) -> bool:
+    """Whether the class may do something with a request of this method."""
+    if kind.prepare is not RequestHandler.prepare:
+        return True
+    # What a class does not define is the same in all: Tornado's own refusal.
+    missing = RequestHandler.get
+    return (
+        method in kind.SUPPORTED_METHODS and getattr(kind, method.lower(), missing) is not missing
+    )
 
 
 class _Unfinished(HTTPConnection):
@@ -85,13 +117,13 @@ class _Unfinished(HTTPConnection):
 
 
 class _Refusing(HTTPMessageDelegate):
-    """Answers with 413 at once."""
+    """Answers with an error at once."""
 
     def __init__(
-        self, request: HTTPServerRequest, limit: int, handler: Callable[[], RequestHandler]
+        self, request: HTTPServerRequest, error: HTTPError, handler: Callable[[], RequestHandler]
     ) -> None:
         self._request = request
-        self._limit = limit
+        self._error = error
         self._handler = handler
         self._connection: HTTPConnection | None = None
 
@@ -110,22 +142,26 @@ class _Refusing(HTTPMessageDelegate):
         assert connection is not None
         self._request.connection = _Unfinished(connection)
         handler = self._handler()
-        error = HTTPError(413, f"more than {self._limit} bytes in one request")
-        handler.send_error(413, exc_info=(HTTPError, error, None))
+        # Tornado sets them just before it calls the method.
+        handler._transforms = []
+        error = self._error
+        handler.send_error(error.code, exc_info=(HTTPError, error, None))
 
 
 class _Counting(_Refusing):
-    """Answers with 413 when too much has come of a body whose length is not known."""
+    """Answers with an error when too much has come of a body whose length is not known."""
 
     def __init__(
         self,
         request: HTTPServerRequest,
-        limit: int,
+        error: HTTPError,
         handler: Callable[[], RequestHandler],
         delegate: HTTPMessageDelegate,
+        limit: int,
     ) -> None:
-        super().__init__(request, limit, handler)
+        super().__init__(request, error, handler)
         self._delegate = delegate
+        self._limit = limit
         self._size = 0
 
     def headers_received(

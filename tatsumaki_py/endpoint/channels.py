@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar
 
+from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE
 from tatsumaki_py.endpoint.cross_origin import CrossOriginHandler
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.merged import MAX_MERGED
@@ -21,7 +22,7 @@ class ChannelHandler(CrossOriginHandler):
     max_channels: ClassVar[int] = 20
     """How many channels one request may name, up to 200; 400 for more."""
 
-    max_body_size: ClassVar[int | None] = 4096
+    max_body_size: ClassVar[int | None] = UNREAD_SIZE
     """See `Handler.max_body_size`. A request for channels needs no body."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
