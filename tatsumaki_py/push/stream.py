@@ -57,8 +57,8 @@ DONE = Done()
 
 
 class _Over(Done):
-    """In place of what is done, where nothing can be sent any more: a coroutine that waits for it
-    ends here.
+    """What a write after the end of the answer returns. A coroutine that awaits it ends by
+    `ClientDisconnect`; a callback that does not goes on.
     """
 
     def __await__(self) -> Generator[Any, None, None]:
