@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import tornado.web
 
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry, Event
 
 __all__ = ["JSON", "ChunkHandler", "Encoding", "JSONCodec", "reframes"]
 
@@ -102,12 +102,14 @@ class ChunkHandler(Encoding, tornado.web.RequestHandler):
     def _encode_json(self, chunk: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> bytes:
         if isinstance(chunk, Event):
             return self._encode_event(chunk)
-        if chunk and not isinstance(chunk, dict) and all(isinstance(item, Event) for item in chunk):
-            # So that a client that loses this answer can say where it was.
-            self.set_header("Last-Event-ID", chunk[-1].id)
-            if self.json is JSON:
-                return _joined(chunk)
-            chunk = [_value(event) for event in chunk]
+        if chunk and not isinstance(chunk, dict):
+            entries = [item.entry for item in chunk if isinstance(item, (Event, Entry))]
+            if len(entries) == len(chunk):
+                # So that a client that loses this answer can say where it was.
+                self.set_header("Last-Event-ID", entries[-1].id)
+                if self.json is JSON:
+                    return _joined(entries)
+                chunk = [_value(entry.event()) for entry in entries]
         return self.json.encode(chunk).encode()
 
 
@@ -123,10 +125,10 @@ def _value(event: Event) -> Any:
     return {"channel": event.channel, "data": event}
 
 
-_last: tuple[Sequence[Event], bytes] = ((), b"[]")
+_last: tuple[Sequence[Entry], bytes] = ((), b"[]")
 
 
-def _joined(events: Sequence[Event]) -> bytes:
+def _joined(events: Sequence[Entry]) -> bytes:
     """The events as a JSON list. Who waited together is answered with the same bytes."""
     global _last
     known, body = _last

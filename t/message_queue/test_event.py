@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from tatsumaki_py.message_queue.event import Event, encode
+from tatsumaki_py.message_queue.event import Entry, Event, encode
 
 DATA = {"a": 1, "tags": ["x", {"deep": [1, 2]}], "d": {"k": "v"}}
 
@@ -72,7 +72,7 @@ def test_json_is_what_was_published(event):
 
 def test_gap():
     """A gap says which cursor is lost, and has the id to go on from."""
-    gap = Event.loss('1-0"', "7-0")
+    gap = Entry.loss('1-0"', "7-0").event()
     assert (dict(gap), gap.gap, gap.id) == (
         {"type": "gap", "after": '1-0"', "id": "7-0"},
         True,

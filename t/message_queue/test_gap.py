@@ -21,12 +21,12 @@ async def test_more_than_buffer_length(make_queue):
 @pytest.mark.gen_test
 async def test_more_than_buffer_size(make_queue):
     """The same by bytes; a single event may be all that is kept."""
-    queue = make_queue(backlog_length=3, buffer_size=2000)
+    queue = make_queue(backlog_length=3, buffer_size=4000)
     await queue.poll_once("me", timeout=0)
     for n in range(5):
         await queue.publish({"n": n, "text": "x" * 490})
     assert numbers(await queue.poll_once("me")) == ["gap", 2, 3, 4]
-    await queue.publish({"n": 5, "text": "x" * 1900})
+    await queue.publish({"n": 5, "text": "x" * 3400})
     assert numbers(queue.backlog_events) == [5]
 
 

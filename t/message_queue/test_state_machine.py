@@ -198,7 +198,7 @@ class QueueMachine(RuleBasedStateMachine):
     def note_ids(self):
         """Cursors that a client may know: of the events that are still there."""
         for event in self.queue._log.newest(100):
-            self.ids[event["n"] + 1] = event.id
+            self.ids[event.event()["n"] + 1] = event.id
 
     def echo_once(self):
         """The first callback of a step publishes, too."""
@@ -409,7 +409,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Never more than the buffer; the backlog, if nobody needs more."""
         log = self.queue._log
         assert min(self.count, BACKLOG) <= len(log) <= BUFFER
-        assert log.size == sum(len(event.json) for event in log.newest(BUFFER))
+        assert log.size == sum(event.size for event in log.newest(BUFFER))
         if not self.queue._clients:
             assert len(log) <= BACKLOG
 

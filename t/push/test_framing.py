@@ -5,7 +5,7 @@ import json
 import pytest
 from support.wire import read_chunk, read_head, read_reply
 
-from tatsumaki_py.message_queue import Event
+from tatsumaki_py.message_queue import Entry
 from tatsumaki_py.message_queue.event import encode
 from tatsumaki_py.push.framing import (
     BINARY,
@@ -119,7 +119,7 @@ async def test_what_was_written_before_comes_first(get):
 @pytest.mark.parametrize("kind", [Framing, Multipart, ServerSentEvents, JSONLines])
 def test_an_event_is_framed_once(kind, chunked, option):
     """All subscribers of one kind share the bytes."""
-    event = Event(b'{"n":1}', "5-0")
+    event = Entry(b'{"n":1}', "5-0")
     frames = framing(kind, chunked, option)
     assert framing(kind, chunked, option) is frames
     assert frames.frame(event) is frames.frame(event)
@@ -133,7 +133,7 @@ def test_multipart(ids):
     frames = framing(Multipart, False, ids)
     boundary = Multipart.boundary.encode()
     assert frames.begin("4-0") == b"--%b\n" % boundary
-    assert frames.frame(Event(b'{"n":1}', "5-0")) == (
+    assert frames.frame(Entry(b'{"n":1}', "5-0")) == (
         b'Content-Type: application/json\n%b\n{"n":1}\n--%b\n'
         % (b"Last-Event-ID: 5-0\n" if ids else b"", boundary)
     )
@@ -157,7 +157,7 @@ def test_server_sent_events():
     assert place == frames.at("4-0") == b'id: 4-0\nevent: cursor\ndata: {"id":"4-0"}\n\n'
     assert frames.begin(None).startswith(b"retry: ")
     assert frames.begin(None).index(b"\n") == len(frames.begin(None)) - 1
-    assert frames.frame(Event(b'{"n":1}', "5-0")) == b'id: 5-0\ndata: {"n":1}\n\n'
+    assert frames.frame(Entry(b'{"n":1}', "5-0")) == b'id: 5-0\ndata: {"n":1}\n\n'
     assert frames.heartbeat("5-0") == b":\n"
 
 
@@ -181,7 +181,7 @@ def test_separators_in_json(kind):
     """No client takes anything in JSON for the end of a line."""
     data = {"text": "\u2028\u2029\x85 \u2019 \\\u2028", "key\u2028": 1}
     frames = framing(kind, False, False)
-    for body in (frames.event(Event(encode(data), "5-0")), frames.part(encode(data), JSON)):
+    for body in (frames.event(Entry(encode(data), "5-0")), frames.part(encode(data), JSON)):
         text = body.decode().rstrip("\n")
         assert text.splitlines() == text.split("\n")
         line = json.loads(text.split("\n")[-1].removeprefix("data: "))
@@ -193,7 +193,7 @@ def test_separators_in_json(kind):
 
 def test_lines_in_json():
     """JSON that somebody else has written may have lines."""
-    event = Event(b'{\r\n "n":\n1}', "5-0")
+    event = Entry(b'{\r\n "n":\n1}', "5-0")
     assert framing(JSONLines, False, False).event(event).count(b"\n") == 1
     assert framing(ServerSentEvents, False, False).event(event) == (
         b'id: 5-0\ndata: {\ndata:  "n":\ndata: 1}\n\n'
@@ -216,7 +216,7 @@ def test_lines_in_json():
 )
 def test_event_type(type_, field):
     """The type of an event is that of the EventSource, if it is asked for and can be."""
-    event = Event(encode({"type": type_}), "5-0")
+    event = Entry(encode({"type": type_}), "5-0")
     assert framing(ServerSentEvents, False, True).frame(event).startswith(field + b"id: 5-0\n")
     assert framing(ServerSentEvents, False, False).frame(event).startswith(b"id: 5-0\n")
 
@@ -231,7 +231,7 @@ def test_heartbeat_that_a_page_sees():
 def test_json_lines():
     """An event says its id; other things are JSON as they are."""
     frames = framing(JSONLines, False, False)
-    assert frames.frame(Event(b'{"n":1}', "5-0")) == b'{"id":"5-0","data":{"n":1}}\n'
+    assert frames.frame(Entry(b'{"n":1}', "5-0")) == b'{"id":"5-0","data":{"n":1}}\n'
     assert frames.part(b'{"n":\n1}', "application/json") == b'{"n": 1}\n'
     assert frames.part(b"two\nlines", "text/plain") == b'"two\\nlines"\n'
     assert frames.at("5-0") == frames.heartbeat("5-0") == b'{"id":"5-0"}\n'
@@ -240,7 +240,7 @@ def test_json_lines():
 
 def test_websocket():
     """As lines, in frames of any size."""
-    assert WEBSOCKET.frame(Event(b'{"n":1}', "5-0")) == b'\x81\x1b{"id":"5-0","data":{"n":1}}'
+    assert WEBSOCKET.frame(Entry(b'{"n":1}', "5-0")) == b'\x81\x1b{"id":"5-0","data":{"n":1}}'
     assert WEBSOCKET.at("4-0") == b'\x81\x0c{"id":"4-0"}'
     assert WEBSOCKET.heartbeat("4-0") == b"\x89\x00"
     assert websocket_frame(BINARY, b"x" * 126)[:4] == b"\x82\x7e\x00\x7e"
@@ -251,7 +251,7 @@ def test_websocket():
 @pytest.mark.parametrize("kind", [Multipart, ServerSentEvents, JSONLines])
 def test_a_gap(kind, option):
     """A gap says what is lost, and the id to go on from, in a way that no event looks like."""
-    gap = Event.loss("1-0", "5-0")
+    gap = Entry.loss("1-0", "5-0")
     body = b'{"type":"gap","after":"1-0","id":"5-0"}'
     assert gap.json == body
     frame = framing(kind, False, option).frame(gap)

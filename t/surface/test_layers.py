@@ -27,6 +27,8 @@ FLOORS = [
         "message_queue.own_settings",
         "message_queue.thread",
         "message_queue.trail",
+        "message_queue.frozen",
+        "message_queue.recent",
     ],
     ["message_queue.event"],
     ["message_queue.log", "message_queue.merged_log", "message_queue.idempotency"],

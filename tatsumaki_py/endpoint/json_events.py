@@ -15,12 +15,10 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from tatsumaki_py.error import HTTPError
-from tatsumaki_py.message_queue.event import check_type
+from tatsumaki_py.message_queue.event import MAX_DEPTH, check_type, depth
 
 __all__ = ["read"]
 
-MAX_DEPTH = 100
-"""How deep an event may be nested; parsers of some clients give up soon after that."""
 MAX_DIGITS = 1000
 """Characters of one number."""
 
@@ -117,24 +115,11 @@ def _event(text: str, index: int) -> tuple[bytes, int]:
 
 def _check(value: Mapping[str, Any], source: str) -> None:
     check_type(value)
-    if source.count("[") + source.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+    if source.count("[") + source.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
         raise ValueError(f"nested more than {MAX_DEPTH} deep")
     if _HALF.search(source.replace(r"\\", "")):
         # JSON can say it, UTF-8 cannot.
         raise ValueError("half of a surrogate pair")
-
-
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
-    while level:
-        depth += 1
-        level = [
-            item
-            for value in level
-            for item in (value.values() if type(value) is dict else value)
-            if type(item) is dict or type(item) is list
-        ]
-    return depth
 
 
 def _integer(digits: str) -> None:

@@ -20,7 +20,9 @@ from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.endpoint.negotiation import negotiate
 from tatsumaki_py.error import HTTPError
-from tatsumaki_py.message_queue import Event, MessageQueue
+from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.message_queue.listener import takes_entries
 from tatsumaki_py.push.websocket import WebSocketHandler
 
 __all__ = ["SubscribeHandler"]
@@ -141,12 +143,14 @@ class SubscribeHandler(ChannelHandler):
     def _hook_failed(self, error: Exception) -> None:
         self.log_exception(type(error), error, error.__traceback__)
 
-    def _push_events(self, *events: Event) -> None:
-        for event in events:
-            self.stream_write(event)
+    @takes_entries
+    def _push_events(self, *entries: Entry) -> None:
+        for entry in entries:
+            self.stream_write(entry.event() if self._reframes else entry)
 
-    def _answer(self, *events: Event) -> None:
-        self.finish(list(events))
+    @takes_entries
+    def _answer(self, *entries: Entry) -> None:
+        self.finish([entry.event() for entry in entries] if self._reframes else list(entries))
 
     def _open(self, transport: str) -> None:
         if transport == "sse":
@@ -205,6 +209,7 @@ class _Socket(WebSocketHandler):
     def _encode_event(self, event: Event) -> bytes:
         return self._outer._chunk(event)
 
-    def _push_events(self, *events: Event) -> None:
-        for event in events:
-            self.stream_write(event)
+    @takes_entries
+    def _push_events(self, *entries: Entry) -> None:
+        for entry in entries:
+            self.stream_write(entry.event() if self._reframes else entry)

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self, overload
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.channel import checked_name
 from tatsumaki_py.message_queue.client import Client, State
-from tatsumaki_py.message_queue.event import Event, check_type, encode
+from tatsumaki_py.message_queue.event import Entry, Event, check_type, encode
 from tatsumaki_py.message_queue.idempotency import check_key
 from tatsumaki_py.message_queue.listener import Poll
 from tatsumaki_py.message_queue.memory import Accepted, MemoryEngine
@@ -206,7 +206,7 @@ class MessageQueue(Retained):
 
     def _answered(self, key: str, bodies: Sequence[bytes], ids: Sequence[str]) -> None:
         """The engine took `bodies`, and is about to deliver them."""
-        self._answers.keep(key, bodies, ids, self._now(), self.idempotency_keys)
+        self._answers.keep(key, bodies, ids, self._now(), self.idempotency_keys, self.buffer_size)
 
     def append_backlog(self, *events: Mapping[str, Any]) -> None:
         """Append events for newcomers: they are in the backlog that a new client gets. A client
@@ -232,7 +232,7 @@ class MessageQueue(Retained):
             return False
         self._deliver(
             client,
-            [Event(body, client.cursor, client.cursor, channel=self.channel) for body in bodies],
+            [Entry(body, client.cursor, client.cursor, channel=self.channel) for body in bodies],
         )
         return True
 
@@ -240,7 +240,7 @@ class MessageQueue(Retained):
     def backlog_events(self) -> list[Event]:
         """What a new client would get, oldest first."""
         self._expire()
-        return list(self._log.newest(self.backlog_length))
+        return [entry.event() for entry in self._log.newest(self.backlog_length)]
 
     def _encode(self, event: Mapping[str, Any]) -> bytes:
         body = encode(event)

@@ -66,6 +66,7 @@ class Client:
         "named",
         "new",
         "pinned",
+        "raw",
         "state",
     )
 
@@ -79,6 +80,8 @@ class Client:
         self.deadline = 0.0
         self.listener: Listener | None = None
         self.callback: Callable[..., Any] | None = None
+        self.raw = False
+        """Whether `callback` takes entries of the log."""
         self.delivered = cursor
         self.pinned: str | None = None
         """The cursor that the queue holds in the log for it."""
@@ -87,6 +90,7 @@ class Client:
         """`listener` takes its events from now on."""
         self.listener = listener
         self.callback = listener.call
+        self.raw = listener.raw
         self.state = LISTENING
 
     def deliver(self, delivered: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextvars import Context
 from typing import Any
 
@@ -19,29 +19,41 @@ from tatsumaki_py import peer as peers
 from tatsumaki_py.error import ClientDisconnect, HTTPError
 from tatsumaki_py.message_queue.callback import RAISED, failure, is_awaited
 from tatsumaki_py.message_queue.client import DELIVERING, LISTENING, Client
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.listener import PENDING, Listener
 from tatsumaki_py.message_queue.places import Log, Places
 
 __all__ = ["Delivery"]
 
 MAX_ANSWER = 1024 * 1024
-"""Bytes of JSON in the answer of one long poll, if it is more than one event."""
+"""Bytes in the answer of one long poll, if it is more than one event, as `Entry.work`."""
+
+TURN = 128 * 1024
+"""Work beyond that with plain text, after which a stream that reads on lets others have their turn,
+as `Entry.work`.
+"""
 
 _log = logging.getLogger("tatsumaki")
 
 
-def _some(events: Sequence[Event], limit: int) -> Sequence[Event]:
-    """The first of `events`, up to `limit` bytes; at least one, if there is one."""
+async def _after_a_turn(drained: Awaitable[None]) -> None:
+    await drained
+    await asyncio.sleep(0)
+
+
+def _some(events: Sequence[Entry], limit: int) -> Sequence[Entry]:
+    """The first of `events`, as many as cost no more than `limit` bytes; at least one, if there is
+    one.
+    """
     size = 0
     for count, event in enumerate(events):
-        size += len(event.json)
+        size += event.work
         if count and size > limit:
             return events[:count]
     return events
 
 
-def _alike(events: Sequence[Event]) -> Sequence[Event]:
+def _alike(events: Sequence[Entry]) -> Sequence[Entry]:
     """The first of `events`, as many as are all quiet, or all not."""
     return [*itertools.takewhile(lambda event: event.quiet == events[0].quiet, events)]
 
@@ -110,11 +122,13 @@ class Delivery(Places):
             if client.state is LISTENING and client.cursor == start:
                 client.cursor = self._told
 
-    def _tell(self, start: str, events: Sequence[Event]) -> None:
+    def _tell(self, start: str, events: Sequence[Entry]) -> None:
         """Give `events` to all that listen; all but newcomers have their cursor at `start`."""
         told = events[-1].id
         fast = self._fast
         fast.start = start
+        # Made once for all that are code of users.
+        dicts: list[Event] | None = None
         for client in tuple(self._waiting.values()):
             if client.state is LISTENING:
                 self._deliver(client, events if client.cursor == start else None)
@@ -130,7 +144,12 @@ class Delivery(Places):
             client.cursor = told
             listener = client.listener
             try:
-                result = client.callback(*events)  # type: ignore[misc]
+                if client.raw:
+                    result = client.callback(*events)  # type: ignore[misc]
+                else:
+                    if dicts is None:
+                        dicts = [entry.event() for entry in events]
+                    result = client.callback(*dicts)  # type: ignore[misc]
             except RAISED as error:
                 self._tell_failed(client, listener, start, told, error)
                 continue
@@ -175,7 +194,7 @@ class Delivery(Places):
         client.deliver(told)
         self._park(client)
 
-    def _deliver(self, client: Client, events: Sequence[Event] | None) -> None:
+    def _deliver(self, client: Client, events: Sequence[Entry] | None) -> None:
         """Give one client `events` (None: all after its cursor), then what was published
         meanwhile.
         """
@@ -205,7 +224,8 @@ class Delivery(Places):
             try:
                 if not events and listener.once and peer is not None:
                     peer.peer_at(client.cursor)
-                result = listener.call(*events)
+                given = events if listener.raw else [entry.event() for entry in events]
+                result = listener.call(*given)
             except RAISED as error:
                 if not self._failed(client, listener, error):
                     return
@@ -217,6 +237,8 @@ class Delivery(Places):
             if result is None and peer is not None and more:
                 # All at once would be too much for who is not quick, whenever it comes back.
                 result = peer.peer_drain()
+                if sum(event.work - len(event.json) for event in events) > TURN:
+                    result = _after_a_turn(result)
             if result is not None and self._hold(client, listener, context, result):
                 return
             if not self._settle(client, listener):

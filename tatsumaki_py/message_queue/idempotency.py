@@ -13,6 +13,8 @@ from tatsumaki_py.error import HTTPError
 __all__ = ["Answers", "check_key"]
 
 MAX_KEY = 255
+OVERHEAD = 512
+"""Bytes that a key takes beside its text and the ids."""
 
 
 def check_key(key: object) -> None:
@@ -30,19 +32,26 @@ def _digest(bodies: Sequence[bytes]) -> bytes:
     return digest.digest()
 
 
+def _size(key: str, ids: str) -> int:
+    """Bytes that a key takes."""
+    return OVERHEAD + 4 * len(key) + len(ids)
+
+
 class Answers:
     """The ids that were given out for a key, oldest first. Times are seconds of the caller's clock.
 
     >>> answers = Answers()
-    >>> answers.keep("key", [b"{}"], ["1-0"], now=0.0, limit=1000)
+    >>> answers.keep("key", [b"{}"], ["1-0"], now=0.0, limit=1000, max_size=10_000)
     >>> answers.find("key", [b"{}"], after=-300.0)
     ['1-0']
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "size")
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, bytes, list[str]]] = {}
+        self._known: dict[str, tuple[float, bytes, str]] = {}
+        self.size = 0
+        """Bytes held."""
 
     def __len__(self) -> int:
         return len(self._known)
@@ -55,23 +64,38 @@ class Answers:
             oldest = next(iter(self._known))
             if self._known[oldest][0] > after:
                 break
-            del self._known[oldest]
+            self._forget(oldest)
         if key not in self._known:
             return None
         _, digest, ids = self._known[key]
         if digest != _digest(bodies):
             raise HTTPError(422, "something else was published under this idempotency key")
-        return list(ids)
+        return ids.split()
 
     def keep(
-        self, key: str, bodies: Sequence[bytes], ids: Sequence[str], now: float, limit: int
+        self,
+        key: str,
+        bodies: Sequence[bytes],
+        ids: Sequence[str],
+        now: float,
+        limit: int,
+        max_size: int,
     ) -> None:
-        """`bodies` are published under `key`; up to `limit` keys are kept."""
-        while self._known and len(self._known) >= limit:
-            del self._known[next(iter(self._known))]
-        if limit > 0:
-            self._known[key] = (now, _digest(bodies), list(ids))
+        """`bodies` are published under `key`; up to `limit` keys and `max_size` bytes are kept."""
+        # One text takes a third of what a list of them takes.
+        joined = " ".join(ids)
+        if key in self._known:
+            self._forget(key)
+        self._known[key] = (now, _digest(bodies), joined)
+        self.size += _size(key, joined)
+        while self._known and (len(self._known) > limit or self.size > max_size):
+            self._forget(next(iter(self._known)))
+
+    def _forget(self, key: str) -> None:
+        _, _, joined = self._known.pop(key)
+        self.size -= _size(key, joined)
 
     def clear(self) -> None:
         """Forget all keys."""
         self._known.clear()
+        self.size = 0

@@ -16,11 +16,11 @@ import inspect
 from collections.abc import Callable, Generator
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.client import DELIVERING, LISTENING
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.trail import Trail
 from tatsumaki_py.peer import Peer
 
@@ -28,19 +28,38 @@ if TYPE_CHECKING:
     from tatsumaki_py.message_queue.channel import Channel
     from tatsumaki_py.message_queue.client import Client
 
-__all__ = ["PENDING", "Listener", "Mailbox", "Poll", "serving"]
+__all__ = ["PENDING", "Listener", "Mailbox", "Poll", "serving", "takes_entries"]
 
 PENDING = object()
 """What `Mailbox.put` returns: the events are not taken yet."""
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 serving: ContextVar[Listener | None] = ContextVar("tatsumaki_listener", default=None)
 """The listener whose callback is running, also in the tasks that it started."""
 
 
+def takes_entries(method: _Method) -> _Method:
+    """Marks a method of ours that hands entries of the log on as they are."""
+    method.takes_entries = True  # type: ignore[attr-defined]
+    return method
+
+
 class Listener:
     """A callback that is called with events, once or for each delivery."""
 
-    __slots__ = ("call", "callback", "client", "context", "once", "peer", "queue", "timer", "trail")
+    __slots__ = (
+        "call",
+        "callback",
+        "client",
+        "context",
+        "once",
+        "peer",
+        "queue",
+        "raw",
+        "timer",
+        "trail",
+    )
 
     keeps = False
     """Whether it keeps what it was given until somebody asks."""
@@ -49,6 +68,8 @@ class Listener:
         self.queue: Channel | None = queue
         self.client: Client | None = None
         self.callback: Callable[..., Any] | None = callback
+        self.raw: bool = getattr(callback, "takes_entries", False)
+        """Whether it is called with entries of the log, not with events."""
         self.context: Context | None = None
         self.call: Callable[..., Any] | None = callback
         self.once = once
@@ -139,7 +160,8 @@ class Mailbox(Listener):
 
     def __init__(self, queue: Channel, once: bool) -> None:
         super().__init__(queue, self.put, once)
-        self.batch: list[Event] | None = None
+        self.raw = True
+        self.batch: list[Entry] | None = None
         self.taken = False
         """Whether somebody has a batch and did not ask for the next one."""
         self.error: Exception | None = None
@@ -150,9 +172,9 @@ class Mailbox(Listener):
         # `put` calls no code of a user.
         pass
 
-    def put(self, *events: Event) -> object:
+    def put(self, *entries: Entry) -> object:
         """Called by the queue, which is told when they are taken."""
-        self.batch = list(events)
+        self.batch = list(entries)
         self._rouse()
         return PENDING
 
@@ -183,9 +205,11 @@ class Mailbox(Listener):
                     self.error = None
             return None
         self.taken = True
+        # Before it counts as received: it may turn out that it cannot be read.
+        events = [entry.event() for entry in batch]
         if self.once:
             self._received()
-        return batch
+        return events
 
     def has_all(self) -> bool:
         return self.batch is None

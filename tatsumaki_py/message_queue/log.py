@@ -15,20 +15,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 
-from tatsumaki_py.message_queue.event import Event, loud
+from tatsumaki_py.message_queue.event import Entry, loud
 from tatsumaki_py.message_queue.ids import NOWHERE, normalized, position
 
 __all__ = ["EventLog"]
 
-_DROPPED = Event(b"{}", NOWHERE)
+_DROPPED = Entry(b"{}", NOWHERE)
 
 
 class EventLog:
-    """A bounded, ordered log of `Event`.
+    """A bounded, ordered log of `Entry`.
 
     >>> log = EventLog(start="0-1")
     >>> for id in ("1-0", "2-0", "3-0"):
-    ...     log.append(Event(b"{}", id, log.top))
+    ...     log.append(Entry(b"{}", id, log.top))
     >>> [event.id for event in log.since("1-0")]
     ['2-0', '3-0']
     >>> log.trim(backlog_length=1, buffer_length=10, buffer_size=1000)
@@ -53,8 +53,8 @@ class EventLog:
         self.channel = channel
         self.top = start
         self.size = 0
-        """Bytes of JSON held."""
-        self._events: list[Event] = []
+        """Bytes held."""
+        self._events: list[Entry] = []
         self._positions: list[tuple[int, int]] = []
         # Both lists begin at `_start`; what lies before is removed now and then, all at once.
         self._start = 0
@@ -71,17 +71,17 @@ class EventLog:
         """The oldest cursor that loses nothing."""
         return self._events[self._start].prev if len(self) else self.top
 
-    def append(self, event: Event) -> None:
+    def append(self, event: Entry) -> None:
         """Add the newest event. Raises `ValueError` if it does not follow `top`."""
         if event.prev != self.top:
             raise ValueError(f"event {event.id} follows {event.prev}, not {self.top}")
         self._events.append(event)
         self._positions.append(position(event.id))
-        self.size += len(event.json)
+        self.size += event.size
         self._quiet += event.quiet
         self.top = event.id
 
-    def newest(self, count: int) -> tuple[Event, ...]:
+    def newest(self, count: int) -> tuple[Entry, ...]:
         """The newest `count` events, oldest first."""
         return tuple(self._events[max(self._start, len(self._events) - count) :])
 
@@ -107,7 +107,7 @@ class EventLog:
         """The one of two cursors after which less comes."""
         return max(one, other, key=position)
 
-    def since(self, cursor: str, quiet: bool = False) -> tuple[Event, ...]:
+    def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
         """The events after `cursor`; a gap first if `cursor` is not known (any more). Quiet ones
         are among them if `quiet`.
         """
@@ -116,12 +116,12 @@ class EventLog:
         events = self._after(cursor)
         return events if quiet or not self._quiet else loud(events)
 
-    def _after(self, cursor: str) -> tuple[Event, ...]:
+    def _after(self, cursor: str) -> tuple[Entry, ...]:
         index = self._start
         if cursor != self.floor:
             index = bisect_right(self._positions, position(cursor), lo=self._start)
             if index == self._start or self._events[index - 1].id != cursor:
-                return (Event.loss(cursor, self.floor, self.channel), *self._events[self._start :])
+                return (Entry.loss(cursor, self.floor, self.channel), *self._events[self._start :])
         return tuple(self._events[index:])
 
     def pin(self, cursor: str) -> None:
@@ -160,7 +160,7 @@ class EventLog:
 
     def _drop(self) -> None:
         event = self._events[self._start]
-        self.size -= len(event.json)
+        self.size -= event.size
         self._quiet -= event.quiet
         self._floor = self._positions[self._start]
         self._lost += self._pins.pop(event.prev, 0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import Ids
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class MemoryEngine:
         """Accept events, given as JSON, oldest first. `key` is their idempotency key; `quiet` is
         whether only newcomers get them.
         """
-        events: list[Event] = []
+        events: list[Entry] = []
         prev = queue.cursor()
         for body in bodies:
             id = self._ids.next()
-            events.append(Event(body, id, prev, channel=queue.channel, quiet=quiet))
+            events.append(Entry(body, id, prev, channel=queue.channel, quiet=quiet))
             prev = id
         ids = [event.id for event in events]
         if key is not None and ids:

@@ -14,12 +14,13 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import NOWHERE, normalized, position
 from tatsumaki_py.message_queue.log import EventLog
 
-__all__ = ["MergedEvent", "MergedLog"]
+__all__ = ["MergedEntry", "MergedLog"]
 
 _READ = 1024 * 1024
 """Bytes of JSON after which reading stops."""
@@ -29,23 +30,17 @@ and come back together.
 """
 
 
-class MergedEvent(Event):
-    """An event as it is among those of other channels: it says its channel."""
+class _Merged(Entry):
+    """What an entry is among those of other channels: its id is a cursor in all of them."""
 
     __slots__ = ("_log", "_name")
 
     def __init__(
-        self, event: Event, id: str, prev: str, *, log: tuple[str, ...], name: bytes
+        self, json_bytes: bytes, entry: Entry, id: str, prev: str, log: tuple[str, ...], name: bytes
     ) -> None:
-        # What is published is frozen: it may be shared.
-        dict.__init__(self, event)
-        self.id = id
-        self.prev = prev
-        self.json = event.json
-        self.channel = event.channel
-        self.frames = {}
-        self.gap = False
-        self.quiet = event.quiet
+        super().__init__(
+            json_bytes, id, prev, channel=entry.channel, gap=entry.gap, quiet=entry.quiet
+        )
         self._log = log
         self._name = name
 
@@ -54,34 +49,43 @@ class MergedEvent(Event):
         """The names of the channels."""
         return self._log
 
+
+class MergedEntry(_Merged):
+    """An event among those of other channels: it says its channel."""
+
+    __slots__ = ("_entry",)
+
+    def __init__(
+        self, entry: Entry, id: str, prev: str, *, log: tuple[str, ...], name: bytes
+    ) -> None:
+        super().__init__(entry.json, entry, id, prev, log, name)
+        self._entry = entry
+
     @property
     def payload(self) -> bytes:
-        """See `Event.payload`."""
+        """See `Entry.payload`."""
         return b'{"channel":%b,"data":%b}' % (self._name, self.json)
 
     @property
     def envelope(self) -> bytes:
-        """See `Event.envelope`."""
+        """See `Entry.envelope`."""
         return b'{"id":"%b","channel":%b,"data":%b}' % (self.id.encode(), self._name, self.json)
 
+    def data(self) -> dict[str, Any]:
+        # It is frozen: it may be shared.
+        return self._entry.event()
 
-class _MergedLoss(Event):
+
+class _MergedLoss(_Merged):
     """A gap in one of the channels."""
 
-    __slots__ = ("_log",)
+    __slots__ = ()
 
     def __init__(
-        self, event: Event, id: str, prev: str, *, log: tuple[str, ...], name: bytes
+        self, entry: Entry, id: str, prev: str, *, log: tuple[str, ...], name: bytes
     ) -> None:
         text = b'{"type":"gap","after":"%b","id":"%b","channel":%b}'
-        body = text % (prev.encode(), id.encode(), name)
-        super().__init__(body, id, prev, channel=event.channel, gap=True)
-        self._log = log
-
-    @property
-    def log(self) -> tuple[str, ...]:
-        """The names of the channels."""
-        return self._log
+        super().__init__(text % (prev.encode(), id.encode(), name), entry, id, prev, log, name)
 
 
 class MergedLog:
@@ -89,7 +93,7 @@ class MergedLog:
 
     >>> a, b = EventLog("a", start="0-1"), EventLog("b", start="0-1")
     >>> for log, id in ((a, "1-0"), (b, "2-0"), (a, "3-0")):
-    ...     log.append(Event(b"{}", id, log.top, channel=log.channel))
+    ...     log.append(Entry(b"{}", id, log.top, channel=log.channel))
     >>> [(event.channel, event.id) for event in MergedLog([a, b]).since("1-0,0-1")]
     [('b', '1-0,2-0'), ('a', '3-0,2-0')]
     """
@@ -102,7 +106,7 @@ class MergedLog:
         # As JSON.
         self._names = [json.dumps(channel).encode() for channel in self.channels]
         self._bounds: list[tuple[str, str]] = []
-        self._read: dict[tuple[str, bool], tuple[Event, ...]] = {}
+        self._read: dict[tuple[str, bool], tuple[Entry, ...]] = {}
         """What follows a cursor while the logs have `_bounds`."""
 
     @property
@@ -132,7 +136,7 @@ class MergedLog:
         """The one of two cursors after which less comes, in each log."""
         return ",".join(map(EventLog.later, one.split(","), other.split(",")))
 
-    def since(self, cursor: str, quiet: bool = False) -> tuple[Event, ...]:
+    def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
         """The events after `cursor`, up to 1 MiB; a gap in each channel in which its part is not
         known (any more). Quiet ones are among them if `quiet`.
         """
@@ -149,16 +153,16 @@ class MergedLog:
             events = self._read[cursor, quiet] = self._merge(cursor, quiet)
         return events
 
-    def _merge(self, cursor: str, quiet: bool) -> tuple[Event, ...]:
+    def _merge(self, cursor: str, quiet: bool) -> tuple[Entry, ...]:
         parts = cursor.split(",")
-        merged: list[Event] = []
+        merged: list[Entry] = []
         prev, size = cursor, 0
         for _, index, event in heapq.merge(
             *(self._after(part, index, quiet) for index, part in enumerate(parts))
         ):
             parts[index] = event.id
             id = ",".join(parts)
-            make = _MergedLoss if event.gap else MergedEvent
+            make = _MergedLoss if event.gap else MergedEntry
             merged.append(make(event, id, prev, log=self.channels, name=self._names[index]))
             prev, size = id, size + len(event.json)
             if size > _READ:
@@ -167,7 +171,7 @@ class MergedLog:
 
     def _after(
         self, part: str, index: int, quiet: bool
-    ) -> Iterator[tuple[tuple[int, int], int, Event]]:
+    ) -> Iterator[tuple[tuple[int, int], int, Entry]]:
         # Of one channel no two have the same position: the events are never compared.
         for event in self._logs[index].since(part, quiet):
             yield position(event.id), index, event

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from tatsumaki_py.message_queue.callback import start
 from tatsumaki_py.message_queue.client import Client
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.listener import Listener
 from tatsumaki_py.message_queue.registry import Registry
 
@@ -65,7 +65,7 @@ class Log(Protocol):
     def later(self, one: str, other: str) -> str:
         """The one of two cursors after which less comes."""
 
-    def since(self, cursor: str, quiet: bool = False) -> tuple[Event, ...]:
+    def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
         """The events after `cursor`, a gap where some are lost; if there are many, the first.
         Without those that only newcomers get, unless `quiet`.
         """

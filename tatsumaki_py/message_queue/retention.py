@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tatsumaki_py.message_queue.channel import Channel
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.idempotency import Answers
 from tatsumaki_py.message_queue.log import EventLog
 
@@ -48,7 +48,9 @@ class Retained(Channel):
     for clients that are expected back or slow. Who lost some is told: a gap.
     """
     buffer_size: int = 16 * 1024 * 1024
-    """How many bytes of events are kept at most."""
+    """How many bytes of events are kept at most: their JSON, and 512 bytes for each. As many may be
+    taken by idempotency keys.
+    """
     reconnect_time: float = 30.0
     """Seconds for which a client that is away is expected back."""
     recovery_time: float = 30.0
@@ -66,8 +68,8 @@ class Retained(Channel):
     idempotency_keys: int = 1000
     """How many such keys a channel remembers; the oldest go first."""
     max_size: int = 256 * 1024 * 1024
-    """Bytes of events in all channels. Beyond, the channels that are deserted longest are
-    forgotten; if there is none, one more event is a 503.
+    """Bytes of events and idempotency keys in all channels. Beyond, the channels that are deserted
+    longest are forgotten; if there is none, one more event is a 503.
     """
     max_event_size: int = 1024 * 1024
     """Bytes of JSON that one event may have; more is a 413."""
@@ -93,7 +95,7 @@ class Retained(Channel):
 
     # -- events
 
-    def _accept(self, events: Sequence[Event]) -> None:
+    def _accept(self, events: Sequence[Entry]) -> None:
         """Take events, which follow the top, from the engine, and deliver them."""
         for event in events:
             self._log.append(event)
@@ -198,8 +200,9 @@ class Retained(Channel):
 
     def _count(self) -> None:
         """Tell the registry how much is held here."""
-        self._registry.size += self._log.size - self._counted
-        self._counted = self._log.size
+        size = self._log.size + self._answers.size
+        self._registry.size += size - self._counted
+        self._counted = size
         if not self._log and not self._answers:
             self._registry.holding.pop(self.channel, None)
 

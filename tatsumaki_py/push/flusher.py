@@ -18,7 +18,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, ClassVar
 
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry
 
 if TYPE_CHECKING:
     from tatsumaki_py.push.framing import Framing
@@ -96,14 +96,14 @@ class Flusher:
 
     def _send_to(self, streams: list[Stream]) -> None:
         # Most have the same event to send.
-        last: Event | None = None
+        last: Entry | None = None
         framing: Framing | None = None
         data, size = b"", 0
         for stream in streams:
             try:
                 if stream.waiting is not last or stream.framing is not framing:
                     event = stream.waiting
-                    if type(event) is not Event:
+                    if not isinstance(event, Entry):
                         stream.flush()
                         continue
                     data = event.frames.get(stream.framing) or stream.framing.frame(event)
@@ -127,4 +127,4 @@ class Flusher:
 
 def _amount(stream: Stream) -> int:
     waiting = stream.waiting
-    return 1 if waiting is None or isinstance(waiting, Event) else len(waiting.parts)
+    return 1 if waiting is None or isinstance(waiting, Entry) else len(waiting.parts)

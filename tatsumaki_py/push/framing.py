@@ -17,7 +17,7 @@ import string
 import struct
 from typing import Any
 
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry
 
 __all__ = [
     "CLOSE",
@@ -73,14 +73,14 @@ class Framing:
         """`data` as it goes to the socket."""
         return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked and data else data
 
-    def frame(self, event: Event) -> bytes:
+    def frame(self, event: Entry) -> bytes:
         """An event as it goes to the socket."""
         frame = event.frames.get(self)
         if frame is None:
-            frame = event.frames[self] = self.wire(self.event(event))
+            frame = event.keep_frame(self, self.wire(self.event(event)))
         return frame
 
-    def event(self, event: Event, payload: bytes | None = None) -> bytes:
+    def event(self, event: Entry, payload: bytes | None = None) -> bytes:
         """An event as one message of the transport.
 
         Args:
@@ -189,14 +189,14 @@ class ServerSentEvents(Framing):
         field = b"id: %b\n" % cursor.encode() if cursor else b""
         return b"%bevent: cursor\ndata: %b\n\n" % (field, _at(cursor))
 
-    def event(self, event: Event, payload: bytes | None = None) -> bytes:
+    def event(self, event: Entry, payload: bytes | None = None) -> bytes:
         name = "gap" if event.gap else self._type(event) if self.option else ""
         field = b"event: %b\n" % name.encode() if name else b""
         return field + super().event(event, payload)
 
     @staticmethod
-    def _type(event: Event) -> str:
-        name = event.get("type")
+    def _type(event: Entry) -> str:
+        name = event.event().get("type")
         usable = isinstance(name, str) and name not in _RESERVED_TYPES and name.isprintable()
         return name if usable else ""  # type: ignore[return-value]
 
@@ -236,7 +236,7 @@ class JSONLines(Framing):
     def heartbeat(self, cursor: str) -> bytes:
         return self.wire(_at(cursor) + b"\n")
 
-    def event(self, event: Event, payload: bytes | None = None) -> bytes:
+    def event(self, event: Entry, payload: bytes | None = None) -> bytes:
         return self.part(_envelope(event, payload), JSON)
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
@@ -259,7 +259,7 @@ def _parsed(body: bytes) -> Any:
         return _NO_JSON
 
 
-def _envelope(event: Event, payload: bytes | None) -> bytes:
+def _envelope(event: Entry, payload: bytes | None) -> bytes:
     """An event with its id beside it; `payload` is what its handler has made of it, if it has."""
     if payload is None:
         return event.envelope
@@ -314,7 +314,7 @@ class WebSocket(Framing):
     def wire(self, data: bytes) -> bytes:
         return websocket_frame(TEXT, data)
 
-    def event(self, event: Event, payload: bytes | None = None) -> bytes:
+    def event(self, event: Entry, payload: bytes | None = None) -> bytes:
         return _envelope(event, payload)
 
     def at(self, cursor: str) -> bytes:

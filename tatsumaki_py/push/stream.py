@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Generator, Hashable
 from typing import Any
 
 from tatsumaki_py.error import ClientDisconnect
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.hangup import ask_peer, unacknowledged
@@ -77,10 +77,10 @@ class Pile:
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.size = 0
-        self.firsts: dict[Hashable, Event] = {}
+        self.firsts: dict[Hashable, Entry] = {}
         """The first event of each log."""
 
-    def add(self, data: bytes, event: Event | None) -> None:
+    def add(self, data: bytes, event: Entry | None) -> None:
         self.parts.append(data)
         self.size += len(data)
         if event is not None:
@@ -114,7 +114,7 @@ class Stream:
     ) -> None:
         self.wire = self._wire(sock)
         self.framing = framing
-        self.waiting: Event | Pile | None = None
+        self.waiting: Entry | Pile | None = None
         """What waits for the end of a burst, or until the stream is not blocked any more."""
         self._max_buffer = max_buffer
         self._owner: Owner | None = owner
@@ -122,7 +122,7 @@ class Stream:
         self.dirty = self._flusher.dirty
         self._rest: memoryview | None = None
         # Of what is on its way, the first event of each log.
-        self._firsts: dict[Hashable, Event] | None = None
+        self._firsts: dict[Hashable, Entry] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._ending = False
         self._losing = False
@@ -147,18 +147,18 @@ class Stream:
         return unacknowledged(self._fileno())
 
     def unsent(self, log: Hashable) -> str | None:
-        """The id before the first event of `log` (`Event.log`) that may not have reached the
+        """The id before the first event of `log` (`Entry.log`) that may not have reached the
         kernel, if there is one.
         """
         waiting = self.waiting
         first = self._firsts.get(log) if self._firsts else None
         if first is None and isinstance(waiting, Pile):
             first = waiting.firsts.get(log)
-        elif first is None and isinstance(waiting, Event) and waiting.log == log:
+        elif first is None and isinstance(waiting, Entry) and waiting.log == log:
             first = waiting
         return None if first is None else first.prev
 
-    def send(self, event: Event) -> Awaitable[None]:
+    def send(self, event: Entry) -> Awaitable[None]:
         """Send an event, soon.
 
         Returns an awaitable that is done at once while the peer keeps up, else when most of what
@@ -174,7 +174,7 @@ class Stream:
             return DONE
         return self._add(event.frames.get(self.framing) or self.framing.frame(event), event)
 
-    def send_as(self, event: Event, payload: bytes) -> Awaitable[None]:
+    def send_as(self, event: Entry, payload: bytes) -> Awaitable[None]:
         """Send an event whose payload its handler has made; as `send`."""
         framing = self.framing
         return self.write_wire(framing.wire(framing.event(event, payload)), event)
@@ -183,7 +183,7 @@ class Stream:
         """Send something that is no event, soon; as `send`."""
         return self.write_wire(self.framing.wire(self.framing.part(data, content_type)))
 
-    def write_wire(self, data: bytes, event: Event | None = None) -> Awaitable[None]:
+    def write_wire(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:
         """Send bytes that are framed already, and may be those of `event`; as `send`."""
         if self.waiting is None:
             if not self.dirty:
@@ -201,7 +201,7 @@ class Stream:
             pile.add(waiting.frames.get(self.framing) or self.framing.frame(waiting), waiting)
         return pile
 
-    def _add(self, data: bytes, event: Event | None = None) -> Awaitable[None]:
+    def _add(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:
         """Send `data` after what waits already, and see that it does not become too much."""
         if self._losing:
             return DONE
@@ -261,7 +261,7 @@ class Stream:
         else:
             self._keep(data, sent)
 
-    def keep(self, event: Event, data: bytes, sent: int) -> None:
+    def keep(self, event: Entry, data: bytes, sent: int) -> None:
         """`event`, which looks like `data`, was all that waited, and was not sent to its end."""
         self._firsts = {event.log: event}
         self._keep(data, sent)

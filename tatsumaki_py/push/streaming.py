@@ -22,7 +22,7 @@ import tornado.web
 from tornado.httputil import HTTPHeaders
 
 from tatsumaki_py.error import ClientDisconnect
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.connection import keeper_of, take_over
 from tatsumaki_py.push.framing import (
     JSON,
@@ -157,8 +157,12 @@ class StreamingHandler(PresenceHandler):
         if stream is None:
             self._begin()
             stream = self._live
-        if stream is not None and isinstance(chunk, Event) and not (self._reframes or more):
-            return stream.send(chunk)
+        if (
+            stream is not None
+            and isinstance(chunk, (Entry, Event))
+            and not (self._reframes or more)
+        ):
+            return stream.send(chunk.entry)
         if stream is None:
             if self._gone:
                 raise ClientDisconnect
@@ -175,12 +179,12 @@ class StreamingHandler(PresenceHandler):
             stream = self._open_stream()
             if stream is None:
                 return DONE
-            if isinstance(chunk, Event) and not self._reframes:
-                return stream.send(chunk)
+            if plain:
+                return stream.send(chunk.entry)
         if not data:
             return DONE
         if isinstance(chunk, Event):
-            return stream.send_as(chunk, data)
+            return stream.send_as(chunk.entry, data)
         return stream.write(data, JSON if isinstance(chunk, (dict, list, tuple)) else TEXT_TYPE)
 
     def _open_stream(self) -> Stream | None:
@@ -265,7 +269,7 @@ class StreamingHandler(PresenceHandler):
 
 
 def _any_event(*chunks: Any) -> bool:
-    return any(isinstance(chunk, Event) for chunk in chunks)
+    return any(isinstance(chunk, (Entry, Event)) for chunk in chunks)
 
 
 class _SentHeaders(HTTPHeaders):

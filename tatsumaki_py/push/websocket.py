@@ -39,7 +39,7 @@ from tatsumaki_py import peer
 from tatsumaki_py.chunk import JSON, Encoding
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.escape import escape
-from tatsumaki_py.message_queue.event import Event
+from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.connection import IOStreamStream
 from tatsumaki_py.push.framing import (
     BINARY,
@@ -197,11 +197,11 @@ class WebSocketHandler(Encoding, Served, tornado.websocket.WebSocketHandler):
             for part in (chunk, *more[:-1]):
                 self.stream_write(part)
             return self.stream_write(more[-1])
-        if isinstance(chunk, Event):
+        if isinstance(chunk, (Entry, Event)):
             if not self._reframes:
-                return stream.send(chunk)
-            payload = self._encode_event(chunk)
-            return stream.send_as(chunk, payload) if payload else DONE
+                return stream.send(chunk.entry)
+            payload = self._encode_event(chunk.entry.event())
+            return stream.send_as(chunk.entry, payload) if payload else DONE
         if isinstance(chunk, (bytes, bytearray, memoryview)):
             return stream.write_wire(websocket_frame(BINARY, bytes(chunk)))
         text = chunk if isinstance(chunk, str) else self.json.encode(chunk)

@@ -1,0 +1,109 @@
+"""What is kept is counted: no input of a client takes much more memory than the bounds say."""
+
+import gc
+import tracemalloc
+
+import pytest
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue import event
+from tatsumaki_py.push.framing import JSONLines, Multipart, ServerSentEvents, WebSocket, framing
+
+FRAMINGS = [
+    framing(kind, chunked, option)
+    for kind in (ServerSentEvents, JSONLines, Multipart, WebSocket)
+    for chunked in (True, False)
+    for option in (True, False)
+]
+MIB = 1024 * 1024
+
+
+def nothing(*events):
+    pass
+
+
+def grown(function):
+    """The bytes that are held after `function`, and were not before."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        function()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        (b'{"a":[' + b"[]," * 20_000 + b"[]]}", 40),
+        (b'{"a":[' + b"0," * 50_000 + b"0]}", 40),
+        (b'{"a":"' + b"x" * 300_000 + b'"}', 40),
+        (b"{}", 4000),
+        (b'{"text":"hello"}', 4000),
+    ],
+)
+@pytest.mark.gen_test
+async def test_events(make_queue, body, count):
+    """Whatever they are made of, and though somebody has read them all and each transport too."""
+    queue = make_queue(backlog_length=count, buffer_length=count, max_event_size=MIB)
+
+    def publish():
+        for _ in range(count):
+            queue.publish_json(body)
+        for entry in queue._log.newest(count):
+            for frames in FRAMINGS:
+                frames.frame(entry)
+        assert len(queue.backlog_events) == count
+
+    held = grown(publish)
+    assert held < 1.1 * MessageQueue._registry.size + event.RECENT_FRAMES + 3 * event.RECENT_EVENTS
+
+
+@pytest.mark.parametrize(("count", "batch"), [(1000, 1), (50, 1000)])
+@pytest.mark.gen_test
+async def test_idempotency_keys(make_queue, count, batch):
+    """A key counts, with the ids that it stands for."""
+    queue = make_queue(backlog_length=1, recovery_time=0)
+
+    def publish():
+        for number in range(count):
+            queue.publish(*[{"n": 1}] * batch, idempotency_key=f"{number:0255}")
+
+    held = grown(publish)
+    assert held < 1.1 * MessageQueue._registry.size + event.RECENT_EVENTS
+    assert MessageQueue._registry.size < count * (2048 + batch * 40)
+
+
+@pytest.mark.gen_test
+async def test_keys_are_bounded_by_their_size(make_queue):
+    """Beyond `buffer_size` the oldest keys are forgotten."""
+    queue = make_queue(buffer_size=100_000)
+    for number in range(50):
+        queue.publish(*[{"n": 1}] * 100, idempotency_key=str(number))
+    assert queue._answers.size <= 100_000
+    assert 20 <= len(queue._answers) < 50
+    first = await queue.publish(*[{"n": 1}] * 100, idempotency_key="49")
+    assert first[-1] == queue.cursor()
+
+
+@pytest.mark.gen_test
+async def test_keys_make_room(monkeypatch, make_queue):
+    """Keys of channels that nobody reads are forgotten when all channels hold too much."""
+    monkeypatch.setattr(MessageQueue, "max_size", 200_000)
+    for number in range(20):
+        make_queue(str(number)).publish(*[{}] * 500, idempotency_key="key")
+    assert MessageQueue._registry.size < 200_000 + 500 * 600
+
+
+@pytest.mark.gen_test
+async def test_an_event_that_is_held(queue):
+    """It is the same object for all as long as somebody holds it, however many came after it."""
+    await queue.publish({"n": 0})
+    (held,) = queue.backlog_events
+    for number in range(1, 10):
+        await queue.publish({"n": number, "list": [0] * 20_000})
+        assert len(queue.backlog_events) == number + 1
+    assert queue.backlog_events[0] is held
+    assert held == {"n": 0}

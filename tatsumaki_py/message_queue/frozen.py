@@ -1,0 +1,41 @@
+"""Dicts and lists that nobody can change, as several share them."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+__all__ = ["FrozenDict", "FrozenList", "frozen"]
+
+
+def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+    raise TypeError(
+        "an event is read-only, for others get it too; make a copy: dict(event, key=value)"
+    )
+
+
+class FrozenDict(dict[str, Any]):
+    __slots__ = ()
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle or deepcopy is somebody's own: a plain dict.
+        return dict, (dict(self),)
+
+
+class FrozenList(list[Any]):
+    __slots__ = ()
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+
+def frozen(value: Any) -> Any:
+    """`value`, which was made of JSON, with frozen dicts and lists."""
+    if type(value) is dict:
+        return FrozenDict({key: frozen(item) for key, item in value.items()})
+    if type(value) is list:
+        return FrozenList(map(frozen, value))
+    return value

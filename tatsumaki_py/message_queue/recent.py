@@ -1,0 +1,37 @@
+"""Keeps what can be made anew while it is likely to be asked for again, up to a bound."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Generic, TypeVar
+
+__all__ = ["Recent"]
+
+_Thing = TypeVar("_Thing")
+
+
+class Recent(Generic[_Thing]):
+    """Holds the things that were made last, up to `limit` bytes.
+
+    >>> recent = Recent[str](limit=100)
+    >>> [recent.add(name, 40) for name in "abc"]
+    [[], [], ['a']]
+    """
+
+    __slots__ = ("_held", "_limit", "_size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._held: deque[tuple[_Thing, int]] = deque()
+
+    def add(self, thing: _Thing, size: int) -> list[_Thing]:
+        """Hold `thing`, of `size` bytes. Returns those that are not held any more."""
+        self._held.append((thing, size))
+        self._size += size
+        dropped = []
+        while self._size > self._limit:
+            oldest, size = self._held.popleft()
+            self._size -= size
+            dropped.append(oldest)
+        return dropped
