@@ -157,12 +157,11 @@ class StreamingHandler(PresenceHandler):
         if stream is None:
             self._begin()
             stream = self._live
-        if (
-            stream is not None
-            and isinstance(chunk, (Entry, Event))
-            and not (self._reframes or more)
-        ):
+        plain = isinstance(chunk, (Entry, Event)) and not (self._reframes or more)
+        if stream is not None and plain:
             return stream.send(chunk.entry)
+        if isinstance(chunk, Entry):
+            chunk = chunk.event()
         if stream is None:
             if self._gone:
                 raise ClientDisconnect
