@@ -52,6 +52,13 @@ class WithToken(Listed):
             Error.HTTP.throw(401, "a key is needed")
 
 
+class Checking(SubscribeHandler):
+    """Has Tornado's hook for WebSockets."""
+
+    def check_origin(self, origin):
+        return origin == STRANGER
+
+
 class Broken(Listed):
     def prepare(self):
         raise RuntimeError("broken")
@@ -65,7 +72,7 @@ def settings():
 @pytest.fixture
 def app(settings):
     kinds = [Closed, Listed, WithCookies, Public, PublicAndListed, Publish, PublishPublic]
-    kinds += [WithToken, Broken]
+    kinds += [WithToken, Checking, Broken]
     rules = [(rf"/{kind.__name__}/(\w+)", kind) for kind in kinds]
     return Application(rules, **settings)
 
@@ -224,6 +231,8 @@ async def test_stream(subscriber):
         ("Closed", SETTING, {}, 101),
         ("Listed", FRIEND, {"Cookie": "a=b"}, 101),
         ("Listed", STRANGER, {}, 403),
+        ("Checking", STRANGER, {}, 101),
+        ("Checking", FRIEND, {}, 403),
         ("Public", STRANGER, {}, 101),
         ("Public", STRANGER, {"Cookie": "a=b"}, 403),
         ("Public", STRANGER, {"Authorization": "Basic eDp5"}, 403),

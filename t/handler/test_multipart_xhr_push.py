@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import tornado.web
 
 from tatsumaki_py import Application, Handler, MessageQueue
 
@@ -43,6 +44,15 @@ class Sync(Handler):
         getattr(self, self.request.param("call"))(True)
 
 
+class Decorated(Handler):
+    @tornado.web.authenticated
+    async def get(self):
+        await Coroutine.get(self)
+
+    def get_current_user(self):
+        return "me"
+
+
 class Twice(Handler):
     asynchronous = True
 
@@ -66,7 +76,7 @@ class Events(Handler):
 
 @pytest.fixture
 def app():
-    classes = (Push, Written, Coroutine, Sync, Twice, Events)
+    classes = (Push, Written, Coroutine, Decorated, Sync, Twice, Events)
     return Application([(f"/{cls.__name__}", cls) for cls in classes])
 
 
@@ -105,8 +115,9 @@ async def test_written(ask):
 
 @pytest.mark.gen_test
 async def test_coroutine(ask):
-    """A coroutine needs no `asynchronous`."""
-    assert (await parts(ask, "/Coroutine"))[1] == [b'Content-Type: application/json\n\n{"a":1}\n']
+    """A coroutine needs no `asynchronous`, also if it is decorated."""
+    for path in ("/Coroutine", "/Decorated"):
+        assert (await parts(ask, path))[1] == [b'Content-Type: application/json\n\n{"a":1}\n']
 
 
 @pytest.mark.gen_test

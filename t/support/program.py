@@ -99,11 +99,20 @@ def serve_program(tmp_path):
     After the test it is stopped, and fails the test if there is a traceback in what it logged;
     ``traces=True`` allows that.
     """
-    programs = []
-    traced = []
+    yield from _serving(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def serve_programs(tmp_path_factory):
+    """The same for all the tests of a file."""
+    yield from _serving(tmp_path_factory.mktemp("programs"))
+
+
+def _serving(directory):
+    programs, traced = [], []
 
     def serve(path, traces=False):
-        program = Program(path, free_port(), tmp_path)
+        program = Program(path, free_port(), directory)
         programs.append(program)
         if traces:
             traced.append(program)

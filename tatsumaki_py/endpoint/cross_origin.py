@@ -44,8 +44,10 @@ class CrossOriginHandler(Handler):
     """Origins whose pages may read the answers, such as ``https://www.example.com``, beside those
     of the setting ``trusted_origins``; "*" for all.
     """
-    allow_credentials: ClassVar[bool] = False
-    """Whether these pages may do so in the name of the user, that is with cookies. Not with "*"."""
+    allow_credentials: ClassVar[bool]
+    """Whether these pages may do so in the name of the user, that is with cookies. Not with "*". By
+    default what a class further along the MRO says, as Jupyter's handlers do, else False.
+    """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -53,7 +55,8 @@ class CrossOriginHandler(Handler):
             raise TypeError(f"allowed_origins is a list of origins, not {cls.allowed_origins!r}")
         for origin in cls.allowed_origins:
             _check(origin)
-        if cls.allow_credentials and "*" in cls.allowed_origins:
+        credentials = getattr(cls, "allow_credentials", False)
+        if credentials and not isinstance(credentials, property) and "*" in cls.allowed_origins:
             raise TypeError(
                 'allow_credentials with "*" would let any page act as your users; list the origins'
             )
@@ -90,7 +93,7 @@ class CrossOriginHandler(Handler):
             return
         self.set_header("Access-Control-Allow-Origin", origin if trusted else "*")
         self.set_header("Access-Control-Expose-Headers", "Last-Event-ID")
-        if trusted and self.allow_credentials:
+        if trusted and getattr(self, "allow_credentials", False):
             self.set_header("Access-Control-Allow-Credentials", "true")
 
     def options(self, *args: Any, **kwargs: Any) -> None:

@@ -100,7 +100,8 @@ class StreamingHandler(PresenceHandler):
         if on and self._kind is not kind:
             verb = str(self.request.method).lower()
             # A HEAD has nothing to push, whatever its method is.
-            coroutine = verb == "head" or inspect.iscoroutinefunction(getattr(self, verb, None))
+            method = inspect.unwrap(getattr(self, verb))
+            coroutine = verb == "head" or inspect.iscoroutinefunction(method)
             if self._kind is not Framing:
                 raise RuntimeError(f"this is a stream of {self._kind.content_type} already")
             if not self.asynchronous and not coroutine:
