@@ -173,7 +173,6 @@ class MessageQueue(Retained):
             Error.HTTP: 413 if one has more than `max_event_size` bytes, 503 if there are too many
             channels, 400 for a bad key, 422 if other events were published under it.
         """
-        self._registry.thread.check("publish")
         if idempotency_key is not None:
             check_key(idempotency_key)
         return self._publish([self._encode(event) for event in events], idempotency_key)
@@ -192,6 +191,7 @@ class MessageQueue(Retained):
         return self._publish(list(map(self._fitting, bodies)), idempotency_key)
 
     def _publish(self, bodies: list[bytes], idempotency_key: str | None) -> Awaitable[list[str]]:
+        self._registry.thread.check("publish")
         if idempotency_key is not None:
             after = self._now() - self.idempotency_time
             ids = self._answers.find(idempotency_key, bodies, after)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Awaitable, Sequence
 from contextvars import Context
 from typing import Any
@@ -28,10 +29,8 @@ __all__ = ["Delivery"]
 MAX_ANSWER = 1024 * 1024
 """Bytes in the answer of one long poll, if it is more than one event, as `Entry.work`."""
 
-TURN = 128 * 1024
-"""Work beyond that with plain text, after which a stream that reads on lets others have their turn,
-as `Entry.work`.
-"""
+TURN = 0.01
+"""Seconds after which a stream that reads on lets others have their turn."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -198,6 +197,7 @@ class Delivery(Places):
         """Give one client `events` (None: all after its cursor), then what was published
         meanwhile.
         """
+        began = time.perf_counter()
         while True:
             if events is None:
                 events = self._log.since(client.cursor, client.new)
@@ -237,7 +237,7 @@ class Delivery(Places):
             if result is None and peer is not None and more:
                 # All at once would be too much for who is not quick, whenever it comes back.
                 result = peer.peer_drain()
-                if sum(event.work - len(event.json) for event in events) > TURN:
+                if time.perf_counter() - began > TURN:
                     result = _after_a_turn(result)
             if result is not None and self._hold(client, listener, context, result):
                 return
