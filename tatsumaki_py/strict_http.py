@@ -17,7 +17,9 @@ from typing import Any
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPInputError
-from tornado.iostream import IOStream, SSLIOStream
+from tornado.iostream import SSLIOStream
+
+from tatsumaki_py.push.iostream import ForgettingStream
 
 __all__ = ["HeadStream", "StrictConnection", "TLSHeadStream"]
 
@@ -25,7 +27,7 @@ HEAD_TIMEOUT = 60.0
 """Seconds; a body has as many (`tatsumaki_py.server.LIMITS`)."""
 
 
-class HeadStream(IOStream):
+class HeadStream(ForgettingStream):
     """A connection that closes itself when a head does not come to its end."""
 
     _awaits_head = False

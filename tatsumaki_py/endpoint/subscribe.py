@@ -168,7 +168,10 @@ class SubscribeHandler(ChannelHandler):
         finally:
             # It was answered, and logged, by the other one.
             self._finished = True
-            self.on_finish()
+            try:
+                self.on_finish()
+            finally:
+                self.ui = None  # type: ignore[assignment]
 
 
 class _Socket(WebSocketHandler):

@@ -15,6 +15,7 @@ from typing import Protocol
 from tornado.iostream import IOStream, StreamClosedError
 
 from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.iostream import ForgettingStream
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.push.wire import Owner
 from tatsumaki_py.strict_http import HeadStream
@@ -69,7 +70,7 @@ def take_over(
 
 def _socket_of(iostream: IOStream) -> socket.socket | None:
     """The socket below, on its own, if it is a plain one."""
-    if type(iostream) not in (IOStream, HeadStream) or iostream.writing():
+    if type(iostream) not in (IOStream, ForgettingStream, HeadStream) or iostream.writing():
         return None
     try:
         return iostream.socket.dup()

@@ -27,6 +27,7 @@ from tatsumaki_py import peer
 from tatsumaki_py.chunk import reframes
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.iostream import adopt
 from tatsumaki_py.push.streaming import StreamingHandler
 from tatsumaki_py.request import Request
 
@@ -55,6 +56,7 @@ class PushHandler(StreamingHandler):
         self._gone, self._stream, self._live = False, None, None
         self._reframes = reframes(type(self))
         self._watched, self._watchers, self._places = None, None, None
+        adopt(getattr(request.connection, "stream", None))
         super().__init__(application, request, **kwargs)
         # After super().__init__, because users override initialize() and on_connection_close()
         # without calling ours.

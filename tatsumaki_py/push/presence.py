@@ -65,10 +65,6 @@ class PresenceHandler(Served, ChunkHandler):
             lost = self._was_reset()
         self._gone = True
         self._live = None
-        stream = self._iostream()
-        if stream is not None and stream.error is not None:
-            # Its frames may be ours: a reference cycle.
-            stream.error.__traceback__ = None
         self._dismiss_watchers(lost)
         try:
             self.on_connection_close()

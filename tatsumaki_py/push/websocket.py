@@ -50,6 +50,7 @@ from tatsumaki_py.push.framing import (
     WebSocket,
     websocket_frame,
 )
+from tatsumaki_py.push.iostream import adopt
 from tatsumaki_py.push.served import Served
 from tatsumaki_py.push.stream import DONE, Pile
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
@@ -169,6 +170,7 @@ class WebSocketHandler(Encoding, Served, tornado.websocket.WebSocketHandler):
     ) -> None:
         Request.adopt(request)
         self._reframes = type(self).json is not JSON
+        adopt(getattr(request.connection, "stream", None))
         super().__init__(application, request, **kwargs)
         peer.current.set(weakref.ref(self))
 

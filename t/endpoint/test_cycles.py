@@ -1,0 +1,154 @@
+"""No connection leaves anything to the garbage collector, however it ends."""
+
+import asyncio
+import collections
+import gc
+
+import pytest
+from support.subscriber import CLIENTS
+from support.wire import iterations, soon
+from tornado.httpserver import HTTPServer
+
+from tatsumaki_py import Application, Handler, MessageQueue, SubscribeHandler, WebSocketHandler
+from tatsumaki_py.server import _HTTPServer
+
+COUNT = 8
+
+
+class Refused(SubscribeHandler):
+    def can_subscribe(self, channel):
+        return False
+
+
+class Socket(WebSocketHandler):
+    def open(self, channel):
+        MessageQueue.instance(channel).poll(None, self.on_new_event)
+
+    def on_new_event(self, *events):
+        for event in events:
+            self.stream_write(event)
+
+
+@pytest.fixture
+def app():
+    kinds = {"/events": SubscribeHandler, "/refused": Refused, "/socket": Socket}
+    return Application([(rf"{path}/(\w+)", kind) for path, kind in kinds.items()])
+
+
+@pytest.fixture(params=[HTTPServer, _HTTPServer])
+def port(request, app, io_loop, _unused_port):
+    """The port of Tornado's server, or of the one in `Server`."""
+    server = request.param(app)
+    server.add_socket(_unused_port[0])
+    yield _unused_port[1]
+    server.stop()
+    io_loop.run_sync(server.close_all_connections)
+
+
+async def at_once(client):
+    await client.client.send(b"")
+    client.client.reset()
+
+
+async def before_the_answer(client):
+    await asyncio.sleep(0.005)
+    client.client.reset()
+
+
+async def orderly(client):
+    await client.client._receive()
+    client.client.close()
+
+
+async def reset(client):
+    await client.client._receive()
+    client.client.reset()
+
+
+async def while_events_come(client):
+    await client.client._receive()
+    client.client.reset()
+    for number in range(3):
+        MessageQueue.instance("room").publish({"n": number})
+
+
+async def after_an_event(client):
+    await client.client._receive()
+    MessageQueue.instance("room").publish({"n": 1})
+    await iterations()
+    client.client.reset()
+
+
+async def close_frame(client):
+    await client.client._receive()
+    await client.send(0x8)
+    await client.client.read_all()
+    client.client.close()
+
+
+async def no_frame(client):
+    await client.client._receive()
+    await client.client.send(b"\xff" * 4)
+    await client.client.read_all()
+    client.client.close()
+
+
+WAYS = [at_once, before_the_answer, orderly, reset, while_events_come, after_an_event]
+CASES = [
+    *((transport, "/events", way) for transport in CLIENTS for way in WAYS),
+    *((transport, "/refused", way) for transport in CLIENTS for way in (at_once, orderly, reset)),
+    *(("websocket", "/socket", way) for way in WAYS),
+    *(
+        ("websocket", path, way)
+        for path in ("/events", "/socket")
+        for way in (close_frame, no_frame)
+    ),
+    *(
+        ("websocket", path + "/room?foreign", way)
+        for path in ("/events", "/socket")
+        for way in (orderly, reset)
+    ),
+]
+
+
+@pytest.fixture
+def connect(port):
+    async def connect(transport, path):
+        name, foreign, _ = path.partition("/room?foreign")
+        headers = {"Origin": "http://elsewhere.example"} if foreign else {}
+        client = CLIENTS[transport](port, f"{name}/room", headers=headers, timeout=0)
+        client.client = await client.connect(port)
+        await client.request()
+        return client
+
+    return connect
+
+
+def handlers():
+    return [thing for thing in gc.get_objects() if isinstance(thing, (Handler, WebSocketHandler))]
+
+
+@pytest.mark.parametrize(("transport", "path", "way"), CASES)
+@pytest.mark.gen_test
+async def test_nothing_is_left(connect, transport, path, way):
+    """Handlers are released within a second, and nothing else stays either."""
+    queue = MessageQueue.instance("room")
+    queue.publish({"n": 0})
+    # What the first one makes for all the others.
+    await way(await connect(transport, path))
+    await soon(lambda: not handlers(), 1)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(COUNT):
+            await way(await connect(transport, path))
+        await soon(lambda: not handlers(), 1)
+        await iterations()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left = collections.Counter(type(thing).__name__ for thing in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not {name: count for name, count in left.items() if count >= COUNT}
