@@ -30,8 +30,16 @@ HEAD_TIMEOUT = 60.0
 class HeadStream(ForgettingStream):
     """A connection that closes itself when a head does not come to its end."""
 
-    _awaits_head = False
-    _head_timer: asyncio.TimerHandle | None = None
+    # Beside what Tornado keeps in a dict: with one name more in there, CPython would give each
+    # connection a dict of its own, of 1.4 KB.
+    __slots__ = ("_awaits_head", "_head_timer", "tatsumaki_keeper")
+
+    _head_timer: asyncio.TimerHandle | None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._awaits_head = False
+        self._head_timer = None
+        super().__init__(*args, **kwargs)
 
     def await_head(self) -> None:
         """What comes next is the head of a request."""
@@ -66,6 +74,8 @@ class HeadStream(ForgettingStream):
 
 class TLSHeadStream(HeadStream, SSLIOStream):
     """The same with TLS."""
+
+    __slots__ = ()
 
     def limit_handshake(self) -> None:
         """Close it if the handshake does not end in time."""

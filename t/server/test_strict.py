@@ -11,6 +11,7 @@ import weakref
 
 import pytest
 from support.wire import open_sockets, read_reply, soon
+from tornado.iostream import IOStream
 from tornado.testing import AsyncHTTPSTestCase
 
 from tatsumaki_py import Application, Handler, MessageQueue
@@ -183,6 +184,18 @@ async def test_a_head_in_parts(connect, clock):
     assert await is_open(client)
     await clock.advance(2)
     assert not await is_open(client)
+
+
+@pytest.mark.gen_test
+async def test_no_larger_than_tornados(connect, http_server):
+    """A connection has no name in its dict that Tornado's has not: see `HeadStream`."""
+    await connect(HEAD)
+    (connection,) = await soon(lambda: list(http_server._connections))
+    here, there = socket.socketpair()
+    plain = IOStream(here)
+    assert vars(connection.stream).keys() == vars(plain).keys()
+    plain.close()
+    there.close()
 
 
 @pytest.mark.gen_test
