@@ -1,0 +1,51 @@
+"""A cursor of another life of the server, or of another server, is a gap, by every transport."""
+
+import gc
+
+import pytest
+from support.wire import soon
+
+from tatsumaki_py import MessageQueue
+
+QUERIES = {"one": {}, "several": {"path": "/events", "channel": ["other", "room"]}}
+
+
+def restart():
+    """As far as clients can tell."""
+    MessageQueue.reset()
+    gc.collect()
+
+
+@pytest.mark.parametrize("channels", QUERIES)
+@pytest.mark.gen_test
+async def test_an_empty_channel(subscriber, transport, channels):
+    """The client was there when there was nothing, and missed an event and a restart."""
+    client = subscriber(transport, timeout=0, **QUERIES[channels])
+    await client.open()
+    if client.cursor is None:
+        # A WebSocket says it in its first message, Server-Sent Events in their first event.
+        await soon(lambda: MessageQueue.instance("room").subscribers)
+        client.cursor = MessageQueue.instance(*QUERIES[channels].get("channel", ["room"])).cursor()
+    client.leave()
+    await soon(lambda: not MessageQueue.instance("room").subscribers)
+    MessageQueue.instance("room").publish({"n": 1})
+    restart()
+    MessageQueue.instance("room").publish({"n": 2})
+    again = subscriber(transport, cursor=client.cursor, **QUERIES[channels])
+    await again.open()
+    messages = [await again.read()]
+    while messages[-1].gap:
+        messages.append(await again.read())
+    assert len(messages) == (2 if channels == "one" else 3)
+    assert messages[-1].data == {"n": 2}
+
+
+@pytest.mark.parametrize("cursor", ["41", "x", "1-0", "0-0", "0-0,0-0", "9" * 300, "a b", "é"])
+@pytest.mark.gen_test
+async def test_of_another_server(subscriber, transport, cursor):
+    """An EventSource would give up for ever after a 400."""
+    MessageQueue.instance("room").publish({"n": 1})
+    client = subscriber(transport, cursor=cursor)
+    await client.open()
+    gap, event = await client.read(), await client.read()
+    assert (gap.gap, event.gap, event.data) == (True, False, {"n": 1})
