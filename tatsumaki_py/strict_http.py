@@ -19,7 +19,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPInputError
 from tornado.iostream import SSLIOStream
 
-from tatsumaki_py.push.iostream import ForgettingStream
+from tatsumaki_py.iostream import ForgettingStream
 
 __all__ = ["HeadStream", "StrictConnection", "TLSHeadStream"]
 

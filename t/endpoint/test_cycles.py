@@ -124,13 +124,22 @@ def connect(port):
     return connect
 
 
+@pytest.fixture
 def handlers():
-    return [thing for thing in gc.get_objects() if isinstance(thing, (Handler, WebSocketHandler))]
+    """The handlers that this test has made."""
+
+    def found():
+        everything = gc.get_objects()
+        return [thing for thing in everything if isinstance(thing, (Handler, WebSocketHandler))]
+
+    gc.collect()
+    others = {id(handler): handler for handler in found()}
+    return lambda: [handler for handler in found() if id(handler) not in others]
 
 
 @pytest.mark.parametrize(("transport", "path", "way"), CASES)
 @pytest.mark.gen_test
-async def test_nothing_is_left(connect, transport, path, way):
+async def test_nothing_is_left(connect, handlers, transport, path, way):
     """Handlers are released within a second, and nothing else stays either."""
     queue = MessageQueue.instance("room")
     queue.publish({"n": 0})

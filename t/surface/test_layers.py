@@ -10,7 +10,7 @@ PACKAGE = ROOT / "tatsumaki_py"
 # Lowest floor first. Of one floor, only those of the same folder may import each other, and
 # without a circle.
 FLOORS = [
-    ["charset", "error", "escape", "http_message", "psgi"],
+    ["charset", "error", "escape", "http_message", "iostream", "psgi"],
     [
         "peer",
         "form",

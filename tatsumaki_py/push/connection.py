@@ -14,8 +14,8 @@ from typing import Protocol
 
 from tornado.iostream import IOStream, StreamClosedError
 
+from tatsumaki_py.iostream import ForgettingStream
 from tatsumaki_py.push.framing import Framing
-from tatsumaki_py.push.iostream import ForgettingStream
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.push.wire import Owner
 from tatsumaki_py.strict_http import HeadStream

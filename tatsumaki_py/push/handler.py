@@ -26,8 +26,8 @@ from tornado.iostream import StreamClosedError
 from tatsumaki_py import peer
 from tatsumaki_py.chunk import reframes
 from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.iostream import adopt
 from tatsumaki_py.push.framing import Framing
-from tatsumaki_py.push.iostream import adopt
 from tatsumaki_py.push.streaming import StreamingHandler
 from tatsumaki_py.request import Request
 

@@ -39,6 +39,7 @@ from tatsumaki_py import peer
 from tatsumaki_py.chunk import JSON, Encoding
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.escape import escape
+from tatsumaki_py.iostream import adopt
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.connection import IOStreamStream
 from tatsumaki_py.push.framing import (
@@ -50,7 +51,6 @@ from tatsumaki_py.push.framing import (
     WebSocket,
     websocket_frame,
 )
-from tatsumaki_py.push.iostream import adopt
 from tatsumaki_py.push.served import Served
 from tatsumaki_py.push.stream import DONE, Pile
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
