@@ -8,14 +8,18 @@ from bokeh.server.server import Server
 from tatsumaki_py import MessageQueue, PublishHandler, SubscribeHandler
 
 
-def page(document):
-    document.add_root(Paragraph(text="bokeh"))
-    # What happens on a page may be published.
-    MessageQueue.instance("sessions").publish({"session": document.session_context.id})
+def announce(session):
+    MessageQueue.instance("sessions").publish({"session": session})
 
 
 def main():
     port = int(os.environ["PORT"])
+
+    def page(document):
+        document.add_root(Paragraph(text="bokeh"))
+        # Bokeh calls this in a thread.
+        server.io_loop.add_callback(announce, document.session_context.id)
+
     server = Server(
         {"/page": page},
         port=port,
