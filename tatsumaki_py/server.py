@@ -30,7 +30,7 @@ from tornado.netutil import bind_sockets, ssl_wrap_socket
 from tatsumaki_py.logger import LineFormatter, guard
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.push.connection import keep
-from tatsumaki_py.strict_http import HeadStream, StrictConnection, TLSHeadStream
+from tatsumaki_py.strict_http import HeadStream, StrictConnection, TLSHeadStream, tls_context
 
 __all__ = ["Server"]
 
@@ -144,6 +144,8 @@ class _HTTPServer(HTTPServer):
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
+        if self.ssl_options is not None:
+            self.ssl_options = tls_context(self.ssl_options)
         self._refusing = False
         self._context = contextvars.copy_context()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -169,12 +171,14 @@ class _HTTPServer(HTTPServer):
             self.handle_stream(HeadStream(connection, **sizes), address)
             return
         try:
+            # Fails if the client is gone: Python does not close what it cannot wrap.
+            connection.getpeername()
             connection = ssl_wrap_socket(
                 connection, self.ssl_options, server_side=True, do_handshake_on_connect=False
             )
         except OSError as error:
             # Tornado lets most of them through to the loop, with a traceback.
-            _log.debug("a connection ended before its TLS handshake: %s", error)
+            _log.debug("a connection ended before its TLS handshake: %s", str(error))
             connection.close()
             return
         stream = TLSHeadStream(connection, **sizes)

@@ -13,15 +13,20 @@ Touches of Tornado's what its documentation does not name: `_parse_headers`, `_r
 from __future__ import annotations
 
 import asyncio
+import logging
+import ssl
 from typing import Any
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPInputError
 from tornado.iostream import SSLIOStream
+from tornado.netutil import ssl_options_to_context
 
 from tatsumaki_py.iostream import ForgettingStream
 
-__all__ = ["HeadStream", "StrictConnection", "TLSHeadStream"]
+__all__ = ["HeadStream", "StrictConnection", "TLSHeadStream", "tls_context"]
+
+_log = logging.getLogger("tatsumaki")
 
 HEAD_TIMEOUT = 60.0
 """Seconds; a body has as many (`tatsumaki_py.server.LIMITS`)."""
@@ -87,6 +92,27 @@ class TLSHeadStream(HeadStream, SSLIOStream):
             handshake.exception()
 
         self.wait_for_handshake().add_done_callback(over)
+
+
+class _TLSSocket(ssl.SSLSocket):
+    """A client that fails at the handshake is no warning, as for Tornado it is."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            _log.debug("a TLS handshake failed: %s", str(error))
+            # This one closes the connection, and is not logged.
+            raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, str(error)) from None
+
+
+def tls_context(ssl_options: dict[str, Any] | ssl.SSLContext) -> ssl.SSLContext:
+    """The context of a server, whose connections log failed handshakes at level DEBUG."""
+    context = ssl_options_to_context(ssl_options, server_side=True)
+    context.sslsocket_class = _TLSSocket
+    return context
 
 
 class StrictConnection(HTTP1Connection):

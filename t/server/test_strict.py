@@ -258,18 +258,34 @@ async def test_a_whole_handshake(http_server, http_port, clock, options):
 
 
 @TLS
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01", b""])
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.gen_test
-async def test_no_tls(http_server, http_port, options, caplog):
-    """What is gone before its handshake is one line at level DEBUG each."""
+async def test_no_tls(http_server, http_port, options, caplog, data, late):
+    """A client that sends no handshake, and leaves before the server looks or later, is at most one
+    line at level DEBUG."""
     caplog.set_level(logging.DEBUG, "tatsumaki")
     for _ in range(20):
-        # All before the server looks.
         with socket.create_connection(("127.0.0.1", http_port)) as client:
-            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.sendall(data)
+            if late:
+                await asyncio.sleep(0.001)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     await asyncio.sleep(0.05)
-    records = [record for record in caplog.records if record.name == "tatsumaki"]
-    assert len(records) == 20
-    assert {record.levelname for record in records} == {"DEBUG"}
-    assert not any(record.exc_info for record in caplog.records)
+    records = [record for record in caplog.records if record.name != "tornado.access"]
+    assert {record.levelname for record in records} <= {"DEBUG"}
+    assert (len(records) == 20) if data[:3] == b"GET" else (len(records) <= 20)
+    assert not any(record.exc_info for record in records)
     assert open_sockets(http_port) == 0
+
+
+@TLS
+@pytest.mark.gen_test
+async def test_a_client_that_trusts_nobody(http_server, http_port, options, caplog):
+    """Its handshake fails at the end, which is one line as well."""
+    caplog.set_level(logging.DEBUG, "tatsumaki")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.open_connection("127.0.0.1", http_port, ssl=ssl.create_default_context())
+    await soon(lambda: not open_sockets(http_port))
+    (record,) = [record for record in caplog.records if record.name == "tatsumaki"]
+    assert record.levelname == "DEBUG"

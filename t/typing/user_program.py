@@ -66,6 +66,7 @@ class Stream(Handler):
 
     def on_finish(self) -> None:
         self.log("%s left", self.args[0])
+        self.log.debug("%s left", self.args[0])
 
     def on_connection_close(self) -> None:
         super().on_connection_close()
