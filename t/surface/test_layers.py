@@ -61,6 +61,7 @@ FLOORS = [
         "endpoint.cross_origin",
         "endpoint.channels",
         "endpoint.subscribe",
+        "endpoint.websocket",
         "endpoint.publish",
     ],
     ["application", "server"],

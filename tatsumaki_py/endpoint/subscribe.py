@@ -6,8 +6,7 @@
 Rules:
 1. Nothing is sent, and nobody is a subscriber, before the request was admitted.
 
-Touches of Tornado's what its documentation does not name: `_execute`, `_finished`,
-`_headers`, `_log`, `_new_cookie`
+Touches of Tornado's what its documentation does not name: `_execute`, `_finished`
 (``t/handler/test_tornado_contract.py``).
 """
 
@@ -19,18 +18,15 @@ from collections.abc import Awaitable
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.endpoint.negotiation import negotiate
+from tatsumaki_py.endpoint.websocket import SubscribeSocket
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue import MessageQueue
-from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.listener import takes_entries
-from tatsumaki_py.push.websocket import WebSocketHandler
 
 __all__ = ["SubscribeHandler"]
 
 JITTER = 0.1
-POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
-# Bytes of a reason that fit in a close frame.
-_REASON = 123
 
 
 class SubscribeHandler(ChannelHandler):
@@ -57,6 +53,14 @@ class SubscribeHandler(ChannelHandler):
     """
     poll_timeout: float = 25.0
     """Seconds that a long poll waits, less a jitter of up to a tenth."""
+    plain_messages = False
+    """See `WebSocketHandler.plain_messages`."""
+    close_code: int | None = None
+    """The code that a client closed its WebSocket with, for `on_close`; see
+    `tornado.websocket.WebSocketHandler.on_close`.
+    """
+    close_reason: str | None = None
+    """The reason that it gave."""
 
     def can_subscribe(self, channel: str) -> bool | Awaitable[bool]:
         """Whether the client may have the events of `channel`. Override it, also with an ``async
@@ -94,6 +98,20 @@ class SubscribeHandler(ChannelHandler):
         """
         return self.request.param("client_id") or None
 
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """Which of the subprotocols that a WebSocket offers is taken: by default the first, as a
+        browser closes a connection for which none was. Many clients send a token in this way
+        (``new WebSocket(url, ["access_token", token])``); `can_subscribe` finds it in the header
+        ``Sec-WebSocket-Protocol``.
+
+        The other hooks of `tornado.websocket.WebSocketHandler` count here, too, if you define them:
+        ``check_origin``, ``get_compression_options``, ``open`` (before the client subscribes),
+        ``on_message``, ``on_ping``, ``on_pong``, ``on_close``, and the properties
+        ``ping_interval``, ``ping_timeout`` and ``max_message_size``. `stream_write` in them sends a
+        message.
+        """
+        return next(filter(None, subprotocols), None)
+
     async def get(self, *args: str, **kwargs: str) -> None:
         transport = negotiate(self.request)
         timeout = self._timeout()
@@ -123,7 +141,10 @@ class SubscribeHandler(ChannelHandler):
         return min(timeout, longest)
 
     def _subscribe(
-        self, names: list[str], target: SubscribeHandler | _Socket, wait: float | None = None
+        self,
+        names: list[str],
+        target: SubscribeHandler | SubscribeSocket,
+        wait: float | None = None,
     ) -> None:
         """Let `target` have the events; `wait` seconds for some, if it is a long poll."""
         client = self.client_id()
@@ -162,58 +183,15 @@ class SubscribeHandler(ChannelHandler):
 
     async def _upgrade(self, names: list[str]) -> None:
         """The rest is a WebSocket's."""
-        socket = _Socket(self.application, self.request, outer=self, names=names)
+        socket = SubscribeSocket(self.application, self.request, outer=self, names=names)
+        self.stream_write = socket.stream_write  # type: ignore[assignment, method-assign]
         try:
             await socket._execute([])
         finally:
+            del self.stream_write
             # It was answered, and logged, by the other one.
             self._finished = True
             try:
                 self.on_finish()
             finally:
                 self.ui = None  # type: ignore[assignment]
-
-
-class _Socket(WebSocketHandler):
-    """The WebSocket of a `SubscribeHandler`, which has let it in."""
-
-    def initialize(self, outer: SubscribeHandler, names: list[str]) -> None:
-        self._outer = outer
-        self._names = names
-        self._reframes = outer._reframes
-        self.max_buffer = outer.max_buffer
-        self.heartbeat_interval = outer.heartbeat_interval
-        self.max_stream_time = outer.max_stream_time
-        self.max_stream_size = outer.max_stream_size
-        # What `prepare` set goes into the handshake.
-        self._headers = outer._headers
-        if hasattr(outer, "_new_cookie"):
-            self._new_cookie = outer._new_cookie
-
-    def _log(self) -> None:
-        # A `log_function` looks for what users know of their handler.
-        self._outer.set_status(self.get_status())
-        self._outer._log()
-
-    def check_origin(self, origin: str) -> bool:
-        outer = self._outer
-        # Handlers of other libraries have one of their own, as Jupyter's do.
-        check = getattr(outer, "check_origin", super().check_origin)
-        return bool(outer.check_trusted_origin(origin) or check(origin) or outer._public())
-
-    def open(self, *args: str, **kwargs: str) -> None:
-        outer = self._outer
-        try:
-            outer._subscribe(self._names, self)
-        except HTTPError as error:
-            # The handshake is over: this is the only way to say it.
-            code = TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION
-            self.close(code, error.message.encode()[:_REASON].decode(errors="ignore"))
-
-    def _encode_event(self, event: Event) -> bytes:
-        return self._outer._chunk(event)
-
-    @takes_entries
-    def _push_events(self, *entries: Entry) -> None:
-        for entry in entries:
-            self.stream_write(entry.event() if self._reframes else entry)

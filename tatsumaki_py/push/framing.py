@@ -22,12 +22,14 @@ from tatsumaki_py.message_queue.event import Entry
 __all__ = [
     "CLOSE",
     "LAST_CHUNK",
+    "PLAIN_WEBSOCKET",
     "TEXT",
     "VISIBLE_WEBSOCKET",
     "WEBSOCKET",
     "Framing",
     "JSONLines",
     "Multipart",
+    "PlainWebSocket",
     "ServerSentEvents",
     "VisibleServerSentEvents",
     "VisibleWebSocket",
@@ -333,6 +335,18 @@ class VisibleWebSocket(WebSocket):
         return self.at(cursor)
 
 
+class PlainWebSocket(WebSocket):
+    """Messages of a WebSocket that are events as they were published, and nothing else but gaps: no
+    ids, and no places.
+    """
+
+    def event(self, event: Entry, payload: bytes | None = None) -> bytes:
+        return event.payload if payload is None else payload
+
+    def at(self, cursor: str) -> bytes:
+        return b""
+
+
 _made: dict[tuple[type[Framing], bool, bool], Framing] = {}
 
 
@@ -346,4 +360,5 @@ def framing(kind: type[Framing], chunked: bool, option: bool = False) -> Framing
 
 
 WEBSOCKET = WebSocket(chunked=False)
+PLAIN_WEBSOCKET = PlainWebSocket(chunked=False)
 VISIBLE_WEBSOCKET = VisibleWebSocket(chunked=False)

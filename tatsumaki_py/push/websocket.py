@@ -45,6 +45,7 @@ from tatsumaki_py.push.connection import IOStreamStream
 from tatsumaki_py.push.framing import (
     BINARY,
     CLOSE,
+    PLAIN_WEBSOCKET,
     TEXT,
     VISIBLE_WEBSOCKET,
     WEBSOCKET,
@@ -163,6 +164,12 @@ class WebSocketHandler(Encoding, Served, tornado.websocket.WebSocketHandler):
     Messages of the client are ignored unless you override `on_message`.
     """
 
+    plain_messages = False
+    """Whether an event is a message as it was published, ``{...}`` instead of ``{"id": ..., "data":
+    {...}}``, and nothing says where the client is. A gap is still told. For clients that expect
+    such messages; they have no cursor, so they resume by their `client_id` or not at all.
+    """
+
     request: Request
 
     def __init__(
@@ -235,13 +242,16 @@ class WebSocketHandler(Encoding, Served, tornado.websocket.WebSocketHandler):
             # It left during the handshake: `open` finds nobody, and Tornado's first read ends it.
             self._gone = True
             return iostream
-        visible = self.request.param("heartbeat") == "1"
-        framing = VISIBLE_WEBSOCKET if visible else WEBSOCKET
-        stream = _WebSocketStream(iostream, framing, self.max_buffer, self)
+        stream = _WebSocketStream(iostream, self._framing(), self.max_buffer, self)
         self._stream = self._live = stream
         # So that what is closed by neither side in words is told, too.
         iostream.set_close_callback(self._client_gone)
         return cast(IOStream, _Ordered(iostream, stream))
+
+    def _framing(self) -> WebSocket:
+        if self.plain_messages:
+            return PLAIN_WEBSOCKET
+        return VISIBLE_WEBSOCKET if self.request.param("heartbeat") == "1" else WEBSOCKET
 
     def log_exception(
         self,

@@ -1,0 +1,136 @@
+"""The WebSocket of a `SubscribeHandler`, which has let it in.
+
+Rule: what Tornado documents for a `tornado.websocket.WebSocketHandler` to override counts if the
+`SubscribeHandler` defines it. It does not define any but `select_subprotocol` itself: other base
+classes of a program may have their own.
+
+Touches of Tornado's what its documentation does not name: `_headers`, `_log`, `_new_cookie`
+(``t/handler/test_tornado_contract.py``).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tornado.iostream import StreamClosedError
+
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.message_queue.listener import takes_entries
+from tatsumaki_py.push.websocket import UNREAD_MESSAGE_SIZE, WebSocketHandler
+
+if TYPE_CHECKING:
+    from tatsumaki_py.endpoint.subscribe import SubscribeHandler
+
+__all__ = ["SubscribeSocket"]
+
+POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
+# Bytes of a reason that fit in a close frame.
+_REASON = 123
+
+
+class SubscribeSocket(WebSocketHandler):
+    """Has the connection; hands to the `SubscribeHandler` what its class defines."""
+
+    def initialize(self, outer: SubscribeHandler, names: list[str]) -> None:
+        self._outer = outer
+        self._names = names
+        self._reframes = outer._reframes
+        self.plain_messages = outer.plain_messages
+        self.max_buffer = outer.max_buffer
+        self.heartbeat_interval = outer.heartbeat_interval
+        self.max_stream_time = outer.max_stream_time
+        self.max_stream_size = outer.max_stream_size
+        # What `prepare` set goes into the handshake.
+        self._headers = outer._headers
+        if hasattr(outer, "_new_cookie"):
+            self._new_cookie = outer._new_cookie
+
+    def _log(self) -> None:
+        # A `log_function` looks for what users know of their handler.
+        self._outer.set_status(self.get_status())
+        self._outer._log()
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if not (self._gone and isinstance(value, StreamClosedError)):
+            self._outer.log_exception(typ, value, tb)
+
+    # -- the handshake
+
+    def check_origin(self, origin: str) -> bool:
+        outer = self._outer
+        check = getattr(outer, "check_origin", super().check_origin)
+        return bool(outer.check_trusted_origin(origin) or check(origin) or outer._public())
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        return self._outer.select_subprotocol(subprotocols)
+
+    def get_compression_options(self) -> dict[str, Any] | None:
+        options: dict[str, Any] | None = self._hook("get_compression_options")
+        return options
+
+    @property
+    def ping_interval(self) -> float | None:
+        return getattr(self._outer, "ping_interval", super().ping_interval)
+
+    @property
+    def ping_timeout(self) -> float | None:
+        return getattr(self._outer, "ping_timeout", super().ping_timeout)
+
+    @property
+    def max_message_size(self) -> int:
+        read = hasattr(self._outer, "on_message")
+        default = super().max_message_size if read else UNREAD_MESSAGE_SIZE
+        size: int = getattr(self._outer, "max_message_size", default)
+        return size
+
+    # -- the connection
+
+    async def open(self, *args: str, **kwargs: str) -> None:
+        outer = self._outer
+        try:
+            opened = self._hook("open", *outer.path_args, **outer.path_kwargs)
+            if inspect.isawaitable(opened):
+                await opened
+            if not self.peer_left():
+                outer._subscribe(self._names, self)
+        except HTTPError as error:
+            # The handshake is over: this is the only way to say it.
+            code = TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION
+            self.close(code, error.message.encode()[:_REASON].decode(errors="ignore"))
+
+    def on_message(self, message: str | bytes) -> Awaitable[None] | None:
+        result: Awaitable[None] | None = self._hook("on_message", message)
+        return result
+
+    def on_ping(self, data: bytes) -> None:
+        self._hook("on_ping", data)
+
+    def on_pong(self, data: bytes) -> None:
+        self._hook("on_pong", data)
+
+    def on_close(self) -> None:
+        self._outer.close_code, self._outer.close_reason = self.close_code, self.close_reason
+        self._hook("on_close")
+
+    def _hook(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        hook = getattr(self._outer, name, None)
+        return None if hook is None else hook(*args, **kwargs)
+
+    # -- events
+
+    def _encode_event(self, event: Event) -> bytes:
+        return self._outer._chunk(event)
+
+    @takes_entries
+    def _push_events(self, *entries: Entry) -> None:
+        for entry in entries:
+            self.stream_write(entry.event() if self._reframes else entry)
