@@ -32,7 +32,8 @@ HASHED_SIZE = 1024 * 1024
 CLOCK_STEP = 2.0
 MAX_VERSIONS = 1000
 
-_VERSION = re.compile(r"[0-9a-f]{128}|[0-9a-f]+-[0-9a-f]+")
+# A hash, or time and size.
+_VERSION = re.compile(r"[0-9a-f]{128}|[0-9a-f]{14,17}-[0-9a-f]{6,}")
 
 _State = tuple[int, ...]
 
