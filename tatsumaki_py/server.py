@@ -194,7 +194,7 @@ class _HTTPServer(HTTPServer):
             request_conn.stream.await_head()
         return super().start_request(server_conn, request_conn)
 
-    def take_back(self, sock: socket.socket) -> None:
+    def take_back(self, sock: socket.socket, ahead: bytes) -> None:
         try:
             address = sock.getpeername()
         except OSError:
@@ -206,6 +206,7 @@ class _HTTPServer(HTTPServer):
         stream = HeadStream(
             sock, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size
         )
+        stream.unread(ahead)
         # Not in the context of the request that ends, or of who ended it.
         self._context.run(self.handle_stream, stream, address)
 

@@ -19,6 +19,7 @@ from support.wire import (
 from tornado.testing import AsyncHTTPSTestCase
 
 from tatsumaki_py import Application, Handler, MessageQueue
+from tatsumaki_py.push.hangup import INTERVAL, HangUps
 from tatsumaki_py.server import LIMITS, _HTTPServer
 
 alive = weakref.WeakSet()
@@ -101,6 +102,12 @@ class Room(Handler):
 class Plain(Handler):
     def get(self):
         self.write({"address": self.request.address})
+
+    def post(self):
+        self.write({"size": len(self.request.body)})
+
+
+POST = b"POST /Plain HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n" + b"x" * 50_000
 
 
 @pytest.fixture
@@ -242,17 +249,61 @@ async def test_a_request_with_a_body(ask):
 
 @pytest.mark.gen_test
 async def test_pipelined(http_server, http_port, raw):
-    """What was read with the request, or during the stream, is gone: better no answer than one to
-    half a request."""
+    """Requests that came with the one of a stream are answered after it, one by one."""
     client = await raw(http_port)
     line = b"GET /Stream HTTP/1.1\r\nHost: x\r\n\r\n"
-    await client.send(line + line)
-    assert (await read_reply(client)).body == b"abc"
-    assert await has_ended(client)
+    await client.send(line * 3 + POST[:20])
+    for _ in range(3):
+        assert (await read_reply(client)).body == b"abc"
+    await client.send(POST[20:])
+    assert (await read_reply(client)).body == b'{"size":50000}'
+    assert await goes_on(client)
+
+
+@pytest.mark.parametrize("when", ["with the request", "later", "both"])
+@pytest.mark.gen_test
+async def test_behind_an_open_stream(http_server, http_port, raw, when):
+    """A request of any size waits for the end of the stream, whenever it was sent."""
+    client = await raw(http_port)
+    split = {"with the request": len(POST), "later": 0, "both": 100}[when]
+    await client.send(b"GET /Slow HTTP/1.1\r\nHost: x\r\n\r\n" + POST[:split])
+    await read_head(client)
+    assert await read_chunk(client) == b"a"
+    rest = asyncio.ensure_future(client.send(POST[split:]))
+    await asyncio.sleep(0.02)
+    Slow.open.stream_write("b")
+    assert await read_chunk(client) == b"b"
+    Slow.open.finish()
+    assert await read_chunk(client) == b""
+    await rest
+    assert (await read_reply(client)).body == b'{"size":50000}'
+    assert await goes_on(client)
+
+
+@pytest.mark.parametrize("leave", ["close", "reset", "half_close"])
+@pytest.mark.gen_test
+async def test_who_leaves_with_a_request_behind(http_server, http_port, raw, clock, leave):
+    """It is noticed although nothing is read."""
     client = await raw(http_port)
     await send(client, "/Slow")
     await read_head(client)
     await send(client, "/Plain")
+    await asyncio.sleep(0.02)
+    assert not Slow.open.peer_left()
+    getattr(client, leave)()
+    await asyncio.sleep(0.02)
+    await clock.advance(INTERVAL)
+    await soon(Slow.open.peer_left)
+    assert HangUps.current()._callbacks == {}
+
+
+@pytest.mark.gen_test
+async def test_too_much_behind(http_server, http_port, raw, monkeypatch):
+    """What is not kept is not answered: the connection ends with the stream."""
+    monkeypatch.setattr("tatsumaki_py.push.connection.AHEAD", 1000)
+    client = await raw(http_port)
+    await client.send(b"GET /Slow HTTP/1.1\r\nHost: x\r\n\r\n" + POST)
+    await read_head(client)
     await asyncio.sleep(0.02)
     Slow.open.finish()
     assert await read_chunk(client) == b"a"

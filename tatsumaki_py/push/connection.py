@@ -1,7 +1,8 @@
 """The two kinds of connection that a stream has: a plain socket, or whatever Tornado has.
 
 Rule: a connection goes on after its stream only if it is known where the next request begins: all
-of the answer was sent, with its end marked, and nothing the client sent since its request was read.
+of the answer was sent, with its end marked, and what the client has sent since its request was
+kept, or not read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tornado.iostream import IOStream, StreamClosedError
 
 from tatsumaki_py.iostream import ForgettingStream
 from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.hangup import HangUps, was_reset
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.push.wire import Owner
 from tatsumaki_py.strict_http import HeadStream
@@ -23,13 +25,15 @@ from tatsumaki_py.strict_http import HeadStream
 __all__ = ["IOStreamStream", "Keeper", "SocketStream", "keep", "keeper_of", "take_over"]
 
 READ_SIZE = 4096
+AHEAD = 65536
+"""Bytes of the next requests that are kept during a stream, if they came with its own."""
 
 
 class Keeper(Protocol):
     """A server that goes on with a connection after a stream."""
 
-    def take_back(self, sock: socket.socket) -> None:
-        """The next request may come; `sock` is yours."""
+    def take_back(self, sock: socket.socket, ahead: bytes) -> None:
+        """The next request may come; `sock` is yours. `ahead` was read from it already."""
 
 
 def keep(iostream: IOStream, keeper: Keeper) -> None:
@@ -62,10 +66,14 @@ def take_over(
     sock = _socket_of(iostream)
     if sock is None:
         return IOStreamStream(iostream, framing, max_buffer, owner)
-    if keeper is not None and _holds_more(iostream):
-        keeper = None
+    ahead = b"" if keeper is None else _read_ahead(iostream)
     iostream.close()
-    return SocketStream(sock, framing, max_buffer, owner, keeper)
+    if ahead is None:
+        keeper = None
+    stream = SocketStream(sock, framing, max_buffer, owner, keeper)
+    if ahead:
+        stream.keep_ahead(ahead)
+    return stream
 
 
 def _socket_of(iostream: IOStream) -> socket.socket | None:
@@ -79,12 +87,29 @@ def _socket_of(iostream: IOStream) -> socket.socket | None:
         return None
 
 
-def _holds_more(iostream: IOStream) -> bool:
-    """Whether the client sent more than its request."""
+def _read_ahead(iostream: IOStream) -> bytes | None:
+    """What the client sent behind its request. None: it is too much, or the client has gone."""
     try:
-        return asyncio.ensure_future(iostream.read_bytes(1, partial=True)).done()
+        reading = asyncio.ensure_future(iostream.read_bytes(AHEAD + 1, partial=True))
     except StreamClosedError:
-        return True
+        return None
+    if not reading.done():
+        return b""
+    ahead = reading.result()
+    return ahead if len(ahead) <= AHEAD else None
+
+
+class _Ahead:
+    """A keeper, with what it is to read first."""
+
+    __slots__ = ("_ahead", "_keeper")
+
+    def __init__(self, keeper: Keeper, ahead: bytes) -> None:
+        self._keeper = keeper
+        self._ahead = ahead
+
+    def take_back(self, sock: socket.socket, ahead: bytes) -> None:
+        self._keeper.take_back(sock, self._ahead + ahead)
 
 
 class SocketStream(Stream):
@@ -107,18 +132,30 @@ class SocketStream(Stream):
         loop = asyncio.get_running_loop()
         contextvars.Context().run(loop.add_reader, sock, self._readable)
 
+    def keep_ahead(self, ahead: bytes) -> None:
+        """Let the keeper read `ahead` before anything else."""
+        assert self._keeper is not None
+        self._keeper = _Ahead(self._keeper, ahead)
+
     def _readable(self) -> None:
-        # A peer has nothing more to say. It is read to see it go.
+        # A peer has nothing more to say on this stream. It is read to see it go.
+        kept = self._keeper is not None
         try:
-            data = self._socket.recv(READ_SIZE)
+            data = self._socket.recv(READ_SIZE, socket.MSG_PEEK if kept else 0)
         except BlockingIOError:
             return
         except OSError:
             self._gone(True)
             return
-        self._keeper = None
         if not data:
             self._gone(False)
+        elif kept:
+            # The next request. It is left in the kernel until the stream is over.
+            asyncio.get_running_loop().remove_reader(self._socket)
+            HangUps.current().watch(self._socket.fileno(), self._hung_up)
+
+    def _hung_up(self) -> None:
+        self._gone(was_reset(self._socket.fileno()))
 
     def _block(self) -> None:
         asyncio.get_running_loop().add_writer(self._socket, self._writable)
@@ -143,7 +180,7 @@ class SocketStream(Stream):
             self._unregister()
             try:
                 # What is left of this stream must not reach it.
-                keeper.take_back(socket.socket(fileno=sock.detach()))
+                keeper.take_back(socket.socket(fileno=sock.detach()), b"")
             finally:
                 self._close()
             return
@@ -161,6 +198,7 @@ class SocketStream(Stream):
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._socket)
         loop.remove_writer(self._socket)
+        HangUps.current().forget(self._socket.fileno())
 
 
 class IOStreamStream(Stream):
