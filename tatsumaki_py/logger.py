@@ -101,8 +101,8 @@ _logger.addFilter(_guard)
 
 
 def guard() -> None:
-    """From now on, what Tornado logs has no control characters of a client."""
-    # Handlers that are not ours log there, and so does what reads the requests.
+    """Escape control characters in what Tornado logs from now on."""
+    # Handlers that are not ours log there.
     for logger in (access_log, app_log, gen_log):
         logger.addFilter(_guard)
 

@@ -1,9 +1,9 @@
 """Files as they are: those of the application, and the browser's side of this package.
 
 Rules of this file:
-1. A version, which is in the ETag and in ``v=`` of a URL, is that of the bytes that are sent with
-   it. It is never kept longer than the file stays as it is.
-2. ``Last-Modified`` counts seconds, so a file has none until the second of its change is over.
+1. The version of a file is its ETag and the ``v=`` of its URL. It belongs to the bytes that are sent
+   with it, and is forgotten when the file changes.
+2. ``Last-Modified`` counts seconds. A file that could still change in the same second has none.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tatsumaki_py.escape import escape
 
 __all__ = ["StaticFile", "TatsumakiJS"]
 
-# As much as Tornado sends at a time: what is smaller is read once, and cannot change on its way.
+# As much as Tornado sends at a time. A smaller file is read at once, so no change can split it.
 CHUNK_SIZE = 64 * 1024
-# Bytes that are hashed; it takes 2 ms, in which nothing else is done.
+# A file of up to so many bytes is hashed, which holds the loop for up to 2 ms.
 HASHED_SIZE = 1024 * 1024
-# Seconds in which a file may change once more without a new time of its change.
+# Seconds after a change in which a second change may leave the same times.
 CLOCK_STEP = 2.0
 MAX_VERSIONS = 1000
 
@@ -39,7 +39,7 @@ _State = tuple[int, ...]
 
 
 class _File(str):
-    """The path of a file, and what the file is now. `OSError` if it cannot be read."""
+    """The path of a file, and the state of the file when it was looked at."""
 
     state: _State
     size: int
@@ -50,9 +50,9 @@ class _File(str):
 
     @classmethod
     def look(cls, path: str) -> _File:
-        """The file at `path`."""
+        """The file at `path`. `OSError` if it cannot be read."""
         self = cls(path)
-        # Without waiting, should it have become a FIFO just now.
+        # O_NONBLOCK: the file may have become a FIFO since it was checked.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(descriptor, "rb", buffering=0) as file:
             found = os.fstat(descriptor)
@@ -77,13 +77,12 @@ def _state_of(found: os.stat_result) -> _State:
 class StaticFile(tornado.web.StaticFileHandler):
     """Tornado's, but:
 
-    1. A file that has changed has another ETag and another ``v=`` at once. Files larger than 1 MiB
-       are known by size and time, smaller ones by their content.
-    2. Only the current version is cached without asking again; what is asked for without a
-       version, or by that of another time, is asked for anew: a module that imports another names
-       no version of it.
-    3. ``If-Range`` is honoured, and ``If-Modified-Since`` only with the very time that was sent.
-    4. A path with a control character is a file that is not there.
+    1. A file that has changed gets a new ETag and a new ``v=`` at once. They are a hash of the file,
+       or its time and size if it is larger than 1 MiB.
+    2. A browser caches the current version for years. It asks again each time for a URL with another
+       version or without one: a module that imports another names no version of it.
+    3. ``If-Range`` is honoured, and ``If-Modified-Since`` only if it is the date that was sent.
+    4. A path with a control character is a file that does not exist.
     """
 
     _versions: ClassVar[dict[tuple[type, str], tuple[_State, str]]] = {}
@@ -107,7 +106,7 @@ class StaticFile(tornado.web.StaticFileHandler):
         return super().get_cache_time(path, modified, mime_type)
 
     def parse_url_path(self, url_path: str) -> str:
-        # Tornado would log it as it is; and NUL no system takes.
+        # Tornado would log the path as it is. No system takes a NUL.
         if escape(url_path) != url_path:
             raise tornado.web.HTTPError(404)
         return super().parse_url_path(url_path)
