@@ -1,8 +1,8 @@
 """Files as they are: those of the application, and the browser's side of this package.
 
 Rules of this file:
-1. The version of a file is its ETag and the ``v=`` of its URL. It belongs to the bytes that are sent
-   with it, and is forgotten when the file changes.
+1. The version of a file is its ETag and the ``v=`` of its URL. It belongs to the bytes that are
+   sent with it, and is forgotten when the file changes.
 2. ``Last-Modified`` counts seconds. A file that could still change in the same second has none.
 """
 
@@ -77,10 +77,10 @@ def _state_of(found: os.stat_result) -> _State:
 class StaticFile(tornado.web.StaticFileHandler):
     """Tornado's, but:
 
-    1. A file that has changed gets a new ETag and a new ``v=`` at once. They are a hash of the file,
-       or its time and size if it is larger than 1 MiB.
-    2. A browser caches the current version for years. It asks again each time for a URL with another
-       version or without one: a module that imports another names no version of it.
+    1. A file that has changed gets a new ETag and a new ``v=`` at once. They are a hash of the
+       file, or its time and size if it is larger than 1 MiB.
+    2. A browser caches the current version for years. It asks again each time for a URL with
+       another version or without one: a module that imports another names no version of it.
     3. ``If-Range`` is honoured, and ``If-Modified-Since`` only if it is the date that was sent.
     4. A path with a control character is a file that does not exist.
     """
