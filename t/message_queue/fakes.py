@@ -2,6 +2,8 @@
 
 import asyncio
 
+from tatsumaki_py.push.stream import DONE
+
 
 def numbers(events):
     """What events say: the `n` of each, "gap" for a gap."""
@@ -103,7 +105,7 @@ class FakePeer:
         return 1000
 
     def peer_drain(self):
-        return None
+        return DONE
 
     def peer_in_doubt(self):
         return self.in_doubt

@@ -7,8 +7,6 @@ import pytest
 from message_queue.fakes import FakePeer, events, numbers
 from support.answers import until
 
-from tatsumaki_py.push.stream import DONE
-
 
 class Slow(FakePeer):
     """What it does with each piece takes the loop some time."""
@@ -16,9 +14,6 @@ class Slow(FakePeer):
     def on_new_event(self, *events):
         super().on_new_event(*events)
         time.sleep(0.004)
-
-    def peer_drain(self):
-        return DONE
 
 
 @pytest.mark.gen_test
