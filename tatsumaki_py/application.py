@@ -32,6 +32,7 @@ from tornado.routing import PathMatches, Rule
 
 from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE, limited
 from tatsumaki_py.escape import escape
+from tatsumaki_py.iostream import adopt
 from tatsumaki_py.logger import guard
 from tatsumaki_py.push.websocket import NEEDS_HTTP_1_1
 from tatsumaki_py.request import Request
@@ -187,9 +188,10 @@ class Application(tornado.web.Application):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """See `tornado.routing.Router.find_handler`. From now on the request takes its time by a
-        clock that does not step.
+        clock that does not step, and its connection makes no reference cycle.
         """
         Request.adopt(request)
+        adopt(getattr(request.connection, "stream", None))
         return super().find_handler(request, **kwargs)
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:

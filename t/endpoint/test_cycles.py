@@ -5,6 +5,7 @@ import collections
 import gc
 
 import pytest
+from support.raw import RawClient
 from support.subscriber import CLIENTS
 from support.wire import iterations, soon
 from tornado.httpserver import HTTPServer
@@ -143,14 +144,50 @@ async def test_nothing_is_left(connect, handlers, transport, path, way):
     """Handlers are released within a second, and nothing else stays either."""
     queue = MessageQueue.instance("room")
     queue.publish({"n": 0})
+
+    async def one():
+        await way(await connect(transport, path))
+
+    await leaves_nothing(one, handlers)
+
+
+UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        f"GET /events/room HTTP/1.1\r\n{UPGRADE}",
+        f"GET /socket/room HTTP/1.1\r\n{UPGRADE}",
+        f"GET /events/room HTTP/1.0\r\n{UPGRADE}",
+        "GET /events/room?timeout=x HTTP/1.1\r\n",
+        "GET /events/room?transport=sse HTTP/1.0\r\n",
+        "HEAD /events/room?transport=sse HTTP/1.1\r\n",
+        "GET /nothing HTTP/1.1\r\n",
+    ],
+)
+@pytest.mark.gen_test
+async def test_nothing_is_left_of_other_requests(port, handlers, request_):
+    """Handshakes and requests that are refused, old ones, and such without a body."""
+
+    async def one():
+        client = await RawClient.connect(port)
+        await client.send(f"{request_}Host: localhost\r\n\r\n".encode())
+        await client._receive()
+        client.reset()
+
+    await leaves_nothing(one, handlers)
+
+
+async def leaves_nothing(one, handlers):
     # What the first one makes for all the others.
-    await way(await connect(transport, path))
+    await one()
     await soon(lambda: not handlers(), 1)
     gc.collect()
     gc.disable()
     try:
         for _ in range(COUNT):
-            await way(await connect(transport, path))
+            await one()
         await soon(lambda: not handlers(), 1)
         await iterations()
         gc.set_debug(gc.DEBUG_SAVEALL)

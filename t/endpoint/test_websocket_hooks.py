@@ -246,3 +246,27 @@ async def test_plain_messages(app, handler, connect, queue, path):
         connection = await connect(f"{path}?last_event_id=1-1&heartbeat=1")
         gap, event = await texts(connection, 2)
         assert (gap["type"], gap["after"], event) == ("gap", "1-1", {"n": 1})
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        "permessage-deflate; foo=bar",
+        "permessage-deflate; server_max_window_bits=99",
+        "permessage-deflate; server_max_window_bits=8",
+        "permessage-deflate; client_max_window_bits=abc",
+        "x-unknown; a=b",
+        ";,=",
+    ],
+)
+@pytest.mark.gen_test
+async def test_an_offer_that_is_declined(handler, subscriber, offer):
+    """Compression that is not understood is not used; a second offer may be."""
+    handler.get_compression_options = lambda self: {}
+    client = subscriber("websocket", headers={"Sec-WebSocket-Extensions": offer})
+    assert (await client.open()).status == 101
+    assert "sec-websocket-extensions" not in client.head.headers
+    headers = {"Sec-WebSocket-Extensions": f"{offer}, permessage-deflate; client_max_window_bits"}
+    client = subscriber("websocket", headers=headers)
+    assert (await client.open()).status == 101
+    assert client.head.headers["sec-websocket-extensions"] == "permessage-deflate"

@@ -23,6 +23,7 @@ handshake ends in `detach` (``t/handler/test_tornado_contract.py``).
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import sys
 import weakref
@@ -60,6 +61,12 @@ from tatsumaki_py.request import Request
 __all__ = ["NEEDS_HTTP_1_1", "WebSocketHandler"]
 
 NEEDS_HTTP_1_1 = "A WebSocket needs HTTP/1.1 (behind nginx: proxy_http_version 1.1)"
+
+# An offer of compression that Tornado understands. zlib has no window of 8 bits.
+_OFFER = re.compile(
+    r"permessage-deflate(\s*;\s*(server|client)_"
+    r"(no_context_takeover|max_window_bits(\s*=\s*(9|1[0-5]|\"(9|1[0-5])\"))?))*"
+)
 
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
@@ -187,10 +194,25 @@ class WebSocketHandler(Encoding, Served, tornado.websocket.WebSocketHandler):
             self.set_status(400)
             self.finish(NEEDS_HTTP_1_1)
         else:
-            if "*" in self.request.headers.get("Sec-WebSocket-Extensions", ""):
-                # Tornado would look for the charsets that it names, and Python keep them for ever.
-                del self.request.headers["Sec-WebSocket-Extensions"]
-            await super().get(*args, **kwargs)
+            self._keep_valid_offers()
+            try:
+                await super().get(*args, **kwargs)
+            finally:
+                if self.get_status() != 101:
+                    # It refers to this handler; after a handshake Tornado clears it.
+                    self.ws_connection = None
+
+    def _keep_valid_offers(self) -> None:
+        """Ignore the offers of extensions that Tornado would fail on (RFC 7692 7: a server declines
+        such an offer), or whose charsets Python would keep for ever.
+        """
+        headers = self.request.headers
+        offers = headers.get("Sec-WebSocket-Extensions", "").split(",")
+        valid = [offer for offer in offers if _OFFER.fullmatch(offer.strip())]
+        if valid:
+            headers["Sec-WebSocket-Extensions"] = ",".join(valid)
+        elif "Sec-WebSocket-Extensions" in headers:
+            del headers["Sec-WebSocket-Extensions"]
 
     def stream_write(self, chunk: Any, *more: Any) -> Awaitable[None]:
         """Send a message: an event or anything else that JSON can carry as text, `bytes` as binary.
