@@ -94,18 +94,33 @@ class SubscribeSocket(WebSocketHandler):
 
     # -- the connection
 
-    async def open(self, *args: str, **kwargs: str) -> None:
+    def open(self, *args: str, **kwargs: str) -> Awaitable[None] | None:
         outer = self._outer
         try:
             opened = self._hook("open", *outer.path_args, **outer.path_kwargs)
             if inspect.isawaitable(opened):
-                await opened
-            if not self.peer_left():
-                outer._subscribe(self._names, self)
+                # Tornado keeps what it awaits as long as the connection: not without need.
+                return self._open_later(opened)
+            self._subscribe()
         except HTTPError as error:
-            # The handshake is over: this is the only way to say it.
-            code = TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION
-            self.close(code, error.message.encode()[:_REASON].decode(errors="ignore"))
+            self._refuse(error)
+        return None
+
+    async def _open_later(self, opened: Awaitable[None]) -> None:
+        try:
+            await opened
+            self._subscribe()
+        except HTTPError as error:
+            self._refuse(error)
+
+    def _subscribe(self) -> None:
+        if not self.peer_left():
+            self._outer._subscribe(self._names, self)
+
+    def _refuse(self, error: HTTPError) -> None:
+        """The handshake is over: a close frame is the only way to say it."""
+        code = TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION
+        self.close(code, error.message.encode()[:_REASON].decode(errors="ignore"))
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
         result: Awaitable[None] | None = self._hook("on_message", message)
