@@ -120,6 +120,24 @@ async def test_messages(handler, connect, queue):
 
 
 @pytest.mark.gen_test
+async def test_writing(handler, connect):
+    """`write` sends messages too, and `finish` closes, now or again."""
+
+    def on_message(self, message):
+        self.write("a", {"b": 1})
+        self.write(None)
+        self.finish(message)
+        self.finish("late")
+
+    handler.on_message = on_message
+    connection = await connect()
+    await texts(connection, 1)
+    await connection.write_message("bye")
+    assert [await connection.read_message() for _ in range(4)] == ["a", '{"b":1}', "bye", None]
+    assert connection.close_code == 1000
+
+
+@pytest.mark.gen_test
 async def test_a_message_that_fails(handler, connect, queue, expect_log):
     """What `on_message` raises is logged by the handler, and ends the connection."""
     logged = []

@@ -108,7 +108,7 @@ class SubscribeHandler(ChannelHandler):
         ``check_origin``, ``get_compression_options``, ``open`` (before the client subscribes),
         ``on_message``, ``on_ping``, ``on_pong``, ``on_close``, and the properties
         ``ping_interval``, ``ping_timeout`` and ``max_message_size``. `stream_write` in them sends a
-        message.
+        message, `finish` closes the connection.
         """
         return next(filter(None, subprotocols), None)
 
@@ -184,11 +184,14 @@ class SubscribeHandler(ChannelHandler):
     async def _upgrade(self, names: list[str]) -> None:
         """The rest is a WebSocket's."""
         socket = SubscribeSocket(self.application, self.request, outer=self, names=names)
-        self.stream_write = socket.stream_write  # type: ignore[assignment, method-assign]
+        # In the hooks of a user, which are called with this handler.
+        own = {"stream_write": socket.send, "write": socket.send, "finish": socket.end}
+        vars(self).update(own)
         try:
             await socket._execute([])
         finally:
-            del self.stream_write
+            for name in own:
+                vars(self).pop(name, None)
             # It was answered, and logged, by the other one.
             self._finished = True
             try:

@@ -10,6 +10,7 @@ Touches of Tornado's what its documentation does not name: `_headers`, `_log`, `
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable
 from types import TracebackType
@@ -20,6 +21,7 @@ from tornado.iostream import StreamClosedError
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.listener import takes_entries
+from tatsumaki_py.push.stream import DONE
 from tatsumaki_py.push.websocket import UNREAD_MESSAGE_SIZE, WebSocketHandler
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SubscribeSocket"]
 
-POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
+NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER = 1000, 1008, 1013
 # Bytes of a reason that fit in a close frame.
 _REASON = 123
 
@@ -135,6 +137,20 @@ class SubscribeSocket(WebSocketHandler):
     def on_close(self) -> None:
         self._outer.close_code, self._outer.close_reason = self.close_code, self.close_reason
         self._hook("on_close")
+
+    def send(self, chunk: Any = None, *more: Any) -> Awaitable[None]:
+        """What `stream_write` and `write` of the `SubscribeHandler` do."""
+        chunks = [one for one in (chunk, *more) if one is not None]
+        return self.stream_write(*chunks) if chunks else DONE
+
+    def end(self, chunk: Any = None) -> asyncio.Future[None]:
+        """What `finish` of the `SubscribeHandler` does."""
+        if not self.peer_left():
+            self.send(chunk)
+            self.close(NORMAL)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
     def _hook(self, name: str, *args: Any, **kwargs: Any) -> Any:
         hook = getattr(self._outer, name, None)
