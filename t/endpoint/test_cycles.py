@@ -9,6 +9,7 @@ from support.raw import RawClient
 from support.subscriber import CLIENTS
 from support.wire import iterations, soon
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 
 from tatsumaki_py import Application, Handler, MessageQueue, SubscribeHandler, WebSocketHandler
 from tatsumaki_py.server import _HTTPServer
@@ -127,11 +128,11 @@ def connect(port):
 
 @pytest.fixture
 def handlers():
-    """The handlers that this test has made."""
+    """The handlers, and connections of Tornado's, that this test has made."""
+    kinds = Handler, WebSocketHandler, IOStream
 
     def found():
-        everything = gc.get_objects()
-        return [thing for thing in everything if isinstance(thing, (Handler, WebSocketHandler))]
+        return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
 
     gc.collect()
     others = {id(handler): handler for handler in found()}

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import contextvars
 import socket
-from typing import Protocol
+from typing import Protocol, cast
 
 from tornado.iostream import IOStream, StreamClosedError
 
@@ -201,6 +201,24 @@ class SocketStream(Stream):
         HangUps.current().forget(self._socket.fileno())
 
 
+class _Closed:
+    """In place of an `IOStream` that was closed."""
+
+    error = None
+
+    def closed(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+    def set_close_callback(self, callback: None) -> None:
+        pass
+
+
+_CLOSED = _Closed()
+
+
 class IOStreamStream(Stream):
     """Any `tornado.iostream.IOStream`, such as one with TLS."""
 
@@ -229,7 +247,7 @@ class IOStreamStream(Stream):
 
     def _read(self, last: asyncio.Future[bytes] | None = None) -> None:
         # As in SocketStream._readable.
-        if last is None or last.exception() is None:
+        if not self._iostream.closed() and (last is None or last.exception() is None):
             with contextlib.suppress(StreamClosedError):
                 read = asyncio.ensure_future(self._iostream.read_bytes(READ_SIZE, partial=True))
                 read.add_done_callback(self._read)
@@ -251,6 +269,12 @@ class IOStreamStream(Stream):
     def _shut(self) -> None:
         self._iostream.set_close_callback(None)
         self._iostream.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Have no more to do with the `IOStream`."""
+        # The timer wheel keeps this object for a while, but need not keep that one.
+        self._iostream = cast(IOStream, _CLOSED)
 
     def _fileno(self) -> int:
         return -1 if self._iostream.closed() else self._iostream.socket.fileno()

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tatsumaki_py.push.wheel import TICK, Wheel, jittered
+from tatsumaki_py.push.wire import CLOSED, Wire
 
 if TYPE_CHECKING:
     from tatsumaki_py.push.stream import Stream
@@ -29,10 +30,12 @@ class Rotation:
 
     def __init__(self, stream: Stream, owner: Owner) -> None:
         self._stream = stream
-        self._wire = stream.wire
+        # Not kept without need: the wheel has this object for a while after the end of the stream.
+        self._wire: Wire = CLOSED
         self._end = float("inf")
         self._left = 0.0
         if owner.max_stream_size:
+            self._wire = stream.wire
             self._left = jittered(owner.max_stream_size, JITTER)
             stream.wire = self
         if owner.max_stream_time:

@@ -134,6 +134,7 @@ class _WebSocketStream(IOStreamStream):
         """Give all that waits to Tornado, and send nothing any more."""
         self._owner = None
         self.give_way()
+        self._let_go()
         self.waiting = self._rest = None
         self.wire = CLOSED
         self._release()
