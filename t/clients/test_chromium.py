@@ -24,9 +24,9 @@ CLIENTS = {
                 for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
                     const lines = (rest + text).split('\\n')
                     rest = lines.pop()
-                    for (const message of lines.filter(line => line).map(JSON.parse)) {
-                        cursor = message.id
-                        got.push(message.data)
+                    for (const message of lines.map(JSON.parse)) {
+                        cursor = message.id || cursor
+                        if (message.data) got.push(message.data)
                     }
                 }
             } catch (error) {}
@@ -219,3 +219,16 @@ def test_cursor_survives_a_cut_before_the_first_event(open_page, server):
     wait_for(page, 1)
     page.wait_for_timeout(50)
     assert [data for _, data, _ in page.evaluate("got")] == [{"n": 2}]
+
+
+def test_a_token_as_subprotocol(open_page, server):
+    """A page that cannot send headers sends its token in this way, and gets the events."""
+    page = open_page("""
+        const socket = new WebSocket(url.replace('http', 'ws'), ['access_token', 'abc'])
+        socket.onmessage = event => got.push([socket.protocol, JSON.parse(event.data).data])
+        socket.onclose = event => got.push(event.code)
+    """)
+    wait_for(page, 1)
+    server.publish({"n": 1})
+    wait_for(page, 2)
+    assert page.evaluate("got[1]") == ["access_token", {"n": 1}]
