@@ -221,6 +221,13 @@ def test_event_type(type_, field):
     assert framing(ServerSentEvents, False, False).frame(event).startswith(b"id: 5-0\n")
 
 
+@pytest.mark.parametrize("name", [b"type", b"\\u0074ype"])
+def test_event_type_however_it_is_written(name):
+    """A name may be escaped in JSON."""
+    event = Entry(b'{"n":[1],"%b":"join"}' % name, "5-0")
+    assert framing(ServerSentEvents, False, True).frame(event).startswith(b"event: join\n")
+
+
 def test_heartbeat_that_a_page_sees():
     """An EventSource remembers the id of an event, so one without a cursor has no id."""
     frames = framing(VisibleServerSentEvents, False)

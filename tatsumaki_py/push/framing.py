@@ -198,6 +198,9 @@ class ServerSentEvents(Framing):
 
     @staticmethod
     def _type(event: Entry) -> str:
+        if b'"type"' not in event.json and b"\\u" not in event.json:
+            # Most of the cost of framing would be to parse it.
+            return ""
         name = event.event().get("type")
         usable = isinstance(name, str) and name not in _RESERVED_TYPES and name.isprintable()
         return name if usable else ""  # type: ignore[return-value]
