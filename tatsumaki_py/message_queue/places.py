@@ -323,9 +323,16 @@ class Places(ABC):
         self._timer = self._trimmer = None
 
     def _sweep(self) -> None:
-        """Forget who did not come back."""
+        """Forget the clients that did not come back."""
         self._timer = None
-        now = self._now()
+        try:
+            self._forget_late(self._now())
+            self._trim()
+        finally:
+            # What fails for one client must not keep the others for ever.
+            self._arm()
+
+    def _forget_late(self, now: float) -> None:
         while self._absent:
             client = next(iter(self._absent.values()))
             if not client.is_late(now):
@@ -334,5 +341,3 @@ class Places(ABC):
             self._forget(client)
         late = itertools.takewhile(lambda place: place[1] <= now, self._kept.items())
         self._give_up([cursor for cursor, _ in late])
-        self._trim()
-        self._arm()
