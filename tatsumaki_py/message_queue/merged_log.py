@@ -5,25 +5,31 @@ Rules:
    by commas; none is left out.
 2. Events come by the time of their ids, each channel's in its own order. Each one's `id` is the
    cursor to go on from after it, so that one may stop anywhere and lose nothing of any channel.
-3. No more is read at once than goes into one answer: there may be a lot in twenty channels.
-4. Who reads from the same place is given the same events, so that they are framed once.
+3. No more is read at once than goes into one answer: there may be a lot in twenty channels. What
+   is counted is what the entries made here take: their ids are as long as there are channels.
+4. Clients that read from the same place get the same events, so that they are framed once. What was
+   read is kept for that, up to `RECENT_READS` bytes for all merged logs.
 """
 
 from __future__ import annotations
 
 import heapq
 import json
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import NOWHERE, normalized, position
 from tatsumaki_py.message_queue.log import EventLog
+from tatsumaki_py.message_queue.recent import Recent
 
-__all__ = ["MergedEntry", "MergedLog"]
+__all__ = ["RECENT_READS", "MergedEntry", "MergedLog"]
 
 _READ = 1024 * 1024
-"""Bytes of JSON after which reading stops."""
+"""Bytes of entries after which reading stops."""
+RECENT_READS = 4 * 1024 * 1024
+"""Bytes of entries that all merged logs keep because they were read lately."""
 _REMEMBERED = 4
 """Places from which the events are kept while nothing changes: few, as clients are told together
 and come back together.
@@ -88,6 +94,10 @@ class _MergedLoss(_Merged):
         super().__init__(text % (prev.encode(), id.encode(), name), entry, id, prev, log, name)
 
 
+_Place = tuple[str, bool]
+"""A cursor, and whether quiet events are among what follows it."""
+
+
 class MergedLog:
     """A view of several `EventLog`, which are given in the order of their channels' names.
 
@@ -98,7 +108,7 @@ class MergedLog:
     [('b', '1-0,2-0'), ('a', '3-0,2-0')]
     """
 
-    __slots__ = ("_bounds", "_logs", "_names", "_read", "channels")
+    __slots__ = ("__weakref__", "_bounds", "_logs", "_names", "_read", "channels")
 
     def __init__(self, logs: Sequence[EventLog]) -> None:
         self.channels = tuple(log.channel for log in logs)
@@ -106,7 +116,7 @@ class MergedLog:
         # As JSON.
         self._names = [json.dumps(channel).encode() for channel in self.channels]
         self._bounds: list[tuple[str, str]] = []
-        self._read: dict[tuple[str, bool], tuple[Entry, ...]] = {}
+        self._read: dict[_Place, tuple[Entry, ...]] = {}
         """What follows a cursor while the logs have `_bounds`."""
 
     @property
@@ -137,8 +147,8 @@ class MergedLog:
         return ",".join(map(EventLog.later, one.split(","), other.split(",")))
 
     def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
-        """The events after `cursor`, up to 1 MiB; a gap in each channel in which its part is not
-        known (any more). Quiet ones are among them if `quiet`.
+        """The events after `cursor`, up to 1 MiB of them; a gap in each channel in which its part
+        is not known (any more). Quiet ones are among them if `quiet`.
         """
         if cursor == self.top:
             return ()
@@ -150,10 +160,19 @@ class MergedLog:
         if events is None:
             if len(self._read) == _REMEMBERED:
                 del self._read[next(iter(self._read))]
-            events = self._read[cursor, quiet] = self._merge(cursor, quiet)
+            events, size = self._merge(cursor, quiet)
+            self._remember((cursor, quiet), events, size)
         return events
 
-    def _merge(self, cursor: str, quiet: bool) -> tuple[Entry, ...]:
+    def _remember(self, place: _Place, events: tuple[Entry, ...], size: int) -> None:
+        self._read[place] = events
+        for reference, dropped in _reads.add((weakref.ref(self), place), size):
+            log = reference()
+            if log is not None:
+                log._read.pop(dropped, None)
+
+    def _merge(self, cursor: str, quiet: bool) -> tuple[tuple[Entry, ...], int]:
+        """The events after `cursor`, and the bytes that they take."""
         parts = cursor.split(",")
         merged: list[Entry] = []
         prev, size = cursor, 0
@@ -164,10 +183,10 @@ class MergedLog:
             id = ",".join(parts)
             make = _MergedLoss if event.gap else MergedEntry
             merged.append(make(event, id, prev, log=self.channels, name=self._names[index]))
-            prev, size = id, size + len(event.json)
+            prev, size = id, size + event.size + len(id)
             if size > _READ:
                 break
-        return tuple(merged)
+        return tuple(merged), size
 
     def _after(
         self, part: str, index: int, quiet: bool
@@ -185,3 +204,6 @@ class MergedLog:
         """Take one `pin` back."""
         for log, part in zip(self._logs, cursor.split(","), strict=True):
             log.unpin(part)
+
+
+_reads = Recent[tuple[weakref.ref[MergedLog], _Place]](RECENT_READS)
