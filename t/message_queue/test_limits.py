@@ -76,6 +76,24 @@ async def test_deserted_channels_make_room(make_queue, limit):
 
 
 @pytest.mark.gen_test
+async def test_channels_whose_events_are_gone(make_queue, limit, clock):
+    """A channel that nobody reads is forgotten with its last event: there may be many."""
+    limit(max_channels=3, max_size=2000, backlog_length=0)
+    for number in range(100):
+        await MessageQueue.instance(f"short{number}").publish({"n": number})
+        await clock.advance(31)
+    MessageQueue.instance("nothing").append_backlog()
+    read = make_queue("read")
+    read.poll("me", Taker())
+    await read.publish({"n": 1, "text": "x" * 2000})
+    with refused(503, "too many events"):
+        make_queue("refused").publish({"n": 1})
+    registry = MessageQueue._registry
+    assert [*registry.active] == [*registry.holding] == ["read"]
+    assert not registry.deserted
+
+
+@pytest.mark.gen_test
 async def test_who_lost_its_channel_is_told(make_queue, limit):
     """A room that made room forgot its events; a cursor into it is a gap."""
     limit(max_channels=1)

@@ -216,6 +216,8 @@ class MessageQueue(Retained):
         """
         self._registry.thread.check("append_backlog")
         bodies = [self._encode(event) for event in events]
+        if not bodies:
+            return
         self._use()
         self._engine.publish(self, bodies, quiet=True)
 
@@ -239,7 +241,7 @@ class MessageQueue(Retained):
     @property
     def backlog_events(self) -> list[Event]:
         """What a new client would get, oldest first."""
-        self._expire()
+        self._trim()
         return [entry.event() for entry in self._log.newest(self.backlog_length)]
 
     def _encode(self, event: Mapping[str, Any]) -> bytes:

@@ -141,15 +141,13 @@ class Retained(Channel):
         self._registry.desert(self)
         self._last_use = self._now()
         self._trim()
-        if self._log or self._answers:
+        if self.channel in self._registry.deserted:
             self._arm()
-        else:
-            self._release()
 
     def _use(self) -> None:
-        """Events are about to come. 503 if there is no room for one more channel."""
-        self._registry.hold(self)
+        """Events are about to come. 503 if there is no room for them, or for one more channel."""
         self._registry.make_room(self)
+        self._registry.hold(self)
         self._last_use = now = self._now()
         if self.recovery_time and (not self._recent or now - self._recent[-1][0] >= GRAIN):
             self._recent.append((now, self._log.top))
@@ -191,7 +189,9 @@ class Retained(Channel):
         self._log.trim(self.backlog_length, self.buffer_length, self.buffer_size)
         self._log.unpin(held)
         self._count()
-        if unsent is not None and len(self._log) > self.backlog_length:
+        if self.channel in self._registry.deserted and not self._holds_something():
+            self._release()
+        elif unsent is not None and len(self._log) > self.backlog_length:
             self._trim_soon()
 
     def _lately(self) -> str:
@@ -203,12 +203,17 @@ class Retained(Channel):
         size = self._log.size + self._answers.size
         self._registry.size += size - self._counted
         self._counted = size
-        if not self._log and not self._answers:
+        if not self._holds_something():
             self._registry.holding.pop(self.channel, None)
+
+    def _holds_something(self) -> bool:
+        """Whether there are events or idempotency keys here."""
+        return bool(self._log or self._answers)
 
     def _expire(self) -> None:
         if self.time_to_live is not None:
             self._log.expire(int((time.time() - self.time_to_live) * 1000))
+            self._count()
 
     def _due(self) -> float | None:
         due = super()._due()
