@@ -140,6 +140,23 @@ async def test_clients_that_have_nothing_to_lose_make_room(make_queue, limit):
 
 
 @pytest.mark.gen_test
+async def test_clients_without_a_name_that_are_away(make_queue, limit):
+    """The places of those that nobody waits in are bounded, too: the oldest that hold nothing go."""
+    limit(max_clients=10)
+    held = make_queue("held")
+    await held.publish({"n": 1})
+    cursor = held.cursor()
+    await held.poll_once(None, timeout=0)
+    for i in range(100):
+        await MessageQueue.instance(f"invented{i}", "invented").poll_once(None, timeout=0)
+    names = [queue.channel for queue in MessageQueue._registry.active.values()]
+    assert names[0] == "held"
+    assert len(names) <= 8
+    await held.publish({"n": 2})
+    assert numbers(await held.poll_once(None, last_event_id=cursor)) == [2]
+
+
+@pytest.mark.gen_test
 async def test_refused_clients_leave_nothing(make_queue, limit):
     """A thousand refusals are no clients, no channels."""
     limit(max_clients=0)

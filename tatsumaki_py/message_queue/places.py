@@ -223,6 +223,7 @@ class Places(ABC):
     def _keep(self, cursor: str) -> None:
         if self._kept.pop(cursor, None) is None:
             self._log.pin(cursor)
+            self._registry.places += self._width()
         self._kept[cursor] = self._now() + self.reconnect_time
         if len(self._kept) > MAX_KEPT:
             self._give_up([next(iter(self._kept))])
@@ -231,6 +232,7 @@ class Places(ABC):
         for cursor in cursors:
             del self._kept[cursor]
             self._log.unpin(cursor)
+            self._registry.places -= self._width()
         if cursors and not self._occupied():
             self._desert()
 

@@ -10,7 +10,8 @@ Rules:
 3. Publishing makes a channel hold something, and there are `max_channels` of these; reading does
    not. Of those that nobody reads (`deserted`), the longest deserted makes room.
 4. A client counts once for each channel that it reads, and there are `max_clients`. Where all are
-   away (`vacant`) and the channels hold nothing, they make room: they have nothing to lose.
+   away (`vacant`) and the channels hold nothing, they make room: they have nothing to lose. The
+   places of clients without a name, which are away, count in the same way on their own (`places`).
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Registry:
         self.vacant: dict[str | tuple[str, ...], Places] = {}
         """Queues whose clients are all away, longest vacant first."""
         self.clients = 0
+        self.places = 0
         self.size = 0
         """Bytes of JSON that all channels hold."""
 
@@ -91,12 +93,22 @@ class Registry:
     def admit(self, queue: Places, limit: int) -> None:
         """`queue` is about to get a client. 503 if there are `limit` already."""
         while self.clients + queue._width() > limit:
-            vacant = next((q for q in self.vacant.values() if q is not queue), None)
-            if vacant is None:
+            if not self._vacate(queue):
                 raise HTTPError(503, "too many clients")
-            del self.vacant[vacant.channel]
-            if vacant._holds_nothing():
-                vacant._clear()
+        while self.places > limit and self._vacate(queue):
+            pass
+
+    def _vacate(self, but: Places) -> bool:
+        """Forget who is away from the queue that is vacant longest, if it holds nothing. False if
+        there is none but `but`.
+        """
+        vacant = next((queue for queue in self.vacant.values() if queue is not but), None)
+        if vacant is None:
+            return False
+        del self.vacant[vacant.channel]
+        if vacant._holds_nothing():
+            vacant._clear()
+        return True
 
     def use(self, queue: Retained) -> None:
         """`queue` gets a client."""
