@@ -141,7 +141,7 @@ async def test_clients_that_have_nothing_to_lose_make_room(make_queue, limit):
 
 @pytest.mark.gen_test
 async def test_clients_without_a_name_that_are_away(make_queue, limit):
-    """The places of those that nobody waits in are bounded, too: the oldest that hold nothing go."""
+    """Their places are bounded, too: the oldest of channels that hold nothing go."""
     limit(max_clients=10)
     held = make_queue("held")
     await held.publish({"n": 1})
@@ -154,6 +154,23 @@ async def test_clients_without_a_name_that_are_away(make_queue, limit):
     assert len(names) <= 8
     await held.publish({"n": 2})
     assert numbers(await held.poll_once(None, last_event_id=cursor)) == [2]
+
+
+@pytest.mark.gen_test
+async def test_a_hook_polls_while_room_is_made(make_queue, limit):
+    """A client that is told that it is gone comes back by the name that just came."""
+    limit(max_clients=2)
+    queue, takers = make_queue("room"), [Taker(), Taker()]
+
+    def again():
+        queue.poll("me", takers[0])
+
+    await MessageQueue.instance("other").poll_once("me", timeout=0, on_unsubscribe=again)
+    await MessageQueue.instance("more").poll_once("me", timeout=0)
+    queue.poll("me", takers[1])
+    assert MessageQueue._registry.clients == 1
+    await queue.publish({"n": 1})
+    assert [taker.calls for taker in takers] == [[], [[1]]]
 
 
 @pytest.mark.gen_test

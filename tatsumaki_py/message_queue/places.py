@@ -146,8 +146,12 @@ class Places(ABC):
 
     def _enter(self, client_id: str, named: bool) -> Client:
         """A client that nobody remembers."""
-        client = self._clients[client_id] = Client(client_id, self._admit(), named)
-        self._registry.clients += self._width()
+        cursor = self._admit()
+        client = self._clients.get(client_id)
+        # Clients that made room were told so: their code may have polled with this name.
+        if client is None:
+            client = self._clients[client_id] = Client(client_id, cursor, named)
+            self._registry.clients += self._width()
         return client
 
     def _ready(self, client: Client) -> None:
