@@ -77,6 +77,43 @@ def test_bounded(monkeypatch, expect_log):
     assert [MessageQueue.instance(name).backlog_length for name in "abc"] == [5, 30, 5]
 
 
+def test_a_number_that_is_not_whole():
+    """It works, also as the length of a backlog."""
+    queue = MessageQueue.instance("news")
+    queue.publish(*events(1, 2, 3, 4))
+    for length, held in ((2.0, [3, 4]), (2.5, [2, 3, 4]), (float("inf"), [1, 2, 3, 4])):
+        queue.backlog_length = length
+        assert [event["n"] for event in queue.backlog_events] == held
+
+
+def test_not_on_a_merged_queue():
+    """A setting of several channels would be nobody's."""
+    queue = MessageQueue.instance("a", "b")
+    with pytest.raises(AttributeError, match="set backlog_length on each channel"):
+        queue.backlog_length = 5
+
+
+def test_invented_channels_of_a_class(monkeypatch):
+    """The classes of many channels take nobody's settings away, and are bounded."""
+    monkeypatch.setattr(MessageQueue, "max_channels", 3)
+    MessageQueue.instance("news").backlog_length = 5
+    for number in range(100):
+        Mine.instance(f"invented{number}")
+    gc.collect()
+    assert MessageQueue.instance("news").backlog_length == 5
+    assert type(MessageQueue.instance("invented0")) is MessageQueue
+    assert type(MessageQueue.instance("invented99")) is Mine
+
+
+def test_several_channels_of_a_class():
+    """Asked for together, each is of that class."""
+    merged = Mine.instance("a", "b")
+    assert type(MessageQueue.instance("a")) is type(MessageQueue.instance("b")) is Mine
+    assert Mine.instance("b", "a") is MessageQueue.instance("a", "b") is merged
+    with pytest.raises(TypeError, match="the queue of channel 'a' is a Mine"):
+        Other.instance("a", "b")
+
+
 def test_a_class_of_its_own():
     """It is the channel's, whoever asks, also when nobody holds the queue."""
     assert type(Mine.instance("news")) is Mine

@@ -56,17 +56,17 @@ class MessageQueue(Retained):
             # It would have a log of its own, which nobody else reads.
             raise TypeError(f"ask for {type(self).__name__}.instance({channel!r})")
         super().__init__(channel)
-        self.__dict__.update(self._registry.own.known(channel).settings)
+        self.__dict__.update(self._registry.own.settings(channel))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_") and name != "channel":
             check(type(self), name, value)
-            self._registry.own.of(self.channel, self.max_channels).settings[name] = value
+            self._registry.own.set(self.channel, name, value, self.max_channels)
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        self._registry.own.known(self.channel).settings.pop(name, None)
+        self._registry.own.unset(self.channel, name)
 
     @overload
     @classmethod
@@ -84,7 +84,8 @@ class MessageQueue(Retained):
         names, in whatever order, and the plain queue if they are all one. A name that is an int is
         taken as its text.
 
-        Of a subclass it is a queue of that class, also when `MessageQueue.instance` is asked later.
+        Of a subclass it is a queue of that class (with more names, each channel's is), also when
+        `MessageQueue.instance` is asked later.
 
         Raises:
             TypeError: the channel is in use, and its queue is of another class.
@@ -108,7 +109,7 @@ class MessageQueue(Retained):
     @classmethod
     def _make(cls, name: str) -> Self:
         registry = MessageQueue._registry
-        known: Any = registry.own.known(name).kind or cls
+        known: Any = registry.own.kind(name) or cls
         kind = cls if issubclass(cls, known) else known
         if not issubclass(kind, cls):
             raise cls._another_class(name, kind)
@@ -119,7 +120,7 @@ class MessageQueue(Retained):
             MessageQueue._making = None
         registry.instances[name] = queue
         if kind is not MessageQueue:
-            registry.own.of(name, cls.max_channels).kind = kind
+            registry.own.keep_kind(name, kind, cls.max_channels)
         return queue
 
     @classmethod
@@ -131,8 +132,10 @@ class MessageQueue(Retained):
     def _merge(cls, names: tuple[str, ...]) -> MergedQueue:
         merged = MessageQueue._registry.merged
         queue = merged.get(names)
-        if queue is None:
-            queue = merged[names] = MergedQueue([MessageQueue.instance(name) for name in names])
+        if queue is None or cls is not MessageQueue:
+            queues = [cls.instance(name) for name in names]
+            queue = merged.get(names) or MergedQueue(queues)
+            merged[names] = queue
         return queue
 
     @classmethod

@@ -81,9 +81,10 @@ class EventLog:
         self._quiet += event.quiet
         self.top = event.id
 
-    def newest(self, count: int) -> tuple[Entry, ...]:
+    def newest(self, count: float) -> tuple[Entry, ...]:
         """The newest `count` events, oldest first."""
-        return tuple(self._events[max(self._start, len(self._events) - count) :])
+        # A setting may be any number, also one without end.
+        return tuple(self._events[int(max(self._start, len(self._events) - count)) :])
 
     def normalized(self, cursor: str) -> str:
         """`cursor`, or `NOWHERE` if it cannot be one."""

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tatsumaki_py.message_queue.channel import Channel
 from tatsumaki_py.message_queue.merged_log import MergedLog
@@ -44,6 +44,12 @@ class MergedQueue(Channel):
         super().__init__(log.channels, log)
         self._queues = tuple(queues)
         self._held: str | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name != "channel":
+            # It would be nobody's, and gone with this object.
+            raise AttributeError(f"set {name} on each channel: MessageQueue.instance(name).{name}")
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.channel!r}: {len(self._clients)} clients>"

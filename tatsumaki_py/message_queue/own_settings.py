@@ -2,16 +2,20 @@
 
 Rules:
 1. A queue is an object that goes when nobody holds it; what was said of its channel stays.
-2. There are at most `limit` such channels. Beyond that the one that was asked for longest ago is
-   forgotten, and the log says so. (A queue that is held still has its settings.)
+2. There are at most `limit` channels with settings, and as many with a class. Beyond that the one
+   that was asked for longest ago is forgotten; of settings, the log says so. (A queue that is held
+   still has its settings and its class.)
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
-__all__ = ["Own", "OwnSettings", "check"]
+__all__ = ["OwnSettings", "check"]
+
+_Said = TypeVar("_Said")
 
 _log = logging.getLogger("tatsumaki")
 
@@ -39,49 +43,72 @@ def check(kind: type, name: str, value: object) -> None:
         raise ValueError(f"{name} is a number from 0 on, not {value!r}")
 
 
-class Own:
-    """What is said of one channel."""
-
-    __slots__ = ("kind", "settings")
-
-    def __init__(self) -> None:
-        self.kind: type | None = None
-        self.settings: dict[str, Any] = {}
-
-
 class OwnSettings:
     """What is said of channels, by name.
 
     >>> own = OwnSettings()
-    >>> own.of("news", limit=10).settings["backlog_length"] = 100
-    >>> own.known("news").settings
+    >>> own.set("news", "backlog_length", 100, limit=10)
+    >>> own.settings("news")
     {'backlog_length': 100}
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, Own] = {}
+        self._settings: dict[str, dict[str, Any]] = {}
+        self._kinds: dict[str, type] = {}
 
-    def known(self, channel: str) -> Own:
-        """What is said of `channel`. It counts as asked for."""
-        own = self._known.pop(channel, None)
-        if own is None:
-            return Own()
-        self._known[channel] = own
-        return own
+    def settings(self, channel: str) -> dict[str, Any]:
+        """The settings of `channel`. They count as asked for."""
+        settings = _renewed(self._settings, channel)
+        return {} if settings is None else dict(settings)
 
-    def of(self, channel: str, limit: int) -> Own:
-        """The same, to be added to."""
-        own = self._known[channel] = self.known(channel)
-        while len(self._known) > max(limit, 1):
-            forgotten = next(iter(self._known))
-            del self._known[forgotten]
+    def set(self, channel: str, name: str, value: object, limit: int) -> None:
+        """Keep a setting; up to `limit` channels have some."""
+        self._settings[channel] = self.settings(channel) | {name: value}
+        for forgotten in _beyond(self._settings, limit):
             _log.warning(
                 "the settings of channel %r are forgotten: more than %d channels have their own",
                 forgotten,
                 limit,
             )
-        return own
+
+    def unset(self, channel: str, name: str) -> None:
+        """Forget a setting."""
+        settings = self._settings.get(channel)
+        if settings is not None:
+            settings.pop(name, None)
+            if not settings:
+                del self._settings[channel]
+
+    def kind(self, channel: str) -> type | None:
+        """The class of the queue of `channel`. It counts as asked for."""
+        return _renewed(self._kinds, channel)
+
+    def keep_kind(self, channel: str, kind: type, limit: int) -> None:
+        """Keep a class; up to `limit` channels have one. Clients may invent the names of channels,
+        so these take nobody's settings away, and nothing is logged of them.
+        """
+        self._kinds.pop(channel, None)
+        self._kinds[channel] = kind
+        _beyond(self._kinds, limit)
 
     def clear(self) -> None:
         """Forget all."""
-        self._known.clear()
+        self._settings.clear()
+        self._kinds.clear()
+
+
+def _renewed(known: dict[str, _Said], channel: str) -> _Said | None:
+    """What is said of `channel`, which counts as asked for."""
+    said = known.pop(channel, None)
+    if said is not None:
+        known[channel] = said
+    return said
+
+
+def _beyond(known: dict[str, _Said], limit: int) -> list[str]:
+    """The names that are too many, which are not known any more."""
+    count = max(len(known) - max(limit, 1), 0)
+    names = [*islice(known, count)]
+    for name in names:
+        del known[name]
+    return names
