@@ -116,6 +116,8 @@ class Server:
     async def _serve(self, app: tornado.web.Application, sockets: list[socket.socket]) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        # Other threads are told so from now on, not only when somebody listens.
+        MessageQueue._registry.thread.claim()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         server = _HTTPServer(app, **self.options)

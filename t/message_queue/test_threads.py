@@ -1,6 +1,8 @@
 """The queues belong to the thread of the event loop; another thread is told so."""
 
 import asyncio
+import gc
+import sys
 import threading
 
 import pytest
@@ -88,3 +90,55 @@ def test_a_loop_in_a_thread(queue):
 
     assert in_thread(lambda: asyncio.run(talk())) is None
     assert got == [{"n": 1}]
+
+
+@pytest.mark.gen_test
+async def test_before_anybody_listens(queue):
+    """The loop's first use of a queue tells whose it is."""
+    queue.publish({"n": 1})
+    assert "use loop.call_soon_threadsafe" in str(in_thread(lambda: queue.publish({"n": 2})))
+    assert [event["n"] for event in queue.backlog_events] == [1]
+
+
+@pytest.mark.gen_test
+async def test_cancel_in_another_thread(queue):
+    """It raises, and the poll goes on."""
+    taker = Taker()
+    poll = queue.poll("me", taker)
+    assert "use loop.call_soon_threadsafe(poll.cancel, ...)" in str(in_thread(poll.cancel))
+    await queue.publish({"n": 1})
+    assert taker.calls == [[1]]
+
+
+@pytest.mark.gen_test
+async def test_collected_in_another_thread(queue):
+    """Python collects garbage in any thread: a dropped poll ends in that of the loop."""
+    left = []
+    cycle = [queue.poll("me", on_unsubscribe=lambda: left.append(threading.get_ident()))]
+    cycle.append(cycle)
+    del cycle
+    assert in_thread(gc.collect) is None
+    await turn()
+    assert left == [threading.get_ident()]
+    assert queue.subscribers == 0
+
+
+def test_one_queue_for_a_name():
+    """Threads that ask for it at the same time get the same one."""
+    names, found = [f"channel{number}" for number in range(300)], []
+
+    def ask():
+        found.append([MessageQueue.instance(name) for name in names])
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(found) == 8
+    assert all(len(set(queues)) == 1 for queues in zip(*found, strict=True))

@@ -40,8 +40,8 @@ class MessageQueue(Retained):
     Its settings, such as `backlog_length`, are class attributes. All but `max_channels`,
     `max_clients` and `max_size` may also be set on one queue: they belong to the name of its
     channel, also when nobody holds the queue. What is no setting of the class is an
-    `AttributeError`. Not thread-safe: from another thread use
-    ``loop.call_soon_threadsafe(mq.publish, event)``.
+    `AttributeError`. A queue belongs to the thread of the event loop: in another thread, where only
+    `instance` may be called, use ``loop.call_soon_threadsafe(mq.publish, event)``.
     """
 
     _engine: ClassVar[MemoryEngine] = MemoryEngine(Retained._registry.ids)
@@ -99,9 +99,12 @@ class MessageQueue(Retained):
             if len(names) > 1:
                 return cls._merge(tuple(sorted(names)))
         name = checked_name("a channel's name", channel)
-        queue = MessageQueue._registry.instances.get(name)
+        registry = MessageQueue._registry
+        queue = registry.instances.get(name)
         if queue is None:
-            return cls._make(name)
+            with registry.lock:
+                # Another thread may have made it.
+                queue = registry.instances.get(name) or cls._make(name)
         if not isinstance(queue, cls):
             raise cls._another_class(name, type(queue))
         return queue
@@ -134,8 +137,9 @@ class MessageQueue(Retained):
         queue = merged.get(names)
         if queue is None or cls is not MessageQueue:
             queues = [cls.instance(name) for name in names]
-            queue = merged.get(names) or MergedQueue(queues)
-            merged[names] = queue
+            with MessageQueue._registry.lock:
+                queue = merged.get(names) or MergedQueue(queues)
+                merged[names] = queue
         return queue
 
     @classmethod
@@ -146,6 +150,7 @@ class MessageQueue(Retained):
     @classmethod
     def reset(cls) -> None:
         """Forget all channels and end what listens. For tests."""
+        cls._registry.thread.check("reset", "MessageQueue")
         queues = cls.channels()
         for queue in (*MessageQueue._registry.merged.values(), *queues):
             queue._clear()

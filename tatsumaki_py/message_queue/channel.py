@@ -175,7 +175,8 @@ class Channel(Delivery):
         name = checked_name("client_id", client_id) if named else secrets.token_urlsafe(16)
         poll = Poll(listener)
         # Raises if there is none, before anything has changed.
-        self._registry.thread.enter(_running_loop())
+        _check_loop()
+        self._registry.thread.check("poll")
         peer = peers.of(None if isinstance(listener, Mailbox) else listener.callback)
         if peer is not None and last_event_id is None:
             last_event_id = self._said(peer, name if named else None)
@@ -332,9 +333,9 @@ class Channel(Delivery):
             self._deliver(client, ())
 
 
-def _running_loop() -> asyncio.AbstractEventLoop:
+def _check_loop() -> None:
     try:
-        return asyncio.get_running_loop()
+        asyncio.get_running_loop()
     except RuntimeError:
         mend = "poll in a handler, a coroutine or a callback of IOLoop.current().add_callback"
         raise RuntimeError(f"no running event loop: {mend}") from None

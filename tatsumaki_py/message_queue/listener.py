@@ -255,7 +255,10 @@ class Poll:
 
     def cancel(self) -> None:
         """Stop listening. The client's place is kept for `MessageQueue.reconnect_time` seconds."""
-        self._listener.cancel()
+        queue = self._listener.queue
+        if queue is not None:
+            queue._registry.thread.check("cancel", "poll")
+            self._listener.cancel()
 
     def __await__(self) -> Generator[Any, None, list[Event]]:
         if not self._listener.once:
@@ -288,6 +291,8 @@ class Poll:
     def __del__(self) -> None:
         # Nobody can ask this mailbox any more. (A long poll whose events were taken goes on until
         # the answer is out.)
-        listener = self._listener
-        if isinstance(listener, Mailbox) and not (listener.once and listener.taken):
-            listener.cancel()
+        listener, queue = self._listener, self._listener.queue
+        if queue is None or not isinstance(listener, Mailbox):
+            return
+        if not (listener.once and listener.taken):
+            queue._registry.thread.run(listener.cancel)

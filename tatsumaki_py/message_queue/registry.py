@@ -3,7 +3,7 @@
 Rules:
 1. A name has one queue as long as anybody holds it: `instances` is weak, and `active` holds those
    that have a client or an event. So has a set of names: `merged` is weak, and the channels of a
-   merged queue hold it while it has a client.
+   merged queue hold it while it has a client. Queues are made under `lock`, in any thread.
 2. A channel that is forgotten leaves its newest id in `_tops`, so that a client that had all of it
    lost nothing. When these are too many, the oldest go, and all channels that are not known begin
    at a new id: whatever a client of one of them has, it is told of a gap.
@@ -16,6 +16,7 @@ Rules:
 
 from __future__ import annotations
 
+from threading import RLock
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -45,6 +46,7 @@ class Registry:
         self._tops: dict[str, str] = {}
         self.own = OwnSettings()
         self.thread = LoopThread()
+        self.lock = RLock()
         self.instances: WeakValueDictionary[str, MessageQueue] = WeakValueDictionary()
         self.merged: WeakValueDictionary[tuple[str, ...], MergedQueue] = WeakValueDictionary()
         self.active: dict[str, Retained] = {}

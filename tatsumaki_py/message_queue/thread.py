@@ -1,12 +1,16 @@
 """The one thread that may use the queues: that of the event loop.
 
-Rule: what would call a loop's clients from another thread is refused before it changes anything.
+Rules:
+1. What would call a loop's clients from another thread is refused before it changes anything.
+2. The loop is the one that first used a queue, until it ends: also before anybody listens.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
+from collections.abc import Callable
 from threading import get_ident
 
 __all__ = ["LoopThread"]
@@ -19,20 +23,45 @@ class LoopThread:
         self._thread = get_ident()
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
 
-    def enter(self, loop: asyncio.AbstractEventLoop) -> None:
-        """A client listens in `loop`, which runs. Raises as `check`."""
-        if self._loop is None or self._loop() is not loop:
-            self.check("poll")
+    def _other(self) -> asyncio.AbstractEventLoop | None:
+        """The loop, if it runs in another thread than this one."""
+        loop = None if self._loop is None else self._loop()
+        elsewhere = loop is not None and get_ident() != self._thread and loop.is_running()
+        return loop if elsewhere else None
+
+    def claim(self) -> bool:
+        """Let the loop that runs here, if there is one, be that of the clients. False if that of
+        another thread is, and runs.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is not None and self._loop is not None and self._loop() is loop:
+            return True
+        if self._other() is not None:
+            return False
+        if loop is not None:
             self._thread = get_ident()
             self._loop = weakref.ref(loop)
+        return True
 
-    def check(self, method: str) -> None:
-        """Raises `RuntimeError` if this is another thread than that of a loop that runs."""
-        if get_ident() == self._thread:
-            return
-        loop = None if self._loop is None else self._loop()
-        if loop is not None and loop.is_running():
+    def check(self, method: str, of: str = "mq") -> None:
+        """Raises `RuntimeError` if `claim` fails; `method` of the object `of` was called."""
+        if not self.claim():
             raise RuntimeError(
                 f"{method}() was called in another thread than that of the event loop: "
-                f"use loop.call_soon_threadsafe(mq.{method}, ...)"
+                f"use loop.call_soon_threadsafe({of}.{method}, ...)"
             )
+
+    def run(self, call: Callable[[], None]) -> None:
+        """Call what may be called in any thread, as Python collects garbage in each: soon, if this
+        is the wrong one.
+        """
+        loop = self._other()
+        if loop is None:
+            call()
+            return
+        # It may be closed at this moment.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(call)
