@@ -62,6 +62,7 @@ async def test_listeners(queue):
         for i in range(count - 10, count):
             queue.poll(f"{i}", lambda *events: None)
         queue.publish({"n": 0})
-        costs.append(calls(lambda: queue.publish({"n": 1})))
+        # At times the `Recent` events of other tests make room.
+        costs.append(min(calls(lambda: queue.publish({"n": 1})) for _ in range(5)))
     assert costs[2] - costs[1] == costs[1] - costs[0]
     assert (costs[2] - costs[1]) / 10 <= 5
