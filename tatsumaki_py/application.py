@@ -298,6 +298,8 @@ class Application(tornado.web.Application):
             kind = type(service).__name__
             taken = itertools.chain([kind], (f"{kind}{number}" for number in itertools.count()))
             name = next(name for name in taken if name not in self._services)
+        if not isinstance(service, Service):
+            raise TypeError(f"add_service takes an object of a class of Service, not {service!r}")
         service.application = self
         self._services[name] = service
         service.start()
@@ -323,9 +325,16 @@ def _beside_the_program(name: str) -> str | None:
 
 
 def _rule(rule: Any) -> Any:
-    if not isinstance(rule, (tuple, list)):
+    if isinstance(rule, Rule):
         return rule
+    if not isinstance(rule, (tuple, list)) or not 2 <= len(rule) <= 4:
+        raise TypeError(f"a rule is a pair like ('/path', Handler), not {rule!r}")
     matcher, target, *more = rule
+    if isinstance(matcher, str):
+        try:
+            re.compile(matcher)
+        except re.error as error:
+            raise ValueError(f"route {matcher!r} is no regular expression: {error}") from None
     if isinstance(target, (tuple, list)):
         target = [_rule(nested) for nested in target]
     # Tornado takes a pattern in a tuple for a Matcher, and then no request reaches the rules after

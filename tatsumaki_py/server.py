@@ -22,7 +22,7 @@ from typing import Any
 import tornado.web
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPConnection, HTTPMessageDelegate
+from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
 from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, SSLIOStream
 from tornado.netutil import bind_sockets, ssl_wrap_socket
@@ -83,6 +83,8 @@ class Server:
         With TATSUMAKI_DEBUG=1 in the environment the logger ``tatsumaki`` has level DEBUG; clients
         see no more of it.
         """
+        if not isinstance(app, HTTPServerConnectionDelegate):
+            raise TypeError(f"Server.run takes an Application(...), not {app!r}")
         handler = logging.StreamHandler()
         handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -136,3 +136,17 @@ def test_reverse_url(app):
     assert app.reverse_url("named", "x") == "/named/x"
     assert app.reverse_url("four") == "/four"
     assert app.reverse_url("compiled", "x") == "/x"
+
+
+@pytest.mark.parametrize(
+    ("rules", "error", "message"),
+    [
+        (["/a", Say], TypeError, "a rule is a pair like .'/path', Handler., not '/a'"),
+        ([("/a",)], TypeError, "not .'/a',."),
+        ([("/(a", Say)], ValueError, "route '/.a' is no regular expression: missing"),
+    ],
+)
+def test_rules_mistakes(rules, error, message):
+    """What is no rule is named, also a list of Perl's."""
+    with pytest.raises(error, match=message):
+        Application(rules)

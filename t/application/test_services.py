@@ -60,3 +60,6 @@ def test_mistakes(app):
     for arguments in ((), ("a", "b", Clock())):
         with pytest.raises((TypeError, ValueError)):
             app.add_service(*arguments)
+    for no_service in ("db", Clock):
+        with pytest.raises(TypeError, match="takes an object of a class of Service, not"):
+            app.add_service(no_service)

@@ -46,7 +46,7 @@ def test_the_default_again():
 @pytest.mark.parametrize(
     ("name", "value", "error", "message"),
     [
-        ("backlog_lenght", 5, AttributeError, "MessageQueue has no setting 'backlog_lenght'"),
+        ("backlog_lenght", 5, AttributeError, "no setting 'backlog_lenght': 'backlog_length'\\?"),
         ("publish", 5, AttributeError, "no setting 'publish'"),
         ("subscribers", 5, AttributeError, "no setting 'subscribers'"),
         ("max_channels", 5, AttributeError, "is of all channels: set MessageQueue.max_channels"),
@@ -63,6 +63,33 @@ def test_no_setting(name, value, error, message):
     with pytest.raises(error, match=message):
         setattr(queue, name, value)
     assert MessageQueue.instance("news").backlog_length == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("backlog_lenght", 5, AttributeError, "MessageQueue has no setting 'backlog_lenght'"),
+        ("backlog_length", "5", TypeError, "backlog_length is a number, not '5'"),
+        ("time_to_live", "5", TypeError, "time_to_live is a number, not '5'"),
+        ("max_size", -1, ValueError, "from 0 on, not -1"),
+    ],
+)
+def test_no_setting_of_the_class(name, value, error, message):
+    """The same for all queues."""
+    with pytest.raises(error, match=message):
+        setattr(MessageQueue, name, value)
+
+
+def test_attributes_of_a_subclass():
+    """The body of a class names attributes of its own, which may have any value."""
+
+    class Mine(MessageQueue):
+        where, loud = None, False
+
+    Mine.where = "here"
+    queue = Mine.instance("mine")
+    queue.loud, queue.where = True, "there"
+    assert (Mine.where, queue.where, queue.loud) == ("here", "there", True)
 
 
 def test_bounded(monkeypatch, expect_log):

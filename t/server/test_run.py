@@ -11,7 +11,7 @@ import time
 import pytest
 from support.program import ROOT, STOP, free_port
 
-from tatsumaki_py import Server
+from tatsumaki_py import Application, Handler, Server
 
 PROGRAM = """
 import asyncio
@@ -225,3 +225,10 @@ def test_autoreload(serve_program, tmp_path):
             # It has to see the file once before it can see a change of it.
             time.sleep(0.1)
             os.utime(tmp_path / "word.py")
+
+
+@pytest.mark.parametrize("no_application", [None, [("/", Handler)], Application])
+def test_no_application(no_application):
+    """What cannot be served is named before anything listens."""
+    with pytest.raises(TypeError, match=r"Server\.run takes an Application"):
+        Server(port=0).run(no_application)

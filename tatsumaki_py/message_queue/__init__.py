@@ -28,13 +28,13 @@ from tatsumaki_py.message_queue.idempotency import check_key
 from tatsumaki_py.message_queue.listener import Poll
 from tatsumaki_py.message_queue.memory import Accepted, MemoryEngine
 from tatsumaki_py.message_queue.merged import MAX_MERGED, MergedQueue
-from tatsumaki_py.message_queue.own_settings import check
+from tatsumaki_py.message_queue.own_settings import Settings, check
 from tatsumaki_py.message_queue.retention import Retained
 
 __all__ = ["Client", "Event", "MergedQueue", "MessageQueue", "Poll", "State"]
 
 
-class MessageQueue(Retained):
+class MessageQueue(Retained, metaclass=Settings):
     """The queue of one channel. Get it with `instance`.
 
     Its settings, such as `backlog_length`, are class attributes. All but `max_channels`,

@@ -261,6 +261,7 @@ class Poll:
             self._listener.cancel()
 
     def __await__(self) -> Generator[Any, None, list[Event]]:
+        self._mailbox()
         if not self._listener.once:
             raise TypeError("poll is not awaited: async for events in mq.poll(client_id)")
         return self._once().__await__()
@@ -285,7 +286,10 @@ class Poll:
 
     def _mailbox(self) -> Mailbox:
         if not isinstance(self._listener, Mailbox):
-            raise TypeError("a poll with a callback is not waited for; leave the callback out")
+            raise TypeError(
+                "a poll with a callback cannot be awaited: leave the callback out, or do not "
+                "return the poll from a handler's method or to IOLoop.add_callback"
+            )
         return self._listener
 
     def __del__(self) -> None:

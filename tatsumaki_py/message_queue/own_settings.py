@@ -9,16 +9,19 @@ Rules:
 
 from __future__ import annotations
 
+import difflib
 import logging
+from abc import ABCMeta
 from itertools import islice
 from typing import Any, TypeVar
 
-__all__ = ["OwnSettings", "check"]
+__all__ = ["OwnSettings", "Settings", "check"]
 
 _Said = TypeVar("_Said")
 
 _log = logging.getLogger("tatsumaki")
 
+_MISSING = object()
 _OF_ALL = ("max_channels", "max_clients", "max_size")
 
 
@@ -28,14 +31,39 @@ def check(kind: type, name: str, value: object) -> None:
     Raises `AttributeError` if it knows none of that name, `TypeError` or `ValueError` if the value
     is no number where the class has one.
     """
-    missing = object()
-    default = getattr(kind, name, missing)
-    if default is missing or callable(default) or isinstance(default, property):
-        raise AttributeError(f"{kind.__name__} has no setting {name!r}")
+    default = getattr(kind, name, _MISSING)
+    if default is _MISSING or callable(default) or isinstance(default, property):
+        raise _unknown(kind, name)
     if name in _OF_ALL:
         raise AttributeError(f"{name} is of all channels: set {kind.__name__}.{name}")
+    _check_number(name, default, value)
+
+
+class Settings(ABCMeta):
+    """The class of a class with settings: none can be set under a name that it does not have, or to
+    a value that is no number where it has one. (The body of a subclass may add attributes.)
+    """
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            default = getattr(cls, name, _MISSING)
+            if default is _MISSING:
+                raise _unknown(cls, name)
+            _check_number(name, default, value)
+        super().__setattr__(name, value)
+
+
+def _unknown(kind: type, name: str) -> AttributeError:
+    names = [known for known in dir(kind) if isinstance(getattr(kind, known), (int, float))]
+    meant = difflib.get_close_matches(name, [*names, "time_to_live"], 1)
+    hint = f": {meant[0]!r}?" if meant else ""
+    return AttributeError(f"{kind.__name__} has no setting {name!r}{hint}")
+
+
+def _check_number(name: str, default: object, value: object) -> None:
     number: object = 0.0 if value is None and name == "time_to_live" else value
-    if default is not None and not isinstance(default, (int, float)):
+    is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
+    if name != "time_to_live" and not is_number:
         return
     if not isinstance(number, (int, float)) or isinstance(number, bool):
         raise TypeError(f"{name} is a number, not {value!r}")

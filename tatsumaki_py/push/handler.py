@@ -115,6 +115,8 @@ class PushHandler(StreamingHandler):
             self._client_gone()
             if self._finished:
                 return _resolved()
+        if self._watchers and chunk is None:
+            self._check_callbacks()
         iostream = self._iostream() if self._watchers else None
         try:
             return super().finish(chunk)

@@ -19,6 +19,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import tornado.web
+from tornado.gen import is_coroutine_function
 from tornado.httputil import HTTPHeaders
 
 from tatsumaki_py.error import ClientDisconnect
@@ -100,8 +101,7 @@ class StreamingHandler(PresenceHandler):
         if on and self._kind is not kind:
             verb = str(self.request.method).lower()
             # A HEAD has nothing to push, whatever its method is.
-            method = inspect.unwrap(getattr(self, verb))
-            coroutine = verb == "head" or inspect.iscoroutinefunction(method)
+            coroutine = verb == "head" or self._is_coroutine(verb)
             if self._kind is not Framing:
                 raise RuntimeError(f"this is a stream of {self._kind.content_type} already")
             if not self.asynchronous and not coroutine:
@@ -112,7 +112,7 @@ class StreamingHandler(PresenceHandler):
             if self._headers_written:
                 if self._gone:
                     return True
-                raise RuntimeError(f"a stream of {kind.content_type} comes before anything is sent")
+                raise RuntimeError(f"call {_CALLS[kind]}(True) before anything is sent")
             self._kind, self._option = kind, option
             self.set_header("Content-Type", str(kind.content_type))
             if self.response.header("Cache-Control") is None:
@@ -123,6 +123,24 @@ class StreamingHandler(PresenceHandler):
                 # After the method: what it raises can still be answered.
                 asyncio.get_running_loop().call_soon(self._begin_later)
         return self._kind is kind
+
+    def _is_coroutine(self, verb: str) -> bool:
+        """Whether Tornado awaits the method of that name."""
+        method = getattr(self, verb)
+        return inspect.iscoroutinefunction(inspect.unwrap(method)) or is_coroutine_function(method)
+
+    def _check_callbacks(self) -> None:
+        """Raise if a plain method has returned and left the answer to the callback of a poll."""
+        written = self._headers_written or self._write_buffer or self.get_status() != 200
+        if self.asynchronous or written or any(watcher.busy() for watcher in self._watchers or ()):
+            return
+        verb = str(self.request.method).lower()
+        if not self._is_coroutine(verb):
+            raise RuntimeError(
+                f"{type(self).__name__}.{verb}() returned, and the callback of a poll still waits "
+                f"for events: set asynchronous = True in {type(self).__name__}, or write async def "
+                f"{verb} and await poll_once without a callback"
+            )
 
     def _begin_later(self) -> None:
         try:

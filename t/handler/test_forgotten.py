@@ -1,0 +1,68 @@
+"""A method that leaves the answer to somebody, but lets Tornado finish it, is an error that says
+what to write."""
+
+import pytest
+from tornado import gen
+
+from tatsumaki_py import Application, Handler, MessageQueue
+
+
+class Forgotten(Handler):
+    def get(self):
+        self.setup()
+        MessageQueue.instance("room").poll_once("me", self.on_new_event)
+
+    post = get
+
+    def setup(self):
+        pass
+
+    def on_new_event(self, *events):
+        self.write(events)
+        self.finish()
+
+
+class Beside(Forgotten):
+    """Says something, whatever the poll brings."""
+
+    def setup(self):
+        self.set_status(202)
+
+
+class Coroutine(Handler):
+    @gen.coroutine
+    def get(self):
+        self.json_lines(True)
+        events = yield MessageQueue.instance("room").poll_once("me", timeout=0)
+        yield self.stream_write({"events": len(events)})
+
+
+@pytest.fixture
+def app():
+    return Application([("/", Forgotten), ("/beside", Beside), ("/coroutine", Coroutine)])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.gen_test
+async def test_asynchronous(fetch, expect_log, method):
+    """Forgotten: 500 instead of an empty answer."""
+    with expect_log("tornado.application", f"Uncaught exception {method} /") as records:
+        answer = await fetch("/", method=method)
+    assert (answer.code, answer.body) == (500, b"Internal Server Error")
+    error = str(records[0].exc_info[1])
+    assert error.startswith(f"Forgotten.{method.lower()}() returned, and the callback of a poll")
+    assert "set asynchronous = True in Forgotten" in error
+
+
+@pytest.mark.gen_test
+async def test_there_is_an_answer(fetch):
+    """Events that are there at once, or a status, are an answer."""
+    assert (await fetch("/beside")).code == 202
+    MessageQueue.instance("room").publish({"text": "hi"})
+    assert (await fetch("/")).body == b'[{"text":"hi"}]'
+
+
+@pytest.mark.gen_test
+async def test_tornado_coroutine(fetch):
+    """A method of `tornado.gen.coroutine` may stream as an `async def` one does."""
+    assert (await fetch("/coroutine")).body == b'{"events":0}\n'
