@@ -83,6 +83,7 @@ class StaticFile(tornado.web.StaticFileHandler):
        another version or without one: a module that imports another names no version of it.
     3. ``If-Range`` is honoured, and ``If-Modified-Since`` only if it is the date that was sent.
     4. A path with a control character is a file that does not exist.
+    5. Text says ``charset=utf-8``, as Plack's files do.
     """
 
     _versions: ClassVar[dict[tuple[type, str], tuple[_State, str]]] = {}
@@ -94,7 +95,9 @@ class StaticFile(tornado.web.StaticFileHandler):
     def get_content_type(self) -> str:
         # Not what the machine's own table says: a browser runs no module of another type.
         module = self.path.endswith((".js", ".mjs"))
-        return "text/javascript" if module else super().get_content_type()
+        kind = "text/javascript" if module else super().get_content_type()
+        # Without a charset a browser guesses, and reads a page in UTF-8 as Latin-1.
+        return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
     def get_cache_time(self, path: str, modified: datetime.datetime | None, mime_type: str) -> int:
         """Ten years for the current version, 0 for another; see

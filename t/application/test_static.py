@@ -47,7 +47,7 @@ async def test_set_later(fetch, app, files, kind):
     assert app.static_path == app.settings["static_path"] == str(files / "one")
     answer = await fetch("/static/a.css")
     assert (answer.code, answer.body) == (200, b"a {}")
-    assert answer.headers["Content-Type"] == "text/css"
+    assert answer.headers["Content-Type"] == "text/css; charset=utf-8"
     assert (await fetch("/static/sub/b.txt")).body == b"b"
     assert (await fetch("/favicon.ico")).body == b"icon"
     assert (await fetch("/robots.txt")).body == b"robots"

@@ -56,7 +56,7 @@ async def test_pages_of_other_origins_may_import_it(get):
 async def test_its_type_is_not_that_of_the_machine(get, monkeypatch):
     """A browser runs no module of another type."""
     monkeypatch.setattr(mimetypes, "guess_type", lambda path: ("text/plain", None))
-    assert (await get("/tatsumaki.js")).headers["content-type"] == "text/javascript"
+    assert (await get("/tatsumaki.js")).headers["content-type"] == "text/javascript; charset=utf-8"
 
 
 @pytest.mark.parametrize("path", ["", "x.js", "../handler.py", "%2e%2e/handler.py", "%00"])
