@@ -26,8 +26,8 @@ Differs from `tornado.web.RequestHandler` in:
    a `Server`.
 9. After `finish`, a second `finish`, `write`, `render`, `redirect` and `stream_write` do nothing,
    as in Tatsumaki; Tornado raises `RuntimeError`. The logger ``tatsumaki`` gets one line for each
-   such request, at level DEBUG. A coroutine that awaits such a `stream_write` ends by
-   `Error.ClientDisconnect`.
+   such request, at level DEBUG, or WARNING where ``asynchronous`` was forgotten. A coroutine that
+   awaits such a `stream_write` ends by `Error.ClientDisconnect`.
 10. `write` and `stream_write` take None, or no argument: they write nothing, as in Tatsumaki.
     Tornado refuses None.
 11. A form is read whatever the letter case of its media type. One that cannot be read is refused

@@ -3,6 +3,7 @@ what to write."""
 
 import pytest
 from tornado import gen
+from tornado.ioloop import IOLoop
 
 from tatsumaki_py import Application, Handler, MessageQueue
 
@@ -29,6 +30,11 @@ class Beside(Forgotten):
         self.set_status(202)
 
 
+class Later(Handler):
+    def get(self):
+        IOLoop.current().call_later(0.01, self.finish, "late")
+
+
 class Coroutine(Handler):
     @gen.coroutine
     def get(self):
@@ -39,7 +45,8 @@ class Coroutine(Handler):
 
 @pytest.fixture
 def app():
-    return Application([("/", Forgotten), ("/beside", Beside), ("/coroutine", Coroutine)])
+    rules = [("/", Forgotten), ("/beside", Beside), ("/later", Later), ("/coroutine", Coroutine)]
+    return Application(rules)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -52,6 +59,15 @@ async def test_asynchronous(fetch, expect_log, method):
     error = str(records[0].exc_info[1])
     assert error.startswith(f"Forgotten.{method.lower()}() returned, and the callback of a poll")
     assert "set asynchronous = True in Forgotten" in error
+
+
+@pytest.mark.gen_test
+async def test_asynchronous_with_a_timer(fetch, expect_log):
+    """Nothing waits for the timer, and the log says what was forgotten."""
+    message = r"finish\(\) in a callback does nothing.*: set asynchronous = True in Later: GET /l"
+    with expect_log("tatsumaki", message):
+        assert (await fetch("/later")).body == b""
+        await gen.sleep(0.05)
 
 
 @pytest.mark.gen_test

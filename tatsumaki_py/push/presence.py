@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from typing import ClassVar
@@ -52,11 +53,22 @@ class PresenceHandler(Served, ChunkHandler):
 
     def _too_late(self, call: str) -> None:
         """`call` came after the end of the answer, and does nothing. That is logged once for each
-        request, but not of a client that left: its handler cannot have known.
+        request, but not of a client that left: its handler cannot have known. It is a warning if a
+        callback calls in a handler that is not `asynchronous`, because that was forgotten.
         """
-        if not (self._gone or self._told_late):
-            self._told_late = True
+        if self._gone or self._told_late:
+            return
+        self._told_late = True
+        if self.asynchronous or not _in_callback():
             _log.debug("%s after finish() does nothing: %s", call, self._request_summary())
+        else:
+            _log.warning(
+                "%s in a callback does nothing, the answer was finished when the method returned: "
+                "set asynchronous = True in %s: %s",
+                call,
+                type(self).__name__,
+                self._request_summary(),
+            )
 
     def _client_gone(self, lost: bool | None = None) -> None:
         if self.peer_left():
@@ -179,3 +191,14 @@ class PresenceHandler(Served, ChunkHandler):
     def peer_finish(self) -> None:
         if not self._finished:
             self._end()
+
+
+def _in_callback() -> bool:
+    """Whether this is called by the event loop, and neither by a coroutine nor by a method that
+    Tornado calls.
+    """
+    try:
+        return asyncio.current_task() is None
+    except RuntimeError:
+        # No loop runs in this thread.
+        return False
