@@ -39,7 +39,7 @@ class MessageQueue(Retained, metaclass=Settings):
 
     Its settings, such as `backlog_length`, are class attributes. All but `max_channels`,
     `max_clients` and `max_size` may also be set on one queue: they belong to the name of its
-    channel, also when nobody holds the queue. What is no setting of the class is an
+    channel, so they stay when no code holds the queue. A name that is no setting of the class is an
     `AttributeError`. A queue belongs to the thread of the event loop: in another thread, where only
     `instance` may be called, use ``loop.call_soon_threadsafe(mq.publish, event)``.
     """

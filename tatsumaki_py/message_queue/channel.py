@@ -59,8 +59,8 @@ class Channel(Delivery):
 
     @property
     def subscribers(self) -> int:
-        """How many clients there are that are not known to be gone, also among those who listen to
-        this channel and to others.
+        """The number of clients that are not known to be gone, also of those that listen to this
+        channel among others.
 
         A client counts from its first poll on, until its connection is closed or its callback
         failed. One with a `client_id` still counts, for `reconnect_time`, when its long poll was
@@ -69,8 +69,8 @@ class Channel(Delivery):
         return sum(len(queue._subscribed) for queue in (self, *self._merged.values()))
 
     def disconnect(self) -> None:
-        """End what listens here: long polls are answered with no events, streams are finished. Who
-        comes back goes on where it was.
+        """End all polls: long polls are answered with no events, streams are finished. Clients that
+        return resume where they left off.
         """
         self._registry.thread.check("disconnect")
         for client in list(self._clients.values()):
@@ -103,12 +103,12 @@ class Channel(Delivery):
         ``asyncio.create_task(bot(), context=contextvars.Context())``.
 
         Args:
-            client_id: names the client (an int is taken as its text). It goes on where it was if it
-                comes back within `reconnect_time`. A new one gets the backlog. A second poll with
-                the same id ends the first with no events. None is a client without a name: it says
-                where it was by `last_event_id`, or is new.
+            client_id: names the client (an int is taken as its text). A client that returns within
+                `reconnect_time` resumes where it left off. A new one gets the backlog. A second
+                poll with the same id ends the first with no events. None is an anonymous client:
+                it resumes from `last_event_id`, or is new.
             callback: called once as ``callback(*events)``, without events after `timeout`. If it
-                returns an awaitable, that is waited for before the delivery counts as done.
+                returns an awaitable, the delivery counts as done when that is done.
             timeout: seconds to wait; 0 answers at once with what there is, None is the default.
             last_event_id: id of the last event that the client has; wins over what is remembered.
                 By default what the request being handled says (`Request.last_event_id`); "" for
