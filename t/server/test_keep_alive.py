@@ -86,6 +86,16 @@ class Slow(Handler):
         self.stream_write("a")
 
 
+class Late(Slow):
+    """Its client leaves just before the stream begins."""
+
+    leave = None
+
+    def get(self):
+        Late.leave()
+        super().get()
+
+
 class Room(Handler):
     asynchronous = True
     max_stream_time = 100.0
@@ -113,7 +123,8 @@ POST = b"POST /Plain HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n" + b"x
 @pytest.fixture
 def app():
     alive.clear()
-    kinds = (Stream, Flushed, Large, Measured, Closing, Failing, Slow, Room, Plain)
+    Slow.open = None
+    kinds = (Stream, Flushed, Large, Measured, Closing, Failing, Slow, Late, Room, Plain)
     return Application([(f"/{kind.__name__}", kind) for kind in kinds])
 
 
@@ -329,6 +340,17 @@ async def test_who_left(ask, http_server, http_port):
         Slow.open.finish()
         await soon(lambda: not open_sockets(http_port))
         assert not http_server._connections
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+@pytest.mark.gen_test
+async def test_who_left_before_the_stream(http_server, http_port, raw, leave):
+    """It is nothing to log, and no error of the method."""
+    client = await raw(http_port)
+    Late.leave = getattr(client, leave)
+    await send(client, "/Late")
+    await soon(lambda: Slow.open is not None and Slow.open.peer_left())
+    assert type(Slow.open) is Late
 
 
 @pytest.mark.gen_test

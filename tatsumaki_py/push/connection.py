@@ -91,11 +91,11 @@ def _read_ahead(iostream: IOStream) -> bytes | None:
     """What the client sent behind its request. None: it is too much, or the client has gone."""
     try:
         reading = asyncio.ensure_future(iostream.read_bytes(AHEAD + 1, partial=True))
+        if not reading.done():
+            return b""
+        ahead = reading.result()
     except StreamClosedError:
         return None
-    if not reading.done():
-        return b""
-    ahead = reading.result()
     return ahead if len(ahead) <= AHEAD else None
 
 
