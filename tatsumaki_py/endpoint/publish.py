@@ -26,8 +26,8 @@ class PublishHandler(ChannelHandler):
     """Publishes the body of a POST. A JSON object, or the fields of a form, is one event; a JSON
     list of objects is several. JSON is published as it was sent.
 
-    Answers ``{"id": "1795643788411-0"}``; for a list ``{"ids": [...]}``. A client that sends the
-    header ``Idempotency-Key`` may send the request again, if the answer was lost: within
+    Answers ``{"id": "1795643788411-812345678901"}``; for a list ``{"ids": [...]}``. A client that
+    sends the header ``Idempotency-Key`` may send the request again, if the answer was lost: within
     `MessageQueue.idempotency_time` it gets the same answer, and nothing is published again.
 
     400 for a body that is no event, 413 for too much (`max_batch`, `max_values`, `max_body_size`,
