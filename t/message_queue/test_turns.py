@@ -30,3 +30,34 @@ async def test_turns(make_queue):
     await queue.publish(*events(40))
     assert peer.calls[-1] == [40]
     assert numbers(await queue.poll_once("me", timeout=0)) == []
+
+
+@pytest.mark.gen_test
+async def test_a_callback_without_a_client(make_queue):
+    """One that was busy gets no more than 1 MiB at once, and others have their turn."""
+    queue, got, seen = make_queue(), [], []
+
+    def take(*events):
+        got.append(numbers(events))
+        time.sleep(0.02)
+
+    cursor = queue.cursor()
+    await queue.publish(*({"n": n, "text": "x" * 400_000} for n in range(9)))
+    asyncio.get_running_loop().call_soon(lambda: seen.append(len(got)))
+    queue.poll("bot", take, last_event_id=cursor)
+    await until(lambda: len(got) == 5)
+    assert got == [[0, 1], [2, 3], [4, 5], [6, 7], [8]]
+    assert seen[0] < 5
+
+
+@pytest.mark.gen_test
+async def test_a_task_without_a_client(make_queue):
+    """One that was busy gets no more than 1 MiB at once."""
+    queue, got = make_queue(), []
+    cursor = queue.cursor()
+    await queue.publish(*({"n": n, "text": "x" * 400_000} for n in range(9)))
+    async for batch in queue.poll("bot", last_event_id=cursor):
+        got.append(numbers(batch))
+        if len(got) == 5:
+            break
+    assert got == [[0, 1], [2, 3], [4, 5], [6, 7], [8]]

@@ -27,16 +27,18 @@ from tatsumaki_py.message_queue.places import Log, Places
 __all__ = ["Delivery"]
 
 MAX_ANSWER = 1024 * 1024
-"""Bytes in the answer of one long poll, if it is more than one event, as `Entry.work`."""
-
+"""Bytes in the answer of one long poll, and in what code without a client gets at once, if it is
+more than one event, as `Entry.work`.
+"""
 TURN = 0.01
 """Seconds after which a stream that reads on lets others have their turn."""
 
 _log = logging.getLogger("tatsumaki")
 
 
-async def _after_a_turn(drained: Awaitable[None]) -> None:
-    await drained
+async def _after_a_turn(drained: Awaitable[None] | None) -> None:
+    if drained is not None:
+        await drained
     await asyncio.sleep(0)
 
 
@@ -208,10 +210,8 @@ class Delivery(Places):
             assert listener is not None
             assert listener.call is not None
             peer = listener.peer
-            if listener.once:
-                events = _some(events, MAX_ANSWER)
-            elif peer is not None:
-                events = _some(events, peer.peer_room())
+            room = MAX_ANSWER if listener.once or peer is None else peer.peer_room()
+            events = _some(events, room)
             context = listener.context
             client.deliver(events[-1].id if events else client.cursor)
             self._park(client)
@@ -234,9 +234,10 @@ class Delivery(Places):
             finally:
                 self._calling = outer
             more = not listener.once and client.delivered != self._log.top
-            if result is None and peer is not None and more:
-                # All at once would be too much for who is not quick, whenever it comes back.
-                result = peer.peer_drain()
+            if result is None and more:
+                if peer is not None:
+                    # A slow client must not get its whole backlog in one write.
+                    result = peer.peer_drain()
                 if time.perf_counter() - began > TURN:
                     result = _after_a_turn(result)
             if result is not None and self._hold(client, listener, context, result):
