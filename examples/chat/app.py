@@ -65,7 +65,7 @@ class ChatPostHandler(Handler):
         self.write({"success": 1})
 
     def format_message(self, text):
-        return re.sub(r"(https?://\S+)", r'<a target="_blank" href="\1">\1</a>', escape(text))
+        return re.sub(f"({link_re})", r'<a target="_blank" href="\1">\1</a>', escape(text))
 
 
 class ChatRoomHandler(Handler):
@@ -73,6 +73,8 @@ class ChatRoomHandler(Handler):
         self.render("chat.html")
 
 
+# In text that is escaped. Punctuation at the end is no part of a link, a bracket that is closed is.
+link_re = r"https?://(?:[^\s&()]|&amp;|\([^\s&()]*\))*(?:[^\s&().,:;!?*'\]}。]|\([^\s&()]*\))"
 chat_re = r"[\w.\-]+"
 app = Application(
     [
@@ -82,7 +84,7 @@ app = Application(
         (f"/chat/({chat_re})", ChatRoomHandler),
         (f"/chat/({chat_re})/events", SubscribeHandler),
         (r"/(tatsumaki\.js)", TatsumakiJS),
-        ("/", RedirectHandler, {"url": "/chat/lobby", "permanent": False}),
+        ("/", RedirectHandler, {"url": "chat/lobby", "permanent": False}),
     ],
     cross_origin_protection=True,
 )

@@ -1,6 +1,6 @@
 // Puts the page together: the connection, the list of messages, the form.
 
-import { Subscription } from "/tatsumaki.js";
+import { Subscription } from "../tatsumaki.js";
 import { Messages, avatar, whoIs } from "./messages.js";
 
 const $ = (id) => document.getElementById(id);
@@ -99,7 +99,8 @@ function showState(state, { transport, error, until }) {
   $("status-word").textContent = offline ? "offline" : (WORDS[state] ?? state);
   $("status-why").textContent = error?.message ?? "";
   menu.value = transport;
-  $("status-by").textContent = state === "open" ? `by ${menu.selectedOptions[0].text}` : "";
+  $("status-by").textContent = state === "open" ? `via ${menu.selectedOptions[0].text}` : "";
+  $("status-retry").hidden = state !== "waiting";
   // Every second for the eye only: a screen reader hears the word, once.
   const tick = () => {
     const left = Math.max(0, Math.ceil((until - Date.now()) / 1000));
@@ -111,27 +112,44 @@ function showState(state, { transport, error, until }) {
   if (state === "open") setTimeout(() => ($("log").ariaBusy = null), 1000);
 }
 
-// The page was made with what had been said so far, and says where that ends.
-show(JSON.parse(document.body.dataset.backlog));
-const subscription = new Subscription(`${base}/events`, {
-  lastEventId: document.body.dataset.cursor,
-  onEvent: (event) => show([event]),
-  onGap: (gap) => show([gap]),
-  onState: showState,
-});
+/** @param {string} cursor @param {string} [transport] one that was chosen for this tab, which does not share it */
+function subscribe(cursor, transport) {
+  return new Subscription(`${base}/events`, {
+    lastEventId: cursor,
+    transports: transport && [...new Set([transport, "sse", "long-poll"])],
+    shared: !transport,
+    onEvent: (event) => show([event]),
+    onGap: () => messages.gap(),
+    onState: showState,
+  });
+}
 
 // `?mxhr=1` is how the original is told to stream.
 const query = new URLSearchParams(location.search);
 const wanted = query.get("mxhr") === "1" ? "multipart" : query.get("transport");
-if ([...menu.options].some((option) => option.value === wanted)) subscription.transport = wanted;
+const known = [...menu.options].some((option) => option.value === wanted);
+
+// The page was made with what had been said so far, and says where that ends.
+show(JSON.parse(document.body.dataset.backlog));
+let subscription = subscribe(document.body.dataset.cursor, known ? wanted : undefined);
 
 menu.addEventListener("change", () => {
-  subscription.transport = menu.value;
+  const chosen = menu.value; // close() shows the old one
+  subscription.close();
+  subscription = subscribe(subscription.lastEventId, chosen);
   // So that a reload, and another room, keep it.
   query.delete("mxhr");
-  query.set("transport", menu.value);
+  query.set("transport", chosen);
   history.replaceState(null, "", `?${query}`);
 });
+
+$("status-retry").addEventListener("click", () => subscription.retry());
+
+// --- what to try: open where there is room for it, until it is closed
+
+const roomy = matchMedia("(min-width: 52rem) and (min-height: 40rem)").matches;
+$("hint").open = roomy && recall("hint") !== "closed";
+$("hint").addEventListener("toggle", () => roomy && remember("hint", $("hint").open ? "open" : "closed"));
 
 // --- saying something
 

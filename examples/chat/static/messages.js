@@ -3,6 +3,7 @@
 
 const KEEP = 500; // messages in the page
 const TOGETHER = 120; // seconds between two messages of one person under one head
+const MISSING = "The server was restarted, or this page was away for long: messages may be missing here";
 const NEAR = 60; // pixels from the end that count as "at the end"
 
 export class Messages {
@@ -35,14 +36,27 @@ export class Messages {
     const stay = this.#atEnd;
     let count = 0;
     for (const event of events) {
-      if (event?.type === "gap") this.#notice("Some messages could not be recovered");
-      else if (event?.type === "message" && this.#message(event)) count++;
+      if (["message", undefined].includes(event?.type) && this.#message(event)) count++;
     }
     this.#empty.hidden = this.#last !== null;
     this.#prune();
     if (stay) this.toEnd();
     else this.#tellUnseen(this.#unseen + count);
     return count;
+  }
+
+  /** Messages may be missing here. The sentence stands at the last such place, the others keep a mark. */
+  gap() {
+    if (this.#log.lastElementChild.className === "notice") return;
+    const stay = this.#atEnd;
+    for (const notice of this.#log.querySelectorAll(".notice")) {
+      notice.textContent = "· · ·";
+      notice.title = MISSING;
+    }
+    this.#log.append(element("p", "notice", MISSING));
+    this.#last = { key: "" };
+    this.#empty.hidden = true;
+    if (stay) this.toEnd();
   }
 
   toEnd() {
@@ -56,7 +70,7 @@ export class Messages {
   }
 
   #message(event) {
-    const text = safeHtml(event.html);
+    const text = content(event ?? {});
     if (!text.textContent.trim()) return false;
     const who = whoIs(event);
     const seconds = isMoment(event.time) ? event.time : Date.now() / 1000;
@@ -81,11 +95,6 @@ export class Messages {
     bubble.append(shown);
     group.body.append(bubble);
     return true;
-  }
-
-  #notice(text) {
-    if (this.#log.lastElementChild?.className !== "notice") this.#log.append(element("p", "notice", text));
-    this.#last = { key: "" };
   }
 
   #prune() {
@@ -145,6 +154,15 @@ function identity(ident) {
   const link = webLink(url, url.host + (url.pathname === "/" ? "" : url.pathname));
   link.className = "ident";
   return link;
+}
+
+/** What an event says: its `html`, or else its `text`. */
+function content({ html, text }) {
+  const plain = typeof html !== "string" && typeof text === "string";
+  if (!plain) return safeHtml(html);
+  const fragment = document.createDocumentFragment();
+  fragment.append(text);
+  return fragment;
 }
 
 /** The server's HTML, built anew from its text and its web links; everything else is dropped. */

@@ -66,7 +66,7 @@ def expect_texts(page, *texts):
 
 def expect_transport(page, transport):
     """It is connected by that, and says so."""
-    expect(page.locator("#status-by")).to_have_text(f"by {NAMES[transport]}")
+    expect(page.locator("#status-by")).to_have_text(f"via {NAMES[transport]}")
     expect(page.get_by_label("Transport")).to_have_value(transport)
 
 
@@ -143,6 +143,40 @@ def test_tabs_share_a_connection(chat, enter, page_errors):
     say(tab, "alone")
     expect_texts(tab, "hello", "hello yourself", "alone")
     expect_state(tab, "live")
+
+
+def test_a_transport_is_chosen_for_one_tab(chat, enter, page_errors):
+    """The other tabs of the visitor keep theirs."""
+    page = enter("")
+    tab = page.context.new_page()
+    page_errors.watch(tab)
+    tab.goto(f"{chat.url}chat/room")
+    expect_transport(tab, "sse")
+    for chosen in ("ndjson", "long-poll"):
+        page.get_by_label("Transport").select_option(NAMES[chosen])
+        expect_transport(page, chosen)
+    say(tab, "hello")
+    for shown, transport in ((page, "long-poll"), (tab, "sse")):
+        expect_texts(shown, "hello")
+        expect_transport(shown, transport)
+
+
+def test_trying_now(chat, enter, page_errors):
+    """A button is there while it waits. The page's time stands still, so nothing else helps."""
+    page_errors.allow(GONE)
+    page = enter("")
+    button = page.get_by_role("button", name="Try now")
+    expect(button).to_be_hidden()
+    page.clock.install()
+    page.clock.pause_at(4_000_000_000)
+    chat.stop()
+    page.clock.run_for(2_000)
+    expect_state(page, "reconnecting")
+    expect(page.locator("#status-why")).to_have_text("the server cannot be reached")
+    chat.start()
+    button.click()
+    expect_state(page, "live")
+    expect(button).to_be_hidden()
 
 
 def test_nothing_falls_between_page_and_connection(chat, new_page):
@@ -345,8 +379,25 @@ def test_a_gap_is_told(enter):
     page = enter(POLL)
     gap = {"type": "gap", "after": "1-0"}
     answer_polls(page, ("2-0", [gap, {"type": "message", "html": "later", "time": 1}]))
-    expect(page.get_by_text("Some messages could not be recovered")).to_be_visible()
+    expect(page.get_by_text("messages may be missing here")).to_be_visible()
     expect_texts(page, "later")
+
+
+def test_a_restart_is_told_once(chat, enter, page_errors):
+    """However often it happens: one such line, at the last place, and marks at the others."""
+    page_errors.allow(GONE)
+    page = enter(POLL)
+    for number, notices in enumerate([1, 1, 2]):
+        if number != 1:  # nothing is said between the first two restarts
+            say(page, f"message {number}")
+            expect(page.get_by_text(f"message {number}")).to_be_visible()
+        chat.stop()
+        expect_state(page, "reconnecting")
+        chat.start()
+        expect_state(page, "live")
+        expect(page.locator(".notice")).to_have_count(notices)
+    expect(page.get_by_text("messages may be missing here")).to_have_count(1)
+    expect(page.locator(".notice").last).to_contain_text("The server was restarted")
 
 
 def test_an_id_is_shown_once(enter):
@@ -382,6 +433,56 @@ def test_html_is_built_anew(enter):
     link = '<a href="http://ok.example/" target="_blank" rel="noopener noreferrer">four</a>'
     assert inner == f"one ran = 1two three {link}"
     assert page.evaluate("typeof ran") == "undefined"
+
+
+def test_an_event_may_have_text(enter):
+    """In place of html, as services publish it; it stays text."""
+    page = enter(POLL)
+    events = [
+        {"type": "message", "text": "1 < 2 & <b>3</b>"},
+        {"text": "without a type"},
+        {"type": "message", "text": "no", "html": "yes"},
+        {"type": "other", "text": "not for people"},
+    ]
+    answer_polls(page, ("1-0", events))
+    expect_texts(page, "1 < 2 & <b>3</b>", "without a type", "yes")
+
+
+LONG = "a-very-long-room-name.that-somebody_chose" * 3
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(1280, 800), (844, 390), (667, 320), (390, 844), (320, 568)]
+)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_fits_the_window(chat, new_page, width, height, theme):
+    """Desktop and phone, also with a long name; there is room for the messages."""
+    page = new_page(viewport={"width": width, "height": height}, color_scheme=theme)
+    post(chat, text="hello")
+    for room in ("room", LONG):
+        page.goto(f"{chat.url}chat/{room}")
+        expect_state(page, "live")
+        root = "document.documentElement"
+        size = page.evaluate(f"[{root}.scrollWidth, {root}.scrollHeight]")
+        assert size == [width, height]
+        assert page.get_by_role("log").bounding_box()["height"] > 180
+        expect(page.get_by_label("Message", exact=True)).to_be_in_viewport(ratio=1)
+        for label in ("Transport", "Another room"):
+            expect(page.get_by_label(label)).to_be_in_viewport(ratio=1)
+
+
+def test_what_to_try(enter):
+    """A hint: open where there is room for it, until it is closed."""
+    page = enter("")
+    hint = page.get_by_text("Open this page in a second tab")
+    expect(hint).to_be_visible()
+    page.get_by_text("What to try").click()
+    expect(hint).to_be_hidden()
+    page.reload()
+    expect_state(page, "live")
+    expect(hint).to_be_hidden()
+    page.get_by_text("What to try").click()
+    expect(hint).to_be_visible()
 
 
 def test_a_reader_is_not_scrolled_away(chat, enter):

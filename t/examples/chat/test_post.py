@@ -76,12 +76,42 @@ async def test_nothing_typed_can_run(chat, text):
 
 @pytest.mark.gen_test
 async def test_addresses_are_links(chat):
-    """What begins with http:// or https:// is a link up to the next white space."""
+    """What begins with http:// or https:// is a link."""
     await chat.post(text="see http://x.y/?a=1&b=2, and https://z")
     assert chat.queue.backlog_events[0]["html"] == (
-        'see <a target="_blank" href="http://x.y/?a=1&amp;b=2,">http://x.y/?a=1&amp;b=2,</a>'
+        'see <a target="_blank" href="http://x.y/?a=1&amp;b=2">http://x.y/?a=1&amp;b=2</a>,'
         ' and <a target="_blank" href="https://z">https://z</a>'
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "link"),
+    [
+        ("See https://x.y/a.", "https://x.y/a"),
+        ("Is it https://x.y/a?!", "https://x.y/a"),
+        ("(https://x.y/a)", "https://x.y/a"),
+        ("<https://x.y/a>, and", "https://x.y/a"),
+        ('"https://x.y/a"', "https://x.y/a"),
+        ("'https://x.y/a'", "https://x.y/a"),
+        ("[this](https://x.y/a)", "https://x.y/a"),
+        ("[https://x.y/a]", "https://x.y/a"),
+        ("**https://x.y/a**", "https://x.y/a"),
+        ("https://x.y/a。", "https://x.y/a"),
+        ("https://x.y/a&", "https://x.y/a"),
+        ("https://x.y/a.b,c;d?e=f&g=h#i!j", "https://x.y/a.b,c;d?e=f&g=h#i!j"),
+        ("https://x.y/Perl_(language).", "https://x.y/Perl_(language)"),
+        ("(https://x.y/Perl_(language))", "https://x.y/Perl_(language)"),
+        ("http://[::1]:80/a", "http://[::1]:80/a"),
+        ("https://x.y/%29", "https://x.y/%29"),
+        ("http:// and https://...", None),
+    ],
+)
+@pytest.mark.gen_test
+async def test_where_a_link_ends(chat, text, link):
+    """Punctuation behind it, and brackets around it, are no part of it."""
+    await chat.post(text=text)
+    found = LINK.search(chat.queue.backlog_events[0]["html"])
+    assert (found and html.unescape(found["url"])) == link
 
 
 @pytest.mark.gen_test
