@@ -74,7 +74,10 @@ class ChatRoomHandler(Handler):
 
 
 # In text that is escaped. Punctuation at the end is no part of a link, a bracket that is closed is.
-link_re = r"https?://(?:[^\s&()]|&amp;|\([^\s&()]*\))*(?:[^\s&().,:;!?*'\]}。]|\([^\s&()]*\))"
+link_re = (
+    r"https?://(?:(?:[.,:;!?*'\]}。]|&amp;|&#x27;)*+"
+    r"(?:[^\s&().,:;!?*'\]}。]|\([^\s&()]*\))++)++"
+)
 chat_re = r"[\w.\-]+"
 app = Application(
     [

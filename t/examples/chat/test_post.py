@@ -101,6 +101,7 @@ async def test_addresses_are_links(chat):
         ("https://x.y/a.b,c;d?e=f&g=h#i!j", "https://x.y/a.b,c;d?e=f&g=h#i!j"),
         ("https://x.y/Perl_(language).", "https://x.y/Perl_(language)"),
         ("(https://x.y/Perl_(language))", "https://x.y/Perl_(language)"),
+        ("https://x.y/Rubik's_Cube", "https://x.y/Rubik's_Cube"),
         ("http://[::1]:80/a", "http://[::1]:80/a"),
         ("https://x.y/%29", "https://x.y/%29"),
         ("http:// and https://...", None),
