@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, overload
 
 from tornado.log import access_log, app_log, gen_log
@@ -83,6 +83,9 @@ class _Guard(logging.Filter):
         """Whether to log it: always."""
         if isinstance(record.args, tuple) and record.args:
             record.args = tuple(map(_escaped, record.args))
+        elif isinstance(record.args, Mapping) and record.args:
+            # Python keeps a single dict that fills in names, as "%(name)s", by itself.
+            record.args = {key: _escaped(value) for key, value in record.args.items()}
         elif not record.args:
             record.msg = _escaped(record.msg)
         return True

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tornado.web
 import tornado.websocket
+from tornado.log import app_log
 
 from tatsumaki_py import Application, Handler, Server, TatsumakiJS, WebSocketHandler
 
@@ -19,6 +20,9 @@ class Plain(tornado.web.RequestHandler):
             raise tornado.web.HTTPError(400, f"bad {text}")
         if how == "error":
             raise ValueError(f"bad {text}")
+        if how == "named":
+            app_log.warning("bad %(text)s", {"text": text})
+            raise tornado.web.HTTPError(400)
         if how == "template":
             self.render(text)
         if how == "cookie":

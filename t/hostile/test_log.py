@@ -26,7 +26,7 @@ TARGETS = [
     *(
         f"/{kind}/{how}/{{}}"
         for kind in ("plain", "ours")
-        for how in ("http", "formatted", "error", "template", "cookie", "missing")
+        for how in ("http", "formatted", "error", "named", "template", "cookie", "missing")
     ),
 ]
 HANDSHAKE = (
