@@ -38,6 +38,19 @@ _VERSION = re.compile(r"[0-9a-f]{128}|[0-9a-f]{14,17}-[0-9a-f]{6,}")
 _State = tuple[int, ...]
 
 
+class _Descriptor:
+    """A file that is open. It is closed when nothing refers to it any more."""
+
+    def __init__(self, path: str) -> None:
+        # O_NONBLOCK: the file may have become a FIFO since it was checked.
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def __del__(self) -> None:
+        # There is no number if it could not be opened.
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
 class _File(str):
     """The path of a file, and the state of the file when it was looked at."""
 
@@ -46,21 +59,24 @@ class _File(str):
     modified: float
     content: bytes | None = None
     """All of it, if it is small."""
+    descriptor: _Descriptor | None = None
+    """Of a large one: another file may take its name while it is sent."""
     version: str | None = None
 
     @classmethod
     def look(cls, path: str) -> _File:
         """The file at `path`. `OSError` if it cannot be read."""
         self = cls(path)
-        # O_NONBLOCK: the file may have become a FIFO since it was checked.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(descriptor, "rb", buffering=0) as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError("not a regular file")
-            if found.st_size <= CHUNK_SIZE:
-                self.content = file.read()
-                found = os.fstat(descriptor)
+        descriptor = _Descriptor(path)
+        found = os.fstat(descriptor.number)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("not a regular file")
+        if found.st_size <= CHUNK_SIZE:
+            with open(descriptor.number, "rb", buffering=0, closefd=False) as source:
+                self.content = source.read()
+            found = os.fstat(descriptor.number)
+        else:
+            self.descriptor = descriptor
         self.state, self.modified = _state_of(found), found.st_mtime
         self.size = found.st_size if self.content is None else len(self.content)
         return self
@@ -210,15 +226,15 @@ class _Changed(tornado.web.HTTPError):
 
 
 def _read(file: _File, start: int, end: int) -> Generator[bytes, None, None]:
-    with open(file, "rb") as source:
-        source.seek(start)
-        while start < end:
-            chunk = source.read(min(CHUNK_SIZE, end - start))
-            # A file that another replaces meanwhile gets a new ctime, and is still what it was.
-            if _state_of(os.fstat(source.fileno()))[:-1] != file.state[:-1]:
-                raise _Changed(503, "%s was changed while it was read", str(file))
-            start += len(chunk)
-            yield chunk
+    assert file.descriptor is not None
+    source = file.descriptor.number
+    while start < end:
+        chunk = os.pread(source, min(CHUNK_SIZE, end - start), start)
+        # A file that another replaces meanwhile gets a new ctime, and is still what it was.
+        if _state_of(os.fstat(source))[:-1] != file.state[:-1]:
+            raise _Changed(503, "%s was changed while it was read", str(file))
+        start += len(chunk)
+        yield chunk
 
 
 class TatsumakiJS(StaticFile):

@@ -93,6 +93,9 @@ def _read_ahead(iostream: IOStream) -> bytes | None:
         reading = asyncio.ensure_future(iostream.read_bytes(AHEAD + 1, partial=True))
         if not reading.done():
             return b""
+        if reading.exception() is not None:
+            # Raised here, it would refer to this frame, and the frame to `reading`, which has it.
+            return None
         ahead = reading.result()
     except StreamClosedError:
         return None
