@@ -35,7 +35,7 @@ def test_one_connection(site, tabs):
     for page in found:
         page.has(1, 2, 3)
         assert page.get("subscription.transport") == "sse"
-    assert site.control("listening") == 1
+    site.until(lambda: site.control("listening") == 1)
     assert [name for name, _ in site.control("asked")].count("sse") == 1
     assert len({page.get("subscription.lastEventId") for page in found}) == 1
 
@@ -56,7 +56,7 @@ def test_other_channels_are_not_shared(site, tab):
     site.publish(1)
     for page in (first, second, third):
         page.has(1)
-    assert site.control("listening") == 3
+    site.until(lambda: site.control("listening") == 3)
 
 
 HEADERS = [
@@ -79,7 +79,7 @@ def test_users_that_their_headers_tell_apart(site, tab, headers):
     site.publish(1)
     for page in pages:
         page.has(1)
-    assert site.control("listening") == 2
+    site.until(lambda: site.control("listening") == 2)
 
 
 @pytest.mark.parametrize("options", [{"clientId": "ann"}, {"withCredentials": True}])
@@ -104,7 +104,7 @@ def test_tabs_of_another_version_do_not_share(site, tab):
     site.publish(1)
     for page in (first, second):
         page.has(1)
-    assert site.control("listening") == 2
+    site.until(lambda: site.control("listening") == 2)
 
 
 @pytest.mark.parametrize("how", ["close", "navigate", "unsubscribe", "put_away"])
@@ -127,7 +127,7 @@ def test_the_one_that_has_it_goes(site, tabs, how):
         for page in found:
             page.until(f"events.length > {count + 50}").open()
     finish(site, *found)
-    assert site.control("listening") == 1
+    site.until(lambda: site.control("listening") == 1)
 
 
 def test_one_that_comes_late(site, tab):
@@ -143,7 +143,7 @@ def test_one_that_comes_late(site, tab):
     for page in late:
         page.until("events.length > 200")
     finish(site, *late)
-    assert site.control("listening") == 1
+    site.until(lambda: site.control("listening") == 1)
 
 
 def test_one_that_comes_late_when_all_is_quiet(site, tab):
@@ -217,4 +217,4 @@ def test_without_locks(site, new_page, tab):
     site.publish(1)
     for page in (first, *tabs):
         page.has(1)
-    assert site.control("listening") == 3
+    site.until(lambda: site.control("listening") == 3)

@@ -18,7 +18,7 @@ def test_in_order(site, tab, transport):
     assert page.get("subscription.lastEventId") == ids[-1]
     assert page.get("events.at(-1).id") == ids[-1]
     assert page.get("gaps") == []
-    assert site.control("listening") == 1
+    site.until(lambda: site.control("listening") == 1)
 
 
 def test_interval_poll(site, tab):
@@ -26,7 +26,7 @@ def test_interval_poll(site, tab):
     site.publish(1, 2)
     page = tab(transports=["interval-poll"], clock=True).open("interval-poll").has(1, 2)
     site.publish(3)
-    assert site.control("listening") == 0
+    site.until(lambda: site.control("listening") == 0)
     page.pass_time(5)
     page.has(1, 2, 3)
 
