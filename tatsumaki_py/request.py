@@ -275,15 +275,15 @@ class Request(HTTPServerRequest):
         else the parameter ``last_event_id`` or one of the other names that clients use for it. None
         if the client sent no cursor or an empty one.
         """
-        sent = filter(None, map(self.param, _CURSORS))
-        cursor = self.headers.get("Last-Event-ID") or next(sent, None)
-        return None if cursor is None else cursor[:_MAX_CURSOR]
+        cursor = self.headers.get("Last-Event-ID")
+        if not cursor and not self.arguments.keys().isdisjoint(_CURSORS):
+            cursor = next(filter(None, map(self.param, _CURSORS)), None)
+        return cursor[:_MAX_CURSOR] if cursor else None
 
     @property
     def knows_cursors(self) -> bool:
         """Whether the client sent a cursor at all, which may be empty."""
-        sent = (self.param(name) is not None for name in _CURSORS)
-        return "Last-Event-ID" in self.headers or any(sent)
+        return "Last-Event-ID" in self.headers or not self.arguments.keys().isdisjoint(_CURSORS)
 
     def _body_field(self, name: str) -> str:
         """The name of a field of the form, from Tornado's name for it."""
