@@ -4,7 +4,7 @@ A `tornado.iostream.IOStream` keeps the error that closed it. The error has a tr
 frames refer to the `IOStream` and to what was busy with it, such as a handler. Only the garbage
 collector would free them.
 
-Rule: the error of a `ForgettingStream` has no traceback.
+Rule: the error of a `ForgettingStream` has no traceback, and no other error behind it.
 """
 
 from __future__ import annotations
@@ -42,5 +42,7 @@ def adopt(iostream: IOStream | None) -> None:
 
 
 def _forget(iostream: IOStream) -> None:
-    if iostream.error is not None:
-        iostream.error.__traceback__ = None
+    error = iostream.error
+    if error is not None:
+        # What was handled when it came, such as a malformed request, has a traceback, too.
+        error.__traceback__ = error.__context__ = error.__cause__ = None

@@ -1,0 +1,59 @@
+"""A request that cannot be read leaves nothing to the garbage collector."""
+
+import asyncio
+import gc
+import socket
+import struct
+
+import pytest
+
+from tatsumaki_py import Application
+from tatsumaki_py.server import _HTTPServer
+
+REQUESTS = {
+    "no colon": b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+    "bare LF": b"GET / HTTP/1.1\nHost: x\n\n",
+    "two lengths": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 2,2\r\n\r\n",
+    "half a body": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nabc",
+    "half a head": b"GET / HTTP/1.1\r\nHost",
+}
+
+
+@pytest.fixture
+def app():
+    return Application()
+
+
+@pytest.fixture
+def port(app, io_loop, _unused_port):
+    server = _HTTPServer(app)
+    server.add_socket(_unused_port[0])
+    yield _unused_port[1]
+    server.stop()
+    io_loop.run_sync(server.close_all_connections)
+
+
+async def request(port, data, reset):
+    """Sends it and goes, before anything of the server runs."""
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.sendall(data)
+    if reset:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+    await asyncio.sleep(0.03)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("name", REQUESTS)
+@pytest.mark.gen_test
+async def test_no_cycle(port, name, reset):
+    """However the client goes."""
+    await request(port, REQUESTS[name], reset)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            await request(port, REQUESTS[name], reset)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
