@@ -36,6 +36,7 @@ from tatsumaki_py.iostream import adopt
 from tatsumaki_py.logger import guard
 from tatsumaki_py.push.websocket import NEEDS_HTTP_1_1
 from tatsumaki_py.request import Request
+from tatsumaki_py.routes import to_rule
 from tatsumaki_py.service import Service
 from tatsumaki_py.static_file import StaticFile
 from tatsumaki_py.template import SearchLoader, Template, TemplateEngine, render_file
@@ -127,7 +128,7 @@ class Application(tornado.web.Application):
         # Also what static_url() asks.
         settings.setdefault("static_handler_class", StaticFile)
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
-        super().__init__([_rule(rule) for rule in rules], default_host, transforms, **settings)
+        super().__init__([to_rule(rule) for rule in rules], default_host, transforms, **settings)
         self._services: dict[str, Service] = {}
         names = ("autoescape", "template_whitespace")
         options = {name: settings[name] for name in names if name in settings}
@@ -144,7 +145,7 @@ class Application(tornado.web.Application):
 
     def route(self, path: str | re.Pattern[str], handler: Any, **kwargs: Any) -> None:
         """Add a rule after those there are; `kwargs` go to the handler's ``initialize``."""
-        self.wildcard_router.add_rules([_rule((path, handler, kwargs))])
+        self.wildcard_router.add_rules([to_rule((path, handler, kwargs))])
 
     def add_handlers(self, host_pattern: str | re.Pattern[str], *handlers: Any) -> None:
         """Add rules: Tornado's ``add_handlers(host_pattern, [rule, ...])``, or Tatsumaki's
@@ -153,7 +154,7 @@ class Application(tornado.web.Application):
         Raises `TypeError` if there is a path without a handler.
         """
         if len(handlers) == 1 and isinstance(handlers[0], (list, tuple)):
-            super().add_handlers(host_pattern, [_rule(rule) for rule in handlers[0]])  # type: ignore[arg-type]
+            super().add_handlers(host_pattern, [to_rule(rule) for rule in handlers[0]])  # type: ignore[arg-type]
             return
         if len(handlers) % 2 == 0:
             raise TypeError(
@@ -322,34 +323,3 @@ def _beside_the_program(name: str) -> str | None:
     program = getattr(module, "__file__", None)
     path = os.path.join(os.path.dirname(os.path.abspath(program)), name) if program else ""
     return path if os.path.isdir(path) else None
-
-
-def _rule(rule: Any) -> Any:
-    if isinstance(rule, Rule):
-        return rule
-    if not isinstance(rule, (tuple, list)) or not 2 <= len(rule) <= 4:
-        raise TypeError(f"a rule is a pair like ('/path', Handler), not {rule!r}")
-    matcher, target, *more = rule
-    if isinstance(matcher, str):
-        try:
-            re.compile(matcher)
-        except re.error as error:
-            raise ValueError(f"route {matcher!r} is no regular expression: {error}") from None
-    if isinstance(target, (tuple, list)):
-        target = [_rule(nested) for nested in target]
-    # Tornado takes a pattern in a tuple for a Matcher, and then no request reaches the rules after
-    # it.
-    if isinstance(matcher, re.Pattern):
-        return tornado.web.url(_ToTheEnd(matcher), target, *more)  # type: ignore[arg-type]
-    return (matcher, target, *more)
-
-
-class _ToTheEnd:
-    """A compiled pattern whose `match` matches the whole of a path, with the same groups; Tornado
-    asks nothing else of it.
-    """
-
-    def __init__(self, pattern: re.Pattern[str]) -> None:
-        self.pattern, self.flags = pattern.pattern, pattern.flags
-        self.groups, self.groupindex = pattern.groups, pattern.groupindex
-        self.match = pattern.fullmatch

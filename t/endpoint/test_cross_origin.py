@@ -319,7 +319,7 @@ class TestProtected:
 
 
 class TestOtherSites:
-    """Who may publish, with the setting that refuses posts of other sites."""
+    """Which pages may publish, with the setting that refuses posts of other sites."""
 
     @pytest.fixture
     def settings(self):

@@ -19,6 +19,7 @@ FLOORS = [
         "template",
         "http_client",
         "static_file",
+        "routes",
         "logger",
         "strict_http",
     ],
@@ -43,6 +44,8 @@ FLOORS = [
     [
         "push",
         "push.framing",
+        "push.done",
+        "push.pile",
         "push.flusher",
         "push.wire",
         "push.rotation",

@@ -21,7 +21,7 @@ from tornado.iostream import StreamClosedError
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.listener import takes_entries
-from tatsumaki_py.push.stream import DONE
+from tatsumaki_py.push.done import DONE
 from tatsumaki_py.push.websocket import UNREAD_MESSAGE_SIZE, WebSocketHandler
 
 if TYPE_CHECKING:

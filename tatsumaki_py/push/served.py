@@ -10,7 +10,8 @@ import logging
 from collections.abc import Awaitable, Hashable
 
 from tatsumaki_py.peer import Watcher
-from tatsumaki_py.push.stream import DONE, Stream
+from tatsumaki_py.push.done import DONE
+from tatsumaki_py.push.stream import Stream
 
 __all__ = ["Served"]
 

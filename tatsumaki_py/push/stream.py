@@ -18,19 +18,19 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Generator, Hashable
-from typing import Any
+from collections.abc import Awaitable, Hashable
 
-from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.push.done import DONE
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.hangup import ask_peer, unacknowledged
+from tatsumaki_py.push.pile import Pile
 from tatsumaki_py.push.rotation import Rotation
 from tatsumaki_py.push.wheel import Wheel, jittered
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
 
-__all__ = ["DONE", "OVER", "Done", "Pile", "Stream"]
+__all__ = ["Stream"]
 
 JITTER = 0.2
 """The part of an interval by which a heartbeat may come early."""
@@ -40,51 +40,6 @@ LINGER = 30.0
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _log = logging.getLogger("tatsumaki")
-
-
-class Done:
-    """An awaitable that is done."""
-
-    def done(self) -> bool:
-        return True
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return
-        yield
-
-
-DONE = Done()
-
-
-class _Over(Done):
-    """What a write after the end of the answer returns. A coroutine that awaits it ends by
-    `ClientDisconnect`; a callback that does not goes on.
-    """
-
-    def __await__(self) -> Generator[Any, None, None]:
-        raise ClientDisconnect
-        yield
-
-
-OVER = _Over()
-
-
-class Pile:
-    """What waits to be sent, if it is more than one event."""
-
-    __slots__ = ("firsts", "parts", "size")
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.firsts: dict[Hashable, Entry] = {}
-        """The first event of each log."""
-
-    def add(self, data: bytes, event: Entry | None) -> None:
-        self.parts.append(data)
-        self.size += len(data)
-        if event is not None:
-            self.firsts.setdefault(event.log, event)
 
 
 class Stream:

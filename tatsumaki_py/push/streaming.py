@@ -25,6 +25,7 @@ from tornado.httputil import HTTPHeaders
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.connection import keeper_of, take_over
+from tatsumaki_py.push.done import DONE, OVER
 from tatsumaki_py.push.framing import (
     JSON,
     TEXT_TYPE,
@@ -36,7 +37,7 @@ from tatsumaki_py.push.framing import (
     framing,
 )
 from tatsumaki_py.push.presence import PresenceHandler
-from tatsumaki_py.push.stream import DONE, OVER, Stream
+from tatsumaki_py.push.stream import Stream
 
 __all__ = ["StreamingHandler"]
 

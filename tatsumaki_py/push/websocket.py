@@ -43,6 +43,7 @@ from tatsumaki_py.escape import escape
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.connection import IOStreamStream
+from tatsumaki_py.push.done import DONE
 from tatsumaki_py.push.framing import (
     BINARY,
     CLOSE,
@@ -53,8 +54,8 @@ from tatsumaki_py.push.framing import (
     WebSocket,
     websocket_frame,
 )
+from tatsumaki_py.push.pile import Pile
 from tatsumaki_py.push.served import Served
-from tatsumaki_py.push.stream import DONE, Pile
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
 from tatsumaki_py.request import Request
 
