@@ -98,7 +98,7 @@ class Handler(PushHandler):
                 ``request``, ...).
             kwargs: more of that; wins.
         """
-        if self.peer_left():
+        if self._peer_left():
             self._too_late("render()")
             return self.finish()
         args = {key: value for namespace in namespaces for key, value in namespace.items()} | kwargs
@@ -163,7 +163,7 @@ class Handler(PushHandler):
 
     def _fail(self, error: BaseException) -> None:
         self.log_exception(type(error), error, error.__traceback__)
-        self.peer_failed(error)
+        self._peer_failed(error)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Write an error as text/plain. Override as in Tornado."""

@@ -122,7 +122,7 @@ async def test_who_leaves_before(subscriber, queue, transport, access_log):
     await client.request()
     handler = await soon(lambda: WaitingSub.last)
     client.leave()
-    await soon(handler.peer_left)
+    await soon(handler._peer_left)
     handler.may.set_result(True)
     await asyncio.sleep(0.01)
     assert not queue.clients

@@ -141,7 +141,7 @@ async def test_client_that_left(ask, lines):
     await until(lambda: gone_on)
     client.close()
     (handler,) = gone_on
-    await until(lambda: handler.peer_left())
+    await until(lambda: handler._peer_left())
     handler.write("a")
     handler.finish()
     await asyncio.sleep(0)

@@ -241,8 +241,8 @@ async def test_what_a_slow_client_missed(ask, queue, small_buffers, raw_small): 
     first = queue.cursor()
     for number in range(3):
         queue.publish({"n": number, "text": "x" * 200_000})
-        assert listener.peer.peer_unsent("room") in (None, first)
-    await soon(lambda: listener.peer.peer_unsent("room") == first)
+        assert listener.peer._peer_unsent("room") in (None, first)
+    await soon(lambda: listener.peer._peer_unsent("room") == first)
     client.close()
 
 

@@ -31,7 +31,7 @@ class Taker:
 
 
 class FakePeer:
-    """A `tatsumaki_py.peer.Peer`: what a handler is to a queue. `on_new_event` is the callback."""
+    """A `Peer` of the queue: what a handler is to it. `on_new_event` is the callback."""
 
     def __init__(self, cursor=None):
         self.cursor = cursor
@@ -67,51 +67,54 @@ class FakePeer:
         for watcher in watchers:
             getattr(watcher, how)(*args)
 
-    def peer_cursor(self):
+    def _peer_cursor(self):
         return self.cursor
 
-    def peer_place(self, log, name):
+    def _peer_place(self, log, name):
         return self.places.get((log, name))
 
-    def peer_given(self, log, name, cursor):
+    def _peer_given(self, log, name, cursor):
         self.places[log, name] = cursor
 
-    def peer_at(self, cursor):
+    def _peer_at(self, cursor):
         self.told.append(cursor)
 
-    def peer_watch(self, watcher):
+    def _peer_watch(self, watcher):
         if self.gone or self.finished:
             return False
         self.watchers[watcher] = None
         return True
 
-    def peer_unwatch(self, watcher):
+    def _peer_unwatch(self, watcher):
         self.watchers.pop(watcher, None)
 
-    def peer_left(self):
+    def _peer_left(self):
         return self.gone or self.finished
 
-    def peer_over(self):
+    def _peer_over(self):
         return self.finished and not self.gone
 
-    def peer_failed(self, error):
+    def _peer_failed(self, error):
         self.failures.append(error)
 
-    def peer_finish(self):
+    def _peer_finish(self):
         if not self.finished:
             self.complete()
 
-    def peer_room(self):
+    def _peer_room(self):
         return 1000
 
-    def peer_drain(self):
+    def _peer_drain(self):
         return DONE
 
-    def peer_in_doubt(self):
+    def _peer_in_doubt(self):
         return self.in_doubt
 
-    def peer_unsent(self, channel):
+    def _peer_unsent(self, channel):
         return self.unsent
+
+    def _peer_reads(self, callback):
+        return False
 
 
 async def turn(times=5):

@@ -7,7 +7,8 @@ import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers, turn
 from support.answers import until
 
-from tatsumaki_py import Error, peer
+from tatsumaki_py import Error
+from tatsumaki_py.message_queue import peer
 
 
 async def wait(poll):

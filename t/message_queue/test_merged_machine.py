@@ -41,7 +41,7 @@ class Hearer(FakePeer):
         for low, has, high in zip(self.low, self.has, self.high, strict=True):
             assert low <= has <= high
 
-    def peer_at(self, cursor):
+    def _peer_at(self, cursor):
         self.machine.guarded(self.begins, cursor)
 
     def on_new_event(self, *events):

@@ -49,8 +49,8 @@ async def test_stream_that_is_cut_off_by_it(queue):
     start = queue.cursor()
 
     class Full(FakePeer):
-        def peer_at(self, cursor):
-            super().peer_at(cursor)
+        def _peer_at(self, cursor):
+            super()._peer_at(cursor)
             self.leave()
 
     await publish(queue, 1)

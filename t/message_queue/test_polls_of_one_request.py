@@ -6,7 +6,7 @@ from support.raw import RawClient
 from support.wire import read_reply
 
 from tatsumaki_py import Application, Handler, MessageQueue
-from tatsumaki_py import peer as peers
+from tatsumaki_py.message_queue import peer as peers
 
 
 class Loop(Handler):

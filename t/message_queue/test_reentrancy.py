@@ -6,7 +6,7 @@ import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers, turn
 from support.answers import until
 
-from tatsumaki_py import peer
+from tatsumaki_py.message_queue import peer
 
 
 @pytest.mark.gen_test

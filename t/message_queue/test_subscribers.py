@@ -6,7 +6,7 @@ import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers, turn
 
 from tatsumaki_py import Error, MessageQueue
-from tatsumaki_py import peer as peers
+from tatsumaki_py.message_queue import peer as peers
 
 
 class Gone:

@@ -22,7 +22,7 @@ FAULTS = [ValueError, MemoryError, Fault]
 
 class Waiting(Pushing):
     def get(self):
-        self.peer_watch(self)
+        self._peer_watch(self)
 
     def _hang_up(self):
         if self.request.param("fault"):
@@ -40,10 +40,10 @@ class Failing(Subscribing):
 
     where = ""
 
-    def stream_blocked(self, blocked):
-        if self.where == "stream_blocked":
+    def _stream_blocked(self, blocked):
+        if self.where == "_stream_blocked":
             raise ValueError("on purpose")
-        super().stream_blocked(blocked)
+        super()._stream_blocked(blocked)
 
     @property
     def heartbeat_interval(self):
@@ -153,7 +153,7 @@ async def test_flush(three, queue, monkeypatch, expect_log, fault):
 async def test_owner_of_a_slow_stream(three, queue, small_buffers, raw_small, expect_log):
     """An owner that fails when it is told that its client does not keep up."""
     clients, handlers = await three("/failing?id=2", connect=raw_small)
-    handlers[1].where = "stream_blocked"
+    handlers[1].where = "_stream_blocked"
     with expect_log("tatsumaki", "sending to it failed"):
         handlers[1].stream_write("x" * 150_000)
         await soon(lambda: handlers[1].closed)
@@ -167,7 +167,7 @@ async def test_owner_of_a_stream_that_recovers(three, queue, small_buffers, raw_
     handlers[1].stream_write("x" * 150_000)
     await iterations()
     assert handlers[1]._live._rest is not None
-    handlers[1].where = "stream_blocked"
+    handlers[1].where = "_stream_blocked"
     with expect_log("tatsumaki", "sending to it failed"):
         with contextlib.suppress(ConnectionError):
             await clients[1].read_all()

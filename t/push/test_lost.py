@@ -40,7 +40,7 @@ class Streaming(Watched, Handler):
     asynchronous = True
 
     def get(self):
-        self.peer_watch(self)
+        self._peer_watch(self)
         self.stream_write("a")
 
 
@@ -48,12 +48,12 @@ class Waiting(Watched, Handler):
     asynchronous = True
 
     def get(self):
-        self.peer_watch(self)
+        self._peer_watch(self)
 
 
 class Socket(Watched, WebSocketHandler):
     def open(self):
-        self.peer_watch(self)
+        self._peer_watch(self)
 
 
 @pytest.fixture

@@ -300,11 +300,11 @@ async def test_who_leaves_with_a_request_behind(http_server, http_port, raw, clo
     await read_head(client)
     await send(client, "/Plain")
     await asyncio.sleep(0.02)
-    assert not Slow.open.peer_left()
+    assert not Slow.open._peer_left()
     getattr(client, leave)()
     await asyncio.sleep(0.02)
     await clock.advance(INTERVAL)
-    await soon(Slow.open.peer_left)
+    await soon(Slow.open._peer_left)
     assert HangUps.current()._callbacks == {}
 
 
@@ -349,7 +349,7 @@ async def test_who_left_before_the_stream(http_server, http_port, raw, leave):
     client = await raw(http_port)
     Late.leave = getattr(client, leave)
     await send(client, "/Late")
-    await soon(lambda: Slow.open is not None and Slow.open.peer_left())
+    await soon(lambda: Slow.open is not None and Slow.open._peer_left())
     assert type(Slow.open) is Late
 
 

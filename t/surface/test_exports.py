@@ -36,10 +36,7 @@ MODULES = sorted(
 HANDLER = (
     "args async_cb asynchronous binary get_chunk heartbeat_interval json json_lines log "
     "max_body_size max_buffer max_stream_size max_stream_time multipart_xhr_push mxhr "
-    "nonblocking response server_sent_events stream_write "
-    "peer_at peer_cursor peer_drain peer_failed peer_finish peer_given peer_in_doubt peer_left "
-    "peer_over peer_place peer_room peer_unsent peer_unwatch peer_watch "
-    "stream_blocked stream_closed stream_cursor stream_expired"
+    "nonblocking response server_sent_events stream_write"
 )
 
 

@@ -239,7 +239,7 @@ async def test_open_fails(connect, expect_log):
         client, handler = await connect("/fail")
         await client.client.read_all()
     assert str(records[0].exc_info[1]) == "on purpose"
-    await soon(handler.peer_left)
+    await soon(handler._peer_left)
 
 
 @pytest.mark.gen_test

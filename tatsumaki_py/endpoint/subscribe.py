@@ -117,7 +117,7 @@ class SubscribeHandler(ChannelHandler):
         timeout = self._timeout()
         names = await self._named()
         await self._admit(self.can_subscribe, names)
-        if self.peer_left():
+        if self._peer_left():
             return
         if transport == "websocket":
             await self._upgrade(names)

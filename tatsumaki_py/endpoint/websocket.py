@@ -116,7 +116,7 @@ class SubscribeSocket(WebSocketHandler):
             self._refuse(error)
 
     def _subscribe(self) -> None:
-        if not self.peer_left():
+        if not self._peer_left():
             self._outer._subscribe(self._names, self)
 
     def _refuse(self, error: HTTPError) -> None:
@@ -145,7 +145,7 @@ class SubscribeSocket(WebSocketHandler):
 
     def end(self, chunk: Any = None) -> asyncio.Future[None]:
         """What `finish` of the `SubscribeHandler` does."""
-        if not self.peer_left():
+        if not self._peer_left():
             self.send(chunk)
             self.close(NORMAL)
         done = asyncio.get_running_loop().create_future()

@@ -16,8 +16,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from tatsumaki_py import peer as peers
 from tatsumaki_py.error import ClientDisconnect, HTTPError
+from tatsumaki_py.message_queue import peer as peers
 from tatsumaki_py.message_queue.callback import start
 from tatsumaki_py.message_queue.client import DELIVERING, LISTENING, Client
 from tatsumaki_py.message_queue.delivery import Delivery
@@ -185,7 +185,7 @@ class Channel(Delivery):
                 raise TypeError(f"last_event_id is a str, not {type(last_event_id).__name__}")
             last_event_id = self._log.normalized(last_event_id)
         if peer is not None:
-            if not peer.peer_watch(listener):
+            if not peer._peer_watch(listener):
                 self._dismiss(name, listener, peer)
                 return poll
             listener.peer = peer
@@ -217,19 +217,19 @@ class Channel(Delivery):
         goes on where the one before ended.
         """
         client = None if name is None else self._clients.get(name)
-        place = peer.peer_place(self.channel, name)
+        place = peer._peer_place(self.channel, name)
         if place is not None:
             return place if client is None else None
         listener = None if client is None else client.listener
         goes_on = listener is not None and listener.peer is peer
-        return None if goes_on else peer.peer_cursor()
+        return None if goes_on else peer._peer_cursor()
 
     def _begin(self, client: Client, listener: Listener, timeout: float | None) -> None:
         """Give `listener` what there is, or let it wait."""
         if listener.peer is not None and not listener.once:
             if client.named:
                 listener.trail = Trail(self._log.known(client.cursor))
-            listener.peer.peer_at(client.cursor)
+            listener.peer._peer_at(client.cursor)
             if not listener.waits():
                 return
         events = self._log.since(client.cursor, client.new)
@@ -247,7 +247,7 @@ class Channel(Delivery):
         asks_again = self._serves(superseded) or (peer is not None and peer is heir)
         if not asks_again:
             self._take_back(client, superseded)
-            if peer is not None and peer.peer_in_doubt():
+            if peer is not None and peer._peer_in_doubt():
                 # The client comes back before its old connection is known to be lost.
                 self._go_back(client, superseded)
         elif client.state is DELIVERING and superseded.has_all():
@@ -271,17 +271,17 @@ class Channel(Delivery):
         peer = listener.peer
         if listener.once and was_waiting:
             if peer is not None:
-                peer.peer_at(cursor)
+                peer._peer_at(cursor)
             self._answer_empty(client.id, listener, peer)
             return
         listener.end()
         streams = not listener.once and not isinstance(listener, Mailbox)
         if streams and peer is not None and peer is not heir:
-            peer.peer_finish()
+            peer._peer_finish()
 
     def _dismiss(self, client_id: str, listener: Listener, peer: peers.Peer) -> None:
         """There is nobody to wait for: a HEAD request, or a client that has left."""
-        if peer.peer_left():
+        if peer._peer_left():
             listener.end(ClientDisconnect())
         elif listener.once:
             listener.begin()
@@ -324,7 +324,7 @@ class Channel(Delivery):
         if not blocked:
             self._unpin(client)
         elif listener.peer is not None and client.pinned is None:
-            client.pinned = listener.peer.peer_unsent(self.channel) or client.cursor
+            client.pinned = listener.peer._peer_unsent(self.channel) or client.cursor
             self._log.pin(client.pinned)
 
     def _timed_out(self, listener: Listener) -> None:

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Sequence
 from contextvars import Context
 from typing import Any
 
-from tatsumaki_py import peer as peers
 from tatsumaki_py.error import ClientDisconnect, HTTPError
+from tatsumaki_py.message_queue import peer as peers
 from tatsumaki_py.message_queue.callback import RAISED, failure, is_awaited
 from tatsumaki_py.message_queue.client import DELIVERING, LISTENING, Client
 from tatsumaki_py.message_queue.event import Entry, Event
@@ -210,7 +210,7 @@ class Delivery(Places):
             assert listener is not None
             assert listener.call is not None
             peer = listener.peer
-            room = MAX_ANSWER if listener.once or peer is None else peer.peer_room()
+            room = MAX_ANSWER if listener.once or peer is None else peer._peer_room()
             events = _some(events, room)
             context = listener.context
             client.deliver(events[-1].id if events else client.cursor)
@@ -223,7 +223,7 @@ class Delivery(Places):
             outer, self._calling = self._calling, listener
             try:
                 if not events and listener.once and peer is not None:
-                    peer.peer_at(client.cursor)
+                    peer._peer_at(client.cursor)
                 given = events if listener.raw else [entry.event() for entry in events]
                 result = listener.call(*given)
             except RAISED as error:
@@ -237,7 +237,7 @@ class Delivery(Places):
             if result is None and more:
                 if peer is not None:
                     # A slow client must not get its whole backlog in one write.
-                    result = peer.peer_drain()
+                    result = peer._peer_drain()
                 if time.perf_counter() - began > TURN:
                     result = _after_a_turn(result)
             if result is not None and self._hold(client, listener, context, result):
@@ -302,8 +302,8 @@ class Delivery(Places):
         peer = listener.peer
         if peer is not None:
             # What waits for the end of a burst would be sent all the same, and come twice.
-            peer.peer_drain()
-            client.cursor = peer.peer_unsent(self.channel) or client.cursor
+            peer._peer_drain()
+            client.cursor = peer._peer_unsent(self.channel) or client.cursor
 
     def _go_back(self, client: Client, listener: Listener) -> None:
         """What was sent lately may not have arrived: it is still to come, by the client's name."""
@@ -341,4 +341,4 @@ class Delivery(Places):
                 exc_info=error,
             )
         if peer is not None:
-            peer.peer_failed(error)
+            peer._peer_failed(error)

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.client import DELIVERING, LISTENING
 from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.message_queue.peer import Peer
 from tatsumaki_py.message_queue.trail import Trail
-from tatsumaki_py.peer import Peer
 
 if TYPE_CHECKING:
     from tatsumaki_py.message_queue.channel import Channel
@@ -99,6 +99,11 @@ class Listener:
         if self.queue is not None:
             self.queue._left(self)
 
+    def reads(self, cursor: str) -> None:
+        """Its stream, which is late, is about to read what follows `cursor`."""
+        if self.queue is not None and self.trail is not None:
+            self.trail.step(cursor, self.queue._now(), self.queue.recovery_time)
+
     def served(self) -> None:
         """The answer is complete."""
         if self.queue is not None:
@@ -134,8 +139,8 @@ class Listener:
     def note(self, cursor: str) -> None:
         """Its client is at `cursor`, should it poll again in the same request."""
         peer, client, queue = self.peer, self.client, self.queue
-        if peer is not None and client is not None and queue is not None and not peer.peer_left():
-            peer.peer_given(queue.channel, client.id if client.named else None, cursor)
+        if peer is not None and client is not None and queue is not None and not peer._peer_left():
+            peer._peer_given(queue.channel, client.id if client.named else None, cursor)
 
     def stop_timer(self) -> None:
         """It is not waiting any more."""
@@ -147,7 +152,7 @@ class Listener:
         """Take nothing any more; see rule 2."""
         self.stop_timer()
         if self.peer is not None:
-            self.peer.peer_unwatch(self)
+            self.peer._peer_unwatch(self)
         self.queue = self.client = self.callback = self.call = self.context = self.peer = None
 
 

@@ -279,7 +279,7 @@ class Places(ABC):
         """
         last = next(reversed(self._streams.values()), None)
         peer = last.listener.peer if last is not None and last.listener is not None else None
-        return None if peer is None else peer.peer_unsent(self.channel)
+        return None if peer is None else peer._peer_unsent(self.channel)
 
     def _trim_soon(self) -> None:
         try:

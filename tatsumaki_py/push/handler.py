@@ -23,10 +23,10 @@ import tornado.web
 from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 
-from tatsumaki_py import peer
 from tatsumaki_py.chunk import reframes
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.iostream import adopt
+from tatsumaki_py.message_queue import peer
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.streaming import StreamingHandler
 from tatsumaki_py.request import Request

@@ -15,9 +15,9 @@ from typing import ClassVar
 import tornado.web
 from tornado.iostream import IOStream
 
-from tatsumaki_py import peer
 from tatsumaki_py.chunk import ChunkHandler
 from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.message_queue import peer
 from tatsumaki_py.push.hangup import HangUps, ask_peer, hung_up, was_reset
 from tatsumaki_py.push.served import Served
 from tatsumaki_py.request import Request
@@ -29,7 +29,7 @@ _log = logging.getLogger("tatsumaki")
 
 
 class PresenceHandler(Served, ChunkHandler):
-    """What `Handler` knows of its client; see `tatsumaki_py.peer`."""
+    """What `Handler` knows of its client; see `tatsumaki_py.message_queue.peer`."""
 
     asynchronous: ClassVar[bool] = False
     """Whether the answer is still open when the method has returned. Inherited (in Perl it was
@@ -71,7 +71,7 @@ class PresenceHandler(Served, ChunkHandler):
             )
 
     def _client_gone(self, lost: bool | None = None) -> None:
-        if self.peer_left():
+        if self._peer_left():
             return
         if lost is None:
             lost = self._was_reset()
@@ -92,10 +92,10 @@ class PresenceHandler(Served, ChunkHandler):
         except Exception:
             self.log_exception(*sys.exc_info())
 
-    def stream_closed(self, lost: bool) -> None:
+    def _stream_closed(self, lost: bool) -> None:
         self._client_gone(lost)
 
-    def stream_expired(self) -> bool:
+    def _stream_expired(self) -> bool:
         if self._busy():
             return False
         self._end()
@@ -144,16 +144,16 @@ class PresenceHandler(Served, ChunkHandler):
         self._unwatch()
         super()._dismiss_watchers(lost)
 
-    def peer_cursor(self) -> str | None:
+    def _peer_cursor(self) -> str | None:
         return self.request.last_event_id
 
-    def peer_at(self, cursor: str) -> None:
+    def _peer_at(self, cursor: str) -> None:
         if self._headers_written:
-            super().peer_at(cursor)
+            super()._peer_at(cursor)
         else:
             self.set_header("Last-Event-ID", cursor)
 
-    def peer_watch(self, watcher: peer.Watcher) -> bool:
+    def _peer_watch(self, watcher: peer.Watcher) -> bool:
         if self._gone or self._finished or self.request.method == "HEAD":
             return False
         if self._watchers is None:
@@ -169,13 +169,13 @@ class PresenceHandler(Served, ChunkHandler):
             HangUps.current().watch(self._watched, self._hang_up)
         return True
 
-    def peer_left(self) -> bool:
+    def _peer_left(self) -> bool:
         return self._gone or self._finished
 
-    def peer_over(self) -> bool:
+    def _peer_over(self) -> bool:
         return self._finished and not self._gone
 
-    def peer_failed(self, error: BaseException) -> None:
+    def _peer_failed(self, error: BaseException) -> None:
         if self._finished:
             return
         if isinstance(error, ClientDisconnect):
@@ -188,7 +188,7 @@ class PresenceHandler(Served, ChunkHandler):
             # As in _end.
             self.log_exception(*sys.exc_info())
 
-    def peer_finish(self) -> None:
+    def _peer_finish(self) -> None:
         if not self._finished:
             self._end()
 

@@ -1,5 +1,5 @@
 """What each kind of handler with a stream knows of who serves its client, and the settings of
-streams; see `tatsumaki_py.peer`.
+streams; see `tatsumaki_py.message_queue.peer`.
 
 Rule: everything that serves the client (`Watcher`) is told once whether it was served or has left.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Hashable
 
-from tatsumaki_py.peer import Watcher
+from tatsumaki_py.message_queue.peer import Watcher
 from tatsumaki_py.push.done import DONE
 from tatsumaki_py.push.stream import Stream
 
@@ -22,7 +22,7 @@ MAX_PLACES = 1000
 
 
 class Served:
-    """The part of a `tatsumaki_py.peer.Peer` that is the same for all."""
+    """The part of a `tatsumaki_py.message_queue.peer.Peer` that is the same for all."""
 
     max_buffer: int = 1024 * 1024
     """Bytes that may wait for a subscriber of a stream; one that lets more pile up is cut off, and
@@ -50,11 +50,11 @@ class Served:
     # None until a queue serves this client.
     _watchers: list[Watcher] | None = None
 
-    def stream_blocked(self, blocked: bool) -> None:
+    def _stream_blocked(self, blocked: bool) -> None:
         for watcher in self._watchers or ():
             watcher.blocked(blocked)
 
-    def stream_cursor(self) -> str:
+    def _stream_cursor(self) -> str:
         watchers = self._watchers or ()
         # The cursor of one of several queues would lose events of the others.
         return watchers[0].cursor() if len(watchers) == 1 else ""
@@ -74,34 +74,34 @@ class Served:
             except Exception:
                 _log.exception("a queue was not told of the end of a client")
 
-    def peer_place(self, log: Hashable, name: str | None) -> str | None:
+    def _peer_place(self, log: Hashable, name: str | None) -> str | None:
         return None if self._places is None else self._places.get((log, name))
 
-    def peer_given(self, log: Hashable, name: str | None, cursor: str) -> None:
+    def _peer_given(self, log: Hashable, name: str | None, cursor: str) -> None:
         if self._places is None:
             self._places = {}
         self._places[log, name] = cursor
         if len(self._places) > MAX_PLACES:
             del self._places[next(iter(self._places))]
 
-    def peer_at(self, cursor: str) -> None:
+    def _peer_at(self, cursor: str) -> None:
         if self._live is not None:
             place = self._live.framing.at(cursor)
             if place:
                 self._live.write_wire(place)
 
-    def peer_unwatch(self, watcher: Watcher) -> None:
+    def _peer_unwatch(self, watcher: Watcher) -> None:
         if self._watchers and watcher in self._watchers:
             self._watchers.remove(watcher)
 
-    def peer_room(self) -> int:
+    def _peer_room(self) -> int:
         return self.max_buffer // 4
 
-    def peer_drain(self) -> Awaitable[None]:
+    def _peer_drain(self) -> Awaitable[None]:
         return DONE if self._live is None else self._live.drain()
 
-    def peer_in_doubt(self) -> bool:
+    def _peer_in_doubt(self) -> bool:
         return self._live is not None and self._live.in_doubt()
 
-    def peer_unsent(self, log: Hashable) -> str | None:
+    def _peer_unsent(self, log: Hashable) -> str | None:
         return None if self._stream is None else self._stream.unsent(log)

@@ -227,7 +227,7 @@ class Stream:
         # So that `send` sees that it can not be quick.
         self.waiting = Pile()
         if self._owner is not None:
-            self._owner.stream_blocked(True)
+            self._owner._stream_blocked(True)
         self._block()
 
     def _progress(self, rest: memoryview) -> None:
@@ -249,7 +249,7 @@ class Stream:
         if not size:
             self.waiting = None
         if self._owner is not None:
-            self._owner.stream_blocked(False)
+            self._owner._stream_blocked(False)
         self.flush()
         if self._rest is None:
             self._release()
@@ -275,7 +275,7 @@ class Stream:
             return None
         if self.waiting is None:
             # A client that is about to get something, or does not keep up, needs no heartbeat.
-            self.write_wire(self.framing.heartbeat(owner.stream_cursor()))
+            self.write_wire(self.framing.heartbeat(owner._stream_cursor()))
         interval = owner.heartbeat_interval
         return jittered(interval, JITTER) if interval else None
 
@@ -285,7 +285,7 @@ class Stream:
         owner = self._owner
         if owner is None or self._rest is not None or self._losing:
             return owner is None
-        return owner.stream_expired()
+        return owner._stream_expired()
 
     def finish(self) -> None:
         """Send what there is, mark the end, close or give the connection back."""
@@ -315,7 +315,7 @@ class Stream:
         owner, self._owner = self._owner, None
         try:
             if owner is not None:
-                owner.stream_closed(lost)
+                owner._stream_closed(lost)
         finally:
             self._close()
 

@@ -149,12 +149,12 @@ class StreamingHandler(PresenceHandler):
         except Exception as error:
             # Nobody else would answer the client.
             self.log_exception(*sys.exc_info())
-            self.peer_failed(error)
+            self._peer_failed(error)
 
     def _begin(self) -> None:
         """Open a stream of messages that is not open yet."""
         wanted = self._kind is not Framing and self.request.method != "HEAD"
-        if wanted and self._stream is None and not self.peer_left():
+        if wanted and self._stream is None and not self._peer_left():
             with contextlib.suppress(ClientDisconnect):
                 self._open_stream()
 

@@ -36,11 +36,11 @@ import tornado.websocket
 from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 
-from tatsumaki_py import peer
 from tatsumaki_py.chunk import JSON, Encoding
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.escape import escape
 from tatsumaki_py.iostream import adopt
+from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.connection import IOStreamStream
 from tatsumaki_py.push.done import DONE
@@ -313,35 +313,35 @@ class WebSocketHandler(Encoding, Served, tornado.websocket.WebSocketHandler):
             stream.hand_over()
             self._dismiss_watchers()
 
-    def stream_closed(self, lost: bool) -> None:
+    def _stream_closed(self, lost: bool) -> None:
         self._client_gone(lost)
 
-    def stream_expired(self) -> bool:
+    def _stream_expired(self) -> bool:
         if self._busy():
             return False
         self._end(GOING_AWAY)
         return True
 
-    def peer_cursor(self) -> str | None:
+    def _peer_cursor(self) -> str | None:
         return self.request.last_event_id
 
-    def peer_watch(self, watcher: peer.Watcher) -> bool:
+    def _peer_watch(self, watcher: peer.Watcher) -> bool:
         if self._live is None:
             return False
         self._watchers = [*(self._watchers or ()), watcher]
         self.request.slim()
         return True
 
-    def peer_left(self) -> bool:
+    def _peer_left(self) -> bool:
         return self._live is None
 
-    def peer_over(self) -> bool:
+    def _peer_over(self) -> bool:
         return self._stream is not None and self._live is None and not self._gone
 
-    def peer_failed(self, error: BaseException) -> None:
+    def _peer_failed(self, error: BaseException) -> None:
         self._end(None if isinstance(error, ClientDisconnect) else INTERNAL_ERROR)
 
-    def peer_finish(self) -> None:
+    def _peer_finish(self) -> None:
         self._end(GOING_AWAY)
 
     def _end(self, code: int | None) -> None:

@@ -22,18 +22,18 @@ class Owner(Protocol):
     def max_stream_size(self) -> int | None:
         """Bytes after which it is ended, if it is."""
 
-    def stream_closed(self, lost: bool) -> None:
-        """The peer went, or was cut off; see `tatsumaki_py.peer.Watcher.left`."""
+    def _stream_closed(self, lost: bool) -> None:
+        """The peer went, or was cut off; see `tatsumaki_py.message_queue.peer.Watcher.left`."""
 
-    def stream_expired(self) -> bool:
+    def _stream_expired(self) -> bool:
         """It has lasted long enough, and all is sent: finish it. False: there is more to come
         first, ask again.
         """
 
-    def stream_cursor(self) -> str:
+    def _stream_cursor(self) -> str:
         """Where the peer is; "" if that is not known, or events are on their way."""
 
-    def stream_blocked(self, blocked: bool) -> None:
+    def _stream_blocked(self, blocked: bool) -> None:
         """The peer does not keep up, or does so again."""
 
 

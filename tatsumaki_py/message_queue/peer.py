@@ -1,0 +1,175 @@
+"""The other end of the request being handled: how a queue learns that a client has left.
+
+Rule: a queue knows a `Peer` and never a handler; a handler knows a `Watcher` and never a queue.
+
+A handler announces itself in `current` when it is made, so that whatever runs on behalf of its
+request, callbacks and coroutines alike, finds it without being handed it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from tatsumaki_py.message_queue.event import Entry
+
+__all__ = ["Peer", "Readable", "Reader", "Reading", "Watcher", "current", "of"]
+
+
+class Reader(Protocol):
+    """Streams that read a log by themselves and are served together."""
+
+    def follow(self) -> None:
+        """The log has something new. Called for each publish, so it costs next to nothing."""
+
+    def places(self) -> Iterable[str]:
+        """The cursors after which these streams still have something to send."""
+
+
+class Readable(Protocol):
+    """A log that streams read by themselves."""
+
+    readers: dict[Hashable, Reader]
+    """The readers that are told of new events, by a key of their own. A reader adds itself with its
+    first stream and removes itself with its last one.
+    """
+
+    @property
+    def log(self) -> Hashable:
+        """The name of the log: `Entry.log` of its entries."""
+
+    @property
+    def top(self) -> str:
+        """The newest cursor."""
+
+    def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
+        """The events after `cursor`, with a gap where some are lost. A long list may be cut off:
+        read on from the id of its last event. Quiet events are left out unless `quiet`.
+        """
+
+
+class Reading(Protocol):
+    """One stream that reads a log by itself."""
+
+    @property
+    def cursor(self) -> str:
+        """The place after the last event that was handed to the kernel whole."""
+
+    def busy(self) -> bool:
+        """Whether it has something to send, or does not keep up."""
+
+    def catch_up(self) -> None:
+        """Send now what there is, if the client keeps up."""
+
+    def stop(self) -> None:
+        """Read no more. `cursor` stays what it is."""
+
+
+class Watcher(Protocol):
+    """Something that serves a peer."""
+
+    def left(self, lost: bool) -> None:
+        """The client went before its answer was complete.
+
+        Args:
+            lost: its connection was reset, timed out or was cut off, so the client may not have
+                received all that the kernel took. False: the client closed the connection.
+        """
+
+    def busy(self) -> bool:
+        """Whether it is in the middle of giving something to the client."""
+
+    def cursor(self) -> str:
+        """Where the client is in what it is given; "" if events are on their way."""
+
+    def blocked(self, blocked: bool) -> None:
+        """The client does not keep up with what is sent, or does so again."""
+
+    def reads(self, cursor: str) -> None:
+        """Its stream, which is late, is about to read what follows `cursor`."""
+
+    def served(self) -> None:
+        """The answer is complete."""
+
+
+class Peer(Protocol):
+    """The client of one request, as a queue sees it."""
+
+    def _peer_cursor(self) -> str | None:
+        """The id of the last event that the client had before this request, as it says."""
+
+    def _peer_place(self, log: Hashable, name: str | None) -> str | None:
+        """The id of the last event of `log` that the client `name` was given in this request, if
+        it was given some, or was told that there are none.
+        """
+
+    def _peer_given(self, log: Hashable, name: str | None, cursor: str) -> None:
+        """`_peer_place` is `cursor` from now on."""
+
+    def _peer_at(self, cursor: str) -> None:
+        """The client has all up to `cursor`: told when a stream begins, and before a long poll is
+        answered with no events.
+        """
+
+    def _peer_watch(self, watcher: Watcher) -> bool:
+        """Tell `watcher` how this ends. False if there is nobody to serve (any more)."""
+
+    def _peer_unwatch(self, watcher: Watcher) -> None:
+        """`watcher` is done with this peer."""
+
+    def _peer_left(self) -> bool:
+        """Whether the client went before its answer was complete."""
+
+    def _peer_over(self) -> bool:
+        """Whether its answer is complete."""
+
+    def _peer_failed(self, error: BaseException) -> None:
+        """A callback on behalf of this peer raised: answer it."""
+
+    def _peer_finish(self) -> None:
+        """Nothing more will come for this peer: end its answer."""
+
+    def _peer_room(self) -> int:
+        """Bytes that may well be written at once."""
+
+    def _peer_drain(self) -> Awaitable[None]:
+        """Done when most of what was written is on its way."""
+
+    def _peer_in_doubt(self) -> bool:
+        """Whether the client may not have all that was sent: its connection is lost, or it has not
+        acknowledged all.
+        """
+
+    def _peer_unsent(self, log: Hashable) -> str | None:
+        """The id before the first event of `log` that was written but not handed to the kernel,
+        if any.
+        """
+
+    def _peer_reads(self, callback: Callable[..., Any]) -> bool:
+        """Whether `callback` sends events as they are, so that the stream can do without it and
+        read the log by itself.
+        """
+
+    def _peer_read(self, log: Readable, cursor: str, quiet: bool) -> Reading:
+        """Send what follows `cursor`, from now on. `quiet` is whether the quiet events that are
+        there now are for this client, too.
+        """
+
+
+current: ContextVar[weakref.ref[Any] | None] = ContextVar("tatsumaki_peer", default=None)
+
+
+def of(callback: Callable[..., Any] | None) -> Peer | None:
+    """The peer that `callback` serves: the object it is a method of, else that of the current
+    request.
+    """
+    owner = getattr(callback, "__self__", None)
+    # Not isinstance: that looks for each method of the protocol, for each long poll.
+    if hasattr(owner, "_peer_watch"):
+        return owner
+    reference = current.get()
+    peer = None if reference is None else reference()
+    # A task may outlive the request that it was started in.
+    return None if peer is None or peer._peer_over() else peer
