@@ -22,7 +22,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 import tornado.web
 import tornado.websocket
@@ -37,17 +37,24 @@ from tatsumaki_py.logger import guard
 from tatsumaki_py.push.websocket import NEEDS_HTTP_1_1
 from tatsumaki_py.request import Request
 from tatsumaki_py.routes import to_rule
-from tatsumaki_py.service import Service
 from tatsumaki_py.static_file import StaticFile
 from tatsumaki_py.template import SearchLoader, Template, TemplateEngine, render_file
 
 __all__ = ["Application"]
 
 Path = str | os.PathLike[str]
-ServiceT = TypeVar("ServiceT", bound=Service)
+ServiceT = TypeVar("ServiceT", bound="AnyService")
 
 SERVED_FILE = "__tatsumaki_app__"
 """The module that ``python -m tatsumaki_py`` makes of the file it serves."""
+
+
+class AnyService(Protocol):
+    """What the application needs of a `Service`."""
+
+    application: Application
+
+    def start(self) -> None: ...
 
 
 class _NotFound(tornado.web.RequestHandler):
@@ -129,7 +136,7 @@ class Application(tornado.web.Application):
         settings.setdefault("static_handler_class", StaticFile)
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
         super().__init__([to_rule(rule) for rule in rules], default_host, transforms, **settings)
-        self._services: dict[str, Service] = {}
+        self._services: dict[str, AnyService] = {}
         names = ("autoescape", "template_whitespace")
         options = {name: settings[name] for name in names if name in settings}
         self._default_template = Template(**options)
@@ -299,7 +306,8 @@ class Application(tornado.web.Application):
             kind = type(service).__name__
             taken = itertools.chain([kind], (f"{kind}{number}" for number in itertools.count()))
             name = next(name for name in taken if name not in self._services)
-        if not isinstance(service, Service):
+        # Of its class: to ask a service itself for its application raises before it has one.
+        if not hasattr(type(service), "application") or not hasattr(type(service), "start"):
             raise TypeError(f"add_service takes an object of a class of Service, not {service!r}")
         service.application = self
         self._services[name] = service
@@ -311,7 +319,7 @@ class Application(tornado.web.Application):
         return self._services.get(name)
 
     @property
-    def services(self) -> Mapping[str, Service]:
+    def services(self) -> Mapping[str, AnyService]:
         """All services by name, in the order they were added. Read-only."""
         return MappingProxyType(self._services)
 

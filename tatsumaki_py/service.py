@@ -1,4 +1,4 @@
-"""A service: something that lives as long as the application and that handlers find by its name.
+"""Service: an object that lives as long as the application, and that handlers find by its name.
 
 >>> from tatsumaki_py import Application, Service
 >>> class Greeter(Service):
@@ -15,10 +15,8 @@ Source: ``Tatsumaki::Service``.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tatsumaki_py.application import Application
+from tatsumaki_py.application import Application
 
 __all__ = ["Service"]
 
@@ -26,7 +24,7 @@ __all__ = ["Service"]
 class Service:
     """The base of services; a subclass overrides `start`.
 
-    `Application.add_service` names it after its class, sets `application` and calls `start`.
+    `Application.add_service` names a service after its class, sets `application` and calls `start`.
     """
 
     # Of the class, so that a subclass's __init__ need not call ours. Weak: the application owns us.
@@ -34,10 +32,10 @@ class Service:
 
     @property
     def application(self) -> Application:
-        """The application that it was added to.
+        """The application that the service was added to.
 
         Raises:
-            RuntimeError: it was added to none, or that one is gone.
+            RuntimeError: the service was added to no application, or the application is gone.
         """
         application = self._application() if self._application is not None else None
         if application is None:

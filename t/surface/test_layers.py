@@ -12,7 +12,6 @@ FLOORS = [
     [
         "form",
         "request",
-        "service",
         "template",
         "http_client",
         "static_file",
@@ -66,6 +65,7 @@ FLOORS = [
         "endpoint.publish",
     ],
     ["application", "server"],
+    ["service"],
     ["__init__"],
     ["__main__"],
 ]
@@ -85,7 +85,6 @@ TO_MEND = {
     ("message_queue.retention", "message_queue.merged"),
     ("push.flusher", "push.stream"),
     ("push.rotation", "push.stream"),
-    ("service", "application"),
 }
 # What only a type checker reads does not count here, neither do docstrings.
 LEAVES = {"client", "event", "idempotency", "log", "merged_log", "framing"}

@@ -31,6 +31,7 @@ from tatsumaki_py.message_queue import MergedQueue
 class Clock(Service):
     def start(self) -> None:
         self.begun = 1.0
+        assert_type(self.application, Application)
 
 
 class Poll(Handler):
