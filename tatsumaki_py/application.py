@@ -40,7 +40,7 @@ from tatsumaki_py.routes import to_rule
 from tatsumaki_py.static_file import StaticFile
 from tatsumaki_py.template import SearchLoader, Template, TemplateEngine, render_file
 
-__all__ = ["Application"]
+__all__ = ["AnyService", "Application"]
 
 Path = str | os.PathLike[str]
 ServiceT = TypeVar("ServiceT", bound="AnyService")
