@@ -53,13 +53,13 @@ from tornado.template import BaseLoader
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.escape import escape
 from tatsumaki_py.logger import LogAttribute
-from tatsumaki_py.push.handler import PushHandler
+from tatsumaki_py.push.answer_handler import AnswerHandler
 from tatsumaki_py.template import SearchLoader, render_file
 
 __all__ = ["Handler"]
 
 
-class Handler(PushHandler):
+class Handler(AnswerHandler):
     """Base class of your handlers; works in any `tornado.web.Application`."""
 
     log = LogAttribute()

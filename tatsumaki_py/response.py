@@ -13,7 +13,7 @@ from typing import Any, overload
 
 from tornado.web import RequestHandler
 
-from tatsumaki_py.chunk import ChunkHandler
+from tatsumaki_py.body_encoding import EncodingHandler
 
 __all__ = ["Cookies", "Response"]
 
@@ -70,7 +70,7 @@ class Response:
 
     __slots__ = ("_handler",)
 
-    def __init__(self, handler: ChunkHandler) -> None:
+    def __init__(self, handler: EncodingHandler) -> None:
         self._handler = handler
 
     @property

@@ -25,23 +25,26 @@ from tatsumaki_py import Request
 
 # name: module that touches it
 PRIVATE = {
-    "_auto_finish": "push/handler.py",
+    "_auto_finish": "push/answer_handler.py",
     "_execute": "endpoint/subscribe.py",
-    "_finished": "push/handler.py, push/presence.py, push/streaming.py, endpoint/subscribe.py",
+    "_finished": (
+        "push/answer_handler.py, push/peer_handler.py, push/stream_handler.py, "
+        "endpoint/subscribe.py"
+    ),
     "_handle_connection": "server.py",
-    "_headers": "push/streaming.py, response.py, endpoint/websocket.py",
+    "_headers": "push/stream_handler.py, response.py, endpoint/websocket.py",
     "_log": "endpoint/websocket.py",
     "_new_cookie": "endpoint/websocket.py",
-    "_headers_written": "push/presence.py, push/streaming.py, endpoint/cross_origin.py",
+    "_headers_written": "push/peer_handler.py, push/stream_handler.py, endpoint/cross_origin.py",
     "_start_time": "request.py",
-    "_transforms": "push/handler.py, push/streaming.py, endpoint/body_limit.py",
-    "_write_buffer": "push/streaming.py, response.py",
+    "_transforms": "push/answer_handler.py, push/stream_handler.py, endpoint/body_limit.py",
+    "_write_buffer": "push/stream_handler.py, response.py",
     "_log_message": "error.py",
     "_parse_body": "request.py",
     "_parse_headers": "strict_http.py",
     "_read_buffer_size": "strict_http.py",
     "_request_summary": (
-        "application.py, handler.py, push/presence.py, push/websocket.py, static_file.py"
+        "application.py, handler.py, push/peer_handler.py, push/websocket.py, static_file.py"
     ),
 }
 OWN = {"_closed": "http_client.py"}
@@ -148,7 +151,7 @@ def app():
 @pytest.mark.gen_test
 async def test_finished(fetch):
     """`_finished` and `_headers_written` tell where an answer is; `ui` is cleared; the close
-    callback is taken back. (push/handler.py)"""
+    callback is taken back. (push/answer_handler.py)"""
     assert (await fetch("/")).body == b"a"
     assert seen["in initialize"] == (True, False, False)
     assert seen["before"] is False
@@ -166,7 +169,8 @@ async def test_request_summary(fetch):
 
 @pytest.mark.gen_test
 async def test_auto_finish(ask):
-    """`_auto_finish = False` leaves the answer open when the method returns. (push/handler.py)"""
+    """`_auto_finish = False` leaves the answer open when the method returns.
+    (push/answer_handler.py)"""
     client = await ask("GET /open")
     while "handler" not in seen:
         await asyncio.sleep(0)
@@ -177,14 +181,14 @@ async def test_auto_finish(ask):
 
 @pytest.mark.gen_test
 async def test_write_buffer(fetch):
-    """What is in the list `_write_buffer` is the body. (push/streaming.py, response.py)"""
+    """What is in the list `_write_buffer` is the body. (push/stream_handler.py, response.py)"""
     assert (await fetch("/rewritten")).body == b"new"
 
 
 @pytest.mark.gen_test
 async def test_detach(ask):
     """Compression is one of `_transforms`; writing the headers puts Transfer-Encoding into
-    `_headers`; detach() sets `_finished` and lets go of the stream. (push/streaming.py)"""
+    `_headers`; detach() sets `_finished` and lets go of the stream. (push/stream_handler.py)"""
     client = await ask("GET /detached", "Accept-Encoding: gzip")
     answer = await client.read_all()
     assert b"x" * 3000 in answer
@@ -197,7 +201,7 @@ async def test_detach(ask):
 @pytest.mark.gen_test
 async def test_close_callback(ask):
     """`request.connection` has a `stream` with a `socket`, and one close callback, which is called
-    when the peer goes. (push/handler.py)"""
+    when the peer goes. (push/answer_handler.py)"""
     client = await ask("GET /close")
     while "stream" not in seen:
         await asyncio.sleep(0)
@@ -283,7 +287,7 @@ def test_unimplemented_methods():
 
 def test_request_class_can_be_changed():
     """A request of Tornado's may be given another class; its fields are three dicts of lists of
-    bytes; it has `connection` and `server_connection`. (request.py, push/streaming.py)"""
+    bytes; it has `connection` and `server_connection`. (request.py, push/stream_handler.py)"""
 
     class Other(HTTPServerRequest):
         pass
@@ -318,7 +322,7 @@ def test_http_error():
 
 def test_headers():
     """Headers change through three methods only: they may be made to do nothing.
-    (push/streaming.py)"""
+    (push/stream_handler.py)"""
     changing = {"__setitem__", "__delitem__", "add"}
     assert changing <= vars(HTTPHeaders).keys()
 

@@ -36,7 +36,7 @@ FLOORS = [
     ["message_queue.channel"],
     ["message_queue.memory", "message_queue.retention", "message_queue.merged"],
     ["message_queue"],
-    ["chunk", "response"],
+    ["body_encoding", "response"],
     ["push.wheel", "push.hangup"],
     [
         "push",
@@ -49,8 +49,8 @@ FLOORS = [
         "push.stream",
         "push.connection",
     ],
-    ["push.served", "push.presence"],
-    ["push.streaming", "push.handler", "push.websocket"],
+    ["push.peer_base", "push.peer_handler"],
+    ["push.stream_handler", "push.answer_handler", "push.websocket"],
     ["handler"],
     [
         "endpoint",
@@ -192,7 +192,7 @@ def test_queue_and_handler_meet_in_callbacks():
     for name, others in graph(types=True).items():
         if name.startswith("message_queue"):
             assert not {other for other in others if "handler" in other or "push" in other}, name
-        elif name in ("handler", "chunk") or name.startswith("push"):
+        elif name in ("handler", "body_encoding") or name.startswith("push"):
             queue = {other for other in others if other.startswith("message_queue")}
             assert queue <= {"message_queue.event", "message_queue.peer"}, name
 

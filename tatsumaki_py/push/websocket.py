@@ -36,7 +36,7 @@ import tornado.websocket
 from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 
-from tatsumaki_py.chunk import JSON, Encoding
+from tatsumaki_py.body_encoding import JSON, EventEncoding
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.escape import escape
 from tatsumaki_py.iostream import adopt
@@ -54,8 +54,8 @@ from tatsumaki_py.push.framing import (
     WebSocket,
     websocket_frame,
 )
+from tatsumaki_py.push.peer_base import PeerBase
 from tatsumaki_py.push.pile import Pile
-from tatsumaki_py.push.served import Served
 from tatsumaki_py.push.wire import CLOSED, Owner, Wire
 from tatsumaki_py.request import Request
 
@@ -161,7 +161,7 @@ class _Ordered:
         return self._iostream.write(data)
 
 
-class WebSocketHandler(Encoding, Served, tornado.websocket.WebSocketHandler):
+class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandler):
     """A `tornado.websocket.WebSocketHandler` that can be pushed to as a `Handler` can.
 
     An event is a text message, the JSON object ``{"id": ..., "data": ...}``; a gap is

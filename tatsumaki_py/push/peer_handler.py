@@ -1,8 +1,9 @@
-"""A `tornado.web.RequestHandler` that knows its client: whether it is there, and who serves it.
+"""A `tornado.web.RequestHandler` that is the `Peer` of its queues: it knows whether its client is
+still there.
 
 Rules:
 1. `_gone` is true from the moment that the client is known to have left before the answer was over.
-2. Who serves the client is told so then; see `tatsumaki_py.push.served`.
+2. The watchers are told of it in the same call; see `tatsumaki_py.push.peer_base`.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from typing import ClassVar
 import tornado.web
 from tornado.iostream import IOStream
 
-from tatsumaki_py.chunk import ChunkHandler
+from tatsumaki_py.body_encoding import EncodingHandler
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.push.hangup import HangUps, ask_peer, hung_up, was_reset
-from tatsumaki_py.push.served import Served
+from tatsumaki_py.push.peer_base import PeerBase
 from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
 
-__all__ = ["PresenceHandler"]
+__all__ = ["PeerHandler"]
 
 _log = logging.getLogger("tatsumaki")
 
 
-class PresenceHandler(Served, ChunkHandler):
-    """What `Handler` knows of its client; see `tatsumaki_py.message_queue.peer`."""
+class PeerHandler(PeerBase, EncodingHandler):
+    """The client of a `Handler`."""
 
     asynchronous: ClassVar[bool] = False
     """Whether the answer is still open when the method has returned. Inherited (in Perl it was
@@ -52,9 +53,10 @@ class PresenceHandler(Served, ChunkHandler):
         return Response(self)
 
     def _too_late(self, call: str) -> None:
-        """`call` came after the end of the answer, and does nothing. That is logged once for each
-        request, but not of a client that left: its handler cannot have known. It is a warning if a
-        callback calls in a handler that is not `asynchronous`, because that was forgotten.
+        """Log, once for each request, that `call` came after the end of the answer and does
+        nothing. Nothing is logged if the client left: its handler cannot have known. The line is a
+        warning if the call is in a callback and the handler is not `asynchronous`, because that
+        was forgotten.
         """
         if self._gone or self._told_late:
             return
@@ -86,7 +88,7 @@ class PresenceHandler(Served, ChunkHandler):
             self._end()
 
     def _end(self) -> None:
-        """Finish. What a user's override raises is no business of who asks for it."""
+        """Finish. An exception of a user's override is logged and goes no further."""
         try:
             self.finish()
         except Exception:

@@ -1,4 +1,4 @@
-"""A `tornado.web.RequestHandler` whose answer may stay open.
+"""Writing an answer and finishing it, whether it stays open or not.
 
 Rules:
 1. The answer is over when `_finished` is true, however it ended: `finish`, an error, or the client
@@ -23,19 +23,19 @@ import tornado.web
 from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 
-from tatsumaki_py.chunk import reframes
+from tatsumaki_py.body_encoding import reframes
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.push.framing import Framing
-from tatsumaki_py.push.streaming import StreamingHandler
+from tatsumaki_py.push.stream_handler import StreamHandler
 from tatsumaki_py.request import Request
 
-__all__ = ["PushHandler"]
+__all__ = ["AnswerHandler"]
 
 
-class PushHandler(StreamingHandler):
-    """What `Handler` knows of writing."""
+class AnswerHandler(StreamHandler):
+    """`write`, `flush`, `finish`, `redirect` and errors of a `Handler`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -36,10 +36,10 @@ from tatsumaki_py.push.framing import (
     VisibleServerSentEvents,
     framing,
 )
-from tatsumaki_py.push.presence import PresenceHandler
+from tatsumaki_py.push.peer_handler import PeerHandler
 from tatsumaki_py.push.stream import Stream
 
-__all__ = ["StreamingHandler"]
+__all__ = ["StreamHandler"]
 
 # A proxy that compresses would also wait for more to compress.
 _CACHE_CONTROL = "no-store, no-transform"
@@ -51,8 +51,8 @@ _CALLS: dict[type[Framing], str] = {
 }
 
 
-class StreamingHandler(PresenceHandler):
-    """What `Handler` knows of streams."""
+class StreamHandler(PeerHandler):
+    """`stream_write` of a `Handler`, and the transports of its streams."""
 
     # What is streamed, and whether with the option that it has.
     _kind: type[Framing] = Framing

@@ -11,7 +11,7 @@ import tornado.web
 
 from tatsumaki_py.message_queue.event import Entry, Event
 
-__all__ = ["JSON", "ChunkHandler", "Encoding", "JSONCodec", "reframes"]
+__all__ = ["JSON", "EncodingHandler", "EventEncoding", "JSONCodec", "reframes"]
 
 
 class JSONCodec(Protocol):
@@ -27,16 +27,16 @@ JSON: JSONCodec = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), al
 class _Attribute:
     """The attribute `json` of handlers that have none of their own."""
 
-    def __get__(self, handler: Encoding | None, owner: type) -> JSONCodec:
+    def __get__(self, handler: EventEncoding | None, owner: type) -> JSONCodec:
         return JSON if handler is None else handler._json
 
-    def __set__(self, handler: Encoding, codec: JSONCodec) -> None:
+    def __set__(self, handler: EventEncoding, codec: JSONCodec) -> None:
         handler._json = codec
         handler._reframes = True
 
 
-class Encoding:
-    """What each kind of handler knows of JSON.
+class EventEncoding:
+    """How a handler encodes events.
 
     Rule: an event goes out as it was published, which costs nothing for each subscriber, unless
     `_reframes` is true.
@@ -60,8 +60,8 @@ class Encoding:
         return self.json.encode(_value(event)).encode()
 
 
-class ChunkHandler(Encoding, tornado.web.RequestHandler):
-    """What `Handler` knows of text, bytes and JSON."""
+class EncodingHandler(EventEncoding, tornado.web.RequestHandler):
+    """How a `Handler` encodes text, bytes and JSON."""
 
     binary = False
     """Whether `str` is written as Latin-1 instead of UTF-8. Code points above 255 raise then."""
@@ -113,9 +113,9 @@ class ChunkHandler(Encoding, tornado.web.RequestHandler):
         return self.json.encode(chunk).encode()
 
 
-def reframes(kind: type[ChunkHandler]) -> bool:
+def reframes(kind: type[EncodingHandler]) -> bool:
     """Whether handlers of this class have their own form of an event."""
-    return kind.json is not JSON or kind.get_chunk is not ChunkHandler.get_chunk
+    return kind.json is not JSON or kind.get_chunk is not EncodingHandler.get_chunk
 
 
 def _value(event: Event) -> Any:

@@ -1,7 +1,7 @@
-"""What each kind of handler with a stream knows of who serves its client, and the settings of
-streams; see `tatsumaki_py.message_queue.peer`.
+"""What a `Handler` and a `WebSocketHandler` have in common as a
+`tatsumaki_py.message_queue.peer.Peer`, and the settings of their streams.
 
-Rule: everything that serves the client (`Watcher`) is told once whether it was served or has left.
+Rule: each `Watcher` of a client is told once how its answer ended: complete, or the client left.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tatsumaki_py.message_queue.peer import Watcher
 from tatsumaki_py.push.done import DONE
 from tatsumaki_py.push.stream import Stream
 
-__all__ = ["Served"]
+__all__ = ["PeerBase"]
 
 _log = logging.getLogger("tatsumaki")
 
@@ -21,20 +21,20 @@ MAX_PLACES = 1000
 """Places that are known of one request."""
 
 
-class Served:
-    """The part of a `tatsumaki_py.message_queue.peer.Peer` that is the same for all."""
+class PeerBase:
+    """Keeps the watchers of one client and its places in the logs."""
 
     max_buffer: int = 1024 * 1024
-    """Bytes that may wait for a subscriber of a stream; one that lets more pile up is cut off, and
-    comes back with its cursor.
+    """Bytes that may wait for a subscriber of a stream. A subscriber that lets more pile up is cut
+    off and reconnects with its cursor.
     """
     heartbeat_interval: float | None = 25.0
-    """Seconds between two signs of life on a stream, less a jitter of up to a fifth; None for none.
-    Not all transports have one.
+    """Seconds between two heartbeats of a stream, less a jitter of up to a fifth; None for none.
+    Some transports have no heartbeat.
     """
     max_stream_time: float | None = None
-    """Seconds after which a stream is ended, less a jitter of up to a tenth, for its client to come
-    back with its cursor; None for no limit. A method that still writes then meets an
+    """Seconds after which a stream ends, less a jitter of up to a tenth, so that its client
+    reconnects with its cursor; None for no limit. A method that still writes gets an
     `Error.ClientDisconnect`.
     """
     max_stream_size: int | None = None
