@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tatsumaki_py.push.done import DONE
+from tatsumaki_py.done import DONE
 
 
 def numbers(events):

@@ -10,6 +10,7 @@ PACKAGE = ROOT / "tatsumaki_py"
 FLOORS = [
     ["charset", "error", "escape", "http_message", "iostream", "psgi"],
     [
+        "done",
         "form",
         "request",
         "template",
@@ -37,11 +38,11 @@ FLOORS = [
     ["message_queue.memory", "message_queue.retention", "message_queue.merged"],
     ["message_queue"],
     ["body_encoding", "response"],
+    ["push.per_loop"],
     ["push.wheel", "push.hangup"],
     [
         "push",
         "push.framing",
-        "push.done",
         "push.pile",
         "push.flusher",
         "push.wire",

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.iostream import StreamClosedError
 
+from tatsumaki_py.done import DONE, done_future
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.listener import takes_entries
-from tatsumaki_py.push.done import DONE
 from tatsumaki_py.push.websocket import UNREAD_MESSAGE_SIZE, WebSocketHandler
 
 if TYPE_CHECKING:
@@ -148,9 +148,7 @@ class SubscribeSocket(WebSocketHandler):
         if not self._peer_left():
             self.send(chunk)
             self.close(NORMAL)
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
+        return done_future()
 
     def _hook(self, name: str, *args: Any, **kwargs: Any) -> Any:
         hook = getattr(self._outer, name, None)

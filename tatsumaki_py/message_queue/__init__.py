@@ -20,13 +20,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, ClassVar, Self, overload
 
+from tatsumaki_py.done import Done
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.channel import checked_name
 from tatsumaki_py.message_queue.client import Client, State
 from tatsumaki_py.message_queue.event import Entry, Event, check_type, encode
 from tatsumaki_py.message_queue.idempotency import check_key
 from tatsumaki_py.message_queue.listener import Poll
-from tatsumaki_py.message_queue.memory import Accepted, MemoryEngine
+from tatsumaki_py.message_queue.memory import MemoryEngine
 from tatsumaki_py.message_queue.merged import MAX_MERGED, MergedQueue
 from tatsumaki_py.message_queue.own_settings import Settings, check
 from tatsumaki_py.message_queue.retention import Retained
@@ -204,7 +205,7 @@ class MessageQueue(Retained, metaclass=Settings):
             after = self._now() - self.idempotency_time
             ids = self._answers.find(idempotency_key, bodies, after)
             if ids is not None:
-                return Accepted(ids)
+                return Done(ids)
         if bodies:
             self._use()
         else:

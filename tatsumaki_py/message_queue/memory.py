@@ -4,29 +4,17 @@ back then is told of a gap).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from tatsumaki_py.done import Done
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import Ids
 
 if TYPE_CHECKING:
     from tatsumaki_py.message_queue import MessageQueue
 
-__all__ = ["Accepted", "MemoryEngine"]
-
-
-class Accepted:
-    """An awaitable that is done: the ids of the published events, oldest first."""
-
-    __slots__ = ("ids",)
-
-    def __init__(self, ids: list[str]) -> None:
-        self.ids = ids
-
-    def __await__(self) -> Generator[Any, None, list[str]]:
-        return self.ids
-        yield
+__all__ = ["MemoryEngine"]
 
 
 class MemoryEngine:
@@ -46,7 +34,7 @@ class MemoryEngine:
         key: str | None = None,
         *,
         quiet: bool = False,
-    ) -> Accepted:
+    ) -> Done[list[str]]:
         """Accept events, given as JSON, oldest first. `key` is their idempotency key; `quiet` is
         whether only newcomers get them.
         """
@@ -60,4 +48,4 @@ class MemoryEngine:
         if key is not None and ids:
             queue._answered(key, bodies, ids)
         queue._accept(events)
-        return Accepted(ids)
+        return Done(ids)

@@ -24,6 +24,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 
 from tatsumaki_py.body_encoding import reframes
+from tatsumaki_py.done import done_future
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.message_queue import peer
@@ -92,7 +93,7 @@ class AnswerHandler(StreamHandler):
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
         """Send what was written; see `tornado.web.RequestHandler.flush`."""
         if self._finished and (self._gone or self._stream is None):
-            return _resolved()
+            return done_future()
         if self._stream is None:
             return super().flush(include_footers)
         return asyncio.ensure_future(_wait(self._stream.drain()))
@@ -103,18 +104,18 @@ class AnswerHandler(StreamHandler):
         """
         if self._finished:
             self._too_late("finish()")
-            return _resolved()
+            return done_future()
         self._begin()
         if self._stream is not None:
             if not self._gone:
                 self.stream_write(chunk)
                 self._stream.finish()
             self._close_stream()
-            return _resolved()
+            return done_future()
         if self._watchers and not self._gone and self._hung_up():
             self._client_gone()
             if self._finished:
-                return _resolved()
+                return done_future()
         if self._watchers and chunk is None:
             self._check_callbacks()
         iostream = self._iostream() if self._watchers else None
@@ -175,12 +176,6 @@ class AnswerHandler(StreamHandler):
     def compute_etag(self) -> str | None:
         """None for a push answer; see `tornado.web.RequestHandler.compute_etag`."""
         return None if self.asynchronous or self._watchers is not None else super().compute_etag()
-
-
-def _resolved() -> asyncio.Future[None]:
-    future = asyncio.get_running_loop().create_future()
-    future.set_result(None)
-    return future
 
 
 async def _wait(awaitable: Awaitable[None]) -> None:

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-import weakref
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.push.per_loop import per_loop
 
 if TYPE_CHECKING:
     from tatsumaki_py.push.framing import Framing
@@ -36,10 +36,6 @@ GROUP = 64
 class Flusher:
     """Sends what the streams of one event loop have to send."""
 
-    _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Flusher]] = (
-        weakref.WeakKeyDictionary()
-    )
-
     def __init__(self) -> None:
         self.dirty: list[Stream] = []
         """Who has something to send; always the same list. Who comes first calls `wake` before."""
@@ -51,11 +47,7 @@ class Flusher:
     @classmethod
     def current(cls) -> Flusher:
         """That of the running loop."""
-        loop = asyncio.get_running_loop()
-        flusher = cls._of_loop.get(loop)
-        if flusher is None:
-            flusher = cls._of_loop[loop] = cls()
-        return flusher
+        return per_loop(cls)
 
     def wake(self) -> None:
         """There will be something to send."""

@@ -23,9 +23,9 @@ import select
 import socket
 import ssl
 import termios
-import weakref
 from collections.abc import Callable
-from typing import ClassVar
+
+from tatsumaki_py.push.per_loop import per_loop
 
 __all__ = ["HangUps", "ask_peer", "hung_up", "unacknowledged", "was_reset"]
 
@@ -102,10 +102,6 @@ def unacknowledged(fd: int) -> bool:
 class HangUps:
     """The clients of one loop that wait for an answer."""
 
-    _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, HangUps]] = (
-        weakref.WeakKeyDictionary()
-    )
-
     def __init__(self) -> None:
         self._poll = select.poll()
         self._callbacks: dict[int, Callable[[], None]] = {}
@@ -114,11 +110,7 @@ class HangUps:
     @classmethod
     def current(cls) -> HangUps:
         """Those of the running loop."""
-        loop = asyncio.get_running_loop()
-        hang_ups = cls._of_loop.get(loop)
-        if hang_ups is None:
-            hang_ups = cls._of_loop[loop] = cls()
-        return hang_ups
+        return per_loop(cls)
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
         """Call `callback` once when the peer of `fd` hangs up."""

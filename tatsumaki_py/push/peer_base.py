@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Hashable
 
+from tatsumaki_py.done import DONE
 from tatsumaki_py.message_queue.peer import Watcher
-from tatsumaki_py.push.done import DONE
 from tatsumaki_py.push.stream import Stream
 
 __all__ = ["PeerBase"]

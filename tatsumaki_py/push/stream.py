@@ -20,8 +20,8 @@ import socket
 import ssl
 from collections.abc import Awaitable, Hashable
 
+from tatsumaki_py.done import DONE
 from tatsumaki_py.message_queue.event import Entry
-from tatsumaki_py.push.done import DONE
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.hangup import ask_peer, unacknowledged

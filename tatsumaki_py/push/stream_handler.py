@@ -22,10 +22,10 @@ import tornado.web
 from tornado.gen import is_coroutine_function
 from tornado.httputil import HTTPHeaders
 
+from tatsumaki_py.done import DONE, OVER
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.connection import keeper_of, take_over
-from tatsumaki_py.push.done import DONE, OVER
 from tatsumaki_py.push.framing import (
     JSON,
     TEXT_TYPE,

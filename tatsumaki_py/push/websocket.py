@@ -37,13 +37,13 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 
 from tatsumaki_py.body_encoding import JSON, EventEncoding
+from tatsumaki_py.done import DONE
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.escape import escape
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.connection import IOStreamStream
-from tatsumaki_py.push.done import DONE
 from tatsumaki_py.push.framing import (
     BINARY,
     CLOSE,

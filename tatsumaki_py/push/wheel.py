@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import weakref
 from contextvars import Context
-from typing import ClassVar, Protocol
+from typing import Protocol
+
+from tatsumaki_py.push.per_loop import per_loop
 
 __all__ = ["TICK", "Turning", "Wheel", "jittered"]
 
@@ -41,10 +42,6 @@ class Turning(Protocol):
 class Wheel:
     """The turns of one event loop."""
 
-    _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Wheel]]] = (
-        weakref.WeakKeyDictionary()
-    )
-
     def __init__(self) -> None:
         self._buckets: dict[int, list[Turning]] = {}
         # The tick that the loop is to call for.
@@ -53,13 +50,7 @@ class Wheel:
     @classmethod
     def current(cls) -> Wheel:
         """That of the running loop."""
-        loop = asyncio.get_running_loop()
-        reference = cls._of_loop.get(loop)
-        wheel = None if reference is None else reference()
-        if wheel is None:
-            wheel = cls()
-            cls._of_loop[loop] = weakref.ref(wheel)
-        return wheel
+        return per_loop(cls)
 
     def add(self, turning: Turning, delay: float) -> None:
         """Let `turning` have its turn in `delay` seconds."""
