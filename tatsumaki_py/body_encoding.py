@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import operator
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import tornado.web
@@ -108,7 +106,7 @@ class EncodingHandler(EventEncoding, tornado.web.RequestHandler):
                 # So that a client that loses this answer can say where it was.
                 self.set_header("Last-Event-ID", entries[-1].id)
                 if self.json is JSON:
-                    return _joined(entries)
+                    return b"[%b]" % b",".join([entry.payload for entry in entries])
                 chunk = [_value(entry.event()) for entry in entries]
         return self.json.encode(chunk).encode()
 
@@ -123,16 +121,3 @@ def _value(event: Event) -> Any:
     if event.payload is event.json:
         return event
     return {"channel": event.channel, "data": event}
-
-
-_last: tuple[Sequence[Entry], bytes] = ((), b"[]")
-
-
-def _joined(events: Sequence[Entry]) -> bytes:
-    """The events as a JSON list. Who waited together is answered with the same bytes."""
-    global _last
-    known, body = _last
-    if len(events) != len(known) or not all(map(operator.is_, events, known)):
-        body = b"[" + b",".join([event.payload for event in events]) + b"]"
-        _last = (tuple(events), body)
-    return body

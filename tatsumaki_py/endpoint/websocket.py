@@ -1,8 +1,8 @@
-"""The WebSocket of a `SubscribeHandler`, which has let it in.
+"""The WebSocket of a client that a `SubscribeHandler` has let in.
 
-Rule: what Tornado documents for a `tornado.websocket.WebSocketHandler` to override counts if the
-`SubscribeHandler` defines it. It does not define any but `select_subprotocol` itself: other base
-classes of a program may have their own.
+Rule: a method that Tornado documents for overriding in a `tornado.websocket.WebSocketHandler` is
+called if the `SubscribeHandler` defines it. `SubscribeHandler` itself defines `select_subprotocol`
+only, because other base classes of a program may have the others.
 
 Touches of Tornado's what its documentation does not name: `_headers`, `_log`, `_new_cookie`
 (``t/handler/test_tornado_contract.py``).
@@ -14,8 +14,9 @@ import asyncio
 import inspect
 from collections.abc import Awaitable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 
 from tatsumaki_py.done import DONE, done_future
@@ -24,20 +25,56 @@ from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.listener import takes_entries
 from tatsumaki_py.push.websocket import UNREAD_MESSAGE_SIZE, WebSocketHandler
 
-if TYPE_CHECKING:
-    from tatsumaki_py.endpoint.subscribe import SubscribeHandler
-
-__all__ = ["SubscribeSocket"]
+__all__ = ["Admitting", "SubscribeSocket"]
 
 NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER = 1000, 1008, 1013
 # Bytes of a reason that fit in a close frame.
 _REASON = 123
 
 
-class SubscribeSocket(WebSocketHandler):
-    """Has the connection; hands to the `SubscribeHandler` what its class defines."""
+class Admitting(Protocol):
+    """The handler that let the client in, as its WebSocket sees it."""
 
-    def initialize(self, outer: SubscribeHandler, names: list[str]) -> None:
+    plain_messages: bool
+    max_buffer: int
+    heartbeat_interval: float | None
+    max_stream_time: float | None
+    max_stream_size: int | None
+    close_code: int | None
+    close_reason: str | None
+    path_args: list[str]
+    path_kwargs: dict[str, str]
+    _headers: HTTPHeaders
+    _reframes: bool
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None: ...
+
+    def check_trusted_origin(self, origin: str) -> bool: ...
+
+    def _public(self) -> bool:
+        """Whether any page may open the connection."""
+
+    def _subscribe(self, names: list[str], target: SubscribeSocket) -> None:
+        """Let `target` have the events of the channels of these names."""
+
+    def _chunk(self, chunk: Any, *more: Any) -> bytes: ...
+
+    def set_status(self, status_code: int) -> None: ...
+
+    def _log(self) -> None: ...
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None: ...
+
+
+class SubscribeSocket(WebSocketHandler):
+    """Has the connection; calls the hooks that the class of the `Admitting` handler defines."""
+
+    def initialize(self, outer: Admitting, names: list[str]) -> None:
         self._outer = outer
         self._names = names
         self._reframes = outer._reframes
