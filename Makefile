@@ -22,7 +22,7 @@ help:
 	@echo 'make test      run the tests, three at a time; ARGS="t/handler -k root -n 0" is handed to pytest'
 	@echo 'make test-all  run the tests on every Python here and on the lowest Tornado allowed'
 	@echo 'make bench     run the benchmarks, about half an hour; ARGS=--quick for a rough idea'
-	@echo 'make bench-peers  install what they compare with (Debian: nginx with nchan, which starts on port 80)'
+	@echo 'make bench-peers  install what they compare with (npm: Bun; Debian: nginx with nchan, which starts on port 80)'
 	@echo 'make lint      check style and format (ruff)'
 	@echo 'make types     check types (mypy)'
 	@echo 'make clean     remove what the other targets made'
@@ -46,6 +46,10 @@ bench: $(VENV)/.run
 
 bench-peers: $(VENV)/.run
 	@$(PIP) install --quiet aiohttp sse-starlette starlette uvicorn uvloop httptools
+	@if command -v npm >/dev/null; then \
+		mkdir -p $(VENV)/peers && cp bench/peers/package*.json $(VENV)/peers/ && \
+		npm ci --prefix $(VENV)/peers --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null; \
+	else echo 'Bun is left out: it takes npm' >&2; fi
 	@if command -v apt-get >/dev/null; then \
 		$$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install -y nginx libnginx-mod-nchan gcc libc6-dev; \
 	else echo 'nchan is left out: it takes the Debian packages nginx and libnginx-mod-nchan' >&2; fi

@@ -16,6 +16,10 @@
  *   spin=N        look every N microseconds instead of sleeping in the kernel: a sleeping receiver is woken by the sender,
  *                 which costs the server what a client on another machine would not; waiting is not counted as busy
  *   quiet=1                        mode=stream without anything published
+ *   inside=1                       mode=stream without publishers: a datagram to the same port asks the server to publish
+ *                                  `window` events by itself, and the next one is sent when all were delivered
+ *   reach=N                        how many of the clients each event has to reach; all, if it is not given
+ *   channels=N                     inside=1: event n goes to channel "room" and n modulo N, not to "room"
  *   probe=PATH every=SECONDS       beside all that, plain requests on a connection of their own: p50, p99 and worst are of
  *                                  these then
  *   settle warm seconds deadline   in seconds;  pids=1,2  processes whose CPU time is reported
@@ -37,7 +41,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 1 << 20, MAX_HEAD = 16384, ROOM = 1 << 18, MARKER = 9, CONNECTING_AT_ONCE = 256, ECHOES = 2 };
+enum { MAX_EVENTS = 1 << 22, MAX_HEAD = 16384, ROOM = 1 << 18, MARKER = 9, CONNECTING_AT_ONCE = 256, ECHOES = 2 };
 enum state { CONNECTING, HEAD, BODY, IDLE };
 
 struct conn {
@@ -54,6 +58,7 @@ struct conn {
 static const char *mode = "stream", *path = "/", *publish_path = "/", *probe_path, *pids = "", *headers[16];
 static char echo_from[ECHOES][64], echo_to[ECHOES][64];
 static int n_headers, n_echoes, port, spin, clients = 1, window = 1, expect, verify, hold, asked, quiet;
+static int inside, reach, channels, datagrams;
 static double settle = 0.1, warm = 0.3, seconds = 1, deadline = 60, every = 0.005;
 
 static struct conn *conns, *publishers, prober = {.probe = 1};
@@ -141,22 +146,42 @@ static void send_get(struct conn *c) {
     send_all(c, text, len);
 }
 
+static int event_json(char *text, size_t room, long id) {
+    return snprintf(text, room,
+                    "{\"type\":\"message\",\"html\":\"This is event ~%08ld of the benchmark\",\"ident\":\"bench\","
+                    "\"avatar\":null,\"name\":\"Somebody\",\"address\":\"127.0.0.1\",\"time\":1700000000.25}",
+                    id);
+}
+
+static long next_event(void) {
+    if (++published >= MAX_EVENTS)
+        die("more than %d events in one run", MAX_EVENTS);
+    sent[published] = now();
+    return published;
+}
+
 static void publish(struct conn *c) {
     char body[512], text[1024];
-    long id = ++published;
-    if (id >= MAX_EVENTS)
-        die("more than %d events in one run", MAX_EVENTS);
-    int body_len = snprintf(body, sizeof body,
-                            "{\"type\":\"message\",\"html\":\"This is event ~%08ld of the benchmark\",\"ident\":\"bench\","
-                            "\"avatar\":null,\"name\":\"Somebody\",\"address\":\"127.0.0.1\",\"time\":1700000000.25}",
-                            id);
+    int body_len = event_json(body, sizeof body, next_event());
     int len = snprintf(text, sizeof text,
                        "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                        "Content-Length: %d\r\n\r\n%s",
                        publish_path, body_len, body);
     c->state = HEAD;
-    sent[id] = now();
     send_all(c, text, len);
+}
+
+/* The server puts the numbers of the events in place of the zeros. */
+static void publish_inside(void) {
+    char body[512], text[1024];
+    long first = published + 1;
+    for (int i = 0; i < window; i++)
+        next_event();
+    event_json(body, sizeof body, 0);
+    int len = snprintf(text, sizeof text, "{\"first\": %ld, \"count\": %d, \"channels\": %d, \"event\": %s}", first, window,
+                       channels, body);
+    if (send(datagrams, text, len, 0) != len)
+        die("cannot send a datagram: %s", strerror(errno));
 }
 
 static void send_probe(void) {
@@ -187,9 +212,9 @@ static void delivered(struct conn *c, long id, double at) {
     }
     if (id < 1 || id > published)
         die("event %ld was never published", id);
-    if (++got[id] == clients)
+    if (++got[id] == reach)
         completed++;
-    if (got[id] > clients)
+    if (got[id] > reach)
         die("event %ld was delivered twice", id);
     if (first_measured && id >= first_measured) {
         if (!probe_path)
@@ -365,8 +390,12 @@ static void turn(double timeout) {
         die("not ready after %g s", deadline);
 }
 
+static struct sockaddr_in server_address(void) {
+    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
 static void start_connection(struct conn *c) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = server_address();
     int on = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (c->fd < 0)
@@ -393,25 +422,24 @@ static void publish_for(double duration) {
         int over = now() >= until;
         if (over && completed == published)
             return;
-        for (int i = 0; i < window && !over && published - completed < window; i++)
+        if (inside && !over && completed == published)
+            publish_inside();
+        for (int i = 0; i < window && !inside && !over && published - completed < window; i++)
             if (publishers[i].state == IDLE)
                 publish(&publishers[i]);
         turn(0.1);
     }
 }
 
+/* Of all threads of the processes, also of those that have ended. */
 static double server_cpu(void) {
     double sum = 0;
     for (const char *p = pids; *p; p += *p == ',') {
-        char name[64];
         long pid = strtol(p, (char **)&p, 10);
-        unsigned long long ns = 0;
-        snprintf(name, sizeof name, "/proc/%ld/schedstat", pid);
-        FILE *f = fopen(name, "r");
-        if (!f || fscanf(f, "%llu", &ns) != 1)
-            die("cannot read %s", name);
-        fclose(f);
-        sum += ns * 1e-9;
+        clockid_t clock;
+        if (clock_getcpuclockid(pid, &clock))
+            die("process %ld is gone", pid);
+        sum += clock_of(clock);
     }
     return sum;
 }
@@ -427,7 +455,8 @@ static void option(char *argument) {
     *value++ = 0;
     struct { const char *name; int *where; } ints[] = {
         {"port", &port}, {"clients", &clients}, {"window", &window}, {"expect", &expect},
-        {"verify", &verify}, {"hold", &hold}, {"spin", &spin}, {"asked", &asked}, {"quiet", &quiet}};
+        {"verify", &verify}, {"hold", &hold}, {"spin", &spin}, {"asked", &asked}, {"quiet", &quiet},
+        {"inside", &inside}, {"reach", &reach}, {"channels", &channels}};
     struct { const char *name; double *where; } doubles[] = {
         {"settle", &settle}, {"warm", &warm}, {"seconds", &seconds}, {"deadline", &deadline}, {"every", &every}};
     struct { const char *name; const char **where; } strings[] = {
@@ -455,12 +484,18 @@ int main(int argc, char **argv) {
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     stop_at = now() + deadline;
+    reach = reach ? reach : clients;
     ep = epoll_create1(0);
     conns = calloc(clients, sizeof *conns);
     publishers = calloc(window, sizeof *publishers);
 
     int connect_mode = !strcmp(mode, "connect"), publishing = !connect_mode && strcmp(mode, "request") && !quiet;
-    if (publishing || verify)
+    if (inside) {
+        struct sockaddr_in address = server_address();
+        datagrams = socket(AF_INET, SOCK_DGRAM, 0);
+        if (datagrams < 0 || connect(datagrams, (struct sockaddr *)&address, sizeof address))
+            die("cannot send datagrams: %s", strerror(errno));
+    } else if (publishing || verify)
         for (int i = 0; i < window; i++) {
             publishers[i].publisher = 1;
             start_connection(&publishers[i]);

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ class Contender:
     name: str
     server: str
     needs: tuple[str, ...] = ()
+    program: str = sys.executable
+    """What runs the file."""
     stream: str = "/stream"
     poll: str = "/poll"
     publish: str = "/publish"
@@ -70,6 +73,13 @@ SUBSCRIBE_WEBSOCKET = Contender(
     publish="/chat/room/post",
     headers=WEBSOCKET,
 )
+SUBSCRIBE_POLL = Contender(
+    "SubscribeHandler, long-poll",
+    "tatsumaki.py",
+    poll="/subscribe/room?transport=long-poll&client_id=c{id}",
+    publish="/chat/room/post",
+    headers=(),
+)
 WEBSOCKET_HANDLER = Contender(
     "WebSocketHandler",
     "tatsumaki.py",
@@ -99,6 +109,11 @@ TORNADO = Contender("Tornado, write + flush", "tornado_flush.py")
 TORNADO_POLL = Contender("Tornado, future", "tornado_flush.py", headers=())
 TORNADO_WEBSOCKET = Contender("Tornado, WebSocket", "tornado_websocket.py", headers=WEBSOCKET)
 AIOHTTP = Contender("aiohttp", "aiohttp_stream.py", ("aiohttp",))
+AIOHTTP_POLL = Contender("aiohttp, future", "aiohttp_stream.py", ("aiohttp",), headers=())
+BUN = Contender("Bun, EventSource", "bun.js", ("bun",), "bun", stream="/stream/room")
+BUN_WEBSOCKET = Contender(
+    "Bun, WebSocket topic", "bun.js", ("bun",), "bun", stream="/stream/room", headers=WEBSOCKET
+)
 SSE_STARLETTE = Contender("sse-starlette, uvicorn", "sse_uvicorn.py", ("sse_starlette", "uvicorn"))
 
 STREAMS = (
@@ -113,8 +128,12 @@ STREAMS = (
     TORNADO_WEBSOCKET,
     AIOHTTP,
     SSE_STARLETTE,
+    BUN,
+    BUN_WEBSOCKET,
 )
+# Bun's listening backlog cannot be set.
+CONNECTING = tuple(contender for contender in STREAMS if contender.server != "bun.js")
 PLAIN = (Contender("tatsumaki_py", "plain_tatsumaki.py"), Contender("Tornado", "plain_tornado.py"))
 STALLING = (TATSUMAKI, SUBSCRIBE_SSE, NCHAN_CHUNKED, TORNADO)
-LONG_POLLS = (TATSUMAKI, NCHAN_POLL, TORNADO_POLL)
+LONG_POLLS = (TATSUMAKI, SUBSCRIBE_POLL, NCHAN_POLL, TORNADO_POLL, AIOHTTP_POLL)
 RESUMING = (TATSUMAKI_CURSOR, NCHAN, TORNADO, SSE_STARLETTE)

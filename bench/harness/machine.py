@@ -14,7 +14,9 @@ from pathlib import Path
 
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, GENERATOR_CORE = CORES[0], CORES[-1]
-os.environ["PATH"] += ":/usr/sbin"  # where Debian keeps nginx, and not everybody looks
+# Where Debian keeps nginx, and not everybody looks; where `make bench-peers` puts Bun.
+FOLDERS = ("/usr/sbin", *map(str, Path(sys.prefix, "peers/node_modules/@oven").glob("*/bin")))
+os.environ["PATH"] = os.pathsep.join((os.environ["PATH"], *FOLDERS))
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -69,6 +71,7 @@ def describe() -> str:
     versions = [
         *map(version, DISTRIBUTIONS),
         _output("nginx", "-v").rpartition(" ")[2],
+        _output("bun", "--print", "`bun ${Bun.version}`"),
         _output("dpkg-query", "--show", "--showformat", "nchan ${Version}", "libnginx-mod-nchan"),
     ]
     return f"{machine}\n{', '.join(text for text in versions if text)}"
