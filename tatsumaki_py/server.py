@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import logging
 import os
 import resource
@@ -24,12 +23,11 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerConnectionDelegate
 from tornado.ioloop import IOLoop
-from tornado.iostream import IOStream, SSLIOStream
+from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets, ssl_wrap_socket
 
 from tatsumaki_py.logger import LineFormatter, guard
 from tatsumaki_py.message_queue import MessageQueue
-from tatsumaki_py.push.connection import keep
 from tatsumaki_py.strict_http import HeadStream, StrictConnection, TLSHeadStream, tls_context
 
 __all__ = ["Server"]
@@ -139,8 +137,8 @@ class Server:
 
 
 class _HTTPServer(HTTPServer):
-    """Turns connections away while there are descriptors left to accept them with, goes on with
-    those that had a stream, and reads heads strictly.
+    """Refuses connections while there are still descriptors left to accept them with, and reads
+    heads strictly.
 
     Touches of Tornado's what its documentation does not name: `_handle_connection`
     (``t/handler/test_tornado_contract.py``).
@@ -150,8 +148,6 @@ class _HTTPServer(HTTPServer):
         super().initialize(*args, **kwargs)
         if self.ssl_options is not None:
             self.ssl_options = tls_context(self.ssl_options)
-        self._refusing = False
-        self._context = contextvars.copy_context()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != hard:
             with contextlib.suppress(ValueError, OSError):
@@ -164,9 +160,6 @@ class _HTTPServer(HTTPServer):
         if stream.socket.fileno() > self._last:
             stream.close()
             return
-        if not isinstance(stream, SSLIOStream):
-            # What is encrypted is no plain socket after a stream.
-            keep(stream, self)
         super().handle_stream(stream, address)
 
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:
@@ -197,26 +190,6 @@ class _HTTPServer(HTTPServer):
         if isinstance(request_conn.stream, HeadStream):
             request_conn.stream.await_head()
         return super().start_request(server_conn, request_conn)
-
-    def take_back(self, sock: socket.socket, ahead: bytes) -> None:
-        try:
-            address = sock.getpeername()
-        except OSError:
-            # It left just now.
-            address = None
-        if address is None or self._refusing:
-            sock.close()
-            return
-        stream = HeadStream(
-            sock, max_buffer_size=self.max_buffer_size, read_chunk_size=self.read_chunk_size
-        )
-        stream.unread(ahead)
-        # Not in the context of the request that ends, or of who ended it.
-        self._context.run(self.handle_stream, stream, address)
-
-    def stop(self) -> None:
-        self._refusing = True
-        super().stop()
 
 
 def _loop() -> asyncio.AbstractEventLoop:

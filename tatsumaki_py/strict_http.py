@@ -37,19 +37,14 @@ class HeadStream(ForgettingStream):
 
     # Beside what Tornado keeps in a dict: with one name more in there, CPython would give each
     # connection a dict of its own, of 1.4 KB.
-    __slots__ = ("_ahead", "_awaits_head", "_head_timer", "tatsumaki_keeper")
+    __slots__ = ("_awaits_head", "_head_timer")
 
     _head_timer: asyncio.TimerHandle | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._ahead = b""
         self._awaits_head = False
         self._head_timer = None
         super().__init__(*args, **kwargs)
-
-    def unread(self, ahead: bytes) -> None:
-        """Read `ahead` before what is in the socket."""
-        self._ahead = ahead
 
     def await_head(self) -> None:
         """What comes next is the head of a request."""
@@ -71,15 +66,9 @@ class HeadStream(ForgettingStream):
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
         """See `tornado.iostream.BaseIOStream.read_from_fd`."""
-        size = self._read_again(buf) if self._ahead else super().read_from_fd(buf)
+        size = super().read_from_fd(buf)
         if size and self._awaits_head:
             self._start()
-        return size
-
-    def _read_again(self, buf: bytearray | memoryview) -> int:
-        size = min(len(buf), len(self._ahead))
-        buf[:size] = self._ahead[:size]
-        self._ahead = self._ahead[size:]
         return size
 
     def close(self, exc_info: Any = False) -> None:

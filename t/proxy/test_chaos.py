@@ -100,7 +100,7 @@ async def test_every_event_once(subscribe_handler, proxy, seed, monkeypatch):
     # Often less than a request or a head, sometimes enough for all.
     proxy.budget = lambda: int(200 * rng.paretovariate(0.7))
     proxy.rng = rng
-    monkeypatch.setattr(subscribe_handler, "max_stream_size", 3000)
+    monkeypatch.setattr(subscribe_handler, "max_stream_time", 0.5)
     monkeypatch.setattr(MessageQueue, "backlog_length", COUNT)
     followers = [Follower(proxy.port, [name], rng) for name in CLIENTS]
     followers += [Follower(proxy.port, [name], rng, CHANNELS) for name in CLIENTS]

@@ -31,11 +31,6 @@ class Echo(Handler):
         self.write(self.request.body)
 
 
-class Stream(Handler):
-    async def get(self):
-        await self.stream_write("x")
-
-
 class Poll(Handler):
     asynchronous = True
 
@@ -46,7 +41,7 @@ class Poll(Handler):
 @pytest.fixture
 def app():
     calls.clear()
-    return Application([("/stream", Stream), ("/poll", Poll), ("/.*", Echo)])
+    return Application([("/poll", Poll), ("/.*", Echo)])
 
 
 @pytest.fixture
@@ -102,11 +97,11 @@ HEAD = b"POST /x HTTP/1.1\r\nHost: x\r\n"
         b"POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
-@pytest.mark.parametrize("before", [b"", b"/x", b"/stream"])
+@pytest.mark.parametrize("before", [b"", b"/x"])
 @pytest.mark.gen_test
 async def test_refused(connect, before, request_):
     """400, and the connection is closed: nothing that follows is taken for a request. The first on
-    a connection, one after another, one after a stream."""
+    a connection, and one after another."""
     client = await connect()
     if before:
         await client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % before)

@@ -76,7 +76,6 @@ class Stream(Handler):
 class Follows(SubscribeHandler):
     allowed_origins = ("https://www.example.com",)
     heartbeat_interval = None
-    max_stream_size = 1_000_000
     max_stream_time = None
 
     async def prepare(self) -> None:

@@ -32,15 +32,16 @@ class Pushing(WebSocketHandler):
         self.finished += 1
 
 
+class Silent(Pushing):
+    """The wheel does not keep its stream for a while."""
+
+    heartbeat_interval = None
+
+
 class Failing(Pushing):
     def open(self):
         self.stream_write("before")
         raise ValueError("on purpose")
-
-
-class Sized(Pushing):
-    heartbeat_interval = None
-    max_stream_size = 1_000_000
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def made():
 
 @pytest.fixture
 def app(made):
-    rules = {"/ws": Pushing, "/fail": Failing, "/sized": Sized}
+    rules = {"/ws": Pushing, "/fail": Failing, "/silent": Silent}
     return Application([(path, handler, {"made": made}) for path, handler in rules.items()])
 
 

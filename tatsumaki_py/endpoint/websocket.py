@@ -82,7 +82,6 @@ class SubscribeSocket(WebSocketHandler):
         self.max_buffer = outer.max_buffer
         self.heartbeat_interval = outer.heartbeat_interval
         self.max_stream_time = outer.max_stream_time
-        self.max_stream_size = outer.max_stream_size
         # What `prepare` set goes into the handshake.
         self._headers = outer._headers
         if hasattr(outer, "_new_cookie"):

@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.per_loop import per_loop
+from tatsumaki_py.push.pile import Pile
 
-if TYPE_CHECKING:
-    from tatsumaki_py.push.framing import Framing
-    from tatsumaki_py.push.stream import Stream
-
-__all__ = ["Flusher"]
+__all__ = ["Flusher", "Sending", "Wire"]
 
 QUIET = 4
 PATIENCE = 0.005
@@ -33,12 +31,38 @@ GROUP = 64
 """Streams that are sent to between two looks at the clock."""
 
 
+class Wire(Protocol):
+    """What takes the bytes of a stream: its socket, or what stands before it."""
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        """As `socket.socket.send`."""
+
+
+class Sending(Protocol):
+    """A stream, as the flusher sees it."""
+
+    wire: Wire
+    framing: Framing
+    waiting: Entry | Pile | None
+
+    def flush(self) -> None:
+        """Send what waits."""
+
+    def keep(self, event: Entry, data: bytes, sent: int) -> None:
+        """`event`, which looks like `data`, was all that waited, and was not sent to its end."""
+
+    def fail(self, error: BaseException) -> None:
+        """`error` was raised while it was sending: cut it off."""
+
+
 class Flusher:
     """Sends what the streams of one event loop have to send."""
 
     def __init__(self) -> None:
-        self.dirty: list[Stream] = []
-        """Who has something to send; always the same list. Who comes first calls `wake` before."""
+        self.dirty: list[Sending] = []
+        """The streams that have something to send; always the same list. The first one to be added
+        calls `wake` before.
+        """
         self._seen = (0, 0, 0)
         self._quiet = 0
         self._deadline = 0.0
@@ -86,7 +110,7 @@ class Flusher:
             if self._sending:
                 asyncio.get_running_loop().call_soon(self._send)
 
-    def _send_to(self, streams: list[Stream]) -> None:
+    def _send_to(self, streams: list[Sending]) -> None:
         # Most have the same event to send.
         last: Entry | None = None
         framing: Framing | None = None
@@ -117,6 +141,6 @@ class Flusher:
                     raise
 
 
-def _amount(stream: Stream) -> int:
+def _amount(stream: Sending) -> int:
     waiting = stream.waiting
     return 1 if waiting is None or isinstance(waiting, Entry) else len(waiting.parts)

@@ -37,8 +37,6 @@ class PeerBase:
     reconnects with its cursor; None for no limit. A method that still writes gets an
     `Error.ClientDisconnect`.
     """
-    max_stream_size: int | None = None
-    """The same in bytes."""
 
     # True from the moment that the client is known to have left before the answer was over.
     _gone = False

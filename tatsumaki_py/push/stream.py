@@ -22,13 +22,13 @@ from collections.abc import Awaitable, Hashable
 
 from tatsumaki_py.done import DONE
 from tatsumaki_py.message_queue.event import Entry
-from tatsumaki_py.push.flusher import Flusher
+from tatsumaki_py.push.flusher import Flusher, Wire
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.hangup import ask_peer, unacknowledged
+from tatsumaki_py.push.lifetime import Lifetime
+from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.pile import Pile
-from tatsumaki_py.push.rotation import Rotation
 from tatsumaki_py.push.wheel import Wheel, jittered
-from tatsumaki_py.push.wire import CLOSED, Owner, Wire
 
 __all__ = ["Stream"]
 
@@ -42,8 +42,18 @@ WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _log = logging.getLogger("tatsumaki")
 
 
+class _Closed:
+    """The wire of a stream that is closed."""
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        raise BrokenPipeError("the stream is closed")
+
+
+_CLOSED = _Closed()
+
+
 class Stream:
-    """Writes to one subscriber; see `take_over` in `tatsumaki_py.push.connection`."""
+    """Writes to one subscriber; see `take_over` in `tatsumaki_py.push.sockets`."""
 
     __slots__ = (
         "_drained",
@@ -86,8 +96,8 @@ class Stream:
         ask_peer(sock)
         if framing.has_heartbeat and owner.heartbeat_interval:
             Wheel.current().add(self, jittered(owner.heartbeat_interval, JITTER))
-        if owner.max_stream_time or owner.max_stream_size:
-            Rotation(self, owner)
+        if owner.max_stream_time:
+            Lifetime(self, owner.max_stream_time)
 
     def _wire(self, sock: socket.socket) -> Wire:
         return sock
@@ -254,7 +264,7 @@ class Stream:
         if self._rest is None:
             self._release()
             if self._ending:
-                self._complete()
+                self._close()
 
     def _release(self) -> None:
         drained, self._drained = self._drained, None
@@ -288,14 +298,14 @@ class Stream:
         return owner._stream_expired()
 
     def finish(self) -> None:
-        """Send what there is, mark the end, close or give the connection back."""
+        """Send what there is, mark the end, close."""
         self._owner = None
         if self.framing.chunked:
             self._pile().add(self.framing.last, None)
         self._ending = True
         self.flush()
         if self._rest is None:
-            self._complete()
+            self._close()
         else:
             asyncio.get_running_loop().call_later(LINGER, self._close)
 
@@ -319,15 +329,15 @@ class Stream:
         finally:
             self._close()
 
-    def _complete(self) -> None:
-        """All is sent, with the mark of the end."""
-        self._close()
-
     def _close(self) -> None:
-        self.waiting = self._rest = None
-        # It may be what refers to us.
-        self.wire = CLOSED
+        self._forget()
         self._shut()
+
+    def _forget(self) -> None:
+        """Send nothing any more."""
+        self.waiting = self._rest = None
+        # The wheel keeps this object for a while, but need not keep its connection.
+        self.wire = _CLOSED
         self._release()
 
     def _block(self) -> None:

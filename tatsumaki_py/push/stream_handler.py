@@ -25,7 +25,6 @@ from tornado.httputil import HTTPHeaders
 from tatsumaki_py.done import DONE, OVER
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Entry, Event
-from tatsumaki_py.push.connection import keeper_of, take_over
 from tatsumaki_py.push.framing import (
     JSON,
     TEXT_TYPE,
@@ -37,6 +36,7 @@ from tatsumaki_py.push.framing import (
     framing,
 )
 from tatsumaki_py.push.peer_handler import PeerHandler
+from tatsumaki_py.push.sockets import take_over
 from tatsumaki_py.push.stream import Stream
 
 __all__ = ["StreamHandler"]
@@ -211,10 +211,9 @@ class StreamHandler(PeerHandler):
         (HEAD).
         """
         head = self.request.method == "HEAD"
-        keeper = keeper_of(self._iostream()) if self._may_go_on() else None
         if not self._headers_written:
             self._prepare_headers()
-            if keeper is None and not head:
+            if not head:
                 self.set_header("Connection", "close")
             super().flush()
         elif self.response.header("Content-Encoding"):
@@ -235,10 +234,8 @@ class StreamHandler(PeerHandler):
         iostream = self.detach()
         # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
         self._finished = False
-        if not chunked or "close" in (self.response.header("Connection") or "").lower():
-            keeper = None
         frames = framing(self._kind, chunked, self._option)
-        stream = take_over(iostream, frames, self.max_buffer, self, keeper)
+        stream = take_over(iostream, frames, self.max_buffer, self)
         self._stream = self._live = stream
         # Nobody needs these any more, and there are thousands of idle subscribers.
         self.request.connection = self.request.server_connection = None
@@ -248,14 +245,6 @@ class StreamHandler(PeerHandler):
         if beginning:
             stream.write_wire(beginning)
         return stream
-
-    def _may_go_on(self) -> bool:
-        """Whether the connection may have another request after a stream."""
-        asked = self.request.headers
-        # What has a body may not have been read to its end.
-        body = "Content-Length" in asked or "Transfer-Encoding" in asked
-        chunked = self.request.version != "HTTP/1.0" and not self.response.header("Content-Length")
-        return chunked and not body
 
     def _prepare_headers(self) -> None:
         for name, value in (

@@ -43,7 +43,7 @@ from tatsumaki_py.escape import escape
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
-from tatsumaki_py.push.connection import IOStreamStream
+from tatsumaki_py.push.flusher import Wire
 from tatsumaki_py.push.framing import (
     BINARY,
     CLOSE,
@@ -54,9 +54,10 @@ from tatsumaki_py.push.framing import (
     WebSocket,
     websocket_frame,
 )
+from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.peer_base import PeerBase
 from tatsumaki_py.push.pile import Pile
-from tatsumaki_py.push.wire import CLOSED, Owner, Wire
+from tatsumaki_py.push.sockets import IOStreamStream
 from tatsumaki_py.request import Request
 
 __all__ = ["NEEDS_HTTP_1_1", "WebSocketHandler"]
@@ -136,9 +137,7 @@ class _WebSocketStream(IOStreamStream):
         self._owner = None
         self.give_way()
         self._let_go()
-        self.waiting = self._rest = None
-        self.wire = CLOSED
-        self._release()
+        self._forget()
 
 
 class _Ordered:

@@ -1,6 +1,4 @@
-"""Streams that end by themselves, after a time or a number of bytes: nothing is lost, nothing comes
-twice.
-"""
+"""Streams that end by themselves after a time: nothing is lost, nothing comes twice."""
 
 import asyncio
 import re
@@ -51,14 +49,6 @@ class Looping(Pushing):
             raise
 
 
-class Sized(Subscribing):
-    max_stream_size = 10_000
-
-
-class Both(Sized):
-    max_stream_time = 100.0
-
-
 class Failing(Timed):
     def on_finish(self):
         super().on_finish()
@@ -71,7 +61,7 @@ class Stepping(Awaiting):
 
 @pytest.fixture
 def app(made):
-    kinds = (Timed, TimedRaw, Iterating, Looping, Sized, Both, Failing, Stepping)
+    kinds = (Timed, TimedRaw, Iterating, Looping, Failing, Stepping)
     return Application([(f"/{kind.__name__}", kind, {"made": made}) for kind in kinds])
 
 
@@ -80,7 +70,7 @@ async def bodies(client):
     return re.findall(rb"\n\n(\{.*?\})\n--", (await read_reply(client)).body)
 
 
-@pytest.mark.parametrize("kind", ["Timed", "Iterating", "Stepping", "Both"])
+@pytest.mark.parametrize("kind", ["Timed", "Iterating", "Stepping"])
 @pytest.mark.gen_test
 async def test_after_a_time(get, clock, queue, access_log, kind):
     """Not before 90 % of it, and after 100 %: ended as by finish(); its place is kept."""
@@ -101,37 +91,6 @@ async def test_after_a_time(get, clock, queue, access_log, kind):
     await iterations()
     handler.finish()
     assert await bodies(client) == [b'{"n":2}', b'{"n":3}']
-
-
-@pytest.mark.gen_test
-async def test_after_so_many_bytes(get, clock, queue):
-    """Within a quarter of a second of the event that was too much, which still comes."""
-    client, handler = await get("/Sized?id=ann")
-    sent = 0
-    while handler.finished == 0:
-        queue.publish({"n": sent, "text": "x" * 500})
-        sent += 1
-        await clock.advance(0.3)
-    assert 9_000 / 700 < sent < 10_000 / 500
-    queue.publish({"n": sent})
-    assert len(await bodies(client)) == sent
-    client, handler = await get("/Sized?id=ann")
-    await iterations()
-    handler.finish()
-    assert await bodies(client) == [b'{"n":%d}' % sent]
-
-
-@pytest.mark.gen_test
-async def test_both(get, clock, queue):
-    """The first limit that is reached counts."""
-    client, handler = await get("/Both?id=ann")
-    queue.publish({"text": "x" * 20_000})
-    await iterations()
-    await clock.advance(0.5)
-    assert handler.finished == 1
-    await read_reply(client)
-    await clock.advance(200)
-    assert Wheel.current()._buckets == {}
 
 
 @pytest.mark.gen_test

@@ -1,0 +1,266 @@
+"""A connection ends with its stream, whatever the client has sent behind the request."""
+
+import asyncio
+import gc
+import ssl
+import weakref
+
+import pytest
+from support.wire import (
+    iterations,
+    open_sockets,
+    raw_small,  # noqa: F401
+    read_chunk,
+    read_head,
+    read_reply,
+    small_buffers,  # noqa: F401
+    soon,
+)
+from tornado.testing import AsyncHTTPSTestCase
+
+from tatsumaki_py import Application, Handler
+from tatsumaki_py.server import LIMITS, _HTTPServer
+
+alive = weakref.WeakSet()
+
+
+class Stream(Handler):
+    """Three chunks."""
+
+    asynchronous = True
+
+    def get(self):
+        alive.add(self)
+        for text in "abc":
+            self.stream_write(text)
+        self.finish()
+
+    post = get
+
+
+class Flushed(Handler):
+    """Begins as Tornado's do."""
+
+    async def get(self):
+        self.write("a")
+        await self.flush()
+        await self.stream_write("bc")
+
+
+class Measured(Stream):
+    """Says how long it is."""
+
+    def prepare(self):
+        self.set_header("Content-Length", "3")
+
+
+class Closing(Stream):
+    def prepare(self):
+        self.set_header("Connection", "close")
+
+
+class Failing(Handler):
+    async def get(self):
+        await self.stream_write("abc")
+        await asyncio.sleep(0.01)
+        self.send_error()
+
+
+class Slow(Handler):
+    """Ends when the test says so."""
+
+    asynchronous = True
+    open = None
+
+    def get(self):
+        Slow.open = self
+        self.stream_write("a")
+
+
+class Late(Slow):
+    """Its client leaves just before the stream begins."""
+
+    leave = None
+
+    def get(self):
+        Late.leave()
+        super().get()
+
+
+class Plain(Handler):
+    def get(self):
+        self.write({"address": self.request.address})
+
+    def post(self):
+        self.write({"size": len(self.request.body)})
+
+
+POST = b"POST /Plain HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n" + b"x" * 50_000
+
+
+@pytest.fixture
+def app():
+    alive.clear()
+    Slow.open = None
+    kinds = (Stream, Flushed, Measured, Closing, Failing, Slow, Late, Plain)
+    return Application([(f"/{kind.__name__}", kind) for kind in kinds])
+
+
+@pytest.fixture
+def options():
+    """What the server is made with."""
+    return {}
+
+
+@pytest.fixture
+def http_server(io_loop, app, options, _unused_port):
+    server = _HTTPServer(app, **(LIMITS | options))
+    server.add_socket(_unused_port[0])
+    yield server
+    server.stop()
+    io_loop.run_sync(server.close_all_connections)
+
+
+async def send(client, path, *headers, method="GET", version="HTTP/1.1", body=""):
+    lines = [f"{method} {path} {version}", "Host: localhost", *headers, "", body]
+    await client.send("\r\n".join(lines).encode())
+
+
+async def has_ended(client):
+    """Whether `client` sees the end of the connection, and not a byte before it."""
+    return await client.read_all() == b""
+
+
+@pytest.mark.parametrize("path", ["/Stream", "/Closing", "/Measured"])
+@pytest.mark.parametrize("header", ["Connection: keep-alive", "Connection: close"])
+@pytest.mark.gen_test
+async def test_the_answer_says_so(ask, path, header):
+    """Whatever the client asks for, and whether or not the handler says so, too."""
+    client = await ask(f"GET {path}", header)
+    reply = await read_reply(client)
+    assert (reply.body, reply.headers["connection"]) == (b"abc", "close")
+    assert await has_ended(client)
+
+
+@pytest.mark.gen_test
+async def test_a_head_that_is_out(ask):
+    """It cannot say so any more: the connection is closed all the same."""
+    client = await ask("GET /Flushed")
+    assert (await read_reply(client)).body == b"abc"
+    assert await has_ended(client)
+
+
+@pytest.mark.gen_test
+async def test_http_1_0(ask):
+    """Its end is the end of the connection, whatever the client would like."""
+    client = await ask("GET /Stream HTTP/1.0", "Connection: keep-alive")
+    reply = await read_reply(client)
+    assert reply.body == b"abc"
+    assert reply.headers["connection"].lower() == "close"
+
+
+@pytest.mark.gen_test
+async def test_a_request_with_a_body(ask):
+    """It need not have been read to its end."""
+    client = await ask("POST /Stream", body="a=1")
+    reply = await read_reply(client)
+    assert (reply.body, reply.headers["connection"]) == (b"abc", "close")
+    assert await has_ended(client)
+
+
+@pytest.mark.parametrize("when", ["with the request", "later", "both"])
+@pytest.mark.gen_test
+async def test_pipelined(http_server, http_port, raw, when):
+    """A request behind a stream is dropped, whenever it was sent; the stream is whole."""
+    client = await raw(http_port)
+    split = {"with the request": len(POST), "later": 0, "both": 100}[when]
+    await client.send(b"GET /Slow HTTP/1.1\r\nHost: x\r\n\r\n" + POST[:split])
+    await read_head(client)
+    assert await read_chunk(client) == b"a"
+    await client.send(POST[split:])
+    await asyncio.sleep(0.02)
+    Slow.open.stream_write("b")
+    assert await read_chunk(client) == b"b"
+    Slow.open.finish()
+    assert await read_chunk(client) == b""
+    assert await has_ended(client)
+
+
+@pytest.mark.parametrize("leave", ["close", "reset", "half_close"])
+@pytest.mark.gen_test
+async def test_who_leaves_with_a_request_behind(http_server, http_port, raw, leave):
+    """A client that has sent more is seen to leave."""
+    client = await raw(http_port)
+    await send(client, "/Slow")
+    await read_head(client)
+    await send(client, "/Plain")
+    await asyncio.sleep(0.02)
+    assert not Slow.open._peer_left()
+    getattr(client, leave)()
+    await soon(Slow.open._peer_left)
+
+
+@pytest.mark.gen_test
+async def test_an_error(ask):
+    """An answer that is cut off has no end."""
+    client = await ask("GET /Failing")
+    await read_head(client)
+    assert await client.read_all() == b"3\r\nabc\r\n"
+
+
+@pytest.mark.gen_test
+async def test_who_left(ask, http_server, http_port):
+    """Before the end, or just at it."""
+    for leave in ("close", "reset", "half_close"):
+        client = await ask("GET /Slow")
+        await read_head(client)
+        getattr(client, leave)()
+        Slow.open.finish()
+        await soon(lambda: not open_sockets(http_port))
+        assert not http_server._connections
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+@pytest.mark.gen_test
+async def test_who_left_before_the_stream(http_server, http_port, raw, leave):
+    """It is nothing to log, and no error of the method."""
+    client = await raw(http_port)
+    Late.leave = getattr(client, leave)
+    await send(client, "/Late")
+    await soon(lambda: Slow.open is not None and Slow.open._peer_left())
+    assert type(Slow.open) is Late
+
+
+@pytest.mark.gen_test
+async def test_who_comes_after_the_stop(http_server, http_port, raw):
+    """A server that was stopped listens no more."""
+    http_server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await raw(http_port)
+
+
+@pytest.mark.parametrize("options", [{"ssl_options": AsyncHTTPSTestCase.default_ssl_options()}])
+@pytest.mark.gen_test
+async def test_over_tls(http_server, http_port, options):
+    """What is encrypted is closed, and says so."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection("127.0.0.1", http_port, ssl=context)
+    writer.write(b"GET /Stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = await reader.read()
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.endswith(b"1\r\nc\r\n0\r\n\r\n")
+    writer.close()
+
+
+@pytest.mark.gen_test
+async def test_no_cycle(ask):
+    """A handler goes when its stream is over."""
+    gc.disable()
+    try:
+        client = await ask("GET /Stream")
+        await read_reply(client)
+        await iterations()
+        assert not alive
+    finally:
+        gc.enable()

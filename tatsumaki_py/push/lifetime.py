@@ -1,0 +1,60 @@
+"""The end of a stream that has lasted long enough: its client reconnects, perhaps elsewhere.
+
+Rule: a stream ends when all that it was given is sent, and not in the middle of a delivery. A
+stream that is not ready to end when it is due is asked again until it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from tatsumaki_py.push.wheel import TICK, Wheel, jittered
+
+__all__ = ["Lasting", "Lifetime"]
+
+JITTER = 0.1
+LOOK = 60.0
+"""The longest time in seconds before a `Lifetime` notices that its stream is gone."""
+
+
+class Lasting(Protocol):
+    """A stream, as its `Lifetime` sees it."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+
+    def expire(self) -> bool:
+        """End it, if that is possible just now. Returns whether it has ended."""
+
+    def fail(self, error: BaseException) -> None:
+        """`error` was raised while it was to end: cut it off."""
+
+
+class Lifetime:
+    """Ends one stream after `seconds`, less a jitter. Only streams with a limit have one."""
+
+    __slots__ = ("_end", "_stream")
+
+    def __init__(self, stream: Lasting, seconds: float) -> None:
+        self._stream = stream
+        delay = jittered(seconds, JITTER)
+        self._end = asyncio.get_running_loop().time() + delay
+        Wheel.current().add(self, min(delay, LOOK))
+
+    def turn(self) -> float | None:
+        """End the stream, if it is due."""
+        try:
+            return self._turn()
+        except Exception as error:
+            self._stream.fail(error)
+            return None
+
+    def _turn(self) -> float | None:
+        if self._stream.over:
+            return None
+        left = self._end - asyncio.get_running_loop().time()
+        if left > 0:
+            return min(left, LOOK)
+        return None if self._stream.expire() else TICK

@@ -1,0 +1,33 @@
+"""What a stream asks of the handler that owns it, and tells it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["Owner"]
+
+
+class Owner(Protocol):
+    """The handler that owns a stream, as the stream sees it."""
+
+    @property
+    def heartbeat_interval(self) -> float | None:
+        """Seconds between two heartbeats; None for none."""
+
+    @property
+    def max_stream_time(self) -> float | None:
+        """Seconds after which the stream ends; None for no limit."""
+
+    def _stream_closed(self, lost: bool) -> None:
+        """The peer went, or was cut off; see `tatsumaki_py.message_queue.peer.Watcher.left`."""
+
+    def _stream_expired(self) -> bool:
+        """The stream has lasted long enough, and all is sent: finish it. Returns False if there is
+        more to send first; the stream asks again.
+        """
+
+    def _stream_cursor(self) -> str:
+        """The client's cursor; "" if that is not known, or events are on their way."""
+
+    def _stream_blocked(self, blocked: bool) -> None:
+        """The peer does not keep up, or does so again."""
