@@ -73,7 +73,6 @@ FLOORS = [
 # Imports under TYPE_CHECKING that go up or close a circle. An arrow that is mended is deleted here,
 # and the set with the last one.
 TO_MEND = {
-    ("endpoint.websocket", "endpoint.subscribe"),
     ("message_queue.client", "message_queue.listener"),
     ("message_queue.listener", "message_queue.channel"),
     ("message_queue.memory", "message_queue"),
@@ -84,8 +83,6 @@ TO_MEND = {
     ("message_queue.registry", "message_queue.places"),
     ("message_queue.registry", "message_queue.retention"),
     ("message_queue.retention", "message_queue.merged"),
-    ("push.flusher", "push.stream"),
-    ("push.rotation", "push.stream"),
 }
 # What only a type checker reads does not count here, neither do docstrings.
 LEAVES = {"client", "event", "idempotency", "log", "merged_log", "framing"}
