@@ -30,8 +30,8 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.log import access_log
 from tornado.routing import PathMatches, Rule
 
+from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE, limited
-from tatsumaki_py.escape import escape
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.logger import guard
 from tatsumaki_py.push.websocket import NEEDS_HTTP_1_1
@@ -212,7 +212,7 @@ class Application(tornado.web.Application):
         status = handler.get_status()
         level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
         if access_log.isEnabledFor(level):
-            summary = escape(handler._request_summary())
+            summary = escape_controls(handler._request_summary())
             milliseconds = 1000.0 * handler.request.request_time()
             access_log.log(level, "%d %s %.2fms", status, summary, milliseconds)
 

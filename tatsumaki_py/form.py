@@ -11,8 +11,8 @@ from __future__ import annotations
 from tornado.httputil import HTTPFile, HTTPHeaders, HTTPInputError, parse_body_arguments
 
 from tatsumaki_py.charset import names_charset
+from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.error import HTTPError
-from tatsumaki_py.escape import escape
 
 __all__ = ["FORMS", "MULTIPART", "URLENCODED", "media_type", "parse"]
 
@@ -59,7 +59,7 @@ def parse(
     try:
         parse_body_arguments(kind, body, fields, files)
     except HTTPInputError as error:
-        raise HTTPError(400, escape(str(error))) from None
+        raise HTTPError(400, escape_controls(str(error))) from None
     return fields, files
 
 

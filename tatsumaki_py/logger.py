@@ -15,7 +15,7 @@ from typing import Any, overload
 
 from tornado.log import access_log, app_log, gen_log
 
-from tatsumaki_py.escape import escape
+from tatsumaki_py.control_characters import escape_controls
 
 __all__ = ["LineFormatter", "Log", "LogAttribute", "guard"]
 
@@ -36,7 +36,7 @@ class Log(logging.LoggerAdapter[Any]):
         text = str(message)
         if args:
             text = text % args if "%" in text else "".join(map(str, (text, *args)))
-        self.info("%s", escape(text), stacklevel=2)
+        self.info("%s", escape_controls(text), stacklevel=2)
 
     def __getattr__(self, name: str) -> Any:
         if name == "logger":
@@ -94,7 +94,7 @@ class _Guard(logging.Filter):
 def _escaped(value: object) -> Any:
     if isinstance(value, (str, BaseException)):
         text = str(value)
-        escaped = escape(text)
+        escaped = escape_controls(text)
         return value if escaped == text else escaped
     return value
 
@@ -117,6 +117,6 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record = copy.copy(record)
-        record.msg, record.args = escape(record.getMessage()), None
+        record.msg, record.args = escape_controls(record.getMessage()), None
         line, *more = super().format(record).split("\n")
-        return "\n    ".join([line, *map(escape, more)])
+        return "\n    ".join([line, *map(escape_controls, more)])

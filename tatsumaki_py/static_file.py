@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import tornado.web
 from tornado.httputil import format_timestamp
 
-from tatsumaki_py.escape import escape
+from tatsumaki_py.control_characters import escape_controls
 
 __all__ = ["StaticFile", "TatsumakiJS"]
 
@@ -126,12 +126,12 @@ class StaticFile(tornado.web.StaticFileHandler):
 
     def parse_url_path(self, url_path: str) -> str:
         # Tornado would log the path as it is. No system takes a NUL.
-        if escape(url_path) != url_path:
+        if escape_controls(url_path) != url_path:
             raise tornado.web.HTTPError(404)
         return super().parse_url_path(url_path)
 
     def _request_summary(self) -> str:
-        return escape(super()._request_summary())
+        return escape_controls(super()._request_summary())
 
     # -- what the file is at the moment of the request
 

@@ -30,7 +30,7 @@ from typing import Any, Protocol
 
 import tornado.template
 
-from tatsumaki_py.escape import escape
+from tatsumaki_py.control_characters import escape_controls
 
 __all__ = ["SearchLoader", "Template", "TemplateEngine", "render_file"]
 
@@ -110,7 +110,8 @@ class SearchLoader(tornado.template.BaseLoader):
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 continue
         raise FileNotFoundError(
-            f"could not find template file: {escape(path)} (include_path: {', '.join(self.paths)})"
+            f"could not find template file: {escape_controls(path)}"
+            f" (include_path: {', '.join(self.paths)})"
         )
 
 

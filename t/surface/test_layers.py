@@ -8,7 +8,7 @@ from support.program import ROOT
 PACKAGE = ROOT / "tatsumaki_py"
 # Lowest floor first. Modules of one floor may import each other, but not in a circle.
 FLOORS = [
-    ["charset", "error", "escape", "http_message", "iostream", "psgi"],
+    ["charset", "control_characters", "error", "http_message", "iostream", "psgi"],
     [
         "done",
         "form",

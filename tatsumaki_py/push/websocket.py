@@ -37,9 +37,9 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 
 from tatsumaki_py.body_encoding import JSON, EventEncoding
+from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.done import DONE
 from tatsumaki_py.error import ClientDisconnect
-from tatsumaki_py.escape import escape
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
@@ -288,7 +288,7 @@ class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandl
             super().log_exception(typ, value, tb)
 
     def _request_summary(self) -> str:
-        return escape(super()._request_summary())
+        return escape_controls(super()._request_summary())
 
     def on_ws_connection_close(
         self, close_code: int | None = None, close_reason: str | None = None

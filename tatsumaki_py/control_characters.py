@@ -1,19 +1,21 @@
-"""Text of strangers in a log: one line, and nothing that a terminal obeys."""
+"""Control characters in text that a client sent: once they are escaped, the text is one line of a
+log, and nothing in it is a command to a terminal.
+"""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["escape"]
+__all__ = ["escape_controls"]
 
 # The control characters of ASCII and of Latin-1, and what else ends a line.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def escape(text: str) -> str:
+def escape_controls(text: str) -> str:
     r"""`text` with control characters written out.
 
-    >>> print(escape("a\r\nb\x9b"))
+    >>> print(escape_controls("a\r\nb\x9b"))
     a\x0d\x0ab\x9b
     """
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
