@@ -1,4 +1,4 @@
-"""A non-blocking HTTP client: whatever becomes of a request, it ends in a response.
+"""A non-blocking HTTP client: every request ends in a response, also one that fails.
 
 >>> from tatsumaki_py import Error, Handler, HTTPClient
 >>> class Feed(Handler):
@@ -19,9 +19,10 @@ Rules of this file:
 1. What the network or the other server does is never an exception.
 2. Nothing outlives a request. Each has an `AsyncHTTPClient` of its own, closed when the request
    ends, however it ends. (The shared one runs ten at a time and carries on with cancelled ones.)
-3. Redirects are followed here, not by Tornado: one time limit spans them all, and credentials stay
-   with the host they are meant for. (Tornado begins a new time limit with each redirect, and passes
-   Proxy-Authorization and Referer on.)
+3. Redirects are followed here, not by Tornado: one time limit spans them all, credentials stay with
+   the host they are meant for, and a bad target is an error. (Tornado begins a new time limit with
+   each redirect, passes Proxy-Authorization and Referer on, and in 6.6 a redirect to a URL that is
+   not of http never ends.)
 
 Source: ``Tatsumaki::HTTPClient``; the codes 595 to 599 are those of ``AnyEvent::HTTP``.
 """
@@ -42,16 +43,16 @@ from tornado.httputil import HTTPHeaders
 from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError
 
-from tatsumaki_py.http_message import (
+from tatsumaki_py.http_client_request import (
     Body,
     Headers,
-    HTTPResponse,
     build_request,
     complete,
     header_fields,
     redirected,
     split_url,
 )
+from tatsumaki_py.http_client_response import HTTPResponse
 
 __all__ = ["HTTPClient", "HTTPResponse", "Options"]
 
@@ -262,7 +263,7 @@ class HTTPClient:
 
 
 class _Answer:
-    """What has come of an answer."""
+    """The part of an answer that has arrived."""
 
     def __init__(self, limit: int) -> None:
         self.started = False
@@ -275,7 +276,7 @@ class _Answer:
         if line.startswith("HTTP/"):  # the second one after an interim answer (1xx)
             self.started = True
             self.headers = HTTPHeaders()
-        elif line.strip():
+        else:
             self.headers.parse_line(line)
 
     def on_chunk(self, chunk: bytes) -> None:

@@ -5,7 +5,6 @@ Source: ``Tatsumaki::Response``, ``Plack::Response``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -14,11 +13,9 @@ from typing import Any, overload
 from tornado.web import RequestHandler
 
 from tatsumaki_py.body_encoding import EncodingHandler
+from tatsumaki_py.http_token import check_header_name
 
 __all__ = ["Cookies", "Response"]
-
-# A token of RFC 9110 5.6.2.
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 Piece = str | bytes | bytearray | memoryview
 HeaderValue = str | int | Sequence[str | int]
@@ -98,7 +95,7 @@ class Response:
     ) -> None:
         pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
         for name, _ in pairs:
-            _check_name(name)
+            check_header_name(name)
         for name in list(self.headers):
             if name not in ("Server", "Date"):
                 self._handler.clear_header(name)
@@ -115,7 +112,7 @@ class Response:
         """
         if value is None:
             return self.headers.get(name)
-        _check_name(name)
+        check_header_name(name)
         self._handler.clear_header(name)
         self._add(name, value)
         return None
@@ -205,8 +202,3 @@ class Response:
         self.location, self.status = url, status
         # A handler's method may return it, and Tornado awaits what that returns, if not None.
         return None
-
-
-def _check_name(name: str) -> None:
-    if _NAME.fullmatch(name) is None:
-        raise ValueError(f"not a header's name: {name!r}")

@@ -10,7 +10,7 @@ from tornado.httputil import HTTPHeaders
 
 from tatsumaki_py import Application, Handler, WebSocketHandler
 from tatsumaki_py.charset import codec, names_charset
-from tatsumaki_py.http_message import HTTPResponse
+from tatsumaki_py.http_client_response import HTTPResponse
 
 NAMES = ["unknown-{}", "utf" + "-" * 50 + "{}-8", "UTF-8-{}", "punycode{}", "x" * 3000 + "{}"]
 

@@ -4,7 +4,7 @@ import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.httputil import HTTPHeaders
 
-from tatsumaki_py.http_message import redirected
+from tatsumaki_py.http_client_request import redirected, split_url
 
 
 @pytest.fixture
@@ -111,7 +111,12 @@ async def test_odd_target(client, answer, redirect, peer):
     assert there.requests[1].startswith(b"GET /a%20b/%C3%A9 HTTP/1.1\r\n")
 
 
-SECRETS = {"Authorization": "Bearer a", "Cookie": "a=b", "Referer": "http://x/?token=1"}
+SECRETS = {
+    "Authorization": "Bearer a",
+    "Proxy-Authorization": "Basic b",
+    "Cookie": "a=b",
+    "Referer": "http://x/?token=1",
+}
 
 
 @pytest.mark.gen_test
@@ -121,7 +126,7 @@ async def test_secrets_stay_with_their_host(client, answer, redirect, peer):
     there = await peer(redirect(other.url))
     headers = SECRETS | {"Host": "there.example", "X-Kept": "yes"}
     assert (await client.get(there.url, headers=headers)).content == b"there"
-    for value in (b"Bearer a", b"a=b", b"token", b"there.example"):
+    for value in (b"Bearer a", b"Basic b", b"a=b", b"token", b"there.example"):
         assert value in there.requests[0]
         assert value not in other.requests[0]
     assert f"Host: 127.0.0.1:{other.port}\r\n".encode() in other.requests[0]
@@ -148,6 +153,20 @@ def test_redirected_makes_a_new_request():
     assert redirected(request, 303, "http://b/").url == "http://b/"
     assert (request.url, request.method, request.body) == ("http://a/", "POST", b"x")
     assert dict(request.headers) == SECRETS
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("HTTP://me:secret@A.Example:80?q#part", "http://a.example/?q"),
+        ("https://[::1]:443/x", "https://[::1]/x"),
+        ("https://a:80/", "https://a:80/"),
+        ("http://a:/", "http://a/"),
+    ],
+)
+def test_one_spelling(url, sent):
+    """URLs of one origin have it in one spelling: it is the same host to which a redirect leads."""
+    assert split_url(url)[0] == sent
 
 
 @pytest.mark.gen_test

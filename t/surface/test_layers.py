@@ -8,12 +8,14 @@ from support.program import ROOT
 PACKAGE = ROOT / "tatsumaki_py"
 # Lowest floor first. Modules of one floor may import each other, but not in a circle.
 FLOORS = [
-    ["charset", "control_characters", "error", "http_message", "iostream", "psgi"],
+    ["charset", "control_characters", "error", "http_token", "iostream", "psgi"],
     [
         "done",
         "form",
         "request",
         "template",
+        "http_client_request",
+        "http_client_response",
         "http_client",
         "static_file",
         "routes",

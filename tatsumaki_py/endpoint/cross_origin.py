@@ -15,6 +15,7 @@ from collections.abc import Collection
 from typing import Any, ClassVar
 
 from tatsumaki_py.handler import Handler
+from tatsumaki_py.http_token import is_token
 
 __all__ = ["CrossOriginHandler"]
 
@@ -32,8 +33,8 @@ _REQUEST_HEADERS = (
 )
 # Other headers are allowed when a preflight asks for them: so many names, of so many characters.
 _MAX_ASKED = 50
-_NAME = re.compile(r"[\w!#$%&'+.^`|~-]{1,100}", re.ASCII)
-# Not those by which a proxy tells the server the client's address or user. "*" is no name.
+_MAX_NAME = 100
+# Not the headers by which a proxy tells the server the client's address or user.
 _PROXY = re.compile(r"forwarded|x-forwarded-.*|x-real-ip|x-scheme|(x-)?remote-user", re.IGNORECASE)
 
 
@@ -117,7 +118,9 @@ class CrossOriginHandler(Handler):
                 name
                 for name in names
                 if name.lower() not in known
-                and _NAME.fullmatch(name)
+                and len(name) <= _MAX_NAME
+                and is_token(name)
+                and "*" not in name  # a header is not a wildcard
                 and not _PROXY.fullmatch(name)
             ),
         ]

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable
 from typing import ClassVar
 
+from tatsumaki_py.charset import charset_of
 from tatsumaki_py.endpoint import json_events
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.error import HTTPError
@@ -18,8 +18,6 @@ from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.message_queue.event import check_type, encode
 
 __all__ = ["PublishHandler"]
-
-_CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
 
 class PublishHandler(ChannelHandler):
@@ -74,8 +72,8 @@ class PublishHandler(ChannelHandler):
             raise HTTPError(413, f"more than {limit} bytes in one request")
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise HTTPError(415, "a body with a Content-Encoding cannot be read")
-        charset = _CHARSET.search(request.headers.get("Content-Type", ""))
-        if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+        charset = charset_of(request.headers.get("Content-Type", ""))
+        if charset not in (None, "utf-8", "utf8", "us-ascii"):
             raise HTTPError(415, "an event is sent in UTF-8")
         media_type = request.media_type
         if media_type == "application/json" or media_type.endswith("+json"):

@@ -1,0 +1,69 @@
+"""The response that the HTTP client makes of whatever becomes of a request.
+
+Source: ``HTTP::Response``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tornado.httputil import HTTPHeaders
+
+from tatsumaki_py.charset import charset_of, codec
+
+__all__ = ["HTTPResponse"]
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPResponse:
+    """How a request ended.
+
+    Attributes:
+        code: status of the answer, or 595 (no connection: refused, unknown host), 596 (no answer:
+            closed, timed out, garbage), 597 (half an answer, too large a one), 599 (bad URL, too
+            many redirects, headers over 64 KiB).
+        message: the reason phrase, or what went wrong.
+        url: where the answer came from, after redirects; without user and password.
+        headers: `tornado.httputil.HTTPHeaders`; ``headers.get_list("Set-Cookie")`` has each one.
+        content: the body, gunzipped; b"" after HEAD and where there is no answer.
+
+    >>> refused = HTTPResponse(595, "Connection refused", "http://127.0.0.1:1/")
+    >>> refused.is_error, refused.status_line, refused.header("Content-Type")
+    (True, '595 Connection refused', None)
+    """
+
+    code: int
+    message: str
+    url: str
+    headers: HTTPHeaders = field(default_factory=HTTPHeaders, repr=False)
+    content: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the code is 2xx."""
+        return 200 <= self.code <= 299
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the code is 4xx or 5xx."""
+        return 400 <= self.code <= 599
+
+    @property
+    def status_line(self) -> str:
+        """Code and message: "200 OK", "595 Connection refused"."""
+        return f"{self.code} {self.message}"
+
+    @property
+    def decoded_content(self) -> str:
+        """The content as text, by the charset of Content-Type, else as UTF-8.
+
+        Bytes that are not valid become U+FFFD; a charset that Python does not know counts as none.
+        """
+        charset = charset_of(self.header("Content-Type") or "")
+        name = codec(charset) if charset else None
+        return self.content.decode(name or "utf-8", "replace")
+
+    def header(self, name: str) -> str | None:
+        """The header, repeated ones joined by ", "; None if there is none. The name in any case."""
+        values = self.headers.get_list(name)
+        return ", ".join(values) if values else None
