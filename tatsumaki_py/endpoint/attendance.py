@@ -1,10 +1,11 @@
-"""Calls the hooks that tell when a subscriber came and when it left.
+"""Calls the hooks for subscribers that come and subscribers that leave.
 
 Rules:
-1. The hooks of one client and one channel are called one at a time, in the order in which things
-   happened, also if they happened to different requests. A client without a name has one request.
-2. A hook is called at once if no other one is running.
-3. An exception of a hook is reported; the hooks after it are called.
+1. The hooks of one client and one channel are called one at a time, in the order of the events that
+   they report, also if these are of different requests. Each request of an anonymous client counts
+   as a client of its own.
+2. A hook is called at once if no other hook of that client and channel is running.
+3. A hook that raises is reported; the hooks after it are called.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ __all__ = ["Attendance", "Hook"]
 Hook = Callable[[str], Awaitable[None] | None]
 
 MAX_WAITING = 100
-"""Calls that wait for a slow hook of one client and one channel. Beyond, a coming and the leaving
-next to it cancel each other out.
+"""Calls that may wait for a slow hook of one client and one channel. Beyond that, a call is dropped
+together with the waiting call just before it, if one is for coming and the other for leaving.
 """
 
 
@@ -30,10 +31,10 @@ class Attendance:
     """Calls hooks for a subscriber of some channels.
 
     Args:
-        channels: their names; each hook is called with each.
-        client: the name of the client, if it has one.
+        channels: the names of the channels; each hook is called once for each channel.
+        client: the name of the client; None if it is anonymous.
         came, left: the hooks.
-        failed: is called with what they raise.
+        failed: is called with an exception that a hook raises.
     """
 
     __slots__ = ("_came", "_channels", "_client", "_failed", "_gone", "_known", "_left")
@@ -54,7 +55,7 @@ class Attendance:
         self._known = self._gone = False
 
     def begin(self, new: bool) -> None:
-        """A poll has begun; `new` is whether the client was no subscriber before."""
+        """Note that a poll has begun; `new` is whether the client was no subscriber before."""
         if new:
             self._call(True)
         self._known = True
@@ -62,7 +63,7 @@ class Attendance:
             self.end()
 
     def end(self) -> None:
-        """The subscriber is gone, perhaps before `begin`."""
+        """Note that the subscriber has left, perhaps before `begin`."""
         self._gone = True
         if self._known:
             self._call(False)
@@ -76,17 +77,17 @@ class Attendance:
 
 
 class _Call(NamedTuple):
-    """One call of a hook that is due."""
+    """A call of a hook that is due."""
 
     came: bool
     hook: Hook
     channel: str
     failed: Callable[[Exception], object]
     context: Context
-    """That of its own request, for it may be called in that of another."""
+    """The context of its own request: the call may be made while another request is handled."""
 
     def begin(self) -> asyncio.Future[None] | None:
-        """Call the hook. Returns what is still to be waited for."""
+        """Call the hook. Returns the future of a hook that is a coroutine."""
         try:
             result = self.context.run(self.hook, self.channel)
         except Exception as error:
@@ -104,19 +105,19 @@ class _Call(NamedTuple):
 
 
 class _Line:
-    """The calls that are due for one client and one channel, while one is running."""
+    """The running call for one client and one channel, and the calls that wait for it."""
 
     __slots__ = ("_key", "_running", "_waiting")
 
     def __init__(self, key: Hashable) -> None:
         self._key = key
         self._waiting: deque[_Call] = deque()
-        # The loop does not hold it.
+        # Kept here, because a loop keeps no strong reference to its tasks.
         self._running: asyncio.Future[None] | None = None
 
     @classmethod
     def enter(cls, key: Hashable, call: _Call) -> None:
-        """Make `call` when those before it are done."""
+        """Make `call` when the calls before it are done."""
         line = _lines.get(key)
         if line is not None and not line._lost():
             line._add(call)

@@ -1,17 +1,17 @@
 """Refuses a body that is too large for its handler, before the body is in memory.
 
-Tornado holds all of a body before the handler sees it, up to the limit of the server, which is the
-same for all handlers.
+Tornado reads the whole body into memory before it calls the handler. Its limit is that of the
+server, the same for all handlers.
 
 Rules:
-1. A request without a body, or with one that fits, goes to Tornado's delegate and costs nothing.
-2. The handler itself answers, so that the answer has its headers, its form and its line in the log.
-3. A body that no method of the handler reads, as it has none for the request, has a small limit.
-4. The rest of the body is read and dropped before the request is over: a connection that is closed
-   while its client still sends is reset, and the client may lose the answer.
+1. A request without a body, or with a body that fits, goes to Tornado's delegate and costs nothing.
+2. The handler itself answers, so the error has the handler's headers, its form and its line in the
+   log.
+3. Where the handler has no method for the request, nothing reads the body, and the limit is small.
+4. The rest of the body is read and dropped before the request is over. If the connection were
+   closed while the client still sends, it would be reset, and the client could lose the answer.
 
-Touches of Tornado's what its documentation does not name: `_transforms`
-(``t/handler/test_tornado_contract.py``).
+Uses one undocumented name of Tornado: `_transforms` (``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from tatsumaki_py.error import HTTPError
 __all__ = ["UNREAD_SIZE", "limited"]
 
 UNREAD_SIZE = 4096
-"""Bytes of a body that no method of the handler reads."""
+"""Bytes that a body may have if no method of the handler reads it."""
 
-# Digits of a length that a body may have; more would take their time to read.
+# Digits that a Content-Length may have: a number of many more is slow to parse.
 _MAX_DIGITS = 18
 
 
@@ -52,13 +52,13 @@ def limited(
         kind: the class of the handler.
         handler: makes a handler to answer with.
     """
-    # Tornado has unpacked a body that was compressed, and says so (`decompress_request`).
+    # The second header is Tornado's, on a body that it decompresses (`decompress_request`).
     unknown = {"Transfer-Encoding", "X-Consumed-Content-Encoding"} & set(request.headers)
     length = request.headers.get("Content-Length")
     if length is None and not unknown:
         return delegate
     if getattr(delegate, "stream_request_body", False):
-        # A handler that reads its body itself knows what it takes.
+        # A handler that reads its body itself sets its own limit.
         return delegate
     limit: int | None = getattr(kind, "max_body_size", None)
     error = HTTPError(413, f"more than {limit} bytes in one request")
@@ -72,17 +72,17 @@ def limited(
 
 
 def _is_more(length: str, limit: int) -> bool:
-    """Whether a Content-Length says more than `limit`. One that is none is left to Tornado."""
-    # Tornado takes a length that is said twice.
+    """Whether a Content-Length is more than `limit`. An invalid one is left to Tornado."""
+    # Tornado accepts a length that is repeated.
     digits = length.partition(",")[0].strip()
     return digits.isdecimal() and (len(digits) > _MAX_DIGITS or int(digits) > limit)
 
 
 def _takes(kind: type[RequestHandler], method: str | None) -> bool:
-    """Whether the class may do something with a request of this method."""
+    """Whether a handler of this class may read the body of a request with this method."""
     if kind.prepare is not RequestHandler.prepare:
         return True
-    # What a class does not define is the same in all: Tornado's own refusal.
+    # All methods that a class does not define are one function: Tornado's own refusal.
     missing = RequestHandler.get
     return (
         method in kind.SUPPORTED_METHODS and getattr(kind, method.lower(), missing) is not missing
@@ -90,8 +90,8 @@ def _takes(kind: type[RequestHandler], method: str | None) -> bool:
 
 
 class _Unfinished(HTTPConnection):
-    """The connection of a request that is answered before its body has come. What is written goes
-    out at once; the end is left to the delegate.
+    """The connection of a request that is answered before its body has arrived. Writes go out at
+    once; the delegate ends the answer.
     """
 
     def __init__(self, connection: HTTPConnection) -> None:
@@ -112,7 +112,7 @@ class _Unfinished(HTTPConnection):
         pass
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
-        # Nobody waits for this client.
+        # No handler waits for this client.
         pass
 
 
@@ -142,14 +142,14 @@ class _Refusing(HTTPMessageDelegate):
         assert connection is not None
         self._request.connection = _Unfinished(connection)
         handler = self._handler()
-        # Tornado sets them just before it calls the method.
+        # Tornado sets the transforms only just before it calls the method.
         handler._transforms = []
         error = self._error
         handler.send_error(error.code, exc_info=(HTTPError, error, None))
 
 
 class _Counting(_Refusing):
-    """Answers with an error when too much has come of a body whose length is not known."""
+    """Answers with an error as soon as a body of unknown length exceeds the limit."""
 
     def __init__(
         self,
@@ -175,7 +175,7 @@ class _Counting(_Refusing):
             return None
         if self._size <= self._limit:
             return self._delegate.data_received(chunk)
-        # It lets go of what has come.
+        # The delegate frees the part that has arrived.
         self._delegate.on_connection_close()
         self._refuse()
         return None

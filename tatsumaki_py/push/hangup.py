@@ -1,16 +1,16 @@
-"""Who hangs up while nobody reads from it, and who vanishes without a word.
+"""Notices clients that close their connection while nothing reads from it, and clients that vanish.
 
-Tornado sees that a client closes only as long as nothing of it is unread: one that sent more than
-its request, and waits for the answer, could stay until its time-out. The kernel knows, so it is
-asked.
+Tornado notices that a client closes its connection only while the client has sent nothing that is
+unread: a client that sent more than its request, and waits for the answer, would count as present
+until its time-out. The kernel knows better, so it is polled.
 
-Of a peer that vanished, with its machine or its network, the kernel can only know by asking it,
-which TCP's keep-alive is for; what it finds comes as an error of the socket.
+A peer whose machine or network fails sends nothing that says so. TCP's keep-alive probes find out,
+and the kernel reports the loss as an error of the socket.
 
 Rules:
-1. A descriptor is watched from `watch` until `forget` or its one report. A callback that fails is
-   logged.
-2. As long as there is one, the kernel is asked about all, with one call, every `INTERVAL` seconds.
+1. A descriptor is watched from `watch` until `forget` or until it was reported once. A callback
+   that raises is logged.
+2. While any descriptor is watched, one system call polls all of them every `INTERVAL` seconds.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ __all__ = ["HangUps", "ask_peer", "hung_up", "unacknowledged", "was_reset"]
 
 INTERVAL = 0.5
 KEEP_IDLE = 15
-"""Seconds of silence after which the peer is asked whether it is there."""
+"""Seconds of silence before the first keep-alive probe."""
 KEEP_INTERVAL = 5
-"""Seconds until it is asked again."""
+"""Seconds between two probes."""
 KEEP_COUNT = 3
-"""Questions without an answer after which it is given up."""
+"""Probes without an answer after which the connection is lost."""
 USER_TIMEOUT = 30
-"""Seconds for which what was sent may be without an acknowledgement, and for which a peer may have
-no room for more. Linux lets this decide about keep-alive, too: it is to be the sum of the above, or
-one lost packet would be the end.
+"""Seconds for which sent data may stay without an acknowledgement, and for which the peer's window
+may stay closed. On Linux this limit ends keep-alive probing, too: it has to be the sum of the
+above, or one lost packet would end the connection.
 """
 _log = logging.getLogger("tatsumaki")
 
-# Where the kernel does not tell (it is Linux's), an error or a full close is still seen.
+# Only Linux reports that the peer has closed its side; elsewhere an error or a full close is seen.
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 
 def ask_peer(sock: socket.socket) -> None:
-    """Let the kernel find out when the peer of `sock` vanishes, if it is on a network, and Python
-    tell how an encrypted connection ends.
+    """Let the kernel probe whether the peer of `sock` is there, if `sock` is on a network, and let
+    Python report how an encrypted connection ends.
     """
     if isinstance(sock, ssl.SSLSocket):
-        # Python reports a reset as an end without a close_notify, and would hide that, too.
+        # Python reports a reset as an end without a close_notify, and by default hides both.
         sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -63,11 +63,11 @@ def ask_peer(sock: socket.socket) -> None:
         ("TCP_KEEPCNT", KEEP_COUNT),
         ("TCP_USER_TIMEOUT", int(USER_TIMEOUT * 1000)),
     ):
-        # Not all platforms have all of them.
+        # Not all platforms have all of these options.
         number = getattr(socket, name, None)
         if number is not None:
             options.append((socket.IPPROTO_TCP, number, value))
-    # macOS refuses them once the peer has reset the connection.
+    # macOS refuses options once the peer has reset the connection.
     with contextlib.suppress(OSError):
         for option in options:
             sock.setsockopt(*option)
@@ -88,19 +88,17 @@ def was_reset(fd: int) -> bool:
 
 
 def unacknowledged(fd: int) -> bool:
-    """Whether the peer of `fd` has not acknowledged all that was sent, or has reset the
-    connection.
-    """
+    """Whether the peer of `fd` has not acknowledged all sent data, or the connection was reset."""
     try:
         waiting = fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4))
     except (OSError, ValueError):
-        # The descriptor is closed, or is of a kind that cannot tell.
+        # The descriptor is closed, or is not of a TCP socket.
         return False
     return any(waiting) or was_reset(fd)
 
 
 class HangUps:
-    """The clients of one loop that wait for an answer."""
+    """Watches the clients of one loop that wait for an answer."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
@@ -109,7 +107,7 @@ class HangUps:
 
     @classmethod
     def current(cls) -> HangUps:
-        """Those of the running loop."""
+        """The watch of the running loop."""
         return per_loop(cls)
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
@@ -121,7 +119,7 @@ class HangUps:
             asyncio.get_running_loop().call_later(INTERVAL, self._ask)
 
     def forget(self, fd: int) -> None:
-        """Not any more."""
+        """Watch `fd` no more."""
         if self._callbacks.pop(fd, None) is not None:
             self._poll.unregister(fd)
 
@@ -135,7 +133,7 @@ class HangUps:
                 asyncio.get_running_loop().call_later(INTERVAL, self._ask)
 
     def _report(self, fd: int) -> None:
-        # One that was called before may have called `forget`.
+        # The callback of another descriptor may have called `forget` since.
         callback = self._callbacks.get(fd)
         self.forget(fd)
         if callback is not None:

@@ -1,11 +1,12 @@
 """One timer for all that the streams of an event loop do from time to time.
 
 Rules:
-1. What is in the wheel is in one bucket, that of its next turn, and costs a place in a list. At its
-   turn it says when it wants the next one, or leaves; nothing is taken out before.
-2. A turn comes up to `TICK` seconds late. One that fails is logged, and is the last one of what
-   failed. However the turns of a tick end, the loop calls for the next ones.
-3. The loop holds the wheel, by its timer, and not the other way round: they go together.
+1. Each member of the wheel is in one bucket, that of its next turn, and costs a place in a list. At
+   its turn a member says when it wants the next one, or leaves; no member is removed before.
+2. A turn comes up to `TICK` seconds late. A turn that raises is logged, and its member has no
+   further ones. However the turns of a tick end, the timer for the next tick is set.
+3. The timer of the loop refers to the wheel, and the wheel does not refer to the loop: both are
+   freed together.
 """
 
 from __future__ import annotations
@@ -28,15 +29,17 @@ _log = logging.getLogger("tatsumaki")
 
 
 def jittered(amount: float, jitter: float) -> float:
-    """`amount` less a random part of it, up to `jitter`: who came together goes on apart."""
+    """`amount` less a random part of it, up to `jitter`: what began together for many clients does
+    not come due together.
+    """
     return amount * (1 - jitter * random.random())
 
 
 class Turning(Protocol):
-    """What has its turn from time to time."""
+    """An object that has a turn from time to time."""
 
     def turn(self) -> float | None:
-        """Do what is due. Returns the seconds until the next turn; None: there is none."""
+        """Do what is due. Returns the seconds until the next turn, or None for no further turn."""
 
 
 class Wheel:
@@ -44,12 +47,12 @@ class Wheel:
 
     def __init__(self) -> None:
         self._buckets: dict[int, list[Turning]] = {}
-        # The tick that the loop is to call for.
+        # The tick for which a timer is set.
         self._due: int | None = None
 
     @classmethod
     def current(cls) -> Wheel:
-        """That of the running loop."""
+        """The wheel of the running loop."""
         return per_loop(cls)
 
     def add(self, turning: Turning, delay: float) -> None:
@@ -64,13 +67,13 @@ class Wheel:
 
     def _arm(self, tick: int) -> None:
         self._due = tick
-        # Outside of the context of the request that happens to be handled.
+        # Not in the context of the request that is handled at the moment.
         loop = asyncio.get_running_loop()
         loop.call_at(tick * TICK, self._turn, tick, context=Context())
 
     def _turn(self, due: int) -> None:
         if due != self._due:
-            # An earlier one was asked for since, and it asked for the next.
+            # A timer for an earlier tick was set after this one, and sets the next ones.
             return
         now = max(due, int(asyncio.get_running_loop().time() / TICK))
         try:
