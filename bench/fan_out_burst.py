@@ -1,15 +1,90 @@
-"""How many deliveries a second to 1000 subscribers with 64 events in flight?
+"""What does a delivery cost when 64 events at a time go to 1000 subscribers?
 
-64 publishers publish as soon as fewer than 64 events are on their way to somebody. The bare loop is
-no limit here: it makes one `send` of each event.
+First with 64 publishers: each publishes by POST as soon as fewer than 64 events are in flight. The
+bare loop is no limit here: it makes one `send` of each event.
+
+Then without a publisher: the process publishes 64 events by itself, and the next 64 when all were
+delivered. The bare loop joins them here: one `send` to each subscriber.
+
+What a POST costs by itself is measured with one subscriber: the CPU time of an event that is
+published by POST, less that of one that the process publishes.
 """
 
 from harness import delivery
-from harness.contenders import STREAMS
-from harness.report import Benchmark
+from harness.contenders import BUN_WEBSOCKET, INSIDE, STREAMS, Contender
+from harness.process import serving
+from harness.report import Benchmark, Result
+
+CLIENTS, WINDOW = 1000, 64
+
+
+def cpu(bench: Benchmark, contender: Contender, *, clients: int, inside: int) -> float:
+    """Microseconds of the server for a delivery."""
+    with serving(contender) as server:
+        result = bench.generator.run(
+            server,
+            mode="stream",
+            inside=inside,
+            clients=clients,
+            window=WINDOW,
+            path=contender.stream,
+            publish=contender.publish,
+            header=contender.headers,
+            seconds=0.5 if bench.quick else 1.0,
+        )
+    return result["server_cpu"] / result["deliveries"] * 1e6
+
+
+def compare_inside(bench: Benchmark, posted: dict[str, Result]) -> None:
+    def measure(contender: Contender) -> Result:
+        return {
+            "inside": cpu(bench, contender, clients=CLIENTS, inside=1),
+            "post": cpu(bench, contender, clients=1, inside=0)
+            - cpu(bench, contender, clients=1, inside=1),
+        }
+
+    title = f"CPU for a delivery, {WINDOW} events in flight, {CLIENTS} subscribers"
+    results = bench.compare(title, INSIDE, measure)
+    for name, result in results.items():
+        result["posted"] = posted[name]["cpu"] if name in posted else float("nan")
+        result["rest"] = result["posted"] - result["post"] / CLIENTS
+
+    def compared(result: Result, key: str) -> str:
+        bun = results.get(BUN_WEBSOCKET.name)
+        return f"{bun[key] / result[key]:.2f}" if bun else "-"
+
+    bench.table(
+        title,
+        (
+            "contender",
+            "microseconds, published inside",
+            "spread",
+            "Bun's topics / this",
+            "microseconds, by POST",
+            "less the POST's own",
+            "Bun's topics / this, less the POST's own",
+            "a POST, microseconds",
+        ),
+        [
+            (
+                name,
+                f"{result['inside']:.3f}",
+                f"{result['spread']:.0%}",
+                compared(result, "inside"),
+                f"{result['posted']:.3f}",
+                f"{result['rest']:.3f}",
+                compared(result, "rest"),
+                f"{result['post']:.0f}",
+            )
+            for name, result in results.items()
+        ],
+    )
+
 
 if __name__ == "__main__":
     bench = Benchmark(__doc__, files=2000)
     print(delivery.NOTE)
-    delivery.compare(bench, "64 events in flight", STREAMS, clients=1000, window=64)
+    title = f"{WINDOW} events in flight"
+    posted = delivery.compare(bench, title, STREAMS, clients=CLIENTS, window=WINDOW)
+    compare_inside(bench, posted)
     bench.end()

@@ -133,6 +133,15 @@ STREAMS = (
 )
 # Bun's listening backlog cannot be set.
 CONNECTING = tuple(contender for contender in STREAMS if contender.server != "bun.js")
+# Those whose process publishes by itself when a datagram asks for it.
+INSIDE = (
+    TATSUMAKI,
+    SUBSCRIBE_SSE,
+    SUBSCRIBE_WEBSOCKET,
+    SOCKET_LOOP,
+    BUN,
+    BUN_WEBSOCKET,
+)
 PLAIN = (Contender("tatsumaki_py", "plain_tatsumaki.py"), Contender("Tornado", "plain_tornado.py"))
 STALLING = (TATSUMAKI, SUBSCRIBE_SSE, NCHAN_CHUNKED, TORNADO)
 LONG_POLLS = (TATSUMAKI, SUBSCRIBE_POLL, NCHAN_POLL, TORNADO_POLL, AIOHTTP_POLL)

@@ -32,7 +32,7 @@ def compare(
     clients: int,
     window: int = 1,
     mode: str = "stream",
-) -> None:
+) -> dict[str, Result]:
     """Measure and print a table; `window` events are in flight."""
     seconds = 0.5 if bench.quick else 2.0
 
@@ -78,3 +78,4 @@ def compare(
             for name, result in results.items()
         ],
     )
+    return results

@@ -31,10 +31,8 @@ function subscribe(request, server) {
 function publish(channel, event) {
   server.publish(channel, event);
   const frame = `data: ${event}\n\n`;
-  for (const stream of streams.get(channel) ?? []) {
-    stream.write(frame);
-    stream.flush();
-  }
+  // Bun flushes by itself at the end of the turn: as fast with one event as a flush here, faster with several.
+  for (const stream of streams.get(channel) ?? []) stream.write(frame);
 }
 
 function publishInside(_socket, message) {

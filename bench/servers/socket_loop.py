@@ -1,5 +1,10 @@
-"""The limit: a bare `socket.send` loop over all subscribers, with just enough HTTP around it."""
+"""The limit: a bare `socket.send` loop over all subscribers, with just enough HTTP around it.
 
+A POST is one event. A datagram to the same port asks the process to publish a burst by itself
+(loadgen.c, inside=1), and its events are joined: one `send` a subscriber.
+"""
+
+import json
 import select
 import socket
 import sys
@@ -10,11 +15,26 @@ HEADERS = (
 ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
+def chunk(body: bytes) -> bytes:
+    event = b"data: %b\n\n" % body
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+def burst(datagram: bytes) -> bytes:
+    order = json.loads(datagram)
+    body = json.dumps(order["event"])
+    numbers = range(order["first"], order["first"] + order["count"])
+    return b"".join(chunk(body.replace("~00000000", f"~{n:08}").encode()) for n in numbers)
+
+
 def serve(port: int) -> None:
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", port))
     listener = socket.create_server(("127.0.0.1", port), backlog=4096)
     listener.setblocking(False)
     poll = select.epoll()
     poll.register(listener, select.EPOLLIN)
+    poll.register(datagrams, select.EPOLLIN)
     connections: dict[int, socket.socket] = {}
     subscribers: dict[int, socket.socket] = {}
     while True:
@@ -26,6 +46,11 @@ def serve(port: int) -> None:
                 connections[connection.fileno()] = connection
                 poll.register(connection, select.EPOLLIN)
                 continue
+            if fd == datagrams.fileno():
+                data = burst(datagrams.recv(65536))
+                for subscriber in subscribers.values():
+                    subscriber.send(data)
+                continue
             connection = connections[fd]
             try:
                 request = connection.recv(65536)  # a request is always one segment here
@@ -35,10 +60,9 @@ def serve(port: int) -> None:
                 connection.send(HEADERS)
                 subscribers[fd] = connection
             elif request:
-                event = b"data: %b\n\n" % request.partition(b"\r\n\r\n")[2]
-                chunk = b"%x\r\n%b\r\n" % (len(event), event)
+                data = chunk(request.partition(b"\r\n\r\n")[2])
                 for subscriber in subscribers.values():
-                    subscriber.send(chunk)
+                    subscriber.send(data)
                 connection.send(ACCEPTED)
             else:
                 poll.unregister(fd)

@@ -1,12 +1,15 @@
 """tatsumaki_py: the queue part of the chat example, class for class; events come as JSON. Beside
-it, the same channel by `SubscribeHandler` and by `WebSocketHandler`.
+it, the same channel by `SubscribeHandler` and by `WebSocketHandler`. A datagram to the same port
+asks the process to publish by itself (loadgen.c, inside=1).
 """
 
 import logging
+import socket
 import sys
 from random import random
 
 from tornado.escape import json_decode
+from tornado.ioloop import IOLoop
 
 from tatsumaki_py import (
     Application,
@@ -67,6 +70,15 @@ class Plain(Handler):
         self.write("ok")
 
 
+def publish_inside(datagrams, _events):
+    order = json_decode(datagrams.recv(65536))
+    first, count, channels, event = (order[k] for k in ("first", "count", "channels", "event"))
+    for number in range(first, first + count):
+        html = event["html"].replace("~00000000", f"~{number:08}")
+        channel = f"room{number % channels}" if channels else "room"
+        MessageQueue.instance(channel).publish({**event, "html": html})
+
+
 chat_re = r"[\w.-]+"
 app = Application(
     [
@@ -81,4 +93,8 @@ app = Application(
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)  # no access log, as in the other servers
-    Server(host="127.0.0.1", port=int(sys.argv[1])).run(app)
+    port = int(sys.argv[1])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("127.0.0.1", port))
+        IOLoop.current().add_handler(datagrams, publish_inside, IOLoop.READ)
+        Server(host="127.0.0.1", port=port).run(app)
