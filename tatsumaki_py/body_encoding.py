@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import tornado.web
 
+from tatsumaki_py.json_codec import JSON, JSONCodec
 from tatsumaki_py.message_queue.event import Entry, Event
 
-__all__ = ["JSON", "EncodingHandler", "EventEncoding", "JSONCodec", "reframes"]
-
-
-class JSONCodec(Protocol):
-    """What `Handler.json` may be."""
-
-    def encode(self, o: Any, /) -> str:
-        """`o` as JSON."""
-
-
-JSON: JSONCodec = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+__all__ = ["EncodingHandler", "EventEncoding", "reframes"]
 
 
 class _Attribute:
@@ -68,7 +58,8 @@ class EncodingHandler(EventEncoding, tornado.web.RequestHandler):
         """The bytes for what `write` was given; sets the content type if there is JSON among it.
 
         Text is UTF-8 (Latin-1 if `binary`), bytes stay as they are, numbers are written out, dicts,
-        lists and tuples are JSON, None is nothing. Anything else is a `TypeError`.
+        lists and tuples are JSON, None is nothing. An event is JSON, whatever its value: write
+        `Event.data` for its text. Anything else is a `TypeError`.
 
         Override it to write events, and anything else, in a form of your own. It is called for each
         `stream_write`, also of a gap (`Event.gap`); what it returns is framed as the transport
@@ -82,6 +73,9 @@ class EncodingHandler(EventEncoding, tornado.web.RequestHandler):
         return data if isinstance(data, bytes) else self._encode(data)
 
     def _encode(self, chunk: Any) -> bytes:
+        if isinstance(chunk, Event):
+            self.set_header("Content-Type", "application/json")
+            return self._encode_event(chunk)
         if isinstance(chunk, str):
             return chunk.encode("latin-1" if self.binary else "utf-8")
         if isinstance(chunk, (bytes, bytearray, memoryview)):
@@ -98,8 +92,6 @@ class EncodingHandler(EventEncoding, tornado.web.RequestHandler):
         )
 
     def _encode_json(self, chunk: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> bytes:
-        if isinstance(chunk, Event):
-            return self._encode_event(chunk)
         if chunk and not isinstance(chunk, dict):
             entries = [item.entry for item in chunk if isinstance(item, (Event, Entry))]
             if len(entries) == len(chunk):
@@ -119,5 +111,5 @@ def reframes(kind: type[EncodingHandler]) -> bool:
 def _value(event: Event) -> Any:
     """What `Event.payload` is the JSON of."""
     if event.payload is event.json:
-        return event
-    return {"channel": event.channel, "data": event}
+        return event.data
+    return {"channel": event.channel, "data": event.data}

@@ -17,7 +17,8 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=20,
 )
-EVENTS = st.dictionaries(st.text(), VALUES, max_size=5).filter(lambda e: e.get("type") != "gap")
+OBJECTS = st.dictionaries(st.text(), VALUES, max_size=5)
+EVENTS = (OBJECTS | VALUES).filter(lambda e: not (isinstance(e, dict) and e.get("type") == "gap"))
 STYLES = st.fixed_dictionaries(
     {
         "ensure_ascii": st.booleans(),

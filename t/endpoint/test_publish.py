@@ -58,9 +58,21 @@ async def test_a_list(post, queue):
     reply = await post('[{"n":1},{"n":2}]')
     assert json.loads(reply.body) == {"ids": [event.id for event in queue.backlog_events]}
     assert queue.backlog_events == [{"n": 1}, {"n": 2}]
-    assert (await post('[{"n":3},4]')).code == 400
+    assert (await post('[{"n":3},{"type":"gap"}]')).code == 400
     assert json.loads((await post("[]")).body) == {"ids": []}
     assert len(queue.backlog_events) == 2
+
+
+@pytest.mark.parametrize("value", ["text", "", 0, 1.5, True, False, None, {}], ids=repr)
+@pytest.mark.gen_test
+async def test_any_value(post, queue, value):
+    """One event, of whatever kind; but a list is several events, one of which may be a list."""
+    reply = await post(f" {json.dumps(value)}\n")
+    assert json.loads(reply.body) == {"id": queue.cursor()}
+    assert queue.backlog_events == [value]
+    reply = await post(json.dumps([value, [value, 1]]))
+    assert json.loads(reply.body)["ids"][-1] == queue.cursor()
+    assert queue.backlog_events == [value, value, [value, 1]]
 
 
 @pytest.mark.gen_test
@@ -161,10 +173,10 @@ async def test_charset(post, body, content_type, charset, status):
         ('{"n":"\\ud800"}', b"no event"),
         # It would move the cursors of those who believe it.
         ('{"type":"gap","after":"1-0","id":"0-0"}', b"no event"),
-        ("1", b"an event is a JSON object"),
-        ('"x"', b"an event is a JSON object"),
-        ("null", b"an event is a JSON object"),
-        ("[[]]", b"an event is a JSON object"),
+        ("1e999", b"no event: a number is too long or too large"),
+        ('"\\ud800"', b"no event: half of a surrogate pair"),
+        ("nul", b"not JSON"),
+        ("[" * 102 + "]" * 102, b"no event: nested more than 100 deep"),
         ('[{"n":1} {"n":2}]', b"not JSON: Expecting ','"),
         ('[{"n":1},]', b"not JSON"),
         ("[{}", b"not JSON"),

@@ -1,6 +1,7 @@
 """What is not JSON is refused where it is published, and nobody sees anything of it."""
 
 import sys
+from datetime import datetime
 
 import pytest
 from message_queue.fakes import Taker
@@ -35,9 +36,10 @@ BAD = {
     "surrogate": ({"a": "\ud800"}, ValueError),
     "surrogate key": ({"\udfff": 1}, ValueError),
     "circular": (circular, ValueError),
-    "list": ([1], TypeError),
-    "text": ("text", TypeError),
-    "none": (None, TypeError),
+    "nothing but an object": (object(), TypeError),
+    "half of a surrogate pair": ("\udc00", ValueError),
+    "nan alone": (float("nan"), ValueError),
+    "many digits": (10**5000, ValueError),
 }
 
 
@@ -55,6 +57,43 @@ async def test_refused_as_a_whole(queue, bad, error, way):
     await queue.publish({"n": 4})
     assert (once.calls, stream.calls) == ([[4]], [[4]])
     assert queue.backlog_events == [{"n": 4}]
+
+
+FAULTS = {
+    'event["when"] is of type datetime, which MessageQueue.json does not encode': {
+        "n": 1,
+        "when": datetime(2026, 1, 1),
+    },
+    'event["a"][1]["b\\n"] is of type set': {"a": [1, {"b\n": {2}}]},
+    "event[0] is of type bytes": [b"x"],
+    "event is of type object": object(),
+    'event["a"] has a key of type tuple': {"a": {(1, 2): 3}},
+    'event["a"] is nan': {"a": float("nan")},
+    'event["a"] has half of a surrogate pair': {"a": "\ud800"},
+    "Circular reference": circular,
+}
+
+
+@pytest.mark.parametrize(("line", "bad"), FAULTS.items(), ids=range(len(FAULTS)))
+@pytest.mark.gen_test
+async def test_the_error_names_the_field(queue, line, bad):
+    """The path to the first field that cannot be encoded, and why not."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        queue.publish(bad)
+    assert str(caught.value).startswith("an event must be JSON: ")
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.gen_test
+async def test_the_error_is_short(queue):
+    """A field that is deep down is named by the beginning of its path."""
+    bad = {1}
+    for _ in range(90):
+        bad = {"name": bad}
+    with pytest.raises(TypeError, match=r'event\["name"\].*\.\.\. is of type set') as caught:
+        queue.publish(bad)
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("make", [deep, deep_list])

@@ -1,6 +1,7 @@
 """What is set on a queue belongs to the name of its channel."""
 
 import gc
+import json
 import re
 
 import pytest
@@ -55,6 +56,8 @@ def test_the_default_again():
         ("reconnect_time", True, TypeError, "is a number, not True"),
         ("reconnect_time", -1, ValueError, "from 0 on, not -1"),
         ("buffer_size", float("nan"), ValueError, "from 0 on, not nan"),
+        ("json", None, TypeError, "json is an object with a method encode"),
+        ("json", json.JSONEncoder, TypeError, "json is an object with a method encode"),
     ],
 )
 def test_no_setting(name, value, error, message):

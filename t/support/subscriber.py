@@ -17,7 +17,7 @@ from support.wire import read_chunk, read_exactly, read_head
 class Message:
     """An event or a gap as a client sees it. A long poll says no ids but the last."""
 
-    data: dict
+    data: object
     id: str | None = None
     channel: str | None = None
     gap: bool = False
@@ -107,6 +107,8 @@ class Subscriber:
 
 def _message(value, id=None):
     """What one JSON value says, wherever it was."""
+    if not isinstance(value, dict):
+        return Message(value, id)
     if value.get("type") == "gap" and "after" in value:
         return Message(value, value["id"], value.get("channel"), True)
     if set(value) == {"channel", "data"}:
@@ -147,6 +149,7 @@ class Enveloped(Subscriber):
 
     def unwrap(self, text):
         value = json.loads(text)
+        assert isinstance(value, dict)
         if "data" not in value:
             if set(value) == {"id"}:
                 self.place(value["id"])

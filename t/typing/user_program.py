@@ -34,6 +34,10 @@ class Clock(Service):
         assert_type(self.application, Application)
 
 
+class Dated(MessageQueue):
+    json = json.JSONEncoder(default=str)
+
+
 class Poll(Handler):
     asynchronous = True
 
@@ -138,6 +142,18 @@ class Awaits(Handler):
 
     async def head(self, channel: str) -> None:
         self.binary = True
+
+    async def put(self, channel: str) -> None:
+        mq = Dated.instance(channel)
+        await mq.publish("text", ["a", 1], {"n": 1.5}, 5, True, None)
+        text, items, mapping, number, *_ = mq.backlog_events
+        assert_type((text.id, text.channel, text.json, text.gap), tuple[str, str, bytes, bool])
+        self.write(text.upper(), items[0], mapping["n"], number + 1, text.data, len(items))
+        for item in items:
+            self.stream_write(item)
+        self.write(text)
+        mq.append_backlog(text, text.data)
+        mq.flush_events("me", "text", None)
 
     async def post(self, channel: str) -> None:
         ids = await MessageQueue.instance(channel).publish({"text": "a"}, {"text": "b"})

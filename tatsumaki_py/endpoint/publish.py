@@ -15,14 +15,15 @@ from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.form import FORMS
 from tatsumaki_py.message_queue import MessageQueue
-from tatsumaki_py.message_queue.event import check_type, encode
+from tatsumaki_py.message_queue.event_json import check_type, encode
 
 __all__ = ["PublishHandler"]
 
 
 class PublishHandler(ChannelHandler):
-    """Publishes the body of a POST. A JSON object, or the fields of a form, is one event; a JSON
-    list of objects is several. JSON is published as it was sent.
+    """Publishes the body of a POST. Any JSON value, or the fields of a form, is one event; but a
+    JSON list is several, so that an event that is a list is sent in a list. JSON is published as it
+    was sent.
 
     Answers ``{"id": "1795643788411-812345678901"}``; for a list ``{"ids": [...]}``. A client that
     sends the header ``Idempotency-Key`` may send the request again, if the answer was lost: within

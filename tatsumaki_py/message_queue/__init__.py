@@ -17,14 +17,16 @@ Source: ``Tatsumaki::MessageQueue``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, ClassVar, Self, overload
 
 from tatsumaki_py.done import Done
 from tatsumaki_py.error import HTTPError
+from tatsumaki_py.json_codec import JSON, JSONCodec
 from tatsumaki_py.message_queue.channel import checked_name
 from tatsumaki_py.message_queue.client import Client, State
-from tatsumaki_py.message_queue.event import Entry, Event, check_type, encode
+from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.message_queue.event_json import event_json
 from tatsumaki_py.message_queue.idempotency import check_key
 from tatsumaki_py.message_queue.listener import Poll
 from tatsumaki_py.message_queue.memory import MemoryEngine
@@ -46,6 +48,12 @@ class MessageQueue(Retained, metaclass=Settings):
     """
 
     _engine: ClassVar[MemoryEngine] = MemoryEngine(Retained._registry.ids)
+
+    json: JSONCodec = JSON
+    """Encodes what is published. Give it an encoder of your own for values that are not JSON, such
+    as `datetime`; who listens gets what its JSON says. It has a method ``encode(value) -> str``, as
+    `json.JSONEncoder` has.
+    """
 
     # -- channels
 
@@ -161,14 +169,12 @@ class MessageQueue(Retained, metaclass=Settings):
 
     # -- publishing
 
-    def publish(
-        self, *events: Mapping[str, Any], idempotency_key: str | None = None
-    ) -> Awaitable[list[str]]:
+    def publish(self, *events: Any, idempotency_key: str | None = None) -> Awaitable[list[str]]:
         """Append events and give them to everybody who listens, before this returns.
 
         Args:
-            events: mappings that JSON can carry. Copied: later changes of them change nothing. With
-                none, who waits in a long poll is answered with no events.
+            events: values that JSON can carry, or that `json` encodes. Copied: later changes of
+                them change nothing. With none, who waits in a long poll is answered with no events.
             idempotency_key: a name for these events, 1 to 255 characters. If they were published
                 under it within `idempotency_time`, they are not published again: the ids are those
                 of then. With it, it is safe to try again.
@@ -177,8 +183,8 @@ class MessageQueue(Retained, metaclass=Settings):
             An awaitable of the events' ids; waiting for it is optional.
 
         Raises:
-            TypeError, ValueError: one is not JSON, or of type "gap", which tells a loss. Nothing is
-                published then, as with the others.
+            TypeError, ValueError: one cannot be encoded, or is of type "gap", which tells a loss.
+                Nothing is published then, as with the others.
             Error.HTTP: 413 if one has more than `max_event_size` bytes, 503 if there are too many
             channels, 400 for a bad key, 422 if other events were published under it.
         """
@@ -192,7 +198,7 @@ class MessageQueue(Retained, metaclass=Settings):
         """Publish events that are JSON already; see `publish`.
 
         Args:
-            bodies: JSON objects in UTF-8, each checked already: this reads none of them.
+            bodies: JSON in UTF-8, each checked already: this reads none of them.
             idempotency_key: as in `publish`.
         """
         if idempotency_key is not None:
@@ -217,7 +223,7 @@ class MessageQueue(Retained, metaclass=Settings):
         """The engine took `bodies`, and is about to deliver them."""
         self._answers.keep(key, bodies, ids, self._now(), self.idempotency_keys, self.buffer_size)
 
-    def append_backlog(self, *events: Mapping[str, Any]) -> None:
+    def append_backlog(self, *events: Any) -> None:
         """Append events for newcomers: they are in the backlog that a new client gets. A client
         that is there, is expected back or has a cursor is not told of them.
 
@@ -230,7 +236,7 @@ class MessageQueue(Retained, metaclass=Settings):
         self._use()
         self._engine.publish(self, bodies, quiet=True)
 
-    def flush_events(self, client_id: str | int, *events: Mapping[str, Any]) -> bool:
+    def flush_events(self, client_id: str | int, *events: Any) -> bool:
         """Give events to one client that is listening, and to nobody else; they are not kept.
 
         With none, its long poll is answered with no events. Returns whether the client was there;
@@ -253,10 +259,8 @@ class MessageQueue(Retained, metaclass=Settings):
         self._trim()
         return [entry.event() for entry in self._log.newest(self.backlog_length)]
 
-    def _encode(self, event: Mapping[str, Any]) -> bytes:
-        body = encode(event)
-        check_type(event)
-        return self._fitting(body)
+    def _encode(self, event: Any) -> bytes:
+        return self._fitting(event_json(event, self.json))
 
     def _fitting(self, body: bytes) -> bytes:
         """`body`, unless it is too large: 413."""

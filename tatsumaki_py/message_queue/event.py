@@ -1,93 +1,45 @@
 """Events: what was published, read-only, with an id.
 
 Rules:
-1. A log keeps entries: the JSON that was published and little more. `Event` dicts are made from
-   them for code of users, and live while somebody holds them, or they are among the `Recent` ones.
+1. A log keeps entries: the JSON that was published and little more. An `Event` is made from one for
+   code of users, and lives while somebody holds it, or it is among the `Recent` ones.
 2. Neither ever changes after it was made: all subscribers have the same ones.
 3. Ids are ``"<milliseconds>-<sequence>"``, strictly increasing within a channel (the form of a
    Redis stream id; see `ids`). `prev` is the id before: that is how a gap is noticed.
 4. An event is encoded once. `json` is exactly what was published; `frames` are what the transports
    made of it lately.
 5. What is kept is counted: `size` is what an entry takes, `work` what it costs to read it.
+6. An event is the value that was published, whatever kind of JSON it is: there is a class of events
+   for each kind. No code but `Entry.event` tells them apart.
 """
 
 from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from tatsumaki_py.message_queue.frozen import FrozenDict, frozen
+from tatsumaki_py.json_codec import Constant
+from tatsumaki_py.message_queue.event_json import encode
+from tatsumaki_py.message_queue.frozen import FrozenDict, FrozenList, frozen
 from tatsumaki_py.message_queue.ids import NOWHERE
 from tatsumaki_py.message_queue.recent import Recent
 
-__all__ = [
-    "MAX_DEPTH",
-    "RECENT_EVENTS",
-    "RECENT_FRAMES",
-    "Entry",
-    "Event",
-    "check_type",
-    "depth",
-    "encode",
-    "loud",
-    "parse",
-]
+__all__ = ["RECENT_EVENTS", "RECENT_FRAMES", "Entry", "Event", "encode", "loud", "parse"]
 
 OVERHEAD = 512
 """Bytes that an entry takes beside its JSON, and has at least."""
 VALUE = 10
 """Bytes of JSON of text that are read in the time that one value takes."""
-MAX_DEPTH = 100
-"""How deep lists and dicts may be nested in an event; many parsers give up soon after that."""
-
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def encode(data: Mapping[str, Any]) -> bytes:
-    """`data` as JSON in UTF-8. Raises `TypeError` or `ValueError` if it is not a mapping that JSON
-    can carry.
-    """
-    if not isinstance(data, Mapping):
-        raise TypeError(f"an event is a dict, not {type(data).__name__}: publish({{...}})")
-    try:
-        body = _encoder.encode(data if isinstance(data, dict) else dict(data)).encode()
-        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and depth(json.loads(body)) > MAX_DEPTH:
-            raise RecursionError
-        return body
-    except TypeError as error:
-        raise TypeError(f"an event must be JSON: {error}") from None
-    except RecursionError:
-        raise ValueError(f"an event must be JSON: nested too deeply ({MAX_DEPTH} levels)") from None
-    except ValueError as error:
-        raise ValueError(f"an event must be JSON: {error}") from None
-
-
-def check_type(data: Mapping[str, Any]) -> None:
-    """Raises `ValueError` for a type of event that cannot be published."""
-    if data.get("type") == "gap":
-        # Not all transports have another way to tell a loss, and a cursor comes with it.
-        raise ValueError('an event of type "gap" would be taken for a loss; give it another type')
-
-
-def depth(value: Any) -> int:
-    """How deep lists and dicts are nested in `value`, which was made of JSON."""
-    levels, items = 0, [value]
-    while items:
-        levels += 1
-        items = [
-            item
-            for value in items
-            for item in (value.values() if type(value) is dict else value)
-            if type(item) is dict or type(item) is list
-        ]
-    return levels
-
-
-def parse(body: bytes) -> dict[str, Any]:
-    """The mapping that `body` is as JSON, frozen within."""
-    return {key: frozen(item) for key, item in json.loads(body).items()}
+def parse(body: bytes) -> Any:
+    """What `body` is as JSON; a dict or list is frozen within."""
+    value = json.loads(body)
+    if type(value) is dict:
+        return {key: frozen(item) for key, item in value.items()}
+    return [*map(frozen, value)] if type(value) is list else value
 
 
 class Entry:
@@ -96,7 +48,7 @@ class Entry:
     Attributes:
         id, prev, json, channel, gap, quiet: see `Event`.
         frames: what each transport made of it, by framing.
-        work: what it costs to make a dict of it, in bytes of text that would cost as much.
+        work: what it costs to make an event of it, in bytes of text that would cost as much.
     """
 
     __slots__ = ("_event", "channel", "frames", "gap", "id", "json", "prev", "quiet", "work")
@@ -157,12 +109,19 @@ class Entry:
         return b'{"id":"%b","data":%b}' % (self.id.encode(), self.json)
 
     def event(self) -> Event:
-        """The dict for code of users."""
+        """The value for code of users."""
         event = None if self._event is None else self._event()
         if event is None:
-            event = Event.of(self)
-            self._event = weakref.ref(event)
-            _events.add(event, _PARSED * self.work)
+            value = self.data()
+            kind = _KINDS[type(value)]
+            base = kind._base
+            event = base.__new__(kind, value)
+            if base is dict or base is list:
+                base.__init__(event, value)
+            event.entry = self
+            if kind is not _IntegerEvent:
+                self._event = weakref.ref(event)
+                _events.add(event, _PARSED * self.work)
         return event
 
     def keep_frame(self, framing: Any, frame: bytes) -> bytes:
@@ -172,22 +131,35 @@ class Entry:
             entry.frames.clear()
         return frame
 
-    def data(self) -> dict[str, Any]:
-        """What was published, frozen within."""
+    def data(self) -> Any:
+        """What was published, frozen within; it may be an event."""
         return parse(self.json)
 
 
 _PARSED = 6
-"""Bytes that a dict takes for each byte of `Entry.work`."""
+"""Bytes that an event takes for each byte of `Entry.work`."""
 RECENT_FRAMES = RECENT_EVENTS = 4 * 1024 * 1024
 """Bytes of frames, and about as many of events, that are kept because they were made lately."""
 _framed = Recent[Entry](RECENT_FRAMES)
 
 
-class Event(FrozenDict):
-    """One event: a read-only `dict` of what was published.
+if TYPE_CHECKING:
+    # A type checker lets a program use an event as whatever it published.
+    _Value = Any
+else:
+    _Value = object
+
+
+class Event(_Value):  # type: ignore[misc]
+    """One event: the value that was published, which nobody can change.
+
+    An object is a `dict`, a list a `list`, and so on; true, false and null are objects that equal
+    ``True``, ``False`` and ``None``: ask ``event == None``, not ``event is None``. An event is
+    written as JSON, whatever it is; its `data` is written as that value.
 
     Attributes:
+        data: the value, which is no event: a read-only dict or list, or a plain str, int, float,
+            bool or None.
         id: its id in the channel, to be sent back as ``last_event_id``.
         prev: the id of the event before it.
         json: what was published as JSON in UTF-8; the same `bytes` for every subscriber.
@@ -201,32 +173,41 @@ class Event(FrozenDict):
     ('message', '1700000000000-0')
     >>> dict(event, mine=True)
     {'type': 'message', 'tags': ['a'], 'mine': True}
+    >>> text = Event(b'"hello"', "1700000000000-1")
+    >>> text.upper(), text.id, isinstance(text, str), isinstance(text, Event)
+    ('HELLO', '1700000000000-1', True, True)
     """
 
-    __slots__ = ("__weakref__", "entry")
+    __slots__ = ()
 
     entry: Entry
     """What the log keeps of it."""
+    # What its class inherits from, and the class of its `data`.
+    _base: ClassVar[Any]
+    _plain: ClassVar[Any]
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         json_bytes: bytes,
         id: str,
         prev: str = NOWHERE,
         *,
         channel: str = "",
         gap: bool = False,
-    ) -> None:
-        self.entry = Entry(json_bytes, id, prev, channel=channel, gap=gap)
-        dict.__init__(self, self.entry.data())
+    ) -> Event:
+        return Entry(json_bytes, id, prev, channel=channel, gap=gap).event()
 
-    @classmethod
-    def of(cls, entry: Entry) -> Event:
-        """The event of an entry."""
-        event = cls.__new__(cls)
-        event.entry = entry
-        dict.__init__(event, entry.data())
-        return event
+    def __init__(self, *args: Any, **options: Any) -> None:
+        # `__new__` has done it.
+        pass
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle or deepcopy is somebody's own: the plain value.
+        return self._base, (self._base(self),)
+
+    @property
+    def data(self) -> Any:
+        return self._plain(self)
 
     @property
     def id(self) -> str:
@@ -272,6 +253,48 @@ class Event(FrozenDict):
         """What a transport sends that has no place for the id."""
         return self.entry.envelope
 
+
+class _ObjectEvent(Event, FrozenDict):
+    __slots__ = ("__weakref__", "entry")
+    _base, _plain = dict, FrozenDict
+
+
+class _ListEvent(Event, FrozenList):
+    __slots__ = ("__weakref__", "entry")
+    _base, _plain = list, FrozenList
+
+
+class _TextEvent(Event, str):
+    __slots__ = ("__weakref__", "entry")
+    _base = _plain = str
+
+
+class _IntegerEvent(Event, int):
+    # Python has neither slots nor weak references for a subclass of int.
+    _base = _plain = int
+
+
+class _RealEvent(Event, float):
+    __slots__ = ("__weakref__", "entry")
+    _base = _plain = float
+
+
+class _ConstantEvent(Constant, Event):
+    __slots__ = ("__weakref__", "entry")
+    _base = Constant
+
+
+_KINDS: dict[type, type[Event]] = {
+    dict: _ObjectEvent,
+    list: _ListEvent,
+    str: _TextEvent,
+    int: _IntegerEvent,
+    float: _RealEvent,
+    bool: _ConstantEvent,
+    type(None): _ConstantEvent,
+}
+# What `Entry.data` gives may be an event itself.
+_KINDS |= {kind: kind for kind in _KINDS.values()}
 
 _events = Recent[Event](RECENT_EVENTS)
 

@@ -9,7 +9,8 @@ __all__ = ["FrozenDict", "FrozenList", "frozen"]
 
 def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
     raise TypeError(
-        "an event is read-only, for others get it too; make a copy: dict(event, key=value)"
+        "an event is read-only, for others get it too; make a copy: dict(event, key=value) or "
+        "list(event)"
     )
 
 

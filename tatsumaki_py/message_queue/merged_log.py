@@ -77,7 +77,7 @@ class MergedEntry(_Merged):
         """See `Entry.envelope`."""
         return b'{"id":"%b","channel":%b,"data":%b}' % (self.id.encode(), self._name, self.json)
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> Any:
         # It is frozen: it may be shared.
         return self._entry.event()
 

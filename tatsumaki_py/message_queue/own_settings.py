@@ -36,7 +36,7 @@ def check(kind: type, name: str, value: object) -> None:
         raise _unknown(kind, name)
     if name in _OF_ALL:
         raise AttributeError(f"{name} is of all channels: set {kind.__name__}.{name}")
-    _check_number(name, default, value)
+    _check_value(name, default, value)
 
 
 class Settings(ABCMeta):
@@ -49,7 +49,7 @@ class Settings(ABCMeta):
             default = getattr(cls, name, _MISSING)
             if default is _MISSING:
                 raise _unknown(cls, name)
-            _check_number(name, default, value)
+            _check_value(name, default, value)
         super().__setattr__(name, value)
 
 
@@ -60,7 +60,9 @@ def _unknown(kind: type, name: str) -> AttributeError:
     return AttributeError(f"{kind.__name__} has no setting {name!r}{hint}")
 
 
-def _check_number(name: str, default: object, value: object) -> None:
+def _check_value(name: str, default: object, value: object) -> None:
+    if name == "json" and (isinstance(value, type) or not hasattr(value, "encode")):
+        raise TypeError(f"json is an object with a method encode(value) -> str, not {value!r}")
     number: object = 0.0 if value is None and name == "time_to_live" else value
     is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
     if name != "time_to_live" and not is_number:

@@ -201,9 +201,10 @@ class ServerSentEvents(Framing):
         if b'"type"' not in event.json and b"\\u" not in event.json:
             # Most of the cost of framing would be to parse it.
             return ""
-        name = event.event().get("type")
+        value = event.event()
+        name: Any = value.get("type") if isinstance(value, dict) else ""
         usable = isinstance(name, str) and name not in _RESERVED_TYPES and name.isprintable()
-        return name if usable else ""  # type: ignore[return-value]
+        return name if usable else ""
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         field = b"id: %b\n" % id.encode() if id else b""

@@ -36,11 +36,12 @@ import tornado.websocket
 from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 
-from tatsumaki_py.body_encoding import JSON, EventEncoding
+from tatsumaki_py.body_encoding import EventEncoding
 from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.done import DONE
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.iostream import adopt
+from tatsumaki_py.json_codec import JSON
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.flusher import Wire

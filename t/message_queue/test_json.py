@@ -1,0 +1,125 @@
+"""`MessageQueue.json`: an encoder of the user's for what is published."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from message_queue.fakes import Taker
+
+from tatsumaki_py import MessageQueue
+
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class Encoder(json.JSONEncoder):
+    """A user's."""
+
+    def default(self, value):
+        if isinstance(value, datetime):
+            return value.isoformat()
+        if isinstance(value, Decimal):
+            return str(value)
+        return super().default(value)
+
+
+class Fixed:
+    """Makes the same of everything."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def encode(self, value):
+        return self.text
+
+
+@pytest.mark.gen_test
+async def test_what_comes_is_what_the_json_says(make_queue):
+    """Alone and within; a subscriber gets text where a datetime was published."""
+    queue = make_queue(json=Encoder(indent=1))
+    got = []
+    queue.poll("me", lambda *events: got.extend(events))
+    queue.publish({"when": WHEN, "price": Decimal("1.10")}, WHEN)
+    text = WHEN.isoformat()
+    assert got == [{"when": text, "price": "1.10"}, text]
+    assert queue.backlog_events == [{"when": text, "price": "1.10"}, text]
+    assert b"\n" not in queue.backlog_events[0].json
+
+
+@pytest.mark.gen_test
+async def test_of_all_queues_of_a_class_and_of_one(monkeypatch):
+    """As every setting."""
+
+    class Dated(MessageQueue):
+        json = Encoder()
+
+    await Dated.instance("dated").publish(WHEN)
+    with pytest.raises(TypeError, match="is of type datetime, which MessageQueue"):
+        MessageQueue.instance("room").publish(WHEN)
+    MessageQueue.instance("room").json = Encoder()
+    await MessageQueue.instance("room").publish(WHEN)
+    del MessageQueue.instance("room").json
+    monkeypatch.setattr(MessageQueue, "json", Encoder())
+    await MessageQueue.instance("other").publish(WHEN)
+    for name in ("dated", "room", "other"):
+        assert MessageQueue.instance(name).backlog_events == [WHEN.isoformat()]
+
+
+@pytest.mark.gen_test
+async def test_its_json_is_kept(make_queue):
+    """A number has the digits that the encoder gave it."""
+    queue = make_queue(json=Fixed(' {"price" : 1.10}\n'))
+    await queue.publish(None)
+    assert queue.backlog_events[0].json == b'{"price" : 1.10}'
+    assert queue.backlog_events == [{"price": 1.1}]
+
+
+@pytest.mark.gen_test
+async def test_what_it_cannot_encode(make_queue):
+    """The error names the field that it chokes on, and no other."""
+    queue = make_queue(json=Encoder())
+    with pytest.raises(TypeError, match=r'event\["b"\]\[0\] is of type set, which MessageQueue'):
+        queue.publish({"a": WHEN, "b": [{1}]})
+    assert queue.backlog_events == []
+
+
+BROKEN = {
+    "bytes": (b"{}", TypeError, "has to return a str, not bytes"),
+    "None": (None, TypeError, "has to return a str, not NoneType"),
+    "no JSON": ("{'n': 1}", ValueError, "has to return JSON: Expecting"),
+    "nothing": ("", ValueError, "has to return JSON"),
+    "more": ("{} {}", ValueError, "has to return JSON: Extra data"),
+    "lines": ("1\n2", ValueError, "has to return JSON: Extra data"),
+    "nan": ('{"n":NaN}', ValueError, "has to return JSON: NaN is no number of JSON"),
+    "infinity": ("1e999", ValueError, "a number is too long or too large"),
+    "half": ('"\\ud800"', ValueError, "half of a surrogate pair"),
+    "half as it is": ('"\ud800"', ValueError, "has to return JSON"),
+    "deep": ("[" * 101 + "]" * 101, ValueError, "nested more than 100 deep"),
+    "very deep": ("[" * 100_000 + "]" * 100_000, ValueError, "nested too deeply"),
+    "gap": ('{"type":"gap"}', ValueError, 'of type "gap"'),
+    "twice": ('{"a":1,"a":2}', ValueError, "a name is there twice in one object"),
+}
+
+
+@pytest.mark.parametrize(("text", "error", "line"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.gen_test
+async def test_a_broken_encoder(make_queue, text, error, line):
+    """What no client could read is an error where it is published, and nobody gets it."""
+    queue, stream = make_queue(json=Fixed(text)), Taker()
+    queue.poll("me", stream)
+    for publish in (queue.publish, queue.append_backlog):
+        with pytest.raises(error, match=line):
+            publish({"n": 1})
+    assert (stream.calls, queue.backlog_events) == ([], [])
+
+
+@pytest.mark.gen_test
+async def test_what_it_raises(make_queue):
+    """An error of its own comes as it is."""
+
+    class Broken:
+        def encode(self, value):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        make_queue(json=Broken()).publish({"n": 1})

@@ -1,0 +1,201 @@
+"""The JSON of an event: made of a value, or made by somebody else and checked.
+
+Rules:
+1. What passes here can be read by every client, on every transport: UTF-8 without half surrogates,
+   no NaN, nested `MAX_DEPTH` deep at most, on one line.
+2. An event that looks like a gap is none: its cursor would be believed.
+3. JSON that somebody else made stays as it is, but for line ends: what is parsed is only looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+from tatsumaki_py.json_codec import JSON, JSONCodec
+
+__all__ = ["MAX_DEPTH", "Unfit", "check_type", "encode", "event_json", "read_event"]
+
+MAX_DEPTH = 100
+"""How deep lists and dicts may be nested in an event; many parsers give up soon after that."""
+MAX_DIGITS = 1000
+"""Characters of one number in JSON that somebody else made."""
+_PATH = 200
+"""Characters of the path to a field in an error."""
+
+# Half of a surrogate pair, in JSON without escaped backslashes.
+_HALF = re.compile(
+    r"\\u[dD](?:[89abAB]\w\w(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]\w\w\\u[dD])[c-fC-F])"
+)
+
+
+class Unfit(ValueError):
+    """It is JSON, but no event."""
+
+
+def event_json(value: Any, codec: JSONCodec = JSON) -> bytes:
+    """`value` as the JSON of an event to be published, made by `codec`.
+
+    Raises `TypeError` or `ValueError` that names the field if there is no such JSON.
+    """
+    if codec is not JSON:
+        return _encoded(value, codec)
+    check_type(value)
+    return encode(value)
+
+
+def encode(value: Any) -> bytes:
+    """`value` as JSON in UTF-8. Raises as `event_json`."""
+    try:
+        body = JSON.encode(_plain(value)).encode()
+        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(json.loads(body)) > MAX_DEPTH:
+            raise RecursionError
+        return body
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _refusal(error, value, JSON) from None
+
+
+def _encoded(value: Any, codec: JSONCodec) -> bytes:
+    """`value` as an encoder of the user makes it, which may have made anything."""
+    value = _plain(value)
+    try:
+        text: Any = codec.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _refusal(error, value, codec) from error
+    if not isinstance(text, str):
+        raise TypeError(f"MessageQueue.json has to return a str, not {type(text).__name__}")
+    text = text.strip(" \t\r\n")
+    try:
+        body, end = read_event(text)
+        if end < len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
+    except RecursionError as error:
+        raise _refusal(error, value, codec) from None
+    except Unfit as error:
+        raise ValueError(f"MessageQueue.json has returned no event: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"MessageQueue.json has to return JSON: {error}") from None
+    return body
+
+
+def _plain(value: Any) -> Any:
+    """`value`; a dict if it is a mapping of another kind."""
+    is_other = not isinstance(value, dict) and isinstance(value, Mapping)
+    return dict(value) if is_other else value
+
+
+def check_type(value: Any) -> None:
+    """Raises `Unfit` for an object of a type that cannot be published."""
+    if isinstance(value, (dict, Mapping)) and value.get("type") == "gap":
+        # Not all transports have another way to tell a loss, and a cursor comes with it.
+        raise Unfit('an event of type "gap" would be taken for a loss; give it another type')
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and dicts are nested in `value`, which was made of JSON."""
+    levels, items = 0, [value]
+    while items := [item for item in items if type(item) is dict or type(item) is list]:
+        levels += 1
+        items = [item for held in items for item in (held.values() if type(held) is dict else held)]
+    return levels
+
+
+# -- what is wrong with a value
+
+
+def _refusal(error: Exception, value: Any, codec: JSONCodec) -> Exception:
+    if isinstance(error, RecursionError):
+        return ValueError(f"an event must be JSON: nested too deeply ({MAX_DEPTH} levels)")
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"an event must be JSON: {_fault(value, codec) or error}")
+
+
+def _fault(value: Any, codec: JSONCodec) -> str | None:
+    """Names the first part of `value` that `codec` cannot encode, and says why not."""
+    seen: set[int] = set()
+    parts: list[tuple[str, Any]] = [("event", value)]
+    while parts:
+        path, part = parts.pop()
+        if isinstance(part, (dict, list, tuple)):
+            if id(part) in seen:
+                continue
+            seen.add(id(part))
+            inner: Iterable[tuple[Any, Any]] = (
+                part.items() if isinstance(part, dict) else enumerate(part)
+            )
+            found = [(f"{path}[{_name(key)}]", held) for key, held in inner]
+            for key in part if isinstance(part, dict) else ():
+                if not isinstance(key, (str, int, float, type(None))):
+                    return f"{path} has a key of type {type(key).__name__}"
+            parts += reversed(found)
+        elif reason := _reason(part, codec):
+            return f"{path if len(path) < _PATH else path[:_PATH] + '...'} {reason}"
+    return None
+
+
+def _name(key: Any) -> str:
+    return json.dumps(key) if isinstance(key, (str, int)) else repr(key)
+
+
+def _reason(part: Any, codec: JSONCodec) -> str:
+    """Why `codec` cannot encode `part`; "" if it can."""
+    try:
+        codec.encode(part).encode()
+    except TypeError:
+        return f"is of type {type(part).__name__}, which MessageQueue.json does not encode"
+    except UnicodeEncodeError:
+        return "has half of a surrogate pair"
+    except ValueError as error:
+        return f"is {part!r}" if isinstance(part, float) else f"cannot be encoded: {error}"
+    return ""
+
+
+# -- JSON that somebody else made
+
+
+def read_event(text: str, index: int = 0) -> tuple[bytes, int]:
+    """The event at `index` of `text`, and the index after it.
+
+    Raises `Unfit` if it is no event, another `ValueError` or `RecursionError` if it is not JSON.
+    """
+    value, end = _decoder.raw_decode(text, index)
+    source = text[index:end]
+    check_type(value)
+    if source.count("[") + source.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise Unfit(f"nested more than {MAX_DEPTH} deep")
+    if _HALF.search(source.replace(r"\\", "")):
+        # JSON can say it, UTF-8 cannot.
+        raise Unfit("half of a surrogate pair")
+    # Line ends can only be between tokens. A line is an event for some transports.
+    return source.replace("\n", " ").replace("\r", " ").encode(), end
+
+
+def _integer(digits: str) -> None:
+    # Nobody looks at the number.
+    if len(digits) > MAX_DIGITS:
+        raise Unfit(f"a number of {len(digits)} characters")
+
+
+def _real(digits: str) -> None:
+    if len(digits) > MAX_DIGITS or math.isinf(float(digits)):
+        raise Unfit("a number is too long or too large")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        # Of two values some clients would take the first, others the last.
+        raise Unfit("a name is there twice in one object")
+    return found
+
+
+def _no_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_no_json
+)
