@@ -27,6 +27,10 @@ class Site:
         path = f"publish/{channel or self.channel}"
         return [self._open(path, {"n": number})["id"] for number in numbers]
 
+    def publish_values(self, *values, channel=None):
+        """Publishes any JSON values; gives the ids."""
+        return self._open(f"publish/{channel or self.channel}", values)["ids"]
+
     def control(self, what):
         """What `Control` in the program answers."""
         return self._open(f"control/{what}/{self.channel}")["result"]

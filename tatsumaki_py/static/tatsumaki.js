@@ -22,8 +22,9 @@
 /** @typedef {{news?: News, place?: Place, prefer?: Transport, wake?: boolean}} Message from tab to tab */
 /**
  * @typedef {object} Options
- * @property {(data: any, at: {id: string, channel?: string}) => void} [onEvent] an event, as it was published. `id` is
- *   the cursor after it, "" if more of the same answer follow; `channel` is said if there are several.
+ * @property {(data: any, at: {id: string, channel?: string}) => void} [onEvent] an event: the value that was
+ *   published, any that JSON has. `id` is the cursor after it, "" if more of the same answer follow; `channel` is said
+ *   if there are several.
  * @property {(gap: Gap) => void} [onGap] events between `after` and `id` are lost.
  * @property {(state: State, details: Details) => void} [onState] `transport` is the one in use, `error` why it is
  *   "waiting" or "closed", `until` when it tries again, in ms of `Date.now()`.
