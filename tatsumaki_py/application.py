@@ -7,8 +7,8 @@
 >>> app = Application({"/": Root})
 >>> app.static_path = "static"
 
-Differs from `tornado.web.Application` in: rules may be a dict; `add_handlers` has Tatsumaki's form
-too; an unknown path is a bare "404 Not Found"; ``static_path`` may be set at any time.
+Differs from `tornado.web.Application`: rules may be a dict; `add_handlers` has Tatsumaki's form,
+too; an unknown path is answered by a bare "404 Not Found"; ``static_path`` may be set at any time.
 
 Source: ``Tatsumaki::Application``.
 """
@@ -46,7 +46,7 @@ Path = str | os.PathLike[str]
 ServiceT = TypeVar("ServiceT", bound="AnyService")
 
 SERVED_FILE = "__tatsumaki_app__"
-"""The module that ``python -m tatsumaki_py`` makes of the file it serves."""
+"""The name of the module that ``python -m tatsumaki_py`` makes of the file that it serves."""
 
 
 class AnyService(Protocol):
@@ -67,12 +67,11 @@ class _NotFound(tornado.web.RequestHandler):
         self.finish("404 Not Found")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        # A method that Tornado does not know: it refuses it before prepare().
+        # Tornado refuses a method that it does not know before it calls prepare().
         self.set_status(404)
         self.finish("404 Not Found")
 
-    # It changes nothing, so it needs no protection: what is not there is a 404 for forged requests
-    # too.
+    # This handler changes nothing, so forged requests get the 404, too.
     def check_xsrf_cookie(self) -> None:
         pass
 
@@ -93,7 +92,7 @@ def _handshake_1_0(request: HTTPServerRequest) -> bool:
 
 
 class _StaticMatches(PathMatches):
-    """A path of the static files, while there are any."""
+    """Matches a path of the static files while the application has a static directory."""
 
     def __init__(self, pattern: str, settings: Mapping[str, Any]) -> None:
         super().__init__(pattern)
@@ -112,11 +111,11 @@ class Application(tornado.web.Application):
             match to the end (in Perl: a prefix). A compiled one in `tornado.web.url` matches a
             prefix, as in Tornado.
         default_host, transforms, settings: Tornado's. ``template_path`` and ``static_path`` are
-            also attributes. Where they are not given, they are the directories ``templates`` and
-            ``static`` beside the program, if these exist; None is for neither.
+            also attributes. Their defaults are the directories ``templates`` and ``static`` beside
+            the program, if these exist; None means that there is no such directory.
 
-    From then on, control characters are escaped in what Tornado logs, so that no client can forge a
-    line, in whichever handler.
+    Once there is an `Application`, control characters are escaped in all that Tornado logs, so that
+    no client can forge a line of the log.
     """
 
     def __init__(
@@ -128,11 +127,11 @@ class Application(tornado.web.Application):
     ) -> None:
         guard()
         static_path = settings.pop("static_path", _beside_the_program("static"))
-        # An engine that is given knows its directories.
+        # A template engine that the program gives has its own directories.
         templates = None if "template" in settings else _beside_the_program("templates")
         template_path = settings.pop("template_path", templates)
         settings.setdefault("default_handler_class", _NotFound)
-        # Also what static_url() asks.
+        # static_url() reads this setting, too.
         settings.setdefault("static_handler_class", StaticFile)
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
         super().__init__([to_rule(rule) for rule in rules], default_host, transforms, **settings)
@@ -143,7 +142,7 @@ class Application(tornado.web.Application):
         self._search_loader: SearchLoader | None = None
         if template_path is not None:
             self.template_path = template_path
-        # One dict for all static rules: who changes it changes where they look.
+        # All static rules share this dict, so a new static_path counts for all of them.
         self._static_arguments: dict[str, Any] | None = None
         if static_path is not None:
             self.static_path = static_path
@@ -151,7 +150,7 @@ class Application(tornado.web.Application):
     # -- routes
 
     def route(self, path: str | re.Pattern[str], handler: Any, **kwargs: Any) -> None:
-        """Add a rule after those there are; `kwargs` go to the handler's ``initialize``."""
+        """Add a rule after the existing ones; `kwargs` go to the handler's ``initialize``."""
         self.wildcard_router.add_rules([to_rule((path, handler, kwargs))])
 
     def add_handlers(self, host_pattern: str | re.Pattern[str], *handlers: Any) -> None:
@@ -179,8 +178,8 @@ class Application(tornado.web.Application):
         path_args: list[bytes] | None = None,
         path_kwargs: dict[str, bytes] | None = None,
     ) -> HTTPMessageDelegate:
-        """Bodies have the limit of their handler (`Handler.max_body_size`); there is no WebSocket
-        in HTTP/1.0. See `tornado.web.Application.get_handler_delegate`.
+        """Refuses a body that is too large for the handler (`Handler.max_body_size`), and a
+        WebSocket in HTTP/1.0. See `tornado.web.Application.get_handler_delegate`.
         """
         if _handshake_1_0(request) and issubclass(target_class, tornado.websocket.WebSocketHandler):
             target_class, target_kwargs = _NoHandshake, None
@@ -195,8 +194,8 @@ class Application(tornado.web.Application):
         )
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """See `tornado.routing.Router.find_handler`. From now on the request takes its time by a
-        clock that does not step, and its connection makes no reference cycle.
+        """See `tornado.routing.Router.find_handler`. The request then measures its time by a clock
+        that does not step, and its connection makes no reference cycle.
         """
         Request.adopt(request)
         adopt(getattr(request.connection, "stream", None))
@@ -221,7 +220,7 @@ class Application(tornado.web.Application):
     @property
     def static_path(self) -> str | None:
         """The directory that is served at ``/static/...``, ``/favicon.ico`` and ``/robots.txt``;
-        None for none. May be set at any time.
+        None if there is none. May be set at any time.
         """
         return self.settings.get("static_path")
 
@@ -235,7 +234,7 @@ class Application(tornado.web.Application):
             self._static_arguments["path"] = self.settings["static_path"]
             handler = self.settings["static_handler_class"]
             prefix = re.escape(self.settings.get("static_url_prefix", "/static/"))
-            # Rules of a host come before all that are for any: like Plack's middleware.
+            # Rules with a host come before the program's rules, as Plack's middleware does.
             super().add_handlers(
                 r".*",
                 [
@@ -262,7 +261,7 @@ class Application(tornado.web.Application):
         single = isinstance(path, (str, os.PathLike))
         self.settings["template_path"] = names[0] if single else tuple(names)
         if self.settings.get("template_loader") is self._search_loader:
-            # Plain handlers know one directory, or a loader.
+            # Plain Tornado handlers take one directory, or a loader.
             self.settings.pop("template_loader", None)
             self._search_loader = None if single else self._default_template.loader
             if self._search_loader is not None:
@@ -282,8 +281,8 @@ class Application(tornado.web.Application):
     def render_file(
         self, name: str, args: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> str | bytes:
-        """A template filled in, outside of any request. `FileNotFoundError` if there is none of
-        that name.
+        """A template filled in, outside of any request. `FileNotFoundError` if there is no
+        template of that name.
         """
         return render_file(self.template, self.settings, name, {**(args or {}), **kwargs})
 
@@ -296,8 +295,8 @@ class Application(tornado.web.Application):
     def add_service(self, *args: Any) -> Any:
         """Add a service, set its `application`, start it and return it.
 
-        Without a name it gets that of its class; a second of the class gets 0 after it, a third 1.
-        A name that is given replaces who had it.
+        Without a `name`, the service is named after its class; a second service of that class has
+        a 0 after the name, a third a 1. A service with a given name replaces the one of that name.
         """
         if len(args) == 2:
             name, service = args
@@ -306,7 +305,7 @@ class Application(tornado.web.Application):
             kind = type(service).__name__
             taken = itertools.chain([kind], (f"{kind}{number}" for number in itertools.count()))
             name = next(name for name in taken if name not in self._services)
-        # Of its class: to ask a service itself for its application raises before it has one.
+        # The class is asked: a service that has no application yet raises for `application`.
         if not hasattr(type(service), "application") or not hasattr(type(service), "start"):
             raise TypeError(f"add_service takes an object of a class of Service, not {service!r}")
         service.application = self

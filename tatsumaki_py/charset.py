@@ -1,7 +1,7 @@
-"""Charsets that strangers name.
+"""Charsets that a client or another server names.
 
-Rule: a name of theirs reaches Python's codecs only in one of the spellings known here. Python keeps
-every name that it was asked for, also an unknown one, for ever.
+Rule: such a name reaches Python's codecs only if it is one of the spellings known here. Python
+caches every name that it looks up, also an unknown one, for ever.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pkgutil import iter_modules
 __all__ = ["charset_of", "codec", "names_charset"]
 
 _CODECS = {module.name: module.name for module in iter_modules(encodings.__path__)} | aliases
-# What is no text, or in no page; some of these take quadratic time.
+# Codecs that do not decode text, or that no page uses; some of them take quadratic time.
 _NO_CHARSET = re.compile(
     r"\w+_codec|\w*unicode_escape|aliases|charmap|idna|mbcs|oem|punycode|rot_13|undefined"
 )
 _PARAMETER = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]*)""", re.IGNORECASE)
 
-# The header of a part of a multipart form, with its continuation lines; its parameters that Tornado
-# decodes by RFC 2231; those of them that are in a charset which every program knows.
+# The Content-Disposition of a part of a multipart form, with its continuation lines; its parameters
+# that Tornado decodes by RFC 2231; and those parameters whose charset needs no look-up by name.
 _DISPOSITION = re.compile(rb"(?i)\ncontent-disposition[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)")
 _EXTENDED = re.compile(rb';([^="]*\*[^="]*=[^;]*)')
 _KNOWN = re.compile(rb"(?i)\s*[a-z]+\*\s*=\s*\"?(?:utf-8|iso-8859-1|us-ascii)'[^']*'")
@@ -34,7 +34,7 @@ def charset_of(content_type: str) -> str | None:
 
 
 def codec(charset: str) -> str | None:
-    """The name of Python's codec for a charset, None if there is none."""
+    """The name of Python's codec for a charset; None if there is no such codec."""
     name = _CODECS.get(encodings.normalize_encoding(charset).lower())
     return None if name is None or _NO_CHARSET.fullmatch(name) else name
 

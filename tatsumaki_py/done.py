@@ -1,4 +1,4 @@
-"""What a method returns that others have to wait for, when there is nothing to wait for."""
+"""Awaitables that are done: a method whose result is awaited returns one if nothing is pending."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Done(Generic[T]):
 
 
 class _Over(Done[None]):
-    """What a write after the end of the answer returns. A coroutine that awaits it ends by
-    `ClientDisconnect`; a callback that does not goes on.
+    """The result of a write after the end of the answer. A coroutine that awaits it ends by
+    `ClientDisconnect`; a callback that does not await it goes on.
     """
 
     __slots__ = ()

@@ -1,9 +1,9 @@
-"""Forms: which bodies are forms, and what is in them. Tornado parses them.
+"""Forms: which bodies are forms, and their fields and files. Tornado parses them.
 
 Rules:
-1. The media type is decided in one place, and has no letter case: no part of the package takes for
-   a form what another part leaves unread.
-2. Nothing is parsed before it is known that parsing it takes the loop little time.
+1. The media type is decided in one place, and has no letter case: all parts of the package agree
+   whether a body is a form.
+2. A body is parsed only after a check that parsing it takes the loop little time.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-dat
 FORMS = (URLENCODED, MULTIPART)
 """The media types of forms."""
 
-# Each takes about 30 ms: the escapes (`%41`, `+`) of one urlencoded form, and the bytes in the
-# boundaries and heads of a multipart form.
+# Limits that take about 30 ms each to parse: the escapes (`%41`, `+`) of an urlencoded form, and
+# the bytes in the boundaries and heads of a multipart form.
 MAX_ESCAPES = 1_000_000
 MAX_HEADS = 100_000
 
@@ -36,8 +36,8 @@ def parse(
 ) -> tuple[dict[str, list[bytes]], dict[str, list[HTTPFile]]]:
     """The fields and the files of the form in `body`; none if the body is no form.
 
-    Raises `Error.HTTP`: 400 if it cannot be read though `headers` say that it is a form, 413 if
-    reading it would take long, 415 for a ``Content-Encoding``.
+    Raises `Error.HTTP`: 400 for a form that cannot be read, 413 if reading it would take long, 415
+    for a ``Content-Encoding``.
     """
     fields: dict[str, list[bytes]] = {}
     files: dict[str, list[HTTPFile]] = {}

@@ -16,9 +16,10 @@ In a coroutine it is ``res = await HTTPClient().get(url)``.
 
 Rules of this file:
 
-1. What the network or the other server does is never an exception.
-2. Nothing outlives a request. Each has an `AsyncHTTPClient` of its own, closed when the request
-   ends, however it ends. (The shared one runs ten at a time and carries on with cancelled ones.)
+1. A fault of the network or of the other server is never an exception.
+2. No connection outlives its request. Each request has an `AsyncHTTPClient` of its own, which is
+   closed when the request ends, however it ends. (The shared one runs ten requests at a time, and
+   goes on with cancelled ones.)
 3. Redirects are followed here, not by Tornado: one time limit spans them all, credentials stay with
    the host they are meant for, and a bad target is an error. (Tornado begins a new time limit with
    each redirect, passes Proxy-Authorization and Referer on, and in 6.6 a redirect to a URL that is
@@ -65,11 +66,11 @@ Reply = asyncio.Future[HTTPResponse]
 
 
 class Options(TypedDict, total=False):
-    """What every method takes by name.
+    """The keyword arguments of every method.
 
     Attributes:
-        headers: a mapping, or pairs if a name comes twice.
-        timeout: seconds, instead of the client's.
+        headers: a mapping, or pairs, in which a name may come twice.
+        timeout: seconds, in place of the client's `timeout`.
     """
 
     headers: Headers
@@ -80,29 +81,29 @@ class HTTPClient:
     """Sends requests to http and https URLs, each on a connection of its own.
 
     Args:
-        timeout: seconds that a request may take in all, redirects included; then it ends in
-            596 "Connection timed out".
+        timeout: seconds that a request may take in all, redirects included. A request that takes
+            longer ends in 596 "Connection timed out".
         agent: the User-Agent of requests that name none. Default "tatsumaki_py/<version>".
         max_body_size: bytes of content that an answer may have (up to Tornado's own limit of
-            100 MiB); a larger one ends in 597.
+            100 MiB). A larger answer ends in 597.
 
-    Each method starts the request at once and returns a `Future` of its `HTTPResponse`. Nobody has
-    to await it; cancelling it, or the await, ends the request. `callback` (may be a coroutine
-    function) is called once with the response, from the loop, never before the method has returned,
-    and not for a cancelled request. If it raises, logger "tatsumaki" gets the trace; wrapped by
-    `Handler.async_cb` it also answers the client. `options` are `Options`.
+    Each method starts the request at once and returns a `Future` of its `HTTPResponse`. The future
+    need not be awaited; cancelling it, or the await, ends the request. `callback` (may be a
+    coroutine function) is called once with the response, from the loop, never before the method has
+    returned, and not for a cancelled request. If it raises, logger "tatsumaki" gets the traceback;
+    wrapped by `Handler.async_cb` it also answers the client. `options` are `Options`.
 
-    `body` is sent as it is (str in UTF-8) or, if a mapping or pairs, as a form. Its Content-Type is
-    application/x-www-form-urlencoded unless `headers` has another.
+    `body` is sent as it is (str in UTF-8), or as a form if it is a mapping or pairs. Its
+    Content-Type is application/x-www-form-urlencoded unless `headers` has another.
 
-    Up to 10 redirects are followed, one more ends in 599. 303, and 301 or 302 after POST, become a
-    GET without the body. To another scheme, host or port neither Authorization, Cookie,
+    Up to 10 redirects are followed; one more ends in 599. A 303, and a 301 or 302 after POST,
+    becomes a GET without the body. To another scheme, host or port neither Authorization, Cookie,
     Proxy-Authorization, Referer nor the URL's user and password are sent; all other headers are.
     `AsyncHTTPClient.configure` is honoured, except for `max_clients`.
 
-    Raises, at the call: `ValueError` for CR, LF and the like in a method or header, a timeout of 0
-    or less, a form field that is None; `TypeError` for what is of the wrong type; `RuntimeError` if
-    no loop is running. A bad URL does not raise: it ends in 599.
+    Raises, at the call: `ValueError` for control characters in a method or header, a timeout of 0
+    or less, a form field that is None; `TypeError` for an argument of the wrong type;
+    `RuntimeError` if no loop is running. A bad URL does not raise: it ends in 599.
     """
 
     def __init__(
@@ -164,9 +165,9 @@ class HTTPClient:
     ) -> Reply:
         """``client.request("PATCH", url, body, callback)`` or ``client.request(request, callback)``
 
-        Of a `tornado.httpclient.HTTPRequest` everything counts, such as `ca_certs`,
-        `request_timeout`, `follow_redirects` and `max_redirects`; one with a `streaming_callback`
-        or `header_callback` is a `ValueError`.
+        All attributes of a `tornado.httpclient.HTTPRequest` count, such as `ca_certs`,
+        `request_timeout`, `follow_redirects` and `max_redirects`. A request with a
+        `streaming_callback` or `header_callback` is a `ValueError`.
         """
         if isinstance(method, HTTPRequest):
             request, callback = copy.copy(method), url
@@ -191,7 +192,7 @@ class HTTPClient:
         except RuntimeError:
             message = "HTTPClient needs a running loop: call it in a handler or coroutine"
             raise RuntimeError(message) from None
-        # The timer of the time limit refers to the task, so that nobody else has to.
+        # The timer of the time limit keeps a reference to the task.
         return loop.create_task(self._run(request, timeout, callback))
 
     async def _run(
@@ -206,7 +207,7 @@ class HTTPClient:
         if callback is not None:
             try:
                 result = callback(response)
-                # A future, say of finish(), runs by itself; a coroutine does not.
+                # A future, such as that of finish(), runs by itself; a coroutine does not.
                 if inspect.iscoroutine(result):
                     await result
             except Exception:
@@ -235,19 +236,19 @@ class HTTPClient:
 
     async def _exchange(self, request: HTTPRequest, timeout: float) -> HTTPResponse:
         answer = _Answer(self.max_body_size)
-        # Tornado adds headers: to the copy, not to what a redirect starts from.
+        # Tornado adds headers to the copy; a redirect starts from the original.
         request = copy.copy(request)
         request.header_callback = answer.on_header
         request.streaming_callback = answer.on_chunk
         request.follow_redirects = False
         request.allow_nonstandard_methods = True
-        # Our own limit comes first; these end what cannot be closed at once.
+        # Our own limit comes first. Tornado's ends a connection that cannot be closed at once.
         request.connect_timeout = request.request_timeout = timeout + 1
         client = AsyncHTTPClient(force_instance=True)
         _Connections(client)
         try:
             fetch = client.fetch(request, raise_error=False)
-            # Waited for, not awaited: a cancelled one would log what becomes of it.
+            # Not awaited: a fetch that is cancelled would log its error later.
             fetch.add_done_callback(lambda fetch: fetch.cancelled() or fetch.exception())
             await asyncio.wait([fetch, answer.too_large], return_when=asyncio.FIRST_COMPLETED)
             if answer.too_large.done():
@@ -288,9 +289,10 @@ class _Answer:
 
 
 class _Connections:
-    """The connections that a client makes: they are closed with it, where Tornado lets them go on.
+    """Closes the connections of a client with it; Tornado leaves them open.
 
-    `tcp_client` is not documented. A client that has none goes on, unheard, until its own time-out.
+    `tcp_client` is not documented. The requests of a client that has none go on, without an effect,
+    until their own time-out.
     """
 
     def __init__(self, client: Any) -> None:
@@ -315,7 +317,7 @@ class _Connections:
 
 
 def _diagnose(error: Exception, started: bool) -> tuple[int, str]:
-    """Code and message for a request that Tornado gave up with `error`."""
+    """Code and message for a request that failed in Tornado with `error`."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or repr(error)
     if isinstance(error, HTTPStreamClosedError):
         text = "Connection closed"

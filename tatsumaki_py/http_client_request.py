@@ -1,6 +1,7 @@
 """The requests of the HTTP client: what they are made of, and where a redirect leads.
 
-Rules of this file: it touches no socket and no loop, and what it lets through can inject no header.
+Rules of this file: it uses no socket and no loop, and a request that it makes has no header that
+the caller did not give.
 
 Source: ``HTTP::Request::Common``, RFC 9110 sections 5, 9.1 and 15.4.
 """
@@ -16,6 +17,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.httputil import HTTPHeaders, HTTPInputError
 
 from tatsumaki_py.http_token import check_header_name, is_token
+from tatsumaki_py.origin import DEFAULT_PORTS, host_and_port
 
 __all__ = [
     "Body",
@@ -30,22 +32,25 @@ __all__ = [
 Headers = Mapping[str, str | float] | Iterable[tuple[str, str | float]]
 Body = str | bytes | Mapping[str, object] | Iterable[tuple[str, object]]
 
-# Headers of a body, which a GET that was a POST has not, and headers that are for the first host
-# only.
+# Headers that describe a body: a redirect that turns a POST into a GET drops them.
 BODY_HEADERS = ("Content-Type", "Content-Encoding", "Content-Language", "Content-Length")
+# Headers for one origin: a redirect to another one drops them.
 PRIVATE_HEADERS = ("Authorization", "Cookie", "Proxy-Authorization", "Referer")
 
-DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 URL_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 
 
 def build_request(method: str, url: str, body: Body | None, headers: Headers) -> HTTPRequest:
-    """A request with a form, a raw body or none; raises as `HTTPClient` says."""
+    """A request with a form, a raw body or no body; raises what `HTTPClient` documents."""
     return HTTPRequest(url, method, header_fields(headers), _encode(body))
 
 
 def header_fields(headers: Headers) -> HTTPHeaders:
-    """The headers as Tornado keeps them, if they can be sent."""
+    """The headers as Tornado takes them.
+
+    Raises:
+        TypeError, ValueError: a header that cannot be sent.
+    """
     if isinstance(headers, HTTPHeaders):
         headers = headers.get_all()
     result = HTTPHeaders()
@@ -56,7 +61,7 @@ def header_fields(headers: Headers) -> HTTPHeaders:
         try:
             result.add(name, str(value).strip(" \t"))
         except HTTPInputError:
-            # Tornado's message tells the value, which may be a secret.
+            # Tornado's message has the value, which may be a secret.
             message = f"header {name!r} takes Latin-1 without control characters"
             raise ValueError(message) from None
     return result
@@ -81,7 +86,7 @@ def complete(request: HTTPRequest, agent: str) -> None:
     if not is_token(request.method):
         raise ValueError(f"not an HTTP method: {request.method!r}")
     headers = request.headers
-    # Tornado says how long a body is; said twice, it could be said differently.
+    # Tornado sets the length of the body. A second length could differ from it.
     headers.pop("Transfer-Encoding", None)
     if request.body_producer is None:
         headers.pop("Content-Length", None)
@@ -99,7 +104,7 @@ def split_url(url: str) -> tuple[str, str | None, str]:
     Raises:
         ValueError: the URL cannot be sent; the message says why, for the status line.
     """
-    # Before urlsplit, which drops some of these silently.
+    # Before urlsplit, which drops some of these characters silently.
     if re.search(r"[\x00-\x20\x7f]", url):
         raise ValueError("Bad URL: white space or control character")
     try:
@@ -111,9 +116,8 @@ def split_url(url: str) -> tuple[str, str | None, str]:
         raise ValueError("Only http and https URL schemes supported")
     if not host or not host.isascii():
         raise ValueError("Bad URL: host is not ASCII" if host else "Bad URL: no host")
-    # In one spelling, so that two URLs of one origin have the same.
-    netloc = parts.netloc.rpartition("@")[2].lower()
-    netloc = netloc.removesuffix(DEFAULT_PORTS[parts.scheme]).removesuffix(":")
+    # In one spelling, so that a redirect to the same origin is known as one.
+    netloc = host_and_port(parts.scheme, parts.netloc.rpartition("@")[2].removesuffix(":"))
     sent = urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
     user = None if parts.username is None else unquote(parts.username)
     return quote(sent, URL_CHARACTERS), user, unquote(parts.password or "")

@@ -1,4 +1,4 @@
-"""The response that the HTTP client makes of whatever becomes of a request.
+"""The response in which every request of the HTTP client ends.
 
 Source: ``HTTP::Response``.
 """
@@ -19,11 +19,11 @@ class HTTPResponse:
     """How a request ended.
 
     Attributes:
-        code: status of the answer, or 595 (no connection: refused, unknown host), 596 (no answer:
-            closed, timed out, garbage), 597 (half an answer, too large a one), 599 (bad URL, too
-            many redirects, headers over 64 KiB).
-        message: the reason phrase, or what went wrong.
-        url: where the answer came from, after redirects; without user and password.
+        code: the status of the answer, or 595 (no connection: refused, unknown host), 596 (no
+            answer: closed, timed out, garbage), 597 (an answer that broke off or is too large), 599
+            (bad URL, too many redirects, headers over 64 KiB).
+        message: the reason phrase, or the error.
+        url: the URL that answered, after redirects; without user and password.
         headers: `tornado.httputil.HTTPHeaders`; ``headers.get_list("Set-Cookie")`` has each one.
         content: the body, gunzipped; b"" after HEAD and where there is no answer.
 

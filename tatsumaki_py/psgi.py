@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 from tornado.httputil import HTTPServerRequest, split_host_and_port
 
+from tatsumaki_py.origin import DEFAULT_PORTS
+
 __all__ = ["environment", "path_info"]
 
 
@@ -65,4 +67,4 @@ def _server(request: HTTPServerRequest) -> tuple[str, str]:
         if isinstance(address, tuple):
             return str(address[0]), str(address[1])
     _, port = split_host_and_port(request.host)
-    return request.host_name, str(port or (443 if request.protocol == "https" else 80))
+    return request.host_name, str(port or DEFAULT_PORTS.get(request.protocol, 80))

@@ -8,7 +8,16 @@ from support.program import ROOT
 PACKAGE = ROOT / "tatsumaki_py"
 # Lowest floor first. Modules of one floor may import each other, but not in a circle.
 FLOORS = [
-    ["charset", "control_characters", "error", "http_token", "iostream", "json_codec", "psgi"],
+    [
+        "charset",
+        "control_characters",
+        "error",
+        "http_token",
+        "iostream",
+        "json_codec",
+        "origin",
+        "psgi",
+    ],
     [
         "done",
         "form",

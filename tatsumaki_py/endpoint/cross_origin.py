@@ -1,11 +1,12 @@
-"""Pages of other origins that may use a handler.
+"""Lets pages of other origins use a handler.
 
 Rules:
-1. An origin that is not on the list gets no header of CORS: it is the browser that keeps the page
-   from the answer.
-2. "*" is for what is public: it never goes with credentials.
-3. Every answer to an allowed origin has the headers of CORS, also an error: the page can read why.
-4. A preflight carries no credentials, so what `prepare` demands is demanded of the request itself.
+1. An origin that is not on the list gets no CORS header, so the browser keeps the answer from the
+   page.
+2. "*" is for public handlers: it never goes with credentials.
+3. Every answer to an allowed origin has the CORS headers, also an error: the page can read why.
+4. A preflight carries no credentials, so it is not refused when `prepare` demands some; the request
+   that follows it is.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any, ClassVar
 
 from tatsumaki_py.handler import Handler
 from tatsumaki_py.http_token import is_token
+from tatsumaki_py.origin import host_and_port
 
 __all__ = ["CrossOriginHandler"]
 
-# For how long a browser may remember the answer to a preflight, in seconds.
+# Seconds for which a browser may cache the answer to a preflight.
 _MAX_AGE = 600
 _REQUEST_HEADERS = (
     "Authorization",
@@ -31,7 +33,7 @@ _REQUEST_HEADERS = (
     "X-Requested-With",
     "X-XSRFToken",
 )
-# Other headers are allowed when a preflight asks for them: so many names, of so many characters.
+# Other headers are allowed when a preflight asks for them, within these limits.
 _MAX_ASKED = 50
 _MAX_NAME = 100
 # Not the headers by which a proxy tells the server the client's address or user.
@@ -63,8 +65,8 @@ class CrossOriginHandler(Handler):
             )
 
     def check_trusted_origin(self, origin: str) -> bool:
-        """Whether pages of `origin` may change things and open WebSockets: whether it is on a list,
-        or the handler is public and the request carries no credentials. See
+        """Whether pages of `origin` may change things and open WebSockets: yes if the origin is on
+        a list, or if the handler is public and the request carries no credentials. See
         `tornado.web.RequestHandler.check_trusted_origin`.
         """
         return self._listed(origin) or self._public()
@@ -83,7 +85,7 @@ class CrossOriginHandler(Handler):
         return self._listed(origin) or (not self._public() and self.check_trusted_origin(origin))
 
     def clear(self) -> None:
-        """See `tornado.web.RequestHandler.clear`. The headers of CORS are set again."""
+        """See `tornado.web.RequestHandler.clear`. The CORS headers are set again."""
         super().clear()
         public = "*" in self.allowed_origins
         origin = self.request.headers.get("Origin", "")
@@ -98,7 +100,7 @@ class CrossOriginHandler(Handler):
             self.set_header("Access-Control-Allow-Credentials", "true")
 
     def options(self, *args: Any, **kwargs: Any) -> None:
-        """Answer a preflight, by which a browser asks what a page may send."""
+        """Answer a preflight, in which a browser asks for permission to send a page's request."""
         allowed = ", ".join(self._allowed())
         self.set_header("Allow", allowed)
         if self.response.header("Access-Control-Allow-Origin") is not None:
@@ -140,13 +142,12 @@ class CrossOriginHandler(Handler):
 
 
 def _check(origin: str) -> None:
-    """Raises `ValueError` for an origin that no browser sends, and which would match none."""
+    """Raises `ValueError` for an origin that no browser sends: it would match no request."""
     if "*" in origin and origin != "*":
         raise ValueError(
             f"allowed_origins has {origin!r}: override check_trusted_origin() for a pattern"
         )
     scheme, sign, rest = origin.lower().partition("://")
-    port = {"http": ":80", "https": ":443"}.get(scheme, "")
-    sent = f"{scheme}{sign}{rest.partition('/')[0].removesuffix(port)}"
+    sent = f"{scheme}{sign}{host_and_port(scheme, rest.partition('/')[0])}"
     if origin != sent:
         raise ValueError(f"allowed_origins has {origin!r}, but browsers send {sent!r}")

@@ -1,7 +1,7 @@
 """One object of a class for each event loop.
 
-Rule: an object is held weakly here, so that no loop that has ended is kept alive by it. The objects
-that use it, and the timers of its loop, keep it as long as it is needed.
+Rule: the reference here is weak, or an object that refers to its loop would keep a loop alive that
+has ended. Users of the object, and timers of its loop, keep it as long as it is needed.
 """
 
 from __future__ import annotations
