@@ -9,7 +9,7 @@ from tatsumaki_py import Application, MessageQueue, SubscribeHandler
 @pytest.fixture
 def app(monkeypatch):
     # Who waits for seconds before it comes back has the tests wait, too.
-    monkeypatch.setattr("tatsumaki_py.push.framing.RETRY", (50, 60))
+    monkeypatch.setattr("tatsumaki_py.push.framing.server_sent_events.RETRY", (50, 60))
     return Application([(r"/events/([\w.-]+)", SubscribeHandler)])
 
 

@@ -71,7 +71,7 @@ def server():
     """A `Background` for all tests of this file."""
     rules = [("/", Page), (r"/events/(\w+)", SubscribeHandler), (r"/no/(\w+)", Refusing)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tatsumaki_py.push.framing.RETRY", (50, 60))
+        patch.setattr("tatsumaki_py.push.framing.server_sent_events.RETRY", (50, 60))
         server = Background(Application(rules))
         yield server
         server.stop()

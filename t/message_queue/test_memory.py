@@ -7,14 +7,18 @@ import pytest
 
 from tatsumaki_py import MessageQueue
 from tatsumaki_py.message_queue import event
-from tatsumaki_py.push.framing import JSONLines, Multipart, ServerSentEvents, WebSocket, framing
+from tatsumaki_py.push.framing import Option
+from tatsumaki_py.push.framing.json_lines import JSONLines
+from tatsumaki_py.push.framing.multipart import Multipart
+from tatsumaki_py.push.framing.server_sent_events import ServerSentEvents
+from tatsumaki_py.push.framing.websocket import WebSocket
 
-FRAMINGS = [
-    framing(kind, chunked, option)
+FRAMINGS = {
+    kind.of(chunked | option)
     for kind in (ServerSentEvents, JSONLines, Multipart, WebSocket)
-    for chunked in (True, False)
-    for option in (True, False)
-]
+    for chunked in (Option.CHUNKED, Option.NONE)
+    for option in (*Option, Option.NONE)
+}
 MIB = 1024 * 1024
 
 

@@ -7,18 +7,11 @@ from support.wire import read_chunk, read_head, read_reply
 
 from tatsumaki_py.message_queue import Entry
 from tatsumaki_py.message_queue.event import encode
-from tatsumaki_py.push.framing import (
-    BINARY,
-    JSON,
-    WEBSOCKET,
-    Framing,
-    JSONLines,
-    Multipart,
-    ServerSentEvents,
-    VisibleServerSentEvents,
-    framing,
-    websocket_frame,
-)
+from tatsumaki_py.push.framing import JSON, Framing, Option
+from tatsumaki_py.push.framing.json_lines import JSONLines
+from tatsumaki_py.push.framing.multipart import Multipart
+from tatsumaki_py.push.framing.server_sent_events import ServerSentEvents
+from tatsumaki_py.push.framing.websocket import BINARY, WebSocket, websocket_frame
 
 TEXT = "h\u00e9llo"
 
@@ -115,13 +108,14 @@ async def test_what_was_written_before_comes_first(get):
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-@pytest.mark.parametrize("option", [True, False])
+@pytest.mark.parametrize("option", [*Option, Option.NONE])
 @pytest.mark.parametrize("kind", [Framing, Multipart, ServerSentEvents, JSONLines])
 def test_an_event_is_framed_once(kind, chunked, option):
     """All subscribers of one kind share the bytes."""
     event = Entry(b'{"n":1}', "5-0")
-    frames = framing(kind, chunked, option)
-    assert framing(kind, chunked, option) is frames
+    chunked = chunked or option is Option.CHUNKED
+    frames = kind.of(option | Option.CHUNKED if chunked else option)
+    assert kind.of(option | Option.CHUNKED if chunked else option) is frames
     assert frames.frame(event) is frames.frame(event)
     body = frames.event(event)
     assert frames.frame(event) == (b"%x\r\n%b\r\n" % (len(body), body) if chunked else body)
@@ -130,7 +124,7 @@ def test_an_event_is_framed_once(kind, chunked, option):
 @pytest.mark.parametrize("ids", [True, False])
 def test_multipart(ids):
     """A part, and the next boundary at once; its id only for who expects it."""
-    frames = framing(Multipart, False, ids)
+    frames = Multipart.of(Option.IDS if ids else Option.NONE)
     boundary = Multipart.boundary.encode()
     assert frames.begin("4-0") == b"--%b\n" % boundary
     assert frames.frame(Entry(b'{"n":1}', "5-0")) == (
@@ -146,12 +140,12 @@ def test_multipart(ids):
 def test_a_part_holds_no_boundary():
     """Text that would end its part is refused."""
     with pytest.raises(ValueError, match="boundary"):
-        framing(Multipart, True, False).part(f"a\n--{Multipart.boundary}\nb".encode(), "text/plain")
+        Multipart.of(Option.CHUNKED).part(f"a\n--{Multipart.boundary}\nb".encode(), "text/plain")
 
 
 def test_server_sent_events():
     """Ids and data; a place is an event of its own; blank lines only end events."""
-    frames = framing(ServerSentEvents, False, False)
+    frames = ServerSentEvents.of()
     retry, place = frames.begin("4-0").split(b"\n", 1)
     assert 2000 <= int(retry.removeprefix(b"retry: ")) <= 4000
     assert place == frames.at("4-0") == b'id: 4-0\nevent: cursor\ndata: {"id":"4-0"}\n\n'
@@ -173,14 +167,14 @@ def test_server_sent_events():
 )
 def test_every_newline_is_a_line(text, lines):
     """What ends a line for an EventSource, and nothing else, splits data."""
-    assert framing(ServerSentEvents, False, False).part(text, "text/plain") == lines + b"\n"
+    assert ServerSentEvents.of().part(text, "text/plain") == lines + b"\n"
 
 
 @pytest.mark.parametrize("kind", [ServerSentEvents, JSONLines])
 def test_separators_in_json(kind):
     """No client takes anything in JSON for the end of a line."""
     data = {"text": "\u2028\u2029\x85 \u2019 \\\u2028", "key\u2028": 1}
-    frames = framing(kind, False, False)
+    frames = kind.of()
     for body in (frames.event(Entry(encode(data), "5-0")), frames.part(encode(data), JSON)):
         text = body.decode().rstrip("\n")
         assert text.splitlines() == text.split("\n")
@@ -194,10 +188,8 @@ def test_separators_in_json(kind):
 def test_lines_in_json():
     """JSON that somebody else has written may have lines."""
     event = Entry(b'{\r\n "n":\n1}', "5-0")
-    assert framing(JSONLines, False, False).event(event).count(b"\n") == 1
-    assert framing(ServerSentEvents, False, False).event(event) == (
-        b'id: 5-0\ndata: {\ndata:  "n":\ndata: 1}\n\n'
-    )
+    assert JSONLines.of().event(event).count(b"\n") == 1
+    assert ServerSentEvents.of().event(event) == (b'id: 5-0\ndata: {\ndata:  "n":\ndata: 1}\n\n')
 
 
 @pytest.mark.parametrize(
@@ -217,27 +209,27 @@ def test_lines_in_json():
 def test_event_type(type_, field):
     """The type of an event is that of the EventSource, if it is asked for and can be."""
     event = Entry(encode({"type": type_}), "5-0")
-    assert framing(ServerSentEvents, False, True).frame(event).startswith(field + b"id: 5-0\n")
-    assert framing(ServerSentEvents, False, False).frame(event).startswith(b"id: 5-0\n")
+    assert ServerSentEvents.of(Option.TYPES).frame(event).startswith(field + b"id: 5-0\n")
+    assert ServerSentEvents.of().frame(event).startswith(b"id: 5-0\n")
 
 
 @pytest.mark.parametrize("name", [b"type", b"\\u0074ype"])
 def test_event_type_however_it_is_written(name):
     """A name may be escaped in JSON."""
     event = Entry(b'{"n":[1],"%b":"join"}' % name, "5-0")
-    assert framing(ServerSentEvents, False, True).frame(event).startswith(b"event: join\n")
+    assert ServerSentEvents.of(Option.TYPES).frame(event).startswith(b"event: join\n")
 
 
 def test_heartbeat_that_a_page_sees():
     """An EventSource remembers the id of an event, so one without a cursor has no id."""
-    frames = framing(VisibleServerSentEvents, False)
+    frames = ServerSentEvents.of(Option.HEARTBEATS)
     assert frames.heartbeat("5-0") == frames.at("5-0")
     assert frames.heartbeat("") == b'event: cursor\ndata: {"id":""}\n\n'
 
 
 def test_json_lines():
     """An event says its id; other things are JSON as they are."""
-    frames = framing(JSONLines, False, False)
+    frames = JSONLines.of()
     assert frames.frame(Entry(b'{"n":1}', "5-0")) == b'{"id":"5-0","data":{"n":1}}\n'
     assert frames.part(b'{"n":\n1}', "application/json") == b'{"n": 1}\n'
     assert frames.part(b"two\nlines", "text/plain") == b'"two\\nlines"\n'
@@ -247,22 +239,22 @@ def test_json_lines():
 
 def test_websocket():
     """As lines, in frames of any size."""
-    assert WEBSOCKET.frame(Entry(b'{"n":1}', "5-0")) == b'\x81\x1b{"id":"5-0","data":{"n":1}}'
-    assert WEBSOCKET.at("4-0") == b'\x81\x0c{"id":"4-0"}'
-    assert WEBSOCKET.heartbeat("4-0") == b"\x89\x00"
+    assert WebSocket.of().frame(Entry(b'{"n":1}', "5-0")) == b'\x81\x1b{"id":"5-0","data":{"n":1}}'
+    assert WebSocket.of().at("4-0") == b'\x81\x0c{"id":"4-0"}'
+    assert WebSocket.of().heartbeat("4-0") == b"\x89\x00"
     assert websocket_frame(BINARY, b"x" * 126)[:4] == b"\x82\x7e\x00\x7e"
     assert websocket_frame(BINARY, b"x" * 65536)[:10] == b"\x82\x7f" + (65536).to_bytes(8)
 
 
-@pytest.mark.parametrize("option", [True, False])
+@pytest.mark.parametrize("option", [*Option, Option.NONE])
 @pytest.mark.parametrize("kind", [Multipart, ServerSentEvents, JSONLines])
 def test_a_gap(kind, option):
     """A gap says what is lost, and the id to go on from, in a way that no event looks like."""
     gap = Entry.loss("1-0", "5-0")
     body = b'{"type":"gap","after":"1-0","id":"5-0"}'
     assert gap.json == body
-    frame = framing(kind, False, option).frame(gap)
+    frame = kind.of(option & ~Option.CHUNKED).frame(gap)
     assert body in frame
     if kind is ServerSentEvents:
         assert frame == b"event: gap\nid: 5-0\ndata: " + body + b"\n\n"
-    assert WEBSOCKET.frame(gap) == b"\x81" + bytes([len(body)]) + body
+    assert WebSocket.of().frame(gap) == b"\x81" + bytes([len(body)]) + body

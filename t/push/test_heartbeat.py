@@ -8,7 +8,7 @@ from support.pushing import Awaiting, Pushing, Subscribing
 from support.wire import iterations, read_chunk, read_head, soon
 
 from tatsumaki_py import Application, MessageQueue
-from tatsumaki_py.push.framing import Multipart
+from tatsumaki_py.push.framing.multipart import Multipart
 from tatsumaki_py.push.wheel import Wheel
 
 BEAT = b"Content-Type: application/x-heartbeat\n\n\n--" + Multipart.boundary.encode() + b"\n"

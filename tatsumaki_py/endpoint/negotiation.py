@@ -6,52 +6,40 @@ Rule: what cannot be understood is refused, and the refusal says what can.
 from __future__ import annotations
 
 from tatsumaki_py.error import HTTPError
+from tatsumaki_py.push.transports import LONG_POLL, TRANSPORTS, WEBSOCKET, Transport
 from tatsumaki_py.request import Request
 
-__all__ = ["MEDIA_TYPES", "TRANSPORTS", "negotiate"]
-
-TRANSPORTS = ("sse", "websocket", "ndjson", "multipart", "long-poll", "interval-poll")
-"""What ``?transport=`` may say."""
-
-MEDIA_TYPES = {
-    "text/event-stream": "sse",
-    "text/*": "sse",
-    "application/x-ndjson": "ndjson",
-    "application/ndjson": "ndjson",
-    "application/jsonl": "ndjson",
-    "multipart/mixed": "multipart",
-    "multipart/*": "multipart",
-    "application/json": "long-poll",
-    "application/*": "long-poll",
-    "*/*": "long-poll",
-}
-"""What each entry of an ``Accept`` header stands for."""
+__all__ = ["negotiate"]
 
 MAX_ENTRIES = 100
 """Entries of one ``Accept`` header; thousands would take the loop's time."""
 
 
-def negotiate(request: Request) -> str:
-    """One of `TRANSPORTS`: what the header ``Upgrade`` says, else the parameter ``transport``, else
-    the header ``Accept`` (without one: "long-poll").
+def negotiate(request: Request) -> Transport:
+    """The transport that a request asks for: by the header ``Upgrade``, else by the parameter
+    ``transport``, else by the header ``Accept``. A request without any of them is a long poll.
 
     Raises `Error.HTTP`: 400 for a transport that is none, 406 if nothing is acceptable or there are
     more than `MAX_ENTRIES` entries, 426 for a WebSocket without its handshake.
     """
     if request.headers.get("Upgrade", "").lower() == "websocket":
-        return "websocket"
+        return WEBSOCKET
     name = request.param("transport")
-    if name == "websocket":
+    if name == WEBSOCKET.name:
         raise HTTPError(426, "a WebSocket begins with its handshake")
-    if name in TRANSPORTS:
-        return name
     if name:
-        raise HTTPError(400, f"transport is one of {', '.join(TRANSPORTS)}")
-    for media_type in _accepted(request.headers.get("Accept") or "*/*"):
-        if media_type in MEDIA_TYPES:
-            return MEDIA_TYPES[media_type]
-    known = (media_type for media_type in MEDIA_TYPES if "*" not in media_type)
-    raise HTTPError(406, f"acceptable are {', '.join(known)}")
+        if name not in TRANSPORTS:
+            raise HTTPError(400, f"transport is one of {', '.join(TRANSPORTS)}")
+        return TRANSPORTS[name]
+    accept = request.headers.get("Accept")
+    if not accept:
+        return LONG_POLL
+    known = {entry: row for row in TRANSPORTS.values() for entry in row.media_types}
+    for media_type in _accepted(accept):
+        if media_type in known:
+            return known[media_type]
+    acceptable = (media_type for media_type in known if "*" not in media_type)
+    raise HTTPError(406, f"acceptable are {', '.join(acceptable)}")
 
 
 def _accepted(header: str) -> list[str]:

@@ -23,6 +23,8 @@ from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.listener import takes_entries
+from tatsumaki_py.push.framing import Option
+from tatsumaki_py.push.transports import Poll, Streaming
 
 __all__ = ["SubscribeHandler"]
 
@@ -55,6 +57,11 @@ class SubscribeHandler(ChannelHandler):
     """Seconds that a long poll waits, less a jitter of up to a tenth."""
     plain_messages = False
     """See `WebSocketHandler.plain_messages`."""
+    text = False
+    """Whether an event that is a string goes out as that string, for pages that want HTML and no
+    JSON: as the ``data`` of a Server-Sent Event, one line each, and as a message of a WebSocket,
+    whose messages are `plain_messages` then. Other events and other transports stay JSON.
+    """
     close_code: int | None = None
     """The code that a client closed its WebSocket with, for `on_close`; see
     `tornado.websocket.WebSocketHandler.on_close`.
@@ -119,15 +126,14 @@ class SubscribeHandler(ChannelHandler):
         await self._admit(self.can_subscribe, names)
         if self._peer_left():
             return
-        if transport == "websocket":
-            await self._upgrade(names)
-        elif transport in ("long-poll", "interval-poll"):
-            self.set_header("Cache-Control", "no-store")
-            wait = timeout if transport == "long-poll" else 0.0
-            self._subscribe(names, self, wait)
-        else:
-            self._open(transport)
+        if isinstance(transport, Streaming):
+            self._push(transport, options=self._framing_options())
             self._subscribe(names, self)
+        elif isinstance(transport, Poll):
+            self.set_header("Cache-Control", "no-store")
+            self._subscribe(names, self, timeout if transport.waits else 0.0)
+        else:
+            await self._upgrade(names)
 
     def _timeout(self) -> float:
         longest = self.poll_timeout * (1 - JITTER * random.random())
@@ -173,13 +179,11 @@ class SubscribeHandler(ChannelHandler):
     def _answer(self, *entries: Entry) -> None:
         self.finish([entry.event() for entry in entries] if self._reframes else list(entries))
 
-    def _open(self, transport: str) -> None:
-        if transport == "sse":
-            self.server_sent_events(True, event_type=self.request.param("event_type") == "1")
-        elif transport == "ndjson":
-            self.json_lines(True)
-        else:
-            self.multipart_xhr_push(True)
+    def _framing_options(self) -> Option:
+        options = Option.TEXT if self.text else Option.NONE
+        if self.plain_messages:
+            options |= Option.PLAIN
+        return options | Option.TYPES if self.request.param("event_type") == "1" else options
 
     async def _upgrade(self, names: list[str]) -> None:
         """The rest is a WebSocket's."""

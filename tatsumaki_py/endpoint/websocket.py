@@ -23,6 +23,7 @@ from tatsumaki_py.done import DONE, done_future
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.listener import takes_entries
+from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.websocket import UNREAD_MESSAGE_SIZE, WebSocketHandler
 
 __all__ = ["Admitting", "SubscribeSocket"]
@@ -35,7 +36,6 @@ _REASON = 123
 class Admitting(Protocol):
     """The handler that let the client in, as its WebSocket sees it."""
 
-    plain_messages: bool
     max_buffer: int
     heartbeat_interval: float | None
     max_stream_time: float | None
@@ -50,6 +50,9 @@ class Admitting(Protocol):
     def select_subprotocol(self, subprotocols: list[str]) -> str | None: ...
 
     def check_trusted_origin(self, origin: str) -> bool: ...
+
+    def _framing_options(self) -> Option:
+        """The options of the framing, beside those that the request asks for."""
 
     def _public(self) -> bool:
         """Whether any page may open the connection."""
@@ -78,7 +81,6 @@ class SubscribeSocket(WebSocketHandler):
         self._outer = outer
         self._names = names
         self._reframes = outer._reframes
-        self.plain_messages = outer.plain_messages
         self.max_buffer = outer.max_buffer
         self.heartbeat_interval = outer.heartbeat_interval
         self.max_stream_time = outer.max_stream_time
@@ -131,6 +133,9 @@ class SubscribeSocket(WebSocketHandler):
         return size
 
     # -- the connection
+
+    def _options(self) -> Option:
+        return self._outer._framing_options()
 
     def open(self, *args: str, **kwargs: str) -> Awaitable[None] | None:
         outer = self._outer

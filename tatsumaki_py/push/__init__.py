@@ -1,1 +1,1 @@
-"""Streams: what goes over the wire (`framing`) and how it gets there (`stream`)."""
+"""Streams: what goes over the wire (`transports`, `framing`) and how it gets there (`stream`)."""

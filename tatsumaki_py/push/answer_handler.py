@@ -28,7 +28,7 @@ from tatsumaki_py.done import done_future
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.message_queue import peer
-from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.stream_handler import StreamHandler
 from tatsumaki_py.request import Request
 
@@ -53,7 +53,7 @@ class AnswerHandler(StreamHandler):
         # one that comes late, when others were made without it: then each instance has a dict of
         # its own, of 800 bytes.
         self._transforms, self.path_args, self.path_kwargs = [], [], {}
-        self._kind, self._option = Framing, False
+        self._transport, self._options = None, Option.NONE
         self._gone, self._stream, self._live = False, None, None
         self._reframes = reframes(type(self))
         self._watched, self._watchers, self._places = None, None, None
@@ -167,7 +167,7 @@ class AnswerHandler(StreamHandler):
         if self._gone:
             self.finish()
         elif self._stream is None:
-            self._kind = Framing
+            self._transport = None
             super().send_error(status_code, **kwargs)
         elif not self._finished:
             self._stream.abort()

@@ -25,43 +25,29 @@ from tornado.httputil import HTTPHeaders
 from tatsumaki_py.done import DONE, OVER
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Entry, Event
-from tatsumaki_py.push.framing import (
-    JSON,
-    TEXT_TYPE,
-    Framing,
-    JSONLines,
-    Multipart,
-    ServerSentEvents,
-    VisibleServerSentEvents,
-    framing,
-)
+from tatsumaki_py.push.framing import JSON, TEXT, Framing, Option
 from tatsumaki_py.push.peer_handler import PeerHandler
 from tatsumaki_py.push.sockets import take_over
 from tatsumaki_py.push.stream import Stream
+from tatsumaki_py.push.transports import MULTIPART, NDJSON, SSE, Streaming, asked
 
 __all__ = ["StreamHandler"]
 
 # A proxy that compresses would also wait for more to compress.
 _CACHE_CONTROL = "no-store, no-transform"
-_CALLS: dict[type[Framing], str] = {
-    Multipart: "multipart_xhr_push",
-    ServerSentEvents: "server_sent_events",
-    VisibleServerSentEvents: "server_sent_events",
-    JSONLines: "json_lines",
-}
 
 
 class StreamHandler(PeerHandler):
     """`stream_write` of a `Handler`, and the transports of its streams."""
 
-    # What is streamed, and whether with the option that it has.
-    _kind: type[Framing] = Framing
-    _option = False
+    # None for a body as it is.
+    _transport: Streaming | None = None
+    _options = Option.NONE
 
     @property
     def mxhr(self) -> bool:
         """Whether this is a multipart stream."""
-        return self._kind is Multipart
+        return self._transport is MULTIPART
 
     def multipart_xhr_push(self, on: bool | None = None) -> bool:
         """With True, begin a multipart stream: each `stream_write` is a part of its own. Returns
@@ -70,7 +56,7 @@ class StreamHandler(PeerHandler):
         Parts say the ids of events to clients that sent a cursor, which may be empty.
         Needs ``asynchronous = True`` or an ``async def`` method; else a `RuntimeError`.
         """
-        return self._push(Multipart, on, self.request.knows_cursors)
+        return self._push(MULTIPART, on)
 
     def server_sent_events(self, on: bool | None = None, *, event_type: bool = False) -> bool:
         """With True, begin a stream of Server-Sent Events (WHATWG HTML 9.2), which an
@@ -84,10 +70,7 @@ class StreamHandler(PeerHandler):
             event_type: whether the ``type`` of an event is the type that a page listens to:
                 ``source.addEventListener("join", ...)``. Without it, all are of type ``message``.
         """
-        if not on or issubclass(self._kind, ServerSentEvents):
-            return issubclass(self._kind, ServerSentEvents)
-        visible = self.request.param("heartbeat") == "1"
-        return self._push(VisibleServerSentEvents if visible else ServerSentEvents, on, event_type)
+        return self._push(SSE, on, Option.TYPES if event_type else Option.NONE)
 
     def json_lines(self, on: bool | None = None) -> bool:
         """With True, begin a stream of JSON texts, one a line (``application/x-ndjson``). Returns
@@ -96,26 +79,32 @@ class StreamHandler(PeerHandler):
         An event is ``{"id": ..., "data": ...}``, a gap ``{"type": "gap", ...}``. A line that has
         only an ``id`` is a heartbeat. Needs what `multipart_xhr_push` needs.
         """
-        return self._push(JSONLines, on)
+        return self._push(NDJSON, on)
 
-    def _push(self, kind: type[Framing], on: bool | None, option: bool = False) -> bool:
-        if on and self._kind is not kind:
+    def _push(
+        self, transport: Streaming, on: bool | None = True, options: Option = Option.NONE
+    ) -> bool:
+        """With `on`, begin a stream of `transport`, with `options` beside those that the request
+        asks for. Returns whether it is one.
+        """
+        if on and self._transport is not transport:
             verb = str(self.request.method).lower()
             # A HEAD has nothing to push, whatever its method is.
             coroutine = verb == "head" or self._is_coroutine(verb)
-            if self._kind is not Framing:
-                raise RuntimeError(f"this is a stream of {self._kind.content_type} already")
+            if self._transport is not None:
+                begun = self._transport.framing.content_type
+                raise RuntimeError(f"this is a stream of {begun} already")
             if not self.asynchronous and not coroutine:
                 raise RuntimeError(
-                    f"{_CALLS[kind]}(True) needs an answer that stays open: "
+                    f"{transport.call} needs an answer that stays open: "
                     f"set asynchronous = True in {type(self).__name__}, or write async def {verb}"
                 )
             if self._headers_written:
                 if self._gone:
                     return True
-                raise RuntimeError(f"call {_CALLS[kind]}(True) before anything is sent")
-            self._kind, self._option = kind, option
-            self.set_header("Content-Type", str(kind.content_type))
+                raise RuntimeError(f"{transport.call} has to come before anything is sent")
+            self._transport, self._options = transport, options | asked(self.request)
+            self.set_header("Content-Type", transport.framing.content_type)
             if self.response.header("Cache-Control") is None:
                 self.set_header("Cache-Control", _CACHE_CONTROL)
             if verb == "head":
@@ -123,7 +112,7 @@ class StreamHandler(PeerHandler):
             else:
                 # After the method: what it raises can still be answered.
                 asyncio.get_running_loop().call_soon(self._begin_later)
-        return self._kind is kind
+        return self._transport is transport
 
     def _is_coroutine(self, verb: str) -> bool:
         """Whether Tornado awaits the method of that name."""
@@ -153,7 +142,7 @@ class StreamHandler(PeerHandler):
 
     def _begin(self) -> None:
         """Open a stream of messages that is not open yet."""
-        wanted = self._kind is not Framing and self.request.method != "HEAD"
+        wanted = self._transport is not None and self.request.method != "HEAD"
         if wanted and self._stream is None and not self._peer_left():
             with contextlib.suppress(ClientDisconnect):
                 self._open_stream()
@@ -188,7 +177,7 @@ class StreamHandler(PeerHandler):
             if self._finished:
                 self._too_late("stream_write()")
                 return OVER
-        if more and (self._kind is not Framing or _any_event(chunk, *more)):
+        if more and (self._transport is not None or _any_event(chunk, *more)):
             for part in (chunk, *more[:-1]):
                 self.stream_write(part)
             return self.stream_write(more[-1])
@@ -204,7 +193,7 @@ class StreamHandler(PeerHandler):
             return DONE
         if isinstance(chunk, Event):
             return stream.send_as(chunk.entry, data)
-        return stream.write(data, JSON if isinstance(chunk, (dict, list, tuple)) else TEXT_TYPE)
+        return stream.write(data, JSON if isinstance(chunk, (dict, list, tuple)) else TEXT)
 
     def _open_stream(self) -> Stream | None:
         """Send the headers and take the connection over. None if there is nobody who wants a body
@@ -234,7 +223,8 @@ class StreamHandler(PeerHandler):
         iostream = self.detach()
         # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
         self._finished = False
-        frames = framing(self._kind, chunked, self._option)
+        kind = Framing if self._transport is None else self._transport.framing
+        frames = kind.of(self._options | Option.CHUNKED if chunked else self._options)
         stream = take_over(iostream, frames, self.max_buffer, self)
         self._stream = self._live = stream
         # Nobody needs these any more, and there are thousands of idle subscribers.

@@ -45,20 +45,13 @@ from tatsumaki_py.json_codec import JSON
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.flusher import Wire
-from tatsumaki_py.push.framing import (
-    BINARY,
-    CLOSE,
-    PLAIN_WEBSOCKET,
-    TEXT,
-    VISIBLE_WEBSOCKET,
-    WEBSOCKET,
-    WebSocket,
-    websocket_frame,
-)
+from tatsumaki_py.push.framing import Option
+from tatsumaki_py.push.framing.websocket import BINARY, CLOSE, TEXT, WebSocket, websocket_frame
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.peer_base import PeerBase
 from tatsumaki_py.push.pile import Pile
 from tatsumaki_py.push.sockets import IOStreamStream
+from tatsumaki_py.push.transports import WEBSOCKET, asked
 from tatsumaki_py.request import Request
 
 __all__ = ["NEEDS_HTTP_1_1", "WebSocketHandler"]
@@ -266,16 +259,16 @@ class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandl
             # It left during the handshake: `open` finds nobody, and Tornado's first read ends it.
             self._gone = True
             return iostream
-        stream = _WebSocketStream(iostream, self._framing(), self.max_buffer, self)
+        framing = WEBSOCKET.framing.of(self._options() | asked(self.request))
+        stream = _WebSocketStream(iostream, framing, self.max_buffer, self)
         self._stream = self._live = stream
         # So that what is closed by neither side in words is told, too.
         iostream.set_close_callback(self._client_gone)
         return cast(IOStream, _Ordered(iostream, stream))
 
-    def _framing(self) -> WebSocket:
-        if self.plain_messages:
-            return PLAIN_WEBSOCKET
-        return VISIBLE_WEBSOCKET if self.request.param("heartbeat") == "1" else WEBSOCKET
+    def _options(self) -> Option:
+        """The options of the framing, beside those that the request asks for."""
+        return Option.PLAIN if self.plain_messages else Option.NONE
 
     def log_exception(
         self,

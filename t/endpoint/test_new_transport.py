@@ -1,0 +1,165 @@
+"""A transport of one class and one row: JSON text sequences (RFC 7464)."""
+
+import json
+
+import pytest
+from support.subscriber import Enveloped
+from support.wire import read_reply
+
+from tatsumaki_py import SubscribeHandler
+from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.framing.json_text import enveloped, place
+from tatsumaki_py.push.transports import TRANSPORTS, Streaming
+
+
+class JSONSequence(Framing):
+    """A record separator before each JSON text, a line feed after it."""
+
+    content_type = "application/json-seq"
+    has_heartbeat = True
+
+    def at(self, cursor):
+        return self.wire(self.part(place(cursor), "application/json"))
+
+    heartbeat = at
+
+    def event(self, event, payload=None):
+        return self.part(enveloped(event, payload), "application/json")
+
+    def part(self, body, content_type, id=None):
+        return b"\x1e%b\n" % body
+
+
+ROW = Streaming("json-seq", "a sequence", ("application/json-seq",), framing=JSONSequence)
+
+
+class Client(Enveloped):
+    """A client of the new transport."""
+
+    transport = "json-seq"
+
+    async def next(self):
+        text = await self.until(b"\n")
+        assert text[:1] == b"\x1e"
+        return self.unwrap(text[1:])
+
+    def place(self, cursor):
+        super().place(cursor)
+        self.beats += 1
+
+
+@pytest.fixture(autouse=True)
+def row(monkeypatch):
+    monkeypatch.setitem(TRANSPORTS, ROW.name, ROW)
+
+
+@pytest.fixture
+def client(http_server, http_port):
+    """`client(cursor=..., ...)`, not open yet."""
+    made = []
+
+    def client(**options):
+        made.append(Client(http_port, **options))
+        return made[-1]
+
+    yield client
+    for one in made:
+        one.leave()
+
+
+@pytest.mark.gen_test
+async def test_events(client, queue):
+    """Events come with their ids, the newest of the backlog first."""
+    queue.publish({"n": 1}, {"n": 2})
+    one = client()
+    head = await one.open()
+    assert head.headers["content-type"] == "application/json-seq"
+    assert head.headers["cache-control"] == "no-store, no-transform"
+    assert await one.take(2) == [{"n": 1}, {"n": 2}]
+    queue.publish({"n": 3})
+    assert await one.take(1) == [{"n": 3}]
+    assert one.cursor == queue.cursor()
+
+
+@pytest.mark.gen_test
+async def test_resume(client, queue):
+    """A client goes on from its cursor, and learns it before the first event."""
+    one = client()
+    await one.open()
+    queue.publish({"n": 1})
+    assert await one.take(1) == [{"n": 1}]
+    one.leave()
+    queue.publish({"n": 2}, {"n": 3})
+    await one.open()
+    assert await one.take(2) == [{"n": 2}, {"n": 3}]
+    late = client(cursor=queue.cursor())
+    head = await late.open()
+    assert head.headers["last-event-id"] == queue.cursor()
+
+
+@pytest.mark.gen_test
+async def test_a_gap(client, queue):
+    """A loss is told."""
+    one = client(cursor="1-0")
+    await one.open()
+    message = await one.read()
+    assert message.gap
+    assert message.data["after"] == "1-0"
+
+
+@pytest.mark.gen_test
+async def test_heartbeat(client, queue, monkeypatch):
+    """A silent stream says where its client is."""
+    monkeypatch.setattr(SubscribeHandler, "heartbeat_interval", 0.01)
+    one = client()
+    await one.open()
+    begun = one.beats
+    while one.beats < begun + 2:
+        assert await one.next() is None
+    assert one.cursor == queue.cursor()
+
+
+@pytest.mark.gen_test
+async def test_bytes_are_shared(client, queue):
+    """Clients of it get the same bytes, framed once."""
+    clients = [client() for _ in range(3)]
+    for one in clients:
+        await one.open()
+    queue.publish({"n": 1})
+    assert [await one.take(1) for one in clients] == [[{"n": 1}]] * 3
+    (event,) = queue.backlog_events
+    framed = [kind for kind in event.frames if isinstance(kind, JSONSequence)]
+    assert len(framed) == 1
+
+
+@pytest.mark.gen_test
+async def test_negotiation(raw, http_server, http_port, queue):
+    """`Accept` asks for it, and refusals name it."""
+
+    async def fetch(query="", accept="*/*", method="GET"):
+        one = await raw(http_port)
+        await one.send(
+            f"{method} /events/room?{query} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n"
+            "Connection: close\r\n\r\n".encode()
+        )
+        return await read_reply(one, method)
+
+    accept = "application/json;q=0.5, application/json-seq"
+    head = await fetch(accept=accept, method="HEAD")
+    assert head.headers["content-type"] == "application/json-seq"
+    assert (await fetch("transport=no")).body.endswith(b"interval-poll, json-seq")
+    assert (await fetch(accept="image/png")).body.endswith(b"application/json-seq")
+
+
+@pytest.mark.gen_test
+async def test_own_form(client, queue, monkeypatch):
+    """What a handler makes of an event is framed, too."""
+
+    def get_chunk(self, chunk, *more):
+        return json.dumps({"made": dict(chunk)})
+
+    monkeypatch.setattr(SubscribeHandler, "get_chunk", get_chunk)
+    one = client()
+    await one.open()
+    queue.publish({"n": 1})
+    assert await one.take(1) == [{"made": {"n": 1}}]

@@ -1,0 +1,115 @@
+"""Bytes on the wire: what every transport has in common.
+
+Rules:
+1. A framing touches no socket and no clock, and keeps nothing of a subscriber: all subscribers with
+   the same options share one instance, so an event is framed once for them.
+2. What `frame`, `begin`, `at`, `heartbeat` and `wire` return goes to the socket as it is: `chunked`
+   framings add the chunk sizes of HTTP/1.1 (RFC 9112 7.1).
+3. A body that is not an event has no id: it moves no cursor.
+"""
+
+from __future__ import annotations
+
+from enum import Flag, auto
+from typing import ClassVar, Self
+
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.push.framing.json_text import NO_JSON, parsed
+
+__all__ = ["JSON", "LAST_CHUNK", "TEXT", "Framing", "Option"]
+
+JSON, TEXT = "application/json", "text/plain; charset=UTF-8"
+"""The content types of a body."""
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Option(Flag):
+    """What a stream may be asked for. A framing ignores the options that it does not know."""
+
+    NONE = 0
+    CHUNKED = auto()
+    """HTTP/1.1: each write says its length."""
+    IDS = auto()
+    """The client has sent a cursor, so ids may stand where the original's client expects none."""
+    TYPES = auto()
+    """The ``type`` of an event is its type for an ``EventSource``."""
+    HEARTBEATS = auto()
+    """Heartbeats are messages that a page sees."""
+    TEXT = auto()
+    """An event that is a string goes out as that string instead of as JSON."""
+    PLAIN = auto()
+    """Messages are events as they were published, without ids, and nothing tells a place."""
+
+
+class Framing:
+    """The body as it is: no parts, no ids. A transport is a subclass; see
+    `tatsumaki_py.push.transports`.
+
+    Get the instance for some options with `of`.
+    """
+
+    content_type: ClassVar[str]
+    knows: ClassVar[Option] = Option.CHUNKED
+    """The options that make a difference."""
+    has_heartbeat: ClassVar[bool] = False
+    """Whether the transport has a heartbeat."""
+    last: ClassVar[bytes] = LAST_CHUNK
+    """The end of a chunked stream."""
+
+    def __init__(self, options: Option = Option.NONE) -> None:
+        self.options = options
+        self.chunked = Option.CHUNKED in options
+
+    @classmethod
+    def of(cls, options: Option = Option.NONE) -> Self:
+        """The one instance for these options."""
+        key = cls, options & cls.knows
+        made = _made.get(key)
+        if made is None:
+            made = _made[key] = cls(options & cls.knows)
+        assert isinstance(made, cls)
+        return made
+
+    def wire(self, data: bytes) -> bytes:
+        """`data` as it goes to the socket."""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked and data else data
+
+    def frame(self, event: Entry) -> bytes:
+        """An event as it goes to the socket."""
+        frame = event.frames.get(self)
+        if frame is None:
+            frame = event.keep_frame(self, self.wire(self.event(event)))
+        return frame
+
+    def event(self, event: Entry, payload: bytes | None = None) -> bytes:
+        """An event as one message of the transport.
+
+        Args:
+            payload: what a handler has made of it; by default it is as it was published.
+        """
+        if payload is None:
+            return self.part(event.payload, JSON, event.id)
+        return self.part(payload, TEXT if parsed(payload) is NO_JSON else JSON, event.id)
+
+    def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
+        """A body as one message of the transport."""
+        return body
+
+    def begin(self, cursor: str | None) -> bytes:
+        """The first bytes, for a client that is at `cursor`, as they go to the socket."""
+        return b""
+
+    def at(self, cursor: str) -> bytes:
+        """What tells a client its cursor, as it goes to the socket."""
+        return b""
+
+    def heartbeat(self, cursor: str) -> bytes:
+        """What tells a silent client that the server is there, as it goes to the socket.
+
+        Args:
+            cursor: where the client is; "" if that is not known.
+        """
+        return b""
+
+
+_made: dict[tuple[type[Framing], Option], Framing] = {}

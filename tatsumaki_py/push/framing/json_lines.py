@@ -1,0 +1,39 @@
+"""application/x-ndjson: one JSON text a line."""
+
+from __future__ import annotations
+
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.push.framing import JSON, Framing
+from tatsumaki_py.push.framing.json_text import LINE_END, enveloped, escaped, place, quoted
+
+__all__ = ["JSONLines"]
+
+
+class JSONLines(Framing):
+    """application/x-ndjson: one JSON text a line; an event has its id beside it. A heartbeat, and
+    a place in the stream, is an object with nothing but an id. There are no empty lines, where some
+    parsers stop.
+
+    >>> JSONLines().part(b"caf\\xc3\\xa9", "text/plain")
+    b'"caf\\xc3\\xa9"\\n'
+    """
+
+    content_type = "application/x-ndjson"
+    has_heartbeat = True
+
+    def at(self, cursor: str) -> bytes:
+        return self.heartbeat(cursor)
+
+    def heartbeat(self, cursor: str) -> bytes:
+        return self.wire(place(cursor) + b"\n")
+
+    def event(self, event: Entry, payload: bytes | None = None) -> bytes:
+        return self.part(enveloped(event, payload), JSON)
+
+    def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
+        if content_type != JSON:
+            body = quoted(body)
+        if b"\n" in body or b"\r" in body:
+            # Within JSON they are white space.
+            body = LINE_END.sub(b" ", body)
+        return escaped(body) + b"\n"

@@ -1,0 +1,92 @@
+"""text/event-stream, which an ``EventSource`` reads."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.push.framing import JSON, TEXT, Framing, Option
+from tatsumaki_py.push.framing.json_text import LINE_END, escaped, place, string_of
+
+__all__ = ["RETRY", "ServerSentEvents"]
+
+RETRY = 2000, 4000
+"""Milliseconds after which an ``EventSource`` reconnects: when a server goes, its clients must not
+all come back in the same moment.
+"""
+# Names that mean something to the EventSource of a browser, or that this framing uses itself.
+_RESERVED_TYPES = {"", "cursor", "error", "gap", "message", "open"}
+
+
+class ServerSentEvents(Framing):
+    r"""text/event-stream (WHATWG HTML 9.2).
+
+    With `Option.TYPES`, the ``type`` of an event is its ``event`` field too, if it is a single line
+    that means nothing else to an ``EventSource``. With `Option.HEARTBEATS`, a heartbeat is a place
+    instead of a comment, which a page does not see. With `Option.TEXT`, an event that is a string
+    is its lines.
+
+    Text goes out as it is: a client that takes U+2028, U+2029 or U+0085 for the end of a line
+    misreads it. In JSON they are escaped.
+
+    A place in the stream is an event of type ``cursor``: many clients remember an id only if its
+    event has data, and a named event does not reach ``onmessage``. To some clients a blank line
+    without data before it is an empty message, so only events end with one.
+
+    >>> ServerSentEvents().part(b"two\r\nlines", "text/plain", "1-0")
+    b'id: 1-0\ndata: two\ndata: lines\n\n'
+    """
+
+    content_type = "text/event-stream"
+    knows = Option.CHUNKED | Option.TYPES | Option.HEARTBEATS | Option.TEXT
+    has_heartbeat = True
+
+    def __init__(self, options: Option = Option.NONE) -> None:
+        super().__init__(options)
+        self._types = Option.TYPES in options
+        self._visible = Option.HEARTBEATS in options
+        self._text = Option.TEXT in options
+
+    def begin(self, cursor: str | None) -> bytes:
+        # Without a cursor the line is the first one of the next event.
+        retry = b"retry: %d\n" % random.randint(*RETRY)
+        return self.wire(retry + self._place(cursor) if cursor else retry)
+
+    def at(self, cursor: str) -> bytes:
+        return self.wire(self._place(cursor))
+
+    def heartbeat(self, cursor: str) -> bytes:
+        return self.at(cursor) if self._visible else self.wire(b":\n")
+
+    @staticmethod
+    def _place(cursor: str) -> bytes:
+        # An empty id would take from the client the one that it has.
+        field = b"id: %b\n" % cursor.encode() if cursor else b""
+        return b"%bevent: cursor\ndata: %b\n\n" % (field, place(cursor))
+
+    def event(self, event: Entry, payload: bytes | None = None) -> bytes:
+        string = string_of(event) if self._text and payload is None else None
+        if string is not None:
+            return self.part(string, TEXT, event.id)
+        name = "gap" if event.gap else self._type(event) if self._types else ""
+        field = b"event: %b\n" % name.encode() if name else b""
+        return field + super().event(event, payload)
+
+    @staticmethod
+    def _type(event: Entry) -> str:
+        if b'"type"' not in event.json and b"\\u" not in event.json:
+            # Most of the cost of framing would be to parse it.
+            return ""
+        value = event.event()
+        name: Any = value.get("type") if isinstance(value, dict) else ""
+        usable = isinstance(name, str) and name not in _RESERVED_TYPES and name.isprintable()
+        return name if usable else ""
+
+    def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
+        field = b"id: %b\n" % id.encode() if id else b""
+        if content_type == JSON:
+            body = escaped(body)
+        if b"\n" in body or b"\r" in body:
+            body = b"\ndata: ".join(LINE_END.split(body))
+        return b"%bdata: %b\n\n" % (field, body)
