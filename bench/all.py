@@ -7,6 +7,7 @@ from pathlib import Path
 QUESTIONS = (
     "fan_out",
     "fan_out_burst",
+    "many_channels",
     "long_poll",
     "memory",
     "plain_request",
