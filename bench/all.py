@@ -15,6 +15,7 @@ QUESTIONS = (
     "reconnect_storm",
     "connect_storm",
     "stall",
+    "walk",
 )
 
 if __name__ == "__main__":
