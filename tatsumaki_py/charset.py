@@ -11,26 +11,18 @@ import re
 from encodings.aliases import aliases
 from pkgutil import iter_modules
 
-__all__ = ["charset_of", "codec", "names_charset"]
+__all__ = ["codec", "names_charset"]
 
 _CODECS = {module.name: module.name for module in iter_modules(encodings.__path__)} | aliases
 # Codecs that do not decode text, or that no page uses; some of them take quadratic time.
 _NO_CHARSET = re.compile(
     r"\w+_codec|\w*unicode_escape|aliases|charmap|idna|mbcs|oem|punycode|rot_13|undefined"
 )
-_PARAMETER = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]*)""", re.IGNORECASE)
-
 # The Content-Disposition of a part of a multipart form, with its continuation lines; its parameters
 # that Tornado decodes by RFC 2231; and those parameters whose charset needs no look-up by name.
 _DISPOSITION = re.compile(rb"(?i)\ncontent-disposition[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)")
 _EXTENDED = re.compile(rb';([^="]*\*[^="]*=[^;]*)')
 _KNOWN = re.compile(rb"(?i)\s*[a-z]+\*\s*=\s*\"?(?:utf-8|iso-8859-1|us-ascii)'[^']*'")
-
-
-def charset_of(content_type: str) -> str | None:
-    """The charset that a Content-Type names, in lower case; None if it names none."""
-    charset = _PARAMETER.search(content_type)
-    return charset[1].lower() if charset else None
 
 
 def codec(charset: str) -> str | None:

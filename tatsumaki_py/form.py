@@ -1,9 +1,6 @@
 """Forms: which bodies are forms, and their fields and files. Tornado parses them.
 
-Rules:
-1. The media type is decided in one place, and has no letter case: all parts of the package agree
-   whether a body is a form.
-2. A body is parsed only after a check that parsing it takes the loop little time.
+Rule: a body is parsed only after a check that parsing it takes the loop little time.
 """
 
 from __future__ import annotations
@@ -11,10 +8,11 @@ from __future__ import annotations
 from tornado.httputil import HTTPFile, HTTPHeaders, HTTPInputError, parse_body_arguments
 
 from tatsumaki_py.charset import names_charset
+from tatsumaki_py.content_type import media_type, parameter
 from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.error import HTTPError
 
-__all__ = ["FORMS", "MULTIPART", "URLENCODED", "media_type", "parse"]
+__all__ = ["FORMS", "MULTIPART", "URLENCODED", "parse"]
 
 URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 FORMS = (URLENCODED, MULTIPART)
@@ -24,11 +22,6 @@ FORMS = (URLENCODED, MULTIPART)
 # the bytes in the boundaries and heads of a multipart form.
 MAX_ESCAPES = 1_000_000
 MAX_HEADS = 100_000
-
-
-def media_type(headers: HTTPHeaders) -> str:
-    """The media type of a body, in lower case and without parameters; "" if there is none."""
-    return headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def parse(
@@ -41,18 +34,19 @@ def parse(
     """
     fields: dict[str, list[bytes]] = {}
     files: dict[str, list[HTTPFile]] = {}
-    kind = media_type(headers)
+    content_type = headers.get("Content-Type", "")
+    kind = media_type(content_type)
     if kind not in FORMS:
         return fields, files
     if headers.get("Content-Encoding", "identity").lower() != "identity":
         raise HTTPError(415, "a form with a Content-Encoding cannot be read")
     if kind == MULTIPART:
-        boundary = _boundary(headers["Content-Type"])
+        boundary = parameter(content_type, "boundary") or ""
         if _heads(body, boundary) > MAX_HEADS:
             raise HTTPError(413, f"more than {MAX_HEADS} bytes in the heads of one form")
         if names_charset(body):
             raise HTTPError(400, "the names of a form are in UTF-8")
-        # Tornado compares the name of the parameter as it was written.
+        # Tornado knows the parameter in lower case only.
         kind = f"{kind}; boundary={boundary}"
     elif body.count(b"%") + body.count(b"+") > MAX_ESCAPES:
         raise HTTPError(413, f"more than {MAX_ESCAPES} escapes in one form")
@@ -63,18 +57,8 @@ def parse(
     return fields, files
 
 
-def _boundary(content_type: str) -> str:
-    for parameter in content_type.split(";")[1:]:
-        name, _, value = parameter.strip().partition("=")
-        if name.lower() == "boundary" and value:
-            return value
-    return ""
-
-
 def _heads(body: bytes, boundary: str) -> int:
     """Bytes in the boundaries and heads of the parts; it may stop counting beyond `MAX_HEADS`."""
-    if len(boundary) > 1 and boundary[0] == boundary[-1] == '"':
-        boundary = boundary[1:-1]
     mark = b"--%b\r\n" % boundary.encode()
     size, begin = 0, body.find(mark)
     while begin != -1 and size <= MAX_HEADS:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from tornado.httputil import HTTPHeaders
 
-from tatsumaki_py.charset import charset_of, codec
+from tatsumaki_py.charset import codec
+from tatsumaki_py.content_type import parameter
 
 __all__ = ["HTTPResponse"]
 
@@ -59,7 +60,7 @@ class HTTPResponse:
 
         Bytes that are not valid become U+FFFD; a charset that Python does not know counts as none.
         """
-        charset = charset_of(self.header("Content-Type") or "")
+        charset = parameter(self.header("Content-Type") or "", "charset")
         name = codec(charset) if charset else None
         return self.content.decode(name or "utf-8", "replace")
 

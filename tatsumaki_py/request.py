@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar, overload
 from tornado.httputil import HTTPFile, HTTPServerRequest
 
 from tatsumaki_py import form
+from tatsumaki_py.content_type import media_type
 from tatsumaki_py.error import MissingParameter
 from tatsumaki_py.psgi import environment, path_info
 
@@ -127,7 +128,7 @@ class Request(HTTPServerRequest):
         """The media type of the body, in lower case and without parameters; "" if the client sent
         none.
         """
-        return form.media_type(self.headers)
+        return media_type(self.headers.get("Content-Type", ""))
 
     @property
     def query_parameters(self) -> MultiValue[str]:

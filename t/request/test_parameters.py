@@ -129,6 +129,7 @@ async def test_missing(fetch):
         "APPLICATION/X-WWW-FORM-URLENCODED ; Charset=UTF-8",
         "Multipart/Form-Data; Boundary=B",
         "multipart/FORM-DATA; charset=utf-8; BOUNDARY=B",
+        'multipart/form-data; boundary = "B"',
     ],
 )
 @pytest.mark.gen_test

@@ -10,6 +10,7 @@ PACKAGE = ROOT / "tatsumaki_py"
 FLOORS = [
     [
         "charset",
+        "content_type",
         "control_characters",
         "error",
         "http_token",

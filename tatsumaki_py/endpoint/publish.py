@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import ClassVar
 
-from tatsumaki_py.charset import charset_of
+from tatsumaki_py.content_type import parameter
 from tatsumaki_py.endpoint import json_events
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.error import HTTPError
@@ -73,8 +73,8 @@ class PublishHandler(ChannelHandler):
             raise HTTPError(413, f"more than {limit} bytes in one request")
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise HTTPError(415, "a body with a Content-Encoding cannot be read")
-        charset = charset_of(request.headers.get("Content-Type", ""))
-        if charset not in (None, "utf-8", "utf8", "us-ascii"):
+        charset = parameter(request.headers.get("Content-Type", ""), "charset")
+        if charset is not None and charset.lower() not in ("utf-8", "utf8", "us-ascii"):
             raise HTTPError(415, "an event is sent in UTF-8")
         media_type = request.media_type
         if media_type == "application/json" or media_type.endswith("+json"):
