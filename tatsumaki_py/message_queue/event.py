@@ -10,36 +10,27 @@ Rules:
    made of it lately.
 5. What is kept is counted: `size` is what an entry takes, `work` what it costs to read it.
 6. An event is the value that was published, whatever kind of JSON it is: there is a class of events
-   for each kind. No code but `Entry.event` tells them apart.
+   for each kind (`_KINDS`).
 """
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tatsumaki_py.json_codec import Constant
 from tatsumaki_py.message_queue.event_json import encode
-from tatsumaki_py.message_queue.frozen import FrozenDict, FrozenList, frozen
+from tatsumaki_py.message_queue.frozen import FrozenDict, FrozenList, parse
 from tatsumaki_py.message_queue.ids import NOWHERE
 from tatsumaki_py.message_queue.recent import Recent
 
-__all__ = ["RECENT_EVENTS", "RECENT_FRAMES", "Entry", "Event", "encode", "loud", "parse"]
+__all__ = ["RECENT_EVENTS", "RECENT_FRAMES", "Entry", "Event", "encode", "loud"]
 
 OVERHEAD = 512
 """Bytes that an entry takes beside its JSON, and has at least."""
 VALUE = 10
 """Bytes of JSON of text that are read in the time that one value takes."""
-
-
-def parse(body: bytes) -> Any:
-    """What `body` is as JSON; a dict or list is frozen within."""
-    value = json.loads(body)
-    if type(value) is dict:
-        return {key: frozen(item) for key, item in value.items()}
-    return [*map(frozen, value)] if type(value) is list else value
 
 
 class Entry:
@@ -119,7 +110,7 @@ class Entry:
             if base is dict or base is list:
                 base.__init__(event, value)
             event.entry = self
-            if kind is not _IntegerEvent:
+            if kind is not _IntegerEvent:  # which cannot be referred to weakly
                 self._event = weakref.ref(event)
                 _events.add(event, _PARSED * self.work)
         return event
@@ -270,7 +261,7 @@ class _TextEvent(Event, str):
 
 
 class _IntegerEvent(Event, int):
-    # Python has neither slots nor weak references for a subclass of int.
+    # Python has neither slots nor weak references for subclasses of int.
     _base = _plain = int
 
 

@@ -1,10 +1,11 @@
-"""Dicts and lists that nobody can change, as several share them."""
+"""What JSON says, as dicts and lists that nobody can change: several share them."""
 
 from __future__ import annotations
 
+import json
 from typing import Any, NoReturn
 
-__all__ = ["FrozenDict", "FrozenList", "frozen"]
+__all__ = ["FrozenDict", "FrozenList", "frozen", "parse"]
 
 
 def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
@@ -40,3 +41,11 @@ def frozen(value: Any) -> Any:
     if type(value) is list:
         return FrozenList(map(frozen, value))
     return value
+
+
+def parse(body: bytes) -> Any:
+    """What `body` is as JSON; a dict or list is frozen within."""
+    value = json.loads(body)
+    if type(value) is dict:
+        return {key: frozen(item) for key, item in value.items()}
+    return [*map(frozen, value)] if type(value) is list else value

@@ -1,0 +1,57 @@
+"""Any JSON value is in each framing what it was, with its id and on one line."""
+
+import json
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tatsumaki_py.message_queue.event import Entry, encode
+from tatsumaki_py.push.framing import (
+    PLAIN_WEBSOCKET,
+    WEBSOCKET,
+    JSONLines,
+    Multipart,
+    ServerSentEvents,
+)
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(VALUES)
+@example("\r\n\x85\u2028\u2029")
+@example(Multipart.boundary)
+@example({"type": "join"})
+@example([{"type": "\r\n"}])
+def test_framed(value):
+    """What a client reads is what was published."""
+    entry = Entry(encode(value), "5-0")
+    sse = ServerSentEvents(chunked=False, option=True).event(entry).decode()
+    *fields, data, last, end = sse.split("\n")
+    assert (len(sse.splitlines()), last, end) == (len(fields) + 2, "", "")
+    assert same(data.removeprefix("data: "), value)
+    assert fields[-1] == "id: 5-0"
+
+    line = JSONLines(chunked=False).event(entry).decode()
+    assert line.splitlines() == [line[:-1]]
+    assert same(line, {"id": "5-0", "data": value})
+
+    part = Multipart(chunked=False, option=True).event(entry)
+    head, body = part.removesuffix(f"\n--{Multipart.boundary}\n".encode()).split(b"\n\n", 1)
+    assert head == b"Content-Type: application/json\nLast-Event-ID: 5-0"
+    assert same(body, value)
+
+    assert same(WEBSOCKET.event(entry), {"id": "5-0", "data": value})
+    assert same(PLAIN_WEBSOCKET.event(entry), value)
+
+
+def same(text, value):
+    """Whether `text` is the JSON of `value`, also of its kind: 0 is no false."""
+    return json.dumps(json.loads(text)) == json.dumps(value)
