@@ -123,7 +123,7 @@ async def test_a_form_without_fields(post, queue, body):
     assert queue.backlog_events == []
 
 
-@pytest.mark.parametrize("body", ['{"text":"a&b=c"}', ' [{"n":1},\n{"n":2}]\r\n', "{}"])
+@pytest.mark.parametrize("body", ['{"text":"a&b=c"}', ' [{"n":1},\n{"n":2}]\r\n', "{}", ' "a=b"\n'])
 @pytest.mark.gen_test
 async def test_json_under_the_header_of_a_form(post, queue, body):
     """415 that says how to send it."""

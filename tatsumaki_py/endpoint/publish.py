@@ -87,7 +87,7 @@ class PublishHandler(ChannelHandler):
         """The fields of the form in the body, as an event."""
         request = self.request
         body = request.body.strip()
-        if (body[:1], body[-1:]) in ((b"{", b"}"), (b"[", b"]")):
+        if (body[:1], body[-1:]) in ((b"{", b"}"), (b"[", b"]"), (b'"', b'"')):
             # curl -d, and other clients, name it a form unless they are told.
             raise HTTPError(415, "for an event as JSON send Content-Type: application/json")
         if request.files:
