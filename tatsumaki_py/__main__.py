@@ -25,13 +25,13 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if not options.file.is_file():
         parser.error(f"there is no file {options.file}")
-    # As if the file were run: what lies beside it can be imported.
+    # As if the file were run: modules beside it can be imported.
     sys.path.insert(0, str(options.file.parent.resolve()))
     path = str(options.file.resolve())
     loader = SourceFileLoader(SERVED_FILE, path)
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
-    # It stays a module: templates and static files are looked for beside it.
+    # The module stays in sys.modules: templates and static files are looked for beside it.
     module = sys.modules[loader.name] = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     app = getattr(module, "app", None)

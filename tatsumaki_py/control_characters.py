@@ -8,7 +8,7 @@ import re
 
 __all__ = ["escape_controls"]
 
-# The control characters of ASCII and of Latin-1, and what else ends a line.
+# The control characters of ASCII and of Latin-1, and the other characters that end a line.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 

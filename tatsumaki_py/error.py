@@ -43,9 +43,9 @@ class HTTPError(Error, tornado.web.HTTPError):
 
     Args:
         code: HTTP status code, 200 to 999. Anything else is a `ValueError`.
-        message: what the client reads, as text/plain in UTF-8. Defaults to the status phrase. (A
+        message: text for the client, as text/plain in UTF-8. Defaults to the status phrase. (A
             plain `tornado.web.RequestHandler` sends Tornado's HTML page for the code instead.)
-        log_message: what the log gets, at level WARNING. Nothing by default, as in Perl.
+        log_message: text for the log, at level WARNING. Nothing by default, as in Perl.
 
     Source: ``Tatsumaki::Error::HTTP``.
     """

@@ -36,7 +36,7 @@ def adopt(iostream: IOStream | None) -> None:
     """Make `iostream` a `ForgettingStream`, if its class is one of Tornado's."""
     adopted = _ADOPTED.get(type(iostream))
     if adopted is not None and iostream is not None:
-        # No copy: Tornado goes on with this object.
+        # In place, because Tornado goes on with this object.
         iostream.__class__ = adopted
         _forget(iostream)
 
@@ -44,5 +44,5 @@ def adopt(iostream: IOStream | None) -> None:
 def _forget(iostream: IOStream) -> None:
     error = iostream.error
     if error is not None:
-        # What was handled when it came, such as a malformed request, has a traceback, too.
+        # An error that was being handled then, such as a malformed request, has a traceback, too.
         error.__traceback__ = error.__context__ = error.__cause__ = None

@@ -1,4 +1,4 @@
-"""What is logged: `Handler.log`, and lines that no client can forge.
+"""The log: `Handler.log`, and lines that no client can forge.
 
 Rule: text of a client that reaches a log has its control characters escaped, whoever logs it: an
 `Application` does it for Tornado's loggers, `Server.run` for the whole process.
@@ -40,7 +40,7 @@ class Log(logging.LoggerAdapter[Any]):
 
     def __getattr__(self, name: str) -> Any:
         if name == "logger":
-            # A copy that is not filled in yet.
+            # In a copy that has no attributes yet.
             raise AttributeError(name)
         return getattr(self.logger, name)
 
@@ -70,13 +70,13 @@ class LogAttribute:
         if handler is None:
             return self
         other = getattr(super(self._owner, handler), "log", None)
-        # Kept, it would cost each handler an attribute.
+        # Not kept on the handler: it would cost each one an attribute.
         return Log(other if isinstance(other, (logging.Logger, logging.LoggerAdapter)) else _logger)
 
 
 class _Guard(logging.Filter):
-    """Escapes control characters of what is filled into a message. Nothing else of a record is
-    changed, so that tools which group records by their message go on to do so.
+    """Escapes control characters in the arguments of a message. The rest of a record stays as it
+    is, so tools can still group records by their message.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -84,7 +84,7 @@ class _Guard(logging.Filter):
         if isinstance(record.args, tuple) and record.args:
             record.args = tuple(map(_escaped, record.args))
         elif isinstance(record.args, Mapping) and record.args:
-            # Python keeps a single dict that fills in names, as "%(name)s", by itself.
+            # For a message with names, as "%(name)s", Python stores the dict itself.
             record.args = {key: _escaped(value) for key, value in record.args.items()}
         elif not record.args:
             record.msg = _escaped(record.msg)
@@ -104,8 +104,8 @@ _logger.addFilter(_guard)
 
 
 def guard() -> None:
-    """Escape control characters in what Tornado logs from now on."""
-    # Handlers that are not ours log there.
+    """Escape control characters in all that Tornado logs from now on."""
+    # Plain Tornado handlers use these loggers.
     for logger in (access_log, app_log, gen_log):
         logger.addFilter(_guard)
 

@@ -24,7 +24,7 @@ def path_info(request: HTTPServerRequest) -> str:
 
 
 def environment(request: HTTPServerRequest) -> Mapping[str, Any]:
-    """A read-only mapping of PSGI's keys, made for the moment: it keeps up with nothing.
+    """A read-only mapping of PSGI's keys. Later changes of the request do not show in it.
 
     A header whose name has an underscore is left out: ``X_Real_IP`` would be taken for
     ``X-Real-IP``.
@@ -58,8 +58,8 @@ def environment(request: HTTPServerRequest) -> Mapping[str, Any]:
 
 
 def _server(request: HTTPServerRequest) -> tuple[str, str]:
-    """The address and the port that the client reached; by the request's Host if the connection is
-    not Tornado's any more (a stream), or not one of the Internet.
+    """The address and the port that the client reached. They are those of the header Host if the
+    connection is not Tornado's any more (a stream), or has no IP address.
     """
     stream = getattr(request.connection, "stream", None)
     if stream is not None and not stream.closed():

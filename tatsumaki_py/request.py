@@ -1,9 +1,9 @@
-"""What a handler reads of a request.
+"""The request that a handler gets: Tornado's, with Tatsumaki's names.
 
 Rules:
-1. No name of Tornado's is replaced: `path`, `uri`, `headers`, `cookies` and so on mean what they
-   mean there.
-2. Nothing that is computed is kept: thousands of requests may wait.
+1. No name of Tornado's is replaced: `path`, `uri`, `headers`, `cookies` and so on have the same
+   meaning as there.
+2. No computed value is stored, because thousands of requests may wait.
 
 Source: ``Tatsumaki::Request``, ``Plack::Request``.
 """
@@ -23,9 +23,9 @@ from tatsumaki_py.psgi import environment, path_info
 
 __all__ = ["MultiValue", "Request"]
 
-# The parameters that carry a cursor. Some libraries append theirs to the URL of the page, which may
-# have an older cursor in it, so theirs come first: event-source-polyfill, amvtek/EventSource. The
-# last four are what pages of Mercure and of other servers write.
+# The parameters that carry a cursor. The first two are of event-source-polyfill and of
+# amvtek/EventSource: these libraries append theirs to the page's URL, which may have an older
+# cursor in it. The last four are of pages written for Mercure and for other servers.
 _CURSORS = (
     "lastEventId",
     "evs_last_event_id",
@@ -107,19 +107,19 @@ class Request(HTTPServerRequest):
 
     @classmethod
     def adopt(cls, request: HTTPServerRequest) -> None:
-        """Make a request of Tornado's, or of a class made from it, one of these; in place."""
+        """Turn `request`, of Tornado's class or a subclass of it, into a `Request`, in place."""
         kind = type(request)
         if not issubclass(kind, cls):
-            # In place of the time of day: one more attribute would be there once for each client.
+            # In place of the time of day: another attribute would cost memory for each client.
             request._start_time += time.monotonic() - time.time()
             request.__class__ = cls if kind is HTTPServerRequest else _mixed(kind)
 
     def request_time(self) -> float:
-        """Seconds since the request came, by a clock that does not step."""
+        """Seconds since the request arrived, by a clock that does not step."""
         return time.monotonic() - self._start_time
 
     def slim(self) -> None:
-        """Keep equal things once: thousands of requests may wait."""
+        """Share equal values, because thousands of requests may wait."""
         if not self.body_arguments:
             self.query_arguments = self.arguments
 

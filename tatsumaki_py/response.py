@@ -52,7 +52,7 @@ class Cookies:
 
 
 def _moment(expires: Any) -> Any:
-    """What Tornado takes for the time `expires`."""
+    """The time `expires` in a form that Tornado takes."""
     if isinstance(expires, str):
         expires = int(expires) if expires.isdecimal() else parsedate_to_datetime(expires)
     # Tornado looks whether it is true.
@@ -60,9 +60,9 @@ def _moment(expires: Any) -> Any:
 
 
 class Response:
-    """Another way to say `set_status`, `set_header` and so on; it keeps nothing itself.
+    """Another interface to `set_status`, `set_header` and so on; it stores nothing itself.
 
-    Changes after the first flush go nowhere, as with Tornado's methods.
+    Changes after the first flush have no effect, as with Tornado's methods.
     """
 
     __slots__ = ("_handler",)
@@ -86,7 +86,7 @@ class Response:
         """The headers, names without regard to case. Assign a mapping or pairs to replace all of
         them but `Server` and `Date`; a list or tuple is one line for each of its values.
         """
-        # Not documented by Tornado, and there is no other way to read a header.
+        # Not documented by Tornado, but there is no other way to read a header.
         return self._handler._headers
 
     @headers.setter
@@ -129,7 +129,9 @@ class Response:
 
     @property
     def content_type(self) -> str | None:
-        """The header Content-Type. None is no such header, here and in the next three."""
+        """The header Content-Type; None if there is none. Assigning None removes the header, here
+        and in the next three properties.
+        """
         return self.header("Content-Type")
 
     @content_type.setter
@@ -168,9 +170,8 @@ class Response:
 
     @property
     def body(self) -> bytes:
-        """What was written and not flushed yet. Assign text, bytes or a list of such pieces to
-        replace it. `TypeError` for what is not text or bytes: JSON is written, with
-        `Handler.write`.
+        """The part of the body that is not flushed yet. Assign text, bytes or a list of such pieces
+        to replace it. `TypeError` for other types: JSON is written with `Handler.write`.
         """
         return b"".join(self._handler._write_buffer)
 
@@ -200,5 +201,5 @@ class Response:
         if url is None:
             return self.location
         self.location, self.status = url, status
-        # A handler's method may return it, and Tornado awaits what that returns, if not None.
+        # A handler's method may return this value, and Tornado awaits any other than None.
         return None

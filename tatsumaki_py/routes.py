@@ -12,7 +12,7 @@ __all__ = ["to_rule"]
 
 
 def to_rule(rule: Any) -> Any:
-    """The rule for Tornado. Raises `TypeError` if it is no pair, `ValueError` for a bad pattern."""
+    """`rule` as Tornado takes it. `TypeError` if it is no pair, `ValueError` for a bad pattern."""
     if isinstance(rule, Rule):
         return rule
     if not isinstance(rule, (tuple, list)) or not 2 <= len(rule) <= 4:
@@ -25,8 +25,8 @@ def to_rule(rule: Any) -> Any:
             raise ValueError(f"route {matcher!r} is no regular expression: {error}") from None
     if isinstance(target, (tuple, list)):
         target = [to_rule(nested) for nested in target]
-    # Tornado takes a pattern in a tuple for a Matcher, and then no request reaches the rules after
-    # it.
+    # Tornado would treat a pattern in a tuple as a Matcher, and no request would reach the rules
+    # after it.
     if isinstance(matcher, re.Pattern):
         return tornado.web.url(_ToTheEnd(matcher), target, *more)  # type: ignore[arg-type]
     return (matcher, target, *more)

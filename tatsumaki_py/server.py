@@ -35,11 +35,11 @@ __all__ = ["Server"]
 _log = logging.getLogger("tatsumaki")
 
 BACKLOG = 4096
-"""Connections that may wait to be accepted; with Tornado's 128, a thousand clients that come at
+"""Connections that may wait to be accepted. With Tornado's 128, a thousand clients that connect at
 once wait for seconds.
 """
 LIMITS = {
-    # Of 64 KiB, Tornado's own, cookies alone would take the loop 70 ms to parse.
+    # Cookies of 64 KiB, Tornado's own limit, would take the loop 70 ms to parse.
     "max_header_size": 32 * 1024,
     "max_body_size": 16 * 1024 * 1024,
     "body_timeout": 60.0,
@@ -59,7 +59,7 @@ class Server:
         host: the address to listen on. Default: the environment's HOST, else 127.0.0.1, so not the
             network.
         port: 0 for any that is free. Default: the environment's PORT, else 5000 (plackup's).
-        options: what `tornado.httpserver.HTTPServer` takes, such as ``xheaders`` or
+        options: the options of `tornado.httpserver.HTTPServer`, such as ``xheaders`` or
             ``ssl_options``.
     """
 
@@ -69,17 +69,17 @@ class Server:
         self.options = LIMITS | options
 
     def run(self, app: tornado.web.Application) -> None:
-        """Serve `app`; says on stdout where. Exits with status 1 and one line on stderr if it can
-        not listen there.
+        """Serve `app`, and print its URL on stdout. If the address cannot be listened on, exit with
+        status 1 and one line on stderr.
 
-        What was scheduled on `tornado.ioloop.IOLoop.current` before, such as a timer, runs.
+        Timers and callbacks that were scheduled on `tornado.ioloop.IOLoop.current` before run, too.
 
-        Logs to stderr, unless logging is set up already. Each record is one line there, a traceback
-        the indented lines after it. Control characters, which may be a client's, are escaped: there
-        in everything, in a log that you set up yourself in what Tornado logs.
+        Logs to stderr, unless logging is set up already. Each record is one line there, and a
+        traceback the indented lines after it. Control characters, which may be a client's, are
+        escaped in that whole log; in a log that you set up yourself, in all that Tornado logs.
 
-        With TATSUMAKI_DEBUG=1 in the environment the logger ``tatsumaki`` has level DEBUG; clients
-        see no more of it.
+        With TATSUMAKI_DEBUG=1 in the environment, the logger ``tatsumaki`` has level DEBUG. Clients
+        see no difference.
         """
         if not isinstance(app, HTTPServerConnectionDelegate):
             raise TypeError(f"Server.run takes an Application(...), not {app!r}")
@@ -87,7 +87,7 @@ class Server:
         handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=logging.INFO, handlers=[handler])
         guard()
-        # What Perl takes for true.
+        # By Perl's rule for true.
         if os.environ.get("TATSUMAKI_DEBUG", "") not in ("", "0"):
             logging.getLogger("tatsumaki").setLevel(logging.DEBUG)
         sockets = self._bind()
@@ -95,7 +95,7 @@ class Server:
             with asyncio.Runner(loop_factory=_loop) as runner:
                 runner.run(self._serve(app, sockets))
         finally:
-            # It is closed: another server of this process gets another.
+            # The loop is closed: another server of this process needs a new one.
             asyncio.set_event_loop(None)
             for sock in sockets:
                 sock.close()
@@ -116,7 +116,7 @@ class Server:
     async def _serve(self, app: tornado.web.Application, sockets: list[socket.socket]) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        # Other threads are told so from now on, not only when somebody listens.
+        # From now on, not only from the first poll, a call from another thread raises.
         MessageQueue._registry.thread.claim()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
@@ -130,7 +130,7 @@ class Server:
         server.stop()
         for queue in MessageQueue.channels():
             queue.disconnect()
-        # Clients that keep their connections open do not keep us.
+        # A client that keeps its connection open does not delay the end.
         await asyncio.sleep(0.05)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(server.close_all_connections(), GRACE)
@@ -140,7 +140,7 @@ class _HTTPServer(HTTPServer):
     """Refuses connections while there are still descriptors left to accept them with, and reads
     heads strictly.
 
-    Touches of Tornado's what its documentation does not name: `_handle_connection`
+    Uses one undocumented name of Tornado: `_handle_connection`
     (``t/handler/test_tornado_contract.py``).
     """
 
@@ -168,13 +168,13 @@ class _HTTPServer(HTTPServer):
             self.handle_stream(HeadStream(connection, **sizes), address)
             return
         try:
-            # Fails if the client is gone: Python does not close what it cannot wrap.
+            # Fails if the client is gone. Python would not close a socket that it cannot wrap.
             connection.getpeername()
             connection = ssl_wrap_socket(
                 connection, self.ssl_options, server_side=True, do_handshake_on_connect=False
             )
         except OSError as error:
-            # Tornado lets most of them through to the loop, with a traceback.
+            # Tornado would let most of these errors through to the loop, with a traceback.
             _log.debug("a connection ended before its TLS handshake: %s", str(error))
             connection.close()
             return
@@ -193,11 +193,11 @@ class _HTTPServer(HTTPServer):
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    """The loop that is current: what the program scheduled before `run`, such as a timer of a
-    service or Tornado's watch over the program's files, is on it.
+    """The current loop, on which the program may have scheduled callbacks before `run`, such as the
+    timer of a service or Tornado's watch over the program's files.
     """
     with warnings.catch_warnings():
-        # Of Python 3.12 and 3.13, that the current loop is made now.
+        # Python 3.12 and 3.13 warn that the current loop is made now.
         warnings.simplefilter("ignore", DeprecationWarning)
         loop: asyncio.AbstractEventLoop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
         return loop

@@ -1,4 +1,4 @@
-"""Files as they are: those of the application, and the browser's side of this package.
+"""Static files: those of the application, and ``tatsumaki.js``.
 
 Rules of this file:
 1. The version of a file is its ETag and the ``v=`` of its URL. It belongs to the bytes that are
@@ -24,9 +24,9 @@ from tatsumaki_py.control_characters import escape_controls
 
 __all__ = ["StaticFile", "TatsumakiJS"]
 
-# As much as Tornado sends at a time. A smaller file is read at once, so no change can split it.
+# Bytes that Tornado sends at a time. A smaller file is read at once, so no change can split it.
 CHUNK_SIZE = 64 * 1024
-# A file of up to so many bytes is hashed, which holds the loop for up to 2 ms.
+# Bytes up to which a file is hashed, which holds the loop for up to 2 ms.
 HASHED_SIZE = 1024 * 1024
 # Seconds after a change in which a second change may leave the same times.
 CLOCK_STEP = 2.0
@@ -46,7 +46,7 @@ class _Descriptor:
         self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
     def __del__(self) -> None:
-        # There is no number if it could not be opened.
+        # There is no number if the file could not be opened.
         if hasattr(self, "number"):
             os.close(self.number)
 
@@ -58,9 +58,9 @@ class _File(str):
     size: int
     modified: float
     content: bytes | None = None
-    """All of it, if it is small."""
+    """The whole content of a small file."""
     descriptor: _Descriptor | None = None
-    """Of a large one: another file may take its name while it is sent."""
+    """The descriptor of a large file: another file may take its name while it is sent."""
     version: str | None = None
 
     @classmethod
@@ -109,7 +109,7 @@ class StaticFile(tornado.web.StaticFileHandler):
             self.set_header("Cache-Control", "no-cache")
 
     def get_content_type(self) -> str:
-        # Not what the machine's own table says: a browser runs no module of another type.
+        # Not by the machine's own table: a browser runs no module of another type.
         module = self.path.endswith((".js", ".mjs"))
         kind = "text/javascript" if module else super().get_content_type()
         # Without a charset a browser guesses, and reads a page in UTF-8 as Latin-1.
@@ -133,7 +133,7 @@ class StaticFile(tornado.web.StaticFileHandler):
     def _request_summary(self) -> str:
         return escape_controls(super()._request_summary())
 
-    # -- what the file is at the moment of the request
+    # -- the file at the moment of the request
 
     def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
         path = super().validate_absolute_path(root, absolute_path)
@@ -208,13 +208,13 @@ class StaticFile(tornado.web.StaticFileHandler):
             file.version = version
         return file.version
 
-    # -- what the client has already
+    # -- conditional requests
 
     def should_return_304(self) -> bool:
         asked = self.request.headers
         modified = None if self.modified is None else format_timestamp(self.modified)
         if asked.get("If-Range", modified) not in (modified, self.compute_etag()):
-            # The range is what Tornado looks at next.
+            # Tornado reads the header Range next.
             asked.pop("Range", None)
         if asked.get("If-None-Match"):
             return super().should_return_304()
@@ -230,7 +230,7 @@ def _read(file: _File, start: int, end: int) -> Generator[bytes, None, None]:
     source = file.descriptor.number
     while start < end:
         chunk = os.pread(source, min(CHUNK_SIZE, end - start), start)
-        # A file that another replaces meanwhile gets a new ctime, and is still what it was.
+        # If another file takes the name meanwhile, this one has a new ctime and its old content.
         if _state_of(os.fstat(source))[:-1] != file.state[:-1]:
             raise _Changed(503, "%s was changed while it was read", str(file))
         start += len(chunk)

@@ -1,12 +1,12 @@
-"""How a `Server` reads the heads of requests: strictly, and not for ever.
+"""How a `Server` reads the heads of requests: strictly, and with a time limit.
 
 Rules:
-1. A request of which two readers could see different ends is refused with 400, and its connection
-   closed: with a bare CR or LF, two lengths, or a length and chunks (RFC 9112 sections 2.2, 6.1 and
-   6.3). Tornado accepts some of these.
-2. A head that has begun, and a TLS handshake, have `HEAD_TIMEOUT` to end.
+1. A request whose end two parsers could see at different places is refused with 400, and its
+   connection closed: with a bare CR or LF, two lengths, or a length and chunks (RFC 9112 sections
+   2.2, 6.1 and 6.3). Tornado accepts some of these.
+2. A head whose first byte has arrived, and a TLS handshake, have `HEAD_TIMEOUT` to end.
 
-Touches of Tornado's what its documentation does not name: `_parse_headers`, `_read_buffer_size`
+Uses two undocumented names of Tornado: `_parse_headers`, `_read_buffer_size`
 (``t/handler/test_tornado_contract.py``).
 """
 
@@ -29,14 +29,14 @@ __all__ = ["HeadStream", "StrictConnection", "TLSHeadStream", "tls_context"]
 _log = logging.getLogger("tatsumaki")
 
 HEAD_TIMEOUT = 60.0
-"""Seconds; a body has as many (`tatsumaki_py.server.LIMITS`)."""
+"""Seconds. A body has the same limit (`tatsumaki_py.server.LIMITS`)."""
 
 
 class HeadStream(ForgettingStream):
-    """A connection that closes itself when a head does not come to its end."""
+    """A connection that closes itself when a head does not end in time."""
 
-    # Beside what Tornado keeps in a dict: with one name more in there, CPython would give each
-    # connection a dict of its own, of 1.4 KB.
+    # Slots beside Tornado's dict: with one more name in it, CPython would give each connection a
+    # dict of its own, of 1.4 KB.
     __slots__ = ("_awaits_head", "_head_timer")
 
     _head_timer: asyncio.TimerHandle | None
@@ -47,14 +47,14 @@ class HeadStream(ForgettingStream):
         super().__init__(*args, **kwargs)
 
     def await_head(self) -> None:
-        """What comes next is the head of a request."""
+        """The next bytes are the head of a request."""
         self._awaits_head = True
         if self._read_buffer_size:
-            # It came with the request before.
+            # The head arrived with the request before.
             self._start()
 
     def head_ended(self) -> None:
-        """The head is there, or will not be."""
+        """The head is complete, or the connection closes without one."""
         self._awaits_head = False
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -83,19 +83,19 @@ class TLSHeadStream(HeadStream, SSLIOStream):
     __slots__ = ()
 
     def limit_handshake(self) -> None:
-        """Close it if the handshake does not end in time."""
+        """Close the connection if the handshake does not end in time."""
         timer = asyncio.get_running_loop().call_later(HEAD_TIMEOUT, self.close)
 
         def over(handshake: asyncio.Future[SSLIOStream]) -> None:
             timer.cancel()
-            # A failed one was closed and logged.
+            # The connection of a failed handshake was closed, and the failure logged.
             handshake.exception()
 
         self.wait_for_handshake().add_done_callback(over)
 
 
 class _TLSSocket(ssl.SSLSocket):
-    """A client that fails at the handshake is no warning, as for Tornado it is."""
+    """A socket whose failed handshake is logged at level DEBUG; Tornado logs a warning."""
 
     def do_handshake(self, block: bool = False) -> None:
         try:
@@ -104,7 +104,7 @@ class _TLSSocket(ssl.SSLSocket):
             raise
         except ssl.SSLError as error:
             _log.debug("a TLS handshake failed: %s", str(error))
-            # This one closes the connection, and is not logged.
+            # For this error Tornado closes the connection and logs nothing.
             raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, str(error)) from None
 
 

@@ -38,7 +38,7 @@ Path = str | os.PathLike[str]
 
 
 class TemplateEngine(Protocol):
-    """What the framework asks of a template engine."""
+    """A template engine, as the framework uses it."""
 
     include_path: list[str]
 
@@ -49,7 +49,7 @@ class TemplateEngine(Protocol):
 def render_file(
     engine: TemplateEngine, settings: Mapping[str, Any], name: str, args: Mapping[str, Any]
 ) -> str | bytes:
-    """What `engine` makes of a template. The `Template` reads it anew each time if the setting
+    """A template filled in by `engine`. A `Template` reads the file anew each time if the setting
     ``compiled_template_cache`` is off, as it is with ``debug``.
     """
     if isinstance(engine, Template) and not settings.get("compiled_template_cache", True):
@@ -71,7 +71,7 @@ class SearchLoader(tornado.template.BaseLoader):
     def __init__(self, paths: Path | Iterable[Path], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.paths = _path_list(paths)
-        # Relative ones are of the directory that is current now.
+        # Relative paths are relative to the directory that is current now.
         self._roots = [os.path.abspath(path) for path in self.paths]
 
     def resolve_path(self, name: str, parent_path: str | None = None) -> str:
@@ -90,9 +90,9 @@ class SearchLoader(tornado.template.BaseLoader):
         """The compiled template.
 
         Raises:
-            FileNotFoundError: no directory has it; the message names them.
+            FileNotFoundError: no directory has the template; the message names the directories.
             ValueError: see `resolve_path`.
-            tornado.template.ParseError: it is no valid template.
+            tornado.template.ParseError: the file is no valid template.
         """
         path = self.resolve_path(name, parent_path)
         with self.lock:
@@ -136,7 +136,7 @@ class Template:
 
     @property
     def loader(self) -> SearchLoader:
-        """The loader of what `include_path` is now; ``loader.reset()`` forgets all it compiled."""
+        """The loader for the current `include_path`; ``loader.reset()`` drops what it compiled."""
         if self._loader.paths != _path_list(self.include_path):
             self._loader = self._new_loader()
         return self._loader
@@ -144,7 +144,7 @@ class Template:
     def render_file(self, name: str, args: Mapping[str, Any] | None = None) -> bytes:
         """The template of that name, filled in with `args`, in UTF-8.
 
-        Raises as `SearchLoader.load`, and whatever the template raises.
+        Raises the exceptions of `SearchLoader.load`, and those that the template raises.
         """
         return self.loader.load(name).generate(**(args or {}))
 

@@ -48,8 +48,8 @@ class CrossOriginHandler(Handler):
     of the setting ``trusted_origins``; "*" for all.
     """
     allow_credentials: ClassVar[bool]
-    """Whether these pages may do so in the name of the user, that is with cookies. Not with "*". By
-    default what a class further along the MRO says, as Jupyter's handlers do, else False.
+    """Whether these pages may do so in the name of the user, that is with cookies. Not with "*".
+    The default is that of a class further along the MRO, as of Jupyter's handlers, else False.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
