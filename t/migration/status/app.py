@@ -26,8 +26,8 @@ class PollHandler(Handler):
         mq = MessageQueue.instance("status")
         mq.poll_once(client_id, self.on_lines, 10)
 
-    def on_lines(self, *events):
-        self.write([event["text"] for event in events if not event.gap])
+    def on_lines(self, *lines):
+        self.write([line for line in lines if not line.gap])
         self.finish()
 
 
@@ -43,7 +43,7 @@ class LaterHandler(Handler):
 
 def tick():
     status["load"] += 1
-    MessageQueue.instance("status").publish({"text": f"load {status['load']}"})
+    MessageQueue.instance("status").publish(f"load {status['load']}")
 
 
 PeriodicCallback(tick, 200).start()
