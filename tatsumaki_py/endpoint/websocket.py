@@ -39,7 +39,6 @@ class Admitting(Protocol):
     max_buffer: int
     heartbeat_interval: float | None
     max_stream_time: float | None
-    max_stream_size: int | None
     close_code: int | None
     close_reason: str | None
     path_args: list[str]
