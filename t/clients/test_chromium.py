@@ -66,10 +66,21 @@ class Refusing(SubscribeHandler):
         raise Error.HTTP(int(channel))
 
 
+class Fragments(SubscribeHandler):
+    """Pushes HTML."""
+
+    text = True
+
+
 @pytest.fixture(scope="module")
 def server():
     """A `Background` for all tests of this file."""
-    rules = [("/", Page), (r"/events/(\w+)", SubscribeHandler), (r"/no/(\w+)", Refusing)]
+    rules = [
+        ("/", Page),
+        (r"/events/(\w+)", SubscribeHandler),
+        (r"/html/(\w+)", Fragments),
+        (r"/no/(\w+)", Refusing),
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tatsumaki_py.push.framing.server_sent_events.RETRY", (50, 60))
         server = Background(Application(rules))
@@ -136,6 +147,28 @@ def test_regular_end(open_page, server, client):
     server.publish({"n": 3})
     wait_for(page, 4)
     assert page.evaluate("got") == [{"n": number} for number in range(4)]
+
+
+SHOWING = """
+    const show = event => {
+        document.body.insertAdjacentHTML('beforeend', event.data)
+        got.push(document.body.lastElementChild.outerHTML)
+    }
+"""
+SHOWN = {
+    "EventSource": SHOWING + "new EventSource(url).onmessage = show",
+    "WebSocket": SHOWING + "new WebSocket(url.replace('http', 'ws')).onmessage = show",
+}
+
+
+@pytest.mark.parametrize("client", SHOWN)
+def test_html(open_page, server, client):
+    """Strings reach a page as they are, with their lines."""
+    page = open_page(SHOWN[client], "/html/room")
+    fragments = ['<p id="a">one</p>', "<pre>two\n  lines \u2028</pre>"]
+    server.publish(*fragments)
+    wait_for(page, 2)
+    assert page.evaluate("got") == fragments
 
 
 LISTENING = """

@@ -258,3 +258,22 @@ def test_a_gap(kind, option):
     if kind is ServerSentEvents:
         assert frame == b"event: gap\nid: 5-0\ndata: " + body + b"\n\n"
     assert WebSocket.of().frame(gap) == b"\x81" + bytes([len(body)]) + body
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'"a"', b"a"),
+        (b' \t"a" ', b"a"),
+        (b'"\\u00e9\\ud83d\\ude00\\n"', "\u00e9\U0001f600\n".encode()),
+        (b'"half \\ud800"', b"half ?"),
+        (b'""', b""),
+    ],
+)
+def test_a_string_as_it_is(body, text):
+    """However its JSON was written; what UTF-8 cannot say becomes a question mark."""
+    frame = WebSocket.of(Option.TEXT).frame(Entry(body, "5-0"))
+    assert frame == bytes([0x81, len(text)]) + text
+    lines = b"".join(b"data: %b\n" % line for line in text.split(b"\n"))
+    assert ServerSentEvents.of(Option.TEXT).frame(Entry(body, "5-0")) == b"id: 5-0\n%b\n" % lines
+    assert body.strip() in ServerSentEvents.of().frame(Entry(body, "5-0"))

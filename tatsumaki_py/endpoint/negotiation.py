@@ -1,6 +1,6 @@
-"""Which transport a request asks for.
+"""Which transport a request asks for, by the table in `tatsumaki_py.push.transports`.
 
-Rule: what cannot be understood is refused, and the refusal says what can.
+Rule: a request that asks for no transport of the table is refused, and the refusal lists them.
 """
 
 from __future__ import annotations

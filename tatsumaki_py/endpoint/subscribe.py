@@ -4,7 +4,7 @@
 >>> app = Application([(r"/events/([\\w.-]+)", SubscribeHandler)])
 
 Rules:
-1. Nothing is sent, and nobody is a subscriber, before the request was admitted.
+1. Before a request is admitted, nothing is sent and its client is no subscriber.
 
 Touches of Tornado's what its documentation does not name: `_execute`, `_finished`
 (``t/handler/test_tornado_contract.py``).
@@ -34,18 +34,18 @@ JITTER = 0.1
 class SubscribeHandler(ChannelHandler):
     """Pushes the events of channels to a client by the transport that it asks for.
 
-    The transport is a WebSocket for a WebSocket handshake, else what the parameter ``transport``
-    says (``sse``, ``ndjson``, ``multipart``, ``long-poll``, ``interval-poll``), else what the
-    header ``Accept`` says (``text/event-stream``, ``application/x-ndjson``, ``multipart/mixed``;
-    ``application/json``, anything and nothing are a long poll).
+    A WebSocket handshake asks for a WebSocket. Other requests ask by the parameter ``transport``
+    (``sse``, ``ndjson``, ``multipart``, ``long-poll``, ``interval-poll``), else by the header
+    ``Accept`` (``text/event-stream``, ``application/x-ndjson``, ``multipart/mixed``;
+    ``application/json``, ``*/*`` and no header are a long poll).
 
-    A client goes on where its cursor says: header ``Last-Event-ID``, else parameter
+    A client resumes from its cursor: the header ``Last-Event-ID``, else the parameter
     ``last_event_id``. Other parameters: ``client_id`` (see `client_id`), ``timeout`` (seconds that
     a long poll waits, up to `poll_timeout`), ``event_type=1`` (see `Handler.server_sent_events`),
     ``heartbeat=1`` (heartbeats of SSE and WebSocket are messages that a page sees).
 
-    400 for bad parameters, 403 for who may not (`can_subscribe`), 406 if no transport is
-    acceptable.
+    Errors: 400 for bad parameters, 403 for a client that may not subscribe (`can_subscribe`), 406
+    if no transport is acceptable.
     """
 
     asynchronous = True
@@ -58,9 +58,9 @@ class SubscribeHandler(ChannelHandler):
     plain_messages = False
     """See `WebSocketHandler.plain_messages`."""
     text = False
-    """Whether an event that is a string goes out as that string, for pages that want HTML and no
-    JSON: as the ``data`` of a Server-Sent Event, one line each, and as a message of a WebSocket,
-    whose messages are `plain_messages` then. Other events and other transports stay JSON.
+    """Whether an event that is a string goes out as that string, for pages that want HTML. In SSE
+    the string is the data, on a WebSocket it is the message, and `plain_messages` is implied.
+    Other events stay JSON; NDJSON, multipart and polls are JSON always.
     """
     close_code: int | None = None
     """The code that a client closed its WebSocket with, for `on_close`; see
@@ -79,17 +79,17 @@ class SubscribeHandler(ChannelHandler):
         return True
 
     def on_subscribe(self, channel: str) -> Awaitable[None] | None:
-        """A subscriber is there. Override it, also with an ``async def``.
+        """Called when a subscriber comes. Override it, also with an ``async def``.
 
-        Called once for each subscriber, however often it polls or comes back in time. Without a
-        `client_id`, each long poll is a subscriber of its own, and an interval poll is none. For
-        one `client_id` and channel, one hook is called at a time, in order: a call waits until the
-        hook before it is done.
+        Called once for each subscriber, however often it polls or reconnects in time. Without a
+        `client_id`, each long poll is a subscriber of its own, and an interval poll is none. The
+        hooks of one `client_id` and channel are called one at a time and in order: a call waits
+        until the hook before it is done.
         """
         return None
 
     def on_unsubscribe(self, channel: str) -> Awaitable[None] | None:
-        """A subscriber is gone. Override it, also with an ``async def``.
+        """Called when a subscriber has left. Override it, also with an ``async def``.
 
         Called at once when the subscriber leaves, on the handler of its last request. A client that
         has a `client_id` and was answered, as in a long poll, or whose stream ended regularly, is
@@ -98,10 +98,10 @@ class SubscribeHandler(ChannelHandler):
         return None
 
     def client_id(self) -> str | None:
-        """Names the client, by default with the parameter ``client_id``; None for no name.
+        """The name of the client, by default the parameter ``client_id``; None if it has none.
 
-        Who comes back with a name and without a cursor goes on where it was. A second connection
-        with the same name ends the first: use what nobody else can guess.
+        A named client that sends no cursor resumes where it left off. A second connection with the
+        same name ends the first, so use names that nobody can guess.
         """
         return self.request.param("client_id") or None
 
@@ -152,10 +152,10 @@ class SubscribeHandler(ChannelHandler):
         target: SubscribeHandler | SubscribeSocket,
         wait: float | None = None,
     ) -> None:
-        """Let `target` have the events; `wait` seconds for some, if it is a long poll."""
+        """Let `target` have the events. A long poll waits `wait` seconds for the first of them."""
         client = self.client_id()
         hooks = Attendance(names, client, self.on_subscribe, self.on_unsubscribe, self._hook_failed)
-        # A client that is expected back keeps what it is given: nothing, if nobody wants it.
+        # A client that is expected back keeps its hook: give it none if there is nothing to call.
         silent = type(self).on_unsubscribe is SubscribeHandler.on_unsubscribe
         left = None if silent else hooks.end
         queue = MessageQueue.instance(*names)
@@ -163,7 +163,7 @@ class SubscribeHandler(ChannelHandler):
             poll = queue.poll(client, target._push_events, on_unsubscribe=left)
         else:
             poll = queue.poll_once(client, self._answer, wait, on_unsubscribe=left)
-        # Who has no name and does not wait has a look, and is gone again.
+        # An anonymous client that does not wait has left already.
         if client is not None or wait != 0:
             hooks.begin(poll.new)
 
@@ -186,9 +186,9 @@ class SubscribeHandler(ChannelHandler):
         return options | Option.TYPES if self.request.param("event_type") == "1" else options
 
     async def _upgrade(self, names: list[str]) -> None:
-        """The rest is a WebSocket's."""
+        """Hand the connection to a `SubscribeSocket`."""
         socket = SubscribeSocket(self.application, self.request, outer=self, names=names)
-        # In the hooks of a user, which are called with this handler.
+        # The hooks of a user are called with this handler.
         own = {"stream_write": socket.send, "write": socket.send, "finish": socket.end}
         vars(self).update(own)
         try:
@@ -196,7 +196,7 @@ class SubscribeHandler(ChannelHandler):
         finally:
             for name in own:
                 vars(self).pop(name, None)
-            # It was answered, and logged, by the other one.
+            # The `SubscribeSocket` has answered and logged the request.
             self._finished = True
             try:
                 self.on_finish()

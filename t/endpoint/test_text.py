@@ -1,0 +1,147 @@
+"""`text = True`: a string goes out as it is, for pages that want HTML."""
+
+import json
+
+import pytest
+from tornado.websocket import websocket_connect
+
+from tatsumaki_py import MessageQueue
+
+HTML = '<li id="one">caf\u00e9 \u2028 "x"</li>'
+FORGED = "one\n\nid: 9-9\ndata: two\r\nevent: gap\rthree\n"
+
+
+@pytest.fixture
+def handler(handler):
+    handler.text = True
+    return handler
+
+
+@pytest.fixture
+def socket(http_server, http_port):
+    """`await socket()` opens a WebSocket."""
+    made = []
+
+    async def socket(query="", path="/events/room"):
+        made.append(await websocket_connect(f"ws://127.0.0.1:{http_port}{path}?{query}"))
+        return made[-1]
+
+    yield socket
+    for one in made:
+        one.close()
+
+
+async def lines(client):
+    """The next event of a stream of Server-Sent Events, without its id."""
+    id, *rest = (await client.until(b"\n\n")).decode().split("\n")
+    while not id.startswith("id: "):
+        id, *rest = rest
+    client.cursor = id.removeprefix("id: ")
+    return [] if rest[0] == "event: cursor" else rest
+
+
+@pytest.mark.gen_test
+async def test_server_sent_events(subscriber, queue):
+    """The string is the data, a line each; it can say no id and no event of its own."""
+    client = subscriber("sse")
+    await client.open()
+    assert await lines(client) == []
+    for text in (HTML, FORGED, ""):
+        queue.publish(text)
+    assert await lines(client) == [f"data: {HTML}"]
+    forged = ["one", "", "id: 9-9", "data: two", "event: gap", "three", ""]
+    assert await lines(client) == [f"data: {line}" for line in forged]
+    assert await lines(client) == ["data: "]
+    assert client.cursor == queue.cursor()
+
+
+@pytest.mark.parametrize("value", [{"n": "x"}, ["x"], None, 5, True])
+@pytest.mark.gen_test
+async def test_other_values_are_json(subscriber, socket, queue, value):
+    """What is no string is JSON as it was published."""
+    client, other = subscriber("sse", cursor=queue.cursor()), await socket()
+    await client.open()
+    queue.publish(value)
+    assert await lines(client) == []
+    text = json.dumps(value, separators=(",", ":"))
+    assert await lines(client) == [f"data: {text}"]
+    assert await other.read_message() == text
+
+
+@pytest.mark.gen_test
+async def test_resume(subscriber, queue):
+    """Ids are as ever: an `EventSource` goes on where it was."""
+    client = subscriber("sse", event_type=1)
+    await client.open()
+    await lines(client)
+    queue.publish("one")
+    assert await lines(client) == ["data: one"]
+    client.leave()
+    queue.publish("two")
+    await client.open()
+    assert await lines(client) == []
+    assert await lines(client) == ["data: two"]
+
+
+@pytest.mark.gen_test
+async def test_websocket(socket, queue):
+    """A message is the string, and nothing says a place, also not to a client that asks."""
+    queue.publish("before")
+    client = await socket("heartbeat=1")
+    queue.publish(HTML, FORGED, "")
+    got = [await client.read_message() for _ in range(4)]
+    assert got == ["before", HTML, FORGED, ""]
+
+
+@pytest.mark.gen_test
+async def test_a_gap(subscriber, socket, queue):
+    """A loss is told: by an event of type gap, and by an object in JSON."""
+    client = subscriber("sse", cursor="1-0")
+    await client.open()
+    assert await lines(client) == []
+    name, _, data = (await client.until(b"\n\n")).decode().split("\n")
+    assert name == "event: gap"
+    assert json.loads(data.removeprefix("data: "))["after"] == "1-0"
+    message = await (await socket("last_event_id=1-0")).read_message()
+    assert json.loads(message)["type"] == "gap"
+
+
+@pytest.mark.parametrize("transport", ["ndjson", "multipart", "long-poll", "interval-poll"])
+@pytest.mark.gen_test
+async def test_other_transports_are_json(subscriber, queue, transport):
+    """Their messages are JSON, or may hold no text of any form."""
+    client = subscriber(transport, cursor=queue.cursor())
+    await client.start()
+    queue.publish(HTML, FORGED)
+    assert await client.take(2) == [HTML, FORGED]
+
+
+@pytest.mark.gen_test
+async def test_of_several_channels(subscriber, socket, app):
+    """A string does not say its channel."""
+    client = subscriber("sse", path="/events", channel=["a", "b"])
+    other = await socket("channel=a&channel=b", path="/events")
+    await client.open()
+    assert await lines(client) == []
+    MessageQueue.instance("a").publish(HTML)
+    MessageQueue.instance("b").publish({"n": 1})
+    assert await lines(client) == [f"data: {HTML}"]
+    assert await lines(client) == ['data: {"channel":"b","data":{"n":1}}']
+    assert await other.read_message() == HTML
+    assert json.loads(await other.read_message()) == {"channel": "b", "data": {"n": 1}}
+
+
+@pytest.mark.gen_test
+async def test_bytes_are_shared(subscriber, socket, queue):
+    """All clients of one transport get the same bytes, framed once."""
+    clients = [subscriber("sse") for _ in range(3)]
+    for client in clients:
+        await client.open()
+        await lines(client)
+    sockets = [await socket() for _ in range(3)]
+    queue.publish(HTML)
+    for client in clients:
+        assert await lines(client) == [f"data: {HTML}"]
+    assert [await one.read_message() for one in sockets] == [HTML] * 3
+    (event,) = queue.backlog_events
+    assert len(event.frames) == 2
