@@ -6,13 +6,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tatsumaki_py.message_queue.event import Entry, encode
-from tatsumaki_py.push.framing import (
-    PLAIN_WEBSOCKET,
-    WEBSOCKET,
-    JSONLines,
-    Multipart,
-    ServerSentEvents,
-)
+from tatsumaki_py.push.framing import Option
+from tatsumaki_py.push.framing.json_lines import JSONLines
+from tatsumaki_py.push.framing.multipart import Multipart
+from tatsumaki_py.push.framing.server_sent_events import ServerSentEvents
+from tatsumaki_py.push.framing.websocket import WebSocket
 
 VALUES = st.recursive(
     st.none()
@@ -33,23 +31,23 @@ VALUES = st.recursive(
 def test_framed(value):
     """What a client reads is what was published."""
     entry = Entry(encode(value), "5-0")
-    sse = ServerSentEvents(chunked=False, option=True).event(entry).decode()
+    sse = ServerSentEvents.of(Option.IDS | Option.TYPES).event(entry).decode()
     *fields, data, last, end = sse.split("\n")
     assert (len(sse.splitlines()), last, end) == (len(fields) + 2, "", "")
     assert same(data.removeprefix("data: "), value)
     assert fields[-1] == "id: 5-0"
 
-    line = JSONLines(chunked=False).event(entry).decode()
+    line = JSONLines.of().event(entry).decode()
     assert line.splitlines() == [line[:-1]]
     assert same(line, {"id": "5-0", "data": value})
 
-    part = Multipart(chunked=False, option=True).event(entry)
+    part = Multipart.of(Option.IDS).event(entry)
     head, body = part.removesuffix(f"\n--{Multipart.boundary}\n".encode()).split(b"\n\n", 1)
     assert head == b"Content-Type: application/json\nLast-Event-ID: 5-0"
     assert same(body, value)
 
-    assert same(WEBSOCKET.event(entry), {"id": "5-0", "data": value})
-    assert same(PLAIN_WEBSOCKET.event(entry), value)
+    assert same(WebSocket.of().event(entry), {"id": "5-0", "data": value})
+    assert same(WebSocket.of(Option.PLAIN).event(entry), value)
 
 
 def same(text, value):
