@@ -21,7 +21,7 @@ help:
 	@echo 'make demo      serve the small examples, same address'
 	@echo 'make test      run the tests, three at a time; ARGS="t/handler -k root -n 0" is handed to pytest'
 	@echo 'make test-all  run the tests on every Python here and on the lowest Tornado allowed'
-	@echo 'make bench     run the benchmarks, about half an hour; ARGS=--quick for a rough idea'
+	@echo 'make bench     run the benchmarks, about an hour; ARGS=--quick for a rough idea'
 	@echo 'make bench-peers  install what they compare with (npm: Bun; Debian: nginx with nchan, which starts on port 80)'
 	@echo 'make lint      check style and format (ruff)'
 	@echo 'make types     check types (mypy)'

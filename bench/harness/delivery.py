@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from harness.contenders import Contender
+from harness.contenders import TATSUMAKI, Contender
 from harness.process import serving
 from harness.report import Benchmark, Result, ratio
 
@@ -78,4 +78,26 @@ def compare(
             for name, result in results.items()
         ],
     )
+    _compare_rates(bench, title, contenders, results)
     return results
+
+
+def _compare_rates(
+    bench: Benchmark, title: str, contenders: Sequence[Contender], results: dict[str, Result]
+) -> None:
+    """Each way of ours beside each of the others."""
+    running = [contender for contender in contenders if contender.name in results]
+    ours = [contender.name for contender in running if contender.server == TATSUMAKI.server]
+    others = [contender.name for contender in running if contender.server != TATSUMAKI.server]
+    if ours:
+        bench.table(
+            f"{title}, deliveries/s compared with the others",
+            ("compared with", *ours),
+            [
+                (
+                    other,
+                    *(f"{results[name]['rate'] / results[other]['rate']:.2f} x" for name in ours),
+                )
+                for other in others
+            ],
+        )
