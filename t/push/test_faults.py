@@ -91,7 +91,7 @@ async def all_but_the_second_go_on(clients, handlers, queue):
         for client in (clients[0], clients[2]):
             while b'{"again":true}' not in await read_chunk(client):
                 pass
-    assert not Flusher.current()._sending
+    assert not Flusher.current()._awake
     assert len(queue._streams) == 2
 
 
@@ -103,10 +103,16 @@ async def test_send(three, queue, expect_log, fault, count):
     clients, handlers = await three()
 
     class Wire:
+        def __init__(self, sock):
+            self.sock = sock
+
+        def __getattr__(self, name):
+            return getattr(self.sock, name)
+
         def send(self, data):
             raise fault("on purpose")
 
-    handlers[1]._live.wire = Wire()
+    handlers[1]._live.wire = Wire(handlers[1]._live.wire)
     with expect_log("tatsumaki", "sending to it failed"):
         if fault is Fault and count == 1:
             with expect_log("asyncio", "Exception in callback"):

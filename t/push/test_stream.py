@@ -346,6 +346,6 @@ async def test_who_does_not_take_the_end_is_closed(small_buffers, get, raw_small
     handler.finish()
     stream = handler._stream
     await asyncio.sleep(0.01)
-    assert stream._socket.fileno() != -1
+    assert stream.wire.fileno() != -1
     await clock.advance(31)
-    assert stream._socket.fileno() == -1
+    assert stream.wire.fileno() == -1

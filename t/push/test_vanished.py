@@ -78,4 +78,4 @@ async def test_who_takes_nothing_is_given_up(
     await soon(lambda: handler.closed, 5)
     await asyncio.sleep(0.05)
     assert (handler.finished, handler.closed, len(access_log())) == (1, 1, 1)
-    assert handler._stream._socket.fileno() == -1
+    assert handler._stream.wire.fileno() == -1

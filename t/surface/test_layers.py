@@ -66,6 +66,8 @@ FLOORS = [
         "push.owner",
         "push.lifetime",
         "push.stream",
+        "push.cohort",
+        "push.reading",
         "push.sockets",
     ],
     ["push.peer_base", "push.peer_handler"],

@@ -13,7 +13,8 @@ Touches of Tornado's what its documentation does not name: `_execute`, `_finishe
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import ChannelHandler
@@ -169,6 +170,10 @@ class SubscribeHandler(ChannelHandler):
 
     def _hook_failed(self, error: Exception) -> None:
         self.log_exception(type(error), error, error.__traceback__)
+
+    def _shows_events(self, callback: Callable[..., Any]) -> bool:
+        ours = callback == self._push_events
+        return super()._shows_events(self.stream_write if ours else callback)
 
     @takes_entries
     def _push_events(self, *entries: Entry) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -198,6 +198,10 @@ class SubscribeSocket(WebSocketHandler):
 
     def _encode_event(self, event: Event) -> bytes:
         return self._outer._chunk(event)
+
+    def _shows_events(self, callback: Callable[..., Any]) -> bool:
+        ours = callback == self._push_events
+        return super()._shows_events(self.stream_write if ours else callback)
 
     @takes_entries
     def _push_events(self, *entries: Entry) -> None:

@@ -54,7 +54,7 @@ class AnswerHandler(StreamHandler):
         # its own, of 800 bytes.
         self._transforms, self.path_args, self.path_kwargs = [], [], {}
         self._transport, self._options = None, Option.NONE
-        self._gone, self._stream, self._live = False, None, None
+        self._gone, self._stream, self._live, self._reading = False, None, None, None
         self._reframes = reframes(type(self))
         self._watched, self._watchers, self._places = None, None, None
         adopt(getattr(request.connection, "stream", None))

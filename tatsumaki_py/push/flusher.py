@@ -3,18 +3,21 @@
 Rules:
 1. Writes of one moment are joined: a stream that gets something to send is put into `dirty` once,
    and sends all it has when the loop has been quiet for `QUIET` iterations, or after `PATIENCE`
-   seconds. One event waits for no visible time; a burst costs one `send` a subscriber, not one an
-   event.
-2. A pass over many streams stops after `SLICE` seconds and goes on in the next iteration: others
-   have their turn.
-3. A stream that fails is cut off, and the pass goes on. However a pass ends, what is still in
-   `dirty` is sent by another one.
+   seconds. So does a `Batch` of streams, once for all of them. One event waits for no visible time;
+   a burst costs one `send` a subscriber, not one an event.
+2. A pass over many streams stops after `SLICE` seconds and goes on in the next iteration, so that
+   others have their turn. Streams and batches take turns, too.
+3. A stream that fails is cut off, and the pass goes on. However a pass ends, a stream or a batch
+   that still has something to send is served by another one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from collections import deque
+from collections.abc import Iterator
 from typing import Protocol
 
 from tatsumaki_py.message_queue.event import Entry
@@ -22,7 +25,7 @@ from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.per_loop import per_loop
 from tatsumaki_py.push.pile import Pile
 
-__all__ = ["Flusher", "Sending", "Wire"]
+__all__ = ["GROUP", "Batch", "Flusher", "Sending"]
 
 QUIET = 4
 PATIENCE = 0.005
@@ -31,17 +34,10 @@ GROUP = 64
 """Streams that are sent to between two looks at the clock."""
 
 
-class Wire(Protocol):
-    """What takes the bytes of a stream: its socket, or what stands before it."""
-
-    def send(self, data: bytes | memoryview, /) -> int:
-        """As `socket.socket.send`."""
-
-
 class Sending(Protocol):
     """A stream, as the flusher sees it."""
 
-    wire: Wire
+    wire: socket.socket
     framing: Framing
     waiting: Entry | Pile | None
 
@@ -55,6 +51,15 @@ class Sending(Protocol):
         """`error` was raised while it was sending: cut it off."""
 
 
+class Batch(Protocol):
+    """Streams that are sent to together."""
+
+    def serve(self) -> Iterator[None]:
+        """Send to all of them; stops after each `GROUP`. The batch adds itself to the flusher again
+        if there is more to send.
+        """
+
+
 class Flusher:
     """Sends what the streams of one event loop have to send."""
 
@@ -63,41 +68,80 @@ class Flusher:
         """The streams that have something to send; always the same list. The first one to be added
         calls `wake` before.
         """
-        self._seen = (0, 0, 0)
+        self.activity = 0
+        """Counts how often a batch got more to send."""
+        self._batches: list[Batch] = []
+        # Those of this pass, and the one that is being served.
+        self._due: deque[Batch] = deque()
+        self._serving: Iterator[None] | None = None
+        self._batches_first = False
+        self._seen = (0, 0, 0, 0)
         self._quiet = 0
         self._deadline = 0.0
-        self._sending = False
+        self._awake = False
+        self._loop = asyncio.get_running_loop()
 
     @classmethod
     def current(cls) -> Flusher:
         """That of the running loop."""
         return per_loop(cls)
 
+    def add(self, batch: Batch) -> None:
+        """`batch` has something to send."""
+        self._batches.append(batch)
+        self.wake()
+
     def wake(self) -> None:
         """There will be something to send."""
-        if not self._sending:
+        if not self._awake and not self._loop.is_closed():
+            self._awake = True
             self._quiet = 0
             self._deadline = time.monotonic() + PATIENCE
-            asyncio.get_running_loop().call_soon(self._wait)
+            self._loop.call_soon(self._wait)
 
     def _wait(self) -> None:
         # A burst makes more streams dirty, or gives more to those that are.
         dirty = self.dirty
-        if not dirty:
-            return
-        seen = (len(dirty), _amount(dirty[0]), _amount(dirty[-1]))
+        first, last = (_amount(dirty[0]), _amount(dirty[-1])) if dirty else (0, 0)
+        seen = (self.activity, len(dirty), first, last)
         self._quiet = self._quiet + 1 if seen == self._seen else 0
         self._seen = seen
         if self._quiet < QUIET and time.monotonic() < self._deadline:
-            asyncio.get_running_loop().call_soon(self._wait)
+            self._loop.call_soon(self._wait)
         else:
             self._send()
 
     def _send(self) -> None:
-        self._sending = True
+        end = time.monotonic() + SLICE
+        self._batches_first = not self._batches_first
+        try:
+            if self._batches_first:
+                self._serve_batches(end)
+                self._serve_streams(end)
+            else:
+                self._serve_streams(end)
+                self._serve_batches(end)
+        finally:
+            self._awake = bool(self.dirty or self._batches or self._due or self._serving)
+            if self._awake:
+                self._loop.call_soon(self._send)
+
+    def _serve_batches(self, end: float) -> None:
+        self._due.extend(self._batches)
+        self._batches.clear()
+        while time.monotonic() <= end:
+            if self._serving is None:
+                if not self._due:
+                    return
+                self._serving = self._due.popleft().serve()
+            for _ in self._serving:
+                if time.monotonic() > end:
+                    return
+            self._serving = None
+
+    def _serve_streams(self, end: float) -> None:
         streams = self.dirty[:]
         self.dirty.clear()
-        end = time.monotonic() + SLICE
         start = 0
         try:
             while start < len(streams) and time.monotonic() <= end:
@@ -106,9 +150,6 @@ class Flusher:
                 self._send_to(group)
         finally:
             self.dirty[:0] = streams[start:]
-            self._sending = bool(self.dirty)
-            if self._sending:
-                asyncio.get_running_loop().call_soon(self._send)
 
     def _send_to(self, streams: list[Sending]) -> None:
         # Most have the same event to send.

@@ -1,10 +1,10 @@
-"""What a stream asks of the handler that owns it, and tells it."""
+"""What a stream asks of those around it: the handler that owns it, and the log that it reads."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Owner"]
+__all__ = ["Owner", "Tail"]
 
 
 class Owner(Protocol):
@@ -31,3 +31,26 @@ class Owner(Protocol):
 
     def _stream_blocked(self, blocked: bool) -> None:
         """The peer does not keep up, or does so again."""
+
+    def _stream_reads(self, cursor: str) -> None:
+        """The stream does not keep up with the log that it reads, and is about to get what follows
+        `cursor`.
+        """
+
+
+class Tail(Protocol):
+    """The log that a stream reads by itself, as the stream sees it."""
+
+    def pull(self) -> None:
+        """Give the stream what was published before now, as far as it keeps up: something else is
+        about to be written.
+        """
+
+    def confirm(self) -> None:
+        """The kernel has taken all that the stream was given."""
+
+    def catch_up(self) -> None:
+        """Give the stream what was published before now, and send it at once."""
+
+    def stop(self) -> None:
+        """The stream reads no more."""

@@ -7,10 +7,12 @@ Rule: each `Watcher` of a client is told once how its answer ended: complete, or
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
 
 from tatsumaki_py.done import DONE
-from tatsumaki_py.message_queue.peer import Watcher
+from tatsumaki_py.message_queue.peer import Readable, Watcher
+from tatsumaki_py.push.reading import Reading
 from tatsumaki_py.push.stream import Stream
 
 __all__ = ["PeerBase"]
@@ -45,12 +47,18 @@ class PeerBase:
     _live: Stream | None = None
     # Where the client is in each log, by log and name, if it polled before in this request.
     _places: dict[tuple[Hashable, str | None], str] | None = None
+    # The log that the stream reads by itself, or will when it is open.
+    _reading: Reading | None = None
     # None until a queue serves this client.
     _watchers: list[Watcher] | None = None
 
     def _stream_blocked(self, blocked: bool) -> None:
         for watcher in self._watchers or ():
             watcher.blocked(blocked)
+
+    def _stream_reads(self, cursor: str) -> None:
+        for watcher in self._watchers or ():
+            watcher.reads(cursor)
 
     def _stream_cursor(self) -> str:
         watchers = self._watchers or ()
@@ -103,3 +111,19 @@ class PeerBase:
 
     def _peer_unsent(self, log: Hashable) -> str | None:
         return None if self._stream is None else self._stream.unsent(log)
+
+    def _peer_reads(self, callback: Callable[..., Any]) -> bool:
+        free = self._reading is None or self._reading.stopped
+        return free and self._shows_events(callback)
+
+    def _shows_events(self, callback: Callable[..., Any]) -> bool:
+        """Whether `callback` does nothing but write the events as they are to a stream of
+        messages.
+        """
+        raise NotImplementedError
+
+    def _peer_read(self, log: Readable, cursor: str, quiet: bool) -> Reading:
+        reading = self._reading = Reading(log, cursor, quiet)
+        if self._live is not None:
+            reading.begin(self._live)
+        return reading

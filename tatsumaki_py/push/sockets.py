@@ -59,7 +59,7 @@ def _socket_of(iostream: IOStream) -> socket.socket | None:
 class SocketStream(Stream):
     """A plain socket. Without an `IOStream` around it, a subscriber costs half as much memory."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ()
 
     def __init__(
         self,
@@ -69,7 +69,6 @@ class SocketStream(Stream):
         owner: Owner,
     ) -> None:
         super().__init__(sock, framing, max_buffer, owner)
-        self._socket = sock
         # Outside of the request's context, which nobody needs any more.
         loop = asyncio.get_running_loop()
         contextvars.Context().run(loop.add_reader, sock, self._readable)
@@ -77,7 +76,7 @@ class SocketStream(Stream):
     def _readable(self) -> None:
         # A peer has nothing more to say on this stream. It is read to see it go.
         try:
-            data = self._socket.recv(READ_SIZE)
+            data = self.wire.recv(READ_SIZE)
         except BlockingIOError:
             return
         except OSError:
@@ -87,7 +86,7 @@ class SocketStream(Stream):
             self._gone(False)
 
     def _block(self) -> None:
-        asyncio.get_running_loop().add_writer(self._socket, self._writable)
+        asyncio.get_running_loop().add_writer(self.wire, self._writable)
 
     def _writable(self) -> None:
         assert self._rest is not None
@@ -100,18 +99,18 @@ class SocketStream(Stream):
             return
         rest = self._rest[sent:]
         if not rest:
-            asyncio.get_running_loop().remove_writer(self._socket)
+            asyncio.get_running_loop().remove_writer(self.wire)
         self._progress(rest)
 
     def _shut(self) -> None:
-        if self._socket.fileno() != -1:
+        if self.wire.fileno() != -1:
             loop = asyncio.get_running_loop()
-            loop.remove_reader(self._socket)
-            loop.remove_writer(self._socket)
-            self._socket.close()
+            loop.remove_reader(self.wire)
+            loop.remove_writer(self.wire)
+            self.wire.close()
 
     def _fileno(self) -> int:
-        return self._socket.fileno()
+        return self.wire.fileno()
 
 
 class _Closed:
@@ -124,6 +123,9 @@ class _Closed:
 
     def close(self) -> None:
         pass
+
+    def writing(self) -> bool:
+        return False
 
     def set_close_callback(self, callback: None) -> None:
         pass
@@ -147,7 +149,7 @@ class IOStreamStream(Stream):
         self._iostream = iostream
         super().__init__(iostream.socket, framing, max_buffer, owner)
         if iostream.writing():
-            self._keep(b"", 0)
+            self.keep_rest(b"", 0)
         self._watch()
 
     def _watch(self) -> None:

@@ -1,8 +1,9 @@
 """One subscriber's connection, after Tornado's HTTP code has let go of it.
 
 Rules:
-1. Only a `Stream` writes to its socket. `waiting` is what waits for the end of a burst, `_rest`
-   what the kernel did not take (the stream is blocked then); both go out in order.
+1. Only a `Stream`, and the pass of a cohort that has made sure that nothing waits, writes to its
+   socket. `waiting` is what waits for the end of a burst, `_rest` what the kernel did not take (the
+   stream is blocked then); both go out in order.
 2. What waits is bounded by `max_buffer` bytes; a subscriber that lets more pile up is cut off, and
    comes back with its cursor.
 3. The owner is told once, from the loop, that the peer went or was cut off; never after `finish` or
@@ -10,6 +11,8 @@ Rules:
 4. Nothing is kept that an idle subscriber does not need: there are thousands of them.
 5. A failure in the middle of sending, even one of its owner, is logged, and the stream is cut off:
    no caller of `flush` or `drain` meets it, as it may be busy with others.
+6. A stream may read a log by itself (`tail`). Anything else that is written to it comes after what
+   was published before, unless the stream is blocked.
 """
 
 from __future__ import annotations
@@ -22,11 +25,11 @@ from collections.abc import Awaitable, Hashable
 
 from tatsumaki_py.done import DONE
 from tatsumaki_py.message_queue.event import Entry
-from tatsumaki_py.push.flusher import Flusher, Wire
+from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.hangup import ask_peer, unacknowledged
 from tatsumaki_py.push.lifetime import Lifetime
-from tatsumaki_py.push.owner import Owner
+from tatsumaki_py.push.owner import Owner, Tail
 from tatsumaki_py.push.pile import Pile
 from tatsumaki_py.push.wheel import Wheel, jittered
 
@@ -40,16 +43,6 @@ LINGER = 30.0
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _log = logging.getLogger("tatsumaki")
-
-
-class _Closed:
-    """The wire of a stream that is closed."""
-
-    def send(self, data: bytes | memoryview, /) -> int:
-        raise BrokenPipeError("the stream is closed")
-
-
-_CLOSED = _Closed()
 
 
 class Stream:
@@ -66,6 +59,7 @@ class Stream:
         "_rest",
         "dirty",
         "framing",
+        "tail",
         "waiting",
         "wire",
     )
@@ -77,10 +71,12 @@ class Stream:
         max_buffer: int,
         owner: Owner,
     ) -> None:
-        self.wire = self._wire(sock)
+        self.wire = sock
         self.framing = framing
         self.waiting: Entry | Pile | None = None
         """What waits for the end of a burst, or until the stream is not blocked any more."""
+        self.tail: Tail | None = None
+        """The log that it reads by itself."""
         self._max_buffer = max_buffer
         self._owner: Owner | None = owner
         self._flusher = Flusher.current()
@@ -99,13 +95,20 @@ class Stream:
         if owner.max_stream_time:
             Lifetime(self, owner.max_stream_time)
 
-    def _wire(self, sock: socket.socket) -> Wire:
-        return sock
-
     @property
     def over(self) -> bool:
         """Whether the owner has nothing more to do with it."""
         return self._owner is None
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the kernel has not taken all that it was given, or the stream is lost."""
+        return self._rest is not None or self._losing
+
+    @property
+    def max_slice(self) -> int:
+        """The number of bytes that may well be written at once."""
+        return self._max_buffer // 4
 
     def in_doubt(self) -> bool:
         """Whether the peer has not acknowledged all that was sent."""
@@ -130,14 +133,15 @@ class Stream:
         waits is sent. It does not fail: a peer that goes is told to the owner.
         """
         # Thousands of subscribers come here with the same event: no step more than there must be.
-        if self.waiting is None:
+        if self.waiting is None and self.tail is None:
             self.waiting = event
             dirty = self.dirty
             if not dirty:
                 self._flusher.wake()
             dirty.append(self)
             return DONE
-        return self._add(event.frames.get(self.framing) or self.framing.frame(event), event)
+        frame = event.frames.get(self.framing) or self.framing.frame(event)
+        return self._add(frame, event) if self.tail is None else self.write_wire(frame, event)
 
     def send_as(self, event: Entry, payload: bytes) -> Awaitable[None]:
         """Send an event whose payload its handler has made; as `send`."""
@@ -150,6 +154,12 @@ class Stream:
 
     def write_wire(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:
         """Send bytes that are framed already, and may be those of `event`; as `send`."""
+        if self.tail is not None:
+            self.tail.pull()
+        return self.put(data, event)
+
+    def put(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:
+        """As `write_wire`, without regard to the log that the stream reads."""
         if self.waiting is None:
             if not self.dirty:
                 self._flusher.wake()
@@ -211,6 +221,16 @@ class Stream:
             _log.error("a subscriber was cut off: sending to it failed", exc_info=error)
         self._lose()
 
+    def ready(self) -> bool:
+        """Send what waits. Returns whether the kernel may take more."""
+        self.flush()
+        return not self.blocked
+
+    def tell_late(self, cursor: str) -> None:
+        """It does not keep up with the log, and is about to get what follows `cursor`."""
+        if self._owner is not None:
+            self._owner._stream_reads(cursor)
+
     def _flush(self) -> None:
         pile = self._pile()
         self.waiting = None
@@ -223,15 +243,17 @@ class Stream:
         if sent == len(data):
             self._firsts = None
             self._release()
+            if self.tail is not None:
+                self.tail.confirm()
         else:
-            self._keep(data, sent)
+            self.keep_rest(data, sent)
 
     def keep(self, event: Entry, data: bytes, sent: int) -> None:
         """`event`, which looks like `data`, was all that waited, and was not sent to its end."""
         self._firsts = {event.log: event}
-        self._keep(data, sent)
+        self.keep_rest(data, sent)
 
-    def _keep(self, data: bytes, sent: int) -> None:
+    def keep_rest(self, data: bytes, sent: int) -> None:
         """The kernel took only some of `data`: the stream is blocked."""
         self._rest = memoryview(data)[sent:]
         # So that `send` sees that it can not be quick.
@@ -260,6 +282,8 @@ class Stream:
             self.waiting = None
         if self._owner is not None:
             self._owner._stream_blocked(False)
+        if self.tail is not None:
+            self.tail.confirm()
         self.flush()
         if self._rest is None:
             self._release()
@@ -292,6 +316,8 @@ class Stream:
     def expire(self) -> bool:
         """End it, if that is possible just now. Returns whether it has ended."""
         self.flush()
+        if self.tail is not None:
+            self.tail.catch_up()
         owner = self._owner
         if owner is None or self._rest is not None or self._losing:
             return owner is None
@@ -299,11 +325,14 @@ class Stream:
 
     def finish(self) -> None:
         """Send what there is, mark the end, close."""
+        if self.tail is not None:
+            self.tail.pull()
         self._owner = None
         if self.framing.chunked:
             self._pile().add(self.framing.last, None)
         self._ending = True
         self.flush()
+        self._stop_reading()
         if self._rest is None:
             self._close()
         else:
@@ -318,6 +347,8 @@ class Stream:
         """The peer is lost. Whoever is writing now finishes that first."""
         if not self._losing:
             self._losing = True
+            # So that `send` and a cohort see that they cannot be quick.
+            self.waiting = self.waiting or Pile()
             asyncio.get_running_loop().call_soon(self._gone, True)
 
     def _gone(self, lost: bool) -> None:
@@ -335,10 +366,14 @@ class Stream:
 
     def _forget(self) -> None:
         """Send nothing any more."""
+        self._stop_reading()
+        self._losing = True
         self.waiting = self._rest = None
-        # The wheel keeps this object for a while, but need not keep its connection.
-        self.wire = _CLOSED
         self._release()
+
+    def _stop_reading(self) -> None:
+        if self.tail is not None:
+            self.tail.stop()
 
     def _block(self) -> None:
         """See to it that `_rest` is sent, and call `_progress` for each part of it."""

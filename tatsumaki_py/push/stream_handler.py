@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import inspect
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import tornado.web
@@ -25,8 +25,10 @@ from tornado.httputil import HTTPHeaders
 from tatsumaki_py.done import DONE, OVER
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.message_queue.peer import Readable
 from tatsumaki_py.push.framing import JSON, TEXT, Framing, Option
 from tatsumaki_py.push.peer_handler import PeerHandler
+from tatsumaki_py.push.reading import Reading
 from tatsumaki_py.push.sockets import take_over
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.push.transports import MULTIPART, NDJSON, SSE, Streaming, asked
@@ -234,7 +236,24 @@ class StreamHandler(PeerHandler):
         beginning = stream.framing.begin(cursor)
         if beginning:
             stream.write_wire(beginning)
+        if self._reading is not None:
+            self._reading.begin(stream)
         return stream
+
+    def _shows_events(self, callback: Callable[..., Any]) -> bool:
+        return (
+            callback == self.stream_write
+            and type(self).stream_write is StreamHandler.stream_write
+            and self._transport is not None
+            and not self._reframes
+        )
+
+    def _peer_read(self, log: Readable, cursor: str, quiet: bool) -> Reading:
+        reading = super()._peer_read(log, cursor, quiet)
+        if self._live is None and log.since(cursor, quiet):
+            # As if they were written now.
+            self._begin()
+        return reading
 
     def _prepare_headers(self) -> None:
         for name, value in (

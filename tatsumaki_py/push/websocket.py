@@ -24,10 +24,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import sys
 import weakref
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, cast
 
@@ -44,7 +43,6 @@ from tatsumaki_py.iostream import adopt
 from tatsumaki_py.json_codec import JSON
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
-from tatsumaki_py.push.flusher import Wire
 from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.framing.websocket import BINARY, CLOSE, TEXT, WebSocket, websocket_frame
 from tatsumaki_py.push.owner import Owner
@@ -69,22 +67,6 @@ INTERNAL_ERROR = 1011
 UNREAD_MESSAGE_SIZE = 4096
 
 
-class _Shared:
-    """What a `_WebSocketStream` sends to: a connection that Tornado writes to as well."""
-
-    __slots__ = ("_iostream", "_socket")
-
-    def __init__(self, iostream: IOStream, sock: socket.socket) -> None:
-        self._iostream = iostream
-        self._socket = sock
-
-    def send(self, data: bytes | memoryview, /) -> int:
-        """Nothing, while Tornado has something to send."""
-        if self._iostream.writing():
-            raise BlockingIOError
-        return self._socket.send(data)
-
-
 class _WebSocketStream(IOStreamStream):
     """A connection that Tornado goes on reading from."""
 
@@ -97,9 +79,6 @@ class _WebSocketStream(IOStreamStream):
         super().__init__(iostream, framing, max_buffer, owner)
         self.closing = False
         """Whether a close frame was sent: by the handler, or because the client sent one."""
-
-    def _wire(self, sock: socket.socket) -> Wire:
-        return _Shared(self._iostream, sock)
 
     def _watch(self) -> None:
         # Tornado sees it.
@@ -115,6 +94,8 @@ class _WebSocketStream(IOStreamStream):
 
     def give_way(self) -> None:
         """Give all that waits to Tornado, which is about to write."""
+        if self.tail is not None:
+            self.tail.pull()
         self.flush()
         pile = self.waiting
         if self._rest is None or not isinstance(pile, Pile) or not pile.parts:
@@ -125,6 +106,15 @@ class _WebSocketStream(IOStreamStream):
         self.waiting = Pile()
         if not self._iostream.closed():
             self._pass(data)
+
+    def wait(self) -> None:
+        """Tornado has written: send nothing before its bytes are out."""
+        if not self._iostream.writing():
+            return
+        if self._rest is None:
+            self.keep_rest(b"", 0)
+        else:
+            self._pass(b"")
 
     def hand_over(self) -> None:
         """Give all that waits to Tornado, and send nothing any more."""
@@ -151,7 +141,9 @@ class _Ordered:
         self._stream.give_way()
         if data[0] & 0x0F == CLOSE:
             self._stream.closing = True
-        return self._iostream.write(data)
+        written = self._iostream.write(data)
+        self._stream.wait()
+        return written
 
 
 class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandler):
@@ -232,6 +224,13 @@ class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandl
             return stream.write_wire(websocket_frame(BINARY, bytes(chunk)))
         text = chunk if isinstance(chunk, str) else self.json.encode(chunk)
         return stream.write_wire(websocket_frame(TEXT, text.encode()))
+
+    def _shows_events(self, callback: Callable[..., Any]) -> bool:
+        return (
+            callback == self.stream_write
+            and type(self).stream_write is WebSocketHandler.stream_write
+            and not self._reframes
+        )
 
     @property
     def max_message_size(self) -> int:

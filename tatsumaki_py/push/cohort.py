@@ -1,0 +1,324 @@
+"""Streams that read a log by themselves, and are sent to together.
+
+A *cohort* is the streams that are at the same place in one log and have the same framing. When a
+burst is over, what follows that place is read and joined once, and each member gets one `send` of
+the same bytes.
+
+Rules:
+1. Each stream has one `Reading`, whose `place` says how far it has read. A stream that keeps up is
+   a member of the cohort at its place. A stream that is blocked is in none; it reads on from its
+   place when the kernel has taken what it was given.
+2. A member that leaves its cohort gets another `place`, and stays in the list of members until the
+   next pass. Nothing is sent to a member whose `place` is not the cohort.
+3. The log is the buffer: no stream has more than one slice in memory, and that is shared. A stream
+   that is too slow for the log gets a gap.
+4. A cohort that is not the front, the one that keeps up, is late: the owners of its streams are
+   told which place they are at before they read on.
+5. A stream that fails is cut off, and the pass goes on. However a pass ends, the members that were
+   not served are in a cohort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from tatsumaki_py.message_queue.peer import Readable
+from tatsumaki_py.push.flusher import GROUP, Flusher
+from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
+
+__all__ = ["Cohort", "Cohorts", "Member", "Place", "Slice"]
+
+LEFT = 32
+"""Members that may have left a cohort before its list is made anew."""
+
+
+class Place:
+    """A place in a log."""
+
+    __slots__ = ("cursor", "quiet")
+
+    def __init__(self, cursor: str, quiet: str | None = None) -> None:
+        self.cursor = cursor
+        self.quiet = quiet
+        """The cursor up to which quiet events are sent, too; None: no quiet events are."""
+
+
+class Cohort(Place):
+    """The streams at one place in a log."""
+
+    __slots__ = ("left", "members")
+
+    def __init__(self, cursor: str, quiet: str | None) -> None:
+        super().__init__(cursor, quiet)
+        self.members: list[Member] = []
+        self.left = 0
+        """How many of the members are not at this place any more."""
+
+
+class Slice:
+    """The bytes of the events after a place, and where they end."""
+
+    __slots__ = ("data", "end", "quiet")
+
+    def __init__(self, data: bytes, end: str, quiet: str | None) -> None:
+        self.data = data
+        self.end = end
+        self.quiet = quiet
+
+
+class Member(Protocol):
+    """A `tatsumaki_py.push.reading.Reading`, as its cohort sees it."""
+
+    place: Place
+    stream: Stream
+
+    def hold(self) -> None:
+        """Keep `cursor` where it is until all is out that its stream was given."""
+
+
+class Cohorts:
+    """The streams of one log that have the same framing, by place; see
+    `tatsumaki_py.message_queue.peer.Reader`.
+    """
+
+    def __init__(self, log: Readable, framing: Framing, max_slice: int, flusher: Flusher) -> None:
+        self._log = log
+        self._framing = framing
+        self._max_slice = max_slice
+        self._flusher = flusher
+        self._key = framing, max_slice, flusher
+        self._cohorts: dict[tuple[str, str | None], Cohort] = {}
+        self._front: Cohort | None = None
+        # The one that is being sent to; it is in `_cohorts` no more.
+        self._serving: Cohort | None = None
+        self._streams = 0
+        # How many streams have something on its way, by the cursor before it.
+        self._held: dict[str, int] = {}
+        # What was read for single streams, until the end of the next pass.
+        self._read: dict[tuple[str, str | None], Slice] = {}
+        self._dirty = False
+
+    @classmethod
+    def of(cls, log: Readable, framing: Framing, max_slice: int) -> Cohorts:
+        """Those of the running loop."""
+        flusher = Flusher.current()
+        key = (framing, max_slice, flusher)
+        cohorts = log.readers.get(key)
+        if not isinstance(cohorts, Cohorts):
+            cohorts = log.readers[key] = cls(log, framing, max_slice, flusher)
+        return cohorts
+
+    # -- for the queue
+
+    def follow(self) -> None:
+        """The log has something new."""
+        self._flusher.activity += 1
+        if not self._dirty:
+            self._dirty = True
+            self._flusher.add(self)
+
+    def places(self) -> Iterable[str]:
+        """The cursors after which these streams still have something to send."""
+        top = self._log.top
+        yield from self._held
+        for cohort in self._cohorts.values():
+            if cohort.cursor != top:
+                yield cohort.cursor
+        if self._serving is not None:
+            yield self._serving.cursor
+
+    # -- for a reading
+
+    @property
+    def top(self) -> str:
+        """The newest cursor."""
+        return self._log.top
+
+    def enter(self, reading: Member) -> None:
+        """A stream begins to read."""
+        self._streams += 1
+        self.join(reading)
+
+    def leave(self, sent: str | None) -> None:
+        """A stream reads no more; `sent` is what it held."""
+        if sent is not None:
+            self.release(sent)
+        self._streams -= 1
+        if not self._streams:
+            del self._log.readers[self._key]
+
+    def join(self, reading: Member) -> None:
+        """Put a stream that keeps up into the cohort at its place."""
+        place = reading.place
+        self.move(reading, self._at(place.cursor, place.quiet))
+        if place.cursor != self._log.top:
+            self._follow_again()
+
+    def move(self, reading: Member, place: Place) -> None:
+        """`reading` is at `place` from now on."""
+        before, reading.place = reading.place, place
+        if isinstance(place, Cohort):
+            place.members.append(reading)
+        if isinstance(before, Cohort) and before is not self._serving:
+            before.left += 1
+            if before.left == len(before.members):
+                self._drop(before)
+            elif before.left > LEFT and before.left * 2 > len(before.members):
+                before.members = [each for each in before.members if each.place is before]
+                before.left = 0
+
+    def hold(self, cursor: str) -> None:
+        """What follows `cursor` is on its way to a stream."""
+        self._held[cursor] = self._held.get(cursor, 0) + 1
+
+    def release(self, cursor: str) -> None:
+        """Take one `hold` back."""
+        if self._held[cursor] == 1:
+            del self._held[cursor]
+        else:
+            self._held[cursor] -= 1
+
+    def is_late(self, place: Place) -> bool:
+        """Whether a stream at `place` does not keep up with the front."""
+        front = self._front
+        return front is None or place.cursor != front.cursor
+
+    def at(self, read: Slice) -> Cohort:
+        """The cohort at the end of `read`."""
+        return self._at(read.end, read.quiet)
+
+    def read(self, place: Place) -> Slice:
+        """What follows `place`, for one of several streams that may ask for it."""
+        key = place.cursor, place.quiet
+        read = self._read.get(key)
+        if read is None:
+            read = self._read[key] = self._slice(place)
+            self._follow_again()
+        return read
+
+    # -- the pass
+
+    def serve(self) -> Iterator[None]:
+        """Send one slice to each cohort that is not at the top; see `flusher.Batch`."""
+        self._dirty = False
+        try:
+            top = self._log.top
+            for key, cohort in [*self._cohorts.items()]:
+                # It may have gone meanwhile.
+                if cohort.cursor != top and self._cohorts.get(key) is cohort:
+                    yield from self._serve(cohort)
+            self._read.clear()
+        finally:
+            top = self._log.top
+            if any(cohort.cursor != top for cohort in self._cohorts.values()):
+                self._follow_again()
+
+    def _serve(self, cohort: Cohort) -> Iterator[None]:
+        read = self._slice(cohort)
+        late = cohort is not self._front
+        self._serving = cohort
+        self._drop(cohort)
+        target = self.at(read)
+        if not late:
+            self._front = target
+        members, served = cohort.members, 0
+        try:
+            while served < len(members):
+                group = members[served : served + GROUP]
+                self._send(group, cohort, read, target, late)
+                served += GROUP
+                yield
+        finally:
+            self._serving = None
+            if served < len(members):
+                rest = [each for each in members if each.place is cohort]
+                for reading in rest:
+                    self.move(reading, self._at(cohort.cursor, cohort.quiet))
+            if target.left == len(target.members):
+                self._drop(target)
+
+    def _send(
+        self, group: list[Member], cohort: Cohort, read: Slice, target: Cohort, late: bool
+    ) -> None:
+        data, size = read.data, len(read.data)
+        append = target.members.append
+        for reading in group:
+            if reading.place is not cohort:
+                continue
+            stream = reading.stream
+            try:
+                if late:
+                    stream.tell_late(cohort.cursor)
+                if stream.waiting is not None and not stream.ready():
+                    self._withdraw(reading, cohort)
+                    continue
+                try:
+                    sent = stream.wire.send(data) if size else 0
+                except WOULD_BLOCK:
+                    sent = 0
+                if sent == size:
+                    reading.place = target
+                    append(reading)
+                else:
+                    self._withdraw(reading, target)
+                    stream.keep_rest(data, sent)
+            except BaseException as error:
+                stream.fail(error)
+                if reading.place is cohort:
+                    self._withdraw(reading, cohort)
+                if not isinstance(error, Exception):
+                    raise
+
+    def _withdraw(self, reading: Member, place: Place) -> None:
+        """Take a stream that is blocked out of its cohort; it reads on from `place`."""
+        reading.hold()
+        reading.place = Place(place.cursor, place.quiet)
+
+    def _slice(self, place: Place) -> Slice:
+        """What follows `place`: at least one event, if there is one, and not much more than
+        `_max_slice` bytes.
+        """
+        framing, room = self._framing, self._max_slice
+        end, quiet = place.cursor, place.quiet
+        frames: list[bytes] = []
+        events = self._log.since(end, quiet is not None)
+        for event in events:
+            frame = event.frames.get(framing) or framing.frame(event)
+            room -= len(frame)
+            if room < 0 and frames:
+                break
+            frames.append(frame)
+            end = event.id
+            if end == quiet:
+                break
+        if not events:
+            # There are only quiet ones.
+            end = self._log.top
+        if end in (quiet, self._log.top):
+            quiet = None
+        return Slice(frames[0] if len(frames) == 1 else b"".join(frames), end, quiet)
+
+    # -- cohorts
+
+    def _at(self, cursor: str, quiet: str | None) -> Cohort:
+        cohort = self._cohorts.get((cursor, quiet))
+        if cohort is None:
+            cohort = self._cohorts[cursor, quiet] = Cohort(cursor, quiet)
+            if self._front is None and cursor == self._log.top:
+                self._front = cohort
+        return cohort
+
+    def _drop(self, cohort: Cohort) -> None:
+        key = cohort.cursor, cohort.quiet
+        if self._cohorts.get(key) is cohort:
+            del self._cohorts[key]
+            if self._front is cohort:
+                self._front = None
+
+    def _follow_again(self) -> None:
+        """There is something to send, though nothing new."""
+        if not self._dirty:
+            self._dirty = True
+            self._flusher.add(self)

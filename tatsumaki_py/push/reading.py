@@ -1,0 +1,114 @@
+"""One stream that reads a log by itself; see `tatsumaki_py.push.cohort`.
+
+Rules:
+1. `Reading.cursor` is what the kernel has taken whole. While some of a slice is on its way, it is
+   the place before that slice: its events come again if the connection is lost.
+2. A reading that is stopped refers to no stream and no log, and keeps its cursor.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from tatsumaki_py.message_queue.peer import Readable
+from tatsumaki_py.push.cohort import Cohort, Cohorts, Place
+from tatsumaki_py.push.stream import Stream
+
+__all__ = ["Reading"]
+
+
+class Reading:
+    """One stream that reads a log by itself; see `tatsumaki_py.message_queue.peer.Reading`."""
+
+    __slots__ = ("_cohorts", "_log", "_sent", "place", "stream")
+
+    def __init__(self, log: Readable, cursor: str, quiet: bool) -> None:
+        # None when it is stopped.
+        self._log: Readable | None = log
+        # None until the stream is open, and when it is stopped.
+        self._cohorts: Cohorts | None = None
+        self.stream = cast(Stream, None)
+        """Only while it is in `Cohorts`."""
+        top = log.top
+        self.place = Place(cursor, top if quiet and cursor != top else None)
+        # Where the stream was before what is on its way; None: nothing is.
+        self._sent: str | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it reads no more."""
+        return self._log is None
+
+    def begin(self, stream: Stream) -> None:
+        """The stream is open."""
+        if self._log is not None:
+            self.stream = stream
+            stream.tail = self
+            self._cohorts = Cohorts.of(self._log, stream.framing, stream.max_slice)
+            self._cohorts.enter(self)
+
+    def hold(self) -> None:
+        """What follows its place is about to be on its way, or the stream is blocked."""
+        if self._sent is None and self._cohorts is not None:
+            self._sent = self.place.cursor
+            self._cohorts.hold(self._sent)
+
+    # -- for the queue
+
+    @property
+    def cursor(self) -> str:
+        """The place after the last event that was handed to the kernel whole."""
+        return self.place.cursor if self._sent is None else self._sent
+
+    def busy(self) -> bool:
+        """Whether it has something to send, or does not keep up."""
+        if self._log is None:
+            return False
+        on_its_way = self._cohorts is not None and self.stream.waiting is not None
+        return on_its_way or self.place.cursor != self._log.top
+
+    def catch_up(self) -> None:
+        """Send now what there is, if the client keeps up."""
+        if self._cohorts is not None:
+            self.stream.flush()
+            self.pull()
+            self.stream.flush()
+
+    def stop(self) -> None:
+        """Read no more. `cursor` stays what it is."""
+        self._log = None
+        cohorts, self._cohorts = self._cohorts, None
+        if cohorts is not None:
+            self.stream.tail = None
+            self.stream = cast(Stream, None)
+            cohorts.move(self, Place(self.cursor))
+            cohorts.leave(self._sent)
+            self._sent = None
+
+    # -- for the stream; see `tatsumaki_py.push.owner.Tail`
+
+    def pull(self) -> None:
+        """Give the stream what was published before now, as far as it keeps up."""
+        cohorts, stream = self._cohorts, self.stream
+        while cohorts is not None and self.place.cursor != cohorts.top and not stream.blocked:
+            read = cohorts.read(self.place)
+            if cohorts.is_late(self.place):
+                stream.tell_late(self.place.cursor)
+            self.hold()
+            cohorts.move(self, cohorts.at(read))
+            if read.data:
+                stream.put(read.data)
+            elif stream.waiting is None:
+                self.confirm()
+            # It may have been told that its peer is gone.
+            cohorts = self._cohorts
+
+    def confirm(self) -> None:
+        """The kernel has taken all that the stream was given."""
+        cohorts = self._cohorts
+        if cohorts is not None:
+            if self._sent is not None:
+                cohorts.release(self._sent)
+                self._sent = None
+            if not isinstance(self.place, Cohort):
+                cohorts.join(self)
