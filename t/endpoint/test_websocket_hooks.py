@@ -255,7 +255,7 @@ async def test_plain_messages(app, handler, connect, queue, path):
     app.add_handlers(".*", [("/plain", Plain)])
     handler.plain_messages = True
     connection = await connect(path)
-    await soon(lambda: queue._streams or queue._merged)
+    await soon(lambda: queue._audience.roster.streams or queue._merged)
     queue.publish({"n": 1})
     several = "channel=" in path
     expected = {"channel": "room", "data": {"n": 1}} if several else {"n": 1}

@@ -40,7 +40,7 @@ async def test_the_place_is_kept(room, clock, names):
     assert numbers(await queue.poll_once(None, last_event_id=cursor))[0] == "gap"
     await clock.advance(31)
     await clock.advance(31)
-    assert len(room.backlog_events) == len(room._log) == 2
+    assert len(room.backlog_events) == len(room._channel.log) == 2
 
 
 @pytest.mark.gen_test
@@ -49,8 +49,8 @@ async def test_thousands_are_one_place(room):
     await room.publish({"n": 0})
     for _ in range(2000):
         await room.poll_once(None, timeout=0)
-    assert (len(room.clients), len(room._kept), room.subscribers) == (0, 1, 0)
-    assert room._registry.clients == 0
+    assert (len(room.clients), room.subscribers) == (0, 0)
+    assert (room._registry.clients, room._registry.nameless) == (0, 1)
 
 
 @pytest.mark.gen_test
@@ -60,8 +60,8 @@ async def test_places_are_bounded(room):
     for number in range(1500):
         await room.publish({"n": number})
         await room.poll_once(None, timeout=0, last_event_id=room.cursor())
-    assert len(room._kept) == 1000
-    assert len(room._log) <= 1001
+    assert room._registry.nameless == 1
+    assert len(room._channel.log) <= 1500
 
 
 @pytest.mark.gen_test

@@ -2,26 +2,33 @@
 
 from message_queue.fakes import Taker
 
-from tatsumaki_py.message_queue.client import ABSENT, DELIVERING, GONE, LISTENING, Client
-from tatsumaki_py.message_queue.listener import Listener
+from tatsumaki_py.message_queue.client import (
+    ABSENT,
+    DELIVERING,
+    GONE,
+    LISTENING,
+    Client,
+    Listener,
+    Place,
+)
 
 
 def listening(cursor="1-0"):
-    client = Client("me", cursor)
+    client = Client("me", Place(cursor))
     client.listen(Listener(None, Taker(), once=True))
     return client
 
 
 def test_new():
     """It begins absent, with the cursor it was given."""
-    client = Client("me", "1-0")
+    client = Client("me", Place("1-0"))
     assert (client.state, client.cursor, client.listener) == (ABSENT, "1-0", None)
 
 
 def test_confirmed():
     """The cursor moves when the delivery is confirmed."""
     client = listening()
-    client.deliver("5-0")
+    client.deliver(Place("5-0"))
     assert (client.state, client.cursor) == (DELIVERING, "1-0")
     client.confirm()
     assert (client.state, client.cursor) == (LISTENING, "5-0")
@@ -30,10 +37,10 @@ def test_confirmed():
 def test_vanished_on_the_way():
     """Who goes while events are on their way does not have them."""
     client = listening()
-    client.deliver("5-0")
+    client.deliver(Place("5-0"))
     client.leave(now=100.0, reconnect_time=30.0)
     assert (client.state, client.cursor) == (ABSENT, "1-0")
-    assert client.listener is client.callback is None
+    assert client.listener is None
 
 
 def test_late():

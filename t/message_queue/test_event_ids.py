@@ -4,7 +4,7 @@ import pytest
 from message_queue.fakes import numbers
 
 from tatsumaki_py import MessageQueue
-from tatsumaki_py.message_queue import registry
+from tatsumaki_py.message_queue.engine import memory
 from tatsumaki_py.message_queue.ids import NOWHERE, Ids, normalized, position
 
 
@@ -71,7 +71,7 @@ async def test_a_channel_that_is_forgotten(clock):
 @pytest.mark.gen_test
 async def test_more_forgotten_channels_than_are_known(monkeypatch, clock):
     """Beyond the bound a client is told of a gap, rather than that it lost nothing."""
-    monkeypatch.setattr(registry, "MAX_TOPS", 2)
+    monkeypatch.setattr(memory, "MAX_TOPS", 2)
     cursors = {}
     for name in ("never used", *"abc"):
         cursors[name] = [MessageQueue.instance(name).cursor()]

@@ -15,8 +15,8 @@ def make(count, log=None):
     return log
 
 
-def trim(log, backlog=3, buffer=10, size=10**6):
-    log.trim(backlog, buffer, size)
+def trim(log, backlog=3, buffer=10, size=10**6, **options):
+    log.trim(backlog, buffer, size, **options)
     return ids(log.newest(10**6))
 
 
@@ -75,69 +75,100 @@ def test_append_must_follow():
         make(1).append(Entry(b"{}", "3-0", "2-0"))
 
 
-def test_pin_keeps_what_is_after_it():
-    """A pin holds what lies after it, and no more; without it, the backlog is left."""
+def test_place_of_a_client_that_is_behind():
+    """What lies after it is kept, and no more; without it, the backlog is left."""
     log = make(8)
-    log.pin("2-0")
-    log.pin("2-0")
-    assert trim(log) == span(3, 8)
-    log.unpin("2-0")
-    assert trim(log) == span(3, 8)
-    log.unpin("2-0")
+    assert trim(log, behind="2-0") == span(3, 8)
     assert trim(log) == span(6, 8)
 
 
-def test_oldest_pin_counts():
-    """With several, the oldest holds."""
-    log = make(9)
-    for cursor in ("5-0", "1-0", "3-0"):
-        log.pin(cursor)
-    assert trim(log) == span(2, 9)
-    log.unpin("1-0")
-    assert trim(log) == span(4, 9)
+def test_age():
+    """What came lately is kept, whoever is there."""
+    log = make(4)
+    for i in range(5, 9):
+        log.append(Entry(b"{}", f"{i}-0", log.top), time=float(i))
+    assert trim(log, after=4.0) == span(5, 8)
+    assert trim(log, after=5.0) == span(6, 8)
 
 
 @pytest.mark.parametrize("more", [1, 3, 30])
 def test_overflow_loses_no_more_than_it_must(more):
-    """A pin that falls out of the buffer still holds the newest buffer_length events."""
+    """A place that falls out of the buffer still holds the newest buffer_length events."""
     log = make(10)
-    log.pin("0-0")
-    assert trim(log) == span(1, 10)
+    assert trim(log, behind="0-0") == span(1, 10)
     make(more, log)
-    assert trim(log) == span(1 + more, 10 + more)
-    log.unpin("0-0")
+    assert trim(log, behind="0-0") == span(1 + more, 10 + more)
     assert trim(log) == span(8 + more, 10 + more)
 
 
-def test_pin_of_somebody_who_lost_already():
+def test_a_client_that_lost_already():
     """The same when the cursor is too old from the start."""
     log = make(20)
     trim(log)
-    log.pin("1-0")
     make(5, log)
-    assert trim(log) == span(18, 25)
-    log.unpin("1-0")
+    assert trim(log, behind="1-0") == span(18, 25)
     assert trim(log) == span(23, 25)
 
 
 def test_size_bound():
-    """Never more than buffer_size bytes, pinned or not, backlog or not."""
+    """Never more than buffer_size bytes, needed or not, backlog or not."""
     log = make(9)
-    log.pin("0-0")
-    assert trim(log, size=519 * 4) == span(6, 9)
+    assert trim(log, size=519 * 4, behind="0-0") == span(6, 9)
     assert log.size == 519 * 4
     assert trim(log, size=6) == []
     assert log.size == 0
 
 
 def test_expire():
-    """Older than a time: gone, and pins know it."""
+    """Older than a time: gone, whoever is behind."""
     log = make(9)
-    log.pin("2-0")
     log.expire(5)
     assert ids(log.newest(99)) == span(5, 9)
     assert ids(log.since("2-0"))[0] == "gap 4-0"
-    assert trim(log) == span(5, 9)
+    assert trim(log, behind="2-0") == span(5, 9)
+
+
+def test_before():
+    """The place before all that came after a time; a place that is lost, if some of it is."""
+    log = make(2)
+    for i in range(3, 9):
+        log.append(Entry(b"{}", f"{i}-0", log.top), time=float(i))
+    assert [log.before(time) for time in (2.0, 5.0, 5.5, 8.0, 99.0)] == [
+        "2-0",
+        "5-0",
+        "5-0",
+        "8-0",
+        "8-0",
+    ]
+    trim(log)
+    assert ids(log.since(log.before(4.0)))[0] == "gap 5-0"
+    assert log.before(5.0) == "5-0"
+
+
+def test_prepend():
+    """Events from elsewhere that end where the log begins are read as its own."""
+    log = make(9)
+    trim(log)
+    earlier = make(6).newest(2)
+    log.prepend(earlier)
+    log.prepend(())
+    assert ids(log.since("4-0")) == span(5, 9)
+    assert log.size == 519 * 5
+    with pytest.raises(ValueError, match="does not end at 4-0"):
+        log.prepend(earlier)
+    assert trim(log) == span(7, 9)
+
+
+def test_restart():
+    """Another log: places of the one before are lost, but for the one where it begins."""
+    log = make(5)
+    events = [Entry(b"{}", "9-0", "7-0"), Entry(b"{}", "10-0", "9-0")]
+    log.restart("10-0", events, time=1.0)
+    assert (log.floor, log.top, len(log)) == ("7-0", "10-0", 2)
+    assert ids(log.since("7-0")) == ["9-0", "10-0"]
+    assert ids(log.since("5-0")) == ["gap 7-0", "9-0", "10-0"]
+    log.restart("20-0", (), time=2.0)
+    assert (log.top, len(log), log.size) == ("20-0", 0, 0)
 
 
 def test_clear_is_a_loss_that_is_told():
@@ -158,4 +189,6 @@ def test_memory_of_dropped_events():
         log.trim(3, 10, 10**6)
         held = [event for event in log._events if event.json != b"{}"]
         assert len(held) == len(log) == 3
-        assert len(log._events) == len(log._positions) <= 2 * (len(log) + 10)
+        lists = log._events, log._positions, log._times
+        assert len({*map(len, lists)}) == 1
+        assert len(log._events) <= 2 * (len(log) + 10)

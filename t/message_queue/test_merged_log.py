@@ -213,21 +213,11 @@ def test_not_more_than_an_answer_at_once():
         assert mine == list(range(1000))
 
 
-def test_pins():
-    """A place is kept in each log, until it is given back."""
+def test_part():
+    """A cursor has a place in each channel."""
     logs, merged = make(2)
-    for now in range(1, 9):
-        append(logs[now % 2], now)
-    place = merged.since("0-0,0-0")[3].id
-    merged.pin(place)
-    for log in logs:
-        log.trim(1, 100, 10**6)
-    assert [len(log) for log in logs] == [2, 2]
-    assert not any(event.gap for event in merged.since(place))
-    merged.unpin(place)
-    for log in logs:
-        log.trim(1, 100, 10**6)
-    assert [len(log) for log in logs] == [1, 1]
+    for log, part in zip(logs, ("5-0", "7-0"), strict=True):
+        assert merged.part("5-0,7-0", log.channel) == part
 
 
 def test_small_events_of_many_channels():

@@ -140,18 +140,18 @@ class MergedMachine(RuleBasedStateMachine):
 
     def oldest(self, name):
         """How many events of a channel are not there any more."""
-        log = self.queues[NAMES.index(name)]._log
+        log = self.queues[NAMES.index(name)]._channel.log
         return len(self.published[name]) - len(log)
 
     def note(self, queue):
         """Notes the ids of what is published, before anybody is told."""
-        ids, accept = self.published[queue.channel], queue._accept
+        ids, accept = self.published[queue.channel], queue._channel.accept
 
         def noting(events):
             ids.extend(event.id for event in events)
             accept(events)
 
-        queue._accept = noting
+        queue._channel.accept = noting
 
     def emit(self, name, size):
         queue, first = self.queues[NAMES.index(name)], len(self.published[name])
@@ -302,39 +302,36 @@ class MergedMachine(RuleBasedStateMachine):
 
     @invariant()
     def channels_are_used_while_it_has_clients(self):
-        registry = MessageQueue._registry
-        used = self.merged._occupied()
-        if used:
-            assert self.merged._told == self.merged._held == self.merged.cursor()
+        registry, merged = MessageQueue._registry, self.merged._audience.roster
+        used = merged.occupied()
         for queue in self.queues:
-            assert (self.merged.channel in queue._merged) == used
-            active = used or bool(queue._clients) or bool(len(queue._log))
+            channel, own = queue._channel, queue._audience.roster
+            assert (self.merged.channel in channel.followers) == used
+            assert (channel.name in channel.followers) == own.occupied()
+            active = used or bool(own.clients) or bool(len(channel.log))
             assert (queue.channel in registry.active) == active
-            assert (queue.channel in registry.deserted) == (
-                active and not used and not queue._clients
-            )
-            assert len(queue._log) <= BUFFER
-            assert queue.subscribers == len(queue._subscribed) + self.merged.subscribers
-            assert {*queue._subscribed} <= {*queue._clients}
-        here = sum(len(queue._clients) for queue in self.queues)
-        assert registry.clients == here + len(NAMES) * len(self.merged._clients)
+            assert (queue.channel in registry.deserted) == (active and not used and not own.clients)
+            assert len(channel.log) <= BUFFER
+            assert queue.subscribers == len(own.subscribed) + self.merged.subscribers
+            assert {*own.subscribed} <= {*own.clients}
+        here = sum(len(queue.clients) for queue in self.queues)
+        assert registry.clients == here + len(NAMES) * len(merged.clients)
         for queue in (*self.queues, self.merged):
-            away = all(client.state is State.ABSENT for client in queue._clients.values())
-            assert (queue.channel in registry.vacant) == (queue._occupied() and away)
+            away = all(client.state is State.ABSENT for client in queue.clients.values())
+            occupied = queue._audience.roster.occupied()
+            assert (queue.channel in registry.vacant) == (occupied and away)
 
     @invariant()
-    def pins(self):
-        """One for each client that does not listen, each kept place, and the merged queue."""
-        merged = self.merged
-        away = sum(client.state is not State.LISTENING for client in merged.clients.values())
-        away += len(merged._kept) + merged._occupied()
+    def what_is_behind_is_kept(self):
+        """Each channel knows a place that is before those of all clients that are behind."""
+        behind = [client.cursor for client in self.merged._audience.roster.behind.values()]
         for queue in self.queues:
-            own = sum(client.state is not State.LISTENING for client in queue.clients.values())
-            log = queue._log
-            assert sum(log._pins.values()) + log._lost == own + away
-            assert min(log._pins.values(), default=1) > 0
-            if not merged._occupied() and not queue.clients:
-                assert len(log) <= BACKLOG
+            channel = queue._channel
+            own = [client.cursor for client in queue._audience.roster.behind.values()]
+            parts = [self.merged._audience._source.log.part(one, channel.name) for one in behind]
+            for cursor in (*own, *parts):
+                if cursor != channel.log.top:
+                    assert channel.log.earlier(cursor, channel._behind) == channel._behind
 
 
 MergedMachine.TestCase.settings = settings(

@@ -37,14 +37,13 @@ async def test_for_a_time(queue, clock, listens):
     for number in range(100):
         await queue.publish({"n": number})
         await clock.advance(0.29)
-    assert len(queue._log) == 100
+    assert len(queue._channel.log) == 100
     await clock.advance(15)
     await queue.publish({"n": 100})
-    # 15 s of it, and up to 1.2 s more, as not each place is pinned.
-    assert 15 / 0.29 <= len(queue._log) <= 16.2 / 0.29 + 1
+    # 15 s of it, and up to 1.2 s more, as it is not looked at for each event.
+    assert 15 / 0.29 <= len(queue._channel.log) <= 16.2 / 0.29 + 1
     await clock.advance(31)
-    assert len(queue._log) == 30
-    assert not queue._recent
+    assert len(queue._channel.log) == 30
 
 
 @pytest.mark.gen_test
@@ -52,7 +51,7 @@ async def test_within_bounds(queue):
     """Not more than `buffer_length`, and the place of who lost some is a gap."""
     cursor = queue.cursor()
     await queue.publish(*events(*range(1500)))
-    assert len(queue._log) == 1000
+    assert len(queue._channel.log) == 1000
     got = await queue.poll_once(None, last_event_id=cursor)
     assert numbers(got) == ["gap", *range(500, 1500)]
 
@@ -65,4 +64,4 @@ async def test_a_channel_that_is_needed_less(queue, monkeypatch):
     for name in ("other", "third"):
         await MessageQueue.instance(name).publish({"n": 1})
     assert queue not in MessageQueue._registry.active.values()
-    assert (len(queue._log), len(queue._recent), sum(queue._log._pins.values())) == (0, 0, 0)
+    assert (len(queue._channel.log), queue._channel.log.size) == (0, 0)

@@ -1,33 +1,39 @@
 """A channel keeps the backlog, and what clients that are expected back have not read."""
 
+import asyncio
+from functools import partial
+
 import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers
 
 
 def kept(queue):
     """How many events there are after the oldest cursor that is known."""
-    return len(queue._log)
+    return len(queue._channel.log)
 
 
 @pytest.mark.gen_test
-async def test_backlog_only(make_queue):
+async def test_backlog_only(make_queue, clock):
     """With nobody away, or everybody up to date, the newest backlog_length."""
-    queue = make_queue(backlog_length=3, recovery_time=0)
+    queue = make_queue(backlog_length=3, recovery_time=0, reconnect_time=0)
     queue.poll("stream", Taker())
     for n in range(20):
         await queue.publish({"n": n})
+    await clock.advance(2)
     assert kept(queue) == 3
 
 
 @pytest.mark.gen_test
-async def test_shrinks_when_the_client_has_returned(make_queue):
-    """What was kept for one client goes when it has it."""
+async def test_shrinks_when_the_client_has_returned(make_queue, clock):
+    """What was kept for one client goes when it has it, and `reconnect_time` is over."""
     queue = make_queue(backlog_length=3, recovery_time=0)
     await queue.poll_once("me", timeout=0)
     await queue.publish(*events(*range(20)))
     assert kept(queue) == 20
     assert len(await queue.poll_once("me")) == 20
     await queue.publish({"n": 20})
+    assert kept(queue) == 21
+    await clock.advance(32)
     assert kept(queue) == 3
 
 
@@ -40,21 +46,42 @@ async def test_shrinks_when_the_client_is_forgotten(make_queue, clock, others):
         queue.poll("stream", Taker())
     await queue.poll_once("me", timeout=0)
     await queue.publish(*events(*range(20)))
-    await clock.advance(31)
+    await clock.advance(32)
     assert "me" not in queue.clients
     assert kept(queue) == 3
 
 
 @pytest.mark.gen_test
-async def test_oldest_cursor_counts(make_queue):
-    """Several clients away: as much as the one needs that is farthest behind."""
+async def test_oldest_place_counts(make_queue, clock):
+    """Several consumers that are slow: as much as the one needs that is farthest behind, however
+    long that takes.
+    """
     queue = make_queue(backlog_length=1, recovery_time=0)
-    for n, name in enumerate("abc"):
-        await queue.poll_once(name, timeout=0, last_event_id=queue.cursor())
-        await queue.publish(*events(n, n))
-    assert [kept(queue), len(await queue.poll_once("a"))] == [6, 6]
-    await queue.publish({"n": 9})
-    assert [kept(queue), len(await queue.poll_once("b"))] == [5, 5]
+    slow = {name: [] for name in "ab"}
+    for number, name in enumerate("ab"):
+        consume = partial(work, slow[name])
+        queue.poll(name, consume, last_event_id=queue.cursor())
+        await queue.publish(*events(number, number))
+        await clock.advance(100)
+    await queue.publish({"n": 2})
+    assert kept(queue) == 5
+    slow["a"].pop().set_result(None)
+    await clock.advance(0)
+    slow["a"].pop().set_result(None)
+    await clock.advance(100)
+    await queue.publish({"n": 3})
+    assert kept(queue) == 4
+    slow["b"].pop().set_result(None)
+    await clock.advance(0)
+    slow["b"].pop().set_result(None)
+    await clock.advance(100)
+    assert kept(queue) == 1
+
+
+def work(works, *batch):
+    """Takes a batch, and is done with it when its future is."""
+    works.append(asyncio.get_running_loop().create_future())
+    return works[-1]
 
 
 @pytest.mark.gen_test

@@ -13,8 +13,10 @@ from message_queue.fakes import FakePeer, numbers, turn
 
 from tatsumaki_py import MessageQueue
 from tatsumaki_py.message_queue import State
+from tatsumaki_py.message_queue.channel import GRAIN
 
 BACKLOG, BUFFER, RECONNECT = 3, 6, 30.0
+LATE = RECONNECT + GRAIN
 UNKNOWN = "1-1"  # a cursor of long ago
 clients = st.sampled_from("abc")
 
@@ -137,6 +139,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.errors = []
         self.echo = 0
         self.echoed = False
+        self.published_at = 0.0
 
     def teardown(self):
         self.run(MessageQueue.reset)
@@ -191,13 +194,14 @@ class QueueMachine(RuleBasedStateMachine):
                 model.lost = True
 
     def events(self, size):
+        self.published_at = self.loop.now
         first, self.count = self.count, self.count + size
         self.ids += [None] * size
         return [{"n": n} for n in range(first, self.count)]
 
     def note_ids(self):
         """Cursors that a client may know: of the events that are still there."""
-        for event in self.queue._log.newest(100):
+        for event in self.queue._channel.log.newest(100):
             self.ids[event.event()["n"] + 1] = event.id
 
     def echo_once(self):
@@ -369,57 +373,65 @@ class QueueMachine(RuleBasedStateMachine):
                 assert model.next == self.count
 
     @invariant()
-    def rules_of_the_channel(self):
-        """Rule 2: who is in which dict, in which order, with which pin."""
-        queue, by_state = self.queue, {state: [] for state in State}
-        for id, client in queue._clients.items():
+    def rules_of_the_roster(self):
+        """Who is in which dict, in which order."""
+        roster, by_state = self.queue._audience.roster, {state: [] for state in State}
+        for id, client in roster.clients.items():
             assert client.id == id
             by_state[client.state].append(client)
-            pinned = None if client.state is State.LISTENING else client.cursor
-            assert client.pinned == pinned
             assert (client.listener is None) == (client.state is State.ABSENT)
         listening = {client.id: client.listener.once for client in by_state[State.LISTENING]}
-        assert {*queue._waiting} == {id for id, once in listening.items() if once}
-        assert {*queue._streams} == {id for id, once in listening.items() if not once}
-        assert {*queue._absent} == {client.id for client in by_state[State.ABSENT]}
-        deadlines = [client.deadline for client in queue._absent.values()]
+        assert {*roster.waiting} == {id for id, once in listening.items() if once}
+        assert {*roster.streams} == {id for id, once in listening.items() if not once}
+        assert {*roster.absent} == {client.id for client in by_state[State.ABSENT]}
+        assert not roster.reading
+        deadlines = [client.deadline for client in roster.absent.values()]
         assert deadlines == sorted(deadlines)
         assert not by_state[State.GONE]
-        pins = sum(queue._log._pins.values()) + queue._log._lost
-        assert pins == len(queue._clients) - len(listening)
-        assert min(queue._log._pins.values(), default=1) > 0
-        assert queue._log._lost >= 0
-        assert not queue._delivering
-        assert queue._fast.client is None
+        assert not by_state[State.LOADING]
+        assert {client.id for client in by_state[State.DELIVERING]} <= {*roster.behind}
+        assert {*roster.behind} <= {*roster.clients} - {*listening}
+        delivery = self.queue._audience._delivery
+        assert not delivery._telling
+        assert delivery._calling is None
 
     @invariant()
     def rules_of_the_registry(self):
         """Counted right, active while it holds something, deserted while nobody is there."""
         queue, registry = self.queue, self.queue._registry
-        assert registry.clients == len(queue._clients)
-        away = all(client.state is State.ABSENT for client in queue._clients.values())
-        assert (queue.channel in registry.vacant) == (bool(queue._clients) and away)
-        assert (queue.channel in registry.holding) == bool(len(queue._log))
-        active = bool(queue._clients) or bool(len(queue._log))
+        assert registry.clients == len(queue.clients)
+        away = all(client.state is State.ABSENT for client in queue.clients.values())
+        assert (queue.channel in registry.vacant) == (bool(queue.clients) and away)
+        assert (queue.channel in registry.holding) == bool(len(queue._channel.log))
+        active = bool(queue.clients) or bool(len(queue._channel.log))
         assert (queue.channel in registry.active) == active
-        assert (queue.channel in registry.deserted) == (active and not queue._clients)
+        assert (queue.channel in registry.deserted) == (active and not queue.clients)
 
     @invariant()
     def bounded(self):
-        """Never more than the buffer; the backlog, if nobody needs more."""
-        log = self.queue._log
+        """Never more than the buffer; the backlog, if nobody needs more and it is old enough."""
+        log = self.queue._channel.log
         assert min(self.count, BACKLOG) <= len(log) <= BUFFER
         assert log.size == sum(event.size for event in log.newest(BUFFER))
-        if not self.queue._clients:
+        if not self.queue._audience.roster.behind and self.loop.now > self.published_at + 2 * LATE:
             assert len(log) <= BACKLOG
+
+    @invariant()
+    def what_is_behind_is_kept(self):
+        """The channel knows a place that is before those of all clients that are behind."""
+        channel = self.queue._channel
+        for client in self.queue._audience.roster.behind.values():
+            if client.cursor != channel.log.top:
+                assert channel.log.earlier(client.cursor, channel._behind) == channel._behind
 
     @invariant()
     def a_timer_for_who_is_away(self):
         """Somebody who does not come back is forgotten without anybody doing anything."""
-        queue = self.queue
-        if queue._absent:
-            assert queue._timer is not None
-            assert queue._timer.when() <= next(iter(queue._absent.values())).deadline
+        absent = self.queue._audience.roster.absent
+        if absent:
+            due = self.queue._channel._alarm.when
+            assert due is not None
+            assert due <= next(iter(absent.values())).deadline
 
 
 QueueMachine.TestCase.settings = settings(

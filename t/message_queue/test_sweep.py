@@ -7,7 +7,7 @@ from message_queue.fakes import Taker
 @pytest.mark.gen_test
 async def test_a_step_that_fails(queue, clock, monkeypatch, expect_log):
     """The others are forgotten all the same."""
-    forget, failed = queue._forget, []
+    forget, failed = queue._audience._departures.forget, []
 
     def failing(client):
         forget(client)
@@ -15,7 +15,7 @@ async def test_a_step_that_fails(queue, clock, monkeypatch, expect_log):
             failed.append(client.id)
             raise ZeroDivisionError
 
-    monkeypatch.setattr(queue, "_forget", failing)
+    monkeypatch.setattr(queue._audience._departures, "forget", failing)
     for name in "abc":
         queue.poll(name, Taker()).cancel()
     with expect_log("asyncio", "Exception in callback"):

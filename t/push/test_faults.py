@@ -92,7 +92,8 @@ async def all_but_the_second_go_on(clients, handlers, queue):
             while b'{"again":true}' not in await read_chunk(client):
                 pass
     assert not Flusher.current()._awake
-    assert len(queue._streams) == 2
+    roster = queue._audience.roster
+    assert len(roster.streams) + len(roster.reading) == 2
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -273,7 +274,7 @@ async def test_watchers(get, queue, expect_log, how):
             handler.finish()
         else:
             client.close()
-        await soon(lambda: not queue._streams)
+        await soon(lambda: not queue._audience.roster.streams)
     assert handler.finished == 1
 
 
@@ -285,7 +286,7 @@ async def test_access_log(get, app, queue, monkeypatch):
     monkeypatch.setitem(app.settings, "log_function", lambda handler: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         handler.finish()
-    assert not queue._streams
+    assert not queue._audience.roster.streams
     assert handler.finished == 1
 
 

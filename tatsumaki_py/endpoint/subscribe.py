@@ -23,7 +23,7 @@ from tatsumaki_py.endpoint.websocket import SubscribeSocket
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.message_queue.event import Entry
-from tatsumaki_py.message_queue.listener import takes_entries
+from tatsumaki_py.message_queue.peer import takes_entries
 from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.transports import Poll, Streaming
 

@@ -22,7 +22,7 @@ from tornado.iostream import StreamClosedError
 from tatsumaki_py.done import DONE, done_future
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.event import Entry, Event
-from tatsumaki_py.message_queue.listener import takes_entries
+from tatsumaki_py.message_queue.peer import takes_entries
 from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.websocket import UNREAD_MESSAGE_SIZE, WebSocketHandler
 

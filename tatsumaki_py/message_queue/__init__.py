@@ -20,24 +20,27 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Any, ClassVar, Self, overload
 
-from tatsumaki_py.done import Done
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.json_codec import JSON, JSONCodec
-from tatsumaki_py.message_queue.channel import checked_name
+from tatsumaki_py.message_queue.audience import Audience
+from tatsumaki_py.message_queue.channel import Channel
 from tatsumaki_py.message_queue.client import Client, State
-from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.message_queue.engine import Engine
+from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.message_queue.event_json import event_json
 from tatsumaki_py.message_queue.idempotency import check_key
-from tatsumaki_py.message_queue.listener import Poll
-from tatsumaki_py.message_queue.memory import MemoryEngine
-from tatsumaki_py.message_queue.merged import MAX_MERGED, MergedQueue
+from tatsumaki_py.message_queue.mailbox import Poll
+from tatsumaki_py.message_queue.merged import MAX_MERGED, MergedChannels
+from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.own_settings import Settings, check
-from tatsumaki_py.message_queue.retention import Retained
+from tatsumaki_py.message_queue.queue import MergedQueue, Queue
+from tatsumaki_py.message_queue.registry import Registry
+from tatsumaki_py.message_queue.settings import ChannelSettings, settings_of
 
-__all__ = ["Client", "Event", "MergedQueue", "MessageQueue", "Poll", "State"]
+__all__ = ["Client", "Engine", "Event", "MergedQueue", "MessageQueue", "Poll", "State"]
 
 
-class MessageQueue(Retained, metaclass=Settings):
+class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     """The queue of one channel. Get it with `instance`.
 
     Its settings, such as `backlog_length`, are class attributes. All but `max_channels`,
@@ -47,16 +50,15 @@ class MessageQueue(Retained, metaclass=Settings):
     `instance` may be called, use ``loop.call_soon_threadsafe(mq.publish, event)``.
     """
 
-    _engine: ClassVar[MemoryEngine] = MemoryEngine(Retained._registry.ids)
-
+    channel: str
+    """The name of the channel."""
     json: JSONCodec = JSON
     """Encodes what is published. Give it an encoder of your own for values that are not JSON, such
     as `datetime`; who listens gets what its JSON says. It has a method ``encode(value) -> str``, as
     `json.JSONEncoder` has.
     """
 
-    # -- channels
-
+    _registry: ClassVar[Registry] = Registry()
     # The channel whose queue is being made.
     _making: ClassVar[str | None] = None
 
@@ -64,18 +66,30 @@ class MessageQueue(Retained, metaclass=Settings):
         if channel != MessageQueue._making:
             # It would have a log of its own, which nobody else reads.
             raise TypeError(f"ask for {type(self).__name__}.instance({channel!r})")
-        super().__init__(channel)
-        self.__dict__.update(self._registry.own.settings(channel))
+        own = self._registry.own.settings(channel)
+        self._own = own
+        self._channel = Channel(channel, settings_of(type(self), own), self._registry)
+        super().__init__(Audience(self._channel, self._registry.thread))
+        self.channel = channel
+        self.__dict__.update(own)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_") and name != "channel":
             check(type(self), name, value)
             self._registry.own.set(self.channel, name, value, self.max_channels)
+            self._own[name] = value
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
         self._registry.own.unset(self.channel, name)
+        self._own.pop(name, None)
+
+    def __repr__(self) -> str:
+        held = f"{len(self._channel.log)} events, {len(self.clients)} clients"
+        return f"<{type(self).__name__} {self.channel!r}: {held}>"
+
+    # -- channels
 
     @overload
     @classmethod
@@ -147,9 +161,15 @@ class MessageQueue(Retained, metaclass=Settings):
         if queue is None or cls is not MessageQueue:
             queues = [cls.instance(name) for name in names]
             with MessageQueue._registry.lock:
-                queue = merged.get(names) or MergedQueue(queues)
+                queue = merged.get(names) or cls._merged(queues)
                 merged[names] = queue
         return queue
+
+    @classmethod
+    def _merged(cls, queues: Sequence[MessageQueue]) -> MergedQueue:
+        registry = MessageQueue._registry
+        channels = MergedChannels([queue._channel for queue in queues], registry)
+        return MergedQueue(channels.key, Audience(channels, registry.thread), queues)
 
     @classmethod
     def channels(cls) -> list[MessageQueue]:
@@ -162,10 +182,24 @@ class MessageQueue(Retained, metaclass=Settings):
         cls._registry.thread.check("reset", "MessageQueue")
         queues = cls.channels()
         for queue in (*MessageQueue._registry.merged.values(), *queues):
-            queue._clear()
+            queue._audience.clear()
         for queue in queues:
-            queue._release()
+            queue._channel.release()
         MessageQueue._registry.reset()
+
+    @classmethod
+    def configure(cls, engine: Engine) -> None:
+        """Let `engine` accept and keep the events of all channels; see
+        `tatsumaki_py.message_queue.engine`. By default they are in the memory of this process.
+
+        Raises:
+            RuntimeError: a channel is in use.
+        """
+        registry = MessageQueue._registry
+        if registry.instances:
+            names = ", ".join(sorted(registry.instances)[:3])
+            raise RuntimeError(f"configure the engine before channels are used: {names}")
+        registry.engine = engine
 
     # -- publishing
 
@@ -207,21 +241,10 @@ class MessageQueue(Retained, metaclass=Settings):
 
     def _publish(self, bodies: list[bytes], idempotency_key: str | None) -> Awaitable[list[str]]:
         self._registry.thread.check("publish")
-        if idempotency_key is not None:
-            after = self._now() - self.idempotency_time
-            ids = self._answers.find(idempotency_key, bodies, after)
-            if ids is not None:
-                return Done(ids)
-        if bodies:
-            self._use()
-        else:
-            for queue in (self, *self._merged.values()):
-                queue._flush()
-        return self._engine.publish(self, bodies, idempotency_key)
-
-    def _answered(self, key: str, bodies: Sequence[bytes], ids: Sequence[str]) -> None:
-        """The engine took `bodies`, and is about to deliver them."""
-        self._answers.keep(key, bodies, ids, self._now(), self.idempotency_keys, self.buffer_size)
+        if not bodies:
+            for follower in tuple(self._channel.followers.values()):
+                follower.flush()
+        return self._registry.engine.publish(self._channel, bodies, key=idempotency_key)
 
     def append_backlog(self, *events: Any) -> None:
         """Append events for newcomers: they are in the backlog that a new client gets. A client
@@ -231,10 +254,8 @@ class MessageQueue(Retained, metaclass=Settings):
         """
         self._registry.thread.check("append_backlog")
         bodies = [self._encode(event) for event in events]
-        if not bodies:
-            return
-        self._use()
-        self._engine.publish(self, bodies, quiet=True)
+        if bodies:
+            self._registry.engine.publish(self._channel, bodies, quiet=True)
 
     def flush_events(self, client_id: str | int, *events: Any) -> bool:
         """Give events to one client that is listening, and to nobody else; they are not kept.
@@ -244,20 +265,23 @@ class MessageQueue(Retained, metaclass=Settings):
         """
         self._registry.thread.check("flush_events")
         bodies = [self._encode(event) for event in events]
-        client = self._clients.get(checked_name("client_id", client_id))
-        if client is None or not self._reachable(client):
-            return False
-        self._deliver(
-            client,
-            [Entry(body, client.cursor, client.cursor, channel=self.channel) for body in bodies],
-        )
-        return True
+        return self._audience.give(checked_name("client_id", client_id), bodies)
+
+    @property
+    def subscribers(self) -> int:
+        """See `Queue.subscribers`; also the clients that listen to this channel among others."""
+        return sum(follower.subscribers for follower in self._channel.followers.values())
+
+    def disconnect(self) -> None:
+        """See `Queue.disconnect`; also the polls of this channel among others."""
+        self._registry.thread.check("disconnect")
+        for follower in tuple(self._channel.followers.values()):
+            follower.disconnect()
 
     @property
     def backlog_events(self) -> list[Event]:
         """What a new client would get, oldest first."""
-        self._trim()
-        return [entry.event() for entry in self._log.newest(self.backlog_length)]
+        return [entry.event() for entry in self._channel.backlog()]
 
     def _encode(self, event: Any) -> bytes:
         return self._fitting(event_json(event, self.json))

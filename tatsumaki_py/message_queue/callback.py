@@ -12,7 +12,7 @@ from contextvars import Context
 from typing import Any
 
 from tatsumaki_py.error import ClientDisconnect
-from tatsumaki_py.message_queue.listener import Poll
+from tatsumaki_py.message_queue.mailbox import Poll
 
 __all__ = ["RAISED", "failure", "is_awaited", "start"]
 

@@ -1,341 +1,343 @@
-"""Who listens to a queue: how they come, and how they go.
+"""One channel: a log, and what an engine feeds.
 
 Rules:
-1. A client has one listener; a second poll of the same client takes over from the first.
-2. A peer is told where its client is when a stream begins, before anything is delivered, and before
-   a long poll is answered with no events. (An answer with events says it itself.)
+1. Events are kept for three reasons: they are among the newest `backlog_length`; they came in the
+   last `reconnect_time` or `recovery_time` seconds, whichever is longer; or a client that is here
+   or expected is behind. The latter two within `buffer_length` and `buffer_size`.
+2. `_behind` is a cursor at or before that of every client that is behind. It is lowered at once
+   and found anew now and then (`GRAIN`), as it would cost too much for each event.
+3. Nothing is dropped in the middle of a delivery.
+4. The channel is in the registry as long as it holds something or somebody uses it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable, Mapping
-from contextvars import Context
-from functools import partial
-from types import MappingProxyType
-from typing import Any
+import time
+from collections.abc import Awaitable, Hashable, Sequence
 
-from tatsumaki_py.error import ClientDisconnect, HTTPError
-from tatsumaki_py.message_queue import peer as peers
-from tatsumaki_py.message_queue.callback import start
-from tatsumaki_py.message_queue.client import DELIVERING, LISTENING, Client
-from tatsumaki_py.message_queue.delivery import Delivery
-from tatsumaki_py.message_queue.listener import Listener, Mailbox, Poll, serving
-from tatsumaki_py.message_queue.trail import Trail
+from tatsumaki_py.message_queue.alarm import Alarm, now
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.ids import NOWHERE
+from tatsumaki_py.message_queue.log import EventLog
+from tatsumaki_py.message_queue.registry import Registry
+from tatsumaki_py.message_queue.settings import ChannelSettings
+from tatsumaki_py.message_queue.source import Follower
 
-__all__ = ["Channel", "checked_name"]
+__all__ = ["Channel"]
 
-_MAX_NAME = 1024
-TIMEOUT = 55.0
-"""Seconds that a long poll waits by default."""
+GRAIN = 1.0
+"""Seconds after which it is found out anew who is behind."""
 
 
-def checked_name(kind: str, value: object) -> str:
-    """`value`, if it can be the name of something; an `int` is taken as its text.
+class Channel:
+    """A channel of this process. It is a `Feed` for its engine and a `Source` for its audience."""
 
-    Raises `TypeError`, or 400 if it is too long.
-    """
-    if type(value) is int:
-        value = str(value)
-    if not isinstance(value, str):
-        raise TypeError(f"{kind} is a str, not {type(value).__name__}")
-    if len(value) > _MAX_NAME:
-        raise HTTPError(400, f"{kind} is longer than {_MAX_NAME} characters")
-    return value
+    width = 1
 
+    def __init__(self, name: str, settings: ChannelSettings, registry: Registry) -> None:
+        self.name = self.key = name
+        self.settings = settings
+        self._registry = registry
+        self.log = EventLog(name, start=NOWHERE)
+        self.beside = 0
+        self.followers: dict[Hashable, Follower] = {}
+        """Those that have clients: the audience of this channel, and those of several."""
+        self._accepting = False
+        self._behind: str | None = None
+        self._looked = float("-inf")
+        self._last_use = 0.0
+        self._counted = 0
+        self._alarm = Alarm()
+        self._loading: asyncio.Future[None] | None = None
+        self._loaded = False
+        registry.engine.open(self)
 
-class Channel(Delivery):
-    """What `MessageQueue` and `MergedQueue` have in common: they are listened to."""
-
-    def cursor(self) -> str:
-        """The id of the newest event: give it as `last_event_id` to get what comes after it."""
-        return self._log.top
-
-    @property
-    def clients(self) -> Mapping[str, Client]:
-        """The clients that listen or are expected back, by id. Read-only."""
-        return MappingProxyType(self._clients)
+    # -- what an engine sees; see `Feed`
 
     @property
-    def subscribers(self) -> int:
-        """The number of clients that are not known to be gone, also of those that listen to this
-        channel among others.
+    def top(self) -> str:
+        """The id of the newest event, or the place where the log begins."""
+        return self.log.top
 
-        A client counts from its first poll on, until its connection is closed or its callback
-        failed. One with a `client_id` still counts, for `reconnect_time`, when its long poll was
-        answered or its stream was ended from here.
-        """
-        return sum(len(queue._subscribed) for queue in (self, *self._merged.values()))
+    def reserve(self) -> None:
+        """Events are about to come. 503 if there is no room for them, or for one more channel."""
+        self._registry.make_room(self)
+        self._registry.hold(self)
 
-    def disconnect(self) -> None:
-        """End all polls: long polls are answered with no events, streams are finished. Clients that
-        return resume where they left off.
-        """
-        self._registry.thread.check("disconnect")
-        for client in list(self._clients.values()):
-            listener, waiting = client.listener, client.state is LISTENING
-            if listener is not None:
-                self._take_back(client, listener)
-                self._away(client)
-                self._supersede(client, listener, waiting, client.cursor, None)
-                if not client.named:
-                    self._unsubscribe(client)
-        self._arm()
-        for merged in tuple(self._merged.values()):
-            merged.disconnect()
+    def load(self, top: str, events: Sequence[Entry]) -> None:
+        """Replace the log."""
+        self.log.restart(top, events, now())
+        self._loaded = True
+        loading, self._loading = self._loading, None
+        if loading is not None and not loading.done():
+            loading.set_result(None)
+        self._tell()
 
-    # -- coming
+    def unload(self) -> None:
+        """The log is not fed any more."""
+        self._loaded = False
+        if self.followers:
+            self._registry.engine.attach(self)
 
-    def poll_once(
-        self,
-        client_id: str | int | None,
-        callback: Callable[..., Any] | None = None,
-        timeout: float | None = TIMEOUT,
-        *,
-        last_event_id: str | None = None,
-        on_unsubscribe: Callable[[], Any] | None = None,
-    ) -> Poll:
-        """Long poll: the next events for a client, as soon as there are any.
+    def accept(self, events: Sequence[Entry]) -> None:
+        """Take events, which follow the top, and deliver them."""
+        self._last_use = time = now()
+        start = self.log.top
+        for event in events:
+            self.log.append(event, time)
+        if self.followers:
+            self.hold(start)
+        self._tell()
 
-        While a request is handled it belongs to that request, also in a task: it ends when the
-        client leaves or the answer is complete. A task that is to go on is started with
-        ``asyncio.create_task(bot(), context=contextvars.Context())``.
-
-        Args:
-            client_id: names the client (an int is taken as its text). A client that returns within
-                `reconnect_time` resumes where it left off. A new one gets the backlog. A second
-                poll with the same id ends the first with no events. None is an anonymous client:
-                it resumes from `last_event_id`, or is new.
-            callback: called once as ``callback(*events)``, without events after `timeout`. If it
-                returns an awaitable, the delivery counts as done when that is done.
-            timeout: seconds to wait; 0 answers at once with what there is, None is the default.
-            last_event_id: id of the last event that the client has; wins over what is remembered.
-                By default what the request being handled says (`Request.last_event_id`); "" for
-                none. A gap comes first (`Event.gap`) if what follows it is not known: because it is
-                too old, of another life of the server, or no id at all.
-            on_unsubscribe: called once, without arguments and on behalf of no request, when the
-                client is no subscriber any more (see `subscribers`); the latest one given for the
-                client is. An awaitable that it returns is run. What it raises is logged.
-
-        Returns:
-            Without a callback, something to await for the list of events. With one, `Poll.cancel`
-            is of use. `Poll.new` says whether the client was no subscriber before.
-
-        Raises:
-            TypeError, ValueError: `client_id` or `last_event_id` is not a str, `timeout` is not a
-                number from 0 on.
-            Error.HTTP: 400 for an overlong `client_id`, 503 for too many clients or channels.
-            Error.ClientDisconnect: when awaited, if the client of the request goes away.
-        """
-        timeout = TIMEOUT if timeout is None else timeout
-        number: object = timeout
-        if not isinstance(number, (int, float)):
-            raise TypeError(f"timeout is a number of seconds, not {timeout!r}")
-        if not number >= 0:
-            raise ValueError(f"timeout is a number of seconds from 0 on, not {timeout!r}")
-        listener = self._listener(callback, True)
-        return self._listen(client_id, listener, last_event_id, timeout, on_unsubscribe)
-
-    def poll(
-        self,
-        client_id: str | int | None,
-        callback: Callable[..., Any] | None = None,
-        *,
-        last_event_id: str | None = None,
-        on_unsubscribe: Callable[[], Any] | None = None,
-    ) -> Poll:
-        """Stream: all events for a client from its cursor on, until it goes.
-
-        As `poll_once`, but the callback is called for each delivery, and without one the result is
-        iterated: ``async for events in mq.poll(client_id)``. A callback that returns an awaitable
-        is not called again before that is done; the log keeps what comes meanwhile (up to
-        `buffer_length` events, then there is a gap).
-        """
-        listener = self._listener(callback, False)
-        return self._listen(client_id, listener, last_event_id, None, on_unsubscribe)
-
-    def _listener(self, callback: Callable[..., Any] | None, once: bool) -> Listener:
-        if callback is None:
-            return Mailbox(self, once)
-        if not callable(callback):
-            raise TypeError(f"not a callback: {callback!r}")
-        return Listener(self, callback, once)
-
-    def _listen(
-        self,
-        client_id: str | int | None,
-        listener: Listener,
-        last_event_id: str | None,
-        timeout: float | None,
-        on_unsubscribe: Callable[[], Any] | None,
-    ) -> Poll:
-        named = client_id is not None
-        # Nobody can ask for a name that is not to be guessed.
-        name = checked_name("client_id", client_id) if named else secrets.token_urlsafe(16)
-        poll = Poll(listener)
-        # Raises if there is none, before anything has changed.
-        _check_loop()
-        self._registry.thread.check("poll")
-        peer = peers.of(None if isinstance(listener, Mailbox) else listener.callback)
-        if peer is not None and last_event_id is None:
-            last_event_id = self._said(peer, name if named else None)
-        if last_event_id:
-            if not isinstance(last_event_id, str):
-                raise TypeError(f"last_event_id is a str, not {type(last_event_id).__name__}")
-            last_event_id = self._log.normalized(last_event_id)
-        if peer is not None:
-            if not peer._peer_watch(listener):
-                self._dismiss(name, listener, peer)
-                return poll
-            listener.peer = peer
-        client = self._clients.get(name) or self._enter(name, named)
-        poll.new = self._subscribe(client, on_unsubscribe)
-        superseded, was_waiting = client.listener, client.state is LISTENING
-        self._absent.pop(name, None)
-        self._registry.vacant.pop(self.channel, None)
-        if self._absent or self._kept:
-            # They may have left in a loop that is closed.
-            self._arm()
-        if superseded is not None:
-            self._inherit(client, superseded, peer)
-        left_at = client.cursor
-        poll.cursor = client.cursor = last_event_id or client.cursor
-        client.new = client.new and not last_event_id
-        self._park(client)
-        listener.begin()
-        client.listen(listener)
-        listener.client = client
-        if superseded is not None:
-            self._supersede(client, superseded, was_waiting, left_at, peer)
-        if listener.waits():
-            self._begin(client, listener, timeout)
-        return poll
-
-    def _said(self, peer: peers.Peer, name: str | None) -> str | None:
-        """The cursor that a request gives to a poll. What its client says counts once: a later poll
-        goes on where the one before ended.
-        """
-        client = None if name is None else self._clients.get(name)
-        place = peer._peer_place(self.channel, name)
-        if place is not None:
-            return place if client is None else None
-        listener = None if client is None else client.listener
-        goes_on = listener is not None and listener.peer is peer
-        return None if goes_on else peer._peer_cursor()
-
-    def _begin(self, client: Client, listener: Listener, timeout: float | None) -> None:
-        """Give `listener` what there is, or let it wait."""
-        if listener.peer is not None and not listener.once:
-            if client.named:
-                listener.trail = Trail(self._log.known(client.cursor))
-            listener.peer._peer_at(client.cursor)
-            if not listener.waits():
-                return
-        events = self._log.since(client.cursor, client.new)
-        if events or timeout == 0:
-            self._deliver(client, events)
+    def _tell(self) -> None:
+        if self._accepting:
+            # A callback published: the pass that called it goes on with this.
             return
-        self._ready(client)
-        if timeout is not None and timeout != float("inf"):
-            loop = asyncio.get_running_loop()
-            listener.timer = loop.call_later(timeout, listener.timed_out)
+        self._accepting = True
+        try:
+            told = None
+            while told != self.log.top:
+                told = self.log.top
+                for follower in tuple(self.followers.values()):
+                    follower.follow()
+        finally:
+            self._accepting = False
+            self.trim()
 
-    def _inherit(self, client: Client, superseded: Listener, heir: peers.Peer | None) -> None:
-        """Where a poll begins that takes over from another one."""
-        peer = superseded.peer
-        asks_again = self._serves(superseded) or (peer is not None and peer is heir)
-        if not asks_again:
-            self._take_back(client, superseded)
-            if peer is not None and peer._peer_in_doubt():
-                # The client comes back before its old connection is known to be lost.
-                self._go_back(client, superseded)
-        elif client.state is DELIVERING and superseded.has_all():
-            client.confirm()
+    # -- what an audience needs; see `Source`
 
-    def _serves(self, listener: Listener) -> bool:
-        """Whether this is called by the callback of `listener`."""
-        return listener is self._calling or listener is serving.get()
+    @property
+    def reconnect_time(self) -> float:
+        """See `ChannelSettings.reconnect_time`."""
+        return self.settings.reconnect_time
 
-    def _supersede(
-        self,
-        client: Client,
-        listener: Listener,
-        was_waiting: bool,
-        cursor: str,
-        heir: peers.Peer | None,
-    ) -> None:
-        """Another poll of the same client has taken over from this one, which was at `cursor`: end
-        it with no events.
-        """
-        peer = listener.peer
-        if listener.once and was_waiting:
-            if peer is not None:
-                peer._peer_at(cursor)
-            self._answer_empty(client.id, listener, peer)
+    @property
+    def recovery_time(self) -> float:
+        """See `ChannelSettings.recovery_time`."""
+        return self.settings.recovery_time
+
+    def lately(self) -> str:
+        """A cursor before all that was published in the last `recovery_time` seconds."""
+        recovery_time = self.settings.recovery_time
+        return self.log.before(now() - recovery_time - GRAIN) if recovery_time else self.log.top
+
+    def first_cursor(self) -> str:
+        """Where a client begins that is new: it gets the backlog."""
+        backlog = self.backlog()
+        return backlog[0].prev if backlog else self.log.top
+
+    def backlog(self) -> tuple[Entry, ...]:
+        """What a client that is new gets, oldest first."""
+        self._expire()
+        return self.log.newest(self.settings.backlog_length)
+
+    def locate(self, name: str | None, cursor: str | None) -> Awaitable[str | None] | None:
+        """See `Source.locate`."""
+        recall = None
+        if name is not None:
+            recall = self._registry.engine.recall(self.name, name)
+        if self._loaded and recall is None:
+            if cursor is None or self.log.known(cursor) == cursor:
+                return None
+            history = self._history(cursor)
+            return None if history is None else self._extend(cursor, history)
+        return self._locate(recall, cursor)
+
+    def _history(self, cursor: str) -> Awaitable[list[Entry] | None] | None:
+        limit = int(min(self.settings.buffer_length, 1 << 31)) - len(self.log)
+        return self._registry.engine.history(self, cursor, max(limit, 0))
+
+    async def _extend(self, cursor: str, history: Awaitable[list[Entry] | None]) -> str:
+        events = await history
+        if events and events[-1].id == self.log.floor:
+            self.log.prepend(events)
+            self.hold(cursor)
+        return cursor
+
+    async def _locate(self, recall: Awaitable[str | None] | None, cursor: str | None) -> str | None:
+        await self.ready()
+        if recall is not None:
+            cursor = await recall
+        if cursor is None or self.log.known(cursor) == cursor:
+            return cursor
+        history = self._history(cursor)
+        return cursor if history is None else await self._extend(cursor, history)
+
+    async def ready(self) -> None:
+        """Wait until the log is loaded."""
+        while not self._loaded:
+            if self._loading is None or self._loading.get_loop().is_closed():
+                self._loading = asyncio.get_running_loop().create_future()
+                self._registry.engine.attach(self)
+            # The others still wait for it if this one is cancelled.
+            await asyncio.shield(self._loading)
+
+    def hold(self, cursor: str) -> None:
+        """A client is behind, at `cursor`: keep what follows."""
+        behind = self._behind
+        if cursor == behind or cursor == self.log.top:
             return
-        listener.end()
-        streams = not listener.once and not isinstance(listener, Mailbox)
-        if streams and peer is not None and peer is not heir:
-            peer._peer_finish()
+        self._behind = cursor if behind is None else self.log.earlier(behind, cursor)
 
-    def _dismiss(self, client_id: str, listener: Listener, peer: peers.Peer) -> None:
-        """There is nobody to wait for: a HEAD request, or a client that has left."""
-        if peer._peer_left():
-            listener.end(ClientDisconnect())
-        elif listener.once:
-            listener.begin()
-            self._answer_empty(client_id, listener, peer)
+    def admit(self, follower: Follower) -> None:
+        """See `Source.admit`."""
+        self._registry.admit(self, follower, self.settings.max_clients)
+        self.join(self.key, follower)
+
+    def join(self, key: Hashable, follower: Follower) -> None:
+        """`follower` gets clients."""
+        self._registry.use(self)
+        if not self.followers and not self._loaded:
+            self._registry.engine.attach(self)
+        self.followers[key] = follower
+
+    def part(self, key: Hashable) -> None:
+        """The follower of that key lost its clients."""
+        if self.followers.pop(key, None) is None or self.followers:
+            return
+        self._registry.engine.detach(self)
+        self._registry.desert(self)
+        self._last_use = now()
+        self.trim()
+        self.watch()
+
+    def leave(self, place: str, name: str) -> None:
+        """See `Source.leave`."""
+        self._registry.engine.remember(self.name, name, place, self.settings.reconnect_time)
+
+    def added(self) -> None:
+        """One more client is known."""
+        self._registry.clients += 1
+
+    def removed(self) -> None:
+        """One client less is known."""
+        self._registry.clients -= 1
+
+    def expects_nameless(self, expects: bool) -> None:
+        """See `Source.expects_nameless`."""
+        self._registry.nameless += 1 if expects else -1
+
+    def occupied(self) -> None:
+        """A client is here."""
+        self._registry.vacant.pop(self.key, None)
+
+    def vacated(self) -> None:
+        """All clients are away."""
+        self._registry.vacant[self.key] = self.followers[self.key], self
+
+    def deserted(self) -> None:
+        """Nobody is here or expected any more."""
+        self._registry.vacant.pop(self.key, None)
+        self.part(self.key)
+
+    # -- what the registry needs; see `registry`
+
+    def in_use(self) -> bool:
+        """Whether somebody is here or expected."""
+        return bool(self.followers)
+
+    def holds_nothing(self) -> bool:
+        """Whether no event is here."""
+        return not self.log
+
+    def release(self) -> None:
+        """Nobody needs what is here."""
+        self.log.clear()
+        self._registry.engine.forget(self)
+        self._count()
+        self._alarm.cancel()
+        self._registry.release(self)
+
+    # -- dropping
+
+    def trim(self) -> None:
+        """Drop what nobody may ask for; see rules 1 and 2."""
+        if self._accepting:
+            return
+        self._expire()
+        settings, time, log = self.settings, now(), self.log
+        old = time - self._keep_time()
+        oldest = log.oldest_time(settings.backlog_length)
+        too_much = len(log) > settings.buffer_length or log.size > settings.buffer_size
+        if too_much or (oldest is not None and oldest <= old):
+            if time - self._looked >= GRAIN or not self.followers:
+                self._look_for_who_is_behind()
+                self._looked = time
+            log.trim(
+                settings.backlog_length,
+                settings.buffer_length,
+                settings.buffer_size,
+                old,
+                self._behind,
+            )
+        self._count()
+        if self.name in self._registry.deserted and not self._holds_something():
+            self.release()
         else:
-            listener.end()
+            self.watch()
 
-    def _answer_empty(self, client_id: str, listener: Listener, peer: peers.Peer | None) -> None:
-        """End a long poll, and call its callback with no events."""
-        call, context = listener.call, listener.context
-        listener.end()
-        if call is not None and not isinstance(listener, Mailbox):
-            failed = partial(self._report, client_id, peer=peer)
-            start(call, Context() if context is None else context, failed)
+    def _keep_time(self) -> float:
+        """Seconds for which every event is kept: a client that comes back just in time finds all
+        that came after it left.
+        """
+        longest = max(self.settings.reconnect_time, self.settings.recovery_time)
+        return longest + GRAIN if longest else 0.0
 
-    # -- going
+    def _look_for_who_is_behind(self) -> None:
+        lowest: str | None = None
+        if self._behind is not None:
+            for follower in self.followers.values():
+                place = follower.lowest(self.name)
+                if place is not None:
+                    lowest = place if lowest is None else self.log.earlier(lowest, place)
+        self._behind = lowest
 
-    def _left(self, listener: Listener, error: Exception | None = None, lost: bool = False) -> None:
-        """Nobody is behind `listener` any more."""
-        client = listener.client
-        if client is None or client.listener is not listener:
-            listener.end(error)
-            return
-        if client is self._fast.client:
-            if error is not None:
-                client.cursor = self._fast.start
-        elif error is None and self._serves(listener) and client.state is DELIVERING:
-            # A callback that ends its own poll has its events.
-            client.confirm()
-        self._take_back(client, listener)
-        if lost:
-            self._go_back(client, listener)
-        self._leave(client, listener, error)
+    def _count(self) -> None:
+        """Tell the registry how much is held here."""
+        size = self.log.size + self.beside
+        self._registry.size += size - self._counted
+        self._counted = size
+        if not self._holds_something():
+            self._registry.holding.pop(self.name, None)
 
-    def _blocked(self, listener: Listener, blocked: bool) -> None:
-        """A stream does not keep up: what it was given but the kernel has not is kept."""
-        client = listener.client
-        if client is None or not listener.waits():
-            return
-        if not blocked:
-            self._unpin(client)
-        elif listener.peer is not None and client.pinned is None:
-            client.pinned = listener.peer._peer_unsent(self.channel) or client.cursor
-            self._log.pin(client.pinned)
+    def _holds_something(self) -> bool:
+        """Whether there are events or idempotency keys here."""
+        return bool(self.log or self.beside)
 
-    def _timed_out(self, listener: Listener) -> None:
-        client = listener.client
-        if client is not None and listener.waits():
-            self._deliver(client, ())
+    def _expire(self) -> None:
+        time_to_live = self.settings.time_to_live
+        if time_to_live is not None:
+            self.log.expire(int((time.time() - time_to_live) * 1000))
+            self._count()
 
+    def watch(self) -> None:
+        """See to it that what is kept for a time goes, and clients that do not come back."""
+        settings = self.settings
+        oldest = self.log.oldest_time(settings.backlog_length)
+        due = None
+        if oldest is not None:
+            due = oldest + self._keep_time()
+            # What is kept for clients that are behind is looked at now and then.
+            due = max(due, now() + GRAIN)
+        elif self.name in self._registry.deserted:
+            due = self._last_use + settings.idle_timeout
+        audience = self.followers.get(self.key)
+        late = None if audience is None else audience.due()
+        if late is not None:
+            due = late if due is None else min(due, late)
+        self._alarm.set(due, self._sweep)
 
-def _check_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        mend = "poll in a handler, a coroutine or a callback of IOLoop.current().add_callback"
-        raise RuntimeError(f"no running event loop: {mend}") from None
+    def _sweep(self) -> None:
+        audience = self.followers.get(self.key)
+        try:
+            if audience is not None:
+                audience.forget_late(now())
+        finally:
+            # What fails for one client must not keep the others for ever.
+            self.watch()
+        deserted = self.name in self._registry.deserted
+        if deserted and now() >= self._last_use + self.settings.idle_timeout:
+            self.release()
+        else:
+            self.trim()

@@ -1,107 +1,117 @@
-"""One client of a channel: its place in the log and whether it is there.
+"""One client of a queue: its place in the log, whether it is there, and what takes its events.
 
-    LISTENING --deliver--> DELIVERING --confirm--> LISTENING
-    LISTENING, DELIVERING --leave--> ABSENT --listen--> LISTENING
+    LOADING --listen--> LISTENING --deliver--> DELIVERING --confirm--> LISTENING
+    LOADING, LISTENING, DELIVERING --leave--> ABSENT --load, listen--> LOADING, LISTENING
     ABSENT --forget (not back in time)--> GONE
 
 Rules:
 1. Every change of a client's state is made in this file.
-2. `cursor` is the last event that the client is known to have: it moves on `confirm`, never on
-   `deliver`, so that what was on its way to somebody who vanished is still to come.
+2. `place` is where the client is known to be: it moves on `confirm`, never on `deliver`, so that
+   events that were on their way to a client that vanished are sent again.
 3. Nothing here knows a clock, a loop or a socket: callers pass the time in.
+4. A listener that ended never calls anybody again, and refers to nobody (no cycle survives it).
+5. A callback runs in the context of the code that polled, as asyncio's callbacks do, not in that of
+   the code that publishes: otherwise a poll inside it would belong to the publisher's request. A
+   plain method of the peer needs no context: it runs where no request is current.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Hashable
+from contextvars import Context, ContextVar, copy_context
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from tatsumaki_py.message_queue.listener import Listener
+from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.message_queue.peer import Peer, Reading
+from tatsumaki_py.message_queue.trail import Trail
 
-__all__ = ["Client", "State"]
+__all__ = ["Client", "ListenedTo", "Listener", "Place", "State", "serving"]
 
 
 class State(Enum):
     """What a client is doing."""
 
     LISTENING = "listening"
-    """It has all there is and waits."""
+    """It waits for events. A stream that reads the log by itself stays in this state."""
     DELIVERING = "delivering"
     """Events are on their way to it."""
     ABSENT = "absent"
     """It is between two requests and expected back."""
     GONE = "gone"
     """It is forgotten."""
+    LOADING = "loading"
+    """It waits for the engine to load the log, or the part of it that the client asks for."""
 
 
-LISTENING, DELIVERING, ABSENT, GONE = State
+LISTENING, DELIVERING, ABSENT, GONE, LOADING = State
+
+
+class Place:
+    """A place in a log, which clients share that are at the same one."""
+
+    __slots__ = ("cursor",)
+
+    def __init__(self, cursor: str) -> None:
+        self.cursor = cursor
 
 
 class Client:
-    """A cursor into the log of a channel, with the name of its owner.
+    """A place in the log of a queue, with the name of its owner.
 
     Attributes:
         id: the ``client_id`` that it polls with, or one made up.
         named: whether it polls with one, and so can come back by it.
-        cursor: id of the last event that it has.
+        new: whether it has nothing yet: it gets the quiet events, too.
         state: a `State`.
         deadline: while ABSENT, the time at which it is forgotten (seconds of the event loop's
             clock).
 
-    >>> client = Client("alice", cursor="1-0")
+    >>> client = Client("alice", Place("1-0"))
     >>> client.leave(now=100.0, reconnect_time=30.0)
     >>> client.state, client.is_late(129.9), client.is_late(130.0)
     (<State.ABSENT: 'absent'>, False, True)
     """
 
-    __slots__ = (
-        "callback",
-        "cursor",
-        "deadline",
-        "delivered",
-        "id",
-        "listener",
-        "named",
-        "new",
-        "pinned",
-        "raw",
-        "state",
-    )
+    __slots__ = ("deadline", "delivered", "id", "listener", "named", "new", "place", "state")
 
-    def __init__(self, id: str, cursor: str, named: bool = True) -> None:
+    def __init__(self, id: str, place: Place | Reading, named: bool = True) -> None:
         self.id = id
         self.named = named
         self.new = True
-        """Whether it has nothing yet: it gets what was appended quietly, too."""
-        self.cursor = cursor
+        self.place: Place | Reading = place
+        """That of a stream that reads the log by itself moves on its own."""
         self.state = ABSENT
         self.deadline = 0.0
         self.listener: Listener | None = None
-        self.callback: Callable[..., Any] | None = None
-        self.raw = False
-        """Whether `callback` takes entries of the log."""
-        self.delivered = cursor
-        self.pinned: str | None = None
-        """The cursor that the queue holds in the log for it."""
+        self.delivered = place
+
+    @property
+    def cursor(self) -> str:
+        """The id of the last event that it has."""
+        return self.place.cursor
+
+    def load(self, listener: Listener) -> None:
+        """`listener` takes its events when these are known."""
+        self.listener = listener
+        self.state = LOADING
 
     def listen(self, listener: Listener) -> None:
         """`listener` takes its events from now on."""
         self.listener = listener
-        self.callback = listener.call
-        self.raw = listener.raw
         self.state = LISTENING
 
-    def deliver(self, delivered: str) -> None:
+    def deliver(self, delivered: Place | Reading) -> None:
         """Events up to `delivered` are on their way."""
         self.delivered = delivered
         self.state = DELIVERING
 
     def confirm(self) -> None:
-        """What was on its way has arrived."""
+        """The events that were on their way have arrived."""
         self.new = False
-        self.cursor = self.delivered
+        self.place = self.delivered
         self.state = LISTENING
 
     def leave(self, now: float, reconnect_time: float) -> None:
@@ -120,5 +130,176 @@ class Client:
 
     def _detach(self, state: State) -> None:
         self.listener = None
-        self.callback = None
         self.state = state
+
+
+class ListenedTo(Protocol):
+    """What a listener listens to, and tells what becomes of it."""
+
+    @property
+    def key(self) -> Hashable:
+        """The name of its log: `Entry.log`."""
+
+    def left(self, listener: Listener, error: Exception | None = None, lost: bool = False) -> None:
+        """Nobody is behind `listener` any more. With an error, what was on its way is lost; `lost`
+        is as in `Watcher.left`.
+        """
+
+    def served(self, listener: Listener) -> None:
+        """The answer of `listener` is complete."""
+
+    def received(self, listener: Listener) -> None:
+        """`listener` has taken the events that it kept waiting."""
+
+    def blocked(self, listener: Listener, blocked: bool) -> None:
+        """The client of `listener` does not keep up, or does so again."""
+
+    def timed_out(self, listener: Listener) -> None:
+        """Nothing came in time for `listener`."""
+
+    def passes(self, listener: Listener, cursor: str) -> None:
+        """The stream of `listener`, which is late, is about to read what follows `cursor`."""
+
+    def check_thread(self, method: str, of: str) -> None:
+        """Raise `RuntimeError` if this thread is not that of the event loop."""
+
+    def in_thread(self, call: Callable[[], None]) -> None:
+        """Make `call` in the thread of the event loop."""
+
+
+class _Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+serving: ContextVar[Listener | None] = ContextVar("tatsumaki_listener", default=None)
+"""The listener whose callback is running, also in the tasks that it started."""
+
+
+class Listener:
+    """A callback that is called with events, once or for each delivery."""
+
+    __slots__ = (
+        "audience",
+        "call",
+        "callback",
+        "client",
+        "context",
+        "once",
+        "peer",
+        "raw",
+        "reading",
+        "timer",
+        "trail",
+    )
+
+    keeps = False
+    """Whether it keeps what it was given until somebody asks."""
+
+    def __init__(self, audience: ListenedTo, callback: Callable[..., Any], once: bool) -> None:
+        self.audience: ListenedTo | None = audience
+        self.client: Client | None = None
+        self.callback: Callable[..., Any] | None = callback
+        self.raw: bool = getattr(callback, "takes_entries", False)
+        """Whether it is called with entries of the log, not with events."""
+        self.context: Context | None = None
+        self.call: Callable[..., Any] | None = callback
+        self.once = once
+        self.peer: Peer | None = None
+        self.reading: Reading | None = None
+        """Of a stream that reads the log by itself; its callback is not called then."""
+        self.timer: _Timer | None = None
+        self.trail: Trail | None = None
+        """Of a stream of a client with a name, which may come back by it."""
+
+    def begin(self) -> None:
+        """The queue has taken it; see rule 5."""
+        assert self.callback is not None
+        of_peer = self.peer is not None and getattr(self.callback, "__self__", None) is self.peer
+        if of_peer and not inspect.iscoroutinefunction(self.callback):
+            # Its peer is known without one, and there are thousands of them.
+            return
+        self.context = copy_context()
+        self.context.run(serving.set, self)
+        self.call = partial(self.context.run, self.callback)
+
+    # -- what a handler tells; see `Watcher`
+
+    def left(self, lost: bool) -> None:
+        """The client is gone; see `Watcher.left`."""
+        if self.audience is not None:
+            self.audience.left(self, ClientDisconnect(), lost)
+
+    def served(self) -> None:
+        """The answer is complete."""
+        if self.audience is not None:
+            self.audience.served(self)
+
+    def cursor(self) -> str:
+        """Where its client is; "" if events are on their way."""
+        return self.client.cursor if self.client is not None and self.waits() else ""
+
+    def busy(self) -> bool:
+        """Whether events are on their way."""
+        if self.reading is not None:
+            return self.reading.busy()
+        return self.client is not None and self.client.state is DELIVERING
+
+    def blocked(self, blocked: bool) -> None:
+        """The client does not keep up, or does so again."""
+        if self.audience is not None:
+            self.audience.blocked(self, blocked)
+
+    def reads(self, cursor: str) -> None:
+        """Its stream, which is late, is about to read what follows `cursor`."""
+        if self.audience is not None:
+            self.audience.passes(self, cursor)
+
+    # -- what others do
+
+    def cancel(self) -> None:
+        """Nobody wants it any more."""
+        if self.audience is not None:
+            self.audience.left(self)
+
+    def waits(self) -> bool:
+        """Whether its client listens by it, and has all that it was given."""
+        client = self.client
+        if client is None or client.listener is not self:
+            return False
+        return client.state is LISTENING and (self.reading is None or not self.reading.busy())
+
+    def timed_out(self) -> None:
+        """Nothing came in time."""
+        if self.audience is not None:
+            self.audience.timed_out(self)
+
+    def has_all(self) -> bool:
+        """Whether all that was delivered has reached the code of the user."""
+        return True
+
+    def note(self, cursor: str) -> None:
+        """Its client is at `cursor`, should it poll again in the same request."""
+        peer, client, audience = self.peer, self.client, self.audience
+        if (
+            peer is not None
+            and client is not None
+            and audience is not None
+            and not peer._peer_left()
+        ):
+            peer._peer_given(audience.key, client.id if client.named else None, cursor)
+
+    def stop_timer(self) -> None:
+        """It is not waiting any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def end(self, error: Exception | None = None) -> None:
+        """Take nothing any more; see rule 4."""
+        self.stop_timer()
+        if self.reading is not None:
+            self.reading.stop()
+        if self.peer is not None:
+            self.peer._peer_unwatch(self)
+        self.audience = self.client = self.callback = self.call = None
+        self.context = self.peer = self.reading = None

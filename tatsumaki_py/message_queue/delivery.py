@@ -1,9 +1,14 @@
-"""How events reach those who listen.
+"""How events reach the callbacks of those who listen.
 
 Rules:
-1. `_catch_up` calls everybody who listens before it returns. What is published meanwhile, by a
+1. `follow` calls everybody who listens before it returns. What is published meanwhile, by a
    callback, is delivered in the same pass, after: everybody sees the order of the log.
 2. A callback that raises hurts nobody else, and is called outside of any change that is half made.
+
+Two fields keep these rules when a callback publishes, polls or ends its own poll:
+`_telling` is true while a pass runs, so a pass inside it leaves the rest to the outer one;
+`_calling` is the listener whose callback runs now. A task that a callback started is known by the
+context variable `serving`.
 """
 
 from __future__ import annotations
@@ -18,11 +23,21 @@ from typing import Any
 
 from tatsumaki_py.error import ClientDisconnect, HTTPError
 from tatsumaki_py.message_queue import peer as peers
+from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.callback import RAISED, failure, is_awaited
-from tatsumaki_py.message_queue.client import DELIVERING, LISTENING, Client
+from tatsumaki_py.message_queue.client import (
+    DELIVERING,
+    LISTENING,
+    Client,
+    Listener,
+    Place,
+    serving,
+)
+from tatsumaki_py.message_queue.departures import Departures
 from tatsumaki_py.message_queue.event import Entry, Event
-from tatsumaki_py.message_queue.listener import PENDING, Listener
-from tatsumaki_py.message_queue.places import Log, Places
+from tatsumaki_py.message_queue.mailbox import PENDING
+from tatsumaki_py.message_queue.roster import Roster
+from tatsumaki_py.message_queue.source import Source
 
 __all__ = ["Delivery"]
 
@@ -59,152 +74,165 @@ def _alike(events: Sequence[Entry]) -> Sequence[Entry]:
     return [*itertools.takewhile(lambda event: event.quiet == events[0].quiet, events)]
 
 
-class _FastPath:
-    """Which client is being told by the fast path, and where it was before."""
+class Delivery:
+    """Hands the events of a source to the clients of a roster."""
 
-    __slots__ = ("client", "start")
-
-    def __init__(self) -> None:
-        self.client: Client | None = None
-        self.start = ""
-
-
-class Delivery(Places):
-    """Hands the events of a log to who listens."""
-
-    def __init__(self, channel: str | tuple[str, ...], log: Log) -> None:
-        super().__init__(channel, log)
-        self._delivering = False
+    def __init__(self, roster: Roster, source: Source, departures: Departures) -> None:
+        self._roster = roster
+        self._source = source
+        self._departures = departures
+        self._told = Place(source.log.top)
+        """Where those are who listen with a callback. During a pass, where they will be."""
+        self._from = self._told
+        """During a pass, where those are who were not called yet."""
+        self._telling = False
         self._calling: Listener | None = None
-        self._fast = _FastPath()
 
-    def _reachable(self, client: Client) -> bool:
-        """Whether `client` can be given something now."""
-        return client.state is LISTENING and client is not self._fast.client
+    # -- everybody
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Call everybody who listens with no events."""
-        for client in (*self._waiting.values(), *self._streams.values()):
-            if self._reachable(client):
-                self._deliver(client, ())
+        for client in tuple(self._roster.listening()):
+            if self.reachable(client):
+                self.deliver(client, ())
 
-    def _follow(self) -> None:
-        """There is something new in the log."""
-        if not self._delivering:
-            self._catch_up()
-
-    def _catch_up(self) -> None:
-        """Bring everybody who listens to the top of the log."""
-        self._delivering = True
+    def follow(self) -> None:
+        """Bring everybody who listens to the top of the log; see rule 1."""
+        if self._telling:
+            return
+        roster, log = self._roster, self._source.log
+        if not roster.streams and not roster.waiting:
+            return
+        self._telling = True
         # The request that publishes is not the one that is answered.
         token = peers.current.set(None)
         try:
-            while self._told != self._log.top:
-                if self._streams or self._waiting:
-                    events = _alike(self._log.since(self._told, True))
-                    start, self._told = self._told, events[-1].id
-                    if events[0].quiet:
-                        self._pass_over(start)
-                    else:
-                        self._tell(start, events)
+            while self._told.cursor != log.top:
+                events = _alike(log.since(self._told.cursor, True))
+                start = self._from = self._told
+                self._told = Place(events[-1].id)
+                if events[0].quiet:
+                    self._pass_over(start)
                 else:
-                    self._told = self._log.top
-                for merged in tuple(self._merged.values()):
-                    merged._follow()
+                    self._tell(start, events)
         finally:
             peers.current.reset(token)
-            self._delivering = False
-            self._fast.client = None
-            self._trim()
+            self._telling = False
+            self._calling = None
 
-    def _pass_over(self, start: str) -> None:
+    def lowest(self) -> str | None:
+        """During a pass, where those are who were not called yet."""
+        return self._from.cursor if self._telling else None
+
+    def _pass_over(self, start: Place) -> None:
         """Those that listen have what is for newcomers only: nothing."""
-        for client in (*self._waiting.values(), *self._streams.values()):
-            if client.state is LISTENING and client.cursor == start:
-                client.cursor = self._told
+        for client in self._roster.listening():
+            if client.place is start:
+                client.place = self._told
 
-    def _tell(self, start: str, events: Sequence[Entry]) -> None:
-        """Give `events` to all that listen; all but newcomers have their cursor at `start`."""
-        told = events[-1].id
-        fast = self._fast
-        fast.start = start
+    def _tell(self, start: Place, events: Sequence[Entry]) -> None:
+        """Give `events` to all that listen; all but newcomers are at `start`."""
+        told = self._told
         # Made once for all that are code of users.
         dicts: list[Event] | None = None
-        for client in tuple(self._waiting.values()):
+        for client in tuple(self._roster.waiting.values()):
             if client.state is LISTENING:
-                self._deliver(client, events if client.cursor == start else None)
-        for client in tuple(self._streams.values()):
+                self.deliver(client, events if client.place is start else None)
+        for client in tuple(self._roster.streams.values()):
             if client.state is not LISTENING:
                 continue
-            if client.cursor != start:
-                fast.client = None
-                self._deliver(client, None)
+            if client.place is not start:
+                self.deliver(client, None)
                 continue
             # The fast path: a stream that keeps up.
-            fast.client = client
-            client.cursor = told
             listener = client.listener
+            self._calling = listener
             try:
-                if client.raw:
-                    result = client.callback(*events)  # type: ignore[misc]
+                if listener.raw:  # type: ignore[union-attr]
+                    result = listener.call(*events)  # type: ignore[union-attr, misc]
                 else:
                     if dicts is None:
                         dicts = [entry.event() for entry in events]
-                    result = client.callback(*dicts)  # type: ignore[misc]
+                    result = listener.call(*dicts)  # type: ignore[union-attr, misc]
             except RAISED as error:
-                self._tell_failed(client, listener, start, told, error)
+                self._told_in_vain(client, listener, told, error)
                 continue
-            if result is not None:
-                self._tell_slowly(client, listener, start, told, result)
-        fast.client = None
+            if client.listener is listener:
+                if result is None:
+                    client.place = told
+                else:
+                    self._told_slowly(client, listener, told, result)
+        self._calling = None
 
-    def _tell_failed(
-        self,
-        client: Client,
-        listener: Listener | None,
-        start: str,
-        told: str,
-        error: BaseException,
+    def _told_in_vain(
+        self, client: Client, listener: Listener | None, told: Place, error: BaseException
     ) -> None:
         """The fast path ended in an exception."""
         assert listener is not None
-        self._fast.client = None
+        self._calling = None
         if client.listener is listener:
-            self._unconfirm(client, start, told)
-        if self._failed(client, listener, error):
-            self._deliver(client, None)
+            self._give(client, told)
+        if self.failed(client, listener, error):
+            self.deliver(client, None)
 
-    def _tell_slowly(
-        self, client: Client, listener: Listener | None, start: str, told: str, result: Any
+    def _told_slowly(
+        self, client: Client, listener: Listener | None, told: Place, result: Any
     ) -> None:
-        """The fast path got something to wait for."""
-        if result is not PENDING and not is_awaited(result):
-            return
+        """The fast path got something that may have to be waited for."""
         assert listener is not None
-        self._fast.client = None
-        if client.listener is listener:
-            self._unconfirm(client, start, told)
+        if result is not PENDING and not is_awaited(result):
+            client.place = told
+            return
+        self._calling = None
+        self._give(client, told)
         if not self._hold(client, listener, listener.context, result) and self._settle(
             client, listener
         ):
-            self._deliver(client, None)
+            self.deliver(client, None)
 
-    def _unconfirm(self, client: Client, start: str, told: str) -> None:
-        """The fast path was too fast: `told` is still on its way."""
-        client.cursor = start
-        client.deliver(told)
-        self._park(client)
+    # -- one client
 
-    def _deliver(self, client: Client, events: Sequence[Entry] | None) -> None:
-        """Give one client `events` (None: all after its cursor), then what was published
+    def reachable(self, client: Client) -> bool:
+        """Whether `client` can be given something now."""
+        return client.state is LISTENING and client.listener is not self._calling
+
+    def serves(self, listener: Listener) -> bool:
+        """Whether this is called by the callback of `listener`."""
+        return listener is self._calling or listener is serving.get()
+
+    def finish(self, client: Client, listener: Listener) -> None:
+        """A callback that ends its own poll, or polls again, has its events."""
+        if client.state is DELIVERING:
+            client.confirm()
+        elif listener is self._calling:
+            client.place = self._told
+
+    def ready(self, client: Client) -> None:
+        """`client` has everything and waits for the next event."""
+        client.new = False
+        top = self._source.log.top
+        if self._told.cursor != top and not self._telling:
+            self._told = Place(top)
+        # Perhaps there was something for newcomers only.
+        client.place = self._told if self._told.cursor == top else Place(top)
+        self._roster.ready(client)
+
+    def _give(self, client: Client, delivered: Place) -> None:
+        """Events up to `delivered` are on their way to `client`."""
+        client.deliver(delivered)
+        self._roster.busy(client)
+        self._source.hold(client.cursor)
+
+    def deliver(self, client: Client, events: Sequence[Entry] | None) -> None:
+        """Give one client `events` (None: all after its place), then what was published
         meanwhile.
         """
         began = time.perf_counter()
         while True:
             if events is None:
-                events = self._log.since(client.cursor, client.new)
+                events = self._source.log.since(client.cursor, client.new)
                 if not events:
-                    self._ready(client)
+                    self.ready(client)
                     return
             listener = client.listener
             assert listener is not None
@@ -213,13 +241,11 @@ class Delivery(Places):
             room = MAX_ANSWER if listener.once or peer is None else peer._peer_room()
             events = _some(events, room)
             context = listener.context
-            client.deliver(events[-1].id if events else client.cursor)
-            self._park(client)
+            self._give(client, Place(events[-1].id) if events else Place(client.cursor))
             listener.stop_timer()
-            if listener.trail is not None:
-                listener.trail.step(client.cursor, self._now(), self.recovery_time)
+            self.passes(listener, client.cursor)
             if listener.once and not listener.keeps:
-                listener.note(client.delivered)
+                listener.note(client.delivered.cursor)
             outer, self._calling = self._calling, listener
             try:
                 if not events and listener.once and peer is not None:
@@ -227,13 +253,13 @@ class Delivery(Places):
                 given = events if listener.raw else [entry.event() for entry in events]
                 result = listener.call(*given)
             except RAISED as error:
-                if not self._failed(client, listener, error):
+                if not self.failed(client, listener, error):
                     return
                 events = None
                 continue
             finally:
                 self._calling = outer
-            more = not listener.once and client.delivered != self._log.top
+            more = not listener.once and client.delivered.cursor != self._source.log.top
             if result is None and more:
                 if peer is not None:
                     # A slow client must not get its whole backlog in one write.
@@ -245,6 +271,11 @@ class Delivery(Places):
             if not self._settle(client, listener):
                 return
             events = None
+
+    def passes(self, listener: Listener, cursor: str) -> None:
+        """What follows `cursor` is about to be sent; it may turn out not to have arrived."""
+        if listener.trail is not None:
+            listener.trail.step(cursor, now(), self._source.recovery_time)
 
     def _hold(
         self, client: Client, listener: Listener, context: Context | None, result: Any
@@ -258,86 +289,80 @@ class Delivery(Places):
         def done(future: asyncio.Future[Any]) -> None:
             error = failure(future)
             if error is None:
-                self._received(listener)
-            elif self._failed(client, listener, error):
-                self._deliver(client, None)
+                self.received(listener)
+            elif self.failed(client, listener, error):
+                self.deliver(client, None)
 
         try:
             run = Context() if context is None else context
             run.run(asyncio.ensure_future, result).add_done_callback(done)
         except Exception as error:
-            if self._failed(client, listener, error):
-                self._deliver(client, None)
+            if self.failed(client, listener, error):
+                self.deliver(client, None)
         return True
 
-    def _received(self, listener: Listener) -> None:
+    def received(self, listener: Listener) -> None:
         """What was held back by a listener has arrived."""
         client = listener.client
         if client is not None and self._settle(client, listener):
-            self._deliver(client, None)
+            self.deliver(client, None)
 
     def _settle(self, client: Client, listener: Listener) -> bool:
         """A callback is done with its events. Returns whether it may have more."""
         if client.listener is not listener:
             return False
         if listener.once:
-            listener.note(client.delivered)
+            listener.note(client.delivered.cursor)
             if listener.peer is None:
-                self._served(listener)
+                self.served(listener)
             return False
         client.confirm()
         return True
 
-    def _served(self, listener: Listener) -> None:
+    def served(self, listener: Listener) -> None:
         """The answer is complete."""
         client = listener.client
         if client is not None and client.listener is listener:
             if client.state is DELIVERING and listener.has_all():
                 client.confirm()
-            self._take_back(client, listener)
-            self._leave(client, listener, expected=True)
+            self.take_back(client, listener)
+            self._departures.leave(client, listener, expected=True)
 
-    def _take_back(self, client: Client, listener: Listener) -> None:
+    def take_back(self, client: Client, listener: Listener) -> None:
         """What was written, but the kernel does not take, is still to come."""
-        peer = listener.peer
-        if peer is not None:
+        if listener.reading is not None:
             # What waits for the end of a burst would be sent all the same, and come twice.
-            peer._peer_drain()
-            client.cursor = peer._peer_unsent(self.channel) or client.cursor
+            listener.reading.catch_up()
+            client.place = Place(listener.reading.cursor)
+        elif listener.peer is not None:
+            listener.peer._peer_drain()
+            unsent = listener.peer._peer_unsent(self._source.key)
+            if unsent:
+                client.place = Place(unsent)
 
-    def _go_back(self, client: Client, listener: Listener) -> None:
-        """What was sent lately may not have arrived: it is still to come, by the client's name."""
-        trail, log = listener.trail, self._log
-        if trail is None:
-            return
-        place = log.later(self._lately(), trail.began)
-        read = trail.place(self._now(), self.recovery_time)
-        if read is not None:
-            place = log.earlier(place, read)
-        client.cursor = log.earlier(client.cursor, place)
-
-    def _failed(self, client: Client, listener: Listener, error: BaseException) -> bool:
-        """A callback raised. Who has a peer is cut off and comes back; others go on after what they
-        choked on: then this returns True.
+    def failed(self, client: Client, listener: Listener, error: BaseException) -> bool:
+        """A callback raised. A client with a peer is cut off and comes back; code goes on after the
+        events that it choked on: then this returns True.
         """
         peer = listener.peer
         current = client.listener is listener
         if current and (peer is not None or listener.once or isinstance(error, ClientDisconnect)):
-            self._leave(client, listener)
+            self._departures.leave(client, listener)
             current = False
-        self._report(client.id, error, peer)
+        self.report(client.id, error, peer)
         if not current or client.listener is not listener:
             return False
         client.confirm()
         return True
 
-    def _report(self, client_id: str, error: BaseException, peer: peers.Peer | None) -> None:
+    def report(self, client_id: str, error: BaseException, peer: peers.Peer | None) -> None:
+        """Log what a callback raised, and answer its request."""
         answered = isinstance(error, HTTPError) and peer is not None
         if not answered and not isinstance(error, ClientDisconnect):
             _log.error(
                 "callback of client %r on channel %r raised",
                 client_id,
-                self.channel,
+                self._source.key,
                 exc_info=error,
             )
         if peer is not None:

@@ -3,17 +3,18 @@
 Rules:
 1. Each event's `prev` is the id of the one before it, that of the first is where the log starts;
    `top` is the id of the newest there ever was.
-2. Reading removes nothing. Only `trim` and `expire` remove, always from the oldest.
-3. `trim` keeps the newest `backlog_length` events and whatever lies after a pin (the cursor of
-   somebody who is still to read on), but never more than `buffer_length` events or `buffer_size`
-   bytes. Who lost some is still to read the rest: `_lost` counts the pins before the oldest event.
-4. Who asks for more than there is gets a gap first. Nothing here knows a clock or a client.
+2. Reading removes nothing. Only `trim`, `expire` and `restart` remove, always from the oldest.
+3. `trim` keeps the newest `backlog_length` events, what came lately, and what follows the place of
+   a client that is behind, but of the latter two never more than `buffer_length` events or
+   `buffer_size` bytes.
+4. A reader that asks for more than there is gets a gap first. Nothing here knows a clock or a
+   client.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 from tatsumaki_py.message_queue.event import Entry, loud
 from tatsumaki_py.message_queue.ids import NOWHERE, normalized, position
@@ -31,19 +32,18 @@ class EventLog:
     ...     log.append(Entry(b"{}", id, log.top))
     >>> [event.id for event in log.since("1-0")]
     ['2-0', '3-0']
-    >>> log.trim(backlog_length=1, buffer_length=10, buffer_size=1000)
+    >>> log.trim(backlog_length=1, buffer_length=10, buffer_size=10_000, after=5.0)
     >>> [(event.gap, event.id) for event in log.since("1-0")]
     [(True, '2-0'), (False, '3-0')]
     """
 
     __slots__ = (
+        "_dropped",
         "_events",
-        "_floor",
-        "_lost",
-        "_pins",
         "_positions",
         "_quiet",
         "_start",
+        "_times",
         "channel",
         "size",
         "top",
@@ -56,12 +56,12 @@ class EventLog:
         """Bytes held."""
         self._events: list[Entry] = []
         self._positions: list[tuple[int, int]] = []
-        # Both lists begin at `_start`; what lies before is removed now and then, all at once.
+        self._times: list[float] = []
+        # The three lists begin at `_start`; what lies before is removed now and then, all at once.
         self._start = 0
-        self._floor = position(start)
-        self._pins: Counter[str] = Counter()
-        self._lost = 0
         self._quiet = 0
+        # When the newest of the events came that are dropped.
+        self._dropped = float("-inf")
 
     def __len__(self) -> int:
         return len(self._events) - self._start
@@ -71,15 +71,7 @@ class EventLog:
         """The oldest cursor that loses nothing."""
         return self._events[self._start].prev if len(self) else self.top
 
-    def append(self, event: Entry) -> None:
-        """Add the newest event. Raises `ValueError` if it does not follow `top`."""
-        if event.prev != self.top:
-            raise ValueError(f"event {event.id} follows {event.prev}, not {self.top}")
-        self._events.append(event)
-        self._positions.append(position(event.id))
-        self.size += event.size
-        self._quiet += event.quiet
-        self.top = event.id
+    # -- what there is
 
     def newest(self, count: float) -> tuple[Entry, ...]:
         """The newest `count` events, oldest first."""
@@ -91,12 +83,16 @@ class EventLog:
         return normalized(cursor)
 
     def known(self, cursor: str) -> str:
-        """`cursor`, or `NOWHERE` if what follows it is lost."""
+        """`cursor`, or `NOWHERE` if what follows it is not here."""
         if cursor in (self.top, self.floor):
             return cursor
         index = bisect_right(self._positions, position(cursor), lo=self._start)
         found = index > self._start and self._events[index - 1].id == cursor
         return cursor if found else NOWHERE
+
+    def part(self, cursor: str, channel: str) -> str:
+        """The part of `cursor` that is a place in `channel`."""
+        return cursor
 
     @staticmethod
     def earlier(one: str, other: str) -> str:
@@ -107,6 +103,19 @@ class EventLog:
     def later(one: str, other: str) -> str:
         """The one of two cursors after which less comes."""
         return max(one, other, key=position)
+
+    def before(self, time: float) -> str:
+        """The newest cursor after which everything comes that came after `time`; one that is lost
+        if some of that is.
+        """
+        if self._dropped > time:
+            return NOWHERE
+        index = bisect_right(self._times, time, lo=self._start)
+        return self._events[index].prev if index < len(self._events) else self.top
+
+    def oldest_time(self, but: float) -> float | None:
+        """When the oldest event came, if there are more than `but` of them."""
+        return self._times[self._start] if len(self) > but else None
 
     def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
         """The events after `cursor`; a gap first if `cursor` is not known (any more). Quiet ones
@@ -119,54 +128,112 @@ class EventLog:
 
     def _after(self, cursor: str) -> tuple[Entry, ...]:
         index = self._start
+        if len(self) and self._events[-1].prev == cursor:
+            # Most readers have all but the newest one.
+            return (self._events[-1],)
         if cursor != self.floor:
             index = bisect_right(self._positions, position(cursor), lo=self._start)
             if index == self._start or self._events[index - 1].id != cursor:
                 return (Entry.loss(cursor, self.floor, self.channel), *self._events[self._start :])
         return tuple(self._events[index:])
 
-    def pin(self, cursor: str) -> None:
-        """Somebody is still to read what comes after `cursor`."""
-        if cursor != self.top and position(cursor) < self._floor:
-            self._lost += 1
-        else:
-            self._pins[cursor] += 1
+    # -- what comes
 
-    def unpin(self, cursor: str) -> None:
-        """Take one `pin` back."""
-        if self._pins[cursor] > 1:
-            self._pins[cursor] -= 1
-        elif cursor in self._pins:
-            del self._pins[cursor]
-        else:
-            self._lost -= 1
+    def append(self, event: Entry, time: float = 0.0) -> None:
+        """Add the newest event, which came at `time`. Raises `ValueError` if it does not follow
+        `top`.
+        """
+        if event.prev != self.top:
+            raise ValueError(f"event {event.id} follows {event.prev}, not {self.top}")
+        self._events.append(event)
+        self._positions.append(position(event.id))
+        self._times.append(max(time, self._times[-1]) if self._times else time)
+        self.size += event.size
+        self._quiet += event.quiet
+        self.top = event.id
 
-    def trim(self, backlog_length: int, buffer_length: int, buffer_size: int) -> None:
-        """Drop what nobody may ask for; see rule 3."""
+    def prepend(self, events: Sequence[Entry]) -> None:
+        """Add events that end where the log begins; they count as just as old as its oldest one.
+        Raises `ValueError` if they do not.
+        """
+        if not events:
+            return
+        if events[-1].id != self.floor:
+            raise ValueError(f"event {events[-1].id} does not end at {self.floor}")
+        time = self._times[self._start] if len(self) else 0.0
+        del self._events[: self._start], self._positions[: self._start], self._times[: self._start]
+        self._start = 0
+        self._events[:0] = events
+        self._positions[:0] = [position(event.id) for event in events]
+        self._times[:0] = [time] * len(events)
+        self.size += sum(event.size for event in events)
+        self._quiet += sum(event.quiet for event in events)
+
+    def restart(self, top: str, events: Sequence[Entry], time: float) -> None:
+        """Hold `events` and nothing else; `top` is where they end."""
+        self.clear()
+        self.top = events[0].prev if events else top
+        for event in events:
+            self.append(event, time)
+
+    # -- what goes
+
+    def trim(
+        self,
+        backlog_length: float,
+        buffer_length: float,
+        buffer_size: float,
+        after: float = float("inf"),
+        behind: str | None = None,
+    ) -> None:
+        """Drop what nobody may ask for; see rule 3.
+
+        Args:
+            backlog_length: events that are kept in any case.
+            buffer_length: events that are kept at most.
+            buffer_size: bytes that are kept at most.
+            after: time; what came later is kept.
+            behind: a cursor; what follows it is kept.
+        """
+        if len(self) <= backlog_length and self.size <= buffer_size:
+            return
+        events = self._events
+        # The first event that is kept for its own sake.
+        first = bisect_right(self._times, after, lo=self._start)
+        if behind is not None:
+            first = min(first, bisect_right(self._positions, position(behind), lo=self._start))
         while self and (len(self) > backlog_length or self.size > buffer_size):
-            within_bounds = len(self) <= buffer_length and self.size <= buffer_size
-            if within_bounds and (self._lost or self._events[self._start].prev in self._pins):
-                return
-            self._drop()
+            if self._start >= first and len(self) <= buffer_length and self.size <= buffer_size:
+                break
+            event = events[self._start]
+            self._dropped = self._times[self._start]
+            self.size -= event.size
+            self._quiet -= event.quiet
+            events[self._start] = _DROPPED
+            self._start += 1
+        self._compact()
+
+    def _compact(self) -> None:
+        if self._start * 2 > len(self._events):
+            del self._events[: self._start], self._positions[: self._start]
+            del self._times[: self._start]
+            self._start = 0
 
     def expire(self, before: int) -> None:
         """Drop the events older than `before` milliseconds since the epoch."""
-        while self and self._positions[self._start][0] < before:
-            self._drop()
+        self._drop_to(bisect_left(self._positions, (before, 0), lo=self._start))
 
     def clear(self) -> None:
-        """Drop all events. `top` stays, so that who comes back is told of the loss."""
-        while self:
-            self._drop()
+        """Drop all events. `top` stays, so that a client that comes back is told of the loss."""
+        self._drop_to(len(self._events))
 
-    def _drop(self) -> None:
-        event = self._events[self._start]
-        self.size -= event.size
-        self._quiet -= event.quiet
-        self._floor = self._positions[self._start]
-        self._lost += self._pins.pop(event.prev, 0)
-        self._events[self._start] = _DROPPED
-        self._start += 1
-        if self._start * 2 > len(self._events):
-            del self._events[: self._start], self._positions[: self._start]
-            self._start = 0
+    def _drop_to(self, index: int) -> None:
+        """Drop all events before that index."""
+        if index > self._start:
+            self._dropped = self._times[index - 1]
+        for event in self._events[self._start : index]:
+            self.size -= event.size
+            self._quiet -= event.quiet
+        self._events[self._start : index] = [_DROPPED] * (index - self._start)
+        self._start = index
+        self._compact()

@@ -1,126 +1,143 @@
-"""MergedQueue: several channels on one connection, with one cursor.
+"""Several channels, listened to as one.
 
 Rules:
-1. It follows its channels, and they know it, exactly while somebody is here or expected:
-   they stay in use then.
+1. It follows its channels exactly while a client is here or expected: they stay in use then.
 2. What is published in one channel reaches its listeners before `publish` returns.
-3. `_held` is pinned in the logs while it follows: what its listeners have not been told, or what
-   was not sent yet, is kept, whoever trims.
+3. It keeps nothing: each channel keeps what the clients need of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Sequence
 
+from tatsumaki_py.message_queue.alarm import Alarm, now
 from tatsumaki_py.message_queue.channel import Channel
 from tatsumaki_py.message_queue.merged_log import MergedLog
+from tatsumaki_py.message_queue.registry import Registry
+from tatsumaki_py.message_queue.source import Follower
 
-if TYPE_CHECKING:
-    from tatsumaki_py.message_queue import MessageQueue
-
-__all__ = ["MAX_MERGED", "MergedQueue"]
+__all__ = ["MAX_MERGED", "MergedChannels"]
 
 MAX_MERGED = 200
-"""Channels of one `MergedQueue`. Its cursors have about 30 characters for each channel, and have to
-fit in a header.
+"""Channels that one queue may have. Its cursors have about 30 characters for each channel, and have
+to fit in a header.
 """
 
 
-class MergedQueue(Channel):
-    """The queue of several channels, to listen to. Get it with ``MessageQueue.instance("a", "b")``.
+class MergedChannels:
+    """A `Source` over channels, which are given in the order of their names."""
 
-    It is polled as a `MessageQueue` is. Its events say their `Event.channel`; their `Event.id` is a
-    cursor in all the channels. What is kept is the business of each channel: a loss in one of them
-    is told by a gap of that channel, and the others lose nothing. A client that is new gets the
-    backlog of each.
-    """
-
-    channel: tuple[str, ...]
-    """The names of the channels, sorted."""
-
-    def __init__(self, queues: Sequence[MessageQueue]) -> None:
-        log = MergedLog([queue._log for queue in queues])
-        super().__init__(log.channels, log)
-        self._queues = tuple(queues)
-        self._held: str | None = None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name != "channel":
-            # It would be nobody's, and gone with this object.
-            raise AttributeError(f"set {name} on each channel: MessageQueue.instance(name).{name}")
-        super().__setattr__(name, value)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.channel!r}: {len(self._clients)} clients>"
+    def __init__(self, channels: Sequence[Channel], registry: Registry) -> None:
+        self._channels = tuple(channels)
+        self._registry = registry
+        self._follower: Follower | None = None
+        # While there are clients, the queue that they poll, or another one would be made.
+        self._queue: object = None
+        self._alarm = Alarm()
+        self.log = MergedLog([channel.log for channel in channels])
+        self.key = self.log.channels
+        self.width = len(self._channels)
 
     @property
     def reconnect_time(self) -> float:
-        """Seconds for which a client that is away is expected back: the longest of any of the
-        channels.
-        """
-        return max(queue.reconnect_time for queue in self._queues)
+        """The longest of any of the channels."""
+        return max(channel.reconnect_time for channel in self._channels)
 
     @property
     def recovery_time(self) -> float:
-        """Seconds for which every event is kept: the longest of any of the channels."""
-        return max(queue.recovery_time for queue in self._queues)
+        """The longest of any of the channels."""
+        return max(channel.recovery_time for channel in self._channels)
 
-    def _lately(self) -> str:
-        return ",".join([queue._lately() for queue in self._queues])
+    def lately(self) -> str:
+        """See `Source.lately`."""
+        return ",".join([channel.lately() for channel in self._channels])
 
-    def _admit(self) -> str:
-        self._registry.admit(self, self._queues[0].max_clients)
-        if not self._occupied():
-            self._join()
-        return ",".join([queue._first_cursor() for queue in self._queues])
+    def first_cursor(self) -> str:
+        """Where a client begins that is new: it gets the backlog of each channel."""
+        return ",".join([channel.first_cursor() for channel in self._channels])
 
-    def _join(self) -> None:
-        for queue in self._queues:
-            queue._join(self)
-        self._told = self._log.top
-        self._keep_after(self._told)
+    def locate(self, name: str | None, cursor: str | None) -> Awaitable[str | None] | None:
+        """See `Source.locate`. A name is known for one channel alone."""
+        parts = [None] * self.width if cursor is None else cursor.split(",")
+        found = [
+            channel.locate(None, part) for channel, part in zip(self._channels, parts, strict=True)
+        ]
+        wait = [place for place in found if place is not None]
+        return _all(wait, cursor) if wait else None
 
-    def _width(self) -> int:
-        return len(self._queues)
+    async def ready(self) -> None:
+        """Wait until the logs are loaded."""
+        for channel in self._channels:
+            await channel.ready()
 
-    def _holds_nothing(self) -> bool:
-        return all(queue._holds_nothing() for queue in self._queues)
+    def hold(self, cursor: str) -> None:
+        """A client is behind, at `cursor`: keep what follows in each channel."""
+        for channel, part in zip(self._channels, cursor.split(","), strict=True):
+            channel.hold(part)
 
-    def _desert(self) -> None:
-        self._registry.vacant.pop(self.channel, None)
-        self._disarm()
-        self._keep_after(None)
-        for queue in self._queues:
-            queue._part(self)
+    def admit(self, follower: Follower) -> None:
+        """See `Source.admit`."""
+        self._registry.admit(self, follower, self._channels[0].settings.max_clients)
+        if self._follower is None:
+            self._follower = follower
+            self._queue = self._registry.merged.get(self.key)
+            for channel in self._channels:
+                channel.join(self.key, follower)
 
-    def _keep_after(self, cursor: str | None) -> str | None:
-        """Keep what comes after `cursor`; returns what was kept before."""
-        held, self._held = self._held, cursor
-        if cursor != held:
-            if cursor is not None:
-                self._log.pin(cursor)
-            if held is not None:
-                self._log.unpin(held)
-        return held
-
-    def _trim(self) -> None:
-        if not self._occupied():
-            return
-        unsent = self._unsent()
-        cursor = unsent or self._told
-        held = self._keep_after(cursor) or cursor
-        parts = zip(self._queues, held.split(","), cursor.split(","), strict=True)
-        for queue, before, after in parts:
-            if before != after:
-                queue._trim()
-        if unsent is not None and any(
-            len(queue._log) > queue.backlog_length for queue in self._queues
-        ):
-            self._trim_soon()
+    def watch(self) -> None:
+        """See to it that clients that do not come back are forgotten."""
+        if self._follower is not None:
+            self._alarm.set(self._follower.due(), self._sweep)
 
     def _sweep(self) -> None:
-        super()._sweep()
+        try:
+            if self._follower is not None:
+                self._follower.forget_late(now())
+        finally:
+            # What fails for one client must not keep the others for ever.
+            self.watch()
         # Nothing is kept for those who were forgotten.
-        for queue in self._queues:
-            queue._trim()
+        for channel in self._channels:
+            channel.trim()
+
+    def leave(self, place: str, name: str) -> None:
+        """See `Source.leave`. Names are not known elsewhere for several channels."""
+
+    def added(self) -> None:
+        """One more client is known."""
+        self._registry.clients += self.width
+
+    def removed(self) -> None:
+        """One client less is known."""
+        self._registry.clients -= self.width
+
+    def expects_nameless(self, expects: bool) -> None:
+        """See `Source.expects_nameless`."""
+        self._registry.nameless += self.width if expects else -self.width
+
+    def occupied(self) -> None:
+        """A client is here."""
+        self._registry.vacant.pop(self.key, None)
+
+    def vacated(self) -> None:
+        """All clients are away."""
+        if self._follower is not None:
+            self._registry.vacant[self.key] = self._follower, self
+
+    def deserted(self) -> None:
+        """Nobody is here or expected any more."""
+        self._registry.vacant.pop(self.key, None)
+        self._follower = self._queue = None
+        self._alarm.cancel()
+        for channel in self._channels:
+            channel.part(self.key)
+
+    def holds_nothing(self) -> bool:
+        """Whether no channel holds an event."""
+        return all(channel.holds_nothing() for channel in self._channels)
+
+
+async def _all(found: Sequence[Awaitable[str | None]], cursor: str | None) -> str | None:
+    for place in found:
+        await place
+    return cursor

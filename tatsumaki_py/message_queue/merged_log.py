@@ -136,6 +136,10 @@ class MergedLog:
         parts = zip(self._logs, cursor.split(","), strict=True)
         return ",".join([log.known(part) for log, part in parts])
 
+    def part(self, cursor: str, channel: str) -> str:
+        """The part of `cursor` that is a place in `channel`."""
+        return cursor.split(",")[self.channels.index(channel)]
+
     @staticmethod
     def earlier(one: str, other: str) -> str:
         """The one of two cursors after which more comes, in each log."""
@@ -194,16 +198,6 @@ class MergedLog:
         # Of one channel no two have the same position: the events are never compared.
         for event in self._logs[index].since(part, quiet):
             yield position(event.id), index, event
-
-    def pin(self, cursor: str) -> None:
-        """Somebody is still to read what comes after `cursor`, in each log."""
-        for log, part in zip(self._logs, cursor.split(","), strict=True):
-            log.pin(part)
-
-    def unpin(self, cursor: str) -> None:
-        """Take one `pin` back."""
-        for log, part in zip(self._logs, cursor.split(","), strict=True):
-            log.unpin(part)
 
 
 _reads = Recent[tuple[weakref.ref[MergedLog], _Place]](RECENT_READS)

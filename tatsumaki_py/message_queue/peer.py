@@ -11,11 +11,19 @@ from __future__ import annotations
 import weakref
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tatsumaki_py.message_queue.event import Entry
 
-__all__ = ["Peer", "Readable", "Reader", "Reading", "Watcher", "current", "of"]
+__all__ = ["Peer", "Readable", "Reader", "Reading", "Watcher", "current", "of", "takes_entries"]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def takes_entries(method: _Method) -> _Method:
+    """Mark a method of ours that hands entries of the log on as they are."""
+    method.takes_entries = True  # type: ignore[attr-defined]
+    return method
 
 
 class Reader(Protocol):

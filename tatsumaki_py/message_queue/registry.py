@@ -2,133 +2,147 @@
 
 Rules:
 1. A name has one queue as long as anybody holds it: `instances` is weak, and `active` holds those
-   that have a client or an event. So has a set of names: `merged` is weak, and the channels of a
-   merged queue hold it while it has a client. Queues are made under `lock`, in any thread.
-2. A channel that is forgotten leaves its newest id in `_tops`, so that a client that had all of it
-   lost nothing. When these are too many, the oldest go, and all channels that are not known begin
-   at a new id: whatever a client of one of them has, it is told of a gap.
-3. Publishing makes a channel hold something, and there are `max_channels` of these; reading does
+   whose channel has a client or an event. The same is true of a set of names: `merged` is weak,
+   and its channels hold the audience while it has a client. Queues are made under `lock`, in any
+   thread.
+2. Publishing makes a channel hold something, and there are `max_channels` of these; reading does
    not. Of those that nobody reads (`deserted`), the longest deserted makes room.
-4. A client counts once for each channel that it reads, and there are `max_clients`. Where all are
-   away (`vacant`) and the channels hold nothing, they make room: they have nothing to lose. The
-   places of clients without a name, which are away, count in the same way on their own (`places`).
+3. A client counts once for each channel that it reads, and there are `max_clients`. An audience
+   whose clients are all away (`vacant`) makes room if its channels hold nothing: it has nothing to
+   lose. Audiences whose clients without a name may come back are counted on their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from tatsumaki_py.error import HTTPError
-from tatsumaki_py.message_queue.ids import Ids
+from tatsumaki_py.message_queue.engine import Engine, Feed
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 from tatsumaki_py.message_queue.own_settings import OwnSettings
+from tatsumaki_py.message_queue.source import Follower
 from tatsumaki_py.message_queue.thread import LoopThread
 
-if TYPE_CHECKING:
-    from tatsumaki_py.message_queue import MessageQueue
-    from tatsumaki_py.message_queue.merged import MergedQueue
-    from tatsumaki_py.message_queue.places import Places
-    from tatsumaki_py.message_queue.retention import Retained
+__all__ = ["Registered", "Registry", "Vacant"]
 
-__all__ = ["Registry"]
 
-MAX_TOPS = 10_000
-"""Channels that are forgotten, of which the newest id is known."""
+class Registered(Feed, Protocol):
+    """A channel, as the registry sees it."""
+
+    def in_use(self) -> bool:
+        """Whether somebody is here or expected."""
+
+    def release(self) -> None:
+        """Drop everything."""
+
+
+class Vacant(Protocol):
+    """A source, as the registry sees it."""
+
+    @property
+    def key(self) -> Hashable:
+        """Its name."""
+
+    @property
+    def width(self) -> int:
+        """How many channels it has."""
+
+    def holds_nothing(self) -> bool:
+        """Whether no event is in any of them."""
 
 
 class Registry:
     """The channels of this process."""
 
     def __init__(self) -> None:
-        self.ids = Ids()
-        self._start = self.ids.next()
-        self._tops: dict[str, str] = {}
+        self._memory = MemoryEngine()
+        self.engine: Engine = self._memory
         self.own = OwnSettings()
         self.thread = LoopThread()
         self.lock = RLock()
-        self.instances: WeakValueDictionary[str, MessageQueue] = WeakValueDictionary()
-        self.merged: WeakValueDictionary[tuple[str, ...], MergedQueue] = WeakValueDictionary()
-        self.active: dict[str, Retained] = {}
-        """Those that somebody reads, or that hold something."""
-        self.holding: dict[str, Retained] = {}
-        """Those that hold something."""
-        self.deserted: dict[str, Retained] = {}
-        """Those of them that nobody reads, longest deserted first."""
-        self.vacant: dict[str | tuple[str, ...], Places] = {}
-        """Queues whose clients are all away, longest vacant first."""
+        self.instances: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        """The queues by the names of their channels."""
+        self.merged: WeakValueDictionary[tuple[str, ...], Any] = WeakValueDictionary()
+        self.active: dict[str, Any] = {}
+        """The queues of channels that somebody reads, or that hold something."""
+        self.holding: dict[str, Registered] = {}
+        """Channels that hold something."""
+        self.deserted: dict[str, Registered] = {}
+        """Active channels that nobody reads, longest deserted first."""
+        self.vacant: dict[Hashable, tuple[Follower, Vacant]] = {}
+        """Sources whose clients are all away, longest vacant first."""
         self.clients = 0
-        self.places = 0
+        self.nameless = 0
+        """Channels for which clients without a name are expected back, once for each audience."""
         self.size = 0
-        """Bytes of JSON that all channels hold."""
-
-    def top_of(self, channel: str) -> str:
-        """The newest id of a channel that is not held."""
-        return self._tops.get(channel, self._start)
+        """Bytes that all channels hold."""
 
     def reset(self) -> None:
         """Begin a new life, in which no cursor is known and no channel has settings of its own."""
         self.own.clear()
-        self._tops.clear()
-        self._start = self.ids.next()
+        self._memory.reset()
+        self.engine = self._memory
 
-    def hold(self, queue: Retained) -> None:
-        """`queue` is about to get an event. 503 if `max_channels` hold some, and all are read."""
-        if queue.channel in self.holding:
+    def hold(self, channel: Registered) -> None:
+        """`channel` is about to get an event. 503 if as many hold some as there may be, and all of
+        them are read.
+        """
+        if channel.name in self.holding:
             return
-        while len(self.holding) >= queue.max_channels:
+        while len(self.holding) >= channel.settings.max_channels:
             if not self.deserted:
                 raise HTTPError(503, "too many channels")
-            next(iter(self.deserted.values()))._release()
-        self.active[queue.channel] = self.holding[queue.channel] = queue
-        if not queue._in_use():
-            self.deserted[queue.channel] = queue
+            next(iter(self.deserted.values())).release()
+        self.holding[channel.name] = channel
+        self._activate(channel)
+        if not channel.in_use():
+            self.deserted[channel.name] = channel
 
-    def make_room(self, queue: Retained) -> None:
+    def make_room(self, channel: Registered) -> None:
         """Events are about to come. 503 if all that is held is needed, and too much."""
-        while self.size > queue.max_size:
-            longest = next((q for q in self.deserted.values() if q is not queue), None)
+        while self.size > channel.settings.max_size:
+            longest = next((one for one in self.deserted.values() if one is not channel), None)
             if longest is None:
                 raise HTTPError(503, "too many events")
-            longest._release()
+            longest.release()
 
-    def admit(self, queue: Places, limit: int) -> None:
-        """`queue` is about to get a client. 503 if there are `limit` already."""
-        while self.clients + queue._width() > limit:
-            if not self._vacate(queue):
+    def admit(self, source: Vacant, follower: Follower, limit: int) -> None:
+        """`follower` of `source` is about to get a client. 503 if there are `limit` already."""
+        while self.clients + source.width > limit:
+            if not self._vacate(follower):
                 raise HTTPError(503, "too many clients")
-        while self.places > limit and self._vacate(queue):
+        while self.nameless > limit and self._vacate(follower):
             pass
 
-    def _vacate(self, but: Places) -> bool:
-        """Forget who is away from the queue that is vacant longest, if it holds nothing. False if
-        there is none but `but`.
+    def _vacate(self, but: Follower) -> bool:
+        """Forget the clients of the audience that is vacant longest, if it holds nothing. False if
+        there is none but that one.
         """
-        vacant = next((queue for queue in self.vacant.values() if queue is not but), None)
-        if vacant is None:
-            return False
-        del self.vacant[vacant.channel]
-        if vacant._holds_nothing():
-            vacant._clear()
-        return True
+        for key, (follower, source) in self.vacant.items():
+            if follower is not but:
+                del self.vacant[key]
+                if source.holds_nothing():
+                    follower.clear()
+                return True
+        return False
 
-    def use(self, queue: Retained) -> None:
-        """`queue` gets a client."""
-        self.active[queue.channel] = queue
-        self.deserted.pop(queue.channel, None)
+    def use(self, channel: Registered) -> None:
+        """`channel` gets a client."""
+        self._activate(channel)
+        self.deserted.pop(channel.name, None)
 
-    def desert(self, queue: Retained) -> None:
-        """`queue` lost its last client."""
-        self.deserted[queue.channel] = queue
+    def _activate(self, channel: Registered) -> None:
+        # Somebody holds its queue: a method of it, or of one with more channels, led here.
+        self.active[channel.name] = self.instances.get(channel.name, channel)
 
-    def release(self, queue: Retained) -> None:
-        """`queue` is empty."""
-        for queues in (self.deserted, self.holding, self.active):
-            queues.pop(queue.channel, None)
-        if queue.cursor() == self._start:
-            return
-        self._tops.pop(queue.channel, None)
-        self._tops[queue.channel] = queue.cursor()
-        if len(self._tops) > MAX_TOPS:
-            del self._tops[next(iter(self._tops))]
-            self._start = self.ids.next()
+    def desert(self, channel: Registered) -> None:
+        """`channel` lost its last client."""
+        self.deserted[channel.name] = channel
+
+    def release(self, channel: Registered) -> None:
+        """`channel` is empty."""
+        for channels in (self.deserted, self.holding, self.active):
+            channels.pop(channel.name, None)

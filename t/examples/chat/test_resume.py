@@ -10,7 +10,7 @@ import pytest
 from support.wire import iterations, open_sockets, soon
 
 from tatsumaki_py import MessageQueue
-from tatsumaki_py.message_queue.listener import Listener
+from tatsumaki_py.message_queue.client import Listener
 
 WAYS = ["close", "reset", "half_close"]
 

@@ -1,0 +1,65 @@
+"""One timer, which belongs to the loop that runs when it is set.
+
+Rule: no loop is stored: each test, and each thread, may have its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Callable
+from contextvars import Context
+
+__all__ = ["Alarm", "now"]
+
+
+def now() -> float:
+    """Seconds of the running loop's clock, or of the clock that loops use by default."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return time.monotonic()
+
+
+class Alarm:
+    """Makes a call at a time, at the earliest of those that were asked for since the last one."""
+
+    __slots__ = ("_loop", "_timer")
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+
+    @property
+    def when(self) -> float | None:
+        """The time at which the next call is due; None without one."""
+        return None if self._timer is None else self._timer.when()
+
+    def set(self, when: float | None, call: Callable[[], None]) -> None:
+        """Make `call` at `when`, if a loop runs here. None is no time."""
+        if when is None:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            # The next use of the queue in a loop sets it.
+            return
+        if self._timer is not None:
+            same_loop = self._loop is not None and self._loop() is loop
+            if same_loop and self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        # Outside of the context of the request that happens to be handled.
+        self._timer = loop.call_at(when, self._ring, call, context=Context())
+        self._loop = weakref.ref(loop)
+
+    def _ring(self, call: Callable[[], None]) -> None:
+        self._timer = None
+        call()
+
+    def cancel(self) -> None:
+        """Make no call."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,435 @@
+"""Those who listen to a source: how they come, and how they take over from each other.
+
+Rules:
+1. A client has one listener; a second poll of the same client takes over from the first.
+2. A peer is told where its client is when a stream begins, before anything is delivered, and before
+   a long poll is answered with no events. (An answer with events says it itself.)
+3. A client is not told that it lost something before everything is here that can be known: until
+   then it is LOADING.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Hashable
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.message_queue import peer as peers
+from tatsumaki_py.message_queue.alarm import now
+from tatsumaki_py.message_queue.callback import start
+from tatsumaki_py.message_queue.client import (
+    LISTENING,
+    LOADING,
+    Client,
+    Listener,
+    Place,
+)
+from tatsumaki_py.message_queue.delivery import Delivery
+from tatsumaki_py.message_queue.departures import Departures
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.log import EventLog
+from tatsumaki_py.message_queue.mailbox import Mailbox, Poll
+from tatsumaki_py.message_queue.names import checked_name
+from tatsumaki_py.message_queue.roster import Roster
+from tatsumaki_py.message_queue.source import Source
+from tatsumaki_py.message_queue.thread import LoopThread
+from tatsumaki_py.message_queue.trail import Trail
+
+__all__ = ["Audience"]
+
+_log = logging.getLogger("tatsumaki")
+
+
+class Audience:
+    """The clients of one source."""
+
+    def __init__(self, source: Source, thread: LoopThread) -> None:
+        self._source = source
+        self._thread = thread
+        self.roster = Roster()
+        self._departures = Departures(self.roster, source)
+        self._delivery = Delivery(self.roster, source, self._departures)
+        self.readers: dict[Hashable, peers.Reader] = {}
+        """See `Readable.readers`."""
+
+    # -- the log, for streams that read it by themselves; see `Readable`
+
+    @property
+    def key(self) -> str | tuple[str, ...]:
+        """See `Source.key`."""
+        return self._source.key
+
+    @property
+    def log(self) -> str | tuple[str, ...]:
+        """See `Readable.log`."""
+        return self._source.key
+
+    @property
+    def top(self) -> str:
+        """See `Log.top`."""
+        return self._source.log.top
+
+    def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
+        """See `Log.since`."""
+        return self._source.log.since(cursor, quiet)
+
+    # -- what the source tells; see `Follower`
+
+    def follow(self) -> None:
+        """There are new events."""
+        for reader in self.readers.values():
+            reader.follow()
+        self._delivery.follow()
+
+    def flush(self) -> None:
+        """Tell everybody who listens that there are no events."""
+        self._delivery.flush()
+
+    def lowest(self, channel: str) -> str | None:
+        """The oldest cursor in `channel` after which events are still needed."""
+        log = self._source.log
+        told = self._delivery.lowest()
+        places = [*self._departures.places(), *([] if told is None else [told])]
+        for reader in self.readers.values():
+            places.extend(reader.places())
+        lowest: str | None = None
+        for place in dict.fromkeys(places):
+            part = log.part(place, channel)
+            lowest = part if lowest is None else EventLog.earlier(lowest, part)
+        return lowest
+
+    async def ready(self) -> None:
+        """Wait until the log is loaded."""
+        await self._source.ready()
+
+    def clear(self) -> None:
+        """Forget all clients."""
+        self._departures.clear()
+
+    def due(self) -> float | None:
+        """When there is somebody to forget."""
+        return self.roster.due()
+
+    def forget_late(self, time: float) -> None:
+        """Forget the clients that did not come back until `time`."""
+        self._departures.forget_late(time)
+
+    @property
+    def subscribers(self) -> int:
+        """How many clients are not known to be gone."""
+        return len(self.roster.subscribed)
+
+    # -- coming
+
+    def listen(
+        self,
+        client_id: str | int | None,
+        callback: Callable[..., Any] | None,
+        last_event_id: str | None,
+        on_unsubscribe: Callable[[], Any] | None,
+        timeout: float | None,
+        *,
+        once: bool,
+    ) -> Poll:
+        """Let `callback`, or the code that waits for the result, have the events of a client; see
+        `MessageQueue.poll_once` and `MessageQueue.poll`.
+        """
+        listener = self._listener(callback, once)
+        named = client_id is not None
+        # A random name, so that no other client can take this place over.
+        name = checked_name("client_id", client_id) if named else secrets.token_urlsafe(16)
+        poll = Poll(listener)
+        # Raises if there is none, before anything has changed.
+        _check_loop()
+        self.check_thread("poll", "mq")
+        peer = peers.of(callback)
+        if peer is not None and last_event_id is None:
+            last_event_id = self._said(peer, name if named else None)
+        if last_event_id:
+            if not isinstance(last_event_id, str):
+                raise TypeError(f"last_event_id is a str, not {type(last_event_id).__name__}")
+            last_event_id = self._source.log.normalized(last_event_id)
+        if peer is not None:
+            if not peer._peer_watch(listener):
+                self._dismiss(name, listener, peer)
+                return poll
+            listener.peer = peer
+        known = self.roster.clients.get(name)
+        client = known or self._enter(name, named)
+        poll.new = self._departures.subscribe(client, on_unsubscribe)
+        superseded = client.listener
+        was_waiting = client.state in (LISTENING, LOADING)
+        self.roster.returned(client)
+        self._source.occupied()
+        # Clients may have left in a loop that is closed.
+        self._source.watch()
+        if superseded is not None:
+            self._inherit(client, superseded, peer)
+        left_at = client.cursor
+        if last_event_id:
+            client.place = Place(last_event_id)
+            client.new = False
+        poll.cursor = client.cursor
+        listener.begin()
+        listener.client = client
+        # User code that is called meanwhile must not take away what this client still needs.
+        self.roster.busy(client)
+        self._source.hold(client.cursor)
+        stranger = name if named and known is None and not last_event_id else None
+        finding = self._source.locate(stranger, None if client.new else client.cursor)
+        if finding is None:
+            client.listen(listener)
+        else:
+            client.load(listener)
+        if superseded is not None:
+            self._supersede(client, superseded, was_waiting, left_at, peer)
+        if client.listener is not listener:
+            return poll
+        if finding is None:
+            self._begin(client, listener, timeout)
+        else:
+            self._set_timer(listener, timeout)
+            found = partial(self._found, listener, timeout)
+            asyncio.ensure_future(finding).add_done_callback(found)
+        return poll
+
+    def _listener(self, callback: Callable[..., Any] | None, once: bool) -> Listener:
+        if callback is None:
+            return Mailbox(self, once)
+        if not callable(callback):
+            raise TypeError(f"not a callback: {callback!r}")
+        return Listener(self, callback, once)
+
+    def _enter(self, client_id: str, named: bool) -> Client:
+        """A client that nobody remembers."""
+        self._source.admit(self)
+        client = self.roster.clients.get(client_id)
+        # Clients that made room were told so: their code may have polled with this name.
+        if client is None:
+            place = Place(self._source.first_cursor())
+            client = self.roster.add(Client(client_id, place, named))
+            self._source.added()
+        return client
+
+    def _said(self, peer: peers.Peer, name: str | None) -> str | None:
+        """The cursor that a request gives to a poll. What its client says counts once: a later poll
+        goes on where the one before ended.
+        """
+        client = None if name is None else self.roster.clients.get(name)
+        place = peer._peer_place(self.key, name)
+        if place is not None:
+            return place if client is None else None
+        listener = None if client is None else client.listener
+        goes_on = listener is not None and listener.peer is peer
+        return None if goes_on else peer._peer_cursor()
+
+    def _found(
+        self, listener: Listener, timeout: float | None, finding: asyncio.Future[str | None]
+    ) -> None:
+        """The place of a client, and what follows it, is known now."""
+        error = None if finding.cancelled() else finding.exception()
+        if error is not None:
+            _log.error("channel %r could not be read", self.key, exc_info=error)
+        client = listener.client
+        if client is None or client.listener is not listener or client.state is not LOADING:
+            return
+        cursor = None if finding.cancelled() or error is not None else finding.result()
+        if client.new:
+            client.place = Place(cursor or self._source.first_cursor())
+            client.new = not cursor
+        client.listen(listener)
+        self._begin(client, listener, timeout)
+
+    def _begin(self, client: Client, listener: Listener, timeout: float | None) -> None:
+        """Give `listener` what there is, or let it wait."""
+        peer = listener.peer
+        if peer is not None and not listener.once:
+            if client.named:
+                listener.trail = Trail(self._source.log.known(client.cursor))
+            peer._peer_at(client.cursor)
+            if not listener.waits():
+                return
+            callback = listener.callback
+            if callback is not None and peer._peer_reads(callback):
+                self._read(client, listener, peer)
+                return
+        events = self._source.log.since(client.cursor, client.new)
+        if events or timeout == 0:
+            self._delivery.deliver(client, events)
+            return
+        self._delivery.ready(client)
+        self._set_timer(listener, timeout)
+
+    def _read(self, client: Client, listener: Listener, peer: peers.Peer) -> None:
+        """Let the stream of `peer` read the log by itself."""
+        quiet, client.new = client.new, False
+        reading = peer._peer_read(self, client.cursor, quiet)
+        if client.listener is not listener:
+            # The first bytes could not be sent.
+            reading.stop()
+            return
+        client.place = listener.reading = reading
+        self.roster.ready(client)
+
+    def _set_timer(self, listener: Listener, timeout: float | None) -> None:
+        if timeout is not None and timeout != float("inf") and listener.timer is None:
+            loop = asyncio.get_running_loop()
+            listener.timer = loop.call_later(timeout, listener.timed_out)
+
+    # -- taking over
+
+    def _inherit(self, client: Client, superseded: Listener, heir: peers.Peer | None) -> None:
+        """Where a poll begins that takes over from another one."""
+        peer = superseded.peer
+        if not (self._delivery.serves(superseded) or (peer is not None and peer is heir)):
+            self._delivery.take_back(client, superseded)
+            if peer is not None and peer._peer_in_doubt():
+                # The client comes back before its old connection is known to be lost.
+                self._go_back(client, superseded)
+        elif superseded.reading is not None:
+            self._delivery.take_back(client, superseded)
+        elif superseded.has_all():
+            self._delivery.finish(client, superseded)
+
+    def _supersede(
+        self,
+        client: Client,
+        listener: Listener,
+        was_waiting: bool,
+        cursor: str,
+        heir: peers.Peer | None,
+    ) -> None:
+        """Another poll of the same client has taken over from this one, which was at `cursor`: end
+        it with no events.
+        """
+        peer = listener.peer
+        if listener.once and was_waiting:
+            if peer is not None:
+                peer._peer_at(cursor)
+            self._answer_empty(client.id, listener, peer)
+            return
+        listener.end()
+        streams = not listener.once and not isinstance(listener, Mailbox)
+        if streams and peer is not None and peer is not heir:
+            peer._peer_finish()
+
+    def _dismiss(self, client_id: str, listener: Listener, peer: peers.Peer) -> None:
+        """There is nobody to wait for: a HEAD request, or a client that has left."""
+        if peer._peer_left():
+            listener.end(ClientDisconnect())
+        elif listener.once:
+            listener.begin()
+            self._answer_empty(client_id, listener, peer)
+        else:
+            listener.end()
+
+    def _answer_empty(self, client_id: str, listener: Listener, peer: peers.Peer | None) -> None:
+        """End a long poll, and call its callback with no events."""
+        call, context = listener.call, listener.context
+        listener.end()
+        if call is not None and not isinstance(listener, Mailbox):
+            failed = partial(self._delivery.report, client_id, peer=peer)
+            start(call, Context() if context is None else context, failed)
+
+    def _go_back(self, client: Client, listener: Listener) -> None:
+        """What was sent lately may not have arrived: it is still to come, by the client's name."""
+        trail, log = listener.trail, self._source.log
+        if trail is None:
+            return
+        place = log.later(self._source.lately(), trail.began)
+        read = trail.place(now(), self._source.recovery_time)
+        if read is not None:
+            place = log.earlier(place, read)
+        client.place = Place(log.earlier(client.cursor, place))
+
+    # -- going
+
+    def disconnect(self) -> None:
+        """End all polls; see `MessageQueue.disconnect`."""
+        for client in list(self.roster.clients.values()):
+            listener, waiting = client.listener, client.state in (LISTENING, LOADING)
+            if listener is not None:
+                self._delivery.take_back(client, listener)
+                self._departures.away(client)
+                self._supersede(client, listener, waiting, client.cursor, None)
+                if not client.named:
+                    self._departures.unsubscribe(client)
+        self._source.watch()
+
+    def give(self, client_id: str, bodies: list[bytes]) -> bool:
+        """Give events to one client, and to nobody else; see `MessageQueue.flush_events`."""
+        client = self.roster.clients.get(client_id)
+        if client is None or not self._delivery.reachable(client):
+            return False
+        cursor, channel = client.cursor, str(self.key)
+        events = [Entry(body, cursor, cursor, channel=channel) for body in bodies]
+        self._delivery.deliver(client, events)
+        return True
+
+    def left(self, listener: Listener, error: Exception | None = None, lost: bool = False) -> None:
+        """Nobody is behind `listener` any more."""
+        client = listener.client
+        if client is None or client.listener is not listener:
+            listener.end(error)
+            return
+        if error is None and self._delivery.serves(listener):
+            # A callback that ends its own poll has its events.
+            self._delivery.finish(client, listener)
+        self._delivery.take_back(client, listener)
+        if lost:
+            self._go_back(client, listener)
+        self._departures.leave(client, listener, error)
+
+    def served(self, listener: Listener) -> None:
+        """The answer of `listener` is complete."""
+        self._delivery.served(listener)
+
+    def received(self, listener: Listener) -> None:
+        """`listener` has taken the events that it kept waiting."""
+        self._delivery.received(listener)
+
+    def passes(self, listener: Listener, cursor: str) -> None:
+        """The stream of `listener`, which is late, is about to read what follows `cursor`."""
+        self._delivery.passes(listener, cursor)
+
+    def blocked(self, listener: Listener, blocked: bool) -> None:
+        """A stream does not keep up: what it was given but the kernel has not is kept."""
+        client = listener.client
+        if client is None or client.state is not LISTENING or listener.reading is not None:
+            return
+        if not blocked:
+            self.roster.behind.pop(client.id, None)
+        elif listener.peer is not None:
+            self.roster.behind[client.id] = client
+            self._source.hold(listener.peer._peer_unsent(self.key) or client.cursor)
+
+    def timed_out(self, listener: Listener) -> None:
+        """Nothing came in time for `listener`."""
+        client = listener.client
+        if client is None or client.listener is not listener:
+            return
+        if client.state in (LISTENING, LOADING):
+            self._delivery.deliver(client, ())
+
+    # -- the loop's thread; see `ListenedTo`
+
+    def check_thread(self, method: str, of: str) -> None:
+        """Raise `RuntimeError` if this thread is not that of the event loop."""
+        self._thread.check(method, of)
+
+    def in_thread(self, call: Callable[[], None]) -> None:
+        """Make `call` in the thread of the event loop."""
+        self._thread.run(call)
+
+
+def _check_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        mend = "poll in a handler, a coroutine or a callback of IOLoop.current().add_callback"
+        raise RuntimeError(f"no running event loop: {mend}") from None

@@ -1,0 +1,158 @@
+"""How the clients of a queue go, and when the queue gives them up.
+
+Rules:
+1. A client without a name is forgotten when it goes, since nobody can ask for it by name. The queue
+   counts as used for as long as it may come back with its cursor.
+2. A client is no subscriber any more as soon as it leaves or, if it has no name, when its answer
+   is complete; otherwise when it is forgotten. `on_unsubscribe` is called last, because it may do
+   anything.
+3. The place of a client that does not have everything is kept while the client is expected.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+from tatsumaki_py.message_queue.alarm import now
+from tatsumaki_py.message_queue.callback import start
+from tatsumaki_py.message_queue.client import LISTENING, Client, Listener
+from tatsumaki_py.message_queue.roster import Roster
+from tatsumaki_py.message_queue.source import Source
+
+__all__ = ["Departures"]
+
+_log = logging.getLogger("tatsumaki")
+
+
+class Departures:
+    """Lets the clients of one queue go."""
+
+    def __init__(self, roster: Roster, source: Source) -> None:
+        self._roster = roster
+        self._source = source
+        # Where clients without a name were that did not have everything.
+        self._nameless_behind: str | None = None
+
+    def leave(
+        self,
+        client: Client,
+        listener: Listener,
+        error: Exception | None = None,
+        *,
+        expected: bool = False,
+    ) -> None:
+        """`client` is away from now on; `expected` is whether that was not its own doing."""
+        what = "was answered" if expected else "left"
+        _log.debug("client %r of channel %r %s", client.id, self._source.key, what)
+        listener.note(client.cursor)
+        self.away(client)
+        listener.end(error)
+        self._source.watch()
+        if not (expected and client.named):
+            self.unsubscribe(client)
+
+    def away(self, client: Client) -> None:
+        """It does not listen any more."""
+        behind = client.cursor != self._source.log.top
+        if behind:
+            self._source.hold(client.cursor)
+        if client.named:
+            self._roster.leave(client, now(), self._source.reconnect_time, behind)
+            self._source.leave(client.cursor, client.id)
+        else:
+            self._keep_nameless(client.cursor if behind else None)
+            self._remove(client)
+        if self._roster.vacant():
+            self._source.vacated()
+
+    def _keep_nameless(self, behind: str | None) -> None:
+        if self._roster.nameless_until is None:
+            self._source.expects_nameless(True)
+        self._roster.nameless_until = now() + self._source.reconnect_time
+        if behind is not None:
+            kept = self._nameless_behind
+            log = self._source.log
+            self._nameless_behind = behind if kept is None else log.earlier(kept, behind)
+
+    def forget(self, client: Client) -> None:
+        """`client` is not expected any more."""
+        listener = client.listener
+        self._remove(client)
+        if listener is not None:
+            listener.end()
+        self.unsubscribe(client)
+
+    def _remove(self, client: Client) -> None:
+        self._roster.remove(client)
+        self._source.removed()
+        self._look_around()
+
+    def _look_around(self) -> None:
+        if not self._roster.occupied():
+            self._nameless_behind = None
+            self._source.deserted()
+
+    def clear(self) -> None:
+        """Forget everybody."""
+        for client in list(self._roster.clients.values()):
+            self.forget(client)
+        self._forget_nameless()
+
+    def _forget_nameless(self) -> None:
+        if self._roster.nameless_until is not None:
+            self._roster.nameless_until = None
+            self._source.expects_nameless(False)
+            self._nameless_behind = None
+            self._look_around()
+
+    def places(self) -> Iterator[str]:
+        """The cursors after which clients that are behind still need events."""
+        if self._nameless_behind is not None:
+            yield self._nameless_behind
+        for client in self._roster.behind.values():
+            listener = client.listener
+            unsent = None
+            if client.state is LISTENING and listener is not None and listener.peer is not None:
+                unsent = listener.peer._peer_unsent(self._source.key)
+            yield unsent or client.cursor
+
+    # -- subscribers
+
+    def subscribe(self, client: Client, on_unsubscribe: Callable[[], Any] | None) -> bool:
+        """Returns whether `client` was none before."""
+        subscribed = self._roster.subscribed
+        new = client.id not in subscribed
+        if new or on_unsubscribe is not None:
+            subscribed[client.id] = on_unsubscribe
+        return new
+
+    def unsubscribe(self, client: Client) -> None:
+        """`client` is gone."""
+        tell = self._roster.subscribed.pop(client.id, None)
+        if tell is not None:
+            # Not on behalf of the request that is being handled.
+            context = Context()
+            start(partial(context.run, tell), context, partial(self._untold, client.id))
+
+    def _untold(self, client_id: str, error: BaseException) -> None:
+        _log.error(
+            "on_unsubscribe of client %r on channel %r raised",
+            client_id,
+            self._source.key,
+            exc_info=error,
+        )
+
+    # -- time
+
+    def forget_late(self, time: float) -> None:
+        """Forget the clients that did not come back until `time`."""
+        for client in self._roster.late(time):
+            _log.debug("client %r of channel %r did not come back", client.id, self._source.key)
+            self.forget(client)
+        until = self._roster.nameless_until
+        if until is not None and until <= time:
+            self._forget_nameless()

@@ -1,0 +1,116 @@
+"""The engine that keeps everything in this process; nothing survives a restart (a client that comes
+back then is told of a gap).
+
+Rules:
+1. The logs of the channels are all there is: they are loaded from the beginning.
+2. A channel that is forgotten leaves its newest id in `_tops`, so that a client that had all of it
+   lost nothing. When these are too many, the oldest go, and all channels that are not known begin
+   at a new id: whatever a client of one of them has, it is told of a gap.
+3. An idempotency key is remembered before anybody is told of its events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tatsumaki_py.done import Done
+from tatsumaki_py.message_queue.alarm import now
+from tatsumaki_py.message_queue.engine import Feed
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.idempotency import Answers
+from tatsumaki_py.message_queue.ids import Ids
+
+__all__ = ["MemoryEngine"]
+
+MAX_TOPS = 10_000
+"""Channels that are forgotten, of which the newest id is known."""
+
+
+class MemoryEngine:
+    """Gives ids by this machine's clock and hands the events to the channel at once.
+
+    All channels share the ids: their order is the order in which events were published, also among
+    channels.
+    """
+
+    def __init__(self) -> None:
+        self._ids = Ids()
+        self._start = self._ids.next()
+        self._tops: dict[str, str] = {}
+        self._answers: dict[str, Answers] = {}
+
+    def reset(self) -> None:
+        """Begin a new life, in which no cursor is known."""
+        self._tops.clear()
+        self._answers.clear()
+        self._start = self._ids.next()
+
+    def publish(
+        self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
+    ) -> Done[list[str]]:
+        """See `Engine.publish`."""
+        if key is not None:
+            answers = self._answers.get(feed.name)
+            after = now() - feed.settings.idempotency_time
+            known = None if answers is None else answers.find(key, bodies, after)
+            if known is not None:
+                return Done(known)
+        if not bodies:
+            return Done([])
+        feed.reserve()
+        events: list[Entry] = []
+        ids: list[str] = []
+        prev = feed.top
+        for body in bodies:
+            id = self._ids.next()
+            events.append(Entry(body, id, prev, channel=feed.name, quiet=quiet))
+            ids.append(id)
+            prev = id
+        if key is not None:
+            self._remember_key(feed, key, bodies, ids)
+        feed.accept(events)
+        return Done(ids)
+
+    def _remember_key(
+        self, feed: Feed, key: str, bodies: Sequence[bytes], ids: Sequence[str]
+    ) -> None:
+        answers = self._answers.get(feed.name)
+        if answers is None:
+            answers = self._answers[feed.name] = Answers()
+        settings = feed.settings
+        answers.keep(key, bodies, ids, now(), settings.idempotency_keys, settings.buffer_size)
+        feed.beside = answers.size
+
+    def open(self, feed: Feed) -> None:
+        """See `Engine.open`."""
+        feed.load(self._tops.get(feed.name, self._start), ())
+
+    def attach(self, feed: Feed) -> None:
+        """See `Engine.attach`."""
+
+    def detach(self, feed: Feed) -> None:
+        """See `Engine.detach`."""
+
+    def forget(self, feed: Feed) -> None:
+        """See `Engine.forget`."""
+        self._answers.pop(feed.name, None)
+        feed.beside = 0
+        if feed.top == self._start:
+            return
+        self._tops.pop(feed.name, None)
+        self._tops[feed.name] = feed.top
+        if len(self._tops) > MAX_TOPS:
+            del self._tops[next(iter(self._tops))]
+            self._start = self._ids.next()
+
+    def history(self, feed: Feed, cursor: str, limit: int) -> None:
+        """See `Engine.history`: all there is, is in the log."""
+
+    def recall(self, name: str, client_id: str) -> None:
+        """See `Engine.recall`."""
+
+    def remember(self, name: str, client_id: str, cursor: str, seconds: float) -> None:
+        """See `Engine.remember`."""
+
+    async def close(self) -> None:
+        """See `Engine.close`."""

@@ -1,0 +1,173 @@
+"""A coroutine or an iteration that takes a client's events, and what a caller of `poll` holds.
+
+Rules:
+1. A queue holds a `Mailbox`; a caller holds a `Poll`. A coroutine that is dropped drops its `Poll`,
+   and that ends the mailbox.
+2. A batch counts as received when the code of the user asks for the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.message_queue.client import ListenedTo, Listener
+from tatsumaki_py.message_queue.event import Entry, Event
+
+__all__ = ["PENDING", "Mailbox", "Poll"]
+
+PENDING = object()
+"""What `Mailbox.put` returns: the events are not taken yet."""
+
+
+class Mailbox(Listener):
+    """A listener for a coroutine: keeps what comes until it is asked for."""
+
+    __slots__ = ("_wake", "batch", "ended", "error", "taken")
+
+    keeps = True
+
+    def __init__(self, audience: ListenedTo, once: bool) -> None:
+        super().__init__(audience, self.put, once)
+        self.raw = True
+        self.batch: list[Entry] | None = None
+        self.taken = False
+        """Whether somebody has a batch and did not ask for the next one."""
+        self.error: Exception | None = None
+        self.ended = False
+        self._wake: asyncio.Future[None] | None = None
+
+    def begin(self) -> None:
+        # `put` calls no code of a user.
+        pass
+
+    def put(self, *entries: Entry) -> object:
+        """Called by the queue, which is told when they are taken."""
+        self.batch = list(entries)
+        self._rouse()
+        return PENDING
+
+    async def take(self) -> list[Event] | None:
+        """The next batch, or None if there will be none."""
+        if self.taken and not self.once:
+            self._received()
+        while self.batch is None and not self.ended:
+            if self._wake is not None:
+                raise RuntimeError("this poll is being waited for already")
+            self._wake = asyncio.get_running_loop().create_future()
+            try:
+                await self._wake
+            except BaseException:
+                # Cancelled. A traceback may keep the `Poll` for long.
+                if self.once:
+                    self.cancel()
+                raise
+            finally:
+                self._wake = None
+        batch, self.batch = self.batch, None
+        if batch is None:
+            if self.error is not None:
+                try:
+                    raise self.error
+                finally:
+                    # It refers to this frame, which refers to this object.
+                    self.error = None
+            return None
+        self.taken = True
+        # Before it counts as received: it may turn out that it cannot be read.
+        events = [entry.event() for entry in batch]
+        if self.once:
+            self._received()
+        return events
+
+    def has_all(self) -> bool:
+        return self.batch is None
+
+    def end(self, error: Exception | None = None) -> None:
+        self.ended = True
+        self.error = error
+        self._rouse()
+        super().end(error)
+
+    def _received(self) -> None:
+        if self.audience is not None:
+            self.audience.received(self)
+
+    def _rouse(self) -> None:
+        wake = self._wake
+        # A loop that was closed wakes nobody.
+        if wake is not None and not wake.done() and not wake.get_loop().is_closed():
+            wake.set_result(None)
+
+
+class Poll:
+    """What `MessageQueue.poll_once` and `MessageQueue.poll` return.
+
+    Without a callback: ``events = await mq.poll_once(client_id)`` gives a list of `Event`, and
+    ``async for events in mq.poll(client_id)`` gives one list for each delivery. A batch counts as
+    received when the next one is asked for, so a slow loop is not hurried: the log keeps what it
+    has not read.
+
+    With a callback there is nothing to wait for; `cancel` ends it.
+
+    Attributes:
+        new: whether this poll made the client a subscriber (`MessageQueue.subscribers`).
+        cursor: where the client was when it polled; "" if there was nobody to wait for.
+    """
+
+    __slots__ = ("_listener", "cursor", "new")
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.new = False
+        self.cursor = ""
+
+    def cancel(self) -> None:
+        """Stop listening. The client's place is kept for `MessageQueue.reconnect_time` seconds."""
+        audience = self._listener.audience
+        if audience is not None:
+            audience.check_thread("cancel", "poll")
+            self._listener.cancel()
+
+    def __await__(self) -> Generator[Any, None, list[Event]]:
+        self._mailbox()
+        if not self._listener.once:
+            raise TypeError("poll is not awaited: async for events in mq.poll(client_id)")
+        return self._once().__await__()
+
+    async def _once(self) -> list[Event]:
+        return await self._mailbox().take() or []
+
+    def __aiter__(self) -> Poll:
+        if self._listener.once:
+            raise TypeError("poll_once is not iterated: events = await mq.poll_once(client_id)")
+        self._mailbox()
+        return self
+
+    async def __anext__(self) -> list[Event]:
+        try:
+            batch = await self._mailbox().take()
+        except ClientDisconnect:
+            batch = None
+        if batch is None:
+            raise StopAsyncIteration
+        return batch
+
+    def _mailbox(self) -> Mailbox:
+        if not isinstance(self._listener, Mailbox):
+            raise TypeError(
+                "a poll with a callback cannot be awaited: leave the callback out, or do not "
+                "return the poll from a handler's method or to IOLoop.add_callback"
+            )
+        return self._listener
+
+    def __del__(self) -> None:
+        # Nobody can ask this mailbox any more. (A long poll whose events were taken goes on until
+        # the answer is out.)
+        listener, audience = self._listener, self._listener.audience
+        if audience is None or not isinstance(listener, Mailbox):
+            return
+        if not (listener.once and listener.taken):
+            audience.in_thread(listener.cancel)

@@ -1,0 +1,169 @@
+"""What `MessageQueue` and `MergedQueue` have in common, and the queue of several channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from tatsumaki_py.message_queue.audience import Audience
+from tatsumaki_py.message_queue.client import Client
+from tatsumaki_py.message_queue.mailbox import Poll
+from tatsumaki_py.message_queue.settings import ChannelSettings
+
+__all__ = ["MergedQueue", "Queue"]
+
+TIMEOUT = 55.0
+"""Seconds that a long poll waits by default."""
+
+
+class Queue:
+    """Something to listen to."""
+
+    def __init__(self, audience: Audience) -> None:
+        self._audience = audience
+
+    def cursor(self) -> str:
+        """The id of the newest event: give it as `last_event_id` to get what comes after it."""
+        return self._audience.top
+
+    @property
+    def clients(self) -> Mapping[str, Client]:
+        """The clients that listen or are expected back, by id. Read-only."""
+        return MappingProxyType(self._audience.roster.clients)
+
+    @property
+    def subscribers(self) -> int:
+        """The number of clients that are not known to be gone, also of those that listen to this
+        channel among others.
+
+        A client counts from its first poll on, until its connection is closed or its callback
+        failed. One with a `client_id` still counts, for `reconnect_time`, when its long poll was
+        answered or its stream was ended from here.
+        """
+        return self._audience.subscribers
+
+    def disconnect(self) -> None:
+        """End all polls: long polls are answered with no events, streams are finished. Clients that
+        return resume where they left off.
+        """
+        self._audience.check_thread("disconnect", "mq")
+        self._audience.disconnect()
+
+    async def ready(self) -> None:
+        """Wait until the engine has loaded the log. With the engine in memory it always is. After
+        that, `cursor` tells the newest id.
+        """
+        await self._audience.ready()
+
+    def poll_once(
+        self,
+        client_id: str | int | None,
+        callback: Callable[..., Any] | None = None,
+        timeout: float | None = TIMEOUT,
+        *,
+        last_event_id: str | None = None,
+        on_unsubscribe: Callable[[], Any] | None = None,
+    ) -> Poll:
+        """Long poll: the next events for a client, as soon as there are any.
+
+        While a request is handled it belongs to that request, also in a task: it ends when the
+        client leaves or the answer is complete. A task that is to go on is started with
+        ``asyncio.create_task(bot(), context=contextvars.Context())``.
+
+        Args:
+            client_id: names the client (an int is taken as its text). A client that returns within
+                `reconnect_time` resumes where it left off. A new one gets the backlog. A second
+                poll with the same id ends the first with no events. None is an anonymous client:
+                it resumes from `last_event_id`, or is new.
+            callback: called once as ``callback(*events)``, without events after `timeout`. If it
+                returns an awaitable, the delivery counts as done when that is done.
+            timeout: seconds to wait; 0 answers at once with what there is, None is the default.
+            last_event_id: id of the last event that the client has; wins over what is remembered.
+                By default what the request being handled says (`Request.last_event_id`); "" for
+                none. A gap comes first (`Event.gap`) if what follows it is not known: because it is
+                too old, of another life of the server, or no id at all.
+            on_unsubscribe: called once, without arguments and on behalf of no request, when the
+                client is no subscriber any more (see `subscribers`); the latest one given for the
+                client is. An awaitable that it returns is run. What it raises is logged.
+
+        Returns:
+            Without a callback, something to await for the list of events. With one, `Poll.cancel`
+            is of use. `Poll.new` says whether the client was no subscriber before.
+
+        Raises:
+            TypeError, ValueError: `client_id` or `last_event_id` is not a str, `timeout` is not a
+                number from 0 on.
+            Error.HTTP: 400 for an overlong `client_id`, 503 for too many clients or channels.
+            Error.ClientDisconnect: when awaited, if the client of the request goes away.
+        """
+        timeout = TIMEOUT if timeout is None else timeout
+        number: object = timeout
+        if not isinstance(number, (int, float)):
+            raise TypeError(f"timeout is a number of seconds, not {timeout!r}")
+        if not number >= 0:
+            raise ValueError(f"timeout is a number of seconds from 0 on, not {timeout!r}")
+        return self._audience.listen(
+            client_id, callback, last_event_id, on_unsubscribe, timeout, once=True
+        )
+
+    def poll(
+        self,
+        client_id: str | int | None,
+        callback: Callable[..., Any] | None = None,
+        *,
+        last_event_id: str | None = None,
+        on_unsubscribe: Callable[[], Any] | None = None,
+    ) -> Poll:
+        """Stream: all events for a client from its cursor on, until it goes.
+
+        As `poll_once`, but the callback is called for each delivery, and without one the result is
+        iterated: ``async for events in mq.poll(client_id)``. A callback that returns an awaitable
+        is not called again before that is done; the log keeps what comes meanwhile (up to
+        `buffer_length` events, then there is a gap).
+        """
+        return self._audience.listen(
+            client_id, callback, last_event_id, on_unsubscribe, None, once=False
+        )
+
+
+class MergedQueue(Queue):
+    """The queue of several channels, to listen to. Get it with ``MessageQueue.instance("a", "b")``.
+
+    It is polled as a `MessageQueue` is. Its events say their `Event.channel`; their `Event.id` is a
+    cursor in all the channels. What is kept is the business of each channel: a loss in one of them
+    is told by a gap of that channel, and the others lose nothing. A client that is new gets the
+    backlog of each.
+    """
+
+    channel: tuple[str, ...]
+    """The names of the channels, sorted."""
+
+    def __init__(
+        self, channel: tuple[str, ...], audience: Audience, queues: Sequence[ChannelSettings]
+    ) -> None:
+        super().__init__(audience)
+        self.channel = channel
+        # They are there as long as this one is.
+        self._queues = queues
+
+    @property
+    def reconnect_time(self) -> float:
+        """Seconds for which a client that is away is expected back: the longest of any of the
+        channels.
+        """
+        return max(queue.reconnect_time for queue in self._queues)
+
+    @property
+    def recovery_time(self) -> float:
+        """Seconds for which every event is kept: the longest of any of the channels."""
+        return max(queue.recovery_time for queue in self._queues)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name != "channel":
+            # It would be nobody's, and gone with this object.
+            raise AttributeError(f"set {name} on each channel: MessageQueue.instance(name).{name}")
+        super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.channel!r}: {len(self.clients)} clients>"

@@ -1,0 +1,132 @@
+"""The clients of a queue: which of them wait, and which are away.
+
+Rules:
+1. `waiting` (long polls), `streams` and `reading` (streams that read the log by themselves) hold
+   exactly the LISTENING clients, `absent` exactly the ABSENT ones, oldest deadline first.
+2. `behind` holds the clients that may still need events older than the newest one: those that are
+   LOADING or DELIVERING, streams whose connection does not take more, and clients that left before
+   they had everything.
+3. A client is subscribed from a poll on until it is known to be gone. `subscribed` has these, with
+   the function to call then, once.
+4. Nothing here knows a clock, a loop or a log: callers pass times and places in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tatsumaki_py.message_queue.client import Client
+
+__all__ = ["Roster"]
+
+
+class Roster:
+    """The clients of one queue, by id.
+
+    >>> from tatsumaki_py.message_queue.client import Place
+    >>> roster = Roster()
+    >>> alice = roster.add(Client("alice", Place("1-0")))
+    >>> roster.leave(alice, now=0.0, reconnect_time=30.0, behind=False)
+    >>> next(roster.late(29.0), None), next(roster.late(30.0)).id
+    (None, 'alice')
+    """
+
+    __slots__ = (
+        "absent",
+        "behind",
+        "clients",
+        "nameless_until",
+        "reading",
+        "streams",
+        "subscribed",
+        "waiting",
+    )
+
+    def __init__(self) -> None:
+        self.clients: dict[str, Client] = {}
+        self.streams: dict[str, Client] = {}
+        self.waiting: dict[str, Client] = {}
+        self.reading: dict[str, Client] = {}
+        self.absent: dict[str, Client] = {}
+        self.behind: dict[str, Client] = {}
+        self.subscribed: dict[str, Callable[[], Any] | None] = {}
+        self.nameless_until: float | None = None
+        """The time until which the last client without a name may come back."""
+
+    def occupied(self) -> bool:
+        """Whether a client is here or expected back."""
+        return bool(self.clients) or self.nameless_until is not None
+
+    def vacant(self) -> bool:
+        """Whether clients are expected back, and none is here."""
+        return self.occupied() and len(self.absent) == len(self.clients)
+
+    def listening(self) -> Iterator[Client]:
+        """The clients whose callbacks wait for events, long polls first."""
+        yield from tuple(self.waiting.values())
+        yield from tuple(self.streams.values())
+
+    def add(self, client: Client) -> Client:
+        """`client` is known from now on."""
+        self.clients[client.id] = client
+        return client
+
+    def ready(self, client: Client) -> None:
+        """`client` is LISTENING and has everything."""
+        assert client.listener is not None
+        if client.listener.reading is not None:
+            self.reading[client.id] = client
+        elif client.listener.once:
+            self.waiting[client.id] = client
+        else:
+            self.streams[client.id] = client
+        self.behind.pop(client.id, None)
+
+    def busy(self, client: Client) -> None:
+        """`client` is here and does not wait: it is LOADING or DELIVERING."""
+        self._park(client)
+        self.behind[client.id] = client
+
+    def returned(self, client: Client) -> None:
+        """`client` polls again."""
+        self._park(client)
+        self.absent.pop(client.id, None)
+
+    def leave(self, client: Client, now: float, reconnect_time: float, behind: bool) -> None:
+        """`client` is expected back; `behind` is whether it does not have everything."""
+        self._park(client)
+        client.leave(now, reconnect_time)
+        self.absent[client.id] = client
+        if behind:
+            self.behind[client.id] = client
+        else:
+            self.behind.pop(client.id, None)
+
+    def remove(self, client: Client) -> None:
+        """`client` is not known any more."""
+        self._park(client)
+        client.forget()
+        self.absent.pop(client.id, None)
+        self.behind.pop(client.id, None)
+        del self.clients[client.id]
+
+    def _park(self, client: Client) -> None:
+        self.waiting.pop(client.id, None)
+        self.streams.pop(client.id, None)
+        self.reading.pop(client.id, None)
+
+    def late(self, now: float) -> Iterator[Client]:
+        """The clients that did not come back in time. Each has to be removed before the next."""
+        while self.absent:
+            client = next(iter(self.absent.values()))
+            if not client.is_late(now):
+                return
+            yield client
+
+    def due(self) -> float | None:
+        """When there is somebody to forget."""
+        due = [next(iter(self.absent.values())).deadline] if self.absent else []
+        if self.nameless_until is not None:
+            due.append(self.nameless_until)
+        return min(due, default=None)

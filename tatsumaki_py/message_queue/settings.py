@@ -1,0 +1,86 @@
+"""The settings of a channel.
+
+Rule: a setting that a channel does not have of its own is that of the class of its queue, also if
+it is set later.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+__all__ = ["ChannelSettings", "settings_of"]
+
+
+class ChannelSettings:
+    """What may be set of channels. These are the defaults; all but `max_channels`, `max_clients`
+    and `max_size` may also be set on one queue.
+    """
+
+    backlog_length: int = 30
+    """How many events a client that is new gets, and a channel keeps in any case
+    (``$BacklogLength``).
+    """
+    buffer_length: int = 1000
+    """How many events are kept at most: those of the last `reconnect_time` or `recovery_time`
+    seconds, and older ones while a client that is here or expected is behind. A client that lost
+    some is told so: a gap.
+    """
+    buffer_size: int = 16 * 1024 * 1024
+    """How many bytes of events are kept at most: their JSON, and 512 bytes for each. Idempotency
+    keys may take as many.
+    """
+    reconnect_time: float = 30.0
+    """Seconds for which a client that is away is expected back. Every event is kept as long, within
+    the bounds above.
+    """
+    recovery_time: float = 30.0
+    """Seconds for which every event is kept, within the bounds above: a client that loses its
+    connection does not have what was on its way, and comes back with an older cursor.
+    """
+    time_to_live: float | None = None
+    """Seconds after which an event is dropped; None keeps it as long as the lengths above allow."""
+    idle_timeout: float = 3600.0
+    """Seconds after which a channel is forgotten in which nobody listens and nothing is
+    published.
+    """
+    idempotency_time: float = 300.0
+    """Seconds for which a channel remembers what was published with an `idempotency_key`."""
+    idempotency_keys: int = 1000
+    """How many such keys a channel remembers; the oldest go first."""
+    max_size: int = 256 * 1024 * 1024
+    """Bytes of events and idempotency keys in all channels. Beyond, the channels that are deserted
+    longest are forgotten; if there is none, one more event is a 503.
+    """
+    max_event_size: int = 1024 * 1024
+    """Bytes of JSON that one event may have; more is a 413."""
+    max_channels: int = 10_000
+    """Channels that hold events; one more is a 503."""
+    max_clients: int = 200_000
+    """Clients, listening or expected back, in all channels; one more is a 503. One that reads
+    several channels counts once for each.
+    """
+
+
+class _Own:
+    """The settings of one channel."""
+
+    __slots__ = ("_kind", "_own")
+
+    def __init__(self, kind: type[ChannelSettings], own: dict[str, Any]) -> None:
+        self._kind = kind
+        self._own = own
+
+    def __getattr__(self, name: str) -> Any:
+        own = self._own
+        return own[name] if name in own else getattr(self._kind, name)
+
+
+def settings_of(kind: type[ChannelSettings], own: dict[str, Any]) -> ChannelSettings:
+    """The settings of a channel whose queue is of class `kind`.
+
+    >>> own = {"backlog_length": 5}
+    >>> settings = settings_of(ChannelSettings, own)
+    >>> settings.backlog_length, settings.buffer_length
+    (5, 1000)
+    """
+    return cast(ChannelSettings, _Own(kind, own))
