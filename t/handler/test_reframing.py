@@ -145,7 +145,7 @@ async def body_with(client, text):
 async def test_a_stream_as_it_is(ask, queue):
     """Where nothing else frames, the bytes are those of `get_chunk`; a gap is among them."""
     client = await ask("/reframing")
-    await soon(lambda: queue._streams)
+    await soon(lambda: queue._audience.roster.streams)
     queue.publish({"n": 1}, {"n": 2})
     assert await body_with(client, '"n":2}\n\n') == 'data: {"n":1}\n\ndata: {"n":2}\n\n'
     client = await ask("/reframing?last_event_id=1-1")
@@ -236,7 +236,7 @@ async def test_answers(ask, queue, query):
 async def test_what_a_slow_client_missed(ask, queue, small_buffers, raw_small):  # noqa: F811
     """A client that is cut off is where the kernel's bytes end, as with events as they are."""
     client = await ask("/codec/room?transport=sse&client_id=ann", raw_small)
-    await soon(lambda: queue._streams)
+    await soon(lambda: queue._audience.roster.streams)
     listener = queue.clients["ann"].listener
     first = queue.cursor()
     for number in range(3):

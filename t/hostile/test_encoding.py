@@ -98,7 +98,7 @@ async def test_client_ids_in_the_log(server, client_id, queue, app):
     def fail(*events):
         raise KeyError("on purpose")
 
-    member.callback = member.listener.callback = fail
+    member.listener.call = fail
     queue.publish({"n": 2})
     (line,) = [line for name, line, trace in server.records.lines if trace]
     assert "room" in line

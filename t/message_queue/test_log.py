@@ -87,8 +87,9 @@ def test_age():
     log = make(4)
     for i in range(5, 9):
         log.append(Entry(b"{}", f"{i}-0", log.top), time=float(i))
-    assert trim(log, after=4.0) == span(5, 8)
-    assert trim(log, after=5.0) == span(6, 8)
+    assert trim(log, since=4.5) == span(5, 8)
+    assert trim(log, since=5.0) == span(5, 8)
+    assert trim(log, since=5.5) == span(6, 8)
 
 
 @pytest.mark.parametrize("more", [1, 3, 30])

@@ -157,7 +157,7 @@ def test_publish_between_two_runs_of_a_loop(queue):
 
 def test_trimmed_without_a_loop(queue, monkeypatch):
     """Events that are old enough need no timer to be dropped."""
-    queue.backlog_length, queue.recovery_time, queue.reconnect_time = 1, 0, 0.02
+    queue.backlog_length, queue.recovery_time = 1, 0.02
     monkeypatch.setattr("tatsumaki_py.message_queue.channel.GRAIN", 0.0)
     try:
         queue.publish(*events(1, 2, 3))
@@ -166,7 +166,7 @@ def test_trimmed_without_a_loop(queue, monkeypatch):
         queue.publish({"n": 4})
         assert len(queue._channel.log) == 1
     finally:
-        del queue.backlog_length, queue.recovery_time, queue.reconnect_time
+        del queue.backlog_length, queue.recovery_time
 
 
 def test_poll_without_a_loop(queue):

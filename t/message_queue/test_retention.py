@@ -13,13 +13,12 @@ def kept(queue):
 
 
 @pytest.mark.gen_test
-async def test_backlog_only(make_queue, clock):
+async def test_backlog_only(make_queue):
     """With nobody away, or everybody up to date, the newest backlog_length."""
     queue = make_queue(backlog_length=3, recovery_time=0, reconnect_time=0)
     queue.poll("stream", Taker())
     for n in range(20):
         await queue.publish({"n": n})
-    await clock.advance(2)
     assert kept(queue) == 3
 
 
@@ -33,7 +32,7 @@ async def test_shrinks_when_the_client_has_returned(make_queue, clock):
     assert len(await queue.poll_once("me")) == 20
     await queue.publish({"n": 20})
     assert kept(queue) == 21
-    await clock.advance(32)
+    await clock.advance(33)
     assert kept(queue) == 3
 
 
@@ -46,7 +45,7 @@ async def test_shrinks_when_the_client_is_forgotten(make_queue, clock, others):
         queue.poll("stream", Taker())
     await queue.poll_once("me", timeout=0)
     await queue.publish(*events(*range(20)))
-    await clock.advance(32)
+    await clock.advance(33)
     assert "me" not in queue.clients
     assert kept(queue) == 3
 
@@ -65,15 +64,15 @@ async def test_oldest_place_counts(make_queue, clock):
         await clock.advance(100)
     await queue.publish({"n": 2})
     assert kept(queue) == 5
-    slow["a"].pop().set_result(None)
-    await clock.advance(0)
-    slow["a"].pop().set_result(None)
+    for _ in range(2):
+        slow["a"].pop().set_result(None)
+        await clock.advance(0)
     await clock.advance(100)
     await queue.publish({"n": 3})
     assert kept(queue) == 4
-    slow["b"].pop().set_result(None)
-    await clock.advance(0)
-    slow["b"].pop().set_result(None)
+    for _ in range(2):
+        slow["b"].pop().set_result(None)
+        await clock.advance(0)
     await clock.advance(100)
     assert kept(queue) == 1
 

@@ -5,8 +5,7 @@ import json
 import pytest
 from support.wire import read_chunk, read_head, read_reply
 
-from tatsumaki_py.message_queue import Entry
-from tatsumaki_py.message_queue.event import encode
+from tatsumaki_py.message_queue.event import Entry, encode
 from tatsumaki_py.push.framing import JSON, Framing, Option
 from tatsumaki_py.push.framing.json_lines import JSONLines
 from tatsumaki_py.push.framing.multipart import Multipart

@@ -126,7 +126,7 @@ async def test_an_exception_cuts_it_off(get, queue, access_log, expect_log):
     def fail(*events):
         raise KeyError("x")
 
-    queue.clients["ann"].callback = queue.clients["ann"].listener.callback = fail
+    queue.clients["ann"].listener.call = fail
     with expect_log("tatsumaki", "ann.*room") as records:
         queue.publish({"n": 2})
     assert records[0].exc_info[0] is KeyError

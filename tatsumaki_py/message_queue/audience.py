@@ -80,15 +80,20 @@ class Audience:
 
     # -- what the source tells; see `Follower`
 
-    def follow(self) -> None:
-        """There are new events."""
+    def follow(self) -> bool:
+        """See `Follower.follow`."""
         for reader in self.readers.values():
             reader.follow()
-        self._delivery.follow()
+        return self._delivery.follow() or bool(self.readers or self.roster.behind)
 
     def flush(self) -> None:
         """Tell everybody who listens that there are no events."""
         self._delivery.flush()
+
+    @property
+    def behind(self) -> int:
+        """See `Follower.behind`."""
+        return len(self.roster.behind) + 2 * len(self.readers)
 
     def lowest(self, channel: str) -> str | None:
         """The oldest cursor in `channel` after which events are still needed."""

@@ -2,10 +2,11 @@
 
 Rules:
 1. Events are kept for three reasons: they are among the newest `backlog_length`; they came in the
-   last `reconnect_time` or `recovery_time` seconds, whichever is longer; or a client that is here
-   or expected is behind. The latter two within `buffer_length` and `buffer_size`.
-2. `_behind` is a cursor at or before that of every client that is behind. It is lowered at once
-   and found anew now and then (`GRAIN`), as it would cost too much for each event.
+   last `recovery_time` seconds or, while a client is here or expected back, in the last
+   `reconnect_time`; or they follow the place of a client that is behind. The latter two within
+   `buffer_length` and `buffer_size`.
+2. `_behind` is a cursor at or before that of every client that is behind, or None. It is lowered at
+   once and found anew only when events are about to be dropped.
 3. Nothing is dropped in the middle of a delivery.
 4. The channel is in the registry as long as it holds something or somebody uses it.
 """
@@ -27,7 +28,11 @@ from tatsumaki_py.message_queue.source import Follower
 __all__ = ["Channel"]
 
 GRAIN = 1.0
-"""Seconds after which it is found out anew who is behind."""
+"""Seconds after which it is found out anew who is behind, if there are more than `FEW`. Events are
+kept so much longer than they have to be, for they need not be dropped one by one then.
+"""
+FEW = 16
+"""Clients that are behind, of which the one that is farthest behind is found in no time."""
 
 
 class Channel:
@@ -67,12 +72,13 @@ class Channel:
 
     def load(self, top: str, events: Sequence[Entry]) -> None:
         """Replace the log."""
+        start = self.log.top
         self.log.restart(top, events, now())
         self._loaded = True
         loading, self._loading = self._loading, None
         if loading is not None and not loading.done():
             loading.set_result(None)
-        self._tell()
+        self._tell(start)
 
     def unload(self) -> None:
         """The log is not fed any more."""
@@ -86,21 +92,21 @@ class Channel:
         start = self.log.top
         for event in events:
             self.log.append(event, time)
-        if self.followers:
-            self.hold(start)
-        self._tell()
+        self._tell(start)
 
-    def _tell(self) -> None:
+    def _tell(self, start: str) -> None:
+        """Tell everybody what follows `start`."""
         if self._accepting:
             # A callback published: the pass that called it goes on with this.
             return
         self._accepting = True
         try:
-            told = None
-            while told != self.log.top:
-                told = self.log.top
+            while start != self.log.top:
+                top = self.log.top
                 for follower in tuple(self.followers.values()):
-                    follower.follow()
+                    if follower.follow():
+                        self.hold(start)
+                start = top
         finally:
             self._accepting = False
             self.trim()
@@ -256,19 +262,16 @@ class Channel:
         if self._accepting:
             return
         self._expire()
-        settings, time, log = self.settings, now(), self.log
-        old = time - self._keep_time()
+        settings, log = self.settings, self.log
         oldest = log.oldest_time(settings.backlog_length)
         too_much = len(log) > settings.buffer_length or log.size > settings.buffer_size
-        if too_much or (oldest is not None and oldest <= old):
-            if time - self._looked >= GRAIN or not self.followers:
-                self._look_for_who_is_behind()
-                self._looked = time
+        if too_much or (oldest is not None and oldest < self._needed_since()):
+            self._look_for_who_is_behind()
             log.trim(
                 settings.backlog_length,
                 settings.buffer_length,
                 settings.buffer_size,
-                old,
+                self._needed_since(),
                 self._behind,
             )
         self._count()
@@ -277,21 +280,30 @@ class Channel:
         else:
             self.watch()
 
-    def _keep_time(self) -> float:
-        """Seconds for which every event is kept: a client that comes back just in time finds all
-        that came after it left.
-        """
-        longest = max(self.settings.reconnect_time, self.settings.recovery_time)
-        return longest + GRAIN if longest else 0.0
+    def _needed_since(self) -> float:
+        """The time from which on every event is kept."""
+        kept = self._kept_for()
+        return now() - kept - GRAIN if kept else float("inf")
+
+    def _kept_for(self) -> float:
+        """Seconds for which every event is kept."""
+        settings = self.settings
+        # A client that comes back in time finds everything that came after it left.
+        return max(settings.recovery_time, settings.reconnect_time if self.followers else 0)
 
     def _look_for_who_is_behind(self) -> None:
-        lowest: str | None = None
-        if self._behind is not None:
+        if self._behind is None:
+            return
+        time = now()
+        few = sum(follower.behind for follower in self.followers.values()) <= FEW
+        if few or time - self._looked >= GRAIN:
+            self._looked = time
+            lowest: str | None = None
             for follower in self.followers.values():
                 place = follower.lowest(self.name)
                 if place is not None:
                     lowest = place if lowest is None else self.log.earlier(lowest, place)
-        self._behind = lowest
+            self._behind = lowest
 
     def _count(self) -> None:
         """Tell the registry how much is held here."""
@@ -317,8 +329,8 @@ class Channel:
         oldest = self.log.oldest_time(settings.backlog_length)
         due = None
         if oldest is not None:
-            due = oldest + self._keep_time()
-            # What is kept for clients that are behind is looked at now and then.
+            due = oldest + self._kept_for() + 2 * GRAIN
+            # What is kept for clients is looked at now and then.
             due = max(due, now() + GRAIN)
         elif self.name in self._registry.deserted:
             due = self._last_use + settings.idle_timeout

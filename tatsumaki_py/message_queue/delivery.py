@@ -96,13 +96,15 @@ class Delivery:
             if self.reachable(client):
                 self.deliver(client, ())
 
-    def follow(self) -> None:
-        """Bring everybody who listens to the top of the log; see rule 1."""
+    def follow(self) -> bool:
+        """Bring everybody who listens to the top of the log; see rule 1. Returns whether an outer
+        pass does that.
+        """
         if self._telling:
-            return
+            return True
         roster, log = self._roster, self._source.log
         if not roster.streams and not roster.waiting:
-            return
+            return False
         self._telling = True
         # The request that publishes is not the one that is answered.
         token = peers.current.set(None)
@@ -119,6 +121,7 @@ class Delivery:
             peers.current.reset(token)
             self._telling = False
             self._calling = None
+        return False
 
     def lowest(self) -> str | None:
         """During a pass, where those are who were not called yet."""
@@ -201,7 +204,9 @@ class Delivery:
         return listener is self._calling or listener is serving.get()
 
     def finish(self, client: Client, listener: Listener) -> None:
-        """A callback that ends its own poll, or polls again, has its events."""
+        """`client` has what `listener` was called with, as its callback says by ending its poll, by
+        polling again or by completing the answer.
+        """
         if client.state is DELIVERING:
             client.confirm()
         elif listener is self._calling:
@@ -323,8 +328,8 @@ class Delivery:
         """The answer is complete."""
         client = listener.client
         if client is not None and client.listener is listener:
-            if client.state is DELIVERING and listener.has_all():
-                client.confirm()
+            if listener.has_all():
+                self.finish(client, listener)
             self.take_back(client, listener)
             self._departures.leave(client, listener, expected=True)
 

@@ -32,7 +32,7 @@ class EventLog:
     ...     log.append(Entry(b"{}", id, log.top))
     >>> [event.id for event in log.since("1-0")]
     ['2-0', '3-0']
-    >>> log.trim(backlog_length=1, buffer_length=10, buffer_size=10_000, after=5.0)
+    >>> log.trim(backlog_length=1, buffer_length=10, buffer_size=10_000, since=5.0)
     >>> [(event.gap, event.id) for event in log.since("1-0")]
     [(True, '2-0'), (False, '3-0')]
     """
@@ -183,7 +183,7 @@ class EventLog:
         backlog_length: float,
         buffer_length: float,
         buffer_size: float,
-        after: float = float("inf"),
+        since: float = float("inf"),
         behind: str | None = None,
     ) -> None:
         """Drop what nobody may ask for; see rule 3.
@@ -192,14 +192,14 @@ class EventLog:
             backlog_length: events that are kept in any case.
             buffer_length: events that are kept at most.
             buffer_size: bytes that are kept at most.
-            after: time; what came later is kept.
+            since: time; what came from then on is kept.
             behind: a cursor; what follows it is kept.
         """
         if len(self) <= backlog_length and self.size <= buffer_size:
             return
         events = self._events
         # The first event that is kept for its own sake.
-        first = bisect_right(self._times, after, lo=self._start)
+        first = bisect_left(self._times, since, lo=self._start)
         if behind is not None:
             first = min(first, bisect_right(self._positions, position(behind), lo=self._start))
         while self and (len(self) > backlog_length or self.size > buffer_size):

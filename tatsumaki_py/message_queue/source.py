@@ -16,8 +16,11 @@ __all__ = ["Follower", "Log", "Source"]
 class Follower(Protocol):
     """Clients that listen to a source, as the source sees them."""
 
-    def follow(self) -> None:
-        """There are new events: tell everybody who listens before this returns."""
+    def follow(self) -> bool:
+        """There are new events: tell everybody who listens before this returns. Returns whether
+        some clients need them later: because they are behind, their streams read the log by
+        themselves, or an outer pass calls them.
+        """
 
     def flush(self) -> None:
         """Tell everybody who listens that there are no events."""
@@ -27,6 +30,10 @@ class Follower(Protocol):
 
     def clear(self) -> None:
         """Forget all clients."""
+
+    @property
+    def behind(self) -> int:
+        """How many clients are behind, about."""
 
     def lowest(self, channel: str) -> str | None:
         """The oldest cursor in `channel` after which events are still needed, if there is one."""
