@@ -251,9 +251,11 @@ class Cohorts:
             try:
                 if late:
                     stream.tell_late(cohort.cursor)
-                if stream.waiting is not None and not stream.ready():
-                    self._withdraw(reading, cohort)
-                    continue
+                if stream.waiting is not None:
+                    stream.flush()
+                    if stream.blocked:
+                        self._withdraw(reading, cohort)
+                        continue
                 try:
                     sent = stream.wire.send(data) if size else 0
                 except WOULD_BLOCK:
@@ -263,7 +265,7 @@ class Cohorts:
                     append(reading)
                 else:
                     self._withdraw(reading, target)
-                    stream.keep_rest(data, sent)
+                    stream.keep(data, sent, {})
             except BaseException as error:
                 stream.fail(error)
                 if reading.place is cohort:

@@ -17,7 +17,7 @@ import asyncio
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Protocol
 
 from tatsumaki_py.message_queue.event import Entry
@@ -44,8 +44,10 @@ class Sending(Protocol):
     def flush(self) -> None:
         """Send what waits."""
 
-    def keep(self, event: Entry, data: bytes, sent: int) -> None:
-        """`event`, which looks like `data`, was all that waited, and was not sent to its end."""
+    def keep(self, data: bytes, sent: int, firsts: dict[Hashable, Entry]) -> None:
+        """The kernel took only `sent` bytes of `data`; `firsts` are the first events of each log
+        in it.
+        """
 
     def fail(self, error: BaseException) -> None:
         """`error` was raised while it was sending: cut it off."""
@@ -174,7 +176,7 @@ class Flusher:
                     continue
                 stream.waiting = None
                 if sent != size and last is not None:
-                    stream.keep(last, data, sent)
+                    stream.keep(data, sent, {last.log: last})
             except BaseException as error:
                 stream.fail(error)
                 if not isinstance(error, Exception):

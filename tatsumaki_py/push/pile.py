@@ -1,12 +1,14 @@
-"""What waits for the end of a burst, or for a slow peer."""
+"""What waits to be sent: for the end of a burst, or until the kernel takes it."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import asyncio
+from collections.abc import Awaitable, Hashable
 
 from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.push.framing import Framing
 
-__all__ = ["Pile"]
+__all__ = ["Pile", "Rest", "first_of", "piled"]
 
 
 class Pile:
@@ -25,3 +27,47 @@ class Pile:
         self.size += len(data)
         if event is not None:
             self.firsts.setdefault(event.log, event)
+
+
+class Rest:
+    """What the kernel has not taken yet."""
+
+    __slots__ = ("_out", "data", "firsts")
+
+    def __init__(self, data: memoryview, firsts: dict[Hashable, Entry]) -> None:
+        self.data = data
+        self.firsts = firsts
+        """The first event of each log in what was to be sent."""
+        self._out: asyncio.Future[None] | None = None
+
+    def out(self) -> Awaitable[None]:
+        """Done when `release` is called."""
+        if self._out is None or self._out.done():
+            self._out = asyncio.get_running_loop().create_future()
+        return self._out
+
+    def inherit(self, before: Rest) -> None:
+        """The code that waits for `before` has to wait for this."""
+        self._out, before._out = before._out, None
+
+    def release(self) -> None:
+        """Most of it is out, or never will be."""
+        if self._out is not None and not self._out.done():
+            self._out.set_result(None)
+
+
+def piled(waiting: Entry | Pile | None, framing: Framing) -> Pile:
+    """`waiting` as a pile."""
+    if isinstance(waiting, Pile):
+        return waiting
+    pile = Pile()
+    if waiting is not None:
+        pile.add(waiting.frames.get(framing) or framing.frame(waiting), waiting)
+    return pile
+
+
+def first_of(waiting: Entry | Pile | None, log: Hashable) -> Entry | None:
+    """The first event of `log` (`Entry.log`) in `waiting`, if there is one."""
+    if isinstance(waiting, Pile):
+        return waiting.firsts.get(log)
+    return waiting if waiting is not None and waiting.log == log else None

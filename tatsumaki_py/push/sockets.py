@@ -91,16 +91,16 @@ class SocketStream(Stream):
     def _writable(self) -> None:
         assert self._rest is not None
         try:
-            sent = self.wire.send(self._rest)
+            sent = self.wire.send(self._rest.data)
         except BlockingIOError:
             return
         except Exception as error:
             self.fail(error)
             return
-        rest = self._rest[sent:]
-        if not rest:
+        data = self._rest.data[sent:]
+        if not data:
             asyncio.get_running_loop().remove_writer(self.wire)
-        self._progress(rest)
+        self._progress(data)
 
     def _shut(self) -> None:
         if self.wire.fileno() != -1:
@@ -108,9 +108,6 @@ class SocketStream(Stream):
             loop.remove_reader(self.wire)
             loop.remove_writer(self.wire)
             self.wire.close()
-
-    def _fileno(self) -> int:
-        return self.wire.fileno()
 
 
 class _Closed:
@@ -149,7 +146,7 @@ class IOStreamStream(Stream):
         self._iostream = iostream
         super().__init__(iostream.socket, framing, max_buffer, owner)
         if iostream.writing():
-            self.keep_rest(b"", 0)
+            self.keep(b"", 0, {})
         self._watch()
 
     def _watch(self) -> None:
@@ -171,7 +168,7 @@ class IOStreamStream(Stream):
         assert self._rest is not None
         # A stream that is closed has said so by its callback.
         with contextlib.suppress(StreamClosedError):
-            self._pass(self._rest)
+            self._pass(self._rest.data)
 
     def _pass(self, data: bytes | memoryview) -> None:
         """Let the `IOStream` send `data`."""
@@ -190,6 +187,3 @@ class IOStreamStream(Stream):
         """Have no more to do with the `IOStream`."""
         # The timer wheel keeps this object for a while, but need not keep that one.
         self._iostream = cast(IOStream, _CLOSED)
-
-    def _fileno(self) -> int:
-        return -1 if self._iostream.closed() else self._iostream.socket.fileno()

@@ -30,7 +30,7 @@ from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.hangup import ask_peer, unacknowledged
 from tatsumaki_py.push.lifetime import Lifetime
 from tatsumaki_py.push.owner import Owner, Tail
-from tatsumaki_py.push.pile import Pile
+from tatsumaki_py.push.pile import Pile, Rest, first_of, piled
 from tatsumaki_py.push.wheel import Wheel, jittered
 
 __all__ = ["Stream"]
@@ -49,9 +49,7 @@ class Stream:
     """Writes to one subscriber; see `take_over` in `tatsumaki_py.push.sockets`."""
 
     __slots__ = (
-        "_drained",
         "_ending",
-        "_firsts",
         "_flusher",
         "_losing",
         "_max_buffer",
@@ -65,11 +63,7 @@ class Stream:
     )
 
     def __init__(
-        self,
-        sock: socket.socket,
-        framing: Framing,
-        max_buffer: int,
-        owner: Owner,
+        self, sock: socket.socket, framing: Framing, max_buffer: int, owner: Owner
     ) -> None:
         self.wire = sock
         self.framing = framing
@@ -81,10 +75,7 @@ class Stream:
         self._owner: Owner | None = owner
         self._flusher = Flusher.current()
         self.dirty = self._flusher.dirty
-        self._rest: memoryview | None = None
-        # Of what is on its way, the first event of each log.
-        self._firsts: dict[Hashable, Entry] | None = None
-        self._drained: asyncio.Future[None] | None = None
+        self._rest: Rest | None = None
         self._ending = False
         self._losing = False
         if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -112,18 +103,14 @@ class Stream:
 
     def in_doubt(self) -> bool:
         """Whether the peer has not acknowledged all that was sent."""
-        return unacknowledged(self._fileno())
+        return unacknowledged(self.wire.fileno())
 
     def unsent(self, log: Hashable) -> str | None:
         """The id before the first event of `log` (`Entry.log`) that may not have reached the
         kernel, if there is one.
         """
-        waiting = self.waiting
-        first = self._firsts.get(log) if self._firsts else None
-        if first is None and isinstance(waiting, Pile):
-            first = waiting.firsts.get(log)
-        elif first is None and isinstance(waiting, Entry) and waiting.log == log:
-            first = waiting
+        first = None if self._rest is None else self._rest.firsts.get(log)
+        first = first or first_of(self.waiting, log)
         return None if first is None else first.prev
 
     def send(self, event: Entry) -> Awaitable[None]:
@@ -168,12 +155,7 @@ class Stream:
 
     def _pile(self) -> Pile:
         """What waits, as a pile."""
-        waiting = self.waiting
-        if isinstance(waiting, Pile):
-            return waiting
-        pile = self.waiting = Pile()
-        if waiting is not None:
-            pile.add(waiting.frames.get(self.framing) or self.framing.frame(waiting), waiting)
+        pile = self.waiting = piled(self.waiting, self.framing)
         return pile
 
     def _add(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:
@@ -190,7 +172,7 @@ class Stream:
             if self._rest is None:
                 return DONE
             pile = self._pile()
-        left = len(self._rest) + pile.size
+        left = len(self._rest.data) + pile.size
         if pile.size and left > self._max_buffer:
             _log.info("a subscriber was cut off: %d bytes waited for it", left)
             self._lose()
@@ -200,20 +182,7 @@ class Stream:
     def drain(self) -> Awaitable[None]:
         """Send at once. Returns an awaitable that is done when most of what waits is sent."""
         self.flush()
-        if self._rest is None or self._losing:
-            return DONE
-        if self._drained is None or self._drained.done():
-            self._drained = asyncio.get_running_loop().create_future()
-        return self._drained
-
-    def flush(self) -> None:
-        """Hand to the kernel what there is; see rule 5."""
-        if self.waiting is None or self._rest is not None or self._losing:
-            return
-        try:
-            self._flush()
-        except Exception as error:
-            self.fail(error)
+        return DONE if self._rest is None or self._losing else self._rest.out()
 
     def fail(self, error: BaseException) -> None:
         """`error` came up while it was sending: cut it off."""
@@ -221,63 +190,63 @@ class Stream:
             _log.error("a subscriber was cut off: sending to it failed", exc_info=error)
         self._lose()
 
-    def ready(self) -> bool:
-        """Send what waits. Returns whether the kernel may take more."""
-        self.flush()
-        return not self.blocked
-
     def tell_late(self, cursor: str) -> None:
         """It does not keep up with the log, and is about to get what follows `cursor`."""
         if self._owner is not None:
             self._owner._stream_reads(cursor)
 
+    def flush(self) -> None:
+        """Hand to the kernel what there is; see rule 5."""
+        if self.waiting is not None and not self.blocked:
+            try:
+                self._flush()
+            except Exception as error:
+                self.fail(error)
+
     def _flush(self) -> None:
-        pile = self._pile()
+        pile = piled(self.waiting, self.framing)
         self.waiting = None
-        self._firsts = pile.firsts
         data = pile.parts[0] if len(pile.parts) == 1 else b"".join(pile.parts)
         try:
             sent = self.wire.send(data)
         except WOULD_BLOCK:
             sent = 0
-        if sent == len(data):
-            self._firsts = None
-            self._release()
-            if self.tail is not None:
-                self.tail.confirm()
-        else:
-            self.keep_rest(data, sent)
+        except BaseException:
+            self._rest = Rest(memoryview(data), pile.firsts)
+            raise
+        if sent != len(data):
+            self.keep(data, sent, pile.firsts)
+        elif self.tail is not None:
+            self.tail.confirm()
 
-    def keep(self, event: Entry, data: bytes, sent: int) -> None:
-        """`event`, which looks like `data`, was all that waited, and was not sent to its end."""
-        self._firsts = {event.log: event}
-        self.keep_rest(data, sent)
-
-    def keep_rest(self, data: bytes, sent: int) -> None:
-        """The kernel took only some of `data`: the stream is blocked."""
-        self._rest = memoryview(data)[sent:]
+    def keep(self, data: bytes, sent: int, firsts: dict[Hashable, Entry]) -> None:
+        """The kernel took only `sent` bytes of `data`: the stream is blocked. `firsts` are the
+        first events of each log in `data`.
+        """
+        self._rest = Rest(memoryview(data)[sent:], firsts)
         # So that `send` sees that it can not be quick.
         self.waiting = Pile()
         if self._owner is not None:
             self._owner._stream_blocked(True)
         self._block()
 
-    def _progress(self, rest: memoryview) -> None:
-        """The kernel has taken all of `_rest` but `rest`; see rule 5."""
+    def _progress(self, data: memoryview) -> None:
+        """The kernel has taken all of `_rest` but `data`; see rule 5."""
         try:
-            self._advance(rest)
+            self._advance(data)
         except Exception as error:
             self.fail(error)
 
-    def _advance(self, rest: memoryview) -> None:
-        self._rest = rest
-        waiting = self.waiting
+    def _advance(self, data: memoryview) -> None:
+        rest, waiting = self._rest, self.waiting
+        assert rest is not None
         size = waiting.size if isinstance(waiting, Pile) else 0
-        if self._rest:
-            if len(self._rest) + size <= self._max_buffer // 8:
-                self._release()
+        if data:
+            rest.data = data
+            if len(data) + size <= self._max_buffer // 8:
+                rest.release()
             return
-        self._rest = self._firsts = None
+        self._rest = None
         if not size:
             self.waiting = None
         if self._owner is not None:
@@ -286,14 +255,11 @@ class Stream:
             self.tail.confirm()
         self.flush()
         if self._rest is None:
-            self._release()
+            rest.release()
             if self._ending:
                 self._close()
-
-    def _release(self) -> None:
-        drained, self._drained = self._drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)
+        else:
+            self._rest.inherit(rest)
 
     def turn(self) -> float | None:
         """A heartbeat is due. Returns the seconds until the next one; None: there is none."""
@@ -332,7 +298,8 @@ class Stream:
             self._pile().add(self.framing.last, None)
         self._ending = True
         self.flush()
-        self._stop_reading()
+        if self.tail is not None:
+            self.tail.stop()
         if self._rest is None:
             self._close()
         else:
@@ -366,14 +333,12 @@ class Stream:
 
     def _forget(self) -> None:
         """Send nothing any more."""
-        self._stop_reading()
-        self._losing = True
-        self.waiting = self._rest = None
-        self._release()
-
-    def _stop_reading(self) -> None:
         if self.tail is not None:
             self.tail.stop()
+        self._losing = True
+        rest, self.waiting, self._rest = self._rest, None, None
+        if rest is not None:
+            rest.release()
 
     def _block(self) -> None:
         """See to it that `_rest` is sent, and call `_progress` for each part of it."""
@@ -381,8 +346,4 @@ class Stream:
 
     def _shut(self) -> None:
         """Close the connection, if it is open."""
-        raise NotImplementedError
-
-    def _fileno(self) -> int:
-        """The descriptor of the connection; -1 if it is closed."""
         raise NotImplementedError

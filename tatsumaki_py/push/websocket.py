@@ -101,9 +101,9 @@ class _WebSocketStream(IOStreamStream):
         if self._rest is None or not isinstance(pile, Pile) or not pile.parts:
             return
         data = b"".join(pile.parts)
-        self._firsts = pile.firsts | (self._firsts or {})
-        self._rest = memoryview(b"".join((self._rest, data)))
-        self.waiting = Pile()
+        rest, self.waiting = self._rest, Pile()
+        rest.firsts = pile.firsts | rest.firsts
+        rest.data = memoryview(b"".join((rest.data, data)))
         if not self._iostream.closed():
             self._pass(data)
 
@@ -112,7 +112,7 @@ class _WebSocketStream(IOStreamStream):
         if not self._iostream.writing():
             return
         if self._rest is None:
-            self.keep_rest(b"", 0)
+            self.keep(b"", 0, {})
         else:
             self._pass(b"")
 
