@@ -36,6 +36,13 @@ class Alarm:
         """The time at which the next call is due; None without one."""
         return None if self._timer is None else self._timer.when()
 
+    def due_by(self, when: float) -> bool:
+        """Whether a call is due at `when` or before, in a loop that is not closed."""
+        if self._timer is None or self._timer.when() > when:
+            return False
+        loop = None if self._loop is None else self._loop()
+        return loop is not None and not loop.is_closed()
+
     def set(self, when: float | None, call: Callable[[], None]) -> None:
         """Make `call` at `when`, if a loop runs here. None is no time."""
         if when is None:

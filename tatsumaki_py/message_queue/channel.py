@@ -67,8 +67,11 @@ class Channel:
 
     def reserve(self) -> None:
         """Events are about to come. 503 if there is no room for them, or for one more channel."""
-        self._registry.make_room(self)
-        self._registry.hold(self)
+        registry = self._registry
+        if registry.size > self.settings.max_size:
+            registry.make_room(self)
+        if self.name not in registry.holding:
+            registry.hold(self)
 
     def load(self, top: str, events: Sequence[Entry]) -> None:
         """Replace the log."""
@@ -109,7 +112,8 @@ class Channel:
                 start = top
         finally:
             self._accepting = False
-            self.trim()
+            self._drop()
+            self._see_that_they_go()
 
     # -- what an audience needs; see `Source`
 
@@ -259,26 +263,45 @@ class Channel:
 
     def trim(self) -> None:
         """Drop what nobody may ask for; see rules 1 and 2."""
-        if self._accepting:
-            return
-        self._expire()
+        if not self._accepting:
+            self._drop()
+            self.watch()
+
+    def _drop(self) -> None:
         settings, log = self.settings, self.log
+        if settings.time_to_live is not None:
+            self._expire()
+        if log.length > settings.backlog_length or log.size > settings.buffer_size:
+            self._drop_old()
+        self._count()
+        if not self._counted and self.name in self._registry.deserted:
+            self.release()
+
+    def _see_that_they_go(self) -> None:
+        """As `watch`, after events were added."""
+        if self.log.length > self.settings.backlog_length:
+            latest = self._last_use + self._kept_for() + 2 * GRAIN
+        elif not self.followers:
+            latest = self._last_use + self.settings.idle_timeout
+        else:
+            return
+        if not self._alarm.due_by(latest):
+            self.watch()
+
+    def _drop_old(self) -> None:
+        settings, log = self.settings, self.log
+        since = self._needed_since()
         oldest = log.oldest_time(settings.backlog_length)
-        too_much = len(log) > settings.buffer_length or log.size > settings.buffer_size
-        if too_much or (oldest is not None and oldest < self._needed_since()):
+        too_much = log.length > settings.buffer_length or log.size > settings.buffer_size
+        if too_much or (oldest is not None and oldest < since):
             self._look_for_who_is_behind()
             log.trim(
                 settings.backlog_length,
                 settings.buffer_length,
                 settings.buffer_size,
-                self._needed_since(),
+                since,
                 self._behind,
             )
-        self._count()
-        if self.name in self._registry.deserted and not self._holds_something():
-            self.release()
-        else:
-            self.watch()
 
     def _needed_since(self) -> float:
         """The time from which on every event is kept."""
@@ -310,12 +333,8 @@ class Channel:
         size = self.log.size + self.beside
         self._registry.size += size - self._counted
         self._counted = size
-        if not self._holds_something():
+        if not size:
             self._registry.holding.pop(self.name, None)
-
-    def _holds_something(self) -> bool:
-        """Whether there are events or idempotency keys here."""
-        return bool(self.log or self.beside)
 
     def _expire(self) -> None:
         time_to_live = self.settings.time_to_live

@@ -45,6 +45,7 @@ class EventLog:
         "_start",
         "_times",
         "channel",
+        "length",
         "size",
         "top",
     )
@@ -52,24 +53,27 @@ class EventLog:
     def __init__(self, channel: str = "", *, start: str) -> None:
         self.channel = channel
         self.top = start
+        self.length = 0
+        """Events held."""
         self.size = 0
         """Bytes held."""
         self._events: list[Entry] = []
         self._positions: list[tuple[int, int]] = []
         self._times: list[float] = []
         # The three lists begin at `_start`; what lies before is removed now and then, all at once.
+        # Positions are added when they are needed.
         self._start = 0
         self._quiet = 0
         # When the newest of the events came that are dropped.
         self._dropped = float("-inf")
 
     def __len__(self) -> int:
-        return len(self._events) - self._start
+        return self.length
 
     @property
     def floor(self) -> str:
         """The oldest cursor that loses nothing."""
-        return self._events[self._start].prev if len(self) else self.top
+        return self._events[self._start].prev if self.length else self.top
 
     # -- what there is
 
@@ -86,7 +90,7 @@ class EventLog:
         """`cursor`, or `NOWHERE` if what follows it is not here."""
         if cursor in (self.top, self.floor):
             return cursor
-        index = bisect_right(self._positions, position(cursor), lo=self._start)
+        index = self._index(cursor)
         found = index > self._start and self._events[index - 1].id == cursor
         return cursor if found else NOWHERE
 
@@ -115,7 +119,7 @@ class EventLog:
 
     def oldest_time(self, but: float) -> float | None:
         """When the oldest event came, if there are more than `but` of them."""
-        return self._times[self._start] if len(self) > but else None
+        return self._times[self._start] if self.length > but else None
 
     def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
         """The events after `cursor`; a gap first if `cursor` is not known (any more). Quiet ones
@@ -128,14 +132,24 @@ class EventLog:
 
     def _after(self, cursor: str) -> tuple[Entry, ...]:
         index = self._start
-        if len(self) and self._events[-1].prev == cursor:
+        if self.length and self._events[-1].prev == cursor:
             # Most readers have all but the newest one.
             return (self._events[-1],)
         if cursor != self.floor:
-            index = bisect_right(self._positions, position(cursor), lo=self._start)
+            index = self._index(cursor)
             if index == self._start or self._events[index - 1].id != cursor:
                 return (Entry.loss(cursor, self.floor, self.channel), *self._events[self._start :])
         return tuple(self._events[index:])
+
+    def _index(self, cursor: str) -> int:
+        """The index of the first event after `cursor`."""
+        self._add_positions()
+        return bisect_right(self._positions, position(cursor), lo=self._start)
+
+    def _add_positions(self) -> None:
+        events, positions = self._events, self._positions
+        for index in range(len(positions), len(events)):
+            positions.append(position(events[index].id))
 
     # -- what comes
 
@@ -145,9 +159,10 @@ class EventLog:
         """
         if event.prev != self.top:
             raise ValueError(f"event {event.id} follows {event.prev}, not {self.top}")
+        times = self._times
         self._events.append(event)
-        self._positions.append(position(event.id))
-        self._times.append(max(time, self._times[-1]) if self._times else time)
+        times.append(time if not times or time > times[-1] else times[-1])
+        self.length += 1
         self.size += event.size
         self._quiet += event.quiet
         self.top = event.id
@@ -160,12 +175,14 @@ class EventLog:
             return
         if events[-1].id != self.floor:
             raise ValueError(f"event {events[-1].id} does not end at {self.floor}")
-        time = self._times[self._start] if len(self) else 0.0
+        time = self._times[self._start] if self.length else 0.0
+        self._add_positions()
         del self._events[: self._start], self._positions[: self._start], self._times[: self._start]
         self._start = 0
         self._events[:0] = events
         self._positions[:0] = [position(event.id) for event in events]
         self._times[:0] = [time] * len(events)
+        self.length += len(events)
         self.size += sum(event.size for event in events)
         self._quiet += sum(event.quiet for event in events)
 
@@ -195,15 +212,16 @@ class EventLog:
             since: time; what came from then on is kept.
             behind: a cursor; what follows it is kept.
         """
-        if len(self) <= backlog_length and self.size <= buffer_size:
+        if self.length <= backlog_length and self.size <= buffer_size:
             return
         events = self._events
         # The first event that is kept for its own sake.
         first = bisect_left(self._times, since, lo=self._start)
         if behind is not None:
-            first = min(first, bisect_right(self._positions, position(behind), lo=self._start))
-        while self and (len(self) > backlog_length or self.size > buffer_size):
-            if self._start >= first and len(self) <= buffer_length and self.size <= buffer_size:
+            first = min(first, self._index(behind))
+        while self.length and (self.length > backlog_length or self.size > buffer_size):
+            in_bounds = self.length <= buffer_length and self.size <= buffer_size
+            if self._start >= first and in_bounds:
                 break
             event = events[self._start]
             self._dropped = self._times[self._start]
@@ -211,16 +229,19 @@ class EventLog:
             self._quiet -= event.quiet
             events[self._start] = _DROPPED
             self._start += 1
+            self.length -= 1
         self._compact()
 
     def _compact(self) -> None:
         if self._start * 2 > len(self._events):
+            self._add_positions()
             del self._events[: self._start], self._positions[: self._start]
             del self._times[: self._start]
             self._start = 0
 
     def expire(self, before: int) -> None:
         """Drop the events older than `before` milliseconds since the epoch."""
+        self._add_positions()
         self._drop_to(bisect_left(self._positions, (before, 0), lo=self._start))
 
     def clear(self) -> None:
@@ -235,5 +256,6 @@ class EventLog:
             self.size -= event.size
             self._quiet -= event.quiet
         self._events[self._start : index] = [_DROPPED] * (index - self._start)
+        self.length -= index - self._start
         self._start = index
         self._compact()

@@ -90,8 +90,6 @@ class Registry:
         """`channel` is about to get an event. 503 if as many hold some as there may be, and all of
         them are read.
         """
-        if channel.name in self.holding:
-            return
         while len(self.holding) >= channel.settings.max_channels:
             if not self.deserted:
                 raise HTTPError(503, "too many channels")

@@ -6,7 +6,7 @@ it is set later.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 __all__ = ["ChannelSettings", "settings_of"]
 
@@ -61,26 +61,16 @@ class ChannelSettings:
     """
 
 
-class _Own:
-    """The settings of one channel."""
-
-    __slots__ = ("_kind", "_own")
-
-    def __init__(self, kind: type[ChannelSettings], own: dict[str, Any]) -> None:
-        self._kind = kind
-        self._own = own
-
-    def __getattr__(self, name: str) -> Any:
-        own = self._own
-        return own[name] if name in own else getattr(self._kind, name)
-
-
 def settings_of(kind: type[ChannelSettings], own: dict[str, Any]) -> ChannelSettings:
-    """The settings of a channel whose queue is of class `kind`.
+    """The settings of a channel whose queue is of class `kind`: those in `own`, which may change,
+    else those of the class.
 
     >>> own = {"backlog_length": 5}
     >>> settings = settings_of(ChannelSettings, own)
     >>> settings.backlog_length, settings.buffer_length
     (5, 1000)
     """
-    return cast(ChannelSettings, _Own(kind, own))
+    # Python looks settings up just so. It is not the queue itself, which has the channel.
+    settings = object.__new__(kind)
+    settings.__dict__ = own
+    return settings
