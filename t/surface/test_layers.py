@@ -51,6 +51,7 @@ FLOORS = [
     ["message_queue.callback"],
     ["message_queue.departures", "message_queue.registry"],
     ["message_queue.delivery"],
+    ["message_queue.takeover"],
     ["message_queue.audience", "message_queue.channel", "message_queue.merged"],
     ["message_queue.queue"],
     ["message_queue"],

@@ -14,14 +14,10 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Hashable
-from contextvars import Context
 from functools import partial
 from typing import Any
 
-from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue import peer as peers
-from tatsumaki_py.message_queue.alarm import now
-from tatsumaki_py.message_queue.callback import start
 from tatsumaki_py.message_queue.client import (
     LISTENING,
     LOADING,
@@ -37,6 +33,7 @@ from tatsumaki_py.message_queue.mailbox import Mailbox, Poll
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.roster import Roster
 from tatsumaki_py.message_queue.source import Source
+from tatsumaki_py.message_queue.takeover import Takeover
 from tatsumaki_py.message_queue.thread import LoopThread
 from tatsumaki_py.message_queue.trail import Trail
 
@@ -54,6 +51,7 @@ class Audience:
         self.roster = Roster()
         self._departures = Departures(self.roster, source)
         self._delivery = Delivery(self.roster, source, self._departures)
+        self._takeover = Takeover(source, self._delivery)
         self.readers: dict[Hashable, peers.Reader] = {}
         """See `Readable.readers`."""
 
@@ -161,7 +159,7 @@ class Audience:
             last_event_id = self._source.log.normalized(last_event_id)
         if peer is not None:
             if not peer._peer_watch(listener):
-                self._dismiss(name, listener, peer)
+                self._takeover.dismiss(name, listener, peer)
                 return poll
             listener.peer = peer
         known = self.roster.clients.get(name)
@@ -174,7 +172,7 @@ class Audience:
         # Clients may have left in a loop that is closed.
         self._source.watch()
         if superseded is not None:
-            self._inherit(client, superseded, peer)
+            self._takeover.inherit(client, superseded, peer)
         left_at = client.cursor
         if last_event_id:
             client.place = Place(last_event_id)
@@ -192,7 +190,7 @@ class Audience:
         else:
             client.load(listener)
         if superseded is not None:
-            self._supersede(client, superseded, was_waiting, left_at, peer)
+            self._takeover.supersede(client, superseded, was_waiting, left_at, peer)
         if client.listener is not listener:
             return poll
         if finding is None:
@@ -286,72 +284,6 @@ class Audience:
             loop = asyncio.get_running_loop()
             listener.timer = loop.call_later(timeout, listener.timed_out)
 
-    # -- taking over
-
-    def _inherit(self, client: Client, superseded: Listener, heir: peers.Peer | None) -> None:
-        """Where a poll begins that takes over from another one."""
-        peer = superseded.peer
-        if not (self._delivery.serves(superseded) or (peer is not None and peer is heir)):
-            self._delivery.take_back(client, superseded)
-            if peer is not None and peer._peer_in_doubt():
-                # The client comes back before its old connection is known to be lost.
-                self._go_back(client, superseded)
-        elif superseded.reading is not None:
-            self._delivery.take_back(client, superseded)
-        elif superseded.has_all():
-            self._delivery.finish(client, superseded)
-
-    def _supersede(
-        self,
-        client: Client,
-        listener: Listener,
-        was_waiting: bool,
-        cursor: str,
-        heir: peers.Peer | None,
-    ) -> None:
-        """Another poll of the same client has taken over from this one, which was at `cursor`: end
-        it with no events.
-        """
-        peer = listener.peer
-        if listener.once and was_waiting:
-            if peer is not None:
-                peer._peer_at(cursor)
-            self._answer_empty(client.id, listener, peer)
-            return
-        listener.end()
-        streams = not listener.once and not isinstance(listener, Mailbox)
-        if streams and peer is not None and peer is not heir:
-            peer._peer_finish()
-
-    def _dismiss(self, client_id: str, listener: Listener, peer: peers.Peer) -> None:
-        """There is nobody to wait for: a HEAD request, or a client that has left."""
-        if peer._peer_left():
-            listener.end(ClientDisconnect())
-        elif listener.once:
-            listener.begin()
-            self._answer_empty(client_id, listener, peer)
-        else:
-            listener.end()
-
-    def _answer_empty(self, client_id: str, listener: Listener, peer: peers.Peer | None) -> None:
-        """End a long poll, and call its callback with no events."""
-        call, context = listener.call, listener.context
-        listener.end()
-        if call is not None and not isinstance(listener, Mailbox):
-            failed = partial(self._delivery.report, client_id, peer=peer)
-            start(call, Context() if context is None else context, failed)
-
-    def _go_back(self, client: Client, listener: Listener) -> None:
-        """What was sent lately may not have arrived: it is still to come, by the client's name."""
-        trail, log = listener.trail, self._source.log
-        if trail is None:
-            return
-        place = log.later(self._source.lately(), trail.began)
-        read = trail.place(now(), self._source.recovery_time)
-        if read is not None:
-            place = log.earlier(place, read)
-        client.place = Place(log.earlier(client.cursor, place))
-
     # -- going
 
     def disconnect(self) -> None:
@@ -361,7 +293,7 @@ class Audience:
             if listener is not None:
                 self._delivery.take_back(client, listener)
                 self._departures.away(client)
-                self._supersede(client, listener, waiting, client.cursor, None)
+                self._takeover.supersede(client, listener, waiting, client.cursor, None)
                 if not client.named:
                     self._departures.unsubscribe(client)
         self._source.watch()
@@ -387,7 +319,7 @@ class Audience:
             self._delivery.finish(client, listener)
         self._delivery.take_back(client, listener)
         if lost:
-            self._go_back(client, listener)
+            self._takeover.go_back(client, listener)
         self._departures.leave(client, listener, error)
 
     def served(self, listener: Listener) -> None:

@@ -1,0 +1,97 @@
+"""How one poll of a client takes over from another, and how a poll ends with no events.
+
+Rules:
+1. A poll takes over where the one before it is known to be: what the kernel did not take comes
+   again and, if the old connection may be lost, what was sent lately comes again, too.
+2. A callback that polls again for its own client has the events that it was called with.
+3. A long poll that ends for another one is answered with no events, and its client is told where it
+   is. A stream is finished.
+"""
+
+from __future__ import annotations
+
+from contextvars import Context
+from functools import partial
+
+from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.message_queue import peer as peers
+from tatsumaki_py.message_queue.alarm import now
+from tatsumaki_py.message_queue.callback import start
+from tatsumaki_py.message_queue.client import Client, Listener, Place
+from tatsumaki_py.message_queue.delivery import Delivery
+from tatsumaki_py.message_queue.mailbox import Mailbox
+from tatsumaki_py.message_queue.source import Source
+
+__all__ = ["Takeover"]
+
+
+class Takeover:
+    """Ends polls of the clients of one source in favor of others."""
+
+    def __init__(self, source: Source, delivery: Delivery) -> None:
+        self._source = source
+        self._delivery = delivery
+
+    def inherit(self, client: Client, superseded: Listener, heir: peers.Peer | None) -> None:
+        """Where a poll begins that takes over from another one."""
+        peer = superseded.peer
+        if not (self._delivery.serves(superseded) or (peer is not None and peer is heir)):
+            self._delivery.take_back(client, superseded)
+            if peer is not None and peer._peer_in_doubt():
+                # The client comes back before its old connection is known to be lost.
+                self.go_back(client, superseded)
+        elif superseded.reading is not None:
+            self._delivery.take_back(client, superseded)
+        elif superseded.has_all():
+            self._delivery.finish(client, superseded)
+
+    def supersede(
+        self,
+        client: Client,
+        listener: Listener,
+        was_waiting: bool,
+        cursor: str,
+        heir: peers.Peer | None,
+    ) -> None:
+        """Another poll of the same client has taken over from this one, which was at `cursor`: end
+        it with no events.
+        """
+        peer = listener.peer
+        if listener.once and was_waiting:
+            if peer is not None:
+                peer._peer_at(cursor)
+            self._answer_empty(client.id, listener, peer)
+            return
+        listener.end()
+        streams = not listener.once and not isinstance(listener, Mailbox)
+        if streams and peer is not None and peer is not heir:
+            peer._peer_finish()
+
+    def dismiss(self, client_id: str, listener: Listener, peer: peers.Peer) -> None:
+        """There is nobody to wait for: a HEAD request, or a client that has left."""
+        if peer._peer_left():
+            listener.end(ClientDisconnect())
+        elif listener.once:
+            listener.begin()
+            self._answer_empty(client_id, listener, peer)
+        else:
+            listener.end()
+
+    def _answer_empty(self, client_id: str, listener: Listener, peer: peers.Peer | None) -> None:
+        """End a long poll, and call its callback with no events."""
+        call, context = listener.call, listener.context
+        listener.end()
+        if call is not None and not isinstance(listener, Mailbox):
+            failed = partial(self._delivery.report, client_id, peer=peer)
+            start(call, Context() if context is None else context, failed)
+
+    def go_back(self, client: Client, listener: Listener) -> None:
+        """What was sent lately may not have arrived: it is still to come, by the client's name."""
+        trail, log = listener.trail, self._source.log
+        if trail is None:
+            return
+        place = log.later(self._source.lately(), trail.began)
+        read = trail.place(now(), self._source.recovery_time)
+        if read is not None:
+            place = log.earlier(place, read)
+        client.place = Place(log.earlier(client.cursor, place))
