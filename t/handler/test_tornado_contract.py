@@ -17,7 +17,7 @@ from support.program import ROOT
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPInputError, HTTPServerRequest, RequestStartLine
-from tornado.iostream import BaseIOStream, IOStream
+from tornado.iostream import BaseIOStream, IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.tcpserver import TCPServer
 
@@ -271,6 +271,53 @@ async def test_execute(http_server, http_port):
     assert seen["open"] == ((), {})
     assert seen["closed"] == 4000
     assert seen["executed"] is True
+
+
+class Taking(tornado.websocket.WebSocketHandler):
+    """Gives Tornado something else to read from than its connection."""
+
+    def detach(self):
+        stream = super().detach()
+        seen["stream"] = stream
+        return Nothing()
+
+    def open(self):
+        seen["calls"].append("open")
+
+    def on_ws_connection_close(self, close_code=None, close_reason=None):
+        seen["calls"].append("closed")
+        self.ws_connection = None
+
+    def on_finish(self):
+        seen["calls"].append("finished")
+
+
+class Nothing:
+    def read_bytes(self, size):
+        seen["calls"].append(f"read {size}")
+        raise StreamClosedError
+
+    def close(self):
+        seen["calls"].append("close")
+
+
+@pytest.mark.gen_test
+async def test_read_nothing(http_server, http_port):
+    """After the handshake Tornado calls `open`, then `read_bytes` of what `detach` has returned. If
+    that raises StreamClosedError, Tornado calls `close` of it and `on_ws_connection_close`, and
+    has done its part; the connection stays open. (endpoint/websocket.py)"""
+    seen.clear()
+    seen["calls"] = []
+    http_server.request_callback.add_handlers(".*", [("/taking", Taking)])
+    client = await tornado.websocket.websocket_connect(f"ws://127.0.0.1:{http_port}/taking")
+    while "closed" not in seen["calls"]:
+        await asyncio.sleep(0.001)
+    assert list(dict.fromkeys(seen["calls"])) == ["finished", "open", "read 2", "close", "closed"]
+    await seen["stream"].write(b"\x81\x02hi")
+    assert await client.read_message() == "hi"
+    seen.pop("stream").close()
+    assert await client.read_message() is None
+    client.close()
 
 
 def test_unimplemented_methods():

@@ -77,6 +77,7 @@ FLOORS = [
         "push.sockets",
     ],
     ["push.peer_base", "push.peer_handler"],
+    ["push.frame_reader", "push.sent_headers", "push.websocket_socket"],
     ["push.stream_handler", "push.answer_handler", "push.websocket"],
     ["handler"],
     [

@@ -194,16 +194,21 @@ class SubscribeHandler(ChannelHandler):
         """Hand the connection to a `SubscribeSocket`."""
         socket = SubscribeSocket(self.application, self.request, outer=self, names=names)
         # The hooks of a user are called with this handler.
-        own = {"stream_write": socket.send, "write": socket.send, "finish": socket.end}
-        vars(self).update(own)
+        vars(self).update(stream_write=socket.send, write=socket.send, finish=socket.end)
         try:
             await socket._execute([])
         finally:
-            for name in own:
-                vars(self).pop(name, None)
-            # The `SubscribeSocket` has answered and logged the request.
-            self._finished = True
-            try:
-                self.on_finish()
-            finally:
-                self.ui = None  # type: ignore[assignment]
+            if not socket.goes_on:
+                self._socket_over()
+
+    def _socket_over(self) -> None:
+        if self._finished:
+            return
+        for name in ("stream_write", "write", "finish"):
+            vars(self).pop(name, None)
+        # The `SubscribeSocket` has answered and logged the request.
+        self._finished = True
+        try:
+            self.on_finish()
+        finally:
+            self.ui = None  # type: ignore[assignment]

@@ -12,25 +12,48 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from tornado.httputil import HTTPHeaders
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 
 from tatsumaki_py.done import DONE, done_future
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.peer import takes_entries
 from tatsumaki_py.push.framing import Option
+from tatsumaki_py.push.framing.websocket import WebSocket
+from tatsumaki_py.push.sent_headers import SENT
 from tatsumaki_py.push.websocket import UNREAD_MESSAGE_SIZE, WebSocketHandler
+from tatsumaki_py.push.websocket_socket import WebSocketSocket, take_socket
 
 __all__ = ["Admitting", "SubscribeSocket"]
 
 NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER = 1000, 1008, 1013
 # Bytes of a reason that fit in a close frame.
 _REASON = 123
+# Hooks for which Tornado has to read from the connection.
+_READS = ("on_message", "on_ping", "on_pong", "get_compression_options")
+
+
+class _Taken:
+    """In place of a connection whose socket was taken, as Tornado sees it."""
+
+    def __init__(self, stream: WebSocketSocket) -> None:
+        self._stream: WebSocketSocket | None = stream
+
+    def read_bytes(self, size: int) -> None:
+        """Called when `open` has returned: end Tornado's part."""
+        self._stream = None
+        raise StreamClosedError
+
+    def close(self) -> None:
+        """Called when `open` has failed."""
+        if self._stream is not None:
+            self._stream.fail(StreamClosedError())
 
 
 class Admitting(Protocol):
@@ -59,6 +82,9 @@ class Admitting(Protocol):
     def _subscribe(self, names: list[str], target: SubscribeSocket) -> None:
         """Let `target` have the events of the channels of these names."""
 
+    def _socket_over(self) -> None:
+        """The connection has ended; may be told twice."""
+
     def _chunk(self, chunk: Any, *more: Any) -> bytes: ...
 
     def set_status(self, status_code: int) -> None: ...
@@ -78,6 +104,8 @@ class SubscribeSocket(WebSocketHandler):
 
     def initialize(self, outer: Admitting, names: list[str]) -> None:
         self._outer = outer
+        # The socket, if Tornado does not read from it.
+        self._own: WebSocketSocket | None = None
         self._names = names
         self._reframes = outer._reframes
         self.max_buffer = outer.max_buffer
@@ -132,6 +160,65 @@ class SubscribeSocket(WebSocketHandler):
         return size
 
     # -- the connection
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the connection lasts though Tornado has done its part."""
+        return self._own is not None and not self._own.over
+
+    def _take_over(self, iostream: IOStream, framing: WebSocket) -> IOStream:
+        reads = any(hasattr(self._outer, name) for name in _READS) or self.ping_interval
+        stream = (
+            None
+            if reads
+            else take_socket(iostream, framing, self.max_buffer, self, self.max_message_size)
+        )
+        if stream is None:
+            return super()._take_over(iostream, framing)
+        self._own = self._stream = self._live = stream
+        return cast(IOStream, _Taken(stream))
+
+    def _stream_said(self, code: int | None, reason: str | None) -> None:
+        self.close_code, self.close_reason = code, reason
+
+    def _stream_closed(self, lost: bool) -> None:
+        if self._own is None:
+            super()._stream_closed(lost)
+            return
+        if self._live is not None:
+            self._live, self._gone = None, True
+            self._dismiss_watchers(lost)
+        try:
+            super().on_ws_connection_close(self.close_code, self.close_reason)
+        except Exception:
+            self.log_exception(*sys.exc_info())
+        self._outer._socket_over()
+
+    def on_ws_connection_close(
+        self, close_code: int | None = None, close_reason: str | None = None
+    ) -> None:
+        """Tornado calls it, also when it has nothing to read because the socket was taken."""
+        if self._own is None:
+            super().on_ws_connection_close(close_code, close_reason)
+        else:
+            self._slim()
+
+    def _slim(self) -> None:
+        """Let go of what the handshake needed: there are thousands of idle subscribers."""
+        self.ws_connection = self.ui = None  # type: ignore[assignment]
+        self.request.connection = self.request.server_connection = None
+        self._headers = self._outer._headers = SENT
+        # A dict that was filled bit by bit has room for three times as much.
+        self.__dict__ = dict(self.__dict__)
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """See `WebSocketHandler.close`."""
+        if self._own is None:
+            super().close(code, reason)
+        elif self._live is not None:
+            self._live = None
+            self._own.say_goodbye(code, reason)
+            self._dismiss_watchers()
 
     def _options(self) -> Option:
         return self._outer._framing_options()

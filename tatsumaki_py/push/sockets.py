@@ -20,7 +20,7 @@ from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.strict_http import HeadStream
 
-__all__ = ["IOStreamStream", "SocketStream", "take_over"]
+__all__ = ["IOStreamStream", "SocketStream", "socket_of", "take_over"]
 
 READ_SIZE = 4096
 
@@ -38,14 +38,14 @@ def take_over(
         max_buffer: bytes that may wait to be sent.
         owner: is told what becomes of it.
     """
-    sock = _socket_of(iostream)
+    sock = socket_of(iostream)
     if sock is None:
         return IOStreamStream(iostream, framing, max_buffer, owner)
     iostream.close()
     return SocketStream(sock, framing, max_buffer, owner)
 
 
-def _socket_of(iostream: IOStream) -> socket.socket | None:
+def socket_of(iostream: IOStream) -> socket.socket | None:
     """The socket below, on its own, if it is a plain one."""
     if type(iostream) not in (IOStream, ForgettingStream, HeadStream) or iostream.writing():
         return None

@@ -20,7 +20,6 @@ from typing import Any
 
 import tornado.web
 from tornado.gen import is_coroutine_function
-from tornado.httputil import HTTPHeaders
 
 from tatsumaki_py.done import DONE, OVER
 from tatsumaki_py.error import ClientDisconnect
@@ -29,6 +28,7 @@ from tatsumaki_py.message_queue.peer import Readable
 from tatsumaki_py.push.framing import JSON, TEXT, Framing, Option
 from tatsumaki_py.push.peer_handler import PeerHandler
 from tatsumaki_py.push.reading import Reading
+from tatsumaki_py.push.sent_headers import SENT
 from tatsumaki_py.push.sockets import take_over
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.push.transports import MULTIPART, NDJSON, SSE, Streaming, asked
@@ -231,7 +231,7 @@ class StreamHandler(PeerHandler):
         self._stream = self._live = stream
         # Nobody needs these any more, and there are thousands of idle subscribers.
         self.request.connection = self.request.server_connection = None
-        self._headers = _SENT
+        self._headers = SENT
         self.request.slim()
         beginning = stream.framing.begin(cursor)
         if beginning:
@@ -287,19 +287,3 @@ class StreamHandler(PeerHandler):
 
 def _any_event(*chunks: Any) -> bool:
     return any(isinstance(chunk, (Entry, Event)) for chunk in chunks)
-
-
-class _SentHeaders(HTTPHeaders):
-    """In place of headers that are out: changes go nowhere."""
-
-    def __setitem__(self, name: str, value: str) -> None:
-        pass
-
-    def __delitem__(self, name: str) -> None:
-        pass
-
-    def add(self, name: str, value: str, **kwargs: Any) -> None:
-        pass
-
-
-_SENT = _SentHeaders()

@@ -258,7 +258,12 @@ class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandl
             # It left during the handshake: `open` finds nobody, and Tornado's first read ends it.
             self._gone = True
             return iostream
-        framing = WEBSOCKET.framing.of(self._options() | asked(self.request))
+        return self._take_over(
+            iostream, WEBSOCKET.framing.of(self._options() | asked(self.request))
+        )
+
+    def _take_over(self, iostream: IOStream, framing: WebSocket) -> IOStream:
+        """Begin the stream. Returns what Tornado is to read from."""
         stream = _WebSocketStream(iostream, framing, self.max_buffer, self)
         self._stream = self._live = stream
         # So that what is closed by neither side in words is told, too.

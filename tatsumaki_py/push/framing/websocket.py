@@ -8,9 +8,9 @@ from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.push.framing import Framing, Option
 from tatsumaki_py.push.framing.json_text import enveloped, place, string_of
 
-__all__ = ["BINARY", "CLOSE", "PING", "TEXT", "WebSocket", "websocket_frame"]
+__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "WebSocket", "websocket_frame"]
 
-TEXT, BINARY, CLOSE, PING = 0x1, 0x2, 0x8, 0x9
+TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
 
 def websocket_frame(opcode: int, data: bytes) -> bytes:

@@ -1,0 +1,204 @@
+"""A WebSocket that Tornado does not read from: pings, the end, and who ends it."""
+
+import asyncio
+
+import pytest
+from support.subscriber import Ended
+from support.wire import open_sockets, read_exactly, soon
+
+from tatsumaki_py.push import websocket_socket
+from tatsumaki_py.push.websocket_socket import WebSocketSocket
+
+PING, PONG, CLOSE = 0x9, 0xA, 0x8
+
+
+@pytest.fixture
+def seen(handler):
+    """The handlers, and what happened to them."""
+    calls = []
+    handler.open = lambda self, channel: calls.append(self)
+    handler.on_close = lambda self: calls.append((self.close_code, self.close_reason))
+    handler.on_finish = lambda self: calls.append("finish")
+    return calls
+
+
+@pytest.fixture
+def connect(subscriber, seen):
+    """`client, handler = await connect()` when the client has subscribed."""
+
+    async def connect(**options):
+        client = subscriber("websocket", **options)
+        assert (await client.open()).status == 101
+        assert await client.next() is None
+        return client, seen[-1]
+
+    return connect
+
+
+async def close_frame(client):
+    """The code and the reason of the close frame that comes next."""
+    first, size = await read_exactly(client.client, 2)
+    assert first == 0x88
+    data = await read_exactly(client.client, size)
+    return int.from_bytes(data[:2]), data[2:].decode()
+
+
+@pytest.mark.gen_test
+async def test_pings(connect, queue):
+    """A ping is answered, the last of several; what is pushed stays in order around it."""
+    client, _ = await connect()
+    await client.send(PING, b"one")
+    assert await read_exactly(client.client, 5) == b"\x8a\x03one"
+    queue.publish({"n": 1})
+    assert await client.take(1) == [{"n": 1}]
+    await client.send(0x1, b"ignored")
+    await client.send(PONG, b"ignored")
+    await client.send(PING)
+    assert await read_exactly(client.client, 2) == b"\x8a\x00"
+
+
+@pytest.mark.parametrize(
+    ("payload", "answer", "told"),
+    [
+        (b"", b"\x88\x00", (None, None)),
+        (b"\x03\xe8", b"\x88\x02\x03\xe8", (1000, None)),
+        (b"\x0f\xa1enough", b"\x88\x02\x0f\xa1", (4001, "enough")),
+    ],
+)
+@pytest.mark.gen_test
+async def test_the_client_closes(connect, queue, seen, http_port, payload, answer, told):
+    """Its close frame is answered with its code, the connection ends, the handler is told once."""
+    client, handler = await connect()
+    await client.send(CLOSE, payload)
+    assert await client.client.read_all() == answer
+    await soon(lambda: not queue.subscribers and len(seen) == 3)
+    assert seen[1:] == [told, "finish"]
+    assert handler._finished
+    assert open_sockets(http_port) == 0
+
+
+@pytest.mark.gen_test
+async def test_the_handler_closes(connect, queue, seen):
+    """After what was written; nothing is pushed any more, and the client's answer is awaited."""
+    client, handler = await connect()
+    queue.publish({"n": 1})
+    handler.finish("bye")
+    queue.publish({"n": 2})
+    assert await client.take(1) == [{"n": 1}]
+    assert await read_exactly(client.client, 5) == b"\x81\x03bye"
+    assert await close_frame(client) == (1000, "")
+    assert queue.subscribers == 0
+    assert len(seen) == 1
+    await client.send(PING, b"late")
+    await client.send(CLOSE, b"\x03\xe8")
+    assert await client.client.read_all() == b""
+    await soon(lambda: len(seen) == 3)
+    assert seen[1:] == [(1000, None), "finish"]
+
+
+@pytest.mark.parametrize("way", ["close", "reset", "wait"])
+@pytest.mark.gen_test
+async def test_no_answer_to_a_close_frame(connect, seen, monkeypatch, way):
+    """The connection ends with the client's, or in a few seconds."""
+    monkeypatch.setattr(websocket_socket, "CLOSE_TIMEOUT", 0.05)
+    client, handler = await connect()
+    handler.finish()
+    assert await close_frame(client) == (1000, "")
+    if way != "wait":
+        getattr(client.client, way)()
+    await soon(lambda: len(seen) == 3)
+    assert seen[1:] == [(None, None), "finish"]
+
+
+REFUSED = {
+    "unmasked": (b"\x81\x01x", 1002),
+    "reserved bit": (b"\xc1\x80\0\0\0\0", 1002),
+    "half a code": (b"\x88\x81\0\0\0\0x", 1002),
+    "giant": (b"\x82\xff" + b"\xff" * 8, 1009),
+    "reason": (b"\x88\x83\0\0\0\0\x03\xe8\xff", 1007),
+    "text": (b"\x81\x81\0\0\0\0\xff", 1007),
+}
+
+
+@pytest.mark.parametrize(("data", "code"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.gen_test
+async def test_refused(connect, queue, seen, data, code):
+    """The client is told why, and nothing after it is read."""
+    client, _ = await connect()
+    await client.client.send(data + b"\x89\x80\0\0\0\0")
+    told, reason = await close_frame(client)
+    assert told == code
+    assert reason
+    assert await client.client.read_all() == b""
+    await soon(lambda: not queue.subscribers and len(seen) == 3)
+
+
+@pytest.mark.gen_test
+async def test_frames_with_the_handshake(subscriber, seen, http_port):
+    """A client may send frames, also many, before its handshake was answered."""
+    client = subscriber("websocket")
+    client.client = await client.connect(client.port)
+    await client.request()
+    await client.client.send(b"\x89\x80\0\0\0\0" * 20_000)
+    await client.client.read_until(b"\r\n\r\n")
+    await asyncio.wait_for(client.client.read_until(b"\x8a\x00"), 5)
+    client.leave()
+    await soon(lambda: open_sockets(http_port) == 0)
+
+
+@pytest.mark.gen_test
+async def test_it_ends_in_time(connect, handler, seen, monkeypatch, http_port):
+    """`max_stream_time` closes it with 1001."""
+    monkeypatch.setattr(handler, "max_stream_time", 0.01)
+    client, _ = await connect()
+    with pytest.raises(Ended) as ended:
+        await asyncio.wait_for(client.take(1), 5)
+    assert ended.value.args == (1001,)
+    client.leave()
+    await soon(lambda: open_sockets(http_port) == 0)
+
+
+@pytest.mark.gen_test
+async def test_open_fails(subscriber, handler, queue, expect_log):
+    """An exception of `open` is logged, and the connection ends without a subscriber."""
+    logged = []
+    handler.open = lambda self, channel: 1 / 0
+    handler.log_exception = lambda self, *exc_info: logged.append(exc_info[0])
+    handler.on_close = lambda self: logged.append("close")
+    client = subscriber("websocket")
+    await client.open()
+    assert await client.client.read_all() == b""
+    await soon(lambda: logged == [ZeroDivisionError, "close"])
+    assert queue.subscribers == 0
+
+
+@pytest.mark.gen_test
+async def test_on_close_fails(connect, handler, seen):
+    """Its exception is logged, and the request is over all the same."""
+    logged = []
+    handler.on_close = lambda self: 1 / 0
+    handler.log_exception = lambda self, *exc_info: logged.append(exc_info[0])
+    client, _ = await connect()
+    client.leave()
+    await soon(lambda: "finish" in seen)
+    assert logged == [ZeroDivisionError]
+
+
+HOOKS = {
+    "on_message": lambda self, message: None,
+    "on_ping": lambda self, data: None,
+    "on_pong": lambda self, data: None,
+    "get_compression_options": lambda self: None,
+    "ping_interval": 100.0,
+}
+
+
+@pytest.mark.parametrize("name", [*HOOKS, None])
+@pytest.mark.gen_test
+async def test_who_reads(connect, handler, queue, name):
+    """Tornado reads if a hook needs what the client says."""
+    if name is not None:
+        setattr(handler, name, HOOKS[name])
+    _, outer = await connect()
+    stream = vars(outer)["write"].__self__._stream
+    assert isinstance(stream, WebSocketSocket) == (name is None)
