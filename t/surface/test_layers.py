@@ -1,6 +1,7 @@
 """The house: modules import only what is below them."""
 
 import ast
+import re
 import sys
 
 from support.program import ROOT
@@ -189,6 +190,14 @@ def test_arrows_go_down():
     for a type checker.
     """
     assert not wrong(graph())
+
+
+def test_the_documentation_has_the_same_house():
+    """Each bullet of the page on the architecture is a floor."""
+    page = (ROOT / "docs/architecture.md").read_text()
+    bullets = page.split("## Who imports whom")[1].split("\n##")[0].split("\n- ")[1:]
+    described = [sorted(re.findall(r"\*\*`([\w.]+)`\*\*", bullet)) for bullet in bullets]
+    assert described == [sorted(names) for names in FLOORS]
 
 
 def test_queue_and_handler_meet_in_callbacks():
