@@ -1,10 +1,15 @@
 """A WebSocket that Tornado does not read from: pings, the end, and who ends it."""
 
 import asyncio
+import json
 
 import pytest
 from support.subscriber import Ended
 from support.wire import open_sockets, read_exactly, soon
+from tornado.httpclient import HTTPRequest
+from tornado.httpserver import HTTPServer
+from tornado.testing import AsyncHTTPSTestCase, bind_unused_port
+from tornado.websocket import websocket_connect
 
 from tatsumaki_py.push import websocket_socket
 from tatsumaki_py.push.websocket_socket import WebSocketSocket
@@ -202,3 +207,22 @@ async def test_who_reads(connect, handler, queue, name):
     _, outer = await connect()
     stream = vars(outer)["write"].__self__._stream
     assert isinstance(stream, WebSocketSocket) == (name is None)
+
+
+@pytest.mark.gen_test
+async def test_tls(app, seen, queue):
+    """Over TLS Tornado reads, and everything else is the same."""
+    server = HTTPServer(app, ssl_options=AsyncHTTPSTestCase.default_ssl_options())
+    sock, port = bind_unused_port()
+    server.add_socket(sock)
+    url = f"wss://127.0.0.1:{port}/events/room"
+    client = await websocket_connect(HTTPRequest(url, validate_cert=False))
+    queue.publish({"n": 1})
+    await client.read_message()
+    assert json.loads(await client.read_message())["data"] == {"n": 1}
+    assert not isinstance(vars(seen[0])["write"].__self__._stream, WebSocketSocket)
+    client.close(4001, "enough")
+    await soon(lambda: len(seen) == 3)
+    assert seen[1:] == [(4001, "enough"), "finish"]
+    server.stop()
+    await server.close_all_connections()
