@@ -107,8 +107,8 @@ class Channel:
             while start != self.log.top:
                 top = self.log.top
                 for follower in tuple(self.followers.values()):
-                    if follower.follow():
-                        self.hold(start)
+                    if follower.follow() and self._behind is None:
+                        self._behind = start
                 start = top
         finally:
             self._accepting = False
@@ -185,10 +185,9 @@ class Channel:
 
     def hold(self, cursor: str) -> None:
         """A client is behind, at `cursor`: keep what follows."""
-        behind = self._behind
-        if cursor == behind or cursor == self.log.top:
-            return
-        self._behind = cursor if behind is None else self.log.earlier(behind, cursor)
+        log = self.log
+        if cursor not in (self._behind, log.top):
+            self._behind = log.earlier(self._behind or log.top, cursor)
 
     def admit(self, follower: Follower) -> None:
         """See `Source.admit`."""

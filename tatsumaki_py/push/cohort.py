@@ -208,15 +208,37 @@ class Cohorts:
             for key, cohort in [*self._cohorts.items()]:
                 # It may have gone meanwhile.
                 if cohort.cursor != top and self._cohorts.get(key) is cohort:
-                    yield from self._serve(cohort)
+                    read = self._slice(cohort)
+                    if len(cohort.members) > GROUP or (read.end, read.quiet) in self._cohorts:
+                        yield from self._serve(cohort, read)
+                    else:
+                        self._advance(cohort, read)
             self._read.clear()
         finally:
             top = self._log.top
             if any(cohort.cursor != top for cohort in self._cohorts.values()):
                 self._follow_again()
 
-    def _serve(self, cohort: Cohort) -> Iterator[None]:
-        read = self._slice(cohort)
+    def _advance(self, cohort: Cohort, read: Slice) -> None:
+        """Serve a small cohort, which moves as a whole: there may be thousands of them."""
+        late = cohort is not self._front
+        members: list[Member] = []
+        self._serving = cohort
+        del self._cohorts[cohort.cursor, cohort.quiet]
+        try:
+            self._send(cohort.members, cohort, read, cohort, members, late)
+        finally:
+            self._serving = None
+            cohort.cursor, cohort.quiet = read.end, read.quiet
+            cohort.members, cohort.left = members, 0
+            if self._cohorts.setdefault((read.end, read.quiet), cohort) is not cohort:
+                # Somebody has come there meanwhile.
+                for reading in members:
+                    self.move(reading, self.at(read))
+            elif not members:
+                self._drop(cohort)
+
+    def _serve(self, cohort: Cohort, read: Slice) -> Iterator[None]:
         late = cohort is not self._front
         self._serving = cohort
         self._drop(cohort)
@@ -227,7 +249,7 @@ class Cohorts:
         try:
             while served < len(members):
                 group = members[served : served + GROUP]
-                self._send(group, cohort, read, target, late)
+                self._send(group, cohort, read, target, target.members, late)
                 served += GROUP
                 yield
         finally:
@@ -240,10 +262,20 @@ class Cohorts:
                 self._drop(target)
 
     def _send(
-        self, group: list[Member], cohort: Cohort, read: Slice, target: Cohort, late: bool
+        self,
+        group: list[Member],
+        cohort: Cohort,
+        read: Slice,
+        target: Cohort,
+        members: list[Member],
+        late: bool,
     ) -> None:
+        """Send `read` to those of a group that are in `cohort` still. They are in `target` then,
+        which gets `members`.
+        """
         data, size = read.data, len(read.data)
-        append = target.members.append
+        append = members.append
+        fatal: BaseException | None = None
         for reading in group:
             if reading.place is not cohort:
                 continue
@@ -254,7 +286,7 @@ class Cohorts:
                 if stream.waiting is not None:
                     stream.flush()
                     if stream.blocked:
-                        self._withdraw(reading, cohort)
+                        self._withdraw(reading, cohort.cursor, cohort.quiet)
                         continue
                 try:
                     sent = stream.wire.send(data) if size else 0
@@ -264,19 +296,21 @@ class Cohorts:
                     reading.place = target
                     append(reading)
                 else:
-                    self._withdraw(reading, target)
+                    self._withdraw(reading, read.end, read.quiet)
                     stream.keep(data, sent, {})
             except BaseException as error:
                 stream.fail(error)
                 if reading.place is cohort:
-                    self._withdraw(reading, cohort)
+                    self._withdraw(reading, cohort.cursor, cohort.quiet)
                 if not isinstance(error, Exception):
-                    raise
+                    fatal = error
+        if fatal is not None:
+            raise fatal
 
-    def _withdraw(self, reading: Member, place: Place) -> None:
-        """Take a stream that is blocked out of its cohort; it reads on from `place`."""
+    def _withdraw(self, reading: Member, cursor: str, quiet: str | None) -> None:
+        """Take a stream that is blocked out of its cohort; it reads on from `cursor`."""
         reading.hold()
-        reading.place = Place(place.cursor, place.quiet)
+        reading.place = Place(cursor, quiet)
 
     def _slice(self, place: Place) -> Slice:
         """What follows `place`: at least one event, if there is one, and not much more than
