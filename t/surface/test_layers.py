@@ -49,7 +49,7 @@ FLOORS = [
     ["message_queue.engine.memory"],
     ["message_queue.client"],
     ["message_queue.mailbox", "message_queue.roster", "message_queue.source"],
-    ["message_queue.callback"],
+    ["message_queue.callback", "message_queue.loading"],
     ["message_queue.departures", "message_queue.registry"],
     ["message_queue.delivery"],
     ["message_queue.takeover"],

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Any, ClassVar, Self, overload
 
+from tatsumaki_py.done import Done
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.json_codec import JSON, JSONCodec
 from tatsumaki_py.message_queue.audience import Audience
@@ -246,16 +247,18 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
                 follower.flush()
         return self._registry.engine.publish(self._channel, bodies, key=idempotency_key)
 
-    def append_backlog(self, *events: Any) -> None:
+    def append_backlog(self, *events: Any) -> Awaitable[list[str]]:
         """Append events for newcomers: they are in the backlog that a new client gets. A client
         that is there, is expected back or has a cursor is not told of them.
 
-        Raises as `publish`. Source: ``append_backlog`` of ``Tatsumaki::MessageQueue``.
+        Returns an awaitable of the events' ids, and raises, as `publish` does. Source:
+        ``append_backlog`` of ``Tatsumaki::MessageQueue``.
         """
         self._registry.thread.check("append_backlog")
         bodies = [self._encode(event) for event in events]
-        if bodies:
-            self._registry.engine.publish(self._channel, bodies, quiet=True)
+        if not bodies:
+            return Done([])
+        return self._registry.engine.publish(self._channel, bodies, quiet=True)
 
     def flush_events(self, client_id: str | int, *events: Any) -> bool:
         """Give events to one client that is listening, and to nobody else; they are not kept.

@@ -17,6 +17,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
+from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue import peer as peers
 from tatsumaki_py.message_queue.client import (
     LISTENING,
@@ -28,6 +29,7 @@ from tatsumaki_py.message_queue.client import (
 from tatsumaki_py.message_queue.delivery import Delivery
 from tatsumaki_py.message_queue.departures import Departures
 from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.ids import NOWHERE
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.mailbox import Mailbox, Poll
 from tatsumaki_py.message_queue.names import checked_name
@@ -39,7 +41,26 @@ from tatsumaki_py.message_queue.trail import Trail
 
 __all__ = ["Audience"]
 
+LOAD_TIME = 5.0
+"""Seconds that a poll waits for the engine, if it does not wait for events."""
+
 _log = logging.getLogger("tatsumaki")
+
+
+class _Search:
+    """A poll waits for the place of its client, and perhaps not for ever."""
+
+    __slots__ = ("finding", "timer")
+
+    def __init__(self, finding: asyncio.Future[str | None]) -> None:
+        self.finding = finding
+        self.timer: asyncio.TimerHandle | None = None
+
+    def cancel(self) -> None:
+        """Nobody waits any more."""
+        self.finding.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class Audience:
@@ -84,9 +105,22 @@ class Audience:
             reader.follow()
         return self._delivery.follow() or bool(self.readers or self.roster.behind)
 
+    def loaded(self) -> None:
+        """See `Follower.loaded`."""
+        if self._source.loaded:
+            for client in self.roster.behind.values():
+                if client.state is LOADING and not client.cursor:
+                    # What comes from now on is for it, too.
+                    client.place = Place(self._source.first_cursor())
+                    self._source.hold(client.cursor)
+
     def flush(self) -> None:
         """Tell everybody who listens that there are no events."""
         self._delivery.flush()
+        for client in tuple(self.roster.behind.values()):
+            listener = client.listener
+            if client.state is LOADING and listener is not None and listener.once:
+                self._end_empty(client, listener)
 
     @property
     def behind(self) -> int:
@@ -182,24 +216,32 @@ class Audience:
         listener.client = client
         # User code that is called meanwhile must not take away what this client still needs.
         self.roster.busy(client)
-        self._source.hold(client.cursor)
-        stranger = name if named and known is None and not last_event_id else None
-        finding = self._source.locate(stranger, None if client.new else client.cursor)
-        if finding is None:
+        if client.cursor:
+            self._source.hold(client.cursor)
+        elsewhere = name if named and superseded is None and not last_event_id else None
+        search = self._search(client, elsewhere)
+        if search is None:
             client.listen(listener)
         else:
             client.load(listener)
+            listener.timer = search
         if superseded is not None:
             self._takeover.supersede(client, superseded, was_waiting, left_at, peer)
         if client.listener is not listener:
             return poll
-        if finding is None:
+        if search is None:
             self._begin(client, listener, timeout)
         else:
-            self._set_timer(listener, timeout)
-            found = partial(self._found, listener, timeout)
-            asyncio.ensure_future(finding).add_done_callback(found)
+            # Code that asks for what there is now waits until that is known.
+            search.timer = self._timer(listener, LOAD_TIME if timeout == 0 else timeout)
+            search.finding.add_done_callback(partial(self._found, listener, timeout, search))
         return poll
+
+    def _search(self, client: Client, elsewhere: str | None) -> _Search | None:
+        """Ask for the place of a client and what follows it, unless all that is known here."""
+        cursor = None if client.new else client.cursor or None
+        finding = self._source.locate(elsewhere, cursor)
+        return None if finding is None else _Search(asyncio.ensure_future(finding))
 
     def _listener(self, callback: Callable[..., Any] | None, once: bool) -> Listener:
         if callback is None:
@@ -214,7 +256,7 @@ class Audience:
         client = self.roster.clients.get(client_id)
         # Clients that made room were told so: their code may have polled with this name.
         if client is None:
-            place = Place(self._source.first_cursor())
+            place = Place(self._source.first_cursor() if self._source.loaded else "")
             client = self.roster.add(Client(client_id, place, named))
             self._source.added()
         return client
@@ -232,21 +274,55 @@ class Audience:
         return None if goes_on else peer._peer_cursor()
 
     def _found(
-        self, listener: Listener, timeout: float | None, finding: asyncio.Future[str | None]
+        self,
+        listener: Listener,
+        timeout: float | None,
+        search: _Search,
+        finding: asyncio.Future[str | None],
     ) -> None:
         """The place of a client, and what follows it, is known now."""
-        error = None if finding.cancelled() else finding.exception()
-        if error is not None:
-            _log.error("channel %r could not be read", self.key, exc_info=error)
         client = listener.client
-        if client is None or client.listener is not listener or client.state is not LOADING:
+        if finding.cancelled() or client is None or client.listener is not listener:
             return
-        cursor = None if finding.cancelled() or error is not None else finding.result()
-        if client.new:
-            client.place = Place(cursor or self._source.first_cursor())
-            client.new = not cursor
+        error = finding.exception()
+        if isinstance(error, Exception):
+            if isinstance(error, HTTPError) or not self._source.loaded:
+                self._turn_away(client, listener, error)
+                return
+            _log.error("channel %r could not be read", self.key, exc_info=error)
+        cursor = NOWHERE if error is not None else finding.result()
+        if cursor and (error is None or client.new):
+            # A client that may have been elsewhere is not new: it is told that it lost something.
+            client.place = Place(self._source.log.normalized(cursor))
+            client.new = False
+        elif not client.cursor:
+            client.place = Place(self._source.first_cursor())
+        listener.timer = search.timer
         client.listen(listener)
         self._begin(client, listener, timeout)
+
+    def _turn_away(self, client: Client, listener: Listener, error: Exception) -> None:
+        """The engine cannot serve a client for now. A stream ends, and its client comes back."""
+        peer = listener.peer
+        self._departures.leave(client, listener, error, expected=True)
+        if peer is None:
+            if listener.callback is not None:
+                self._delivery.report(client.id, error, None)
+        elif listener.once:
+            peer._peer_failed(error)
+        else:
+            peer._peer_finish()
+
+    def _end_empty(self, client: Client, listener: Listener) -> None:
+        """End the poll of a client that is expected back; a long poll is answered with no
+        events.
+        """
+        waiting = client.state in (LISTENING, LOADING)
+        self._delivery.take_back(client, listener)
+        self._departures.away(client)
+        self._takeover.supersede(client, listener, waiting, client.cursor, None)
+        if not client.named:
+            self._departures.unsubscribe(client)
 
     def _begin(self, client: Client, listener: Listener, timeout: float | None) -> None:
         """Give `listener` what there is, or let it wait."""
@@ -266,7 +342,8 @@ class Audience:
             self._delivery.deliver(client, events)
             return
         self._delivery.ready(client)
-        self._set_timer(listener, timeout)
+        if listener.timer is None:
+            listener.timer = self._timer(listener, timeout)
 
     def _read(self, client: Client, listener: Listener, peer: peers.Peer) -> None:
         """Let the stream of `peer` read the log by itself."""
@@ -279,23 +356,18 @@ class Audience:
         client.place = listener.reading = reading
         self.roster.ready(client)
 
-    def _set_timer(self, listener: Listener, timeout: float | None) -> None:
-        if timeout is not None and timeout != float("inf") and listener.timer is None:
-            loop = asyncio.get_running_loop()
-            listener.timer = loop.call_later(timeout, listener.timed_out)
+    def _timer(self, listener: Listener, timeout: float | None) -> asyncio.TimerHandle | None:
+        if timeout is None or timeout == float("inf"):
+            return None
+        return asyncio.get_running_loop().call_later(timeout, listener.timed_out)
 
     # -- going
 
     def disconnect(self) -> None:
         """End all polls; see `MessageQueue.disconnect`."""
         for client in list(self.roster.clients.values()):
-            listener, waiting = client.listener, client.state in (LISTENING, LOADING)
-            if listener is not None:
-                self._delivery.take_back(client, listener)
-                self._departures.away(client)
-                self._takeover.supersede(client, listener, waiting, client.cursor, None)
-                if not client.named:
-                    self._departures.unsubscribe(client)
+            if client.listener is not None:
+                self._end_empty(client, client.listener)
         self._source.watch()
 
     def give(self, client_id: str, bodies: list[bytes]) -> bool:
@@ -350,8 +422,11 @@ class Audience:
         client = listener.client
         if client is None or client.listener is not listener:
             return
-        if client.state in (LISTENING, LOADING):
+        if client.state is LISTENING:
             self._delivery.deliver(client, ())
+        elif client.state is LOADING:
+            self._end_empty(client, listener)
+            self._source.watch()
 
     # -- the loop's thread; see `ListenedTo`
 

@@ -13,13 +13,13 @@ Rules:
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Hashable, Sequence
 
 from tatsumaki_py.message_queue.alarm import Alarm, now
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import NOWHERE
+from tatsumaki_py.message_queue.loading import Loading, safely
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.registry import Registry
 from tatsumaki_py.message_queue.settings import ChannelSettings
@@ -54,8 +54,8 @@ class Channel:
         self._last_use = 0.0
         self._counted = 0
         self._alarm = Alarm()
-        self._loading: asyncio.Future[None] | None = None
-        self._loaded = False
+        self._loading = Loading()
+        self._waiting = 0
         registry.engine.open(self)
 
     # -- what an engine sees; see `Feed`
@@ -64,6 +64,11 @@ class Channel:
     def top(self) -> str:
         """The id of the newest event, or the place where the log begins."""
         return self.log.top
+
+    @property
+    def floor(self) -> str:
+        """The place where the log begins."""
+        return self.log.floor
 
     def reserve(self) -> None:
         """Events are about to come. 503 if there is no room for them, or for one more channel."""
@@ -75,19 +80,27 @@ class Channel:
 
     def load(self, top: str, events: Sequence[Entry]) -> None:
         """Replace the log."""
+        self._last_use = time = now()
         start = self.log.top
-        self.log.restart(top, events, now())
-        self._loaded = True
-        loading, self._loading = self._loading, None
-        if loading is not None and not loading.done():
-            loading.set_result(None)
+        self.log.restart(top, events, time)
+        if events:
+            self._registry.keep(self)
+        self._loading.done()
+        for follower in tuple(self.followers.values()):
+            follower.loaded()
         self._tell(start)
+
+    def fail(self, error: Exception) -> None:
+        """The log cannot be loaded for now."""
+        self._loading.fail(self.name, error)
 
     def unload(self) -> None:
         """The log is not fed any more."""
-        self._loaded = False
-        if self.followers:
-            self._registry.engine.attach(self)
+        self._loading.lost()
+        if self.in_use():
+            self._loading.attach(self, self._registry.engine)
+        elif self.log:
+            self.release()
 
     def accept(self, events: Sequence[Entry]) -> None:
         """Take events, which follow the top, and deliver them."""
@@ -142,46 +155,26 @@ class Channel:
         self._expire()
         return self.log.newest(self.settings.backlog_length)
 
+    @property
+    def loaded(self) -> bool:
+        """See `Source.loaded`."""
+        return self._loading.loaded
+
     def locate(self, name: str | None, cursor: str | None) -> Awaitable[str | None] | None:
         """See `Source.locate`."""
-        recall = None
-        if name is not None:
-            recall = self._registry.engine.recall(self.name, name)
-        if self._loaded and recall is None:
-            if cursor is None or self.log.known(cursor) == cursor:
-                return None
-            history = self._history(cursor)
-            return None if history is None else self._extend(cursor, history)
-        return self._locate(recall, cursor)
-
-    def _history(self, cursor: str) -> Awaitable[list[Entry] | None] | None:
-        limit = int(min(self.settings.buffer_length, 1 << 31)) - len(self.log)
-        return self._registry.engine.history(self, cursor, max(limit, 0))
-
-    async def _extend(self, cursor: str, history: Awaitable[list[Entry] | None]) -> str:
-        events = await history
-        if events and events[-1].id == self.log.floor:
-            self.log.prepend(events)
-            self.hold(cursor)
-        return cursor
-
-    async def _locate(self, recall: Awaitable[str | None] | None, cursor: str | None) -> str | None:
-        await self.ready()
-        if recall is not None:
-            cursor = await recall
-        if cursor is None or self.log.known(cursor) == cursor:
-            return cursor
-        history = self._history(cursor)
-        return cursor if history is None else await self._extend(cursor, history)
+        return self._loading.locate(self, self._registry.engine, name, cursor)
 
     async def ready(self) -> None:
         """Wait until the log is loaded."""
-        while not self._loaded:
-            if self._loading is None or self._loading.get_loop().is_closed():
-                self._loading = asyncio.get_running_loop().create_future()
-                self._registry.engine.attach(self)
-            # The others still wait for it if this one is cancelled.
-            await asyncio.shield(self._loading)
+        if self._loading.loaded:
+            return
+        self._registry.use(self)
+        self._waiting += 1
+        try:
+            await self._loading.ready(self, self._registry.engine)
+        finally:
+            self._waiting -= 1
+            self._look_around()
 
     def hold(self, cursor: str) -> None:
         """A client is behind, at `cursor`: keep what follows."""
@@ -197,15 +190,21 @@ class Channel:
     def join(self, key: Hashable, follower: Follower) -> None:
         """`follower` gets clients."""
         self._registry.use(self)
-        if not self.followers and not self._loaded:
-            self._registry.engine.attach(self)
+        if self._loading.loaded:
+            # Otherwise that is for those that wait for it.
+            self._loading.attach(self, self._registry.engine)
         self.followers[key] = follower
 
     def part(self, key: Hashable) -> None:
         """The follower of that key lost its clients."""
-        if self.followers.pop(key, None) is None or self.followers:
+        if self.followers.pop(key, None) is not None:
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """Perhaps nobody is here any more."""
+        if self.in_use():
             return
-        self._registry.engine.detach(self)
+        self._loading.detach(self, self._registry.engine)
         self._registry.desert(self)
         self._last_use = now()
         self.trim()
@@ -213,7 +212,8 @@ class Channel:
 
     def leave(self, place: str, name: str) -> None:
         """See `Source.leave`."""
-        self._registry.engine.remember(self.name, name, place, self.settings.reconnect_time)
+        remember, seconds = self._registry.engine.remember, self.settings.reconnect_time
+        safely(self.name, remember, (self.name,), name, place, seconds)
 
     def added(self) -> None:
         """One more client is known."""
@@ -244,7 +244,7 @@ class Channel:
 
     def in_use(self) -> bool:
         """Whether somebody is here or expected."""
-        return bool(self.followers)
+        return bool(self.followers) or self._waiting > 0
 
     def holds_nothing(self) -> bool:
         """Whether no event is here."""
@@ -253,7 +253,7 @@ class Channel:
     def release(self) -> None:
         """Nobody needs what is here."""
         self.log.clear()
-        self._registry.engine.forget(self)
+        safely(self.name, self._registry.engine.forget, self)
         self._count()
         self._alarm.cancel()
         self._registry.release(self)

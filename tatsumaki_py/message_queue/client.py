@@ -90,7 +90,7 @@ class Client:
 
     @property
     def cursor(self) -> str:
-        """The id of the last event that it has."""
+        """The id of the last event that it has; "" if the engine has yet to say where it begins."""
         return self.place.cursor
 
     def load(self, listener: Listener) -> None:
@@ -117,7 +117,8 @@ class Client:
     def leave(self, now: float, reconnect_time: float) -> None:
         """Nobody listens for it now."""
         self._detach(ABSENT)
-        self.new = False
+        if self.cursor:
+            self.new = False
         self.deadline = now + reconnect_time
 
     def is_late(self, now: float) -> bool:

@@ -48,7 +48,8 @@ class Departures:
         """`client` is away from now on; `expected` is whether that was not its own doing."""
         what = "was answered" if expected else "left"
         _log.debug("client %r of channel %r %s", client.id, self._source.key, what)
-        listener.note(client.cursor)
+        if client.cursor:
+            listener.note(client.cursor)
         self.away(client)
         listener.end(error)
         self._source.watch()
@@ -57,12 +58,14 @@ class Departures:
 
     def away(self, client: Client) -> None:
         """It does not listen any more."""
-        behind = client.cursor != self._source.log.top
+        known = bool(client.cursor)
+        behind = known and client.cursor != self._source.log.top
         if behind:
             self._source.hold(client.cursor)
         if client.named:
             self._roster.leave(client, now(), self._source.reconnect_time, behind)
-            self._source.leave(client.cursor, client.id)
+            if known:
+                self._source.leave(client.cursor, client.id)
         else:
             self._keep_nameless(client.cursor if behind else None)
             self._remove(client)
@@ -118,7 +121,8 @@ class Departures:
             unsent = None
             if client.state is LISTENING and listener is not None and listener.peer is not None:
                 unsent = listener.peer._peer_unsent(self._source.key)
-            yield unsent or client.cursor
+            if unsent or client.cursor:
+                yield unsent or client.cursor
 
     # -- subscribers
 

@@ -187,7 +187,14 @@ class EventLog:
         self._quiet += sum(event.quiet for event in events)
 
     def restart(self, top: str, events: Sequence[Entry], time: float) -> None:
-        """Hold `events` and nothing else; `top` is where they end."""
+        """Hold `events` and nothing else; `top` is where they end. Raises `ValueError`, before
+        anything has changed, if they do not follow each other.
+        """
+        for index, event in enumerate(events):
+            if index and event.prev != events[index - 1].id:
+                raise ValueError(f"event {event.id} does not follow {events[index - 1].id}")
+        if events and events[-1].id != top:
+            raise ValueError(f"the events end at {events[-1].id}, not at {top}")
         self.clear()
         self.top = events[0].prev if events else top
         for event in events:

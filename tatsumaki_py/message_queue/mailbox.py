@@ -114,7 +114,8 @@ class Poll:
 
     Attributes:
         new: whether this poll made the client a subscriber (`MessageQueue.subscribers`).
-        cursor: where the client was when it polled; "" if there was nobody to wait for.
+        cursor: where the client was when it polled; "" if there was nobody to wait for, or if the
+            engine had yet to say.
     """
 
     __slots__ = ("_listener", "cursor", "new")

@@ -8,10 +8,12 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 
 from tatsumaki_py.message_queue.alarm import Alarm, now
 from tatsumaki_py.message_queue.channel import Channel
+from tatsumaki_py.message_queue.loading import recalled, safely
 from tatsumaki_py.message_queue.merged_log import MergedLog
 from tatsumaki_py.message_queue.registry import Registry
 from tatsumaki_py.message_queue.source import Follower
@@ -56,19 +58,34 @@ class MergedChannels:
         """Where a client begins that is new: it gets the backlog of each channel."""
         return ",".join([channel.first_cursor() for channel in self._channels])
 
+    @property
+    def loaded(self) -> bool:
+        """See `Source.loaded`."""
+        return all(channel.loaded for channel in self._channels)
+
     def locate(self, name: str | None, cursor: str | None) -> Awaitable[str | None] | None:
-        """See `Source.locate`. A name is known for one channel alone."""
+        """See `Source.locate`."""
+        recall = None if name is None else recalled(self._registry.engine, self.key, name)
+        if recall is not None:
+            return self._locate(recall, cursor)
         parts = [None] * self.width if cursor is None else cursor.split(",")
-        found = [
-            channel.locate(None, part) for channel, part in zip(self._channels, parts, strict=True)
-        ]
+        pairs = zip(self._channels, parts, strict=True)
+        found = [channel.locate(None, part) for channel, part in pairs]
         wait = [place for place in found if place is not None]
         return _all(wait, cursor) if wait else None
 
+    async def _locate(self, recall: asyncio.Future[str | None], cursor: str | None) -> str | None:
+        found = await recall
+        if found is not None:
+            cursor = self.log.normalized(found)
+        await self.ready()
+        wait = self.locate(None, cursor)
+        return cursor if wait is None else await wait
+
     async def ready(self) -> None:
         """Wait until the logs are loaded."""
-        for channel in self._channels:
-            await channel.ready()
+        if not self.loaded:
+            await _all([channel.ready() for channel in self._channels], None)
 
     def hold(self, cursor: str) -> None:
         """A client is behind, at `cursor`: keep what follows in each channel."""
@@ -101,7 +118,9 @@ class MergedChannels:
             channel.trim()
 
     def leave(self, place: str, name: str) -> None:
-        """See `Source.leave`. Names are not known elsewhere for several channels."""
+        """See `Source.leave`."""
+        remember = self._registry.engine.remember
+        safely(",".join(self.key), remember, self.key, name, place, self.reconnect_time)
 
     def added(self) -> None:
         """One more client is known."""
@@ -137,7 +156,9 @@ class MergedChannels:
         return all(channel.holds_nothing() for channel in self._channels)
 
 
-async def _all(found: Sequence[Awaitable[str | None]], cursor: str | None) -> str | None:
-    for place in found:
-        await place
+async def _all(found: Sequence[Awaitable[object]], cursor: str | None) -> str | None:
+    """Wait for all of these, also if one of them raises."""
+    for result in await asyncio.gather(*found, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
     return cursor

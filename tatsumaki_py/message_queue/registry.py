@@ -94,6 +94,21 @@ class Registry:
             if not self.deserted:
                 raise HTTPError(503, "too many channels")
             next(iter(self.deserted.values())).release()
+        self._hold(channel)
+
+    def keep(self, channel: Registered) -> None:
+        """`channel` has got events that were accepted elsewhere. Others make room as far as they
+        can; these are as many as clients read, and some that they have just left.
+        """
+        settings = channel.settings
+        while self.size > settings.max_size or len(self.holding) > settings.max_channels:
+            longest = next((one for one in self.deserted.values() if one is not channel), None)
+            if longest is None:
+                break
+            longest.release()
+        self._hold(channel)
+
+    def _hold(self, channel: Registered) -> None:
         self.holding[channel.name] = channel
         self._activate(channel)
         if not channel.in_use():

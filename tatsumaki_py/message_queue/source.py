@@ -22,6 +22,9 @@ class Follower(Protocol):
         themselves, or an outer pass calls them.
         """
 
+    def loaded(self) -> None:
+        """The log of a channel is loaded. Clients that are new begin in it."""
+
     def flush(self) -> None:
         """Tell everybody who listens that there are no events."""
 
@@ -99,8 +102,12 @@ class Source(Protocol):
     def lately(self) -> str:
         """A cursor before all that was published in the last `recovery_time` seconds."""
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the log is here, and is fed."""
+
     async def ready(self) -> None:
-        """Wait until the log is loaded."""
+        """Wait until the log is loaded. Raises why it cannot be, for now."""
 
     def hold(self, cursor: str) -> None:
         """A client is behind, at `cursor`: keep what follows."""
@@ -124,8 +131,9 @@ class Source(Protocol):
         """Find the place at which a client goes on, and load what follows it.
 
         Args:
-            name: of a client that is not known here and gives no cursor.
-            cursor: where the client is.
+            name: of a client that does not listen here and gives no cursor: it may have been
+                elsewhere.
+            cursor: where the client is, as far as is known here.
 
         Returns:
             None if all that can be known is here, else an awaitable of the cursor; it gives None

@@ -58,7 +58,8 @@ class Takeover:
         """
         peer = listener.peer
         if listener.once and was_waiting:
-            if peer is not None:
+            # While it is LOADING nobody may know where it is.
+            if peer is not None and cursor:
                 peer._peer_at(cursor)
             self._answer_empty(client.id, listener, peer)
             return

@@ -39,16 +39,28 @@ class Feed(Protocol):
     def top(self) -> str:
         """The id of the newest event of the log, or the place where it begins."""
 
+    @property
+    def floor(self) -> str:
+        """The place where the log begins: the id before its oldest event."""
+
     def reserve(self) -> None:
         """Make room for events that will be kept here. Raises 503 if there is none."""
 
     def load(self, top: str, events: Sequence[Entry]) -> None:
-        """Replace the log by `events`, which end at `top`. From now on the channel is loaded.
-        Clients whose place is not in the new log get a gap.
+        """Replace the log by `events`, each of which follows the one before; the last one is
+        `top`. From now on the channel is loaded. Clients whose place is not in the new log get a
+        gap. Raises `ValueError` if the events do not follow each other.
+        """
+
+    def fail(self, error: Exception) -> None:
+        """The log cannot be loaded for now: those that wait for it are turned away with `error`, a
+        long poll with its status if it is an `Error.HTTP`. The engine goes on trying to load it.
         """
 
     def unload(self) -> None:
-        """The log is not fed any more: ask for it again with `Engine.attach`."""
+        """The log is not fed any more. If somebody listens, `Engine.attach` is called at once;
+        otherwise the events are dropped.
+        """
 
     def accept(self, events: Sequence[Entry]) -> None:
         """Append events, oldest first, and call everybody who listens before this returns. Raises
@@ -62,17 +74,19 @@ class Engine(Protocol):
     def publish(
         self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
     ) -> Awaitable[list[str]]:
-        """Accept events.
+        """Accept events, whether or not the result is awaited.
 
         Args:
-            feed: the channel.
-            bodies: the events as JSON, oldest first; all or none are accepted.
+            feed: the channel. It need not be attached.
+            bodies: the events as JSON, oldest first; all or none are accepted, one right after the
+                other.
             key: their idempotency key. If they were accepted under it lately, they are not accepted
                 again; 422 if other events were.
             quiet: whether only newcomers get them.
 
         Returns:
-            An awaitable of their ids.
+            An awaitable of their ids. It may be done before or after `Feed.accept` is called with
+            the events.
         """
 
     def open(self, feed: Feed) -> None:
@@ -81,29 +95,46 @@ class Engine(Protocol):
         """
 
     def attach(self, feed: Feed) -> None:
-        """Somebody listens to a channel that is not loaded: load it, and pass on what is
-        published.
+        """Somebody listens to the channel, or waits for it: load it if it is not loaded, and pass
+        on what is published. If this raises, those that wait are turned away.
         """
 
     def detach(self, feed: Feed) -> None:
-        """Nobody listens to it any more. The engine may go on for a while."""
+        """Nobody listens to it any more. The engine may go on for a while before it calls
+        `Feed.unload`; `attach` may be called again in between.
+        """
 
     def forget(self, feed: Feed) -> None:
-        """The channel is empty, and nobody uses it in this process."""
+        """The channel was emptied, and nobody uses it in this process. An engine that has more
+        than was here calls `Feed.unload`, and feeds it no more.
+        """
 
     def history(self, feed: Feed, cursor: str, limit: int) -> Awaitable[list[Entry] | None] | None:
-        """The events that follow `cursor`, which is not in the log, up to where the log begins, and
-        `limit` of them at most. The awaitable gives None if some of them are lost; None without an
-        awaitable says the same at once.
+        """The events that follow `cursor`, which is not in the log, up to `Feed.floor`, where the
+        log begins. The awaitable gives None if some of them are lost, or if they are more than
+        `limit`; None without an awaitable says the same at once.
         """
 
-    def recall(self, name: str, client_id: str) -> Awaitable[str | None] | None:
-        """The cursor of a client with a name that is not known in this process. The awaitable gives
-        None for a client that is new; None without an awaitable says the same at once.
+    def recall(self, channels: tuple[str, ...], client_id: str) -> Awaitable[str | None] | None:
+        """Where a named client was last, in whatever process. It is asked whenever such a client
+        comes and does not listen here.
+
+        Args:
+            channels: the channels that it listens to together, sorted by name.
+            client_id: its name.
+
+        Returns:
+            An awaitable of what `remember` was called with last, for as long as it said, also if
+            that was in this process a moment ago; None if nothing is known. None without an
+            awaitable says that this process knows the place best.
         """
 
-    def remember(self, name: str, client_id: str, cursor: str, seconds: float) -> None:
-        """A client has left at `cursor` and is expected back for `seconds`, perhaps elsewhere."""
+    def remember(
+        self, channels: tuple[str, ...], client_id: str, cursor: str, seconds: float
+    ) -> None:
+        """A named client has left at `cursor`, one place for each of `channels`, joined by commas.
+        It is expected back for `seconds`, perhaps elsewhere.
+        """
 
     async def close(self) -> None:
         """Let go of connections and files. The engine is not used after that."""

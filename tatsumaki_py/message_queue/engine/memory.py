@@ -106,10 +106,12 @@ class MemoryEngine:
     def history(self, feed: Feed, cursor: str, limit: int) -> None:
         """See `Engine.history`: all there is, is in the log."""
 
-    def recall(self, name: str, client_id: str) -> None:
-        """See `Engine.recall`."""
+    def recall(self, channels: tuple[str, ...], client_id: str) -> None:
+        """See `Engine.recall`: there is no other process."""
 
-    def remember(self, name: str, client_id: str, cursor: str, seconds: float) -> None:
+    def remember(
+        self, channels: tuple[str, ...], client_id: str, cursor: str, seconds: float
+    ) -> None:
         """See `Engine.remember`."""
 
     async def close(self) -> None:

@@ -1,0 +1,202 @@
+"""Whether the log of a channel is here, and what is asked of the engine about what is not.
+
+Rules:
+1. The engine is told once that a channel is attached: when somebody begins to listen to it, or to
+   wait for it. It is told once that the channel is detached.
+2. An error of the engine reaches those that wait for its answer. Where nobody waits for an answer,
+   the error is logged.
+3. Events come into the log here only where they end at its `floor`: otherwise the log stays as it
+   is, and a client that asked for them gets a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.engine import Engine, Feed
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.log import EventLog
+
+__all__ = ["Loadable", "Loading", "recalled", "safely"]
+
+_log = logging.getLogger("tatsumaki")
+
+
+class Loadable(Feed, Protocol):
+    """A channel, as its `Loading` sees it."""
+
+    log: EventLog
+
+    def hold(self, cursor: str) -> None:
+        """A client is behind, at `cursor`: keep what follows."""
+
+
+def safely(name: str, call: Callable[..., None], *args: Any) -> bool:
+    """Tell the engine something about the channel `name`. Returns whether it did not raise."""
+    try:
+        call(*args)
+    except Exception:
+        method = getattr(call, "__name__", "a method")
+        _log.exception("%s of the engine raised for channel %r", method, name)
+        return False
+    return True
+
+
+def recalled(
+    engine: Engine, channels: tuple[str, ...], client_id: str
+) -> asyncio.Future[str | None] | None:
+    """See `Engine.recall`."""
+    try:
+        recall = engine.recall(channels, client_id)
+    except Exception as error:
+        recall = _raise(error)
+    return None if recall is None else asyncio.ensure_future(recall)
+
+
+class Loading:
+    """What one channel knows of its engine. (It does not refer to the channel: no cycle.)"""
+
+    __slots__ = ("_attached", "_waiting", "loaded")
+
+    def __init__(self) -> None:
+        self.loaded = False
+        self._attached = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    # -- what an audience asks for
+
+    def attach(self, feed: Loadable, engine: Engine) -> None:
+        """Somebody listens to the channel, or waits for it."""
+        if not self._attached:
+            self._attached = True
+            try:
+                engine.attach(feed)
+            except Exception as error:
+                self._attached = False
+                self.fail(feed.name, error)
+
+    def detach(self, feed: Loadable, engine: Engine) -> None:
+        """Nobody does any more."""
+        if self._attached:
+            self._attached = False
+            safely(feed.name, engine.detach, feed)
+
+    async def ready(self, feed: Loadable, engine: Engine) -> None:
+        """Wait until the log is loaded. Raises what `fail` is called with."""
+        while not self.loaded:
+            # The others still wait for it if this one is cancelled.
+            await asyncio.shield(self._future(feed, engine))
+
+    def _future(self, feed: Loadable, engine: Engine) -> asyncio.Future[None]:
+        waiting = self._waiting
+        if waiting is None or waiting.get_loop().is_closed():
+            waiting = self._waiting = asyncio.get_running_loop().create_future()
+        self.attach(feed, engine)
+        return waiting
+
+    def locate(
+        self, feed: Loadable, engine: Engine, name: str | None, cursor: str | None
+    ) -> Awaitable[str | None] | None:
+        """See `Source.locate`."""
+        recall = None if name is None else recalled(engine, (feed.name,), name)
+        if self.loaded and recall is None:
+            if cursor is None or feed.log.known(cursor) == cursor:
+                return None
+            history = _history(feed, engine, cursor)
+            if history is None:
+                return None
+            return _extend(feed, engine, cursor, history, feed.log.floor)
+        if not self.loaded:
+            self.attach(feed, engine)
+        return self._locate(feed, engine, recall, cursor)
+
+    async def _locate(
+        self,
+        feed: Loadable,
+        engine: Engine,
+        recall: asyncio.Future[str | None] | None,
+        cursor: str | None,
+    ) -> str | None:
+        try:
+            await self.ready(feed, engine)
+            if recall is not None:
+                cursor = await recall or cursor
+        finally:
+            if recall is not None:
+                recall.cancel()
+        if cursor is None or feed.log.known(cursor) == cursor:
+            return cursor
+        history = _history(feed, engine, cursor)
+        return await _extend(feed, engine, cursor, history, feed.log.floor)
+
+    # -- what an engine tells
+
+    def done(self) -> None:
+        """The log is loaded."""
+        self.loaded = True
+        waiting = self._taken()
+        if waiting is not None:
+            waiting.set_result(None)
+
+    def lost(self) -> None:
+        """The log is not fed any more."""
+        self.loaded = self._attached = False
+
+    def fail(self, name: str, error: Exception) -> None:
+        """The log cannot be loaded for now."""
+        if not isinstance(error, HTTPError):
+            _log.error("channel %r could not be loaded", name, exc_info=error)
+        waiting = self._taken()
+        if waiting is not None:
+            waiting.set_exception(error)
+            # Those that waited may all be gone.
+            waiting.exception()
+
+    def _taken(self) -> asyncio.Future[None] | None:
+        waiting, self._waiting = self._waiting, None
+        over = waiting is None or waiting.done() or waiting.get_loop().is_closed()
+        return None if over else waiting
+
+
+_History = asyncio.Future[list[Entry] | None]
+
+
+def _history(feed: Loadable, engine: Engine, cursor: str) -> _History | None:
+    """What follows `cursor`, as far as there is room for it."""
+    limit = int(min(feed.settings.buffer_length, 1 << 31)) - len(feed.log)
+    try:
+        history = engine.history(feed, cursor, max(limit, 0))
+    except Exception as error:
+        history = _raise(error)
+    return None if history is None else asyncio.ensure_future(history)
+
+
+async def _extend(
+    feed: Loadable, engine: Engine, cursor: str, history: _History | None, floor: str
+) -> str:
+    """Bring what follows `cursor` into the log, unless some of it is lost. `floor` is where the log
+    began when `history` was asked for.
+    """
+    log = feed.log
+    while history is not None:
+        events = await history
+        if log.known(cursor) == cursor:
+            break
+        # Others may have asked, too: the log may begin earlier by now.
+        ends = [index for index, event in enumerate(events or ()) if event.id == log.floor]
+        if events and ends:
+            feed.hold(cursor)
+            log.prepend(events[: ends[0] + 1])
+            break
+        # Or it was loaded anew, and begins later.
+        history = None if log.floor == floor else _history(feed, engine, cursor)
+        floor = log.floor
+    return cursor
+
+
+async def _raise(error: Exception) -> Any:
+    raise error
