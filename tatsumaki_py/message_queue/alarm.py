@@ -23,7 +23,7 @@ def now() -> float:
 
 
 class Alarm:
-    """Makes a call at a time, at the earliest of those that were asked for since the last one."""
+    """Makes a call at the earliest of the times that were set since the last call."""
 
     __slots__ = ("_loop", "_timer")
 
@@ -50,14 +50,14 @@ class Alarm:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            # The next use of the queue in a loop sets it.
+            # The next use of the queue in a loop sets the timer.
             return
         if self._timer is not None:
             same_loop = self._loop is not None and self._loop() is loop
             if same_loop and self._timer.when() <= when:
                 return
             self._timer.cancel()
-        # Outside of the context of the request that happens to be handled.
+        # Outside of the context of the request that is being handled.
         self._timer = loop.call_at(when, self._ring, call, context=Context())
         self._loop = weakref.ref(loop)
 

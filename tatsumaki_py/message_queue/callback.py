@@ -1,6 +1,6 @@
-"""What callbacks of users return and raise.
+"""The results and the exceptions of callbacks of users.
 
-Rule: a callback that raises hurts nobody but itself.
+Rule: a callback that raises disturbs no other client.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tatsumaki_py.message_queue.mailbox import Poll
 
 __all__ = ["RAISED", "failure", "is_awaited", "start"]
 
-# Its caller is not cancelled with it.
+# A callback that raises `CancelledError` does not cancel its caller.
 RAISED = (Exception, asyncio.CancelledError)
 
 
 def is_awaited(result: Any) -> bool:
-    """Whether a callback is to be waited for. ``return mq.poll_once(...)`` does not ask for it, and
-    what `Handler.stream_write` returns is done already if the client keeps up.
+    """Whether the result of a callback has to be awaited. A `Poll` (``return mq.poll_once(...)``)
+    has not, nor has the awaitable of `Handler.stream_write` if the client keeps up: it is done.
     """
     if not inspect.isawaitable(result) or isinstance(result, Poll):
         return False
@@ -33,15 +33,17 @@ def is_awaited(result: Any) -> bool:
 
 
 def failure(future: asyncio.Future[Any]) -> BaseException | None:
-    """Why a callback's future failed, if it did. If it was cancelled, nobody has its events."""
+    """The error of a callback's future, if it failed. A cancelled one counts as a client that left,
+    because no code has its events.
+    """
     return ClientDisconnect() if future.cancelled() else future.exception()
 
 
 def start(
     call: Callable[[], Any], context: Context, failed: Callable[[BaseException], None]
 ) -> None:
-    """Call what nobody waits for. An awaitable that it returns is run in `context`; `failed` is
-    called with what is raised, now or then.
+    """Make a `call` whose end no code waits for. An awaitable that it returns is run in `context`.
+    `failed` is called with the exception of either.
     """
 
     def done(future: asyncio.Future[Any]) -> None:

@@ -1,14 +1,15 @@
 """Events: what was published, read-only, with an id.
 
 Rules:
-1. A log keeps entries: the JSON that was published and little more. An `Event` is made from one for
-   code of users, and lives while somebody holds it, or it is among the `Recent` ones.
-2. Neither ever changes after it was made: all subscribers have the same ones.
+1. A log keeps entries: the JSON that was published and little more. An `Event` is made from an
+   entry when a program reads it. It is freed when the program drops it and it is not `Recent`.
+2. Entries and events never change: all subscribers share them.
 3. Ids are ``"<milliseconds>-<sequence>"``, strictly increasing within a channel (the form of a
-   Redis stream id; see `ids`). `prev` is the id before: that is how a gap is noticed.
-4. An event is encoded once. `json` is exactly what was published; `frames` are what the transports
-   made of it lately.
-5. What is kept is counted: `size` is what an entry takes, `work` what it costs to read it.
+   Redis stream id; see `ids`). `prev` is the id of the event before: a gap is noticed by it.
+4. An event is encoded once. `json` is the JSON that was published, byte for byte; `frames` are the
+   bytes that the transports made of it lately.
+5. The memory that is kept is counted: `size` is the bytes of an entry, `work` the cost of reading
+   its JSON.
 6. An event is the value that was published, whatever kind of JSON it is: there is a class of events
    for each kind (`_KINDS`).
 """
@@ -28,9 +29,9 @@ from tatsumaki_py.message_queue.recent import Recent
 __all__ = ["RECENT_EVENTS", "RECENT_FRAMES", "Entry", "Event", "encode", "loud"]
 
 OVERHEAD = 512
-"""Bytes that an entry takes beside its JSON, and has at least."""
+"""Bytes that an entry takes beside its JSON."""
 VALUE = 10
-"""Bytes of JSON of text that are read in the time that one value takes."""
+"""Bytes of text in JSON that are read in the time that one value takes."""
 
 
 class Entry:
@@ -38,8 +39,8 @@ class Entry:
 
     Attributes:
         id, prev, json, channel, gap, quiet: see `Event`.
-        frames: what each transport made of it, by framing.
-        work: what it costs to make an event of it, in bytes of text that would cost as much.
+        frames: its bytes on the wire, by framing.
+        work: the cost of making an event of it, in bytes of text that cost as much.
     """
 
     __slots__ = ("_event", "channel", "frames", "gap", "id", "json", "prev", "quiet", "work")
@@ -67,40 +68,40 @@ class Entry:
 
     @classmethod
     def loss(cls, cursor: str, id: str, channel: str = "") -> Entry:
-        """The entry that tells that some after `cursor` are lost; one goes on from `id`."""
-        # A client that does not get it is still where it was.
+        """The entry of a gap: events after `cursor` are lost, and a client goes on from `id`."""
+        # Its `prev` is `cursor`: a client that does not get the gap is still at that place.
         body = encode({"type": "gap", "after": cursor, "id": id})
         return cls(body, id, cursor, channel=channel, gap=True)
 
     @property
     def entry(self) -> Entry:
-        """Itself; an `Event` says its entry."""
+        """Itself, as `Event.entry` is the entry of an event."""
         return self
 
     @property
     def size(self) -> int:
-        """Bytes that it takes."""
+        """The bytes of memory that it takes."""
         return len(self.json) + OVERHEAD
 
     @property
     def log(self) -> Any:
-        """Whose `id` this is: the name of a channel, or a tuple of names."""
+        """The log to which `id` belongs: the name of a channel, or a tuple of names."""
         return self.channel
 
     @property
     def payload(self) -> bytes:
-        """What a transport sends that has a place for the id elsewhere."""
+        """The data that a transport sends if it sends the id beside it."""
         return self.json
 
     @property
     def envelope(self) -> bytes:
-        """What a transport sends that has no place for the id; see `payload`."""
+        """The data that a transport sends if it has no other place for the id; see `payload`."""
         if self.gap:
             return self.payload
         return b'{"id":"%b","data":%b}' % (self.id.encode(), self.json)
 
     def event(self) -> Event:
-        """The value for code of users."""
+        """The value that a program gets."""
         event = None if self._event is None else self._event()
         if event is None:
             value = self.data()
@@ -110,54 +111,53 @@ class Entry:
             if base is dict or base is list:
                 base.__init__(event, value)
             event.entry = self
-            if kind is not _IntegerEvent:  # which cannot be referred to weakly
+            if kind is not _IntegerEvent:  # Python has no weak references to an int.
                 self._event = weakref.ref(event)
                 _events.add(event, _PARSED * self.work)
         return event
 
     def keep_frame(self, framing: Any, frame: bytes) -> bytes:
-        """`frame` is what `framing` makes of it."""
+        """Keep `frame`, which `framing` made of it, and return it."""
         self.frames[framing] = frame
         for entry in _framed.add(self, len(frame)):
             entry.frames.clear()
         return frame
 
     def data(self) -> Any:
-        """What was published, frozen within; it may be an event."""
+        """The value that was published, read-only at every depth; it may be an event."""
         return parse(self.json)
 
 
 _PARSED = 6
 """Bytes that an event takes for each byte of `Entry.work`."""
 RECENT_FRAMES = RECENT_EVENTS = 4 * 1024 * 1024
-"""Bytes of frames, and about as many of events, that are kept because they were made lately."""
+"""Bytes of the frames that were made last, which are kept, and about as many of events."""
 _framed = Recent[Entry](RECENT_FRAMES)
 
 
 if TYPE_CHECKING:
-    # A type checker lets a program use an event as whatever it published.
+    # A type checker lets a program use an event as any value.
     _Value = Any
 else:
     _Value = object
 
 
 class Event(_Value):  # type: ignore[misc]
-    """One event: the value that was published, which nobody can change.
+    """One event: the value that was published, read-only.
 
     An object is a `dict`, a list a `list`, and so on; true, false and null are objects that equal
     ``True``, ``False`` and ``None``: ask ``event == None``, not ``event is None``. An event is
     written as JSON, whatever it is; its `data` is written as that value.
 
     Attributes:
-        data: the value, which is no event: a read-only dict or list, or a plain str, int, float,
-            bool or None.
+        data: the value alone: a read-only dict or list, or a plain str, int, float, bool or None.
         id: its id in the channel, to be sent back as ``last_event_id``.
         prev: the id of the event before it.
-        json: what was published as JSON in UTF-8; the same `bytes` for every subscriber.
+        json: the JSON that was published, in UTF-8; the same `bytes` for every subscriber.
         channel: the name of its channel.
-        gap: True for the event that tells a loss (its data is ``{"type": "gap", "after": <the
-            cursor that is lost>, "id": <the one to go on from>}``).
-        quiet: whether only newcomers get it (`MessageQueue.append_backlog`).
+        gap: True for the event that says that events are lost (its data is ``{"type": "gap",
+            "after": <the cursor that is lost>, "id": <the one to go on from>}``).
+        quiet: whether only new clients get it (`MessageQueue.append_backlog`).
 
     >>> event = Event(b'{"type":"message","tags":["a"]}', "1700000000000-0")
     >>> event["type"], event.id
@@ -172,8 +172,8 @@ class Event(_Value):  # type: ignore[misc]
     __slots__ = ()
 
     entry: Entry
-    """What the log keeps of it."""
-    # What its class inherits from, and the class of its `data`.
+    """Its entry in the log."""
+    # The class of JSON values that its class inherits from, and the class of its `data`.
     _base: ClassVar[Any]
     _plain: ClassVar[Any]
 
@@ -193,7 +193,7 @@ class Event(_Value):  # type: ignore[misc]
         pass
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A pickle or deepcopy is somebody's own: the plain value.
+        # A pickle or deepcopy is not shared: it is the plain value.
         return self._base, (self._base(self),)
 
     @property
@@ -226,7 +226,7 @@ class Event(_Value):  # type: ignore[misc]
 
     @property
     def frames(self) -> dict[Any, bytes]:
-        """What each transport made of it lately, by framing."""
+        """The bytes that the transports made of it lately, by framing."""
         return self.entry.frames
 
     @property
@@ -261,7 +261,7 @@ class _TextEvent(Event, str):
 
 
 class _IntegerEvent(Event, int):
-    # Python has neither slots nor weak references for subclasses of int.
+    # Python has neither slots nor weak references in subclasses of int.
     _base = _plain = int
 
 
@@ -284,12 +284,12 @@ _KINDS: dict[type, type[Event]] = {
     bool: _ConstantEvent,
     type(None): _ConstantEvent,
 }
-# What `Entry.data` gives may be an event itself.
+# The value of `Entry.data` may be an event itself.
 _KINDS |= {kind: kind for kind in _KINDS.values()}
 
 _events = Recent[Event](RECENT_EVENTS)
 
 
 def loud(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Those that are not for newcomers only."""
+    """The entries without the quiet ones."""
     return tuple(entry for entry in entries if not entry.quiet)

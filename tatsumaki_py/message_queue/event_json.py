@@ -1,10 +1,10 @@
-"""The JSON of an event: made of a value, or made by somebody else and checked.
+"""The JSON of an event: made of a value, or received and checked.
 
 Rules:
-1. What passes here can be read by every client, on every transport: UTF-8 without half surrogates,
-   no NaN, nested `MAX_DEPTH` deep at most, on one line.
-2. An event that looks like a gap is none: its cursor would be believed.
-3. JSON that somebody else made stays as it is, but for line ends: what is parsed is only looked at.
+1. Every client can read the JSON that passes here, on every transport: it is UTF-8 without half
+   surrogates, has no NaN, is nested `MAX_DEPTH` deep at most, and is on one line.
+2. A value that looks like a gap is refused: clients would take its cursor for theirs.
+3. Received JSON stays as it is, except for its line ends: it is parsed only to be checked.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from tatsumaki_py.json_codec import JSON, JSONCodec
 __all__ = ["MAX_DEPTH", "Unfit", "check_type", "encode", "event_json", "read_event"]
 
 MAX_DEPTH = 100
-"""How deep lists and dicts may be nested in an event; many parsers give up soon after that."""
+"""The depth to which lists and dicts may be nested in an event; many parsers refuse more."""
 MAX_DIGITS = 1000
-"""Characters of one number in JSON that somebody else made."""
+"""Characters of one number in received JSON."""
 _PATH = 200
 """Characters of the path to a field in an error."""
 
-# Half of a surrogate pair, in JSON without escaped backslashes.
+# Half of a surrogate pair, in JSON from which escaped backslashes were removed.
 _HALF = re.compile(
     r"\\u[dD](?:[89abAB]\w\w(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]\w\w\\u[dD])[c-fC-F])"
 )
 
 
 class Unfit(ValueError):
-    """It is JSON, but no event."""
+    """The value is JSON, but cannot be an event."""
 
 
 def event_json(value: Any, codec: JSONCodec = JSON) -> bytes:
@@ -59,7 +59,7 @@ def encode(value: Any) -> bytes:
 
 
 def _encoded(value: Any, codec: JSONCodec) -> bytes:
-    """`value` as an encoder of the user makes it, which may have made anything."""
+    """`value` as JSON by an encoder of the user's. Its result is checked, as it may be anything."""
     value = _plain(value)
     try:
         text: Any = codec.encode(value)
@@ -90,12 +90,12 @@ def _plain(value: Any) -> Any:
 def check_type(value: Any) -> None:
     """Raises `Unfit` for an object of a type that cannot be published."""
     if isinstance(value, (dict, Mapping)) and value.get("type") == "gap":
-        # Not all transports have another way to tell a loss, and a cursor comes with it.
+        # On some transports a gap is told by its type alone, and clients take over its cursor.
         raise Unfit('an event of type "gap" would be taken for a loss; give it another type')
 
 
 def _depth(value: Any) -> int:
-    """How deep lists and dicts are nested in `value`, which was made of JSON."""
+    """The depth to which lists and dicts are nested in `value`, which was parsed from JSON."""
     levels, items = 0, [value]
     while items := [item for item in items if type(item) is dict or type(item) is list]:
         levels += 1
@@ -103,7 +103,7 @@ def _depth(value: Any) -> int:
     return levels
 
 
-# -- what is wrong with a value
+# -- errors that name the field
 
 
 def _refusal(error: Exception, value: Any, codec: JSONCodec) -> Exception:
@@ -153,7 +153,7 @@ def _reason(part: Any, codec: JSONCodec) -> str:
     return ""
 
 
-# -- JSON that somebody else made
+# -- received JSON
 
 
 def read_event(text: str, index: int = 0) -> tuple[bytes, int]:
@@ -167,14 +167,14 @@ def read_event(text: str, index: int = 0) -> tuple[bytes, int]:
     if source.count("[") + source.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise Unfit(f"nested more than {MAX_DEPTH} deep")
     if _HALF.search(source.replace(r"\\", "")):
-        # JSON can say it, UTF-8 cannot.
+        # JSON can escape it, but UTF-8 cannot encode it.
         raise Unfit("half of a surrogate pair")
-    # Line ends can only be between tokens. A line is an event for some transports.
+    # Line ends can only be between tokens. On some transports a line is an event.
     return source.replace("\n", " ").replace("\r", " ").encode(), end
 
 
 def _integer(digits: str) -> None:
-    # Nobody looks at the number.
+    # The number itself is not needed.
     if len(digits) > MAX_DIGITS:
         raise Unfit(f"a number of {len(digits)} characters")
 
@@ -187,7 +187,7 @@ def _real(digits: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        # Of two values some clients would take the first, others the last.
+        # Some clients would take the first of two values, others the last.
         raise Unfit("a name is there twice in one object")
     return found
 

@@ -1,4 +1,4 @@
-"""What JSON says, as dicts and lists that nobody can change: several share them."""
+"""The dicts and lists of parsed JSON, read-only because several subscribers share them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class FrozenDict(dict[str, Any]):
     clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A pickle or deepcopy is somebody's own: a plain dict.
+        # A pickle or deepcopy is not shared: it is a plain dict.
         return dict, (dict(self),)
 
 
@@ -35,7 +35,7 @@ class FrozenList(list[Any]):
 
 
 def frozen(value: Any) -> Any:
-    """`value`, which was made of JSON, with frozen dicts and lists."""
+    """`value`, which was parsed from JSON, with read-only dicts and lists."""
     if type(value) is dict:
         return FrozenDict({key: frozen(item) for key, item in value.items()})
     if type(value) is list:
@@ -44,7 +44,7 @@ def frozen(value: Any) -> Any:
 
 
 def parse(body: bytes) -> Any:
-    """What `body` is as JSON; a dict or list is frozen within."""
+    """The value of the JSON `body`; a dict or list is read-only at every depth."""
     value = json.loads(body)
     if type(value) is dict:
         return {key: frozen(item) for key, item in value.items()}

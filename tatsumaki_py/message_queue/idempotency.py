@@ -1,6 +1,6 @@
-"""What was published under which key, so that who asks again gets the same answer.
+"""The answers to publishers that gave a key: a publisher that tries again gets the same one.
 
-Rule: a key is remembered before anybody is told of its events: it may be used again by who is told.
+Rule: a key is remembered before the events are delivered, because a callback may publish under it.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Answers:
         return len(self._known)
 
     def find(self, key: str, bodies: Sequence[bytes], after: float) -> list[str] | None:
-        """The ids of `bodies`, if they were published under `key` after that time; 422 if it was
-        something else.
+        """The ids of `bodies`, if they were published under `key` after that time; 422 if other
+        events were.
         """
         while self._known:
             oldest = next(iter(self._known))
@@ -81,8 +81,10 @@ class Answers:
         limit: int,
         max_size: int,
     ) -> None:
-        """`bodies` are published under `key`; up to `limit` keys and `max_size` bytes are kept."""
-        # One text takes a third of what a list of them takes.
+        """Remember that `bodies` are published under `key`, with up to `limit` keys and `max_size`
+        bytes in all.
+        """
+        # One string takes a third of the memory of a list of strings.
         joined = " ".join(ids)
         if key in self._known:
             self._forget(key)

@@ -1,11 +1,11 @@
-"""Ids of events: how they are made, and what a client may say instead of one.
+"""Ids of events: how they are made, and how the cursors of clients are checked.
 
 Rules:
 1. An id is ``"<milliseconds>-<sequence>"``: the form of a Redis stream id. The ids of one `Ids` are
    strictly increasing, also when the clock steps back.
-2. No id comes twice, in no life of the process: the sequence of each millisecond begins at a number
-   that each life draws by lot. So a cursor of another life matches nothing, and is a gap.
-3. What cannot be an id is `NOWHERE`: a cursor in no life, which matches nothing either.
+2. No two lives of the process give out the same id: the sequence of each millisecond begins at a
+   random number that each life draws. So a cursor of another life matches no event, and is a gap.
+3. A cursor that does not have the form of an id becomes `NOWHERE`, which matches no event either.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import time
 __all__ = ["NOWHERE", "Ids", "normalized", "position"]
 
 NOWHERE = "0-0"
-"""A cursor that no log knows: all that follows it is lost."""
+"""A cursor that no log knows: the events after it are lost."""
 
 _ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
 _LIVES = 30
-"""Bits that say which life it is."""
+"""Bits of the random number of a life."""
 _COUNT = 10
-"""Bits that one life counts with in a millisecond before it reaches the numbers of another one."""
+"""Bits of the count of events in one millisecond, below the random number."""
 
 
 def position(id: str) -> tuple[int, int]:
-    """An id as numbers, in the order of the channel. Raises `ValueError`."""
+    """An id as numbers, which are in the order of the channel. Raises `ValueError`."""
     match = _ID.fullmatch(id)
     if match is None:
         raise ValueError(f"not an event id: {id!r}")
@@ -53,7 +53,7 @@ class Ids:
         self._last = 0, 0
 
     def next(self) -> str:
-        """An id after all that were given out."""
+        """An id that is greater than all before it."""
         milliseconds, sequence = self._last
         now = time.time_ns() // 1_000_000
         self._last = (now, self._first) if now > milliseconds else (milliseconds, sequence + 1)

@@ -3,12 +3,12 @@
 Rules:
 1. It stores nothing: it is a view. A cursor is one of each log, in the order of their names, joined
    by commas; none is left out.
-2. Events come by the time of their ids, each channel's in its own order. Each one's `id` is the
-   cursor to go on from after it, so that one may stop anywhere and lose nothing of any channel.
-3. No more is read at once than goes into one answer: there may be a lot in twenty channels. What
-   is counted is what the entries made here take: their ids are as long as there are channels.
-4. Clients that read from the same place get the same events, so that they are framed once. What was
-   read is kept for that, up to `RECENT_READS` bytes for all merged logs.
+2. Events are in the order of their ids, those of each channel in its own order. The `id` of each is
+   the cursor after it, so a reader may stop at any of them and loses nothing of any channel.
+3. No more is read at once than goes into one answer, because many channels may hold much. The bytes
+   of the entries made here are counted: their ids grow with the number of channels.
+4. Clients that read from the same place get the same entries, so that each is framed once. The
+   entries of the last reads are kept for that, up to `RECENT_READS` bytes for all merged logs.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ __all__ = ["RECENT_READS", "MergedEntry", "MergedLog"]
 _READ = 1024 * 1024
 """Bytes of entries after which reading stops."""
 RECENT_READS = 4 * 1024 * 1024
-"""Bytes of entries that all merged logs keep because they were read lately."""
+"""Bytes of the entries of the last reads, which all merged logs keep."""
 _REMEMBERED = 4
-"""Places from which the events are kept while nothing changes: few, as clients are told together
-and come back together.
+"""Places from which the events are kept until something changes: few, because most clients are at
+the same place.
 """
 
 
 class _Merged(Entry):
-    """What an entry is among those of other channels: its id is a cursor in all of them."""
+    """An entry among those of other channels: its id is a cursor in all of them."""
 
     __slots__ = ("_log", "_name")
 
@@ -57,7 +57,7 @@ class _Merged(Entry):
 
 
 class MergedEntry(_Merged):
-    """An event among those of other channels: it says its channel."""
+    """An event among those of other channels: its JSON names its channel."""
 
     __slots__ = ("_entry",)
 
@@ -95,7 +95,7 @@ class _MergedLoss(_Merged):
 
 
 _Place = tuple[str, bool]
-"""A cursor, and whether quiet events are among what follows it."""
+"""A cursor, and whether quiet events after it are wanted."""
 
 
 class MergedLog:
@@ -117,7 +117,7 @@ class MergedLog:
         self._names = [json.dumps(channel).encode() for channel in self.channels]
         self._bounds: list[tuple[str, str]] = []
         self._read: dict[_Place, tuple[Entry, ...]] = {}
-        """What follows a cursor while the logs have `_bounds`."""
+        """The events after a cursor, as long as the logs have `_bounds`."""
 
     @property
     def top(self) -> str:
@@ -195,7 +195,7 @@ class MergedLog:
     def _after(
         self, part: str, index: int, quiet: bool
     ) -> Iterator[tuple[tuple[int, int], int, Entry]]:
-        # Of one channel no two have the same position: the events are never compared.
+        # No two events of one channel have the same position, so entries are never compared.
         for event in self._logs[index].since(part, quiet):
             yield position(event.id), index, event
 

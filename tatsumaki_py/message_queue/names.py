@@ -10,7 +10,7 @@ _MAX_NAME = 1024
 
 
 def checked_name(kind: str, value: object) -> str:
-    """`value`, if it can be the name of something; an `int` is taken as its text.
+    """`value`, if it is a valid name; an `int` is taken as its text.
 
     Raises `TypeError`, or 400 if it is too long.
     """

@@ -1,10 +1,10 @@
-"""What belongs to a channel's name: its own settings and its class.
+"""The settings and the class of queue that belong to a channel's name.
 
 Rules:
-1. A queue is an object that goes when nobody holds it; what was said of its channel stays.
-2. There are at most `limit` channels with settings, and as many with a class. Beyond that the one
-   that was asked for longest ago is forgotten; of settings, the log says so. (A queue that is held
-   still has its settings and its class.)
+1. A queue is freed when no code holds it; the settings and the class of its channel stay.
+2. There are at most `limit` channels with settings, and as many with a class. Beyond that, the one
+   that was asked for longest ago is forgotten; if it had settings, the log says so. (A queue that
+   is held still has its settings and its class.)
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _OF_ALL = ("max_channels", "max_clients", "max_size")
 def check(kind: type, name: str, value: object) -> None:
     """Let a queue of class `kind` have that setting.
 
-    Raises `AttributeError` if it knows none of that name, `TypeError` or `ValueError` if the value
-    is no number where the class has one.
+    Raises `AttributeError` if the class has no setting of that name, `TypeError` or `ValueError` if
+    the value has to be a number and is not.
     """
     default = getattr(kind, name, _MISSING)
     if default is _MISSING or callable(default) or isinstance(default, property):
@@ -40,8 +40,8 @@ def check(kind: type, name: str, value: object) -> None:
 
 
 class Settings(ABCMeta):
-    """The class of a class with settings: none can be set under a name that it does not have, or to
-    a value that is no number where it has one. (The body of a subclass may add attributes.)
+    """The class of a class with settings: setting a name that the class does not have, or a value
+    that has to be a number and is not, raises. (The body of a subclass may add attributes.)
     """
 
     def __setattr__(cls, name: str, value: Any) -> None:
@@ -74,7 +74,7 @@ def _check_value(name: str, default: object, value: object) -> None:
 
 
 class OwnSettings:
-    """What is said of channels, by name.
+    """The settings and classes of channels, by name.
 
     >>> own = OwnSettings()
     >>> own.set("news", "backlog_length", 100, limit=10)
@@ -87,12 +87,12 @@ class OwnSettings:
         self._kinds: dict[str, type] = {}
 
     def settings(self, channel: str) -> dict[str, Any]:
-        """The settings of `channel`. They count as asked for."""
+        """The settings of `channel`. This counts as asking for them."""
         settings = _renewed(self._settings, channel)
         return {} if settings is None else dict(settings)
 
     def set(self, channel: str, name: str, value: object, limit: int) -> None:
-        """Keep a setting; up to `limit` channels have some."""
+        """Keep a setting; up to `limit` channels have settings."""
         self._settings[channel] = self.settings(channel) | {name: value}
         for forgotten in _beyond(self._settings, limit):
             _log.warning(
@@ -110,12 +110,12 @@ class OwnSettings:
                 del self._settings[channel]
 
     def kind(self, channel: str) -> type | None:
-        """The class of the queue of `channel`. It counts as asked for."""
+        """The class of the queue of `channel`. This counts as asking for it."""
         return _renewed(self._kinds, channel)
 
     def keep_kind(self, channel: str, kind: type, limit: int) -> None:
-        """Keep a class; up to `limit` channels have one. Clients may invent the names of channels,
-        so these take nobody's settings away, and nothing is logged of them.
+        """Keep a class; up to `limit` channels have one. Clients may invent names of channels, so
+        classes push out no settings, and forgetting them is not logged.
         """
         self._kinds.pop(channel, None)
         self._kinds[channel] = kind
@@ -128,7 +128,7 @@ class OwnSettings:
 
 
 def _renewed(known: dict[str, _Said], channel: str) -> _Said | None:
-    """What is said of `channel`, which counts as asked for."""
+    """The value for `channel`. This counts as asking for it."""
     said = known.pop(channel, None)
     if said is not None:
         known[channel] = said
@@ -136,7 +136,7 @@ def _renewed(known: dict[str, _Said], channel: str) -> _Said | None:
 
 
 def _beyond(known: dict[str, _Said], limit: int) -> list[str]:
-    """The names that are too many, which are not known any more."""
+    """Forget the oldest names beyond `limit`, and return them."""
     count = max(len(known) - max(limit, 1), 0)
     names = [*islice(known, count)]
     for name in names:

@@ -1,4 +1,4 @@
-"""What `MessageQueue` and `MergedQueue` have in common, and the queue of several channels."""
+"""The methods that `MessageQueue` and `MergedQueue` share, and the queue of several channels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TIMEOUT = 55.0
 
 
 class Queue:
-    """Something to listen to."""
+    """A queue that clients listen to."""
 
     def __init__(self, audience: Audience) -> None:
         self._audience = audience
 
     def cursor(self) -> str:
-        """The id of the newest event: give it as `last_event_id` to get what comes after it."""
+        """The id of the newest event: a poll with this `last_event_id` gets the events after it."""
         return self._audience.top
 
     @property
@@ -37,9 +37,9 @@ class Queue:
         """The number of clients that are not known to be gone, also of those that listen to this
         channel among others.
 
-        A client counts from its first poll on, until its connection is closed or its callback
-        failed. One with a `client_id` still counts, for `reconnect_time`, when its long poll was
-        answered or its stream was ended from here.
+        A client counts from its first poll until its connection is closed or its callback fails. A
+        client with a `client_id` counts for `reconnect_time` more when its long poll was answered
+        or the server ended its stream.
         """
         return self._audience.subscribers
 
@@ -51,8 +51,8 @@ class Queue:
         self._audience.disconnect()
 
     async def ready(self) -> None:
-        """Wait until the engine has loaded the log. With the engine in memory it always is. After
-        that, `cursor` tells the newest id.
+        """Wait until the engine has loaded the log; the engine in memory always has. After that,
+        `cursor` and `MessageQueue.backlog_events` are up to date.
         """
         await self._audience.ready()
 
@@ -67,8 +67,8 @@ class Queue:
     ) -> Poll:
         """Long poll: the next events for a client, as soon as there are any.
 
-        While a request is handled it belongs to that request, also in a task: it ends when the
-        client leaves or the answer is complete. A task that is to go on is started with
+        A poll that is made while a request is handled belongs to that request, also in a task: it
+        ends when the client leaves or the answer is complete. Start a task that is to go on with
         ``asyncio.create_task(bot(), context=contextvars.Context())``.
 
         Args:
@@ -77,25 +77,26 @@ class Queue:
                 poll with the same id ends the first with no events. None is an anonymous client:
                 it resumes from `last_event_id`, or is new.
             callback: called once as ``callback(*events)``, without events after `timeout`. If it
-                returns an awaitable, the delivery counts as done when that is done.
+                returns an awaitable, the events count as delivered when that is done.
             timeout: seconds to wait; 0 answers at once with what there is, None is the default.
-            last_event_id: id of the last event that the client has; wins over what is remembered.
-                By default what the request being handled says (`Request.last_event_id`); "" for
-                none. A gap comes first (`Event.gap`) if what follows it is not known: because it is
-                too old, of another life of the server, or no id at all.
+            last_event_id: id of the last event that the client has; wins over the remembered place.
+                By default that of the request being handled (`Request.last_event_id`); "" for none.
+                A gap comes first (`Event.gap`) if the events after it are not known, because it is
+                too old, of another life of the server, or not an id at all.
             on_unsubscribe: called once, without arguments and on behalf of no request, when the
-                client is no subscriber any more (see `subscribers`); the latest one given for the
-                client is. An awaitable that it returns is run. What it raises is logged.
+                client is no subscriber any more (see `subscribers`). If several polls of the client
+                gave one, the latest is called. An awaitable that it returns is run. An exception is
+                logged.
 
         Returns:
-            Without a callback, something to await for the list of events. With one, `Poll.cancel`
-            is of use. `Poll.new` says whether the client was no subscriber before.
+            A `Poll`. Without a callback, it is awaited for the list of events. With one,
+            `Poll.cancel` ends it. `Poll.new` says whether the client was no subscriber before.
 
         Raises:
             TypeError, ValueError: `client_id` or `last_event_id` is not a str, `timeout` is not a
                 number from 0 on.
             Error.HTTP: 400 for an overlong `client_id`, 503 for too many clients or channels.
-            Error.ClientDisconnect: when awaited, if the client of the request goes away.
+            Error.ClientDisconnect: when awaited, if the client of the request leaves.
         """
         timeout = TIMEOUT if timeout is None else timeout
         number: object = timeout
@@ -119,8 +120,8 @@ class Queue:
 
         As `poll_once`, but the callback is called for each delivery, and without one the result is
         iterated: ``async for events in mq.poll(client_id)``. A callback that returns an awaitable
-        is not called again before that is done; the log keeps what comes meanwhile (up to
-        `buffer_length` events, then there is a gap).
+        is not called again before that is done; the log keeps the events that come meanwhile (up to
+        `buffer_length`; if there are more, the client gets a gap).
         """
         return self._audience.listen(
             client_id, callback, last_event_id, on_unsubscribe, None, once=False
@@ -130,10 +131,10 @@ class Queue:
 class MergedQueue(Queue):
     """The queue of several channels, to listen to. Get it with ``MessageQueue.instance("a", "b")``.
 
-    It is polled as a `MessageQueue` is. Its events say their `Event.channel`; their `Event.id` is a
-    cursor in all the channels. What is kept is the business of each channel: a loss in one of them
-    is told by a gap of that channel, and the others lose nothing. A client that is new gets the
-    backlog of each.
+    It is polled as a `MessageQueue` is. Its events have their `Event.channel`; their `Event.id` is
+    a cursor in all the channels. Each channel keeps its events by its own settings: if one has
+    dropped events that a client needs, there is a gap of that channel, and the others lose nothing.
+    A new client gets the backlog of each channel.
     """
 
     channel: tuple[str, ...]
@@ -144,7 +145,7 @@ class MergedQueue(Queue):
     ) -> None:
         super().__init__(audience)
         self.channel = channel
-        # They are there as long as this one is.
+        # Its channels' queues live as long as it does.
         self._queues = queues
 
     @property
@@ -156,12 +157,14 @@ class MergedQueue(Queue):
 
     @property
     def recovery_time(self) -> float:
-        """Seconds for which every event is kept: the longest of any of the channels."""
+        """Seconds for which events that were sent may turn out not to have arrived: the longest of
+        any of the channels.
+        """
         return max(queue.recovery_time for queue in self._queues)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_") and name != "channel":
-            # It would be nobody's, and gone with this object.
+            # No channel would have it, and it would go with this object.
             raise AttributeError(f"set {name} on each channel: MessageQueue.instance(name).{name}")
         super().__setattr__(name, value)
 

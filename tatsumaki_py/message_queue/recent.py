@@ -1,4 +1,4 @@
-"""Keeps what can be made anew while it is likely to be asked for again, up to a bound."""
+"""A bounded cache of things that can be made anew."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Recent(Generic[_Thing]):
         self._held: deque[tuple[_Thing, int]] = deque()
 
     def add(self, thing: _Thing, size: int) -> list[_Thing]:
-        """Hold `thing`, of `size` bytes. Returns those that are not held any more."""
+        """Hold `thing`, of `size` bytes. Returns the things that were dropped for it."""
         self._held.append((thing, size))
         self._size += size
         dropped = []

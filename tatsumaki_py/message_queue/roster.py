@@ -1,13 +1,14 @@
-"""The clients of a queue: which of them wait, and which are away.
+"""The clients of an audience: which of them wait, and which are away.
 
 Rules:
-1. `waiting` (long polls), `streams` and `reading` (streams that read the log by themselves) hold
-   exactly the LISTENING clients, `absent` exactly the ABSENT ones, oldest deadline first.
+1. `waiting` (long polls), `streams` (with a callback) and `reading` (streams that read the log by
+   themselves) hold exactly the LISTENING clients, `absent` exactly the ABSENT ones, earliest
+   deadline first.
 2. `behind` holds the clients that may still need events older than the newest one: those that are
    LOADING or DELIVERING, streams whose connection does not take more, and clients that left before
    they had everything.
-3. A client is subscribed from a poll on until it is known to be gone. `subscribed` has these, with
-   the function to call then, once.
+3. A client is subscribed from its first poll until it is known to be gone. `subscribed` has these
+   clients, each with the function to call once when it is gone.
 4. Nothing here knows a clock, a loop or a log: callers pass times and places in.
 """
 
@@ -68,12 +69,12 @@ class Roster:
         yield from tuple(self.streams.values())
 
     def add(self, client: Client) -> Client:
-        """`client` is known from now on."""
+        """Add `client`."""
         self.clients[client.id] = client
         return client
 
     def ready(self, client: Client) -> None:
-        """`client` is LISTENING and has everything."""
+        """`client` is LISTENING and has every event."""
         assert client.listener is not None
         if client.listener.reading is not None:
             self.reading[client.id] = client
@@ -84,7 +85,7 @@ class Roster:
         self.behind.pop(client.id, None)
 
     def busy(self, client: Client) -> None:
-        """`client` is here and does not wait: it is LOADING or DELIVERING."""
+        """`client` is here but does not wait for an event: it is LOADING or DELIVERING."""
         self._park(client)
         self.behind[client.id] = client
 
@@ -94,7 +95,7 @@ class Roster:
         self.absent.pop(client.id, None)
 
     def leave(self, client: Client, now: float, reconnect_time: float, behind: bool) -> None:
-        """`client` is expected back; `behind` is whether it does not have everything."""
+        """`client` left and is expected back. With `behind`, it does not have every event."""
         self._park(client)
         client.leave(now, reconnect_time)
         self.absent[client.id] = client
@@ -104,7 +105,7 @@ class Roster:
             self.behind.pop(client.id, None)
 
     def remove(self, client: Client) -> None:
-        """`client` is not known any more."""
+        """Forget `client`."""
         self._park(client)
         client.forget()
         self.absent.pop(client.id, None)
@@ -125,7 +126,7 @@ class Roster:
             yield client
 
     def due(self) -> float | None:
-        """When there is somebody to forget."""
+        """The time at which the next client, or the last one without a name, is forgotten."""
         due = [next(iter(self.absent.values())).deadline] if self.absent else []
         if self.nameless_until is not None:
             due.append(self.nameless_until)

@@ -1,7 +1,7 @@
 """The settings of a channel.
 
-Rule: a setting that a channel does not have of its own is that of the class of its queue, also if
-it is set later.
+Rule: a channel without a setting of its own has the setting of the class of its queue, also if
+that is set later.
 """
 
 from __future__ import annotations
@@ -12,44 +12,44 @@ __all__ = ["ChannelSettings", "settings_of"]
 
 
 class ChannelSettings:
-    """What may be set of channels. These are the defaults; all but `max_channels`, `max_clients`
-    and `max_size` may also be set on one queue.
+    """The settings of channels, and their defaults. All but `max_channels`, `max_clients` and
+    `max_size` may also be set on one queue.
     """
 
     backlog_length: int = 30
-    """How many events a client that is new gets, and a channel keeps in any case
+    """How many events a new client gets, and a channel keeps whatever their age
     (``$BacklogLength``).
     """
     buffer_length: int = 1000
     """How many events are kept at most: those of the last `reconnect_time` or `recovery_time`
     seconds, and older ones while a client that is here or expected is behind. A client that lost
-    some is told so: a gap.
+    some gets a gap.
     """
     buffer_size: int = 16 * 1024 * 1024
     """How many bytes of events are kept at most: their JSON, and 512 bytes for each. Idempotency
     keys may take as many.
     """
     reconnect_time: float = 30.0
-    """Seconds for which a client that is away is expected back. Every event is kept as long, within
-    the bounds above.
+    """Seconds for which a client that is away is expected back, and for which events are kept while
+    a client is here or expected, within the bounds above.
     """
     recovery_time: float = 30.0
-    """Seconds for which every event is kept, within the bounds above: a client that loses its
-    connection does not have what was on its way, and comes back with an older cursor.
+    """Seconds for which events are kept, within the bounds above, also while no client is here. A
+    client that loses its connection does not have the events that were in flight, and comes back
+    with an older cursor.
     """
     time_to_live: float | None = None
     """Seconds after which an event is dropped; None keeps it as long as the lengths above allow."""
     idle_timeout: float = 3600.0
-    """Seconds after which a channel is forgotten in which nobody listens and nothing is
-    published.
-    """
+    """Seconds without a listener and without a new event after which a channel is forgotten."""
     idempotency_time: float = 300.0
-    """Seconds for which a channel remembers what was published with an `idempotency_key`."""
+    """Seconds for which a channel remembers an `idempotency_key`."""
     idempotency_keys: int = 1000
     """How many such keys a channel remembers; the oldest go first."""
     max_size: int = 256 * 1024 * 1024
-    """Bytes of events and idempotency keys in all channels. Beyond, the channels that are deserted
-    longest are forgotten; if there is none, one more event is a 503.
+    """Bytes of events and idempotency keys in all channels. Beyond that, the channels without
+    clients are forgotten, the one that lost its last client first; if there is none, one more event
+    is a 503.
     """
     max_event_size: int = 1024 * 1024
     """Bytes of JSON that one event may have; more is a 413."""
@@ -70,7 +70,7 @@ def settings_of(kind: type[ChannelSettings], own: dict[str, Any]) -> ChannelSett
     >>> settings.backlog_length, settings.buffer_length
     (5, 1000)
     """
-    # Python looks settings up just so. It is not the queue itself, which has the channel.
+    # Python looks up attributes in this order. (The queue itself would be a cycle.)
     settings = object.__new__(kind)
     settings.__dict__ = own
     return settings

@@ -1,8 +1,9 @@
 """The one thread that may use the queues: that of the event loop.
 
 Rules:
-1. What would call a loop's clients from another thread is refused before it changes anything.
-2. The loop is the one that first used a queue, until it ends: also before anybody listens.
+1. A call from another thread that would call callbacks of the loop is refused before it changes
+   anything.
+2. The loop is the first one that used a queue, until it ends, also before a client listens.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["LoopThread"]
 
 
 class LoopThread:
-    """Knows in which thread the loop runs that the clients listen in."""
+    """Knows the thread of the event loop that the clients listen in."""
 
     def __init__(self) -> None:
         self._thread = get_ident()
@@ -30,8 +31,8 @@ class LoopThread:
         return loop if elsewhere else None
 
     def claim(self) -> bool:
-        """Let the loop that runs here, if there is one, be that of the clients. False if that of
-        another thread is, and runs.
+        """Make the loop that runs here, if there is one, the loop of the clients. False if that is
+        a loop in another thread, which runs.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -47,7 +48,7 @@ class LoopThread:
         return True
 
     def check(self, method: str, of: str = "mq") -> None:
-        """Raises `RuntimeError` if `claim` fails; `method` of the object `of` was called."""
+        """Raise `RuntimeError` if `claim` fails; `method` of the object `of` was called."""
         if not self.claim():
             raise RuntimeError(
                 f"{method}() was called in another thread than that of the event loop: "
@@ -55,8 +56,8 @@ class LoopThread:
             )
 
     def run(self, call: Callable[[], None]) -> None:
-        """Call what may be called in any thread, as Python collects garbage in each: soon, if this
-        is the wrong one.
+        """Make a call that may come from any thread, because Python collects garbage in each. In
+        the wrong thread, the call is scheduled in the loop.
         """
         loop = self._other()
         if loop is None:

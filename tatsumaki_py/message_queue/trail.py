@@ -1,4 +1,4 @@
-"""Where a stream was lately, should its client turn out not to have what was sent to it.
+"""The places that a stream passed lately, in case its client did not receive what was sent.
 
 Rule: no clock is read here; callers pass the time in.
 """
@@ -9,10 +9,10 @@ __all__ = ["Trail"]
 
 
 class Trail:
-    """Cursors that a stream passed while it read on from the log, for two windows of time.
+    """The cursors that a stream passed while it read on from the log, for two windows of time.
 
     Attributes:
-        began: where the stream began.
+        began: the cursor at which the stream began.
 
     >>> trail = Trail("1-0")
     >>> trail.step("2-0", now=0.0, window=30.0)
@@ -30,12 +30,14 @@ class Trail:
         self._since = float("-inf")
 
     def step(self, cursor: str, now: float, window: float) -> None:
-        """What follows `cursor` is about to be sent."""
+        """The events after `cursor` are about to be sent."""
         if now - self._since >= window:
             self._before, self._at, self._since = self._at, cursor, now
 
     def place(self, now: float, window: float) -> str | None:
-        """A cursor before all that was sent in the last `window` seconds; None if nothing was."""
+        """A cursor before all events that were sent in the last `window` seconds; None if there are
+        none.
+        """
         age = now - self._since
         if age < window:
             return self._before

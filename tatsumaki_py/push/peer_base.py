@@ -27,8 +27,9 @@ class PeerBase:
     """Keeps the watchers of one client and its places in the logs."""
 
     max_buffer: int = 1024 * 1024
-    """Bytes that may wait for a subscriber of a stream. A subscriber that lets more pile up is cut
-    off and reconnects with its cursor.
+    """Bytes that may wait for the client of a stream. If a callback writes more, the stream is cut
+    off and its client reconnects with its cursor. A stream that reads the log by itself is not cut
+    off: it reads a quarter of this at once, and the next slice when that is sent.
     """
     heartbeat_interval: float | None = 25.0
     """Seconds between two heartbeats of a stream, less a jitter of up to a fifth; None for none.
