@@ -158,7 +158,7 @@ def test_publish_between_two_runs_of_a_loop(queue):
 def test_trimmed_without_a_loop(queue, monkeypatch):
     """Events that are old enough need no timer to be dropped."""
     queue.backlog_length, queue.recovery_time = 1, 0.02
-    monkeypatch.setattr("tatsumaki_py.message_queue.channel.GRAIN", 0.0)
+    monkeypatch.setattr("tatsumaki_py.message_queue.retention.GRAIN", 0.0)
     try:
         queue.publish(*events(1, 2, 3))
         assert len(queue._channel.log) == 3

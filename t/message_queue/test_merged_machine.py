@@ -331,7 +331,10 @@ class MergedMachine(RuleBasedStateMachine):
             parts = [self.merged._audience._source.log.part(one, channel.name) for one in behind]
             for cursor in (*own, *parts):
                 if cursor != channel.log.top:
-                    assert channel.log.earlier(cursor, channel._behind) == channel._behind
+                    assert (
+                        channel.log.earlier(cursor, channel.retention._behind)
+                        == channel.retention._behind
+                    )
 
 
 MergedMachine.TestCase.settings = settings(

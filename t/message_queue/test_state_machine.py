@@ -13,7 +13,7 @@ from message_queue.fakes import FakePeer, numbers, turn
 
 from tatsumaki_py import MessageQueue
 from tatsumaki_py.message_queue import State
-from tatsumaki_py.message_queue.channel import GRAIN
+from tatsumaki_py.message_queue.retention import GRAIN
 
 BACKLOG, BUFFER, RECONNECT = 3, 6, 30.0
 LATE = RECONNECT + GRAIN
@@ -139,7 +139,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.errors = []
         self.echo = 0
         self.echoed = False
-        self.published_at = 0.0
+        self.published_at = self.behind_at = 0.0
 
     def teardown(self):
         self.run(MessageQueue.reset)
@@ -413,7 +413,10 @@ class QueueMachine(RuleBasedStateMachine):
         log = self.queue._channel.log
         assert min(self.count, BACKLOG) <= len(log) <= BUFFER
         assert log.size == sum(event.size for event in log.newest(BUFFER))
-        if not self.queue._audience.roster.behind and self.loop.now > self.published_at + 2 * LATE:
+        if self.queue._audience.roster.behind:
+            self.behind_at = self.loop.now
+        old = self.loop.now > self.published_at + 2 * LATE
+        if old and self.loop.now > self.behind_at + 2 * GRAIN:
             assert len(log) <= BACKLOG
 
     @invariant()
@@ -422,7 +425,10 @@ class QueueMachine(RuleBasedStateMachine):
         channel = self.queue._channel
         for client in self.queue._audience.roster.behind.values():
             if client.cursor != channel.log.top:
-                assert channel.log.earlier(client.cursor, channel._behind) == channel._behind
+                assert (
+                    channel.log.earlier(client.cursor, channel.retention._behind)
+                    == channel.retention._behind
+                )
 
     @invariant()
     def a_timer_for_who_is_away(self):

@@ -50,7 +50,7 @@ FLOORS = [
     ["message_queue.client"],
     ["message_queue.mailbox", "message_queue.roster", "message_queue.source"],
     ["message_queue.callback", "message_queue.loading"],
-    ["message_queue.departures", "message_queue.registry"],
+    ["message_queue.departures", "message_queue.registry", "message_queue.retention"],
     ["message_queue.delivery"],
     ["message_queue.takeover"],
     ["message_queue.audience", "message_queue.channel", "message_queue.merged"],

@@ -1,19 +1,12 @@
 """One channel: a log, and what an engine feeds.
 
 Rules:
-1. Events are kept for three reasons: they are among the newest `backlog_length`; they came in the
-   last `recovery_time` seconds or, while a client is here or expected back, in the last
-   `reconnect_time`; or they follow the place of a client that is behind. The latter two within
-   `buffer_length` and `buffer_size`.
-2. `_behind` is a cursor at or before that of every client that is behind, or None. It is lowered at
-   once and found anew only when events are about to be dropped.
-3. Nothing is dropped in the middle of a delivery.
-4. The channel is in the registry as long as it holds something or somebody uses it.
+1. Nothing is dropped in the middle of a delivery.
+2. The channel is in the registry as long as it holds something or somebody uses it.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Hashable, Sequence
 
 from tatsumaki_py.message_queue.alarm import Alarm, now
@@ -22,17 +15,11 @@ from tatsumaki_py.message_queue.ids import NOWHERE
 from tatsumaki_py.message_queue.loading import Loading, safely
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.registry import Registry
+from tatsumaki_py.message_queue.retention import GRAIN, Retention
 from tatsumaki_py.message_queue.settings import ChannelSettings
 from tatsumaki_py.message_queue.source import Follower
 
 __all__ = ["Channel"]
-
-GRAIN = 1.0
-"""Seconds after which it is found out anew who is behind, if there are more than `FEW`. Events are
-kept so much longer than they have to be, for they need not be dropped one by one then.
-"""
-FEW = 16
-"""Clients that are behind, of which the one that is farthest behind is found in no time."""
 
 
 class Channel:
@@ -49,8 +36,7 @@ class Channel:
         self.followers: dict[Hashable, Follower] = {}
         """Those that have clients: the audience of this channel, and those of several."""
         self._accepting = False
-        self._behind: str | None = None
-        self._looked = float("-inf")
+        self.retention = Retention(self.log, settings, self.followers)
         self._last_use = 0.0
         self._counted = 0
         self._alarm = Alarm()
@@ -120,8 +106,8 @@ class Channel:
             while start != self.log.top:
                 top = self.log.top
                 for follower in tuple(self.followers.values()):
-                    if follower.follow() and self._behind is None:
-                        self._behind = start
+                    if follower.follow():
+                        self.retention.hold_new(start)
                 start = top
         finally:
             self._accepting = False
@@ -141,9 +127,8 @@ class Channel:
         return self.settings.recovery_time
 
     def lately(self) -> str:
-        """A cursor before all that was published in the last `recovery_time` seconds."""
-        recovery_time = self.settings.recovery_time
-        return self.log.before(now() - recovery_time - GRAIN) if recovery_time else self.log.top
+        """See `Source.lately`."""
+        return self.retention.lately()
 
     def first_cursor(self) -> str:
         """Where a client begins that is new: it gets the backlog."""
@@ -152,7 +137,8 @@ class Channel:
 
     def backlog(self) -> tuple[Entry, ...]:
         """What a client that is new gets, oldest first."""
-        self._expire()
+        self.retention.expire()
+        self._count()
         return self.log.newest(self.settings.backlog_length)
 
     @property
@@ -177,10 +163,8 @@ class Channel:
             self._look_around()
 
     def hold(self, cursor: str) -> None:
-        """A client is behind, at `cursor`: keep what follows."""
-        log = self.log
-        if cursor not in (self._behind, log.top):
-            self._behind = log.earlier(self._behind or log.top, cursor)
+        """See `Source.hold`."""
+        self.retention.hold(cursor)
 
     def admit(self, follower: Follower) -> None:
         """See `Source.admit`."""
@@ -261,17 +245,13 @@ class Channel:
     # -- dropping
 
     def trim(self) -> None:
-        """Drop what nobody may ask for; see rules 1 and 2."""
+        """Drop what nobody may ask for; see `retention`."""
         if not self._accepting:
             self._drop()
             self.watch()
 
     def _drop(self) -> None:
-        settings, log = self.settings, self.log
-        if settings.time_to_live is not None:
-            self._expire()
-        if log.length > settings.backlog_length or log.size > settings.buffer_size:
-            self._drop_old()
+        self.retention.drop()
         self._count()
         if not self._counted and self.name in self._registry.deserted:
             self.release()
@@ -279,53 +259,13 @@ class Channel:
     def _see_that_they_go(self) -> None:
         """As `watch`, after events were added."""
         if self.log.length > self.settings.backlog_length:
-            latest = self._last_use + self._kept_for() + 2 * GRAIN
+            latest = self._last_use + self.retention.kept_for() + 2 * GRAIN
         elif not self.followers:
             latest = self._last_use + self.settings.idle_timeout
         else:
             return
         if not self._alarm.due_by(latest):
             self.watch()
-
-    def _drop_old(self) -> None:
-        settings, log = self.settings, self.log
-        since = self._needed_since()
-        oldest = log.oldest_time(settings.backlog_length)
-        too_much = log.length > settings.buffer_length or log.size > settings.buffer_size
-        if too_much or (oldest is not None and oldest < since):
-            self._look_for_who_is_behind()
-            log.trim(
-                settings.backlog_length,
-                settings.buffer_length,
-                settings.buffer_size,
-                since,
-                self._behind,
-            )
-
-    def _needed_since(self) -> float:
-        """The time from which on every event is kept."""
-        kept = self._kept_for()
-        return now() - kept - GRAIN if kept else float("inf")
-
-    def _kept_for(self) -> float:
-        """Seconds for which every event is kept."""
-        settings = self.settings
-        # A client that comes back in time finds everything that came after it left.
-        return max(settings.recovery_time, settings.reconnect_time if self.followers else 0)
-
-    def _look_for_who_is_behind(self) -> None:
-        if self._behind is None:
-            return
-        time = now()
-        few = sum(follower.behind for follower in self.followers.values()) <= FEW
-        if few or time - self._looked >= GRAIN:
-            self._looked = time
-            lowest: str | None = None
-            for follower in self.followers.values():
-                place = follower.lowest(self.name)
-                if place is not None:
-                    lowest = place if lowest is None else self.log.earlier(lowest, place)
-            self._behind = lowest
 
     def _count(self) -> None:
         """Tell the registry how much is held here."""
@@ -335,23 +275,11 @@ class Channel:
         if not size:
             self._registry.holding.pop(self.name, None)
 
-    def _expire(self) -> None:
-        time_to_live = self.settings.time_to_live
-        if time_to_live is not None:
-            self.log.expire(int((time.time() - time_to_live) * 1000))
-            self._count()
-
     def watch(self) -> None:
         """See to it that what is kept for a time goes, and clients that do not come back."""
-        settings = self.settings
-        oldest = self.log.oldest_time(settings.backlog_length)
-        due = None
-        if oldest is not None:
-            due = oldest + self._kept_for() + 2 * GRAIN
-            # What is kept for clients is looked at now and then.
-            due = max(due, now() + GRAIN)
-        elif self.name in self._registry.deserted:
-            due = self._last_use + settings.idle_timeout
+        due = self.retention.due()
+        if due is None and self.name in self._registry.deserted:
+            due = self._last_use + self.settings.idle_timeout
         audience = self.followers.get(self.key)
         late = None if audience is None else audience.due()
         if late is not None:

@@ -1,0 +1,123 @@
+"""How long the events of a channel are kept.
+
+Rules:
+1. Events are kept for three reasons: they are among the newest `backlog_length`; they came in the
+   last `recovery_time` seconds or, while a client is here or expected back, in the last
+   `reconnect_time`; or they follow the place of a client that is behind. The latter two within
+   `buffer_length` and `buffer_size`.
+2. `_behind` is a cursor at or before that of every client that is behind, or None. It is lowered at
+   once and found anew only when events are about to be dropped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Mapping
+
+from tatsumaki_py.message_queue.alarm import now
+from tatsumaki_py.message_queue.log import EventLog
+from tatsumaki_py.message_queue.settings import ChannelSettings
+from tatsumaki_py.message_queue.source import Follower
+
+__all__ = ["GRAIN", "Retention"]
+
+GRAIN = 1.0
+"""Seconds after which it is found out anew who is behind, if there are more than `FEW`. Events are
+kept so much longer than they have to be, for they need not be dropped one by one then.
+"""
+FEW = 16
+"""Clients that are behind, of which the one that is farthest behind is found in no time."""
+
+
+class Retention:
+    """Drops events of one log.
+
+    Args:
+        log: the log of a channel.
+        settings: those of the channel.
+        followers: the followers of the channel, which come and go.
+    """
+
+    __slots__ = ("_behind", "_followers", "_log", "_looked", "_settings")
+
+    def __init__(
+        self, log: EventLog, settings: ChannelSettings, followers: Mapping[Hashable, Follower]
+    ) -> None:
+        self._log = log
+        self._settings = settings
+        self._followers = followers
+        self._behind: str | None = None
+        self._looked = float("-inf")
+
+    def hold(self, cursor: str) -> None:
+        """A client is behind, at `cursor`: keep what follows."""
+        log = self._log
+        if cursor not in (self._behind, log.top):
+            self._behind = log.earlier(self._behind or log.top, cursor)
+
+    def hold_new(self, start: str) -> None:
+        """As `hold`, for clients that need all that came lately, after `start`."""
+        if self._behind is None:
+            self._behind = start
+
+    def kept_for(self) -> float:
+        """Seconds for which every event is kept."""
+        settings = self._settings
+        # A client that comes back in time finds everything that came after it left.
+        return max(settings.recovery_time, settings.reconnect_time if self._followers else 0)
+
+    def due(self) -> float | None:
+        """When there may be something to drop."""
+        oldest = self._log.oldest_time(self._settings.backlog_length)
+        if oldest is None:
+            return None
+        # What is kept for clients that are behind is looked at now and then.
+        return max(oldest + self.kept_for() + 2 * GRAIN, now() + GRAIN)
+
+    def lately(self) -> str:
+        """A cursor before all that was published in the last `recovery_time` seconds."""
+        recovery_time = self._settings.recovery_time
+        return self._log.before(now() - recovery_time - GRAIN) if recovery_time else self._log.top
+
+    def expire(self) -> None:
+        """Drop the events that are older than `time_to_live`."""
+        time_to_live = self._settings.time_to_live
+        if time_to_live is not None:
+            self._log.expire(int((time.time() - time_to_live) * 1000))
+
+    def drop(self) -> None:
+        """Drop what nobody may ask for."""
+        settings, log = self._settings, self._log
+        if settings.time_to_live is not None:
+            self.expire()
+        if log.length > settings.backlog_length or log.size > settings.buffer_size:
+            self._drop_old()
+
+    def _drop_old(self) -> None:
+        settings, log = self._settings, self._log
+        kept = self.kept_for()
+        since = now() - kept - GRAIN if kept else float("inf")
+        oldest = log.oldest_time(settings.backlog_length)
+        too_much = log.length > settings.buffer_length or log.size > settings.buffer_size
+        if too_much or (oldest is not None and oldest < since):
+            self._look_for_who_is_behind()
+            log.trim(
+                settings.backlog_length,
+                settings.buffer_length,
+                settings.buffer_size,
+                since,
+                self._behind,
+            )
+
+    def _look_for_who_is_behind(self) -> None:
+        if self._behind is None:
+            return
+        few = sum(follower.behind for follower in self._followers.values()) <= FEW
+        if few or now() - self._looked >= GRAIN:
+            self._looked = now()
+            lowest: str | None = None
+            for follower in self._followers.values():
+                place = follower.lowest(self._log.channel)
+                if place is not None:
+                    lowest = place if lowest is None else self._log.earlier(lowest, place)
+            self._behind = lowest
