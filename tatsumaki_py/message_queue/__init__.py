@@ -54,9 +54,9 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     channel: str
     """The name of the channel."""
     json: JSONCodec = JSON
-    """Encodes what is published. Give it an encoder of your own for values that are not JSON, such
-    as `datetime`; who listens gets what its JSON says. It has a method ``encode(value) -> str``, as
-    `json.JSONEncoder` has.
+    """Encodes the events that are published. Set an encoder of your own for values that are not
+    JSON, such as `datetime`; subscribers get what its JSON says. It has a method ``encode(value) ->
+    str``, as `json.JSONEncoder` has.
     """
 
     _registry: ClassVar[Registry] = Registry()
@@ -65,7 +65,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     def __init__(self, channel: str) -> None:
         if channel != MessageQueue._making:
-            # It would have a log of its own, which nobody else reads.
+            # It would have a log of its own, which no other code reads.
             raise TypeError(f"ask for {type(self).__name__}.instance({channel!r})")
         own = self._registry.own.settings(channel)
         self._own = own
@@ -108,8 +108,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         names, in whatever order, and the plain queue if they are all one. A name that is an int is
         taken as its text.
 
-        Of a subclass it is a queue of that class (with more names, each channel's is), also when
-        `MessageQueue.instance` is asked later.
+        Called on a subclass, it returns a queue of that class (with more names, the queue of each
+        channel is one), also for later calls of `MessageQueue.instance`.
 
         Raises:
             TypeError: the channel is in use, and its queue is of another class.
@@ -174,12 +174,12 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     @classmethod
     def channels(cls) -> list[MessageQueue]:
-        """The queues of all channels that are held by somebody or hold something."""
+        """The queues of all channels that have an event or a client, or whose queue is in use."""
         return list(MessageQueue._registry.instances.values())
 
     @classmethod
     def reset(cls) -> None:
-        """Forget all channels and end what listens. For tests."""
+        """Forget all channels and end all polls. For tests."""
         cls._registry.thread.check("reset", "MessageQueue")
         queues = cls.channels()
         for queue in (*MessageQueue._registry.merged.values(), *queues):
@@ -191,7 +191,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     @classmethod
     def configure(cls, engine: Engine) -> None:
         """Let `engine` accept and keep the events of all channels; see
-        `tatsumaki_py.message_queue.engine`. By default they are in the memory of this process.
+        `tatsumaki_py.message_queue.engine`. The default engine keeps them in the memory of this
+        process.
 
         Raises:
             RuntimeError: a channel is in use.
@@ -205,21 +206,24 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     # -- publishing
 
     def publish(self, *events: Any, idempotency_key: str | None = None) -> Awaitable[list[str]]:
-        """Append events and give them to everybody who listens, before this returns.
+        """Append events to the channel's log. With the engine in memory, the callbacks of all
+        listeners are called before this returns; streams that read the log by themselves send after
+        the burst.
 
         Args:
-            events: values that JSON can carry, or that `json` encodes. Copied: later changes of
-                them change nothing. With none, who waits in a long poll is answered with no events.
+            events: values that JSON can carry, or that `json` encodes. They are copied, so later
+                changes of them change nothing. Without an event, waiting long polls are answered
+                with no events.
             idempotency_key: a name for these events, 1 to 255 characters. If they were published
-                under it within `idempotency_time`, they are not published again: the ids are those
-                of then. With it, it is safe to try again.
+                under it within `idempotency_time`, they are not published again, and the ids are
+                the same as before. So a publisher can safely try again.
 
         Returns:
             An awaitable of the events' ids; waiting for it is optional.
 
         Raises:
-            TypeError, ValueError: one cannot be encoded, or is of type "gap", which tells a loss.
-                Nothing is published then, as with the others.
+            TypeError, ValueError: an event cannot be encoded, or is of type "gap", which clients
+                would take for a loss. Nothing is published if this raises.
             Error.HTTP: 413 if one has more than `max_event_size` bytes, 503 if there are too many
             channels, 400 for a bad key, 422 if other events were published under it.
         """
@@ -233,7 +237,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         """Publish events that are JSON already; see `publish`.
 
         Args:
-            bodies: JSON in UTF-8, each checked already: this reads none of them.
+            bodies: JSON in UTF-8, which the caller has checked: it is not parsed here.
             idempotency_key: as in `publish`.
         """
         if idempotency_key is not None:
@@ -248,8 +252,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         return self._registry.engine.publish(self._channel, bodies, key=idempotency_key)
 
     def append_backlog(self, *events: Any) -> Awaitable[list[str]]:
-        """Append events for newcomers: they are in the backlog that a new client gets. A client
-        that is there, is expected back or has a cursor is not told of them.
+        """Append events for new clients: they are in the backlog that a new client gets. A client
+        that is here, is expected back or has a cursor does not get them.
 
         Returns an awaitable of the events' ids, and raises, as `publish` does. Source:
         ``append_backlog`` of ``Tatsumaki::MessageQueue``.
@@ -261,10 +265,10 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         return self._registry.engine.publish(self._channel, bodies, quiet=True)
 
     def flush_events(self, client_id: str | int, *events: Any) -> bool:
-        """Give events to one client that is listening, and to nobody else; they are not kept.
+        """Give events to one client that is listening, and to no other; they are not kept.
 
-        With none, its long poll is answered with no events. Returns whether the client was there;
-        raises as `publish`.
+        Without an event, its long poll is answered with no events. Returns whether the client was
+        there; raises as `publish`.
         """
         self._registry.thread.check("flush_events")
         bodies = [self._encode(event) for event in events]
@@ -272,25 +276,27 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     @property
     def subscribers(self) -> int:
-        """See `Queue.subscribers`; also the clients that listen to this channel among others."""
+        """See `Queue.subscribers`; counts the clients that listen to this channel among others,
+        too.
+        """
         return sum(follower.subscribers for follower in self._channel.followers.values())
 
     def disconnect(self) -> None:
-        """See `Queue.disconnect`; also the polls of this channel among others."""
+        """See `Queue.disconnect`; ends the polls of this channel among others, too."""
         self._registry.thread.check("disconnect")
         for follower in tuple(self._channel.followers.values()):
             follower.disconnect()
 
     @property
     def backlog_events(self) -> list[Event]:
-        """What a new client would get, oldest first."""
+        """The events that a new client would get, oldest first."""
         return [entry.event() for entry in self._channel.backlog()]
 
     def _encode(self, event: Any) -> bytes:
         return self._fitting(event_json(event, self.json))
 
     def _fitting(self, body: bytes) -> bytes:
-        """`body`, unless it is too large: 413."""
+        """`body`. Raises 413 if it is too large."""
         if len(body) > self.max_event_size:
             raise HTTPError(
                 413, f"an event of {len(body)} bytes is more than {self.max_event_size}"

@@ -1,4 +1,4 @@
-"""One client of a queue: its place in the log, whether it is there, and what takes its events.
+"""One client of a queue: its place in the log, its state, and the listener that takes its events.
 
     LOADING --listen--> LISTENING --deliver--> DELIVERING --confirm--> LISTENING
     LOADING, LISTENING, DELIVERING --leave--> ABSENT --load, listen--> LOADING, LISTENING
@@ -6,13 +6,13 @@
 
 Rules:
 1. Every change of a client's state is made in this file.
-2. `place` is where the client is known to be: it moves on `confirm`, never on `deliver`, so that
-   events that were on their way to a client that vanished are sent again.
+2. `place` is the last place that the client is known to have reached: it moves on `confirm`, never
+   on `deliver`, so events that were on their way to a client that vanished are sent again.
 3. Nothing here knows a clock, a loop or a socket: callers pass the time in.
-4. A listener that ended never calls anybody again, and refers to nobody (no cycle survives it).
+4. A listener that ended makes no more calls, and refers to nothing (no cycle survives it).
 5. A callback runs in the context of the code that polled, as asyncio's callbacks do, not in that of
    the code that publishes: otherwise a poll inside it would belong to the publisher's request. A
-   plain method of the peer needs no context: it runs where no request is current.
+   plain method of the peer needs no context: it runs while no request is current.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LISTENING, DELIVERING, ABSENT, GONE, LOADING = State
 
 
 class Place:
-    """A place in a log, which clients share that are at the same one."""
+    """A place in a log. Clients at the same place share one object."""
 
     __slots__ = ("cursor",)
 
@@ -59,12 +59,12 @@ class Place:
 
 
 class Client:
-    """A place in the log of a queue, with the name of its owner.
+    """A consumer of a queue's events, with or without a name.
 
     Attributes:
         id: the ``client_id`` that it polls with, or one made up.
-        named: whether it polls with one, and so can come back by it.
-        new: whether it has nothing yet: it gets the quiet events, too.
+        named: whether it polls with a ``client_id``, by which it can come back.
+        new: whether it has had no event yet: it gets the quiet events, too.
         state: a `State`.
         deadline: while ABSENT, the time at which it is forgotten (seconds of the event loop's
             clock).
@@ -82,7 +82,7 @@ class Client:
         self.named = named
         self.new = True
         self.place: Place | Reading = place
-        """That of a stream that reads the log by itself moves on its own."""
+        """The place of a stream that reads the log by itself moves on its own."""
         self.state = ABSENT
         self.deadline = 0.0
         self.listener: Listener | None = None
@@ -94,7 +94,7 @@ class Client:
         return self.place.cursor
 
     def load(self, listener: Listener) -> None:
-        """`listener` takes its events when these are known."""
+        """`listener` takes its events as soon as the engine has loaded them."""
         self.listener = listener
         self.state = LOADING
 
@@ -115,7 +115,7 @@ class Client:
         self.state = LISTENING
 
     def leave(self, now: float, reconnect_time: float) -> None:
-        """Nobody listens for it now."""
+        """It left, and is expected back until `now` + `reconnect_time`."""
         self._detach(ABSENT)
         if self.cursor:
             self.new = False
@@ -135,31 +135,31 @@ class Client:
 
 
 class ListenedTo(Protocol):
-    """What a listener listens to, and tells what becomes of it."""
+    """The audience of a listener, as the listener sees it."""
 
     @property
     def key(self) -> Hashable:
         """The name of its log: `Entry.log`."""
 
     def left(self, listener: Listener, error: Exception | None = None, lost: bool = False) -> None:
-        """Nobody is behind `listener` any more. With an error, what was on its way is lost; `lost`
-        is as in `Watcher.left`.
+        """The client of `listener` left, or its code has cancelled the poll. With an error, the
+        events that were on their way are lost; `lost` is as in `Watcher.left`.
         """
 
     def served(self, listener: Listener) -> None:
         """The answer of `listener` is complete."""
 
     def received(self, listener: Listener) -> None:
-        """`listener` has taken the events that it kept waiting."""
+        """`listener` has taken the events that it held."""
 
     def blocked(self, listener: Listener, blocked: bool) -> None:
         """The client of `listener` does not keep up, or does so again."""
 
     def timed_out(self, listener: Listener) -> None:
-        """Nothing came in time for `listener`."""
+        """The time-out of `listener` has passed without an event."""
 
     def passes(self, listener: Listener, cursor: str) -> None:
-        """The stream of `listener`, which is late, is about to read what follows `cursor`."""
+        """The stream of `listener`, which is late, is about to read the events after `cursor`."""
 
     def check_thread(self, method: str, of: str) -> None:
         """Raise `RuntimeError` if this thread is not that of the event loop."""
@@ -194,7 +194,7 @@ class Listener:
     )
 
     keeps = False
-    """Whether it keeps what it was given until somebody asks."""
+    """Whether it holds its events until the code of the user asks for them."""
 
     def __init__(self, audience: ListenedTo, callback: Callable[..., Any], once: bool) -> None:
         self.audience: ListenedTo | None = audience
@@ -207,23 +207,23 @@ class Listener:
         self.once = once
         self.peer: Peer | None = None
         self.reading: Reading | None = None
-        """Of a stream that reads the log by itself; its callback is not called then."""
+        """Set for a stream that reads the log by itself; its callback is not called."""
         self.timer: _Timer | None = None
         self.trail: Trail | None = None
-        """Of a stream of a client with a name, which may come back by it."""
+        """Set for a stream of a client with a name, which may come back by it."""
 
     def begin(self) -> None:
         """The queue has taken it; see rule 5."""
         assert self.callback is not None
         of_peer = self.peer is not None and getattr(self.callback, "__self__", None) is self.peer
         if of_peer and not inspect.iscoroutinefunction(self.callback):
-            # Its peer is known without one, and there are thousands of them.
+            # Its peer is known without a context, which would take memory for each subscriber.
             return
         self.context = copy_context()
         self.context.run(serving.set, self)
         self.call = partial(self.context.run, self.callback)
 
-    # -- what a handler tells; see `Watcher`
+    # -- called by the peer; see `Watcher`
 
     def left(self, lost: bool) -> None:
         """The client is gone; see `Watcher.left`."""
@@ -236,7 +236,7 @@ class Listener:
             self.audience.served(self)
 
     def cursor(self) -> str:
-        """Where its client is; "" if events are on their way."""
+        """The cursor of its client; "" if events are on their way."""
         return self.client.cursor if self.client is not None and self.waits() else ""
 
     def busy(self) -> bool:
@@ -251,35 +251,35 @@ class Listener:
             self.audience.blocked(self, blocked)
 
     def reads(self, cursor: str) -> None:
-        """Its stream, which is late, is about to read what follows `cursor`."""
+        """Its stream, which is late, is about to read the events after `cursor`."""
         if self.audience is not None:
             self.audience.passes(self, cursor)
 
-    # -- what others do
+    # -- called by the queue and the code of the user
 
     def cancel(self) -> None:
-        """Nobody wants it any more."""
+        """End it: its code needs no more events."""
         if self.audience is not None:
             self.audience.left(self)
 
     def waits(self) -> bool:
-        """Whether its client listens by it, and has all that it was given."""
+        """Whether its client listens by it, and has all events that it was given."""
         client = self.client
         if client is None or client.listener is not self:
             return False
         return client.state is LISTENING and (self.reading is None or not self.reading.busy())
 
     def timed_out(self) -> None:
-        """Nothing came in time."""
+        """Its time-out has passed without an event."""
         if self.audience is not None:
             self.audience.timed_out(self)
 
     def has_all(self) -> bool:
-        """Whether all that was delivered has reached the code of the user."""
+        """Whether the code of the user has all events that were delivered."""
         return True
 
     def note(self, cursor: str) -> None:
-        """Its client is at `cursor`, should it poll again in the same request."""
+        """Tell the peer that its client is at `cursor`, in case it polls again in this request."""
         peer, client, audience = self.peer, self.client, self.audience
         if (
             peer is not None
@@ -290,7 +290,7 @@ class Listener:
             peer._peer_given(audience.key, client.id if client.named else None, cursor)
 
     def stop_timer(self) -> None:
-        """It is not waiting any more."""
+        """Cancel its time-out."""
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

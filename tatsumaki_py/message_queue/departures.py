@@ -1,12 +1,12 @@
-"""How the clients of a queue go, and when the queue gives them up.
+"""How the clients of an audience leave, and when they are forgotten.
 
 Rules:
-1. A client without a name is forgotten when it goes, since nobody can ask for it by name. The queue
-   counts as used for as long as it may come back with its cursor.
+1. A client without a name is forgotten when it leaves, because it cannot come back by name. The
+   source counts as used as long as the client may come back with its cursor.
 2. A client is no subscriber any more as soon as it leaves or, if it has no name, when its answer
    is complete; otherwise when it is forgotten. `on_unsubscribe` is called last, because it may do
    anything.
-3. The place of a client that does not have everything is kept while the client is expected.
+3. The place of a client that does not have every event is kept while the client is expected.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _log = logging.getLogger("tatsumaki")
 
 
 class Departures:
-    """Lets the clients of one queue go."""
+    """Lets the clients of one source go."""
 
     def __init__(self, roster: Roster, source: Source) -> None:
         self._roster = roster
         self._source = source
-        # Where clients without a name were that did not have everything.
+        # The oldest place of the clients without a name that left without every event.
         self._nameless_behind: str | None = None
 
     def leave(
@@ -45,7 +45,7 @@ class Departures:
         *,
         expected: bool = False,
     ) -> None:
-        """`client` is away from now on; `expected` is whether that was not its own doing."""
+        """`client` is away from now on. With `expected`, the server ended its poll."""
         what = "was answered" if expected else "left"
         _log.debug("client %r of channel %r %s", client.id, self._source.key, what)
         if client.cursor:
@@ -57,7 +57,7 @@ class Departures:
             self.unsubscribe(client)
 
     def away(self, client: Client) -> None:
-        """It does not listen any more."""
+        """`client` does not listen any more."""
         known = bool(client.cursor)
         behind = known and client.cursor != self._source.log.top
         if behind:
@@ -100,7 +100,7 @@ class Departures:
             self._source.deserted()
 
     def clear(self) -> None:
-        """Forget everybody."""
+        """Forget all clients."""
         for client in list(self._roster.clients.values()):
             self.forget(client)
         self._forget_nameless()
@@ -127,7 +127,7 @@ class Departures:
     # -- subscribers
 
     def subscribe(self, client: Client, on_unsubscribe: Callable[[], Any] | None) -> bool:
-        """Returns whether `client` was none before."""
+        """Make `client` a subscriber. Returns whether it was none before."""
         subscribed = self._roster.subscribed
         new = client.id not in subscribed
         if new or on_unsubscribe is not None:
@@ -135,10 +135,10 @@ class Departures:
         return new
 
     def unsubscribe(self, client: Client) -> None:
-        """`client` is gone."""
+        """`client` is gone: it is no subscriber any more."""
         tell = self._roster.subscribed.pop(client.id, None)
         if tell is not None:
-            # Not on behalf of the request that is being handled.
+            # In a context of its own, outside of the request that is being handled.
             context = Context()
             start(partial(context.run, tell), context, partial(self._untold, client.id))
 

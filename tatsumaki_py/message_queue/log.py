@@ -1,14 +1,14 @@
-"""The log of a channel: its events, oldest first, and how long they are kept.
+"""The log of a channel: its events, oldest first.
 
 Rules:
-1. Each event's `prev` is the id of the one before it, that of the first is where the log starts;
-   `top` is the id of the newest there ever was.
-2. Reading removes nothing. Only `trim`, `expire` and `restart` remove, always from the oldest.
-3. `trim` keeps the newest `backlog_length` events, what came lately, and what follows the place of
-   a client that is behind, but of the latter two never more than `buffer_length` events or
-   `buffer_size` bytes.
-4. A reader that asks for more than there is gets a gap first. Nothing here knows a clock or a
-   client.
+1. The `prev` of each event is the id of the event before it, the `prev` of the first the place
+   where the log begins; `top` is the id of the newest event that there ever was.
+2. Reading removes nothing. Only `trim`, `expire`, `restart` and `clear` remove events, always the
+   oldest ones.
+3. `trim` keeps the newest `backlog_length` events, recent ones, and those after the place of a
+   client that is behind, but for the latter two reasons never more than `buffer_length` events, and
+   never more than `buffer_size` bytes.
+4. A reader whose place is not in the log gets a gap first. Nothing here knows a clock or a client.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class EventLog:
         self._events: list[Entry] = []
         self._positions: list[tuple[int, int]] = []
         self._times: list[float] = []
-        # The three lists begin at `_start`; what lies before is removed now and then, all at once.
-        # Positions are added when they are needed.
+        # The three lists begin at `_start`; the items before it are removed now and then, all at
+        # once. Positions are added when they are needed.
         self._start = 0
         self._quiet = 0
-        # When the newest of the events came that are dropped.
+        # The time of the newest event that was dropped.
         self._dropped = float("-inf")
 
     def __len__(self) -> int:
@@ -75,7 +75,7 @@ class EventLog:
         """The oldest cursor that loses nothing."""
         return self._events[self._start].prev if self.length else self.top
 
-    # -- what there is
+    # -- reading
 
     def newest(self, count: float) -> tuple[Entry, ...]:
         """The newest `count` events, oldest first."""
@@ -83,11 +83,11 @@ class EventLog:
         return tuple(self._events[int(max(self._start, len(self._events) - count)) :])
 
     def normalized(self, cursor: str) -> str:
-        """`cursor`, or `NOWHERE` if it cannot be one."""
+        """`cursor`, or `NOWHERE` if it does not have the form of one."""
         return normalized(cursor)
 
     def known(self, cursor: str) -> str:
-        """`cursor`, or `NOWHERE` if what follows it is not here."""
+        """`cursor`, or `NOWHERE` if it is not a place in the log."""
         if cursor in (self.top, self.floor):
             return cursor
         index = self._index(cursor)
@@ -100,17 +100,17 @@ class EventLog:
 
     @staticmethod
     def earlier(one: str, other: str) -> str:
-        """The one of two cursors after which more comes."""
+        """The earlier one of two cursors."""
         return min(one, other, key=position)
 
     @staticmethod
     def later(one: str, other: str) -> str:
-        """The one of two cursors after which less comes."""
+        """The later one of two cursors."""
         return max(one, other, key=position)
 
     def before(self, time: float) -> str:
-        """The newest cursor after which everything comes that came after `time`; one that is lost
-        if some of that is.
+        """The newest cursor before all events that came after `time`; `NOWHERE` if some of these
+        were dropped.
         """
         if self._dropped > time:
             return NOWHERE
@@ -118,12 +118,12 @@ class EventLog:
         return self._events[index].prev if index < len(self._events) else self.top
 
     def oldest_time(self, but: float) -> float | None:
-        """When the oldest event came, if there are more than `but` of them."""
+        """The time of the oldest event, if there are more than `but` events."""
         return self._times[self._start] if self.length > but else None
 
     def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
-        """The events after `cursor`; a gap first if `cursor` is not known (any more). Quiet ones
-        are among them if `quiet`.
+        """The events after `cursor`; a gap first if `cursor` is not in the log. The quiet ones are
+        among them if `quiet`.
         """
         if cursor == self.top:
             return ()
@@ -133,7 +133,7 @@ class EventLog:
     def _after(self, cursor: str) -> tuple[Entry, ...]:
         index = self._start
         if self.length and self._events[-1].prev == cursor:
-            # Most readers have all but the newest one.
+            # Most readers lack only the newest event.
             return (self._events[-1],)
         if cursor != self.floor:
             index = self._index(cursor)
@@ -151,7 +151,7 @@ class EventLog:
         for index in range(len(positions), len(events)):
             positions.append(position(events[index].id))
 
-    # -- what comes
+    # -- adding
 
     def append(self, event: Entry, time: float = 0.0) -> None:
         """Add the newest event, which came at `time`. Raises `ValueError` if it does not follow
@@ -168,8 +168,8 @@ class EventLog:
         self.top = event.id
 
     def prepend(self, events: Sequence[Entry]) -> None:
-        """Add events that end where the log begins; they count as just as old as its oldest one.
-        Raises `ValueError` if they do not.
+        """Add events that end where the log begins; they get the time of its oldest event. Raises
+        `ValueError` if they end elsewhere.
         """
         if not events:
             return
@@ -200,7 +200,7 @@ class EventLog:
         for event in events:
             self.append(event, time)
 
-    # -- what goes
+    # -- dropping
 
     def trim(
         self,
@@ -210,19 +210,19 @@ class EventLog:
         since: float = float("inf"),
         behind: str | None = None,
     ) -> None:
-        """Drop what nobody may ask for; see rule 3.
+        """Drop the events that need not be kept; see rule 3.
 
         Args:
-            backlog_length: events that are kept in any case.
-            buffer_length: events that are kept at most.
-            buffer_size: bytes that are kept at most.
-            since: time; what came from then on is kept.
-            behind: a cursor; what follows it is kept.
+            backlog_length: the number of newest events that are kept whatever their age.
+            buffer_length: the number of events that are kept at most.
+            buffer_size: the number of bytes that are kept at most.
+            since: a time; events that came from then on are kept.
+            behind: a cursor; the events after it are kept.
         """
         if self.length <= backlog_length and self.size <= buffer_size:
             return
         events = self._events
-        # The first event that is kept for its own sake.
+        # The first event that is recent, or after the place of a client that is behind.
         first = bisect_left(self._times, since, lo=self._start)
         if behind is not None:
             first = min(first, self._index(behind))
@@ -252,7 +252,7 @@ class EventLog:
         self._drop_to(bisect_left(self._positions, (before, 0), lo=self._start))
 
     def clear(self) -> None:
-        """Drop all events. `top` stays, so that a client that comes back is told of the loss."""
+        """Drop all events. `top` stays, so a client that comes back later gets a gap."""
         self._drop_to(len(self._events))
 
     def _drop_to(self, index: int) -> None:

@@ -1,8 +1,8 @@
-"""A coroutine or an iteration that takes a client's events, and what a caller of `poll` holds.
+"""The listener for `await` and `async for`, and the object that `poll` and `poll_once` return.
 
 Rules:
-1. A queue holds a `Mailbox`; a caller holds a `Poll`. A coroutine that is dropped drops its `Poll`,
-   and that ends the mailbox.
+1. The queue holds a `Mailbox`; the caller holds a `Poll`. A coroutine that is dropped drops its
+   `Poll`, and that ends the mailbox.
 2. A batch counts as received when the code of the user asks for the next one.
 """
 
@@ -19,11 +19,11 @@ from tatsumaki_py.message_queue.event import Entry, Event
 __all__ = ["PENDING", "Mailbox", "Poll"]
 
 PENDING = object()
-"""What `Mailbox.put` returns: the events are not taken yet."""
+"""The result of `Mailbox.put`: the events are not taken yet."""
 
 
 class Mailbox(Listener):
-    """A listener for a coroutine: keeps what comes until it is asked for."""
+    """A listener for a coroutine: holds a batch of events until the coroutine takes it."""
 
     __slots__ = ("_wake", "batch", "ended", "error", "taken")
 
@@ -34,7 +34,7 @@ class Mailbox(Listener):
         self.raw = True
         self.batch: list[Entry] | None = None
         self.taken = False
-        """Whether somebody has a batch and did not ask for the next one."""
+        """Whether the code of the user has a batch and has not asked for the next one."""
         self.error: Exception | None = None
         self.ended = False
         self._wake: asyncio.Future[None] | None = None
@@ -44,13 +44,13 @@ class Mailbox(Listener):
         pass
 
     def put(self, *entries: Entry) -> object:
-        """Called by the queue, which is told when they are taken."""
+        """Hold `entries`. The queue calls it, and is told when they are taken."""
         self.batch = list(entries)
         self._rouse()
         return PENDING
 
     async def take(self) -> list[Event] | None:
-        """The next batch, or None if there will be none."""
+        """The next batch; None if the poll has ended."""
         if self.taken and not self.once:
             self._received()
         while self.batch is None and not self.ended:
@@ -60,7 +60,7 @@ class Mailbox(Listener):
             try:
                 await self._wake
             except BaseException:
-                # Cancelled. A traceback may keep the `Poll` for long.
+                # Cancelled. A traceback may hold the `Poll` for a long time.
                 if self.once:
                     self.cancel()
                 raise
@@ -72,11 +72,11 @@ class Mailbox(Listener):
                 try:
                     raise self.error
                 finally:
-                    # It refers to this frame, which refers to this object.
+                    # Its traceback refers to this frame, which refers to this object.
                     self.error = None
             return None
         self.taken = True
-        # Before it counts as received: it may turn out that it cannot be read.
+        # Before the batch counts as received, because reading it may fail.
         events = [entry.event() for entry in batch]
         if self.once:
             self._received()
@@ -97,20 +97,20 @@ class Mailbox(Listener):
 
     def _rouse(self) -> None:
         wake = self._wake
-        # A loop that was closed wakes nobody.
+        # A closed loop runs no coroutine.
         if wake is not None and not wake.done() and not wake.get_loop().is_closed():
             wake.set_result(None)
 
 
 class Poll:
-    """What `MessageQueue.poll_once` and `MessageQueue.poll` return.
+    """The result of `MessageQueue.poll_once` and `MessageQueue.poll`.
 
     Without a callback: ``events = await mq.poll_once(client_id)`` gives a list of `Event`, and
     ``async for events in mq.poll(client_id)`` gives one list for each delivery. A batch counts as
-    received when the next one is asked for, so a slow loop is not hurried: the log keeps what it
-    has not read.
+    received when the next one is asked for, so a slow loop holds one batch at most: the log keeps
+    the events after it.
 
-    With a callback there is nothing to wait for; `cancel` ends it.
+    With a callback, it cannot be awaited; `cancel` ends it.
 
     Attributes:
         new: whether this poll made the client a subscriber (`MessageQueue.subscribers`).
@@ -165,8 +165,8 @@ class Poll:
         return self._listener
 
     def __del__(self) -> None:
-        # Nobody can ask this mailbox any more. (A long poll whose events were taken goes on until
-        # the answer is out.)
+        # No code can take events from this mailbox any more. (A long poll whose events were taken
+        # goes on until the answer is out.)
         listener, audience = self._listener, self._listener.audience
         if audience is None or not isinstance(listener, Mailbox):
             return

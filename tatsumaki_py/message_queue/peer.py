@@ -1,9 +1,9 @@
-"""The other end of the request being handled: how a queue learns that a client has left.
+"""The protocols between a queue and the other end of a request: its client, and its stream.
 
 Rule: a queue knows a `Peer` and never a handler; a handler knows a `Watcher` and never a queue.
 
-A handler announces itself in `current` when it is made, so that whatever runs on behalf of its
-request, callbacks and coroutines alike, finds it without being handed it.
+A handler sets `current` to itself when it is made, so callbacks and coroutines that run on behalf
+of its request find it there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def takes_entries(method: _Method) -> _Method:
-    """Mark a method of ours that hands entries of the log on as they are."""
+    """Mark a method of the package that takes entries of the log instead of events."""
     method.takes_entries = True  # type: ignore[attr-defined]
     return method
 
@@ -33,7 +33,7 @@ class Reader(Protocol):
         """The log has something new. Called for each publish, so it costs next to nothing."""
 
     def places(self) -> Iterable[str]:
-        """The cursors after which these streams still have something to send."""
+        """The cursors of the streams that still have something to send."""
 
 
 class Readable(Protocol):
@@ -69,14 +69,14 @@ class Reading(Protocol):
         """Whether it has something to send, or does not keep up."""
 
     def catch_up(self) -> None:
-        """Send now what there is, if the client keeps up."""
+        """Send now the events that were published, if the client keeps up."""
 
     def stop(self) -> None:
         """Read no more. `cursor` stays what it is."""
 
 
 class Watcher(Protocol):
-    """Something that serves a peer."""
+    """A listener, as a peer sees it."""
 
     def left(self, lost: bool) -> None:
         """The client went before its answer was complete.
@@ -87,16 +87,16 @@ class Watcher(Protocol):
         """
 
     def busy(self) -> bool:
-        """Whether it is in the middle of giving something to the client."""
+        """Whether events are on their way to the client."""
 
     def cursor(self) -> str:
-        """Where the client is in what it is given; "" if events are on their way."""
+        """The cursor of the client; "" if events are on their way."""
 
     def blocked(self, blocked: bool) -> None:
         """The client does not keep up with what is sent, or does so again."""
 
     def reads(self, cursor: str) -> None:
-        """Its stream, which is late, is about to read what follows `cursor`."""
+        """Its stream, which is late, is about to read the events after `cursor`."""
 
     def served(self) -> None:
         """The answer is complete."""
@@ -106,26 +106,26 @@ class Peer(Protocol):
     """The client of one request, as a queue sees it."""
 
     def _peer_cursor(self) -> str | None:
-        """The id of the last event that the client had before this request, as it says."""
+        """The cursor that the client sent with this request."""
 
     def _peer_place(self, log: Hashable, name: str | None) -> str | None:
         """The id of the last event of `log` that the client `name` was given in this request, if
-        it was given some, or was told that there are none.
+        it was given some or an earlier poll had none for it.
         """
 
     def _peer_given(self, log: Hashable, name: str | None, cursor: str) -> None:
         """`_peer_place` is `cursor` from now on."""
 
     def _peer_at(self, cursor: str) -> None:
-        """The client has all up to `cursor`: told when a stream begins, and before a long poll is
-        answered with no events.
+        """Tell the client that it has all events up to `cursor`. Called when a stream begins, and
+        before a long poll is answered with no events.
         """
 
     def _peer_watch(self, watcher: Watcher) -> bool:
-        """Tell `watcher` how this ends. False if there is nobody to serve (any more)."""
+        """Tell `watcher` how this request ends. False if it has ended, or takes no body (HEAD)."""
 
     def _peer_unwatch(self, watcher: Watcher) -> None:
-        """`watcher` is done with this peer."""
+        """Tell `watcher` nothing any more."""
 
     def _peer_left(self) -> bool:
         """Whether the client went before its answer was complete."""
@@ -137,17 +137,17 @@ class Peer(Protocol):
         """A callback on behalf of this peer raised: answer it."""
 
     def _peer_finish(self) -> None:
-        """Nothing more will come for this peer: end its answer."""
+        """End the answer: no more events will come for this peer."""
 
     def _peer_room(self) -> int:
-        """Bytes that may well be written at once."""
+        """The bytes that should be written at once at most."""
 
     def _peer_drain(self) -> Awaitable[None]:
-        """Done when most of what was written is on its way."""
+        """An awaitable that is done when most of the written bytes were sent."""
 
     def _peer_in_doubt(self) -> bool:
-        """Whether the client may not have all that was sent: its connection is lost, or it has not
-        acknowledged all.
+        """Whether the client may not have received all sent bytes: its connection is lost, or it
+        has not acknowledged all of them.
         """
 
     def _peer_unsent(self, log: Hashable) -> str | None:
@@ -161,8 +161,8 @@ class Peer(Protocol):
         """
 
     def _peer_read(self, log: Readable, cursor: str, quiet: bool) -> Reading:
-        """Send what follows `cursor`, from now on. `quiet` is whether the quiet events that are
-        there now are for this client, too.
+        """Send the events after `cursor`, from now on. With `quiet`, the quiet events that are in
+        the log now are for this client, too.
         """
 
 
