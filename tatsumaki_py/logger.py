@@ -1,7 +1,7 @@
 """The log: `Handler.log`, and lines that no client can forge.
 
-Rule: text of a client that reaches a log has its control characters escaped, whoever logs it: an
-`Application` does it for Tornado's loggers, `Server.run` for the whole process.
+Rule: text of a client that reaches a log has its control characters escaped, whichever code logs
+it: an `Application` does it for Tornado's loggers, `Server.run` for the whole process.
 
 Source: ``Tatsumaki::Handler::log``.
 """

@@ -1,12 +1,12 @@
-"""Whether the log of a channel is here, and what is asked of the engine about what is not.
+"""Whether the log of a channel is loaded, and the questions to the engine about the rest.
 
 Rules:
-1. The engine is told once that a channel is attached: when somebody begins to listen to it, or to
-   wait for it. It is told once that the channel is detached.
-2. An error of the engine reaches those that wait for its answer. Where nobody waits for an answer,
-   the error is logged.
-3. Events come into the log here only where they end at its `floor`: otherwise the log stays as it
-   is, and a client that asked for them gets a gap.
+1. `Engine.attach` is called once: when the first client begins to listen to the channel, or the
+   first caller of `ready` to wait for it. `Engine.detach` is called once for it.
+2. An error of the engine is raised where its answer is awaited. Where no answer is awaited, the
+   error is logged.
+3. Events are put before the log only if they end at its `floor`: otherwise the log stays as it is,
+   and a client that asked for them gets a gap.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ class Loadable(Feed, Protocol):
     log: EventLog
 
     def hold(self, cursor: str) -> None:
-        """A client is behind, at `cursor`: keep what follows."""
+        """A client is behind, at `cursor`: keep the events after it."""
 
 
 def safely(name: str, call: Callable[..., None], *args: Any) -> bool:
-    """Tell the engine something about the channel `name`. Returns whether it did not raise."""
+    """Make a call to the engine about the channel `name`, and log what it raises. Returns whether
+    it did not raise.
+    """
     try:
         call(*args)
     except Exception:
@@ -58,7 +60,7 @@ def recalled(
 
 
 class Loading:
-    """What one channel knows of its engine. (It does not refer to the channel: no cycle.)"""
+    """The state of one channel's log. (It does not refer to the channel: no cycle.)"""
 
     __slots__ = ("_attached", "_waiting", "loaded")
 
@@ -67,10 +69,10 @@ class Loading:
         self._attached = False
         self._waiting: asyncio.Future[None] | None = None
 
-    # -- what an audience asks for
+    # -- for the channel and its audience
 
     def attach(self, feed: Loadable, engine: Engine) -> None:
-        """Somebody listens to the channel, or waits for it."""
+        """A client listens to the channel, or a caller of `ready` waits for it."""
         if not self._attached:
             self._attached = True
             try:
@@ -80,15 +82,15 @@ class Loading:
                 self.fail(feed.name, error)
 
     def detach(self, feed: Loadable, engine: Engine) -> None:
-        """Nobody does any more."""
+        """No client listens to the channel any more, and no caller waits for it."""
         if self._attached:
             self._attached = False
             safely(feed.name, engine.detach, feed)
 
     async def ready(self, feed: Loadable, engine: Engine) -> None:
-        """Wait until the log is loaded. Raises what `fail` is called with."""
+        """Wait until the log is loaded. Raises the error that `fail` is called with."""
         while not self.loaded:
-            # The others still wait for it if this one is cancelled.
+            # Other callers still wait if this one is cancelled.
             await asyncio.shield(self._future(feed, engine))
 
     def _future(self, feed: Loadable, engine: Engine) -> asyncio.Future[None]:
@@ -133,7 +135,7 @@ class Loading:
         history = _history(feed, engine, cursor)
         return await _extend(feed, engine, cursor, history, feed.log.floor)
 
-    # -- what an engine tells
+    # -- for the engine
 
     def done(self) -> None:
         """The log is loaded."""
@@ -166,7 +168,7 @@ _History = asyncio.Future[list[Entry] | None]
 
 
 def _history(feed: Loadable, engine: Engine, cursor: str) -> _History | None:
-    """What follows `cursor`, as far as there is room for it."""
+    """Ask for the events after `cursor`, as many as the log has room for."""
     limit = int(min(feed.settings.buffer_length, 1 << 31)) - len(feed.log)
     try:
         history = engine.history(feed, cursor, max(limit, 0))
@@ -178,8 +180,8 @@ def _history(feed: Loadable, engine: Engine, cursor: str) -> _History | None:
 async def _extend(
     feed: Loadable, engine: Engine, cursor: str, history: _History | None, floor: str
 ) -> str:
-    """Bring what follows `cursor` into the log, unless some of it is lost. `floor` is where the log
-    began when `history` was asked for.
+    """Put the events after `cursor` before the log, unless some of them are lost. `floor` is the
+    place where the log began when `history` was asked for.
     """
     log = feed.log
     while history is not None:

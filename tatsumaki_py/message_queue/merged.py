@@ -1,9 +1,9 @@
 """Several channels, listened to as one.
 
 Rules:
-1. It follows its channels exactly while a client is here or expected: they stay in use then.
-2. What is published in one channel reaches its listeners before `publish` returns.
-3. It keeps nothing: each channel keeps what the clients need of it.
+1. It follows its channels exactly while a client is here or expected, so they stay in use.
+2. An event that is accepted in one channel reaches the listeners before `Channel.accept` returns.
+3. It keeps no events: each channel keeps the events that the clients need.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class MergedChannels:
         self._channels = tuple(channels)
         self._registry = registry
         self._follower: Follower | None = None
-        # While there are clients, the queue that they poll, or another one would be made.
+        # The queue that the clients poll, as long as there are clients: without this reference, a
+        # second queue could be made for the same channels.
         self._queue: object = None
         self._alarm = Alarm()
         self.log = MergedLog([channel.log for channel in channels])
@@ -55,7 +56,7 @@ class MergedChannels:
         return ",".join([channel.lately() for channel in self._channels])
 
     def first_cursor(self) -> str:
-        """Where a client begins that is new: it gets the backlog of each channel."""
+        """The place of a new client, which gets the backlog of each channel."""
         return ",".join([channel.first_cursor() for channel in self._channels])
 
     @property
@@ -88,7 +89,7 @@ class MergedChannels:
             await _all([channel.ready() for channel in self._channels], None)
 
     def hold(self, cursor: str) -> None:
-        """A client is behind, at `cursor`: keep what follows in each channel."""
+        """A client is behind, at `cursor`: keep the events after it in each channel."""
         for channel, part in zip(self._channels, cursor.split(","), strict=True):
             channel.hold(part)
 
@@ -102,7 +103,7 @@ class MergedChannels:
                 channel.join(self.key, follower)
 
     def watch(self) -> None:
-        """See to it that clients that do not come back are forgotten."""
+        """Set a timer to forget the clients that do not come back."""
         if self._follower is not None:
             self._alarm.set(self._follower.due(), self._sweep)
 
@@ -111,9 +112,9 @@ class MergedChannels:
             if self._follower is not None:
                 self._follower.forget_late(now())
         finally:
-            # What fails for one client must not keep the others for ever.
+            # An error for one client must not keep the other clients for ever.
             self.watch()
-        # Nothing is kept for those who were forgotten.
+        # Events that were kept for the forgotten clients may go.
         for channel in self._channels:
             channel.trim()
 
@@ -144,7 +145,7 @@ class MergedChannels:
             self._registry.vacant[self.key] = self._follower, self
 
     def deserted(self) -> None:
-        """Nobody is here or expected any more."""
+        """No client is here or expected any more."""
         self._registry.vacant.pop(self.key, None)
         self._follower = self._queue = None
         self._alarm.cancel()

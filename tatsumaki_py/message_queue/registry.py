@@ -1,15 +1,16 @@
-"""Which channels there are, and how many there may be.
+"""The channels and the audiences of this process, and the limits of both.
 
 Rules:
-1. A name has one queue as long as anybody holds it: `instances` is weak, and `active` holds those
-   whose channel has a client or an event. The same is true of a set of names: `merged` is weak,
-   and its channels hold the audience while it has a client. Queues are made under `lock`, in any
-   thread.
-2. Publishing makes a channel hold something, and there are `max_channels` of these; reading does
-   not. Of those that nobody reads (`deserted`), the longest deserted makes room.
-3. A client counts once for each channel that it reads, and there are `max_clients`. An audience
-   whose clients are all away (`vacant`) makes room if its channels hold nothing: it has nothing to
-   lose. Audiences whose clients without a name may come back are counted on their own.
+1. A name has one queue as long as any code holds it: `instances` is weak, and `active` holds the
+   queues whose channel has a client or an event. The same is true of a set of names: `merged` is
+   weak, and its channels hold the audience while it has a client. Queues are made under `lock`, in
+   any thread.
+2. `max_channels` channels may hold events; publishing makes a channel one of them, reading does
+   not. To make room, the channel without clients (`deserted`) that lost its last one first is
+   released.
+3. There may be `max_clients` clients; a client counts once for each channel that it reads. To make
+   room, an audience whose clients are all away (`vacant`) is cleared if its channels hold no event:
+   its clients lose nothing. Audiences that expect clients without a name are counted on their own.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Registered(Feed, Protocol):
     """A channel, as the registry sees it."""
 
     def in_use(self) -> bool:
-        """Whether somebody is here or expected."""
+        """Whether a client is here or expected."""
 
     def release(self) -> None:
         """Drop everything."""
@@ -67,13 +68,13 @@ class Registry:
         """The queues by the names of their channels."""
         self.merged: WeakValueDictionary[tuple[str, ...], Any] = WeakValueDictionary()
         self.active: dict[str, Any] = {}
-        """The queues of channels that somebody reads, or that hold something."""
+        """The queues of channels that have a client or an event."""
         self.holding: dict[str, Registered] = {}
-        """Channels that hold something."""
+        """Channels that hold an event."""
         self.deserted: dict[str, Registered] = {}
-        """Active channels that nobody reads, longest deserted first."""
+        """Active channels without a client, in the order in which the last one left."""
         self.vacant: dict[Hashable, tuple[Follower, Vacant]] = {}
-        """Sources whose clients are all away, longest vacant first."""
+        """Sources whose clients are all away, in the order in which the last one left."""
         self.clients = 0
         self.nameless = 0
         """Channels for which clients without a name are expected back, once for each audience."""
@@ -87,8 +88,8 @@ class Registry:
         self.engine = self._memory
 
     def hold(self, channel: Registered) -> None:
-        """`channel` is about to get an event. 503 if as many hold some as there may be, and all of
-        them are read.
+        """`channel` is about to get an event. 503 if `max_channels` hold one, and all of them have
+        clients.
         """
         while len(self.holding) >= channel.settings.max_channels:
             if not self.deserted:
@@ -115,7 +116,9 @@ class Registry:
             self.deserted[channel.name] = channel
 
     def make_room(self, channel: Registered) -> None:
-        """Events are about to come. 503 if all that is held is needed, and too much."""
+        """Events are about to come. 503 if there are more than `max_size` bytes, all of them of
+        channels with clients.
+        """
         while self.size > channel.settings.max_size:
             longest = next((one for one in self.deserted.values() if one is not channel), None)
             if longest is None:
@@ -131,8 +134,8 @@ class Registry:
             pass
 
     def _vacate(self, but: Follower) -> bool:
-        """Forget the clients of the audience that is vacant longest, if it holds nothing. False if
-        there is none but that one.
+        """Take the audience that is vacant longest, except `but`, off the list, and forget its
+        clients if it holds no event. False if there is none.
         """
         for key, (follower, source) in self.vacant.items():
             if follower is not but:
@@ -148,7 +151,7 @@ class Registry:
         self.deserted.pop(channel.name, None)
 
     def _activate(self, channel: Registered) -> None:
-        # Somebody holds its queue: a method of it, or of one with more channels, led here.
+        # Its queue exists: a method of that queue, or of one with more channels, led here.
         self.active[channel.name] = self.instances.get(channel.name, channel)
 
     def desert(self, channel: Registered) -> None:

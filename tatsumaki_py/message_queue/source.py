@@ -1,4 +1,4 @@
-"""What an audience needs to know of the channel, or the channels, that it listens to.
+"""The protocols between an audience and the channel, or the channels, that it listens to.
 
 Rule: a source knows a `Follower` and never an audience; an audience knows a `Source`.
 """
@@ -14,19 +14,19 @@ __all__ = ["Follower", "Log", "Source"]
 
 
 class Follower(Protocol):
-    """Clients that listen to a source, as the source sees them."""
+    """An audience, as its source sees it."""
 
     def follow(self) -> bool:
-        """There are new events: tell everybody who listens before this returns. Returns whether
-        some clients need them later: because they are behind, their streams read the log by
-        themselves, or an outer pass calls them.
+        """There are new events: call the callbacks of all listeners before this returns. Returns
+        whether some clients need the events later, because they are behind, their streams read the
+        log by themselves, or an outer pass calls them.
         """
 
     def loaded(self) -> None:
         """The log of a channel is loaded. Clients that are new begin in it."""
 
     def flush(self) -> None:
-        """Tell everybody who listens that there are no events."""
+        """Call all listeners with no events."""
 
     def disconnect(self) -> None:
         """End all polls."""
@@ -36,13 +36,13 @@ class Follower(Protocol):
 
     @property
     def behind(self) -> int:
-        """How many clients are behind, about."""
+        """Roughly how many clients are behind."""
 
     def lowest(self, channel: str) -> str | None:
         """The oldest cursor in `channel` after which events are still needed, if there is one."""
 
     def due(self) -> float | None:
-        """When there is somebody to forget."""
+        """The time at which the next client is to be forgotten."""
 
     def forget_late(self, time: float) -> None:
         """Forget the clients that did not come back until `time`."""
@@ -53,35 +53,35 @@ class Follower(Protocol):
 
 
 class Log(Protocol):
-    """What a queue needs to know of its log; see `log` and `merged_log`."""
+    """A log, as an audience sees it; see `log` and `merged_log`."""
 
     @property
     def top(self) -> str:
         """The newest cursor."""
 
     def normalized(self, cursor: str) -> str:
-        """`cursor`, or one in no life if it cannot be one."""
+        """`cursor`, or `NOWHERE` if it does not have the form of one."""
 
     def known(self, cursor: str) -> str:
-        """`cursor`, or one in no life if what follows it is not here."""
+        """`cursor`, or `NOWHERE` if it is not a place in the log."""
 
     def part(self, cursor: str, channel: str) -> str:
         """The part of `cursor` that is a place in `channel`."""
 
     def earlier(self, one: str, other: str) -> str:
-        """The one of two cursors after which more comes."""
+        """The earlier one of two cursors."""
 
     def later(self, one: str, other: str) -> str:
-        """The one of two cursors after which less comes."""
+        """The later one of two cursors."""
 
     def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
-        """The events after `cursor`, a gap where some are lost; if there are many, the first.
-        Without those that only newcomers get, unless `quiet`.
+        """The events after `cursor`, with a gap where some are lost; only the first ones if there
+        are many. The quiet ones are among them if `quiet`.
         """
 
 
 class Source(Protocol):
-    """What clients listen to: a channel, or several."""
+    """One channel or several, as an audience sees them."""
 
     @property
     def key(self) -> str | tuple[str, ...]:
@@ -97,10 +97,10 @@ class Source(Protocol):
 
     @property
     def recovery_time(self) -> float:
-        """Seconds for which what was sent may turn out not to have arrived."""
+        """Seconds for which events that were sent may turn out not to have arrived."""
 
     def lately(self) -> str:
-        """A cursor before all that was published in the last `recovery_time` seconds."""
+        """A cursor before all events that were published in the last `recovery_time` seconds."""
 
     @property
     def loaded(self) -> bool:
@@ -110,22 +110,22 @@ class Source(Protocol):
         """Wait until the log is loaded. Raises why it cannot be, for now."""
 
     def hold(self, cursor: str) -> None:
-        """A client is behind, at `cursor`: keep what follows."""
+        """A client is behind, at `cursor`: keep the events after it."""
 
     def watch(self) -> None:
-        """See to it that clients that do not come back are forgotten."""
+        """Set a timer to forget the clients that do not come back."""
 
     @property
     def width(self) -> int:
         """How many channels a client reads."""
 
     def admit(self, follower: Follower) -> None:
-        """`follower` is about to get a client, and is told of new events from now on. Raises 503
-        if there is no room for one more.
+        """`follower` is about to get a client; its `follow` is called for new events from now on.
+        Raises 503 if there is no room for one more client.
         """
 
     def first_cursor(self) -> str:
-        """The place of a client that is new: it gets the backlog."""
+        """The place of a new client, which gets the backlog."""
 
     def locate(self, name: str | None, cursor: str | None) -> Awaitable[str | None] | None:
         """Find the place at which a client goes on, and load what follows it.
@@ -144,7 +144,7 @@ class Source(Protocol):
         """The client `name` is away, at `place`: it may come back elsewhere."""
 
     def expects_nameless(self, expects: bool) -> None:
-        """Clients without a name may come back, or may not any more."""
+        """Whether clients without a name may come back."""
 
     def occupied(self) -> None:
         """A client is here."""
@@ -159,4 +159,4 @@ class Source(Protocol):
         """One client less is known."""
 
     def deserted(self) -> None:
-        """Nobody is here or expected any more."""
+        """No client is here or expected any more."""

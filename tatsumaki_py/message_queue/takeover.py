@@ -1,11 +1,12 @@
 """How one poll of a client takes over from another, and how a poll ends with no events.
 
 Rules:
-1. A poll takes over where the one before it is known to be: what the kernel did not take comes
-   again and, if the old connection may be lost, what was sent lately comes again, too.
+1. A poll begins at the place that the one before it is known to have reached: events that the
+   kernel did not take come again and, if the old connection may be lost, those that were sent
+   lately, too.
 2. A callback that polls again for its own client has the events that it was called with.
-3. A long poll that ends for another one is answered with no events, and its client is told where it
-   is. A stream is finished.
+3. A long poll that another poll ends is answered with no events and with the client's cursor. A
+   stream is finished.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Takeover:
         self._delivery = delivery
 
     def inherit(self, client: Client, superseded: Listener, heir: peers.Peer | None) -> None:
-        """Where a poll begins that takes over from another one."""
+        """Move `client` to the place at which the poll of `heir` begins, which takes over from
+        `superseded`.
+        """
         peer = superseded.peer
         if not (self._delivery.serves(superseded) or (peer is not None and peer is heir)):
             self._delivery.take_back(client, superseded)
@@ -69,7 +72,7 @@ class Takeover:
             peer._peer_finish()
 
     def dismiss(self, client_id: str, listener: Listener, peer: peers.Peer) -> None:
-        """There is nobody to wait for: a HEAD request, or a client that has left."""
+        """End a poll at once: of a HEAD request, or of a client that has left."""
         if peer._peer_left():
             listener.end(ClientDisconnect())
         elif listener.once:
@@ -87,7 +90,9 @@ class Takeover:
             start(call, Context() if context is None else context, failed)
 
     def go_back(self, client: Client, listener: Listener) -> None:
-        """What was sent lately may not have arrived: it is still to come, by the client's name."""
+        """Move `client`, which has a name, back before the events that were sent lately: they may
+        not have arrived.
+        """
         trail, log = listener.trail, self._source.log
         if trail is None:
             return

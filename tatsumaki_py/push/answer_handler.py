@@ -65,8 +65,8 @@ class AnswerHandler(StreamHandler):
             self._auto_finish = False
         request.connection.set_close_callback(self._client_gone)  # type: ignore[union-attr]
         if self._has_closed():
-            # It left with its request, and nobody else will tell. After the method, which has not
-            # begun yet.
+            # The client left with its request, and Tornado will not tell. The call comes after the
+            # method, which has not begun yet.
             loop = asyncio.get_running_loop()
             loop.call_soon(partial(loop.call_soon, self._client_gone))
         peer.current.set(weakref.ref(self))
@@ -156,7 +156,7 @@ class AnswerHandler(StreamHandler):
         `tornado.web.RequestHandler.log_exception`.
         """
         closed = self._gone or self._has_closed()
-        # A StreamClosedError may also be of a connection to somebody else.
+        # A StreamClosedError may also be that of a connection to another server.
         if not isinstance(value, ClientDisconnect) and not (
             closed and isinstance(value, StreamClosedError)
         ):

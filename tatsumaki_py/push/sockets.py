@@ -69,7 +69,7 @@ class SocketStream(Stream):
         owner: Owner,
     ) -> None:
         super().__init__(sock, framing, max_buffer, owner)
-        # Outside of the request's context, which nobody needs any more.
+        # In a context of its own: that of the request is not needed any more.
         loop = asyncio.get_running_loop()
         contextvars.Context().run(loop.add_reader, sock, self._readable)
 

@@ -138,7 +138,7 @@ class StreamHandler(PeerHandler):
         try:
             self._begin()
         except Exception as error:
-            # Nobody else would answer the client.
+            # No other code would answer the client.
             self.log_exception(*sys.exc_info())
             self._peer_failed(error)
 
@@ -198,8 +198,8 @@ class StreamHandler(PeerHandler):
         return stream.write(data, JSON if isinstance(chunk, (dict, list, tuple)) else TEXT)
 
     def _open_stream(self) -> Stream | None:
-        """Send the headers and take the connection over. None if there is nobody who wants a body
-        (HEAD).
+        """Send the headers and take the connection over. None for a HEAD, whose answer has no
+        body.
         """
         head = self.request.method == "HEAD"
         if not self._headers_written:
@@ -213,7 +213,7 @@ class StreamHandler(PeerHandler):
             super().flush()
         if head:
             self.finish()
-            # Nobody reads on; as after a client that left, an endless loop ends here.
+            # As after a client that left, an endless loop ends here.
             self._gone = True
             return None
         if self._has_closed():
@@ -229,7 +229,7 @@ class StreamHandler(PeerHandler):
         frames = kind.of(self._options | Option.CHUNKED if chunked else self._options)
         stream = take_over(iostream, frames, self.max_buffer, self)
         self._stream = self._live = stream
-        # Nobody needs these any more, and there are thousands of idle subscribers.
+        # These are not needed any more, and there are thousands of idle subscribers.
         self.request.connection = self.request.server_connection = None
         self._headers = SENT
         self.request.slim()

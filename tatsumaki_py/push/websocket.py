@@ -236,7 +236,7 @@ class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandl
     def max_message_size(self) -> int:
         """Bytes of one message of the client; a larger one closes the connection. Tornado's setting
         ``websocket_max_message_size`` if `on_message` is overridden, else 4096: Tornado holds a
-        message until its end, for nobody to read.
+        message in memory until its end, and no code would read it.
         """
         if type(self).on_message is WebSocketHandler.on_message:
             return UNREAD_MESSAGE_SIZE
@@ -255,7 +255,8 @@ class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandl
         """Tornado calls it when the handshake is done."""
         iostream = super().detach()
         if iostream.closed():
-            # It left during the handshake: `open` finds nobody, and Tornado's first read ends it.
+            # The client left during the handshake: `open` finds it gone, and Tornado's first read
+            # ends the connection.
             self._gone = True
             return iostream
         return self._take_over(
@@ -291,7 +292,7 @@ class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandl
     def on_ws_connection_close(
         self, close_code: int | None = None, close_reason: str | None = None
     ) -> None:
-        """Tornado calls it when the connection is closed, whoever closed it."""
+        """Tornado calls it when the connection is closed, by either side."""
         self._client_gone()
         super().on_ws_connection_close(close_code, close_reason)
 
@@ -342,7 +343,7 @@ class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandl
         self._end(GOING_AWAY)
 
     def _end(self, code: int | None) -> None:
-        """Close. What a user's override raises is no business of who asks for it."""
+        """Close. An exception of a user's override is logged, and does not reach the caller."""
         try:
             self.close(code)
         except Exception:

@@ -40,7 +40,7 @@ class Multipart(Framing):
         return self.heartbeat(cursor) if self._ids else b""
 
     def heartbeat(self, cursor: str) -> bytes:
-        # A part of a type that nobody listens to: the original's client ignores nothing else.
+        # A part of a type without a listener: the original's client ignores no other part.
         return self.wire(self.part(b"", "application/x-heartbeat", cursor))
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
