@@ -1,9 +1,9 @@
-"""How events reach the callbacks of those who listen.
+"""Calls the callbacks of listeners with their events.
 
 Rules:
-1. `follow` calls everybody who listens before it returns. What is published meanwhile, by a
-   callback, is delivered in the same pass, after: everybody sees the order of the log.
-2. A callback that raises hurts nobody else, and is called outside of any change that is half made.
+1. `follow` calls all listeners before it returns. Events that a callback publishes meanwhile are
+   delivered by the same pass, after the others: all listeners see the order of the log.
+2. A callback that raises disturbs no other client. No callback is called in the middle of a change.
 
 Two fields keep these rules when a callback publishes, polls or ends its own poll:
 `_telling` is true while a pass runs, so a pass inside it leaves the rest to the outer one;
@@ -42,11 +42,11 @@ from tatsumaki_py.message_queue.source import Source
 __all__ = ["Delivery"]
 
 MAX_ANSWER = 1024 * 1024
-"""Bytes in the answer of one long poll, and in what code without a client gets at once, if it is
-more than one event, as `Entry.work`.
+"""Bytes in the answer of one long poll, and in one batch for code without a peer, unless one event
+has more. They are counted as `Entry.work`.
 """
 TURN = 0.01
-"""Seconds after which a stream that reads on lets others have their turn."""
+"""Seconds after which a stream that gets its backlog gives way to other work of the loop."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -58,9 +58,7 @@ async def _after_a_turn(drained: Awaitable[None] | None) -> None:
 
 
 def _some(events: Sequence[Entry], limit: int) -> Sequence[Entry]:
-    """The first of `events`, as many as cost no more than `limit` bytes; at least one, if there is
-    one.
-    """
+    """The first of `events`, up to `limit` bytes of them, but one at least."""
     size = 0
     for count, event in enumerate(events):
         size += event.work
@@ -70,7 +68,7 @@ def _some(events: Sequence[Entry], limit: int) -> Sequence[Entry]:
 
 
 def _alike(events: Sequence[Entry]) -> Sequence[Entry]:
-    """The first of `events`, as many as are all quiet, or all not."""
+    """The first of `events`, up to the first that is quiet and they are not, or the reverse."""
     return [*itertools.takewhile(lambda event: event.quiet == events[0].quiet, events)]
 
 
@@ -82,23 +80,23 @@ class Delivery:
         self._source = source
         self._departures = departures
         self._told = Place(source.log.top)
-        """Where those are who listen with a callback. During a pass, where they will be."""
+        """The place of the clients that listen with a callback; during a pass, the one after it."""
         self._from = self._told
-        """During a pass, where those are who were not called yet."""
+        """During a pass, the place of the clients whose callbacks were not called yet."""
         self._telling = False
         self._calling: Listener | None = None
 
-    # -- everybody
+    # -- all listeners
 
     def flush(self) -> None:
-        """Call everybody who listens with no events."""
+        """Call all listeners with no events."""
         for client in tuple(self._roster.listening()):
             if self.reachable(client):
                 self.deliver(client, ())
 
     def follow(self) -> bool:
-        """Bring everybody who listens to the top of the log; see rule 1. Returns whether an outer
-        pass does that.
+        """Bring all listeners to the top of the log; see rule 1. Returns whether an outer pass does
+        that.
         """
         if self._telling:
             return True
@@ -106,7 +104,7 @@ class Delivery:
         if not roster.streams and not roster.waiting:
             return False
         self._telling = True
-        # The request that publishes is not the one that is answered.
+        # Callbacks do not run on behalf of the request that publishes.
         token = peers.current.set(None)
         try:
             while self._told.cursor != log.top:
@@ -124,11 +122,11 @@ class Delivery:
         return False
 
     def lowest(self) -> str | None:
-        """During a pass, where those are who were not called yet."""
+        """During a pass, the cursor of the clients whose callbacks were not called yet."""
         return self._from.cursor if self._telling else None
 
     def _pass_over(self, start: Place) -> None:
-        """Those that listen have what is for newcomers only: nothing."""
+        """Move the listeners past events that only new clients get."""
         for client in self._roster.listening():
             if client.place is start:
                 client.place = self._told

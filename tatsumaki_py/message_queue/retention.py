@@ -22,11 +22,11 @@ from tatsumaki_py.message_queue.source import Follower
 __all__ = ["GRAIN", "Retention"]
 
 GRAIN = 1.0
-"""Seconds after which it is found out anew who is behind, if there are more than `FEW`. Events are
-kept so much longer than they have to be, for they need not be dropped one by one then.
+"""Seconds between two searches for the client that is farthest behind, if more than `FEW` are
+behind. Events are kept that much longer than they have to be, so that many are dropped at once.
 """
 FEW = 16
-"""Clients that are behind, of which the one that is farthest behind is found in no time."""
+"""The number of clients that are behind up to which the search is quick enough to do each time."""
 
 
 class Retention:
@@ -34,8 +34,8 @@ class Retention:
 
     Args:
         log: the log of a channel.
-        settings: those of the channel.
-        followers: the followers of the channel, which come and go.
+        settings: the settings of the channel.
+        followers: the followers of the channel; they may change.
     """
 
     __slots__ = ("_behind", "_followers", "_log", "_looked", "_settings")
@@ -50,32 +50,32 @@ class Retention:
         self._looked = float("-inf")
 
     def hold(self, cursor: str) -> None:
-        """A client is behind, at `cursor`: keep what follows."""
+        """A client is behind, at `cursor`: keep the events after it."""
         log = self._log
         if cursor not in (self._behind, log.top):
             self._behind = log.earlier(self._behind or log.top, cursor)
 
     def hold_new(self, start: str) -> None:
-        """As `hold`, for clients that need all that came lately, after `start`."""
+        """As `hold`, for clients that still need the newest events, those after `start`."""
         if self._behind is None:
             self._behind = start
 
     def kept_for(self) -> float:
         """Seconds for which every event is kept."""
         settings = self._settings
-        # A client that comes back in time finds everything that came after it left.
+        # A client that comes back in time finds every event that came after it left.
         return max(settings.recovery_time, settings.reconnect_time if self._followers else 0)
 
     def due(self) -> float | None:
-        """When there may be something to drop."""
+        """The time at which there may be an event to drop."""
         oldest = self._log.oldest_time(self._settings.backlog_length)
         if oldest is None:
             return None
-        # What is kept for clients that are behind is looked at now and then.
+        # Events that are kept for clients that are behind are looked at every second.
         return max(oldest + self.kept_for() + 2 * GRAIN, now() + GRAIN)
 
     def lately(self) -> str:
-        """A cursor before all that was published in the last `recovery_time` seconds."""
+        """A cursor before all events that were published in the last `recovery_time` seconds."""
         recovery_time = self._settings.recovery_time
         return self._log.before(now() - recovery_time - GRAIN) if recovery_time else self._log.top
 
@@ -86,7 +86,7 @@ class Retention:
             self._log.expire(int((time.time() - time_to_live) * 1000))
 
     def drop(self) -> None:
-        """Drop what nobody may ask for."""
+        """Drop the events that need not be kept; see rule 1."""
         settings, log = self._settings, self._log
         if settings.time_to_live is not None:
             self.expire()
@@ -100,7 +100,7 @@ class Retention:
         oldest = log.oldest_time(settings.backlog_length)
         too_much = log.length > settings.buffer_length or log.size > settings.buffer_size
         if too_much or (oldest is not None and oldest < since):
-            self._look_for_who_is_behind()
+            self._search()
             log.trim(
                 settings.backlog_length,
                 settings.buffer_length,
@@ -109,7 +109,7 @@ class Retention:
                 self._behind,
             )
 
-    def _look_for_who_is_behind(self) -> None:
+    def _search(self) -> None:
         if self._behind is None:
             return
         few = sum(follower.behind for follower in self._followers.values()) <= FEW
