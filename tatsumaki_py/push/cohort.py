@@ -213,6 +213,7 @@ class Cohorts:
                         yield from self._serve(cohort, read)
                     else:
                         self._advance(cohort, read)
+                        yield
             self._read.clear()
         finally:
             top = self._log.top
@@ -231,10 +232,13 @@ class Cohorts:
             self._serving = None
             cohort.cursor, cohort.quiet = read.end, read.quiet
             cohort.members, cohort.left = members, 0
-            if self._cohorts.setdefault((read.end, read.quiet), cohort) is not cohort:
-                # Somebody has come there meanwhile.
+            there = self._cohorts.setdefault((read.end, read.quiet), cohort)
+            if not late or (self._front is None and read.end == self._log.top):
+                self._front = there
+            if there is not cohort:
+                # A stream has come there meanwhile.
                 for reading in members:
-                    self.move(reading, self.at(read))
+                    self.move(reading, there)
             elif not members:
                 self._drop(cohort)
 
@@ -242,24 +246,25 @@ class Cohorts:
         late = cohort is not self._front
         self._serving = cohort
         self._drop(cohort)
-        target = self.at(read)
-        if not late:
-            self._front = target
         members, served = cohort.members, 0
         try:
             while served < len(members):
+                # The one before may be gone with its last member.
+                target = self.at(read)
+                if not late:
+                    self._front = target
                 group = members[served : served + GROUP]
                 self._send(group, cohort, read, target, target.members, late)
                 served += GROUP
+                if target.left == len(target.members):
+                    self._drop(target)
                 yield
         finally:
             self._serving = None
             if served < len(members):
-                rest = [each for each in members if each.place is cohort]
-                for reading in rest:
-                    self.move(reading, self._at(cohort.cursor, cohort.quiet))
-            if target.left == len(target.members):
-                self._drop(target)
+                for reading in members:
+                    if reading.place is cohort:
+                        self.move(reading, self._at(cohort.cursor, cohort.quiet))
 
     def _send(
         self,
@@ -327,12 +332,14 @@ class Cohorts:
                 break
             frames.append(frame)
             end = event.id
-            if end == quiet:
+            if quiet is not None and (event.gap or end == quiet):
+                # After a gap it is not known any more which quiet events came later.
+                quiet = None
                 break
         if not events:
             # There are only quiet ones.
             end = self._log.top
-        if end in (quiet, self._log.top):
+        if end == self._log.top:
             quiet = None
         return Slice(frames[0] if len(frames) == 1 else b"".join(frames), end, quiet)
 

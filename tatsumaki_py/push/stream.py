@@ -162,7 +162,7 @@ class Stream:
         """Send `data` after what waits already, and see that it does not become too much."""
         if self._losing:
             return DONE
-        pile = self._pile()
+        pile = self.waiting if isinstance(self.waiting, Pile) else self._pile()
         pile.add(data, event)
         if self._rest is None:
             if pile.size <= self._max_buffer // 4:

@@ -1,0 +1,265 @@
+"""Streams that read one log, in any interleaving, against a model that knows nothing but numbers.
+
+Each client gets every event from its place on, in order and once, or a gap that says which are
+gone. Something else that is written comes after what was published before it, unless the stream is
+blocked, and never after what was published later.
+"""
+
+import asyncio
+import itertools
+import json
+from unittest.mock import patch
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from support.feed import Feed, Reader, cursor
+
+from tatsumaki_py.push import cohort, flusher
+from tatsumaki_py.push.framing import JSON
+
+SLICE = 1000
+SIZES = st.sampled_from([1, 1, 50, 300, 3 * SLICE])
+
+
+def count(place):
+    """The number of events up to a cursor."""
+    return int(place.split("-")[0]) - 1
+
+
+class Clock:
+    """So much time goes by at each look that a pass has but a few groups."""
+
+    def __init__(self):
+        self.monotonic = itertools.count(step=flusher.SLICE * 0.4).__next__
+
+
+class Client:
+    """What should be true of one stream. Places are counts of events."""
+
+    def __init__(self, feed, place, quiet):
+        self.reader = Reader(feed, cursor(place), quiet=quiet, max_buffer=4 * SLICE, buffer=4000)
+        self.place = place
+        self.quiet_until = feed.count if quiet else 0
+        self.buffer = b""
+        self.writes = []
+        self.written = 0
+
+    def read(self, size=1 << 20):
+        data = self.reader.read(size)
+        *lines, self.buffer = (self.buffer + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+
+class CohortMachine(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.patches = [
+            patch.object(cohort, "GROUP", 2),
+            patch.object(cohort, "LEFT", 1),
+            patch.object(flusher, "time", Clock()),
+        ]
+        for one in self.patches:
+            one.start()
+        self.loop = asyncio.SelectorEventLoop()
+        self.feed = Feed()
+        self.quiet = set()
+        self.trimmed = 0
+        self.clients = []
+
+    def teardown(self):
+        self.drain()
+        for client in list(self.clients):
+            self.end(client)
+        assert self.feed.readers == {}
+        self.loop.close()
+        for one in self.patches:
+            one.stop()
+
+    def run(self, function, turns=0):
+        async def step():
+            function()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+        self.loop.run_until_complete(step())
+
+    def pick(self, number):
+        return self.clients[number % len(self.clients)]
+
+    # -- the model
+
+    def take(self, client, lines):
+        """`client` has got these."""
+        for line in lines:
+            if isinstance(line, str):
+                number, top, blocked = client.writes[client.written]
+                assert line == f"write {number}"
+                assert client.place <= top
+                assert blocked or self.next(client.place, client, top) is None
+                client.written += 1
+            elif line.get("type") == "gap":
+                after, gap = count(line["after"]), count(line["id"])
+                assert self.next(client.place, client, after) is None
+                assert client.place <= after < gap <= self.trimmed
+                client.place = gap
+                # It is not known any more which quiet events came later.
+                client.quiet_until = 0
+            else:
+                expected = self.next(client.place, client, self.feed.count)
+                assert line["data"]["n"] == expected
+                assert line["id"] == cursor(expected)
+                client.place = expected
+
+    def next(self, place, client, top):
+        """The first event after `place`, up to `top`, that is for `client`."""
+        for number in range(place + 1, top + 1):
+            if number not in self.quiet or number <= client.quiet_until:
+                return number
+        return None
+
+    # -- what may happen
+
+    @rule(
+        sizes=st.lists(SIZES, min_size=1, max_size=4), quiet=st.sampled_from([False] * 4 + [True])
+    )
+    def publish(self, sizes, quiet):
+        if quiet:
+            self.quiet.update(range(self.feed.count + 1, self.feed.count + 1 + len(sizes)))
+        self.run(lambda: self.feed.publish(*sizes, quiet=quiet))
+
+    @precondition(lambda self: len(self.clients) < 7)
+    @rule(back=st.integers(0, 5), quiet=st.booleans())
+    def join(self, back, quiet):
+        place = max(0, self.feed.count - back)
+        self.run(lambda: self.clients.append(Client(self.feed, place, quiet)))
+
+    @precondition(lambda self: len(self.clients) < 7)
+    @rule()
+    def join_at_the_top(self):
+        self.join(0, False)
+
+    @precondition(lambda self: self.clients)
+    @rule(number=st.integers(0, 6), size=st.sampled_from([1, 1, 20_000]))
+    def read(self, number, size):
+        client = self.pick(number)
+        self.take(client, client.read(size))
+
+    @precondition(lambda self: self.clients)
+    @rule(number=st.integers(0, 6))
+    def write(self, number):
+        client = self.pick(number)
+        text = f"write {len(client.writes)}"
+
+        def write():
+            stream, top = client.reader.stream, self.feed.count
+            blocked = stream.blocked
+            stream.write(json.dumps(text).encode(), JSON)
+            # What was published before may have been too much for it.
+            client.writes.append((len(client.writes), top, blocked or stream.blocked))
+
+        self.run(write)
+
+    @precondition(lambda self: self.clients)
+    @rule(number=st.integers(0, 6))
+    def catch_up(self, number):
+        self.run(self.pick(number).reader.reading.catch_up)
+
+    @rule(turns=st.integers(1, 12))
+    def wait(self, turns):
+        self.run(lambda: None, turns)
+
+    @rule(keep=st.integers(0, 5))
+    def trim(self, keep):
+        self.feed.trim(keep)
+        self.trimmed = max(self.trimmed, self.feed.count - keep)
+
+    @precondition(lambda self: self.clients)
+    @rule(number=st.integers(0, 6))
+    def stop(self, number):
+        """The queue wants no more of it: what `cursor` says is with the client."""
+        client = self.pick(number)
+        reading = client.reader.reading
+        before = ""
+
+        def stop():
+            nonlocal before
+            before = reading.cursor
+            reading.stop()
+
+        self.run(stop)
+        assert reading.cursor == before
+        assert not reading.busy()
+        self.finish(client)
+        assert self.next(client.place, client, count(before)) is None
+        self.end(client)
+
+    @precondition(lambda self: self.clients)
+    @rule(number=st.integers(0, 6))
+    def leave(self, number):
+        client = self.pick(number)
+        client.reader.client.close()
+        self.run(lambda: None, 3)
+        assert client.reader.lost is not None
+        self.clients.remove(client)
+
+    @rule()
+    def drain(self):
+        """All clients read until there is no more."""
+        for client in self.clients:
+            self.finish(client)
+            assert client.written == len(client.writes)
+            assert self.next(client.place, client, self.feed.count) is None
+            assert client.reader.reading.place.cursor == self.feed.top
+            assert not client.reader.reading.busy()
+
+    def finish(self, client):
+        """`client` reads until there is no more."""
+        silent = 0
+        while silent < 40:
+            lines = client.read()
+            self.take(client, lines)
+            silent = 0 if lines else silent + 1
+            self.run(lambda: None, 1)
+
+    def end(self, client):
+        self.run(client.reader.stream.abort)
+        client.reader.client.close()
+        self.clients.remove(client)
+
+    # -- what is always true
+
+    @invariant()
+    def everybody_has_a_place(self):
+        """A stream is in one cohort, once, or blocked; the log keeps what it needs."""
+        if not self.clients:
+            assert self.feed.readers == {}
+            return
+        (cohorts,) = self.feed.readers.values()
+        places = {*cohorts.places()}
+        all_cohorts = [*cohorts._cohorts.values()]
+        for one in all_cohorts:
+            assert one.left == sum(member.place is not one for member in one.members)
+            assert one.left < len(one.members)
+        if cohorts._serving is not None:
+            all_cohorts.append(cohorts._serving)
+        for client in self.clients:
+            reading, stream = client.reader.reading, client.reader.stream
+            among = [one for one in all_cohorts if reading.place is one]
+            assert sum(one.members.count(reading) for one in among) == len(among)
+            assert among or stream.blocked
+            assert reading.cursor in (*places, self.feed.top)
+            assert stream._rest is None or len(stream._rest.data) < SLICE + 4 * SLICE
+
+    @invariant()
+    def nobody_is_forgotten(self):
+        """Whoever has something to get will be served."""
+        for cohorts in self.feed.readers.values():
+            behind = any(one.cursor != self.feed.top for one in cohorts._cohorts.values())
+            assert not behind or cohorts._dirty or cohorts._serving is not None
+
+
+CohortMachine.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=60, deadline=None, derandomize=True
+)
+TestCohorts = CohortMachine.TestCase
