@@ -73,6 +73,7 @@ FLOORS = [
         "push.owner",
         "push.lifetime",
         "push.stream",
+        "push.place",
         "push.cohort",
         "push.reading",
         "push.sockets",

@@ -26,23 +26,13 @@ from typing import Protocol
 from tatsumaki_py.message_queue.peer import Readable
 from tatsumaki_py.push.flusher import GROUP, Flusher
 from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.place import Place, Slice
 from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
 
-__all__ = ["Cohort", "Cohorts", "Member", "Place", "Slice"]
+__all__ = ["Cohort", "Cohorts", "Member"]
 
 LEFT = 32
 """Members that may have left a cohort before its list is made anew."""
-
-
-class Place:
-    """A place in a log."""
-
-    __slots__ = ("cursor", "quiet")
-
-    def __init__(self, cursor: str, quiet: str | None = None) -> None:
-        self.cursor = cursor
-        self.quiet = quiet
-        """The cursor up to which quiet events are sent, too; None: no quiet events are."""
 
 
 class Cohort(Place):
@@ -50,22 +40,11 @@ class Cohort(Place):
 
     __slots__ = ("left", "members")
 
-    def __init__(self, cursor: str, quiet: str | None) -> None:
-        super().__init__(cursor, quiet)
+    def __init__(self, place: Place) -> None:
+        super().__init__(place.cursor, place.quiet)
         self.members: list[Member] = []
         self.left = 0
         """How many of the members are not at this place any more."""
-
-
-class Slice:
-    """The bytes of the events after a place, and where they end."""
-
-    __slots__ = ("data", "end", "quiet")
-
-    def __init__(self, data: bytes, end: str, quiet: str | None) -> None:
-        self.data = data
-        self.end = end
-        self.quiet = quiet
 
 
 class Member(Protocol):
@@ -152,7 +131,7 @@ class Cohorts:
     def join(self, reading: Member) -> None:
         """Put a stream that keeps up into the cohort at its place."""
         place = reading.place
-        self.move(reading, self._at(place.cursor, place.quiet))
+        self.move(reading, self.at(place))
         if place.cursor != self._log.top:
             self._follow_again()
 
@@ -185,16 +164,12 @@ class Cohorts:
         front = self._front
         return front is None or place.cursor != front.cursor
 
-    def at(self, read: Slice) -> Cohort:
-        """The cohort at the end of `read`."""
-        return self._at(read.end, read.quiet)
-
     def read(self, place: Place) -> Slice:
         """What follows `place`, for one of several streams that may ask for it."""
-        key = place.cursor, place.quiet
-        read = self._read.get(key)
+        read = self._read.get(place.key)
         if read is None:
-            read = self._read[key] = self._slice(place)
+            read = self._slice(place)
+            self._read[place.key] = read
             self._follow_again()
         return read
 
@@ -209,7 +184,7 @@ class Cohorts:
                 # It may have gone meanwhile.
                 if cohort.cursor != top and self._cohorts.get(key) is cohort:
                     read = self._slice(cohort)
-                    if len(cohort.members) > GROUP or (read.end, read.quiet) in self._cohorts:
+                    if len(cohort.members) > GROUP or read.end.key in self._cohorts:
                         yield from self._serve(cohort, read)
                     else:
                         self._advance(cohort, read)
@@ -225,15 +200,15 @@ class Cohorts:
         late = cohort is not self._front
         members: list[Member] = []
         self._serving = cohort
-        del self._cohorts[cohort.cursor, cohort.quiet]
+        del self._cohorts[cohort.key]
         try:
             self._send(cohort.members, cohort, read, cohort, members, late)
         finally:
             self._serving = None
-            cohort.cursor, cohort.quiet = read.end, read.quiet
+            cohort.cursor, cohort.quiet = read.end.cursor, read.end.quiet
             cohort.members, cohort.left = members, 0
-            there = self._cohorts.setdefault((read.end, read.quiet), cohort)
-            if not late or (self._front is None and read.end == self._log.top):
+            there = self._cohorts.setdefault(cohort.key, cohort)
+            if not late or (self._front is None and cohort.cursor == self._log.top):
                 self._front = there
             if there is not cohort:
                 # A stream has come there meanwhile.
@@ -250,7 +225,7 @@ class Cohorts:
         try:
             while served < len(members):
                 # The one before may be gone with its last member.
-                target = self.at(read)
+                target = self.at(read.end)
                 if not late:
                     self._front = target
                 group = members[served : served + GROUP]
@@ -264,7 +239,7 @@ class Cohorts:
             if served < len(members):
                 for reading in members:
                     if reading.place is cohort:
-                        self.move(reading, self._at(cohort.cursor, cohort.quiet))
+                        self.move(reading, self.at(cohort))
 
     def _send(
         self,
@@ -291,7 +266,7 @@ class Cohorts:
                 if stream.waiting is not None:
                     stream.flush()
                     if stream.blocked:
-                        self._withdraw(reading, cohort.cursor, cohort.quiet)
+                        self._withdraw(reading, cohort.copy())
                         continue
                 try:
                     sent = stream.wire.send(data) if size else 0
@@ -301,62 +276,39 @@ class Cohorts:
                     reading.place = target
                     append(reading)
                 else:
-                    self._withdraw(reading, read.end, read.quiet)
+                    self._withdraw(reading, read.end)
                     stream.keep(data, sent, {})
             except BaseException as error:
                 stream.fail(error)
                 if reading.place is cohort:
-                    self._withdraw(reading, cohort.cursor, cohort.quiet)
+                    self._withdraw(reading, cohort.copy())
                 if not isinstance(error, Exception):
                     fatal = error
         if fatal is not None:
             raise fatal
 
-    def _withdraw(self, reading: Member, cursor: str, quiet: str | None) -> None:
-        """Take a stream that is blocked out of its cohort; it reads on from `cursor`."""
+    def _withdraw(self, reading: Member, place: Place) -> None:
+        """Take a stream that is blocked out of its cohort; it reads on from `place`."""
         reading.hold()
-        reading.place = Place(cursor, quiet)
+        reading.place = place
 
     def _slice(self, place: Place) -> Slice:
-        """What follows `place`: at least one event, if there is one, and not much more than
-        `_max_slice` bytes.
-        """
-        framing, room = self._framing, self._max_slice
-        end, quiet = place.cursor, place.quiet
-        frames: list[bytes] = []
-        events = self._log.since(end, quiet is not None)
-        for event in events:
-            frame = event.frames.get(framing) or framing.frame(event)
-            room -= len(frame)
-            if room < 0 and frames:
-                break
-            frames.append(frame)
-            end = event.id
-            if quiet is not None and (event.gap or end == quiet):
-                # After a gap it is not known any more which quiet events came later.
-                quiet = None
-                break
-        if not events:
-            # There are only quiet ones.
-            end = self._log.top
-        if end == self._log.top:
-            quiet = None
-        return Slice(frames[0] if len(frames) == 1 else b"".join(frames), end, quiet)
+        return Slice.of(self._log, place, self._framing, self._max_slice)
 
     # -- cohorts
 
-    def _at(self, cursor: str, quiet: str | None) -> Cohort:
-        cohort = self._cohorts.get((cursor, quiet))
+    def at(self, place: Place) -> Cohort:
+        """The cohort at `place`."""
+        cohort = self._cohorts.get(place.key)
         if cohort is None:
-            cohort = self._cohorts[cursor, quiet] = Cohort(cursor, quiet)
-            if self._front is None and cursor == self._log.top:
+            cohort = self._cohorts[place.key] = Cohort(place)
+            if self._front is None and place.cursor == self._log.top:
                 self._front = cohort
         return cohort
 
     def _drop(self, cohort: Cohort) -> None:
-        key = cohort.cursor, cohort.quiet
-        if self._cohorts.get(key) is cohort:
-            del self._cohorts[key]
+        if self._cohorts.get(cohort.key) is cohort:
+            del self._cohorts[cohort.key]
             if self._front is cohort:
                 self._front = None
 

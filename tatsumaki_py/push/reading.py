@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import cast
 
 from tatsumaki_py.message_queue.peer import Readable
-from tatsumaki_py.push.cohort import Cohort, Cohorts, Place
+from tatsumaki_py.push.cohort import Cohort, Cohorts
+from tatsumaki_py.push.place import Place
 from tatsumaki_py.push.stream import Stream
 
 __all__ = ["Reading"]
@@ -95,7 +96,7 @@ class Reading:
             if cohorts.is_late(self.place):
                 stream.tell_late(self.place.cursor)
             self.hold()
-            cohorts.move(self, cohorts.at(read))
+            cohorts.move(self, cohorts.at(read.end))
             if read.data:
                 stream.put(read.data)
             elif stream.waiting is None:

@@ -1,0 +1,65 @@
+"""A place in a log, and what follows it."""
+
+from __future__ import annotations
+
+from tatsumaki_py.message_queue.peer import Readable
+from tatsumaki_py.push.framing import Framing
+
+__all__ = ["Place", "Slice"]
+
+
+class Place:
+    """A place in a log."""
+
+    __slots__ = ("cursor", "quiet")
+
+    def __init__(self, cursor: str, quiet: str | None = None) -> None:
+        self.cursor = cursor
+        self.quiet = quiet
+        """The cursor up to which quiet events are sent, too; None: no quiet events are."""
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """The same for all places that have the same events after them."""
+        return self.cursor, self.quiet
+
+    def copy(self) -> Place:
+        """One that stays where it is."""
+        return Place(self.cursor, self.quiet)
+
+
+class Slice:
+    """The bytes of the events after a place, and the place at which they end."""
+
+    __slots__ = ("data", "end")
+
+    def __init__(self, data: bytes, end: Place) -> None:
+        self.data = data
+        self.end = end
+
+    @classmethod
+    def of(cls, log: Readable, place: Place, framing: Framing, room: int) -> Slice:
+        """What follows `place` in `log`: at least one event, if there is one, and not much more
+        than `room` bytes.
+        """
+        cursor, quiet = place.cursor, place.quiet
+        frames: list[bytes] = []
+        events = log.since(cursor, quiet is not None)
+        for event in events:
+            frame = event.frames.get(framing) or framing.frame(event)
+            room -= len(frame)
+            if room < 0 and frames:
+                break
+            frames.append(frame)
+            cursor = event.id
+            if quiet is not None and (event.gap or cursor == quiet):
+                # After a gap it is not known any more which quiet events came later.
+                quiet = None
+                break
+        if not events:
+            # There are only quiet ones.
+            cursor = log.top
+        if cursor == log.top:
+            quiet = None
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        return cls(data, Place(cursor, quiet))
