@@ -1,11 +1,11 @@
-"""Those who listen to a source: how they come, and how they take over from each other.
+"""The clients that listen to a source: how they come and how their polls end.
 
 Rules:
 1. A client has one listener; a second poll of the same client takes over from the first.
-2. A peer is told where its client is when a stream begins, before anything is delivered, and before
-   a long poll is answered with no events. (An answer with events says it itself.)
-3. A client is not told that it lost something before everything is here that can be known: until
-   then it is LOADING.
+2. A peer gets the cursor of its client when a stream begins, before any event is delivered, and
+   before a long poll is answered with no events. (An answer with events has the cursor anyway.)
+3. A client gets no gap before the engine has answered whether it has the events: until then the
+   client is LOADING.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from tatsumaki_py.message_queue.trail import Trail
 __all__ = ["Audience"]
 
 LOAD_TIME = 5.0
-"""Seconds that a poll waits for the engine, if it does not wait for events."""
+"""Seconds for which a poll with a time-out of 0 waits for the engine."""
 
 _log = logging.getLogger("tatsumaki")
 
 
 class _Search:
-    """A poll waits for the place of its client, and perhaps not for ever."""
+    """A poll that waits until the engine has found the place of its client, or for its time-out."""
 
     __slots__ = ("finding", "timer")
 
@@ -57,7 +57,7 @@ class _Search:
         self.timer: asyncio.TimerHandle | None = None
 
     def cancel(self) -> None:
-        """Nobody waits any more."""
+        """End the search: the poll has ended."""
         self.finding.cancel()
         if self.timer is not None:
             self.timer.cancel()
@@ -115,7 +115,7 @@ class Audience:
                     self._source.hold(client.cursor)
 
     def flush(self) -> None:
-        """Tell everybody who listens that there are no events."""
+        """Call all listeners with no events."""
         self._delivery.flush()
         for client in tuple(self.roster.behind.values()):
             listener = client.listener
@@ -149,7 +149,7 @@ class Audience:
         self._departures.clear()
 
     def due(self) -> float | None:
-        """When there is somebody to forget."""
+        """The time at which the next client is to be forgotten."""
         return self.roster.due()
 
     def forget_late(self, time: float) -> None:
@@ -232,13 +232,13 @@ class Audience:
         if search is None:
             self._begin(client, listener, timeout)
         else:
-            # Code that asks for what there is now waits until that is known.
+            # Code that wants the present events, without waiting for more, waits for the engine.
             search.timer = self._timer(listener, LOAD_TIME if timeout == 0 else timeout)
             search.finding.add_done_callback(partial(self._found, listener, timeout, search))
         return poll
 
     def _search(self, client: Client, elsewhere: str | None) -> _Search | None:
-        """Ask for the place of a client and what follows it, unless all that is known here."""
+        """Ask the engine for the place of a client and the events after it, if need be."""
         cursor = None if client.new else client.cursor or None
         finding = self._source.locate(elsewhere, cursor)
         return None if finding is None else _Search(asyncio.ensure_future(finding))
@@ -251,10 +251,10 @@ class Audience:
         return Listener(self, callback, once)
 
     def _enter(self, client_id: str, named: bool) -> Client:
-        """A client that nobody remembers."""
+        """A client that is not known here."""
         self._source.admit(self)
         client = self.roster.clients.get(client_id)
-        # Clients that made room were told so: their code may have polled with this name.
+        # `on_unsubscribe` of clients that made room may have polled with this name.
         if client is None:
             place = Place(self._source.first_cursor() if self._source.loaded else "")
             client = self.roster.add(Client(client_id, place, named))
@@ -262,8 +262,8 @@ class Audience:
         return client
 
     def _said(self, peer: peers.Peer, name: str | None) -> str | None:
-        """The cursor that a request gives to a poll. What its client says counts once: a later poll
-        goes on where the one before ended.
+        """The cursor that a request gives to a poll. The one that the client sent counts once: a
+        later poll goes on where the one before ended.
         """
         client = None if name is None else self.roster.clients.get(name)
         place = peer._peer_place(self.key, name)
@@ -280,7 +280,7 @@ class Audience:
         search: _Search,
         finding: asyncio.Future[str | None],
     ) -> None:
-        """The place of a client, and what follows it, is known now."""
+        """The engine has found the place of a client, and loaded the events after it."""
         client = listener.client
         if finding.cancelled() or client is None or client.listener is not listener:
             return
@@ -292,7 +292,7 @@ class Audience:
             _log.error("channel %r could not be read", self.key, exc_info=error)
         cursor = NOWHERE if error is not None else finding.result()
         if cursor and (error is None or client.new):
-            # A client that may have been elsewhere is not new: it is told that it lost something.
+            # A client that may have been elsewhere is not new: it gets a gap.
             client.place = Place(self._source.log.normalized(cursor))
             client.new = False
         elif not client.cursor:
@@ -325,7 +325,7 @@ class Audience:
             self._departures.unsubscribe(client)
 
     def _begin(self, client: Client, listener: Listener, timeout: float | None) -> None:
-        """Give `listener` what there is, or let it wait."""
+        """Give `listener` the events that there are, or let it wait."""
         peer = listener.peer
         if peer is not None and not listener.once:
             if client.named:
@@ -371,7 +371,7 @@ class Audience:
         self._source.watch()
 
     def give(self, client_id: str, bodies: list[bytes]) -> bool:
-        """Give events to one client, and to nobody else; see `MessageQueue.flush_events`."""
+        """Give events to one client, and to no other; see `MessageQueue.flush_events`."""
         client = self.roster.clients.get(client_id)
         if client is None or not self._delivery.reachable(client):
             return False
@@ -381,7 +381,7 @@ class Audience:
         return True
 
     def left(self, listener: Listener, error: Exception | None = None, lost: bool = False) -> None:
-        """Nobody is behind `listener` any more."""
+        """See `ListenedTo.left`."""
         client = listener.client
         if client is None or client.listener is not listener:
             listener.end(error)
@@ -399,15 +399,15 @@ class Audience:
         self._delivery.served(listener)
 
     def received(self, listener: Listener) -> None:
-        """`listener` has taken the events that it kept waiting."""
+        """`listener` has taken the events that it held."""
         self._delivery.received(listener)
 
     def passes(self, listener: Listener, cursor: str) -> None:
-        """The stream of `listener`, which is late, is about to read what follows `cursor`."""
+        """The stream of `listener`, which is late, is about to read the events after `cursor`."""
         self._delivery.passes(listener, cursor)
 
     def blocked(self, listener: Listener, blocked: bool) -> None:
-        """A stream does not keep up: what it was given but the kernel has not is kept."""
+        """A stream does not keep up, or does so again: keep the events that are not sent yet."""
         client = listener.client
         if client is None or client.state is not LISTENING or listener.reading is not None:
             return
@@ -418,7 +418,7 @@ class Audience:
             self._source.hold(listener.peer._peer_unsent(self.key) or client.cursor)
 
     def timed_out(self, listener: Listener) -> None:
-        """Nothing came in time for `listener`."""
+        """The time-out of `listener` has passed without an event."""
         client = listener.client
         if client is None or client.listener is not listener:
             return

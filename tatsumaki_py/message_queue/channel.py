@@ -1,8 +1,8 @@
-"""One channel: a log, and what an engine feeds.
+"""One channel: a log and its followers, which an engine feeds.
 
 Rules:
-1. Nothing is dropped in the middle of a delivery.
-2. The channel is in the registry as long as it holds something or somebody uses it.
+1. No event is dropped in the middle of a delivery.
+2. The channel is in the registry as long as it has an event or a client.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Channel:
         self.log = EventLog(name, start=NOWHERE)
         self.beside = 0
         self.followers: dict[Hashable, Follower] = {}
-        """Those that have clients: the audience of this channel, and those of several."""
+        """The audiences that have clients: that of this channel, and those of several channels."""
         self._accepting = False
         self.retention = Retention(self.log, settings, self.followers)
         self._last_use = 0.0
@@ -44,7 +44,7 @@ class Channel:
         self._waiting = 0
         registry.engine.open(self)
 
-    # -- what an engine sees; see `Feed`
+    # -- for an engine; see `Feed`
 
     @property
     def top(self) -> str:
@@ -97,9 +97,9 @@ class Channel:
         self._tell(start)
 
     def _tell(self, start: str) -> None:
-        """Tell everybody what follows `start`."""
+        """Tell the followers that there are events after `start`."""
         if self._accepting:
-            # A callback published: the pass that called it goes on with this.
+            # A callback has published: the pass that called it goes on with the new events.
             return
         self._accepting = True
         try:
@@ -114,7 +114,7 @@ class Channel:
             self._drop()
             self._see_that_they_go()
 
-    # -- what an audience needs; see `Source`
+    # -- for an audience; see `Source`
 
     @property
     def reconnect_time(self) -> float:
@@ -185,7 +185,7 @@ class Channel:
             self._look_around()
 
     def _look_around(self) -> None:
-        """Perhaps nobody is here any more."""
+        """Detach the engine if no client is here any more."""
         if self.in_use():
             return
         self._loading.detach(self, self._registry.engine)
@@ -220,14 +220,14 @@ class Channel:
         self._registry.vacant[self.key] = self.followers[self.key], self
 
     def deserted(self) -> None:
-        """Nobody is here or expected any more."""
+        """No client is here or expected any more."""
         self._registry.vacant.pop(self.key, None)
         self.part(self.key)
 
-    # -- what the registry needs; see `registry`
+    # -- for the registry; see `Registered`
 
     def in_use(self) -> bool:
-        """Whether somebody is here or expected."""
+        """Whether a client is here or expected."""
         return bool(self.followers) or self._waiting > 0
 
     def holds_nothing(self) -> bool:
@@ -235,7 +235,7 @@ class Channel:
         return not self.log
 
     def release(self) -> None:
-        """Nobody needs what is here."""
+        """Drop everything."""
         self.log.clear()
         safely(self.name, self._registry.engine.forget, self)
         self._count()
@@ -245,7 +245,7 @@ class Channel:
     # -- dropping
 
     def trim(self) -> None:
-        """Drop what nobody may ask for; see `retention`."""
+        """Drop the events that need not be kept; see `retention`."""
         if not self._accepting:
             self._drop()
             self.watch()
@@ -268,7 +268,7 @@ class Channel:
             self.watch()
 
     def _count(self) -> None:
-        """Tell the registry how much is held here."""
+        """Tell the registry how many bytes are held here."""
         size = self.log.size + self.beside
         self._registry.size += size - self._counted
         self._counted = size
@@ -276,7 +276,7 @@ class Channel:
             self._registry.holding.pop(self.name, None)
 
     def watch(self) -> None:
-        """See to it that what is kept for a time goes, and clients that do not come back."""
+        """Set a timer to drop events and to forget clients that do not come back."""
         due = self.retention.due()
         if due is None and self.name in self._registry.deserted:
             due = self._last_use + self.settings.idle_timeout
@@ -292,7 +292,7 @@ class Channel:
             if audience is not None:
                 audience.forget_late(now())
         finally:
-            # What fails for one client must not keep the others for ever.
+            # An error for one client must not keep the other clients for ever.
             self.watch()
         deserted = self.name in self._registry.deserted
         if deserted and now() >= self._last_use + self.settings.idle_timeout:

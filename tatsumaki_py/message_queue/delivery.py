@@ -68,7 +68,7 @@ def _some(events: Sequence[Entry], limit: int) -> Sequence[Entry]:
 
 
 def _alike(events: Sequence[Entry]) -> Sequence[Entry]:
-    """The first of `events`, up to the first that is quiet and they are not, or the reverse."""
+    """The first of `events`: those before the first change between quiet and not quiet."""
     return [*itertools.takewhile(lambda event: event.quiet == events[0].quiet, events)]
 
 

@@ -100,7 +100,7 @@ class Retention:
         oldest = log.oldest_time(settings.backlog_length)
         too_much = log.length > settings.buffer_length or log.size > settings.buffer_size
         if too_much or (oldest is not None and oldest < since):
-            self._search()
+            self._find_lowest()
             log.trim(
                 settings.backlog_length,
                 settings.buffer_length,
@@ -109,7 +109,7 @@ class Retention:
                 self._behind,
             )
 
-    def _search(self) -> None:
+    def _find_lowest(self) -> None:
         if self._behind is None:
             return
         few = sum(follower.behind for follower in self._followers.values()) <= FEW

@@ -1,11 +1,11 @@
-"""What an engine is: it accepts events, keeps what has to outlive this process, and feeds channels.
+"""Engines: they accept events, keep those that have to outlive this process, and feed channels.
 
 Rules:
-1. A channel here is a log in memory. The engine decides the order of events: what it passes to
-   `Feed.accept` follows the log's `top`.
-2. A method that answers None has nothing to wait for. The engine in memory always does so: then
-   everything happens before the method of the queue returns.
-3. "Not in the log" is a question to `Engine.history`; only its answer makes a gap.
+1. A channel here is a log in memory. The engine decides the order of events: those that it passes
+   to `Feed.accept` follow the log's `top`.
+2. If a method returns None instead of an awaitable, there is nothing to wait for. The engine in
+   memory always does so: the work is done before the method of the queue returns.
+3. Events that are not in the log are asked of `Engine.history`; only its answer makes a gap.
 
 A test suite that any engine can be run against is in ``t/engine``.
 """
@@ -53,23 +53,24 @@ class Feed(Protocol):
         """
 
     def fail(self, error: Exception) -> None:
-        """The log cannot be loaded for now: those that wait for it are turned away with `error`, a
-        long poll with its status if it is an `Error.HTTP`. The engine goes on trying to load it.
+        """The log cannot be loaded for now. Polls that wait for it end with `error`: a long poll is
+        answered with its status if it is an `Error.HTTP`, a stream is closed. The engine goes on
+        trying to load the log.
         """
 
     def unload(self) -> None:
-        """The log is not fed any more. If somebody listens, `Engine.attach` is called at once;
+        """The log is not fed any more. If a client listens, `Engine.attach` is called at once;
         otherwise the events are dropped.
         """
 
     def accept(self, events: Sequence[Entry]) -> None:
-        """Append events, oldest first, and call everybody who listens before this returns. Raises
-        `ValueError` if the first one does not follow `top`: `load` is for that.
+        """Append events, oldest first, and call all listeners before this returns. Raises
+        `ValueError` if the first one does not follow `top`; then call `load`.
         """
 
 
 class Engine(Protocol):
-    """Where events are accepted and kept."""
+    """Accepts and keeps the events of all channels."""
 
     def publish(
         self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
@@ -82,7 +83,7 @@ class Engine(Protocol):
                 other.
             key: their idempotency key. If they were accepted under it lately, they are not accepted
                 again; 422 if other events were.
-            quiet: whether only newcomers get them.
+            quiet: whether only new clients get them.
 
         Returns:
             An awaitable of their ids. It may be done before or after `Feed.accept` is called with
@@ -90,23 +91,24 @@ class Engine(Protocol):
         """
 
     def open(self, feed: Feed) -> None:
-        """The channel is used for the first time in this process. An engine that knows here all
-        there is calls `Feed.load` now.
+        """The channel is used for the first time in this process. An engine that has all of its
+        events in this process calls `Feed.load` now.
         """
 
     def attach(self, feed: Feed) -> None:
-        """Somebody listens to the channel, or waits for it: load it if it is not loaded, and pass
-        on what is published. If this raises, those that wait are turned away.
+        """A client listens to the channel, or code waits for it: load it if it is not loaded, and
+        pass on the events that are published. If this raises, the polls that wait end with the
+        error.
         """
 
     def detach(self, feed: Feed) -> None:
-        """Nobody listens to it any more. The engine may go on for a while before it calls
+        """No client listens to it any more. The engine may go on for a while before it calls
         `Feed.unload`; `attach` may be called again in between.
         """
 
     def forget(self, feed: Feed) -> None:
-        """The channel was emptied, and nobody uses it in this process. An engine that has more
-        than was here calls `Feed.unload`, and feeds it no more.
+        """The channel was emptied, and no code uses it in this process. An engine that has events
+        elsewhere calls `Feed.unload`, and feeds it no more.
         """
 
     def history(self, feed: Feed, cursor: str, limit: int) -> Awaitable[list[Entry] | None] | None:
@@ -116,17 +118,17 @@ class Engine(Protocol):
         """
 
     def recall(self, channels: tuple[str, ...], client_id: str) -> Awaitable[str | None] | None:
-        """Where a named client was last, in whatever process. It is asked whenever such a client
+        """The last place of a named client, in whatever process. Called whenever such a client
         comes and does not listen here.
 
         Args:
-            channels: the channels that it listens to together, sorted by name.
+            channels: the channels that the client listens to together, sorted by name.
             client_id: its name.
 
         Returns:
-            An awaitable of what `remember` was called with last, for as long as it said, also if
-            that was in this process a moment ago; None if nothing is known. None without an
-            awaitable says that this process knows the place best.
+            An awaitable of the cursor with which `remember` was called last, unless its seconds
+            have passed; also if that was in this process a moment ago. It gives None if there is
+            no such cursor. None without an awaitable says that this process knows the place best.
         """
 
     def remember(

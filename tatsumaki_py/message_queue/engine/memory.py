@@ -1,12 +1,12 @@
-"""The engine that keeps everything in this process; nothing survives a restart (a client that comes
-back then is told of a gap).
+"""The engine that keeps all events in this process; none survives a restart (a client that comes
+back after it gets a gap).
 
 Rules:
-1. The logs of the channels are all there is: they are loaded from the beginning.
-2. A channel that is forgotten leaves its newest id in `_tops`, so that a client that had all of it
-   lost nothing. When these are too many, the oldest go, and all channels that are not known begin
-   at a new id: whatever a client of one of them has, it is told of a gap.
-3. An idempotency key is remembered before anybody is told of its events.
+1. The logs of the channels have all events, so they are loaded from the beginning.
+2. A forgotten channel leaves its newest id in `_tops`, so that a client that had all of its events
+   gets no gap. If there are too many of these ids, the oldest are dropped, and all channels that
+   are not known begin at a new id: every client of one of them gets a gap.
+3. An idempotency key is remembered before its events are delivered.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tatsumaki_py.message_queue.ids import Ids
 __all__ = ["MemoryEngine"]
 
 MAX_TOPS = 10_000
-"""Channels that are forgotten, of which the newest id is known."""
+"""Forgotten channels whose newest id is kept."""
 
 
 class MemoryEngine:
@@ -104,7 +104,7 @@ class MemoryEngine:
             self._start = self._ids.next()
 
     def history(self, feed: Feed, cursor: str, limit: int) -> None:
-        """See `Engine.history`: all there is, is in the log."""
+        """See `Engine.history`: there are no events that are not in the log."""
 
     def recall(self, channels: tuple[str, ...], client_id: str) -> None:
         """See `Engine.recall`: there is no other process."""
