@@ -199,6 +199,8 @@ def test_the_documentation_has_the_same_house():
     bullets = page.split("## Who imports whom")[1].split("\n##")[0].split("\n- ")[1:]
     described = [sorted(re.findall(r"\*\*`([\w.]+)`\*\*", bullet)) for bullet in bullets]
     assert described == [sorted(names) for names in FLOORS]
+    for path in re.findall(r"`([\w/]+\.py)`", page):
+        assert (PACKAGE / path).exists() or (ROOT / path).exists(), path
 
 
 def test_queue_and_handler_meet_in_callbacks():
