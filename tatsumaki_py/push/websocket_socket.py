@@ -31,6 +31,9 @@ from tatsumaki_py.push.sockets import READ_SIZE, SocketStream, socket_of
 
 __all__ = ["SocketOwner", "WebSocketSocket", "take_socket"]
 
+# What a client may close with (RFC 6455 7.4, and the registry of IANA).
+_CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
+
 AHEAD = 65536
 """Bytes of frames that a client may send together with its handshake."""
 CLOSE_TIMEOUT = 5.0
@@ -130,8 +133,8 @@ class WebSocketSocket(SocketStream):
     def _end(self, payload: bytes) -> None:
         """The client has sent a close frame: answer it, and close."""
         try:
-            if len(payload) == 1:
-                raise RefusedFrame(PROTOCOL_ERROR, "half a code")
+            if payload and int.from_bytes(payload[:2]) not in _CODES:
+                raise RefusedFrame(PROTOCOL_ERROR, "no code to close with")
             reason = payload[2:].decode()
         except UnicodeDecodeError:
             self._refuse(RefusedFrame(INVALID, "a reason that is not UTF-8"))
