@@ -106,6 +106,19 @@ async def test_a_gap(subscriber, socket, queue):
     assert json.loads(message)["type"] == "gap"
 
 
+@pytest.mark.parametrize("text", ['{"type":"gap","after":"1-0","id":"9-9"}', '\n {"type": "gap"}'])
+@pytest.mark.gen_test
+async def test_no_gap(subscriber, socket, queue, text):
+    """A string that would be taken for a loss is JSON, in quotes."""
+    client, other = subscriber("sse", cursor=queue.cursor(), event_type=1), await socket()
+    await client.open()
+    queue.publish(text, text[:-1])
+    assert await lines(client) == []
+    assert await lines(client) == [f"data: {json.dumps(text)}"]
+    assert await lines(client) == [f"data: {line}" for line in text[:-1].split("\n")]
+    assert [await other.read_message() for _ in range(2)] == [json.dumps(text), text[:-1]]
+
+
 @pytest.mark.parametrize("transport", ["ndjson", "multipart", "long-poll", "interval-poll"])
 @pytest.mark.gen_test
 async def test_other_transports_are_json(subscriber, queue, transport):

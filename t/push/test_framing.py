@@ -136,10 +136,12 @@ def test_multipart(ids):
     assert frames.at("5-0") == (frames.heartbeat("5-0") if ids else b"")
 
 
-def test_a_part_holds_no_boundary():
-    """Text that would end its part is refused."""
+@pytest.mark.parametrize("after", ["\nb", "\n", ""])
+def test_a_part_holds_no_boundary(after):
+    """Text that would end its part is refused, also if the end of the part completes it."""
+    body = f"a\n--{Multipart.boundary}{after}".encode()
     with pytest.raises(ValueError, match="boundary"):
-        Multipart.of(Option.CHUNKED).part(f"a\n--{Multipart.boundary}\nb".encode(), "text/plain")
+        Multipart.of(Option.CHUNKED).part(body, "text/plain")
 
 
 def test_server_sent_events():

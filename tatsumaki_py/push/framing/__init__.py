@@ -14,7 +14,7 @@ from enum import Flag, auto
 from typing import ClassVar, Self
 
 from tatsumaki_py.message_queue.event import Entry
-from tatsumaki_py.push.framing.json_text import NO_JSON, parsed
+from tatsumaki_py.push.framing.json_text import NO_JSON, own_form
 
 __all__ = ["JSON", "LAST_CHUNK", "TEXT", "Framing", "Option"]
 
@@ -89,7 +89,8 @@ class Framing:
         """
         if payload is None:
             return self.part(event.payload, JSON, event.id)
-        return self.part(payload, TEXT if parsed(payload) is NO_JSON else JSON, event.id)
+        payload, value = own_form(event, payload)
+        return self.part(payload, TEXT if value is NO_JSON else JSON, event.id)
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         """A body as one message of the transport."""

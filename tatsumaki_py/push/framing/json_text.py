@@ -1,14 +1,27 @@
-"""JSON as messages carry it: an event with its id beside it, a place, a string as it is."""
+"""JSON as messages carry it: an event with its id beside it, a place, a string as it is.
+
+Rule: text of a user that is sent as it is, or that a handler returns, can say no loss and no id.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 from tatsumaki_py.message_queue.event import Entry
 
-__all__ = ["LINE_END", "NO_JSON", "enveloped", "escaped", "parsed", "place", "quoted", "string_of"]
+__all__ = [
+    "LINE_END",
+    "NO_JSON",
+    "enveloped",
+    "escaped",
+    "own_form",
+    "parsed",
+    "place",
+    "quoted",
+    "string_of",
+]
 
 LINE_END = re.compile(rb"\r\n|\r|\n")
 """The end of a line for a parser of text/event-stream."""
@@ -17,10 +30,18 @@ NO_JSON = object()
 _SEPARATORS = {char.encode(): b"\\u%04x" % ord(char) for char in "\x85\u2028\u2029"}
 
 
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)
+
+
 def parsed(body: bytes) -> Any:
     """The value of `body` as JSON, or `NO_JSON`."""
     try:
-        return json.loads(body)
+        # `json.loads` takes bytes that look like UTF-16, and a byte order mark.
+        return _decoder.decode(body.decode())
     except (ValueError, RecursionError):
         return NO_JSON
 
@@ -43,6 +64,20 @@ def place(cursor: str) -> bytes:
     return json.dumps({"id": cursor}, separators=(",", ":")).encode()
 
 
+def _is_gap(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("type") == "gap"
+
+
+def own_form(event: Entry, payload: bytes) -> tuple[bytes, Any]:
+    """What is to be sent for `payload`, which a handler has made of `event`, and its value as JSON
+    or `NO_JSON`. JSON that would be taken for a loss becomes a JSON string.
+    """
+    value = parsed(payload)
+    if _is_gap(value) and not event.gap:
+        return quoted(payload), payload.decode()
+    return payload, value
+
+
 def enveloped(event: Entry, payload: bytes | None) -> bytes:
     """An event with its id beside it.
 
@@ -51,18 +86,28 @@ def enveloped(event: Entry, payload: bytes | None) -> bytes:
     """
     if payload is None:
         return event.envelope
-    value = parsed(payload)
+    payload, value = own_form(event, payload)
     if value is NO_JSON:
         payload = quoted(payload)
     elif event.gap and isinstance(value, dict):
         return payload
-    elif event.payload is not event.json and isinstance(value, dict) and "channel" in value:
+    elif event.payload is not event.json and isinstance(value, dict) and _has_channel(value):
         return b'{"id":"%b",%b' % (event.id.encode(), payload.lstrip()[1:])
     return b'{"id":"%b","data":%b}' % (event.id.encode(), payload)
 
 
+def _has_channel(value: dict[str, Any]) -> bool:
+    """Whether an object may have an id put beside its channel."""
+    return "channel" in value and "id" not in value
+
+
 def string_of(event: Entry) -> bytes | None:
-    """The string that was published, in UTF-8; None if the event is something else."""
+    """The string that was published, in UTF-8; None if the event is something else, or the string
+    would be taken for a loss.
+    """
     # JSON of a client may begin with white space.
     body = event.json.lstrip()
-    return json.loads(body).encode("utf-8", "replace") if body.startswith(b'"') else None
+    if not body.startswith(b'"'):
+        return None
+    string: bytes = json.loads(body).encode("utf-8", "replace")
+    return None if string.lstrip().startswith(b"{") and _is_gap(parsed(string)) else string

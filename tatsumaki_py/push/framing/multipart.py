@@ -44,7 +44,7 @@ class Multipart(Framing):
         return self.wire(self.part(b"", "application/x-heartbeat", cursor))
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
-        if self._delimiter in body:
+        if self._delimiter in body + b"\n":
             # Not JSON then: JSON has no line ends.
             raise ValueError("a part must not contain the boundary")
         cursor = f"Last-Event-ID: {id}\n" if self._ids and id else ""

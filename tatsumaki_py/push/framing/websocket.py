@@ -6,7 +6,7 @@ import struct
 
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.push.framing import Framing, Option
-from tatsumaki_py.push.framing.json_text import enveloped, place, string_of
+from tatsumaki_py.push.framing.json_text import enveloped, own_form, place, string_of
 
 __all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "WebSocket", "websocket_frame"]
 
@@ -55,7 +55,8 @@ class WebSocket(Framing):
         if not self._plain:
             return enveloped(event, payload)
         if payload is not None:
-            return payload
+            # A client gives up a connection on which a text is not UTF-8.
+            return own_form(event, payload.decode("utf-8", "replace").encode())[0]
         string = string_of(event) if self._text else None
         return event.payload if string is None else string
 
