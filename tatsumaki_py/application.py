@@ -50,7 +50,7 @@ SERVED_FILE = "__tatsumaki_app__"
 
 
 class AnyService(Protocol):
-    """What the application needs of a `Service`."""
+    """A service, as the application sees it."""
 
     application: Application
 

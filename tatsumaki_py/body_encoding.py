@@ -1,4 +1,4 @@
-"""What a handler may write, and the bytes that it becomes."""
+"""The values that a handler may write, and the bytes that they become."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Attribute:
 
 
 class EventEncoding:
-    """How a handler encodes events.
+    """The encoding of events by a handler.
 
     Rule: an event goes out as it was published, which costs nothing for each subscriber, unless
     `_reframes` is true.
@@ -49,7 +49,7 @@ class EventEncoding:
 
 
 class EncodingHandler(EventEncoding, tornado.web.RequestHandler):
-    """How a `Handler` encodes text, bytes and JSON."""
+    """The encoding of text, bytes and JSON by a `Handler`."""
 
     binary = False
     """Whether `str` is written as Latin-1 instead of UTF-8. Code points above 255 raise then."""
@@ -68,7 +68,7 @@ class EncodingHandler(EventEncoding, tornado.web.RequestHandler):
         return self._encode(chunk) if not more else b"".join(map(self._encode, (chunk, *more)))
 
     def _chunk(self, chunk: Any, *more: Any) -> bytes:
-        """What `get_chunk` makes of it; an override may return text."""
+        """The bytes of `get_chunk`, whose override may return text."""
         data: Any = self.get_chunk(chunk, *more)
         return data if isinstance(data, bytes) else self._encode(data)
 
@@ -109,7 +109,7 @@ def reframes(kind: type[EncodingHandler]) -> bool:
 
 
 def _value(event: Event) -> Any:
-    """What `Event.payload` is the JSON of."""
+    """The value whose JSON is `Event.payload`."""
     if event.payload is event.json:
         return event.data
     return {"channel": event.channel, "data": event.data}

@@ -75,7 +75,7 @@ class Handler(AnswerHandler):
 
     @property
     def args(self) -> list[str]:
-        """What the groups of the route matched (`path_args`); None for one that took no part."""
+        """The text that the groups of the route matched (`path_args`); None for an unused group."""
         return self.path_args
 
     @args.setter

@@ -17,7 +17,7 @@ __all__ = ["HTTPResponse"]
 
 @dataclass(frozen=True, slots=True)
 class HTTPResponse:
-    """How a request ended.
+    """The end of a request.
 
     Attributes:
         code: the status of the answer, or 595 (no connection: refused, unknown host), 596 (no

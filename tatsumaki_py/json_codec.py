@@ -9,7 +9,7 @@ __all__ = ["JSON", "Constant", "JSONCodec"]
 
 
 class JSONCodec(Protocol):
-    """What `Handler.json` and `MessageQueue.json` may be."""
+    """An encoder, for `Handler.json` and `MessageQueue.json`."""
 
     def encode(self, o: Any, /) -> str:
         """`o` as JSON."""

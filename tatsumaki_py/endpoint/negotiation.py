@@ -1,4 +1,4 @@
-"""Which transport a request asks for, by the table in `tatsumaki_py.push.transports`.
+"""The transport that a request asks for, by the table in `tatsumaki_py.push.transports`.
 
 Rule: a request that asks for no transport of the table is refused, and the refusal lists them.
 """

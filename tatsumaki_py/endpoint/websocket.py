@@ -266,12 +266,12 @@ class SubscribeSocket(WebSocketHandler):
         self._hook("on_close")
 
     def send(self, chunk: Any = None, *more: Any) -> Awaitable[None]:
-        """What `stream_write` and `write` of the `SubscribeHandler` do."""
+        """`stream_write` and `write` of the `SubscribeHandler`."""
         chunks = [one for one in (chunk, *more) if one is not None]
         return self.stream_write(*chunks) if chunks else DONE
 
     def end(self, chunk: Any = None) -> asyncio.Future[None]:
-        """What `finish` of the `SubscribeHandler` does."""
+        """`finish` of the `SubscribeHandler`."""
         if not self._peer_left():
             self.send(chunk)
             self.close(NORMAL)

@@ -97,7 +97,7 @@ class Audience:
         """See `Log.since`."""
         return self._source.log.since(cursor, quiet)
 
-    # -- what the source tells; see `Follower`
+    # -- for the source; see `Follower`
 
     def follow(self) -> bool:
         """See `Follower.follow`."""

@@ -131,12 +131,12 @@ class Channel:
         return self.retention.lately()
 
     def first_cursor(self) -> str:
-        """Where a client begins that is new: it gets the backlog."""
+        """The place of a new client, which gets the backlog."""
         backlog = self.backlog()
         return backlog[0].prev if backlog else self.log.top
 
     def backlog(self) -> tuple[Entry, ...]:
-        """What a client that is new gets, oldest first."""
+        """The events that a new client gets, oldest first."""
         self.retention.expire()
         self._count()
         return self.log.newest(self.settings.backlog_length)

@@ -32,7 +32,7 @@ __all__ = ["Client", "ListenedTo", "Listener", "Place", "State", "serving"]
 
 
 class State(Enum):
-    """What a client is doing."""
+    """The states of a client."""
 
     LISTENING = "listening"
     """It waits for events. A stream that reads the log by itself stays in this state."""

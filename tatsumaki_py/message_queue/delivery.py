@@ -276,7 +276,7 @@ class Delivery:
             events = None
 
     def passes(self, listener: Listener, cursor: str) -> None:
-        """What follows `cursor` is about to be sent; it may turn out not to have arrived."""
+        """The events after `cursor` are about to be sent; they may turn out not to have arrived."""
         if listener.trail is not None:
             listener.trail.step(cursor, now(), self._source.recovery_time)
 
@@ -305,7 +305,7 @@ class Delivery:
         return True
 
     def received(self, listener: Listener) -> None:
-        """What was held back by a listener has arrived."""
+        """`listener` has taken the events that it held."""
         client = listener.client
         if client is not None and self._settle(client, listener):
             self.deliver(client, None)
@@ -332,7 +332,7 @@ class Delivery:
             self._departures.leave(client, listener, expected=True)
 
     def take_back(self, client: Client, listener: Listener) -> None:
-        """What was written, but the kernel does not take, is still to come."""
+        """Move `client` back before the events that were written but not taken by the kernel."""
         if listener.reading is not None:
             # What waits for the end of a burst would be sent all the same, and come twice.
             listener.reading.catch_up()

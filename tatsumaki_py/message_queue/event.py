@@ -231,17 +231,17 @@ class Event(_Value):  # type: ignore[misc]
 
     @property
     def log(self) -> Any:
-        """Whose `id` this is: the name of a channel, or a tuple of names."""
+        """The log to which `id` belongs: the name of a channel, or a tuple of names."""
         return self.entry.log
 
     @property
     def payload(self) -> bytes:
-        """What a transport sends that has a place for the id elsewhere."""
+        """The data that a transport sends if it sends the id beside it."""
         return self.entry.payload
 
     @property
     def envelope(self) -> bytes:
-        """What a transport sends that has no place for the id."""
+        """The data that a transport sends if it has no other place for the id."""
         return self.entry.envelope
 
 

@@ -1,4 +1,4 @@
-"""What a stream asks of those around it: the handler that owns it, and the log that it reads."""
+"""The protocols of a stream: the handler that owns it, and the log that it reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits to be sent: for the end of a burst, or until the kernel takes it."""
+"""Bytes that wait to be sent: for the end of a burst, or until the kernel takes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Pile", "Rest", "first_of", "piled"]
 
 
 class Pile:
-    """What waits to be sent, if it is more than one event."""
+    """Bytes that wait to be sent, if they are more than one event."""
 
     __slots__ = ("firsts", "parts", "size")
 
@@ -30,7 +30,7 @@ class Pile:
 
 
 class Rest:
-    """What the kernel has not taken yet."""
+    """Bytes that the kernel has not taken yet."""
 
     __slots__ = ("_out", "data", "firsts")
 

@@ -49,7 +49,7 @@ class Reading:
             self._cohorts.enter(self)
 
     def hold(self) -> None:
-        """What follows its place is about to be on its way, or the stream is blocked."""
+        """The events after its place are about to be sent, or the stream is blocked."""
         if self._sent is None and self._cohorts is not None:
             self._sent = self.place.cursor
             self._cohorts.hold(self._sent)

@@ -39,7 +39,7 @@ class Transport:
     name: str
     """The value of the parameter ``transport``."""
     gives: str
-    """What a client gets, for the documentation."""
+    """The form in which a client gets events, for the documentation."""
     media_types: tuple[str, ...] = ()
     """The entries of an ``Accept`` header that ask for it, the usual one first."""
     by: str = ""
@@ -65,7 +65,7 @@ class Streaming(Transport):
 
     @property
     def call(self) -> str:
-        """What begins it, for errors."""
+        """The call that begins it, for errors."""
         return f"{self.method}(True)" if self.method else f"the transport {self.name}"
 
 

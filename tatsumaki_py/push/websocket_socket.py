@@ -67,7 +67,7 @@ def take_socket(
 
 
 def _read_ahead(iostream: IOStream) -> bytes:
-    """What has come together with the handshake."""
+    """The bytes that came together with the handshake."""
     with contextlib.suppress(StreamClosedError):
         reading = asyncio.ensure_future(iostream.read_bytes(AHEAD + 1, partial=True))
         if reading.done() and reading.exception() is None:

@@ -24,7 +24,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Option(Flag):
-    """What a stream may be asked for. A framing ignores the options that it does not know."""
+    """Options of a stream. A framing ignores the options that it does not know."""
 
     NONE = 0
     CHUNKED = auto()
@@ -101,11 +101,11 @@ class Framing:
         return b""
 
     def at(self, cursor: str) -> bytes:
-        """What tells a client its cursor, as it goes to the socket."""
+        """The bytes on the socket that tell a client its cursor."""
         return b""
 
     def heartbeat(self, cursor: str) -> bytes:
-        """What tells a silent client that the server is there, as it goes to the socket.
+        """The bytes on the socket that tell a client of a silent stream that the server is there.
 
         Args:
             cursor: where the client is; "" if that is not known.
