@@ -39,11 +39,23 @@ class Entry:
 
     Attributes:
         id, prev, json, channel, gap, quiet: see `Event`.
-        frames: its bytes on the wire, by framing.
-        work: the cost of making an event of it, in bytes of text that cost as much.
     """
 
-    __slots__ = ("_event", "channel", "frames", "gap", "id", "json", "prev", "quiet", "work")
+    # There may be millions, and Python's garbage collector looks at each object: no object for
+    # what most of them do not need.
+    __slots__ = (
+        "_event",
+        "_frame",
+        "_framing",
+        "_more_frames",
+        "_work",
+        "channel",
+        "gap",
+        "id",
+        "json",
+        "prev",
+        "quiet",
+    )
 
     def __init__(
         self,
@@ -61,9 +73,10 @@ class Entry:
         self.channel = channel
         self.gap = gap
         self.quiet = quiet
-        self.frames: dict[Any, bytes] = {}
-        values = json_bytes.count(b",") + json_bytes.count(b"[") + json_bytes.count(b"{")
-        self.work = len(json_bytes) + VALUE * values
+        self._work = 0
+        self._framing: Any = None
+        self._frame = b""
+        self._more_frames: dict[Any, bytes] | None = None
         self._event: weakref.ref[Event] | None = None
 
     @classmethod
@@ -77,6 +90,15 @@ class Entry:
     def entry(self) -> Entry:
         """Itself, as `Event.entry` is the entry of an event."""
         return self
+
+    @property
+    def work(self) -> int:
+        """The cost of making an event of it, in bytes of text that cost as much."""
+        if not self._work:
+            body = self.json
+            values = body.count(b",") + body.count(b"[") + body.count(b"{")
+            self._work = len(body) + VALUE * values
+        return self._work
 
     @property
     def size(self) -> int:
@@ -116,11 +138,29 @@ class Entry:
                 _events.add(event, _PARSED * self.work)
         return event
 
+    @property
+    def frames(self) -> dict[Any, bytes]:
+        """Its bytes on the wire, by framing, as far as they are kept."""
+        first = {} if self._framing is None else {self._framing: self._frame}
+        return first | (self._more_frames or {})
+
+    def frame(self, framing: Any) -> bytes | None:
+        """What `framing` made of it, if that is kept."""
+        if self._framing is framing:
+            return self._frame
+        return None if self._more_frames is None else self._more_frames.get(framing)
+
     def keep_frame(self, framing: Any, frame: bytes) -> bytes:
         """Keep `frame`, which `framing` made of it, and return it."""
-        self.frames[framing] = frame
+        if self._framing is None:
+            self._framing, self._frame = framing, frame
+        elif self._more_frames is None:
+            self._more_frames = {framing: frame}
+        else:
+            self._more_frames[framing] = frame
         for entry in _framed.add(self, len(frame)):
-            entry.frames.clear()
+            entry._framing = entry._more_frames = None
+            entry._frame = b""
         return frame
 
     def data(self) -> Any:

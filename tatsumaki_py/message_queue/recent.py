@@ -18,20 +18,22 @@ class Recent(Generic[_Thing]):
     [[], [], ['a']]
     """
 
-    __slots__ = ("_held", "_limit", "_size")
+    __slots__ = ("_held", "_limit", "_size", "_sizes")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._held: deque[tuple[_Thing, int]] = deque()
+        # Two, so that nothing is made for each thing but its place.
+        self._held: deque[_Thing] = deque()
+        self._sizes: deque[int] = deque()
 
     def add(self, thing: _Thing, size: int) -> list[_Thing]:
         """Hold `thing`, of `size` bytes. Returns the things that were dropped for it."""
-        self._held.append((thing, size))
+        self._held.append(thing)
+        self._sizes.append(size)
         self._size += size
         dropped = []
         while self._size > self._limit:
-            oldest, size = self._held.popleft()
-            self._size -= size
-            dropped.append(oldest)
+            self._size -= self._sizes.popleft()
+            dropped.append(self._held.popleft())
         return dropped

@@ -165,7 +165,7 @@ class Flusher:
                     if not isinstance(event, Entry):
                         stream.flush()
                         continue
-                    data = event.frames.get(stream.framing) or stream.framing.frame(event)
+                    data = stream.framing.frame(event)
                     last, framing, size = event, stream.framing, len(data)
                 try:
                     # A method that is kept is one more thing to fetch for each stream.

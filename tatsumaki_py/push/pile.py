@@ -62,7 +62,7 @@ def piled(waiting: Entry | Pile | None, framing: Framing) -> Pile:
         return waiting
     pile = Pile()
     if waiting is not None:
-        pile.add(waiting.frames.get(framing) or framing.frame(waiting), waiting)
+        pile.add(framing.frame(waiting), waiting)
     return pile
 
 

@@ -46,7 +46,7 @@ class Slice:
         frames: list[bytes] = []
         events = log.since(cursor, quiet is not None)
         for event in events:
-            frame = event.frames.get(framing) or framing.frame(event)
+            frame = framing.frame(event)
             room -= len(frame)
             if room < 0 and frames:
                 break

@@ -127,7 +127,7 @@ class Stream:
                 self._flusher.wake()
             dirty.append(self)
             return DONE
-        frame = event.frames.get(self.framing) or self.framing.frame(event)
+        frame = self.framing.frame(event)
         return self._add(frame, event) if self.tail is None else self.write_wire(frame, event)
 
     def send_as(self, event: Entry, payload: bytes) -> Awaitable[None]:

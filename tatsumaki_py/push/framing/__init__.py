@@ -76,7 +76,7 @@ class Framing:
 
     def frame(self, event: Entry) -> bytes:
         """An event as it goes to the socket."""
-        frame = event.frames.get(self)
+        frame = event.frame(self)
         if frame is None:
             frame = event.keep_frame(self, self.wire(self.event(event)))
         return frame
