@@ -17,19 +17,16 @@ def cursor(count):
 class Feed:
     """A `tatsumaki_py.message_queue.peer.Readable`. Its events are numbered from 1 on."""
 
-    log = "feed"
+    name = "feed"
 
     def __init__(self):
-        self.events = EventLog(self.log, start=cursor(0))
+        self.log = EventLog(self.name, start=cursor(0))
         self.readers = {}
         self.count = 0
 
     @property
     def top(self):
-        return self.events.top
-
-    def since(self, place, quiet=False):
-        return self.events.since(place, quiet)
+        return self.log.top
 
     def publish(self, *sizes, quiet=False):
         """Events with so many characters of text."""
@@ -37,13 +34,13 @@ class Feed:
             self.count += 1
             body = b'{"n":%d,"text":"%b"}' % (self.count, b"x" * size)
             id, prev = cursor(self.count), self.top
-            self.events.append(Entry(body, id, prev, channel=self.log, quiet=quiet))
+            self.log.append(Entry(body, id, prev, channel=self.name, quiet=quiet))
         for reader in self.readers.values():
             reader.follow()
 
     def trim(self, count):
         """Keep `count` events."""
-        self.events.trim(count, count, float("inf"))
+        self.log.trim(count, count, float("inf"))
 
 
 class Reader:

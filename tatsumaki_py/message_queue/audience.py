@@ -34,7 +34,7 @@ from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.mailbox import Mailbox, Poll
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.roster import Roster
-from tatsumaki_py.message_queue.source import Source
+from tatsumaki_py.message_queue.source import Log, Source
 from tatsumaki_py.message_queue.takeover import Takeover
 from tatsumaki_py.message_queue.thread import LoopThread
 from tatsumaki_py.message_queue.trail import Trail
@@ -84,18 +84,9 @@ class Audience:
         return self._source.key
 
     @property
-    def log(self) -> str | tuple[str, ...]:
-        """See `Readable.log`."""
-        return self._source.key
-
-    @property
-    def top(self) -> str:
-        """See `Log.top`."""
-        return self._source.log.top
-
-    def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
-        """See `Log.since`."""
-        return self._source.log.since(cursor, quiet)
+    def log(self) -> Log:
+        """See `Source.log`."""
+        return self._source.log
 
     # -- for the source; see `Follower`
 

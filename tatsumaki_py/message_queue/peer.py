@@ -15,7 +15,17 @@ from typing import Any, Protocol, TypeVar
 
 from tatsumaki_py.message_queue.event import Entry
 
-__all__ = ["Peer", "Readable", "Reader", "Reading", "Watcher", "current", "of", "takes_entries"]
+__all__ = [
+    "Peer",
+    "Readable",
+    "ReadableLog",
+    "Reader",
+    "Reading",
+    "Watcher",
+    "current",
+    "of",
+    "takes_entries",
+]
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -36,17 +46,8 @@ class Reader(Protocol):
         """The cursors of the streams that still have something to send."""
 
 
-class Readable(Protocol):
-    """A log that streams read by themselves."""
-
-    readers: dict[Hashable, Reader]
-    """The readers that are told of new events, by a key of their own. A reader adds itself with its
-    first stream and removes itself with its last one.
-    """
-
-    @property
-    def log(self) -> Hashable:
-        """The name of the log: `Entry.log` of its entries."""
+class ReadableLog(Protocol):
+    """A log, as the streams see it that read it by themselves."""
 
     @property
     def top(self) -> str:
@@ -56,6 +57,19 @@ class Readable(Protocol):
         """The events after `cursor`, with a gap where some are lost. A long list may be cut off:
         read on from the id of its last event. Quiet events are left out unless `quiet`.
         """
+
+
+class Readable(Protocol):
+    """A log that streams read by themselves, and those that do so."""
+
+    readers: dict[Hashable, Reader]
+    """The readers that are told of new events, by a key of their own. A reader adds itself with its
+    first stream and removes itself with its last one.
+    """
+
+    @property
+    def log(self) -> ReadableLog:
+        """The log."""
 
 
 class Reading(Protocol):
@@ -160,7 +174,7 @@ class Peer(Protocol):
         read the log by itself.
         """
 
-    def _peer_read(self, log: Readable, cursor: str, quiet: bool) -> Reading:
+    def _peer_read(self, readable: Readable, cursor: str, quiet: bool) -> Reading:
         """Send the events after `cursor`, from now on. With `quiet`, the quiet events that are in
         the log now are for this client, too.
         """

@@ -25,7 +25,7 @@ class Queue:
 
     def cursor(self) -> str:
         """The id of the newest event: a poll with this `last_event_id` gets the events after it."""
-        return self._audience.top
+        return self._audience.log.top
 
     @property
     def clients(self) -> Mapping[str, Client]:

@@ -62,8 +62,11 @@ class Cohorts:
     `tatsumaki_py.message_queue.peer.Reader`.
     """
 
-    def __init__(self, log: Readable, framing: Framing, max_slice: int, flusher: Flusher) -> None:
-        self._log = log
+    def __init__(
+        self, readable: Readable, framing: Framing, max_slice: int, flusher: Flusher
+    ) -> None:
+        self._log = readable.log
+        self._readers = readable.readers
         self._framing = framing
         self._max_slice = max_slice
         self._flusher = flusher
@@ -80,13 +83,13 @@ class Cohorts:
         self._dirty = False
 
     @classmethod
-    def of(cls, log: Readable, framing: Framing, max_slice: int) -> Cohorts:
+    def of(cls, readable: Readable, framing: Framing, max_slice: int) -> Cohorts:
         """Those of the running loop."""
         flusher = Flusher.current()
         key = (framing, max_slice, flusher)
-        cohorts = log.readers.get(key)
+        cohorts = readable.readers.get(key)
         if not isinstance(cohorts, Cohorts):
-            cohorts = log.readers[key] = cls(log, framing, max_slice, flusher)
+            cohorts = readable.readers[key] = cls(readable, framing, max_slice, flusher)
         return cohorts
 
     # -- for the queue
@@ -126,7 +129,7 @@ class Cohorts:
             self.release(sent)
         self._streams -= 1
         if not self._streams:
-            del self._log.readers[self._key]
+            del self._readers[self._key]
 
     def join(self, reading: Member) -> None:
         """Put a stream that keeps up into the cohort at its place."""

@@ -123,8 +123,8 @@ class PeerBase:
         """
         raise NotImplementedError
 
-    def _peer_read(self, log: Readable, cursor: str, quiet: bool) -> Reading:
-        reading = self._reading = Reading(log, cursor, quiet)
+    def _peer_read(self, readable: Readable, cursor: str, quiet: bool) -> Reading:
+        reading = self._reading = Reading(readable, cursor, quiet)
         if self._live is not None:
             reading.begin(self._live)
         return reading

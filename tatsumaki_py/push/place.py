@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tatsumaki_py.message_queue.peer import Readable
+from tatsumaki_py.message_queue.peer import ReadableLog
 from tatsumaki_py.push.framing import Framing
 
 __all__ = ["Place", "Slice"]
@@ -38,7 +38,7 @@ class Slice:
         self.end = end
 
     @classmethod
-    def of(cls, log: Readable, place: Place, framing: Framing, room: int) -> Slice:
+    def of(cls, log: ReadableLog, place: Place, framing: Framing, room: int) -> Slice:
         """What follows `place` in `log`: at least one event, if there is one, and not much more
         than `room` bytes.
         """

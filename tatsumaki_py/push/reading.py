@@ -21,16 +21,16 @@ __all__ = ["Reading"]
 class Reading:
     """One stream that reads a log by itself; see `tatsumaki_py.message_queue.peer.Reading`."""
 
-    __slots__ = ("_cohorts", "_log", "_sent", "place", "stream")
+    __slots__ = ("_cohorts", "_readable", "_sent", "place", "stream")
 
-    def __init__(self, log: Readable, cursor: str, quiet: bool) -> None:
+    def __init__(self, readable: Readable, cursor: str, quiet: bool) -> None:
         # None when it is stopped.
-        self._log: Readable | None = log
+        self._readable: Readable | None = readable
         # None until the stream is open, and when it is stopped.
         self._cohorts: Cohorts | None = None
         self.stream = cast(Stream, None)
         """Only while it is in `Cohorts`."""
-        top = log.top
+        top = readable.log.top
         self.place = Place(cursor, top if quiet and cursor != top else None)
         # Where the stream was before what is on its way; None: nothing is.
         self._sent: str | None = None
@@ -38,14 +38,14 @@ class Reading:
     @property
     def stopped(self) -> bool:
         """Whether it reads no more."""
-        return self._log is None
+        return self._readable is None
 
     def begin(self, stream: Stream) -> None:
         """The stream is open."""
-        if self._log is not None:
+        if self._readable is not None:
             self.stream = stream
             stream.tail = self
-            self._cohorts = Cohorts.of(self._log, stream.framing, stream.max_slice)
+            self._cohorts = Cohorts.of(self._readable, stream.framing, stream.max_slice)
             self._cohorts.enter(self)
 
     def hold(self) -> None:
@@ -63,10 +63,10 @@ class Reading:
 
     def busy(self) -> bool:
         """Whether it has something to send, or does not keep up."""
-        if self._log is None:
+        if self._readable is None:
             return False
         on_its_way = self._cohorts is not None and self.stream.waiting is not None
-        return on_its_way or self.place.cursor != self._log.top
+        return on_its_way or self.place.cursor != self._readable.log.top
 
     def catch_up(self) -> None:
         """Send now what there is, if the client keeps up."""
@@ -77,7 +77,7 @@ class Reading:
 
     def stop(self) -> None:
         """Read no more. `cursor` stays what it is."""
-        self._log = None
+        self._readable = None
         cohorts, self._cohorts = self._cohorts, None
         if cohorts is not None:
             self.stream.tail = None

@@ -248,9 +248,9 @@ class StreamHandler(PeerHandler):
             and not self._reframes
         )
 
-    def _peer_read(self, log: Readable, cursor: str, quiet: bool) -> Reading:
-        reading = super()._peer_read(log, cursor, quiet)
-        if self._live is None and log.since(cursor, quiet):
+    def _peer_read(self, readable: Readable, cursor: str, quiet: bool) -> Reading:
+        reading = super()._peer_read(readable, cursor, quiet)
+        if self._live is None and readable.log.since(cursor, quiet):
             # As if they were written now.
             self._begin()
         return reading
