@@ -1,18 +1,52 @@
 """Fixtures of the queue's tests.
 
-What takes `queue` or `make_queue` is the contract of every engine: it waits for what it published
-and for what is delivered. What is true of the engine in memory alone says so.
+A test that takes `queue` or `make_queue` is part of the contract of every engine: it waits for the
+events that it publishes and for those that are delivered. A test of some engines alone is marked
+with their names:
+
+- "memory": `publish` calls the listeners before it returns.
+- "distant": events are kept elsewhere, and a channel is loaded when it is first used.
+- "late": logs are loaded, and named clients found, some time after they are asked for.
 """
 
 import pytest
+from support.delayed import Delayed
 
 from tatsumaki_py import MessageQueue
 
 
-@pytest.fixture(params=["memory"])
+def pytest_configure(config):
+    config.addinivalue_line("markers", "engines(*names): the engines of which the test is true")
+
+
+def pytest_generate_tests(metafunc):
+    if "engine" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("engines")
+        names = ("memory", "distant", "late") if mark is None else mark.args
+        metafunc.parametrize("engine", names, indirect=True)
+
+
+@pytest.fixture
 def engine(request):
     """The name of the engine that the queues of this test use."""
-    return request.param
+    name = request.param
+    if name == "memory":
+        yield name
+        return
+    engine = Delayed(late=name == "late", settled=True)
+    loop = None
+    if "io_loop" in request.fixturenames:
+        loop = request.getfixturevalue("io_loop")
+    MessageQueue.configure(engine)
+    yield name
+    if loop is not None:
+        loop.run_sync(lambda: end(engine))
+
+
+async def end(engine):
+    """Ends what waits for `engine`."""
+    MessageQueue.reset()
+    await engine.close()
 
 
 @pytest.fixture

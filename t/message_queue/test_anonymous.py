@@ -29,6 +29,7 @@ async def test_the_place_is_kept(room, clock, names):
     queue = MessageQueue.instance(*names)
     await room.publish({"n": 0})
     assert numbers(await queue.poll_once(None)) == [0]
+    await queue.ready()
     cursor = queue.cursor()
     assert not queue.clients
     await room.publish(*events(*range(1, 21)))
@@ -71,6 +72,7 @@ async def test_streams(room, clock):
     poll = room.poll(None, lambda *events: got.extend(numbers(events)))
     await room.publish(*events(1, 2))
     poll.cancel()
+    await room.ready()
     cursor = room.cursor()
     await room.publish(*events(*range(3, 10)))
     await clock.advance(29)

@@ -85,10 +85,11 @@ async def _one(poll):
         return
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_the_other_ways_to_publish(queue, value):
     """`append_backlog` and `flush_events`, too."""
-    queue.append_backlog(value)
+    await queue.append_backlog(value)
     got = []
     queue.poll("me", got.append, last_event_id=queue.cursor())
     assert queue.flush_events("me", value)
@@ -96,6 +97,7 @@ async def test_the_other_ways_to_publish(queue, value):
     assert queue.backlog_events[0].quiet
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_an_event_is_published_again(make_queue, value):
     """Alone and in another value, it is what it was."""
@@ -106,9 +108,11 @@ async def test_an_event_is_published_again(make_queue, value):
     assert other.backlog_events == [value, value, [value], {"said": value}]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_of_several_channels(make_queue, value):
     """The event is the value, and has its channel."""
+    await MessageQueue.instance("a", "b").ready()
     cursor = MessageQueue.instance("a", "b").cursor()
     make_queue("b").publish(value)
     (event,) = await MessageQueue.instance("a", "b").poll_once(None, last_event_id=cursor)
@@ -129,6 +133,7 @@ def test_what_is_published_is_what_comes(value):
     assert encode(event) == encode([event])[1:-1] == event.json
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_python_says_json(queue):
     """`json.dumps` of Python takes all but true, false and null; their `data` it takes."""
@@ -142,6 +147,7 @@ async def test_python_says_json(queue):
             assert json.dumps(event) == json.dumps(value)
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_used_as_values(queue):
     """What one does with a str, a number or a list."""
@@ -160,6 +166,7 @@ async def test_used_as_values(queue):
             pytest.fail("an event is not what it looks like")
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_nobody_changes_a_list(queue):
     """It is read-only, with all that is in it, and so is its `data`."""
@@ -178,6 +185,7 @@ async def test_nobody_changes_a_list(queue):
     assert event == event.data == ["a", {"b": []}]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_a_list_that_tells_of_a_gap(queue):
     """Only an object can be taken for a gap."""

@@ -96,6 +96,7 @@ async def test_the_error_is_short(queue):
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.parametrize("make", [deep, deep_list])
 @pytest.mark.gen_test
 async def test_any_depth(queue, make):
@@ -111,6 +112,7 @@ async def test_any_depth(queue, make):
     assert 2 <= published == len(queue.backlog_events)
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_too_large(make_queue):
     """413 for more than max_event_size bytes of JSON; exactly as many are fine."""
@@ -123,6 +125,7 @@ async def test_too_large(make_queue):
     assert queue.backlog_events == [{"n": "x" * 12}]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_mappings_and_other_keys(queue):
     """Any mapping will do; keys become what JSON makes of them, as subscribers see it."""

@@ -5,6 +5,7 @@ from message_queue.fakes import Taker, events, numbers
 from support.answers import until
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_one_client(queue):
     """Only that client gets them; its place in the log does not change."""
@@ -22,6 +23,7 @@ async def test_one_client(queue):
     assert numbers(await queue.poll_once("once")) == [4]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_none_answers_a_long_poll(queue):
     """Without events a long poll is answered with none."""

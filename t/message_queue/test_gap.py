@@ -45,6 +45,7 @@ async def test_slow_stream(make_queue):
     assert batches == [[0], ["gap", 3, 4, 5, 6, 7], [8]]
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_told_once(make_queue):
     """A gap counts as told when the answer with it is complete, not before."""

@@ -18,6 +18,7 @@ async def test_again(queue):
     assert numbers(queue.backlog_events) == [1, 2]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_other_keys_and_channels(queue):
     """A key is one of its channel."""
@@ -30,13 +31,14 @@ async def test_other_keys_and_channels(queue):
     assert numbers(other.backlog_events) == [1]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.parametrize("other", [events(2), events(1, 1), [], [{"n": 1, "m": 1}]])
 @pytest.mark.gen_test
 async def test_other_events(queue, other):
     """The same key with something else is a mistake: 422, and the key is still what it was."""
     ids = await queue.publish({"n": 1}, idempotency_key="key")
     with pytest.raises(Error.HTTP) as error:
-        queue.publish(*other, idempotency_key="key")
+        await queue.publish(*other, idempotency_key="key")
     assert error.value.code == 422
     assert await queue.publish({"n": 1}, idempotency_key="key") == ids
     assert numbers(queue.backlog_events) == [1]
@@ -55,6 +57,7 @@ async def test_bad_keys(queue):
     await queue.publish({"n": 1}, idempotency_key="é" * 255)
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_refused_events_keep_no_key(queue):
     """What was not published may be published under the key yet."""
@@ -78,6 +81,7 @@ async def test_time(queue, clock):
     assert await queue.publish({"n": 1}, idempotency_key="key") == second
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_number(make_queue):
     """The oldest go first."""
@@ -89,6 +93,7 @@ async def test_number(make_queue):
     assert len(queue.backlog_events) == 5
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_none(make_queue):
     """A channel that remembers none publishes each time."""
@@ -110,6 +115,7 @@ async def test_longer_than_the_events(make_queue, clock):
     assert await queue.publish({"n": 1}, idempotency_key="key") == ids
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_not_longer_than_the_channel(make_queue, clock):
     """A channel that is forgotten takes its keys with it."""

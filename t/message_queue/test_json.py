@@ -33,6 +33,7 @@ class Fixed:
         return self.text
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_what_comes_is_what_the_json_says(make_queue):
     """Alone and within; a subscriber gets text where a datetime was published."""
@@ -65,6 +66,7 @@ async def test_of_all_queues_of_a_class_and_of_one(monkeypatch):
         assert MessageQueue.instance(name).backlog_events == [WHEN.isoformat()]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_its_json_is_kept(make_queue):
     """A number has the digits that the encoder gave it."""

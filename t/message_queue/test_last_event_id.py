@@ -82,6 +82,7 @@ async def test_no_text(queue, cursor):
     assert not queue.clients
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_from_the_request(queue):
     """By default it is what the request being handled says; an argument wins over that."""

@@ -25,6 +25,7 @@ def refused(code, text):
     )
 
 
+@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
 @pytest.mark.gen_test
 async def test_max_channels(make_queue, limit):
     """503 for an event in a channel too many; those that are read and hold some go on."""
@@ -43,6 +44,7 @@ async def test_max_channels(make_queue, limit):
     await until(lambda: [taker.calls for taker in takers] == [[[0]], [[1]], [[2]], []])
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_reading_makes_no_channel(make_queue, limit):
     """A thousand channels that are read and hold nothing are not too many."""
@@ -56,6 +58,7 @@ async def test_reading_makes_no_channel(make_queue, limit):
     assert len(readers) == 1000
 
 
+@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
 @pytest.mark.gen_test
 async def test_deserted_channels_make_room(make_queue, limit):
     """The one that is deserted longest goes first; one with clients never does."""
@@ -75,6 +78,7 @@ async def test_deserted_channels_make_room(make_queue, limit):
         rooms["b"].publish({"n": 1})
 
 
+@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
 @pytest.mark.gen_test
 async def test_channels_whose_events_are_gone(make_queue, limit, clock):
     """A channel that nobody reads is forgotten with its last event: there may be many."""
@@ -93,6 +97,7 @@ async def test_channels_whose_events_are_gone(make_queue, limit, clock):
     assert not registry.deserted
 
 
+@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
 @pytest.mark.gen_test
 async def test_who_lost_its_channel_is_told(make_queue, limit):
     """A room that made room forgot its events; a cursor into it is a gap."""
@@ -139,6 +144,7 @@ async def test_clients_that_have_nothing_to_lose_make_room(make_queue, limit):
     assert numbers(await held.poll_once("me")) == [2]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_clients_without_a_name_that_are_away(make_queue, limit):
     """Their places are bounded, too: the oldest of channels that hold nothing go."""
@@ -228,6 +234,7 @@ async def test_max_size(monkeypatch):
         rooms[-1].publish({"text": text})
 
 
+@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
 @pytest.mark.gen_test
 async def test_an_answer_is_bounded(queue):
     """A long poll takes 1 MiB at most; the rest comes with the next one, nothing is lost."""

@@ -46,6 +46,7 @@ async def test_not_before_recovery_time(make_queue, clock):
     assert 3 <= len(got) <= 5
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_a_stream_that_reads_on(make_queue, clock):
     """What was sent lately counts, not what was published lately."""

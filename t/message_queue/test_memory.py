@@ -48,6 +48,7 @@ def grown(function):
         (b'{"text":"hello"}', 4000),
     ],
 )
+@pytest.mark.engines("memory")  # it measures what that engine holds
 @pytest.mark.gen_test
 async def test_events(make_queue, body, count):
     """Whatever they are made of, and though somebody has read them all and each transport too."""
@@ -80,6 +81,7 @@ async def test_idempotency_keys(make_queue, count, batch):
     assert MessageQueue._registry.size < count * (2048 + batch * 40)
 
 
+@pytest.mark.engines("memory")  # it measures what that engine holds
 @pytest.mark.gen_test
 async def test_keys_are_bounded_by_their_size(make_queue):
     """Beyond `buffer_size` the oldest keys are forgotten."""
@@ -100,6 +102,7 @@ async def test_keys_make_room(monkeypatch, make_queue):
     assert MessageQueue._registry.size < 200_000 + 500 * 600
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_an_event_that_is_held(queue):
     """It is the same object for all as long as somebody holds it, however many came after it."""

@@ -93,6 +93,7 @@ async def test_freed(engine, clock):
     assert not registry.merged
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_kept_while_it_is_listened_to(engine, clock):
     """Nobody holds it but its clients; its channels are not deserted meanwhile."""
@@ -111,6 +112,7 @@ async def test_kept_while_it_is_listened_to(engine, clock):
     assert not MessageQueue._registry.active
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_reset(engine):
     """Its clients are forgotten, too, and its timers are gone."""
@@ -128,6 +130,7 @@ async def test_reset(engine):
 # -- what is delivered
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_published_in_one(a, b, ab):
     """All of it, in the order in which it is published, before `publish` returns."""
@@ -146,6 +149,7 @@ async def test_published_in_one(a, b, ab):
 async def test_newcomer(a, b, ab):
     """It gets the backlog of each; who has a cursor, what comes after it."""
     a.backlog_length = 2
+    await ab.ready()
     start = ab.cursor()
     await a.publish(*events(0, 1, 2))
     await b.publish({"n": 3})
@@ -155,6 +159,7 @@ async def test_newcomer(a, b, ab):
     del a.backlog_length
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_async_iteration(a, b, ab):
     """As with one channel."""
@@ -174,6 +179,7 @@ async def test_async_iteration(a, b, ab):
     assert got == [("a", 1), ("b", 2)]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_bad_cursor(a, b, ab):
     """A gap in each channel of which it says nothing that can be understood."""
@@ -185,6 +191,7 @@ async def test_bad_cursor(a, b, ab):
     assert said(got) == [("b", "gap"), ("b", 1)]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_peer_at(a, b, ab):
     """Where a client is, is said in all channels."""
@@ -200,6 +207,7 @@ async def test_peer_at(a, b, ab):
 async def test_gap_in_one(make_queue, ab, a, b):
     """The other channel loses nothing; what follows is the rest of both."""
     make_queue("a", backlog_length=2, buffer_length=2)
+    await ab.ready()
     cursor = ab.cursor()
     await b.publish(*events(10, 11))
     await a.publish(*events(1, 2, 3))
@@ -217,6 +225,7 @@ async def test_returns_to_channels_made_anew(clock):
     b = MessageQueue.instance("b")
     await MessageQueue.instance("a").publish({"n": 1})
     await b.publish({"n": 2})
+    await MessageQueue.instance("a", "b").ready()
     cursor = MessageQueue.instance("a", "b").cursor()
     await MessageQueue.instance("a").publish({"n": 0})
     await b.publish({"n": 3})
@@ -232,6 +241,7 @@ async def test_returns_to_channels_made_anew(clock):
     assert peer.at == ab.cursor()
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_nothing_dropped_that_is_still_to_come(make_queue, a, b, ab, clock):
     """Channels keep what a merged client that is away has not read, and what it was not told."""
@@ -254,10 +264,12 @@ async def test_nothing_dropped_that_is_still_to_come(make_queue, a, b, ab, clock
     assert [entry.event()["n"] for entry in a._channel.log.newest(100)] == [9]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_slow_stream(make_queue, a, b, ab):
     """What was written but not sent is kept, and comes again to who comes back."""
     make_queue("a", backlog_length=1, recovery_time=0)
+    await ab.ready()
     start = ab.cursor()
     peer = Hearer()
     ab.poll("me", peer.on_new_event)
@@ -271,6 +283,7 @@ async def test_slow_stream(make_queue, a, b, ab):
     assert again.calls == [[("a", 1), ("a", 2), ("b", 3)]]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_trimmed_when_it_is_sent(make_queue, a, b, ab, clock):
     """What a slow stream was not sent is kept until it is, however long that takes."""
@@ -291,9 +304,11 @@ async def test_trimmed_when_it_is_sent(make_queue, a, b, ab, clock):
     assert len(a._channel.log) == 1
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_more_than_is_read_at_once(a, b, ab):
     """Who listens, who comes later, and who asks each time get all of it, piece by piece."""
+    await ab.ready()
     start = ab.cursor()
     live, later, taker = Hearer(), Hearer(cursor=start), Taker()
     ab.poll("live", live.on_new_event)
@@ -329,6 +344,7 @@ async def read(queue, cursor, count):
 # -- reentrancy
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_callback_publishes(a, b, ab):
     """Everybody sees the order of each log, whoever publishes in the middle of what."""
@@ -357,6 +373,7 @@ async def test_callback_publishes(a, b, ab):
         assert [n for channel, n in got if channel == "b"] == in_b
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_member_publishes_while_it_delivers(make_queue, b, ab):
     """A callback of one channel publishes in the other: nobody waits, nothing is lost."""
@@ -376,6 +393,7 @@ async def test_member_publishes_while_it_delivers(make_queue, b, ab):
     assert sorted(got) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1), ("b", 2)]
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_polls_in_the_middle_of_a_delivery(make_queue, b):
     """A client that is superseded by a callback of another queue loses nothing to the trimming."""
@@ -398,6 +416,7 @@ async def test_polls_in_the_middle_of_a_delivery(make_queue, b):
     assert [n for channel, n in got if channel == "b"] == [100, 100]
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_nothing_is_trimmed_in_the_middle_of_a_delivery(make_queue, b):
     """What some have, whom the merged queue told already, others are still to be given."""
@@ -415,6 +434,7 @@ async def test_nothing_is_trimmed_in_the_middle_of_a_delivery(make_queue, b):
     assert second.calls == [[1]]
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_last_client_goes_in_the_middle(a, b, ab):
     """It leaves, and another one comes, while what is published goes round."""
@@ -437,6 +457,7 @@ async def test_last_client_goes_in_the_middle(a, b, ab):
 # -- who listens
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_clients_and_subscribers(a, b, ab):
     """A merged client is no client of the channels, but a subscriber of each."""
@@ -513,6 +534,7 @@ async def test_limits(monkeypatch, make_queue, ab, a, b):
     assert (a.subscribers, b.subscribers, registry.clients) == (2, 1, 3)
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_callback_errors(a, ab, expect_log):
     """The log says which channels."""
@@ -529,10 +551,12 @@ async def test_callback_errors(a, ab, expect_log):
     assert taker.calls == [[1]]
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_time_to_live(make_queue, monkeypatch, b, ab):
     """A channel whose events expire tells the loss; the other keeps its own."""
     a = make_queue("a", time_to_live=10.0)
+    await ab.ready()
     cursor = ab.cursor()
     await a.publish({"n": 1})
     await b.publish({"n": 2})
@@ -558,12 +582,14 @@ def test_two_loops():
     assert [peer.calls for peer in peers] == [[[("loop a", 1)]], [[("loop b", 2)]]]
 
 
+@pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_a_thousand_subscribers(a, b, ab):
     """All are given the same objects, whether told together or come back together."""
     got = []
     for i in range(1000):
         ab.poll(f"{i}", got.append)
+    await ab.ready()
     start = ab.cursor()
     a.publish({"n": 1})
     assert len(got) == 1000

@@ -35,6 +35,7 @@ def use(room):
     queue.poll(f"taker{room}", Taker()).cancel()
 
 
+@pytest.mark.engines("memory")  # nothing is elsewhere when all is forgotten here
 @pytest.mark.gen_test
 async def test_a_thousand_rooms(engine, clock):
     """After reconnect_time no client, after idle_timeout no channel, no memory, no timer."""
@@ -82,6 +83,7 @@ async def test_instance_alone_keeps_nothing(engine):
     assert channels() == [held]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_idle_timeout(make_queue, clock):
     """A channel is forgotten idle_timeout seconds after its last event or client, not before."""

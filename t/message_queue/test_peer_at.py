@@ -8,9 +8,11 @@ async def publish(queue, *numbers):
     return [(await queue.publish(event))[0] for event in events(*numbers)]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_stream(queue):
     """Once, before anything is delivered: what follows is what comes after it."""
+    await queue.ready()
     start = queue.cursor()
     await publish(queue, 1)
     peer = FakePeer()
@@ -20,6 +22,7 @@ async def test_stream(queue):
     assert poll.cursor == start
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_stream_with_a_cursor(queue):
     """It begins where the client says that it is."""
@@ -30,9 +33,11 @@ async def test_stream_with_a_cursor(queue):
     assert (said.told, given.told) == ([ids[1], [3]], [ids[2]])
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_stream_that_takes_over(queue):
     """The new one begins where the old one was; the old one is not told again."""
+    await queue.ready()
     start = queue.cursor()
     (id,) = await publish(queue, 1)
     first, second = FakePeer(), FakePeer()
@@ -46,6 +51,7 @@ async def test_stream_that_takes_over(queue):
 @pytest.mark.gen_test
 async def test_stream_that_is_cut_off_by_it(queue):
     """A peer that can not take even that is left alone."""
+    await queue.ready()
     start = queue.cursor()
 
     class Full(FakePeer):
@@ -76,6 +82,7 @@ async def test_long_poll_without_events(queue, clock):
     assert [peer.told for peer in (late, interval, flushed, published)] == [[ids[0], []]] * 4
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_long_poll_with_events(queue):
     """The answer says it itself."""
@@ -85,6 +92,7 @@ async def test_long_poll_with_events(queue):
     assert peer.told == [[1]]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_long_poll_that_is_ended(queue):
     """By another poll, it is told where it was itself; by disconnect, too."""
@@ -99,9 +107,11 @@ async def test_long_poll_that_is_ended(queue):
     assert third.told == [ids[1], []]
 
 
+@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
 @pytest.mark.gen_test
 async def test_where_the_poll_begins(queue):
     """`Poll.cursor` is what a client without a callback asks; "" if there is nobody to serve."""
+    await queue.ready()
     start = queue.cursor()
     ids = await publish(queue, 1)
     assert queue.poll("me", Taker()).cursor == start

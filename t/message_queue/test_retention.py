@@ -95,6 +95,7 @@ async def test_delivery_under_way_keeps_its_events(make_queue):
     assert numbers(await queue.poll_once("me")) == [1, 2, 3, 4]
 
 
+@pytest.mark.engines("memory")  # nothing is elsewhere
 @pytest.mark.gen_test
 async def test_time_to_live(make_queue, monkeypatch):
     """Older events are gone for newcomers, and a loss for who expected them."""

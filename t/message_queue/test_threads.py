@@ -55,6 +55,7 @@ async def test_another_loop(queue):
     assert [*queue.clients] == ["me"]
 
 
+@pytest.mark.engines("memory")  # the engine takes a loop that runs
 @pytest.mark.gen_test
 async def test_the_mend(queue):
     """By the loop it works."""
@@ -65,6 +66,7 @@ async def test_the_mend(queue):
     assert taker.calls == [[1]]
 
 
+@pytest.mark.engines("memory")  # the engine takes a loop that runs
 def test_no_loop_runs(queue):
     """Before and after a loop any thread may publish."""
     assert in_thread(lambda: queue.publish({"n": 1})) is None
@@ -79,6 +81,7 @@ def test_no_loop_runs(queue):
     assert len(MessageQueue.instance("room").backlog_events) == 2
 
 
+@pytest.mark.engines("memory")  # the engine takes a loop that runs
 def test_a_loop_in_a_thread(queue):
     """Once the first loop is over, one of another thread takes its place."""
     asyncio.run(turn())
@@ -92,6 +95,7 @@ def test_a_loop_in_a_thread(queue):
     assert got == [{"n": 1}]
 
 
+@pytest.mark.engines("memory")  # the engine takes a loop that runs
 @pytest.mark.gen_test
 async def test_before_anybody_listens(queue):
     """The loop's first use of a queue tells whose it is."""

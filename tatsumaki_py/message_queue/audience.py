@@ -58,7 +58,9 @@ class _Search:
 
     def cancel(self) -> None:
         """End the search: the poll has ended."""
-        self.finding.cancel()
+        # Queues may outlive a loop.
+        if not self.finding.get_loop().is_closed():
+            self.finding.cancel()
         if self.timer is not None:
             self.timer.cancel()
 

@@ -69,8 +69,6 @@ class Channel:
         self._last_use = time = now()
         start = self.log.top
         self.log.restart(top, events, time)
-        if events:
-            self._registry.keep(self)
         self._loading.done()
         for follower in tuple(self.followers.values()):
             follower.loaded()
@@ -270,10 +268,13 @@ class Channel:
     def _count(self) -> None:
         """Tell the registry how many bytes are held here."""
         size = self.log.size + self.beside
-        self._registry.size += size - self._counted
-        self._counted = size
+        before, self._counted = self._counted, size
+        self._registry.size += size - before
         if not size:
             self._registry.holding.pop(self.name, None)
+        elif not before:
+            # The events may have been accepted elsewhere, without a call of `reserve`.
+            self._registry.keep(self)
 
     def watch(self) -> None:
         """Set a timer to drop events and to forget clients that do not come back."""

@@ -6,6 +6,7 @@ Rules:
 2. If a method returns None instead of an awaitable, there is nothing to wait for. The engine in
    memory always does so: the work is done before the method of the queue returns.
 3. Events that are not in the log are asked of `Engine.history`; only its answer makes a gap.
+4. `open`, `detach`, `forget` and `remember` do not raise. They may be called while no loop runs.
 
 A test suite that any engine can be run against is in ``t/engine``.
 """

@@ -1,0 +1,60 @@
+"""The contract of every engine.
+
+To run it against an engine of your own, copy this folder and replace `make_engine` in this file. It
+returns a function that gives an engine each time it is called, as a new process would have one. All
+engines that it gives share what is elsewhere, and know nothing of the tests before. The function
+has an attribute `several`: whether several processes can share the data. If it is False, their
+tests are skipped.
+"""
+
+import pytest
+from engine.feed import Feed
+from support.delayed import Delayed, Store
+
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+
+
+@pytest.fixture(params=["memory", "distant", "late"])
+def make_engine(request):
+    """`engine = make_engine()`; see above."""
+    store = Store()
+
+    def make():
+        if request.param == "memory":
+            return MemoryEngine()
+        return Delayed(store, late=request.param == "late", seed=len(store.processes))
+
+    make.several = request.param == "late"
+    return make
+
+
+@pytest.fixture
+def engine(make_engine, io_loop):
+    """The engine of this process."""
+    engine = make_engine()
+    yield engine
+    io_loop.run_sync(engine.close)
+
+
+@pytest.fixture
+def other(make_engine, io_loop):
+    """The engine of another process."""
+    if not make_engine.several:
+        pytest.skip("one process has all the data")
+    engine = make_engine()
+    yield engine
+    io_loop.run_sync(engine.close)
+
+
+@pytest.fixture
+def attached():
+    """`feed = await attached(engine, "room", buffer_length=5)` gives a channel that is loaded."""
+
+    async def attach(engine, name="room", **settings):
+        feed = Feed(name, settings)
+        engine.open(feed)
+        engine.attach(feed)
+        await feed.until(lambda: feed.loads)
+        return feed
+
+    return attach

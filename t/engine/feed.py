@@ -1,0 +1,85 @@
+"""A channel as an engine sees it, which notes what it is told."""
+
+import asyncio
+
+from tatsumaki_py.message_queue.log import EventLog
+from tatsumaki_py.message_queue.settings import ChannelSettings, settings_of
+
+
+def bodies(*numbers):
+    """Events as an engine gets them."""
+    return [b'{"n":%d}' % n for n in numbers]
+
+
+def numbers(events):
+    """What events say."""
+    return [event.event()["n"] for event in events]
+
+
+async def answer(awaitable):
+    """What `history` and `recall` say, now or later."""
+    return None if awaitable is None else await asyncio.wait_for(awaitable, 5)
+
+
+class Feed:
+    """See `tatsumaki_py.message_queue.engine.Feed`."""
+
+    def __init__(self, name, settings):
+        self.name = name
+        self.settings = settings_of(ChannelSettings, settings)
+        self.log = EventLog(name, start="0-0")
+        self.beside = 0
+        self.loads = self.unloads = 0
+        self.told = []
+        """The numbers of the events that are accepted, a list for each call."""
+        self.failures = []
+
+    @property
+    def top(self):
+        return self.log.top
+
+    @property
+    def floor(self):
+        return self.log.floor
+
+    def reserve(self):
+        pass
+
+    def load(self, top, events):
+        self.log.restart(top, events, 0.0)
+        self.loads += 1
+
+    def fail(self, error):
+        self.failures.append(error)
+
+    def unload(self):
+        self.unloads += 1
+
+    def accept(self, events):
+        for event in events:
+            self.log.append(event)
+        self.told.append(numbers(events))
+
+    # -- for the tests
+
+    @property
+    def entries(self):
+        """All events of the log."""
+        return self.log.newest(10**9)
+
+    @property
+    def numbers(self):
+        """What they say."""
+        return numbers(self.entries)
+
+    async def until(self, condition):
+        """Waits until `condition()` is true, 5 s at most."""
+        for _ in range(1000):
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError(f"{condition} did not come true: {self.numbers}")
+
+    async def has(self, *expected):
+        """Waits until just these events are in the log."""
+        await self.until(lambda: self.numbers == [*expected])

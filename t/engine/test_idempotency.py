@@ -1,0 +1,76 @@
+"""An idempotency key: what was published under it lately is not published again."""
+
+import asyncio
+
+import pytest
+from engine.feed import bodies
+
+from tatsumaki_py import Error
+
+
+@pytest.mark.gen_test
+async def test_again(engine, attached):
+    """The same key with the same events: the same ids, and nothing is published."""
+    feed = await attached(engine)
+    ids = await engine.publish(feed, bodies(1, 2), key="key")
+    assert await engine.publish(feed, bodies(1, 2), key="key") == ids
+    await engine.publish(feed, bodies(3))
+    await feed.has(1, 2, 3)
+
+
+@pytest.mark.gen_test
+async def test_race(engine, attached):
+    """Of ten publishes that race, one is accepted, and all get its ids."""
+    feed = await attached(engine)
+    answers = await asyncio.gather(*(engine.publish(feed, bodies(1), key="key") for _ in range(10)))
+    assert answers == [answers[0]] * 10
+    await engine.publish(feed, bodies(2))
+    await feed.has(1, 2)
+
+
+@pytest.mark.gen_test
+async def test_race_of_two_processes(engine, other, attached):
+    """The same, wherever they are published."""
+    here, there = await attached(engine), await attached(other)
+    calls = [engine.publish(here, bodies(1), key="key") for _ in range(3)]
+    calls += [other.publish(there, bodies(1), key="key") for _ in range(3)]
+    answers = await asyncio.gather(*calls)
+    assert answers == [answers[0]] * 6
+    await here.has(1)
+    await there.has(1)
+
+
+@pytest.mark.gen_test
+async def test_other_events(engine, attached):
+    """The same key with other events is a 422, and the key stays what it was."""
+    feed = await attached(engine)
+    ids = await engine.publish(feed, bodies(1), key="key")
+    for different in (bodies(2), bodies(1, 1), []):
+        with pytest.raises(Error.HTTP) as error:
+            await engine.publish(feed, different, key="key")
+        assert error.value.code == 422
+    assert await engine.publish(feed, bodies(1), key="key") == ids
+    await feed.has(1)
+
+
+@pytest.mark.gen_test
+async def test_a_key_belongs_to_its_channel(engine, attached):
+    """The same key in another channel, and another key in this one, are others."""
+    a, b = await attached(engine, "a"), await attached(engine, "b")
+    ids = await engine.publish(a, bodies(1), key="key")
+    assert await engine.publish(b, bodies(1), key="key") != ids
+    assert await engine.publish(a, bodies(1), key="other") != ids
+    await a.has(1, 1)
+    await b.has(1)
+
+
+@pytest.mark.gen_test
+async def test_for_a_time(engine, attached, clock):
+    """After `idempotency_time` the key is free."""
+    feed = await attached(engine, idempotency_time=60)
+    ids = await engine.publish(feed, bodies(1), key="key")
+    await clock.advance(59)
+    assert await engine.publish(feed, bodies(1), key="key") == ids
+    await clock.advance(2)
+    assert await engine.publish(feed, bodies(1), key="key") != ids
+    await feed.has(1, 1)

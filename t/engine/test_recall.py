@@ -1,0 +1,42 @@
+"""recall, remember: the places of named clients, wherever they come back."""
+
+import pytest
+from engine.feed import answer
+
+
+@pytest.mark.gen_test
+async def test_unknown(engine):
+    """Nothing is known of a name that never came."""
+    assert await answer(engine.recall(("room",), "me")) is None
+
+
+@pytest.mark.gen_test
+async def test_elsewhere(engine, other):
+    """The latest place counts, also one that was remembered a moment ago."""
+    engine.remember(("room",), "me", "1-1", 30.0)
+    assert await answer(other.recall(("room",), "me")) == "1-1"
+    other.remember(("room",), "me", "2-1", 30.0)
+    other.remember(("room",), "me", "3-1", 30.0)
+    assert await answer(other.recall(("room",), "me")) == "3-1"
+    assert await answer(engine.recall(("room",), "me")) == "3-1"
+
+
+@pytest.mark.gen_test
+async def test_others(engine, other):
+    """Each name, each channel and each set of channels has a place of its own."""
+    engine.remember(("a",), "me", "1-1", 30.0)
+    engine.remember(("a", "b"), "me", "2-1,3-1", 30.0)
+    assert await answer(other.recall(("a", "b"), "me")) == "2-1,3-1"
+    assert await answer(other.recall(("a",), "me")) == "1-1"
+    for channels, name in ((("b",), "me"), (("a",), "you"), (("a,b",), "me")):
+        assert await answer(other.recall(channels, name)) is None
+
+
+@pytest.mark.gen_test
+async def test_for_a_time(engine, other, clock):
+    """The place of a client that does not come back in time is forgotten."""
+    engine.remember(("room",), "me", "1-1", 30.0)
+    await clock.advance(29)
+    assert await answer(other.recall(("room",), "me")) == "1-1"
+    await clock.advance(2)
+    assert await answer(other.recall(("room",), "me")) is None

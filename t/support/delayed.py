@@ -1,0 +1,294 @@
+"""An engine that is elsewhere: whatever it is asked, it answers some iterations of the loop later.
+
+A `Store` stands for a server, a `Delayed` for what one process knows of it. The store keeps a log
+for each channel, trimmed by length and age. The process sends what it publishes in order, and is
+told what was accepted in order; the answers to `publish` come in any order.
+"""
+
+import asyncio
+import random
+import weakref
+
+from tatsumaki_py.message_queue.alarm import now
+from tatsumaki_py.message_queue.engine import Engine
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.idempotency import Answers
+from tatsumaki_py.message_queue.ids import Ids
+
+
+class Store:
+    """What outlives a process."""
+
+    def __init__(self):
+        self.ids = Ids()
+        self.logs, self.tops, self.answers, self.places = {}, {}, {}, {}
+        self.processes = weakref.WeakSet()
+        self.times = {}
+
+    def top(self, name):
+        """The newest id of a channel, or where it begins."""
+        return self.tops.setdefault(name, self.ids.next())
+
+    def append(self, feed, bodies, key, quiet):
+        """Accept events. Returns their ids."""
+        name, settings = feed.name, feed.settings
+        answers = self.answers.setdefault(name, Answers())
+        if key is not None:
+            ids = answers.find(key, bodies, now() - settings.idempotency_time)
+            if ids is not None:
+                return ids
+        events, prev = [], self.top(name)
+        for body in bodies:
+            events.append(Entry(body, self.ids.next(), prev, channel=name, quiet=quiet))
+            prev = self.tops[name] = events[-1].id
+            self.times[prev] = now()
+        ids = [event.id for event in events]
+        if key is not None:
+            limits = settings.idempotency_keys, settings.buffer_size
+            answers.keep(key, bodies, ids, now(), *limits)
+        log = self.logs.setdefault(name, [])
+        log += events
+        kept = now() - max(settings.reconnect_time, settings.recovery_time) - 2
+        while len(log) > settings.backlog_length and (
+            len(log) > settings.buffer_length
+            or sum(event.size for event in log) > settings.buffer_size
+            or self.times[log[0].id] < kept
+        ):
+            self.times.pop(log.pop(0).id)
+        for process in list(self.processes):
+            process.told(name, events)
+        return ids
+
+    def after(self, name, cursor):
+        """The events after `cursor`; None if some are lost."""
+        log = self.logs.get(name, [])
+        if cursor == self.top(name):
+            return []
+        prevs = [event.prev for event in log]
+        return log[prevs.index(cursor) :] if cursor in prevs else None
+
+    def newest(self, name, count):
+        """The newest events."""
+        log = self.logs.get(name, [])
+        return log[int(max(0, len(log) - count)) :]
+
+    def trim(self, name, length):
+        """Lose all but the newest `length` events."""
+        self.logs[name] = self.newest(name, length)
+
+
+class Delayed(Engine):
+    """One process.
+
+    Args:
+        store: what it shares with others.
+        seed: of the delays.
+        late: whether logs are loaded, and names are recalled, later; otherwise the process reads
+            the store when a channel is opened, and is the only one.
+        settled: whether `publish` answers when all that was begun before is over.
+        linger: seconds for which a channel is fed that nobody listens to.
+    """
+
+    def __init__(self, store=None, *, seed=0, late=True, settled=False, linger=60.0):
+        self.store = store or Store()
+        self.store.processes.add(self)
+        self.late, self.settled, self.linger = late, settled, linger
+        self.feeds = {} if late else weakref.WeakValueDictionary()
+        """The channels that are fed, or are being loaded."""
+        self.loading, self.lingering, self.inboxes = set(), {}, {}
+        self.random = random.Random(seed)
+        self.tasks, self.outbox, self.sender = set(), [], None
+        self.lose = set()
+        """Channels whose next news is lost on its way."""
+        self.failing = {}
+        """What a method of that name raises, at once or when it is awaited."""
+        self.calls = []
+        self.closed = False
+
+    def start(self, work):
+        """Run `work`, and hold it meanwhile."""
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def delay(self):
+        """A few iterations of the loop."""
+        for _ in range(self.random.randint(1, 6)):
+            await asyncio.sleep(0)
+
+    def raise_at_once(self, method):
+        self.calls.append(method)
+        if isinstance(self.failing.get(method), type):
+            raise self.failing[method](f"{method} failed")
+
+    async def raise_later(self, method):
+        await self.delay()
+        if isinstance(self.failing.get(method), Exception):
+            raise self.failing[method]
+
+    # -- publish: in the order of the calls; the answers in any
+
+    def publish(self, feed, bodies, *, key=None, quiet=False):
+        self.raise_at_once("publish")
+        answer = asyncio.get_running_loop().create_future()
+        self.outbox.append((feed, bodies, key, quiet, answer))
+        if self.sender is None or self.sender.done():
+            self.sender = self.start(self.send())
+        return answer
+
+    async def send(self):
+        while self.outbox:
+            await self.delay()
+            *request, answer = self.outbox.pop(0)
+            try:
+                await self.raise_later("publish")
+                ids, error = self.store.append(*request), None
+            except Exception as failure:
+                ids, error = None, failure
+            self.start(self.answer(answer, ids, error))
+
+    async def answer(self, answer, ids, error):
+        await self.delay()
+        if self.settled:
+            await self.settle()
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(ids)
+        else:
+            answer.set_exception(error)
+
+    async def settle(self, spare=8):
+        """Wait until all that was begun is over, but for what is published."""
+        quiet = 0
+        while quiet < spare:
+            busy = self.loading or any(self.inboxes.values())
+            quiet = 0 if busy else quiet + 1
+            await asyncio.sleep(0)
+
+    # -- what is accepted, in order
+
+    def told(self, name, events):
+        """The store has accepted events."""
+        if name in self.feeds and name not in self.lose and not self.closed:
+            inbox = self.inboxes.setdefault(name, [])
+            inbox.append(list(events))
+            if len(inbox) == 1:
+                self.start(self.read(name))
+        self.lose.discard(name)
+
+    async def read(self, name):
+        inbox = self.inboxes[name]
+        while inbox:
+            await self.delay()
+            feed = self.feeds.get(name)
+            if feed is not None and name not in self.loading and not self.closed:
+                self.take(feed, inbox[0])
+            # What comes while the channel is being loaded is in what is loaded.
+            inbox.pop(0)
+
+    def take(self, feed, events):
+        if events and events[0].prev != feed.top:
+            events = self.store.after(feed.name, feed.top)
+        if events is None:
+            self.load(feed)
+        elif events:
+            feed.accept(events)
+
+    def load(self, feed):
+        name = feed.name
+        feed.load(self.store.top(name), self.store.newest(name, feed.settings.backlog_length))
+
+    # -- channels
+
+    def open(self, feed):
+        if not self.late:
+            self.feeds[feed.name] = feed
+            self.load(feed)
+
+    def attach(self, feed):
+        self.raise_at_once("attach")
+        if not self.late:
+            return
+        timer = self.lingering.pop(feed.name, None)
+        if timer is not None:
+            timer.cancel()
+        if self.feeds.get(feed.name) is not feed:
+            self.feeds[feed.name] = feed
+            self.loading.add(feed.name)
+            self.start(self.load_late(feed))
+
+    async def load_late(self, feed):
+        await self.delay()
+        try:
+            while isinstance(self.failing.get("load"), Exception):
+                feed.fail(self.failing["load"])
+                await asyncio.sleep(0.01)
+            while self.failing.get("load") == "never":
+                await asyncio.sleep(0.01)
+            if self.feeds.get(feed.name) is feed and not self.closed:
+                self.loading.discard(feed.name)
+                self.load(feed)
+        finally:
+            self.loading.discard(feed.name)
+
+    def detach(self, feed):
+        self.raise_at_once("detach")
+        if not self.late:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.drop(feed)
+        else:
+            self.lingering[feed.name] = loop.call_later(self.linger, self.drop, feed)
+
+    def drop(self, feed):
+        timer = self.lingering.pop(feed.name, None)
+        if timer is not None:
+            timer.cancel()
+        if self.feeds.get(feed.name) is feed:
+            del self.feeds[feed.name]
+        feed.unload()
+
+    def forget(self, feed):
+        self.raise_at_once("forget")
+        if self.late:
+            self.drop(feed)
+
+    # -- questions
+
+    def history(self, feed, cursor, limit):
+        self.raise_at_once("history")
+        return self.between(feed, cursor, limit)
+
+    async def between(self, feed, cursor, limit):
+        floor = feed.floor
+        await self.raise_later("history")
+        events = self.store.after(feed.name, cursor)
+        ids = [] if events is None else [event.id for event in events]
+        events = events[: ids.index(floor) + 1] if floor in ids else None
+        await self.delay()
+        return None if events is None or len(events) > limit else events
+
+    def recall(self, channels, client_id):
+        self.raise_at_once("recall")
+        return self.place(channels, client_id) if self.late else None
+
+    async def place(self, channels, client_id):
+        await self.raise_later("recall")
+        cursor, until = self.store.places.get((channels, client_id), (None, 0))
+        return cursor if now() < until else None
+
+    def remember(self, channels, client_id, cursor, seconds):
+        self.raise_at_once("remember")
+        self.store.places[channels, client_id] = cursor, now() + seconds
+
+    async def close(self):
+        self.closed = True
+        for timer in self.lingering.values():
+            timer.cancel()
+        for task in list(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
