@@ -1,6 +1,7 @@
 """A WebSocket that Tornado does not read from: pings, the end, and who ends it."""
 
 import asyncio
+import gc
 import json
 
 import pytest
@@ -12,6 +13,7 @@ from tornado.testing import AsyncHTTPSTestCase, bind_unused_port
 from tornado.websocket import websocket_connect
 
 from tatsumaki_py.push import websocket_socket
+from tatsumaki_py.push.frame_reader import FrameReader
 from tatsumaki_py.push.websocket_socket import WebSocketSocket
 
 PING, PONG, CLOSE = 0x9, 0xA, 0x8
@@ -139,6 +141,21 @@ async def test_refused(connect, queue, seen, data, code):
     assert reason
     assert await client.client.read_all() == b""
     await soon(lambda: not queue.subscribers and len(seen) == 3)
+
+
+@pytest.mark.gen_test
+async def test_half_a_message(connect, seen):
+    """What has come of a message is let go of with the connection."""
+
+    def readers():
+        return sum(type(one) is FrameReader for one in gc.get_objects())
+
+    client, _ = await connect()
+    await client.client.send(b"\x81\xfe\x0f\xa0\0\0\0\0" + b"x" * 3000)
+    await soon(lambda: readers() == 1)
+    client.leave()
+    await soon(lambda: "finish" in seen)
+    assert readers() == 0
 
 
 @pytest.mark.gen_test

@@ -169,5 +169,10 @@ class WebSocketSocket(SocketStream):
             self._send_close(b"" if code is None else code.to_bytes(2) + text.encode())
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._gone, False)
 
+    def _shut(self) -> None:
+        # The timer wheel keeps this object for a while, but need not keep half a message.
+        self._reader = None
+        super()._shut()
+
     def _beat(self) -> float | None:
         return None if self.closing else super()._beat()
