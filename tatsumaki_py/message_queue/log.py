@@ -219,31 +219,38 @@ class EventLog:
             since: a time; events that came from then on are kept.
             behind: a cursor; the events after it are kept.
         """
-        if self.length <= backlog_length and self.size <= buffer_size:
+        self.shrink(buffer_length, buffer_size)
+        if self.length <= backlog_length or self._times[self._start] >= since:
             return
-        events = self._events
         # The first event that is recent, or after the place of a client that is behind.
         first = bisect_left(self._times, since, lo=self._start)
         if behind is not None:
             first = min(first, self._index(behind))
-        while self.length and (self.length > backlog_length or self.size > buffer_size):
-            in_bounds = self.length <= buffer_length and self.size <= buffer_size
-            if self._start >= first and in_bounds:
-                break
-            event = events[self._start]
-            self._dropped = self._times[self._start]
-            self.size -= event.size
-            self._quiet -= event.quiet
-            events[self._start] = _DROPPED
-            self._start += 1
-            self.length -= 1
+        while self.length > backlog_length and self._start < first:
+            self._drop_oldest()
         self._compact()
+
+    def shrink(self, buffer_length: float, buffer_size: float) -> None:
+        """Drop the events that are too many, whatever their age."""
+        if self.length > buffer_length or self.size > buffer_size:
+            while self.length and (self.length > buffer_length or self.size > buffer_size):
+                self._drop_oldest()
+            self._compact()
+
+    def _drop_oldest(self) -> None:
+        start = self._start
+        event = self._events[start]
+        self._dropped = self._times[start]
+        self.size -= event.size
+        self._quiet -= event.quiet
+        self._events[start] = _DROPPED
+        self._start += 1
+        self.length -= 1
 
     def _compact(self) -> None:
         if self._start * 2 > len(self._events):
-            self._add_positions()
-            del self._events[: self._start], self._positions[: self._start]
-            del self._times[: self._start]
+            for held in (self._events, self._positions, self._times):
+                del held[: self._start]
             self._start = 0
 
     def expire(self, before: int) -> None:

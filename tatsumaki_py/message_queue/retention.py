@@ -90,24 +90,24 @@ class Retention:
         settings, log = self._settings, self._log
         if settings.time_to_live is not None:
             self.expire()
-        if log.length > settings.backlog_length or log.size > settings.buffer_size:
-            self._drop_old()
-
-    def _drop_old(self) -> None:
-        settings, log = self._settings, self._log
-        kept = self.kept_for()
-        since = now() - kept - GRAIN if kept else float("inf")
+        log.shrink(settings.buffer_length, settings.buffer_size)
         oldest = log.oldest_time(settings.backlog_length)
-        too_much = log.length > settings.buffer_length or log.size > settings.buffer_size
-        if too_much or (oldest is not None and oldest < since):
-            self._find_lowest()
-            log.trim(
-                settings.backlog_length,
-                settings.buffer_length,
-                settings.buffer_size,
-                since,
-                self._behind,
-            )
+        if oldest is not None:
+            kept = self.kept_for()
+            since = now() - kept - GRAIN if kept else float("inf")
+            if oldest < since:
+                self._drop_old(since)
+
+    def _drop_old(self, since: float) -> None:
+        self._find_lowest()
+        settings = self._settings
+        self._log.trim(
+            settings.backlog_length,
+            settings.buffer_length,
+            settings.buffer_size,
+            since,
+            self._behind,
+        )
 
     def _find_lowest(self) -> None:
         if self._behind is None:
