@@ -2,9 +2,11 @@
 
 Rules:
 1. Writes of one moment are joined: a stream that gets something to send is put into `dirty` once,
-   and sends all it has when the loop has been quiet for `QUIET` iterations, or after `PATIENCE`
-   seconds. So does a `Batch` of streams, once for all of them. One event waits for no visible time;
-   a burst costs one `send` a subscriber, not one an event.
+   and sends all it has when the loop has been quiet for `QUIET` iterations. So does a `Batch` of
+   streams, once for all of them. One event waits for no visible time; a burst costs one `send` a
+   subscriber, not one an event. A burst that does not end is waited for `PATIENCE` seconds, or
+   `SHARE` times as long as the last pass took, up to `MAX_PATIENCE`: sending costs the same for a
+   few events as for many.
 2. A pass over many streams stops after `SLICE` seconds and goes on in the next iteration, so that
    others have their turn. Streams and batches take turns, too.
 3. A stream that fails is cut off, and the pass goes on. However a pass ends, a stream or a batch
@@ -28,7 +30,8 @@ from tatsumaki_py.push.pile import Pile
 __all__ = ["GROUP", "Batch", "Flusher", "Sending"]
 
 QUIET = 4
-PATIENCE = 0.005
+PATIENCE, MAX_PATIENCE = 0.005, 0.02
+SHARE = 4
 SLICE = 0.002
 GROUP = 64
 """Streams that are sent to between two looks at the clock."""
@@ -79,7 +82,9 @@ class Flusher:
         self._batches_first = False
         self._seen = (0, 0, 0, 0)
         self._quiet = 0
+        self._patience = PATIENCE
         self._deadline = 0.0
+        self._took = 0.0
         self._awake = False
         self._loop = asyncio.get_running_loop()
 
@@ -98,7 +103,7 @@ class Flusher:
         if not self._awake and not self._loop.is_closed():
             self._awake = True
             self._quiet = 0
-            self._deadline = time.monotonic() + PATIENCE
+            self._deadline = time.monotonic() + self._patience
             self._loop.call_soon(self._wait)
 
     def _wait(self) -> None:
@@ -114,7 +119,8 @@ class Flusher:
             self._send()
 
     def _send(self) -> None:
-        end = time.monotonic() + SLICE
+        began = time.monotonic()
+        end = began + SLICE
         self._batches_first = not self._batches_first
         try:
             if self._batches_first:
@@ -125,8 +131,12 @@ class Flusher:
                 self._serve_batches(end)
         finally:
             self._awake = bool(self.dirty or self._batches or self._due or self._serving)
+            self._took += time.monotonic() - began
             if self._awake:
                 self._loop.call_soon(self._send)
+            else:
+                self._patience = min(max(PATIENCE, SHARE * self._took), MAX_PATIENCE)
+                self._took = 0.0
 
     def _serve_batches(self, end: float) -> None:
         self._due.extend(self._batches)
