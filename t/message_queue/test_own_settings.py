@@ -192,3 +192,20 @@ def test_all_settings_are_documented():
     ]
     assert len(names) >= 13
     assert [name for name in names if f"| `{name}` |" not in text] == []
+
+
+class Sized(MessageQueue):
+    @property
+    def backlog_length(self):
+        return self.buffer_length if self.channel.startswith("long-") else 2
+
+
+@pytest.mark.parametrize(("name", "length"), [("short", 2), ("long-one", 10)])
+@pytest.mark.gen_test
+async def test_a_property(name, length):
+    """A setting may depend on the channel and on other settings."""
+    queue = Sized.instance(name)
+    queue.buffer_length = 10
+    queue.recovery_time = 0
+    await queue.publish(*events(*range(20)))
+    assert len(queue.backlog_events) == length

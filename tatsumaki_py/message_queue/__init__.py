@@ -67,11 +67,11 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         if channel != MessageQueue._making:
             # It would have a log of its own, which no other code reads.
             raise TypeError(f"ask for {type(self).__name__}.instance({channel!r})")
-        own = self._registry.own.settings(channel)
+        # A setting that is a property may ask for the channel.
+        own = {"channel": channel, **self._registry.own.settings(channel)}
         self._own = own
         self._channel = Channel(channel, settings_of(type(self), own), self._registry)
         super().__init__(Audience(self._channel, self._registry.thread))
-        self.channel = channel
         self.__dict__.update(own)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -13,8 +13,12 @@ __all__ = ["ChannelSettings", "settings_of"]
 
 class ChannelSettings:
     """The settings of channels, and their defaults. All but `max_channels`, `max_clients` and
-    `max_size` may also be set on one queue.
+    `max_size` may also be set on one queue. In a subclass, a setting may be a property, which may
+    ask for `channel` and other settings, and for nothing else of the queue.
     """
+
+    channel: str
+    """The name of the channel."""
 
     backlog_length: int = 30
     """How many events a new client gets, and a channel keeps whatever their age
@@ -63,7 +67,7 @@ class ChannelSettings:
 
 def settings_of(kind: type[ChannelSettings], own: dict[str, Any]) -> ChannelSettings:
     """The settings of a channel whose queue is of class `kind`: those in `own`, which may change,
-    else those of the class.
+    else those of the class. `own` also has the name of the channel.
 
     >>> own = {"backlog_length": 5}
     >>> settings = settings_of(ChannelSettings, own)
