@@ -1,6 +1,7 @@
 """Clients without a name: nobody can ask for them, and where they were is kept all the same."""
 
 import pytest
+from message_queue.fakes import FakePeer
 
 from tatsumaki_py import MessageQueue
 
@@ -89,3 +90,19 @@ async def test_a_channel_is_freed(room, clock):
     assert room._registry.deserted == {}
     await clock.advance(31)
     assert room._registry.active == {}
+
+
+@pytest.mark.gen_test
+async def test_the_place_is_given_up_while_others_come_and_go(room, clock):
+    """A client that left without every event long ago holds nothing because others leave."""
+    room.reconnect_time = 10
+    await room.publish({"n": 0})
+    peer = FakePeer()
+    # It leaves before what it was called with has arrived.
+    room.poll_once(None, peer.on_new_event)
+    peer.leave()
+    for n in range(1, 50):
+        await room.publish({"n": n})
+        await clock.advance(1)
+        await room.poll_once(None, timeout=0)
+    assert len(room._channel.log) <= 2 * 10 + 3

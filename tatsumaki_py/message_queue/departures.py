@@ -21,11 +21,43 @@ from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.callback import start
 from tatsumaki_py.message_queue.client import LISTENING, Client, Listener
 from tatsumaki_py.message_queue.roster import Roster
-from tatsumaki_py.message_queue.source import Source
+from tatsumaki_py.message_queue.source import Log, Source
 
 __all__ = ["Departures"]
 
 _log = logging.getLogger("tatsumaki")
+
+
+class _Behind:
+    """The oldest places of the clients without a name that left without every event, for two
+    windows of time: a place is kept for one window at least, and for two at most.
+    """
+
+    __slots__ = ("_before", "_place", "_since")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Keep no place."""
+        self._place: str | None = None
+        self._before: str | None = None
+        self._since = float("-inf")
+
+    def add(self, place: str | None, now: float, window: float, log: Log) -> None:
+        """A client left at `place`; None if it had every event."""
+        age = now - self._since
+        if age >= window:
+            self._before = self._place if age < 2 * window else None
+            self._place, self._since = None, now
+        if place is not None:
+            self._place = place if self._place is None else log.earlier(self._place, place)
+
+    def places(self) -> Iterator[str]:
+        """The places that are kept."""
+        for place in (self._before, self._place):
+            if place is not None:
+                yield place
 
 
 class Departures:
@@ -34,8 +66,7 @@ class Departures:
     def __init__(self, roster: Roster, source: Source) -> None:
         self._roster = roster
         self._source = source
-        # The oldest place of the clients without a name that left without every event.
-        self._nameless_behind: str | None = None
+        self._nameless_behind = _Behind()
 
     def leave(
         self,
@@ -76,10 +107,7 @@ class Departures:
         if self._roster.nameless_until is None:
             self._source.expects_nameless(True)
         self._roster.nameless_until = now() + self._source.reconnect_time
-        if behind is not None:
-            kept = self._nameless_behind
-            log = self._source.log
-            self._nameless_behind = behind if kept is None else log.earlier(kept, behind)
+        self._nameless_behind.add(behind, now(), self._source.reconnect_time, self._source.log)
 
     def forget(self, client: Client) -> None:
         """`client` is not expected any more."""
@@ -96,7 +124,7 @@ class Departures:
 
     def _look_around(self) -> None:
         if not self._roster.occupied():
-            self._nameless_behind = None
+            self._nameless_behind.clear()
             self._source.deserted()
 
     def clear(self) -> None:
@@ -109,13 +137,12 @@ class Departures:
         if self._roster.nameless_until is not None:
             self._roster.nameless_until = None
             self._source.expects_nameless(False)
-            self._nameless_behind = None
+            self._nameless_behind.clear()
             self._look_around()
 
     def places(self) -> Iterator[str]:
         """The cursors after which clients that are behind still need events."""
-        if self._nameless_behind is not None:
-            yield self._nameless_behind
+        yield from self._nameless_behind.places()
         for client in self._roster.behind.values():
             listener = client.listener
             unsent = None
