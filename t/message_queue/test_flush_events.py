@@ -52,3 +52,15 @@ async def test_id_is_the_place_in_the_log(queue):
     assert stream[-1].id == ids[0]
     await queue.publish({"n": 3})
     assert numbers(await queue.poll_once("x", last_event_id=stream[1].id)) == [3]
+
+
+@pytest.mark.gen_test
+async def test_many_at_once(queue):
+    """None of them is left out because they are large: they could not be read from the log."""
+    taker, long_poll = Taker(), Taker()
+    queue.poll("stream", taker)
+    queue.poll_once("once", long_poll)
+    large = [{"n": n, "text": "x" * 700_000} for n in range(3)]
+    assert queue.flush_events("stream", *large) is True
+    assert queue.flush_events("once", *large) is True
+    assert taker.seen == long_poll.seen == [0, 1, 2]

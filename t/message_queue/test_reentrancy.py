@@ -1,6 +1,7 @@
 """Callbacks may publish, poll, cancel and disconnect: everybody sees the order of the log."""
 
 import asyncio
+from types import MethodType
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers, turn
@@ -257,3 +258,40 @@ async def test_context_of_a_coroutine(queue):
         peer.current.reset(token)
         await turn()
     assert seen == [None, None]
+
+
+@pytest.mark.gen_test
+async def test_cancel_after_publish_inside(queue):
+    """A method of the peer that publishes and ends its own poll has the events of this call."""
+    one = FakePeer()
+    polls = []
+
+    def method(self, *events):
+        self.on_new_event(*events)
+        if len(self.calls) == 2:
+            queue.publish({"n": 3})
+            polls[0].cancel()
+
+    polls.append(queue.poll("me", MethodType(method, one)))
+    queue.poll("other", Taker())
+    await queue.publish({"n": 1})
+    await queue.publish({"n": 2})
+    assert one.calls == [[1], [2]]
+    assert numbers(await queue.poll_once("me")) == [3]
+
+
+@pytest.mark.gen_test
+async def test_cancel_after_publish_inside_the_backlog(queue):
+    """The same if it is called with the backlog."""
+    one = FakePeer()
+
+    def method(self, *events):
+        self.on_new_event(*events)
+        queue.publish({"n": 2})
+        next(iter(self.watchers)).cancel()
+
+    queue.poll("other", Taker())
+    await queue.publish({"n": 1})
+    queue.poll("me", MethodType(method, one))
+    assert one.calls == [[1]]
+    assert numbers(await queue.poll_once("me")) == [2]

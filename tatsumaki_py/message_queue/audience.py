@@ -28,7 +28,6 @@ from tatsumaki_py.message_queue.client import (
 )
 from tatsumaki_py.message_queue.delivery import Delivery
 from tatsumaki_py.message_queue.departures import Departures
-from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import NOWHERE
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.mailbox import Mailbox, Poll
@@ -366,12 +365,7 @@ class Audience:
     def give(self, client_id: str, bodies: list[bytes]) -> bool:
         """Give events to one client, and to no other; see `MessageQueue.flush_events`."""
         client = self.roster.clients.get(client_id)
-        if client is None or not self._delivery.reachable(client):
-            return False
-        cursor, channel = client.cursor, str(self.key)
-        events = [Entry(body, cursor, cursor, channel=channel) for body in bodies]
-        self._delivery.deliver(client, events)
-        return True
+        return client is not None and self._delivery.give(client, bodies)
 
     def left(self, listener: Listener, error: Exception | None = None, lost: bool = False) -> None:
         """See `ListenedTo.left`."""

@@ -106,6 +106,7 @@ class Delivery:
         self._telling = True
         # Callbacks do not run on behalf of the request that publishes.
         token = peers.current.set(None)
+        outer = self._calling
         try:
             while self._told.cursor != log.top:
                 events = _alike(log.since(self._told.cursor, True))
@@ -118,7 +119,7 @@ class Delivery:
         finally:
             peers.current.reset(token)
             self._telling = False
-            self._calling = None
+            self._calling = outer
         return False
 
     def lowest(self) -> str | None:
@@ -226,9 +227,36 @@ class Delivery:
         self._roster.busy(client)
         self._source.hold(client.cursor)
 
-    def deliver(self, client: Client, events: Sequence[Entry] | None) -> None:
+    def give(self, client: Client, bodies: Sequence[bytes]) -> bool:
+        """Give one client events that are not in the log. False if it cannot take them now."""
+        listener = client.listener
+        if listener is None or not self.reachable(client):
+            return False
+        reading = listener.reading
+        if reading is not None:
+            # The events come after those that were published before, or not at all.
+            reading.catch_up()
+            if not listener.waits():
+                return False
+        cursor, channel = client.cursor, str(self._source.key)
+        events = [Entry(body, cursor, cursor, channel=channel) for body in bodies]
+        if reading is None:
+            self.deliver(client, events, whole=True)
+            return True
+        # Its place in the log stays.
+        assert listener.call is not None
+        try:
+            listener.call(*(events if listener.raw else [entry.event() for entry in events]))
+        except RAISED as error:
+            self.failed(client, listener, error)
+        return True
+
+    def deliver(
+        self, client: Client, events: Sequence[Entry] | None, *, whole: bool = False
+    ) -> None:
         """Give one client `events` (None: all after its place), then what was published
-        meanwhile.
+        meanwhile. Of many `events`, only the first are given and the others are read from the log,
+        unless `whole`.
         """
         began = time.perf_counter()
         while True:
@@ -241,8 +269,10 @@ class Delivery:
             assert listener is not None
             assert listener.call is not None
             peer = listener.peer
-            room = MAX_ANSWER if listener.once or peer is None else peer._peer_room()
-            events = _some(events, room)
+            if not whole:
+                room = MAX_ANSWER if listener.once or peer is None else peer._peer_room()
+                events = _some(events, room)
+            whole = False
             context = listener.context
             self._give(client, Place(events[-1].id) if events else Place(client.cursor))
             listener.stop_timer()
