@@ -49,11 +49,13 @@ _log = logging.getLogger("tatsumaki")
 class _Search:
     """A poll that waits until the engine has found the place of its client, or for its time-out."""
 
-    __slots__ = ("finding", "timer")
+    __slots__ = ("finding", "start", "timer")
 
     def __init__(self, finding: asyncio.Future[str | None]) -> None:
         self.finding = finding
         self.timer: asyncio.TimerHandle | None = None
+        self.start = ""
+        """Where the client begins if it is new, once the log is loaded."""
 
     def cancel(self) -> None:
         """End the search: the poll has ended."""
@@ -101,10 +103,9 @@ class Audience:
         """See `Follower.loaded`."""
         if self._source.loaded:
             for client in self.roster.behind.values():
-                if client.state is LOADING and not client.cursor:
-                    # What comes from now on is for it, too.
-                    client.place = Place(self._source.first_cursor())
-                    self._source.hold(client.cursor)
+                search = None if client.listener is None else client.listener.timer
+                if isinstance(search, _Search) and not client.cursor:
+                    search.start = self._source.first_cursor()
 
     def flush(self) -> None:
         """Call all listeners with no events."""
@@ -203,7 +204,6 @@ class Audience:
         if last_event_id:
             client.place = Place(last_event_id)
             client.new = False
-        poll.cursor = client.cursor
         listener.begin()
         listener.client = client
         # User code that is called meanwhile must not take away what this client still needs.
@@ -215,8 +215,12 @@ class Audience:
         if search is None:
             client.listen(listener)
         else:
+            if client.new:
+                # It may turn out to have been elsewhere.
+                search.start, client.place = client.cursor, Place("")
             client.load(listener)
             listener.timer = search
+        poll.cursor = client.cursor
         if superseded is not None:
             self._takeover.supersede(client, superseded, was_waiting, left_at, peer)
         if client.listener is not listener:
@@ -288,7 +292,7 @@ class Audience:
             client.place = Place(self._source.log.normalized(cursor))
             client.new = False
         elif not client.cursor:
-            client.place = Place(self._source.first_cursor())
+            client.place = Place(search.start or self._source.first_cursor())
         listener.timer = search.timer
         client.listen(listener)
         self._begin(client, listener, timeout)

@@ -112,18 +112,20 @@ class Loading:
             if history is None:
                 return None
             return _extend(feed, engine, cursor, history, feed.log.floor)
-        if not self.loaded:
-            self.attach(feed, engine)
-        return self._locate(feed, engine, recall, cursor)
+        loading = None if self.loaded else self._future(feed, engine)
+        return self._locate(feed, engine, loading, recall, cursor)
 
     async def _locate(
         self,
         feed: Loadable,
         engine: Engine,
+        loading: asyncio.Future[None] | None,
         recall: asyncio.Future[str | None] | None,
         cursor: str | None,
     ) -> str | None:
         try:
+            if loading is not None:
+                await asyncio.shield(loading)
             await self.ready(feed, engine)
             if recall is not None:
                 cursor = await recall or cursor
