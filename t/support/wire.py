@@ -127,9 +127,10 @@ def raw_small(io_loop):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         # The segments of the loopback are larger than that, and would wait for the window to open.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
-        clients.append(RawClient(sock))
+        client = RawClient(sock)
+        clients.append(client)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-        return clients[-1]
+        return client
 
     yield connect
     for client in clients:
