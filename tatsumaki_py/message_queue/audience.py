@@ -210,9 +210,12 @@ class Audience:
         self.roster.busy(client)
         if client.cursor:
             self._source.hold(client.cursor)
-        elsewhere = name if named and superseded is None and not last_event_id else None
+        found = bool(last_event_id) or (superseded is not None and bool(client.cursor))
+        elsewhere = name if named and not found else None
         search = self._search(client, elsewhere)
         if search is None:
+            if not client.cursor:
+                client.place = Place(self._source.first_cursor())
             client.listen(listener)
         else:
             if client.new:
