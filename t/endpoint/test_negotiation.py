@@ -56,6 +56,9 @@ def _again(head):
         ("text/event-stream;q=0, application/json", "long-poll"),
         ("text/event-stream;q=x, application/x-ndjson;q=0.1", "ndjson"),
         ("text/event-stream;charset=utf-8;q=1, */*", "sse"),
+        ("text/event-stream;q=inf, application/x-ndjson;q=0.1", "ndjson"),
+        ("text/event-stream;q=0, text/*, application/json;q=0.1", "long-poll"),
+        ("application/json;q=0.1, text/event-stream, application/json;q=1.0", "long-poll"),
     ],
 )
 @pytest.mark.gen_test
@@ -86,7 +89,19 @@ async def test_parameter(fetch, queue, transport):
     assert head.headers["content-type"].startswith(MEDIA_TYPES[transport])
 
 
-@pytest.mark.parametrize("accept", ["text/html", "image/*", "text/event-stream;q=0", ";", ","])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "image/*",
+        "text/event-stream;q=0",
+        "text/event-stream;q=0, text/*",
+        "application/json;q=0, */*",
+        "*/*;q=nan",
+        ";",
+        ",",
+    ],
+)
 @pytest.mark.gen_test
 async def test_not_acceptable(fetch, accept):
     """406 that says what there is."""

@@ -35,18 +35,25 @@ def negotiate(request: Request) -> Transport:
     if not accept:
         return LONG_POLL
     known = {entry: row for row in TRANSPORTS.values() for entry in row.media_types}
-    for media_type in _accepted(accept):
-        if media_type in known:
-            return known[media_type]
+    weights = _weights(accept)
+    for media_type in sorted(weights, key=weights.__getitem__, reverse=True):
+        row = known.get(media_type)
+        if row is None or not weights[media_type]:
+            continue
+        # RFC 9110 12.5.1: a media type that is named counts more than a wildcard.
+        if "*" not in media_type or weights.get(row.media_types[0]) != 0:
+            return row
     acceptable = (media_type for media_type in known if "*" not in media_type)
     raise HTTPError(406, f"acceptable are {', '.join(acceptable)}")
 
 
-def _accepted(header: str) -> list[str]:
-    """The media types of an ``Accept`` header (RFC 9110 12.5.1), best first."""
+def _weights(header: str) -> dict[str, float]:
+    """The weight of each media type of an ``Accept`` header (RFC 9110 12.4.2); a weight that is
+    none is 0.
+    """
     if header.count(",") >= MAX_ENTRIES:
         raise HTTPError(406, f"the header Accept has more than {MAX_ENTRIES} entries")
-    weighed = []
+    weights: dict[str, float] = {}
     for entry in header.split(","):
         media_type, *parameters = (part.strip().lower() for part in entry.split(";"))
         weight = 1.0
@@ -57,7 +64,6 @@ def _accepted(header: str) -> list[str]:
                     weight = float(value)
                 except ValueError:
                     weight = 0.0
-        if weight > 0:
-            weighed.append((weight, media_type))
-    weighed.sort(key=lambda pair: -pair[0])
-    return [media_type for _, media_type in weighed]
+        weight = weight if 0 < weight <= 1 else 0.0
+        weights[media_type] = max(weight, weights.get(media_type, 0.0))
+    return weights
