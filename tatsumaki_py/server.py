@@ -154,6 +154,7 @@ class _HTTPServer(HTTPServer):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
                 soft = hard
         self._last = soft - 32
+        self._trusted = set(self.trusted_downstream or ())
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         # A descriptor is the lowest number that is free.
@@ -189,6 +190,8 @@ class _HTTPServer(HTTPServer):
         request_conn.__class__ = StrictConnection
         if isinstance(request_conn.stream, HeadStream):
             request_conn.stream.await_head()
+        # In place of the set that Tornado makes for each connection.
+        request_conn.context.trusted_downstream = self._trusted  # type: ignore[attr-defined]
         return super().start_request(server_conn, request_conn)
 
 

@@ -9,6 +9,7 @@ import inspect
 import re
 import socket
 import time
+from collections import deque
 
 import pytest
 import tornado.web
@@ -17,9 +18,10 @@ from support.program import ROOT
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPInputError, HTTPServerRequest, RequestStartLine
-from tornado.iostream import BaseIOStream, IOStream, StreamClosedError
+from tornado.iostream import BaseIOStream, IOStream, StreamClosedError, _StreamBuffer
 from tornado.netutil import bind_sockets
 from tornado.tcpserver import TCPServer
+from tornado.util import ObjectDict
 
 from tatsumaki_py import Request
 
@@ -38,7 +40,8 @@ PRIVATE = {
     "_headers_written": "push/peer_handler.py, push/stream_handler.py, endpoint/cross_origin.py",
     "_start_time": "request.py",
     "_transforms": "push/answer_handler.py, push/stream_handler.py, endpoint/body_limit.py",
-    "_write_buffer": "push/stream_handler.py, response.py",
+    "_write_buffer": "iostream.py, push/stream_handler.py, response.py",
+    "_write_futures": "iostream.py",
     "_log_message": "error.py",
     "_parse_body": "request.py",
     "_parse_headers": "strict_http.py",
@@ -133,6 +136,12 @@ class Probe(tornado.web.RequestHandler):
         seen["detached"] = (type(stream), self._finished, self.request.connection.stream)
         stream.close()
 
+    def modules(self):
+        seen["ui"] = (self.ui, self.application.ui_modules)
+
+    def context(self):
+        seen["trusted"] = self.request.connection.context.trusted_downstream
+
     def close(self):
         connection = self.request.connection
         seen["stream"] = (type(connection.stream), connection.stream.socket.fileno() >= 0)
@@ -209,6 +218,49 @@ async def test_close_callback(ask):
     client.close()
     while "closed" not in seen:
         await asyncio.sleep(0.001)
+
+
+@pytest.mark.gen_test
+async def test_ui(fetch):
+    """Without UI methods, `ui` is an `ObjectDict` in which one object with the handler and its
+    modules has two names. (push/lazy_ui.py)"""
+    await fetch("/modules")
+    ui, same = seen["ui"]
+    assert type(ui) is ObjectDict
+    assert ui.keys() == {"_tt_modules", "modules"}
+    assert ui.modules is ui._tt_modules
+    assert type(ui.modules) is tornado.web._UIModuleNamespace
+    assert ui.modules.handler is seen["handler"]
+    assert ui.modules.ui_modules is same
+
+
+@pytest.mark.gen_test
+async def test_empty_queues():
+    """An `IOStream` has two queues for what is written: `_write_buffer`, a `_StreamBuffer`, and
+    `_write_futures`, a deque. Both are empty when all is written, only `write` adds to them, and
+    all else that is done with them takes any object that is empty and has `clear`. (iostream.py)"""
+    used = inspect.getsource(BaseIOStream) + inspect.getsource(IOStream)
+    used = set(re.findall(r"_write_(?:buffer|futures)\.(\w+)", used))
+    assert used == {"append", "peek", "advance", "popleft", "clear"}
+    assert "append(data)" in inspect.getsource(BaseIOStream.write)
+    here, there = socket.socketpair()
+    stream = IOStream(here)
+    for data in (b"a", b"b"):
+        await stream.write(data)
+        assert type(stream._write_buffer) is _StreamBuffer
+        assert type(stream._write_futures) is deque
+        assert (len(stream._write_buffer), len(stream._write_futures)) == (0, 0)
+    stream.close()
+    there.close()
+
+
+@pytest.mark.gen_test
+async def test_trusted_downstream(fetch):
+    """The `context` of a connection has a set `trusted_downstream` of its own, made of that of the
+    server. (server.py)"""
+    await fetch("/context")
+    assert seen["trusted"] == set()
+    assert ".trusted_downstream" in inspect.getsource(HTTPServer.handle_stream)
 
 
 @pytest.mark.gen_test

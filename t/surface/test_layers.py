@@ -78,7 +78,7 @@ FLOORS = [
         "push.reading",
         "push.sockets",
     ],
-    ["push.peer_base", "push.peer_handler"],
+    ["push.lazy_ui", "push.peer_base", "push.peer_handler"],
     ["push.frame_reader", "push.sent_headers", "push.websocket_socket"],
     ["push.stream_handler", "push.answer_handler", "push.websocket"],
     ["handler"],

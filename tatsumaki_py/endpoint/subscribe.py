@@ -193,6 +193,7 @@ class SubscribeHandler(ChannelHandler):
     async def _upgrade(self, names: list[str]) -> None:
         """Hand the connection to a `SubscribeSocket`."""
         socket = SubscribeSocket(self.application, self.request, outer=self, names=names)
+        self._slim()
         # The hooks of a user are called with this handler.
         vars(self).update(stream_write=socket.send, write=socket.send, finish=socket.end)
         try:

@@ -18,8 +18,10 @@ from tornado.iostream import IOStream
 
 from tatsumaki_py.body_encoding import EncodingHandler
 from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.iostream import ForgettingStream
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.push.hangup import HangUps, ask_peer, hung_up, was_reset
+from tatsumaki_py.push.lazy_ui import LazyUI
 from tatsumaki_py.push.peer_base import PeerBase
 from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
@@ -29,7 +31,7 @@ __all__ = ["PeerHandler"]
 _log = logging.getLogger("tatsumaki")
 
 
-class PeerHandler(PeerBase, EncodingHandler):
+class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     """The client of a `Handler`."""
 
     asynchronous: ClassVar[bool] = False
@@ -162,14 +164,21 @@ class PeerHandler(PeerBase, EncodingHandler):
             self._watchers = []
             if not self._headers_written and self.response.header("Cache-Control") is None:
                 self.set_header("Cache-Control", "no-store")
-            self.request.slim()
+            self._slim()
         self._watchers.append(watcher)
         stream = self._iostream()
+        if isinstance(stream, ForgettingStream):
+            stream.rest()
         if self._watched is None and stream is not None and not stream.closed():
             ask_peer(stream.socket)
             self._watched = stream.socket.fileno()
             HangUps.current().watch(self._watched, self._hang_up)
         return True
+
+    def _slim(self) -> None:
+        """Hold less memory, because thousands of requests may wait."""
+        self.request.slim()
+        self._give_ui_up()
 
     def _peer_left(self) -> bool:
         return self._gone or self._finished

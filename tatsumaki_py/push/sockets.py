@@ -147,6 +147,8 @@ class IOStreamStream(Stream):
         super().__init__(iostream.socket, framing, max_buffer, owner)
         if iostream.writing():
             self.keep(b"", 0, {})
+        elif isinstance(iostream, ForgettingStream):
+            iostream.rest()
         self._watch()
 
     def _watch(self) -> None:

@@ -232,7 +232,9 @@ class StreamHandler(PeerHandler):
         # These are not needed any more, and there are thousands of idle subscribers.
         self.request.connection = self.request.server_connection = None
         self._headers = SENT
-        self.request.slim()
+        if self._watchers is None:
+            # No poll has done it.
+            self._slim()
         beginning = stream.framing.begin(cursor)
         if beginning:
             stream.write_wire(beginning)

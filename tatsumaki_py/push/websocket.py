@@ -45,6 +45,7 @@ from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.framing.websocket import BINARY, CLOSE, TEXT, WebSocket, websocket_frame
+from tatsumaki_py.push.lazy_ui import LazyUI
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.peer_base import PeerBase
 from tatsumaki_py.push.pile import Pile
@@ -146,7 +147,7 @@ class _Ordered:
         return written
 
 
-class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandler):
+class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSocketHandler):
     """A `tornado.websocket.WebSocketHandler` that can be pushed to as a `Handler` can.
 
     An event is a text message, the JSON object ``{"id": ..., "data": ...}``; a gap is
@@ -328,6 +329,7 @@ class WebSocketHandler(EventEncoding, PeerBase, tornado.websocket.WebSocketHandl
             return False
         self._watchers = [*(self._watchers or ()), watcher]
         self.request.slim()
+        self._give_ui_up()
         return True
 
     def _peer_left(self) -> bool:

@@ -1,0 +1,41 @@
+"""The UI modules of a handler, which templates use: given up while a client waits, and made again
+when they are needed. They take 450 bytes for each handler, and refer to it.
+
+Touches of Tornado's what its documentation does not name: `_UIModuleNamespace`
+(``t/handler/test_tornado_contract.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import tornado.web
+from tornado.util import ObjectDict
+
+__all__ = ["LazyUI"]
+
+
+class _UI:
+    """The attribute `ui` of a handler that has none of its own."""
+
+    def __get__(
+        self, handler: tornado.web.RequestHandler | None, owner: type[tornado.web.RequestHandler]
+    ) -> ObjectDict | _UI:
+        if handler is None:
+            return self
+        modules = tornado.web._UIModuleNamespace(handler, handler.application.ui_modules)
+        handler.ui = ObjectDict(_tt_modules=modules, modules=modules)
+        return handler.ui
+
+
+class LazyUI(tornado.web.RequestHandler):
+    """A handler that can do without its `ui` for a while."""
+
+    if not TYPE_CHECKING:
+        ui = _UI()
+
+    def _give_ui_up(self) -> None:
+        ui = self.ui
+        # The modules have two names in it. What the program has put there stays.
+        if len(ui) == 2 and not self.application.ui_methods:
+            del self.ui
