@@ -5,7 +5,7 @@ import gc
 import tracemalloc
 
 import pytest
-from message_queue.fakes import FakePeer, Taker
+from message_queue.fakes import FakePeer, Taker, events
 
 from tatsumaki_py import MessageQueue
 
@@ -103,6 +103,21 @@ async def test_idle_timeout(make_queue, clock):
     assert len(room.backlog_events) == 2
     await clock.advance(11)
     assert room.backlog_events == []
+
+
+@pytest.mark.engines("memory", "distant")  # it looks at the log without a client
+@pytest.mark.gen_test
+async def test_idle_timeout_is_shorter_than_the_recovery_time(make_queue, clock):
+    """A channel is forgotten after idle_timeout also if its events would be kept for longer."""
+    room = make_queue(idle_timeout=100.0, recovery_time=float("inf"), backlog_length=1)
+    await room.publish(*events(1, 2, 3))
+    await clock.advance(90)
+    assert await room.poll_once(None, timeout=0)
+    await clock.advance(31)
+    await clock.advance(90)
+    assert len(room._channel.log) == 3
+    await clock.advance(11)
+    assert len(room._channel.log) == 0
 
 
 @pytest.mark.gen_test

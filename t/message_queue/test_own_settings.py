@@ -5,10 +5,11 @@ import json
 import re
 
 import pytest
-from message_queue.fakes import events
+from message_queue.fakes import Taker, events
 from support.program import ROOT
 
 from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue.settings import ChannelSettings
 
 
 class Mine(MessageQueue):
@@ -49,6 +50,7 @@ def test_the_default_again():
     [
         ("backlog_lenght", 5, AttributeError, "no setting 'backlog_lenght': 'backlog_length'\\?"),
         ("publish", 5, AttributeError, "no setting 'publish'"),
+        ("channel", "other", AttributeError, "no setting 'channel'"),
         ("subscribers", 5, AttributeError, "no setting 'subscribers'"),
         ("max_channels", 5, AttributeError, "is of all channels: set MessageQueue.max_channels"),
         ("backlog_length", "5", TypeError, "backlog_length is a number, not '5'"),
@@ -209,3 +211,17 @@ async def test_a_property(name, length):
     queue.recovery_time = 0
     await queue.publish(*events(*range(20)))
     assert len(queue.backlog_events) == length
+
+
+@pytest.mark.gen_test
+async def test_without_end():
+    """Each number may be infinite."""
+    queue = MessageQueue.instance("news")
+    defaults = vars(ChannelSettings).items()
+    numbers = {name for name, value in defaults if isinstance(value, (int, float))}
+    for name in {*numbers, "time_to_live"} - {"max_channels", "max_clients", "max_size"}:
+        setattr(queue, name, float("inf"))
+    queue.poll("away", Taker()).cancel()
+    await queue.publish(*events(1, 2), idempotency_key="key")
+    assert len(await queue.poll_once("new")) == len(await queue.poll_once("away")) == 2
+    assert await queue.poll_once(None, last_event_id=queue.cursor(), timeout=0) == []

@@ -75,7 +75,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         self.__dict__.update(own)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name != "channel":
+        if not name.startswith("_"):
             check(type(self), name, value)
             self._registry.own.set(self.channel, name, value, self.max_channels)
             self._own[name] = value

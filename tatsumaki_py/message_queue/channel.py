@@ -256,12 +256,14 @@ class Channel:
 
     def _see_that_they_go(self) -> None:
         """As `watch`, after events were added."""
-        if self.log.length > self.settings.backlog_length:
-            latest = self._last_use + self.retention.kept_for() + 2 * GRAIN
-        elif not self.followers:
-            latest = self._last_use + self.settings.idle_timeout
-        else:
+        settings = self.settings
+        seconds = None if self.followers else settings.idle_timeout
+        if self.log.length > settings.backlog_length:
+            kept = self.retention.kept_for() + 2 * GRAIN
+            seconds = kept if seconds is None else min(kept, seconds)
+        if seconds is None:
             return
+        latest = self._last_use + seconds
         if not self._alarm.due_by(latest):
             self.watch()
 
@@ -279,8 +281,9 @@ class Channel:
     def watch(self) -> None:
         """Set a timer to drop events and to forget clients that do not come back."""
         due = self.retention.due()
-        if due is None and self.name in self._registry.deserted:
-            due = self._last_use + self.settings.idle_timeout
+        if self.name in self._registry.deserted:
+            idle = self._last_use + self.settings.idle_timeout
+            due = idle if due is None else min(due, idle)
         audience = self.followers.get(self.key)
         late = None if audience is None else audience.due()
         if late is not None:

@@ -82,7 +82,7 @@ class Retention:
     def expire(self) -> None:
         """Drop the events that are older than `time_to_live`."""
         time_to_live = self._settings.time_to_live
-        if time_to_live is not None:
+        if time_to_live is not None and time_to_live != float("inf"):
             self._log.expire(int((time.time() - time_to_live) * 1000))
 
     def drop(self) -> None:
