@@ -295,3 +295,32 @@ async def test_cancel_after_publish_inside_the_backlog(queue):
     queue.poll("me", MethodType(method, one))
     await until(lambda: one.calls == [[1]])
     assert numbers(await queue.poll_once("me")) == [2]
+
+
+@pytest.mark.parametrize("inside", ["publish", "flush_events"])
+@pytest.mark.gen_test
+async def test_no_call_inside_itself(queue, inside):
+    """A callback that makes the queue call another one, which makes it call all, is not called
+    while it runs, and gets no event twice.
+    """
+    first, second = Taker(), Taker()
+
+    def one(*events):
+        first(*events)
+        if events and inside == "publish":
+            queue.publish()
+        elif events:
+            queue.flush_events("two", {"n": 0})
+
+    def two(*events):
+        second(*events)
+        if len(second.calls) == 1:
+            queue.publish()
+
+    queue.poll("one", one)
+    queue.poll("two", two)
+    await queue.publish({"n": 1})
+    await until(lambda: second.calls and first.calls)
+    await turn()
+    assert first.calls == [[1]]
+    assert [n for n in second.seen if n] == [1]

@@ -5,9 +5,10 @@ Rules:
    delivered by the same pass, after the others: all listeners see the order of the log.
 2. A callback that raises disturbs no other client. No callback is called in the middle of a change.
 
-Two fields keep these rules when a callback publishes, polls or ends its own poll:
+Three fields keep these rules when a callback publishes, polls or ends its own poll:
 `_telling` is true while a pass runs, so a pass inside it leaves the rest to the outer one;
-`_calling` is the listener whose callback runs now. A task that a callback started is known by the
+`_told_now` is the listener whose callback the pass runs now, `_calling` the one whose callback
+`deliver` runs now, which may be inside the other. A task that a callback started is known by the
 context variable `serving`.
 """
 
@@ -85,6 +86,7 @@ class Delivery:
         """During a pass, the place of the clients whose callbacks were not called yet."""
         self._telling = False
         self._calling: Listener | None = None
+        self._told_now: Listener | None = None
 
     # -- all listeners
 
@@ -106,7 +108,6 @@ class Delivery:
         self._telling = True
         # Callbacks do not run on behalf of the request that publishes.
         token = peers.current.set(None)
-        outer = self._calling
         try:
             while self._told.cursor != log.top:
                 events = _alike(log.since(self._told.cursor, True))
@@ -119,7 +120,7 @@ class Delivery:
         finally:
             peers.current.reset(token)
             self._telling = False
-            self._calling = outer
+            self._told_now = None
         return False
 
     def lowest(self) -> str | None:
@@ -148,7 +149,7 @@ class Delivery:
                 continue
             # The fast path: a stream that keeps up.
             listener = client.listener
-            self._calling = listener
+            self._told_now = listener
             try:
                 if listener.raw:  # type: ignore[union-attr]
                     result = listener.call(*events)  # type: ignore[union-attr, misc]
@@ -164,14 +165,14 @@ class Delivery:
                     client.place = told
                 else:
                     self._told_slowly(client, listener, told, result)
-        self._calling = None
+        self._told_now = None
 
     def _told_in_vain(
         self, client: Client, listener: Listener | None, told: Place, error: BaseException
     ) -> None:
         """The fast path ended in an exception."""
         assert listener is not None
-        self._calling = None
+        self._told_now = None
         if client.listener is listener:
             self._give(client, told)
         if self.failed(client, listener, error):
@@ -185,7 +186,7 @@ class Delivery:
         if result is not PENDING and not is_awaited(result):
             client.place = told
             return
-        self._calling = None
+        self._told_now = None
         self._give(client, told)
         if not self._hold(client, listener, listener.context, result) and self._settle(
             client, listener
@@ -196,11 +197,11 @@ class Delivery:
 
     def reachable(self, client: Client) -> bool:
         """Whether `client` can be given something now."""
-        return client.state is LISTENING and client.listener is not self._calling
+        return client.state is LISTENING and client.listener is not self._told_now
 
     def serves(self, listener: Listener) -> bool:
         """Whether this is called by the callback of `listener`."""
-        return listener is self._calling or listener is serving.get()
+        return listener in (self._calling, self._told_now, serving.get())
 
     def finish(self, client: Client, listener: Listener) -> None:
         """`client` has what `listener` was called with, as its callback says by ending its poll, by
@@ -208,7 +209,7 @@ class Delivery:
         """
         if client.state is DELIVERING:
             client.confirm()
-        elif listener is self._calling:
+        elif listener is self._told_now:
             client.place = self._told
 
     def ready(self, client: Client) -> None:
