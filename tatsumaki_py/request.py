@@ -119,9 +119,11 @@ class Request(HTTPServerRequest):
         return time.monotonic() - self._start_time
 
     def slim(self) -> None:
-        """Share equal values, because thousands of requests may wait."""
+        """Share equal values and clear a cache, because thousands of requests may wait."""
         if not self.body_arguments:
             self.query_arguments = self.arguments
+        # Made again from what was sent.
+        self.headers._combined_cache.clear()
 
     @property
     def media_type(self) -> str:

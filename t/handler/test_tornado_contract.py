@@ -33,8 +33,11 @@ PRIVATE = {
         "push/answer_handler.py, push/peer_handler.py, push/stream_handler.py, "
         "endpoint/subscribe.py"
     ),
+    "_combined_cache": "push/peer_handler.py, request.py",
     "_handle_connection": "server.py",
-    "_headers": "push/stream_handler.py, response.py, endpoint/websocket.py",
+    "_headers": (
+        "push/peer_handler.py, push/stream_handler.py, response.py, endpoint/websocket.py"
+    ),
     "_log": "endpoint/websocket.py",
     "_new_cookie": "endpoint/websocket.py",
     "_headers_written": "push/peer_handler.py, push/stream_handler.py, endpoint/cross_origin.py",
@@ -424,6 +427,22 @@ def test_headers():
     (push/stream_handler.py)"""
     changing = {"__setitem__", "__delitem__", "add"}
     assert changing <= vars(HTTPHeaders).keys()
+
+
+def test_cache_of_headers():
+    """`_combined_cache` may be cleared: it is made of the values, which are elsewhere.
+    (request.py, push/peer_handler.py)"""
+    headers = HTTPHeaders({"Host": "x"})
+    headers.add("Accept", "a")
+    headers.add("Accept", "b")
+    before = dict(headers), list(headers.get_all())
+    assert headers._combined_cache == {"Host": "x", "Accept": "a,b"}
+    headers._combined_cache.clear()
+    assert (dict(headers), list(headers.get_all())) == before
+    headers._combined_cache.clear()
+    headers["Host"] = "y"
+    del headers["Accept"]
+    assert dict(headers) == {"Host": "y"}
 
 
 @pytest.mark.parametrize(

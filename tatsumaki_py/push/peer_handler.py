@@ -178,6 +178,8 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     def _slim(self) -> None:
         """Hold less memory, because thousands of requests may wait."""
         self.request.slim()
+        # Made again from the lists of values.
+        self._headers._combined_cache.clear()
         self._give_ui_up()
 
     def _peer_left(self) -> bool:
