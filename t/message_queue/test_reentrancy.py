@@ -7,6 +7,7 @@ import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers, turn
 from support.answers import until
 
+from tatsumaki_py import MessageQueue
 from tatsumaki_py.message_queue import peer
 
 
@@ -324,3 +325,45 @@ async def test_no_call_inside_itself(queue, inside):
     await turn()
     assert first.calls == [[1]]
     assert [n for n in second.seen if n] == [1]
+
+
+@pytest.mark.parametrize("inside", ["room", "both"])
+@pytest.mark.gen_test
+async def test_poll_inside_another_queue(queue, inside):
+    """A callback that polls a queue whose listeners are called next takes nothing from them."""
+    queues = {"room": queue, "both": MessageQueue.instance("room", "other")}
+    calls = []
+
+    def again(*events):
+        queues[inside].poll("new", Taker())
+
+    for name, other in queues.items():
+        if name != inside:
+            other.poll_once("first", again)
+    for name, other in queues.items():
+        other.poll("stream", lambda *events, name=name: calls.append(name))
+    await queue.ready()
+    await turn()
+    await queue.publish({"n": 1})
+    await until(lambda: sorted(calls) == ["both", "room"])
+
+
+@pytest.mark.parametrize("backlog", [False, True])
+@pytest.mark.gen_test
+async def test_disconnect_inside_and_come_back(queue, backlog):
+    """A callback that disconnects all has the events of this call."""
+    seen = []
+
+    def on_new_event(*events):
+        seen.extend(numbers(events))
+        queue.disconnect()
+
+    if backlog:
+        await queue.publish({"n": 1})
+        queue.poll("me", on_new_event)
+    else:
+        queue.poll("me", on_new_event)
+        await queue.publish({"n": 1})
+    await until(lambda: seen == [1])
+    await queue.publish({"n": 2})
+    assert numbers(await queue.poll_once("me")) == [2]

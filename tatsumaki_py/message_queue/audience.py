@@ -317,6 +317,9 @@ class Audience:
         events.
         """
         waiting = client.state in (LISTENING, LOADING)
+        if self._delivery.serves(listener):
+            # A callback that disconnects all has its events.
+            self._delivery.finish(client, listener)
         self._delivery.take_back(client, listener)
         self._departures.away(client)
         self._takeover.supersede(client, listener, waiting, client.cursor, None)

@@ -215,8 +215,9 @@ class Delivery:
     def ready(self, client: Client) -> None:
         """`client` has everything and waits for the next event."""
         client.new = False
-        top = self._source.log.top
-        if self._told.cursor != top and not self._telling:
+        top, roster = self._source.log.top, self._roster
+        if self._told.cursor != top and not (self._telling or roster.streams or roster.waiting):
+            # Otherwise the others have yet to be called: a pass begins soon.
             self._told = Place(top)
         # Perhaps there was something for newcomers only.
         client.place = self._told if self._told.cursor == top else Place(top)
