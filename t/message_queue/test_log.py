@@ -192,3 +192,27 @@ def test_memory_of_dropped_events():
         assert len(held) == len(log) == 3
         assert len(log._positions) <= len(log._times) == len(log._events)
         assert len(log._events) <= 2 * (len(log) + 10)
+
+
+def test_loaded_again():
+    """What is here stays if the new events go on from it; a hole or a longer log replaces it."""
+
+    def ids(log):
+        return [event.id for event in log.newest(100)]
+
+    log = EventLog(start="1-0")
+    events = [Entry(b"{}", f"{n}-0", f"{n - 1}-0") for n in range(2, 12)]
+    for event in events[:4]:
+        log.append(event)
+    log.restart("7-0", events[3:6], 0.0)
+    assert (ids(log), log.top) == ([f"{n}-0" for n in range(2, 8)], "7-0")
+    log.restart("7-0", (), 0.0)
+    assert len(log) == 6
+    log.restart("11-0", events[7:], 0.0)
+    assert (ids(log), log.floor) == (["9-0", "10-0", "11-0"], "8-0")
+    log.restart("11-0", events, 0.0)
+    assert len(log) == 10
+    for wrong in (events[::2], events[:3]):
+        with pytest.raises(ValueError, match="event"):
+            log.restart("11-0", wrong, 0.0)
+    assert len(log) == 10

@@ -198,7 +198,10 @@ class Delayed(Engine):
 
     def load(self, feed):
         name = feed.name
-        feed.load(self.store.top(name), self.store.newest(name, feed.settings.backlog_length))
+        events = self.store.newest(name, feed.settings.backlog_length)
+        # Clients that listen already go on from where the channel was.
+        missed = self.store.after(name, feed.top) or []
+        feed.load(self.store.top(name), max(events, missed, key=len))
 
     # -- channels
 

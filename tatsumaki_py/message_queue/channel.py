@@ -160,6 +160,13 @@ class Channel:
             self._waiting -= 1
             self._look_around()
 
+    def extend(self, events: Sequence[Entry]) -> None:
+        """Add events that end where the log begins: a client is about to read them."""
+        self.hold(events[0].prev)
+        self.log.prepend(events)
+        self._count()
+        self.watch()
+
     def hold(self, cursor: str) -> None:
         """See `Source.hold`."""
         self.retention.hold(cursor)

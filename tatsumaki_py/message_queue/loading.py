@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from tatsumaki_py.error import HTTPError
@@ -31,8 +31,8 @@ class Loadable(Feed, Protocol):
 
     log: EventLog
 
-    def hold(self, cursor: str) -> None:
-        """A client is behind, at `cursor`: keep the events after it."""
+    def extend(self, events: Sequence[Entry]) -> None:
+        """Add events that end where the log begins: a client is about to read them."""
 
 
 def safely(name: str, call: Callable[..., None], *args: Any) -> bool:
@@ -193,8 +193,7 @@ async def _extend(
         # Others may have asked, too: the log may begin earlier by now.
         ends = [index for index, event in enumerate(events or ()) if event.id == log.floor]
         if events and ends:
-            feed.hold(cursor)
-            log.prepend(events[: ends[0] + 1])
+            feed.extend(events[: ends[0] + 1])
             break
         # Or it was loaded anew, and begins later.
         history = None if log.floor == floor else _history(feed, engine, cursor)

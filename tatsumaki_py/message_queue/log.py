@@ -187,14 +187,21 @@ class EventLog:
         self._quiet += sum(event.quiet for event in events)
 
     def restart(self, top: str, events: Sequence[Entry], time: float) -> None:
-        """Hold `events` and nothing else; `top` is where they end. Raises `ValueError`, before
-        anything has changed, if they do not follow each other.
+        """Hold `events`, which end at `top`. What is here stays if they go on from it. Raises
+        `ValueError`, before anything has changed, if they do not follow each other.
         """
         for index, event in enumerate(events):
             if index and event.prev != events[index - 1].id:
                 raise ValueError(f"event {event.id} does not follow {events[index - 1].id}")
         if events and events[-1].id != top:
             raise ValueError(f"the events end at {events[-1].id}, not at {top}")
+        prevs = [event.prev for event in events]
+        goes_on = self.top == top or self.top in prevs
+        if len(self) and goes_on and self.floor not in prevs:
+            # Readers that are behind still need the events that are here.
+            for event in events[prevs.index(self.top) :] if self.top in prevs else ():
+                self.append(event, time)
+            return
         self.clear()
         self.top = events[0].prev if events else top
         for event in events:

@@ -50,7 +50,8 @@ class Feed(Protocol):
     def load(self, top: str, events: Sequence[Entry]) -> None:
         """Replace the log by `events`, each of which follows the one before; the last one is
         `top`. From now on the channel is loaded. Clients whose place is not in the new log get a
-        gap. Raises `ValueError` if the events do not follow each other.
+        gap: if the engine still has the events after the old `Feed.top`, it begins there at the
+        latest. Raises `ValueError` if the events do not follow each other.
         """
 
     def fail(self, error: Exception) -> None:
