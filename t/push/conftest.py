@@ -4,7 +4,7 @@ import asyncio
 import ssl
 
 import pytest
-from support.pushing import Awaiting, Pushing, Subscribing
+from support.pushing import Awaiting, Pushing, Reading, Subscribing
 from support.wire import raw_small, sends, small_buffers, soon  # noqa: F401
 from tornado.httpserver import HTTPServer
 from tornado.testing import AsyncHTTPSTestCase
@@ -20,7 +20,7 @@ def made():
 
 @pytest.fixture
 def app(made):
-    rules = {"/": Pushing, "/room": Subscribing, "/step": Awaiting}
+    rules = {"/": Pushing, "/room": Subscribing, "/step": Awaiting, "/log": Reading}
     return Application([(path, handler, {"made": made}) for path, handler in rules.items()])
 
 

@@ -166,3 +166,23 @@ async def test_one_write_that_is_larger_than_the_buffer(small_buffers, get, raw_
     await read_head(client)
     assert await read_chunk(client) == b"x" * 500_000
     assert not handler.closed
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+@pytest.mark.gen_test
+async def test_a_log_over_tls(small_buffers, get_tls, queue, version):
+    """A stream that reads the log is not cut off, encrypted or not: it gets all, in order."""
+    reader, _, handler = await get_tls("/log?id=ann", version=version)
+    await asyncio.sleep(0.02)
+    for number in range(100):
+        queue.publish({"n": number, "text": "x" * 20_000})
+        await iterations(number % 5)
+    await soon(lambda: handler._stream.blocked)
+    handler.stream_write("between")
+    data = b""
+    while data.count(b'{"n":') < 100 or b"between" not in data:
+        data += await reader.read(65_536)
+    assert [int(n) for n in re.findall(rb'{"n":(\d+)', data)] == [*range(100)]
+    assert not handler.closed
+    await soon(lambda: not handler._stream.tail.busy())
+    assert queue.clients["ann"].cursor == queue.cursor()

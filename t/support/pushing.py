@@ -38,6 +38,14 @@ class Subscribing(Pushing):
             self.stream_write(event)
 
 
+class Reading(Subscribing):
+    """The same by a stream that reads the log by itself."""
+
+    def get(self):
+        self.multipart_xhr_push(True)
+        MessageQueue.instance("room").poll(self.request.param("id"), self.stream_write)
+
+
 class Awaiting(Subscribing):
     """The same, in step with its client."""
 
