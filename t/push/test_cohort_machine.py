@@ -8,6 +8,7 @@ blocked, and never after what was published later.
 import asyncio
 import itertools
 import json
+import time
 from unittest.mock import patch
 
 from hypothesis import settings
@@ -31,6 +32,7 @@ class Clock:
     """So much time goes by at each look that a pass has but a few groups."""
 
     def __init__(self):
+        self.process_time = time.process_time
         self.monotonic = itertools.count(step=flusher.SLICE * 0.4).__next__
 
 

@@ -47,6 +47,9 @@ class Reading:
             stream.tail = self
             self._cohorts = Cohorts.of(self._readable, stream.framing, stream.max_slice)
             self._cohorts.enter(self)
+            if self._pull_slice():
+                # A client that comes back need not wait for the end of a burst.
+                stream.flush()
 
     def hold(self) -> None:
         """The events after its place are about to be sent, or the stream is blocked."""
@@ -90,19 +93,26 @@ class Reading:
 
     def pull(self) -> None:
         """Give the stream what was published before now, as far as it keeps up."""
+        while self._pull_slice():
+            pass
+
+    def _pull_slice(self) -> bool:
+        """Give the stream what follows its place. Returns whether there was something, and the
+        stream keeps up.
+        """
         cohorts, stream = self._cohorts, self.stream
-        while cohorts is not None and self.place.cursor != cohorts.top and not stream.blocked:
-            read = cohorts.read(self.place)
-            if cohorts.is_late(self.place):
-                stream.tell_late(self.place.cursor)
-            self.hold()
-            cohorts.move(self, cohorts.at(read.end))
-            if read.data:
-                stream.put(read.data)
-            elif stream.waiting is None:
-                self.confirm()
-            # It may have been told that its peer is gone.
-            cohorts = self._cohorts
+        if cohorts is None or stream.blocked or self.place.cursor == cohorts.top:
+            return False
+        read = cohorts.read(self.place)
+        if cohorts.is_late(self.place):
+            stream.tell_late(self.place.cursor)
+        self.hold()
+        cohorts.move(self, cohorts.at(read.end))
+        if read.data:
+            stream.put(read.data)
+        elif stream.waiting is None:
+            self.confirm()
+        return True
 
     def confirm(self) -> None:
         """The kernel has taken all that the stream was given."""
