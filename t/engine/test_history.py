@@ -48,3 +48,15 @@ async def test_lost(engine, other, attached):
     await feed.has(8, 9)
     assert await engine.history(feed, ids[0], 100) is None
     assert numbers(await engine.history(feed, ids[4], 100)) == [5, 6, 7]
+
+
+@pytest.mark.gen_test
+async def test_newer_than_the_log(engine, other, attached):
+    """A cursor of an event that is still on its way here: the events come before the answer."""
+    here, there = await attached(engine), await attached(other)
+    for n in range(5):
+        (id,) = await other.publish(there, bodies(n))
+        if here.top != id:
+            await answer(engine.history(here, id, 100))
+        assert here.top == id
+    assert here.numbers == [*range(5)]

@@ -13,7 +13,7 @@ from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.engine import Engine
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.idempotency import Answers
-from tatsumaki_py.message_queue.ids import Ids
+from tatsumaki_py.message_queue.ids import Ids, position
 
 
 class Store:
@@ -269,6 +269,12 @@ class Delayed(Engine):
     async def between(self, feed, cursor, limit):
         floor = feed.floor
         await self.raise_later("history")
+        if (
+            position(cursor) > position(feed.top)
+            and self.store.after(feed.name, cursor) is not None
+        ):
+            # It is of an event that is still on its way.
+            self.take(feed, self.store.after(feed.name, feed.top))
         events = self.store.after(feed.name, cursor)
         ids = [] if events is None else [event.id for event in events]
         events = events[: ids.index(floor) + 1] if floor in ids else None

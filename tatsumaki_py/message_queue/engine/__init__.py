@@ -117,6 +117,9 @@ class Engine(Protocol):
         """The events that follow `cursor`, which is not in the log, up to `Feed.floor`, where the
         log begins. The awaitable gives None if some of them are lost, or if they are more than
         `limit`; None without an awaitable says the same at once.
+
+        A `cursor` after `Feed.top` is of an event that is still on its way to this process: the
+        engine passes on what is missing (`Feed.accept`) before it answers.
         """
 
     def recall(self, channels: tuple[str, ...], client_id: str) -> Awaitable[str | None] | None:
