@@ -228,6 +228,22 @@ async def test_a_message_is_lost(make_queue, lost):
 
 
 @pytest.mark.gen_test
+async def test_newer_than_the_log(queue):
+    """A client may have an event before this process has it: that is no gap."""
+    taker = Taker()
+    queue.poll("me", taker)
+    await queue.publish({"n": 1})
+    MessageQueue._registry.engine.lose.add("room")
+    (id,) = await queue.publish({"n": 2})
+    assert queue.cursor() != id
+    assert await queue.poll_once(None, timeout=0, last_event_id=id) == []
+    assert taker.calls == [[1], [2]]
+    await queue.publish({"n": 3})
+    assert numbers(await queue.poll_once(None, last_event_id=queue.cursor(), timeout=0)) == []
+    assert taker.calls == [[1], [2], [3]]
+
+
+@pytest.mark.gen_test
 async def test_older_than_the_log(make_queue, elsewhere):
     """A cursor from before the log here is no gap, as long as the engine has what follows."""
     queue = make_queue()
