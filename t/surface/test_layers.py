@@ -79,7 +79,7 @@ FLOORS = [
         "push.sockets",
     ],
     ["push.lazy_ui", "push.peer_base", "push.peer_handler"],
-    ["push.frame_reader", "push.sent_headers", "push.websocket_socket"],
+    ["push.frame_reader", "push.sent_headers", "push.websocket_socket", "push.websocket_stream"],
     ["push.stream_handler", "push.answer_handler", "push.websocket"],
     ["handler"],
     [

@@ -10,7 +10,7 @@ from support.subscriber import Ended
 from support.wire import iterations, read_exactly, soon
 
 from tatsumaki_py import Error
-from tatsumaki_py.push.websocket import _WebSocketStream
+from tatsumaki_py.push.websocket_stream import WebSocketStream
 
 
 async def frame(client):
@@ -289,7 +289,7 @@ async def test_no_cycle_of_the_stream(connect, made):
         with pytest.raises(Ended):
             await client.take(1)
         client.leave()
-        kind = _WebSocketStream
+        kind = WebSocketStream
         await soon(lambda: not any(isinstance(thing, kind) for thing in gc.get_objects()))
     finally:
         gc.enable()

@@ -11,9 +11,8 @@
 ...             self.stream_write(event)
 
 Rules:
-1. Tornado reads, and answers pings and the closing handshake; what is pushed goes past it. Both
-   write whole frames, and frames leave in the order in which they were written: nothing is pushed
-   past what Tornado has not sent yet, and Tornado writes after what was pushed (`_Ordered`).
+1. Tornado reads, and answers pings and the closing handshake; what is pushed goes past it, in the
+   order in which it was written (`WebSocketStream`).
 2. After the close frame nothing is pushed.
 
 Touches of Tornado's what its documentation does not name: `on_ws_connection_close`, and that the
@@ -22,7 +21,6 @@ handshake ends in `detach` (``t/handler/test_tornado_contract.py``).
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 import weakref
@@ -44,13 +42,11 @@ from tatsumaki_py.json_codec import JSON
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.framing import Option
-from tatsumaki_py.push.framing.websocket import BINARY, CLOSE, TEXT, WebSocket, websocket_frame
+from tatsumaki_py.push.framing.websocket import BINARY, TEXT, WebSocket, websocket_frame
 from tatsumaki_py.push.lazy_ui import LazyUI
-from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.peer_base import PeerBase
-from tatsumaki_py.push.pile import Pile
-from tatsumaki_py.push.sockets import IOStreamStream
 from tatsumaki_py.push.transports import WEBSOCKET, asked
+from tatsumaki_py.push.websocket_stream import OrderedIOStream, WebSocketStream
 from tatsumaki_py.request import Request
 
 __all__ = ["NEEDS_HTTP_1_1", "WebSocketHandler"]
@@ -66,85 +62,6 @@ _OFFER = re.compile(
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
 UNREAD_MESSAGE_SIZE = 4096
-
-
-class _WebSocketStream(IOStreamStream):
-    """A connection that Tornado goes on reading from."""
-
-    # The last write to Tornado's connection of what waited here.
-    __slots__ = ("_last", "closing")
-
-    def __init__(
-        self, iostream: IOStream, framing: WebSocket, max_buffer: int, owner: Owner
-    ) -> None:
-        super().__init__(iostream, framing, max_buffer, owner)
-        self.closing = False
-        """Whether a close frame was sent: by the handler, or because the client sent one."""
-
-    def _watch(self) -> None:
-        # Tornado sees it.
-        pass
-
-    def _pass(self, data: bytes | memoryview) -> None:
-        self._last = self._iostream.write(data)
-        self._last.add_done_callback(self._written)
-
-    def _written(self, written: asyncio.Future[None]) -> None:
-        if written is self._last:
-            super()._written(written)
-
-    def give_way(self) -> None:
-        """Give all that waits to Tornado, which is about to write."""
-        if self.tail is not None:
-            self.tail.pull()
-        self.flush()
-        pile = self.waiting
-        if self._rest is None or not isinstance(pile, Pile) or not pile.parts:
-            return
-        data = b"".join(pile.parts)
-        rest, self.waiting = self._rest, Pile()
-        rest.firsts = pile.firsts | rest.firsts
-        rest.data = memoryview(b"".join((rest.data, data)))
-        if not self._iostream.closed():
-            self._pass(data)
-
-    def wait(self) -> None:
-        """Tornado has written: send nothing before its bytes are out."""
-        if not self._iostream.writing():
-            return
-        if self._rest is None:
-            self.keep(b"", 0, {})
-        else:
-            self._pass(b"")
-
-    def hand_over(self) -> None:
-        """Give all that waits to Tornado, and send nothing any more."""
-        self._owner = None
-        self.give_way()
-        self._let_go()
-        self._forget()
-
-
-class _Ordered:
-    """Tornado's connection, as Tornado sees it."""
-
-    __slots__ = ("_iostream", "_stream")
-
-    def __init__(self, iostream: IOStream, stream: _WebSocketStream) -> None:
-        self._iostream = iostream
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._iostream, name)
-
-    def write(self, data: bytes) -> asyncio.Future[None]:
-        """Write a frame after what was pushed."""
-        self._stream.give_way()
-        if data[0] & 0x0F == CLOSE:
-            self._stream.closing = True
-        written = self._iostream.write(data)
-        self._stream.wait()
-        return written
 
 
 class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSocketHandler):
@@ -266,11 +183,11 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
 
     def _take_over(self, iostream: IOStream, framing: WebSocket) -> IOStream:
         """Begin the stream. Returns what Tornado is to read from."""
-        stream = _WebSocketStream(iostream, framing, self.max_buffer, self)
+        stream = WebSocketStream(iostream, framing, self.max_buffer, self)
         self._stream = self._live = stream
         # So that what is closed by neither side in words is told, too.
         iostream.set_close_callback(self._client_gone)
-        return cast(IOStream, _Ordered(iostream, stream))
+        return cast(IOStream, OrderedIOStream(iostream, stream))
 
     def _options(self) -> Option:
         """The options of the framing, beside those that the request asks for."""
@@ -299,7 +216,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
 
     def _client_gone(self, lost: bool | None = None) -> None:
         stream, self._live = self._live, None
-        if isinstance(stream, _WebSocketStream):
+        if isinstance(stream, WebSocketStream):
             self._gone = True
             stream.abort()
             # A connection that ends without a close frame was not closed by its client.
@@ -308,7 +225,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     def _let_go(self) -> None:
         """Push nothing any more: the end of the connection is near."""
         stream, self._live = self._live, None
-        if isinstance(stream, _WebSocketStream):
+        if isinstance(stream, WebSocketStream):
             stream.hand_over()
             self._dismiss_watchers()
 
