@@ -3,8 +3,8 @@
 To run it against an engine of your own, copy this folder and replace `make_engine` in this file. It
 returns a function that gives an engine each time it is called, as a new process would have one. All
 engines that it gives share what is elsewhere, and know nothing of the tests before. The function
-has an attribute `several`: whether several processes can share the data. If it is False, their
-tests are skipped.
+is parametrized below by the names of engines; in the tests with `other` only by those whose data
+several processes can share.
 """
 
 import pytest
@@ -14,7 +14,15 @@ from support.delayed import Delayed, Store
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 
 
-@pytest.fixture(params=["memory", "distant", "late"])
+def pytest_generate_tests(metafunc):
+    """Runs each test with each engine that it is about."""
+    if "make_engine" in metafunc.fixturenames:
+        several = "other" in metafunc.fixturenames
+        engines = ["late"] if several else ["memory", "distant", "late"]
+        metafunc.parametrize("make_engine", engines, indirect=True)
+
+
+@pytest.fixture
 def make_engine(request):
     """`engine = make_engine()`; see above."""
     store = Store()
@@ -24,7 +32,6 @@ def make_engine(request):
             return MemoryEngine()
         return Delayed(store, late=request.param == "late", seed=len(store.processes))
 
-    make.several = request.param == "late"
     return make
 
 
@@ -39,8 +46,6 @@ def engine(make_engine, io_loop):
 @pytest.fixture
 def other(make_engine, io_loop):
     """The engine of another process."""
-    if not make_engine.several:
-        pytest.skip("one process has all the data")
     engine = make_engine()
     yield engine
     io_loop.run_sync(engine.close)

@@ -116,9 +116,9 @@ async def test_names_of_files(fetch, parameter, name):
 def test_large_forms():
     """It is quickly known."""
     for body in (b"\n" * 2**24, b"\nContent-Disposition: x" * 2**19, b";*=" * 2**22):
-        start = time.perf_counter()
+        start = time.process_time()
         assert not names_charset(body)
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 0.5
 
 
 @pytest.mark.gen_test

@@ -53,6 +53,7 @@ FLOORS = [
     ["message_queue.departures", "message_queue.registry", "message_queue.retention"],
     ["message_queue.delivery"],
     ["message_queue.takeover"],
+    ["message_queue.arrivals"],
     ["message_queue.audience", "message_queue.channel", "message_queue.merged"],
     ["message_queue.queue"],
     ["message_queue"],

@@ -18,8 +18,9 @@ from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue import peer as peers
 from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.callback import start
-from tatsumaki_py.message_queue.client import Client, Listener, Place
+from tatsumaki_py.message_queue.client import LISTENING, LOADING, Client, Listener, Place
 from tatsumaki_py.message_queue.delivery import Delivery
+from tatsumaki_py.message_queue.departures import Departures
 from tatsumaki_py.message_queue.mailbox import Mailbox
 from tatsumaki_py.message_queue.source import Source
 
@@ -29,8 +30,9 @@ __all__ = ["Takeover"]
 class Takeover:
     """Ends polls of the clients of one source in favor of others."""
 
-    def __init__(self, source: Source, delivery: Delivery) -> None:
+    def __init__(self, source: Source, departures: Departures, delivery: Delivery) -> None:
         self._source = source
+        self._departures = departures
         self._delivery = delivery
 
     def inherit(self, client: Client, superseded: Listener, heir: peers.Peer | None) -> None:
@@ -101,3 +103,17 @@ class Takeover:
         if read is not None:
             place = log.earlier(place, read)
         client.place = Place(log.earlier(client.cursor, place))
+
+    def end_empty(self, client: Client, listener: Listener) -> None:
+        """End the poll of a client that is expected back; a long poll is answered with no
+        events.
+        """
+        waiting = client.state in (LISTENING, LOADING)
+        if self._delivery.serves(listener):
+            # A callback that disconnects all has its events.
+            self._delivery.finish(client, listener)
+        self._delivery.take_back(client, listener)
+        self._departures.away(client)
+        self.supersede(client, listener, waiting, client.cursor, None)
+        if not client.named:
+            self._departures.unsubscribe(client)
