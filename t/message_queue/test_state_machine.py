@@ -392,8 +392,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert {client.id for client in by_state[State.DELIVERING]} <= {*roster.behind}
         assert {*roster.behind} <= {*roster.clients} - {*listening}
         delivery = self.queue._audience._delivery
-        assert not delivery._telling
-        assert delivery._calling is None
+        assert not delivery._front.telling
+        assert delivery._front.calling is None
 
     @invariant()
     def rules_of_the_registry(self):

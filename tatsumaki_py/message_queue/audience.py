@@ -2,7 +2,7 @@
 
 Rules:
 1. Here it is told which part of an audience does what: how clients come (`arrivals`), how a poll
-   takes over from another (`takeover`), how events reach them (`delivery`), how they go
+   takes over from another (`takeover`), how events reach them (`telling`, `delivery`), how they go
    (`departures`), and who they are (`roster`).
 2. The source and the listeners refer to an audience only while it has clients.
 """
@@ -14,18 +14,16 @@ from typing import Any
 
 from tatsumaki_py.message_queue import peer as peers
 from tatsumaki_py.message_queue.arrivals import Arrivals
-from tatsumaki_py.message_queue.client import (
-    LISTENING,
-    LOADING,
-    Listener,
-)
+from tatsumaki_py.message_queue.client import LISTENING, LOADING, Listener, Place
 from tatsumaki_py.message_queue.delivery import Delivery
 from tatsumaki_py.message_queue.departures import Departures
+from tatsumaki_py.message_queue.front import Front
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.mailbox import Poll
 from tatsumaki_py.message_queue.roster import Roster
 from tatsumaki_py.message_queue.source import Log, Source
 from tatsumaki_py.message_queue.takeover import Takeover
+from tatsumaki_py.message_queue.telling import Telling
 from tatsumaki_py.message_queue.thread import LoopThread
 
 __all__ = ["Audience"]
@@ -39,7 +37,9 @@ class Audience:
         self._thread = thread
         self.roster = Roster()
         self._departures = Departures(self.roster, source)
-        self._delivery = Delivery(self.roster, source, self._departures)
+        front = Front(Place(source.log.top))
+        self._delivery = Delivery(self.roster, source, self._departures, front)
+        self._telling = Telling(self.roster, source, self._delivery, front)
         self._takeover = Takeover(source, self._departures, self._delivery)
         self._arrivals = Arrivals(
             self.roster, source, self._departures, self._delivery, self._takeover
@@ -65,7 +65,7 @@ class Audience:
         """See `Follower.follow`."""
         for reader in self.readers.values():
             reader.follow()
-        return self._delivery.follow() or bool(self.readers or self.roster.behind)
+        return self._telling.follow() or bool(self.readers or self.roster.behind)
 
     def loaded(self) -> None:
         """See `Follower.loaded`."""
@@ -73,7 +73,7 @@ class Audience:
 
     def flush(self) -> None:
         """Call all listeners with no events."""
-        self._delivery.flush()
+        self._telling.flush()
         for client in tuple(self.roster.behind.values()):
             listener = client.listener
             if client.state is LOADING and listener is not None and listener.once:
@@ -82,12 +82,12 @@ class Audience:
     @property
     def behind(self) -> int:
         """See `Follower.behind`."""
-        return len(self.roster.behind) + 2 * len(self.readers)
+        return len(self.roster.behind) + sum(reader.behind for reader in self.readers.values())
 
     def lowest(self, channel: str) -> str | None:
         """The oldest cursor in `channel` after which events are still needed."""
         log = self._source.log
-        told = self._delivery.lowest()
+        told = self._telling.lowest()
         places = [*self._departures.places(), *([] if told is None else [told])]
         for reader in self.readers.values():
             places.extend(reader.places())

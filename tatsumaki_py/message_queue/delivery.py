@@ -1,21 +1,12 @@
-"""Calls the callbacks of listeners with their events.
+"""Calls the callback of one client with its events, and waits for what the callback returns.
 
-Rules:
-1. `follow` calls all listeners before it returns. Events that a callback publishes meanwhile are
-   delivered by the same pass, after the others: all listeners see the order of the log.
-2. A callback that raises disturbs no other client. No callback is called in the middle of a change.
-
-Three fields keep these rules when a callback publishes, polls or ends its own poll:
-`_telling` is true while a pass runs, so a pass inside it leaves the rest to the outer one;
-`_told_now` is the listener whose callback the pass runs now, `_calling` the one whose callback
-`deliver` runs now, which may be inside the other. A task that a callback started is known by the
-context variable `serving`.
+Rule: a callback that raises disturbs no other client. No callback is called in the middle of a
+change.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
 from collections.abc import Awaitable, Sequence
@@ -35,7 +26,8 @@ from tatsumaki_py.message_queue.client import (
     serving,
 )
 from tatsumaki_py.message_queue.departures import Departures
-from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.front import Front
 from tatsumaki_py.message_queue.mailbox import PENDING
 from tatsumaki_py.message_queue.roster import Roster
 from tatsumaki_py.message_queue.source import Source
@@ -68,140 +60,24 @@ def _some(events: Sequence[Entry], limit: int) -> Sequence[Entry]:
     return events
 
 
-def _alike(events: Sequence[Entry]) -> Sequence[Entry]:
-    """The first of `events`: those before the first change between quiet and not quiet."""
-    return [*itertools.takewhile(lambda event: event.quiet == events[0].quiet, events)]
-
-
 class Delivery:
-    """Hands the events of a source to the clients of a roster."""
+    """Hands the events of a source to one client at a time."""
 
-    def __init__(self, roster: Roster, source: Source, departures: Departures) -> None:
+    def __init__(
+        self, roster: Roster, source: Source, departures: Departures, front: Front
+    ) -> None:
         self._roster = roster
         self._source = source
         self._departures = departures
-        self._told = Place(source.log.top)
-        """The place of the clients that listen with a callback; during a pass, the one after it."""
-        self._from = self._told
-        """During a pass, the place of the clients whose callbacks were not called yet."""
-        self._telling = False
-        self._calling: Listener | None = None
-        self._told_now: Listener | None = None
-
-    # -- all listeners
-
-    def flush(self) -> None:
-        """Call all listeners with no events."""
-        for client in tuple(self._roster.listening()):
-            if self.reachable(client):
-                self.deliver(client, ())
-
-    def follow(self) -> bool:
-        """Bring all listeners to the top of the log; see rule 1. Returns whether an outer pass does
-        that.
-        """
-        if self._telling:
-            return True
-        roster, log = self._roster, self._source.log
-        if not roster.streams and not roster.waiting:
-            return False
-        self._telling = True
-        # Callbacks do not run on behalf of the request that publishes.
-        token = peers.current.set(None)
-        try:
-            while self._told.cursor != log.top:
-                events = _alike(log.since(self._told.cursor, True))
-                start = self._from = self._told
-                self._told = Place(events[-1].id)
-                if events[0].quiet:
-                    self._pass_over(start)
-                else:
-                    self._tell(start, events)
-        finally:
-            peers.current.reset(token)
-            self._telling = False
-            self._told_now = None
-        return False
-
-    def lowest(self) -> str | None:
-        """During a pass, the cursor of the clients whose callbacks were not called yet."""
-        return self._from.cursor if self._telling else None
-
-    def _pass_over(self, start: Place) -> None:
-        """Move the listeners past events that only new clients get."""
-        for client in self._roster.listening():
-            if client.place is start:
-                client.place = self._told
-
-    def _tell(self, start: Place, events: Sequence[Entry]) -> None:
-        """Give `events` to all that listen; all but newcomers are at `start`."""
-        told = self._told
-        # Made once for all that are code of users.
-        dicts: list[Event] | None = None
-        for client in tuple(self._roster.waiting.values()):
-            if client.state is LISTENING:
-                self.deliver(client, events if client.place is start else None)
-        for client in tuple(self._roster.streams.values()):
-            if client.state is not LISTENING:
-                continue
-            if client.place is not start:
-                self.deliver(client, None)
-                continue
-            # The fast path: a stream that keeps up.
-            listener = client.listener
-            self._told_now = listener
-            try:
-                if listener.raw:  # type: ignore[union-attr]
-                    result = listener.call(*events)  # type: ignore[union-attr, misc]
-                else:
-                    if dicts is None:
-                        dicts = [entry.event() for entry in events]
-                    result = listener.call(*dicts)  # type: ignore[union-attr, misc]
-            except RAISED as error:
-                self._told_in_vain(client, listener, told, error)
-                continue
-            if client.listener is listener:
-                if result is None:
-                    client.place = told
-                else:
-                    self._told_slowly(client, listener, told, result)
-        self._told_now = None
-
-    def _told_in_vain(
-        self, client: Client, listener: Listener | None, told: Place, error: BaseException
-    ) -> None:
-        """The fast path ended in an exception."""
-        assert listener is not None
-        self._told_now = None
-        if client.listener is listener:
-            self._give(client, told)
-        if self.failed(client, listener, error):
-            self.deliver(client, None)
-
-    def _told_slowly(
-        self, client: Client, listener: Listener | None, told: Place, result: Any
-    ) -> None:
-        """The fast path got something that may have to be waited for."""
-        assert listener is not None
-        if result is not PENDING and not is_awaited(result):
-            client.place = told
-            return
-        self._told_now = None
-        self._give(client, told)
-        if not self._hold(client, listener, listener.context, result) and self._settle(
-            client, listener
-        ):
-            self.deliver(client, None)
-
-    # -- one client
+        self._front = front
 
     def reachable(self, client: Client) -> bool:
         """Whether `client` can be given something now."""
-        return client.state is LISTENING and client.listener is not self._told_now
+        return client.state is LISTENING and client.listener is not self._front.told_now
 
     def serves(self, listener: Listener) -> bool:
         """Whether this is called by the callback of `listener`."""
-        return listener in (self._calling, self._told_now, serving.get())
+        return listener in (self._front.calling, self._front.told_now, serving.get())
 
     def finish(self, client: Client, listener: Listener) -> None:
         """`client` has what `listener` was called with, as its callback says by ending its poll, by
@@ -209,21 +85,22 @@ class Delivery:
         """
         if client.state is DELIVERING:
             client.confirm()
-        elif listener is self._told_now:
-            client.place = self._told
+        elif listener is self._front.told_now:
+            client.place = self._front.told
 
     def ready(self, client: Client) -> None:
         """`client` has everything and waits for the next event."""
         client.new = False
-        top, roster = self._source.log.top, self._roster
-        if self._told.cursor != top and not (self._telling or roster.streams or roster.waiting):
+        top, roster, front = self._source.log.top, self._roster, self._front
+        others = front.telling or roster.streams or roster.waiting
+        if front.told.cursor != top and not others:
             # Otherwise the others have yet to be called: a pass begins soon.
-            self._told = Place(top)
+            front.told = Place(top)
         # Perhaps there was something for newcomers only.
-        client.place = self._told if self._told.cursor == top else Place(top)
-        self._roster.ready(client)
+        client.place = front.told if front.told.cursor == top else Place(top)
+        roster.ready(client)
 
-    def _give(self, client: Client, delivered: Place) -> None:
+    def under_way(self, client: Client, delivered: Place) -> None:
         """Events up to `delivered` are on their way to `client`."""
         client.deliver(delivered)
         self._roster.busy(client)
@@ -276,12 +153,12 @@ class Delivery:
                 events = _some(events, room)
             whole = False
             context = listener.context
-            self._give(client, Place(events[-1].id) if events else Place(client.cursor))
+            self.under_way(client, Place(events[-1].id) if events else Place(client.cursor))
             listener.stop_timer()
             self.passes(listener, client.cursor)
             if listener.once and not listener.keeps:
                 listener.note(client.delivered.cursor)
-            outer, self._calling = self._calling, listener
+            outer, self._front.calling = self._front.calling, listener
             try:
                 if not events and listener.once and peer is not None:
                     peer._peer_at(client.cursor)
@@ -293,7 +170,7 @@ class Delivery:
                 events = None
                 continue
             finally:
-                self._calling = outer
+                self._front.calling = outer
             more = not listener.once and client.delivered.cursor != self._source.log.top
             if result is None and more:
                 if peer is not None:
@@ -301,9 +178,9 @@ class Delivery:
                     result = peer._peer_drain()
                 if time.perf_counter() - began > TURN:
                     result = _after_a_turn(result)
-            if result is not None and self._hold(client, listener, context, result):
+            if result is not None and self.wait_for(client, listener, context, result):
                 return
-            if not self._settle(client, listener):
+            if not self.settle(client, listener):
                 return
             events = None
 
@@ -312,7 +189,7 @@ class Delivery:
         if listener.trail is not None:
             listener.trail.step(cursor, now(), self._source.recovery_time)
 
-    def _hold(
+    def wait_for(
         self, client: Client, listener: Listener, context: Context | None, result: Any
     ) -> bool:
         """Wait for what a callback returned. False if there is nothing to wait for."""
@@ -339,10 +216,10 @@ class Delivery:
     def received(self, listener: Listener) -> None:
         """`listener` has taken the events that it held."""
         client = listener.client
-        if client is not None and self._settle(client, listener):
+        if client is not None and self.settle(client, listener):
             self.deliver(client, None)
 
-    def _settle(self, client: Client, listener: Listener) -> bool:
+    def settle(self, client: Client, listener: Listener) -> bool:
         """A callback is done with its events. Returns whether it may have more."""
         if client.listener is not listener:
             return False

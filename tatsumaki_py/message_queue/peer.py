@@ -42,6 +42,10 @@ class Reader(Protocol):
     def follow(self) -> None:
         """The log has something new. Called for each publish, so it costs next to nothing."""
 
+    @property
+    def behind(self) -> int:
+        """About how many places `places` has."""
+
     def places(self) -> Iterable[str]:
         """The cursors of the streams that still have something to send."""
 

@@ -101,6 +101,11 @@ class Cohorts:
             self._dirty = True
             self._flusher.add(self)
 
+    @property
+    def behind(self) -> int:
+        """About how many places `places` has."""
+        return len(self._held) + len(self._cohorts)
+
     def places(self) -> Iterable[str]:
         """The cursors after which these streams still have something to send."""
         top = self._log.top
