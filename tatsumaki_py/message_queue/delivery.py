@@ -95,7 +95,7 @@ class Delivery:
         others = front.telling or roster.streams or roster.waiting
         if front.told.cursor != top and not others:
             # Otherwise the others have yet to be called: a pass begins soon.
-            front.told = Place(top)
+            front.told = front.start = Place(top)
         # Perhaps there was something for newcomers only.
         client.place = front.told if front.told.cursor == top else Place(top)
         roster.ready(client)

@@ -54,7 +54,6 @@ class Telling:
         roster, log = self._roster, self._source.log
         if not roster.streams and not roster.waiting:
             return False
-        self._front.telling = True
         # Callbacks do not run on behalf of the request that publishes.
         token = peers.current.set(None)
         try:
@@ -68,7 +67,7 @@ class Telling:
                     self._tell(start, events)
         finally:
             peers.current.reset(token)
-            self._front.telling = False
+            self._front.start = self._front.told
             self._front.told_now = None
         return False
 
