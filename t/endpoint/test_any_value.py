@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.json_values import same
 from tornado.httpclient import AsyncHTTPClient
 
 from tatsumaki_py import MessageQueue
@@ -24,11 +25,6 @@ VALUES = [
     False,
     None,
 ]
-
-
-def same(found, expected):
-    """Equal, and of the same kind: 0 is no false here."""
-    assert json.dumps(found) == json.dumps(expected)
 
 
 @pytest.mark.gen_test

@@ -25,7 +25,7 @@ def bug(request):
 
 @pytest.mark.gen_test
 async def test_publish(queue, broken, bug):
-    """Whoever publishes is told; the next event is published."""
+    """The publisher is told; the next event is published."""
     taker = Taker()
     queue.poll("me", taker)
     broken.failing["publish"] = bug

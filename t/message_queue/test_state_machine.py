@@ -374,7 +374,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def rules_of_the_roster(self):
-        """Who is in which dict, in which order."""
+        """Each client is in the dict of its state, in order."""
         roster, by_state = self.queue._audience.roster, {state: [] for state in State}
         for id, client in roster.clients.items():
             assert client.id == id

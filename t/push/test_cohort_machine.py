@@ -255,7 +255,7 @@ class CohortMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_forgotten(self):
-        """Whoever has something to get will be served."""
+        """A stream that has something to get will be served."""
         for cohorts in self.feed.readers.values():
             behind = any(one.cursor != self.feed.top for one in cohorts._cohorts.values())
             passing = cohorts._flusher._serving is not None

@@ -1,8 +1,7 @@
 """An event is any JSON value, and a page gets that value."""
 
-import json
-
 import pytest
+from support.json_values import same
 
 TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll"]
 VALUES = [
@@ -25,11 +24,6 @@ VALUES = [
     False,
     None,
 ]
-
-
-def same(found, expected):
-    """Equal, and of the same kind: 0 is no false here."""
-    assert json.dumps(found) == json.dumps(expected)
 
 
 @pytest.mark.parametrize("transport", [*TRANSPORTS, "interval-poll"])

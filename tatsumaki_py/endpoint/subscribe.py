@@ -13,8 +13,7 @@ Touches of Tornado's what its documentation does not name: `_execute`, `_finishe
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable
 
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import ChannelHandler
@@ -25,6 +24,7 @@ from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.peer import takes_entries
 from tatsumaki_py.push.framing import Option
+from tatsumaki_py.push.peer_base import shows_events
 from tatsumaki_py.push.transports import Poll, Streaming
 
 __all__ = ["SubscribeHandler"]
@@ -171,10 +171,7 @@ class SubscribeHandler(ChannelHandler):
     def _hook_failed(self, error: Exception) -> None:
         self.log_exception(type(error), error, error.__traceback__)
 
-    def _shows_events(self, callback: Callable[..., Any]) -> bool:
-        ours = callback == self._push_events
-        return super()._shows_events(self.stream_write if ours else callback)
-
+    @shows_events
     @takes_entries
     def _push_events(self, *entries: Entry) -> None:
         for entry in entries:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any, Protocol, cast
 
@@ -26,6 +26,7 @@ from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.peer import takes_entries
 from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.framing.websocket import WebSocket
+from tatsumaki_py.push.peer_base import shows_events
 from tatsumaki_py.push.sent_headers import SENT
 from tatsumaki_py.push.websocket import UNREAD_MESSAGE_SIZE, WebSocketHandler
 from tatsumaki_py.push.websocket_socket import WebSocketSocket, take_socket
@@ -286,10 +287,7 @@ class SubscribeSocket(WebSocketHandler):
     def _encode_event(self, event: Event) -> bytes:
         return self._outer._chunk(event)
 
-    def _shows_events(self, callback: Callable[..., Any]) -> bool:
-        ours = callback == self._push_events
-        return super()._shows_events(self.stream_write if ours else callback)
-
+    @shows_events
     @takes_entries
     def _push_events(self, *entries: Entry) -> None:
         for entry in entries:

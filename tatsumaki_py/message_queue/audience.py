@@ -10,7 +10,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
 
 from tatsumaki_py.message_queue import peer as peers
 from tatsumaki_py.message_queue.arrivals import Arrivals
@@ -19,7 +18,6 @@ from tatsumaki_py.message_queue.delivery import Delivery
 from tatsumaki_py.message_queue.departures import Departures
 from tatsumaki_py.message_queue.front import Front
 from tatsumaki_py.message_queue.log import EventLog
-from tatsumaki_py.message_queue.mailbox import Poll
 from tatsumaki_py.message_queue.roster import Roster
 from tatsumaki_py.message_queue.source import Log, Source
 from tatsumaki_py.message_queue.takeover import Takeover
@@ -41,7 +39,7 @@ class Audience:
         self._delivery = Delivery(self.roster, source, self._departures, front)
         self._telling = Telling(self.roster, source, self._delivery, front)
         self._takeover = Takeover(source, self._departures, self._delivery)
-        self._arrivals = Arrivals(
+        self.arrivals = Arrivals(
             self.roster, source, self._departures, self._delivery, self._takeover
         )
         self.readers: dict[Hashable, peers.Reader] = {}
@@ -69,7 +67,7 @@ class Audience:
 
     def loaded(self) -> None:
         """See `Follower.loaded`."""
-        self._arrivals.loaded()
+        self.arrivals.loaded()
 
     def flush(self) -> None:
         """Call all listeners with no events."""
@@ -117,25 +115,6 @@ class Audience:
     def subscribers(self) -> int:
         """How many clients are not known to be gone."""
         return len(self.roster.subscribed)
-
-    # -- coming
-
-    def listen(
-        self,
-        client_id: str | int | None,
-        callback: Callable[..., Any] | None,
-        last_event_id: str | None,
-        on_unsubscribe: Callable[[], Any] | None,
-        timeout: float | None,
-        *,
-        once: bool,
-    ) -> Poll:
-        """Let `callback`, or the code that waits for the result, have the events of a client; see
-        `MessageQueue.poll_once` and `MessageQueue.poll`.
-        """
-        return self._arrivals.listen(
-            self, client_id, callback, last_event_id, on_unsubscribe, timeout, once
-        )
 
     # -- going
 

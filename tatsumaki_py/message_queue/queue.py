@@ -104,8 +104,9 @@ class Queue:
             raise TypeError(f"timeout is a number of seconds, not {timeout!r}")
         if not number >= 0:
             raise ValueError(f"timeout is a number of seconds from 0 on, not {timeout!r}")
-        return self._audience.listen(
-            client_id, callback, last_event_id, on_unsubscribe, timeout, once=True
+        audience = self._audience
+        return audience.arrivals.listen(
+            audience, client_id, callback, last_event_id, on_unsubscribe, timeout, once=True
         )
 
     def poll(
@@ -123,8 +124,9 @@ class Queue:
         is not called again before that is done; the log keeps the events that come meanwhile (up to
         `buffer_length`; if there are more, the client gets a gap).
         """
-        return self._audience.listen(
-            client_id, callback, last_event_id, on_unsubscribe, None, once=False
+        audience = self._audience
+        return audience.arrivals.listen(
+            audience, client_id, callback, last_event_id, on_unsubscribe, None, once=False
         )
 
 

@@ -8,23 +8,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
 
 from tatsumaki_py.done import DONE
 from tatsumaki_py.message_queue.peer import Readable, Watcher
 from tatsumaki_py.push.reading import Reading
 from tatsumaki_py.push.stream import Stream
 
-__all__ = ["PeerBase"]
+__all__ = ["PeerBase", "shows_events"]
 
 _log = logging.getLogger("tatsumaki")
 
 MAX_PLACES = 1000
 """Places that are known of one request."""
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def shows_events(method: _Method) -> _Method:
+    """Mark a method of ours that only writes the events that it is called with, as they are."""
+    method.shows_events = True  # type: ignore[attr-defined]
+    return method
+
 
 class PeerBase:
     """Keeps the watchers of one client and its places in the logs."""
+
+    stream_write: Callable[..., Awaitable[None]]
+    # Whether events have a form of the handler's own.
+    _reframes: bool
 
     max_buffer: int = 1024 * 1024
     """Bytes that may wait for the client of a stream. If a callback writes more, the stream is cut
@@ -115,13 +127,15 @@ class PeerBase:
 
     def _peer_reads(self, callback: Callable[..., Any]) -> bool:
         free = self._reading is None or self._reading.stopped
-        return free and self._shows_events(callback)
+        mine = getattr(callback, "__self__", None) is self
+        # A `stream_write` of the user has no mark: it may do anything.
+        shows = all(hasattr(call, "shows_events") for call in (callback, self.stream_write))
+        return free and mine and shows and self._streams_messages and not self._reframes
 
-    def _shows_events(self, callback: Callable[..., Any]) -> bool:
-        """Whether `callback` does nothing but write the events as they are to a stream of
-        messages.
-        """
-        raise NotImplementedError
+    @property
+    def _streams_messages(self) -> bool:
+        """Whether the stream has messages, each with its own end."""
+        return True
 
     def _peer_read(self, readable: Readable, cursor: str, quiet: bool) -> Reading:
         reading = self._reading = Reading(readable, cursor, quiet)

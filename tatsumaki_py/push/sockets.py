@@ -82,8 +82,17 @@ class SocketStream(Stream):
         except OSError:
             self._gone(True)
             return
-        if not data:
-            self._gone(False)
+        if data:
+            self.receive(data)
+        else:
+            self._ended()
+
+    def receive(self, data: bytes) -> None:
+        """Take what the client has sent, which is nothing that matters."""
+
+    def _ended(self) -> None:
+        """The client has closed the connection."""
+        self._gone(False)
 
     def _block(self) -> None:
         asyncio.get_running_loop().add_writer(self.wire, self._writable)

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import inspect
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any
 
 import tornado.web
@@ -26,6 +26,7 @@ from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.peer import Readable
 from tatsumaki_py.push.framing import JSON, TEXT, Framing, Option
+from tatsumaki_py.push.peer_base import shows_events
 from tatsumaki_py.push.peer_handler import PeerHandler
 from tatsumaki_py.push.reading import Reading
 from tatsumaki_py.push.sent_headers import SENT
@@ -149,6 +150,7 @@ class StreamHandler(PeerHandler):
             with contextlib.suppress(ClientDisconnect):
                 self._open_stream()
 
+    @shows_events
     def stream_write(self, chunk: Any = None, *more: Any) -> Awaitable[None]:
         """Send `chunk` now, and keep the answer open.
 
@@ -242,13 +244,9 @@ class StreamHandler(PeerHandler):
             self._reading.begin(stream)
         return stream
 
-    def _shows_events(self, callback: Callable[..., Any]) -> bool:
-        return (
-            callback == self.stream_write
-            and type(self).stream_write is StreamHandler.stream_write
-            and self._transport is not None
-            and not self._reframes
-        )
+    @property
+    def _streams_messages(self) -> bool:
+        return self._transport is not None
 
     def _peer_read(self, readable: Readable, cursor: str, quiet: bool) -> Reading:
         reading = super()._peer_read(readable, cursor, quiet)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 import sys
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any, cast
 
@@ -44,7 +44,7 @@ from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.framing.websocket import BINARY, TEXT, WebSocket, websocket_frame
 from tatsumaki_py.push.lazy_ui import LazyUI
-from tatsumaki_py.push.peer_base import PeerBase
+from tatsumaki_py.push.peer_base import PeerBase, shows_events
 from tatsumaki_py.push.transports import WEBSOCKET, asked
 from tatsumaki_py.push.websocket_stream import OrderedIOStream, WebSocketStream
 from tatsumaki_py.request import Request
@@ -119,6 +119,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         elif "Sec-WebSocket-Extensions" in headers:
             del headers["Sec-WebSocket-Extensions"]
 
+    @shows_events
     def stream_write(self, chunk: Any, *more: Any) -> Awaitable[None]:
         """Send a message: an event or anything else that JSON can carry as text, `bytes` as binary.
         Each of several chunks is a message.
@@ -142,13 +143,6 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
             return stream.write_wire(websocket_frame(BINARY, bytes(chunk)))
         text = chunk if isinstance(chunk, str) else self.json.encode(chunk)
         return stream.write_wire(websocket_frame(TEXT, text.encode()))
-
-    def _shows_events(self, callback: Callable[..., Any]) -> bool:
-        return (
-            callback == self.stream_write
-            and type(self).stream_write is WebSocketHandler.stream_write
-            and not self._reframes
-        )
 
     @property
     def max_message_size(self) -> int:

@@ -27,7 +27,7 @@ from tatsumaki_py.push.frame_reader import (
 )
 from tatsumaki_py.push.framing.websocket import CLOSE, PING, PONG, WebSocket, websocket_frame
 from tatsumaki_py.push.owner import Owner
-from tatsumaki_py.push.sockets import READ_SIZE, SocketStream, socket_of
+from tatsumaki_py.push.sockets import SocketStream, socket_of
 
 __all__ = ["SocketOwner", "WebSocketSocket", "take_socket"]
 
@@ -95,18 +95,8 @@ class WebSocketSocket(SocketStream):
         self.closing = False
         """Whether a close frame was sent."""
 
-    def _readable(self) -> None:
-        try:
-            data = self.wire.recv(READ_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._gone(True)
-            return
-        if data:
-            self.receive(data)
-        else:
-            self._gone(not self.closing)
+    def _ended(self) -> None:
+        self._gone(not self.closing)
 
     def receive(self, data: bytes) -> None:
         """Read what the client has sent."""

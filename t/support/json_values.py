@@ -1,0 +1,20 @@
+"""Any JSON value."""
+
+import json
+
+from hypothesis import strategies as st
+
+ANY = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def same(found, expected):
+    """Equal, and of the same kind: 0 is no false here."""
+    assert json.dumps(found) == json.dumps(expected)
