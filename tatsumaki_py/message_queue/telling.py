@@ -84,8 +84,8 @@ class Telling:
     def _tell(self, start: Place, events: Sequence[Entry]) -> None:
         """Give `events` to all that listen; all but newcomers are at `start`."""
         front, told = self._front, self._front.told
-        # Made once for all that are code of users.
-        dicts: list[Event] | None = None
+        # Made once for all callbacks of users.
+        values: list[Event] | None = None
         for client in tuple(self._roster.waiting.values()):
             if client.state is LISTENING:
                 self._delivery.deliver(client, events if client.place is start else None)
@@ -102,9 +102,9 @@ class Telling:
                 if listener.raw:  # type: ignore[union-attr]
                     result = listener.call(*events)  # type: ignore[union-attr, misc]
                 else:
-                    if dicts is None:
-                        dicts = [entry.event() for entry in events]
-                    result = listener.call(*dicts)  # type: ignore[union-attr, misc]
+                    if values is None:
+                        values = [entry.event() for entry in events]
+                    result = listener.call(*values)  # type: ignore[union-attr, misc]
             except RAISED as error:
                 self._told_in_vain(client, listener, told, error)
                 continue
