@@ -15,12 +15,13 @@ Source: ``Tatsumaki::Application``.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, overload
 
@@ -33,6 +34,7 @@ from tornado.routing import PathMatches, Rule
 from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE, limited
 from tatsumaki_py.iostream import adopt
+from tatsumaki_py.life import Life
 from tatsumaki_py.logger import guard
 from tatsumaki_py.push.websocket import NEEDS_HTTP_1_1
 from tatsumaki_py.request import Request
@@ -44,6 +46,8 @@ __all__ = ["AnyService", "Application"]
 
 Path = str | os.PathLike[str]
 ServiceT = TypeVar("ServiceT", bound="AnyService")
+HookT = TypeVar("HookT", bound=Callable[[], Any])
+T = TypeVar("T")
 
 SERVED_FILE = "__tatsumaki_app__"
 """The name of the module that ``python -m tatsumaki_py`` makes of the file that it serves."""
@@ -54,7 +58,9 @@ class AnyService(Protocol):
 
     application: Application
 
-    def start(self) -> None: ...
+    def start(self) -> Any: ...
+
+    def stop(self) -> Any: ...
 
 
 class _NotFound(tornado.web.RequestHandler):
@@ -136,6 +142,7 @@ class Application(tornado.web.Application):
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
         super().__init__([to_rule(rule) for rule in rules], default_host, transforms, **settings)
         self._services: dict[str, AnyService] = {}
+        self._life = Life()
         names = ("autoescape", "template_whitespace")
         options = {name: settings[name] for name in names if name in settings}
         self._default_template = Template(**options)
@@ -197,6 +204,7 @@ class Application(tornado.web.Application):
         """See `tornado.routing.Router.find_handler`. The request then measures its time by a clock
         that does not step, and its connection makes no reference cycle.
         """
+        self._life.remind()
         Request.adopt(request)
         adopt(getattr(request.connection, "stream", None))
         return super().find_handler(request, **kwargs)
@@ -293,7 +301,11 @@ class Application(tornado.web.Application):
     @overload
     def add_service(self, name: str, service: ServiceT, /) -> ServiceT: ...
     def add_service(self, *args: Any) -> Any:
-        """Add a service, set its `application`, start it and return it.
+        """Add a service, set its `application` and return it.
+
+        Its `start` is called when the application starts (`start`), or now if it runs: if it is a
+        coroutine then, it becomes a task. Its `stop` is called at the end. Both run in an empty
+        context, so what they begin belongs to no request.
 
         Without a `name`, the service is named after its class; a second service of that class has
         a 0 after the name, a third a 1. A service with a given name replaces the one of that name.
@@ -306,11 +318,13 @@ class Application(tornado.web.Application):
             taken = itertools.chain([kind], (f"{kind}{number}" for number in itertools.count()))
             name = next(name for name in taken if name not in self._services)
         # The class is asked: a service that has no application yet raises for `application`.
-        if not hasattr(type(service), "application") or not hasattr(type(service), "start"):
+        if not all(hasattr(type(service), name) for name in ("application", "start", "stop")):
             raise TypeError(f"add_service takes an object of a class of Service, not {service!r}")
         service.application = self
+        if name in self._services:
+            self._life.discard(self._services[name])
         self._services[name] = service
-        service.start()
+        self._life.add(f"the service {name}", service.start, service.stop, service)
         return service
 
     def service(self, name: str) -> Any:
@@ -321,6 +335,55 @@ class Application(tornado.web.Application):
     def services(self) -> Mapping[str, AnyService]:
         """All services by name, in the order they were added. Read-only."""
         return MappingProxyType(self._services)
+
+    # -- start, stop, background work
+
+    async def start(self) -> None:
+        """Start the services and call the `on_start` functions, one after the other, in the order
+        in which they were added. `Server` does this before it listens; a program with an
+        `HTTPServer` of its own says ``await app.start()``.
+
+        Raises `RuntimeError` if one of them fails: the message names it, `__cause__` is the reason,
+        and those that had started are stopped again.
+        """
+        await self._life.start()
+
+    async def stop(self) -> None:
+        """Cancel the tasks of `spawn` and wait for them, then stop the services and call the
+        `on_stop` functions, in reverse order. `Server` does this at its end.
+
+        Each has 5 seconds; one that takes longer is logged and left alone. So is an exception.
+        """
+        await self._life.stop()
+
+    def on_start(self, function: HookT) -> HookT:
+        """Call `function`, which may be ``async def``, without arguments when the application
+        starts; now if it runs. Can be used as a decorator. See `start`.
+        """
+        self._life.add(_name(function), function, None)
+        return function
+
+    def on_stop(self, function: HookT) -> HookT:
+        """Call `function`, which may be ``async def``, without arguments when the application
+        stops. Can be used as a decorator. See `stop`.
+        """
+        self._life.add(_name(function), None, function)
+        return function
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
+        """Run `coroutine` in the background, on behalf of no request: ``app.spawn(work())``.
+
+        The task is kept alive until it ends, logged if it fails, and cancelled and awaited when the
+        application stops. It begins when the loop runs. `name` is the name of the task, by default
+        that of the coroutine's function.
+
+        Raises `TypeError` if it gets a function: call it.
+        """
+        return self._life.spawn(coroutine, name)
+
+
+def _name(function: Callable[[], Any]) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)
 
 
 def _beside_the_program(name: str) -> str | None:

@@ -1,11 +1,13 @@
 """Service: an object that lives as long as the application, and that handlers find by its name.
 
+>>> import asyncio
 >>> from tatsumaki_py import Application, Service
 >>> class Greeter(Service):
-...     def start(self):
+...     async def start(self):
 ...         self.greeting = "hello"
 >>> application = Application()
 >>> greeter = application.add_service(Greeter())
+>>> asyncio.run(application.start())  # Server does this
 >>> application.service("Greeter").greeting
 'hello'
 
@@ -15,6 +17,7 @@ Source: ``Tatsumaki::Service``.
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 from tatsumaki_py.application import Application
 
@@ -22,9 +25,10 @@ __all__ = ["Service"]
 
 
 class Service:
-    """The base of services; a subclass overrides `start`.
+    """The base of services; a subclass overrides `start`, and `stop` if there is something to end.
 
-    `Application.add_service` names a service after its class, sets `application` and calls `start`.
+    `Application.add_service` names a service after its class and sets `application`. Both methods
+    may be ``async def``.
     """
 
     # Of the class, so that a subclass's __init__ need not call ours. Weak: the application owns us.
@@ -49,5 +53,11 @@ class Service:
     def application(self, application: Application) -> None:
         self._application = weakref.ref(application)
 
-    def start(self) -> None:
-        """Called once, when the service is added. Does nothing (in the original it is missing)."""
+    def start(self) -> Any:
+        """Called once the event loop runs, before the server listens. What it returns to be awaited
+        is awaited. If it raises, the server does not start. Does nothing (in the original it is
+        missing).
+        """
+
+    def stop(self) -> Any:
+        """Called at the end, after the last request; see `Application.stop`. Does nothing."""

@@ -1,5 +1,7 @@
 """Services of an application."""
 
+import asyncio
+
 import pytest
 
 from tatsumaki_py import Application, Handler, Service
@@ -27,8 +29,9 @@ def app():
 
 
 @pytest.mark.gen_test
-async def test_in_a_handler(fetch):
+async def test_in_a_handler(app, fetch):
     """Handlers find them by their names, in the order they were added."""
+    await app.start()
     assert (await fetch("/")).body == b'["Clock","named"]'
 
 
@@ -41,9 +44,16 @@ def test_names(app):
     assert list(app.services) == ["Clock", "named", "Clock0", "Clock1"]
 
 
+async def started(app):
+    await app.start()
+    await app.stop()
+
+
 def test_started_once(app):
-    """It is started when it is added, and knows its application."""
+    """It is started with the application, once, and knows its application."""
     clock = app.service("Clock")
+    assert clock.started == 0
+    asyncio.run(started(app))
     assert clock.started == 1
     assert clock.application is app
 

@@ -12,7 +12,7 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
 from tatsumaki_py import Application, Handler, MessageQueue, SubscribeHandler, WebSocketHandler
-from tatsumaki_py.server import _HTTPServer
+from tatsumaki_py.server.http_server import StrictServer
 
 COUNT = 8
 
@@ -37,7 +37,7 @@ def app():
     return Application([(rf"{path}/(\w+)", kind) for path, kind in kinds.items()])
 
 
-@pytest.fixture(params=[HTTPServer, _HTTPServer])
+@pytest.fixture(params=[HTTPServer, StrictServer])
 def port(request, app, io_loop, _unused_port):
     """The port of Tornado's server, or of the one in `Server`."""
     server = request.param(app)

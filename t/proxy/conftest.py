@@ -6,7 +6,7 @@ from support.nginx import nginx, run_nginx  # noqa: F401
 from support.wire import iterations
 
 from tatsumaki_py import Application, MessageQueue, PublishHandler, SubscribeHandler
-from tatsumaki_py.server import LIMITS, _HTTPServer
+from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def app(subscribe_handler):
 @pytest.fixture
 def http_server(io_loop, app, _unused_port):
     """As `Server(xheaders=True)` serves it."""
-    server = _HTTPServer(app, xheaders=True, **LIMITS)
+    server = StrictServer(app, xheaders=True, **LIMITS)
     server.add_socket(_unused_port[0])
     yield server
     server.stop()

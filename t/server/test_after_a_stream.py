@@ -19,7 +19,7 @@ from support.wire import (
 from tornado.testing import AsyncHTTPSTestCase
 
 from tatsumaki_py import Application, Handler
-from tatsumaki_py.server import LIMITS, _HTTPServer
+from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
 alive = weakref.WeakSet()
 
@@ -114,7 +114,7 @@ def options():
 
 @pytest.fixture
 def http_server(io_loop, app, options, _unused_port):
-    server = _HTTPServer(app, **(LIMITS | options))
+    server = StrictServer(app, **(LIMITS | options))
     server.add_socket(_unused_port[0])
     yield server
     server.stop()

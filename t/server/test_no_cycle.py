@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from tatsumaki_py import Application
-from tatsumaki_py.server import _HTTPServer
+from tatsumaki_py.server.http_server import StrictServer
 
 REQUESTS = {
     "no colon": b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
@@ -26,7 +26,7 @@ def app():
 
 @pytest.fixture
 def port(app, io_loop, _unused_port):
-    server = _HTTPServer(app)
+    server = StrictServer(app)
     server.add_socket(_unused_port[0])
     yield _unused_port[1]
     server.stop()

@@ -15,7 +15,7 @@ from tornado.iostream import IOStream
 from tornado.testing import AsyncHTTPSTestCase
 
 from tatsumaki_py import Application, Handler, MessageQueue
-from tatsumaki_py.server import LIMITS, _HTTPServer
+from tatsumaki_py.server.http_server import LIMITS, StrictServer
 from tatsumaki_py.strict_http import HeadStream
 
 calls = []
@@ -51,7 +51,7 @@ def options():
 
 @pytest.fixture
 def http_server(io_loop, app, options, _unused_port):
-    server = _HTTPServer(app, **(LIMITS | options))
+    server = StrictServer(app, **(LIMITS | options))
     server.add_socket(_unused_port[0])
     yield server
     server.stop()

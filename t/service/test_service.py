@@ -1,5 +1,6 @@
 """What a service has of its own; `add_service` is the application's."""
 
+import asyncio
 import gc
 
 import pytest
@@ -26,7 +27,9 @@ def test_start_is_optional():
 def test_start_sees_the_application():
     """`start` runs when the application is known."""
     application = Application()
-    assert application.add_service(Curious()).seen is application
+    curious = application.add_service(Curious())
+    asyncio.run(application.start())
+    assert curious.seen is application
 
 
 @pytest.mark.parametrize("added", [False, True])

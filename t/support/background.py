@@ -7,7 +7,7 @@ from support.lossy import Proxy
 from tornado.netutil import bind_sockets
 
 from tatsumaki_py import MessageQueue
-from tatsumaki_py.server import LIMITS, _HTTPServer
+from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
 
 class Background:
@@ -56,7 +56,7 @@ class Background:
 
     async def _start(self, app):
         sockets = bind_sockets(0, "127.0.0.1")
-        self._server = _HTTPServer(app, **LIMITS)
+        self._server = StrictServer(app, **LIMITS)
         self._server.add_sockets(sockets)
         self.proxy = Proxy(sockets[0].getsockname()[1])
         await self.proxy.start()
