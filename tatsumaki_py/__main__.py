@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tornado.web
 
-from tatsumaki_py.application import SERVED_FILE
+from tatsumaki_py.program import SERVED_FILE
 from tatsumaki_py.server import Server
 
 

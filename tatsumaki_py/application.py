@@ -20,7 +20,6 @@ import itertools
 import logging
 import os
 import re
-import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar, overload
@@ -32,11 +31,12 @@ from tornado.log import access_log
 from tornado.routing import PathMatches, Rule
 
 from tatsumaki_py.control_characters import escape_controls
-from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE, limited
+from tatsumaki_py.endpoint.body_limit import limited
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.life import Life
 from tatsumaki_py.logger import guard
-from tatsumaki_py.push.websocket import NEEDS_HTTP_1_1
+from tatsumaki_py.not_found import NoHandshake, NotFound, handshake_1_0
+from tatsumaki_py.program import beside_the_program
 from tatsumaki_py.request import Request
 from tatsumaki_py.routes import to_rule
 from tatsumaki_py.static_file import StaticFile
@@ -49,9 +49,6 @@ ServiceT = TypeVar("ServiceT", bound="AnyService")
 HookT = TypeVar("HookT", bound=Callable[[], Any])
 T = TypeVar("T")
 
-SERVED_FILE = "__tatsumaki_app__"
-"""The name of the module that ``python -m tatsumaki_py`` makes of the file that it serves."""
-
 
 class AnyService(Protocol):
     """A service, as the application sees it."""
@@ -61,40 +58,6 @@ class AnyService(Protocol):
     def start(self) -> Any: ...
 
     def stop(self) -> Any: ...
-
-
-class _NotFound(tornado.web.RequestHandler):
-    """The answer where no rule matches, for every method."""
-
-    max_body_size = UNREAD_SIZE
-
-    def prepare(self) -> None:
-        self.set_status(404)
-        self.finish("404 Not Found")
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        # Tornado refuses a method that it does not know before it calls prepare().
-        self.set_status(404)
-        self.finish("404 Not Found")
-
-    # This handler changes nothing, so forged requests get the 404, too.
-    def check_xsrf_cookie(self) -> None:
-        pass
-
-    def check_trusted_origin(self, origin: str) -> bool:
-        return True
-
-
-class _NoHandshake(_NotFound):
-    """The answer to a WebSocket handshake in HTTP/1.0, which Tornado would accept."""
-
-    def prepare(self) -> None:
-        self.set_status(400)
-        self.finish(NEEDS_HTTP_1_1)
-
-
-def _handshake_1_0(request: HTTPServerRequest) -> bool:
-    return request.version == "HTTP/1.0" and "Upgrade" in request.headers
 
 
 class _StaticMatches(PathMatches):
@@ -132,11 +95,11 @@ class Application(tornado.web.Application):
         **settings: Any,
     ) -> None:
         guard()
-        static_path = settings.pop("static_path", _beside_the_program("static"))
+        static_path = settings.pop("static_path", beside_the_program("static"))
         # A template engine that the program gives has its own directories.
-        templates = None if "template" in settings else _beside_the_program("templates")
+        templates = None if "template" in settings else beside_the_program("templates")
         template_path = settings.pop("template_path", templates)
-        settings.setdefault("default_handler_class", _NotFound)
+        settings.setdefault("default_handler_class", NotFound)
         # static_url() reads this setting, too.
         settings.setdefault("static_handler_class", StaticFile)
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
@@ -188,8 +151,8 @@ class Application(tornado.web.Application):
         """Refuses a body that is too large for the handler (`Handler.max_body_size`), and a
         WebSocket in HTTP/1.0. See `tornado.web.Application.get_handler_delegate`.
         """
-        if _handshake_1_0(request) and issubclass(target_class, tornado.websocket.WebSocketHandler):
-            target_class, target_kwargs = _NoHandshake, None
+        if handshake_1_0(request) and issubclass(target_class, tornado.websocket.WebSocketHandler):
+            target_class, target_kwargs = NoHandshake, None
         delegate = super().get_handler_delegate(
             request, target_class, target_kwargs, path_args, path_kwargs
         )
@@ -384,12 +347,3 @@ class Application(tornado.web.Application):
 
 def _name(function: Callable[[], Any]) -> str:
     return getattr(function, "__qualname__", None) or repr(function)
-
-
-def _beside_the_program(name: str) -> str | None:
-    """The directory of that name beside the file that was run."""
-    module = sys.modules.get(SERVED_FILE) or sys.modules.get("__main__")
-    # An interactive program has no file.
-    program = getattr(module, "__file__", None)
-    path = os.path.join(os.path.dirname(os.path.abspath(program)), name) if program else ""
-    return path if os.path.isdir(path) else None

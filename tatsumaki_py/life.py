@@ -35,7 +35,7 @@ class StartError(RuntimeError):
     """A part of the application did not start. `__cause__` is the reason."""
 
 
-class _State(Enum):
+class _Phase(Enum):
     NEW = "new"
     STARTING = "starting"
     RUNNING = "running"
@@ -57,7 +57,7 @@ class Life:
     """The parts of one application, and its tasks."""
 
     def __init__(self) -> None:
-        self._state = _State.NEW
+        self._phase = _Phase.NEW
         self._parts: list[_Part] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reminded = False
@@ -74,7 +74,7 @@ class Life:
         """
         part = _Part(name, start, stop, owner)
         self._parts.append(part)
-        if self._state is not _State.RUNNING:
+        if self._phase is not _Phase.RUNNING:
             return
         part.started = True
         result = Context().run(start) if start is not None else None
@@ -90,7 +90,7 @@ class Life:
 
     def remind(self) -> None:
         """Log, once, that a request came and `start` was never called."""
-        if self._state is _State.NEW and self._parts and not self._reminded:
+        if self._phase is _Phase.NEW and self._parts and not self._reminded:
             self._reminded = True
             _log.warning(
                 "A request came, but %s was not started: "
@@ -100,8 +100,8 @@ class Life:
 
     async def start(self) -> None:
         """Start all parts. If one fails, those before it are stopped, and `StartError` names it."""
-        if self._state is not _State.NEW:
-            raise RuntimeError(f"the application cannot start: it is {self._state.value}")
+        if self._phase is not _Phase.NEW:
+            raise RuntimeError(f"the application cannot start: it is {self._phase.value}")
         loop = asyncio.get_running_loop()
         for task in self._tasks:
             if task.get_loop() is not loop:
@@ -109,7 +109,7 @@ class Life:
                     f"{task.get_name()} was spawned for another event loop: "
                     "call app.spawn in app.on_start(...), which runs in this one"
                 )
-        self._state = _State.STARTING
+        self._phase = _Phase.STARTING
         # A part may add others.
         for part in self._parts:
             try:
@@ -123,20 +123,20 @@ class Life:
                 await self.stop()
                 raise
             part.started = True
-        self._state = _State.RUNNING
+        self._phase = _Phase.RUNNING
 
     async def stop(self) -> None:
         """Cancel the tasks, then stop what has started. The application can be started again."""
-        self._state = _State.STOPPING
+        self._phase = _Phase.STOPPING
         await self.cancel_tasks()
         for part in reversed(self._parts):
             if part.started:
                 part.started = False
-                await self._stop(part)
+                await self._end(part)
         await self.cancel_tasks()
-        self._state = _State.NEW
+        self._phase = _Phase.NEW
 
-    async def _stop(self, part: _Part) -> None:
+    async def _end(self, part: _Part) -> None:
         if part.stop is None:
             return
         task = _task(part.stop)

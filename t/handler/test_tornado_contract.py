@@ -34,7 +34,7 @@ PRIVATE = {
         "endpoint/subscribe.py"
     ),
     "_combined_cache": "push/peer_handler.py, request.py",
-    "_handle_connection": "server.py",
+    "_handle_connection": "server/http_server.py",
     "_headers": (
         "push/peer_handler.py, push/stream_handler.py, response.py, endpoint/websocket.py"
     ),
@@ -260,7 +260,7 @@ async def test_empty_queues():
 @pytest.mark.gen_test
 async def test_trusted_downstream(fetch):
     """The `context` of a connection has a set `trusted_downstream` of its own, made of that of the
-    server. (server.py)"""
+    server. (server/http_server.py)"""
     await fetch("/context")
     assert seen["trusted"] == set()
     assert ".trusted_downstream" in inspect.getsource(HTTPServer.handle_stream)
@@ -494,7 +494,7 @@ class Watched(HTTPServer):
 async def test_how_a_server_reads(raw):
     """A server hands each connection to `_handle_connection`; `_parse_headers` gets a head as it
     was sent, and may refuse it with `HTTPInputError`; `_read_buffer_size` is what came with it.
-    (server.py, strict_http.py)"""
+    (server/http_server.py, strict_http.py)"""
     seen.clear()
     server = Watched(tornado.web.Application())
     (listening,) = bind_sockets(0, "127.0.0.1")

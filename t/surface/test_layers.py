@@ -20,6 +20,7 @@ FLOORS = [
         "json_codec",
         "life",
         "origin",
+        "program",
         "psgi",
     ],
     [
@@ -99,6 +100,7 @@ FLOORS = [
         "endpoint.websocket",
         "endpoint.publish",
     ],
+    ["not_found"],
     ["application"],
     ["service", "server.http_server"],
     ["server.drain"],

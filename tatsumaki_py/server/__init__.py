@@ -54,7 +54,7 @@ class Server:
         self.host = host or os.environ.get("HOST") or "127.0.0.1"
         self.port = port if port is not None else os.environ.get("PORT") or 5000
         self.options = LIMITS | options
-        self._sockets: list[socket.socket] = []
+        self._bound: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, app: tornado.web.Application) -> None:
@@ -79,7 +79,7 @@ class Server:
         # By Perl's rule for true.
         if os.environ.get("TATSUMAKI_DEBUG", "") not in ("", "0"):
             logging.getLogger("tatsumaki").setLevel(logging.DEBUG)
-        self._sockets = self._bind()
+        self._bound = self._bind()
         try:
             with asyncio.Runner(loop_factory=current_loop) as runner:
                 runner.run(self.serve(app))
@@ -109,41 +109,41 @@ class Server:
 
         Raises `StartError` if a service or an `Application.on_start` hook fails.
         """
-        self._sockets = self._sockets or self._bind()
-        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        self._bound = self._bound or self._bind()
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         # From now on, not only from the first poll, a call from another thread raises.
         MessageQueue._registry.thread.claim()
         life = app._life if isinstance(app, Application) else Life()
         try:
             with self._signals():
-                if await self._started(life):
+                if await self._start_services(life):
                     await self._listen(app, life)
         finally:
-            for sock in self._sockets:
+            for sock in self._bound:
                 sock.close()
-            self._sockets, self._loop = [], None
+            self._bound, self._loop = [], None
 
     def stop(self) -> None:
         """Stop as after a signal. Any thread may call it; it returns at once."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stopped.set)
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGINT, signal.SIGTERM)
         for number in numbers:
-            loop.add_signal_handler(number, self._stopped.set)
+            loop.add_signal_handler(number, self._stopping.set)
         try:
             yield
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
 
-    async def _started(self, life: Life) -> bool:
+    async def _start_services(self, life: Life) -> bool:
         """Start the services. False if the server is told to stop meanwhile."""
         start = asyncio.ensure_future(life.start())
-        stopped = asyncio.ensure_future(self._stopped.wait())
+        stopped = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait([start, stopped], return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if not start.done():
@@ -156,10 +156,10 @@ class Server:
 
     async def _listen(self, app: tornado.web.Application, life: Life) -> None:
         server = StrictServer(app, **self.options)
-        server.add_sockets(self._sockets)
+        server.add_sockets(self._bound)
         host = f"[{self.host}]" if ":" in self.host else self.host
         scheme = "https" if self.options.get("ssl_options") else "http"
-        self.port = self._sockets[0].getsockname()[1]
+        self.port = self._bound[0].getsockname()[1]
         print(f"Listening on {scheme}://{host}:{self.port}/ (Ctrl-C stops)", flush=True)
-        await self._stopped.wait()
+        await self._stopping.wait()
         await drain(server, life)

@@ -1,0 +1,48 @@
+"""The answers to a request that no rule of an application takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tornado.web
+from tornado.httputil import HTTPServerRequest
+
+from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE
+from tatsumaki_py.push.websocket import NEEDS_HTTP_1_1
+
+__all__ = ["NoHandshake", "NotFound", "handshake_1_0"]
+
+
+class NotFound(tornado.web.RequestHandler):
+    """The answer where no rule matches, for every method."""
+
+    max_body_size = UNREAD_SIZE
+
+    def prepare(self) -> None:
+        self.set_status(404)
+        self.finish("404 Not Found")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        # Tornado refuses a method that it does not know before it calls prepare().
+        self.set_status(404)
+        self.finish("404 Not Found")
+
+    # This handler changes nothing, so forged requests get the 404, too.
+    def check_xsrf_cookie(self) -> None:
+        pass
+
+    def check_trusted_origin(self, origin: str) -> bool:
+        return True
+
+
+class NoHandshake(NotFound):
+    """The answer to a WebSocket handshake in HTTP/1.0, which Tornado would accept."""
+
+    def prepare(self) -> None:
+        self.set_status(400)
+        self.finish(NEEDS_HTTP_1_1)
+
+
+def handshake_1_0(request: HTTPServerRequest) -> bool:
+    """Whether it asks for a WebSocket in HTTP/1.0."""
+    return request.version == "HTTP/1.0" and "Upgrade" in request.headers
