@@ -78,8 +78,8 @@ class Life:
             return
         part.started = True
         result = Context().run(start) if start is not None else None
-        if inspect.isawaitable(result):
-            self.spawn(_awaited(result), name)
+        if self._waits_for(result):
+            self.spawn(_wait_for(result), name)
 
     def discard(self, owner: object) -> None:
         """Forget the part of that owner, unless it has started."""
@@ -114,10 +114,10 @@ class Life:
         for part in self._parts:
             try:
                 if part.start is not None:
-                    await _task(part.start)
+                    await self._task(part.start)
             except Exception as error:
                 await self.stop()
-                reason = str(error) or type(error).__name__
+                reason = f"{type(error).__name__}: {error}"
                 raise StartError(f"{part.name} did not start: {reason}") from error
             except BaseException:
                 await self.stop()
@@ -139,7 +139,7 @@ class Life:
     async def _end(self, part: _Part) -> None:
         if part.stop is None:
             return
-        task = _task(part.stop)
+        task = self._task(part.stop)
         # asyncio.timeout would wait for a task that ignores its cancellation.
         _, late = await asyncio.wait([task], timeout=STOP_TIME)
         if late:
@@ -152,9 +152,18 @@ class Life:
         """Run `coroutine` in a task of no request."""
         if not inspect.iscoroutine(coroutine):
             raise TypeError(f"app.spawn takes a coroutine, app.spawn(f()), not {coroutine!r}")
-        task = current_loop().create_task(
-            coroutine, name=name or coroutine.__qualname__, context=Context()
-        )
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            if self._phase is not _Phase.NEW:
+                coroutine.close()
+                raise RuntimeError(
+                    "app.spawn was called in another thread than that of the event loop: "
+                    "use asyncio.run_coroutine_threadsafe(f(), loop)"
+                ) from None
+            # The program has not come to its loop yet.
+            loop = current_loop()
+        task = loop.create_task(coroutine, name=name or coroutine.__qualname__, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -175,19 +184,22 @@ class Life:
         for task in left:
             _log.error("%s did not end within %g seconds", task.get_name(), STOP_TIME)
 
+    def _task(self, call: Callable[[], Any]) -> asyncio.Task[None]:
+        """Make a call in an empty context, and await what it returns to be awaited."""
 
-def _task(call: Callable[[], Any]) -> asyncio.Task[None]:
-    """Make a call in an empty context, and await what it returns to be awaited."""
-    return asyncio.get_running_loop().create_task(_called(call), context=Context())
+        async def run() -> None:
+            result = call()
+            if self._waits_for(result):
+                await result
+
+        return asyncio.get_running_loop().create_task(run(), context=Context())
+
+    def _waits_for(self, result: Any) -> bool:
+        # A task of `spawn` goes on: app.on_start(lambda: app.spawn(work())).
+        return inspect.isawaitable(result) and result not in self._tasks
 
 
-async def _called(call: Callable[[], Any]) -> None:
-    result = call()
-    if inspect.isawaitable(result):
-        await result
-
-
-async def _awaited(result: Any) -> None:
+async def _wait_for(result: Any) -> None:
     await result
 
 

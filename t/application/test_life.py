@@ -60,7 +60,7 @@ async def test_a_start_that_fails(app, said):
     app.add_service(Part("a", said))
     app.add_service(Broken())
     app.on_stop(lambda: said.append("-hook"))
-    with pytest.raises(RuntimeError, match="the service Broken did not start: no such") as info:
+    with pytest.raises(RuntimeError, match="Broken did not start: OSError: no such") as info:
         await app.start()
     assert isinstance(info.value.__cause__, OSError)
     assert said == ["+a none", "-a"]
@@ -131,7 +131,9 @@ async def test_stops_are_bounded(app, said, expect_log, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_spawn(app, said, expect_log):
-    """A task runs in an empty context, is logged if it fails, cancelled and awaited at the end."""
+    """A task runs in an empty context, is logged if it fails, cancelled and awaited at the end. A
+    start does not wait for it.
+    """
     REQUEST.set("mine")
 
     async def work():
@@ -153,6 +155,13 @@ async def test_spawn(app, said, expect_log):
         await asyncio.sleep(0.01)
     await app.stop()
     assert said == ["none", "cancelled"]
+    app.on_start(lambda: app.spawn(work()))
+    await app.start()
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="in another thread"):
+        await asyncio.to_thread(app.spawn, work())
+    await app.stop()
+    assert said == ["none", "cancelled"] * 2
     with pytest.raises(TypeError, match=r"app\.spawn takes a coroutine, app\.spawn\(f\(\)\), not"):
         app.spawn(work)
 
