@@ -46,12 +46,19 @@ class HTTPError(Error, tornado.web.HTTPError):
         message: text for the client, as text/plain in UTF-8. Defaults to the status phrase. (A
             plain `tornado.web.RequestHandler` sends Tornado's HTML page for the code instead.)
         log_message: text for the log, at level WARNING. Nothing by default, as in Perl.
+        retry_after: seconds after which the client may try again, for the header ``Retry-After``,
+            which a `Handler` sends.
 
     Source: ``Tatsumaki::Error::HTTP``.
     """
 
     def __init__(
-        self, code: int, message: str | None = None, *, log_message: str | None = None
+        self,
+        code: int,
+        message: str | None = None,
+        *,
+        log_message: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         if type(code) not in (int, HTTPStatus) or not 200 <= code <= 999:
             raise ValueError(f"Error.HTTP takes a status code from 200 to 999, not {code!r}")
@@ -61,6 +68,7 @@ class HTTPError(Error, tornado.web.HTTPError):
         )
         self.code = code
         self.message = message or responses.get(code, "Unknown")
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         return self.message
@@ -69,12 +77,15 @@ class HTTPError(Error, tornado.web.HTTPError):
         return f"Error.HTTP({self.code}, {self.message!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.code, self.message, self._log_message)
+        state = (self.code, self.message, self._log_message, self.retry_after)
+        return _restore, (type(self), *state)
 
 
-def _restore(cls: type[HTTPError], code: int, message: str, log_message: str | None) -> HTTPError:
+def _restore(
+    cls: type[HTTPError], code: int, message: str, log_message: str | None, retry_after: int | None
+) -> HTTPError:
     error = cls.__new__(cls)
-    HTTPError.__init__(error, code, message, log_message=log_message)
+    HTTPError.__init__(error, code, message, log_message=log_message, retry_after=retry_after)
     return error
 
 

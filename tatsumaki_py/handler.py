@@ -177,6 +177,8 @@ class Handler(AnswerHandler):
         else:
             self.set_header("Content-Type", "text/plain; charset=UTF-8")
             if isinstance(error, HTTPError):
+                if error.retry_after is not None:
+                    self.set_header("Retry-After", error.retry_after)
                 self.finish(error.message)
             else:
                 known = error.reason if isinstance(error, tornado.web.HTTPError) else None

@@ -47,6 +47,7 @@ def test_named_code():
     "error",
     [
         Error.HTTP(403, "no", log_message="100% no"),
+        Error.HTTP(503, "later", retry_after=5),
         Error.HTTP(999),
         MissingParameter("x"),
         Error.ClientDisconnect(),
@@ -58,7 +59,8 @@ def test_copies(error):
     for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert type(other) is type(error)
         assert (str(other), repr(other)) == (str(error), repr(error))
-        assert getattr(other, "log_message", None) == getattr(error, "log_message", None)
+        for name in ("log_message", "retry_after"):
+            assert getattr(other, name, None) == getattr(error, name, None)
 
 
 def test_missing_parameter():

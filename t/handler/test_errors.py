@@ -31,6 +31,7 @@ class Raise(Handler):
             "tornado": tornado.web.HTTPError(403, "for the log"),
             "reason": tornado.web.HTTPError(403, reason="Not Today"),
             "finish": tornado.web.Finish("finished"),
+            "later": Error.HTTP(503, "later", retry_after=5),
             "error": ValueError("secret"),
         }[what]
 
@@ -104,3 +105,11 @@ async def test_after_flush(ask, expect_log):
         answer = await client.read_all()
     assert b"sent" in answer
     assert b"secret" not in answer
+
+
+@pytest.mark.gen_test
+async def test_retry_after(fetch):
+    """An error may say when to try again."""
+    answer = await fetch("/raise/later")
+    assert (answer.code, answer.body) == (503, b"later")
+    assert answer.headers["Retry-After"] == "5"
