@@ -30,11 +30,10 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.log import access_log
 from tornado.routing import PathMatches, Rule
 
-from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.endpoint.body_limit import limited
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.life import Life
-from tatsumaki_py.logger import guard
+from tatsumaki_py.logger import guard, logged
 from tatsumaki_py.not_found import NoHandshake, NotFound, handshake_1_0
 from tatsumaki_py.program import beside_the_program
 from tatsumaki_py.request import Request
@@ -182,7 +181,7 @@ class Application(tornado.web.Application):
         status = handler.get_status()
         level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
         if access_log.isEnabledFor(level):
-            summary = escape_controls(handler._request_summary())
+            summary = logged(handler._request_summary())
             milliseconds = 1000.0 * handler.request.request_time()
             access_log.log(level, "%d %s %.2fms", status, summary, milliseconds)
 

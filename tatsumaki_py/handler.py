@@ -50,9 +50,8 @@ from typing import Any, ClassVar
 import tornado.web
 from tornado.template import BaseLoader
 
-from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.error import HTTPError
-from tatsumaki_py.logger import LogAttribute
+from tatsumaki_py.logger import LogAttribute, logged
 from tatsumaki_py.push.answer_handler import AnswerHandler
 from tatsumaki_py.template import SearchLoader, render_file
 
@@ -196,4 +195,4 @@ class Handler(AnswerHandler):
         return [name for name, verb in verbs.items() if verb is not missing]
 
     def _request_summary(self) -> str:
-        return escape_controls(super()._request_summary())
+        return logged(super()._request_summary())

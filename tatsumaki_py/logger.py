@@ -1,7 +1,9 @@
 """The log: `Handler.log`, and lines that no client can forge.
 
-Rule: text of a client that reaches a log has its control characters escaped, whichever code logs
-it: an `Application` does it for Tornado's loggers, `Server.run` for the whole process.
+Rules: whichever code logs the text of a client,
+1. its control characters are escaped. An `Application` does it for Tornado's loggers, `Server.run`
+   for the whole process.
+2. its tickets and client ids are left out, in the log of the package and of Tornado.
 
 Source: ``Tatsumaki::Handler::log``.
 """
@@ -16,10 +18,16 @@ from typing import Any, overload
 from tornado.log import access_log, app_log, gen_log
 
 from tatsumaki_py.control_characters import escape_controls
+from tatsumaki_py.private_query import without_secrets
 
-__all__ = ["LineFormatter", "Log", "LogAttribute", "guard"]
+__all__ = ["LineFormatter", "Log", "LogAttribute", "guard", "logged"]
 
 _logger = logging.getLogger("tatsumaki")
+
+
+def logged(text: str) -> str:
+    """`text` of a client as a log has it, such as a URL."""
+    return escape_controls(without_secrets(text))
 
 
 class Log(logging.LoggerAdapter[Any]):
@@ -29,14 +37,15 @@ class Log(logging.LoggerAdapter[Any]):
         """Log at level INFO: ``self.log("%s joined", name)``. Without a ``%`` in the message the
         arguments are appended to it: ``self.log("joined: ", name)``.
 
-        Control characters are escaped.
+        Control characters are escaped. In a URL, the values of ``ticket`` and ``client_id`` are
+        left out.
         """
         if not self.isEnabledFor(logging.INFO):
             return
         text = str(message)
         if args:
             text = text % args if "%" in text else "".join(map(str, (text, *args)))
-        self.info("%s", escape_controls(text), stacklevel=2)
+        self.info("%s", logged(text), stacklevel=2)
 
     def __getattr__(self, name: str) -> Any:
         if name == "logger":
@@ -75,8 +84,8 @@ class LogAttribute:
 
 
 class _Guard(logging.Filter):
-    """Escapes control characters in the arguments of a message. The rest of a record stays as it
-    is, so tools can still group records by their message.
+    """Escapes control characters in the arguments of a message, and leaves secrets in URLs out. The
+    rest of a record stays as it is, so tools can still group records by their message.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -94,7 +103,7 @@ class _Guard(logging.Filter):
 def _escaped(value: object) -> Any:
     if isinstance(value, (str, BaseException)):
         text = str(value)
-        escaped = escape_controls(text)
+        escaped = logged(text)
         return value if escaped == text else escaped
     return value
 
@@ -104,7 +113,9 @@ _logger.addFilter(_guard)
 
 
 def guard() -> None:
-    """Escape control characters in all that Tornado logs from now on."""
+    """Escape control characters in all that Tornado logs from now on, and leave secrets in URLs
+    out.
+    """
     # Plain Tornado handlers use these loggers.
     for logger in (access_log, app_log, gen_log):
         logger.addFilter(_guard)

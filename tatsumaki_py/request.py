@@ -19,6 +19,7 @@ from tornado.httputil import HTTPFile, HTTPServerRequest
 from tatsumaki_py import form
 from tatsumaki_py.content_type import media_type
 from tatsumaki_py.error import MissingParameter
+from tatsumaki_py.private_query import without_secrets
 from tatsumaki_py.psgi import environment, path_info
 
 __all__ = ["MultiValue", "Request"]
@@ -113,6 +114,14 @@ class Request(HTTPServerRequest):
             # In place of the time of day: another attribute would cost memory for each client.
             request._start_time += time.monotonic() - time.time()
             request.__class__ = cls if kind is HTTPServerRequest else _mixed(kind)
+
+    def __repr__(self) -> str:
+        # Tornado logs it with an exception.
+        fields = ("protocol", "host", "method", "uri", "version", "remote_ip")
+        values = {name: getattr(self, name) for name in fields}
+        values["uri"] = without_secrets(str(self.uri))
+        shown = ", ".join(f"{name}={value!r}" for name, value in values.items())
+        return f"{type(self).__name__}({shown})"
 
     def request_time(self) -> float:
         """Seconds since the request arrived, by a clock that does not step."""

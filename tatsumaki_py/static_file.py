@@ -21,6 +21,7 @@ import tornado.web
 from tornado.httputil import format_timestamp
 
 from tatsumaki_py.control_characters import escape_controls
+from tatsumaki_py.logger import logged
 
 __all__ = ["StaticFile", "TatsumakiJS"]
 
@@ -131,7 +132,7 @@ class StaticFile(tornado.web.StaticFileHandler):
         return super().parse_url_path(url_path)
 
     def _request_summary(self) -> str:
-        return escape_controls(super()._request_summary())
+        return logged(super()._request_summary())
 
     # -- the file at the moment of the request
 

@@ -545,7 +545,7 @@ async def test_callback_errors(a, ab, expect_log):
     ab.poll("me", fail)
     taker = Taker()
     ab.poll("other", taker)
-    line = r"callback of client 'me' on channel \('a', 'b'\) raised"
+    line = r"callback of client \w{8} on channel \('a', 'b'\) raised"
     with expect_log("tatsumaki", line):
         a.publish({"n": 1})
     assert taker.calls == [[1]]

@@ -20,6 +20,7 @@ FLOORS = [
         "json_codec",
         "life",
         "origin",
+        "private_query",
         "program",
         "psgi",
     ],

@@ -29,6 +29,7 @@ from tatsumaki_py.message_queue.departures import Departures
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.front import Front
 from tatsumaki_py.message_queue.mailbox import PENDING
+from tatsumaki_py.message_queue.names import Pseudonym
 from tatsumaki_py.message_queue.roster import Roster
 from tatsumaki_py.message_queue.source import Source
 
@@ -272,8 +273,8 @@ class Delivery:
         answered = isinstance(error, HTTPError) and peer is not None
         if not answered and not isinstance(error, ClientDisconnect):
             _log.error(
-                "callback of client %r on channel %r raised",
-                client_id,
+                "callback of client %s on channel %r raised",
+                Pseudonym(client_id),
                 self._source.key,
                 exc_info=error,
             )

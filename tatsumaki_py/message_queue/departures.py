@@ -20,6 +20,7 @@ from typing import Any
 from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.callback import start
 from tatsumaki_py.message_queue.client import LISTENING, Client, Listener
+from tatsumaki_py.message_queue.names import Pseudonym
 from tatsumaki_py.message_queue.roster import Roster
 from tatsumaki_py.message_queue.source import Log, Source
 
@@ -78,7 +79,7 @@ class Departures:
     ) -> None:
         """`client` is away from now on. With `expected`, the server ended its poll."""
         what = "was answered" if expected else "left"
-        _log.debug("client %r of channel %r %s", client.id, self._source.key, what)
+        _log.debug("client %s of channel %r %s", Pseudonym(client.id), self._source.key, what)
         if client.cursor:
             listener.note(client.cursor)
         self.away(client)
@@ -171,8 +172,8 @@ class Departures:
 
     def _untold(self, client_id: str, error: BaseException) -> None:
         _log.error(
-            "on_unsubscribe of client %r on channel %r raised",
-            client_id,
+            "on_unsubscribe of client %s on channel %r raised",
+            Pseudonym(client_id),
             self._source.key,
             exc_info=error,
         )
@@ -182,7 +183,8 @@ class Departures:
     def forget_late(self, time: float) -> None:
         """Forget the clients that did not come back until `time`."""
         for client in self._roster.late(time):
-            _log.debug("client %r of channel %r did not come back", client.id, self._source.key)
+            name = Pseudonym(client.id)
+            _log.debug("client %s of channel %r did not come back", name, self._source.key)
             self.forget(client)
         until = self._roster.nameless_until
         if until is not None and until <= time:

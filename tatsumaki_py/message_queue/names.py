@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
+
 from tatsumaki_py.error import HTTPError
 
-__all__ = ["checked_name"]
+__all__ = ["Pseudonym", "checked_name"]
 
 _MAX_NAME = 1024
+_KEY = secrets.token_bytes(16)
+
+
+class Pseudonym:
+    """A client in a log. Its name is not told, because another client could take its place over by
+    it: 8 hexadecimal digits, the same for a name as long as the process lives, are in place of it.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __str__(self) -> str:
+        name = self._name.encode("utf-8", "surrogatepass")
+        return hashlib.blake2s(name, key=_KEY, digest_size=4).hexdigest()
 
 
 def checked_name(kind: str, value: object) -> str:

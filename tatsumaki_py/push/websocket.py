@@ -34,11 +34,11 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 
 from tatsumaki_py.body_encoding import EventEncoding
-from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.done import DONE
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.json_codec import JSON
+from tatsumaki_py.logger import logged
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.push.framing import Option
@@ -199,7 +199,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
             super().log_exception(typ, value, tb)
 
     def _request_summary(self) -> str:
-        return escape_controls(super()._request_summary())
+        return logged(super()._request_summary())
 
     def on_ws_connection_close(
         self, close_code: int | None = None, close_reason: str | None = None
