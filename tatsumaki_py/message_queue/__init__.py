@@ -281,11 +281,14 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         """
         return sum(follower.subscribers for follower in self._channel.followers.values())
 
-    def disconnect(self) -> None:
-        """See `Queue.disconnect`; ends the polls of this channel among others, too."""
-        self._registry.thread.check("disconnect")
-        for follower in tuple(self._channel.followers.values()):
-            follower.disconnect()
+    def _disconnect_client(self, client_id: str) -> bool:
+        # Also where it listens to this channel among others.
+        followers = tuple(self._channel.followers.values())
+        return True in [follower.disconnect_client(client_id) for follower in followers]
+
+    def _disconnect_all(self) -> bool:
+        followers = tuple(self._channel.followers.values())
+        return True in [follower.disconnect() for follower in followers]
 
     @property
     def backlog_events(self) -> list[Event]:

@@ -118,12 +118,24 @@ class Audience:
 
     # -- going
 
-    def disconnect(self) -> None:
-        """End all polls; see `MessageQueue.disconnect`."""
+    def disconnect(self) -> bool:
+        """End all polls; returns whether there was one. See `MessageQueue.disconnect`."""
+        ended = False
         for client in list(self.roster.clients.values()):
             if client.listener is not None:
                 self._takeover.end_empty(client, client.listener)
+                ended = True
         self._source.watch()
+        return ended
+
+    def disconnect_client(self, client_id: str) -> bool:
+        """End the poll of one client, if it listens; returns whether it does."""
+        client = self.roster.clients.get(client_id)
+        if client is None or client.listener is None:
+            return False
+        self._takeover.end_empty(client, client.listener)
+        self._source.watch()
+        return True
 
     def give(self, client_id: str, bodies: list[bytes]) -> bool:
         """Give events to one client, and to no other; see `MessageQueue.flush_events`."""

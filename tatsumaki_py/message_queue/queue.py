@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
 from tatsumaki_py.message_queue.audience import Audience
 from tatsumaki_py.message_queue.client import Client
 from tatsumaki_py.message_queue.mailbox import Poll
+from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.settings import ChannelSettings
 
-__all__ = ["MergedQueue", "Queue"]
+__all__ = ["ALL", "All", "MergedQueue", "Queue"]
 
 TIMEOUT = 55.0
 """Seconds that a long poll waits by default."""
+
+
+class All(Enum):
+    """In place of a client's name: all clients."""
+
+    ALL = "all clients"
+
+
+ALL = All.ALL
 
 
 class Queue:
@@ -43,12 +54,29 @@ class Queue:
         """
         return self._audience.subscribers
 
-    def disconnect(self) -> None:
-        """End all polls: long polls are answered with no events, streams are finished. Clients that
-        return resume where they left off.
+    def disconnect(self, client_id: str | int | All = ALL) -> bool:
+        """End the poll of one client, or those of all: a long poll is answered with no events, a
+        stream is finished. A client that returns resumes where it left off, within `reconnect_time`
+        if it has no cursor. It is not kept from returning: `SubscribeHandler.disconnect` is for
+        that.
+
+        Args:
+            client_id: names the client. Without it all polls are ended, also those of anonymous
+                clients. None is a `TypeError`, as it names no client.
+
+        Returns:
+            Whether there was a poll to end.
         """
         self._audience.check_thread("disconnect", "mq")
-        self._audience.disconnect()
+        if not isinstance(client_id, All):
+            return self._disconnect_client(checked_name("client_id", client_id))
+        return self._disconnect_all()
+
+    def _disconnect_client(self, client_id: str) -> bool:
+        return self._audience.disconnect_client(client_id)
+
+    def _disconnect_all(self) -> bool:
+        return self._audience.disconnect()
 
     async def ready(self) -> None:
         """Wait until the engine has loaded the log; the engine in memory always has. After that,

@@ -28,8 +28,11 @@ class Follower(Protocol):
     def flush(self) -> None:
         """Call all listeners with no events."""
 
-    def disconnect(self) -> None:
-        """End all polls."""
+    def disconnect_client(self, client_id: str) -> bool:
+        """End the poll of one client, if it listens; returns whether it does."""
+
+    def disconnect(self) -> bool:
+        """End all polls; returns whether there was one."""
 
     def clear(self) -> None:
         """Forget all clients."""

@@ -1,0 +1,113 @@
+"""disconnect("name"): one client's poll is ended, and the client goes on where it was."""
+
+import asyncio
+
+import pytest
+from message_queue.fakes import FakePeer, Taker, numbers, turn
+
+from tatsumaki_py import MessageQueue
+
+
+@pytest.mark.gen_test
+async def test_one_is_ended(queue):
+    """A long poll is answered with no events, a stream is finished; others are left alone."""
+    once, stream, other = FakePeer(), FakePeer(), FakePeer()
+    queue.poll_once("once", once.answer)
+    queue.poll("stream", stream.on_new_event)
+    queue.poll("other", other.on_new_event)
+    await turn()
+    assert queue.disconnect("once")
+    assert queue.disconnect("stream")
+    assert (once.calls, once.finished) == ([[]], True)
+    assert (stream.calls, stream.finished) == ([], True)
+    await queue.publish({"n": 1})
+    assert (other.calls, other.finished) == ([[1]], False)
+    for name in ("once", "stream"):
+        assert numbers(await queue.poll_once(name)) == [1]
+
+
+@pytest.mark.gen_test
+async def test_coroutines(queue):
+    """A poll that is awaited gives no events, one that is iterated ends."""
+
+    async def await_once():
+        return await queue.poll_once("awaited")
+
+    async def iterate():
+        return [batch async for batch in queue.poll("7")]
+
+    tasks = [asyncio.ensure_future(await_once()), asyncio.ensure_future(iterate())]
+    await turn()
+    assert queue.disconnect("awaited")
+    assert queue.disconnect(7)
+    assert await asyncio.gather(*tasks) == [[], []]
+
+
+@pytest.mark.gen_test
+async def test_who_does_not_listen(queue):
+    """There is nothing to end: not of a client that is away, and not of one that never was."""
+    await queue.poll_once("away", timeout=0)
+    assert not queue.disconnect("away")
+    assert not queue.disconnect("nobody")
+    assert not queue.disconnect()
+    assert [*queue.clients] == ["away"]
+
+
+@pytest.mark.gen_test
+async def test_several_channels(make_queue):
+    """The queue of one channel ends a client that listens to it among others; the queue of several
+    ends those that listen to all of them.
+    """
+    a, b = make_queue("a"), make_queue("b")
+    ab = MessageQueue.instance("a", "b")
+    alone, both = FakePeer(), FakePeer()
+    a.poll("me", alone.on_new_event)
+    ab.poll("me", both.on_new_event)
+    await turn()
+    assert ab.disconnect("me")
+    assert (alone.finished, both.finished) == (False, True)
+    ab.poll("me", both.on_new_event)
+    await turn()
+    assert not b.disconnect("other")
+    assert a.disconnect("me")
+    assert alone.finished
+    assert not ab.disconnect("me")
+
+
+@pytest.mark.gen_test
+async def test_a_name_is_needed(queue):
+    """None names no client, and does not end all."""
+    peer = FakePeer()
+    queue.poll(None, peer.on_new_event)
+    with pytest.raises(TypeError, match="client_id is a str, not NoneType"):
+        queue.disconnect(None)
+    assert not peer.finished
+    assert queue.disconnect()
+    assert peer.finished
+
+
+@pytest.mark.gen_test
+async def test_its_own_callback(queue):
+    """A callback that ends its own client has its events."""
+    calls = Taker()
+
+    def callback(*events):
+        calls(*events)
+        queue.disconnect("me")
+
+    queue.poll("me", callback)
+    await queue.publish({"n": 1})
+    await turn()
+    await queue.publish({"n": 2})
+    assert calls.calls == [[1]]
+    assert numbers(await queue.poll_once("me")) == [2]
+
+
+@pytest.mark.gen_test
+async def test_another_thread(queue):
+    """In another thread it is refused, before anything has changed."""
+    peer = FakePeer()
+    queue.poll("me", peer.on_new_event)
+    with pytest.raises(RuntimeError, match=r"disconnect\(\) was called in another thread"):
+        await asyncio.to_thread(queue.disconnect, "me")
+    assert not peer.finished
