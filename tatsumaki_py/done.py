@@ -30,6 +30,9 @@ class Done(Generic[T]):
     def done(self) -> bool:
         return True
 
+    def result(self, timeout: float | None = None) -> T:
+        return self._result
+
     def __await__(self) -> Generator[Any, None, T]:
         return self._result
         yield

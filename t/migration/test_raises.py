@@ -37,7 +37,7 @@ def anything(handler):
 
 async def thread(handler):
     queue().poll("me", print)
-    await asyncio.get_running_loop().run_in_executor(None, queue().publish, {"a": 1})
+    await asyncio.get_running_loop().run_in_executor(None, queue().disconnect)
 
 
 async def begun(handler):

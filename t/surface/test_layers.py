@@ -40,6 +40,7 @@ FLOORS = [
     [
         "message_queue.ids",
         "message_queue.own_settings",
+        "message_queue.published",
         "message_queue.thread",
         "message_queue.trail",
         "message_queue.frozen",

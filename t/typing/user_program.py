@@ -25,7 +25,7 @@ from tatsumaki_py import (
     Template,
     WebSocketHandler,
 )
-from tatsumaki_py.message_queue import MergedQueue
+from tatsumaki_py.message_queue import MergedQueue, Published
 
 
 class Clock(Service):
@@ -270,6 +270,12 @@ def several(names: list[str]) -> str:
     assert_type(poll.new, bool)
     assert_type(both.subscribers, int)
     return poll.cursor
+
+
+def in_a_thread(mq: MessageQueue) -> list[str]:
+    published: Published = mq.append_backlog({"n": 1})
+    published.result()
+    return mq.publish({"n": 1}).result(5)
 
 
 async def once() -> list[str]:

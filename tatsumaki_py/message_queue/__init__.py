@@ -17,7 +17,8 @@ Source: ``Tatsumaki::MessageQueue``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Self, overload
 
 from tatsumaki_py.done import Done
@@ -34,11 +35,12 @@ from tatsumaki_py.message_queue.mailbox import Poll
 from tatsumaki_py.message_queue.merged import MAX_MERGED, MergedChannels
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.own_settings import Settings, check
+from tatsumaki_py.message_queue.published import InLoop, Published
 from tatsumaki_py.message_queue.queue import MergedQueue, Queue
 from tatsumaki_py.message_queue.registry import Registry
 from tatsumaki_py.message_queue.settings import ChannelSettings, settings_of
 
-__all__ = ["Client", "Engine", "Event", "MergedQueue", "MessageQueue", "Poll", "State"]
+__all__ = ["Client", "Engine", "Event", "MergedQueue", "MessageQueue", "Poll", "Published", "State"]
 
 
 class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
@@ -47,8 +49,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     Its settings, such as `backlog_length`, are class attributes. All but `max_channels`,
     `max_clients` and `max_size` may also be set on one queue: they belong to the name of its
     channel, so they stay when no code holds the queue. A name that is no setting of the class is an
-    `AttributeError`. A queue belongs to the thread of the event loop: in another thread, where only
-    `instance` may be called, use ``loop.call_soon_threadsafe(mq.publish, event)``.
+    `AttributeError`. A queue belongs to the thread of the event loop. Another thread may call
+    `instance`, and it may publish; see `publish`.
     """
 
     channel: str
@@ -205,7 +207,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     # -- publishing
 
-    def publish(self, *events: Any, idempotency_key: str | None = None) -> Awaitable[list[str]]:
+    def publish(self, *events: Any, idempotency_key: str | None = None) -> Published:
         """Append events to the channel's log. With the engine in memory, the callbacks of all
         listeners are called before this returns; streams that read the log by themselves send after
         the burst.
@@ -218,6 +220,11 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
                 under it within `idempotency_time`, they are not published again, and the ids are
                 the same as before. So a publisher can safely try again.
 
+        In another thread than that of the event loop, the events are encoded there, and the loop
+        publishes them, in the order of that thread's calls. ``mq.publish(event).result(timeout)``
+        waits for their ids. If 100 such calls wait for the loop, the next one waits until there is
+        room. An error that comes later and that no code waits for is logged.
+
         Returns:
             An awaitable of the events' ids; waiting for it is optional.
 
@@ -225,15 +232,16 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
             TypeError, ValueError: an event cannot be encoded, or is of type "gap", which clients
                 would take for a loss. Nothing is published if this raises.
             Error.HTTP: 413 if one has more than `max_event_size` bytes, 503 if there are too many
-            channels, 400 for a bad key, 422 if other events were published under it.
+                channels, 400 for a bad key, 422 if other events were published under it. In
+                another thread, 503 and 422 are raised where the ids are waited for.
+            RuntimeError: in another thread, if no event loop runs that uses the queues. The main
+                thread may publish before one runs.
         """
         if idempotency_key is not None:
             check_key(idempotency_key)
         return self._publish([self._encode(event) for event in events], idempotency_key)
 
-    def publish_json(
-        self, *bodies: bytes, idempotency_key: str | None = None
-    ) -> Awaitable[list[str]]:
+    def publish_json(self, *bodies: bytes, idempotency_key: str | None = None) -> Published:
         """Publish events that are JSON already; see `publish`.
 
         Args:
@@ -244,25 +252,31 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
             check_key(idempotency_key)
         return self._publish(list(map(self._fitting, bodies)), idempotency_key)
 
-    def _publish(self, bodies: list[bytes], idempotency_key: str | None) -> Awaitable[list[str]]:
-        self._registry.thread.check("publish")
-        if not bodies:
+    def _publish(
+        self, bodies: list[bytes], idempotency_key: str | None, quiet: bool = False
+    ) -> Published:
+        thread = self._registry.thread
+        if thread.is_here("append_backlog" if quiet else "publish"):
+            return self._accept(bodies, idempotency_key, quiet)
+        return thread.send(partial(self._accept, bodies, idempotency_key, quiet))
+
+    def _accept(self, bodies: list[bytes], idempotency_key: str | None, quiet: bool) -> Published:
+        if not bodies and not quiet:
             for follower in tuple(self._channel.followers.values()):
                 follower.flush()
-        return self._registry.engine.publish(self._channel, bodies, key=idempotency_key)
+        engine = self._registry.engine
+        ids = engine.publish(self._channel, bodies, key=idempotency_key, quiet=quiet)
+        return ids if isinstance(ids, Done) else InLoop(ids)
 
-    def append_backlog(self, *events: Any) -> Awaitable[list[str]]:
+    def append_backlog(self, *events: Any) -> Published:
         """Append events for new clients: they are in the backlog that a new client gets. A client
         that is here, is expected back or has a cursor does not get them.
 
-        Returns an awaitable of the events' ids, and raises, as `publish` does. Source:
-        ``append_backlog`` of ``Tatsumaki::MessageQueue``.
+        Returns an awaitable of the events' ids, works in another thread, and raises, as `publish`
+        does. Source: ``append_backlog`` of ``Tatsumaki::MessageQueue``.
         """
-        self._registry.thread.check("append_backlog")
         bodies = [self._encode(event) for event in events]
-        if not bodies:
-            return Done([])
-        return self._registry.engine.publish(self._channel, bodies, quiet=True)
+        return self._publish(bodies, None, quiet=True) if bodies else Done([])
 
     def flush_events(self, client_id: str | int, *events: Any) -> bool:
         """Give events to one client that is listening, and to no other; they are not kept.

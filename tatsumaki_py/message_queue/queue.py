@@ -97,7 +97,7 @@ class Queue:
 
         A poll that is made while a request is handled belongs to that request, also in a task: it
         ends when the client leaves or the answer is complete. Start a task that is to go on with
-        ``asyncio.create_task(bot(), context=contextvars.Context())``.
+        `Application.spawn`.
 
         Args:
             client_id: names the client (an int is taken as its text). A client that returns within

@@ -2,8 +2,10 @@
 
 Rules:
 1. A call from another thread that would call callbacks of the loop is refused before it changes
-   anything.
+   anything, or is made by the loop (`send`).
 2. The loop is the first one that used a queue, until it ends, also before a client listens.
+3. While no loop runs, only the main thread and the thread of the last loop publish: another thread
+   might go on while a loop begins.
 """
 
 from __future__ import annotations
@@ -11,10 +13,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from collections.abc import Callable
-from threading import get_ident
+from collections.abc import Awaitable, Callable
+from threading import BoundedSemaphore, get_ident, main_thread
 
-__all__ = ["LoopThread"]
+from tatsumaki_py.message_queue.published import ENDED, SLICE, Crossing
+
+__all__ = ["MAX_CROSSING", "LoopThread"]
+
+MAX_CROSSING = 100
+"""Calls of other threads that wait for the loop at most: one more waits in its thread."""
 
 
 class LoopThread:
@@ -23,6 +30,7 @@ class LoopThread:
     def __init__(self) -> None:
         self._thread = get_ident()
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        self._room = BoundedSemaphore(MAX_CROSSING)
 
     def _other(self) -> asyncio.AbstractEventLoop | None:
         """The loop, if it runs in another thread than this one."""
@@ -54,6 +62,31 @@ class LoopThread:
                 f"{method}() was called in another thread than that of the event loop: "
                 f"use loop.call_soon_threadsafe({of}.{method}, ...)"
             )
+
+    def is_here(self, method: str) -> bool:
+        """Whether `method`, which publishes, goes on in this thread. Otherwise use `send`. Raise
+        `RuntimeError` if this is another thread and no loop runs.
+        """
+        if not self.claim():
+            return False
+        thread = get_ident()
+        if thread != self._thread and thread != main_thread().ident:
+            raise RuntimeError(
+                f"{method}() was called in a thread, and no event loop runs that could accept the "
+                "events: start the thread when the loop runs, in a function given to app.on_start"
+            )
+        return True
+
+    def send(self, publish: Callable[[], Awaitable[list[str]]]) -> Crossing:
+        """Let the loop, which runs in another thread, call `publish`. Wait while too many such
+        calls wait.
+        """
+        loop = self._other()
+        while loop is not None and not self._room.acquire(timeout=SLICE):
+            loop = self._other()
+        if loop is None:
+            raise RuntimeError(ENDED)
+        return Crossing(publish, loop, self._room.release)
 
     def run(self, call: Callable[[], None]) -> None:
         """Make a call that may come from any thread, because Python collects garbage in each. In

@@ -1,0 +1,305 @@
+"""Another thread publishes: the loop of the queues accepts its events, and it can wait for that."""
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from message_queue.fakes import Taker, numbers, turn
+
+from tatsumaki_py import Error, MessageQueue
+from tatsumaki_py.message_queue.thread import MAX_CROSSING
+
+
+@pytest.fixture
+def pool():
+    """A thread, and no other, in which functions are run."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def elsewhere(pool):
+    """`await elsewhere(function)` gives what it returns in another thread."""
+
+    async def run(function):
+        return await asyncio.get_running_loop().run_in_executor(pool, function)
+
+    return run
+
+
+def claim():
+    """The loop that runs here is the queues' from now on."""
+    MessageQueue.instance("any").disconnect()
+
+
+@pytest.mark.gen_test
+async def test_result(queue, elsewhere):
+    """The thread gets the ids, and the listeners the events as they were when it published."""
+    taker = Taker()
+    queue.poll("me", taker)
+
+    def publish():
+        event = {"n": 1}
+        answer = queue.publish(event, {"n": 2})
+        event["n"] = 3
+        return answer.result(5)
+
+    ids = await elsewhere(publish)
+    assert [event.id for event in queue.backlog_events] == ids
+    assert taker.seen == [1, 2]
+
+
+@pytest.mark.gen_test
+async def test_other_methods(queue, elsewhere):
+    """`append_backlog` and `publish_json` do the same."""
+    claim()
+    await elsewhere(lambda: queue.append_backlog({"n": 1}).result(5))
+    await elsewhere(lambda: queue.publish_json(b'{"n": 2}').result(5))
+    assert await elsewhere(lambda: queue.append_backlog().result()) == []
+    await queue.ready()
+    assert [(event["n"], event.quiet) for event in queue.backlog_events] == [(1, True), (2, False)]
+
+
+@pytest.mark.engines("memory")  # the loop that waits is not the one of the fixtures
+@pytest.mark.gen_test
+async def test_await_in_another_loop(queue, elsewhere):
+    """A coroutine of another loop awaits the ids."""
+    claim()
+
+    async def publish():
+        return await queue.publish({"n": 1})
+
+    assert len(await elsewhere(lambda: asyncio.run(publish()))) == 1
+
+
+@pytest.mark.gen_test
+async def test_bad_event(queue, elsewhere):
+    """A value that is no event raises in the thread, and nothing is published."""
+    claim()
+    with pytest.raises(TypeError, match="event is of type object"):
+        await elsewhere(lambda: queue.publish({"n": 1}, object()))
+    with pytest.raises(Error.HTTP, match="is more than"):
+        await elsewhere(lambda: queue.publish("x" * (queue.max_event_size + 1)))
+    assert queue.backlog_events == []
+
+
+@pytest.mark.gen_test
+async def test_refused(queue, elsewhere):
+    """What the loop refuses raises where the thread waits for it."""
+    claim()
+    await elsewhere(lambda: queue.publish({"n": 1}, idempotency_key="key").result(5))
+    with pytest.raises(Error.HTTP, match="something else"):
+        await elsewhere(lambda: queue.publish({"n": 2}, idempotency_key="key").result(5))
+
+
+@pytest.mark.gen_test
+async def test_refused_and_nobody_waits(queue, elsewhere, expect_log):
+    """Otherwise it is logged."""
+    claim()
+    await elsewhere(lambda: queue.publish({"n": 1}, idempotency_key="key").result(5))
+
+    def publish():
+        queue.publish({"n": 2}, idempotency_key="key")
+
+    with expect_log("tatsumaki", "events that another thread published were lost: something else"):
+        await elsewhere(publish)
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.engines("memory")  # publish calls the listeners
+@pytest.mark.gen_test
+async def test_a_listener_fails(queue, elsewhere, expect_log):
+    """That is no business of the thread, nor of the other listeners."""
+    taker = Taker()
+    queue.poll("bad", lambda *events: 1 / 0)
+    queue.poll("me", taker)
+    with expect_log("tatsumaki", "callback of client"):
+        assert await elsewhere(lambda: queue.publish({"n": 1}).result(5))
+    assert taker.seen == [1]
+
+
+@pytest.mark.gen_test
+async def test_order(make_queue, elsewhere):
+    """The loop keeps the order of each thread, however many publish."""
+    queue = make_queue(backlog_length=2000)
+    claim()
+
+    def publish(thread):
+        answers = [queue.publish({"n": n, "thread": thread}) for n in range(300)]
+        return [answer.result(10) for answer in answers]
+
+    with ThreadPoolExecutor(3) as threads:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*[loop.run_in_executor(threads, publish, n) for n in range(3)])
+    await queue.ready()
+    for thread in range(3):
+        published = [event for event in queue.backlog_events if event["thread"] == thread]
+        assert numbers(published) == list(range(300))
+
+
+@pytest.mark.engines("memory")  # publish calls the listeners
+@pytest.mark.gen_test
+async def test_bounded(queue, pool):
+    """A thread that is faster than the loop waits for it, so that memory does not grow."""
+    claim()
+    published = []
+
+    def publish():
+        for n in range(2 * MAX_CROSSING):
+            queue.publish({"n": n})
+            published.append(n)
+
+    done = pool.submit(publish)
+    # The loop stands still.
+    while len(published) < MAX_CROSSING and not done.done():
+        time.sleep(0.001)
+    time.sleep(0.02)
+    assert len(published) == MAX_CROSSING
+    while not done.done():
+        await asyncio.sleep(0.001)
+    await turn()
+    assert queue.backlog_events[-1] == {"n": 2 * MAX_CROSSING - 1}
+
+
+@pytest.mark.engines("memory")  # an answer that is there at once
+@pytest.mark.gen_test
+async def test_timeout(queue, pool):
+    """A thread waits no longer than it wants to, and the events are published nevertheless."""
+    claim()
+
+    def publish():
+        with pytest.raises(TimeoutError, match="not accepted within"):
+            queue.publish({"n": 1}).result(0.02)
+
+    done = pool.submit(publish)
+    done.result(5)  # The loop stands still.
+    await turn()
+    assert numbers(queue.backlog_events) == [1]
+
+
+@pytest.mark.gen_test
+async def test_in_the_loop(queue, engine):
+    """In the thread of the loop a result is there at once, or has to be awaited."""
+    answer = queue.publish({"n": 1})
+    if engine != "memory":
+        with pytest.raises(RuntimeError, match="use await"):
+            answer.result()
+    ids = await answer
+    assert answer.result() == ids
+
+
+@pytest.mark.gen_test
+async def test_the_loop_waits_for_a_thread(queue, pool):
+    """The answer of another thread must not be waited for in the loop, or it would stand still."""
+    claim()
+    answer = pool.submit(queue.publish, {"n": 1}).result(5)
+    with pytest.raises(RuntimeError, match="use await"):
+        answer.result()
+    assert len(await answer) == 1
+    assert answer.result() == await answer
+
+
+# -- without a loop
+
+
+@pytest.mark.engines("memory")  # the engine takes a loop that runs
+def test_no_loop(queue, pool):
+    """Before and after a loop only the main thread publishes; another thread is told what to do."""
+    queue.publish({"n": 1})
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"no event loop runs .* app\.on_start"):
+            pool.submit(queue.publish, {"n": 0}).result(5)
+        asyncio.run(turn())
+        with pytest.raises(RuntimeError, match="no event loop runs"):
+            pool.submit(queue.append_backlog, {"n": 0}).result(5)
+    queue.publish({"n": 2})
+    assert numbers(queue.backlog_events) == [1, 2]
+
+
+@pytest.fixture
+def loop():
+    """A loop that is not the one of the other fixtures."""
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def ending(loop, publish, calls=1):
+    """Runs `publish` in a thread while `loop` makes its last iteration. Returns the thread, which
+    has published so many times.
+    """
+    called, call = threading.Semaphore(0), loop.call_soon_threadsafe
+
+    def counted(*args, **options):
+        call(*args, **options)
+        called.release()
+
+    def end():
+        thread.start()
+        for _ in range(calls):
+            assert called.acquire(timeout=5)
+        loop.stop()
+
+    loop.call_soon_threadsafe = counted
+    thread = threading.Thread(target=publish)
+    loop.call_soon(claim)
+    loop.call_soon(end)
+    loop.run_forever()
+    return thread
+
+
+def join(thread):
+    """Waits for `thread`, and not for ever."""
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_loop_ends(queue, loop, closed):
+    """A thread that waits gets an error if the loop ends, and nothing is published later."""
+    raised = []
+
+    def publish():
+        try:
+            queue.publish({"n": 1}).result()
+        except RuntimeError as error:
+            raised.append(str(error))
+
+    thread = ending(loop, publish)
+    if closed:
+        loop.close()
+    join(thread)
+    assert raised == ["the event loop of the queues has ended; it did not accept the events"]
+    if not closed:
+        loop.run_until_complete(turn())
+    assert queue.backlog_events == []
+
+
+@pytest.mark.engines("memory")  # the engine takes a loop that runs
+def test_the_loop_ends_and_nobody_waits(queue, loop, expect_log):
+    """Events that are lost that way are logged."""
+    with expect_log("tatsumaki", "lost: the event loop of the queues has ended") as records:
+        join(ending(loop, lambda: queue.publish({"n": 1}) and None))
+        loop.close()
+    assert len(records) == 1
+
+
+@pytest.mark.engines("memory")  # the engine takes a loop that runs
+def test_the_loop_ends_while_there_is_no_room(queue, loop, expect_log):
+    """A thread that waits for room gets an error, too."""
+    raised = []
+
+    def publish():
+        try:
+            while True:
+                queue.publish({"n": 1})
+        except RuntimeError as error:
+            raised.append(str(error))
+
+    with expect_log("tatsumaki", "lost: the event loop") as records:
+        join(ending(loop, publish, MAX_CROSSING))
+        loop.close()
+    assert (len(records), len(raised)) == (MAX_CROSSING, 1)
