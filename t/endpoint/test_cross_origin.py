@@ -118,7 +118,7 @@ async def test_reading(ask, kind, origin, allowed, credentials):
         assert headers.get("Access-Control-Allow-Origin") == allowed
         assert headers.get(CREDENTIALS) == credentials
         exposed = headers.get("Access-Control-Expose-Headers")
-        assert exposed == ("Last-Event-ID" if allowed else None)
+        assert exposed == ("Last-Event-ID, Retry-After" if allowed else None)
         if kind is not Public:
             assert "Origin" in headers["Vary"]
 

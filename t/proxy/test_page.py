@@ -14,12 +14,17 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.testing import AsyncHTTPSTestCase
 
-from tatsumaki_py import Application, Handler
+from tatsumaki_py import Application, Error, Handler
 
 
 class Who(Handler):
     def get(self):
         self.write([self.request.remote_ip, self.request.protocol, self.request.host])
+
+
+class Full(Handler):
+    def get(self):
+        raise Error.HTTP(503, "too many clients", retry_after=7)
 
 
 class Named(Handler):
@@ -91,6 +96,34 @@ async def test_publish(nginx, raw, queue, expect_log):
     with expect_log("tornado.general", "cross-site"):
         assert await status("cross-site") == 403
     assert queue.backlog_events == [{"n": 1}]
+
+
+@pytest.mark.gen_test
+async def test_unavailable(nginx, http_server, http_port, raw, app, io_loop):
+    """An EventSource gets a stream in place of a 503 or 502, any other client the answer."""
+    app.add_handlers("/full", Full)
+    port = nginx()
+
+    async def reply(accept):
+        client = await raw(port)
+        head = f"GET /full HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
+        await client.send(head.encode())
+        return await read_reply(client)
+
+    async def stream(accept="text/event-stream"):
+        answer = await reply(accept)
+        names = ("content-type", "cache-control")
+        return answer.status, [answer.headers[name] for name in names], answer.body
+
+    empty = (200, ["text/event-stream", "no-store"], b"retry: 3000\n")
+    assert await stream() == empty
+    other = await reply("application/x-ndjson")
+    assert (other.status, other.body) == (503, b"too many clients")
+    assert other.headers["retry-after"] == "7"
+    http_server.stop()
+    await http_server.close_all_connections()
+    assert await stream() == empty
+    assert (await reply("*/*")).status == 502
 
 
 @pytest.mark.gen_test

@@ -18,6 +18,7 @@ from tatsumaki_py import (
     Server,
     SubscribeHandler,
     TatsumakiJS,
+    WebSocketHandler,
 )
 from tatsumaki_py.message_queue import State
 
@@ -125,6 +126,35 @@ class Places(Handler):
         await asyncio.sleep(60)
 
 
+class Leaving(Handler):
+    """A stream whose server goes: it says when to come again, and ends."""
+
+    BODIES: ClassVar = {
+        "ndjson": '{"id": "1-0", "data": 1}\n{"id": "1-0", "retry": 9000}\n',
+        "sse": 'id: 1-0\ndata: 1\n\nevent: cursor\ndata: {"id": "1-0", "retry": 9000}\n\n',
+    }
+
+    def get(self):
+        transport = self.request.param("transport")
+        self.set_header("Content-Type", Places.TYPES[transport])
+        self.write(self.BODIES[transport])
+
+
+class Empty(Handler):
+    """As a proxy answers in the place of a server that restarts."""
+
+    def get(self):
+        self.set_header("Content-Type", "text/event-stream")
+        self.write("retry: 3000\n")
+
+
+class LoggedOut(WebSocketHandler):
+    """Ends its connections for good."""
+
+    def open(self):
+        self.close(4403, "logged out")
+
+
 class Bytes(Handler):
     """A multipart stream that comes byte by byte, and breaks off before the end of a part."""
 
@@ -216,6 +246,9 @@ app = Application(
         ("/plain", Plain),
         (r"/own/(\w+)", Own),
         ("/places", Places),
+        ("/leaving", Leaving),
+        ("/empty", Empty),
+        ("/logged-out", LoggedOut),
         ("/bytes", Bytes),
         ("/publish/(.*)", PublishHandler),
         ("/control/(.*)/(.*)", Control),

@@ -90,3 +90,26 @@ def test_close(site, tab):
     page.page.wait_for_timeout(100)
     assert page.get("[subscription.state, states.at(-1), details.error]") == ["closed"] * 2 + [None]
     site.until(lambda: site.control("listening") == 0)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_first_retry_comes_at_once(site, tab, transport):
+    """Within a second; the next ones wait longer and longer, up to 15 seconds."""
+    page = tab(transports=[transport], clock=True).open()
+    site.publish(1)
+    page.has(1)
+    page.page.context.set_offline(True)
+    site.control("cut")
+    for shortest, longest in ((0, 1), (1, 2), (2, 4), (4, 8), (7.5, 15), (7.5, 15)):
+        page.until("subscription.state !== 'open' && details.until > Date.now()")
+        wait = page.get("(details.until - Date.now()) / 1000")
+        assert shortest <= wait <= longest
+        page.pass_time(wait)
+
+
+@pytest.mark.parametrize("transport", ["sse", "ndjson"])
+def test_a_server_that_says_when(tab, transport):
+    """A stream's last word may be when to come again."""
+    page = tab("/leaving", transports=[transport], clock=True)
+    page.until("subscription.state === 'waiting'")
+    assert 9 <= page.get("(details.until - Date.now()) / 1000") <= 10

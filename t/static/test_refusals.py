@@ -75,6 +75,36 @@ def test_later_is_not_final(tab, page_errors):
     assert page.get("states.filter((state) => state === 'waiting').length") == 2
 
 
+def test_retry_after(tab, page_errors):
+    """The server says when, in seconds or with a date. A minute is the longest wait."""
+    page_errors.allow("503")
+    page = tab(transports=["ndjson"], clock=True).open()
+    values = {"20": (20, 21), "86400": (60, 61), "0": (0.5, 1), "soon": (0.5, 1)}
+    values["Thu, 01 Jan 1970 00:00:30 GMT"] = (25, 30)  # the page's clock began with 1970
+    headers = {}
+    page.page.route("**/events/**", lambda route: route.fulfill(status=503, headers=headers))
+    for headers["Retry-After"], (shortest, longest) in values.items():
+        page.get("states.length = 0; dispatchEvent(new Event('online'))")
+        page.until("states.at(-1) === 'waiting'")
+        assert shortest <= page.get("(details.until - Date.now()) / 1000") <= longest
+
+
+def test_a_websocket_that_is_closed_for_good(tab):
+    """4403 is what 403 is to a request: the page is told why, and does not come back."""
+    page = tab("/logged-out", transports=["websocket"]).until("subscription.state === 'closed'")
+    assert page.get("details.error") == {"message": "logged out", "status": 403}
+
+
+def test_an_empty_stream_is_no_connection(tab):
+    """A proxy may answer in this way while the server restarts: the page waits."""
+    page = tab("/empty", transports=["sse"], clock=True)
+    for _ in range(3):
+        page.until("subscription.state === 'waiting'")
+        assert page.get("details.error.message") == "the stream ended as it began"
+        page.pass_time(page.get("(details.until - Date.now()) / 1000"))
+    assert "open" not in page.get("states")
+
+
 def test_a_long_poll_that_does_not_wait(tab):
     """It does not become a tight loop."""
     page = tab(transports=["long-poll"], clock=True).open()

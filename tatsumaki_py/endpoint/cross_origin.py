@@ -95,7 +95,7 @@ class CrossOriginHandler(Handler):
         if not origin or not (public or trusted):
             return
         self.set_header("Access-Control-Allow-Origin", origin if trusted else "*")
-        self.set_header("Access-Control-Expose-Headers", "Last-Event-ID")
+        self.set_header("Access-Control-Expose-Headers", "Last-Event-ID, Retry-After")
         if trusted and getattr(self, "allow_credentials", False):
             self.set_header("Access-Control-Allow-Credentials", "true")
 

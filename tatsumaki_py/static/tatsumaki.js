@@ -49,6 +49,8 @@ const GRACE = 1_000; // what a check found has to come by the stream in that tim
 const STEADY = 5_000; // a connection that lived this long was a good one
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 15_000;
+const LONGEST_ASKED = 60_000; // of the waits that the server asks for
+const SETTLED = 100; // an EventSource that is open for this long has reached the server
 const INTERVAL = 5_000; // between two interval polls
 const SLEPT = 30_000; // hidden longer than this: do not trust the connection
 const SEEN = 1_000; // ids remembered
@@ -56,10 +58,11 @@ const BEHIND = 250; // between two questions of a tab that does not meet the oth
 
 /** The server, or what stands before it, gives something else than was asked for. */
 class Refused extends Error {
-  /** @param {string} message @param {number} [status] */
-  constructor(message, status = 0) {
+  /** @param {string} message @param {number} [status] @param {number} [after] ms, from Retry-After */
+  constructor(message, status = 0, after = 0) {
     super(message);
     this.status = status;
+    this.after = after;
   }
 
   /** Asking again would be answered the same. */
@@ -274,7 +277,8 @@ class Source {
     if (response.ok) return response;
     const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
     const line = plain ? (await response.text()).split("\n", 1)[0].slice(0, 200) : "";
-    throw new Refused(line || `the server answered ${response.status}`, response.status);
+    const message = line || `the server answered ${response.status}`;
+    throw new Refused(message, response.status, delay(response.headers.get("Retry-After")));
   }
 
   /** Why a question has no answer, in words. @param {unknown} error */
@@ -398,10 +402,14 @@ class Line {
       this.#at = (this.#at + 1) % this.#names.length;
       if (this.#at) return;
     }
-    const ended = link.good && !reason; // the server said when; many may have been told the same
+    const asked = Math.min(LONGEST_ASKED, link.retry || (error?.after ?? 0));
+    const ended = link.good && !reason && !asked;
     if (!ended) error ??= new Refused(link.opened ? "the connection was lost" : "the connection does not open");
-    const wait = ended ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures++) / 2;
-    const time = wait + Math.random() * (wait || FIRST_WAIT);
+    // The first attempt after a connection comes at once, but many may have lost theirs in the same moment.
+    const soon = link.opened && !this.#failures;
+    const wait = soon ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures) / 2;
+    this.#failures++;
+    const time = Math.max(wait, asked) + Math.random() * (wait || FIRST_WAIT);
     this.#say(ended ? "connecting" : "waiting", name, error, ended ? 0 : Date.now() + time);
     await pause(time, signal);
   }
@@ -424,6 +432,7 @@ class Link {
   opened = false;
   proved = false; // something has come
   failed = false; // it was ended from here, because it did not work
+  retry = 0; // ms that the server, before it ended the stream, asked this client to wait
   news = 0;
   #patience = DOUBT;
   #began = Date.now();
@@ -460,15 +469,17 @@ class Link {
     this.#check(this.#patience);
   }
 
-  /** The server has said the place of this client. Only a client that has no cursor takes it over: the events tell
-   * the others. @param {unknown} cursor */
-  begin(cursor) {
+  /** The server has said the place of this client, and perhaps when to come again. Only a client that has no cursor
+   * takes the place over: the events tell the others. @param {unknown} cursor @param {unknown} [retry] */
+  begin(cursor, retry) {
+    if (typeof retry === "number" && retry > 0) this.retry = retry;
     if (this.signal.aborted || this.line.cursor() || typeof cursor !== "string" || !cursor) return;
     this.line.news([], cursor);
   }
 
   /** A sign of life. */
   alive() {
+    if (!this.opened) this.open();
     this.proved = true;
     this.#patience = SILENCE;
     this.#check(SILENCE);
@@ -713,8 +724,10 @@ const TRANSPORTS = {
       const source = new EventSource(link.url(), { withCredentials: link.withCredentials });
       link.signal.addEventListener("abort", () => (source.close(), reject(link.signal.reason)));
       let begun = false;
+      let answered = false;
       let last = ""; // EventSource repeats it in a message that has no id
-      source.onopen = () => link.open();
+      // Or it is a proxy that, in the place of a server that restarts, answers with an empty stream.
+      source.onopen = () => ((answered = true), setTimeout(() => link.open(), SETTLED));
       source.onmessage = ({ data, lastEventId }) => {
         const id = lastEventId === last ? "" : lastEventId;
         last = lastEventId;
@@ -722,16 +735,22 @@ const TRANSPORTS = {
       };
       source.addEventListener("cursor", ({ data, lastEventId }) => {
         last = lastEventId;
-        link.begin(parse(data)?.id);
+        const { id, retry } = parse(data) ?? {};
+        link.begin(id, retry);
         // The first comes with the head, and a proxy that holds back a stream may let that much through.
         if (begun) link.alive();
+        else link.open();
         begun = true;
       });
       source.addEventListener("gap", ({ data, lastEventId }) => {
         last = lastEventId;
         link.hand([{ data: parse(data), gap: true }], lastEventId);
       });
-      source.onerror = () => (source.close(), resolve()); // it would come back by itself, but with the same URL
+      source.onerror = () => {
+        source.close(); // it would come back by itself, but with the same URL
+        if (link.opened || !answered) resolve();
+        else reject(new Refused("the stream ended as it began"));
+      };
     }),
 
   websocket: (link) =>
@@ -740,7 +759,9 @@ const TRANSPORTS = {
       link.signal.addEventListener("abort", () => (socket.close(), reject(link.signal.reason)));
       socket.onopen = () => link.open();
       socket.onmessage = ({ data }) => (link.alive(), envelope(link, data));
-      socket.onclose = () => resolve();
+      // A code of 4000 and more has the status of HTTP in it.
+      socket.onclose = ({ code, reason }) =>
+        code < 4400 ? resolve() : reject(new Refused(reason || `the server closed with ${code}`, code - 4000));
     }),
 
   ndjson: async (link) => {
@@ -828,15 +849,15 @@ async function* pieces(link, response, separator, text = "") {
   }
 }
 
-/** A message that says its id itself: an event, a gap, or the place of this client, `{"id": ...}`. Anything else is a
- * message of a handler that has no ids. @param {Link} link @param {string} text */
+/** A message that says its id itself: an event, a gap, or the place of this client, `{"id": ...}`, which may say when to
+ * come again, `{"id": ..., "retry": ms}`. Anything else is a message of a handler that has no ids. @param {Link} link @param {string} text */
 function envelope(link, text) {
   const message = parse(text);
   const { id, data, channel } = message ?? {};
   if (isGap(message)) link.hand([{ data: message, gap: true }], id ?? "");
   else if (typeof id !== "string") link.hand([{ data: message }], "");
   else if (Object.hasOwn(message, "data")) link.hand([{ data, channel }], id);
-  else if (Object.keys(message).length === 1) link.begin(id);
+  else if (Object.keys(message).every((key) => key === "id" || key === "retry")) link.begin(id, message.retry);
   else link.hand([{ data: message }], "");
 }
 
@@ -858,6 +879,12 @@ function parse(text) {
   } catch {
     return text;
   }
+}
+
+/** The ms of a Retry-After, which is a number of seconds or a date. @param {string | null} value */
+function delay(value) {
+  const time = /^\d+$/.test(value ?? "") ? Number(value) * 1000 : Date.parse(value ?? "") - Date.now();
+  return Math.max(0, time || 0);
 }
 
 /** @param {number} time @param {AbortSignal} signal @returns {Promise<void>} */

@@ -1,0 +1,69 @@
+"""The server is restarted behind nginx: pages come back by themselves, and are told of the gap."""
+
+import json
+import urllib.request
+
+import pytest
+from support.nginx import BLOCKS
+
+# Each keeps what came in `got` and how often it has tried in `tries`.
+CLIENTS = {
+    "EventSource": """
+        source = new EventSource("/events/room")
+        source.onmessage = ({ data, lastEventId: id }) => got.push({ ...JSON.parse(data), id })
+        source.addEventListener("gap", ({ data }) => got.push(JSON.parse(data)))
+        source.onopen = () => tries++
+    """,
+    "tatsumaki.js": """
+        const { Subscription } = await import("/tatsumaki.js")
+        new Subscription("/events/room", {
+            onEvent: (data, { id }) => got.push({ ...data, id }),
+            onGap: (gap) => got.push(gap),
+            onState: (state, details) => tries += state === "connecting",
+        })
+    """,
+}
+
+
+@pytest.fixture
+def http_server(serve_program):
+    """A process, to be stopped and started."""
+    return serve_program("t/proxy/program.py")
+
+
+@pytest.fixture
+def site(http_server, run_nginx):
+    """Where nginx listens. An EventSource retries there after 100 ms."""
+    lines = BLOCKS[0].replace("5000", str(http_server.port))
+    assert lines.count("retry: 3000") == 1
+    return f"http://127.0.0.1:{run_nginx(lines.replace('retry: 3000', 'retry: 100'))}"
+
+
+def publish(site, number):
+    """The id of the event."""
+    request = urllib.request.Request(
+        f"{site}/publish/room",
+        json.dumps({"n": number}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=5) as response:
+        return json.load(response)["id"]
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_page_survives_a_restart(http_server, site, page, page_errors, client):
+    """While the server is away, an EventSource gets an empty stream from nginx."""
+    page_errors.allow("502")  # of other requests of tatsumaki.js
+    page.goto(site)
+    page.evaluate(f"async () => {{ got = []; tries = 0; {CLIENTS[client]} }}")
+    page.wait_for_function("tries")
+    before = publish(site, 1)
+    page.wait_for_function("got.length === 1")
+    http_server.stop()
+    page.wait_for_function("tries => window.tries > tries", arg=page.evaluate("tries"))
+    http_server.start()
+    after = publish(site, 2)
+    page.wait_for_function("got.length === 3")
+    first, gap, second = page.evaluate("got")
+    assert [first, second] == [{"n": 1, "id": before}, {"n": 2, "id": after}]
+    assert (gap["type"], gap["after"]) == ("gap", before)
