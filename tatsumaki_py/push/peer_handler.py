@@ -23,6 +23,7 @@ from tatsumaki_py.message_queue import peer
 from tatsumaki_py.push.hangup import HangUps, ask_peer, hung_up, was_reset
 from tatsumaki_py.push.lazy_ui import LazyUI
 from tatsumaki_py.push.peer_base import PeerBase
+from tatsumaki_py.push.stray import Strays, stray_task
 from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
 
@@ -45,6 +46,8 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
 
     # The descriptor that `HangUps` watches.
     _watched: int | None = None
+    # Polls that a task of this request has begun. Few handlers have some.
+    _strays: Strays | None = None
     # Whether `_too_late` has logged its line. Only a finished handler has one of its own.
     _told_late = False
 
@@ -146,6 +149,10 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         if self._watchers is None:
             return
         self._unwatch()
+        # The loop of a stream may wait for events until the stream ends.
+        answered = self._stream is None and not self._gone and self.get_status() < 400
+        if self._strays is not None and answered:
+            self._strays.warn(type(self), self._request_summary())
         super()._dismiss_watchers(lost)
 
     def _peer_cursor(self) -> str | None:
@@ -166,6 +173,11 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
                 self.set_header("Cache-Control", "no-store")
             self._slim()
         self._watchers.append(watcher)
+        task = stray_task()
+        if task is not None:
+            if self._strays is None:
+                self._strays = Strays()
+            self._strays.add(watcher, task)
         stream = self._iostream()
         if isinstance(stream, ForgettingStream):
             stream.rest()
@@ -174,6 +186,11 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             self._watched = stream.socket.fileno()
             HangUps.current().watch(self._watched, self._hang_up)
         return True
+
+    def _peer_unwatch(self, watcher: peer.Watcher) -> None:
+        super()._peer_unwatch(watcher)
+        if self._strays is not None:
+            self._strays.discard(watcher)
 
     def _slim(self) -> None:
         """Hold less memory, because thousands of requests may wait."""

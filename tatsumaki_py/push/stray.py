@@ -1,0 +1,68 @@
+"""Polls that were begun in a task which the method of a handler started. Such a poll belongs to the
+request, and ends with it. That is a mistake if the task should go on.
+
+Uses one name that Tornado's documentation does not have: the task of a request runs `_execute`
+(``t/handler/test_tornado_contract.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from typing import Any
+
+import tornado.web
+
+from tatsumaki_py.message_queue.peer import Watcher
+
+__all__ = ["Strays", "stray_task"]
+
+_log = logging.getLogger("tatsumaki")
+_told: weakref.WeakSet[type] = weakref.WeakSet()
+"""The classes of handlers that the log has named."""
+
+
+def stray_task() -> asyncio.Task[Any] | None:
+    """The task that runs now, if it is not the task of a request."""
+    task = asyncio.current_task()
+    if task is None:
+        return None
+    code = getattr(task.get_coro(), "cr_code", None)
+    return None if code is tornado.web.RequestHandler._execute.__code__ else task
+
+
+class Strays:
+    """Such polls of one request."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[Watcher, weakref.ref[asyncio.Task[Any]]] = {}
+
+    def add(self, watcher: Watcher, task: asyncio.Task[Any]) -> None:
+        """`watcher` was begun in `task`."""
+        self._tasks[watcher] = weakref.ref(task)
+
+    def discard(self, watcher: Watcher) -> None:
+        """`watcher` has ended."""
+        self._tasks.pop(watcher, None)
+
+    def warn(self, handler: type, request: str) -> None:
+        """Log that a poll still waits when its request is answered, once for each class."""
+        if handler in _told:
+            return
+        for watcher, reference in self._tasks.items():
+            task = reference()
+            if task is None or task.done() or task.cancelling() or watcher.busy():
+                continue
+            if task is asyncio.current_task():
+                continue
+            _told.add(handler)
+            _log.warning(
+                "A poll ended because its request was answered, and its task goes on: %s started "
+                "%s by asyncio.create_task. Work that outlives the request is started by "
+                "app.spawn: %s",
+                handler.__name__,
+                getattr(task.get_coro(), "__qualname__", task.get_name()),
+                request,
+            )
+            return
