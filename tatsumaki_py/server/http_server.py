@@ -6,6 +6,7 @@ import contextlib
 import logging
 import resource
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 from tornado.http1connection import HTTP1Connection
@@ -32,9 +33,13 @@ LIMITS = {
 """
 
 
+MAX_QUEUED = 4096
+"""Connections that `StrictServer.stop` accepts from one socket."""
+
+
 class StrictServer(HTTPServer):
-    """Refuses connections while there are still descriptors left to accept them with, and reads
-    heads strictly.
+    """Refuses connections while there are still descriptors left to accept them with, reads heads
+    strictly, and loses no connection that waits when it stops listening.
 
     Uses one undocumented name of Tornado: `_handle_connection`
     (``t/handler/test_tornado_contract.py``).
@@ -51,6 +56,34 @@ class StrictServer(HTTPServer):
                 soft = hard
         self._last = soft - 32
         self._trusted = set(self.trusted_downstream or ())
+        self._listening: list[socket.socket] = []
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """See `tornado.tcpserver.TCPServer.add_sockets`."""
+        sockets = list(sockets)
+        super().add_sockets(sockets)
+        self._listening += sockets
+
+    def stop(self) -> None:
+        """Stop listening. Connections that wait to be accepted are accepted first: the kernel
+        resets them when their socket is closed, even if another process listens on that port
+        (SO_REUSEPORT).
+        """
+        listening, self._listening = self._listening, []
+        for sock in listening:
+            self._accept_waiting(sock)
+        super().stop()
+
+    def _accept_waiting(self, sock: socket.socket) -> None:
+        for _ in range(MAX_QUEUED):
+            try:
+                connection, address = sock.accept()
+            except ConnectionAbortedError:
+                continue
+            except OSError:
+                # No more of them, or no descriptor for the next one.
+                return
+            self._handle_connection(connection, address)
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         # A descriptor is the lowest number that is free.
