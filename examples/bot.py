@@ -1,0 +1,124 @@
+"""A bot on IRC, as a service. It publishes what it hears there, and says there what is posted here.
+
+    IRC=irc.libera.chat IRC_CHANNEL='#tatsumaki' python examples/bot.py
+
+    curl -N 'http://127.0.0.1:5000/events/irc?transport=ndjson'
+    curl http://127.0.0.1:5000/say -d name=ann -d text=hello
+
+The service is a client of the channel "irc", so it needs no queue of its own for what is posted
+while it is not connected: when it is back, it resumes where it left off.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+from random import random
+
+from tatsumaki_py import Application, Handler, MessageQueue, Server, Service, SubscribeHandler
+
+FIRST_WAIT, LAST_WAIT = 0.25, 60.0  # seconds between two connections, doubled each time
+PAUSE = 0.5  # seconds between two messages: an IRC server drops clients that say too much
+SILENCE = 300.0  # seconds after which a silent server is taken for dead
+LINE = re.compile(r"(?::([^\s!]+)\S* )?(\w+)((?: [^:\s]\S*)*)(?: :(.*))?")
+
+mq = MessageQueue.instance("irc")
+log = logging.getLogger("bot")
+
+
+class Bot(Service):
+    def __init__(self, server, room, nick):
+        host, _, port = server.partition(":")
+        self.address = host, int(port or 6667)
+        self.room = room
+        self.nick = nick
+
+    def start(self):
+        self.application.spawn(self.run())
+
+    async def run(self):
+        self.wait = FIRST_WAIT
+        while True:
+            try:
+                await self.connect()
+            except* (OSError, ValueError) as errors:  # ValueError: a line of more than 64 KiB
+                log.warning("not connected to %s:%d: %s", *self.address, errors.exceptions[0])
+            # With a jitter, so that not all bots of a server that restarts return at once.
+            await asyncio.sleep(self.wait * (0.5 + random()))
+            self.wait = min(2 * self.wait, LAST_WAIT)
+
+    async def connect(self):
+        """One connection, from beginning to end."""
+        async with asyncio.timeout(30):
+            reader, self.writer = await asyncio.open_connection(*self.address)
+        try:
+            self.send(f"NICK {self.nick}")
+            self.send(f"USER {self.nick} 0 * :a bot")
+            async with asyncio.TaskGroup() as group:
+                await self.listen(reader, group)
+        finally:
+            self.send("QUIT")
+            self.writer.close()
+            with contextlib.suppress(OSError):
+                await self.writer.wait_closed()
+
+    async def listen(self, reader, group):
+        while True:
+            async with asyncio.timeout(SILENCE):
+                line = await reader.readline()
+            if not line:
+                raise ConnectionError("the server closed the connection")
+            match = LINE.match(line.decode(errors="replace").rstrip())
+            if match is None:
+                continue
+            who, command, parameters, text = match.groups()
+            if command == "PING":
+                self.send(f"PONG :{text}")
+            elif command == "001":  # welcome
+                self.send(f"JOIN {self.room}")
+            elif command == "433":  # the name is taken
+                self.nick += "_"
+                self.send(f"NICK {self.nick}")
+            elif command == "JOIN" and who == self.nick:
+                log.info("joined %s on %s:%d", self.room, *self.address)
+                self.wait = FIRST_WAIT
+                group.create_task(self.speak())
+            elif command == "PRIVMSG" and parameters.split() == [self.room]:
+                mq.publish({"type": "message", "from": "irc", "name": who, "text": text})
+
+    async def speak(self):
+        """Says what is posted. Its place in the channel is kept while it is away."""
+        async for events in mq.poll("bot"):
+            for event in events:
+                if event.get("from") == "web":
+                    self.send(f"PRIVMSG {self.room} :<{event['name']}> {event['text']}")
+                    await self.writer.drain()
+                    await asyncio.sleep(PAUSE)
+
+    def send(self, line):
+        # One line of the length that IRC allows, whatever was posted.
+        line = re.sub(r"[\x00-\x1f]+", " ", line).encode()[:450].decode(errors="ignore")
+        self.writer.write(f"{line}\r\n".encode())
+
+
+class Say(Handler):
+    def post(self):
+        v = self.request.parameters
+        mq.publish({"type": "message", "from": "web", "name": v["name"], "text": v["text"]})
+        self.write({"success": 1})
+
+
+app = Application(
+    [("/events/(irc)", SubscribeHandler), ("/say", Say)], cross_origin_protection=True
+)
+app.add_service(
+    Bot(
+        os.environ.get("IRC", "127.0.0.1"),
+        os.environ.get("IRC_CHANNEL", "#tatsumaki"),
+        os.environ.get("IRC_NICK", "tatsumaki"),
+    )
+)
+
+if __name__ == "__main__":
+    Server().run(app)

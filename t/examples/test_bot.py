@@ -1,0 +1,145 @@
+"""The bot, run as a user runs it, on an IRC server that is a socket of the test."""
+
+import json
+import re
+import socket
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+
+TIMEOUT = 10
+
+
+class Session:
+    """One connection of the bot, as the server sees it."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.sock.settimeout(TIMEOUT)
+        self.file = sock.makefile("r", encoding="utf-8", newline="\r\n")
+
+    def send(self, *lines):
+        for line in lines:
+            self.sock.sendall(f"{line}\r\n".encode())
+
+    def read(self):
+        """The next line."""
+        return self.file.readline().removesuffix("\r\n")
+
+    def cut(self):
+        """Closes the connection."""
+        self.file.close()
+        self.sock.close()
+
+    def welcome(self, name="tatsumaki"):
+        """Lets the bot in, until it has joined the room."""
+        assert self.read() == f"NICK {name}"
+        assert self.read() == f"USER {name} 0 * :a bot"
+        self.send(f":irc.test 001 {name} :Welcome", "", ":irc.test 372 * :- a message of the day")
+        assert self.read() == "JOIN #tatsumaki"
+        self.send(f":{name}!bot@localhost JOIN #tatsumaki")
+
+
+class Server:
+    """Where the bot connects to."""
+
+    def __init__(self):
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.sock.settimeout(TIMEOUT)
+        self.port = self.sock.getsockname()[1]
+
+    def accept(self):
+        return Session(self.sock.accept()[0])
+
+    def close(self):
+        """Refuses connections."""
+        self.sock.close()
+
+    def open(self):
+        """Listens again, on the same port."""
+        self.sock = socket.create_server(("127.0.0.1", self.port))
+        self.sock.settimeout(TIMEOUT)
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def bot(server, serve_program, monkeypatch):
+    monkeypatch.setenv("IRC", f"127.0.0.1:{server.port}")
+    return serve_program("examples/bot.py")
+
+
+def post(bot, text, name="ann"):
+    body = urllib.parse.urlencode({"name": name, "text": text}).encode()
+    urllib.request.urlopen(f"{bot.url}say", body, timeout=TIMEOUT).close()
+
+
+def events(bot):
+    """Iterates over what is published from now on, once it is asked for the first time."""
+    url = f"{bot.url}events/irc?transport=ndjson&last_event_id="
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as stream:
+        for line in stream:
+            message = json.loads(line)
+            if "data" in message:
+                yield message["data"]
+
+
+def test_talk(server, bot):
+    """What is said on one side is heard on the other, and the bot takes leave at the end."""
+    irc = server.accept()
+    irc.welcome()
+    post(bot, "first")
+    assert irc.read() == "PRIVMSG #tatsumaki :<ann> first"
+    irc.send("PING :are you there", ":bob!b@host PRIVMSG tatsumaki :a secret")
+    assert irc.read() == "PONG :are you there"
+    irc.send(":bob!b@host PRIVMSG #tatsumaki :hi: \N{SNOWMAN}")
+    heard = events(bot)
+    assert [next(heard) for _ in range(2)] == [
+        {"type": "message", "from": "web", "name": "ann", "text": "first"},
+        {"type": "message", "from": "irc", "name": "bob", "text": "hi: \N{SNOWMAN}"},
+    ]
+    heard.close()
+    # No line of its own for whoever posts one.
+    post(bot, "a\r\nQUIT :" + "\N{SNOWMAN}" * 500)
+    said = irc.read()
+    assert re.fullmatch("PRIVMSG #tatsumaki :<ann> a QUIT :\u2603{100,}", said)
+    assert len(said.encode()) <= 450
+    assert bot.stop() == 0
+    assert irc.read() == "QUIT"
+    assert irc.read() == ""
+    irc.cut()
+
+
+def test_reconnects(server, bot):
+    """A bot that loses its server comes back, if need be under another name, and loses nothing."""
+    irc = server.accept()
+    irc.welcome()
+    post(bot, "first")
+    assert irc.read() == "PRIVMSG #tatsumaki :<ann> first"
+    server.close()
+    irc.cut()
+    post(bot, "second")
+    while "Connect call failed" not in bot.stderr:
+        time.sleep(0.01)
+    server.open()
+    irc = server.accept()
+    irc.send(":irc.test 433 * tatsumaki :Nickname is already in use")
+    assert irc.read() == "NICK tatsumaki"
+    assert irc.read() == "USER tatsumaki 0 * :a bot"
+    assert irc.read() == "NICK tatsumaki_"
+    irc.send(":irc.test 001 tatsumaki_ :Welcome")
+    assert irc.read() == "JOIN #tatsumaki"
+    irc.send(":tatsumaki_!bot@localhost JOIN :#tatsumaki")
+    said = [irc.read()]
+    if said == ["PRIVMSG #tatsumaki :<ann> first"]:
+        # Its connection may have broken before the first message counted as said.
+        said = [irc.read()]
+    assert said == ["PRIVMSG #tatsumaki :<ann> second"]
+    irc.cut()
