@@ -22,6 +22,13 @@ class Refused(SubscribeHandler):
         return False
 
 
+class Grouped(SubscribeHandler):
+    recheck_time = 60.0
+
+    def group(self):
+        return "ann"
+
+
 class Socket(WebSocketHandler):
     def open(self, channel):
         MessageQueue.instance(channel).poll(None, self.on_new_event)
@@ -34,6 +41,7 @@ class Socket(WebSocketHandler):
 @pytest.fixture
 def app():
     kinds = {"/events": SubscribeHandler, "/refused": Refused, "/socket": Socket}
+    kinds["/grouped"] = Grouped
     return Application([(rf"{path}/(\w+)", kind) for path, kind in kinds.items()])
 
 
@@ -95,6 +103,13 @@ async def no_frame(client):
     client.client.close()
 
 
+async def disconnected(client):
+    await client.client._receive()
+    Grouped.disconnect("ann")
+    await client.client._receive()
+    client.client.close()
+
+
 WAYS = [at_once, before_the_answer, orderly, reset, while_events_come, after_an_event]
 CASES = [
     *((transport, "/events", way) for transport in CLIENTS for way in WAYS),
@@ -104,6 +119,11 @@ CASES = [
         ("websocket", path, way)
         for path in ("/events", "/socket")
         for way in (close_frame, no_frame)
+    ),
+    *((transport, "/grouped", way) for transport in CLIENTS for way in (orderly, reset)),
+    *(
+        (transport, "/grouped", disconnected)
+        for transport in ("sse", "ndjson", "multipart", "websocket")
     ),
     *(
         ("websocket", path + "/room?foreign", way)

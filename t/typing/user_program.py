@@ -91,6 +91,11 @@ class Follows(SubscribeHandler):
     async def can_subscribe(self, channel: str) -> bool:
         return self.current_user is not None
 
+    recheck_time = 60.0
+
+    def group(self) -> bytes | None:
+        return self.get_signed_cookie("user")
+
     def on_subscribe(self, channel: str) -> None:
         assert_type(MessageQueue.instance(channel).subscribers, int)
 
@@ -276,6 +281,12 @@ def in_a_thread(mq: MessageQueue) -> list[str]:
     published: Published = mq.append_backlog({"n": 1})
     published.result()
     return mq.publish({"n": 1}).result(5)
+
+
+def kick(user: int) -> int:
+    assert_type(MessageQueue.instance("a").disconnect("me"), bool)
+    assert_type(MessageQueue.instance("a", "b").disconnect(), bool)
+    return Follows.disconnect(user) + SubscribeHandler.disconnect(b"ann")
 
 
 async def once() -> list[str]:

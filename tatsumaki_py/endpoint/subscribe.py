@@ -5,6 +5,7 @@
 
 Rules:
 1. Before a request is admitted, nothing is sent and its client is no subscriber.
+2. A client whose group is disconnected while its request is not admitted yet is not admitted.
 
 Touches of Tornado's what its documentation does not name: `_execute`, `_finished`
 (``t/handler/test_tornado_contract.py``).
@@ -12,12 +13,18 @@ Touches of Tornado's what its documentation does not name: `_execute`, `_finishe
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable
+from typing import ClassVar
+
+import tornado.web
 
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import ChannelHandler
+from tatsumaki_py.endpoint.groups import GROUPS, group_key
 from tatsumaki_py.endpoint.negotiation import negotiate
+from tatsumaki_py.endpoint.recheck import TIMEOUT, Recheck
 from tatsumaki_py.endpoint.websocket import SubscribeSocket
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue import MessageQueue
@@ -56,6 +63,12 @@ class SubscribeHandler(ChannelHandler):
     """
     poll_timeout: float = 25.0
     """Seconds that a long poll waits, less a jitter of up to a tenth."""
+    recheck_time: ClassVar[float | None] = None
+    """Seconds after which `can_subscribe` is asked again about an open stream or a waiting poll,
+    less a jitter of up to a half at first and up to a tenth then; None for never. A refusal ends
+    it as `disconnect` does. A check that raises, or is not done in 30 seconds, is logged, and ends
+    it so that the client comes back and is asked about anew.
+    """
     plain_messages = False
     """See `WebSocketHandler.plain_messages`."""
     text = False
@@ -78,6 +91,46 @@ class SubscribeHandler(ChannelHandler):
         ``EventSource`` does not try again after any of these.
         """
         return True
+
+    def group(self) -> str | bytes | int | None:
+        """Whose client it is: the id of a user, or None, the default, for a client that
+        `disconnect` does not find. Override it; what `current_user` gives will do, if that is a
+        str, bytes or an int. It is asked once for each request, before `can_subscribe`.
+        """
+        return None
+
+    @classmethod
+    def disconnect(cls, group: str | bytes | int) -> int:
+        """End the streams and the waiting polls of a user, at once: a user who has logged out, or
+        may not stay.
+
+        A long poll is answered with 403, a WebSocket is closed with the code 4403, other streams
+        end. The clients count as if they had left. A client that tries again is asked about by
+        `can_subscribe`, so take the right away first. A request that waits for `can_subscribe` is
+        answered with 403, too.
+
+        It is about the handlers of this class and of its subclasses, in this process. A group is
+        the same as str, as bytes in UTF-8 and as int.
+
+        Returns:
+            How many requests it has ended.
+
+        Raises:
+            TypeError, ValueError: `group` is no group.
+            RuntimeError: it is called in another thread than that of the event loop.
+        """
+        MessageQueue._registry.thread.check("disconnect", cls.__name__)
+        key = group_key(group, "the group")
+        if key is None:
+            raise TypeError("disconnect(None): clients without a group cannot be told apart")
+        ended = 0
+        for member in GROUPS.of(key):
+            handler = member()
+            if isinstance(handler, cls) and not (member.expelled or handler._peer_left()):
+                member.expelled = True
+                handler._expel(HTTPError(403))
+                ended += 1
+        return ended
 
     def on_subscribe(self, channel: str) -> Awaitable[None] | None:
         """Called when a subscriber comes. Override it, also with an ``async def``.
@@ -124,9 +177,16 @@ class SubscribeHandler(ChannelHandler):
         transport = negotiate(self.request)
         timeout = self._timeout()
         names = await self._named()
+        group = group_key(self.group())
+        member = None if group is None else GROUPS.add(group, self)
         await self._admit(self.can_subscribe, names)
         if self._peer_left():
             return
+        if member is not None and member.expelled:
+            raise HTTPError(403)
+        # A poll that ends sooner is asked about when it is made again.
+        if self.recheck_time and not (isinstance(transport, Poll) and timeout < self.recheck_time):
+            Recheck(self, names, self.recheck_time)
         if isinstance(transport, Streaming):
             self._push(transport, options=self._framing_options())
             self._subscribe(names, self)
@@ -134,7 +194,7 @@ class SubscribeHandler(ChannelHandler):
             self.set_header("Cache-Control", "no-store")
             self._subscribe(names, self, timeout if transport.waits else 0.0)
         else:
-            await self._upgrade(names)
+            await self._upgrade(names, expellable=bool(member is not None or self.recheck_time))
 
     def _timeout(self) -> float:
         longest = self.poll_timeout * (1 - JITTER * random.random())
@@ -187,12 +247,38 @@ class SubscribeHandler(ChannelHandler):
             options |= Option.PLAIN
         return options | Option.TYPES if self.request.param("event_type") == "1" else options
 
-    async def _upgrade(self, names: list[str]) -> None:
+    async def _check(self, names: list[str]) -> None:
+        """See `Checked._check`."""
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                await self._admit(self.can_subscribe, names)
+        except tornado.web.HTTPError as error:
+            self._hook_failed(error)
+            self._expel(error if isinstance(error, HTTPError) else HTTPError(error.status_code))
+        except Exception as error:
+            self._hook_failed(error)
+            self._expel(HTTPError(503))
+
+    def _expel(self, error: HTTPError) -> None:
+        """End what is open, or waits; `error` says why. A request that is not admitted yet is left
+        alone.
+        """
+        if self._watchers is None or self._peer_left():
+            return
+        self._dismiss_watchers(left=True)
+        if self._stream is None:
+            self._peer_failed(error)
+        else:
+            self._end()
+
+    async def _upgrade(self, names: list[str], expellable: bool) -> None:
         """Hand the connection to a `SubscribeSocket`."""
         socket = SubscribeSocket(self.application, self.request, outer=self, names=names)
         self._slim()
         # The hooks of a user are called with this handler.
         vars(self).update(stream_write=socket.send, write=socket.send, finish=socket.end)
+        if expellable:
+            vars(self).update(_expel=socket.expel)
         try:
             await socket._execute([])
         finally:
@@ -202,7 +288,7 @@ class SubscribeHandler(ChannelHandler):
     def _socket_over(self) -> None:
         if self._finished:
             return
-        for name in ("stream_write", "write", "finish"):
+        for name in ("stream_write", "write", "finish", "_expel"):
             vars(self).pop(name, None)
         # The `SubscribeSocket` has answered and logged the request.
         self._finished = True

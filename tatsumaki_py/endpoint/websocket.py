@@ -34,6 +34,10 @@ from tatsumaki_py.push.websocket_socket import WebSocketSocket, take_socket
 __all__ = ["Admitting", "SubscribeSocket"]
 
 NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER = 1000, 1008, 1013
+EXPELLED = 4000
+"""Added to the status of HTTP that the client would be answered with: 4403 for a 403. (RFC 6455
+7.4.2: codes from 4000 on are private.)
+"""
 # Bytes of a reason that fit in a close frame.
 _REASON = 123
 # Hooks for which Tornado has to read from the connection.
@@ -102,6 +106,9 @@ class Admitting(Protocol):
 
 class SubscribeSocket(WebSocketHandler):
     """Has the connection; calls the hooks that the class of the `Admitting` handler defines."""
+
+    # Whether the client may say nothing any more.
+    _expelled = False
 
     def initialize(self, outer: Admitting, names: list[str]) -> None:
         self._outer = outer
@@ -249,10 +256,27 @@ class SubscribeSocket(WebSocketHandler):
 
     def _refuse(self, error: HTTPError) -> None:
         """The handshake is over: a close frame is the only way to say it."""
-        code = TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION
+        self._close_with(TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION, error)
+
+    def expel(self, error: HTTPError) -> None:
+        """End the connection, as it would not be let in now; `error` says why."""
+        if self._peer_left():
+            return
+        self._expelled = True
+        self._dismiss_watchers(left=True)
+        code = EXPELLED + error.code if error.code < 500 else TRY_AGAIN_LATER
+        try:
+            self._close_with(code, error)
+        except Exception:
+            self.log_exception(*sys.exc_info())
+
+    def _close_with(self, code: int, error: HTTPError) -> None:
         self.close(code, error.message.encode()[:_REASON].decode(errors="ignore"))
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
+        if self._expelled:
+            # Tornado reads until the client has answered the close frame.
+            return None
         result: Awaitable[None] | None = self._hook("on_message", message)
         return result
 

@@ -82,11 +82,14 @@ class PeerBase:
         """Whether events are on their way to the client."""
         return any(watcher.busy() for watcher in self._watchers or ())
 
-    def _dismiss_watchers(self, lost: bool = False) -> None:
+    def _dismiss_watchers(self, lost: bool = False, *, left: bool = False) -> None:
+        """Tell the watchers how the answer ended. With `left`, the client counts as one that left,
+        though it has not.
+        """
         watchers, self._watchers = self._watchers or [], []
         for watcher in watchers:
             try:
-                if self._gone:
+                if self._gone or left:
                     watcher.left(lost)
                 else:
                     watcher.served()

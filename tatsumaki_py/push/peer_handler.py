@@ -145,15 +145,16 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             # Tornado's own way; it calls _client_gone.
             stream.close(ConnectionResetError() if self._was_reset() else None)
 
-    def _dismiss_watchers(self, lost: bool = False) -> None:
+    def _dismiss_watchers(self, lost: bool = False, *, left: bool = False) -> None:
         if self._watchers is None:
             return
         self._unwatch()
         # The loop of a stream may wait for events until the stream ends.
-        answered = self._stream is None and not self._gone and self.get_status() < 400
+        over = self._stream is None and not (self._gone or left)
+        answered = over and self.get_status() < 400
         if self._strays is not None and answered:
             self._strays.warn(type(self), self._request_summary())
-        super()._dismiss_watchers(lost)
+        super()._dismiss_watchers(lost, left=left)
 
     def _peer_cursor(self) -> str | None:
         return self.request.last_event_id

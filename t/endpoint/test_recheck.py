@@ -1,0 +1,202 @@
+"""`recheck_time`: `can_subscribe` is asked again about what is open."""
+
+import asyncio
+import weakref
+
+import pytest
+import tornado.web
+from support.subscriber import Ended
+from support.wire import iterations, read_reply, soon
+
+from tatsumaki_py import Application, Error, SubscribeHandler
+from tatsumaki_py.endpoint import recheck
+
+LASTING = ["sse", "ndjson", "multipart", "websocket", "long-poll"]
+
+
+class Events(SubscribeHandler):
+    """Its answer is what the test says."""
+
+    recheck_time = 60.0
+    poll_timeout = 1000.0
+    answer = True
+    asked = 0
+    last = None
+
+    def can_subscribe(self, channel):
+        Events.asked += 1
+        Events.last = weakref.ref(self)
+        if isinstance(Events.answer, Exception):
+            raise Events.answer
+        return Events.answer
+
+
+class Later(Events):
+    async def can_subscribe(self, channel):
+        await asyncio.sleep(0)
+        return super().can_subscribe(channel)
+
+
+class Counting(Events):
+    """How many checks run at a time."""
+
+    running = most = 0
+
+    async def can_subscribe(self, channel):
+        Counting.running += 1
+        Counting.most = max(Counting.most, Counting.running)
+        await asyncio.sleep(0)
+        Counting.running -= 1
+        return super().can_subscribe(channel)
+
+
+class Never(Events):
+    """Its second check hangs."""
+
+    async def can_subscribe(self, channel):
+        super().can_subscribe(channel)
+        if Events.asked > 1:
+            await asyncio.get_running_loop().create_future()
+        return True
+
+
+@pytest.fixture
+def app():
+    Events.answer, Events.asked = True, 0
+    kinds = [Events, Later, Counting, Never]
+    return Application([(rf"/{kind.__name__.lower()}/([\w.-]+)", kind) for kind in kinds])
+
+
+@pytest.fixture
+def open_one(subscriber, queue):
+    """`client = await open_one(transport)`: a subscriber, who has been asked about."""
+
+    async def open_one(transport, kind="events", **options):
+        client = subscriber(transport, path=f"/{kind}/room", **options)
+        count = queue.subscribers
+        client.client = await client.connect(client.port)
+        await client.request()
+        await soon(lambda: queue.subscribers == count + 1)
+        return client
+
+    return open_one
+
+
+async def end_of(client):
+    """What it is told at the end: the code of a WebSocket, or its answer."""
+    async with asyncio.timeout(5):
+        if client.transport != "websocket":
+            reply = await read_reply(client.client)
+            return reply.status, reply.body if client.transport == "long-poll" else b""
+        await client.client.read_until(b"\r\n\r\n")
+        try:
+            while True:
+                await client.next()
+        except Ended as ended:
+            return ended.args[0], b""
+
+
+@pytest.mark.parametrize("kind", ["events", "later"])
+@pytest.mark.parametrize("transport", LASTING)
+@pytest.mark.gen_test
+async def test_until_it_is_refused(open_one, clock, transport, kind):
+    """While the answer is yes, nothing happens; then it ends as `disconnect` does."""
+    client = await open_one(transport, kind)
+    for times in (1, 2, 3):
+        assert Events.asked == times
+        await clock.advance(61)
+        await soon(lambda times=times: Events.asked == times + 1)
+    Events.answer = False
+    await clock.advance(61)
+    expected = {"websocket": (4403, b""), "long-poll": (403, b"Forbidden")}
+    assert await end_of(client) == expected.get(transport, (200, b""))
+
+
+@pytest.mark.parametrize("transport", ["websocket", "long-poll", "sse"])
+@pytest.mark.parametrize("error", [Error.HTTP(401, "log in"), tornado.web.HTTPError(401)])
+@pytest.mark.gen_test
+async def test_own_answer(open_one, clock, transport, error):
+    """What the hook raises is what the client is told."""
+    client = await open_one(transport)
+    Events.answer = error
+    await clock.advance(61)
+    message = b"log in" if isinstance(error, Error.HTTP) else b"Unauthorized"
+    expected = {"websocket": (4401, b""), "long-poll": (401, message), "sse": (200, b"")}
+    assert await end_of(client) == expected[transport]
+
+
+@pytest.mark.parametrize("transport", LASTING)
+@pytest.mark.gen_test
+async def test_a_check_that_fails(open_one, clock, expect_log, transport):
+    """It is logged, and the client is told to come back."""
+    client = await open_one(transport)
+    Events.answer = ZeroDivisionError("no database")
+    with expect_log("tornado.application", "Uncaught exception") as records:
+        await clock.advance(61)
+        expected = {"websocket": (1013, b""), "long-poll": (503, b"Service Unavailable")}
+        assert await end_of(client) == expected.get(transport, (200, b""))
+    assert len(records) == 1
+    assert isinstance(records[0].exc_info[1], ZeroDivisionError)
+
+
+@pytest.mark.gen_test
+async def test_a_check_that_hangs(open_one, clock, expect_log):
+    """It has failed after a while, and is the only one of its client."""
+    client = await open_one("websocket", "never")
+    await clock.advance(61)
+    await soon(lambda: Events.asked == 2)
+    with expect_log("tornado.application", "Uncaught exception") as records:
+        await clock.advance(61)
+        assert await end_of(client) == (1013, b"")
+    assert isinstance(records[0].exc_info[1], TimeoutError)
+    assert Events.asked == 2
+
+
+@pytest.mark.gen_test
+async def test_not_all_at_once(open_one, clock, monkeypatch):
+    """Clients that are due together are asked about a few at a time."""
+    monkeypatch.setattr(recheck, "FIRST_JITTER", 0.0)
+    clients = [await open_one("sse", "counting") for _ in range(3 * recheck.AT_ONCE)]
+    Counting.most = 0
+    await clock.advance(61)
+    await soon(lambda: Events.asked == 2 * len(clients))
+    assert Counting.most == recheck.AT_ONCE
+    assert Counting.running == 0
+
+
+@pytest.mark.gen_test
+async def test_spread(open_one, clock):
+    """The first checks of clients that came together are spread over half of the time."""
+    for _ in range(20):
+        await open_one("sse")
+    await clock.advance(29)
+    assert Events.asked == 20
+    await clock.advance(16)
+    await iterations()
+    assert 20 < Events.asked < 40
+    await clock.advance(16)
+    await soon(lambda: Events.asked >= 40)
+
+
+@pytest.mark.parametrize("transport", LASTING)
+@pytest.mark.gen_test
+async def test_who_left(open_one, clock, queue, transport):
+    """A client that has left is not asked about, and is not kept until it would be."""
+    client = await open_one(transport)
+    client.client.close()
+    await soon(lambda: not queue.subscribers)
+    await iterations()
+    assert Events.last() is None
+    await clock.advance(61)
+    assert Events.asked == 1
+
+
+@pytest.mark.gen_test
+async def test_polls_that_end_sooner(open_one, monkeypatch):
+    """They are asked about when they are made again: nothing remembers them."""
+    made = []
+    monkeypatch.setattr("tatsumaki_py.endpoint.subscribe.Recheck", lambda *args: made.append(args))
+    await open_one("long-poll", timeout=25)
+    assert not made
+    await open_one("long-poll", timeout=999)
+    assert len(made) == 1

@@ -1,0 +1,84 @@
+"""Handlers by a key, such as the user or the address of their clients.
+
+Rules:
+1. References to handlers are weak. A handler that is freed takes its place here with it, and a key
+   without handlers is forgotten.
+2. A handler without a key is not here, so it costs nothing.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Protocol
+
+__all__ = ["Leaving", "Member", "Members"]
+
+
+class Leaving(Protocol):
+    """A handler, as it is seen here."""
+
+    def _peer_left(self) -> bool:
+        """Whether its answer is over."""
+
+
+class Member(weakref.ref[Leaving]):
+    """A weak reference to a handler."""
+
+    __slots__ = ("expelled", "key")
+
+    key: str
+    expelled: bool
+    """Whether its client is to go. A handler that has yet to admit it looks here."""
+
+
+class Members:
+    """Handlers by key, each as long as it lives.
+
+    >>> class Over:
+    ...     def _peer_left(self):
+    ...         return False
+    >>> members, handler = Members(), Over()
+    >>> _ = members.add("ann", handler)
+    >>> members.count("ann"), members.count("bob")
+    (1, 0)
+    >>> del handler
+    >>> len(members)
+    0
+    """
+
+    def __init__(self) -> None:
+        self._members: dict[str, set[Member]] = {}
+        # One object for all references.
+        self._freed = self._forget
+
+    def add(self, key: str, handler: Leaving) -> Member:
+        """Let `handler` be one of `key`."""
+        member = Member(handler, self._freed)
+        member.key, member.expelled = key, False
+        self._members.setdefault(key, set()).add(member)
+        return member
+
+    def of(self, key: str) -> tuple[Member, ...]:
+        """Those of `key` now."""
+        return tuple(self._members.get(key, ()))
+
+    def count(self, key: str) -> int:
+        """How many of `key` have answers that are not over."""
+        count = 0
+        for member in self.of(key):
+            handler = member()
+            if handler is not None and not handler._peer_left():
+                count += 1
+        return count
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return len(self._members)
+
+    def _forget(self, member: weakref.ref[Leaving]) -> None:
+        assert isinstance(member, Member)
+        members = self._members.get(member.key)
+        if members is not None:
+            members.discard(member)
+            if not members:
+                del self._members[member.key]

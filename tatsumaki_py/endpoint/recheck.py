@@ -1,0 +1,103 @@
+"""Asks again, from time to time, whether clients that are connected may stay.
+
+Rules:
+1. Handlers are referred to weakly: one whose answer is over is not kept, and is not asked.
+2. `AT_ONCE` checks of a loop run at a time, and one that hangs for `TIMEOUT` seconds has failed.
+   Clients that came together are not due together.
+3. A client has one check at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from collections.abc import Coroutine
+from contextvars import copy_context
+from typing import Any, Protocol
+
+from tatsumaki_py.push.per_loop import per_loop
+from tatsumaki_py.push.wheel import Wheel, jittered
+
+__all__ = ["TIMEOUT", "Checked", "Recheck"]
+
+FIRST_JITTER, JITTER = 0.5, 0.1
+AT_ONCE = 10
+TIMEOUT = 30.0
+
+
+class Checked(Protocol):
+    """A handler, as it is seen here."""
+
+    def _peer_left(self) -> bool:
+        """Whether its answer is over."""
+
+    def _check(self, names: list[str]) -> Coroutine[Any, Any, None]:
+        """Ask whether its client may stay, and end what is open if not. Does not raise."""
+
+
+class Recheck:
+    """Has the rights of one client checked every `seconds`, less a jitter.
+
+    Args:
+        names: the channels that the client has subscribed to.
+    """
+
+    __slots__ = ("_context", "_handler", "_names", "_seconds", "_waits")
+
+    def __init__(self, handler: Checked, names: list[str], seconds: float) -> None:
+        self._handler = weakref.ref(handler)
+        self._names = names
+        self._seconds = seconds
+        # That of the request.
+        self._context = copy_context()
+        self._waits = False
+        Wheel.current().add(self, jittered(seconds, FIRST_JITTER))
+
+    def turn(self) -> float | None:
+        """A check is due."""
+        handler = self._handler()
+        if handler is None or handler._peer_left():
+            return None
+        if not self._waits:
+            self._waits = True
+            _Checks.current().add(self)
+        return jittered(self._seconds, JITTER)
+
+    async def check(self) -> None:
+        """Check now."""
+        try:
+            handler = self._handler()
+            if handler is not None and not handler._peer_left():
+                checking = handler._check(self._names)
+                task = asyncio.get_running_loop().create_task(checking, context=self._context)
+                # A hook that is cancelled says nothing: its client is asked about the next time.
+                await asyncio.wait([task])
+        finally:
+            self._waits = False
+
+
+class _Checks:
+    """The checks of one loop that are due."""
+
+    def __init__(self) -> None:
+        self._due: deque[Recheck] = deque()
+        # Kept here, because a loop keeps no strong reference to its tasks.
+        self._workers: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def current(cls) -> _Checks:
+        """Those of the running loop."""
+        return per_loop(cls)
+
+    def add(self, recheck: Recheck) -> None:
+        """Let `recheck` be the last one."""
+        self._due.append(recheck)
+        if len(self._workers) < AT_ONCE:
+            worker = asyncio.get_running_loop().create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+
+    async def _work(self) -> None:
+        while self._due:
+            await self._due.popleft().check()
