@@ -1,5 +1,12 @@
 # Each target sets up what it needs, once: the stamps in $(VENV) are older than setup.cfg when it must be done again.
-# PORT and HOST reach the programs through the environment, where make puts what its command line sets.
+# HOST and PORT of make's command line reach the programs through the environment. HOST of make's own environment does not:
+# conda sets it to the name of a compiler.
+ifeq ($(origin HOST),command line)
+export TATSUMAKI_HOST := $(HOST)
+endif
+ifeq ($(origin PORT),command line)
+export TATSUMAKI_PORT := $(PORT)
+endif
 
 ifdef PYTHON
 # A named interpreter gets a venv of its own, or it would be handed the one another interpreter made.

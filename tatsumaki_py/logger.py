@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from collections.abc import Mapping, MutableMapping
 from typing import Any, overload
 
@@ -20,7 +21,7 @@ from tornado.log import access_log, app_log, gen_log
 from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.private_query import without_secrets
 
-__all__ = ["LineFormatter", "Log", "LogAttribute", "guard", "logged"]
+__all__ = ["LineFormatter", "Log", "LogAttribute", "guard", "log_to_stderr", "logged"]
 
 _logger = logging.getLogger("tatsumaki")
 
@@ -131,3 +132,16 @@ class LineFormatter(logging.Formatter):
         record.msg, record.args = escape_controls(record.getMessage()), None
         line, *more = super().format(record).split("\n")
         return "\n    ".join([line, *map(escape_controls, more)])
+
+
+def log_to_stderr() -> None:
+    """Log to stderr, one line for each record, unless logging is set up already. With
+    TATSUMAKI_DEBUG in the environment, the logger ``tatsumaki`` has level DEBUG.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    guard()
+    # By Perl's rule for true.
+    if os.environ.get("TATSUMAKI_DEBUG", "") not in ("", "0"):
+        _logger.setLevel(logging.DEBUG)

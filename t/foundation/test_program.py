@@ -14,9 +14,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(str(os.getpid()).encode())
 
-server = http.server.HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Handler)
+server = http.server.HTTPServer((os.environ["TATSUMAKI_HOST"], int(os.environ["PORT"])), Handler)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
-print("on http://{HOST}:{PORT}/".format(**os.environ), flush=True)
+print("on http://{TATSUMAKI_HOST}:{PORT}/".format(**os.environ), flush=True)
 server.serve_forever()
 """
 

@@ -23,7 +23,8 @@ def make(tmp_path):
         (venv / stamp).touch()
     # What a make above this one hands down is not ours.
     env = {name: value for name, value in os.environ.items() if "MAKE" not in name}
-    env.pop("PYTHON", None)
+    for name in ("PYTHON", "TATSUMAKI_HOST", "TATSUMAKI_PORT"):
+        env.pop(name, None)
     processes = []
 
     def start(*args, **more):
@@ -55,15 +56,21 @@ def test_help_is_the_default(make):
     assert (process.returncode, err) == (0, "")
 
 
+CONDA = {"HOST": "x86_64-conda-linux-gnu", "TATSUMAKI_PORT": "1"}
+
+
 @pytest.mark.parametrize(("target", "how"), [("chat", "argument"), ("demo", "environment")])
 def test_serves_until_interrupted(make, target, how):
-    """PORT and HOST reach the program either way; Ctrl-C ends it without a complaint."""
-    address = {"HOST": "127.0.0.1", "PORT": str(free_port())}
+    """HOST and PORT as arguments win over the environment. In the environment PORT is read, and
+    HOST is not. Ctrl-C ends the program without a complaint.
+    """
+    port = str(free_port())
     if how == "argument":
-        process = make(target, *(f"{name}={value}" for name, value in address.items()))
+        process = make(target, "HOST=localhost", f"PORT={port}", **CONDA)
     else:
-        process = make(target, **address)
-    assert f"http://127.0.0.1:{address['PORT']}/" in process.stdout.readline()
+        process = make(target, PORT=port, HOST=CONDA["HOST"])
+    host = "localhost" if how == "argument" else "127.0.0.1"
+    assert f"http://{host}:{port}/" in process.stdout.readline()
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=10)
     assert "Error" not in err

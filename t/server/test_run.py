@@ -12,6 +12,7 @@ import pytest
 from support.program import ROOT, STOP, free_port
 
 from tatsumaki_py import Application, Handler, Server
+from tatsumaki_py.server.addresses import Addresses
 
 PROGRAM = """
 import asyncio
@@ -130,7 +131,7 @@ def test_stops_cleanly(serve_program, write_program, number):
 
 
 def test_says_where(serve_program, write_program):
-    """PORT and HOST of the environment, and one line that says where it listens."""
+    """PORT and TATSUMAKI_HOST of the environment, and one line that says where it listens."""
     program = serve_program(write_program())
     assert program.stdout == f"Listening on {program.url} (Ctrl-C stops)\n"
     with connect(program.port, "/Ping") as client:
@@ -143,7 +144,7 @@ def test_arguments_win(write_program):
     path = write_program({"host": "127.0.0.1", "port": port})
     with subprocess.Popen(
         [sys.executable, str(path)],
-        env={"PORT": "nonsense", "HOST": "192.0.2.1", "PYTHONPATH": str(ROOT)},
+        env={"PORT": "nonsense", "TATSUMAKI_HOST": "192.0.2.1", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -169,12 +170,17 @@ def test_any_port(write_program):
 
 
 def test_port_in_use(write_program):
-    """One clear line, status 1."""
+    """One clear line with the mend, status 1. TATSUMAKI_PORT wins over PORT."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = run(write_program(), PORT=str(port))
+        done = run(write_program(), PORT="1", TATSUMAKI_PORT=str(port))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"Cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert done.stderr == (
+        f"Cannot listen on 127.0.0.1:{port}: Address already in use "
+        "(host by default, port from TATSUMAKI_PORT in the environment). "
+        f"Stop the program that uses port {port}, "
+        "or choose another port by the argument port= or TATSUMAKI_PORT.\n"
+    )
 
 
 @pytest.mark.parametrize("port", ["abc", "-1", "65536", "1.5", "80a"])
@@ -188,9 +194,12 @@ def test_bad_port(write_program, port):
 @pytest.mark.parametrize("host", ["192.0.2.1", "a..b", "no such host"])
 def test_bad_host(write_program, host):
     """So is a host that is not this machine, or none at all."""
-    done = run(write_program(), PORT="5999", HOST=host)
+    done = run(write_program(), PORT="5999", TATSUMAKI_HOST=host)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Cannot listen on {host}:5999: ")
+    assert done.stderr.endswith(
+        " (host from TATSUMAKI_HOST in the environment, port from PORT in the environment)\n"
+    )
     assert done.stderr.count("\n") == 1
 
 
@@ -202,7 +211,9 @@ def test_backlog():
     """A thousand clients may come at once: the backlog is 4096, or what the kernel allows."""
     with open("/proc/sys/net/core/somaxconn") as file:
         allowed = int(file.read())
-    (sock,) = Server("127.0.0.1", 0)._bind()
+    addresses = Addresses("127.0.0.1", 0)
+    addresses.bind()
+    (sock,) = addresses.listen()
     with sock:
         # Of a listening socket, tcpi_sacked is the backlog (tcp_diag does the same).
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)

@@ -51,7 +51,7 @@ class Program:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=ROOT,
-                env={**os.environ, "HOST": "127.0.0.1", "PORT": str(self.port)},
+                env={**os.environ, "TATSUMAKI_HOST": "127.0.0.1", "PORT": str(self.port)},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

@@ -12,20 +12,21 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tornado.web
 from tornado.httputil import HTTPServerConnectionDelegate
-from tornado.netutil import bind_sockets
 
 from tatsumaki_py.application import Application
 from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.life import Life, StartError, current_loop
-from tatsumaki_py.logger import LineFormatter, guard
+from tatsumaki_py.logger import log_to_stderr
 from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.server import systemd
+from tatsumaki_py.server.addresses import Addresses, ListenError
 from tatsumaki_py.server.drain import drain
 from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
@@ -33,35 +34,59 @@ __all__ = ["Server"]
 
 _log = logging.getLogger("tatsumaki")
 
-BACKLOG = 4096
-"""Connections that may wait to be accepted. With Tornado's 128, a thousand clients that connect at
-once wait for seconds.
-"""
-
 
 class Server:
-    """Serves on one address until SIGINT (Ctrl-C) or SIGTERM.
+    """Serves until SIGINT (Ctrl-C), SIGTERM or `stop`.
 
     Args:
-        host: the address to listen on. Default: the environment's HOST, else 127.0.0.1, so not the
-            network.
-        port: 0 for any that is free. Default: the environment's PORT, else 5000 (plackup's).
+        host: a name or an address to listen on, or several. Default: TATSUMAKI_HOST in the
+            environment, else 127.0.0.1, so not the network.
+        port: the port of each of them; 0 for any that is free. Default: TATSUMAKI_PORT in the
+            environment, else PORT, else 5000 (plackup's).
+        unix: the path of a Unix socket. Without `host` and `port`, it is all that is listened on.
+            The file is removed at the end. One that no process listens on is replaced.
+        mode: the permissions of that file. Default: 0o660, its owner and group.
+        reuse_port: whether other processes may listen on the same port; the kernel gives each
+            connection to one of them. Default: False.
         options: the options of `tornado.httpserver.HTTPServer`, such as ``xheaders`` or
             ``ssl_options``.
+
+    If systemd opened sockets for this process (socket activation), they are used in place of all
+    these addresses.
+
+    Raises `ValueError` for a port, a mode or a combination that makes no sense.
     """
 
-    def __init__(self, host: str | None = None, port: int | None = None, **options: Any) -> None:
-        self.host = host or os.environ.get("HOST") or "127.0.0.1"
-        self.port = port if port is not None else os.environ.get("PORT") or 5000
+    def __init__(
+        self,
+        host: str | Iterable[str] | None = None,
+        port: int | None = None,
+        *,
+        unix: str | os.PathLike[str] | None = None,
+        mode: int = 0o660,
+        reuse_port: bool = False,
+        **options: Any,
+    ) -> None:
+        self._addresses = Addresses(host, port, unix, mode, reuse_port)
         self.options = LIMITS | options
-        self._bound: list[socket.socket] = []
+        self.listening = threading.Event()
+        """Set while clients can connect. A thread that started this server waits for it."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @property
+    def port(self) -> int | None:
+        """The port that is listened on, or will be. None if there is no TCP port."""
+        return self._addresses.port
+
     def run(self, app: tornado.web.Application) -> None:
-        """Serve `app`, and print its URL on stdout. If the address cannot be listened on, exit with
-        status 1 and one line on stderr.
+        """Serve `app`, and print on stdout where it listens, one line for each address. If an
+        address cannot be listened on, or a service does not start, exit with status 1 and one line
+        on stderr.
 
         Timers and callbacks that were scheduled on `tornado.ioloop.IOLoop.current` before run, too.
+
+        In another thread than the main one no signal ends it, only `stop`, and what ends the
+        process in the main thread is raised (`OSError`, `StartError`).
 
         Logs to stderr, unless logging is set up already. Each record is one line there, and a
         traceback the indented lines after it. Control characters, which may be a client's, are
@@ -72,56 +97,43 @@ class Server:
         """
         if not isinstance(app, HTTPServerConnectionDelegate):
             raise TypeError(f"Server.run takes an Application(...), not {app!r}")
-        handler = logging.StreamHandler()
-        handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.basicConfig(level=logging.INFO, handlers=[handler])
-        guard()
-        # By Perl's rule for true.
-        if os.environ.get("TATSUMAKI_DEBUG", "") not in ("", "0"):
-            logging.getLogger("tatsumaki").setLevel(logging.DEBUG)
-        self._bound = self._bind()
+        log_to_stderr()
         try:
+            self._addresses.bind()
             with asyncio.Runner(loop_factory=current_loop) as runner:
                 runner.run(self.serve(app))
-        except StartError as error:
+        except (ListenError, StartError) as error:
             _log.debug("why", exc_info=error)
+            if threading.current_thread() is not threading.main_thread():
+                # Python ends a thread that calls sys.exit without a word.
+                raise
             sys.exit(escape_controls(str(error)))
         finally:
+            self._addresses.close()
             # The loop is closed: another server of this process needs a new one.
             asyncio.set_event_loop(None)
-
-    def _bind(self) -> list[socket.socket]:
-        try:
-            port = int(self.port)
-        except ValueError:
-            port = -1
-        if not 0 <= port <= 65535:
-            sys.exit(f"PORT is a number from 0 to 65535, not {self.port!r}")
-        try:
-            return bind_sockets(port, self.host, backlog=BACKLOG)
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            sys.exit(f"Cannot listen on {self.host}:{port}: {reason}")
 
     async def serve(self, app: tornado.web.Application) -> None:
         """Serve `app` in the running loop until a signal or `stop`. `run` does this, and sets up
         the log.
 
-        Raises `StartError` if a service or an `Application.on_start` hook fails.
+        Raises `OSError` if an address cannot be listened on, `StartError` if a service or an
+        `Application.on_start` hook fails.
         """
-        self._bound = self._bound or self._bind()
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         # From now on, not only from the first poll, a call from another thread raises.
         MessageQueue._registry.thread.claim()
+        server = StrictServer(app, **self.options)
         life = app._life if isinstance(app, Application) else Life()
         try:
+            self._addresses.bind()
             with self._signals():
                 if await self._start_services(life):
-                    await self._listen(app, life)
+                    await self._listen(server, life)
         finally:
-            for sock in self._bound:
-                sock.close()
-            self._bound, self._loop = [], None
+            self.listening.clear()
+            self._addresses.close()
+            self._loop = None
 
     def stop(self) -> None:
         """Stop as after a signal. Any thread may call it; it returns at once."""
@@ -130,6 +142,10 @@ class Server:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            # Python delivers signals to the main thread only.
+            yield
+            return
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGINT, signal.SIGTERM)
         for number in numbers:
@@ -154,12 +170,19 @@ class Server:
         start.result()
         return True
 
-    async def _listen(self, app: tornado.web.Application, life: Life) -> None:
-        server = StrictServer(app, **self.options)
-        server.add_sockets(self._bound)
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        scheme = "https" if self.options.get("ssl_options") else "http"
-        self.port = self._bound[0].getsockname()[1]
-        print(f"Listening on {scheme}://{host}:{self.port}/ (Ctrl-C stops)", flush=True)
+    async def _listen(self, server: StrictServer, life: Life) -> None:
+        try:
+            sockets = self._addresses.listen()
+        except ListenError:
+            await life.stop()
+            raise
+        server.add_sockets(sockets)
+        watchdog = asyncio.ensure_future(systemd.keep_alive())
+        for url in self._addresses.urls("https" if self.options.get("ssl_options") else "http"):
+            print(f"Listening on {url} (Ctrl-C stops)", flush=True)
+        systemd.notify("READY=1")
+        self.listening.set()
         await self._stopping.wait()
+        systemd.notify("STOPPING=1")
         await drain(server, life)
+        watchdog.cancel()

@@ -1,0 +1,234 @@
+"""A server on a Unix socket: its file, and the clients that come by it."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+
+import pytest
+from support.program import ROOT, STOP
+
+from tatsumaki_py.server.addresses import Addresses, ListenError
+
+PROGRAM = """
+import sys
+from tatsumaki_py import Application, Handler, MessageQueue, Server, SubscribeHandler
+
+class Who(Handler):
+    def get(self):
+        env = self.request.env
+        self.write([self.request.remote_ip, self.request.address, env["REMOTE_ADDR"],
+            env["SERVER_NAME"], env["SERVER_PORT"]])
+
+class Wait(Handler):
+    async def get(self):
+        self.write(await MessageQueue.instance("room").poll_once("me"))
+
+class Publish(Handler):
+    def post(self):
+        MessageQueue.instance("room").publish("hello")
+
+rules = [("/who", Who), ("/wait", Wait), ("/publish", Publish), (r"/events/(.*)", SubscribeHandler)]
+Server(unix=sys.argv[1], mode=0o640, xheaders=True).run(Application(rules))
+"""
+
+
+@pytest.fixture
+def addresses(tmp_path):
+    """Makes those of a Unix socket, bound, and closes them after the test."""
+    made = []
+
+    def make(path=tmp_path / "chat.sock", **options):
+        made.append(Addresses(unix=path, **options))
+        made[-1].bind()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starts the program; gives the process, and the path of its log."""
+    program, log = tmp_path / "program.py", tmp_path / "log"
+    program.write_text(PROGRAM)
+    processes = []
+
+    def start(path):
+        with log.open("w") as stderr:
+            command = [sys.executable, str(program), str(path)]
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True
+            )
+        processes.append(process)
+        return process, log
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def connect(path):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(5)
+    try:
+        client.connect(str(path))
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def ask(path, request, *headers):
+    """The whole answer."""
+    with connect(path) as client:
+        lines = [f"{request} HTTP/1.1", "Host: chat.example", "Connection: close", *headers]
+        client.sendall("\r\n".join([*lines, "", ""]).encode())
+        return read(client)
+
+
+def read(client, until=None):
+    """What comes until there is nothing more, or it has `until` in it."""
+    data = b""
+    while until is None or until not in data:
+        chunk = client.recv(65536)
+        if not chunk:
+            break
+        data += chunk
+    return data
+
+
+def test_a_program(serve, tmp_path):
+    """Requests, long polls and streams come by the socket; the file has its mode and goes."""
+    path = tmp_path / "chat.sock"
+    process, log = serve(path)
+    assert process.stdout.readline() == f"Listening on unix:{path} (Ctrl-C stops)\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    # Tornado's address of a client that has none, unless a proxy tells it.
+    local = b'["0.0.0.0","0.0.0.0","0.0.0.0","chat.example","80"]'
+    assert ask(path, "GET /who").replace(b", ", b",").endswith(local)
+    remote = b'["192.0.2.7","192.0.2.7","192.0.2.7","chat.example","443"]'
+    headers = ("X-Real-IP: 192.0.2.7", "X-Scheme: https")
+    assert ask(path, "GET /who", *headers).replace(b", ", b",").endswith(remote)
+    with connect(path) as waiting, connect(path) as stream:
+        stream.sendall(b"GET /events/room HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
+        read(stream, b"event: cursor")
+        waiting.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+        ask(path, "GET /who")
+        ask(path, "POST /publish")
+        assert read(waiting, b'["hello"]').endswith(b'["hello"]')
+        assert b'data: "hello"\n' in read(stream, b'"hello"')
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(STOP) == 0
+    assert process.stdout.read() == ""
+    assert not path.exists()
+    lines = log.read_text()
+    assert "200 GET /who (0.0.0.0)" in lines
+    assert "200 GET /who (192.0.2.7)" in lines
+    assert "Traceback" not in lines
+
+
+def test_stale(addresses, tmp_path):
+    """A socket that no process listens on is replaced."""
+    path = tmp_path / "chat.sock"
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(str(path))
+    addresses().listen()
+    connect(path).close()
+
+
+def test_live(addresses, tmp_path):
+    """One that a process listens on is not, even if that process accepts nothing just now."""
+    path = tmp_path / "chat.sock"
+    (sock,) = addresses().listen()
+    sock.listen(0)
+    client = connect(path)
+    with pytest.raises(ListenError) as caught:
+        addresses()
+    client.close()
+    assert str(caught.value) == (
+        f"Cannot listen on unix:{path}: another process listens there "
+        "(unix from the argument unix=)"
+    )
+    assert path.exists()
+
+
+def test_bound_before_it_listens(addresses, tmp_path):
+    """No client connects before the application has started."""
+    first = addresses()
+    with pytest.raises(ConnectionRefusedError):
+        connect(tmp_path / "chat.sock")
+    first.listen()
+    connect(tmp_path / "chat.sock").close()
+
+
+def test_replaced_by_another(addresses, tmp_path):
+    """Of two servers that start at the same time, the second one listens, and keeps its file."""
+    first, second = addresses(), addresses()
+    with pytest.raises(ListenError, match="another process has replaced the file"):
+        first.listen()
+    second.listen()
+    first.close()
+    connect(tmp_path / "chat.sock").close()
+    second.close()
+    assert not (tmp_path / "chat.sock").exists()
+
+
+def test_another_directory(addresses, tmp_path, monkeypatch):
+    """A relative path is that of the directory in which the server started."""
+    monkeypatch.chdir(tmp_path)
+    here = addresses("chat.sock")
+    monkeypatch.chdir(ROOT)
+    here.listen()
+    here.close()
+    assert not (tmp_path / "chat.sock").exists()
+
+
+def test_a_forked_process(addresses, tmp_path):
+    """A child that closes the socket leaves the file to its parent."""
+    (sock,) = addresses().listen()
+    child = os.fork()
+    if child == 0:
+        sock.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    connect(tmp_path / "chat.sock").close()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("file", "there is a file of that name that is not a socket"),
+        ("link", "there is a file of that name that is not a socket"),
+        ("missing/chat.sock", "No such file or directory"),
+        ("x" * 200, "AF_UNIX path too long"),
+    ],
+)
+def test_a_bad_path(addresses, tmp_path, name, reason):
+    """What cannot be a socket is one line, and stays as it is."""
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(ListenError) as caught:
+        addresses(tmp_path / name)
+    line = f"Cannot listen on unix:{tmp_path}/{name}: {reason} (unix from the argument unix=)"
+    assert str(caught.value) == line
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_together_with_tcp(addresses, tmp_path):
+    """With `host` or `port`, the server listens on both."""
+    both = addresses(host="127.0.0.1", port=0)
+    assert [sock.family for sock in both.listen()] == [socket.AF_INET, socket.AF_UNIX]
+    assert both.urls("http") == [f"http://127.0.0.1:{both.port}/", f"unix:{tmp_path}/chat.sock"]
+
+
+def test_alone(addresses, monkeypatch):
+    """Without them only on the file, whatever the environment says."""
+    monkeypatch.setenv("PORT", "0")
+    alone = addresses()
+    assert [sock.family for sock in alone.listen()] == [socket.AF_UNIX]
+    assert alone.port is None

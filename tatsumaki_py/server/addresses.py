@@ -1,0 +1,238 @@
+"""Where a `Server` listens: TCP addresses, a Unix socket, or the sockets that systemd opened.
+
+Rules:
+1. A socket is bound first and listens later, when the application has started. No client waits for
+   an application that does not start.
+2. An address that cannot be used is an error of one line, which names the address and says where
+   its values came from.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from tatsumaki_py.server import systemd
+from tatsumaki_py.server.bind import UnixSocket, bind_tcp
+
+__all__ = ["Addresses", "ListenError"]
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted. With Tornado's 128, a thousand clients that connect at
+once wait for seconds.
+"""
+HOST = "127.0.0.1"
+"""Not the network, as plackup's default is."""
+PORT = 5000
+"""That of plackup."""
+VARIABLES = {"host": ("TATSUMAKI_HOST",), "port": ("TATSUMAKI_PORT", "PORT")}
+"""Names in the environment; the first that is set wins. HOST is not read: conda sets it to the name
+of a compiler.
+"""
+AIRPLAY_PORTS = (5000, 7000)
+"""What AirPlay Receiver of macOS listens on."""
+
+
+class ListenError(OSError):
+    """An address that cannot be listened on. Its text is one line."""
+
+
+class _Value(NamedTuple):
+    """A value, and the argument or the variable that it came from. Both are None for a default."""
+
+    value: Any
+    argument: str | None = None
+    variable: str | None = None
+
+
+class _Bound(NamedTuple):
+    """An address, its sockets, and the settings that it was made of."""
+
+    address: str
+    sockets: list[socket.socket]
+    settings: tuple[str, ...]
+
+
+class Addresses:
+    """The addresses of one server.
+
+    Args:
+        host: a name or an address, or several. Default: TATSUMAKI_HOST, else 127.0.0.1.
+        port: the port of each of them; 0 for any that is free. Default: TATSUMAKI_PORT, else PORT,
+            else 5000.
+        unix: the path of a Unix socket. Without `host` and `port` there is no other address.
+        mode: the permissions of that file.
+        reuse_port: whether other processes may listen on the same port.
+
+    Raises `ValueError` for arguments that make no sense. Values of the environment are checked by
+    `bind`.
+    """
+
+    def __init__(
+        self,
+        host: str | Iterable[str] | None = None,
+        port: int | str | None = None,
+        unix: str | os.PathLike[str] | None = None,
+        mode: int = 0o660,
+        reuse_port: bool = False,
+    ) -> None:
+        hosts = [host] if isinstance(host, str) else list(host or ())
+        hosts = [name for name in hosts if name]
+        if port is not None and _port(port) is None:
+            raise ValueError(f"port= takes a number from 0 to 65535, not {port!r}")
+        if not 0 <= mode <= 0o777:
+            raise ValueError(f"mode= takes permissions, such as 0o660, not {mode!r}")
+        if reuse_port and unix is not None:
+            raise ValueError("reuse_port= is for TCP: only one process can listen on unix=")
+        self.argument = "the argument {}="
+        """What a setting is called that the program was given. The command line says ``--{}``."""
+        self._settings = {
+            "host": _chosen("host", hosts, [HOST]),
+            "port": _chosen("port", port, PORT),
+            "unix": _Value(os.fspath(unix) if unix is not None else None, argument="unix"),
+        }
+        self._tcp = unix is None or bool(hosts) or port is not None
+        self._mode = mode
+        self._reuse_port = reuse_port
+        self._activated = False
+        self._bound: list[_Bound] = []
+
+    @property
+    def port(self) -> int | None:
+        """The port that is listened on, or will be; None if there is none that is known."""
+        for bound in self._bound:
+            if bound.sockets[0].family in (socket.AF_INET, socket.AF_INET6):
+                return int(bound.sockets[0].getsockname()[1])
+        return _port(self._settings["port"].value) if self._tcp else None
+
+    def bind(self) -> None:
+        """Bind the sockets, if they are not bound yet. If systemd opened sockets for this process,
+        these are used in place of all others.
+
+        Raises `ListenError`; then no socket is bound.
+        """
+        if self._bound:
+            return
+        try:
+            activated = systemd.activated_sockets()
+        except (OSError, ValueError) as error:
+            raise ListenError(f"Cannot listen: {error}") from None
+        self._activated = bool(activated)
+        if activated:
+            self._bound = [_Bound(_address(sock), [sock], ()) for sock in activated]
+            return
+        try:
+            if self._tcp:
+                self._bind_tcp()
+            if self._settings["unix"].value is not None:
+                self._bind_unix(self._settings["unix"].value)
+        except BaseException:
+            self.close()
+            raise
+
+    def _bind_tcp(self) -> None:
+        value, _, variable = self._settings["port"]
+        port = _port(value)
+        if port is None:
+            raise ListenError(f"{variable} is a number from 0 to 65535, not {value!r}")
+        for host in self._settings["host"].value:
+            try:
+                sockets = bind_tcp(host, port, reuse_port=self._reuse_port)
+            except (OSError, UnicodeError) as error:
+                raise self._error(_tcp_address(host, port), ("host", "port"), error) from None
+            # With port 0 the first host gets a free port, and the others the same.
+            port = int(sockets[0].getsockname()[1])
+            self._bound.append(_Bound(_tcp_address(host, port), sockets, ("host", "port")))
+
+    def _bind_unix(self, path: str) -> None:
+        try:
+            sock = UnixSocket.bound(path, self._mode)
+        except OSError as error:
+            raise self._error(f"unix:{path}", ("unix",), error) from None
+        self._bound.append(_Bound(f"unix:{path}", [sock], ("unix",)))
+
+    def listen(self) -> list[socket.socket]:
+        """Listen on what is bound, and return the sockets. Raises `ListenError`."""
+        for bound in self._bound:
+            if self._activated:
+                continue
+            try:
+                for sock in bound.sockets:
+                    sock.listen(BACKLOG)
+            except OSError as error:
+                raise self._error(bound.address, bound.settings, error) from None
+        return [sock for bound in self._bound for sock in bound.sockets]
+
+    def urls(self, scheme: str) -> list[str]:
+        """What is listened on: ``http://127.0.0.1:5000/`` or ``unix:/run/chat.sock``."""
+        return [
+            bound.address if bound.address.startswith("unix:") else f"{scheme}://{bound.address}/"
+            for bound in self._bound
+        ]
+
+    def close(self) -> None:
+        """Close the sockets, and remove the file of the Unix socket. May be called twice."""
+        for bound in self._bound:
+            for sock in bound.sockets:
+                sock.close()
+        self._bound = []
+
+    def _error(self, address: str, settings: tuple[str, ...], error: Exception) -> ListenError:
+        sources = [f"{name} {self._source(name)}" for name in settings]
+        reason = getattr(error, "strerror", None) or str(error)
+        number = getattr(error, "errno", None)
+        if number == errno.EADDRNOTAVAIL:
+            reason = "this machine does not have that address"
+        text = f"Cannot listen on {address}: {reason} ({', '.join(sources)})"
+        if number == errno.EADDRINUSE and "port" in settings:
+            port = int(address.rpartition(":")[2])
+            text += (
+                f". Stop the program that uses port {port}, or choose another port by "
+                f"{self.argument.format('port')} or {VARIABLES['port'][0]}."
+            )
+            if sys.platform == "darwin" and port in AIRPLAY_PORTS:
+                text += (
+                    " On macOS it may be AirPlay Receiver: "
+                    "System Settings > General > AirDrop & Handoff turns that off."
+                )
+        return ListenError(text)
+
+    def _source(self, name: str) -> str:
+        _, argument, variable = self._settings[name]
+        if argument is not None:
+            return f"from {self.argument.format(argument)}"
+        return f"from {variable} in the environment" if variable is not None else "by default"
+
+
+def _chosen(name: str, given: Any, default: Any) -> _Value:
+    """The argument, or what the environment says, or the default."""
+    if given not in (None, []):
+        return _Value(given, argument=name)
+    for variable in VARIABLES[name]:
+        if value := os.environ.get(variable):
+            return _Value([value] if name == "host" else value, variable=variable)
+    return _Value(default)
+
+
+def _port(value: int | str) -> int | None:
+    try:
+        number = int(str(value))
+    except ValueError:
+        return None
+    return number if 0 <= number <= 65535 else None
+
+
+def _tcp_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _address(sock: socket.socket) -> str:
+    """That of a socket that systemd opened."""
+    name = sock.getsockname()
+    if isinstance(name, tuple):
+        return _tcp_address(name[0], name[1])
+    return f"unix:{os.fsdecode(name)}"

@@ -1,0 +1,142 @@
+"""Bound sockets, which do not listen yet.
+
+Rules:
+1. An error leaves no socket open.
+2. The file of a Unix socket is removed only by the process that made it, and only while it is that
+   process's socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+
+__all__ = ["UnixSocket", "bind_tcp"]
+
+
+def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
+    """A socket for each address that `host` stands for, all on the same port.
+
+    Like `tornado.netutil.bind_sockets`, but the sockets do not listen. As there, an IPv6 socket
+    takes no IPv4 connections, so that 0.0.0.0 and :: can be listened on at once.
+
+    Raises `OSError`, or `UnicodeError` for a name that no host can have.
+    """
+    if reuse_port and not hasattr(socket, "SO_REUSEPORT"):
+        raise OSError("this system has no SO_REUSEPORT")
+    family = socket.AF_UNSPEC if socket.has_ipv6 else socket.AF_INET
+    found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    missing = None
+    try:
+        # IPv4 first.
+        for kind, address in sorted({(kind, address) for kind, _, _, _, address in found}):
+            sock = None
+            try:
+                sock = socket.socket(kind, socket.SOCK_STREAM)
+                _set_options(sock, reuse_port)
+                sock.bind((address[0], port, *address[2:]))
+            except OSError as error:
+                if sock is not None:
+                    sock.close()
+                # A name such as localhost may have an IPv6 address on a machine without IPv6.
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error
+                continue
+            sockets.append(sock)
+            port = sock.getsockname()[1]
+        if missing is not None and not sockets:
+            raise missing
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _set_options(sock: socket.socket, reuse_port: bool) -> None:
+    sock.setblocking(False)
+    # On Windows, SO_REUSEADDR would take the port of a program that runs.
+    if os.name != "nt":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if reuse_port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+
+class UnixSocket(socket.socket):
+    """A Unix socket with a file, which is removed when the socket is closed."""
+
+    _file: tuple[str, int, os.stat_result] | None = None
+    """Its path, the process that made it, and what it was like."""
+
+    @classmethod
+    def bound(cls, path: str, mode: int) -> UnixSocket:
+        """A socket that is bound to `path`, with the permissions `mode`. A socket that no process
+        listens on is replaced.
+
+        Raises `OSError` if a process listens there, or if the path is not that of a socket.
+        """
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError("this system has no Unix sockets")
+        _remove_stale(path)
+        sock = cls(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.bind(path)
+            sock._file = os.path.abspath(path), os.getpid(), os.lstat(path)
+            # No client can connect before: the socket does not listen.
+            os.chmod(path, mode)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def listen(self, backlog: int = 128, /) -> None:
+        """See `socket.socket.listen`. Raises `OSError` if the file is not that of this socket."""
+        if not self._is_mine():
+            raise OSError("another process has replaced the file")
+        super().listen(backlog)
+
+    def close(self) -> None:
+        """Close the socket and remove its file, unless another process has replaced it."""
+        if self._file is not None and self._is_mine():
+            # An inode number is not used again while the socket is open.
+            with contextlib.suppress(OSError):
+                os.unlink(self._file[0])
+        self._file = None
+        super().close()
+
+    def _is_mine(self) -> bool:
+        if self._file is None:
+            return False
+        path, process, made = self._file
+        try:
+            return process == os.getpid() and os.path.samestat(os.lstat(path), made)
+        except OSError:
+            return False
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket at `path`, if there is one and no process listens on it."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OSError("there is a file of that name that is not a socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        # A queue that is full is that of a process that runs.
+        client.setblocking(False)
+        try:
+            client.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            pass
+    raise OSError(errno.EADDRINUSE, "another process listens there")

@@ -1,0 +1,111 @@
+"""What systemd hands to a service, and what a service tells systemd.
+
+Sources: sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+
+__all__ = ["activated_sockets", "keep_alive", "notify"]
+
+_log = logging.getLogger("tatsumaki")
+
+FIRST_DESCRIPTOR = 3
+"""SD_LISTEN_FDS_START."""
+NOTIFY_TIMEOUT = 1.0
+"""Seconds that systemd gets to take a message."""
+
+_told: set[str] = set()
+"""Values of NOTIFY_SOCKET whose failure was logged."""
+
+
+def activated_sockets() -> list[socket.socket]:
+    """The listening sockets that systemd opened for this process (socket activation), in the order
+    of the socket unit; empty if there are none.
+
+    The variables LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES are gone afterwards, and no program
+    that this one starts gets the sockets. They are not blocking.
+
+    Raises `OSError` if a descriptor is not that of a listening stream socket, `ValueError` if
+    LISTEN_FDS is not a number.
+    """
+    process = os.environ.pop("LISTEN_PID", "")
+    count = os.environ.pop("LISTEN_FDS", "")
+    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
+    if not process or not count:
+        return []
+    if process != str(os.getpid()):
+        _log.warning(
+            "systemd's sockets are not used: LISTEN_PID is %s, and this process is %d",
+            process,
+            os.getpid(),
+        )
+        return []
+    if not count.isdecimal():
+        raise ValueError(f"LISTEN_FDS is a number, not {count!r}")
+    sockets: list[socket.socket] = []
+    try:
+        for index, number in enumerate(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count))):
+            name = names[index] if index < len(names) else ""
+            sockets.append(_activated(number, name))
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _activated(number: int, name: str) -> socket.socket:
+    try:
+        os.set_inheritable(number, False)
+        sock = socket.socket(fileno=number)
+    except OSError as error:
+        raise OSError(f"descriptor {number} {name!r} of systemd: {error.strerror}") from None
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) or (
+        sock.type != socket.SOCK_STREAM
+    ):
+        sock.close()
+        raise OSError(
+            f"descriptor {number} {name!r} of systemd is not a listening stream socket: "
+            "the unit needs ListenStream= and Accept=no"
+        )
+    sock.setblocking(False)
+    return sock
+
+
+def notify(state: str) -> None:
+    """Tell systemd, for a unit with Type=notify: ``notify("READY=1")``. Without NOTIFY_SOCKET in
+    the environment this does nothing. A failure is logged once, and nothing else.
+    """
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    # An @ stands for the zero byte of an abstract socket.
+    address = f"\0{path[1:]}" if path.startswith("@") else path
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(NOTIFY_TIMEOUT)
+            sock.connect(address)
+            sock.sendall(state.encode())
+    except (OSError, AttributeError) as error:
+        # The AttributeError is that of a system without Unix sockets.
+        if path not in _told:
+            _told.add(path)
+            _log.warning("systemd cannot be told of %s at %s: %s", state, path, error)
+
+
+async def keep_alive() -> None:
+    """Tell systemd twice in WatchdogSec= that the event loop runs, until cancelled. Without
+    WatchdogSec= in the unit, this returns at once.
+    """
+    period = os.environ.get("WATCHDOG_USEC", "")
+    process = os.environ.get("WATCHDOG_PID", str(os.getpid()))
+    if not period.isdecimal() or process != str(os.getpid()):
+        return
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(int(period) / 2e6)
