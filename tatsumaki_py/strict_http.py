@@ -5,9 +5,11 @@ Rules:
    connection closed: with a bare CR or LF, two lengths, or a length and chunks (RFC 9112 sections
    2.2, 6.1 and 6.3). Tornado accepts some of these.
 2. A head whose first byte has arrived, and a TLS handshake, have `HEAD_TIMEOUT` to end.
+3. A server that stops keeps no connection: what it answers from then on is the last answer there.
+4. A connection that is closed or detached refers to no request: no cycle survives it.
 
-Uses two undocumented names of Tornado: `_parse_headers`, `_read_buffer_size`
-(``t/handler/test_tornado_contract.py``).
+Uses four undocumented names of Tornado: `_close_callback`, `_disconnect_on_finish`,
+`_parse_headers`, `_read_buffer_size` (``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import ssl
 from typing import Any
 
 from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPHeaders, HTTPInputError
-from tornado.iostream import SSLIOStream
+from tornado.httputil import HTTPHeaders, HTTPInputError, RequestStartLine, ResponseStartLine
+from tornado.iostream import IOStream, SSLIOStream
 from tornado.netutil import ssl_options_to_context
 
 from tatsumaki_py.iostream import ForgettingStream
@@ -37,17 +39,27 @@ class HeadStream(ForgettingStream):
 
     # Slots beside Tornado's dict: with one more name in it, CPython would give each connection a
     # dict of its own, of 1.4 KB.
-    __slots__ = ("_awaits_head", "_head_timer")
+    __slots__ = ("_awaits_head", "_head_timer", "connection", "kept")
 
     _head_timer: asyncio.TimerHandle | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._awaits_head = False
         self._head_timer = None
+        self.connection: StrictConnection | None = None
+        """Reads the present request, and writes its answer."""
+        self.kept = False
+        """Whether a head has come."""
         super().__init__(*args, **kwargs)
 
-    def await_head(self) -> None:
-        """The next bytes are the head of a request."""
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of a request is here."""
+        return self._awaits_head and self._head_timer is None
+
+    def await_head(self, connection: StrictConnection) -> None:
+        """The next bytes are the head of a request, which `connection` reads."""
+        self.connection = connection
         self._awaits_head = True
         if self._read_buffer_size:
             # The head arrived with the request before.
@@ -55,7 +67,7 @@ class HeadStream(ForgettingStream):
 
     def head_ended(self) -> None:
         """The head is complete, or the connection closes without one."""
-        self._awaits_head = False
+        self._awaits_head, self.kept = False, True
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -74,6 +86,7 @@ class HeadStream(ForgettingStream):
     def close(self, exc_info: Any = False) -> None:
         """See `tornado.iostream.BaseIOStream.close`."""
         self.head_ended()
+        self.connection = None
         super().close(exc_info)
 
 
@@ -117,6 +130,32 @@ def tls_context(ssl_options: dict[str, Any] | ssl.SSLContext) -> ssl.SSLContext:
 
 class StrictConnection(HTTP1Connection):
     """Takes a request only if its bounds are clear."""
+
+    @property
+    def handler(self) -> object:
+        """The handler whose answer is not complete. None while the request is read, and while the
+        last bytes of the answer go out.
+        """
+        return getattr(self._close_callback, "__self__", None)
+
+    def write_headers(
+        self,
+        start_line: RequestStartLine | ResponseStartLine,
+        headers: HTTPHeaders,
+        chunk: bytes | None = None,
+    ) -> asyncio.Future[None]:
+        """See `tornado.httputil.HTTPConnection.write_headers`."""
+        if self.params.no_keep_alive and isinstance(start_line, ResponseStartLine):
+            # The header Connection of a WebSocket handshake says something else.
+            self._disconnect_on_finish = start_line.code != 101
+        return super().write_headers(start_line, headers, chunk)
+
+    def detach(self) -> IOStream:
+        """See `tornado.http1connection.HTTP1Connection.detach`."""
+        stream = super().detach()
+        if isinstance(stream, HeadStream):
+            stream.connection = None
+        return stream
 
     def _parse_headers(self, data: bytes) -> tuple[str, HTTPHeaders]:
         if isinstance(self.stream, HeadStream):

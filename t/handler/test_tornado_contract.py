@@ -31,16 +31,22 @@ PRIVATE = {
     "_execute": "endpoint/subscribe.py, push/stray.py",
     "_finished": (
         "push/answer_handler.py, push/peer_handler.py, push/stream_handler.py, "
-        "endpoint/subscribe.py"
+        "endpoint/subscribe.py, server/in_flight.py"
     ),
     "_combined_cache": "push/peer_handler.py, request.py",
     "_handle_connection": "server/http_server.py",
+    "_close_callback": "strict_http.py",
+    "_connections": "server/http_server.py",
+    "_disconnect_on_finish": "strict_http.py",
     "_headers": (
         "push/peer_handler.py, push/stream_handler.py, response.py, endpoint/websocket.py"
     ),
     "_log": "endpoint/websocket.py",
     "_new_cookie": "endpoint/websocket.py",
-    "_headers_written": "push/peer_handler.py, push/stream_handler.py, endpoint/cross_origin.py",
+    "_headers_written": (
+        "push/peer_handler.py, push/stream_handler.py, endpoint/cross_origin.py, "
+        "server/in_flight.py"
+    ),
     "_start_time": "request.py",
     "_transforms": "push/answer_handler.py, push/stream_handler.py, endpoint/body_limit.py",
     "_write_buffer": "iostream.py, push/stream_handler.py, response.py",
@@ -504,4 +510,46 @@ async def test_how_a_server_reads(raw):
     await client.send(head + b"GET")
     assert (await client.read_all()).startswith(b"HTTP/1.1 400 ")
     assert seen == {"accepted": (socket.socket, "127.0.0.1"), "head": (head, 3)}
+    server.stop()
+
+
+class Last(HTTP1Connection):
+    def write_headers(self, *args, **kwargs):
+        seen["finishing"] = self._close_callback
+        self._disconnect_on_finish = True
+        return super().write_headers(*args, **kwargs)
+
+
+class Asking(tornado.web.RequestHandler):
+    def get(self):
+        seen["own"] = self.request.connection._close_callback.__self__ is self
+
+
+class Stopping(HTTPServer):
+    def start_request(self, server_conn, request_conn):
+        seen["connection"] = (server_conn in self._connections, server_conn.stream)
+        request_conn.__class__ = Last
+        return super().start_request(server_conn, request_conn)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.gen_test
+async def test_the_last_answer(raw, keep):
+    """`_connections` of a server has those that it reads from, each with its `stream`. The close
+    callback of a request, `_close_callback`, is a method of its handler until the answer is
+    complete. With `conn_params.no_keep_alive`, or if `_disconnect_on_finish` is set before the head
+    of an answer is written, the answer is the last one and says so. (server/http_server.py,
+    strict_http.py)"""
+    seen.clear()
+    server = Stopping(tornado.web.Application([("/", Asking)]))
+    assert server.conn_params.no_keep_alive is False
+    server.conn_params.no_keep_alive = keep
+    (listening,) = bind_sockets(0, "127.0.0.1")
+    server.add_socket(listening)
+    client = await raw(listening.getsockname()[1])
+    await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"Connection: close\r\n" in await client.read_all()
+    assert (seen["own"], seen["finishing"]) == (True, None)
+    assert seen["connection"][0]
+    assert isinstance(seen["connection"][1], IOStream)
     server.stop()

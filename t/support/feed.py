@@ -64,7 +64,7 @@ class Reader:
         self.lost = lost
         self.reading.stop()
 
-    def _stream_expired(self):
+    def _stream_expired(self, retry):
         return False
 
     def _stream_cursor(self):

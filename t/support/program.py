@@ -67,12 +67,20 @@ class Program:
 
     def stop(self, signum=signal.SIGTERM):
         """Stops it with a signal and returns its exit status; fails if it stays."""
+        self.signal(signum)
+        return self.wait()
+
+    def signal(self, signum=signal.SIGTERM):
+        """Sends it a signal."""
         self._process.send_signal(signum)
+
+    def wait(self):
+        """Its exit status; fails if it stays."""
         try:
             return self._process.wait(STOP)
         except subprocess.TimeoutExpired:
             self.kill()
-            pytest.fail(f"{self._command[1]} was still there {STOP} s after {signum!r}")
+            pytest.fail(f"{self._command[1]} was still there {STOP} s later")
 
     def kill(self):
         """Ends it without a chance to say goodbye; returns its exit status."""

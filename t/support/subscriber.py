@@ -40,6 +40,8 @@ class Subscriber:
     """What may come after the last message."""
     beats = 0
     """Heartbeats so far."""
+    retry = None
+    """Milliseconds after which the server that ended the stream wants it to come back."""
 
     def __init__(self, port, path="/events/room", cursor=None, connect=None, headers=(), **query):
         self.port, self.path, self.cursor, self.query = port, path, cursor, query
@@ -134,8 +136,11 @@ class SSE(Subscriber):
                 self.beats += 1
         data = json.loads("\n".join(fields["data"]))
         if fields.get("event") == "cursor":
-            assert data == {"id": fields["id"]}
+            assert data["id"] == fields["id"]
+            assert set(data) <= {"id", "retry"}
             self.cursor = data["id"]
+            self.retry = data.get("retry")
+            assert self.retry is None or fields["retry"] == str(self.retry)
             return None
         message = _message(data, fields["id"])
         assert message.gap == (fields.get("event") == "gap")
@@ -151,8 +156,9 @@ class Enveloped(Subscriber):
         value = json.loads(text)
         assert isinstance(value, dict)
         if "data" not in value:
-            if set(value) == {"id"}:
+            if set(value) <= {"id", "retry"}:
                 self.place(value["id"])
+                self.retry = value.get("retry")
                 return None
             return _message(value)
         return Message(value["data"], value["id"], value.get("channel"))

@@ -232,8 +232,9 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
             TypeError, ValueError: an event cannot be encoded, or is of type "gap", which clients
                 would take for a loss. Nothing is published if this raises.
             Error.HTTP: 413 if one has more than `max_event_size` bytes, 503 if there are too many
-                channels, 400 for a bad key, 422 if other events were published under it. In
-                another thread, 503 and 422 are raised where the ids are waited for.
+                channels or the server is stopping, 400 for a bad key, 422 if other events were
+                published under it. In another thread, 503 and 422 are raised where the ids are
+                waited for.
             RuntimeError: in another thread, if no event loop runs that uses the queues. The main
                 thread may publish before one runs.
         """
@@ -261,6 +262,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         return thread.send(partial(self._accept, bodies, idempotency_key, quiet))
 
     def _accept(self, bodies: list[bytes], idempotency_key: str | None, quiet: bool) -> Published:
+        if self._registry.closed:
+            self._registry.refuse()
         if not bodies and not quiet:
             for follower in tuple(self._channel.followers.values()):
                 follower.flush()

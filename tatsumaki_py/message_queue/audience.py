@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 
 from tatsumaki_py.message_queue import peer as peers
 from tatsumaki_py.message_queue.arrivals import Arrivals
@@ -120,13 +120,16 @@ class Audience:
 
     def disconnect(self) -> bool:
         """End all polls; returns whether there was one. See `MessageQueue.disconnect`."""
-        ended = False
+        return sum(1 for _ in self.end_polls()) > 0
+
+    def end_polls(self, *, long_polls: bool = False) -> Iterator[None]:
+        """See `Follower.end_polls`."""
         for client in list(self.roster.clients.values()):
-            if client.listener is not None:
-                self._takeover.end_empty(client, client.listener)
-                ended = True
+            listener = client.listener
+            if listener is not None and (listener.once or not long_polls):
+                self._takeover.end_empty(client, listener)
+                yield
         self._source.watch()
-        return ended
 
     def disconnect_client(self, client_id: str) -> bool:
         """End the poll of one client, if it listens; returns whether it does."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from threading import RLock
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from weakref import WeakValueDictionary
 
 from tatsumaki_py.error import HTTPError
@@ -28,6 +28,10 @@ from tatsumaki_py.message_queue.source import Follower
 from tatsumaki_py.message_queue.thread import LoopThread
 
 __all__ = ["Registered", "Registry", "Vacant"]
+
+
+RETRY_AFTER = 1
+"""Seconds after which a publisher that came while the server stops may try again."""
 
 
 class Registered(Feed, Protocol):
@@ -64,6 +68,8 @@ class Registry:
         self.own = OwnSettings()
         self.thread = LoopThread()
         self.lock = RLock()
+        self.closed = False
+        """Whether nothing may be published any more, because the server stops."""
         self.instances: WeakValueDictionary[str, Any] = WeakValueDictionary()
         """The queues by the names of their channels."""
         self.merged: WeakValueDictionary[tuple[str, ...], Any] = WeakValueDictionary()
@@ -84,8 +90,19 @@ class Registry:
     def reset(self) -> None:
         """Begin a new life, in which no cursor is known and no channel has settings of its own."""
         self.own.clear()
+        self.closed = False
         self._memory.reset()
         self.engine = self._memory
+
+    def followers(self) -> list[Follower]:
+        """The audiences that have clients."""
+        channels = [queue._channel for queue in self.instances.values()]
+        found = [one for channel in channels for one in channel.followers.values()]
+        return list({id(one): one for one in found}.values())
+
+    def refuse(self) -> NoReturn:
+        """Nothing may be published; see `closed`."""
+        raise HTTPError(503, "the server is stopping", retry_after=RETRY_AFTER)
 
     def hold(self, channel: Registered) -> None:
         """`channel` is about to get an event. 503 if `max_channels` hold one, and all of them have

@@ -75,6 +75,8 @@ class Flusher:
         """
         self.activity = 0
         """Counts how often a batch got more to send."""
+        self.silent: set[Sending] = set()
+        """The open streams that have no heartbeat; the wheel has the others."""
         self._batches: list[Batch] = []
         # Those of this pass, and the one that is being served.
         self._due: deque[Batch] = deque()

@@ -21,10 +21,21 @@ class Owner(Protocol):
     def _stream_closed(self, lost: bool) -> None:
         """The peer went, or was cut off; see `tatsumaki_py.message_queue.peer.Watcher.left`."""
 
-    def _stream_expired(self) -> bool:
-        """The stream has lasted long enough, and all is sent: finish it. Returns False if there is
-        more to send first; the stream asks again.
+    def _stream_expired(self, retry: int | None) -> bool:
+        """The stream has lasted long enough, or the server stops, and all is sent: finish it.
+        Returns False if there is more to send first; the stream asks again.
+
+        Args:
+            retry: milliseconds after which the client is told to come back.
         """
+
+    def _stream_answers(self) -> bool:
+        """Whether the stream is an answer that the method of a user writes. It has an end, which a
+        server that stops waits for.
+        """
+
+    def _stream_cut(self) -> None:
+        """The server stops, and waits no longer: the stream is about to be cut off."""
 
     def _stream_cursor(self) -> str:
         """The client's cursor; "" if that is not known, or events are on their way."""

@@ -82,6 +82,20 @@ class PeerBase:
         """Whether events are on their way to the client."""
         return any(watcher.busy() for watcher in self._watchers or ())
 
+    def _waits(self) -> bool:
+        """Whether the request does nothing but wait for events."""
+        return bool(self._watchers) and not self._busy()
+
+    def _stream_answers(self) -> bool:
+        return not (self._watchers or self._streams_messages)
+
+    def _say_retry(self, retry: int | None) -> None:
+        """Tell the client, whose stream is about to end, when to come back."""
+        if retry is not None and self._live is not None:
+            goodbye = self._live.framing.goodbye(self._stream_cursor(), retry)
+            if goodbye:
+                self._live.write_wire(goodbye)
+
     def _dismiss_watchers(self, lost: bool = False, *, left: bool = False) -> None:
         """Tell the watchers how the answer ended. With `left`, the client counts as one that left,
         though it has not.

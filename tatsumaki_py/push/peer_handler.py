@@ -102,13 +102,18 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     def _stream_closed(self, lost: bool) -> None:
         self._client_gone(lost)
 
-    def _stream_expired(self) -> bool:
+    def _stream_expired(self, retry: int | None) -> bool:
         if self._busy():
             return False
+        self._say_retry(retry)
         self._end()
         # As after a client that left, an endless loop ends here.
         self._gone = True
         return True
+
+    def _stream_cut(self) -> None:
+        # For the log: the client has got another one.
+        self.set_status(503)
 
     def _iostream(self) -> IOStream | None:
         """Tornado's connection, as long as it is Tornado's."""

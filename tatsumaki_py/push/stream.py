@@ -83,6 +83,8 @@ class Stream:
         ask_peer(sock)
         if framing.has_heartbeat and owner.heartbeat_interval:
             Wheel.current().add(self, jittered(owner.heartbeat_interval, JITTER))
+        else:
+            self._flusher.silent.add(self)
         if owner.max_stream_time:
             Lifetime(self, owner.max_stream_time)
 
@@ -132,8 +134,7 @@ class Stream:
 
     def send_as(self, event: Entry, payload: bytes) -> Awaitable[None]:
         """Send an event whose payload its handler has made; as `send`."""
-        framing = self.framing
-        return self.write_wire(framing.wire(framing.event(event, payload)), event)
+        return self.write_wire(self.framing.wire(self.framing.event(event, payload)), event)
 
     def write(self, data: bytes, content_type: str) -> Awaitable[None]:
         """Send something that is no event, soon; as `send`."""
@@ -276,10 +277,12 @@ class Stream:
         if self.waiting is None:
             # A client that is about to get something, or does not keep up, needs no heartbeat.
             self.write_wire(self.framing.heartbeat(owner._stream_cursor()))
-        interval = owner.heartbeat_interval
-        return jittered(interval, JITTER) if interval else None
+        if owner.heartbeat_interval:
+            return jittered(owner.heartbeat_interval, JITTER)
+        self._flusher.silent.add(self)
+        return None
 
-    def expire(self) -> bool:
+    def expire(self, retry: int | None = None) -> bool:
         """End it, if that is possible just now. Returns whether it has ended."""
         self.flush()
         if self.tail is not None:
@@ -287,7 +290,7 @@ class Stream:
         owner = self._owner
         if owner is None or self._rest is not None or self._losing:
             return owner is None
-        return owner._stream_expired()
+        return owner._stream_expired(retry)
 
     def finish(self) -> None:
         """Send what there is, mark the end, close."""
@@ -304,6 +307,16 @@ class Stream:
             self._close()
         else:
             asyncio.get_running_loop().call_later(LINGER, self._close)
+
+    def answers(self) -> bool:
+        """See `Owner._stream_answers`."""
+        return self._owner is not None and self._owner._stream_answers()
+
+    def cut(self) -> None:
+        """Give it up: the server stops, and waits no longer."""
+        if self._owner is not None:
+            self._owner._stream_cut()
+        self._lose()
 
     def abort(self) -> None:
         """Close at once; the peer sees that the answer is not complete."""
@@ -333,6 +346,7 @@ class Stream:
 
     def _forget(self) -> None:
         """Send nothing any more."""
+        self._flusher.silent.discard(self)
         if self.tail is not None:
             self.tail.stop()
         self._losing = True

@@ -226,11 +226,15 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     def _stream_closed(self, lost: bool) -> None:
         self._client_gone(lost)
 
-    def _stream_expired(self) -> bool:
+    def _stream_expired(self, retry: int | None) -> bool:
         if self._busy():
             return False
+        self._say_retry(retry)
         self._end(GOING_AWAY)
         return True
+
+    def _stream_cut(self) -> None:
+        """The log has the status of the handshake."""
 
     def _peer_cursor(self) -> str | None:
         return self.request.last_event_id

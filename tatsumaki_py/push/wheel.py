@@ -65,6 +65,10 @@ class Wheel:
                 self._arm(tick)
         bucket.append(turning)
 
+    def members(self) -> list[Turning]:
+        """All members, some of them perhaps twice."""
+        return [turning for bucket in self._buckets.values() for turning in bucket]
+
     def _arm(self, tick: int) -> None:
         self._due = tick
         # Not in the context of the request that is handled at the moment.

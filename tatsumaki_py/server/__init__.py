@@ -8,13 +8,11 @@ Source: ``Tatsumaki::Server``, ``plackup``.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import tornado.web
@@ -25,9 +23,9 @@ from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.life import Life, StartError, current_loop
 from tatsumaki_py.logger import log_to_stderr
 from tatsumaki_py.message_queue import MessageQueue
-from tatsumaki_py.server import systemd
+from tatsumaki_py.server import signals, systemd
 from tatsumaki_py.server.addresses import Addresses, ListenError
-from tatsumaki_py.server.drain import drain
+from tatsumaki_py.server.drain import Drain, Limits
 from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
 __all__ = ["Server"]
@@ -48,6 +46,12 @@ class Server:
         mode: the permissions of that file. Default: 0o660, its owner and group.
         reuse_port: whether other processes may listen on the same port; the kernel gives each
             connection to one of them. Default: False.
+        grace: seconds that requests in flight, and slow readers, get to end when the server stops.
+            Default: 10.
+        drain_delay: seconds before that in which the server goes on, but says that it is going:
+            `HealthHandler` answers 503. For load balancers. Default: 0.
+        drain_time: seconds over which the clients of streams come back at most, after the server
+            has ended their streams. They are told to come one millisecond apart. Default: 30.
         options: the options of `tornado.httpserver.HTTPServer`, such as ``xheaders`` or
             ``ssl_options``.
 
@@ -65,9 +69,13 @@ class Server:
         unix: str | os.PathLike[str] | None = None,
         mode: int = 0o660,
         reuse_port: bool = False,
+        grace: float = 10.0,
+        drain_delay: float = 0.0,
+        drain_time: float = 30.0,
         **options: Any,
     ) -> None:
         self._addresses = Addresses(host, port, unix, mode, reuse_port)
+        self._limits = Limits(grace, drain_delay, drain_time)
         self.options = LIMITS | options
         self.listening = threading.Event()
         """Set while clients can connect. A thread that started this server waits for it."""
@@ -127,7 +135,7 @@ class Server:
         life = app._life if isinstance(app, Application) else Life()
         try:
             self._addresses.bind()
-            with self._signals():
+            with signals.handled(self.stop):
                 if await self._start_services(life):
                     await self._listen(server, life)
         finally:
@@ -139,22 +147,6 @@ class Server:
         """Stop as after a signal. Any thread may call it; it returns at once."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            # Python delivers signals to the main thread only.
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        for number in numbers:
-            loop.add_signal_handler(number, self._stopping.set)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
 
     async def _start_services(self, life: Life) -> bool:
         """Start the services. False if the server is told to stop meanwhile."""
@@ -184,5 +176,5 @@ class Server:
         self.listening.set()
         await self._stopping.wait()
         systemd.notify("STOPPING=1")
-        await drain(server, life)
+        await Drain(server, life, self._limits).run()
         watchdog.cancel()

@@ -1,30 +1,239 @@
-"""The end of a server, in order."""
+"""The end of a server, in order.
+
+1. Health checks fail (`Health.draining`), for `drain_delay` seconds, so that load balancers send no
+   more requests.
+2. The server stops listening, and closes idle connections.
+3. Requests in flight are finished, for up to `grace` seconds. What they publish is accepted.
+4. Nothing is published any more. What was accepted reaches its readers: waiting polls are answered,
+   and each stream ends when it has all events, or at the end of `grace`.
+5. Tasks, services and hooks stop (`Life.stop`), and the engine is closed.
+
+Rules:
+1. Nothing here holds the loop: many connections are ended in turns of `TURN` seconds.
+2. Whatever is cut is counted, and the log says how many.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-
-from tornado.httpserver import HTTPServer
+import logging
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from tatsumaki_py.health import Health
 from tatsumaki_py.life import Life
 from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.push.open_streams import open_streams
+from tatsumaki_py.push.stream import Stream
+from tatsumaki_py.server.http_server import StrictServer
+from tatsumaki_py.server.in_flight import Answer, InFlight, Request
 
-__all__ = ["drain"]
+__all__ = ["Drain", "Limits"]
 
-GRACE = 1.0
-"""Seconds that the last answers get to go out."""
+_log = logging.getLogger("tatsumaki")
+T = TypeVar("T")
+
+TURN = 0.002
+"""Seconds after which other work of the loop has its turn."""
+LOOK = 0.01
+"""Seconds between two looks at what has ended."""
+FIRST_HEAD = 0.2
+"""Seconds that a client that has just connected gets to send its first request."""
+TELL = 0.5
+"""Seconds after which the log says what the server waits for."""
+LAST = 1.0
+"""Seconds that the last bytes get, and the answer to the close frame of a WebSocket."""
+ENGINE = 5.0
+"""Seconds that the engine gets to close."""
+SOONEST = 500
+"""Milliseconds after which the first client comes back."""
+RETURNS = 1000
+"""Clients that come back in a second."""
 
 
-async def drain(server: HTTPServer, life: Life) -> None:
-    """End all connections of `server`, then `life`."""
-    Health.current().draining = True
-    server.stop()
-    for queue in MessageQueue.channels():
-        queue.disconnect()
-    # A client that keeps its connection open does not delay the end.
-    await asyncio.sleep(0.05)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(server.close_all_connections(), GRACE)
-    await life.stop()
+@dataclass(frozen=True)
+class Limits:
+    """How long the parts of the end may take, in seconds; see `Server`."""
+
+    grace: float
+    drain_delay: float
+    drain_time: float
+
+    def __post_init__(self) -> None:
+        for name in ("grace", "drain_delay", "drain_time"):
+            value: object = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+                raise ValueError(f"{name}= takes a number of seconds from 0 on, not {value!r}")
+
+
+class Drain:
+    """The end of one server."""
+
+    def __init__(self, server: StrictServer, life: Life, limits: Limits) -> None:
+        self._server = server
+        self._life = life
+        self._limits = limits
+        self._began = 0.0
+        self._cut_requests = self._cut_streams = 0
+
+    async def run(self) -> None:
+        """End everything."""
+        health, registry = Health.current(), MessageQueue._registry
+        health.draining = True
+        try:
+            await asyncio.sleep(self._limits.drain_delay)
+            self._began = time.monotonic()
+            end = self._began + self._limits.grace
+            self._server.stop()
+            self._server.keep_no_connection()
+            await self._finish_requests(end)
+            registry.closed = True
+            await self._end_streams(max(end, time.monotonic() + LAST))
+            self._tell_cut()
+            await self._life.stop()
+            await self._close_engine()
+        finally:
+            # The process may have another server.
+            registry.closed = health.draining = False
+
+    # -- requests in flight
+
+    async def _finish_requests(self, end: float) -> None:
+        # What has arrived is read in the next iterations.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        told = False
+        busy = await self._in_flight()
+        while busy and (now := time.monotonic()) < end:
+            if not told and now > self._began + TELL:
+                told = True
+                _log.info(
+                    "stopping: %d requests in flight have %.1f more seconds; "
+                    "a second signal (Ctrl-C) stops at once",
+                    len(busy),
+                    end - now,
+                )
+            await asyncio.sleep(LOOK)
+            busy = [one for one in busy if one.busy()] or await self._in_flight()
+        await self._cut(busy)
+
+    async def _in_flight(self) -> list[InFlight]:
+        """All requests in flight. Idle connections are closed."""
+        found: list[InFlight] = []
+        fresh = time.monotonic() < self._began + FIRST_HEAD
+        async for stream in _in_turns(self._server.connections()):
+            request = Request(stream)
+            if request.busy() or (fresh and not stream.kept and not stream.closed()):
+                found.append(request)
+            elif stream.idle:
+                stream.close()
+        answers = [Answer(stream) for stream in open_streams() if stream.answers()]
+        return [*found, *answers]
+
+    # -- clients that wait for events
+
+    async def _end_streams(self, end: float) -> None:
+        """Answer the polls, and end each stream as soon as it has all events."""
+        await self._end_polls(long_polls=True)
+        retry = _Retry(len(open_streams()), self._limits.drain_time)
+        ended: list[Stream] = []
+        while True:
+            left: list[Stream] = []
+            # Those that a request in flight has opened meanwhile, too.
+            async for stream in _in_turns(open_streams()):
+                (ended if stream.expire(retry.next()) else left).append(stream)
+            if not left or time.monotonic() >= end:
+                break
+            await asyncio.sleep(LOOK)
+        self._cut_streams += len(left)
+        async for stream in _in_turns(left):
+            stream.cut()
+        await self._last_bytes(ended, end)
+        await self._end_polls()
+
+    async def _end_polls(self, *, long_polls: bool = False) -> None:
+        for follower in MessageQueue._registry.followers():
+            async for _ in _in_turns(follower.end_polls(long_polls=long_polls)):
+                pass
+
+    async def _last_bytes(self, ended: list[Stream], end: float) -> None:
+        """Wait until all connections are closed."""
+        last = time.monotonic() + LAST
+        while True:
+            busy = await self._in_flight()
+            now = time.monotonic()
+            ended = [one for one in ended if one.wire.fileno() != -1] if now < last else []
+            if not (busy or ended) or now >= max(end, last):
+                break
+            await asyncio.sleep(LOOK)
+        await self._cut(busy)
+        # Some may go on polling for ever.
+        await self._cut([Request(stream) for stream in self._server.connections()])
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._server.close_all_connections(), LAST)
+
+    # -- the end
+
+    async def _cut(self, requests: Sequence[InFlight]) -> None:
+        self._cut_requests += len(requests)
+        for request in requests:
+            request.cut()
+        # Some handlers finish by themselves when they learn of it.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        for request in requests:
+            request.finish()
+
+    def _tell_cut(self) -> None:
+        if self._cut_requests or self._cut_streams:
+            _log.warning(
+                "cut after %.1f seconds: %d requests and %d streams",
+                time.monotonic() - self._began,
+                self._cut_requests,
+                self._cut_streams,
+            )
+
+    async def _close_engine(self) -> None:
+        close = asyncio.ensure_future(MessageQueue._registry.engine.close())
+        # asyncio.timeout would wait for a task that ignores its cancellation.
+        _, late = await asyncio.wait([close], timeout=ENGINE)
+        if late:
+            close.cancel()
+            _log.error("the engine did not close within %g seconds", ENGINE)
+        elif not close.cancelled() and (error := close.exception()) is not None:
+            _log.error("the engine failed to close", exc_info=error)
+
+
+class _Retry:
+    """Spreads clients evenly over a time.
+
+    Args:
+        clients: how many there are.
+        longest: seconds of that time at most.
+    """
+
+    def __init__(self, clients: int, longest: float) -> None:
+        self._clients = max(clients, 1)
+        self._spread = 1000 * min(longest, clients / RETURNS)
+        self._told = 0
+
+    def next(self) -> int:
+        """Milliseconds for the next client."""
+        place = (self._told % self._clients + random.random()) / self._clients
+        self._told += 1
+        return SOONEST + round(self._spread * place)
+
+
+async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """`items`, with a pause for other work after each turn."""
+    end = time.monotonic() + TURN
+    for item in items:
+        yield item
+        if time.monotonic() > end:
+            await asyncio.sleep(0)
+            end = time.monotonic() + TURN

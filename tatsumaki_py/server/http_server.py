@@ -41,7 +41,7 @@ class StrictServer(HTTPServer):
     """Refuses connections while there are still descriptors left to accept them with, reads heads
     strictly, and loses no connection that waits when it stops listening.
 
-    Uses one undocumented name of Tornado: `_handle_connection`
+    Uses two undocumented names of Tornado: `_connections`, `_handle_connection`
     (``t/handler/test_tornado_contract.py``).
     """
 
@@ -85,6 +85,15 @@ class StrictServer(HTTPServer):
                 return
             self._handle_connection(connection, address)
 
+    def keep_no_connection(self) -> None:
+        """Each connection gets its last answer from now on."""
+        self.conn_params.no_keep_alive = True
+
+    def connections(self) -> list[HeadStream]:
+        """The connections that read requests or write answers; those of streams are detached."""
+        streams = [connection.stream for connection in self._connections]
+        return [stream for stream in streams if isinstance(stream, HeadStream)]
+
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         # A descriptor is the lowest number that is free.
         if stream.socket.fileno() > self._last:
@@ -117,8 +126,9 @@ class StrictServer(HTTPServer):
     ) -> HTTPMessageDelegate:
         assert isinstance(request_conn, HTTP1Connection)
         request_conn.__class__ = StrictConnection
+        assert isinstance(request_conn, StrictConnection)
         if isinstance(request_conn.stream, HeadStream):
-            request_conn.stream.await_head()
+            request_conn.stream.await_head(request_conn)
         # In place of the set that Tornado makes for each connection.
         request_conn.context.trusted_downstream = self._trusted  # type: ignore[attr-defined]
         return super().start_request(server_conn, request_conn)

@@ -3,8 +3,8 @@
 Rules:
 1. A framing touches no socket and no clock, and keeps nothing of a subscriber: all subscribers with
    the same options share one instance, so an event is framed once for them.
-2. What `frame`, `begin`, `at`, `heartbeat` and `wire` return goes to the socket as it is: `chunked`
-   framings add the chunk sizes of HTTP/1.1 (RFC 9112 7.1).
+2. What `frame`, `begin`, `at`, `heartbeat`, `goodbye` and `wire` return goes to the socket as it
+   is: `chunked` framings add the chunk sizes of HTTP/1.1 (RFC 9112 7.1).
 3. A body that is not an event has no id: it moves no cursor.
 """
 
@@ -109,6 +109,15 @@ class Framing:
 
         Args:
             cursor: where the client is; "" if that is not known.
+        """
+        return b""
+
+    def goodbye(self, cursor: str, retry: int) -> bytes:
+        """The bytes on the socket before the end of a stream that the server ends because it stops.
+
+        Args:
+            cursor: where the client is; "" if that is not known.
+            retry: milliseconds after which the client is to come back.
         """
         return b""
 

@@ -59,9 +59,14 @@ def escaped(body: bytes) -> bytes:
     return body
 
 
-def place(cursor: str) -> bytes:
-    """A place in a stream, as JSON."""
-    return json.dumps({"id": cursor}, separators=(",", ":")).encode()
+def place(cursor: str, retry: int | None = None) -> bytes:
+    """A place in a stream, as JSON. With `retry`, the stream ends there, and the client is to come
+    back after so many milliseconds.
+    """
+    value: dict[str, Any] = {"id": cursor}
+    if retry is not None:
+        value["retry"] = retry
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _is_gap(value: Any) -> bool:

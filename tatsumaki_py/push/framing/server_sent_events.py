@@ -30,7 +30,8 @@ class ServerSentEvents(Framing):
     Text goes out as it is: a client that takes U+2028, U+2029 or U+0085 for the end of a line
     misreads it. In JSON they are escaped.
 
-    A place in the stream is an event of type ``cursor``: many clients remember an id only if its
+    A place in the stream is an event of type ``cursor``, whose data may say ``retry``, too, because
+    a page does not see the field. Many clients remember an id only if its
     event has data, and a named event does not reach ``onmessage``. To some clients a blank line
     without data before it is an empty message, so only events end with one.
 
@@ -59,11 +60,15 @@ class ServerSentEvents(Framing):
     def heartbeat(self, cursor: str) -> bytes:
         return self.at(cursor) if self._visible else self.wire(b":\n")
 
+    def goodbye(self, cursor: str, retry: int) -> bytes:
+        line = b"retry: %d\n" % retry
+        return self.wire(line + self._place(cursor, retry) if cursor else line)
+
     @staticmethod
-    def _place(cursor: str) -> bytes:
+    def _place(cursor: str, retry: int | None = None) -> bytes:
         # An empty id would take from the client the one that it has.
         field = b"id: %b\n" % cursor.encode() if cursor else b""
-        return b"%bevent: cursor\ndata: %b\n\n" % (field, place(cursor))
+        return b"%bevent: cursor\ndata: %b\n\n" % (field, place(cursor, retry))
 
     def event(self, event: Entry, payload: bytes | None = None) -> bytes:
         string = string_of(event) if self._text and payload is None else None

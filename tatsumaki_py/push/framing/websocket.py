@@ -63,5 +63,8 @@ class WebSocket(Framing):
     def at(self, cursor: str) -> bytes:
         return b"" if self._plain else self.wire(place(cursor))
 
+    def goodbye(self, cursor: str, retry: int) -> bytes:
+        return self.wire(place(cursor, retry)) if cursor and not self._plain else b""
+
     def heartbeat(self, cursor: str) -> bytes:
         return self.at(cursor) if self._visible else websocket_frame(PING, b"")

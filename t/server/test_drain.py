@@ -1,0 +1,153 @@
+"""A signal while requests are in flight: they are finished, or cut and logged as cut."""
+
+import contextlib
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+PROGRAM = "t/server/draining.py"
+
+
+def connect(port, request="", body=b""):
+    """A client that sent the beginning of a request."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=5)
+    client.sendall(request.encode() + body)
+    return client
+
+
+def get(port, path, *fields):
+    return connect(port, "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *fields, "", ""]))
+
+
+def read(client, mark=None):
+    """What comes until `mark`, or until the end."""
+    data = b""
+    while mark is None or mark not in data:
+        chunk = client.recv(65536)
+        if not chunk:
+            break
+        data += chunk
+    return data.decode("latin-1")
+
+
+UPLOAD = "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+WEBSOCKET = (
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+@pytest.fixture
+def clients():
+    with contextlib.ExitStack() as clients:
+        yield clients.enter_context
+
+
+def test_requests_are_finished(serve_program, clients):
+    """Whole, though the server does not listen any more. What they publish reaches the streams that
+    are open, which end after that. Idle connections do not delay it."""
+    program = serve_program(PROGRAM)
+    port = program.port
+    idle = clients(get(port, "/report?lines=0"))
+    kept = clients(connect(port))
+    for _ in range(2):
+        kept.sendall(b"GET /slow?seconds=0 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read(kept, b"done").startswith("HTTP/1.1 200 OK")
+    slow = clients(get(port, "/slow?seconds=0.4"))
+    begun = clients(get(port, "/slow?seconds=0.4&begin=1"))
+    publishes = clients(get(port, "/publishes?seconds=0.4"))
+    report = clients(get(port, "/report?lines=20"))
+    upload = clients(connect(port, UPLOAD, b"12345"))
+    head = clients(connect(port, "GET /slow?seconds=0 HTTP/1.1\r\n"))
+    poll = clients(get(port, "/events/hall?transport=long-poll"))
+    sse = clients(get(port, "/events/room?transport=sse"))
+    websocket = clients(get(port, "/events/room", *WEBSOCKET))
+    read(begun, b"begun "), read(report, b"\r\n0\n"), read(sse, b"\n\n"), read(websocket, b'"}')
+    began = time.monotonic()
+    program.signal()
+    assert read(kept) == ""
+    assert time.monotonic() - began < 0.3
+    read(idle)
+    with pytest.raises(ConnectionRefusedError):
+        connect(port)
+    upload.sendall(b"67890")
+    head.sendall(b"Host: x\r\n\r\n")
+    for client, end in ((slow, "done"), (upload, "10 bytes"), (head, "done")):
+        answer = read(client)
+        assert answer.startswith("HTTP/1.1 200 OK")
+        assert "Connection: close" in answer
+        assert answer.endswith(end)
+    assert read(begun).endswith("4\r\ndone\r\n0\r\n\r\n")
+    assert read(report).endswith("3\r\n19\n\r\n0\r\n\r\n")
+    assert read(publishes).endswith("done")
+    answer = read(poll)
+    assert "Connection: close" in answer
+    assert answer.endswith("\r\n\r\n[]")
+    answer = read(sse)
+    assert "the last word" in answer
+    assert answer.endswith("\n\n\r\n0\r\n\r\n")
+    (retry,) = map(int, re.findall(r"\nretry: (\d+)\n", answer))
+    assert 500 <= retry <= 510
+    assert f'"retry":{retry}}}' in answer
+    answer = websocket.recv(1000)
+    assert b"the last word" in answer
+    assert answer.endswith(b"\x88\x02\x03\xe9")
+    websocket.sendall(b"\x88\x82\0\0\0\0\x03\xe9")
+    assert websocket.recv(1000) == b""
+    assert program.wait() == 0
+    assert time.monotonic() - began < 3
+    assert program.stdout.endswith("stopped\n")
+    assert "cut" not in program.stderr
+    assert " 503 " not in program.stderr
+
+
+def test_requests_are_cut(serve_program, clients, monkeypatch):
+    """At the end of `grace`: with a 503, if nothing of the answer is out. None is logged as 200."""
+    monkeypatch.setenv("GRACE", "0.6")
+    program = serve_program(PROGRAM)
+    port = program.port
+    slow = clients(get(port, "/slow?seconds=60"))
+    begun = clients(get(port, "/slow?seconds=60&begin=1"))
+    report = clients(get(port, "/report?lines=9999"))
+    upload = clients(connect(port, UPLOAD, b"12345"))
+    read(begun, b"begun "), read(report, b"\r\n0\n")
+    began = time.monotonic()
+    program.signal(signal.SIGINT)
+    answer = read(slow)
+    assert 0.5 < time.monotonic() - began < 2
+    assert answer.startswith("HTTP/1.1 503 Service Unavailable")
+    assert "Retry-After: 1" in answer
+    assert "Connection: close" in answer
+    assert answer.endswith("the server is stopping")
+    assert not read(begun).endswith("0\r\n\r\n")
+    assert not read(report).endswith("0\r\n\r\n")
+    assert read(upload) == ""
+    assert program.wait() == 0
+    logged = program.stderr
+    assert len(re.findall(r" 503 GET /(?:slow|report)", logged)) == 3
+    assert " 200 " not in logged
+    assert "INFO tatsumaki: stopping: 4 requests in flight have 0.1 more seconds" in logged
+    assert "WARNING tatsumaki: cut after 0.6 seconds: 4 requests and 0 streams\n" in logged
+    assert logged.count("\n") == 5
+
+
+@pytest.mark.parametrize("path", ["/slow?seconds=60", "/blocking"])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal(serve_program, clients, path, second):
+    """It stops at once, also a server whose loop is held up."""
+    program = serve_program(PROGRAM)
+    clients(get(program.port, path))
+    time.sleep(0.1)
+    program.signal()
+    time.sleep(0.1)
+    began = time.monotonic()
+    program.signal(second)
+    assert program.wait() == 128 + second
+    assert time.monotonic() - began < 1
+    assert program.stderr.endswith("WARNING tatsumaki: stopped at once, by a second signal\n")
+    assert program.stderr.count("\n") == 1

@@ -1,0 +1,19 @@
+"""The open streams of an event loop.
+
+Rule: the wheel has every stream that has a heartbeat, until some time after its end, and the
+flusher has the others. So no other list of streams is kept.
+"""
+
+from __future__ import annotations
+
+from tatsumaki_py.push.flusher import Flusher
+from tatsumaki_py.push.stream import Stream
+from tatsumaki_py.push.wheel import Wheel
+
+__all__ = ["open_streams"]
+
+
+def open_streams() -> list[Stream]:
+    """The streams of the running loop that have not ended."""
+    members = [*Wheel.current().members(), *Flusher.current().silent]
+    return [one for one in dict.fromkeys(members) if isinstance(one, Stream) and not one.over]

@@ -1,0 +1,106 @@
+"""The requests in flight of a server: those that it has to finish before it stops.
+
+Rules:
+1. A request is in flight from the first byte of its head until the last byte of its answer is with
+   the kernel. So is one that writes its answer bit by bit (`Handler.stream_write`).
+2. A request that does nothing but wait for events is not: it is answered at once, or its stream is
+   ended, and its client comes back.
+
+Touches of Tornado's what its documentation does not name: `_finished`, `_headers_written`
+(``t/handler/test_tornado_contract.py``).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+import tornado.web
+
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.push.peer_handler import PeerHandler
+from tatsumaki_py.push.stream import Stream
+from tatsumaki_py.strict_http import HeadStream
+
+__all__ = ["Answer", "InFlight", "Request"]
+
+_log = logging.getLogger("tatsumaki")
+
+
+class InFlight(Protocol):
+    """A request that may be in flight."""
+
+    def busy(self) -> bool:
+        """Whether it is."""
+
+    def cut(self) -> None:
+        """End it now. Its line in the access log has the status 503."""
+
+    def finish(self) -> None:
+        """Finish it where nothing else has, some iterations after `cut`. That logs it."""
+
+
+class Request:
+    """The request on a connection of Tornado's."""
+
+    __slots__ = ("_handler", "_stream")
+
+    def __init__(self, stream: HeadStream) -> None:
+        self._stream = stream
+        self._handler: tornado.web.RequestHandler | None = None
+
+    def busy(self) -> bool:
+        """See `InFlight.busy`."""
+        stream = self._stream
+        if stream.closed() or stream.idle:
+            return False
+        handler = None if stream.connection is None else stream.connection.handler
+        return not (isinstance(handler, PeerHandler) and handler._waits())
+
+    def cut(self) -> None:
+        """See `InFlight.cut`. A client that has nothing of the answer yet gets a 503."""
+        handler = None if self._stream.connection is None else self._stream.connection.handler
+        if not isinstance(handler, tornado.web.RequestHandler):
+            # Its request is not complete, or its answer is in the log already.
+            self._stream.close()
+        elif handler._headers_written:
+            handler.set_status(503)
+            self._handler = handler
+            self._stream.close()
+        else:
+            error = HTTPError(503, "the server is stopping", retry_after=1)
+            try:
+                handler.send_error(503, exc_info=(HTTPError, error, None))
+            except Exception:
+                _log.exception("a request that was cut could not be answered")
+                self._stream.close()
+
+    def finish(self) -> None:
+        """See `InFlight.finish`."""
+        handler, self._handler = self._handler, None
+        if handler is None or handler._finished:
+            return
+        try:
+            handler.finish()
+        except Exception:
+            _log.exception("a request that was cut could not be finished")
+
+
+class Answer:
+    """An answer that is written bit by bit."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def busy(self) -> bool:
+        """See `InFlight.busy`."""
+        return self._stream.answers()
+
+    def cut(self) -> None:
+        """See `InFlight.cut`."""
+        self._stream.cut()
+
+    def finish(self) -> None:
+        """Its handler does that."""
