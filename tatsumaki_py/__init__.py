@@ -6,6 +6,7 @@ Everything is imported from here: ``from tatsumaki_py import Application, Handle
 from tatsumaki_py.application import Application
 from tatsumaki_py.endpoint.publish import PublishHandler
 from tatsumaki_py.endpoint.subscribe import SubscribeHandler
+from tatsumaki_py.endpoint.ticketed import TicketedHandler
 from tatsumaki_py.error import Error
 from tatsumaki_py.handler import Handler
 from tatsumaki_py.http_client import HTTPClient
@@ -33,6 +34,7 @@ __all__ = [
     "SubscribeHandler",
     "TatsumakiJS",
     "Template",
+    "TicketedHandler",
     "WebSocketHandler",
 ]
 

@@ -43,7 +43,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from http.client import responses
 from typing import Any, ClassVar
 
@@ -54,6 +54,7 @@ from tatsumaki_py.error import HTTPError
 from tatsumaki_py.logger import LogAttribute, logged
 from tatsumaki_py.push.answer_handler import AnswerHandler
 from tatsumaki_py.template import SearchLoader, render_file
+from tatsumaki_py.ticket import create
 
 __all__ = ["Handler"]
 
@@ -131,6 +132,26 @@ class Handler(AnswerHandler):
         names = {"autoescape": "autoescape", "whitespace": "template_whitespace"}
         options = {key: self.settings[name] for key, name in names.items() if name in self.settings}
         return SearchLoader(template_path.split("\0"), **options)
+
+    def create_ticket(
+        self,
+        channels: Iterable[str | int],
+        seconds: float,
+        group: str | bytes | int | None = None,
+    ) -> str:
+        """A text by which a client may subscribe at a `TicketedHandler`, in a URL: for an
+        ``EventSource`` and a ``WebSocket``, which send no headers. It needs no escaping.
+
+        Args:
+            channels: the names of the channels, up to 200.
+            seconds: for how long it is valid, up to a day. A connection that is open outlives it.
+            group: the user, for `SubscribeHandler.disconnect`.
+
+        Raises:
+            RuntimeError: the setting ``cookie_secret`` is missing.
+            TypeError, ValueError: for other arguments.
+        """
+        return create(self, channels, seconds, group)
 
     # -- errors
 

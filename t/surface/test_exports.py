@@ -26,6 +26,7 @@ NAMES = [
     "SubscribeHandler",
     "TatsumakiJS",
     "Template",
+    "TicketedHandler",
     "WebSocketHandler",
 ]
 MODULES = sorted(
@@ -34,8 +35,8 @@ MODULES = sorted(
     if module.name != "tatsumaki_py.__main__"
 )
 HANDLER = (
-    "args async_cb asynchronous binary get_chunk heartbeat_interval json json_lines log "
-    "max_body_size max_buffer max_stream_time multipart_xhr_push mxhr "
+    "args async_cb asynchronous binary create_ticket get_chunk heartbeat_interval json "
+    "json_lines log max_body_size max_buffer max_stream_time multipart_xhr_push mxhr "
     "nonblocking response server_sent_events stream_write"
 )
 

@@ -14,6 +14,7 @@ FLOORS = [
         "content_type",
         "control_characters",
         "error",
+        "group",
         "health",
         "http_token",
         "iostream",
@@ -36,6 +37,7 @@ FLOORS = [
         "routes",
         "logger",
         "strict_http",
+        "ticket",
     ],
     [
         "message_queue.ids",
@@ -103,6 +105,7 @@ FLOORS = [
         "endpoint.groups",
         "endpoint.recheck",
         "endpoint.subscribe",
+        "endpoint.ticketed",
         "endpoint.websocket",
         "endpoint.publish",
     ],

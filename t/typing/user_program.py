@@ -23,6 +23,7 @@ from tatsumaki_py import (
     Service,
     SubscribeHandler,
     Template,
+    TicketedHandler,
     WebSocketHandler,
 )
 from tatsumaki_py.message_queue import MergedQueue, Published
@@ -102,6 +103,16 @@ class Follows(SubscribeHandler):
     async def on_unsubscribe(self, channel: str) -> None:
         published = MessageQueue.instance(channel).publish({"n": 1}, idempotency_key="key")
         assert_type(await published, list[str])
+
+
+class WithTickets(TicketedHandler):
+    def can_subscribe(self, channel: str) -> bool:
+        return self.check_ticket(channel).group != "mallory"
+
+
+class Tickets(Handler):
+    def post(self) -> None:
+        assert_type(self.create_ticket(["a", 7], 60, group=self.get_signed_cookie("user")), str)
 
 
 class Publishes(PublishHandler):

@@ -1,34 +1,46 @@
-"""The open connections of each user: what `SubscribeHandler.disconnect` ends."""
+"""The open connections of each user, which `SubscribeHandler.disconnect` ends, and when it did so.
+
+Rule: all that is remembered is bounded.
+"""
 
 from __future__ import annotations
 
+import time
+
 from tatsumaki_py.endpoint.members import Members
 
-__all__ = ["GROUPS", "group_key"]
+__all__ = ["GROUPS", "REVOKED", "Revoked"]
+
+MAX_REVOKED = 10_000
 
 GROUPS = Members()
 """Those of all `SubscribeHandler` classes of this process, by `group_key`."""
 
 
-def group_key(group: object, of: str = "group()") -> str | None:
-    """The text of a group. Bytes, such as those of a cookie, are taken as UTF-8, an int as its
-    text. None is no group.
+class Revoked:
+    """When the groups that were disconnected last were: tickets that were made before that are not
+    valid any more.
 
-    Raises:
-        TypeError: it is something else. `of` says where it comes from.
-        ValueError: it is empty.
-
-    >>> group_key("7"), group_key(7), group_key(b"7")
-    ('7', '7', '7')
+    >>> revoked = Revoked()
+    >>> revoked.note(int, "ann")
+    >>> revoked.since(bool, "ann") > revoked.since(bool, "bob") == 0
+    True
     """
-    if group is None:
-        return None
-    if type(group) is int:
-        return str(group)
-    if isinstance(group, bytes):
-        group = group.decode("utf-8", "surrogateescape")
-    if not isinstance(group, str):
-        raise TypeError(f"{of} is a str, bytes or int, such as a user's id, not {group!r}")
-    if not group:
-        raise ValueError(f"{of} is empty: None is for a client that belongs to no group")
-    return group
+
+    def __init__(self) -> None:
+        self._times: dict[tuple[type, str], float] = {}
+
+    def note(self, kind: type, group: str) -> None:
+        """The connections of `group` to handlers of `kind` are ended now."""
+        self._times.pop((kind, group), None)
+        self._times[kind, group] = time.time()
+        if len(self._times) > MAX_REVOKED:
+            del self._times[next(iter(self._times))]
+
+    def since(self, kind: type, group: str) -> float:
+        """When they were, in seconds since the epoch; 0 if that is not known."""
+        return max(self._times.get((base, group), 0.0) for base in kind.__mro__)
+
+
+REVOKED = Revoked()
+"""Those of this process."""

@@ -22,11 +22,12 @@ import tornado.web
 
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import ChannelHandler
-from tatsumaki_py.endpoint.groups import GROUPS, group_key
+from tatsumaki_py.endpoint.groups import GROUPS, REVOKED
 from tatsumaki_py.endpoint.negotiation import negotiate
 from tatsumaki_py.endpoint.recheck import TIMEOUT, Recheck
 from tatsumaki_py.endpoint.websocket import SubscribeSocket
 from tatsumaki_py.error import HTTPError
+from tatsumaki_py.group import group_key
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.peer import takes_entries
@@ -123,6 +124,7 @@ class SubscribeHandler(ChannelHandler):
         key = group_key(group, "the group")
         if key is None:
             raise TypeError("disconnect(None): clients without a group cannot be told apart")
+        REVOKED.note(cls, key)
         ended = 0
         for member in GROUPS.of(key):
             handler = member()

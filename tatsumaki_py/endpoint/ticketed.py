@@ -1,0 +1,61 @@
+"""TicketedHandler: a `SubscribeHandler` for clients that can send no headers and no cookies.
+
+>>> from tatsumaki_py import Application, Handler, TicketedHandler
+>>> class Tickets(Handler):
+...     def post(self):
+...         self.write(self.create_ticket(["news"], 60))
+>>> rules = [("/tickets", Tickets), (r"/events/([\\w.-]+)", TicketedHandler)]
+>>> app = Application(rules, cookie_secret="a long random string")
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+
+from tatsumaki_py.endpoint.groups import REVOKED
+from tatsumaki_py.endpoint.subscribe import SubscribeHandler
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.ticket import Ticket, read
+
+__all__ = ["TicketedHandler"]
+
+
+class TicketedHandler(SubscribeHandler):
+    """A `SubscribeHandler` that wants a ticket of `Handler.create_ticket`, in the parameter
+    ``ticket`` of the query: ``new EventSource("/events/news?ticket=" + ticket)``.
+
+    A client without a ticket, or with one that is forged, has expired, or is for other channels, is
+    refused with 403 and one line that says so. A connection that is open outlives its ticket: see
+    `max_stream_time`. `disconnect` takes back the tickets that its group has, in this process.
+    """
+
+    def check_ticket(self, channel: str) -> Ticket:
+        """The ticket, if it is valid for `channel` or was when the request came; else it raises
+        `Error.HTTP`, 403. For a `can_subscribe` of your own.
+        """
+        text = self.request.query_parameters.get("ticket")
+        if not text:
+            raise HTTPError(403, "a ticket is needed, in the parameter ticket")
+        ticket = read(self, text)
+        if ticket is None:
+            raise HTTPError(403, "the ticket is not valid")
+        if ticket.expires < time.time() - self.request.request_time():
+            raise HTTPError(403, "the ticket has expired")
+        if ticket.group is not None and ticket.made <= REVOKED.since(type(self), ticket.group):
+            raise HTTPError(403, "the ticket was taken back")
+        if channel not in ticket.channels:
+            raise HTTPError(403, "the ticket is for other channels")
+        return ticket
+
+    def can_subscribe(self, channel: str) -> bool | Awaitable[bool]:
+        """Whether the ticket says so; see `SubscribeHandler.can_subscribe`. Call `check_ticket` if
+        you override it.
+        """
+        self.check_ticket(channel)
+        return True
+
+    def group(self) -> str | bytes | int | None:
+        """The group of the ticket."""
+        ticket = read(self, self.request.query_parameters.get("ticket") or "")
+        return None if ticket is None else ticket.group

@@ -1,0 +1,29 @@
+"""The name of a group of clients: those of one user."""
+
+from __future__ import annotations
+
+__all__ = ["group_key"]
+
+
+def group_key(group: object, of: str = "group()") -> str | None:
+    """The text of a group. Bytes, such as those of a cookie, are taken as UTF-8, an int as its
+    text. None is no group.
+
+    Raises:
+        TypeError: it is something else. `of` says where it comes from.
+        ValueError: it is empty.
+
+    >>> group_key("7"), group_key(7), group_key(b"7")
+    ('7', '7', '7')
+    """
+    if group is None:
+        return None
+    if type(group) is int:
+        return str(group)
+    if isinstance(group, bytes):
+        group = group.decode("utf-8", "surrogateescape")
+    if not isinstance(group, str):
+        raise TypeError(f"{of} is a str, bytes or int, such as a user's id, not {group!r}")
+    if not group:
+        raise ValueError(f"{of} is empty: None is for a client that belongs to no group")
+    return group

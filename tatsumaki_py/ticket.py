@@ -1,0 +1,117 @@
+"""Tickets: text in a URL by which a client shows that it may have some channels, for a while.
+
+Rules:
+1. A ticket is a signed value of Tornado, under a name of its own: no cookie of a program is a
+   ticket, and no ticket is a cookie.
+2. Its text needs no escaping in a URL.
+3. Nothing that a text says is believed before its signature was checked.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
+
+from tatsumaki_py.group import group_key
+
+__all__ = ["LONGEST", "Signing", "Ticket", "create", "read"]
+
+LONGEST = 86_400.0
+"""Seconds for which a ticket may be valid."""
+MAX_CHANNELS = 200
+# The name under which it is signed, which is part of the text.
+_NAME = "TatsumakiTicket"
+# The head of a request may have 32 KiB.
+_MAX_TEXT = 16_384
+_SAFE = str.maketrans("+/=|", "-_~.")
+_UNSAFE = str.maketrans("-_~.", "+/=|")
+
+
+class Signing(Protocol):
+    """A `tornado.web.RequestHandler`, as it is seen here."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of its application."""
+
+    def create_signed_value(self, name: str, value: str | bytes) -> bytes:
+        """See `tornado.web.RequestHandler.create_signed_value`."""
+
+    def get_signed_cookie(
+        self,
+        name: str,
+        value: str | None = None,
+        max_age_days: float = 31,
+        min_version: int | None = None,
+    ) -> bytes | None:
+        """See `tornado.web.RequestHandler.get_signed_cookie`."""
+
+
+class Ticket(NamedTuple):
+    """What a valid ticket says.
+
+    Attributes:
+        channels: the names of the channels.
+        group: the user; None if it says none.
+        made, expires: seconds since the epoch.
+    """
+
+    channels: list[str]
+    group: str | None
+    made: float
+    expires: float
+
+
+def create(
+    handler: Signing,
+    channels: Iterable[str | int],
+    seconds: float,
+    group: str | bytes | int | None,
+) -> str:
+    """The text of a new ticket; see `tatsumaki_py.Handler.create_ticket`."""
+    _check_secret(handler, "create_ticket()")
+    if isinstance(channels, str):
+        raise TypeError(f"create_ticket() takes a list of channels: [{channels!r}]")
+    names = [str(name) if type(name) is int else name for name in channels]
+    if not names or len(names) > MAX_CHANNELS:
+        raise ValueError(f"a ticket is for 1 to {MAX_CHANNELS} channels, not {len(names)}")
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"the name of a channel is a str, not {names!r}")
+    if not 0 < seconds <= LONGEST:
+        raise ValueError(f"a ticket is valid for up to {LONGEST:.0f} seconds, not {seconds!r}")
+    now = time.time()
+    key = group_key(group, "the group of a ticket")
+    value = json.dumps([names, key, now, now + seconds], separators=(",", ":"))
+    text = handler.create_signed_value(_NAME, value).decode().translate(_SAFE)
+    if len(text) > _MAX_TEXT:
+        raise ValueError(f"a ticket of {len(text)} characters is too long for a URL")
+    return text
+
+
+def read(handler: Signing, text: str) -> Ticket | None:
+    """The ticket that `text` is; None if it is none that was made with a secret of this program. It
+    may have expired.
+    """
+    _check_secret(handler, "a ticket")
+    if len(text) > _MAX_TEXT:
+        return None
+    value = text.translate(_UNSAFE)
+    # It has its own time. Version 1 of signed values does not separate the name from the value.
+    signed = handler.get_signed_cookie(_NAME, value, max_age_days=LONGEST / 86_400, min_version=2)
+    return None if signed is None else Ticket(*json.loads(signed))
+
+
+def _check_secret(handler: Signing, what: str) -> None:
+    secret = handler.settings.get("cookie_secret")
+    if not secret:
+        raise RuntimeError(
+            f"{what} needs the setting cookie_secret: Application(..., cookie_secret=SECRET) with a"
+            " long random string, the same in all processes and after a restart"
+        )
+    if isinstance(secret, dict) and handler.settings.get("key_version") not in secret:
+        raise RuntimeError(
+            f"{what} needs the setting key_version, one of {sorted(secret)}: the key of"
+            " cookie_secret that signs"
+        )
