@@ -73,6 +73,7 @@ def server():
 @pytest.fixture
 def bot(server, serve_program, monkeypatch):
     monkeypatch.setenv("IRC", f"127.0.0.1:{server.port}")
+    monkeypatch.setenv("PYTHONDEVMODE", "1")
     return serve_program("examples/bot.py")
 
 
@@ -115,6 +116,7 @@ def test_talk(server, bot):
     assert irc.read() == "QUIT"
     assert irc.read() == ""
     irc.cut()
+    assert "Warning" not in bot.stderr
 
 
 def test_reconnects(server, bot):
