@@ -34,6 +34,7 @@ from tatsumaki_py.endpoint.body_limit import limited
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.life import Life
 from tatsumaki_py.logger import guard, logged
+from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.not_found import NoHandshake, NotFound, handshake_1_0
 from tatsumaki_py.program import beside_the_program
 from tatsumaki_py.request import Request
@@ -308,6 +309,8 @@ class Application(tornado.web.Application):
         Raises `RuntimeError` if one of them fails: the message names it, `__cause__` is the reason,
         and those that had started are stopped again.
         """
+        # From now on any thread may publish.
+        MessageQueue._registry.thread.claim()
         await self._life.start()
 
     async def stop(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from message_queue.fakes import Taker, numbers, turn
 
-from tatsumaki_py import Error, MessageQueue
+from tatsumaki_py import Application, Error, MessageQueue
 from tatsumaki_py.message_queue.thread import MAX_CROSSING
 
 
@@ -200,6 +200,21 @@ async def test_the_loop_waits_for_a_thread(queue, pool):
         answer.result()
     assert len(await answer) == 1
     assert answer.result() == await answer
+
+
+@pytest.mark.gen_test
+async def test_started_by_the_application(queue, pool):
+    """A thread that starts with the application publishes, also if no coroutine has yet."""
+    app, published = Application(), []
+
+    async def publish():
+        answer = pool.submit(queue.publish, {"n": 1}).result(5)
+        published.extend(await answer)
+
+    app.on_start(publish)
+    await app.start()
+    assert len(published) == 1
+    await app.stop()
 
 
 # -- without a loop

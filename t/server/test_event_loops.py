@@ -90,7 +90,7 @@ app = Application(rules, debug=HOW == "debug")
 app.add_service(Worker())
 
 if HOW == "uvloop.run":
-    app.on_start(lambda: app.spawn(forever()) and None)
+    app.on_start(lambda: app.spawn(forever()))
     uvloop.run(Server().serve(app))
 else:
     app.spawn(forever())

@@ -72,8 +72,9 @@ class LoopThread:
         thread = get_ident()
         if thread != self._thread and thread != main_thread().ident:
             raise RuntimeError(
-                f"{method}() was called in a thread, and no event loop runs that could accept the "
-                "events: start the thread when the loop runs, in a function given to app.on_start"
+                f"{method}() was called in a thread, and no event loop runs that uses the queues: "
+                "start the thread in a function given to app.on_start, or after a coroutine has "
+                "published or polled"
             )
         return True
 
