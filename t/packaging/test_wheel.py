@@ -36,6 +36,7 @@ def test_content(wheel):
         "METADATA",
         "RECORD",
         "WHEEL",
+        "entry_points.txt",
         "licenses/LICENSE",
         "top_level.txt",
     }

@@ -103,6 +103,14 @@ def test_a_name_of_two_addresses(bound, environment):
     assert addresses.urls("http") == [f"http://localhost:{addresses.port}/"]
 
 
+def test_twice_the_same(bound):
+    """Two names of one address share a socket."""
+    addresses = bound(["127.0.0.1", "localhost", "127.0.0.1"], 0)
+    names = [sock.getsockname()[0] for sock in addresses.listen()]
+    assert sorted(names) == sorted(set(names))
+    assert len(addresses.urls("http")) == 3
+
+
 @HAS_IPV6
 def test_all_addresses(bound):
     """`::` takes no IPv4 connections, so that it goes together with 0.0.0.0."""

@@ -122,7 +122,9 @@ FLOORS = [
     ["server.addresses"],
     ["server.drain"],
     ["server"],
+    ["served_app"],
     ["__init__"],
+    ["command_line"],
     ["__main__"],
 ]
 # What only a type checker reads does not count here, neither do docstrings.

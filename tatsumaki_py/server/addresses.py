@@ -104,9 +104,9 @@ class Addresses:
     @property
     def port(self) -> int | None:
         """The port that is listened on, or will be; None if there is none that is known."""
-        for bound in self._bound:
-            if bound.sockets[0].family in (socket.AF_INET, socket.AF_INET6):
-                return int(bound.sockets[0].getsockname()[1])
+        for sock in self._sockets():
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                return int(sock.getsockname()[1])
         return _port(self._settings["port"].value) if self._tcp else None
 
     def bind(self) -> None:
@@ -140,12 +140,14 @@ class Addresses:
         if port is None:
             raise ListenError(f"{variable} is a number from 0 to 65535, not {value!r}")
         for host in self._settings["host"].value:
+            # localhost may be 127.0.0.1 again.
+            bound = {sock.getsockname()[0] for sock in self._sockets()}
             try:
-                sockets = bind_tcp(host, port, reuse_port=self._reuse_port)
+                sockets = bind_tcp(host, port, reuse_port=self._reuse_port, bound=bound)
             except (OSError, UnicodeError) as error:
                 raise self._error(_tcp_address(host, port), ("host", "port"), error) from None
             # With port 0 the first host gets a free port, and the others the same.
-            port = int(sockets[0].getsockname()[1])
+            port = int(sockets[0].getsockname()[1]) if sockets else port
             self._bound.append(_Bound(_tcp_address(host, port), sockets, ("host", "port")))
 
     def _bind_unix(self, path: str) -> None:
@@ -165,6 +167,9 @@ class Addresses:
                     sock.listen(BACKLOG)
             except OSError as error:
                 raise self._error(bound.address, bound.settings, error) from None
+        return self._sockets()
+
+    def _sockets(self) -> list[socket.socket]:
         return [sock for bound in self._bound for sock in bound.sockets]
 
     def urls(self, scheme: str) -> list[str]:
@@ -176,9 +181,8 @@ class Addresses:
 
     def close(self) -> None:
         """Close the sockets, and remove the file of the Unix socket. May be called twice."""
-        for bound in self._bound:
-            for sock in bound.sockets:
-                sock.close()
+        for sock in self._sockets():
+            sock.close()
         self._bound = []
 
     def _error(self, address: str, settings: tuple[str, ...], error: Exception) -> ListenError:

@@ -13,12 +13,16 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Collection
 
 __all__ = ["UnixSocket", "bind_tcp"]
 
 
-def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
-    """A socket for each address that `host` stands for, all on the same port.
+def bind_tcp(
+    host: str, port: int, *, reuse_port: bool = False, bound: Collection[str] = ()
+) -> list[socket.socket]:
+    """A socket for each address that `host` stands for, all on the same port. Addresses in `bound`
+    are left out.
 
     Like `tornado.netutil.bind_sockets`, but the sockets do not listen. As there, an IPv6 socket
     takes no IPv4 connections, so that 0.0.0.0 and :: can be listened on at once.
@@ -34,6 +38,8 @@ def bind_tcp(host: str, port: int, *, reuse_port: bool = False) -> list[socket.s
     try:
         # IPv4 first.
         for kind, address in sorted({(kind, address) for kind, _, _, _, address in found}):
+            if address[0] in bound:
+                continue
             sock = None
             try:
                 sock = socket.socket(kind, socket.SOCK_STREAM)

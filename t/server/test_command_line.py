@@ -1,0 +1,255 @@
+"""The command ``tatsumaki``, or ``python -m tatsumaki_py``."""
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import tornado
+from support.program import ROOT, STOP
+from tornado.testing import AsyncHTTPSTestCase
+
+from tatsumaki_py.command_line import main
+from tatsumaki_py.program import SERVED_FILE
+
+MODULE = (sys.executable, "-m", "tatsumaki_py")
+SCRIPT = (str(Path(sys.executable).parent / "tatsumaki"),)
+TLS = AsyncHTTPSTestCase.default_ssl_options()
+
+APP = """
+from tatsumaki_py import Application
+import beside
+app = Application()
+"""
+TORNADO = """
+import tornado.web
+import beside
+app = tornado.web.Application()
+"""
+OTHER = """
+import sys
+from tatsumaki_py import Application, Handler
+
+class Who(Handler):
+    def get(self):
+        self.log("asked")
+        self.write(f"{self.request.remote_ip} {self.application.template_path}")
+
+other = Application({"/who": Who})
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a command in `tmp_path`; gives the process. Its stderr is in the file `log`."""
+    processes = []
+
+    def run(*command, **environment):
+        with (tmp_path / "log").open("w") as stderr:
+            process = subprocess.Popen(
+                [*map(str, command)],
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def stop(process):
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(STOP) == 0
+
+
+@pytest.mark.parametrize("source", [APP, TORNADO])
+def test_serves_app(start, tmp_path, source):
+    """It serves the application of the file, also one of Tornado's. The file may import what lies
+    beside it."""
+    (tmp_path / "app.py").write_text(source)
+    (tmp_path / "beside.py").write_text("")
+    process = start(*MODULE, "--port", 0, tmp_path / "app.py")
+    assert process.stdout.readline().startswith("Listening on http://127.0.0.1:")
+    stop(process)
+
+
+def test_many_flags(start, tmp_path):
+    """One line for each address, TLS, a proxy that is believed, a log without requests."""
+    (tmp_path / "chat").mkdir()
+    (tmp_path / "chat/templates").mkdir()
+    (tmp_path / "chat/web.py").write_text(OTHER)
+    flags = ["--host=127.0.0.1", "--host=localhost", "--port=0", "--unix=chat.sock", "--mode=600"]
+    flags += [f"--cert={TLS['certfile']}", f"--key={TLS['keyfile']}", "--xheaders"]
+    process = start(*SCRIPT, *flags, "--no-access-log", "--log-level=WARNING", "chat.web:other")
+    log = tmp_path / "log"
+    lines = [process.stdout.readline() for _ in range(3)]
+    port = int(lines[0].split(":")[2].split("/")[0])
+    assert lines == [
+        f"Listening on https://127.0.0.1:{port}/ (Ctrl-C stops)\n",
+        f"Listening on https://localhost:{port}/ (Ctrl-C stops)\n",
+        "Listening on unix:chat.sock (Ctrl-C stops)\n",
+    ], log.read_text()
+    assert (tmp_path / "chat.sock").stat().st_mode & 0o777 == 0o600
+    request = urllib.request.Request(
+        f"https://127.0.0.1:{port}/who", headers={"X-Real-IP": "192.0.2.7"}
+    )
+    context = ssl._create_unverified_context()
+    with urllib.request.urlopen(request, timeout=5, context=context) as answer:
+        # Templates are looked for beside the module.
+        assert answer.read().decode() == f"192.0.2.7 {tmp_path}/chat/templates"
+    stop(process)
+    assert log.read_text() == ""
+
+
+def test_reload(start, tmp_path):
+    """A file that does not run is tried again when it is changed; so is one that runs."""
+    path, log = tmp_path / "app.py", tmp_path / "log"
+    path.write_text("import broken\n")
+    (tmp_path / "broken.py").write_text("1 +\n")
+    process = start(*SCRIPT, "--reload", "--port=0", "app.py")
+
+    def change(file, text, done):
+        deadline = time.monotonic() + 10
+        # It has to see the file once before it can see a change of it.
+        while not done() and time.monotonic() < deadline:
+            file.write_text(text)
+            os.utime(file, (time.time(), time.time()))
+            time.sleep(0.1)
+        assert done(), log.read_text()
+
+    def wait(text, times=1):
+        deadline = time.monotonic() + 10
+        while log.read_text().count(text) < times and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    wait("SyntaxError")
+    change(tmp_path / "broken.py", "", lambda: "broken.py modified" in log.read_text())
+    wait("has no app")
+    assert log.read_text().endswith("tatsumaki: app.py has no app = Application(...)\n")
+    assert process.wait(STOP) == 2
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The command runs in this process, and leaves nothing behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setitem(sys.modules, SERVED_FILE, None)
+
+
+@pytest.fixture
+def mistake(here, capsys):
+    """The line on stderr for these arguments."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main([*arguments])
+        output = capsys.readouterr()
+        assert (caught.value.code, output.out) == (2, "")
+        prefix, _, line = output.err.partition(": ")
+        assert prefix == "tatsumaki"
+        assert line.count("\n") == 1
+        return line.rstrip("\n")
+
+    return run
+
+
+def test_no_such_application(mistake, tmp_path):
+    """A file without an application is one clear line."""
+    (tmp_path / "none.py").write_text("app = 1")
+    assert mistake("nofile.py") == "no such file: nofile.py"
+    assert mistake("no/module") == "no such file: no/module"
+    assert mistake("nomodule") == "no such file or module: nomodule"
+    assert mistake("no.module:app") == "no such file or module: no.module"
+    assert mistake("none.py") == "none.py has no app = Application(...)"
+    assert mistake("none.py:other") == "none.py has no other = Application(...)"
+    assert mistake("json") == "json has no app = Application(...)"
+    assert mistake() == "the following arguments are required: app"
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--port=80a"], "argument -p/--port: '80a' is not a number from 0 to 65535"),
+        (["-p", "65536"], "argument -p/--port: '65536' is not a number from 0 to 65535"),
+        (["--grace=-1"], "argument --grace: '-1' is not a number of seconds"),
+        (["--drain-delay=nan"], "argument --drain-delay: 'nan' is not a number of seconds"),
+        (["--mode=999"], "argument --mode: '999' is not permissions in octal, such as 660"),
+        (
+            ["--unix=x", "--reuse-port"],
+            "reuse_port= is for TCP: only one process can listen on unix=",
+        ),
+        (["--cert=x"], "--cert and --key go together"),
+        (["--key=x"], "--cert and --key go together"),
+        (["--cert=x", "--key=y"], "--cert x cannot be read: No such file or directory"),
+        (["--cert=c.pem", "--key=."], "--key . cannot be read: Is a directory"),
+        (
+            ["--cert=c.pem", "--key=c.pem"],
+            "--cert c.pem and --key c.pem cannot be used: not in PEM format",
+        ),
+        (
+            [f"--cert={TLS['certfile']}", "--key=secret.pem"],
+            "the key of --key is encrypted: decrypt it with openssl pkey",
+        ),
+    ],
+)
+def test_bad_values(mistake, tmp_path, flags, line):
+    """They are named before the file runs."""
+    (tmp_path / "c.pem").write_text("no certificate")
+    if "--key=secret.pem" in flags:
+        command = ["openssl", "pkey", "-in", TLS["keyfile"], "-aes256", "-passout", "pass:x"]
+        subprocess.run([*command, "-out", "secret.pem"], check=True, cwd=tmp_path)
+    assert mistake(*flags, "nofile.py") == line
+
+
+def test_log_level(mistake):
+    """A level that is none: the line has those that are."""
+    line = mistake("--log-level=loud", "app.py")
+    assert line.startswith("argument --log-level: invalid choice: 'loud' (choose from ")
+    assert all(level in line for level in ("debug", "info", "warning", "error", "critical"))
+
+
+def test_where_a_value_came_from(here, tmp_path, monkeypatch):
+    """An address in use is named with its flag, and the mend is one, too."""
+    (tmp_path / "app.py").write_text("import tornado.web; app = tornado.web.Application()")
+    monkeypatch.delenv("TATSUMAKI_HOST", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit) as caught:
+            main([f"--port={port}", "app.py"])
+    assert caught.value.code == (
+        f"Cannot listen on 127.0.0.1:{port}: Address already in use (host by default, port from "
+        f"--port). Stop the program that uses port {port}, or choose another port by --port or "
+        "TATSUMAKI_PORT."
+    )
+
+
+@pytest.mark.parametrize("error", [ValueError, ModuleNotFoundError])
+def test_an_error_of_the_program(here, tmp_path, error):
+    """It is the program's, with its traceback: also an error that the command could mistake."""
+    (tmp_path / "app.py").write_text(f"raise {error.__name__}('mine')")
+    with pytest.raises(error, match="mine"):
+        main(["app.py"])
+
+
+@pytest.mark.parametrize("command", [MODULE, SCRIPT])
+def test_version_and_help(command):
+    """Both commands say what they are called."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    out = subprocess.run([*command, "--version"], capture_output=True, text=True, cwd=ROOT).stdout
+    assert out == f"tatsumaki_py 0.1.0 (Tornado {tornado.version}, Python {python})\n"
+    if command is MODULE:
+        out = subprocess.run([*command, "--help"], capture_output=True, text=True, cwd=ROOT).stdout
+        assert out.startswith("usage: python -m tatsumaki_py [-h] ")
