@@ -102,6 +102,7 @@ FLOORS = [
         "endpoint.cross_origin",
         "endpoint.channels",
         "endpoint.members",
+        "endpoint.per_address",
         "endpoint.groups",
         "endpoint.recheck",
         "endpoint.subscribe",

@@ -39,8 +39,8 @@ class Members:
     ...         return False
     >>> members, handler = Members(), Over()
     >>> _ = members.add("ann", handler)
-    >>> members.count("ann"), members.count("bob")
-    (1, 0)
+    >>> members.full("ann", 1), members.full("ann", 2), members.full("bob", 1)
+    (True, False, False)
     >>> del handler
     >>> len(members)
     0
@@ -62,14 +62,15 @@ class Members:
         """Those of `key` now."""
         return tuple(self._members.get(key, ()))
 
-    def count(self, key: str) -> int:
-        """How many of `key` have answers that are not over."""
-        count = 0
-        for member in self.of(key):
-            handler = member()
-            if handler is not None and not handler._peer_left():
-                count += 1
-        return count
+    def full(self, key: str, limit: int) -> bool:
+        """Whether `limit` handlers of `key` have answers that are not over."""
+        members = self._members.get(key, ())
+        if len(members) < limit:
+            return False
+        # Code of the user may hold some that are over.
+        handlers = (member() for member in tuple(members))
+        alive = [one for one in handlers if one is not None and not one._peer_left()]
+        return len(alive) >= limit
 
     def __len__(self) -> int:
         """How many keys there are."""

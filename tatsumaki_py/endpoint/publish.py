@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable
 from typing import ClassVar
 
 from tatsumaki_py.content_type import parameter
 from tatsumaki_py.endpoint import json_events
 from tatsumaki_py.endpoint.channels import ChannelHandler
+from tatsumaki_py.endpoint.per_address import RATES, address_of
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.form import FORMS
 from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.event_json import check_type, encode
 
 __all__ = ["PublishHandler"]
@@ -31,8 +34,8 @@ class PublishHandler(ChannelHandler):
 
     400 for a body that is no event, 413 for too much (`max_batch`, `max_values`, `max_body_size`,
     `MessageQueue.max_event_size`), 415 for another content type, 422 for the key of another
-    request. Forged requests are refused as the settings ``xsrf_cookies`` and
-    ``cross_origin_protection`` say.
+    request, 429 for too many events (`max_rate`). Forged requests are refused as the settings
+    ``xsrf_cookies`` and ``cross_origin_protection`` say.
     """
 
     max_batch: ClassVar[int] = 1000
@@ -46,6 +49,15 @@ class PublishHandler(ChannelHandler):
     then refused.
     """
 
+    max_rate: ClassVar[float | None] = None
+    """Events a second that one address (`Request.address`) may publish in the long run; None for no
+    limit. 429 with ``Retry-After`` for more. Each class counts for itself, in this process. A list
+    is taken if one event would be, and its events count. See `SubscribeHandler.max_per_address`
+    about IPv6 and proxies.
+    """
+    max_burst: ClassVar[int] = 20
+    """Events that an address may publish at once, if it has published little before."""
+
     def can_publish(self, channel: str) -> bool | Awaitable[bool]:
         """Whether the client may publish in `channel`. Override it, also with an ``async def``.
 
@@ -54,16 +66,32 @@ class PublishHandler(ChannelHandler):
         return True
 
     async def post(self, *args: str, **kwargs: str) -> None:
+        rate = self.max_rate
+        address = None if rate is None else address_of(self.request)
+        if rate is not None and address is not None:
+            self._check_rate(address, rate)
         names = await self._named()
         if len(names) > 1:
             raise HTTPError(400, "one channel at a time")
         await self._admit(self.can_publish, names)
         bodies, several = self._events()
+        if rate is not None and address is not None:
+            self._count(address, rate, max(len(bodies) - 1, 0))
         key = self.request.headers.get("Idempotency-Key")
         queue = MessageQueue.instance(names[0])
         # To publish nothing means something else.
         ids = await queue.publish_json(*bodies, idempotency_key=key) if bodies else []
         self.write({"ids": ids} if several else {"id": ids[0]})
+
+    def _check_rate(self, address: str, rate: float) -> None:
+        """429 if `address` has published too many events; else one more counts."""
+        wait = RATES.wait((type(self), address), now(), rate, self.max_burst)
+        if wait > 0:
+            raise HTTPError(429, "too many events from this address", retry_after=math.ceil(wait))
+        self._count(address, rate, 1)
+
+    def _count(self, address: str, rate: float, events: int) -> None:
+        RATES.take((type(self), address), now(), rate, events)
 
     def _events(self) -> tuple[list[bytes], bool]:
         """The events in the body as JSON, and whether it is a list; 4xx if it is neither."""

@@ -24,6 +24,7 @@ from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.endpoint.groups import GROUPS, REVOKED
 from tatsumaki_py.endpoint.negotiation import negotiate
+from tatsumaki_py.endpoint.per_address import ADDRESSES, address_of
 from tatsumaki_py.endpoint.recheck import TIMEOUT, Recheck
 from tatsumaki_py.endpoint.websocket import SubscribeSocket
 from tatsumaki_py.error import HTTPError
@@ -38,6 +39,8 @@ from tatsumaki_py.push.transports import Poll, Streaming
 __all__ = ["SubscribeHandler"]
 
 JITTER = 0.1
+RETRY_AFTER = 10
+"""Seconds after which a client may come again whose address has too many connections."""
 
 
 class SubscribeHandler(ChannelHandler):
@@ -54,7 +57,7 @@ class SubscribeHandler(ChannelHandler):
     ``heartbeat=1`` (heartbeats of SSE and WebSocket are messages that a page sees).
 
     Errors: 400 for bad parameters, 403 for a client that may not subscribe (`can_subscribe`), 406
-    if no transport is acceptable.
+    if no transport is acceptable, 429 for too many connections (`max_per_address`).
     """
 
     asynchronous = True
@@ -64,6 +67,12 @@ class SubscribeHandler(ChannelHandler):
     """
     poll_timeout: float = 25.0
     """Seconds that a long poll waits, less a jitter of up to a tenth."""
+    max_per_address: ClassVar[int | None] = None
+    """How many streams, WebSockets and waiting polls one address (`Request.address`) may have at a
+    time; None for no limit. 429 for more. Those of all classes that have a limit count, in this
+    process. An IPv6 address counts with its network of 64 bits. Behind a proxy the server has to
+    know the addresses of the clients (``Server(xheaders=True)``).
+    """
     recheck_time: ClassVar[float | None] = None
     """Seconds after which `can_subscribe` is asked again about an open stream or a waiting poll,
     less a jitter of up to a half at first and up to a tenth then; None for never. A refusal ends
@@ -178,6 +187,8 @@ class SubscribeHandler(ChannelHandler):
     async def get(self, *args: str, **kwargs: str) -> None:
         transport = negotiate(self.request)
         timeout = self._timeout()
+        if self.max_per_address is not None:
+            self._count(self.max_per_address)
         names = await self._named()
         group = group_key(self.group())
         member = None if group is None else GROUPS.add(group, self)
@@ -197,6 +208,15 @@ class SubscribeHandler(ChannelHandler):
             self._subscribe(names, self, timeout if transport.waits else 0.0)
         else:
             await self._upgrade(names, expellable=bool(member is not None or self.recheck_time))
+
+    def _count(self, limit: int) -> None:
+        """Count this request. Raises 429 if its address has `limit` others."""
+        address = address_of(self.request)
+        if address is None:
+            return
+        if ADDRESSES.full(address, limit):
+            raise HTTPError(429, "too many connections from this address", retry_after=RETRY_AFTER)
+        ADDRESSES.add(address, self)
 
     def _timeout(self) -> float:
         longest = self.poll_timeout * (1 - JITTER * random.random())

@@ -1,0 +1,104 @@
+"""Limits for each address that clients come from.
+
+Rules:
+1. An IPv4 address counts by itself. An IPv6 address counts with its network of 64 bits, which is
+   what one customer has at least.
+2. A client of a unix socket has no address, unless a proxy says it in a header that the server is
+   told to believe (``xheaders``): then it is not limited, and the log says so, once.
+3. What is remembered is bounded. An address that has been quiet is forgotten.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Hashable
+
+from tornado.httputil import HTTPServerRequest
+
+from tatsumaki_py.endpoint.members import Members
+
+__all__ = ["ADDRESSES", "RATES", "Rates", "address_of"]
+
+MAX_ADDRESSES = 100_000
+
+_log = logging.getLogger("tatsumaki")
+
+# What Tornado takes for the address of a client of a unix socket.
+_NONE = "0.0.0.0"
+
+ADDRESSES = Members()
+"""The requests to all `SubscribeHandler` classes of this process whose class has a limit, by
+address.
+"""
+
+
+def address_of(request: HTTPServerRequest) -> str | None:
+    """What the client of a request counts with; None if it has no address."""
+    if request.remote_ip == _NONE:
+        _warn()
+        return None
+    try:
+        address = ipaddress.ip_address(str(request.remote_ip))
+    except ValueError:
+        return str(request.remote_ip)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"
+    return str(address)
+
+
+_told: list[None] = []
+
+
+def _warn() -> None:
+    if not _told:
+        _told.append(None)
+        _log.warning(
+            "a limit for each address does not count clients of a unix socket, which have none: "
+            "use Server(xheaders=True) behind a proxy that sets X-Real-IP"
+        )
+
+
+class Rates:
+    """How much each key may do in a second: a token bucket for each, which holds `burst` tokens and
+    gets `rate` a second.
+
+    >>> rates = Rates()
+    >>> rates.take("a", now=0.0, rate=2.0)
+    >>> rates.wait("a", now=0.0, rate=2.0, burst=1), rates.wait("a", now=0.5, rate=2.0, burst=1)
+    (0.5, 0.0)
+    """
+
+    def __init__(self) -> None:
+        # The time at which the bucket of a key is full again.
+        self._full: dict[Hashable, float] = {}
+        self._sweep_at = 1000
+
+    def __len__(self) -> int:
+        """How many keys are remembered."""
+        return len(self._full)
+
+    def wait(self, key: Hashable, now: float, rate: float, burst: float) -> float:
+        """The seconds until there is a token for `key`; 0 if there is one."""
+        full = self._full.get(key, now)
+        return max(full - now - (burst - 1) / rate, 0.0)
+
+    def take(self, key: Hashable, now: float, rate: float, tokens: float = 1.0) -> None:
+        """Take tokens, also more than there are: `key` waits longer after that."""
+        full = self._full.pop(key, now)
+        self._full[key] = max(full, now) + tokens / rate
+        if len(self._full) >= self._sweep_at:
+            self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        self._full = {key: full for key, full in self._full.items() if full > now}
+        while len(self._full) >= MAX_ADDRESSES:
+            # The one that has been quiet for longest.
+            del self._full[next(iter(self._full))]
+        self._sweep_at = min(max(2 * len(self._full), 1000), MAX_ADDRESSES)
+
+
+RATES = Rates()
+"""Those of all `PublishHandler` classes of this process, by class and address."""
