@@ -28,7 +28,7 @@ from tatsumaki_py import Request
 # name: module that touches it
 PRIVATE = {
     "_auto_finish": "push/answer_handler.py",
-    "_execute": "endpoint/subscribe.py, push/stray.py",
+    "_execute": "endpoint/subscribe.py, push/stray.py, server/in_flight.py",
     "_finished": (
         "push/answer_handler.py, push/peer_handler.py, push/stream_handler.py, "
         "endpoint/subscribe.py, server/in_flight.py"

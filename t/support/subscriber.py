@@ -121,7 +121,7 @@ def _message(value, id=None):
 class SSE(Subscriber):
     transport = "sse"
 
-    between = re.compile(rb"(retry: \d+\n)?(:\n)*")
+    between = re.compile(rb"(retry: \d+\n)*(:\n)*(retry: \d+\n)?")
 
     async def next(self):
         fields = {"data": []}

@@ -16,8 +16,12 @@ from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.client import ListenedTo, Listener
 from tatsumaki_py.message_queue.event import Entry, Event
 
-__all__ = ["PENDING", "Mailbox", "Poll"]
+__all__ = ["PENDING", "Mailbox", "Poll", "waiting_tasks"]
 
+waiting_tasks: set[asyncio.Task[Any]] = set()
+"""The tasks that wait for events on behalf of no peer; among them are requests of handlers that are
+Tornado's.
+"""
 PENDING = object()
 """The result of `Mailbox.put`: the events are not taken yet."""
 
@@ -57,6 +61,9 @@ class Mailbox(Listener):
             if self._wake is not None:
                 raise RuntimeError("this poll is being waited for already")
             self._wake = asyncio.get_running_loop().create_future()
+            task = asyncio.current_task() if self.peer is None else None
+            if task is not None:
+                waiting_tasks.add(task)
             try:
                 await self._wake
             except BaseException:
@@ -66,6 +73,8 @@ class Mailbox(Listener):
                 raise
             finally:
                 self._wake = None
+                if task is not None:
+                    waiting_tasks.discard(task)
         batch, self.batch = self.batch, None
         if batch is None:
             if self.error is not None:

@@ -31,7 +31,7 @@ from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.push.open_streams import open_streams
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.server.http_server import StrictServer
-from tatsumaki_py.server.in_flight import Answer, InFlight, Request
+from tatsumaki_py.server.in_flight import Answer, InFlight, Request, waiting_handlers
 
 __all__ = ["Drain", "Limits"]
 
@@ -119,16 +119,18 @@ class Drain:
                     end - now,
                 )
             await asyncio.sleep(LOOK)
-            busy = [one for one in busy if one.busy()] or await self._in_flight()
+            waiting = waiting_handlers()
+            busy = [one for one in busy if one.busy(waiting)] or await self._in_flight()
         await self._cut(busy)
 
     async def _in_flight(self) -> list[InFlight]:
         """All requests in flight. Idle connections are closed."""
         found: list[InFlight] = []
+        waiting = waiting_handlers()
         fresh = time.monotonic() < self._began + FIRST_HEAD
         async for stream in _in_turns(self._server.connections()):
             request = Request(stream)
-            if request.busy() or (fresh and not stream.kept and not stream.closed()):
+            if request.busy(waiting) or (fresh and not stream.kept and not stream.closed()):
                 found.append(request)
             elif stream.idle:
                 stream.close()

@@ -6,23 +6,27 @@ Rules:
 2. A request that does nothing but wait for events is not: it is answered at once, or its stream is
    ended, and its client comes back.
 
-Touches of Tornado's what its documentation does not name: `_finished`, `_headers_written`
+Touches of Tornado's what its documentation does not name: `_execute`, `_finished`,
+`_headers_written`
 (``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
+from collections.abc import Collection
 from typing import Protocol
 
 import tornado.web
 
 from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.mailbox import waiting_tasks
 from tatsumaki_py.push.peer_handler import PeerHandler
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.strict_http import HeadStream
 
-__all__ = ["Answer", "InFlight", "Request"]
+__all__ = ["Answer", "InFlight", "Request", "waiting_handlers"]
 
 _log = logging.getLogger("tatsumaki")
 
@@ -30,14 +34,22 @@ _log = logging.getLogger("tatsumaki")
 class InFlight(Protocol):
     """A request that may be in flight."""
 
-    def busy(self) -> bool:
-        """Whether it is."""
+    def busy(self, waiting: Collection[object] = ()) -> bool:
+        """Whether it is. `waiting` are handlers that wait for events; see `waiting_handlers`."""
 
     def cut(self) -> None:
         """End it now. Its line in the access log has the status 503."""
 
     def finish(self) -> None:
         """Finish it where nothing else has, some iterations after `cut`. That logs it."""
+
+
+def waiting_handlers() -> list[object]:
+    """The handlers whose class is Tornado's, and whose method awaits ``mq.poll_once()`` itself."""
+    execute = tornado.web.RequestHandler._execute.__code__
+    coroutines = [task.get_coro() for task in waiting_tasks]
+    requests = [one for one in coroutines if getattr(one, "cr_code", None) is execute]
+    return [inspect.getcoroutinelocals(one)["self"] for one in requests]  # type: ignore[arg-type]
 
 
 class Request:
@@ -49,13 +61,13 @@ class Request:
         self._stream = stream
         self._handler: tornado.web.RequestHandler | None = None
 
-    def busy(self) -> bool:
+    def busy(self, waiting: Collection[object] = ()) -> bool:
         """See `InFlight.busy`."""
         stream = self._stream
         if stream.closed() or stream.idle:
             return False
         handler = None if stream.connection is None else stream.connection.handler
-        return not (isinstance(handler, PeerHandler) and handler._waits())
+        return not (handler._waits() if isinstance(handler, PeerHandler) else handler in waiting)
 
     def cut(self) -> None:
         """See `InFlight.cut`. A client that has nothing of the answer yet gets a 503."""
@@ -94,7 +106,7 @@ class Answer:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
-    def busy(self) -> bool:
+    def busy(self, waiting: Collection[object] = ()) -> bool:
         """See `InFlight.busy`."""
         return self._stream.answers()
 

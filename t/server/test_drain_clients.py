@@ -1,0 +1,178 @@
+"""Clients that wait for events when the server stops: each gets an orderly end."""
+
+import asyncio
+import time
+
+import pytest
+from support.subscriber import CLIENTS, STREAMS, Ended
+from support.wire import open_sockets, read_reply, soon
+from tornado.web import RequestHandler
+
+from tatsumaki_py import Application, MessageQueue, SubscribeHandler, WebSocketHandler
+from tatsumaki_py.health import Health
+from tatsumaki_py.life import Life
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+from tatsumaki_py.server import drain
+from tatsumaki_py.server.drain import Drain, Limits
+from tatsumaki_py.server.http_server import LIMITS, StrictServer
+
+
+class Opening(WebSocketHandler):
+    async def open(self):
+        await MessageQueue.instance("room").ready()
+
+
+class Tornado(RequestHandler):
+    async def get(self):
+        self.write({"events": await MessageQueue.instance("room").poll_once("me")})
+
+
+@pytest.fixture
+def app():
+    rules = [(r"/events/(\w+)", SubscribeHandler), ("/opening", Opening), ("/tornado", Tornado)]
+    return Application(rules)
+
+
+@pytest.fixture
+def http_server(io_loop, app, _unused_port):
+    server = StrictServer(app, **LIMITS)
+    server.add_socket(_unused_port[0])
+    yield server
+    server.stop()
+    io_loop.run_sync(server.close_all_connections)
+
+
+@pytest.fixture
+def stop(http_server, monkeypatch):
+    """`await stop()` stops the server, and returns the seconds that it took."""
+    monkeypatch.setattr(drain, "LAST", 0.2)
+
+    async def run(grace=1.0, delay=0.0):
+        began = time.monotonic()
+        await Drain(http_server, Life(), Limits(grace, delay, 30)).run()
+        return time.monotonic() - began
+
+    return run
+
+
+async def ended(client):
+    """The events until the regular end of a stream."""
+    received = []
+    try:
+        while True:
+            received.append((await client.read()).data)
+    except Ended:
+        return received
+
+
+class Stuck(MemoryEngine):
+    """Loads nothing, and does not close."""
+
+    closed = 0
+
+    def open(self, feed):
+        pass
+
+    async def close(self):
+        self.closed += 1
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("transport", STREAMS)
+@pytest.mark.gen_test
+async def test_a_slow_reader(http_port, stop, transport, small_buffers, raw_small):
+    """It gets all that was accepted, as long as it reads in time."""
+    client = CLIENTS[transport](http_port, connect=raw_small)
+    await client.start()
+    for number in range(30):
+        MessageQueue.instance("room").publish(f"{number} " + "x" * 10_000)
+    stopping = asyncio.ensure_future(stop(5))
+    await asyncio.sleep(0.1)
+    received = await ended(client)
+    assert [event.split()[0] for event in received] == [str(number) for number in range(30)]
+    client.leave()
+    assert await stopping < 2
+
+
+@pytest.mark.parametrize("transport", STREAMS)
+@pytest.mark.gen_test
+async def test_a_reader_that_does_not_read(
+    http_port,
+    stop,
+    transport,
+    small_buffers,
+    raw_small,
+    expect_log,
+):
+    """It is cut, and the log says so."""
+    client = CLIENTS[transport](http_port, connect=raw_small)
+    await client.start()
+    MessageQueue.instance("room").publish(*["x" * 10_000] * 30)
+    with expect_log("tatsumaki", r"cut after 0\.\d seconds: 0 requests and 1 streams"):
+        assert 0.1 < await stop(0.1) < 1
+    assert open_sockets(http_port) == 0
+
+
+@pytest.mark.parametrize("transport", CLIENTS)
+@pytest.mark.gen_test
+async def test_a_slow_engine(http_port, stop, transport, monkeypatch, expect_log):
+    """A client whose poll waits for the engine gets an orderly end as well. The engine is closed,
+    and has a limit to do so."""
+    monkeypatch.setattr(drain, "ENGINE", 0.05)
+    engine = Stuck()
+    MessageQueue.configure(engine)
+    client = CLIENTS[transport](http_port, client_id="me")
+    opening = asyncio.ensure_future(client.open())
+    await soon(lambda: MessageQueue.instance("room").clients)
+    with expect_log("tatsumaki", r"the engine did not close within 0\.05 seconds"):
+        assert await stop() < 0.7
+    assert (await opening).status in (101, 200)
+    if client.streams:
+        assert await ended(client) == []
+    else:
+        assert client.batch == []
+    assert engine.closed == 1
+    client.leave()
+
+
+@pytest.mark.gen_test
+async def test_an_open_that_waits(http_port, stop, monkeypatch, expect_log):
+    """So does a WebSocket whose `open` waits for it."""
+    monkeypatch.setattr(drain, "ENGINE", 0.05)
+    MessageQueue.configure(Stuck())
+    client = CLIENTS["websocket"](http_port, "/opening")
+    await client.open()
+    with expect_log("tatsumaki", "the engine did not close"):
+        await stop()
+    with pytest.raises(Ended) as end:
+        await client.next()
+    assert end.value.args == (1001,)
+    client.leave()
+
+
+@pytest.mark.gen_test
+async def test_a_tornado_handler(ask, stop):
+    """A handler of Tornado's that awaits events is answered at once, too."""
+    client = await ask("GET /tornado")
+    await soon(lambda: MessageQueue.instance("room").clients)
+    assert await stop(5) < 0.5
+    assert (await read_reply(client)).body == b'{"events": []}'
+
+
+@pytest.mark.gen_test
+async def test_health(http_port, stop):
+    """It is bad for `drain_delay` seconds while the server still answers, and publishing goes on
+    until the streams end."""
+    client = CLIENTS["sse"](http_port)
+    await client.start()
+    stopping = asyncio.ensure_future(stop(1, 0.1))
+    await asyncio.sleep(0.05)
+    assert Health.current().reason() == "draining"
+    late = CLIENTS["ndjson"](http_port)
+    await late.start()
+    MessageQueue.instance("room").publish(1)
+    assert await ended(client) == await ended(late) == [1]
+    assert 0.1 < await stopping < 0.5
+    assert Health.current().reason() is None
+    client.leave()
+    late.leave()
