@@ -1,0 +1,238 @@
+"""Socket activation and notifications, as systemd does them."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+from support.program import ROOT, STOP, free_port
+
+from tatsumaki_py.server import systemd
+from tatsumaki_py.server.addresses import Addresses, ListenError
+
+PROGRAM = """
+import os
+from tatsumaki_py import Application, Handler, Server
+
+class Inherits(Handler):
+    def get(self):
+        names = [name for name in os.environ if name.startswith("LISTEN_")]
+        self.write([names, os.get_inheritable(3), os.get_inheritable(4)])
+
+Server(host="192.0.2.1", port=1).run(Application([("/", Inherits)]))
+"""
+# Does as systemd does: the sockets are the descriptors from 3 on, and LISTEN_PID is the program.
+ACTIVATE = """
+import fcntl, os, sys
+sockets, command = sys.argv[1].split(","), sys.argv[2:]
+copies = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sockets]
+for place, number in enumerate(copies, 3):
+    os.dup2(number, place)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(command[0], command)
+"""
+
+
+@pytest.fixture
+def inbox(tmp_path):
+    """The socket on which systemd is told; an address that begins with @ has no file."""
+    made = []
+
+    def make(address=tmp_path / "notify"):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        made.append(sock)
+        sock.settimeout(5)
+        sock.bind(str(address).replace("@", "\0", 1))
+        return sock
+
+    yield make
+    for sock in made:
+        sock.close()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts the program by `command`; its stderr is in the file `log`."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    processes = []
+
+    def run(*command, environment=(), **options):
+        with (tmp_path / "log").open("w") as stderr:
+            process = subprocess.Popen(
+                [*map(str, command), sys.executable, str(tmp_path / "program.py")],
+                env={**os.environ, "PYTHONPATH": str(ROOT), **dict(environment)},
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                **options,
+            )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_service(start, inbox, tmp_path):
+    """Its sockets replace host and port, and stay; systemd is told of every stage; what the program
+    starts inherits nothing."""
+    notified, path = inbox(), tmp_path / "chat.sock"
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(path))
+        unix.listen()
+        port = tcp.getsockname()[1]
+        # A client that connects before the program runs is served.
+        early = socket.create_connection(("127.0.0.1", port), timeout=5)
+        early.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        numbers = [tcp.fileno(), unix.fileno()]
+        process = start(
+            *(sys.executable, "-c", ACTIVATE, ",".join(map(str, numbers))),
+            pass_fds=numbers,
+            environment={
+                "LISTEN_FDS": "2",
+                "LISTEN_FDNAMES": "web:local",
+                "NOTIFY_SOCKET": str(tmp_path / "notify"),
+                "WATCHDOG_USEC": "100000",
+            },
+        )
+        assert [process.stdout.readline() for _ in range(2)] == [
+            f"Listening on http://127.0.0.1:{port}/ (Ctrl-C stops)\n",
+            f"Listening on unix:{path} (Ctrl-C stops)\n",
+        ], (tmp_path / "log").read_text()
+        with early, early.makefile("rb") as answer:
+            assert answer.read().replace(b" ", b"").endswith(b"\r\n\r\n[[],false,false]")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(15) == b"HTTP/1.1 200 OK"
+        messages = [notified.recv(100) for _ in range(3)]
+        assert messages == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(STOP) == 0
+        notified.setblocking(False)
+        assert b"STOPPING=1" in iter(lambda: notified.recv(100), b"")
+    assert path.exists()
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.skipif(
+    not shutil.which("systemd-socket-activate"), reason="systemd-socket-activate is not installed"
+)
+def test_systemds_own_tool(start):
+    """It starts the program when the first client comes."""
+    port = free_port()
+    variables = [f"-E{name}" for name in ("PYTHONPATH", "PATH")]
+    process = start("systemd-socket-activate", f"-l127.0.0.1:{port}", *variables)
+
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            client = socket.create_connection(("127.0.0.1", port), timeout=5)
+            break
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    with client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+    assert process.stdout.readline() == f"Listening on http://127.0.0.1:{port}/ (Ctrl-C stops)\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(STOP) == 0
+
+
+@pytest.fixture
+def activated(monkeypatch):
+    """Sets what systemd sets, for descriptors from `first` on."""
+
+    def set_up(first, count, process=None, names=None):
+        monkeypatch.setattr(systemd, "FIRST_DESCRIPTOR", first)
+        monkeypatch.setenv("LISTEN_PID", str(process or os.getpid()))
+        monkeypatch.setenv("LISTEN_FDS", str(count))
+        if names is not None:
+            monkeypatch.setenv("LISTEN_FDNAMES", names)
+
+    yield set_up
+    # Also if the sockets were of no use.
+    assert not [name for name in os.environ if name.startswith("LISTEN_")]
+
+
+def test_used_once(activated):
+    """A second server of the process listens on its own address."""
+    given = socket.create_server(("127.0.0.1", 0))
+    activated(given.fileno(), 1)
+    first, second = Addresses("127.0.0.1", 0), Addresses("127.0.0.1", 0)
+    first.bind()
+    second.bind()
+    assert first.port == given.getsockname()[1] != second.port
+    assert not first.listen()[0].getblocking()
+    first.close()
+    second.close()
+    given.detach()
+
+
+def test_for_another_process(activated, expect_log):
+    """Sockets of a parent that did not take its variables away are left alone."""
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        activated(given.fileno(), 1, process=1)
+        with expect_log("tatsumaki", "LISTEN_PID is 1, and this process is "):
+            assert systemd.activated_sockets() == []
+        assert given.fileno() != -1
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (socket.socket, "is not a listening stream socket: the unit needs ListenStream="),
+        (lambda: socket.socket(type=socket.SOCK_DGRAM), "is not a listening stream socket"),
+        (tempfile.TemporaryFile, "Socket operation on non-socket"),
+    ],
+)
+def test_no_listening_socket(activated, make, reason):
+    """A descriptor that cannot be listened on is named, with its name of the unit."""
+    given = make()
+    number = os.dup(given.fileno())
+    given.close()
+    activated(number, 1, names="chat.socket")
+    with pytest.raises(ListenError) as caught:
+        Addresses().bind()
+    assert str(caught.value).startswith(f"Cannot listen: descriptor {number} 'chat.socket' of")
+    assert reason in str(caught.value)
+    if "non-socket" in reason:
+        os.close(number)
+
+
+def test_no_number(activated):
+    """So is a count that is none."""
+    activated(3, "two")
+    with pytest.raises(ListenError, match="LISTEN_FDS is a number, not 'two'"):
+        Addresses().bind()
+
+
+def test_abstract(inbox, monkeypatch):
+    """An @ stands for a zero byte; outside of systemd nothing is told."""
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    systemd.notify("READY=1")
+    address = f"@tatsumaki-test-{os.getpid()}"
+    notified = inbox(address)
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    systemd.notify("STOPPING=1")
+    assert notified.recv(100) == b"STOPPING=1"
+
+
+@pytest.mark.parametrize("unix", [True, False])
+def test_nobody_there(monkeypatch, tmp_path, expect_log, unix):
+    """It is logged once, and the program goes on; also on a system without Unix sockets."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
+    if not unix:
+        monkeypatch.delattr(socket, "AF_UNIX")
+    with expect_log("tatsumaki", "systemd cannot be told of READY=1 at ") as records:
+        systemd.notify("READY=1")
+        systemd.notify("STOPPING=1")
+    assert len(records) == 1
