@@ -1,0 +1,96 @@
+"""A server in a thread of its own, as tests of a program have it."""
+
+import socket
+import threading
+import urllib.request
+
+import pytest
+
+from tatsumaki_py import Application, Handler, MessageQueue, Server
+
+
+class Wait(Handler):
+    """A long poll."""
+
+    async def get(self):
+        self.write(await MessageQueue.instance("room").poll_once("me", timeout=5))
+
+
+class Hello(Handler):
+    def get(self):
+        self.write("hello")
+
+
+@pytest.fixture
+def run():
+    """Runs a server in a thread; gives the thread, and what it raised."""
+    threads = []
+
+    def start(server, app):
+        raised = []
+
+        def body():
+            try:
+                server.run(app)
+            except Exception as error:
+                raised.append(error)
+
+        threads.append(threading.Thread(target=body))
+        threads[-1].start()
+        return threads[-1], raised
+
+    yield start
+    for thread in threads:
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def fetch(server, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=5) as answer:
+        return answer.read()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_stop(run, times, capsys):
+    """`listening` says when it serves, and `stop`, of any thread, ends it: a long poll that waits
+    is answered. The same server can serve again.
+    """
+    server = Server("127.0.0.1", 0)
+    for _ in range(times):
+        server.stop()
+        thread, raised = run(server, Application([("/", Hello), ("/wait", Wait)]))
+        assert server.listening.wait(5)
+        assert fetch(server, "/") == b"hello"
+        port = server.port
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            client.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+            fetch(server, "/")
+            server.stop()
+            thread.join(5)
+            assert client.makefile("rb").read().endswith(b"\r\n\r\n[]")
+        assert not server.listening.is_set()
+        assert raised == []
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+    assert capsys.readouterr().out.count("Listening on ") == times
+
+
+def test_an_address_in_use(run):
+    """What would end a process is an exception of the thread."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = Server("127.0.0.1", taken.getsockname()[1])
+        thread, raised = run(server, Application())
+        thread.join(5)
+    assert not server.listening.is_set()
+    assert str(raised[0]).startswith(f"Cannot listen on 127.0.0.1:{server.port}: ")
+
+
+def test_a_service_that_does_not_start(run):
+    """So is an error at the start, and no socket stays open."""
+    app = Application()
+    app.on_start(lambda: 1 / 0)
+    server = Server("127.0.0.1", 0)
+    thread, raised = run(server, app)
+    thread.join(5)
+    assert "division by zero" in str(raised[0])
+    assert not server.listening.is_set()
