@@ -38,13 +38,15 @@ _VERSION = re.compile(r"[0-9a-f]{128}|[0-9a-f]{14,17}-[0-9a-f]{6,}")
 
 _State = tuple[int, ...]
 
+# O_NONBLOCK: the file may have become a FIFO since it was checked. O_BINARY is Windows'.
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
+
 
 class _Descriptor:
     """A file that is open. It is closed when nothing refers to it any more."""
 
     def __init__(self, path: str) -> None:
-        # O_NONBLOCK: the file may have become a FIFO since it was checked.
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self.number = os.open(path, _FLAGS)
 
     def __del__(self) -> None:
         # There is no number if the file could not be opened.

@@ -17,13 +17,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import select
 import socket
 import ssl
-import termios
 from collections.abc import Callable
+from typing import Any
+
+try:
+    import fcntl
+    import termios
+except ImportError:
+    # Windows cannot say what was acknowledged.
+    fcntl = termios = None  # type: ignore[assignment]
 
 from tatsumaki_py.push.per_loop import per_loop
 
@@ -73,22 +79,42 @@ def ask_peer(sock: socket.socket) -> None:
             sock.setsockopt(*option)
 
 
+class _NoPoll:
+    """In place of `select.poll` where there is none, as on Windows. It never reports anything:
+    clients that leave are noticed by Tornado alone.
+    """
+
+    def register(self, fd: int, events: int) -> None:
+        pass
+
+    def unregister(self, fd: int) -> None:
+        pass
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        return []
+
+
+_new_poll: Callable[[], Any] = getattr(select, "poll", _NoPoll)
+
+
 def hung_up(fd: int) -> bool:
     """Whether the peer of `fd` has hung up by now."""
-    poll = select.poll()
+    poll = _new_poll()
     poll.register(fd, _HUNG_UP)
     return bool(poll.poll(0))
 
 
 def was_reset(fd: int) -> bool:
     """Whether the connection of `fd` was reset, or timed out."""
-    poll = select.poll()
+    poll = _new_poll()
     poll.register(fd, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def unacknowledged(fd: int) -> bool:
     """Whether the peer of `fd` has not acknowledged all sent data, or the connection was reset."""
+    if fcntl is None:
+        return False
     try:
         waiting = fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4))
     except (OSError, ValueError):
@@ -101,7 +127,7 @@ class HangUps:
     """Watches the clients of one loop that wait for an answer."""
 
     def __init__(self) -> None:
-        self._poll = select.poll()
+        self._poll = _new_poll()
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._asking = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import resource
+import math
 import socket
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +14,12 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate
 from tornado.iostream import IOStream
 from tornado.netutil import ssl_wrap_socket
+
+try:
+    import resource
+except ImportError:
+    # Windows has no such limit.
+    resource = None  # type: ignore[assignment]
 
 from tatsumaki_py.strict_http import HeadStream, StrictConnection, TLSHeadStream, tls_context
 
@@ -49,12 +55,7 @@ class StrictServer(HTTPServer):
         super().initialize(*args, **kwargs)
         if self.ssl_options is not None:
             self.ssl_options = tls_context(self.ssl_options)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != hard:
-            with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-                soft = hard
-        self._last = soft - 32
+        self._last = _max_descriptors() - 32
         self._trusted = set(self.trusted_downstream or ())
         self._listening: list[socket.socket] = []
 
@@ -132,3 +133,15 @@ class StrictServer(HTTPServer):
         # In place of the set that Tornado makes for each connection.
         request_conn.context.trusted_downstream = self._trusted  # type: ignore[attr-defined]
         return super().start_request(server_conn, request_conn)
+
+
+def _max_descriptors() -> float:
+    """The limit of open descriptors, after the soft one is raised to the hard one."""
+    if resource is None:
+        return math.inf
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return soft
