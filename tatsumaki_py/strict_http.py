@@ -59,7 +59,8 @@ class HeadStream(ForgettingStream):
 
     def await_head(self, connection: StrictConnection) -> None:
         """The next bytes are the head of a request, which `connection` reads."""
-        self.connection = connection
+        # Tornado asks for one more head after the last answer, also of a connection that is closed.
+        self.connection = None if self.closed() else connection
         self._awaits_head = True
         if self._read_buffer_size:
             # The head arrived with the request before.
