@@ -22,7 +22,7 @@ __all__ = ["ENDED", "SLICE", "Crossing", "InLoop", "Published"]
 
 SLICE = 0.2
 """Seconds after which a thread that waits for the loop looks whether the loop still runs."""
-ENDED = "the event loop of the queues has ended; it did not accept the events"
+ENDED = "the event loop of the queues has ended without an answer: the events may be lost"
 
 _log = logging.getLogger("tatsumaki")
 
