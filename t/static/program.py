@@ -12,12 +12,14 @@ import tornado.web
 
 from tatsumaki_py import (
     Application,
+    Error,
     Handler,
     MessageQueue,
     PublishHandler,
     Server,
     SubscribeHandler,
     TatsumakiJS,
+    TicketedHandler,
     WebSocketHandler,
 )
 from tatsumaki_py.message_queue import State
@@ -155,6 +157,23 @@ class LoggedOut(WebSocketHandler):
         self.close(4403, "logged out")
 
 
+class Ticketed(TicketedHandler, Events):
+    poll_timeout = 0.2
+
+
+class Tickets(Handler):
+    """Gives a ticket for so many seconds."""
+
+    given: ClassVar = collections.Counter()
+
+    def get(self, channel):
+        Tickets.given[channel] += 1
+        seconds = self.request.param("seconds")
+        if seconds is None:
+            Error.HTTP.throw(500)
+        self.write(self.create_ticket([channel], float(seconds)))
+
+
 class Bytes(Handler):
     """A multipart stream that comes byte by byte, and breaks off before the end of a part."""
 
@@ -188,6 +207,10 @@ class Control(tornado.web.RequestHandler):
     def listening(self, queue):
         """How many connections have the events of the channel."""
         return sum(client.state is State.LISTENING for client in queue.clients.values())
+
+    def tickets(self, queue):
+        """How many tickets were made for the channel."""
+        return Tickets.given[queue.channel]
 
     def clients(self, queue):
         return list(queue.clients)
@@ -250,10 +273,13 @@ app = Application(
         ("/empty", Empty),
         ("/logged-out", LoggedOut),
         ("/bytes", Bytes),
+        (r"/ticketed/(\w+)", Ticketed),
+        (r"/tickets/(\w+)", Tickets),
         ("/publish/(.*)", PublishHandler),
         ("/control/(.*)/(.*)", Control),
     ],
     template_path=Path(__file__).parent,
+    cookie_secret="a secret of the tests",
 )
 
 # What is lost while a page is gone for a moment would be no fault of the page.

@@ -32,6 +32,7 @@ MISTAKES = [
     (f"{URL}, {{ channels: 'a' }}", "channels has to be a list of strings"),
     (f"{URL}, {{ channels: [1] }}", "channels has to be a list of strings"),
     (f"{URL}, {{ shared: 'no' }}", "shared has to be true or false"),
+    (f"{URL}, {{ ticket: 'text' }}", "ticket has to be a function"),
     (f"{URL}, {{ withCredentials: 'include' }}", "withCredentials has to be true or false"),
     (f"{URL}, {{ headers: 'X: y' }}", "headers has to be"),
     (f"{URL}, {{ headers: {{ 'X-A': undefined }} }}", "headers has to be"),

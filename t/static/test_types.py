@@ -22,6 +22,7 @@ const subscription = new Subscription(new URL("https://a.example/events"), {
   transports: ["websocket", "long-poll"],
   lastEventId: "1-0",
   channels: ["a", "b"],
+  ticket: async () => "text",
 });
 subscription.transport = "ndjson";
 // @ts-expect-error

@@ -39,6 +39,8 @@
  * @property {Headers | Record<string, string> | [string, string][]} [headers] for all transports but sse and
  *   websocket, which can send none.
  * @property {boolean} [withCredentials] send cookies to another origin.
+ * @property {() => string | Promise<string>} [ticket] gives a ticket, which goes into the URL. It is called before each
+ *   attempt to connect, so that a ticket need not be valid for long.
  */
 
 const PROTOCOL = 1; // of the messages between tabs
@@ -52,6 +54,7 @@ const LONGEST_WAIT = 15_000;
 const LONGEST_ASKED = 60_000; // of the waits that the server asks for
 const SETTLED = 100; // an EventSource that is open for this long has reached the server
 const INTERVAL = 5_000; // between two interval polls
+const FRESH = 1_000; // a ticket of less than that is not asked for again
 const SLEPT = 30_000; // hidden longer than this: do not trust the connection
 const SEEN = 1_000; // ids remembered
 const BEHIND = 250; // between two questions of a tab that does not meet the others' connection
@@ -241,6 +244,9 @@ class Source {
     for (const channel of options.channels ?? []) this.base.searchParams.append("channel", channel);
     this.named = Boolean(options.clientId);
     this.clientId = options.clientId ?? "";
+    this.giver = options.ticket;
+    this.ticket = "";
+    this.given = 0; // the time at which
     /** @type {[string, string][]} */
     const headers = []; // sorted, names in lower case
     new Headers(options.headers).forEach((value, name) => headers.push([name, value]));
@@ -258,6 +264,18 @@ class Source {
     if (!this.named) this.clientId = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 
+  /** Gets a ticket, if the page gives any. */
+  async renew() {
+    if (!this.giver || Date.now() - this.given < FRESH) return;
+    try {
+      this.ticket = await this.giver();
+    } catch (error) {
+      throw new Refused(`there is no ticket: ${error}`);
+    }
+    if (!isString(this.ticket)) throw new Refused("a ticket has to be a string");
+    this.given = Date.now();
+  }
+
   /** @param {Transport} transport @param {string} cursor @param {string} [clientId] */
   url(transport, cursor, clientId) {
     const url = new URL(this.base);
@@ -265,6 +283,7 @@ class Source {
     url.searchParams.set("last_event_id", cursor);
     if (bare(transport)) url.searchParams.set("heartbeat", "1"); // else a page does not see it
     if (clientId) url.searchParams.set("client_id", clientId);
+    if (this.ticket) url.searchParams.set("ticket", this.ticket);
     if (transport === "websocket") url.protocol = url.protocol.replace("http", "ws");
     return url.href;
   }
@@ -292,6 +311,7 @@ class Source {
 
   /** What comes after the cursor, at once. @param {string} cursor @param {AbortSignal} signal */
   async ask(cursor, signal) {
+    await this.renew();
     // Without a name: that one's connection stays.
     const response = await this.get(
       this.url("interval-poll", cursor),
@@ -359,6 +379,8 @@ class Line {
       /** @type {unknown} */
       let error = null;
       try {
+        await this.source.renew();
+        link.signal.throwIfAborted();
         await TRANSPORTS[name](link);
       } catch (reason) {
         error = reason;
@@ -392,7 +414,9 @@ class Line {
         error = this.source.explain(refusal);
       }
     }
-    if (error?.final) {
+    // The ticket of a connection that was open may have expired: another one is got for the next.
+    const renewed = link.opened && error?.status === 403 && this.source.giver;
+    if (error?.final && !renewed) {
       this.#say("closed", name, error);
       return this.stop();
     }
@@ -678,6 +702,7 @@ const OPTIONS = {
   shared: ["true or false", isBoolean],
   headers: ["a Headers object, or names and values that are strings", isHeaders],
   withCredentials: ["true or false", isBoolean],
+  ticket: ["a function", isFunction],
 };
 
 /** @param {Options} options */

@@ -1,0 +1,53 @@
+"""A page that gets a ticket for each connection."""
+
+import pytest
+
+TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll", "interval-poll"]
+
+
+def subscribe(tab, site, transport, seconds=60, **options):
+    url = f"/tickets/{site.channel}?seconds={seconds}"
+    return tab("/ticketed/{}", transports=[transport], ticketUrl=url, **options)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_ticket(site, tab, transport):
+    """It goes into the URL, by every transport."""
+    page = subscribe(tab, site, transport).open(transport)
+    site.publish(1)
+    page.get("dispatchEvent(new Event('online'))")
+    page.has(1)
+    assert page.get("states.includes('waiting')") is False
+
+
+@pytest.mark.parametrize("transport", ["sse", "long-poll"])
+def test_it_is_renewed(site, tab, transport, page_errors):
+    """A connection has a ticket that is new, also when the one before has expired."""
+    page_errors.allow("403")
+    page = subscribe(tab, site, transport, seconds=1).open(transport)
+    page.page.wait_for_timeout(1200)
+    page.get("dispatchEvent(new Event('online'))")
+    site.publish(1)
+    page.has(1).open(transport)
+    assert site.control("tickets") >= 2
+
+
+def test_a_ticket_that_is_refused(site, tab, page_errors):
+    """A new ticket that is not taken is the end: the page is told why."""
+    page_errors.allow("403")
+    url = "/tickets/other?seconds=60"
+    page = tab("/ticketed/{}", transports=["sse"], ticketUrl=url)
+    page.until("subscription.state === 'closed'")
+    error = {"message": "the ticket is for other channels", "status": 403}
+    assert page.get("details.error") == error
+
+
+def test_no_ticket(site, tab, page_errors):
+    """The page is told that it has none, and asked again."""
+    page_errors.allow("500")
+    page = tab("/ticketed/{}", transports=["sse"], ticketUrl=f"/tickets/{site.channel}")
+    page.until("subscription.state === 'waiting'")
+    message = "there is no ticket: Error: the page failed"
+    assert page.get("details.error") == {"message": message, "status": 0}
+    site.until(lambda: site.control("tickets") >= 3)
+    assert site.control("asked") == []
