@@ -51,7 +51,7 @@ import tornado.web
 from tornado.template import BaseLoader
 
 from tatsumaki_py.error import HTTPError
-from tatsumaki_py.logger import LogAttribute, logged
+from tatsumaki_py.logger import LogAttribute
 from tatsumaki_py.push.answer_handler import AnswerHandler
 from tatsumaki_py.template import SearchLoader, render_file
 from tatsumaki_py.ticket import create
@@ -214,6 +214,3 @@ class Handler(AnswerHandler):
         if verbs.get("HEAD") is Handler.head:
             verbs["HEAD"] = type(self).get
         return [name for name, verb in verbs.items() if verb is not missing]
-
-    def _request_summary(self) -> str:
-        return logged(super()._request_summary())

@@ -41,7 +41,7 @@ PRIVATE = {
     "_headers": (
         "push/peer_handler.py, push/stream_handler.py, response.py, endpoint/websocket.py"
     ),
-    "_log": "endpoint/websocket.py",
+    "_log": "push/stream_handler.py, push/websocket.py, endpoint/websocket.py",
     "_new_cookie": "endpoint/websocket.py",
     "_headers_written": (
         "push/peer_handler.py, push/stream_handler.py, endpoint/cross_origin.py, "
@@ -55,9 +55,7 @@ PRIVATE = {
     "_parse_body": "request.py",
     "_parse_headers": "strict_http.py",
     "_read_buffer_size": "strict_http.py",
-    "_request_summary": (
-        "application.py, handler.py, push/peer_handler.py, push/websocket.py, static_file.py"
-    ),
+    "_request_summary": "application.py, push/peer_handler.py, static_file.py",
 }
 OWN = {"_closed": "http_client.py"}
 CLASSES = (
@@ -180,7 +178,7 @@ async def test_finished(fetch):
 
 @pytest.mark.gen_test
 async def test_request_summary(fetch):
-    """`_request_summary` is what Tornado logs of a request. (handler.py)"""
+    """`_request_summary` is what Tornado logs of a request. (push/peer_base.py)"""
     await fetch("/")
     assert seen["handler"]._request_summary() == "GET / (127.0.0.1)"
 

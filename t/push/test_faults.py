@@ -21,6 +21,8 @@ FAULTS = [ValueError, MemoryError, Fault]
 
 
 class Waiting(Pushing):
+    once, given = True, ()
+
     def get(self):
         self._peer_watch(self)
 
@@ -263,6 +265,8 @@ async def test_watchers(get, queue, expect_log, how):
     await read_head(client)
 
     class Watcher:
+        given = ()
+
         def left(self, lost=False):
             raise ValueError("on purpose")
 

@@ -15,6 +15,7 @@ class Watched:
     """Notes how it was told that its client is gone."""
 
     max_buffer = 100_000
+    once, given = True, ()
 
     def initialize(self, made):
         made.append(self)

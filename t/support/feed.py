@@ -47,6 +47,7 @@ class Reader:
     """Owns one stream of a feed over a pair of sockets; the test reads at the other end."""
 
     heartbeat_interval = max_stream_time = None
+    _stream_began = 0.0
 
     def __init__(self, feed, place, *, quiet=False, max_buffer=4000, buffer=None, framing=None):
         ours, self.client = socket.socketpair()

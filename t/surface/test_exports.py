@@ -37,7 +37,7 @@ MODULES = sorted(
 HANDLER = (
     "args async_cb asynchronous binary create_ticket get_chunk heartbeat_interval json "
     "json_lines log max_body_size max_buffer max_stream_time multipart_xhr_push mxhr "
-    "nonblocking response server_sent_events stream_write"
+    "nonblocking response server_sent_events stream_info stream_write"
 )
 
 

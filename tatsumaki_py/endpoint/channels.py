@@ -8,6 +8,9 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar
 
+import tornado.web
+
+from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE
 from tatsumaki_py.endpoint.cross_origin import CrossOriginHandler
 from tatsumaki_py.error import HTTPError
@@ -65,9 +68,14 @@ class ChannelHandler(CrossOriginHandler):
     ) -> None:
         """403 unless the client `may` with all channels."""
         for name in names:
-            answer = may(name)
-            admitted: object = await answer if inspect.isawaitable(answer) else answer
-            if admitted is None:
-                raise TypeError(f"{may.__name__}() returns True or False, not None")
-            if not admitted:
-                raise HTTPError(403)
+            try:
+                answer = may(name)
+                admitted: object = await answer if inspect.isawaitable(answer) else answer
+                if admitted is None:
+                    raise TypeError(f"{may.__name__}() returns True or False, not None")
+                if not admitted:
+                    raise HTTPError(403)
+            except tornado.web.HTTPError as error:
+                if error.status_code in (401, 403):
+                    COUNTERS.refused["forbidden"] += 1
+                raise

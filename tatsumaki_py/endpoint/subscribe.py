@@ -205,6 +205,7 @@ class SubscribeHandler(ChannelHandler):
             self._subscribe(names, self)
         elif isinstance(transport, Poll):
             self.set_header("Cache-Control", "no-store")
+            self._poll_transport = transport.name
             self._subscribe(names, self, timeout if transport.waits else 0.0)
         else:
             await self._upgrade(names, expellable=bool(member is not None or self.recheck_time))

@@ -28,6 +28,7 @@ from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.framing.websocket import WebSocket
 from tatsumaki_py.push.peer_base import shows_events
 from tatsumaki_py.push.sent_headers import SENT
+from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.push.websocket import UNREAD_MESSAGE_SIZE, WebSocketHandler
 from tatsumaki_py.push.websocket_socket import WebSocketSocket, take_socket
 
@@ -73,6 +74,7 @@ class Admitting(Protocol):
     path_kwargs: dict[str, str]
     _headers: HTTPHeaders
     _reframes: bool
+    _stream: Stream | None
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None: ...
 
@@ -124,9 +126,10 @@ class SubscribeSocket(WebSocketHandler):
         if hasattr(outer, "_new_cookie"):
             self._new_cookie = outer._new_cookie
 
-    def _log(self) -> None:
+    def _log_now(self) -> None:
         # A `log_function` looks for what users know of their handler.
         self._outer.set_status(self.get_status())
+        self._outer._stream = self._stream
         self._outer._log()
 
     def log_exception(
@@ -196,6 +199,7 @@ class SubscribeSocket(WebSocketHandler):
         if self._live is not None:
             self._live, self._gone = None, True
             self._dismiss_watchers(lost)
+        self._log_end()
         try:
             super().on_ws_connection_close(self.close_code, self.close_reason)
         except Exception:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Hashable, Sequence
 
+from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.message_queue.alarm import Alarm, now
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import NOWHERE
@@ -91,7 +92,9 @@ class Channel:
         self._last_use = time = now()
         start = self.log.top
         for event in events:
+            event.time = time
             self.log.append(event, time)
+        COUNTERS.published += len(events)
         self._tell(start)
 
     def _tell(self, start: str) -> None:

@@ -18,7 +18,7 @@ Rules:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextvars import Context, ContextVar, copy_context
 from enum import Enum
 from functools import partial
@@ -185,6 +185,7 @@ class Listener:
         "callback",
         "client",
         "context",
+        "given",
         "once",
         "peer",
         "raw",
@@ -205,6 +206,8 @@ class Listener:
         self.context: Context | None = None
         self.call: Callable[..., Any] | None = callback
         self.once = once
+        self.given: Sequence[float] = ()
+        """When the events of the answer to a long poll were published; see `Watcher.given`."""
         self.peer: Peer | None = None
         self.reading: Reading | None = None
         """Set for a stream that reads the log by itself; its callback is not called."""

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Sequence
 from contextvars import Context
 from typing import Any
 
+from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.error import ClientDisconnect, HTTPError
 from tatsumaki_py.message_queue import peer as peers
 from tatsumaki_py.message_queue.alarm import now
@@ -153,6 +154,10 @@ class Delivery:
                 room = MAX_ANSWER if listener.once or peer is None else peer._peer_room()
                 events = _some(events, room)
             whole = False
+            times = [event.time for event in events if not event.gap]
+            COUNTERS.gaps += len(events) - len(times)
+            if listener.once:
+                listener.given = times
             context = listener.context
             self.under_way(client, Place(events[-1].id) if events else Place(client.cursor))
             listener.stop_timer()

@@ -39,6 +39,9 @@ class Entry:
 
     Attributes:
         id, prev, json, channel, gap, quiet: see `Event`.
+        log: the log to which `id` belongs: the name of a channel, or a tuple of names.
+        time: when it was published, in seconds of the event loop's clock; 0.0 if that is not known
+            here.
     """
 
     # There may be millions, and Python's garbage collector looks at each object: no object for
@@ -53,8 +56,10 @@ class Entry:
         "gap",
         "id",
         "json",
+        "log",
         "prev",
         "quiet",
+        "time",
     )
 
     def __init__(
@@ -71,8 +76,10 @@ class Entry:
         self.prev = prev
         self.json = json_bytes
         self.channel = channel
+        self.log: str | tuple[str, ...] = channel
         self.gap = gap
         self.quiet = quiet
+        self.time = 0.0
         self._work = 0
         self._framing: Any = None
         self._frame = b""
@@ -104,11 +111,6 @@ class Entry:
     def size(self) -> int:
         """The bytes of memory that it takes."""
         return len(self.json) + OVERHEAD
-
-    @property
-    def log(self) -> Any:
-        """The log to which `id` belongs: the name of a channel, or a tuple of names."""
-        return self.channel
 
     @property
     def payload(self) -> bytes:

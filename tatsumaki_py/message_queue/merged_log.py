@@ -39,7 +39,7 @@ the same place.
 class _Merged(Entry):
     """An entry among those of other channels: its id is a cursor in all of them."""
 
-    __slots__ = ("_log", "_name")
+    __slots__ = ("_name",)
 
     def __init__(
         self, json_bytes: bytes, entry: Entry, id: str, prev: str, log: tuple[str, ...], name: bytes
@@ -47,13 +47,9 @@ class _Merged(Entry):
         super().__init__(
             json_bytes, id, prev, channel=entry.channel, gap=entry.gap, quiet=entry.quiet
         )
-        self._log = log
+        self.time = entry.time
+        self.log = log
         self._name = name
-
-    @property
-    def log(self) -> tuple[str, ...]:
-        """The names of the channels."""
-        return self._log
 
 
 class MergedEntry(_Merged):

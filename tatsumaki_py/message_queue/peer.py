@@ -9,7 +9,7 @@ of its request find it there.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
@@ -95,6 +95,14 @@ class Reading(Protocol):
 
 class Watcher(Protocol):
     """A listener, as a peer sees it."""
+
+    @property
+    def once(self) -> bool:
+        """Whether it takes events once: a long poll."""
+
+    @property
+    def given(self) -> Sequence[float]:
+        """When the events were published that a long poll is answered with (`Entry.time`)."""
 
     def left(self, lost: bool) -> None:
         """The client went before its answer was complete.

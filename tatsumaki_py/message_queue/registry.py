@@ -20,6 +20,7 @@ from threading import RLock
 from typing import Any, NoReturn, Protocol
 from weakref import WeakValueDictionary
 
+from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine import Engine, Feed
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
@@ -110,7 +111,7 @@ class Registry:
         """
         while len(self.holding) >= channel.settings.max_channels:
             if not self.deserted:
-                raise HTTPError(503, "too many channels")
+                raise _full("channels")
             next(iter(self.deserted.values())).release()
         self._hold(channel)
 
@@ -139,14 +140,14 @@ class Registry:
         while self.size > channel.settings.max_size:
             longest = next((one for one in self.deserted.values() if one is not channel), None)
             if longest is None:
-                raise HTTPError(503, "too many events")
+                raise _full("events")
             longest.release()
 
     def admit(self, source: Vacant, follower: Follower, limit: int) -> None:
         """`follower` of `source` is about to get a client. 503 if there are `limit` already."""
         while self.clients + source.width > limit:
             if not self._vacate(follower):
-                raise HTTPError(503, "too many clients")
+                raise _full("clients")
         while self.nameless > limit and self._vacate(follower):
             pass
 
@@ -179,3 +180,8 @@ class Registry:
         """`channel` is empty."""
         for channels in (self.deserted, self.holding, self.active):
             channels.pop(channel.name, None)
+
+
+def _full(what: str) -> HTTPError:
+    COUNTERS.refused[what] += 1
+    return HTTPError(503, f"too many {what}")

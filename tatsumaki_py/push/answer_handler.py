@@ -57,6 +57,7 @@ class AnswerHandler(StreamHandler):
         self._gone, self._stream, self._live, self._reading = False, None, None, None
         self._reframes = reframes(type(self))
         self._watched, self._watchers, self._places = None, None, None
+        self._polls, self._poll_transport, self._logs = None, "long-poll", False
         adopt(getattr(request.connection, "stream", None))
         super().__init__(application, request, **kwargs)
         # After super().__init__, because users override initialize() and on_connection_close()

@@ -21,40 +21,19 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
 from tatsumaki_py.message_queue.peer import Readable
 from tatsumaki_py.push.flusher import GROUP, Flusher
 from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.member import Cohort, Member, count
+from tatsumaki_py.push.pile import Pile
 from tatsumaki_py.push.place import Place, Slice
-from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
+from tatsumaki_py.push.stream import WOULD_BLOCK
 
-__all__ = ["Cohort", "Cohorts", "Member"]
+__all__ = ["Cohorts"]
 
 LEFT = 32
 """Members that may have left a cohort before its list is made anew."""
-
-
-class Cohort(Place):
-    """The streams at one place in a log."""
-
-    __slots__ = ("left", "members")
-
-    def __init__(self, place: Place) -> None:
-        super().__init__(place.cursor, place.quiet)
-        self.members: list[Member] = []
-        self.left = 0
-        """How many of the members are not at this place any more."""
-
-
-class Member(Protocol):
-    """A `tatsumaki_py.push.reading.Reading`, as its cohort sees it."""
-
-    place: Place
-    stream: Stream
-
-    def hold(self) -> None:
-        """Keep `cursor` where it is until all is out that its stream was given."""
 
 
 class Cohorts:
@@ -145,8 +124,10 @@ class Cohorts:
 
     def move(self, reading: Member, place: Place) -> None:
         """`reading` is at `place` from now on."""
+        reading.settle()
         before, reading.place = reading.place, place
         if isinstance(place, Cohort):
+            reading.mark = place.sent
             place.members.append(reading)
         if isinstance(before, Cohort) and before is not self._serving:
             before.left += 1
@@ -213,6 +194,7 @@ class Cohorts:
             self._send(cohort.members, cohort, read, cohort, members, late)
         finally:
             self._serving = None
+            cohort.sent = cohort.sent.with_(read)
             cohort.cursor, cohort.quiet = read.end.cursor, read.end.quiet
             cohort.members, cohort.left = members, 0
             there = self._cohorts.setdefault(cohort.key, cohort)
@@ -233,7 +215,7 @@ class Cohorts:
         try:
             while served < len(members):
                 # The one before may be gone with its last member.
-                target = self.at(read.end)
+                target = self._target(cohort, read)
                 if not late:
                     self._front = target
                 group = members[served : served + GROUP]
@@ -262,7 +244,7 @@ class Cohorts:
         which gets `members`.
         """
         data, size = read.data, len(read.data)
-        append = members.append
+        append, before = members.append, len(members)
         fatal: BaseException | None = None
         for reading in group:
             if reading.place is not cohort:
@@ -285,18 +267,33 @@ class Cohorts:
                     append(reading)
                 else:
                     self._withdraw(reading, read.end)
-                    stream.keep(data, sent, {})
+                    reading.owe(read)
+                    stream.keep(data, sent, Pile())
             except BaseException as error:
                 stream.fail(error)
                 if reading.place is cohort:
                     self._withdraw(reading, cohort.copy())
                 if not isinstance(error, Exception):
                     fatal = error
+        if len(members) > before:
+            count(members[before:], read, self._framing.traffic, late)
         if fatal is not None:
             raise fatal
 
+    def _target(self, cohort: Cohort, read: Slice) -> Cohort:
+        """The cohort to which those of `cohort` go by `read`. What both were sent agrees, then."""
+        target, sent = self.at(read.end), cohort.sent.with_(read)
+        if target.sent != sent:
+            # One of them may have very few members.
+            if len(target.members) <= len(cohort.members):
+                target.recount(sent)
+            else:
+                cohort.recount(target.sent.with_(read, -1))
+        return target
+
     def _withdraw(self, reading: Member, place: Place) -> None:
         """Take a stream that is blocked out of its cohort; it reads on from `place`."""
+        reading.settle()
         reading.hold()
         reading.place = place
 

@@ -19,13 +19,14 @@ import asyncio
 import socket
 import time
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from tatsumaki_py.counters import any_of
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.per_loop import per_loop
-from tatsumaki_py.push.pile import Pile
+from tatsumaki_py.push.pile import Pile, piled
 
 __all__ = ["GROUP", "Batch", "Flusher", "Sending"]
 
@@ -43,14 +44,17 @@ class Sending(Protocol):
     wire: socket.socket
     framing: Framing
     waiting: Entry | Pile | None
+    sent_bytes: int
+    sent_events: int
+
+    def look_at(self, times: Sequence[float]) -> None:
+        """Put into the histogram how long events took until now that were published at `times`."""
 
     def flush(self) -> None:
         """Send what waits."""
 
-    def keep(self, data: bytes, sent: int, firsts: dict[Hashable, Entry]) -> None:
-        """The kernel took only `sent` bytes of `data`; `firsts` are the first events of each log
-        in it.
-        """
+    def keep(self, data: bytes, sent: int, pile: Pile) -> None:
+        """The kernel took only `sent` bytes of `data`, which are the events on `pile`."""
 
     def fail(self, error: BaseException) -> None:
         """`error` was raised while it was sending: cut it off."""
@@ -171,6 +175,7 @@ class Flusher:
         last: Entry | None = None
         framing: Framing | None = None
         data, size = b"", 0
+        took: list[Sending] = []
         for stream in streams:
             try:
                 if stream.waiting is not last or stream.framing is not framing:
@@ -178,6 +183,8 @@ class Flusher:
                     if not isinstance(event, Entry):
                         stream.flush()
                         continue
+                    _count(took, last, size)
+                    took = []
                     data = stream.framing.frame(event)
                     last, framing, size = event, stream.framing, len(data)
                 try:
@@ -188,13 +195,31 @@ class Flusher:
                     stream.flush()
                     continue
                 stream.waiting = None
-                if sent != size and last is not None:
-                    stream.keep(data, sent, {last.log: last})
+                if sent == size:
+                    took.append(stream)
+                elif last is not None:
+                    stream.keep(data, sent, piled(last, stream.framing))
             except BaseException as error:
                 stream.fail(error)
                 if not isinstance(error, Exception):
                     self.dirty[:0] = streams[streams.index(stream) + 1 :]
                     raise
+        _count(took, last, size)
+
+
+def _count(streams: list[Sending], event: Entry | None, size: int) -> None:
+    """The kernel has taken `event`, in `size` bytes, for each of `streams`. One of them stands for
+    all where it matters when its client came.
+    """
+    if not streams or event is None:
+        return
+    for stream in streams:
+        stream.sent_bytes += size
+        stream.sent_events += 1
+    traffic = streams[0].framing.traffic
+    traffic.bytes += size * len(streams)
+    traffic.events += len(streams)
+    any_of(streams).look_at([event.time] * len(streams))
 
 
 def _amount(stream: Sending) -> int:

@@ -18,6 +18,10 @@ class Owner(Protocol):
     def max_stream_time(self) -> float | None:
         """Seconds after which the stream ends; None for no limit."""
 
+    @property
+    def _stream_began(self) -> float:
+        """When the request arrived, in seconds of the event loop's clock."""
+
     def _stream_closed(self, lost: bool) -> None:
         """The peer went, or was cut off; see `tatsumaki_py.message_queue.peer.Watcher.left`."""
 
@@ -62,6 +66,9 @@ class Tail(Protocol):
 
     def catch_up(self) -> None:
         """Give the stream what was published before now, and send it at once."""
+
+    def settle(self) -> None:
+        """Tell the stream what it was sent as a member of a cohort (`Counted.sent_events`)."""
 
     def stop(self) -> None:
         """The stream reads no more."""

@@ -2,18 +2,26 @@
 `tatsumaki_py.message_queue.peer.Peer`, and the settings of their streams.
 
 Rule: each `Watcher` of a client is told once how its answer ended: complete, or the client left.
+
+Touches of Tornado's what its documentation does not name: `_log`, `_request_summary`
+(``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 from tatsumaki_py.done import DONE
+from tatsumaki_py.logger import logged
 from tatsumaki_py.message_queue.peer import Readable, Watcher
+from tatsumaki_py.push.counted import StreamInfo
+from tatsumaki_py.push.hangup import unacknowledged
 from tatsumaki_py.push.reading import Reading
 from tatsumaki_py.push.stream import Stream
+from tatsumaki_py.request import Request
 
 __all__ = ["PeerBase", "shows_events"]
 
@@ -62,8 +70,33 @@ class PeerBase:
     _places: dict[tuple[Hashable, str | None], str] | None = None
     # The log that the stream reads by itself, or will when it is open.
     _reading: Reading | None = None
+    # Whether the line of the access log is being written.
+    _logs = False
     # None until a queue serves this client.
     _watchers: list[Watcher] | None = None
+
+    request: Request
+
+    @property
+    def stream_info(self) -> StreamInfo | None:
+        """What the stream has carried so far, for a ``log_function``; None without a stream."""
+        return None if self._stream is None else self._stream.info
+
+    def _log(self) -> None:
+        self._logs = True
+        try:
+            super()._log()  # type: ignore[misc]
+        finally:
+            self._logs = False
+
+    def _request_summary(self) -> str:
+        summary = logged(super()._request_summary())  # type: ignore[misc]
+        info = self.stream_info if self._logs else None
+        return summary if info is None else f"{summary} {info}"
+
+    @property
+    def _stream_began(self) -> float:
+        return time.monotonic() - self.request.request_time()
 
     def _stream_blocked(self, blocked: bool) -> None:
         for watcher in self._watchers or ():
@@ -137,7 +170,7 @@ class PeerBase:
         return DONE if self._live is None else self._live.drain()
 
     def _peer_in_doubt(self) -> bool:
-        return self._live is not None and self._live.in_doubt()
+        return self._live is not None and unacknowledged(self._live.wire.fileno())
 
     def _peer_unsent(self, log: Hashable) -> str | None:
         return None if self._stream is None else self._stream.unsent(log)

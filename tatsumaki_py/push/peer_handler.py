@@ -17,9 +17,11 @@ import tornado.web
 from tornado.iostream import IOStream
 
 from tatsumaki_py.body_encoding import EncodingHandler
+from tatsumaki_py.counters import COUNTERS, Traffic, traffic
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.iostream import ForgettingStream
 from tatsumaki_py.message_queue import peer
+from tatsumaki_py.push.counted import ANSWERED, CLOSED, EXPIRED, LOST
 from tatsumaki_py.push.hangup import HangUps, ask_peer, hung_up, was_reset
 from tatsumaki_py.push.lazy_ui import LazyUI
 from tatsumaki_py.push.peer_base import PeerBase
@@ -44,6 +46,9 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
 
     request: Request
 
+    # The name of its transport when it waits for an answer, and what is counted for it then.
+    _poll_transport = "long-poll"
+    _polls: Traffic | None = None
     # The descriptor that `HangUps` watches.
     _watched: int | None = None
     # Polls that a task of this request has begun. Few handlers have some.
@@ -105,6 +110,8 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     def _stream_expired(self, retry: int | None) -> bool:
         if self._busy():
             return False
+        if self._stream is not None and retry is None:
+            self._stream.ends(EXPIRED)
         self._say_retry(retry)
         self._end()
         # As after a client that left, an endless loop ends here.
@@ -159,7 +166,23 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         answered = over and self.get_status() < 400
         if self._strays is not None and answered:
             self._strays.warn(type(self), self._request_summary())
+        self._end_poll(lost)
         super()._dismiss_watchers(lost, left=left)
+
+    def _end_poll(self, lost: bool = False) -> None:
+        """The request waits for an answer no longer."""
+        polls, self._polls = self._polls, None
+        if polls is None:
+            return
+        if self._gone:
+            polls.end(LOST if lost else CLOSED)
+            return
+        polls.end(ANSWERED)
+        length = self._headers.get("Content-Length", "")
+        polls.bytes += int(length) if length.isdecimal() else 0
+        for watcher in self._watchers or ():
+            polls.events += len(watcher.given)
+            COUNTERS.delivered(watcher.given, since=self._stream_began)
 
     def _peer_cursor(self) -> str | None:
         return self.request.last_event_id
@@ -179,6 +202,9 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
                 self.set_header("Cache-Control", "no-store")
             self._slim()
         self._watchers.append(watcher)
+        if watcher.once and self._polls is None and not self._streams_messages:
+            self._polls = traffic(self._poll_transport)
+            self._polls.begin()
         task = stray_task()
         if task is not None:
             if self._strays is None:

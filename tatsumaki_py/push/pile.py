@@ -14,30 +14,37 @@ __all__ = ["Pile", "Rest", "first_of", "piled"]
 class Pile:
     """Bytes that wait to be sent, if they are more than one event."""
 
-    __slots__ = ("firsts", "parts", "size")
+    __slots__ = ("firsts", "parts", "size", "times")
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.size = 0
         self.firsts: dict[Hashable, Entry] = {}
         """The first event of each log."""
+        self.times: list[float] = []
+        """When each event was published (`Entry.time`)."""
 
     def add(self, data: bytes, event: Entry | None) -> None:
         self.parts.append(data)
         self.size += len(data)
         if event is not None:
             self.firsts.setdefault(event.log, event)
+            self.times.append(event.time)
 
 
 class Rest:
     """Bytes that the kernel has not taken yet."""
 
-    __slots__ = ("_out", "data", "firsts")
+    __slots__ = ("_out", "data", "firsts", "times")
 
-    def __init__(self, data: memoryview, firsts: dict[Hashable, Entry]) -> None:
+    def __init__(self, data: memoryview, pile: Pile) -> None:
         self.data = data
-        self.firsts = firsts
+        self.firsts = pile.firsts
         """The first event of each log in what was to be sent."""
+        self.times = pile.times
+        """When each event in it was published. Events of a log that the stream reads by itself are
+        in neither.
+        """
         self._out: asyncio.Future[None] | None = None
 
     def out(self) -> Awaitable[None]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.peer import ReadableLog
 from tatsumaki_py.push.framing import Framing
 
-__all__ = ["Place", "Slice"]
+__all__ = ["NOTHING", "Place", "Sent", "Slice"]
 
 
 class Place:
@@ -28,14 +32,31 @@ class Place:
         return Place(self.cursor, self.quiet)
 
 
+class Sent(NamedTuple):
+    """What was sent: a number of events and of bytes."""
+
+    events: int
+    bytes: int
+
+    def with_(self, read: Slice, times: int = 1) -> Sent:
+        """This and `read`; with -1 for `times`, this without `read`."""
+        return Sent(self.events + times * len(read.times), self.bytes + times * len(read.data))
+
+
+NOTHING = Sent(0, 0)
+
+
 class Slice:
     """The bytes of the events after a place, and the place at which they end."""
 
-    __slots__ = ("data", "end")
+    __slots__ = ("data", "end", "gaps", "times")
 
-    def __init__(self, data: bytes, end: Place) -> None:
+    def __init__(self, data: bytes, end: Place, events: Sequence[Entry] = ()) -> None:
         self.data = data
         self.end = end
+        self.times = [event.time for event in events if not event.gap]
+        """When each event was published (`Entry.time`)."""
+        self.gaps = len(events) - len(self.times)
 
     @classmethod
     def of(cls, log: ReadableLog, place: Place, framing: Framing, room: int) -> Slice:
@@ -62,4 +83,4 @@ class Slice:
         if cursor == log.top:
             quiet = None
         data = frames[0] if len(frames) == 1 else b"".join(frames)
-        return cls(data, Place(cursor, quiet))
+        return cls(data, Place(cursor, quiet), events[: len(frames)])

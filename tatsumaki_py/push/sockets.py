@@ -17,6 +17,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from tatsumaki_py.iostream import ForgettingStream
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.owner import Owner
+from tatsumaki_py.push.pile import Pile
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.strict_http import HeadStream
 
@@ -155,7 +156,7 @@ class IOStreamStream(Stream):
         self._iostream = iostream
         super().__init__(iostream.socket, framing, max_buffer, owner)
         if iostream.writing():
-            self.keep(b"", 0, {})
+            self.keep(b"", 0, Pile())
         elif isinstance(iostream, ForgettingStream):
             iostream.rest()
         self._watch()

@@ -25,11 +25,12 @@ from collections.abc import Awaitable, Hashable
 
 from tatsumaki_py.done import DONE
 from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.push.counted import CLOSED, CUT, FAILED, FINISHED, LOST, SLOW, Counted
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import Framing
-from tatsumaki_py.push.hangup import ask_peer, unacknowledged
+from tatsumaki_py.push.hangup import ask_peer
 from tatsumaki_py.push.lifetime import Lifetime
-from tatsumaki_py.push.owner import Owner, Tail
+from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.pile import Pile, Rest, first_of, piled
 from tatsumaki_py.push.wheel import Wheel, jittered
 
@@ -45,7 +46,7 @@ WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _log = logging.getLogger("tatsumaki")
 
 
-class Stream:
+class Stream(Counted):
     """Writes to one subscriber; see `take_over` in `tatsumaki_py.push.sockets`."""
 
     __slots__ = (
@@ -53,11 +54,8 @@ class Stream:
         "_flusher",
         "_losing",
         "_max_buffer",
-        "_owner",
         "_rest",
         "dirty",
-        "framing",
-        "tail",
         "waiting",
         "wire",
     )
@@ -65,14 +63,11 @@ class Stream:
     def __init__(
         self, sock: socket.socket, framing: Framing, max_buffer: int, owner: Owner
     ) -> None:
+        super().__init__(framing, owner)
         self.wire = sock
-        self.framing = framing
         self.waiting: Entry | Pile | None = None
         """What waits for the end of a burst, or until the stream is not blocked any more."""
-        self.tail: Tail | None = None
-        """The log that it reads by itself."""
         self._max_buffer = max_buffer
-        self._owner: Owner | None = owner
         self._flusher = Flusher.current()
         self.dirty = self._flusher.dirty
         self._rest: Rest | None = None
@@ -89,11 +84,6 @@ class Stream:
             Lifetime(self, owner.max_stream_time)
 
     @property
-    def over(self) -> bool:
-        """Whether the owner has nothing more to do with it."""
-        return self._owner is None
-
-    @property
     def blocked(self) -> bool:
         """Whether the kernel has not taken all that it was given, or the stream is lost."""
         return self._rest is not None or self._losing
@@ -102,10 +92,6 @@ class Stream:
     def max_slice(self) -> int:
         """The number of bytes that may well be written at once."""
         return self._max_buffer // 4
-
-    def in_doubt(self) -> bool:
-        """Whether the peer has not acknowledged all that was sent."""
-        return unacknowledged(self.wire.fileno())
 
     def unsent(self, log: Hashable) -> str | None:
         """The id before the first event of `log` (`Entry.log`) that may not have reached the
@@ -176,7 +162,7 @@ class Stream:
         left = len(self._rest.data) + pile.size
         if pile.size and left > self._max_buffer:
             _log.info("a subscriber was cut off: %d bytes waited for it", left)
-            self._lose()
+            self._lose(SLOW)
             return DONE
         return DONE if left <= self._max_buffer // 4 else self.drain()
 
@@ -189,12 +175,7 @@ class Stream:
         """`error` came up while it was sending: cut it off."""
         if not isinstance(error, OSError) and not self._losing:
             _log.error("a subscriber was cut off: sending to it failed", exc_info=error)
-        self._lose()
-
-    def tell_late(self, cursor: str) -> None:
-        """It does not keep up with the log, and is about to get what follows `cursor`."""
-        if self._owner is not None:
-            self._owner._stream_reads(cursor)
+        self._lose(LOST if isinstance(error, OSError) else FAILED)
 
     def flush(self) -> None:
         """Hand to the kernel what there is; see rule 5."""
@@ -213,18 +194,22 @@ class Stream:
         except WOULD_BLOCK:
             sent = 0
         except BaseException:
-            self._rest = Rest(memoryview(data), pile.firsts)
+            self._rest = Rest(memoryview(data), pile)
             raise
         if sent != len(data):
-            self.keep(data, sent, pile.firsts)
-        elif self.tail is not None:
+            self.keep(data, sent, pile)
+            return
+        self.took(sent)
+        self.arrived(pile.times)
+        if self.tail is not None:
             self.tail.confirm()
 
-    def keep(self, data: bytes, sent: int, firsts: dict[Hashable, Entry]) -> None:
-        """The kernel took only `sent` bytes of `data`: the stream is blocked. `firsts` are the
-        first events of each log in `data`.
+    def keep(self, data: bytes, sent: int, pile: Pile) -> None:
+        """The kernel took only `sent` bytes of `data`: the stream is blocked. `pile` has the events
+        in `data`, but not those of a log that the stream reads by itself.
         """
-        self._rest = Rest(memoryview(data)[sent:], firsts)
+        self.took(sent)
+        self._rest = Rest(memoryview(data)[sent:], pile)
         # So that `send` sees that it can not be quick.
         self.waiting = Pile()
         if self._owner is not None:
@@ -241,6 +226,7 @@ class Stream:
     def _advance(self, data: memoryview) -> None:
         rest, waiting = self._rest, self.waiting
         assert rest is not None
+        self.took(len(rest.data) - len(data))
         size = waiting.size if isinstance(waiting, Pile) else 0
         if data:
             rest.data = data
@@ -250,6 +236,7 @@ class Stream:
         self._rest = None
         if not size:
             self.waiting = None
+        self.arrived(rest.times)
         if self._owner is not None:
             self._owner._stream_blocked(False)
         if self.tail is not None:
@@ -296,6 +283,7 @@ class Stream:
         """Send what there is, mark the end, close."""
         if self.tail is not None:
             self.tail.pull()
+        self.ends(FINISHED)
         self._owner = None
         if self.framing.chunked:
             self._pile().add(self.framing.last, None)
@@ -308,24 +296,22 @@ class Stream:
         else:
             asyncio.get_running_loop().call_later(LINGER, self._close)
 
-    def answers(self) -> bool:
-        """See `Owner._stream_answers`."""
-        return self._owner is not None and self._owner._stream_answers()
-
     def cut(self) -> None:
         """Give it up: the server stops, and waits no longer."""
         if self._owner is not None:
             self._owner._stream_cut()
-        self._lose()
+        self._lose(CUT)
 
     def abort(self) -> None:
         """Close at once; the peer sees that the answer is not complete."""
+        self.ends(FAILED)
         self._owner = None
         self._close()
 
-    def _lose(self) -> None:
+    def _lose(self, reason: str) -> None:
         """The peer is lost. Whoever is writing now finishes that first."""
         if not self._losing:
+            self.ends(reason)
             self._losing = True
             # So that `send` and a cohort see that they cannot be quick.
             self.waiting = self.waiting or Pile()
@@ -333,6 +319,7 @@ class Stream:
 
     def _gone(self, lost: bool) -> None:
         """The peer went, in order or not (`lost`)."""
+        self.ends(LOST if lost else CLOSED)
         owner, self._owner = self._owner, None
         try:
             if owner is not None:

@@ -6,7 +6,7 @@ Rules:
 2. While a stream is open, `_live` is its `Stream` and Tornado's connection is gone (`detach`).
 
 Touches of Tornado's what its documentation does not name: `_finished`, `_headers`,
-`_headers_written`, `_transforms`, `_write_buffer` (``t/handler/test_tornado_contract.py``).
+`_headers_written`, `_log`, `_transforms`, `_write_buffer` (``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
@@ -222,6 +222,7 @@ class StreamHandler(PeerHandler):
             self._client_gone()
             raise ClientDisconnect
         self._unwatch()
+        self._end_poll()
         chunked = self.response.header("Transfer-Encoding") == "chunked"
         cursor = self.response.header("Last-Event-ID")
         iostream = self.detach()
@@ -277,7 +278,7 @@ class StreamHandler(PeerHandler):
         self._live = None
         self._dismiss_watchers()
         try:
-            self.application.log_request(self)
+            self._log()
         finally:
             try:
                 self.on_finish()

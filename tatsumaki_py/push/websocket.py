@@ -16,7 +16,7 @@ Rules:
 2. After the close frame nothing is pushed.
 
 Touches of Tornado's what its documentation does not name: `on_ws_connection_close`, and that the
-handshake ends in `detach` (``t/handler/test_tornado_contract.py``).
+handshake is logged by `_log` and ends in `detach` (``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from tatsumaki_py.done import DONE
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.iostream import adopt
 from tatsumaki_py.json_codec import JSON
-from tatsumaki_py.logger import logged
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.push.counted import CLOSED, EXPIRED, LOST
 from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.framing.websocket import BINARY, TEXT, WebSocket, websocket_frame
 from tatsumaki_py.push.lazy_ui import LazyUI
@@ -83,6 +83,8 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     """
 
     request: Request
+    # Whether the connection has yet to get its line in the access log.
+    _unlogged = False
 
     def __init__(
         self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any
@@ -198,8 +200,21 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         if not isinstance(value, ClientDisconnect) and not closed:
             super().log_exception(typ, value, tb)
 
-    def _request_summary(self) -> str:
-        return logged(super()._request_summary())
+    def _log(self) -> None:
+        if self.get_status() == 101 and not self._unlogged:
+            # The handshake is done. The line comes when the connection ends.
+            self._unlogged = True
+        else:
+            self._log_now()
+
+    def _log_now(self) -> None:
+        super()._log()
+
+    def _log_end(self) -> None:
+        """Write the line of the access log, once."""
+        if self._unlogged:
+            self._unlogged = False
+            self._log_now()
 
     def on_ws_connection_close(
         self, close_code: int | None = None, close_reason: str | None = None
@@ -212,9 +227,13 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         stream, self._live = self._live, None
         if isinstance(stream, WebSocketStream):
             self._gone = True
+            if lost is None:
+                # A connection that ends without a close frame was not closed by its client.
+                lost = not stream.closing
+            stream.ends(LOST if lost else CLOSED)
             stream.abort()
-            # A connection that ends without a close frame was not closed by its client.
-            self._dismiss_watchers(not stream.closing if lost is None else lost)
+            self._dismiss_watchers(lost)
+        self._log_end()
 
     def _let_go(self) -> None:
         """Push nothing any more: the end of the connection is near."""
@@ -229,6 +248,8 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     def _stream_expired(self, retry: int | None) -> bool:
         if self._busy():
             return False
+        if self._stream is not None and retry is None:
+            self._stream.ends(EXPIRED)
         self._say_retry(retry)
         self._end(GOING_AWAY)
         return True

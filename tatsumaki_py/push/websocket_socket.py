@@ -18,13 +18,9 @@ from typing import Protocol, cast
 
 from tornado.iostream import IOStream, StreamClosedError
 
-from tatsumaki_py.push.frame_reader import (
-    INVALID,
-    PROTOCOL_ERROR,
-    TOO_BIG,
-    FrameReader,
-    RefusedFrame,
-)
+from tatsumaki_py.push import frame_reader
+from tatsumaki_py.push.counted import FINISHED, PROTOCOL_ERROR, TOO_BIG
+from tatsumaki_py.push.frame_reader import FrameReader, RefusedFrame
 from tatsumaki_py.push.framing.websocket import CLOSE, PING, PONG, WebSocket, websocket_frame
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.sockets import SocketStream, socket_of
@@ -106,7 +102,7 @@ class WebSocketSocket(SocketStream):
         ping = None
         try:
             if len(data) > AHEAD:
-                raise RefusedFrame(TOO_BIG, "message too big")
+                raise RefusedFrame(frame_reader.TOO_BIG, "message too big")
             for opcode, payload in reader.feed(data):
                 if opcode == CLOSE:
                     self._end(payload)
@@ -124,10 +120,10 @@ class WebSocketSocket(SocketStream):
         """The client has sent a close frame: answer it, and close."""
         try:
             if payload and int.from_bytes(payload[:2]) not in _CODES:
-                raise RefusedFrame(PROTOCOL_ERROR, "no code to close with")
+                raise RefusedFrame(frame_reader.PROTOCOL_ERROR, "no code to close with")
             reason = payload[2:].decode()
         except UnicodeDecodeError:
-            self._refuse(RefusedFrame(INVALID, "a reason that is not UTF-8"))
+            self._refuse(RefusedFrame(frame_reader.INVALID, "a reason that is not UTF-8"))
             return
         except RefusedFrame as refused:
             self._refuse(refused)
@@ -138,6 +134,7 @@ class WebSocketSocket(SocketStream):
         self._gone(False)
 
     def _refuse(self, refused: RefusedFrame) -> None:
+        self.ends(TOO_BIG if refused.code == frame_reader.TOO_BIG else PROTOCOL_ERROR)
         self._send_close(refused.code.to_bytes(2) + refused.reason.encode())
         # Unread bytes would make the kernel reset the connection, and the client lose the frame.
         with contextlib.suppress(OSError):
@@ -155,6 +152,7 @@ class WebSocketSocket(SocketStream):
     def say_goodbye(self, code: int | None, reason: str | None) -> None:
         """Close: send a close frame after what was written, and wait for the client's."""
         if not self.closing and not self.over:
+            self.ends(FINISHED)
             text = "" if reason is None else reason
             self._send_close(b"" if code is None else code.to_bytes(2) + text.encode())
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._gone, False)

@@ -12,6 +12,7 @@ from typing import Any
 
 from tornado.iostream import IOStream
 
+from tatsumaki_py.push.counted import CLOSED, FINISHED
 from tatsumaki_py.push.framing.websocket import CLOSE, WebSocket
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.pile import Pile
@@ -56,6 +57,7 @@ class WebSocketStream(IOStreamStream):
         data = b"".join(pile.parts)
         rest, self.waiting = self._rest, Pile()
         rest.firsts = pile.firsts | rest.firsts
+        rest.times = [*rest.times, *pile.times]
         rest.data = memoryview(b"".join((rest.data, data)))
         if not self._iostream.closed():
             self._pass(data)
@@ -65,12 +67,13 @@ class WebSocketStream(IOStreamStream):
         if not self._iostream.writing():
             return
         if self._rest is None:
-            self.keep(b"", 0, {})
+            self.keep(b"", 0, Pile())
         else:
             self._pass(b"")
 
     def hand_over(self) -> None:
         """Give all that waits to Tornado, and send nothing any more."""
+        self.ends(CLOSED if self.closing else FINISHED)
         self._owner = None
         self.give_way()
         self._let_go()

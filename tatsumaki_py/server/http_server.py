@@ -21,6 +21,7 @@ except ImportError:
     # Windows has no such limit.
     resource = None  # type: ignore[assignment]
 
+from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.strict_http import HeadStream, StrictConnection, TLSHeadStream, tls_context
 
 __all__ = ["LIMITS", "StrictServer"]
@@ -98,6 +99,7 @@ class StrictServer(HTTPServer):
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         # A descriptor is the lowest number that is free.
         if stream.socket.fileno() > self._last:
+            COUNTERS.refused["descriptors"] += 1
             stream.close()
             return
         super().handle_stream(stream, address)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from enum import Flag, auto
 from typing import ClassVar, Self
 
+from tatsumaki_py.counters import traffic
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.push.framing.json_text import NO_JSON, own_form
 
@@ -48,6 +49,8 @@ class Framing:
     Get the instance for some options with `of`.
     """
 
+    transport: ClassVar[str] = "stream"
+    """Its name in metrics and in the access log."""
     content_type: ClassVar[str]
     knows: ClassVar[Option] = Option.CHUNKED
     """The options that make a difference."""
@@ -59,6 +62,8 @@ class Framing:
     def __init__(self, options: Option = Option.NONE) -> None:
         self.options = options
         self.chunked = Option.CHUNKED in options
+        self.traffic = traffic(self.transport)
+        """What all of its streams have carried."""
 
     @classmethod
     def of(cls, options: Option = Option.NONE) -> Self:

@@ -18,6 +18,7 @@ class JSONLines(Framing):
     b'"caf\\xc3\\xa9"\\n'
     """
 
+    transport = "ndjson"
     content_type = "application/x-ndjson"
     has_heartbeat = True
 

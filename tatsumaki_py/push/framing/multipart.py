@@ -22,6 +22,7 @@ class Multipart(Framing):
     True
     """
 
+    transport = "multipart"
     # One for the whole process: subscribers share the parts.
     boundary = "".join(random.SystemRandom().choices(string.ascii_letters + string.digits, k=16))
     content_type = f'multipart/mixed; boundary="{boundary}"'

@@ -39,6 +39,7 @@ class ServerSentEvents(Framing):
     b'id: 1-0\ndata: two\ndata: lines\n\n'
     """
 
+    transport = "sse"
     content_type = "text/event-stream"
     knows = Option.CHUNKED | Option.TYPES | Option.HEARTBEATS | Option.TEXT
     has_heartbeat = True

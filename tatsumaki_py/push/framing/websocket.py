@@ -37,6 +37,7 @@ class WebSocket(Framing):
     `Option.TEXT` is the same, and an event that is a string is the message itself.
     """
 
+    transport = "websocket"
     knows = Option.HEARTBEATS | Option.TEXT | Option.PLAIN
     has_heartbeat = True
     last = b""

@@ -1,0 +1,138 @@
+"""What a process has done so far, as plain numbers. `MetricsHandler` shows them.
+
+Rules:
+1. Counting is always on, so its cost is bounded: code that sends counts once for each group of
+   streams or for each slow stream, never for each delivery (``bench/metrics.py``).
+2. The names of transports and reasons are those of the program, never those that a client sent: the
+   number of counters does not grow.
+3. A number only grows, except those that say how many there are now (`Traffic.open`).
+
+The numbers are those of all event loops of the process. Loops of several threads may lose a count.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from typing import TypeVar
+
+__all__ = ["COUNTERS", "Counters", "Histogram", "Traffic", "any_of", "traffic"]
+
+T = TypeVar("T")
+
+
+class Traffic:
+    """What one transport has carried."""
+
+    __slots__ = ("bytes", "ended", "events", "name", "open", "opened")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.open = 0
+        """Connections now."""
+        self.opened = 0
+        """Connections in total."""
+        self.ended: Counter[str] = Counter()
+        """Connections that have ended, by the reason."""
+        self.events = 0
+        """Events that the kernel has taken whole, once for each client."""
+        self.bytes = 0
+        """Bytes that the kernel has taken, without the headers of the answers."""
+
+    def begin(self) -> None:
+        """A connection is open."""
+        self.open += 1
+        self.opened += 1
+
+    def end(self, reason: str) -> None:
+        """A connection has ended."""
+        self.open -= 1
+        self.ended[reason] += 1
+
+
+class Histogram:
+    """Durations in seconds, by the least bound that each does not exceed."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, *bounds: float) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        """How many are within each bound and above the one before; the last one has no bound."""
+        self.sum = 0.0
+
+    def observe(self, seconds: float, times: int = 1) -> None:
+        """Count a duration, `times` times."""
+        seconds = max(seconds, 0.0)
+        self.counts[bisect_left(self.bounds, seconds)] += times
+        self.sum += seconds * times
+
+
+def any_of(things: Sequence[T]) -> T:
+    """One of `things`, each with the same chance.
+
+    It stands for all of them in a histogram: in the long run, each bucket gets as many as if each
+    thing were looked at.
+    """
+    return things[0] if len(things) == 1 else things[int(random.random() * len(things))]
+
+
+REFUSALS = (
+    "forbidden",  # 401, 403: the client may not
+    "rate",  # 429
+    "clients",  # 503: too many
+    "channels",
+    "events",
+    "draining",  # 503: the server is about to stop
+    "descriptors",  # a connection was closed, because there are too few
+)
+"""Why requests and connections are refused."""
+
+
+class Counters:
+    """The counters of this process."""
+
+    def __init__(self) -> None:
+        self.traffic: dict[str, Traffic] = {}
+        """By transport."""
+        self.published = 0
+        """Events that were added to the logs of the channels."""
+        self.gaps = 0
+        """Gaps that clients were told of."""
+        self.refused = Counter(dict.fromkeys(REFUSALS, 0))
+        """Requests and connections that were refused, by the reason."""
+        self.delivery = Histogram(
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
+        )
+        """Seconds from the publishing of an event until the kernel has taken its last byte, for
+        each event and client that was connected when the event was published.
+        """
+        self.lag = Histogram(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+        """Seconds by which a timer of the event loop came late."""
+
+    def delivered(self, times: Sequence[float], clients: int = 1, *, since: float = 0.0) -> None:
+        """Put into the histogram that the kernel has just taken the last byte of events for some
+        clients. One event stands for all, as in `any_of`.
+
+        Args:
+            times: when each event was published (`Entry.time`).
+            since: an event that is older does not count: its client came for it late.
+        """
+        if times:
+            published = any_of(times)
+            if published and published >= since:
+                self.delivery.observe(time.monotonic() - published, len(times) * clients)
+
+
+COUNTERS = Counters()
+
+
+def traffic(name: str) -> Traffic:
+    """The counters of the transport of that name; made if there are none."""
+    found = COUNTERS.traffic.get(name)
+    if found is None:
+        found = COUNTERS.traffic[name] = Traffic(name)
+    return found

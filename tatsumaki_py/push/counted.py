@@ -1,0 +1,129 @@
+"""What one stream has carried, for whom, and why it ended.
+
+Rules:
+1. A member of a cohort is counted by its cohort, for all members at once (`push/member.py`); what
+   one stream sends by itself is counted here.
+2. Events are counted when the kernel has taken the last byte of what they were sent with.
+3. The first reason for which a stream ends is the one that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tatsumaki_py.counters import COUNTERS
+from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.owner import Owner, Tail
+
+__all__ = [
+    "ANSWERED",
+    "CLOSED",
+    "CUT",
+    "EXPIRED",
+    "FAILED",
+    "FINISHED",
+    "LOST",
+    "PROTOCOL_ERROR",
+    "SLOW",
+    "TOO_BIG",
+    "Counted",
+    "StreamInfo",
+]
+
+ANSWERED = "answered"
+"""Why most long polls end."""
+# Why a stream ended: label values of metrics, and words of the access log.
+CLOSED = "closed"  # by the client, in order
+LOST = "lost"  # the connection was reset or timed out
+SLOW = "slow"  # cut off: too much waited for the client
+FAILED = "failed"  # cut off: the program raised an exception
+TOO_BIG = "too_big"  # cut off: the client sent a message that is too big
+PROTOCOL_ERROR = "protocol_error"  # cut off: the client broke the protocol of WebSockets
+CUT = "cut"  # the server stopped, and waited no longer
+EXPIRED = "expired"  # by `max_stream_time`
+FINISHED = "finished"  # by the server otherwise
+
+
+class StreamInfo(NamedTuple):
+    """What a stream has carried.
+
+    Attributes:
+        transport: ``sse``, ``websocket``, ``ndjson``, ``multipart``, or ``stream`` for a body as it
+            is.
+        events: the number of events that the kernel has taken whole.
+        bytes: the number of bytes that the kernel has taken, without the headers.
+        end: why it ended: ``closed``, ``lost``, ``slow``, ``failed``, ``too_big``,
+            ``protocol_error``, ``cut``, ``expired`` or ``finished``; "" while it is open.
+    """
+
+    transport: str
+    events: int
+    bytes: int
+    end: str
+
+    def __str__(self) -> str:
+        return f"{self.transport} {self.end or 'open'}, {self.events} events, {self.bytes} bytes"
+
+
+class Counted:
+    """The numbers of one stream, its owner, and the log that it reads."""
+
+    __slots__ = ("_owner", "end", "framing", "sent_bytes", "sent_events", "tail")
+
+    def __init__(self, framing: Framing, owner: Owner) -> None:
+        self._owner: Owner | None = owner
+        self.framing = framing
+        self.tail: Tail | None = None
+        """The log that it reads by itself."""
+        self.sent_events = 0
+        """Events, without those that its cohort has yet to tell (`Tail.settle`)."""
+        self.sent_bytes = 0
+        """Bytes, as `sent_events`."""
+        self.end = ""
+        """Why it ended; "" while it is open."""
+        framing.traffic.begin()
+
+    @property
+    def info(self) -> StreamInfo:
+        """What it has carried so far."""
+        if self.tail is not None:
+            self.tail.settle()
+        return StreamInfo(self.framing.transport, self.sent_events, self.sent_bytes, self.end)
+
+    @property
+    def over(self) -> bool:
+        """Whether the owner has nothing more to do with it."""
+        return self._owner is None
+
+    def tell_late(self, cursor: str) -> None:
+        """It does not keep up with the log, and is about to get what follows `cursor`."""
+        if self._owner is not None:
+            self._owner._stream_reads(cursor)
+
+    def answers(self) -> bool:
+        """See `Owner._stream_answers`."""
+        return self._owner is not None and self._owner._stream_answers()
+
+    def took(self, size: int) -> None:
+        """The kernel has taken `size` bytes."""
+        self.sent_bytes += size
+        self.framing.traffic.bytes += size
+
+    def arrived(self, times: Sequence[float]) -> None:
+        """The kernel has taken the last byte of events that were published at `times`."""
+        if times:
+            self.sent_events += len(times)
+            self.framing.traffic.events += len(times)
+            self.look_at(times)
+
+    def look_at(self, times: Sequence[float]) -> None:
+        """Put into the histogram how long events took until now that were published at `times`."""
+        if self._owner is not None:
+            COUNTERS.delivered(times, since=self._owner._stream_began)
+
+    def ends(self, reason: str) -> None:
+        """It has ended for `reason`, unless it had ended before."""
+        if not self.end:
+            self.end = reason
+            self.framing.traffic.end(reason)

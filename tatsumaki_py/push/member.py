@@ -1,0 +1,67 @@
+"""A cohort, its members, and what they were sent.
+
+Rule: what a cohort was sent (`Cohort.sent`) is counted once for all members. `Member.mark` is what
+it was when a member joined; a member that leaves adds the difference to the numbers of its stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tatsumaki_py.counters import COUNTERS, Traffic
+from tatsumaki_py.push.place import NOTHING, Place, Sent, Slice
+from tatsumaki_py.push.stream import Stream
+
+__all__ = ["Cohort", "Member", "count"]
+
+
+class Cohort(Place):
+    """The streams at one place in a log."""
+
+    __slots__ = ("left", "members", "sent")
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place.cursor, place.quiet)
+        self.sent = NOTHING
+        self.members: list[Member] = []
+        self.left = 0
+        """How many of the members are not at this place any more."""
+
+    def recount(self, sent: Sent) -> None:
+        """Let `sent` be `sent`; the members lose nothing by it."""
+        for member in self.members:
+            if member.place is self:
+                member.settle()
+                member.mark = sent
+        self.sent = sent
+
+
+class Member(Protocol):
+    """A `tatsumaki_py.push.reading.Reading`, as its cohort sees it."""
+
+    place: Place
+    stream: Stream
+    mark: Sent
+
+    def hold(self) -> None:
+        """Keep `cursor` where it is until all is out that its stream was given."""
+
+    def owe(self, read: Slice) -> None:
+        """`read` is on its way to the stream."""
+
+    def settle(self) -> None:
+        """Tell the stream what it was sent as a member of its cohort."""
+
+
+def count(members: Sequence[Member], read: Slice, traffic: Traffic, late: bool) -> None:
+    """Count that the kernel has taken all of `read` for each of `members`."""
+    taken = len(members)
+    traffic.bytes += taken * len(read.data)
+    traffic.events += taken * len(read.times)
+    COUNTERS.gaps += taken * read.gaps
+    if late:
+        for member in members:
+            member.stream.look_at(read.times)
+    else:
+        COUNTERS.delivered(read.times, taken)
