@@ -128,7 +128,7 @@ async def test_order(make_queue, elsewhere):
     claim()
 
     def publish(thread):
-        answers = [queue.publish({"n": n, "thread": thread}) for n in range(300)]
+        answers = [queue.publish({"n": n, "thread": thread}) for n in range(150)]
         return [answer.result(10) for answer in answers]
 
     with ThreadPoolExecutor(3) as threads:
@@ -137,7 +137,7 @@ async def test_order(make_queue, elsewhere):
     await queue.ready()
     for thread in range(3):
         published = [event for event in queue.backlog_events if event["thread"] == thread]
-        assert numbers(published) == list(range(300))
+        assert numbers(published) == list(range(150))
 
 
 @pytest.mark.engines("memory")  # publish calls the listeners
