@@ -4,9 +4,10 @@
    more requests.
 2. The server stops listening, and closes idle connections.
 3. Requests in flight are finished, for up to `grace` seconds. What they publish is accepted.
+   Then tasks are cancelled.
 4. Nothing is published any more. What was accepted reaches its readers: waiting polls are answered,
    and each stream ends when it has all events, or at the end of `grace`.
-5. Tasks, services and hooks stop (`Life.stop`), and the engine is closed.
+5. Services and hooks stop (`Life.stop`), and the engine is closed.
 
 Rules:
 1. Nothing here holds the loop: many connections are ended in turns of `TURN` seconds.
@@ -92,6 +93,8 @@ class Drain:
             self._server.stop()
             self._server.keep_no_connection()
             await self._finish_requests(end)
+            # They may publish.
+            await self._life.cancel_tasks()
             registry.closed = True
             await self._end_streams(max(end, time.monotonic() + LAST))
             self._tell_cut()

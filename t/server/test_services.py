@@ -1,0 +1,141 @@
+"""Services of a program that Server runs: before it listens, at the end, and when they fail."""
+
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from support.program import free_port
+
+PROGRAM = """
+import asyncio, socket, sys
+from tatsumaki_py import Application, Handler, MessageQueue, Server, Service
+
+MODE, PORT = sys.argv[1], int(sys.argv[2])
+
+class Worker(Service):
+    async def start(self):
+        with socket.socket() as probe:
+            print("listens:", probe.connect_ex(("127.0.0.1", PORT)) == 0, flush=True)
+        self.task = asyncio.create_task(asyncio.sleep(0, "a task"))
+        print(await self.task, flush=True)
+        MessageQueue.instance("work").poll("worker", self.on_event)
+        if MODE == "fails":
+            raise ValueError("no such\\nhost")
+        if MODE == "waits":
+            print("waiting", flush=True)
+            await asyncio.sleep(60)
+
+    def on_event(self, *events):
+        print("worker", events[0]["n"], flush=True)
+
+    async def stop(self):
+        await asyncio.sleep(0)
+        print("worker stopped", flush=True)
+
+class Root(Handler):
+    def get(self):
+        MessageQueue.instance("work").publish({"n": 1})
+        self.write("hello")
+
+class First(Service):
+    def stop(self):
+        print("first stopped", flush=True)
+
+app = Application([("/", Root)])
+app.add_service(First())
+app.add_service(Worker())
+
+@app.on_start
+async def started():
+    print("started", flush=True)
+
+@app.on_stop
+def stopped():
+    print("hook", flush=True)
+
+async def tick():
+    try:
+        while True:
+            await MessageQueue.instance("ticks").publish("tick")
+            await asyncio.sleep(0.001)
+    finally:
+        print("cancelled", flush=True)
+
+app.spawn(tick())
+Server(port=PORT).run(app)
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts the program."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    running = []
+
+    def start(mode):
+        port = free_port()
+        process = subprocess.Popen(
+            [sys.executable, str(tmp_path / "program.py"), mode, str(port)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process, port
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def lines_of(process, until):
+    """The lines that it prints, up to one that begins like this."""
+    lines = []
+    while not lines or not lines[-1].startswith(until):
+        line = process.stdout.readline()
+        assert line, lines
+        lines.append(line.rstrip())
+    return lines
+
+
+def test_start_and_stop(start):
+    """Services start before it listens, and stop in reverse after the last request."""
+    process, port = start("runs")
+    lines = lines_of(process, "Listening")
+    assert lines[:-1] == ["listens: False", "a task", "started"]
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while client.recv(65536):
+            pass
+    assert lines_of(process, "worker") == ["worker 1"]
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=10)
+    assert out.splitlines() == ["cancelled", "hook", "worker stopped", "first stopped"]
+    assert process.returncode == 0
+    assert [line.split(" ", 2)[2].rsplit(" ", 1)[0] for line in err.splitlines()] == [
+        "INFO tornado.access: 200 GET / (127.0.0.1)"
+    ]
+
+
+def test_a_start_that_fails(start):
+    """One line on stderr, status 1; the services before it stop."""
+    process, _ = start("fails")
+    out, err = process.communicate(timeout=10)
+    assert out.splitlines() == ["listens: False", "a task", "cancelled", "first stopped"]
+    assert (err, process.returncode) == (
+        "the service Worker did not start: ValueError: no such\\x0ahost\n",
+        1,
+    )
+
+
+def test_a_signal_during_a_start(start):
+    """It stops in order, without ever listening."""
+    process, _ = start("waits")
+    lines_of(process, "waiting")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+    assert (out.splitlines(), err) == (["cancelled", "first stopped"], "")
+    assert process.returncode == 0
