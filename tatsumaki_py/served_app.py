@@ -53,7 +53,7 @@ def _spec(name: str) -> ModuleSpec | None:
         # As if the file were run: modules beside it can be imported.
         sys.path.insert(0, str(path.parent))
         return importlib.util.spec_from_loader(
-            SERVED_FILE, SourceFileLoader(SERVED_FILE, str(path)), origin=str(path)
+            SERVED_FILE, SourceFileLoader(SERVED_FILE, str(path))
         )
     if not re.fullmatch(r"\w+(\.\w+)*", name):
         return None
