@@ -6,6 +6,8 @@ flusher has the others. So no other list of streams is kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.push.wheel import Wheel
@@ -13,7 +15,9 @@ from tatsumaki_py.push.wheel import Wheel
 __all__ = ["open_streams"]
 
 
-def open_streams() -> list[Stream]:
-    """The streams of the running loop that have not ended."""
+def open_streams() -> Iterator[Stream]:
+    """The streams of the running loop that have not ended when their turn comes."""
     members = [*Wheel.current().members(), *Flusher.current().silent]
-    return [one for one in dict.fromkeys(members) if isinstance(one, Stream) and not one.over]
+    for one in dict.fromkeys(members):
+        if isinstance(one, Stream) and not one.over:
+            yield one

@@ -113,10 +113,12 @@ class SocketStream(Stream):
         self._progress(data)
 
     def _shut(self) -> None:
-        if self.wire.fileno() != -1:
+        # asyncio would describe the socket in an error that it catches.
+        descriptor = self.wire.fileno()
+        if descriptor != -1:
             loop = asyncio.get_running_loop()
-            loop.remove_reader(self.wire)
-            loop.remove_writer(self.wire)
+            loop.remove_reader(descriptor)
+            loop.remove_writer(descriptor)
             self.wire.close()
 
 

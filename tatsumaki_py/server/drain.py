@@ -137,15 +137,17 @@ class Drain:
                 found.append(request)
             elif stream.idle:
                 stream.close()
-        answers = [Answer(stream) for stream in open_streams() if stream.answers()]
-        return [*found, *answers]
+        async for one in _in_turns(open_streams()):
+            if one.answers():
+                found.append(Answer(one))
+        return found
 
     # -- clients that wait for events
 
     async def _end_streams(self, end: float) -> None:
         """Answer the polls, and end each stream as soon as it has all events."""
         await self._end_polls(long_polls=True)
-        retry = _Retry(len(open_streams()), self._limits.drain_time)
+        retry = _Retry(sum(1 for _ in open_streams()), self._limits.drain_time)
         ended: list[Stream] = []
         while True:
             left: list[Stream] = []
