@@ -14,6 +14,7 @@ QUESTIONS = (
     "publish_absent",
     "reconnect_storm",
     "connect_storm",
+    "drain",
     "stall",
     "walk",
 )
