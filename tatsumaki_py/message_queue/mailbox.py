@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Generator
 from typing import Any
 
@@ -18,7 +19,7 @@ from tatsumaki_py.message_queue.event import Entry, Event
 
 __all__ = ["PENDING", "Mailbox", "Poll", "waiting_tasks"]
 
-waiting_tasks: set[asyncio.Task[Any]] = set()
+waiting_tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 """The tasks that wait for events on behalf of no peer; among them are requests of handlers that are
 Tornado's.
 """
@@ -75,6 +76,8 @@ class Mailbox(Listener):
                 self._wake = None
                 if task is not None:
                     waiting_tasks.discard(task)
+                    # The traceback of its cancellation holds this frame.
+                    task = None
         batch, self.batch = self.batch, None
         if batch is None:
             if self.error is not None:
