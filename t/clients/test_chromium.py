@@ -66,6 +66,20 @@ class Refusing(SubscribeHandler):
         raise Error.HTTP(int(channel))
 
 
+class Staying(SubscribeHandler):
+    """All clients are those of one user, who may be banned."""
+
+    banned = False
+    asked = 0
+
+    def group(self):
+        return "ann"
+
+    def can_subscribe(self, channel):
+        Staying.asked += 1
+        return not Staying.banned
+
+
 class Fragments(SubscribeHandler):
     """Pushes HTML."""
 
@@ -80,6 +94,7 @@ def server():
         (r"/events/(\w+)", SubscribeHandler),
         (r"/html/(\w+)", Fragments),
         (r"/no/(\w+)", Refusing),
+        (r"/staying/(\w+)", Staying),
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tatsumaki_py.push.framing.server_sent_events.RETRY", (50, 60))
@@ -229,6 +244,43 @@ def test_refusal_is_final(open_page, server, channel):
     page.wait_for_timeout(300)
     assert page.evaluate("[got, source.readyState]") == [[2], 2]
     assert Refusing.asked == 1
+
+
+ENDINGS = {
+    "EventSource": (
+        "source = new EventSource(url); source.onmessage = () => got.push('message');"
+        "source.onerror = () => got.push(source.readyState)",
+        ["message", 0, 2],
+        2,
+    ),
+    "WebSocket": (
+        "socket = new WebSocket(url.replace('http', 'ws'));"
+        "socket.onmessage = ({ data }) => JSON.parse(data).data && got.push('message');"
+        "socket.onclose = ({ code, reason, wasClean }) => got.push(code, reason, wasClean)",
+        ["message", 4403, "Forbidden", True],
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("client", ENDINGS)
+def test_a_user_who_has_to_go(open_page, server, client):
+    """An EventSource tries once more, and is refused for good. A WebSocket is told why."""
+    script, expected, asked = ENDINGS[client]
+    Staying.banned, Staying.asked = False, 0
+    page = open_page(script, "/staying/room")
+    server.publish({"n": 1})
+    wait_for(page, 1)
+
+    def go():
+        Staying.banned = True
+        return Staying.disconnect("ann")
+
+    assert server.call(go) == 1
+    wait_for(page, len(expected))
+    page.wait_for_timeout(200)
+    assert page.evaluate("got") == expected
+    assert Staying.asked == asked
 
 
 def test_unavailable(open_page, server):
