@@ -4,6 +4,8 @@ Everything is imported from here: ``from tatsumaki_py import Application, Handle
 """
 
 from tatsumaki_py.application import Application
+from tatsumaki_py.endpoint.health import HealthHandler
+from tatsumaki_py.endpoint.metrics import MetricsHandler
 from tatsumaki_py.endpoint.publish import PublishHandler
 from tatsumaki_py.endpoint.subscribe import SubscribeHandler
 from tatsumaki_py.endpoint.ticketed import TicketedHandler
@@ -25,7 +27,9 @@ __all__ = [
     "Event",
     "HTTPClient",
     "Handler",
+    "HealthHandler",
     "MessageQueue",
+    "MetricsHandler",
     "PublishHandler",
     "Request",
     "Response",

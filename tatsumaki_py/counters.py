@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TypeVar
 
-__all__ = ["COUNTERS", "Counters", "Histogram", "Traffic", "any_of", "traffic"]
+__all__ = ["COUNTERS", "REFUSALS", "Counters", "Histogram", "Traffic", "any_of", "traffic"]
 
 T = TypeVar("T")
 

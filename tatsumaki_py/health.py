@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
 from collections.abc import Callable
 from typing import ClassVar
 
 __all__ = ["Health"]
+
+_log = logging.getLogger("tatsumaki")
 
 
 class Health:
@@ -21,7 +24,10 @@ class Health:
         self.draining = False
         """Whether the server is about to stop."""
         self.checks: list[Callable[[], str | None]] = []
-        """Each returns why the server is not healthy, or None."""
+        """Each returns in one line why the server should get no more requests, or None. They are
+        called for each health check, so they take next to no time. A check that raises is logged,
+        and counts as a reason.
+        """
 
     @classmethod
     def current(cls) -> Health:
@@ -36,4 +42,12 @@ class Health:
         """Why the server should get no more requests; None if it is well."""
         if self.draining:
             return "draining"
-        return next((reason for check in self.checks if (reason := check()) is not None), None)
+        return next(filter(None, map(_checked, self.checks)), None)
+
+
+def _checked(check: Callable[[], str | None]) -> str | None:
+    try:
+        return check()
+    except Exception:
+        _log.exception("a check of the server's health raised")
+        return "a check failed"

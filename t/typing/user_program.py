@@ -14,8 +14,10 @@ from tatsumaki_py import (
     Error,
     Event,
     Handler,
+    HealthHandler,
     HTTPClient,
     MessageQueue,
+    MetricsHandler,
     PublishHandler,
     Request,
     Response,
@@ -292,6 +294,24 @@ def in_a_thread(mq: MessageQueue) -> list[str]:
     published: Published = mq.append_backlog({"n": 1})
     published.result()
     return mq.publish({"n": 1}).result(5)
+
+
+class Patient(HealthHandler):
+    max_loop_lag = None
+
+
+class Metrics(MetricsHandler):
+    def prepare(self) -> None:
+        if self.request.remote_ip != "127.0.0.1":
+            raise Error.HTTP(403)
+
+
+def log_stream(handler: Handler | WebSocketHandler) -> str:
+    info = handler.stream_info
+    if info is None:
+        return ""
+    assert_type(info.events, int)
+    return info.transport + info.end
 
 
 def kick(user: int) -> int:

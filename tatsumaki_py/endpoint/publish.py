@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from typing import ClassVar
 
 from tatsumaki_py.content_type import parameter
+from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.endpoint import json_events
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.endpoint.per_address import RATES, address_of
@@ -87,6 +88,7 @@ class PublishHandler(ChannelHandler):
         """429 if `address` has published too many events; else one more counts."""
         wait = RATES.wait((type(self), address), now(), rate, self.max_burst)
         if wait > 0:
+            COUNTERS.refused["rate"] += 1
             raise HTTPError(429, "too many events from this address", retry_after=math.ceil(wait))
         self._count(address, rate, 1)
 

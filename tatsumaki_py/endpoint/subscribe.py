@@ -20,6 +20,7 @@ from typing import ClassVar
 
 import tornado.web
 
+from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import ChannelHandler
 from tatsumaki_py.endpoint.groups import GROUPS, REVOKED
@@ -216,6 +217,7 @@ class SubscribeHandler(ChannelHandler):
         if address is None:
             return
         if ADDRESSES.full(address, limit):
+            COUNTERS.refused["rate"] += 1
             raise HTTPError(429, "too many connections from this address", retry_after=RETRY_AFTER)
         ADDRESSES.add(address, self)
 

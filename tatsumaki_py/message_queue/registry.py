@@ -103,6 +103,7 @@ class Registry:
 
     def refuse(self) -> NoReturn:
         """Nothing may be published; see `closed`."""
+        COUNTERS.refused["draining"] += 1
         raise HTTPError(503, "the server is stopping", retry_after=RETRY_AFTER)
 
     def hold(self, channel: Registered) -> None:

@@ -1,0 +1,48 @@
+"""HealthHandler: whether a load balancer should send requests here.
+
+>>> from tatsumaki_py import Application, HealthHandler
+>>> app = Application([("/health", HealthHandler)])
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE
+from tatsumaki_py.handler import Handler
+from tatsumaki_py.health import Health
+from tatsumaki_py.push.lag import LoopLag
+
+__all__ = ["HealthHandler"]
+
+
+class HealthHandler(Handler):
+    """Answers ``ok``, or 503 with the reason as text: the server is about to stop (``draining``),
+    its event loop is too late (`max_loop_lag`), or one of ``Health.current().checks`` gives a
+    reason.
+    """
+
+    max_loop_lag: ClassVar[float | None] = 1.0
+    """Seconds by which the event loop may have been late in the last two seconds; None for no
+    bound. It is measured from the first request on.
+    """
+    retry_after: ClassVar[int] = 5
+    """Seconds that ``Retry-After`` of a 503 tells."""
+    max_body_size: ClassVar[int | None] = UNREAD_SIZE
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        self.set_header("Cache-Control", "no-store")
+        reason = Health.current().reason() or self._late()
+        if reason is not None:
+            self.set_status(503)
+            self.set_header("Retry-After", str(self.retry_after))
+        self.finish(f"{reason or 'ok'}\n")
+
+    def _late(self) -> str | None:
+        lag, limit = LoopLag.current().recent, self.max_loop_lag
+        return None if limit is None or lag <= limit else f"the event loop is {lag:.1f} s late"
+
+    def compute_etag(self) -> str | None:
+        """None: no answer is like one before."""
+        return None

@@ -1,0 +1,52 @@
+"""How late the event loop is.
+
+Rule: the time is that of the loop itself, so a loop that is busy is seen without a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextvars import Context
+
+from tatsumaki_py.counters import COUNTERS
+from tatsumaki_py.push.per_loop import per_loop
+
+__all__ = ["LoopLag"]
+
+INTERVAL = 0.25
+"""Seconds between two looks at the clock."""
+RECENT = 8
+"""Looks that count as recent: those of two seconds."""
+
+
+class LoopLag:
+    """Measures how late a timer of the running loop comes, from the first use on until the loop
+    ends.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._late: deque[float] = deque(maxlen=RECENT)
+        self._due = 0.0
+        self._wait()
+
+    @classmethod
+    def current(cls) -> LoopLag:
+        """That of the running loop."""
+        return per_loop(cls)
+
+    @property
+    def recent(self) -> float:
+        """The longest delay of the last two seconds, in seconds."""
+        return max(0.0, self._loop.time() - self._due, *self._late)
+
+    def _wait(self) -> None:
+        self._due = self._loop.time() + INTERVAL
+        self._loop.call_at(self._due, self._ring, context=Context())
+
+    def _ring(self) -> None:
+        late = max(0.0, self._loop.time() - self._due)
+        COUNTERS.lag.observe(late)
+        self._late.append(late)
+        self._wait()
