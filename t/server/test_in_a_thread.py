@@ -94,3 +94,17 @@ def test_a_service_that_does_not_start(run):
     thread.join(5)
     assert "division by zero" in str(raised[0])
     assert not server.listening.is_set()
+
+
+def test_an_address_that_is_taken_meanwhile(run):
+    """While services start, another program may take the port: they are stopped again."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        app, stopped = Application(), []
+        app.on_start(other.listen)
+        app.on_stop(lambda: stopped.append(True))
+        thread, raised = run(Server("127.0.0.1", other.getsockname()[1]), app)
+        thread.join(5)
+    assert "Address already in use" in str(raised[0])
+    assert stopped == [True]

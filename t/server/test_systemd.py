@@ -24,7 +24,8 @@ class Inherits(Handler):
         names = [name for name in os.environ if name.startswith("LISTEN_")]
         self.write([names, os.get_inheritable(3), os.get_inheritable(4)])
 
-Server(host="192.0.2.1", port=1).run(Application([("/", Inherits)]))
+app = Application([("/", Inherits)], autoreload=True)
+Server(host="192.0.2.1", port=1).run(app)
 """
 # Does as systemd does: the sockets are the descriptors from 3 on, and LISTEN_PID is the program.
 ACTIVATE = """
@@ -125,13 +126,14 @@ def test_a_service(start, inbox, tmp_path):
 @pytest.mark.skipif(
     not shutil.which("systemd-socket-activate"), reason="systemd-socket-activate is not installed"
 )
-def test_systemds_own_tool(start):
-    """It starts the program when the first client comes."""
+def test_systemds_own_tool(start, tmp_path):
+    """It starts the program when the first client comes. The program has the socket also after its
+    file was changed."""
     port = free_port()
     variables = [f"-E{name}" for name in ("PYTHONPATH", "PATH")]
     process = start("systemd-socket-activate", f"-l127.0.0.1:{port}", *variables)
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while True:
         try:
             client = socket.create_connection(("127.0.0.1", port), timeout=5)
@@ -142,7 +144,14 @@ def test_systemds_own_tool(start):
     with client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(15) == b"HTTP/1.1 200 OK"
-    assert process.stdout.readline() == f"Listening on http://127.0.0.1:{port}/ (Ctrl-C stops)\n"
+    line = f"Listening on http://127.0.0.1:{port}/ (Ctrl-C stops)\n"
+    assert process.stdout.readline() == line
+    while "program.py modified" not in (tmp_path / "log").read_text():
+        # It has to see the file once before it can see a change of it.
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        os.utime(tmp_path / "program.py")
+    assert process.stdout.readline() == line
     process.send_signal(signal.SIGTERM)
     assert process.wait(STOP) == 0
 

@@ -324,6 +324,15 @@ async def once() -> list[str]:
     return await MessageQueue.instance("a").publish({"n": 1}, idempotency_key="key")
 
 
+async def embedded() -> None:
+    server = Server(["127.0.0.1", "::1"], 0, reuse_port=True, grace=1)
+    assert_type(server.port, int | None)
+    assert_type(server.listening.wait(5), bool)
+    await server.serve(app)
+    server.stop()
+    Server(unix=Path("chat.sock"), mode=0o600)
+
+
 if __name__ == "__main__":
     asyncio.run(publish())
     Server(port=0, xheaders=True).run(app)

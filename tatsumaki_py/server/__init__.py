@@ -8,6 +8,7 @@ Source: ``Tatsumaki::Server``, ``plackup``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -144,9 +145,14 @@ class Server:
             self._loop = None
 
     def stop(self) -> None:
-        """Stop as after a signal. Any thread may call it; it returns at once."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        """Stop as after a signal. Any thread may call it; it returns at once. While the server does
+        not run, this does nothing.
+        """
+        loop = self._loop
+        if loop is not None:
+            # In another thread the server may just have ended.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._stopping.set)
 
     async def _start_services(self, life: Life) -> bool:
         """Start the services. False if the server is told to stop meanwhile."""

@@ -10,6 +10,8 @@ import logging
 import os
 import socket
 
+import tornado.autoreload
+
 __all__ = ["activated_sockets", "keep_alive", "notify"]
 
 _log = logging.getLogger("tatsumaki")
@@ -28,7 +30,8 @@ def activated_sockets() -> list[socket.socket]:
     of the socket unit; empty if there are none.
 
     The variables LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES are gone afterwards, and no program
-    that this one starts gets the sockets. They are not blocking.
+    that this one starts gets the sockets. They are not blocking. Only Tornado's autoreload hands
+    them on.
 
     Raises `OSError` if a descriptor is not that of a listening stream socket, `ValueError` if
     LISTEN_FDS is not a number.
@@ -56,6 +59,16 @@ def activated_sockets() -> list[socket.socket]:
         for sock in sockets:
             sock.close()
         raise
+
+    def hand_on() -> None:
+        os.environ |= {"LISTEN_PID": process, "LISTEN_FDS": count}
+        os.environ["LISTEN_FDNAMES"] = ":".join(names)
+        for sock in sockets:
+            if sock.fileno() != -1:
+                os.set_inheritable(sock.fileno(), True)
+
+    # A program that is reloaded is the same process with the same descriptors.
+    tornado.autoreload.add_reload_hook(hand_on)
     return sockets
 
 
