@@ -174,10 +174,13 @@ class Drain:
         while True:
             busy = await self._in_flight()
             now = time.monotonic()
-            ended = [one for one in ended if one.wire.fileno() != -1] if now < last else []
-            if not (busy or ended) or now >= max(end, last):
+            ended = [one for one in ended if one.wire.fileno() != -1]
+            if not (busy or (ended and now < last)) or now >= max(end, last):
                 break
             await asyncio.sleep(LOOK)
+        # Such as a WebSocket whose client does not answer the close frame.
+        async for stream in _in_turns(ended):
+            stream.cut()
         await self._cut(busy)
         # Some may go on polling for ever.
         await self._cut([Request(stream) for stream in self._server.connections()])
