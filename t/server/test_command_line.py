@@ -1,6 +1,7 @@
 """The command ``tatsumaki``, or ``python -m tatsumaki_py``."""
 
 import os
+import platform
 import signal
 import socket
 import ssl
@@ -15,6 +16,7 @@ import tornado
 from support.program import ROOT, STOP
 from tornado.testing import AsyncHTTPSTestCase
 
+from tatsumaki_py import Server, command_line
 from tatsumaki_py.command_line import main
 from tatsumaki_py.program import SERVED_FILE
 
@@ -221,6 +223,27 @@ def test_log_level(mistake):
     assert all(level in line for level in ("debug", "info", "warning", "error", "critical"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "options"),
+    [
+        ([], {}),
+        (["-o", "::1", "-o", "a", "-p", "0"], {"host": ["::1", "a"], "port": 0}),
+        (["--unix=x", "--mode=600"], {"unix": "x", "mode": 0o600}),
+        (["--reuse-port", "--xheaders"], {"reuse_port": True, "xheaders": True}),
+        (
+            ["--grace=0.5", "--drain-delay=1", "--drain-time=2"],
+            {"grace": 0.5, "drain_delay": 1.0, "drain_time": 2.0},
+        ),
+    ],
+)
+def test_arguments_of_the_server(mistake, monkeypatch, flags, options):
+    """A flag is the argument of its name. What is not given is left to the server."""
+    given = []
+    monkeypatch.setattr(command_line, "Server", lambda **options: given.append(options) or Server())
+    mistake(*flags, "nofile.py")
+    assert given == [{"ssl_options": None, **options}]
+
+
 def test_where_a_value_came_from(here, tmp_path, monkeypatch):
     """An address in use is named with its flag, and the mend is one, too."""
     (tmp_path / "app.py").write_text("import tornado.web; app = tornado.web.Application()")
@@ -247,7 +270,7 @@ def test_an_error_of_the_program(here, tmp_path, error):
 @pytest.mark.parametrize("command", [MODULE, SCRIPT])
 def test_version_and_help(command):
     """Both commands say what they are called."""
-    python = ".".join(map(str, sys.version_info[:3]))
+    python = platform.python_version()
     out = subprocess.run([*command, "--version"], capture_output=True, text=True, cwd=ROOT).stdout
     assert out == f"tatsumaki_py 0.1.0 (Tornado {tornado.version}, Python {python})\n"
     if command is MODULE:
