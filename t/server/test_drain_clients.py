@@ -2,13 +2,22 @@
 
 import asyncio
 import time
+from collections import Counter
 
 import pytest
 from support.subscriber import CLIENTS, STREAMS, Ended
 from support.wire import open_sockets, read_reply, soon
 from tornado.web import RequestHandler
 
-from tatsumaki_py import Application, MessageQueue, SubscribeHandler, WebSocketHandler
+from tatsumaki_py import (
+    Application,
+    Error,
+    MessageQueue,
+    PublishHandler,
+    Server,
+    SubscribeHandler,
+    WebSocketHandler,
+)
 from tatsumaki_py.health import Health
 from tatsumaki_py.life import Life
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
@@ -22,6 +31,16 @@ class Opening(WebSocketHandler):
         await MessageQueue.instance("room").ready()
 
 
+class Chatting(SubscribeHandler):
+    def on_message(self, message):
+        MessageQueue.instance("room").publish(message)
+
+
+class ChattingLater(SubscribeHandler):
+    async def on_message(self, message):
+        MessageQueue.instance("room").publish(message)
+
+
 class Tornado(RequestHandler):
     async def get(self):
         self.write({"events": await MessageQueue.instance("room").poll_once("me")})
@@ -29,8 +48,16 @@ class Tornado(RequestHandler):
 
 @pytest.fixture
 def app():
-    rules = [(r"/events/(\w+)", SubscribeHandler), ("/opening", Opening), ("/tornado", Tornado)]
-    return Application(rules)
+    return Application(
+        [
+            (r"/events/(\w+)", SubscribeHandler),
+            (r"/chat/(\w+)", Chatting),
+            (r"/later/(\w+)", ChattingLater),
+            (r"/publish/(\w+)", PublishHandler),
+            ("/opening", Opening),
+            ("/tornado", Tornado),
+        ]
+    )
 
 
 @pytest.fixture
@@ -176,3 +203,71 @@ async def test_health(http_port, stop):
     assert Health.current().reason() is None
     client.leave()
     late.leave()
+
+
+@pytest.mark.gen_test
+async def test_publishing_ends(http_port, stop, small_buffers, raw_small):
+    """Before streams do: `publish` raises while the last of them is sent, and works again for the
+    next server of the process."""
+    client = CLIENTS["sse"](http_port, connect=raw_small)
+    await client.start()
+    queue = MessageQueue.instance("room")
+    queue.publish(*["x" * 10_000] * 30)
+    stopping = asyncio.ensure_future(stop(5))
+    await asyncio.sleep(0.05)
+    for publish in (queue.publish, queue.append_backlog):
+        with pytest.raises(Error.HTTP, match="the server is stopping") as refused:
+            publish("late")
+        assert (refused.value.code, refused.value.retry_after) == (503, 1)
+    assert len(await ended(client)) == 30
+    client.leave()
+    await stopping
+    assert await queue.publish("on time")
+
+
+@pytest.mark.gen_test
+async def test_publishing_is_refused(fetch, monkeypatch):
+    """A client that publishes meanwhile is told to try again."""
+    monkeypatch.setattr(MessageQueue._registry, "closed", True)
+    headers = {"Content-Type": "application/json"}
+    answer = await fetch("/publish/room", method="POST", body='"late"', headers=headers)
+    assert (answer.code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.body == b"the server is stopping"
+
+
+@pytest.mark.parametrize("path", ["/chat/room", "/later/room"])
+@pytest.mark.gen_test
+async def test_a_message_is_refused(http_server, http_port, monkeypatch, path):
+    """A WebSocket that publishes meanwhile is closed in order, after the events that there are."""
+    client = CLIENTS["websocket"](http_port, path)
+    await client.open()
+    MessageQueue.instance("room").publish("on time")
+    monkeypatch.setattr(MessageQueue._registry, "closed", True)
+    await client.send(0x1, b"late")
+    assert (await client.read()).data == "on time"
+    with pytest.raises(Ended) as end:
+        await client.read()
+    assert end.value.args == (1013,)
+    client.leave()
+
+
+@pytest.mark.parametrize(
+    ("clients", "longest", "last"), [(1, 30, 500), (10_000, 30, 10_500), (90_000, 30, 30_500)]
+)
+def test_clients_return_one_after_the_other(clients, longest, last):
+    """A few at once, and never more than a thousand in one second, until `drain_time` is over."""
+    retry = drain._Retry(clients, longest)
+    times = sorted(retry.next() for _ in range(clients))
+    assert times[0] >= 500
+    assert abs(times[-1] - last) < 2
+    each = Counter(time // 100 for time in times)
+    assert max(each.values()) - 2 <= max(100, clients // (longest * 10))
+    assert retry.next() >= 500
+
+
+@pytest.mark.parametrize("name", ["grace", "drain_delay", "drain_time"])
+@pytest.mark.parametrize("value", [-1, "soon", float("inf"), float("nan"), None])
+def test_bad_limits(name, value):
+    """What is no time is named."""
+    with pytest.raises(ValueError, match=f"{name}= takes a number of seconds from 0 on"):
+        Server(**{name: value})

@@ -281,8 +281,24 @@ class SubscribeSocket(WebSocketHandler):
         if self._expelled:
             # Tornado reads until the client has answered the close frame.
             return None
-        result: Awaitable[None] | None = self._hook("on_message", message)
-        return result
+        try:
+            result = self._hook("on_message", message)
+        except HTTPError as error:
+            self._put_off(error)
+            return None
+        return self._on_message_later(result) if inspect.isawaitable(result) else None
+
+    async def _on_message_later(self, result: Awaitable[None]) -> None:
+        try:
+            await result
+        except HTTPError as error:
+            self._put_off(error)
+
+    def _put_off(self, error: HTTPError) -> None:
+        """`on_message` raised. 503 is no mistake: perhaps the server stops."""
+        if error.code != 503:
+            raise error
+        self._refuse(error)
 
     def on_ping(self, data: bytes) -> None:
         self._hook("on_ping", data)
