@@ -304,6 +304,8 @@ class SubscribeHandler(ChannelHandler):
         vars(self).update(stream_write=socket.send, write=socket.send, finish=socket.end)
         if expellable:
             vars(self).update(_expel=socket.expel)
+        # A dict that has grown has room for three times as much.
+        self.__dict__ = dict(self.__dict__)
         try:
             await socket._execute([])
         finally:
