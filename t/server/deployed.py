@@ -1,0 +1,24 @@
+"""A server that is replaced by another one while clients connect and publish."""
+
+import os
+
+from tatsumaki_py import Application, Handler, PublishHandler, Server, SubscribeHandler
+
+
+class Process(Handler):
+    """Which process it is."""
+
+    def get(self):
+        self.write([os.getpid()])
+
+
+app = Application(
+    [
+        ("/", Process),
+        (r"/events/(\w+)", SubscribeHandler),
+        (r"/publish/(\w+)", PublishHandler),
+    ]
+)
+
+if __name__ == "__main__":
+    Server().run(app)
