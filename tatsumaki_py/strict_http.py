@@ -39,7 +39,7 @@ class HeadStream(ForgettingStream):
 
     # Slots beside Tornado's dict: with one more name in it, CPython would give each connection a
     # dict of its own, of 1.4 KB.
-    __slots__ = ("_awaits_head", "_head_timer", "connection", "kept")
+    __slots__ = ("_awaits_head", "_head_timer", "connection")
 
     _head_timer: asyncio.TimerHandle | None
 
@@ -48,8 +48,6 @@ class HeadStream(ForgettingStream):
         self._head_timer = None
         self.connection: StrictConnection | None = None
         """Reads the present request, and writes its answer."""
-        self.kept = False
-        """Whether a head has come."""
         super().__init__(*args, **kwargs)
 
     @property
@@ -68,7 +66,7 @@ class HeadStream(ForgettingStream):
 
     def head_ended(self) -> None:
         """The head is complete, or the connection closes without one."""
-        self._awaits_head, self.kept = False, True
+        self._awaits_head = False
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

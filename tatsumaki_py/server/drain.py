@@ -2,7 +2,8 @@
 
 1. Health checks fail (`Health.draining`), for `drain_delay` seconds, so that load balancers send no
    more requests.
-2. The server stops listening, and closes idle connections.
+2. The server stops listening. Idle connections get a moment for a request that is on its way, and
+   are closed.
 3. Requests in flight are finished, for up to `grace` seconds. What they publish is accepted.
    Then tasks are cancelled.
 4. Nothing is published any more. What was accepted reaches its readers: waiting polls are answered,
@@ -43,8 +44,10 @@ TURN = 0.002
 """Seconds after which other work of the loop has its turn."""
 LOOK = 0.01
 """Seconds between two looks at what has ended."""
-FIRST_HEAD = 0.2
-"""Seconds that a client that has just connected gets to send its first request."""
+ON_ITS_WAY = 0.2
+"""Seconds that a request gets to arrive on an idle connection. A POST that meets a closed one is
+lost: HTTP does not let a client or a proxy send it again by itself (RFC 9110 section 9.2.2).
+"""
 TELL = 0.5
 """Seconds after which the log says what the server waits for."""
 LAST = 1.0
@@ -111,7 +114,9 @@ class Drain:
         for _ in range(3):
             await asyncio.sleep(0)
         told = False
-        busy = await self._in_flight()
+        arrived = self._began + min(ON_ITS_WAY, self._limits.grace)
+        early = time.monotonic() < arrived
+        busy = await self._in_flight(keep_idle=early)
         while busy and (now := time.monotonic()) < end:
             if not told and now > self._began + TELL:
                 told = True
@@ -123,17 +128,22 @@ class Drain:
                 )
             await asyncio.sleep(LOOK)
             waiting = waiting_handlers()
-            busy = [one for one in busy if one.busy(waiting)] or await self._in_flight()
-        await self._cut(busy)
+            busy = [one for one in busy if one.busy(waiting)]
+            if not busy or (early and time.monotonic() >= arrived):
+                early = time.monotonic() < arrived
+                busy = await self._in_flight(keep_idle=early)
+        waiting = waiting_handlers()
+        await self._cut([one for one in busy if one.busy(waiting)])
 
-    async def _in_flight(self) -> list[InFlight]:
-        """All requests in flight. Idle connections are closed."""
+    async def _in_flight(self, *, keep_idle: bool = False) -> list[InFlight]:
+        """All requests in flight. Idle connections are closed; with `keep_idle`, each counts as a
+        request that may be on its way.
+        """
         found: list[InFlight] = []
         waiting = waiting_handlers()
-        fresh = time.monotonic() < self._began + FIRST_HEAD
         async for stream in _in_turns(self._server.connections()):
             request = Request(stream)
-            if request.busy(waiting) or (fresh and not stream.kept and not stream.closed()):
+            if request.busy(waiting) or (keep_idle and stream.idle):
                 found.append(request)
             elif stream.idle:
                 stream.close()

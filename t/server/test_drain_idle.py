@@ -1,0 +1,88 @@
+"""Connections without a request when the server stops: one that is on its way is answered."""
+
+import asyncio
+import time
+
+import pytest
+from support.wire import read_reply, soon
+
+from tatsumaki_py import Application, Handler
+from tatsumaki_py.life import Life
+from tatsumaki_py.server.drain import Drain, Limits
+from tatsumaki_py.server.http_server import LIMITS, StrictServer
+
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+
+
+class Echo(Handler):
+    def post(self):
+        self.write(self.request.body)
+
+
+@pytest.fixture
+def app():
+    return Application([("/", Echo)])
+
+
+@pytest.fixture
+def http_server(io_loop, app, _unused_port):
+    server = StrictServer(app, **LIMITS)
+    server.add_socket(_unused_port[0])
+    yield server
+    server.stop()
+    io_loop.run_sync(server.close_all_connections)
+
+
+@pytest.fixture
+def stop(http_server):
+    """`await stop()` stops the server."""
+
+    def run(grace=1.0):
+        return Drain(http_server, Life(), Limits(grace, 0, 30)).run()
+
+    return run
+
+
+async def connect(http_server, http_port, raw):
+    """A client that has just connected, and one that has had an answer."""
+    new, kept = await raw(http_port), await raw(http_port)
+    await kept.send(POST)
+    assert "connection" not in (await read_reply(kept)).headers
+    await soon(lambda: [one.idle for one in http_server.connections()] == [True, True])
+    return new, kept
+
+
+@pytest.mark.gen_test
+async def test_a_request_on_its_way(http_server, http_port, raw, stop):
+    """It is answered, and the answer says that it is the last one."""
+    clients = await connect(http_server, http_port, raw)
+    stopping = asyncio.ensure_future(stop())
+    await asyncio.sleep(0.05)
+    for client in clients:
+        await client.send(POST)
+        reply = await read_reply(client)
+        assert (reply.status, reply.body) == (200, b"hello")
+        assert reply.headers["connection"] == "close"
+        assert await client.read_all() == b""
+    await stopping
+
+
+@pytest.mark.gen_test
+async def test_no_request(http_server, http_port, raw, stop):
+    """Connections that stay idle are closed soon."""
+    began = time.monotonic()
+    new, kept = await connect(http_server, http_port, raw)
+    await stop()
+    assert await new.read_all() == await kept.read_all() == b""
+    assert 0.2 <= time.monotonic() - began < 0.9
+
+
+@pytest.mark.parametrize("grace", [0, 0.05])
+@pytest.mark.gen_test
+async def test_a_short_grace(http_server, http_port, raw, stop, grace):
+    """It is the limit for them, too. An idle connection is no request that the log calls cut."""
+    began = time.monotonic()
+    new, kept = await connect(http_server, http_port, raw)
+    await stop(grace)
+    assert await new.read_all() == await kept.read_all() == b""
+    assert time.monotonic() - began < 0.2
