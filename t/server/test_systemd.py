@@ -1,5 +1,6 @@
 """Socket activation and notifications, as systemd does them."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -186,6 +187,20 @@ def test_used_once(activated):
     given.detach()
 
 
+def test_no_port(activated, tmp_path):
+    """With a Unix socket of systemd, there is no port."""
+    given = socket.socket(socket.AF_UNIX)
+    given.bind(str(tmp_path / "chat.sock"))
+    given.listen()
+    activated(given.fileno(), 1)
+    addresses = Addresses()
+    addresses.bind()
+    assert addresses.port is None
+    assert addresses.urls("http") == [f"unix:{tmp_path}/chat.sock"]
+    addresses.close()
+    given.detach()
+
+
 def test_for_another_process(activated, expect_log):
     """Sockets of a parent that did not take its variables away are left alone."""
     with socket.create_server(("127.0.0.1", 0)) as given:
@@ -245,3 +260,18 @@ def test_nobody_there(monkeypatch, tmp_path, expect_log, unix):
         systemd.notify("READY=1")
         systemd.notify("STOPPING=1")
     assert len(records) == 1
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}]
+)
+def test_no_watchdog(monkeypatch, inbox, tmp_path, variables):
+    """Without one, with one for another process, and with no period, nothing is sent."""
+    notified = inbox()
+    notified.setblocking(False)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    asyncio.run(asyncio.wait_for(systemd.keep_alive(), 1))
+    with pytest.raises(BlockingIOError):
+        notified.recv(100)

@@ -176,11 +176,13 @@ class Server:
             raise
         server.add_sockets(sockets)
         watchdog = asyncio.ensure_future(systemd.keep_alive())
-        for url in self._addresses.urls("https" if self.options.get("ssl_options") else "http"):
-            print(f"Listening on {url} (Ctrl-C stops)", flush=True)
-        systemd.notify("READY=1")
-        self.listening.set()
-        await self._stopping.wait()
-        systemd.notify("STOPPING=1")
-        await Drain(server, life, self._limits).run()
-        watchdog.cancel()
+        try:
+            for url in self._addresses.urls("https" if self.options.get("ssl_options") else "http"):
+                print(f"Listening on {url} (Ctrl-C stops)", flush=True)
+            systemd.notify("READY=1")
+            self.listening.set()
+            await self._stopping.wait()
+            systemd.notify("STOPPING=1")
+            await Drain(server, life, self._limits).run()
+        finally:
+            watchdog.cancel()

@@ -103,11 +103,13 @@ class Addresses:
 
     @property
     def port(self) -> int | None:
-        """The port that is listened on, or will be; None if there is none that is known."""
+        """The port that is listened on, or will be; None if there is no TCP port."""
         for sock in self._sockets():
             if sock.family in (socket.AF_INET, socket.AF_INET6):
                 return int(sock.getsockname()[1])
-        return _port(self._settings["port"].value) if self._tcp else None
+        if self._bound or not self._tcp:
+            return None
+        return _port(self._settings["port"].value)
 
     def bind(self) -> None:
         """Bind the sockets, if they are not bound yet. If systemd opened sockets for this process,

@@ -117,7 +117,7 @@ async def keep_alive() -> None:
     """
     period = os.environ.get("WATCHDOG_USEC", "")
     process = os.environ.get("WATCHDOG_PID", str(os.getpid()))
-    if not period.isdecimal() or process != str(os.getpid()):
+    if not period.isdecimal() or int(period) == 0 or process != str(os.getpid()):
         return
     while True:
         notify("WATCHDOG=1")
