@@ -1,8 +1,8 @@
 """Streams that read one log, in any interleaving, against a model that knows nothing but numbers.
 
 Each client gets every event from its place on, in order and once, or a gap that says which are
-gone. Something else that is written comes after what was published before it, unless the stream is
-blocked, and never after what was published later.
+gone. What is counted for its stream is what it got. Something else that is written comes after what
+was published before it, unless the stream is blocked, and never after what was published later.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from support.feed import Feed, Reader, cursor
 
+from tatsumaki_py.counters import traffic
 from tatsumaki_py.push import cohort, flusher
 from tatsumaki_py.push.framing import JSON
 
@@ -46,9 +47,11 @@ class Client:
         self.buffer = b""
         self.writes = []
         self.written = 0
+        self.events = self.bytes = 0
 
     def read(self, size=1 << 20):
         data = self.reader.read(size)
+        self.bytes += len(data)
         *lines, self.buffer = (self.buffer + data).split(b"\n")
         return [json.loads(line) for line in lines]
 
@@ -65,6 +68,9 @@ class CohortMachine(RuleBasedStateMachine):
             one.start()
         self.loop = asyncio.SelectorEventLoop()
         self.feed = Feed()
+        self.traffic = traffic("ndjson")
+        self.before = self.traffic.open, self.traffic.events, self.traffic.bytes
+        self.sent = [0, 0]
         self.quiet = set()
         self.trimmed = 0
         self.clients = []
@@ -74,6 +80,8 @@ class CohortMachine(RuleBasedStateMachine):
         for client in list(self.clients):
             self.end(client)
         assert self.feed.readers == {}
+        counted = self.traffic.open, self.traffic.events, self.traffic.bytes
+        assert counted == (self.before[0], *map(sum, zip(self.before[1:], self.sent, strict=True)))
         self.loop.close()
         for one in self.patches:
             one.stop()
@@ -112,6 +120,7 @@ class CohortMachine(RuleBasedStateMachine):
                 assert line["data"]["n"] == expected
                 assert line["id"] == cursor(expected)
                 client.place = expected
+                client.events += 1
 
     def next(self, place, client, top):
         """The first event after `place`, up to `top`, that is for `client`."""
@@ -203,6 +212,7 @@ class CohortMachine(RuleBasedStateMachine):
         client.reader.client.close()
         self.run(lambda: None, 3)
         assert client.reader.lost is not None
+        self.note(client)
         self.clients.remove(client)
 
     @rule()
@@ -223,11 +233,21 @@ class CohortMachine(RuleBasedStateMachine):
             self.take(client, lines)
             silent = 0 if lines else silent + 1
             self.run(lambda: None, 1)
+        info = client.reader.stream.info
+        assert (info.events, info.bytes) == (client.events, client.bytes)
 
     def end(self, client):
         self.run(client.reader.stream.abort)
+        self.note(client)
         client.reader.client.close()
         self.clients.remove(client)
+
+    def note(self, client):
+        """The stream of `client` has ended."""
+        info = client.reader.stream.info
+        assert info.end
+        self.sent[0] += info.events
+        self.sent[1] += info.bytes
 
     # -- what is always true
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.message_queue.peer import Readable
 from tatsumaki_py.push.flusher import GROUP, Flusher
 from tatsumaki_py.push.framing import Framing
@@ -267,8 +268,8 @@ class Cohorts:
                     append(reading)
                 else:
                     self._withdraw(reading, read.end)
-                    reading.owe(read)
-                    stream.keep(data, sent, Pile())
+                    COUNTERS.gaps += read.gaps
+                    stream.keep(data, sent, Pile(read.times))
             except BaseException as error:
                 stream.fail(error)
                 if reading.place is cohort:

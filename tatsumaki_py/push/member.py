@@ -47,9 +47,6 @@ class Member(Protocol):
     def hold(self) -> None:
         """Keep `cursor` where it is until all is out that its stream was given."""
 
-    def owe(self, read: Slice) -> None:
-        """`read` is on its way to the stream."""
-
     def settle(self) -> None:
         """Tell the stream what it was sent as a member of its cohort."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable, Hashable, Iterable, Sequence
 
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.push.framing import Framing
@@ -16,20 +16,25 @@ class Pile:
 
     __slots__ = ("firsts", "parts", "size", "times")
 
-    def __init__(self) -> None:
+    def __init__(self, times: Iterable[float] = ()) -> None:
         self.parts: list[bytes] = []
         self.size = 0
         self.firsts: dict[Hashable, Entry] = {}
-        """The first event of each log."""
-        self.times: list[float] = []
+        """The first event of each log, without those of a log that the stream reads by itself."""
+        self.times = [*times]
         """When each event was published (`Entry.time`)."""
 
-    def add(self, data: bytes, event: Entry | None) -> None:
+    def add(self, data: bytes, event: Entry | None, times: Sequence[float] = ()) -> None:
+        """Add bytes: of `event`, or of events of a log that the stream reads by itself, which were
+        published at `times`.
+        """
         self.parts.append(data)
         self.size += len(data)
         if event is not None:
             self.firsts.setdefault(event.log, event)
             self.times.append(event.time)
+        elif times:
+            self.times += times
 
 
 class Rest:
@@ -40,11 +45,8 @@ class Rest:
     def __init__(self, data: memoryview, pile: Pile) -> None:
         self.data = data
         self.firsts = pile.firsts
-        """The first event of each log in what was to be sent."""
+        """See `Pile.firsts`; those of what was to be sent."""
         self.times = pile.times
-        """When each event in it was published. Events of a log that the stream reads by itself are
-        in neither.
-        """
         self._out: asyncio.Future[None] | None = None
 
     def out(self) -> Awaitable[None]:

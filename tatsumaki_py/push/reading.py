@@ -8,14 +8,13 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.message_queue.peer import Readable
 from tatsumaki_py.push.cohort import Cohorts
 from tatsumaki_py.push.member import Cohort
-from tatsumaki_py.push.place import NOTHING, Place, Slice
+from tatsumaki_py.push.place import NOTHING, Place
 from tatsumaki_py.push.stream import Stream
 
 __all__ = ["Reading"]
@@ -24,7 +23,7 @@ __all__ = ["Reading"]
 class Reading:
     """One stream that reads a log by itself; see `tatsumaki_py.message_queue.peer.Reading`."""
 
-    __slots__ = ("_cohorts", "_due", "_readable", "_sent", "mark", "place", "stream")
+    __slots__ = ("_cohorts", "_readable", "_sent", "mark", "place", "stream")
 
     def __init__(self, readable: Readable, cursor: str, quiet: bool) -> None:
         # None when it is stopped.
@@ -37,8 +36,6 @@ class Reading:
         self.place = Place(cursor, top if quiet and cursor != top else None)
         # Where the stream was before what is on its way; None: nothing is.
         self._sent: str | None = None
-        # When the events that are on its way were published.
-        self._due: Sequence[float] = ()
         self.mark = NOTHING
         """What its cohort had been sent when it joined, or when the stream was told last."""
 
@@ -63,11 +60,6 @@ class Reading:
         if self._sent is None and self._cohorts is not None:
             self._sent = self.place.cursor
             self._cohorts.hold(self._sent)
-
-    def owe(self, read: Slice) -> None:
-        """`read` is on its way to the stream."""
-        self._due = [*self._due, *read.times]
-        COUNTERS.gaps += read.gaps
 
     # -- for the queue
 
@@ -119,10 +111,10 @@ class Reading:
         if cohorts.is_late(self.place):
             stream.tell_late(self.place.cursor)
         self.hold()
-        self.owe(read)
         cohorts.move(self, cohorts.at(read.end))
         if read.data:
-            stream.put(read.data)
+            COUNTERS.gaps += read.gaps
+            stream.put(read.data, times=read.times)
         elif stream.waiting is None:
             self.confirm()
         return True
@@ -142,7 +134,5 @@ class Reading:
             if self._sent is not None:
                 cohorts.release(self._sent)
                 self._sent = None
-            due, self._due = self._due, ()
-            self.stream.arrived(due)
             if not isinstance(self.place, Cohort):
                 cohorts.join(self)

@@ -21,7 +21,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable, Hashable, Sequence
 
 from tatsumaki_py.done import DONE
 from tatsumaki_py.message_queue.event import Entry
@@ -116,7 +116,7 @@ class Stream(Counted):
             dirty.append(self)
             return DONE
         frame = self.framing.frame(event)
-        return self._add(frame, event) if self.tail is None else self.write_wire(frame, event)
+        return self._add(frame, event, ()) if self.tail is None else self.write_wire(frame, event)
 
     def send_as(self, event: Entry, payload: bytes) -> Awaitable[None]:
         """Send an event whose payload its handler has made; as `send`."""
@@ -132,25 +132,27 @@ class Stream(Counted):
             self.tail.pull()
         return self.put(data, event)
 
-    def put(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:
-        """As `write_wire`, without regard to the log that the stream reads."""
+    def put(
+        self, data: bytes, event: Entry | None = None, times: Sequence[float] = ()
+    ) -> Awaitable[None]:
+        """As `write_wire`, without regard to the log that the stream reads; see `Pile.add`."""
         if self.waiting is None:
             if not self.dirty:
                 self._flusher.wake()
             self.dirty.append(self)
-        return self._add(data, event)
+        return self._add(data, event, times)
 
     def _pile(self) -> Pile:
         """What waits, as a pile."""
         pile = self.waiting = piled(self.waiting, self.framing)
         return pile
 
-    def _add(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:
+    def _add(self, data: bytes, event: Entry | None, times: Sequence[float]) -> Awaitable[None]:
         """Send `data` after what waits already, and see that it does not become too much."""
         if self._losing:
             return DONE
         pile = self.waiting if isinstance(self.waiting, Pile) else self._pile()
-        pile.add(data, event)
+        pile.add(data, event, times)
         if self._rest is None:
             if pile.size <= self._max_buffer // 4:
                 return DONE
@@ -205,9 +207,7 @@ class Stream(Counted):
             self.tail.confirm()
 
     def keep(self, data: bytes, sent: int, pile: Pile) -> None:
-        """The kernel took only `sent` bytes of `data`: the stream is blocked. `pile` has the events
-        in `data`, but not those of a log that the stream reads by itself.
-        """
+        """The kernel took only `sent` bytes of `data`, of what is on `pile`: it is blocked."""
         self.took(sent)
         self._rest = Rest(memoryview(data)[sent:], pile)
         # So that `send` sees that it can not be quick.
