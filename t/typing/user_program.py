@@ -94,7 +94,8 @@ class Follows(SubscribeHandler):
     async def can_subscribe(self, channel: str) -> bool:
         return self.current_user is not None
 
-    recheck_time = 60.0
+    recheck_time = 60
+    max_per_address = 50
 
     def group(self) -> bytes | None:
         return self.get_signed_cookie("user")
@@ -119,6 +120,8 @@ class Tickets(Handler):
 
 class Publishes(PublishHandler):
     max_batch = 10
+    max_rate = 2
+    max_burst = 5
 
     def can_publish(self, channel: str) -> bool:
         return channel != "staff"

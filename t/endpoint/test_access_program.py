@@ -1,0 +1,84 @@
+"""A process whose clients have tickets, may be sent away, and are limited by their address."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+from support.subscriber import CLIENTS, Ended
+from support.wire import read_reply
+
+
+@pytest.fixture
+def program(serve_program):
+    return serve_program("t/endpoint/access_program.py")
+
+
+@pytest.fixture
+def subscribe(program):
+    """`client = await subscribe("sse", address, ticket)`: the request is sent."""
+    made = []
+
+    async def subscribe(transport, address, ticket, channel="room"):
+        headers = {"X-Real-IP": address}
+        path = f"/events/{channel}"
+        client = CLIENTS[transport](
+            program.port, path, headers=headers, ticket=ticket, client_id=f"s3cret-{len(made)}"
+        )
+        made.append(client)
+        client.client = await client.connect(program.port)
+        await client.request()
+        return client
+
+    yield subscribe
+    for client in made:
+        client.leave()
+
+
+def ask(program, path, address="10.0.0.9", body=None):
+    """The status and the body of an answer."""
+    request = urllib.request.Request(program.url + path, body, {"X-Real-IP": address})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return answer.code, answer.read().decode()
+
+
+@pytest.mark.gen_test
+async def test_the_life_of_a_process(program, subscribe):
+    """A user comes with a ticket, is told to go, and does not come back. The process ends in order
+    while a check is under way, and its log has no secret.
+    """
+    tickets = {user: ask(program, f"tickets?user={user}")[1] for user in ("ann", "bob")}
+    ann = await subscribe("sse", "10.0.0.1", tickets["ann"])
+    poll = await subscribe("long-poll", "10.0.0.1", tickets["ann"])
+    beyond = await subscribe("sse", "10.0.0.1", tickets["bob"])
+    assert (await read_reply(beyond.client)).status == 429
+    bob = await subscribe("websocket", "10.0.0.2", tickets["bob"])
+    await bob.client.read_until(b"\r\n\r\n")
+    slow = await subscribe("sse", "10.0.0.3", tickets["bob"], "slow")
+    await slow.client.read_until(b"\r\n\r\n")
+    await ann.client.read_until(b"\r\n\r\n")
+    assert json.loads(ask(program, "ban/ann", body=b"")[1]) == {"ended": 2}
+    assert (await read_reply(poll.client)).status == 403
+    ann._body = b""
+    with pytest.raises(Ended):
+        await ann.read()
+    again = await subscribe("sse", "10.0.0.1", tickets["ann"])
+    reply = await read_reply(again.client)
+    assert (reply.status, reply.body) == (403, b"the ticket was taken back")
+    codes = [ask(program, "publish/room", body=b"n=1")[0] for _ in range(2)]
+    assert codes == [200, 429]
+    assert (await bob.take(1)) == [{"n": "1"}]
+    # The channel "slow" is asked about again, and waits.
+    await asyncio.sleep(0.7)
+    assert program.stop() == 0
+    assert "s3cret" not in program.stderr
+    for ticket in tickets.values():
+        assert ticket not in program.stderr
+    assert "ticket=...&client_id=..." in program.stderr
+    assert "was destroyed" not in program.stderr
+    assert "never retrieved" not in program.stderr
