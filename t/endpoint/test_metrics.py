@@ -80,6 +80,8 @@ def since(scrape):
 async def test_a_stream(subscriber, queue, since, transport):
     """Connections, events and bytes of one transport."""
     change = await since()
+    traffic = COUNTERS.traffic[transport]
+    before = traffic.open
     client = subscriber(transport)
     await client.open()
     body = len(client._body)
@@ -88,7 +90,7 @@ async def test_a_stream(subscriber, queue, since, transport):
     assert await client.take(2) == [{"n": 1}, {"n": 2}]
     assert (await change())["connections", transport] == 1
     client.leave()
-    await soon(lambda: COUNTERS.traffic[transport].open == 0)
+    await soon(lambda: traffic.open == before)
     now = await change()
     assert now["connections", transport] == 0
     assert now["connections_opened_total", transport] == 1
