@@ -104,9 +104,9 @@ class SubscribeHandler(ChannelHandler):
         return True
 
     def group(self) -> str | bytes | int | None:
-        """Whose client it is: the id of a user, or None, the default, for a client that
-        `disconnect` does not find. Override it; what `current_user` gives will do, if that is a
-        str, bytes or an int. It is asked once for each request, before `can_subscribe`.
+        """The user of the client, such as an id, for `disconnect`. Override it; None, the default,
+        is a client that `disconnect` does not find. What `current_user` gives will do, if that is a
+        str, bytes or an int. Called once for each request, before `can_subscribe`.
         """
         return None
 
