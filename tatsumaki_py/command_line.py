@@ -43,6 +43,8 @@ def main(arguments: list[str] | None = None, prog: str = "tatsumaki") -> None:
     target, reload, log_level, access = (
         options.pop(name) for name in ("app", "reload", "log_level", "access_log")
     )
+    if options["reuse_port"] and options["unix"] is not None:
+        parser.error("--reuse-port does not go with --unix: only one process can listen there")
     try:
         ssl_options = _tls(options.pop("cert"), options.pop("key"))
         # What is not given is left to the defaults of `Server`.

@@ -191,7 +191,7 @@ def test_no_such_application(mistake, tmp_path):
         (["--mode=999"], "argument --mode: '999' is not permissions in octal, such as 660"),
         (
             ["--unix=x", "--reuse-port"],
-            "reuse_port= is for TCP: only one process can listen on unix=",
+            "--reuse-port does not go with --unix: only one process can listen there",
         ),
         (["--cert=x"], "--cert and --key go together"),
         (["--key=x"], "--cert and --key go together"),
