@@ -1,12 +1,14 @@
 """Clients that wait for events when the server stops: each gets an orderly end."""
 
 import asyncio
+import ssl
 import time
 from collections import Counter
 
 import pytest
 from support.subscriber import CLIENTS, STREAMS, Ended
 from support.wire import open_sockets, read_reply, soon
+from tornado.testing import AsyncHTTPSTestCase
 from tornado.web import RequestHandler
 
 from tatsumaki_py import (
@@ -61,8 +63,13 @@ def app():
 
 
 @pytest.fixture
-def http_server(io_loop, app, _unused_port):
-    server = StrictServer(app, **LIMITS)
+def options():
+    return {}
+
+
+@pytest.fixture
+def http_server(io_loop, app, options, _unused_port):
+    server = StrictServer(app, **(LIMITS | options))
     server.add_socket(_unused_port[0])
     yield server
     server.stop()
@@ -271,3 +278,60 @@ def test_bad_limits(name, value):
     """What is no time is named."""
     with pytest.raises(ValueError, match=f"{name}= takes a number of seconds from 0 on"):
         Server(**{name: value})
+
+
+HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.gen_test
+async def test_a_request_in_the_same_moment(http_server, http_port, raw, stop):
+    """One that has arrived is served, also if it is one more on its connection, or the first on a
+    connection that has just been opened."""
+    kept, new, idle = [await raw(http_port) for _ in range(3)]
+    for client in (kept, idle):
+        await client.send(HELLO)
+        assert (await read_reply(client)).status == 404
+    kept.sock.send(HELLO)
+    stopping = asyncio.ensure_future(stop())
+    assert await idle.read_all() == b""
+    assert await new.send(HELLO) is None
+    for client in (kept, new):
+        reply = await read_reply(client)
+        assert (reply.status, reply.headers["connection"]) == (404, "close")
+        assert await client.read_all() == b""
+    assert await stopping < 0.5
+
+
+@pytest.mark.gen_test
+async def test_a_connection_without_a_request(http_port, raw, stop):
+    """It does not delay the end."""
+    client = await raw(http_port)
+    await asyncio.sleep(0.01)
+    assert await stop(5) < 0.5
+    assert await client.read_all() == b""
+
+
+@pytest.mark.parametrize(
+    "options", [{"ssl_options": AsyncHTTPSTestCase.default_ssl_options()}], ids=["TLS"]
+)
+@pytest.mark.gen_test
+async def test_tls(http_port, stop, options):
+    """All of it with TLS, too."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    paths = ("/events/room?transport=sse", "/events/room?transport=long-poll", "/hello")
+    clients = []
+    for path in paths:
+        reader, writer = await asyncio.open_connection("127.0.0.1", http_port, ssl=context)
+        clients.append((reader, writer))
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    (stream, _), (poll, _), (kept, _) = clients
+    await stream.readuntil(b"\n\n")
+    await kept.readuntil(b"\r\n\r\n404 Not Found")
+    await soon(lambda: len(MessageQueue.instance("room").clients) == 2)
+    assert await stop() < 0.5
+    assert (await stream.read()).endswith(b"\n\n\r\n0\r\n\r\n")
+    assert (await poll.read()).endswith(b"\r\n\r\n[]")
+    assert await kept.read() == b""
+    for _, writer in clients:
+        writer.close()
