@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 import pytest
+import tornado.websocket
 from support.subscriber import CLIENTS, STREAMS, Ended
 from support.wire import open_sockets, read_reply, soon
 from tornado.testing import AsyncHTTPSTestCase
@@ -27,10 +28,17 @@ from tatsumaki_py.server import drain
 from tatsumaki_py.server.drain import Drain, Limits
 from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
+closed = []
+
 
 class Opening(WebSocketHandler):
     async def open(self):
         await MessageQueue.instance("room").ready()
+
+
+class TornadoSocket(tornado.websocket.WebSocketHandler):
+    def on_close(self):
+        closed.append(self.close_code)
 
 
 class Chatting(SubscribeHandler):
@@ -58,6 +66,7 @@ def app():
             (r"/publish/(\w+)", PublishHandler),
             ("/opening", Opening),
             ("/tornado", Tornado),
+            ("/socket", TornadoSocket),
         ]
     )
 
@@ -335,3 +344,21 @@ async def test_tls(http_port, stop, options):
     assert await kept.read() == b""
     for _, writer in clients:
         writer.close()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.gen_test
+async def test_a_tornado_websocket(http_port, stop, answers):
+    """It is closed with 1001, also if its client does not answer the close frame."""
+    closed.clear()
+    client = CLIENTS["websocket"](http_port, "/socket")
+    await client.open()
+    stopping = asyncio.ensure_future(stop(5))
+    with pytest.raises(Ended) as end:
+        await client.read()
+    assert end.value.args == (1001,)
+    if answers:
+        await client.send(0x8, b"\x03\xe9")
+    assert await stopping < (0.2 if answers else 0.7)
+    assert closed == ([1001] if answers else [])
+    client.leave()

@@ -27,13 +27,22 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tornado.websocket import WebSocketHandler
+
 from tatsumaki_py.health import Health
 from tatsumaki_py.life import Life
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.push.open_streams import open_streams
 from tatsumaki_py.push.stream import Stream
+from tatsumaki_py.push.websocket import GOING_AWAY
 from tatsumaki_py.server.http_server import StrictServer
-from tatsumaki_py.server.in_flight import Answer, InFlight, Request, waiting_handlers
+from tatsumaki_py.server.in_flight import (
+    Answer,
+    InFlight,
+    Request,
+    tornado_websockets,
+    waiting_handlers,
+)
 
 __all__ = ["Drain", "Limits"]
 
@@ -170,22 +179,36 @@ class Drain:
         self._cut_streams += len(left)
         async for stream in _in_turns(left):
             stream.cut()
-        await self._last_bytes(ended, end)
+        sockets = tornado_websockets()
+        async for socket in _in_turns(sockets):
+            self._close(socket)
+        await self._last_bytes(ended, sockets, end)
         await self._end_polls()
+
+    @staticmethod
+    def _close(socket: WebSocketHandler) -> None:
+        try:
+            socket.close(GOING_AWAY)
+        except Exception:
+            _log.exception("a WebSocket could not be closed")
 
     async def _end_polls(self, *, long_polls: bool = False) -> None:
         for follower in MessageQueue._registry.followers():
             async for _ in _in_turns(follower.end_polls(long_polls=long_polls)):
                 pass
 
-    async def _last_bytes(self, ended: list[Stream], end: float) -> None:
+    async def _last_bytes(
+        self, ended: list[Stream], sockets: list[WebSocketHandler], end: float
+    ) -> None:
         """Wait until all connections are closed."""
         last = time.monotonic() + LAST
         while True:
             busy = await self._in_flight()
             now = time.monotonic()
             ended = [one for one in ended if one.wire.fileno() != -1]
-            if not (busy or (ended and now < last)) or now >= max(end, last):
+            sockets = [one for one in sockets if one.ws_connection is not None]
+            closing = (ended or sockets) and now < last
+            if not (busy or closing) or now >= max(end, last):
                 break
             await asyncio.sleep(LOOK)
         # Such as a WebSocket whose client does not answer the close frame.

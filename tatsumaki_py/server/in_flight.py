@@ -13,20 +13,23 @@ Touches of Tornado's what its documentation does not name: `_execute`, `_finishe
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Collection, Iterable
+from typing import Any, Protocol
 
 import tornado.web
+from tornado.websocket import WebSocketHandler
 
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.mailbox import waiting_tasks
+from tatsumaki_py.push.peer_base import PeerBase
 from tatsumaki_py.push.peer_handler import PeerHandler
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.strict_http import HeadStream
 
-__all__ = ["Answer", "InFlight", "Request", "waiting_handlers"]
+__all__ = ["Answer", "InFlight", "Request", "tornado_websockets", "waiting_handlers"]
 
 _log = logging.getLogger("tatsumaki")
 
@@ -44,12 +47,24 @@ class InFlight(Protocol):
         """Finish it where nothing else has, some iterations after `cut`. That logs it."""
 
 
+def _handlers(tasks: Iterable[asyncio.Task[Any]]) -> list[Any]:
+    """The handlers whose methods are run by `tasks`."""
+    execute = tornado.web.RequestHandler._execute.__code__
+    coroutines: list[Any] = [task.get_coro() for task in tasks]
+    requests = [one for one in coroutines if getattr(one, "cr_code", None) is execute]
+    return [inspect.getcoroutinelocals(one)["self"] for one in requests]
+
+
 def waiting_handlers() -> list[object]:
     """The handlers whose class is Tornado's, and whose method awaits ``mq.poll_once()`` itself."""
-    execute = tornado.web.RequestHandler._execute.__code__
-    coroutines = [task.get_coro() for task in waiting_tasks]
-    requests = [one for one in coroutines if getattr(one, "cr_code", None) is execute]
-    return [inspect.getcoroutinelocals(one)["self"] for one in requests]  # type: ignore[arg-type]
+    return _handlers(waiting_tasks)
+
+
+def tornado_websockets() -> list[WebSocketHandler]:
+    """The open WebSockets whose class is Tornado's. The tasks of their requests last as long."""
+    handlers = [one for one in _handlers(asyncio.all_tasks()) if not isinstance(one, PeerBase)]
+    sockets = [one for one in handlers if isinstance(one, WebSocketHandler)]
+    return [one for one in sockets if one.ws_connection is not None]
 
 
 class Request:
