@@ -21,4 +21,4 @@ app = Application(
 )
 
 if __name__ == "__main__":
-    Server().run(app)
+    Server(reuse_port=True).run(app)
