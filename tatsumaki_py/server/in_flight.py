@@ -47,7 +47,7 @@ class InFlight(Protocol):
         """Finish it where nothing else has, some iterations after `cut`. That logs it."""
 
 
-def _handlers(tasks: Iterable[asyncio.Task[Any]]) -> list[Any]:
+def _running(tasks: Iterable[asyncio.Task[Any]]) -> list[Any]:
     """The handlers whose methods are run by `tasks`."""
     execute = tornado.web.RequestHandler._execute.__code__
     coroutines: list[Any] = [task.get_coro() for task in tasks]
@@ -57,12 +57,12 @@ def _handlers(tasks: Iterable[asyncio.Task[Any]]) -> list[Any]:
 
 def waiting_handlers() -> list[object]:
     """The handlers whose class is Tornado's, and whose method awaits ``mq.poll_once()`` itself."""
-    return _handlers(waiting_tasks)
+    return _running(waiting_tasks)
 
 
 def tornado_websockets() -> list[WebSocketHandler]:
     """The open WebSockets whose class is Tornado's. The tasks of their requests last as long."""
-    handlers = [one for one in _handlers(asyncio.all_tasks()) if not isinstance(one, PeerBase)]
+    handlers = [one for one in _running(asyncio.all_tasks()) if not isinstance(one, PeerBase)]
     sockets = [one for one in handlers if isinstance(one, WebSocketHandler)]
     return [one for one in sockets if one.ws_connection is not None]
 
