@@ -94,13 +94,12 @@ def test_requests_are_finished(serve_program, clients):
     (retry,) = map(int, re.findall(r"\nretry: (\d+)\n", answer))
     assert 500 <= retry <= 510
     assert f'"retry":{retry}}}' in answer
-    answer = websocket.recv(1000)
-    assert b"the last word" in answer
-    assert answer.endswith(b"\x88\x02\x03\xe9")
+    answer = read(websocket, b"\x88\x02\x03\xe9")
+    assert answer.index("the last word") < answer.index("\x88\x02\x03\xe9")
     websocket.sendall(b"\x88\x82\0\0\0\0\x03\xe9")
     assert websocket.recv(1000) == b""
     assert program.wait() == 0
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 4.5
     assert program.stdout.endswith("stopped\n")
     assert "cut" not in program.stderr
     assert " 503 " not in program.stderr
