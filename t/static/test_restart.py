@@ -1,6 +1,10 @@
 """A server that goes and comes back, as another one: it has forgotten everything."""
 
+import contextlib
 import signal
+import threading
+import time
+import urllib.error
 
 import pytest
 
@@ -8,8 +12,9 @@ TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll"]
 
 
 @pytest.fixture
-def program(serve_program):
-    """One for each test."""
+def program(serve_program, monkeypatch):
+    """One for each test. It calls back 6 clients in a second."""
+    monkeypatch.setenv("RETURNS", "6")
     return serve_program("t/static/program.py")
 
 
@@ -32,6 +37,45 @@ def test_a_server_that_starts_anew(site, tab, transport):
     page.has(1, 2)
     (gap,) = page.get("gaps")
     assert (gap["type"], gap["after"]) == ("gap", before)
+
+
+def test_a_server_that_stops_in_order(site, tab):
+    """Pages have all events that it accepted until its end, and come back at different times. The
+    gap begins where their events end.
+    """
+    streams = [tab(transports=[transport]).open() for transport in ("sse", "websocket", "ndjson")]
+    poll = tab(transports=["long-poll"]).open()
+    accepted = []
+
+    def publish():
+        with contextlib.suppress(urllib.error.URLError):
+            while True:
+                accepted.extend(site.publish(len(accepted) + 1))
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    poll.until("events.length > 10")
+    stopped = time.time()
+    site.program.stop()
+    publishing.join()
+    waits = []
+    for page in streams:
+        page.until("details.until > 0").has(*range(1, len(accepted) + 1))
+        waits.append(page.get("details.until") / 1000 - stopped)
+    # The server says 0.5 seconds and a third of another half to each. A page adds up to a second.
+    assert min(waits) > 0.5
+    assert max(waits) > 0.8
+    # A long poll may be answered for the last time before the last event.
+    numbers = poll.until("details.until > 0").numbers()
+    assert numbers == list(range(1, len(numbers) + 1))
+    site.program.start()
+    for page in (*streams, poll):
+        page.until("gaps.length > 0").open()
+    site.publish(0)
+    for page in (*streams, poll):
+        received = len(numbers) if page is poll else len(accepted)
+        page.has(*range(1, received + 1), 0)
+        assert [gap["after"] for gap in page.get("gaps")] == [accepted[received - 1]]
 
 
 WAKES = {

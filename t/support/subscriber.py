@@ -41,7 +41,9 @@ class Subscriber:
     beats = 0
     """Heartbeats so far."""
     retry = None
-    """Milliseconds after which the server that ended the stream wants it to come back."""
+    """Milliseconds after which the server wants it to come back. Nothing comes after this is said
+    but the end.
+    """
 
     def __init__(self, port, path="/events/room", cursor=None, connect=None, headers=(), **query):
         self.port, self.path, self.cursor, self.query = port, path, cursor, query
@@ -52,6 +54,7 @@ class Subscriber:
     async def open(self):
         """Connects and subscribes. Returns the head of the answer (`Reply`)."""
         self.leave()
+        self.retry = None
         self.client = await self.connect(self.port)
         await self.request()
         self.head = await read_head(self.client)
@@ -90,7 +93,9 @@ class Subscriber:
     async def read(self):
         """The next `Message`."""
         while True:
+            over = self.retry is not None
             message = await self.next()
+            assert not over, "the stream goes on after its end was announced"
             if message is not None:
                 if message.id is not None:
                     self.cursor = message.id
@@ -100,6 +105,19 @@ class Subscriber:
         """The data of the next `count` messages, within a few seconds."""
         async with asyncio.timeout(10):
             return [(await self.read()).data for _ in range(count)]
+
+    def read_place(self, value):
+        """Takes a place, `{"id": ...}`; the last one of a stream is `{"id": ..., "retry": ...}`.
+        Gives the cursor.
+        """
+        assert set(value) in ({"id"}, {"id", "retry"})
+        assert isinstance(value["id"], str)
+        if "retry" in value:
+            assert value["id"]
+            assert type(value["retry"]) is int
+            assert value["retry"] > 0
+            self.retry = value["retry"]
+        return value["id"]
 
     def leave(self):
         if self.client is not None:
@@ -136,10 +154,9 @@ class SSE(Subscriber):
                 self.beats += 1
         data = json.loads("\n".join(fields["data"]))
         if fields.get("event") == "cursor":
-            assert data["id"] == fields["id"]
-            assert set(data) <= {"id", "retry"}
-            self.cursor = data["id"]
-            self.retry = data.get("retry")
+            self.cursor = self.read_place(data)
+            assert self.cursor == fields["id"]
+            # A browser reads the field, and a page the data.
             assert self.retry is None or fields["retry"] == str(self.retry)
             return None
         message = _message(data, fields["id"])
@@ -155,13 +172,12 @@ class Enveloped(Subscriber):
     def unwrap(self, text):
         value = json.loads(text)
         assert isinstance(value, dict)
-        if "data" not in value:
-            if set(value) <= {"id", "retry"}:
-                self.place(value["id"])
-                self.retry = value.get("retry")
-                return None
+        if "data" in value:
+            return Message(value["data"], value["id"], value.get("channel"))
+        if "id" not in value or "type" in value:
             return _message(value)
-        return Message(value["data"], value["id"], value.get("channel"))
+        self.place(self.read_place(value))
+        return None
 
     def place(self, cursor):
         self.cursor = cursor
@@ -175,7 +191,7 @@ class NDJSON(Enveloped):
 
     def place(self, cursor):
         assert cursor in ("", self.cursor)
-        self.beats += 1
+        self.beats += self.retry is None
 
 
 class Multipart(Subscriber):
