@@ -43,6 +43,11 @@ class Upload(Handler):
         self.write(f"{len(self.request.body)} bytes")
 
 
+class Thread(Handler):
+    async def get(self):
+        await asyncio.to_thread(time.sleep, 60)
+
+
 class Blocking(Handler):
     def get(self):
         time.sleep(60)
@@ -55,6 +60,7 @@ app = Application(
         ("/report", Report),
         ("/upload", Upload),
         ("/blocking", Blocking),
+        ("/thread", Thread),
         (r"/events/(\w+)", SubscribeHandler),
         (r"/publish/(\w+)", PublishHandler),
     ]

@@ -1,5 +1,6 @@
 """A signal while requests are in flight: they are finished, or cut and logged as cut."""
 
+import asyncio
 import contextlib
 import re
 import signal
@@ -7,6 +8,8 @@ import socket
 import time
 
 import pytest
+
+from tatsumaki_py import Application, Server
 
 PROGRAM = "t/server/draining.py"
 
@@ -150,3 +153,32 @@ def test_a_second_signal(serve_program, clients, path, second):
     assert time.monotonic() - began < 1
     assert program.stderr.endswith("WARNING tatsumaki: stopped at once, by a second signal\n")
     assert program.stderr.count("\n") == 1
+
+
+def test_a_second_signal_after_the_end(serve_program, clients, monkeypatch):
+    """It also ends a process that waits for a thread, when all else has ended."""
+    monkeypatch.setenv("GRACE", "0.1")
+    program = serve_program(PROGRAM)
+    clients(get(program.port, "/thread"))
+    time.sleep(0.1)
+    program.signal(signal.SIGINT)
+    while "stopped" not in program.stdout:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    program.signal(signal.SIGINT)
+    assert program.wait() == 130
+    assert "KeyboardInterrupt" not in program.stderr
+
+
+@pytest.mark.parametrize("run", [True, False])
+def test_handlers_are_restored(run):
+    """A program that goes on after its server has its own handlers of signals again."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    server = Server("127.0.0.1", 0)
+    app = Application()
+    app.on_start(lambda: asyncio.get_running_loop().call_soon(server.stop))
+    if run:
+        server.run(app)
+    else:
+        asyncio.run(server.serve(app))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -109,8 +109,9 @@ class Server:
         log_to_stderr()
         try:
             self._addresses.bind()
-            with asyncio.Runner(loop_factory=current_loop) as runner:
-                runner.run(self.serve(app))
+            # A second signal also ends a program whose threads keep the loop from its end.
+            with signals.restored(), asyncio.Runner(loop_factory=current_loop) as runner:
+                runner.run(self._serve(app))
         except (ListenError, StartError) as error:
             _log.debug("why", exc_info=error)
             if threading.current_thread() is not threading.main_thread():
@@ -129,6 +130,10 @@ class Server:
         Raises `OSError` if an address cannot be listened on, `StartError` if a service or an
         `Application.on_start` hook fails.
         """
+        with signals.restored():
+            await self._serve(app)
+
+    async def _serve(self, app: tornado.web.Application) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         # From now on, not only from the first poll, a call from another thread raises.
         MessageQueue._registry.thread.claim()
@@ -136,9 +141,9 @@ class Server:
         life = app._life if isinstance(app, Application) else Life()
         try:
             self._addresses.bind()
-            with signals.handled(self.stop):
-                if await self._start_services(life):
-                    await self._listen(server, life)
+            signals.handle(self.stop)
+            if await self._start_services(life):
+                await self._listen(server, life)
         finally:
             self.listening.clear()
             self._addresses.close()

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-__all__ = ["handled"]
+__all__ = ["handle", "restored"]
 
 _log = logging.getLogger("tatsumaki")
 
@@ -24,29 +24,37 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def handled(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop`, which may be called at any moment, for the first signal. The second one ends the
-    process with the status 128 + its number, as shells say it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    stopping = False
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        if stopping:
-            _exit(number)
-        stopping = True
-        stop()
-
-    before = {number: signal.signal(number, handle) for number in NUMBERS}
+def restored() -> Iterator[None]:
+    """Put back at the end what handled the signals before."""
+    before = {number: signal.getsignal(number) for number in NUMBERS} if _main() else {}
     try:
         yield
     finally:
         for number, handler in before.items():
             # None: it was not set by Python.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def handle(stop: Callable[[], None]) -> None:
+    """Call `stop`, which may be called at any moment, for the first signal. The second one ends the
+    process with the status 128 + its number, as shells say it.
+    """
+    stopping = False
+
+    def signalled(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        if stopping:
+            _exit(number)
+        stopping = True
+        stop()
+
+    if _main():
+        for number in NUMBERS:
+            signal.signal(number, signalled)
+
+
+def _main() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _exit(number: int) -> None:
