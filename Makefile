@@ -21,10 +21,11 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help chat demo test test-all bench bench-peers lint types clean
+.PHONY: help chat dashboard demo test test-all bench bench-peers lint types clean
 
 help:
 	@echo 'make chat      serve the chat on http://127.0.0.1:5000/'
+	@echo 'make dashboard show what a server does, live, same address'
 	@echo 'make demo      serve the small examples, same address'
 	@echo 'make test      run the tests, three at a time; ARGS="t/handler -k root -n 0" is handed to pytest'
 	@echo 'make test-all  run the tests on every Python here and on the lowest Tornado allowed'
@@ -38,6 +39,9 @@ help:
 
 chat: $(VENV)/.run
 	@exec $(BIN)/python examples/chat/app.py
+
+dashboard: $(VENV)/.run
+	@exec $(BIN)/python examples/dashboard/app.py
 
 demo: $(VENV)/.run
 	@exec $(BIN)/python examples/demo.py

@@ -10,6 +10,7 @@ QUESTIONS = (
     "many_channels",
     "long_poll",
     "memory",
+    "metrics",
     "plain_request",
     "publish_absent",
     "reconnect_storm",

@@ -16,6 +16,7 @@ from tatsumaki_py import (
     Error,
     Handler,
     MessageQueue,
+    MetricsHandler,
     Server,
     SubscribeHandler,
     WebSocketHandler,
@@ -88,6 +89,7 @@ app = Application(
         (f"/subscribe/({chat_re})", SubscribeHandler),
         (f"/websocket/({chat_re})", Live),
         ("/plain", Plain),
+        ("/metrics", MetricsHandler),
     ]
 )
 

@@ -1,0 +1,58 @@
+"""The dashboard in a real browser, served by the real program."""
+
+import re
+import urllib.request
+
+import pytest
+from playwright.sync_api import expect
+
+# What Chromium says on the console about a server that is gone.
+GONE = "ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)"
+NUMBER = re.compile(r"^[\d.,]+$")
+
+
+@pytest.fixture
+def dashboard(serve_program):
+    """The running example."""
+    return serve_program("examples/dashboard/app.py")
+
+
+def points(page, name):
+    """How many looks the line of a drawing has."""
+    path = page.locator(f"#{name} .line").last.get_attribute("d")
+    return path.count("L") + 1
+
+
+def test_live(dashboard, new_page, page_errors):
+    """All figures come and go on, for several pages, and after a restart of the server."""
+    first, second = (
+        new_page(),
+        new_page(color_scheme="dark", viewport={"width": 390, "height": 844}),
+    )
+    for page in (first, second):
+        page.goto(dashboard.url)
+        expect(page.get_by_role("status")).to_have_text("live")
+    expect(first.locator("#connections")).to_have_text("2")
+    expect(first.locator("#connections-note")).to_have_text("2 sse")
+    for name in ("delivered", "bytes", "lag"):
+        expect(first.locator(f"#{name}")).to_have_text(NUMBER)
+    expect(first.locator("#cpu-process")).to_have_text(re.compile(r"^[\d.]+ %$"))
+    expect(first).to_have_title(re.compile(r"^[\d.]+ % CPU · Dashboard$"))
+    expect(first.get_by_role("img", name="CPU over the last two minutes")).to_be_visible()
+    expect(first.locator("#spoken")).to_contain_text("events a second")
+    assert second.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    second.close()
+    expect(first.locator("#connections")).to_have_text("1")
+    seen = points(first, "cpu")
+    page_errors.allow(GONE)
+    assert dashboard.stop() == 0
+    expect(first.get_by_role("status")).to_have_text("server away, trying again")
+    expect(first.locator("main")).to_have_attribute("data-stale", "")
+    dashboard.start()
+    expect(first.get_by_role("status")).to_have_text("live", timeout=20_000)
+    expect(first.locator("#uptime")).to_have_text(re.compile("^0:0"))
+    assert points(first, "cpu") >= seen
+    for word in ("sse closed, ", "sse finished, "):
+        assert word in dashboard.stderr
+    with urllib.request.urlopen(f"{dashboard.url}health") as answer:
+        assert answer.read() == b"ok\n"
