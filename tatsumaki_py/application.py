@@ -173,8 +173,8 @@ class Application(tornado.web.Application):
         return super().find_handler(request, **kwargs)
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:
-        """One line for each request, control characters written out; see
-        `tornado.web.Application.log_request`.
+        """One line for each request, control characters written out; that of a stream comes when it
+        ends, and says what it carried. See `tornado.web.Application.log_request`.
         """
         if "log_function" in self.settings:
             super().log_request(handler)

@@ -23,6 +23,12 @@ class Closed(SubscribeHandler):
 
 
 REASONS = [value for name, value in vars(counted).items() if name.isupper() and name != "COUNTERS"]
+
+
+class Limited(PublishHandler):
+    max_rate, max_burst = 0.001, 1
+
+
 RULES = [
     (r"/events/([\w.-]+)", SubscribeHandler),
     (r"/closed/([\w.-]+)", Closed),
@@ -36,7 +42,9 @@ pytestmark = pytest.mark.usefixtures("app")
 
 @pytest.fixture(params=[Application, tornado.web.Application])
 def app(request):
-    return request.param(RULES)
+    # Limits are kept by class: each test has its own.
+    limited = type("Limited", (Limited,), {})
+    return request.param([*RULES, (r"/limited/([\w.-]+)", limited)])
 
 
 @pytest.fixture
@@ -149,9 +157,14 @@ async def test_refused(ask, queue, since, monkeypatch):
     monkeypatch.setattr(type(queue), "max_channels", 0)
     request = await ask("POST /publish/room", "Content-Type: application/json", body="{}")
     assert (await read_head(request)).status == 503
+    monkeypatch.setattr(type(queue), "max_clients", 0)
+    assert (await read_head(await ask("GET /events/room"))).status == 503
+    for status in (200, 429):
+        request = await ask("POST /limited/other", "Content-Type: application/json", body="[]")
+        assert (await read_head(request)).status == status
     now = await change()
-    refused = {key[1]: value for key, value in now.items() if key[0] == "refused_total"}
-    assert {why for why, value in refused.items() if value} == {"forbidden", "channels"}
+    refused = {key[1]: value for key, value in now.items() if key[0] == "refused_total" and value}
+    assert refused == {"forbidden": 1, "channels": 1, "clients": 1, "rate": 1}
 
 
 @pytest.mark.gen_test
