@@ -306,8 +306,8 @@ class Application(tornado.web.Application):
         in which they were added. `Server` does this before it listens; a program with an
         `HTTPServer` of its own says ``await app.start()``.
 
-        Raises `RuntimeError` if one of them fails: the message names it, `__cause__` is the reason,
-        and those that had started are stopped again.
+        Raises `RuntimeError` if the application runs, or if one of them fails: the message names
+        it, `__cause__` is the reason, and those that had started are stopped again.
         """
         # From now on any thread may publish.
         MessageQueue._registry.thread.claim()
@@ -317,7 +317,8 @@ class Application(tornado.web.Application):
         """Cancel the tasks of `spawn` and wait for them, then stop the services and call the
         `on_stop` functions, in reverse order. `Server` does this at its end.
 
-        Each has 5 seconds; one that takes longer is logged and left alone. So is an exception.
+        Each has 5 seconds; one that takes longer is logged and left alone. An exception is logged.
+        Raises `RuntimeError` while the application starts or stops.
         """
         await self._life.stop()
 
@@ -339,10 +340,8 @@ class Application(tornado.web.Application):
         """Run `coroutine` in the background, on behalf of no request: ``app.spawn(work())``.
 
         The task is kept alive until it ends, logged if it fails, and cancelled and awaited when the
-        application stops. It begins when the loop runs. `name` is the name of the task, by default
-        that of the coroutine's function.
-
-        Raises `TypeError` if it gets a function: call it.
+        application stops. It begins when the loop runs. Its name is by default the function's.
+        Raises `TypeError` for a function: call it. Raises `RuntimeError` in another thread.
         """
         return self._life.spawn(coroutine, name)
 

@@ -5,7 +5,7 @@ Rules:
    order, and only of what has started.
 2. Whatever runs here runs in an empty context: it belongs to no request.
 3. A task is kept alive until it is done. If it fails, that is logged.
-4. Nothing delays the end for longer than its limit.
+4. Nothing delays the end for longer than its limit, also a task that ignores its cancellation.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
 from enum import Enum
+from types import NoneType
 from typing import Any, TypeVar
 
 from tornado.ioloop import IOLoop
 
-__all__ = ["Life", "StartError", "current_loop"]
+__all__ = ["Life", "StartError", "current_loop", "wait_for_end"]
 
 _log = logging.getLogger("tatsumaki")
 T = TypeVar("T")
@@ -58,6 +59,8 @@ class Life:
 
     def __init__(self) -> None:
         self._phase = _Phase.NEW
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting: _Part | None = None
         self._parts: list[_Part] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._reminded = False
@@ -76,15 +79,24 @@ class Life:
         self._parts.append(part)
         if self._phase is not _Phase.RUNNING:
             return
-        part.started = True
-        result = Context().run(start) if start is not None else None
+        try:
+            result = Context().run(start) if start is not None else None
+        except BaseException:
+            self._parts.remove(part)
+            raise
         if self._waits_for(result):
-            self.spawn(_wait_for(result), name)
+            self.spawn(self._start_later(part, result), name)
+        else:
+            part.started = True
+
+    async def _start_later(self, part: _Part, result: Any) -> None:
+        await result
+        part.started = True
 
     def discard(self, owner: object) -> None:
-        """Forget the part of that owner, unless it has started."""
+        """Forget the part of that owner, unless it starts or has started."""
         for part in self._parts:
-            if part.owner is owner and not part.started:
+            if part.owner is owner and not part.started and part is not self._starting:
                 self._parts.remove(part)
                 break
 
@@ -109,44 +121,58 @@ class Life:
                     f"{task.get_name()} was spawned for another event loop: "
                     "call app.spawn in app.on_start(...), which runs in this one"
                 )
+        self._loop = loop
         self._phase = _Phase.STARTING
-        # A part may add others.
-        for part in self._parts:
-            try:
-                if part.start is not None:
-                    await self._task(part.start)
-            except Exception as error:
-                await self.stop()
-                reason = f"{type(error).__name__}: {error}"
-                raise StartError(f"{part.name} did not start: {reason}") from error
-            except BaseException:
-                await self.stop()
-                raise
-            part.started = True
+        try:
+            # A part may add others.
+            for part in self._parts:
+                await self._start(part)
+        except BaseException:
+            await self._stop()
+            raise
         self._phase = _Phase.RUNNING
+
+    async def _start(self, part: _Part) -> None:
+        if part.start is not None:
+            self._starting = part
+            task = self._task(self._call(part.start))
+            try:
+                # Not `await task`: it would wait for a task that ignores its cancellation.
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                task.cancel()
+                await wait_for_end(task, part.name, "end", STOP_TIME)
+                raise
+            finally:
+                self._starting = None
+            if task.cancelled():
+                raise StartError(f"{part.name} did not start: it was cancelled")
+            error = task.exception()
+            if isinstance(error, Exception):
+                raise StartError(f"{part.name} did not start: {_reason(error)}") from error
+            if error is not None:
+                raise error
+        part.started = True
 
     async def stop(self) -> None:
         """Cancel the tasks, then stop what has started. The application can be started again."""
-        self._phase = _Phase.STOPPING
-        await self.cancel_tasks()
-        for part in reversed(self._parts):
-            if part.started:
-                part.started = False
-                await self._end(part)
-        await self.cancel_tasks()
-        self._phase = _Phase.NEW
+        if self._phase in (_Phase.STARTING, _Phase.STOPPING):
+            raise RuntimeError(f"the application cannot stop: it is {self._phase.value}")
+        await self._stop()
 
-    async def _end(self, part: _Part) -> None:
-        if part.stop is None:
-            return
-        task = self._task(part.stop)
-        # asyncio.timeout would wait for a task that ignores its cancellation.
-        _, late = await asyncio.wait([task], timeout=STOP_TIME)
-        if late:
-            task.cancel()
-            _log.error("%s did not stop within %g seconds", part.name, STOP_TIME)
-        elif not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("%s failed to stop", part.name, exc_info=error)
+    async def _stop(self) -> None:
+        self._phase = _Phase.STOPPING
+        try:
+            await self.cancel_tasks()
+            for part in reversed(self._parts):
+                if part.started:
+                    part.started = False
+                    if part.stop is not None:
+                        task = self._task(self._last_call(part.stop))
+                        await wait_for_end(task, part.name, "stop", STOP_TIME)
+            await self.cancel_tasks()
+        finally:
+            self._phase, self._loop = _Phase.NEW, None
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
         """Run `coroutine` in a task of no request."""
@@ -155,12 +181,14 @@ class Life:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            if self._phase is not _Phase.NEW:
-                coroutine.close()
-                raise RuntimeError(
-                    "app.spawn was called in another thread than that of the event loop: "
-                    "use asyncio.run_coroutine_threadsafe(f(), loop)"
-                ) from None
+            loop = None
+        if self._phase is not _Phase.NEW and loop is not self._loop:
+            coroutine.close()
+            raise RuntimeError(
+                "app.spawn was called in another thread than that of the event loop: "
+                "use asyncio.run_coroutine_threadsafe(f(), loop)"
+            )
+        if loop is None:
             # The program has not come to its loop yet.
             loop = current_loop()
         task = loop.create_task(coroutine, name=name or coroutine.__qualname__, context=Context())
@@ -183,24 +211,59 @@ class Life:
         _, left = await asyncio.wait(tasks, timeout=STOP_TIME)
         for task in left:
             _log.error("%s did not end within %g seconds", task.get_name(), STOP_TIME)
+            self._tasks.discard(task)
+            _leave(task)
 
-    def _task(self, call: Callable[[], Any]) -> asyncio.Task[None]:
-        """Make a call in an empty context, and await what it returns to be awaited."""
+    def _task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(coroutine, context=Context())
 
-        async def run() -> None:
-            result = call()
-            if self._waits_for(result):
-                await result
+    async def _call(self, call: Callable[[], Any]) -> None:
+        """Make a call, and await what it returns to be awaited."""
+        result = call()
+        if self._waits_for(result):
+            await result
 
-        return asyncio.get_running_loop().create_task(run(), context=Context())
+    async def _last_call(self, call: Callable[[], Any]) -> None:
+        try:
+            await self._call(call)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # It would end the loop, and the other parts would not stop.
+            raise RuntimeError(f"a stop cannot end the program: {error!r}") from error
 
     def _waits_for(self, result: Any) -> bool:
         # A task of `spawn` goes on: app.on_start(lambda: app.spawn(work())).
         return inspect.isawaitable(result) and result not in self._tasks
 
 
-async def _wait_for(result: Any) -> None:
-    await result
+async def wait_for_end(task: asyncio.Future[Any], name: str, verb: str, seconds: float) -> None:
+    """Wait for a task, but no longer than that. Log that it takes longer, or that it failed."""
+    # asyncio.timeout would wait for a task that ignores its cancellation.
+    _, late = await asyncio.wait([task], timeout=seconds)
+    if late:
+        _log.error("%s did not %s within %g seconds", name, verb, seconds)
+        task.cancel()
+        _leave(task)
+    elif not task.cancelled():
+        error = task.exception()
+        # asyncio raises these two in the loop itself.
+        if not isinstance(error, (NoneType, SystemExit, KeyboardInterrupt)):
+            _log.error("%s failed to %s", name, verb, exc_info=error)
+
+
+def _leave(task: asyncio.Future[Any]) -> None:
+    """Let the loop end without this task: `asyncio.Runner` would wait for it for ever. (asyncio
+    documents this function, for event loops and tasks of other kinds.)
+    """
+    if isinstance(task, asyncio.Task):
+        asyncio._unregister_task(task)
+
+
+def _reason(error: BaseException) -> str:
+    """Its type and message; of a group, those of its errors."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(map(_reason, error.exceptions))
+    message = str(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def current_loop() -> asyncio.AbstractEventLoop:

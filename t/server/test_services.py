@@ -9,8 +9,8 @@ import pytest
 from support.program import free_port
 
 PROGRAM = """
-import asyncio, socket, sys
-from tatsumaki_py import Application, Handler, MessageQueue, Server, Service
+import asyncio, contextlib, socket, sys
+from tatsumaki_py import Application, Handler, MessageQueue, Server, Service, life
 
 MODE, PORT = sys.argv[1], int(sys.argv[2])
 
@@ -26,6 +26,13 @@ class Worker(Service):
         if MODE == "waits":
             print("waiting", flush=True)
             await asyncio.sleep(60)
+        if MODE == "exits":
+            asyncio.get_running_loop().call_later(0.05, sys.exit, 3)
+        if MODE == "stubborn":
+            life.STOP_TIME = 0.1
+            self.application.spawn(ignore())
+            print("waiting", flush=True)
+            await ignore()
 
     def on_event(self, *events):
         print("worker", events[0]["n"], flush=True)
@@ -54,6 +61,11 @@ async def started():
 @app.on_stop
 def stopped():
     print("hook", flush=True)
+
+async def ignore():
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
 
 async def tick():
     try:
@@ -139,3 +151,22 @@ def test_a_signal_during_a_start(start):
     out, err = process.communicate(timeout=10)
     assert (out.splitlines(), err) == (["cancelled", "first stopped"], "")
     assert process.returncode == 0
+
+
+def test_tasks_that_ignore_their_cancellation(start):
+    """The process ends without them."""
+    process, _ = start("stubborn")
+    lines_of(process, "waiting")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=10)
+    assert (out.splitlines(), process.returncode) == (["cancelled", "first stopped"], 0)
+    for name in ("the service Worker", "ignore"):
+        assert f"ERROR tatsumaki: {name} did not end within 0.1 seconds" in err
+
+
+def test_exit(start):
+    """A program that calls `sys.exit` in a callback stops in order, with that status."""
+    process, _ = start("exits")
+    out, err = process.communicate(timeout=10)
+    assert out.splitlines()[4:] == ["cancelled", "hook", "worker stopped", "first stopped"]
+    assert (err, process.returncode) == ("", 3)

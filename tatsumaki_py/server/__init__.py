@@ -106,12 +106,15 @@ class Server:
         """
         if not isinstance(app, HTTPServerConnectionDelegate):
             raise TypeError(f"Server.run takes an Application(...), not {app!r}")
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError("an event loop runs here already: use await server.serve(app)")
+        self._check_idle()
         log_to_stderr()
         try:
             self._addresses.bind()
             # A second signal also ends a program whose threads keep the loop from its end.
-            with signals.restored(), asyncio.Runner(loop_factory=current_loop) as runner:
-                runner.run(self._serve(app))
+            with signals.kept(), asyncio.Runner(loop_factory=current_loop) as runner:
+                runner.run(self.serve(app))
         except (ListenError, StartError) as error:
             _log.debug("why", exc_info=error)
             if threading.current_thread() is not threading.main_thread():
@@ -127,13 +130,12 @@ class Server:
         """Serve `app` in the running loop until a signal or `stop`. `run` does this, and sets up
         the log.
 
-        Raises `OSError` if an address cannot be listened on, `StartError` if a service or an
-        `Application.on_start` hook fails.
-        """
-        with signals.restored():
-            await self._serve(app)
+        Cancelling it also stops the server in order.
 
-    async def _serve(self, app: tornado.web.Application) -> None:
+        Raises `OSError` if an address cannot be listened on, `StartError` if a service or an
+        `Application.on_start` hook fails, `RuntimeError` if this server or `app` runs already.
+        """
+        self._check_idle()
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         # From now on, not only from the first poll, a call from another thread raises.
         MessageQueue._registry.thread.claim()
@@ -141,13 +143,17 @@ class Server:
         life = app._life if isinstance(app, Application) else Life()
         try:
             self._addresses.bind()
-            signals.handle(self.stop)
-            if await self._start_services(life):
-                await self._listen(server, life)
+            with signals.handled(self.stop):
+                if await self._start_services(life):
+                    await self._listen(server, life)
         finally:
             self.listening.clear()
             self._addresses.close()
             self._loop = None
+
+    def _check_idle(self) -> None:
+        if self._loop is not None:
+            raise RuntimeError("this server runs already: each application needs its own Server")
 
     def stop(self) -> None:
         """Stop as after a signal. Any thread may call it; it returns at once. While the server does
@@ -163,11 +169,13 @@ class Server:
         """Start the services. False if the server is told to stop meanwhile."""
         start = asyncio.ensure_future(life.start())
         stopped = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait([start, stopped], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not start.done():
-            start.cancel()
-            await asyncio.wait([start])
+        try:
+            await asyncio.wait([start, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            if not start.done():
+                start.cancel()
+                await asyncio.wait([start])
         if start.cancelled():
             return False
         start.result()
@@ -187,7 +195,8 @@ class Server:
             systemd.notify("READY=1")
             self.listening.set()
             await self._stopping.wait()
+        finally:
+            # Also if this is cancelled, as it is when a callback raises SystemExit.
             systemd.notify("STOPPING=1")
             await Drain(server, life, self._limits).run()
-        finally:
             watchdog.cancel()

@@ -30,7 +30,7 @@ from typing import TypeVar
 from tornado.websocket import WebSocketHandler
 
 from tatsumaki_py.health import Health
-from tatsumaki_py.life import Life
+from tatsumaki_py.life import Life, wait_for_end
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.push.open_streams import open_streams
 from tatsumaki_py.push.stream import Stream
@@ -243,13 +243,7 @@ class Drain:
 
     async def _close_engine(self) -> None:
         close = asyncio.ensure_future(MessageQueue._registry.engine.close())
-        # asyncio.timeout would wait for a task that ignores its cancellation.
-        _, late = await asyncio.wait([close], timeout=ENGINE)
-        if late:
-            close.cancel()
-            _log.error("the engine did not close within %g seconds", ENGINE)
-        elif not close.cancelled() and (error := close.exception()) is not None:
-            _log.error("the engine failed to close", exc_info=error)
+        await wait_for_end(close, "the engine", "close", ENGINE)
 
 
 class _Retry:

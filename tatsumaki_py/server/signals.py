@@ -1,4 +1,4 @@
-"""SIGINT (Ctrl-C) and SIGTERM: the first one stops a server in order, the second one at once.
+"""SIGINT (Ctrl-C) and SIGTERM: the first one stops all servers in order, the second one at once.
 
 Rules:
 1. The second signal needs no event loop: it also ends a program whose loop is held up.
@@ -13,44 +13,90 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
+from typing import Any
 
-__all__ = ["handle", "restored"]
+__all__ = ["handled", "kept"]
 
 _log = logging.getLogger("tatsumaki")
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
+class _Signals:
+    """The handlers of the process, for all servers of the main thread."""
+
+    def __init__(self) -> None:
+        self._stops: list[Callable[[], None]] = []
+        self._before: dict[int, Any] = {}
+        self._stopping = False
+        self.kept = False
+
+    def add(self, stop: Callable[[], None]) -> None:
+        self._stops.append(stop)
+        if not self._before:
+            self._stopping = False
+            self._before = {number: signal.signal(number, self._handle) for number in NUMBERS}
+
+    def remove(self, stop: Callable[[], None]) -> None:
+        self._stops.remove(stop)
+        self.restore()
+
+    def restore(self) -> None:
+        """Put back what handled the signals before, unless a server needs them."""
+        if self._stops or self.kept:
+            return
+        before, self._before = self._before, {}
+        _set(before)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._stopping or not self._stops:
+            _exit(number)
+        self._stopping = True
+        for stop in self._stops:
+            stop()
+
+
+_signals = _Signals()
+
+
 @contextlib.contextmanager
-def restored() -> Iterator[None]:
-    """Put back at the end what handled the signals before."""
-    before = {number: signal.getsignal(number) for number in NUMBERS} if _main() else {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            # None: it was not set by Python.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-
-def handle(stop: Callable[[], None]) -> None:
+def handled(stop: Callable[[], None]) -> Iterator[None]:
     """Call `stop`, which may be called at any moment, for the first signal. The second one ends the
     process with the status 128 + its number, as shells say it.
     """
-    stopping = False
+    if not _main():
+        yield
+        return
+    _signals.add(stop)
+    try:
+        yield
+    finally:
+        _signals.remove(stop)
 
-    def signalled(number: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        if stopping:
-            _exit(number)
-        stopping = True
-        stop()
 
-    if _main():
-        for number in NUMBERS:
-            signal.signal(number, signalled)
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Let a signal still end the process when the last server has ended."""
+    if not _main():
+        yield
+        return
+    # Before asyncio.Runner sets its own.
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in NUMBERS}
+    _signals.kept = True
+    try:
+        yield
+    finally:
+        _signals.kept = False
+        _signals.restore()
+        _set(before)
+
+
+def _set(handlers: Mapping[int, Any]) -> None:
+    for number, handler in handlers.items():
+        # None: it was not set by Python.
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _main() -> bool:

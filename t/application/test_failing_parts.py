@@ -1,0 +1,176 @@
+"""Parts of an application that fail as it starts or stops, or do not end."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from tatsumaki_py import Application, Service, life
+
+
+class Part(Service):
+    """Says what happens to it."""
+
+    def __init__(self, name, said):
+        self.name, self.said = name, said
+
+    def start(self):
+        self.said.append(f"+{self.name}")
+
+    def stop(self):
+        self.said.append(f"-{self.name}")
+
+
+class Later(Part):
+    """Starts with its first attempt if `go` is set."""
+
+    def __init__(self, name, said, start):
+        super().__init__(name, said)
+        self.begin = start
+
+    async def start(self):
+        await self.begin()
+        self.said.append(f"+{self.name}")
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def app(said):
+    app = Application()
+    app.add_service(Part("a", said))
+    return app
+
+
+async def fails():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(0, None))
+        group.create_task(fail(OSError("no such host")))
+        group.create_task(fail(ValueError()))
+
+
+async def fail(error):
+    raise error
+
+
+async def cancelled():
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+async def stubborn():
+    """Ignores its cancellations for a while."""
+    until = asyncio.get_running_loop().time() + 0.2
+    while asyncio.get_running_loop().time() < until:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        (fails, "OSError: no such host; ValueError"),
+        (cancelled, "it was cancelled"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_reason(app, said, start, reason):
+    """The message has the errors of a group; a start whose own work was cancelled has failed."""
+    app.add_service(Later("b", said, start))
+    with pytest.raises(life.StartError) as info:
+        await app.start()
+    assert str(info.value) == f"the service Later did not start: {reason}"
+    assert said == ["+a", "-a"]
+
+
+@pytest.mark.gen_test
+async def test_a_start_that_ignores_its_cancellation(app, said, expect_log, monkeypatch):
+    """The application goes on to its end without it."""
+    monkeypatch.setattr(life, "STOP_TIME", 0.05)
+    app.add_service(Later("b", said, stubborn))
+    start = asyncio.create_task(app.start())
+    await asyncio.sleep(0.01)
+    start.cancel()
+    log = expect_log("tatsumaki", "the service Later did not end within 0.05 seconds")
+    with log, pytest.raises(asyncio.CancelledError):
+        await start
+    assert said == ["+a", "-a"]
+    await asyncio.sleep(0.2)
+
+
+@pytest.mark.gen_test
+async def test_stop_while_it_starts_or_stops(app, said):
+    """That is a mistake, and changes nothing."""
+    raised = []
+
+    async def stop():
+        with pytest.raises(RuntimeError) as info:
+            await app.stop()
+        raised.append(str(info.value))
+
+    app.on_start(stop)
+    app.on_stop(stop)
+    app.add_service("b", Part("b", said))
+    await app.start()
+    await app.stop()
+    assert raised == [
+        "the application cannot stop: it is starting",
+        "the application cannot stop: it is stopping",
+    ]
+    assert said == ["+a", "+b", "-b", "-a"]
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
+@pytest.mark.gen_test
+async def test_a_stop_that_exits(app, said, expect_log, error):
+    """It is logged as other errors are, and the others stop."""
+    app.on_stop(lambda: fail(error))
+    await app.start()
+    with expect_log("tatsumaki", "lambda> failed to stop"):
+        await app.stop()
+    assert said == ["+a", "-a"]
+
+
+@pytest.mark.gen_test
+async def test_added_while_it_runs(app, said, expect_log):
+    """One that did not start is not stopped."""
+    await app.start()
+    app.add_service(Later("b", said, fails))
+    app.add_service(Later("c", said, asyncio.Event().wait))
+    with expect_log("tatsumaki", "the service Later failed"):
+        await asyncio.sleep(0.01)
+    with pytest.raises(TypeError):
+        app.add_service(Later("d", said, None).start)
+    await app.stop()
+    assert said == ["+a", "-a"]
+
+
+@pytest.mark.gen_test
+async def test_replaced_as_it_starts(app, said):
+    """A service whose start puts another one in its place is stopped, and none is left out."""
+
+    async def replace():
+        app.add_service("x", Part("b", said))
+
+    app.add_service("x", Later("x", said, replace))
+    app.add_service("c", Part("c", said))
+    await app.start()
+    await app.stop()
+    assert said == ["+a", "+x", "+c", "+b", "-b", "-c", "-x", "-a"]
+
+
+@pytest.mark.gen_test
+async def test_spawn_in_another_loop(app):
+    """A loop of another thread gets no task that this one would have to end."""
+    await app.start()
+
+    async def elsewhere():
+        app.spawn(asyncio.sleep(0))
+
+    with pytest.raises(RuntimeError, match="in another thread than that of the event loop"):
+        await asyncio.to_thread(asyncio.run, elsewhere())
+    await app.stop()
