@@ -16,6 +16,7 @@ QUESTIONS = (
     "reconnect_storm",
     "connect_storm",
     "drain",
+    "restarts",
     "stall",
     "walk",
 )

@@ -31,15 +31,18 @@ class Trouble(Exception):
     """A contender or the generator failed; the text is one or a few lines for the reader."""
 
 
-def _prepare(core: int) -> Callable[[], None]:
-    def prepare() -> None:
+def prepare(core: int) -> Callable[[], None]:
+    """What a child process does first: go to its core, and end when this process ends."""
+
+    def run() -> None:
         os.sched_setaffinity(0, {core})
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
-    return prepare
+    return run
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """That of a server."""
     return {**os.environ, "PYTHONPATH": str(BENCH.parent)}  # this checkout is what is measured
 
 
@@ -145,9 +148,9 @@ def serving(contender: Contender) -> Iterator[Server]:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 cwd=folder,
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,
-                preexec_fn=_prepare(SERVER_CORE),
+                preexec_fn=prepare(SERVER_CORE),
             )
         try:
             server = Server(process, port, errors)
@@ -166,8 +169,8 @@ def run_alone(file: str, *arguments: object, timeout: float = 60) -> dict[str, f
             text=True,
             timeout=timeout,
             check=False,
-            env=_environment(),
-            preexec_fn=_prepare(SERVER_CORE),
+            env=environment(),
+            preexec_fn=prepare(SERVER_CORE),
         )
     except subprocess.TimeoutExpired:
         raise Trouble(f"not done after {timeout} s") from None
@@ -207,7 +210,7 @@ class Generator:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=_prepare(GENERATOR_CORE),
+            preexec_fn=prepare(GENERATOR_CORE),
         )
         try:
             yield process

@@ -66,14 +66,21 @@ class Benchmark:
         self._progress("")
         return {name: medians(rounds) for name, rounds in results.items()}
 
-    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table that is also Markdown."""
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        over: str = "median",
+    ) -> None:
+        """Print a table that is also Markdown; `over` is what was made of the rounds."""
         lines = [tuple(columns), *map(tuple, rows)]
         if len(lines) == 1:
             return
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, tuple("-" * width for width in widths))
-        print(f"## {title}, median of {self.rounds} rounds\n")
+        print(f"## {title}, {over} of {self.rounds} rounds\n")
         for line in lines:
             first, *rest = zip(line, widths, strict=True)
             cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
