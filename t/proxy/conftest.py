@@ -1,6 +1,7 @@
 """The application as it is served behind a proxy."""
 
 import pytest
+from support.haproxy import run_haproxy  # noqa: F401
 from support.lossy import proxy  # noqa: F401
 from support.nginx import nginx, run_nginx  # noqa: F401
 from support.wire import iterations

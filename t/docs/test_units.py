@@ -1,0 +1,48 @@
+"""The units of docs/guide/deploying.md are what systemd understands."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from support.outside import find_program
+from support.program import ROOT
+
+PAGE = (ROOT / "docs/guide/deploying.md").read_text()
+UNITS = dict(re.findall(r"`/etc/systemd/system/([\w.]+)`:\n\n```ini\n(.*?)^```", PAGE, re.M | re.S))
+
+
+@pytest.fixture
+def verify(tmp_path):
+    """What systemd says of units, `{name: text}`. Their program is one that is there."""
+    program = find_program("systemd-analyze", "systemd")
+
+    def run(units):
+        for name, text in units.items():
+            text = text.replace("/srv/chat/venv/bin/python", sys.executable)
+            (tmp_path / name).write_text(text.replace("/srv/chat", str(tmp_path)))
+        command = [program, "verify", "--man=no", "--recursive-errors=no", *units]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+        return result.returncode, result.stderr
+
+    return run
+
+
+def test_one_service(verify):
+    """A socket and a service."""
+    assert sorted(UNITS) == ["chat.service", "chat.socket"]
+    assert verify(UNITS) == (0, "")
+
+
+def test_two_services(verify):
+    """A socket and a template, for two processes side by side."""
+    (line,) = re.findall(r"^`(Service=.*)`\. ", PAGE, re.M)
+    socket = UNITS["chat.socket"].replace("[Install]", f"{line}\n\n[Install]")
+    service = UNITS["chat.service"].replace("Description=Chat", "Description=Chat (%i)")
+    assert verify({"chat.socket": socket, "chat@a.service": service}) == (0, "")
+
+
+def test_a_unit_that_is_wrong(verify):
+    """So what is said of the others is worth something."""
+    _, said = verify({"chat.service": UNITS["chat.service"] + "\n[Service]\nTypo=1\n"})
+    assert "Typo" in said
