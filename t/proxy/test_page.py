@@ -6,6 +6,7 @@ import re
 
 import pytest
 from support.answers import until
+from support.haproxy import LINES
 from support.nginx import BLOCKS
 from support.outside import find_program, running
 from support.subscriber import WebSocket
@@ -98,11 +99,14 @@ async def test_publish(nginx, raw, queue, expect_log):
     assert queue.backlog_events == [{"n": 1}]
 
 
+@pytest.mark.parametrize(
+    ("name", "lines", "away"), [("nginx", BLOCKS[0], 502), ("haproxy", LINES, 503)]
+)
 @pytest.mark.gen_test
-async def test_unavailable(nginx, http_server, http_port, raw, app, io_loop):
+async def test_unavailable(request, http_server, http_port, raw, app, name, lines, away):
     """An EventSource gets a stream in place of a 503 or 502, any other client the answer."""
     app.add_handlers("/full", Full)
-    port = nginx()
+    port = request.getfixturevalue(f"run_{name}")(lines.replace("5000", str(http_port)))
 
     async def reply(accept):
         client = await raw(port)
@@ -123,7 +127,7 @@ async def test_unavailable(nginx, http_server, http_port, raw, app, io_loop):
     http_server.stop()
     await http_server.close_all_connections()
     assert await stream() == empty
-    assert (await reply("*/*")).status == 502
+    assert (await reply("*/*")).status == away
 
 
 @pytest.mark.gen_test
