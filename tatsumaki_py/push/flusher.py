@@ -196,6 +196,8 @@ class Flusher:
                     continue
                 stream.waiting = None
                 if sent == size:
+                    stream.sent_bytes += size
+                    stream.sent_events += 1
                     took.append(stream)
                 elif last is not None:
                     stream.keep(data, sent, piled(last, stream.framing))
@@ -213,9 +215,6 @@ def _count(streams: list[Sending], event: Entry | None, size: int) -> None:
     """
     if not streams or event is None:
         return
-    for stream in streams:
-        stream.sent_bytes += size
-        stream.sent_events += 1
     traffic = streams[0].framing.traffic
     traffic.bytes += size * len(streams)
     traffic.events += len(streams)
