@@ -14,14 +14,13 @@ import contextlib
 import logging
 import os
 import re
-from random import random
+from random import random, randrange
 
 from tatsumaki_py import Application, Handler, MessageQueue, Server, Service, SubscribeHandler
 
 FIRST_WAIT, LAST_WAIT = 0.25, 60.0  # seconds between two connections, doubled each time
 PAUSE = 0.5  # seconds between two messages: an IRC server drops clients that say too much
-SILENCE = 300.0  # seconds after which a silent server is taken for dead
-LINE = re.compile(r"(?::([^\s!]+)\S* )?(\w+)((?: [^:\s]\S*)*)(?: :(.*))?")
+SILENCE = 300.0  # seconds after which a server that neither sends nor reads is taken for dead
 
 mq = MessageQueue.instance("irc")
 log = logging.getLogger("bot")
@@ -32,7 +31,7 @@ class Bot(Service):
         host, _, port = server.partition(":")
         self.address = host, int(port or 6667)
         self.room = room
-        self.nick = nick
+        self.name = self.nick = nick
 
     def start(self):
         self.application.spawn(self.run())
@@ -43,7 +42,7 @@ class Bot(Service):
             try:
                 await self.connect()
             except* (OSError, ValueError) as errors:  # ValueError: a line of more than 64 KiB
-                log.warning("not connected to %s:%d: %s", *self.address, errors.exceptions[0])
+                log.warning("not connected to %s:%d: %r", *self.address, errors.exceptions[0])
             # With a jitter, so that not all bots of a server that restarts return at once.
             await asyncio.sleep(self.wait * (0.5 + random()))
             self.wait = min(2 * self.wait, LAST_WAIT)
@@ -61,31 +60,34 @@ class Bot(Service):
             self.send("QUIT")
             self.writer.close()
             with contextlib.suppress(OSError):
-                await self.writer.wait_closed()
+                async with asyncio.timeout(1):
+                    await self.writer.wait_closed()
+            # It may not read.
+            self.writer.transport.abort()
 
     async def listen(self, reader, group):
         while True:
             async with asyncio.timeout(SILENCE):
                 line = await reader.readline()
+                await self.writer.drain()
             if not line:
                 raise ConnectionError("the server closed the connection")
-            match = LINE.match(line.decode(errors="replace").rstrip())
-            if match is None:
-                continue
-            who, command, parameters, text = match.groups()
-            if command == "PING":
-                self.send(f"PONG :{text}")
-            elif command == "001":  # welcome
-                self.send(f"JOIN {self.room}")
-            elif command == "433":  # the name is taken
-                self.nick += "_"
-                self.send(f"NICK {self.nick}")
-            elif command == "JOIN" and who == self.nick:
-                log.info("joined %s on %s:%d", self.room, *self.address)
-                self.wait = FIRST_WAIT
-                group.create_task(self.speak())
-            elif command == "PRIVMSG" and parameters.split() == [self.room]:
-                mq.publish({"type": "message", "from": "irc", "name": who, "text": text})
+            who, command, parameters = parse(line.decode(errors="replace"))
+            match command, parameters:
+                case "PING", [*_, token]:
+                    self.send(f"PONG :{token}")
+                case "001", [nick, *_]:  # welcome
+                    self.nick = nick
+                    self.send(f"JOIN {self.room}")
+                case "433", _:  # the name is taken
+                    self.nick = f"{self.name}{randrange(1000)}"
+                    self.send(f"NICK {self.nick}")
+                case "JOIN", _ if who == self.nick:
+                    log.info("joined %s on %s:%d", self.room, *self.address)
+                    self.wait = FIRST_WAIT
+                    group.create_task(self.speak())
+                case "PRIVMSG", [self.room, text]:
+                    mq.publish({"type": "message", "from": "irc", "name": who, "text": text})
 
     async def speak(self):
         """Says what is posted. Its place in the channel is kept while it is away."""
@@ -100,6 +102,18 @@ class Bot(Service):
         # One line of the length that IRC allows, whatever was posted.
         line = re.sub(r"[\x00-\x1f]+", " ", line).encode()[:450].decode(errors="ignore")
         self.writer.write(f"{line}\r\n".encode())
+
+
+def parse(line):
+    """The name of who sent a line, its command and its parameters (RFC 1459 section 2.3.1)."""
+    prefix = ""
+    if line.startswith(":"):
+        prefix, _, line = line[1:].partition(" ")
+    line, colon, last = line.rstrip("\r\n").partition(" :")
+    command, *parameters = line.split() or [""]
+    if colon:
+        parameters.append(last)
+    return prefix.partition("!")[0], command, parameters
 
 
 class Say(Handler):

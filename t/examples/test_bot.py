@@ -1,5 +1,6 @@
 """The bot, run as a user runs it, on an IRC server that is a socket of the test."""
 
+import contextlib
 import json
 import re
 import socket
@@ -100,11 +101,12 @@ def test_talk(server, bot):
     assert irc.read() == "PRIVMSG #tatsumaki :<ann> first"
     irc.send("PING :are you there", ":bob!b@host PRIVMSG tatsumaki :a secret")
     assert irc.read() == "PONG :are you there"
-    irc.send(":bob!b@host PRIVMSG #tatsumaki :hi: \N{SNOWMAN}")
+    irc.send(":bob!b@host PRIVMSG #tatsumaki :hi: \N{SNOWMAN}", ":bob PRIVMSG #tatsumaki hello")
     heard = events(bot)
-    assert [next(heard) for _ in range(2)] == [
+    assert [next(heard) for _ in range(3)] == [
         {"type": "message", "from": "web", "name": "ann", "text": "first"},
         {"type": "message", "from": "irc", "name": "bob", "text": "hi: \N{SNOWMAN}"},
+        {"type": "message", "from": "irc", "name": "bob", "text": "hello"},
     ]
     heard.close()
     # No line of its own for whoever posts one.
@@ -117,6 +119,26 @@ def test_talk(server, bot):
     assert irc.read() == ""
     irc.cut()
     assert "Warning" not in bot.stderr
+
+
+def test_garbage(server, bot):
+    """Lines that no server should send cost no time, and do no harm; one that never ends does not
+    grow in memory: the bot comes again.
+    """
+    irc = server.accept()
+    irc.welcome()
+    irc.send(":" + "a" * 60000, "\0\x01", ":", " ", "PING", ":x PRIVMSG", "PRIVMSG #tatsumaki", "001")
+    began = time.monotonic()
+    irc.send("PING token")
+    assert irc.read() == "PONG :token"
+    assert time.monotonic() - began < 1
+    with contextlib.suppress(OSError):
+        for _ in range(100):
+            irc.sock.sendall(b"x" * 65536)
+            time.sleep(0.001)
+    irc.cut()
+    server.accept().cut()
+    assert "ValueError" in bot.stderr
 
 
 def test_reconnects(server, bot):
@@ -135,10 +157,11 @@ def test_reconnects(server, bot):
     irc.send(":irc.test 433 * tatsumaki :Nickname is already in use")
     assert irc.read() == "NICK tatsumaki"
     assert irc.read() == "USER tatsumaki 0 * :a bot"
-    assert irc.read() == "NICK tatsumaki_"
-    irc.send(":irc.test 001 tatsumaki_ :Welcome")
+    assert re.fullmatch(r"NICK tatsumaki\d+", irc.read())
+    # The server makes it shorter.
+    irc.send(":irc.test 001 tatsumak :Welcome")
     assert irc.read() == "JOIN #tatsumaki"
-    irc.send(":tatsumaki_!bot@localhost JOIN :#tatsumaki")
+    irc.send(":tatsumak!bot@localhost JOIN :#tatsumaki")
     said = [irc.read()]
     if said == ["PRIVMSG #tatsumaki :<ann> first"]:
         # Its connection may have broken before the first message counted as said.
