@@ -36,6 +36,16 @@ class Cancels(Base):
         self.task.cancel()
 
 
+class CancelsLast(Base):
+    """It answers first."""
+
+    async def go_on(self):
+        try:
+            self.finish("done")
+        finally:
+            self.task.cancel()
+
+
 class Fails(Base):
     async def go_on(self):
         self.set_status(503)
@@ -94,7 +104,7 @@ def got():
 
 @pytest.fixture
 def app(got):
-    classes = [Cancels, Fails, Left, Streams, Waits, Callback, Detached]
+    classes = [Cancels, CancelsLast, Fails, Left, Streams, Waits, Callback, Detached]
     rules = [(f"/{kind.__name__}", kind) for kind in classes]
     return Application([*rules, ("/", mistaken()), ("/again", mistaken())], got=got)
 
@@ -114,7 +124,7 @@ async def test_warns(fetch, expect_log, got):
         await fetch("/again")
 
 
-@pytest.mark.parametrize("name", ["Cancels", "Fails", "Streams", "Waits", "Callback"])
+@pytest.mark.parametrize("name", ["Cancels", "CancelsLast", "Fails", "Streams", "Waits", "Callback"])
 @pytest.mark.gen_test
 async def test_quiet(fetch, name):
     """No mistake: a task that was cancelled, an error, a stream, and polls that are awaited."""

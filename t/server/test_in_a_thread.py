@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 import urllib.request
 
 import pytest
@@ -19,6 +20,11 @@ class Wait(Handler):
 class Hello(Handler):
     def get(self):
         self.write("hello")
+
+
+class Publish(Handler):
+    async def get(self):
+        self.write((await MessageQueue.instance("room").publish(1))[0])
 
 
 @pytest.fixture
@@ -73,6 +79,27 @@ def test_stop(run, times, capsys):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
     assert capsys.readouterr().out.count("Listening on ") == times
+
+
+def test_another_thread(run, capsys):
+    """The queues belong to the first server. Another one publishes, and its end ends no poll."""
+    server, other = Server("127.0.0.1", 0), Server("127.0.0.1", 0)
+    run(server, Application([("/wait", Wait)]))
+    assert server.listening.wait(5)
+    other_thread, _ = run(other, Application([("/publish", Publish)]))
+    assert other.listening.wait(5)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while not MessageQueue.instance("room").clients:
+            time.sleep(0.001)
+        other.stop()
+        other_thread.join(5)
+        run(other, Application([("/publish", Publish)]))
+        assert other.listening.wait(5)
+        assert len(fetch(other, "/publish")) > 1
+        assert client.makefile("rb").read().endswith(b"\r\n\r\n[1]")
+    server.stop()
+    other.stop()
 
 
 def test_an_address_in_use(run):

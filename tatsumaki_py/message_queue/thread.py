@@ -4,7 +4,9 @@ Rules:
 1. A call from another thread that would call callbacks of the loop is refused before it changes
    anything, or is made by the loop (`send`).
 2. The loop is the first one that used a queue, until it ends, also before a client listens.
-3. While no loop runs, only the main thread and the thread of the last loop publish: another thread
+3. A process that is forked while the loop runs has no client. It publishes nothing until a loop of
+   its own uses a queue.
+4. While no loop runs, only the main thread and the thread of the last loop publish: another thread
    might go on while a loop begins.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import weakref
 from collections.abc import Awaitable, Callable
 from threading import BoundedSemaphore, get_ident, main_thread
@@ -29,6 +32,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._thread = get_ident()
+        self._process = os.getpid()
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self._room = BoundedSemaphore(MAX_CROSSING)
 
@@ -38,9 +42,14 @@ class LoopThread:
         elsewhere = loop is not None and get_ident() != self._thread and loop.is_running()
         return loop if elsewhere else None
 
+    def _forked(self) -> bool:
+        """Whether this process is a fork of the one where the loop runs."""
+        loop = None if self._loop is None else self._loop()
+        return loop is not None and os.getpid() != self._process and loop.is_running()
+
     def claim(self) -> bool:
         """Make the loop that runs here, if there is one, the loop of the clients. False if that is
-        a loop in another thread, which runs.
+        a loop in another thread, which runs; `RuntimeError` if it runs in another process.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -48,10 +57,16 @@ class LoopThread:
             loop = None
         if loop is not None and self._loop is not None and self._loop() is loop:
             return True
-        if self._other() is not None:
+        if self._forked():
+            if loop is None:
+                raise RuntimeError(
+                    "the event loop runs in the process that this one was forked from: publish "
+                    "there, for example by a POST to a PublishHandler"
+                )
+        elif self._other() is not None:
             return False
         if loop is not None:
-            self._thread = get_ident()
+            self._thread, self._process = get_ident(), os.getpid()
             self._loop = weakref.ref(loop)
         return True
 

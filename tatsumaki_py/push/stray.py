@@ -50,19 +50,27 @@ class Strays:
         """Log that a poll still waits when its request is answered, once for each class."""
         if handler in _told:
             return
-        for watcher, reference in self._tasks.items():
-            task = reference()
-            if task is None or task.done() or task.cancelling() or watcher.busy():
-                continue
-            if task is asyncio.current_task():
-                continue
-            _told.add(handler)
-            _log.warning(
-                "A poll ended because its request was answered, and its task goes on: %s started "
-                "%s by asyncio.create_task. Work that outlives the request is started by "
-                "app.spawn: %s",
-                handler.__name__,
-                getattr(task.get_coro(), "__qualname__", task.get_name()),
-                request,
-            )
-            return
+        here = asyncio.current_task()
+        tasks = [
+            task
+            for watcher, reference in self._tasks.items()
+            if (task := reference()) is not None
+            and not (task is here or task.done() or task.cancelling() or watcher.busy())
+        ]
+        if tasks:
+            # The method may answer first, and cancel its task then.
+            asyncio.get_running_loop().call_soon(_warn, tasks, handler, request)
+
+
+def _warn(tasks: list[asyncio.Task[Any]], handler: type, request: str) -> None:
+    left = [task for task in tasks if not (task.cancelled() or task.cancelling())]
+    if not left or handler in _told:
+        return
+    _told.add(handler)
+    _log.warning(
+        "A poll ended because its request was answered, and its task goes on: %s started %s by "
+        "asyncio.create_task. Work that outlives the request is started by app.spawn: %s",
+        handler.__name__,
+        getattr(left[0].get_coro(), "__qualname__", left[0].get_name()),
+        request,
+    )

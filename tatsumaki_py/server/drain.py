@@ -91,6 +91,8 @@ class Drain:
         self._server = server
         self._life = life
         self._limits = limits
+        # The queues of another thread's loop go on.
+        self._owns_queues = MessageQueue._registry.thread.claim()
         self._began = 0.0
         self._cut_requests = self._cut_streams = 0
 
@@ -107,14 +109,18 @@ class Drain:
             await self._finish_requests(end)
             # They may publish.
             await self._life.cancel_tasks()
-            registry.closed = True
+            if self._owns_queues:
+                registry.closed = True
             await self._end_streams(max(end, time.monotonic() + LAST))
             self._tell_cut()
             await self._life.stop()
-            await self._close_engine()
+            if self._owns_queues:
+                await self._close_engine()
         finally:
             # The process may have another server.
-            registry.closed = health.draining = False
+            health.draining = False
+            if self._owns_queues:
+                registry.closed = False
 
     # -- requests in flight
 
@@ -193,6 +199,8 @@ class Drain:
             _log.exception("a WebSocket could not be closed")
 
     async def _end_polls(self, *, long_polls: bool = False) -> None:
+        if not self._owns_queues:
+            return
         for follower in MessageQueue._registry.followers():
             async for _ in _in_turns(follower.end_polls(long_polls=long_polls)):
                 pass

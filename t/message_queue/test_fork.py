@@ -1,0 +1,70 @@
+"""A process that was forked while the event loop ran has copies of the queues, and no client."""
+
+import asyncio
+import os
+import warnings
+
+import pytest
+from message_queue.fakes import Taker
+
+from tatsumaki_py import MessageQueue
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Windows")
+
+
+def in_fork(function):
+    """What `function` returns or raises in a forked process, as text."""
+    ours, theirs = os.pipe()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forks where there are threads.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        try:
+            said = repr(function())
+        except BaseException as error:
+            said = repr(error)
+        os.write(theirs, said.encode())
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as pipe:
+        said = pipe.read()
+    os.waitpid(pid, 0)
+    return said
+
+
+@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.parametrize("thread", [False, True])
+@pytest.mark.gen_test
+async def test_publish(queue, thread):
+    """It is told where to publish, in whatever thread it was forked, and calls no listener."""
+    taker = Taker()
+    queue.poll("me", taker)
+
+    def publish():
+        try:
+            return queue.publish({"n": 1}).result(1)
+        finally:
+            assert taker.seen == []
+
+    said = await asyncio.to_thread(in_fork, publish) if thread else in_fork(publish)
+    assert "RuntimeError('the event loop runs in the process that this one was forked from" in said
+
+
+@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.parametrize("thread", [False, True])
+@pytest.mark.gen_test
+async def test_a_loop_of_its_own(thread):
+    """A loop that begins there is the loop of its queues."""
+
+    async def talk():
+        queue = MessageQueue.instance("another")
+        queue.publish({"n": 1})
+        return await queue.poll_once("me")
+
+    def run():
+        return asyncio.run(talk())
+
+    MessageQueue.instance("any").disconnect()
+    said = await asyncio.to_thread(in_fork, run) if thread else in_fork(run)
+    assert said == "[{'n': 1}]"
