@@ -149,7 +149,7 @@ class Life:
                 raise StartError(f"{part.name} did not start: it was cancelled")
             error = task.exception()
             if isinstance(error, Exception):
-                raise StartError(f"{part.name} did not start: {_reason(error)}") from error
+                raise StartError(f"{part.name} did not start: {_why(error)}") from error
             if error is not None:
                 raise error
         part.started = True
@@ -258,10 +258,10 @@ def _leave(task: asyncio.Future[Any]) -> None:
         asyncio._unregister_task(task)
 
 
-def _reason(error: BaseException) -> str:
+def _why(error: BaseException) -> str:
     """Its type and message; of a group, those of its errors."""
     if isinstance(error, BaseExceptionGroup):
-        return "; ".join(map(_reason, error.exceptions))
+        return "; ".join(map(_why, error.exceptions))
     message = str(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 

@@ -127,7 +127,8 @@ def test_garbage(server, bot):
     """
     irc = server.accept()
     irc.welcome()
-    irc.send(":" + "a" * 60000, "\0\x01", ":", " ", "PING", ":x PRIVMSG", "PRIVMSG #tatsumaki", "001")
+    irc.send(":" + "a" * 60000, "\0\x01", ":", " ", "PING")
+    irc.send(":x PRIVMSG", "PRIVMSG #tatsumaki", "001")
     began = time.monotonic()
     irc.send("PING token")
     assert irc.read() == "PONG :token"

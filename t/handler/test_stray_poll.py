@@ -124,7 +124,9 @@ async def test_warns(fetch, expect_log, got):
         await fetch("/again")
 
 
-@pytest.mark.parametrize("name", ["Cancels", "CancelsLast", "Fails", "Streams", "Waits", "Callback"])
+@pytest.mark.parametrize(
+    "name", ["Cancels", "CancelsLast", "Fails", "Streams", "Waits", "Callback"]
+)
 @pytest.mark.gen_test
 async def test_quiet(fetch, name):
     """No mistake: a task that was cancelled, an error, a stream, and polls that are awaited."""
