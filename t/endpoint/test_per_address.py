@@ -235,3 +235,16 @@ def test_addresses_are_forgotten(monkeypatch):
         rates.take(number, now=5000.0, rate=0.001)
     assert len(rates) <= 3000
     assert rates.wait(4999, 5000.0, 0.001, 1) > 0
+
+
+def test_a_scan_of_many_addresses(monkeypatch):
+    """At the bound, few of the new addresses look at all others, which takes the loop's time."""
+    monkeypatch.setattr(per_address, "MAX_ADDRESSES", 2000)
+    sweeps = []
+    sweep = Rates._sweep
+    monkeypatch.setattr(Rates, "_sweep", lambda *args: sweeps.append(sweep(*args)))
+    rates = Rates()
+    for number in range(10_000):
+        rates.take(number, now=0.0, rate=0.001)
+        assert len(rates) <= 2000
+    assert len(sweeps) <= 50

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Hashable
+from itertools import islice
 
 from tornado.httputil import HTTPServerRequest
 
@@ -94,9 +95,11 @@ class Rates:
 
     def _sweep(self, now: float) -> None:
         self._full = {key: full for key, full in self._full.items() if full > now}
-        while len(self._full) >= MAX_ADDRESSES:
-            # The one that has been quiet for longest.
-            del self._full[next(iter(self._full))]
+        if len(self._full) >= MAX_ADDRESSES:
+            # Those that have been quiet for longest. A tenth at a time, or each new address would
+            # look at all others.
+            for key in list(islice(self._full, MAX_ADDRESSES // 10)):
+                del self._full[key]
         self._sweep_at = min(max(2 * len(self._full), 1000), MAX_ADDRESSES)
 
 
