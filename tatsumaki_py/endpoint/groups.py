@@ -1,17 +1,32 @@
 """The open connections of each user, which `SubscribeHandler.disconnect` ends, and when it did so.
 
-Rule: all that is remembered is bounded.
+Rules:
+1. All that is remembered is bounded.
+2. Ending many connections does not hold the loop: after the first `AT_ONCE`, they end in turns of
+   `TURN` seconds. All are marked before (`Member.expelled`), so none is admitted meanwhile.
+3. A connection that fails to end does not keep the others from it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
+from collections import deque
+from collections.abc import Iterable
+from contextvars import Context
+from typing import Protocol, cast
 
-from tatsumaki_py.endpoint.members import Members
+from tatsumaki_py.endpoint.members import Member, Members
+from tatsumaki_py.error import HTTPError
 
-__all__ = ["GROUPS", "REVOKED", "Revoked"]
+__all__ = ["GROUPS", "REVOKED", "Expelled", "Revoked", "expel"]
 
 MAX_REVOKED = 10_000
+AT_ONCE = 100
+TURN = 0.002
+
+_log = logging.getLogger("tatsumaki")
 
 GROUPS = Members()
 """Those of all `SubscribeHandler` classes of this process, by `group_key`."""
@@ -44,3 +59,44 @@ class Revoked:
 
 REVOKED = Revoked()
 """Those of this process."""
+
+
+class Expelled(Protocol):
+    """A handler of a member, as it is seen here."""
+
+    def _expel(self, error: HTTPError) -> None:
+        """End what is open, or waits; `error` says why."""
+
+
+def expel(members: Iterable[Member]) -> None:
+    """End the connections of `members`, for which `Member.expelled` is set."""
+    left = deque(members)
+    for _ in range(min(AT_ONCE, len(left))):
+        _end(left.popleft())
+    if left:
+        _later(left)
+
+
+def _later(left: deque[Member]) -> None:
+    # Not on behalf of the request that is handled now.
+    asyncio.get_running_loop().call_soon(_turn, left, context=Context())
+
+
+def _turn(left: deque[Member]) -> None:
+    end = time.monotonic() + TURN
+    while left:
+        _end(left.popleft())
+        if time.monotonic() >= end:
+            break
+    if left:
+        _later(left)
+
+
+def _end(member: Member) -> None:
+    handler = cast("Expelled | None", member())
+    if handler is None:
+        return
+    try:
+        handler._expel(HTTPError(403))
+    except Exception:
+        _log.exception("a connection could not be ended")

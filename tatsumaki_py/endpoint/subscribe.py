@@ -23,7 +23,8 @@ import tornado.web
 from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import ChannelHandler
-from tatsumaki_py.endpoint.groups import GROUPS, REVOKED
+from tatsumaki_py.endpoint.groups import GROUPS, REVOKED, expel
+from tatsumaki_py.endpoint.members import Member
 from tatsumaki_py.endpoint.negotiation import negotiate
 from tatsumaki_py.endpoint.per_address import ADDRESSES, address_of
 from tatsumaki_py.endpoint.recheck import TIMEOUT, Recheck
@@ -118,13 +119,14 @@ class SubscribeHandler(ChannelHandler):
         A long poll is answered with 403, a WebSocket is closed with the code 4403, other streams
         end. The clients count as if they had left. A client that tries again is asked about by
         `can_subscribe`, so take the right away first. A request that waits for `can_subscribe` is
-        answered with 403, too.
+        answered with 403, too. The first 100 connections end before this returns, the others soon
+        after it, in turns that let the loop do other work.
 
         It is about the handlers of this class and of its subclasses, in this process. A group is
         the same as str, as bytes in UTF-8 and as int.
 
         Returns:
-            How many requests it has ended.
+            How many requests it ends.
 
         Raises:
             TypeError, ValueError: `group` is no group.
@@ -135,14 +137,17 @@ class SubscribeHandler(ChannelHandler):
         if key is None:
             raise TypeError("disconnect(None): clients without a group cannot be told apart")
         REVOKED.note(cls, key)
-        ended = 0
-        for member in GROUPS.of(key):
-            handler = member()
-            if isinstance(handler, cls) and not (member.expelled or handler._peer_left()):
-                member.expelled = True
-                handler._expel(HTTPError(403))
-                ended += 1
-        return ended
+        members = [member for member in GROUPS.of(key) if cls._may_expel(member)]
+        for member in members:
+            member.expelled = True
+        expel(members)
+        return len(members)
+
+    @classmethod
+    def _may_expel(cls, member: Member) -> bool:
+        """Whether `member` has a handler of this class, and its client is here to stay."""
+        handler = member()
+        return isinstance(handler, cls) and not (member.expelled or handler._peer_left())
 
     def on_subscribe(self, channel: str) -> Awaitable[None] | None:
         """Called when a subscriber comes. Override it, also with an ``async def``.

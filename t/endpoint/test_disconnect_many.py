@@ -1,0 +1,115 @@
+"""`disconnect` of a user who has very many connections: they end in turns."""
+
+import asyncio
+
+import pytest
+from support.wire import read_reply, soon
+
+from tatsumaki_py import Application, SubscribeHandler
+from tatsumaki_py.endpoint import groups
+from tatsumaki_py.endpoint.groups import GROUPS
+
+MANY = 8
+
+
+class Events(SubscribeHandler):
+    broken = False
+
+    def group(self):
+        return "ann"
+
+    def log_exception(self, *args):
+        if self.broken:
+            raise ZeroDivisionError
+        super().log_exception(*args)
+
+    def on_finish(self):
+        if self.broken:
+            raise ZeroDivisionError
+
+
+class Waiting(Events):
+    """Does not say who may come before the test does."""
+
+    last = None
+
+    async def can_subscribe(self, channel):
+        Waiting.last = self
+        self.may = asyncio.get_running_loop().create_future()
+        return await self.may
+
+
+@pytest.fixture
+def app(monkeypatch):
+    monkeypatch.setattr(groups, "AT_ONCE", 3)
+    # One connection a turn.
+    monkeypatch.setattr(groups, "TURN", 0.0)
+    Events.broken = False
+    yield Application([(r"/events/(\w+)", Events), (r"/waiting/(\w+)", Waiting)])
+    Waiting.last = None
+
+
+@pytest.fixture
+def many(subscriber, queue):
+    """`clients = await many("sse")`: `MANY` subscribers."""
+
+    async def many(transport):
+        clients = [subscriber(transport, path="/events/room") for _ in range(MANY)]
+        for client in clients:
+            client.client = await client.connect(client.port)
+            await client.request()
+        await soon(lambda: queue.subscribers == MANY)
+        return clients
+
+    return many
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket", "long-poll"])
+@pytest.mark.gen_test
+async def test_in_turns(many, queue, transport):
+    """Some end at once, the others in turns of the loop. They count once."""
+    await many(transport)
+    assert Events.disconnect("ann") == MANY
+    assert Events.disconnect("ann") == 0
+    left = [queue.subscribers]
+    while queue.subscribers:
+        await asyncio.sleep(0)
+        left.append(queue.subscribers)
+    assert left == [*range(MANY - 3, -1, -1)]
+    await soon(lambda: len(GROUPS) == 0)
+
+
+@pytest.mark.gen_test
+async def test_a_client_that_leaves_before_its_turn(many, queue):
+    """It is left alone."""
+    clients = await many("sse")
+    Events.disconnect("ann")
+    for client in clients:
+        client.leave()
+    await soon(lambda: len(GROUPS) == 0)
+    assert not queue.subscribers
+
+
+@pytest.mark.gen_test
+async def test_no_other_comes_meanwhile(many, subscriber, queue):
+    """A request that waits for `can_subscribe` is refused before its turn has come."""
+    await many("sse")
+    client = subscriber("sse", path="/waiting/room")
+    client.client = await client.connect(client.port)
+    await client.request()
+    handler = await soon(lambda: Waiting.last)
+    assert Events.disconnect("ann") == MANY + 1
+    handler.may.set_result(True)
+    assert (await read_reply(client.client)).status == 403
+    await soon(lambda: not queue.subscribers)
+
+
+@pytest.mark.gen_test
+async def test_one_that_fails(many, queue, expect_log):
+    """A handler that fails to end keeps no other from it, and the caller learns nothing of it."""
+    await many("sse")
+    Events.broken = True
+    with expect_log("tatsumaki", "a connection could not be ended") as records:
+        assert Events.disconnect("ann") == MANY
+        await soon(lambda: not queue.subscribers)
+    assert len(records) == MANY
