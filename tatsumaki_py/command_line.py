@@ -26,7 +26,8 @@ from tornado.netutil import ssl_options_to_context
 
 from tatsumaki_py import __version__
 from tatsumaki_py.logger import log_to_stderr
-from tatsumaki_py.served_app import LoadError, load
+from tatsumaki_py.program import LoadError
+from tatsumaki_py.served_app import load
 from tatsumaki_py.server import Server
 
 __all__ = ["main", "make_parser"]

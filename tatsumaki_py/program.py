@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
+from collections.abc import Iterator
 
-__all__ = ["SERVED_FILE", "beside_the_program"]
+__all__ = ["SERVED_FILE", "LoadError", "beside_the_program", "loading", "refuse_while_loading"]
 
 SERVED_FILE = "__tatsumaki_app__"
 """The name of the module that ``python -m tatsumaki_py`` makes of the file that it serves."""
+
+
+_loading: str | None = None
+"""What the command loads now, in the main thread."""
+
+
+class LoadError(Exception):
+    """The command cannot serve this application. The text is one line."""
+
+
+@contextlib.contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Run the program `name`, for its application."""
+    global _loading
+    _loading = name
+    try:
+        yield
+    finally:
+        _loading = None
+
+
+def refuse_while_loading() -> None:
+    """Raise `LoadError` if a program serves its application while the command loads it: the command
+    would serve it a second time, and only then by its flags. A server in another thread, of another
+    application, is allowed.
+    """
+    if _loading is not None and threading.current_thread() is threading.main_thread():
+        raise LoadError(
+            f'{_loading} runs a Server itself: put that under `if __name__ == "__main__":`, '
+            "or run the program without this command"
+        )
 
 
 def beside_the_program(name: str) -> str | None:

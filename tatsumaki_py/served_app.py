@@ -11,21 +11,17 @@ from pathlib import Path
 
 from tornado.httputil import HTTPServerConnectionDelegate
 
-from tatsumaki_py.program import SERVED_FILE
+from tatsumaki_py.program import SERVED_FILE, LoadError, loading
 
-__all__ = ["LoadError", "load"]
-
-
-class LoadError(Exception):
-    """There is no such application. The text is one line."""
+__all__ = ["load"]
 
 
 def load(target: str) -> HTTPServerConnectionDelegate:
     """The application `app` of a Python file or of a module; ``app.py:other`` and ``module:other``
     name another attribute.
 
-    Templates and static files are looked for beside the file. Raises `LoadError`, or what the file
-    raises when it runs.
+    Templates and static files are looked for beside the file. Raises `LoadError` if there is
+    none or the file serves it by itself, or what the file raises when it runs.
     """
     name, colon, attribute = target.rpartition(":")
     if not (colon and attribute.isidentifier()):
@@ -40,7 +36,8 @@ def load(target: str) -> HTTPServerConnectionDelegate:
         module = importlib.util.module_from_spec(spec)
         # It stays there: the program's directory is looked up by this name.
         sys.modules[SERVED_FILE] = sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
+        with loading(name):
+            spec.loader.exec_module(module)
     app = getattr(module, attribute, None)
     if not isinstance(app, HTTPServerConnectionDelegate):
         raise LoadError(f"{name} has no {attribute} = Application(...)")

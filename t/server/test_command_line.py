@@ -19,6 +19,7 @@ from tornado.testing import AsyncHTTPSTestCase
 from tatsumaki_py import Server, command_line
 from tatsumaki_py.command_line import main
 from tatsumaki_py.program import SERVED_FILE
+from tatsumaki_py.served_app import load
 
 MODULE = (sys.executable, "-m", "tatsumaki_py")
 SCRIPT = (str(Path(sys.executable).parent / "tatsumaki"),)
@@ -44,6 +45,18 @@ class Who(Handler):
         self.write(f"{self.request.remote_ip} {self.application.template_path}")
 
 other = Application({"/who": Who})
+"""
+
+SECOND = """
+import threading
+from tatsumaki_py import Application, Server
+app = Application()
+server = Server("127.0.0.1", 0)
+thread = threading.Thread(target=lambda: server.run(Application()))
+thread.start()
+assert server.listening.wait(5)
+server.stop()
+thread.join()
 """
 
 
@@ -179,6 +192,25 @@ def test_no_such_application(mistake, tmp_path):
     assert mistake("none.py:other") == "none.py has no other = Application(...)"
     assert mistake("json") == "json has no app = Application(...)"
     assert mistake() == "the following arguments are required: app"
+
+
+@pytest.mark.parametrize(
+    "serve", ["Server(port=0).run(app)", "import asyncio; asyncio.run(Server(port=0).serve(app))"]
+)
+def test_a_program_that_serves_itself(mistake, tmp_path, serve):
+    """It would be served twice, the first time without the flags: it is told what to do."""
+    source = "from tatsumaki_py import Application, Server\napp = Application()\n"
+    (tmp_path / "program.py").write_text(source + serve)
+    assert mistake("program.py") == (
+        'program.py runs a Server itself: put that under `if __name__ == "__main__":`, '
+        "or run the program without this command"
+    )
+
+
+def test_a_second_server(here, tmp_path):
+    """A program may run a server of another application in a thread."""
+    (tmp_path / "program.py").write_text(SECOND)
+    load("program.py")
 
 
 @pytest.mark.parametrize(

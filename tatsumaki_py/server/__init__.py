@@ -24,6 +24,7 @@ from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.life import Life, StartError, current_loop
 from tatsumaki_py.logger import log_to_stderr
 from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.program import refuse_while_loading
 from tatsumaki_py.server import signals, systemd
 from tatsumaki_py.server.addresses import Addresses, ListenError
 from tatsumaki_py.server.drain import Drain, Limits
@@ -104,6 +105,7 @@ class Server:
         With TATSUMAKI_DEBUG=1 in the environment, the logger ``tatsumaki`` has level DEBUG. Clients
         see no difference.
         """
+        refuse_while_loading()
         if not isinstance(app, HTTPServerConnectionDelegate):
             raise TypeError(f"Server.run takes an Application(...), not {app!r}")
         if asyncio._get_running_loop() is not None:
@@ -135,6 +137,7 @@ class Server:
         Raises `OSError` if an address cannot be listened on, `StartError` if a service or an
         `Application.on_start` hook fails, `RuntimeError` if this server or `app` runs already.
         """
+        refuse_while_loading()
         self._check_idle()
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         # From now on, not only from the first poll, a call from another thread raises.
