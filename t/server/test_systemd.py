@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import tempfile
 import time
 
 import pytest
+from support.outside import find_program
 from support.program import ROOT, STOP, free_port
 
 from tatsumaki_py.server import systemd
@@ -124,15 +124,13 @@ def test_a_service(start, inbox, tmp_path):
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-@pytest.mark.skipif(
-    not shutil.which("systemd-socket-activate"), reason="systemd-socket-activate is not installed"
-)
 def test_systemds_own_tool(start, tmp_path):
     """It starts the program when the first client comes. The program has the socket also after its
     file was changed."""
     port = free_port()
     variables = [f"-E{name}" for name in ("PYTHONPATH", "PATH")]
-    process = start("systemd-socket-activate", f"-l127.0.0.1:{port}", *variables)
+    program = find_program("systemd-socket-activate", "systemd")
+    process = start(program, f"-l127.0.0.1:{port}", *variables)
 
     deadline = time.monotonic() + 15
     while True:
