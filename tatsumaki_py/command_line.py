@@ -25,6 +25,7 @@ from tornado.log import access_log
 from tornado.netutil import ssl_options_to_context
 
 from tatsumaki_py import __version__
+from tatsumaki_py.life import StartError
 from tatsumaki_py.logger import log_to_stderr
 from tatsumaki_py.program import LoadError
 from tatsumaki_py.served_app import load
@@ -70,7 +71,13 @@ def main(arguments: list[str] | None = None, prog: str = "tatsumaki") -> None:
         access_log.disabled = not access
     if reload:
         tornado.autoreload.start()
-    server.run(cast(tornado.web.Application, app))
+    try:
+        server.run(cast(tornado.web.Application, app))
+    except SystemExit as error:
+        reason = error.__context__
+        if not (reload and isinstance(reason, StartError)):
+            raise
+        _wait_for_a_change(reason)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -181,7 +188,7 @@ def _no_password() -> str:
 
 
 def _wait_for_a_change(error: Exception) -> NoReturn:
-    """Start anew when a file of the program that does not run is changed."""
+    """Start anew when a file of the program is changed, which does not run or does not start."""
     traceback.print_exception(error)
     log_to_stderr()
     for frame, _ in traceback.walk_tb(error.__traceback__):

@@ -3,7 +3,7 @@
 Rules:
 1. Starts run one after the other, in the order in which they were added. Stops run in reverse
    order, and only of what has started.
-2. Whatever runs here runs in an empty context: it belongs to no request.
+2. All of it runs in an empty context: it belongs to no request.
 3. A task is kept alive until it is done. If it fails, that is logged.
 4. Nothing delays the end for longer than its limit, also a task that ignores its cancellation.
 """

@@ -109,7 +109,7 @@ def test_talk(server, bot):
         {"type": "message", "from": "irc", "name": "bob", "text": "hello"},
     ]
     heard.close()
-    # No line of its own for whoever posts one.
+    # A line break that is posted begins no line of its own.
     post(bot, "a\r\nQUIT :" + "\N{SNOWMAN}" * 500)
     said = irc.read()
     assert re.fullmatch("PRIVMSG #tatsumaki :<ann> a QUIT :\u2603{100,}", said)

@@ -62,7 +62,8 @@ class Coroutine(Leaves):
     asynchronous = False
 
     async def get(self):
-        await asyncio.sleep(0.02)
+        while self not in left:
+            await asyncio.sleep(0.001)
         self.write("more")
         left.append("ran to its end")
 

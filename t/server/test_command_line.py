@@ -128,29 +128,40 @@ def test_many_flags(start, tmp_path):
     assert log.read_text() == ""
 
 
+FAILS = """
+from tatsumaki_py import Application
+app = Application()
+app.on_start(lambda: 1 / 0)
+"""
+
+
 def test_reload(start, tmp_path):
-    """A file that does not run is tried again when it is changed; so is one that runs."""
+    """A file that does not run is tried again when it is changed. So is one whose application does
+    not start, and one that runs.
+    """
     path, log = tmp_path / "app.py", tmp_path / "log"
-    path.write_text("import broken\n")
+    path.write_text("from broken import app\n")
     (tmp_path / "broken.py").write_text("1 +\n")
     process = start(*SCRIPT, "--reload", "--port=0", "app.py")
 
-    def change(file, text, done):
+    def change(text, times):
         deadline = time.monotonic() + 10
         # It has to see the file once before it can see a change of it.
-        while not done() and time.monotonic() < deadline:
-            file.write_text(text)
-            os.utime(file, (time.time(), time.time()))
+        while log.read_text().count("broken.py modified") < times and time.monotonic() < deadline:
+            (tmp_path / "broken.py").write_text(text)
+            os.utime(tmp_path / "broken.py", (time.time(), time.time()))
             time.sleep(0.1)
-        assert done(), log.read_text()
 
-    def wait(text, times=1):
+    def wait(text):
         deadline = time.monotonic() + 10
-        while log.read_text().count(text) < times and time.monotonic() < deadline:
+        while text not in log.read_text() and time.monotonic() < deadline:
             time.sleep(0.02)
+        assert text in log.read_text()
 
     wait("SyntaxError")
-    change(tmp_path / "broken.py", "", lambda: "broken.py modified" in log.read_text())
+    change(FAILS, 1)
+    wait("lambda> did not start: ZeroDivisionError")
+    change("app = 1\n", 2)
     wait("has no app")
     assert log.read_text().endswith("tatsumaki: app.py has no app = Application(...)\n")
     assert process.wait(STOP) == 2
