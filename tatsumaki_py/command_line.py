@@ -30,6 +30,7 @@ from tatsumaki_py.logger import log_to_stderr
 from tatsumaki_py.program import LoadError
 from tatsumaki_py.served_app import load
 from tatsumaki_py.server import Server
+from tatsumaki_py.server.addresses import HOST, PORT, VARIABLES
 
 __all__ = ["main", "make_parser"]
 
@@ -89,15 +90,24 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
     """The flags. Those of `Server` have the names of its arguments, and no default of their own."""
-    parser = _Parser(prog=prog, description="Serve the application of a Python file.")
+    parser = _Parser(
+        prog=prog, description="Serve the application of a Python file.", allow_abbrev=False
+    )
     add = parser.add_argument
     add("app", help="app.py, whose application is `app`; or app.py:name, module, module:name")
-    add("-o", "--host", action="append", help="name or address; may be given several times")
+    add(
+        "-o",
+        "--host",
+        action="append",
+        help="name or address; may be given several times "
+        f"(default: {' or '.join(VARIABLES['host'])} in the environment, else {HOST})",
+    )
     add(
         "-p",
         "--port",
         type=_number(int, 65535, "a number from 0 to 65535"),
-        help="port; 0 for any that is free",
+        help="port; 0 for any that is free "
+        f"(default: {' or '.join(VARIABLES['port'])} in the environment, else {PORT})",
     )
     add("--unix", metavar="PATH", help="Unix socket; alone if there is no --host or --port")
     add("--mode", type=_mode, help="permissions of its file, in octal (default: 660)")
@@ -117,15 +127,22 @@ def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
     add("--cert", metavar="PATH", help="certificate (PEM), for https")
     add("--key", metavar="PATH", help="its key (PEM)")
     seconds = _number(float, math.inf, "a number of seconds")
-    add("--grace", type=seconds, help="seconds that requests get to end at a stop (default: 10)")
+    add(
+        "--grace",
+        type=seconds,
+        metavar="SECONDS",
+        help="seconds that requests get to end at a stop (default: 10)",
+    )
     add(
         "--drain-delay",
         type=seconds,
+        metavar="SECONDS",
         help="seconds in which health checks fail before a stop (default: 0)",
     )
     add(
         "--drain-time",
         type=seconds,
+        metavar="SECONDS",
         help="seconds over which the clients of streams come back after a stop (default: 30)",
     )
     add("--log-level", type=str.lower, choices=LEVELS, help="of the whole log (default: info)")
@@ -178,6 +195,8 @@ def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
         context.load_cert_chain(cert, key, _no_password)
     except ssl.SSLError as error:
         reason = error.reason or "not in PEM format"
+        if reason == "KEY_VALUES_MISMATCH":
+            reason = "the key is that of another certificate"
         raise ValueError(f"--cert {cert} and --key {key} cannot be used: {reason}") from None
     return context
 

@@ -112,6 +112,23 @@ def test_twice_the_same(bound):
 
 
 @HAS_IPV6
+@pytest.mark.parametrize(
+    ("hosts", "made"),
+    [
+        (["127.0.0.1", "0.0.0.0"], ["0.0.0.0"]),
+        (["::", "::1"], ["::"]),
+        (["::1", "127.0.0.1", "0.0.0.0"], ["0.0.0.0", "::1"]),
+    ],
+)
+def test_one_stands_for_others(bound, hosts, made):
+    """An address that 0.0.0.0 or :: includes needs no socket of its own, in whatever order."""
+    addresses = bound(hosts, 0)
+    assert [sock.getsockname()[0] for sock in addresses.listen()] == made
+    assert len(addresses.urls("http")) == len(hosts)
+    assert connects(made[-1], addresses.port)
+
+
+@HAS_IPV6
 def test_all_addresses(bound):
     """`::` takes no IPv4 connections, so that it goes together with 0.0.0.0."""
     addresses = bound("::", 0)
@@ -187,7 +204,10 @@ def test_not_here():
     assert refusal("192.0.2.1", port) == (
         f"Cannot listen on 192.0.2.1:{port}: this machine does not have that address ({sources})"
     )
-    assert refusal("x86_64-conda-linux-gnu.invalid", port).endswith(f" ({sources})")
+    for name in ("x86_64-conda-linux-gnu.invalid", "127.0.0.1:8000", "[::1]"):
+        line = refusal(name, port)
+        assert ": that is no address, and not the name of one: " in line
+        assert line.endswith(f" ({sources})")
 
 
 def test_an_error_leaves_nothing_open(bound):
@@ -208,6 +228,13 @@ def test_bad_port(port):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"host": 127}, r"host= takes a name or an address, or several, not 127"),
+        ({"host": b"::1"}, r"host= takes a name or an address, or several, not b'::1'"),
+        ({"host": [None]}, r"host= takes a name or an address, or several, not \[None\]"),
+        ({"mode": "660"}, r"mode= takes permissions, such as 0o660, not '660'"),
+        ({"mode": None}, r"mode= takes permissions, such as 0o660, not None"),
+        ({"unix": ""}, r"unix= takes the path of a file, not ''"),
+        ({"unix": "\0chat"}, r"unix= takes the path of a file, not '\\x00chat'"),
         ({"mode": 0o1000}, r"mode= takes permissions, such as 0o660, not 512"),
         ({"unix": "x", "reuse_port": True}, r"reuse_port= is for TCP"),
     ],

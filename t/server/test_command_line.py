@@ -241,6 +241,11 @@ def test_a_second_server(here, tmp_path):
         (["--cert=x", "--key=y"], "--cert x cannot be read: No such file or directory"),
         (["--cert=c.pem", "--key=."], "--key . cannot be read: Is a directory"),
         (
+            [f"--cert={TLS['certfile']}", "--key=other.pem"],
+            f"--cert {TLS['certfile']} and --key other.pem cannot be used: "
+            "the key is that of another certificate",
+        ),
+        (
             ["--cert=c.pem", "--key=c.pem"],
             "--cert c.pem and --key c.pem cannot be used: not in PEM format",
         ),
@@ -253,6 +258,9 @@ def test_a_second_server(here, tmp_path):
 def test_bad_values(mistake, tmp_path, flags, line):
     """They are named before the file runs."""
     (tmp_path / "c.pem").write_text("no certificate")
+    if "--key=other.pem" in flags:
+        command = ["openssl", "genpkey", "-algorithm", "rsa", "-out", "other.pem", "-quiet"]
+        subprocess.run(command, check=True, cwd=tmp_path)
     if "--key=secret.pem" in flags:
         command = ["openssl", "pkey", "-in", TLS["keyfile"], "-aes256", "-passout", "pass:x"]
         subprocess.run([*command, "-out", "secret.pem"], check=True, cwd=tmp_path)

@@ -1,5 +1,7 @@
 """Servers as processes: where they listen, how they stop."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -243,3 +245,22 @@ def test_no_application(no_application):
     """What cannot be served is named before anything listens."""
     with pytest.raises(TypeError, match=r"Server\.run takes an Application"):
         Server(port=0).run(no_application)
+
+
+@pytest.mark.parametrize("reason", ["Broken pipe", "can't encode"])
+def test_nothing_reads_stdout(monkeypatch, expect_log, reason, tmp_path):
+    """A server whose line cannot be printed serves all the same, and logs the line."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    path = tmp_path / ("x" if reason == "Broken pipe" else "\xfc")
+    server = Server(unix=path)
+
+    async def main():
+        asyncio.get_running_loop().call_later(0.05, server.stop)
+        await server.serve(Application())
+
+    # Closing it writes what is left of the line.
+    with contextlib.suppress(BrokenPipeError), open(writer, "w", encoding="ascii") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with expect_log("tatsumaki", f"{reason}.*: Listening on unix:{path} "):
+            asyncio.run(main())

@@ -199,6 +199,19 @@ def test_no_port(activated, tmp_path):
     given.detach()
 
 
+def test_an_abstract_socket(activated):
+    """It is named as systemd names it."""
+    given = socket.socket(socket.AF_UNIX)
+    given.bind(f"\0tatsumaki-test-{os.getpid()}")
+    given.listen()
+    activated(given.fileno(), 1)
+    addresses = Addresses()
+    addresses.bind()
+    assert addresses.urls("http") == [f"unix:@tatsumaki-test-{os.getpid()}"]
+    addresses.close()
+    given.detach()
+
+
 def test_for_another_process(activated, expect_log):
     """Sockets of a parent that did not take its variables away are left alone."""
     with socket.create_server(("127.0.0.1", 0)) as given:
@@ -230,10 +243,11 @@ def test_no_listening_socket(activated, make, reason):
         os.close(number)
 
 
-def test_no_number(activated):
+@pytest.mark.parametrize("count", ["two", "-1", "9" * 5000])
+def test_no_number(activated, count):
     """So is a count that is none."""
-    activated(3, "two")
-    with pytest.raises(ListenError, match="LISTEN_FDS is a number, not 'two'"):
+    activated(3, count)
+    with pytest.raises(ListenError, match=f"LISTEN_FDS is a number, not '{count}'"):
         Addresses().bind()
 
 
@@ -261,7 +275,13 @@ def test_nobody_there(monkeypatch, tmp_path, expect_log, unix):
 
 
 @pytest.mark.parametrize(
-    "variables", [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}]
+    "variables",
+    [
+        {},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "9" * 5000},
+        {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"},
+    ],
 )
 def test_no_watchdog(monkeypatch, inbox, tmp_path, variables):
     """Without one, with one for another process, and with no period, nothing is sent."""

@@ -105,12 +105,9 @@ class Server:
         With TATSUMAKI_DEBUG=1 in the environment, the logger ``tatsumaki`` has level DEBUG. Clients
         see no difference.
         """
-        refuse_while_loading()
-        if not isinstance(app, HTTPServerConnectionDelegate):
-            raise TypeError(f"Server.run takes an Application(...), not {app!r}")
+        self._check(app)
         if asyncio._get_running_loop() is not None:
             raise RuntimeError("an event loop runs here already: use await server.serve(app)")
-        self._check_idle()
         log_to_stderr()
         try:
             self._addresses.bind()
@@ -137,12 +134,11 @@ class Server:
         Raises `OSError` if an address cannot be listened on, `StartError` if a service or an
         `Application.on_start` hook fails, `RuntimeError` if this server or `app` runs already.
         """
-        refuse_while_loading()
-        self._check_idle()
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._check(app)
+        server = StrictServer(app, **self.options)
         # From now on, not only from the first poll, a call from another thread raises.
         MessageQueue._registry.thread.claim()
-        server = StrictServer(app, **self.options)
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         life = app._life if isinstance(app, Application) else Life()
         try:
             self._addresses.bind()
@@ -154,7 +150,10 @@ class Server:
             self._addresses.close()
             self._loop = None
 
-    def _check_idle(self) -> None:
+    def _check(self, app: object) -> None:
+        refuse_while_loading()
+        if not isinstance(app, HTTPServerConnectionDelegate):
+            raise TypeError(f"Server.run takes an Application(...), not {app!r}")
         if self._loop is not None:
             raise RuntimeError("this server runs already: each application needs its own Server")
 
@@ -194,7 +193,7 @@ class Server:
         watchdog = asyncio.ensure_future(systemd.keep_alive())
         try:
             for url in self._addresses.urls("https" if self.options.get("ssl_options") else "http"):
-                print(f"Listening on {url} (Ctrl-C stops)", flush=True)
+                _say(f"Listening on {url} (Ctrl-C stops)")
             systemd.notify("READY=1")
             self.listening.set()
             await self._stopping.wait()
@@ -203,3 +202,11 @@ class Server:
             systemd.notify("STOPPING=1")
             await Drain(server, life, self._limits).run()
             watchdog.cancel()
+
+
+def _say(line: str) -> None:
+    try:
+        print(escape_controls(line), flush=True)
+    except (OSError, ValueError) as error:
+        # Its reader is gone, its disk is full, or its encoding has not these letters.
+        _log.warning("stdout cannot be written (%s): %s", error, line)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from tatsumaki_py.server import systemd
-from tatsumaki_py.server.bind import UnixSocket, bind_tcp
+from tatsumaki_py.server.bind import ANY, UnixSocket, bind_tcp
 
 __all__ = ["Addresses", "ListenError"]
 
@@ -80,22 +80,25 @@ class Addresses:
         mode: int = 0o660,
         reuse_port: bool = False,
     ) -> None:
-        hosts = [host] if isinstance(host, str) else list(host or ())
-        hosts = [name for name in hosts if name]
+        hosts = _hosts(host)
         if port is not None and _port(port) is None:
             raise ValueError(f"port= takes a number from 0 to 65535, not {port!r}")
-        if not 0 <= mode <= 0o777:
+        path = os.fsdecode(unix) if unix is not None else None
+        if path is not None and (not path or "\0" in path):
+            raise ValueError(f"unix= takes the path of a file, not {path!r}")
+        permissions: object = mode
+        if not isinstance(permissions, int) or not 0 <= permissions <= 0o777:
             raise ValueError(f"mode= takes permissions, such as 0o660, not {mode!r}")
-        if reuse_port and unix is not None:
+        if reuse_port and path is not None:
             raise ValueError("reuse_port= is for TCP: only one process can listen on unix=")
         self.argument = "the argument {}="
         """What a setting is called that the program was given. The command line says ``--{}``."""
         self._settings = {
             "host": _chosen("host", hosts, [HOST]),
             "port": _chosen("port", port, PORT),
-            "unix": _Value(os.fspath(unix) if unix is not None else None, argument="unix"),
+            "unix": _Value(path, argument="unix"),
         }
-        self._tcp = unix is None or bool(hosts) or port is not None
+        self._tcp = path is None or bool(hosts) or port is not None
         self._mode = mode
         self._reuse_port = reuse_port
         self._activated = False
@@ -141,7 +144,8 @@ class Addresses:
         port = _port(value)
         if port is None:
             raise ListenError(f"{variable} is a number from 0 to 65535, not {value!r}")
-        for host in self._settings["host"].value:
+        # 0.0.0.0 and :: first: they leave no address for others.
+        for host in sorted(self._settings["host"].value, key=lambda host: host not in ANY):
             # localhost may be 127.0.0.1 again.
             bound = {sock.getsockname()[0] for sock in self._sockets()}
             try:
@@ -155,7 +159,7 @@ class Addresses:
     def _bind_unix(self, path: str) -> None:
         try:
             sock = UnixSocket.bound(path, self._mode)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise self._error(f"unix:{path}", ("unix",), error) from None
         self._bound.append(_Bound(f"unix:{path}", [sock], ("unix",)))
 
@@ -193,6 +197,10 @@ class Addresses:
         number = getattr(error, "errno", None)
         if number == errno.EADDRNOTAVAIL:
             reason = "this machine does not have that address"
+        elif isinstance(error, socket.gaierror):
+            reason = f"that is no address, and not the name of one: {reason}"
+        elif number == errno.EINVAL and "fe80:" in address:
+            reason = "a link-local address takes its interface, such as fe80::1%eth0"
         text = f"Cannot listen on {address}: {reason} ({', '.join(sources)})"
         if number == errno.EADDRINUSE and "port" in settings:
             port = int(address.rpartition(":")[2])
@@ -212,6 +220,14 @@ class Addresses:
         if argument is not None:
             return f"from {self.argument.format(argument)}"
         return f"from {variable} in the environment" if variable is not None else "by default"
+
+
+def _hosts(host: Any) -> list[str]:
+    several = isinstance(host, Iterable) and not isinstance(host, (str, bytes))
+    hosts = list(host) if several else [host or ""]
+    if not all(isinstance(name, str) for name in hosts):
+        raise ValueError(f"host= takes a name or an address, or several, not {host!r}")
+    return [name for name in hosts if name]
 
 
 def _chosen(name: str, given: Any, default: Any) -> _Value:
@@ -241,4 +257,6 @@ def _address(sock: socket.socket) -> str:
     name = sock.getsockname()
     if isinstance(name, tuple):
         return _tcp_address(name[0], name[1])
-    return f"unix:{os.fsdecode(name)}"
+    path = os.fsdecode(name)
+    # An abstract socket has no file; ss(8) and systemd write its zero byte as @.
+    return f"unix:@{path[1:]}" if path.startswith("\0") else f"unix:{path}"

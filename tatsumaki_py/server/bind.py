@@ -15,14 +15,17 @@ import socket
 import stat
 from collections.abc import Collection
 
-__all__ = ["UnixSocket", "bind_tcp"]
+__all__ = ["ANY", "UnixSocket", "bind_tcp"]
+
+ANY = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}
+"""All addresses of this machine, of that family."""
 
 
 def bind_tcp(
     host: str, port: int, *, reuse_port: bool = False, bound: Collection[str] = ()
 ) -> list[socket.socket]:
     """A socket for each address that `host` stands for, all on the same port. Addresses in `bound`
-    are left out.
+    are left out, also those that 0.0.0.0 or :: in `bound` stands for.
 
     Like `tornado.netutil.bind_sockets`, but the sockets do not listen. As there, an IPv6 socket
     takes no IPv4 connections, so that 0.0.0.0 and :: can be listened on at once.
@@ -35,10 +38,11 @@ def bind_tcp(
     found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     missing = None
+    covered = [ANY[address] for address in bound if address in ANY]
     try:
         # IPv4 first.
         for kind, address in sorted({(kind, address) for kind, _, _, _, address in found}):
-            if address[0] in bound:
+            if address[0] in bound or kind in covered:
                 continue
             sock = None
             try:

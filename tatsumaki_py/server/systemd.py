@@ -48,7 +48,7 @@ def activated_sockets() -> list[socket.socket]:
             os.getpid(),
         )
         return []
-    if not count.isdecimal():
+    if not (count.isdecimal() and len(count) < 10):
         raise ValueError(f"LISTEN_FDS is a number, not {count!r}")
     sockets: list[socket.socket] = []
     try:
@@ -117,7 +117,12 @@ async def keep_alive() -> None:
     """
     period = os.environ.get("WATCHDOG_USEC", "")
     process = os.environ.get("WATCHDOG_PID", str(os.getpid()))
-    if not period.isdecimal() or int(period) == 0 or process != str(os.getpid()):
+    if (
+        not period.isdecimal()
+        or len(period) > 20
+        or int(period) == 0
+        or process != str(os.getpid())
+    ):
         return
     while True:
         notify("WATCHDOG=1")
