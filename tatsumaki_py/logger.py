@@ -85,8 +85,9 @@ class LogAttribute:
 
 
 class _Guard(logging.Filter):
-    """Escapes control characters in the arguments of a message, and leaves secrets in URLs out. The
-    rest of a record stays as it is, so tools can still group records by their message.
+    """Escapes control characters in the arguments of a message, and leaves secrets in URLs out,
+    also in those of a traceback. The rest of a record stays as it is, so tools can still group
+    records by their message.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -98,6 +99,12 @@ class _Guard(logging.Filter):
             record.args = {key: _escaped(value) for key, value in record.args.items()}
         elif not record.args:
             record.msg = _escaped(record.msg)
+        if record.exc_info and not record.exc_text:
+            text = _formatter.formatException(record.exc_info)
+            shown = without_secrets(text)
+            if shown != text:
+                # Formatters take it in place of the traceback.
+                record.exc_text = shown
         return True
 
 
@@ -109,6 +116,7 @@ def _escaped(value: object) -> Any:
     return value
 
 
+_formatter = logging.Formatter()
 _guard = _Guard()
 _logger.addFilter(_guard)
 
@@ -123,15 +131,15 @@ def guard() -> None:
 
 
 class LineFormatter(logging.Formatter):
-    """Formats a record as one line, with control characters escaped. The lines of a traceback
-    follow, each indented: the text of an exception may have lines, too.
+    """Formats a record as one line, with control characters escaped and secrets in URLs left out.
+    The lines of a traceback follow, each indented: the text of an exception may have lines, too.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         record = copy.copy(record)
-        record.msg, record.args = escape_controls(record.getMessage()), None
+        record.msg, record.args = logged(record.getMessage()), None
         line, *more = super().format(record).split("\n")
-        return "\n    ".join([line, *map(escape_controls, more)])
+        return "\n    ".join([line, *map(logged, more)])
 
 
 def log_to_stderr() -> None:

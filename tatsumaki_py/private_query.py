@@ -10,19 +10,27 @@ from urllib.parse import unquote_plus
 __all__ = ["without_secrets"]
 
 _NAMES = {"client_id", "ticket"}
-_FIELD = re.compile(r"(?<=[?&])([^\s?&=]*)=[^\s&'\"<>]*", re.ASCII)
+# Any visible character may be in the URL of a request, also quotes and brackets.
+_FIELD = re.compile(r"(?<=[?&])([^\s?&=]*)=([^\s&]*)", re.ASCII)
+# What may come after a URL in other text.
+_AFTER = "'\">,)]}"
 
 
 def without_secrets(text: str) -> str:
     """`text`, such as a URL or a line of a log, with ``...`` in place of the values of the
-    parameters ``ticket`` and ``client_id``.
+    parameters ``ticket`` and ``client_id``. A value ends at a space or an ampersand.
 
-    >>> without_secrets("GET /events/news?ticket=2_1.x&transport=sse (127.0.0.1)")
-    'GET /events/news?ticket=...&transport=sse (127.0.0.1)'
+    >>> without_secrets("GET '/events/news?ticket=2_1.x&transport=sse' (127.0.0.1)")
+    "GET '/events/news?ticket=...&transport=sse' (127.0.0.1)"
+    >>> without_secrets("no '/events/news?ticket=2_1.x', sorry")
+    "no '/events/news?ticket=...', sorry"
     """
     return _FIELD.sub(_shown, text) if "?" in text else text
 
 
 def _shown(field: re.Match[str]) -> str:
+    name, value = field.groups()
     # A server takes a name that is percent-encoded, too.
-    return f"{field[1]}=..." if unquote_plus(field[1]) in _NAMES else field[0]
+    if unquote_plus(name) not in _NAMES:
+        return field[0]
+    return f"{name}=...{value[len(value.rstrip(_AFTER)) :]}"

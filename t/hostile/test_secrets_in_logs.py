@@ -15,6 +15,10 @@ QUERIES = [
     "ticket=s3cret=s3cret",
     "ticket=%73s3cret;s3cret",
     "?ticket=s3cret",
+    "client_id=it's-s3cret",
+    "client_id='s3cret&ticket=',s3cret",
+    'client_id="s3cret&ticket=a<s3cret>s3cret&a=1',
+    "client_id=%85s3cret\x85s3cret\xa0s3cret",
 ]
 
 
@@ -35,8 +39,13 @@ class Twice(Handler):
         self.finish()
 
 
+class FailsWithIt(Handler):
+    def get(self):
+        raise ValueError(f"cannot read {self.request.uri!r}")
+
+
 class PlainFails(tornado.web.RequestHandler):
-    get = Fails.get
+    get = FailsWithIt.get
 
 
 class PlainRefuses(tornado.web.RequestHandler):
@@ -54,7 +63,16 @@ class FailingEvents(SubscribeHandler):
         raise ZeroDivisionError
 
 
-HANDLERS = (Fails, Refuses, Twice, PlainFails, PlainRefuses, FailingSocket, FailingEvents)
+HANDLERS = (
+    Fails,
+    FailsWithIt,
+    Refuses,
+    Twice,
+    PlainFails,
+    PlainRefuses,
+    FailingSocket,
+    FailingEvents,
+)
 
 
 @pytest.fixture
