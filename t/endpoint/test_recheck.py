@@ -60,10 +60,21 @@ class Never(Events):
         return True
 
 
+class Stubborn(Never):
+    """Does not end when it is cancelled."""
+
+    async def can_subscribe(self, channel):
+        try:
+            return await super().can_subscribe(channel)
+        except asyncio.CancelledError:
+            Events.stuck = asyncio.get_running_loop().create_future()
+            await Events.stuck
+
+
 @pytest.fixture
 def app():
-    Events.answer, Events.asked = True, 0
-    kinds = [Events, Later, Counting, Never]
+    Events.answer, Events.asked, Events.stuck = True, 0, None
+    kinds = [Events, Later, Counting, Never, Stubborn]
     return Application([(rf"/{kind.__name__.lower()}/([\w.-]+)", kind) for kind in kinds])
 
 
@@ -139,10 +150,11 @@ async def test_a_check_that_fails(open_one, clock, expect_log, transport):
     assert isinstance(records[0].exc_info[1], ZeroDivisionError)
 
 
+@pytest.mark.parametrize("kind", ["never", "stubborn"])
 @pytest.mark.gen_test
-async def test_a_check_that_hangs(open_one, clock, expect_log):
+async def test_a_check_that_hangs(open_one, clock, expect_log, kind):
     """It has failed after a while, and is the only one of its client."""
-    client = await open_one("websocket", "never")
+    client = await open_one("websocket", kind)
     await clock.advance(61)
     await soon(lambda: Events.asked == 2)
     with expect_log("tornado.application", "Uncaught exception") as records:
@@ -150,6 +162,24 @@ async def test_a_check_that_hangs(open_one, clock, expect_log):
         assert await end_of(client) == (1013, b"")
     assert isinstance(records[0].exc_info[1], TimeoutError)
     assert Events.asked == 2
+    if Events.stuck is not None:
+        Events.stuck.set_result(None)
+
+
+@pytest.mark.gen_test
+async def test_checks_that_hang_for_ever(open_one, clock, expect_log, monkeypatch):
+    """They keep no other client from being asked about."""
+    monkeypatch.setattr(recheck, "AT_ONCE", 1)
+    stuck = await open_one("sse", "stubborn")
+    with expect_log("tornado.application", "Uncaught exception"):
+        await clock.advance(61)
+        await soon(lambda: Events.asked == 2)
+        other = await open_one("websocket")
+        Events.answer = False
+        await clock.advance(61)
+        assert await end_of(stuck) == (200, b"")
+        assert await end_of(other) == (4403, b"")
+    Events.stuck.set_result(None)
 
 
 @pytest.mark.gen_test

@@ -2,8 +2,8 @@
 
 Rules:
 1. Handlers are referred to weakly: one whose answer is over is not kept, and is not asked.
-2. `AT_ONCE` checks of a loop run at a time, and one that hangs for `TIMEOUT` seconds has failed.
-   Clients that came together are not due together.
+2. `AT_ONCE` checks of a loop run at a time, and one that hangs for `TIMEOUT` seconds has failed,
+   whatever it does then. Clients that came together are not due together.
 3. A client has one check at a time.
 """
 
@@ -33,7 +33,10 @@ class Checked(Protocol):
         """Whether its answer is over."""
 
     def _check(self, names: list[str]) -> Coroutine[Any, Any, None]:
-        """Ask whether its client may stay, and end what is open if not. Does not raise."""
+        """Ask whether its client may stay. Raises if not."""
+
+    def _check_failed(self, error: BaseException) -> None:
+        """`_check` has raised `error`: end what is open."""
 
 
 class Recheck:
@@ -69,12 +72,31 @@ class Recheck:
         try:
             handler = self._handler()
             if handler is not None and not handler._peer_left():
-                checking = handler._check(self._names)
-                task = asyncio.get_running_loop().create_task(checking, context=self._context)
-                # A hook that is cancelled says nothing: its client is asked about the next time.
-                await asyncio.wait([task])
+                await self._ask(handler)
         finally:
             self._waits = False
+
+    async def _ask(self, handler: Checked) -> None:
+        checking = handler._check(self._names)
+        task = asyncio.get_running_loop().create_task(checking, context=self._context)
+        # A hook may ignore that it is cancelled, so nothing waits for it after that.
+        _, late = await asyncio.wait([task], timeout=TIMEOUT)
+        error: BaseException | None
+        if late:
+            task.cancel()
+            task.add_done_callback(_ignore)
+            error = TimeoutError(f"can_subscribe was not done in {TIMEOUT:.0f} seconds")
+        else:
+            # A hook that is cancelled says nothing: its client is asked about the next time.
+            error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._context.run(handler._check_failed, error)
+
+
+def _ignore(task: asyncio.Task[None]) -> None:
+    """The check was logged as one that failed: what comes of it matters no more."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _Checks:

@@ -13,7 +13,6 @@ Touches of Tornado's what its documentation does not name: `_execute`, `_finishe
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable
 from typing import ClassVar
@@ -27,7 +26,7 @@ from tatsumaki_py.endpoint.groups import GROUPS, REVOKED, expel
 from tatsumaki_py.endpoint.members import Member
 from tatsumaki_py.endpoint.negotiation import negotiate
 from tatsumaki_py.endpoint.per_address import ADDRESSES, address_of
-from tatsumaki_py.endpoint.recheck import TIMEOUT, Recheck
+from tatsumaki_py.endpoint.recheck import Recheck
 from tatsumaki_py.endpoint.websocket import SubscribeSocket
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.group import group_key
@@ -279,14 +278,14 @@ class SubscribeHandler(ChannelHandler):
 
     async def _check(self, names: list[str]) -> None:
         """See `Checked._check`."""
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                await self._admit(self.can_subscribe, names)
-        except tornado.web.HTTPError as error:
-            self._hook_failed(error)
+        await self._admit(self.can_subscribe, names)
+
+    def _check_failed(self, error: BaseException) -> None:
+        """See `Checked._check_failed`."""
+        self.log_exception(type(error), error, error.__traceback__)
+        if isinstance(error, tornado.web.HTTPError):
             self._expel(error if isinstance(error, HTTPError) else HTTPError(error.status_code))
-        except Exception as error:
-            self._hook_failed(error)
+        else:
             self._expel(HTTPError(503))
 
     def _expel(self, error: HTTPError) -> None:
