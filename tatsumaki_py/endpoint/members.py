@@ -4,12 +4,16 @@ Rules:
 1. References to handlers are weak. A handler that is freed takes its place here with it, and a key
    without handlers is forgotten.
 2. A handler without a key is not here, so it costs nothing.
+3. Changes are made in the thread of the event loop. Python may free a handler in any thread.
 """
 
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import Protocol
+
+from tatsumaki_py.message_queue import MessageQueue
 
 __all__ = ["Leaving", "Member", "Members"]
 
@@ -55,7 +59,10 @@ class Members:
         """Let `handler` be one of `key`."""
         member = Member(handler, self._freed)
         member.key, member.expelled = key, False
-        self._members.setdefault(key, set()).add(member)
+        members = self._members.get(key, set())
+        members.add(member)
+        # Python may have freed the last other one meanwhile.
+        self._members[key] = members
         return member
 
     def of(self, key: str) -> tuple[Member, ...]:
@@ -77,6 +84,9 @@ class Members:
         return len(self._members)
 
     def _forget(self, member: weakref.ref[Leaving]) -> None:
+        MessageQueue._registry.thread.run(partial(self._remove, member))
+
+    def _remove(self, member: weakref.ref[Leaving]) -> None:
         assert isinstance(member, Member)
         members = self._members.get(member.key)
         if members is not None:
