@@ -237,6 +237,22 @@ def test_addresses_are_forgotten(monkeypatch):
     assert rates.wait(4999, 5000.0, 0.001, 1) > 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "mistakes"),
+    [
+        (SubscribeHandler, "max_per_address", (0, -1, float("nan"), "5")),
+        (SubscribeHandler, "recheck_time", (0, -1.0, float("inf"), float("nan"))),
+        (PublishHandler, "max_rate", (0, -1.0, float("inf"), float("nan"))),
+        (PublishHandler, "max_burst", (0, -20)),
+    ],
+)
+def test_mistakes(kind, name, mistakes):
+    """A limit that is none is named when the class is made."""
+    for mistake in mistakes:
+        with pytest.raises(ValueError, match=rf"^Mine.{name} is a number from .*, not "):
+            type("Mine", (kind,), {name: mistake})
+
+
 def test_a_scan_of_many_addresses(monkeypatch):
     """At the bound, few of the new addresses look at all others, which takes the loop's time."""
     monkeypatch.setattr(per_address, "MAX_ADDRESSES", 2000)

@@ -5,6 +5,7 @@ client may use them.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar
 
@@ -16,7 +17,20 @@ from tatsumaki_py.endpoint.cross_origin import CrossOriginHandler
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.merged import MAX_MERGED
 
-__all__ = ["ChannelHandler"]
+__all__ = ["LEAST", "ChannelHandler", "check_limit"]
+
+LEAST = 1e-6
+"""The least number of seconds, or of events a second."""
+
+
+def check_limit(cls: type, name: str, least: float) -> None:
+    """Raise `ValueError` unless the attribute `name` is a finite number from `least` on, or None
+    for no limit.
+    """
+    limit: object = getattr(cls, name)
+    if limit is None or (isinstance(limit, (int, float)) and least <= limit < math.inf):
+        return
+    raise ValueError(f"{cls.__name__}.{name} is a number from {least:g} on, or None, not {limit!r}")
 
 
 class ChannelHandler(CrossOriginHandler):

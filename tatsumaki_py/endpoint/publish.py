@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tatsumaki_py.content_type import parameter
 from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.endpoint import json_events
-from tatsumaki_py.endpoint.channels import ChannelHandler
+from tatsumaki_py.endpoint.channels import LEAST, ChannelHandler, check_limit
 from tatsumaki_py.endpoint.per_address import RATES, address_of
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.form import FORMS
@@ -58,6 +58,11 @@ class PublishHandler(ChannelHandler):
     """
     max_burst: ClassVar[int] = 20
     """Events that an address may publish at once, if it has published little before."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_limit(cls, "max_rate", LEAST)
+        check_limit(cls, "max_burst", 1)
 
     def can_publish(self, channel: str) -> bool | Awaitable[bool]:
         """Whether the client may publish in `channel`. Override it, also with an ``async def``.

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import tornado.web
 
 from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.endpoint.attendance import Attendance
-from tatsumaki_py.endpoint.channels import ChannelHandler
+from tatsumaki_py.endpoint.channels import LEAST, ChannelHandler, check_limit
 from tatsumaki_py.endpoint.groups import GROUPS, REVOKED, expel
 from tatsumaki_py.endpoint.members import Member
 from tatsumaki_py.endpoint.negotiation import negotiate
@@ -93,6 +93,11 @@ class SubscribeHandler(ChannelHandler):
     """
     close_reason: str | None = None
     """The reason that it gave."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_limit(cls, "max_per_address", 1)
+        check_limit(cls, "recheck_time", LEAST)
 
     def can_subscribe(self, channel: str) -> bool | Awaitable[bool]:
         """Whether the client may have the events of `channel`. Override it, also with an ``async
