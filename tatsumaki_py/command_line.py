@@ -12,10 +12,11 @@ import contextlib
 import logging
 import math
 import platform
+import re
 import ssl
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn, TypeVar, cast
 
 import tornado
@@ -25,6 +26,7 @@ from tornado.log import access_log
 from tornado.netutil import ssl_options_to_context
 
 from tatsumaki_py import __version__
+from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.life import StartError
 from tatsumaki_py.logger import log_to_stderr
 from tatsumaki_py.program import LoadError
@@ -46,15 +48,13 @@ def main(arguments: list[str] | None = None, prog: str = "tatsumaki") -> None:
     target, reload, log_level, access = (
         options.pop(name) for name in ("app", "reload", "log_level", "access_log")
     )
-    if options["reuse_port"] and options["unix"] is not None:
-        parser.error("--reuse-port does not go with --unix: only one process can listen there")
+    # What is not given is left to the defaults of `Server`.
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        ssl_options = _tls(options.pop("cert"), options.pop("key"))
-        # What is not given is left to the defaults of `Server`.
-        given = {name: value for name, value in options.items() if value is not None}
-        server = Server(**given, ssl_options=ssl_options)
+        given["ssl_options"] = _tls(given.pop("cert", None), given.pop("key", None))
+        server = Server(**given)
     except ValueError as error:
-        parser.error(str(error))
+        parser.error(_by_flags(str(error), options))
     server._addresses.argument = "--{}"
     try:
         app = load(target)
@@ -81,11 +81,18 @@ def main(arguments: list[str] | None = None, prog: str = "tatsumaki") -> None:
         _wait_for_a_change(reason)
 
 
+def _by_flags(text: str, options: Iterable[str]) -> str:
+    """An error of `Server`, which names its arguments."""
+    for name in options:
+        text = re.sub(rf"\b{name}=", f"--{name.replace('_', '-')}", text)
+    return text
+
+
 class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        self.exit(2, f"{self.prog}: {escape_controls(message)}\n")
 
 
 def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:

@@ -236,7 +236,7 @@ def test_bad_port(port):
         ({"unix": ""}, r"unix= takes the path of a file, not ''"),
         ({"unix": "\0chat"}, r"unix= takes the path of a file, not '\\x00chat'"),
         ({"mode": 0o1000}, r"mode= takes permissions, such as 0o660, not 512"),
-        ({"unix": "x", "reuse_port": True}, r"reuse_port= is for TCP"),
+        ({"unix": "x", "reuse_port": True}, r"reuse_port= does not go with unix="),
     ],
 )
 def test_bad_options(options, message):

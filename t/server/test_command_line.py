@@ -197,6 +197,7 @@ def test_no_such_application(mistake, tmp_path):
     (tmp_path / "none.py").write_text("app = 1")
     assert mistake("nofile.py") == "no such file: nofile.py"
     assert mistake("no/module") == "no such file: no/module"
+    assert mistake("no\nfile") == "no such file: no\\x0afile"
     assert mistake("nomodule") == "no such file or module: nomodule"
     assert mistake("no.module:app") == "no such file or module: no.module"
     assert mistake("none.py") == "none.py has no app = Application(...)"
@@ -236,6 +237,8 @@ def test_a_second_server(here, tmp_path):
             ["--unix=x", "--reuse-port"],
             "--reuse-port does not go with --unix: only one process can listen there",
         ),
+        (["--unix="], "--unix takes the path of a file, not ''"),
+        (["--po=0"], "unrecognized arguments: --po=0"),
         (["--cert=x"], "--cert and --key go together"),
         (["--key=x"], "--cert and --key go together"),
         (["--cert=x", "--key=y"], "--cert x cannot be read: No such file or directory"),

@@ -90,7 +90,9 @@ class Addresses:
         if not isinstance(permissions, int) or not 0 <= permissions <= 0o777:
             raise ValueError(f"mode= takes permissions, such as 0o660, not {mode!r}")
         if reuse_port and path is not None:
-            raise ValueError("reuse_port= is for TCP: only one process can listen on unix=")
+            raise ValueError(
+                "reuse_port= does not go with unix=: only one process can listen there"
+            )
         self.argument = "the argument {}="
         """What a setting is called that the program was given. The command line says ``--{}``."""
         self._settings = {
