@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import warnings
@@ -128,7 +129,11 @@ class Life:
             for part in self._parts:
                 await self._start(part)
         except BaseException:
-            await self._stop()
+            ending = asyncio.ensure_future(self._stop())
+            while not ending.done():
+                # A signal may come meanwhile, and what has started stops all the same.
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([ending])
             raise
         self._phase = _Phase.RUNNING
 
@@ -142,6 +147,7 @@ class Life:
             except asyncio.CancelledError:
                 task.cancel()
                 await wait_for_end(task, part.name, "end", STOP_TIME)
+                part.started = task.done() and not task.cancelled() and task.exception() is None
                 raise
             finally:
                 self._starting = None

@@ -103,6 +103,39 @@ async def test_a_start_that_ignores_its_cancellation(app, said, expect_log, monk
 
 
 @pytest.mark.gen_test
+async def test_cancelled_as_a_start_ends(app, said):
+    """What has started by then is stopped."""
+    start = asyncio.create_task(app.start())
+
+    async def cancel():
+        start.cancel()
+
+    app.add_service(Later("b", said, cancel))
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert said == ["+a", "+b", "-b", "-a"]
+
+
+@pytest.mark.gen_test
+async def test_cancelled_as_a_start_fails(app, said):
+    """The others stop nevertheless."""
+    stopping = asyncio.Event()
+
+    async def stop():
+        stopping.set()
+        await asyncio.sleep(0.01)
+
+    app.on_stop(stop)
+    app.add_service(Later("b", said, fails))
+    start = asyncio.create_task(app.start())
+    await stopping.wait()
+    start.cancel()
+    with pytest.raises(life.StartError):
+        await start
+    assert said == ["+a", "-a"]
+
+
+@pytest.mark.gen_test
 async def test_stop_while_it_starts_or_stops(app, said):
     """That is a mistake, and changes nothing."""
     raised = []

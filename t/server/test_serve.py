@@ -79,6 +79,10 @@ async def test_mistakes(make_app, capsys):
     """A server serves one application at a time, and `run` needs a thread without a loop. Neither
     harms the server that runs.
     """
+    mistaken = Server("127.0.0.1", 0, nonsense=1)
+    for _ in range(2):
+        with pytest.raises(TypeError, match="nonsense"):
+            await mistaken.serve(make_app())
     async with serving(make_app()) as (server, task):
         with pytest.raises(RuntimeError, match="this server runs already"):
             await server.serve(make_app())

@@ -27,7 +27,7 @@ class Worker(Service):
             print("waiting", flush=True)
             await asyncio.sleep(60)
         if MODE == "exits":
-            asyncio.get_running_loop().call_later(0.05, sys.exit, 3)
+            sys.exit(4)
         if MODE == "stubborn":
             life.STOP_TIME = 0.1
             self.application.spawn(ignore())
@@ -41,6 +41,10 @@ class Worker(Service):
         await asyncio.sleep(0)
         print("worker stopped", flush=True)
 
+class Exit(Handler):
+    def get(self):
+        sys.exit(3)
+
 class Root(Handler):
     def get(self):
         MessageQueue.instance("work").publish({"n": 1})
@@ -50,7 +54,7 @@ class First(Service):
     def stop(self):
         print("first stopped", flush=True)
 
-app = Application([("/", Root)])
+app = Application([("/", Root), ("/exit", Exit)])
 app.add_service(First())
 app.add_service(Worker())
 
@@ -76,7 +80,7 @@ async def tick():
         print("cancelled", flush=True)
 
 app.spawn(tick())
-Server(port=PORT).run(app)
+Server(port=PORT, grace=0.1).run(app)
 """
 
 
@@ -165,8 +169,19 @@ def test_tasks_that_ignore_their_cancellation(start):
 
 
 def test_exit(start):
-    """A program that calls `sys.exit` in a callback stops in order, with that status."""
+    """A program that calls `sys.exit` in a handler stops in order, with that status."""
+    process, port = start("runs")
+    lines_of(process, "Listening")
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(b"GET /exit HTTP/1.1\r\nHost: x\r\n\r\n")
+        out, _ = process.communicate(timeout=10)
+    assert out.splitlines() == ["cancelled", "hook", "worker stopped", "first stopped"]
+    assert process.returncode == 3
+
+
+def test_a_start_that_exits(start):
+    """The services before it stop."""
     process, _ = start("exits")
     out, err = process.communicate(timeout=10)
-    assert out.splitlines()[4:] == ["cancelled", "hook", "worker stopped", "first stopped"]
-    assert (err, process.returncode) == ("", 3)
+    assert out.splitlines()[2:] == ["cancelled", "first stopped"]
+    assert (err, process.returncode) == ("", 4)

@@ -113,7 +113,7 @@ class Server:
             self._addresses.bind()
             # A second signal also ends a program whose threads keep the loop from its end.
             with signals.kept(), asyncio.Runner(loop_factory=current_loop) as runner:
-                runner.run(self.serve(app))
+                self._run(runner.get_loop(), app)
         except (ListenError, StartError) as error:
             _log.debug("why", exc_info=error)
             if threading.current_thread() is not threading.main_thread():
@@ -124,6 +124,20 @@ class Server:
             self._addresses.close()
             # The loop is closed: another server of this process needs a new one.
             asyncio.set_event_loop(None)
+
+    def _run(self, loop: asyncio.AbstractEventLoop, app: tornado.web.Application) -> None:
+        serving = loop.create_task(self.serve(app))
+        try:
+            loop.run_until_complete(serving)
+        except (SystemExit, KeyboardInterrupt):
+            # Of a callback or a task, in the middle of all others. The loop may raise it again.
+            self.stop()
+            while not serving.done():
+                with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                    loop.run_until_complete(serving)
+            if not serving.cancelled():
+                serving.exception()
+            raise
 
     async def serve(self, app: tornado.web.Application) -> None:
         """Serve `app` in the running loop until a signal or `stop`. `run` does this, and sets up
