@@ -51,6 +51,8 @@ def main(arguments: list[str] | None = None, prog: str = "tatsumaki") -> None:
     # What is not given is left to the defaults of `Server`.
     given = {name: value for name, value in options.items() if value is not None}
     try:
+        if "mode" in given and "unix" not in given:
+            raise ValueError("mode= goes with unix=")
         given["ssl_options"] = _tls(given.pop("cert", None), given.pop("key", None))
         server = Server(**given)
     except ValueError as error:

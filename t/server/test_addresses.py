@@ -210,6 +210,29 @@ def test_not_here():
         assert line.endswith(f" ({sources})")
 
 
+@HAS_IPV6
+def test_a_link_local_address():
+    """It is of no use without its interface."""
+    port = free_port()
+    assert refusal("fe80::1", port).startswith(
+        f"Cannot listen on [fe80::1]:{port}: a link-local address takes its interface, such as "
+    )
+
+
+def test_no_permission(environment):
+    """Only root may use a port as 80, on most systems."""
+
+    def denied(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    environment.setattr(module, "bind_tcp", denied)
+    assert refusal("127.0.0.1", 80) == (
+        "Cannot listen on 127.0.0.1:80: Permission denied, as for most users below port 1024 "
+        "(host from the argument host=, port from the argument port=)"
+    )
+    assert "1024" not in refusal("127.0.0.1", 1024)
+
+
 def test_an_error_leaves_nothing_open(bound):
     """Also if another address of the server is fine. (An open socket would be a warning.)"""
     port = free_port()

@@ -197,15 +197,17 @@ class Addresses:
         sources = [f"{name} {self._source(name)}" for name in settings]
         reason = getattr(error, "strerror", None) or str(error)
         number = getattr(error, "errno", None)
+        port = int(address.rpartition(":")[2]) if "port" in settings else 0
         if number == errno.EADDRNOTAVAIL:
             reason = "this machine does not have that address"
+        elif number == errno.EACCES and 0 < port < 1024:
+            reason += ", as for most users below port 1024"
         elif isinstance(error, socket.gaierror):
             reason = f"that is no address, and not the name of one: {reason}"
         elif number == errno.EINVAL and "fe80:" in address:
             reason = "a link-local address takes its interface, such as fe80::1%eth0"
         text = f"Cannot listen on {address}: {reason} ({', '.join(sources)})"
-        if number == errno.EADDRINUSE and "port" in settings:
-            port = int(address.rpartition(":")[2])
+        if number == errno.EADDRINUSE and port:
             text += (
                 f". Stop the program that uses port {port}, or choose another port by "
                 f"{self.argument.format('port')} or {VARIABLES['port'][0]}."
