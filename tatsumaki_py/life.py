@@ -204,7 +204,10 @@ class Life:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            if not task.cancelling():
+                _log.error("%s failed: what it awaited was cancelled", task.get_name())
+        elif (error := task.exception()) is not None:
             _log.error("%s failed", task.get_name(), exc_info=error)
 
     async def cancel_tasks(self) -> None:

@@ -197,6 +197,17 @@ async def test_replaced_as_it_starts(app, said):
 
 
 @pytest.mark.gen_test
+async def test_spawn_and_cancel(app, expect_log):
+    """A task that ends because what it awaits is cancelled has failed; one that the program cancels
+    has not.
+    """
+    app.spawn(asyncio.sleep(9)).cancel()
+    with expect_log("tatsumaki", "cancelled failed: what it awaited was cancelled"):
+        app.spawn(cancelled())
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.gen_test
 async def test_spawn_in_another_loop(app):
     """A loop of another thread gets no task that this one would have to end."""
     await app.start()

@@ -1,7 +1,13 @@
 """What a program schedules before it serves runs when it serves."""
 
+import signal
 import subprocess
 import sys
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from tatsumaki_py import Application, Server
 
 PROGRAM = """
 import os, signal
@@ -32,3 +38,15 @@ def test_before_run(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, timeout=20)
     lines = [line for line in result.stdout.splitlines() if not line.startswith("Listening")]
     assert (lines, result.stderr, result.returncode) == (["first", "tick"] * 2, "", 0)
+
+
+@pytest.mark.parametrize(
+    ("callback", "error"),
+    [(lambda: sys.exit(3), SystemExit), (lambda: signal.raise_signal(2), KeyboardInterrupt)],
+)
+def test_an_early_exit(callback, error, capsys):
+    """A callback that runs before the server begins may end the program."""
+    IOLoop.current().add_callback(callback)
+    with pytest.raises(error):
+        Server("127.0.0.1", 0).run(Application())
+    assert capsys.readouterr().out == ""

@@ -131,9 +131,12 @@ class Server:
             loop.run_until_complete(serving)
         except (SystemExit, KeyboardInterrupt):
             # Of a callback or a task, in the middle of all others. The loop may raise it again.
+            if self._loop is None:
+                # It has not begun.
+                serving.cancel()
             self.stop()
             while not serving.done():
-                with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                with contextlib.suppress(SystemExit, KeyboardInterrupt, asyncio.CancelledError):
                     loop.run_until_complete(serving)
             if not serving.cancelled():
                 serving.exception()
