@@ -44,7 +44,7 @@ class Server:
         port: the port of each of them; 0 for any that is free. Default: TATSUMAKI_PORT in the
             environment, else PORT, else 5000 (plackup's).
         unix: the path of a Unix socket. Without `host` and `port`, it is all that is listened on.
-            The file is removed at the end. One that no process listens on is replaced.
+            The file is removed at the end. A socket that a process left behind is replaced.
         mode: the permissions of that file. Default: 0o660, its owner and group.
         reuse_port: whether other processes may listen on the same port; the kernel gives each
             connection to one of them. Default: False.
@@ -60,7 +60,8 @@ class Server:
     If systemd opened sockets for this process (socket activation), they are used in place of all
     these addresses.
 
-    Raises `ValueError` for a port, a mode or a combination that makes no sense.
+    Raises `ValueError` for a value or a combination that makes no sense. What the environment says
+    is checked by `run`.
     """
 
     def __init__(
@@ -93,7 +94,8 @@ class Server:
         address cannot be listened on, or a service does not start, exit with status 1 and one line
         on stderr.
 
-        Timers and callbacks that were scheduled on `tornado.ioloop.IOLoop.current` before run, too.
+        Timers and callbacks that were scheduled on `tornado.ioloop.IOLoop.current` before run in
+        that loop, too.
 
         In another thread than the main one no signal ends it, only `stop`, and what ends the
         process in the main thread is raised (`OSError`, `StartError`).

@@ -58,15 +58,7 @@ class _Bound(NamedTuple):
 
 
 class Addresses:
-    """The addresses of one server.
-
-    Args:
-        host: a name or an address, or several. Default: TATSUMAKI_HOST, else 127.0.0.1.
-        port: the port of each of them; 0 for any that is free. Default: TATSUMAKI_PORT, else PORT,
-            else 5000.
-        unix: the path of a Unix socket. Without `host` and `port` there is no other address.
-        mode: the permissions of that file.
-        reuse_port: whether other processes may listen on the same port.
+    """The addresses of one server. Its arguments are those of `Server`.
 
     Raises `ValueError` for arguments that make no sense. Values of the environment are checked by
     `bind`.
