@@ -6,7 +6,7 @@
     curl http://127.0.0.1:5000/say -d name=ann -d text=hello
 
 The service is a client of the channel "irc", so it needs no queue of its own for what is posted
-while it is not connected: when it is back, it resumes where it left off.
+while it is not connected: when it is back, it resumes after the last message that it has said.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ class Bot(Service):
         self.name = self.nick = nick
 
     def start(self):
+        self.cursor = mq.cursor()
         self.application.spawn(self.run())
 
     async def run(self):
@@ -90,12 +91,15 @@ class Bot(Service):
                     mq.publish({"type": "message", "from": "irc", "name": who, "text": text})
 
     async def speak(self):
-        """Says what is posted. Its place in the channel is kept while it is away."""
-        async for events in mq.poll("bot"):
+        """Says what is posted."""
+        async for events in mq.poll("bot", last_event_id=self.cursor):
             for event in events:
-                if event.get("from") == "web":
+                posted = event.get("from") == "web"
+                if posted:
                     self.send(f"PRIVMSG {self.room} :<{event['name']}> {event['text']}")
                     await self.writer.drain()
+                self.cursor = event.id
+                if posted:
                     await asyncio.sleep(PAUSE)
 
     def send(self, line):

@@ -266,9 +266,9 @@ class Application(tornado.web.Application):
     def add_service(self, *args: Any) -> Any:
         """Add a service, set its `application` and return it.
 
-        Its `start` is called when the application starts (`start`), or now if it runs: if it is a
-        coroutine then, it becomes a task. Its `stop` is called at the end. Both run in an empty
-        context, so what they begin belongs to no request.
+        Its `start` is called when the application starts (`start`). In an application that runs it
+        is called now; what it returns to be awaited becomes a task. Its `stop` is called at the
+        end. Both run in an empty context, so what they begin belongs to no request.
 
         Without a `name`, the service is named after its class; a second service of that class has
         a 0 after the name, a third a 1. A service with a given name replaces the one of that name.
