@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
@@ -72,7 +73,7 @@ def create(
 ) -> str:
     """The text of a new ticket; see `tatsumaki_py.Handler.create_ticket`."""
     _check_secret(handler, "create_ticket()")
-    if isinstance(channels, str):
+    if isinstance(channels, (str, bytes)):
         raise TypeError(f"create_ticket() takes a list of channels: [{channels!r}]")
     names = [str(name) if type(name) is int else name for name in channels]
     if not names or len(names) > MAX_CHANNELS:
@@ -98,8 +99,9 @@ def read(handler: Signing, text: str) -> Ticket | None:
     if len(text) > _MAX_TEXT:
         return None
     value = text.translate(_UNSAFE)
-    # It has its own time. Version 1 of signed values does not separate the name from the value.
-    signed = handler.get_signed_cookie(_NAME, value, max_age_days=LONGEST / 86_400, min_version=2)
+    # It has its own time, and the connections outlive it. Version 1 of signed values does not
+    # separate the name from the value.
+    signed = handler.get_signed_cookie(_NAME, value, max_age_days=math.inf, min_version=2)
     return None if signed is None else Ticket(*json.loads(signed))
 
 

@@ -131,6 +131,24 @@ async def test_a_connection_outlives_it(subscriber, make, queue, monkeypatch, cl
     assert (await again.open()).status == 403
 
 
+@pytest.mark.gen_test
+async def test_a_connection_of_several_days(subscriber, make, queue, monkeypatch, clock, refused):
+    """It outlives its ticket, however old that is."""
+    checked = []
+    monkeypatch.setattr(Events, "recheck_time", 60.0)
+    monkeypatch.setattr(Events, "check_ticket", check_and_note(checked))
+    text = await make("channel=room&seconds=86400")
+    client = subscriber("sse", path="/events/room", ticket=text)
+    await client.open()
+    await soon(lambda: queue.subscribers)
+    at(2 * 86_400, monkeypatch)
+    await clock.advance(61)
+    await soon(lambda: len(checked) == 2)
+    queue.publish({"n": 1})
+    assert await client.take(1) == [{"n": 1}]
+    assert await refused("sse", ticket=text) == "the ticket has expired"
+
+
 def check_and_note(checked):
     def check_ticket(self, channel):
         checked.append(channel)
@@ -259,6 +277,7 @@ def test_no_secret(settings, mistake):
     ("arguments", "error", "mistake"),
     [
         (("room", 60, None), TypeError, r"takes a list of channels: \['room'\]"),
+        ((b"room", 60, None), TypeError, r"takes a list of channels: \[b'room'\]"),
         (([], 60, None), ValueError, "1 to 200 channels, not 0"),
         ((["a"] * 201, 60, None), ValueError, "1 to 200 channels, not 201"),
         (([None], 60, None), TypeError, "name of a channel is a str"),

@@ -13,17 +13,20 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import Coroutine
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any, Protocol
 
 from tatsumaki_py.push.per_loop import per_loop
 from tatsumaki_py.push.wheel import Wheel, jittered
 
-__all__ = ["TIMEOUT", "Checked", "Recheck"]
+__all__ = ["RECHECKS", "TIMEOUT", "Checked", "Recheck"]
 
 FIRST_JITTER, JITTER = 0.5, 0.1
 AT_ONCE = 10
 TIMEOUT = 30.0
+
+RECHECKS: ContextVar[bool] = ContextVar("tatsumaki_rechecks", default=False)
+"""Whether a client is asked about that was let in before."""
 
 
 class Checked(Protocol):

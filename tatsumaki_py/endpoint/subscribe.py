@@ -26,7 +26,7 @@ from tatsumaki_py.endpoint.groups import GROUPS, REVOKED, expel
 from tatsumaki_py.endpoint.members import Member
 from tatsumaki_py.endpoint.negotiation import negotiate
 from tatsumaki_py.endpoint.per_address import ADDRESSES, address_of
-from tatsumaki_py.endpoint.recheck import Recheck
+from tatsumaki_py.endpoint.recheck import RECHECKS, Recheck
 from tatsumaki_py.endpoint.websocket import SubscribeSocket
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.group import group_key
@@ -283,7 +283,11 @@ class SubscribeHandler(ChannelHandler):
 
     async def _check(self, names: list[str]) -> None:
         """See `Checked._check`."""
-        await self._admit(self.can_subscribe, names)
+        token = RECHECKS.set(True)
+        try:
+            await self._admit(self.can_subscribe, names)
+        finally:
+            RECHECKS.reset(token)
 
     def _check_failed(self, error: BaseException) -> None:
         """See `Checked._check_failed`."""
