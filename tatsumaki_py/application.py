@@ -32,7 +32,7 @@ from tornado.routing import PathMatches, Rule
 
 from tatsumaki_py.endpoint.body_limit import limited
 from tatsumaki_py.iostream import adopt
-from tatsumaki_py.life import Life
+from tatsumaki_py.life import Life, make_loop_to_reload
 from tatsumaki_py.logger import guard, logged
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.not_found import NoHandshake, NotFound, handshake_1_0
@@ -103,12 +103,12 @@ class Application(tornado.web.Application):
         # static_url() reads this setting, too.
         settings.setdefault("static_handler_class", StaticFile)
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
+        make_loop_to_reload(settings)
         super().__init__([to_rule(rule) for rule in rules], default_host, transforms, **settings)
         self._services: dict[str, AnyService] = {}
         self._life = Life()
-        names = ("autoescape", "template_whitespace")
-        options = {name: settings[name] for name in names if name in settings}
-        self._default_template = Template(**options)
+        options = settings.keys() & {"autoescape", "template_whitespace"}
+        self._default_template = Template(**{name: settings[name] for name in options})
         self._search_loader: SearchLoader | None = None
         if template_path is not None:
             self.template_path = template_path

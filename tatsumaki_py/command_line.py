@@ -27,7 +27,7 @@ from tornado.netutil import ssl_options_to_context
 
 from tatsumaki_py import __version__
 from tatsumaki_py.control_characters import escape_controls
-from tatsumaki_py.life import StartError
+from tatsumaki_py.life import StartError, current_loop
 from tatsumaki_py.logger import log_to_stderr
 from tatsumaki_py.program import LoadError
 from tatsumaki_py.served_app import load
@@ -73,6 +73,8 @@ def main(arguments: list[str] | None = None, prog: str = "tatsumaki") -> None:
     if access is not None:
         access_log.disabled = not access
     if reload:
+        # Tornado's autoreload would make the loop with a warning on Python 3.12 and 3.13.
+        current_loop()
         tornado.autoreload.start()
     try:
         server.run(cast(tornado.web.Application, app))

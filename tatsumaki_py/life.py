@@ -15,7 +15,7 @@ import contextlib
 import inspect
 import logging
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from dataclasses import dataclass
 from enum import Enum
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from tornado.ioloop import IOLoop
 
-__all__ = ["Life", "StartError", "current_loop", "wait_for_end"]
+__all__ = ["Life", "StartError", "current_loop", "make_loop_to_reload", "wait_for_end"]
 
 _log = logging.getLogger("tatsumaki")
 T = TypeVar("T")
@@ -282,3 +282,11 @@ def current_loop() -> asyncio.AbstractEventLoop:
         warnings.simplefilter("ignore", DeprecationWarning)
         loop: asyncio.AbstractEventLoop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
         return loop
+
+
+def make_loop_to_reload(settings: Mapping[str, Any]) -> None:
+    """Make the current loop if an application with these settings is to be reloaded. Tornado's
+    autoreload would make it with a warning on Python 3.12 and 3.13.
+    """
+    if settings.get("autoreload", settings.get("debug")):
+        current_loop()
