@@ -5,6 +5,7 @@ import collections
 import contextlib
 import os
 import socket
+import stat
 from pathlib import Path
 from typing import ClassVar
 
@@ -245,10 +246,14 @@ class Control(tornado.web.RequestHandler):
         """Cuts all connections but its own, without a word of HTTP."""
         own = self.request.connection.stream.socket.fileno()
         for fd in {int(name) for name in os.listdir("/proc/self/fd")} - {own}:
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
-                listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-                if sock.family == socket.AF_INET and not listens:
-                    sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                # Python would not close a copy of something else than a socket.
+                if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+                    continue
+                with socket.socket(fileno=os.dup(fd)) as sock:
+                    listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                    if sock.family == socket.AF_INET and not listens:
+                        sock.shutdown(socket.SHUT_RDWR)
 
 
 class Page(Handler):
