@@ -6,10 +6,12 @@ Rules:
    2.2, 6.1 and 6.3). Tornado accepts some of these.
 2. A head whose first byte has arrived, and a TLS handshake, have `HEAD_TIMEOUT` to end.
 3. A server that stops keeps no connection: what it answers from then on is the last answer there.
-4. A connection that is closed or detached refers to no request: no cycle survives it.
+4. No request is taken that a client sent behind the last answer of its connection (RFC 9112 section
+   9.6): it would have an effect, and no answer.
+5. A connection that is closed or detached refers to no request: no cycle survives it.
 
-Uses four undocumented names of Tornado: `_close_callback`, `_disconnect_on_finish`,
-`_parse_headers`, `_read_buffer_size` (``t/handler/test_tornado_contract.py``).
+Uses five undocumented names of Tornado: `_close_callback`, `_disconnect_on_finish`,
+`_parse_headers`, `_read_buffer_size`, `_request_headers` (``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Awaitable
 from typing import Any
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPHeaders, HTTPInputError, RequestStartLine, ResponseStartLine
-from tornado.iostream import IOStream, SSLIOStream
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.netutil import ssl_options_to_context
 
 from tatsumaki_py.iostream import ForgettingStream
@@ -39,11 +42,12 @@ class HeadStream(ForgettingStream):
 
     # Slots beside Tornado's dict: with one more name in it, CPython would give each connection a
     # dict of its own, of 1.4 KB.
-    __slots__ = ("_awaits_head", "_head_timer", "connection")
+    __slots__ = ("_answered", "_awaits_head", "_head_timer", "connection")
 
     _head_timer: asyncio.TimerHandle | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._answered = False
         self._awaits_head = False
         self._head_timer = None
         self.connection: StrictConnection | None = None
@@ -60,7 +64,7 @@ class HeadStream(ForgettingStream):
         # Tornado asks for one more head after the last answer, also of a connection that is closed.
         self.connection = None if self.closed() else connection
         self._awaits_head = True
-        if self._read_buffer_size:
+        if self._read_buffer_size and not self._answered:
             # The head arrived with the request before.
             self._start()
 
@@ -70,6 +74,18 @@ class HeadStream(ForgettingStream):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
+        """See `tornado.iostream.BaseIOStream.read_until_regex`. Tornado reads heads with it, also
+        those that arrived before a connection was closed.
+        """
+        if self._answered:
+            raise StreamClosedError
+        return super().read_until_regex(regex, max_bytes)
+
+    def answered(self) -> None:
+        """The last answer is out."""
+        self._answered = True
 
     def _start(self) -> None:
         if self._head_timer is None:
@@ -146,8 +162,19 @@ class StrictConnection(HTTP1Connection):
         """See `tornado.httputil.HTTPConnection.write_headers`."""
         if self.params.no_keep_alive and isinstance(start_line, ResponseStartLine):
             # The header Connection of a WebSocket handshake says something else.
-            self._disconnect_on_finish = start_line.code != 101
+            last = self._disconnect_on_finish = start_line.code != 101
+            if last and self._request_headers is not None:
+                # Tornado promises HTTP/1.0 clients that ask for it that it keeps the connection.
+                self._request_headers.pop("Connection", None)
         return super().write_headers(start_line, headers, chunk)
+
+    def close(self) -> None:
+        """See `tornado.http1connection.HTTP1Connection.close`. Tornado calls it after the last
+        answer.
+        """
+        if isinstance(self.stream, HeadStream):
+            self.stream.answered()
+        super().close()
 
     def detach(self) -> IOStream:
         """See `tornado.http1connection.HTTP1Connection.detach`."""

@@ -55,6 +55,7 @@ PRIVATE = {
     "_parse_body": "request.py",
     "_parse_headers": "strict_http.py",
     "_read_buffer_size": "strict_http.py",
+    "_request_headers": "strict_http.py",
     "_request_summary": "application.py, push/peer_handler.py, static_file.py",
 }
 OWN = {"_closed": "http_client.py"}
@@ -514,6 +515,7 @@ async def test_how_a_server_reads(raw):
 class Last(HTTP1Connection):
     def write_headers(self, *args, **kwargs):
         seen["finishing"] = self._close_callback
+        seen["headers"] = list(self._request_headers)
         self._disconnect_on_finish = True
         return super().write_headers(*args, **kwargs)
 
@@ -536,8 +538,8 @@ async def test_the_last_answer(raw, keep):
     """`_connections` of a server has those that it reads from, each with its `stream`. The close
     callback of a request, `_close_callback`, is a method of its handler until the answer is
     complete. With `conn_params.no_keep_alive`, or if `_disconnect_on_finish` is set before the head
-    of an answer is written, the answer is the last one and says so. (server/http_server.py,
-    strict_http.py)"""
+    of an answer is written, the answer is the last one and says so. `_request_headers` are those of
+    the request. (server/http_server.py, strict_http.py)"""
     seen.clear()
     server = Stopping(tornado.web.Application([("/", Asking)]))
     assert server.conn_params.no_keep_alive is False
@@ -547,7 +549,7 @@ async def test_the_last_answer(raw, keep):
     client = await raw(listening.getsockname()[1])
     await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"Connection: close\r\n" in await client.read_all()
-    assert (seen["own"], seen["finishing"]) == (True, None)
+    assert (seen["own"], seen["finishing"], seen["headers"]) == (True, None, ["Host"])
     assert seen["connection"][0]
     assert isinstance(seen["connection"][1], IOStream)
     server.stop()
