@@ -24,13 +24,22 @@ from typing import Any, TypeVar
 
 from tornado.ioloop import IOLoop
 
-__all__ = ["Life", "StartError", "current_loop", "make_loop_to_reload", "wait_for_end"]
+__all__ = [
+    "Life",
+    "StartError",
+    "current_loop",
+    "end_all_tasks",
+    "make_loop_to_reload",
+    "wait_for_end",
+]
 
 _log = logging.getLogger("tatsumaki")
 T = TypeVar("T")
 
 STOP_TIME = 5.0
 """Seconds that each stop, and all tasks together, get to end."""
+NAMED = 5
+"""How many of the tasks that did not end the log names, each by as many names."""
 
 
 class StartError(RuntimeError):
@@ -257,6 +266,40 @@ async def wait_for_end(task: asyncio.Future[Any], name: str, verb: str, seconds:
         # asyncio raises these two in the loop itself.
         if not isinstance(error, (NoneType, SystemExit, KeyboardInterrupt)):
             _log.error("%s failed to %s", name, verb, exc_info=error)
+
+
+async def end_all_tasks() -> None:
+    """Cancel all other tasks of the running loop, and wait for them, but no longer than
+    `STOP_TIME`.
+    """
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    _, left = await asyncio.wait(tasks, timeout=STOP_TIME)
+    if left:
+        names = sorted(set(map(_work, left)))
+        more = f" and {len(names) - NAMED} others" if len(names) > NAMED else ""
+        _log.error(
+            "%d tasks ignored their cancellation for %g seconds: %s%s",
+            len(left),
+            STOP_TIME,
+            ", ".join(names[:NAMED]),
+            more,
+        )
+    for task in left:
+        _leave(task)
+
+
+def _work(task: asyncio.Task[Any]) -> str:
+    """What a task does: the names of its coroutine and of those that this one awaits."""
+    coroutine: Any = task.get_coro()
+    names: list[str] = []
+    while hasattr(coroutine, "cr_await") and len(names) < NAMED:
+        names.append(coroutine.__qualname__)
+        coroutine = coroutine.cr_await
+    return " > ".join(names) or task.get_name()
 
 
 def _leave(task: asyncio.Future[Any]) -> None:

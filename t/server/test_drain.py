@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from tatsumaki_py import Application, Server
+from tatsumaki_py import Application, Handler, Server, life
 
 PROGRAM = "t/server/draining.py"
+released = []
 
 
 def connect(port, request="", body=b""):
@@ -182,3 +183,43 @@ def test_handlers_are_restored(run):
     else:
         asyncio.run(server.serve(app))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+class Stubborn(Handler):
+    async def get(self):
+        while not released:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+
+def test_a_task_that_ignores_its_cancellation(monkeypatch, expect_log, clients):
+    """It does not keep the process, whether a request runs it or a program has made it."""
+    monkeypatch.setattr(life, "STOP_TIME", 0.05)
+    released.clear()
+    server = Server("127.0.0.1", 0, grace=0)
+    app = Application([("/", Stubborn)])
+    asked, tasks = [], []
+
+    async def stubborn():
+        while not released:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+
+    def begin():
+        tasks.extend(asyncio.get_running_loop().create_task(stubborn()) for _ in range(2))
+        asyncio.get_running_loop().call_later(0.01, ask)
+
+    def ask():
+        asked.append(clients(get(server.port, "/")))
+        asyncio.get_running_loop().call_later(0.02, server.stop)
+
+    app.on_start(begin)
+    with (
+        expect_log("tatsumaki", "cut after .*: 1 requests and 0 streams"),
+        expect_log("tatsumaki", r"3 tasks ignored .* 0\.05 seconds: RequestHandler\._execute > Stub")
+        as records,
+    ):
+        server.run(app)
+    assert len(records) == 1
+    released.append(True)
+    assert read(asked[0]).startswith("HTTP/1.1 503 ")

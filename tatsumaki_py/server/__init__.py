@@ -21,7 +21,7 @@ from tornado.httputil import HTTPServerConnectionDelegate
 
 from tatsumaki_py.application import Application
 from tatsumaki_py.control_characters import escape_controls
-from tatsumaki_py.life import Life, StartError, current_loop
+from tatsumaki_py.life import Life, StartError, current_loop, end_all_tasks
 from tatsumaki_py.logger import log_to_stderr
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.program import refuse_while_loading
@@ -128,7 +128,7 @@ class Server:
             asyncio.set_event_loop(None)
 
     def _run(self, loop: asyncio.AbstractEventLoop, app: tornado.web.Application) -> None:
-        serving = loop.create_task(self.serve(app))
+        serving = loop.create_task(self._serve_alone(app))
         try:
             loop.run_until_complete(serving)
         except (SystemExit, KeyboardInterrupt):
@@ -143,6 +143,14 @@ class Server:
             if not serving.cancelled():
                 serving.exception()
             raise
+
+    async def _serve_alone(self, app: tornado.web.Application) -> None:
+        """Serve `app` in a loop that ends with the server."""
+        try:
+            await self.serve(app)
+        finally:
+            # asyncio would wait without a limit.
+            await end_all_tasks()
 
     async def serve(self, app: tornado.web.Application) -> None:
         """Serve `app` in the running loop until a signal or `stop`. `run` does this, and sets up
