@@ -216,8 +216,9 @@ def test_a_task_that_ignores_its_cancellation(monkeypatch, expect_log, clients):
     app.on_start(begin)
     with (
         expect_log("tatsumaki", "cut after .*: 1 requests and 0 streams"),
-        expect_log("tatsumaki", r"3 tasks ignored .* 0\.05 seconds: RequestHandler\._execute > Stub")
-        as records,
+        expect_log(
+            "tatsumaki", r"3 tasks ignored .* 0\.05 seconds: RequestHandler\._execute > Stub"
+        ) as records,
     ):
         server.run(app)
     assert len(records) == 1

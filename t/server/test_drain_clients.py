@@ -1,6 +1,8 @@
 """Clients that wait for events when the server stops: each gets an orderly end."""
 
 import asyncio
+import contextlib
+import socket
 import ssl
 import time
 from collections import Counter
@@ -8,7 +10,7 @@ from collections import Counter
 import pytest
 import tornado.websocket
 from support.subscriber import CLIENTS, STREAMS, Ended
-from support.wire import iterations, open_sockets, read_reply, soon
+from support.wire import iterations, open_sockets, read_reply, server_sockets, soon
 from tornado.testing import AsyncHTTPSTestCase
 from tornado.web import RequestHandler
 
@@ -29,6 +31,9 @@ from tatsumaki_py.server.drain import Drain, Limits
 from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
 closed = []
+ANSWER_503 = (
+    b"<html><title>503: Service Unavailable</title><body>503: Service Unavailable</body></html>"
+)
 
 
 class Opening(WebSocketHandler):
@@ -51,6 +56,19 @@ class ChattingLater(SubscribeHandler):
         MessageQueue.instance("room").publish(message)
 
 
+class Looping(RequestHandler):
+    async def get(self):
+        async for events in MessageQueue.instance("room").poll("me"):
+            self.write(f"{events[0].data} ")
+        self.write("end")
+
+
+class Endless(RequestHandler):
+    async def get(self):
+        while not self._finished:
+            await MessageQueue.instance("room").poll_once("me")
+
+
 class Tornado(RequestHandler):
     async def get(self):
         self.write({"events": await MessageQueue.instance("room").poll_once("me")})
@@ -65,6 +83,8 @@ def app():
             (r"/later/(\w+)", ChattingLater),
             (r"/publish/(\w+)", PublishHandler),
             ("/opening", Opening),
+            ("/loop", Looping),
+            ("/endless", Endless),
             ("/tornado", Tornado),
             ("/socket", TornadoSocket),
         ]
@@ -154,6 +174,35 @@ async def test_a_reader_that_does_not_read(
     with expect_log("tatsumaki", r"cut after 0\.\d seconds: 0 requests and 1 streams"):
         assert 0.1 < await stop(0.1) < 1
     assert open_sockets(http_port) == 0
+
+
+@pytest.mark.parametrize("transport", STREAMS)
+@pytest.mark.gen_test
+async def test_an_end_that_is_not_read(http_port, stop, transport, expect_log):
+    """A client that got all events, but does not take the end of its stream, is counted, too."""
+    client = CLIENTS[transport](http_port)
+    await client.start()
+    with server_sockets(http_port) as (sock,), contextlib.suppress(BlockingIOError):
+        while True:
+            sock.send(b"x" * 100_000, socket.MSG_DONTWAIT)
+    with expect_log("tatsumaki", "cut after .*: 0 requests and 1 streams"):
+        await stop(0.1)
+    assert open_sockets(http_port) == 0
+    client.leave()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.gen_test
+async def test_a_loop_of_tornado(ask, stop, ends, expect_log):
+    """A handler of Tornado's that polls in a loop may write the end of its answer. One whose loop
+    does not end is cut."""
+    client = await ask("GET /loop" if ends else "GET /endless")
+    await soon(lambda: MessageQueue.instance("room").clients)
+    MessageQueue.instance("room").publish(1)
+    log = contextlib.nullcontext() if ends else expect_log("tatsumaki", "1 requests and 0 streams")
+    with log:
+        assert await stop(5) < 0.5
+    assert (await read_reply(client)).body == (b"1 end" if ends else ANSWER_503)
 
 
 @pytest.mark.parametrize("transport", CLIENTS)

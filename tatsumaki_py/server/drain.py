@@ -188,8 +188,9 @@ class Drain:
         sockets = tornado_websockets()
         async for socket in _in_turns(sockets):
             self._close(socket)
-        await self._last_bytes(ended, sockets, end)
+        # Handlers of Tornado's that poll in a loop write the end of their answers now.
         await self._end_polls()
+        await self._last_bytes(ended, sockets, end)
 
     @staticmethod
     def _close(socket: WebSocketHandler) -> None:
@@ -219,7 +220,8 @@ class Drain:
             if not (busy or closing) or now >= max(end, last):
                 break
             await asyncio.sleep(LOOK)
-        # Such as a WebSocket whose client does not answer the close frame.
+        # The others are WebSockets whose clients do not answer the close frame.
+        self._cut_streams += sum(stream.waiting is not None for stream in ended)
         async for stream in _in_turns(ended):
             stream.cut()
         await self._cut(busy)
