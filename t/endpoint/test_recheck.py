@@ -10,6 +10,8 @@ from support.wire import iterations, read_reply, soon
 
 from tatsumaki_py import Application, Error, SubscribeHandler
 from tatsumaki_py.endpoint import recheck
+from tatsumaki_py.endpoint.recheck import Recheck
+from tatsumaki_py.push.wheel import Wheel
 
 LASTING = ["sse", "ndjson", "multipart", "websocket", "long-poll"]
 
@@ -218,6 +220,24 @@ async def test_who_left(open_one, clock, queue, transport):
     await iterations()
     assert Events.last() is None
     await clock.advance(61)
+    assert Events.asked == 1
+
+
+@pytest.mark.gen_test
+async def test_not_kept_for_long(open_one, clock, queue, monkeypatch):
+    """A client that has left is forgotten soon, also if its next check is a day away."""
+    monkeypatch.setattr(Events, "recheck_time", 86_400.0)
+    client = await open_one("ndjson")
+    (recheck,) = [one for one in Wheel.current().members() if isinstance(one, Recheck)]
+    known = weakref.ref(recheck._context)
+    del recheck
+    await clock.advance(61)
+    assert known() is not None
+    client.client.close()
+    await soon(lambda: not queue.subscribers)
+    await clock.advance(61)
+    await iterations()
+    assert known() is None
     assert Events.asked == 1
 
 

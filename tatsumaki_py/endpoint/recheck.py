@@ -5,6 +5,8 @@ Rules:
 2. `AT_ONCE` checks of a loop run at a time, and one that hangs for `TIMEOUT` seconds has failed,
    whatever it does then. Clients that came together are not due together.
 3. A client has one check at a time.
+4. What is known of a client that has left is kept for `LOOK` seconds at most, however far its next
+   check was.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Coroutine
 from contextvars import ContextVar, copy_context
 from typing import Any, Protocol
 
+from tatsumaki_py.push.lifetime import LOOK
 from tatsumaki_py.push.per_loop import per_loop
 from tatsumaki_py.push.wheel import Wheel, jittered
 
@@ -49,7 +52,7 @@ class Recheck:
         names: the channels that the client has subscribed to.
     """
 
-    __slots__ = ("_context", "_handler", "_names", "_seconds", "_waits")
+    __slots__ = ("_context", "_due", "_handler", "_names", "_seconds", "_waits")
 
     def __init__(self, handler: Checked, names: list[str], seconds: float) -> None:
         self._handler = weakref.ref(handler)
@@ -58,17 +61,26 @@ class Recheck:
         # That of the request.
         self._context = copy_context()
         self._waits = False
-        Wheel.current().add(self, jittered(seconds, FIRST_JITTER))
+        Wheel.current().add(self, self._next(FIRST_JITTER))
+
+    def _next(self, jitter: float) -> float:
+        """Set the time of the next check. Returns the seconds until the next turn."""
+        delay = jittered(self._seconds, jitter)
+        self._due = asyncio.get_running_loop().time() + delay
+        return min(delay, LOOK)
 
     def turn(self) -> float | None:
-        """A check is due."""
+        """Check, if that is due."""
         handler = self._handler()
         if handler is None or handler._peer_left():
             return None
+        left = self._due - asyncio.get_running_loop().time()
+        if left > 0:
+            return min(left, LOOK)
         if not self._waits:
             self._waits = True
             _Checks.current().add(self)
-        return jittered(self._seconds, JITTER)
+        return self._next(JITTER)
 
     async def check(self) -> None:
         """Check now."""
