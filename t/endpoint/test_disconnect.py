@@ -42,6 +42,8 @@ class Talking(Events):
 
     def on_message(self, message):
         self.hooks.append(message)
+        if message == "log me out":
+            self.hooks.append(self.disconnect("ann"))
 
 
 class Opening(Events):
@@ -66,6 +68,13 @@ class Waiting(Events):
         return await self.may
 
 
+class Brief(Events):
+    """A client of it is out as soon as it has come."""
+
+    def on_subscribe(self, channel):
+        assert self.disconnect("ann") == 1
+
+
 class LoggedOut(Events):
     def can_subscribe(self, channel):
         raise Error.HTTP(401, "log in")
@@ -79,7 +88,7 @@ class Unhashed(SubscribeHandler):
 @pytest.fixture
 def app():
     Events.banned, Events.hooks = set(), []
-    kinds = [Events, Other, Talking, Opening, Waiting, LoggedOut, Unhashed]
+    kinds = [Events, Other, Talking, Opening, Waiting, Brief, LoggedOut, Unhashed]
     rules = [(rf"/{kind.__name__.lower()}/([\w.-]+)", kind) for kind in kinds]
     yield Application([*rules, ("/events", Events)])
     # What a class holds would be held for ever.
@@ -248,6 +257,30 @@ async def test_in_a_callback(user, queue):
     assert (await read_reply(ann.client)).status == 200
     assert await end_of(stream) == 0
     assert queue.subscribers == 1
+
+
+@pytest.mark.gen_test
+async def test_by_a_message_of_the_user(user):
+    """A handler may disconnect its own client."""
+    ann = await user("websocket", "ann", "/talking/room")
+    await ann.send(0x1, b"log me out")
+    assert await end_of(ann) == 4403
+    assert Events.hooks == ["+room", "log me out", "-room", 1]
+
+
+@pytest.mark.parametrize("transport", LASTING)
+@pytest.mark.gen_test
+async def test_by_a_hook_of_the_user(subscriber, queue, transport):
+    """A stream that has not begun is answered with 403, as a poll is."""
+    client = subscriber(transport, path="/brief/room", headers={"Cookie": "user=ann"})
+    if transport == "websocket":
+        await client.open()
+        assert await end_of(client) == 4403
+    else:
+        await ask(client)
+        assert (await read_reply(client.client)).status == 403
+    assert Events.hooks == ["-room"]
+    assert not queue.subscribers
 
 
 @pytest.mark.parametrize("transport", [*LASTING, "interval-poll"])

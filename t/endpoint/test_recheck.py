@@ -62,6 +62,22 @@ class Never(Events):
         return True
 
 
+class Waiting(Events):
+    """Its second check waits for the test."""
+
+    may = None
+
+    def group(self):
+        return "ann"
+
+    async def can_subscribe(self, channel):
+        super().can_subscribe(channel)
+        if Events.asked > 1:
+            Waiting.may = asyncio.get_running_loop().create_future()
+            return await Waiting.may
+        return True
+
+
 class Stubborn(Never):
     """Does not end when it is cancelled."""
 
@@ -75,8 +91,8 @@ class Stubborn(Never):
 
 @pytest.fixture
 def app():
-    Events.answer, Events.asked, Events.stuck = True, 0, None
-    kinds = [Events, Later, Counting, Never, Stubborn]
+    Events.answer, Events.asked, Events.stuck, Waiting.may = True, 0, None, None
+    kinds = [Events, Later, Counting, Never, Waiting, Stubborn]
     return Application([(rf"/{kind.__name__.lower()}/([\w.-]+)", kind) for kind in kinds])
 
 
@@ -166,6 +182,35 @@ async def test_a_check_that_hangs(open_one, clock, expect_log, kind):
     assert Events.asked == 2
     if Events.stuck is not None:
         Events.stuck.set_result(None)
+
+
+@pytest.mark.parametrize("transport", LASTING)
+@pytest.mark.gen_test
+async def test_disconnected_meanwhile(open_one, clock, queue, transport):
+    """A client that is disconnected while it is asked about ends once, at once."""
+    client = await open_one(transport, "waiting")
+    await clock.advance(61)
+    await soon(lambda: Events.asked == 2)
+    assert Waiting.disconnect("ann") == 1
+    expected = {"websocket": (4403, b""), "long-poll": (403, b"Forbidden")}
+    assert await end_of(client) == expected.get(transport, (200, b""))
+    Waiting.may.set_exception(Error.HTTP(401))
+    await iterations()
+    assert not queue.subscribers
+
+
+@pytest.mark.parametrize("transport", LASTING)
+@pytest.mark.gen_test
+async def test_gone_meanwhile(open_one, clock, queue, transport):
+    """A refusal of a client that has left while it was asked about is none."""
+    client = await open_one(transport, "waiting")
+    await clock.advance(61)
+    await soon(lambda: Events.asked == 2)
+    client.client.close()
+    await soon(lambda: not queue.subscribers)
+    Waiting.may.set_result(False)
+    await iterations()
+    assert Events.last() is None
 
 
 @pytest.mark.gen_test
