@@ -80,6 +80,9 @@ def create(
         raise ValueError(f"a ticket is for 1 to {MAX_CHANNELS} channels, not {len(names)}")
     if not all(isinstance(name, str) for name in names):
         raise TypeError(f"the name of a channel is a str, not {names!r}")
+    number: object = seconds
+    if not isinstance(number, (int, float)):
+        raise TypeError(f"a ticket is valid for a number of seconds, not {seconds!r}")
     if not 0 < seconds <= LONGEST:
         raise ValueError(f"a ticket is valid for up to {LONGEST:.0f} seconds, not {seconds!r}")
     now = time.time()
