@@ -56,7 +56,7 @@ PRIVATE = {
     "_parse_headers": "strict_http.py",
     "_read_buffer_size": "strict_http.py",
     "_request_headers": "strict_http.py",
-    "_request_summary": "application.py, push/peer_handler.py, static_file.py",
+    "_request_summary": "application.py, static_file.py",
 }
 OWN = {"_closed": "http_client.py"}
 CLASSES = (

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import tornado.web
 
-from tatsumaki_py.counters import COUNTERS
+from tatsumaki_py.counters import COUNTERS, traffic
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import LEAST, ChannelHandler, check_limit
 from tatsumaki_py.endpoint.groups import GROUPS, REVOKED, expel
@@ -215,7 +215,7 @@ class SubscribeHandler(ChannelHandler):
             self._subscribe(names, self)
         elif isinstance(transport, Poll):
             self.set_header("Cache-Control", "no-store")
-            self._poll_transport = transport.name
+            self._polls = traffic(transport.name)
             self._subscribe(names, self, timeout if transport.waits else 0.0)
         else:
             await self._upgrade(names, expellable=bool(member is not None or self.recheck_time))
@@ -317,8 +317,7 @@ class SubscribeHandler(ChannelHandler):
         vars(self).update(stream_write=socket.send, write=socket.send, finish=socket.end)
         if expellable:
             vars(self).update(_expel=socket.expel)
-        # A dict that has grown has room for three times as much.
-        self.__dict__ = dict(self.__dict__)
+        self._compact()
         try:
             await socket._execute([])
         finally:

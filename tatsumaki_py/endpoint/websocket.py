@@ -45,6 +45,10 @@ _REASON = 123
 _READS = ("on_message", "on_ping", "on_pong", "get_compression_options")
 
 
+# In place of the names of the channels, which are not needed any more.
+_NONE: list[str] = []
+
+
 class _Taken:
     """In place of a connection whose socket was taken, as Tornado sees it."""
 
@@ -220,8 +224,7 @@ class SubscribeSocket(WebSocketHandler):
         self.ws_connection = self.ui = None  # type: ignore[assignment]
         self.request.connection = self.request.server_connection = None
         self._headers = self._outer._headers = SENT
-        # A dict that was filled bit by bit has room for three times as much.
-        self.__dict__ = dict(self.__dict__)
+        self._compact()
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """See `WebSocketHandler.close`."""
@@ -256,7 +259,8 @@ class SubscribeSocket(WebSocketHandler):
 
     def _subscribe(self) -> None:
         if not self._peer_left():
-            self._outer._subscribe(self._names, self)
+            names, self._names = self._names, _NONE
+            self._outer._subscribe(names, self)
 
     def _refuse(self, error: HTTPError) -> None:
         """The handshake is over: a close frame is the only way to say it."""

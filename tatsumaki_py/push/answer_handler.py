@@ -50,14 +50,14 @@ class AnswerHandler(StreamHandler):
     ) -> None:
         Request.adopt(request)
         # All the names that a request may need, at once. CPython keeps them in the class, but not
-        # one that comes late, when others were made without it: then each instance has a dict of
-        # its own, of 800 bytes.
+        # one that comes late, when others were made without it, nor more than 30: then an instance
+        # has a dict of its own, of 800 bytes (``t/endpoint/test_idle_memory.py``).
         self._transforms, self.path_args, self.path_kwargs = [], [], {}
         self._transport, self._options = None, Option.NONE
         self._gone, self._stream, self._live, self._reading = False, None, None, None
         self._reframes = reframes(type(self))
         self._watched, self._watchers, self._places = None, None, None
-        self._polls, self._poll_transport, self._logs = None, "long-poll", False
+        self._polls = None
         adopt(getattr(request.connection, "stream", None))
         super().__init__(application, request, **kwargs)
         # After super().__init__, because users override initialize() and on_connection_close()

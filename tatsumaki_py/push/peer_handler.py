@@ -46,8 +46,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
 
     request: Request
 
-    # The name of its transport when it waits for an answer, and what is counted for it then.
-    _poll_transport = "long-poll"
+    # What is counted for it while it waits for an answer. A `SubscribeHandler` sets it before.
     _polls: Traffic | None = None
     # The descriptor that `HangUps` watches.
     _watched: int | None = None
@@ -72,14 +71,14 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             return
         self._told_late = True
         if self.asynchronous or not _in_callback():
-            _log.debug("%s after finish() does nothing: %s", call, self._request_summary())
+            _log.debug("%s after finish() does nothing: %s", call, self._request_line())
         else:
             _log.warning(
                 "%s in a callback does nothing, the answer was finished when the method returned: "
                 "set asynchronous = True in %s: %s",
                 call,
                 type(self).__name__,
-                self._request_summary(),
+                self._request_line(),
             )
 
     def _client_gone(self, lost: bool | None = None) -> None:
@@ -165,14 +164,14 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         over = self._stream is None and not (self._gone or left)
         answered = over and self.get_status() < 400
         if self._strays is not None and answered:
-            self._strays.warn(type(self), self._request_summary())
+            self._strays.warn(type(self), self._request_line())
         self._end_poll(lost)
         super()._dismiss_watchers(lost, left=left)
 
     def _end_poll(self, lost: bool = False) -> None:
         """The request waits for an answer no longer."""
         polls, self._polls = self._polls, None
-        if polls is None:
+        if polls is None or self._watchers is None:
             return
         if self._gone:
             polls.end(LOST if lost else CLOSED)
@@ -196,14 +195,15 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     def _peer_watch(self, watcher: peer.Watcher) -> bool:
         if self._gone or self._finished or self.request.method == "HEAD":
             return False
+        first = self._watchers is None
         if self._watchers is None:
             self._watchers = []
             if not self._headers_written and self.response.header("Cache-Control") is None:
                 self.set_header("Cache-Control", "no-store")
             self._slim()
         self._watchers.append(watcher)
-        if watcher.once and self._polls is None and not self._streams_messages:
-            self._polls = traffic(self._poll_transport)
+        if watcher.once and (first or self._polls is None) and not self._streams_messages:
+            self._polls = self._polls or traffic("long-poll")
             self._polls.begin()
         task = stray_task()
         if task is not None:

@@ -235,6 +235,7 @@ class StreamHandler(PeerHandler):
         # These are not needed any more, and there are thousands of idle subscribers.
         self.request.connection = self.request.server_connection = None
         self._headers = SENT
+        self._transforms = None  # type: ignore[assignment]
         if self._watchers is None:
             # No poll has done it.
             self._slim()
