@@ -68,7 +68,7 @@ def many(subscriber, queue):
 @pytest.mark.gen_test
 async def test_in_turns(many, queue, transport):
     """Some end at once, the others in turns of the loop. They count once."""
-    await many(transport)
+    clients = await many(transport)
     assert Events.disconnect("ann") == MANY
     assert Events.disconnect("ann") == 0
     left = [queue.subscribers]
@@ -76,6 +76,8 @@ async def test_in_turns(many, queue, transport):
         await asyncio.sleep(0)
         left.append(queue.subscribers)
     assert left == [*range(MANY - 3, -1, -1)]
+    for client in clients:
+        client.leave()
     await soon(lambda: len(GROUPS) == 0)
 
 

@@ -57,7 +57,9 @@ async def test_enveloped(subscriber, monkeypatch, transport, names):
     messages = []
     monkeypatch.setattr(client, "unwrap", lambda text: messages.append(strict(text)))
     await client.open()
-    await client.next()
+    if transport == "websocket":
+        # It says where the client is. An NDJSON stream does so by its next heartbeat.
+        await client.next()
     for text in FORGED:
         MessageQueue.instance("room").publish(text)
         await client.next()
