@@ -3,6 +3,7 @@
     Error
     +-- Error.HTTP               becomes an HTTP answer (also a `tornado.web.HTTPError`)
     |   +-- MissingParameter     400, raised by ``request.parameters["x"]``
+    |   +-- ServerStopping       503, raised by ``mq.publish`` at the end of a server
     +-- Error.ClientDisconnect   the client is not there any more
 
 >>> from tatsumaki_py import Error
@@ -23,7 +24,7 @@ from typing import Any, ClassVar, NoReturn
 
 import tornado.web
 
-__all__ = ["ClientDisconnect", "Error", "HTTPError", "MissingParameter"]
+__all__ = ["ClientDisconnect", "Error", "HTTPError", "MissingParameter", "ServerStopping"]
 
 
 class Error(Exception):
@@ -109,6 +110,13 @@ class MissingParameter(HTTPError, KeyError):
 
     def __init__(self, name: str) -> None:
         HTTPError.__init__(self, 400, f"missing parameter: {name}")
+
+
+class ServerStopping(HTTPError):
+    """503 "the server is stopping": what is refused at its end, or cut."""
+
+    def __init__(self) -> None:
+        HTTPError.__init__(self, 503, "the server is stopping", retry_after=1)
 
 
 Error.HTTP = HTTPError

@@ -19,6 +19,7 @@ from typing import Any, overload
 from tornado.log import access_log, app_log, gen_log
 
 from tatsumaki_py.control_characters import escape_controls
+from tatsumaki_py.error import ServerStopping
 from tatsumaki_py.private_query import without_secrets
 
 __all__ = ["LineFormatter", "Log", "LogAttribute", "guard", "log_to_stderr", "logged"]
@@ -133,11 +134,18 @@ def guard() -> None:
 class LineFormatter(logging.Formatter):
     """Formats a record as one line, with control characters escaped and secrets in URLs left out.
     The lines of a traceback follow, each indented: the text of an exception may have lines, too.
+
+    An event that is refused because the server stops has no traceback: timers and tasks may publish
+    until the end.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         record = copy.copy(record)
-        record.msg, record.args = logged(record.getMessage()), None
+        message = record.getMessage()
+        if record.exc_info and isinstance(record.exc_info[1], ServerStopping):
+            message = f"{message}: {record.exc_info[1]}"
+            record.exc_info = record.exc_text = None
+        record.msg, record.args = logged(message), None
         line, *more = super().format(record).split("\n")
         return "\n    ".join([line, *map(logged, more)])
 

@@ -21,7 +21,7 @@ from typing import Any, NoReturn, Protocol
 from weakref import WeakValueDictionary
 
 from tatsumaki_py.counters import COUNTERS
-from tatsumaki_py.error import HTTPError
+from tatsumaki_py.error import HTTPError, ServerStopping
 from tatsumaki_py.message_queue.engine import Engine, Feed
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 from tatsumaki_py.message_queue.own_settings import OwnSettings
@@ -29,10 +29,6 @@ from tatsumaki_py.message_queue.source import Follower
 from tatsumaki_py.message_queue.thread import LoopThread
 
 __all__ = ["Registered", "Registry", "Vacant"]
-
-
-RETRY_AFTER = 1
-"""Seconds after which a publisher that came while the server stops may try again."""
 
 
 class Registered(Feed, Protocol):
@@ -104,7 +100,7 @@ class Registry:
     def refuse(self) -> NoReturn:
         """Nothing may be published; see `closed`."""
         COUNTERS.refused["draining"] += 1
-        raise HTTPError(503, "the server is stopping", retry_after=RETRY_AFTER)
+        raise ServerStopping
 
     def hold(self, channel: Registered) -> None:
         """`channel` is about to get an event. 503 if `max_channels` hold one, and all of them have

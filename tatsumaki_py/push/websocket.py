@@ -195,8 +195,10 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log what was raised; a client that went is nothing to log."""
-        closed = self._gone and isinstance(value, StreamClosedError)
+        """Log what was raised; a connection that is closed is nothing to log."""
+        closed = (self._gone and isinstance(value, StreamClosedError)) or (
+            self._live is None and isinstance(value, tornado.websocket.WebSocketClosedError)
+        )
         if not isinstance(value, ClientDisconnect) and not closed:
             super().log_exception(typ, value, tb)
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import tornado.web
 from tornado.websocket import WebSocketHandler
 
-from tatsumaki_py.error import HTTPError
+from tatsumaki_py.error import ServerStopping
 from tatsumaki_py.message_queue.mailbox import waiting_tasks
 from tatsumaki_py.push.peer_base import PeerBase
 from tatsumaki_py.push.peer_handler import PeerHandler
@@ -95,9 +95,8 @@ class Request:
             self._handler = handler
             self._stream.close()
         else:
-            error = HTTPError(503, "the server is stopping", retry_after=1)
             try:
-                handler.send_error(503, exc_info=(HTTPError, error, None))
+                handler.send_error(503, exc_info=(ServerStopping, ServerStopping(), None))
             except Exception:
                 _log.exception("a request that was cut could not be answered")
                 self._stream.close()

@@ -1,0 +1,66 @@
+"""What a program does in the last moments of its server: not every error there is a fault."""
+
+import asyncio
+
+import pytest
+import tornado.ioloop
+from support.subscriber import CLIENTS, Ended
+from support.wire import soon
+
+from tatsumaki_py import Application, MessageQueue, WebSocketHandler
+from tatsumaki_py.logger import LineFormatter
+
+
+class Echo(WebSocketHandler):
+    def open(self):
+        MessageQueue.instance("room").poll("me", self.stream_write)
+
+    def on_message(self, message):
+        if message == "close":
+            self.close(1001)
+        self.write_message(message)
+
+
+@pytest.fixture
+def app():
+    return Application([("/", Echo)])
+
+
+@pytest.mark.gen_test
+async def test_publishing(app, monkeypatch, expect_log):
+    """A timer or a task that publishes until the end is a line of the log without a traceback."""
+    monkeypatch.setattr(MessageQueue._registry, "closed", True)
+
+    def publish():
+        MessageQueue.instance("room").publish("late")
+
+    async def work():
+        publish()
+
+    timer = tornado.ioloop.PeriodicCallback(publish, 1)
+    with (
+        expect_log("tornado.application", "Exception in callback") as timers,
+        expect_log("tatsumaki", "work failed") as tasks,
+    ):
+        timer.start()
+        app.spawn(work(), "work")
+        await soon(lambda: timers and tasks)
+        timer.stop()
+    lines = [LineFormatter("%(message)s").format(one) for one in (*timers, *tasks)]
+    assert [one for one in lines if "\n" in one] == []
+    assert lines[-1] == "work failed: the server is stopping"
+
+
+@pytest.mark.gen_test
+async def test_an_answer_on_a_closed_websocket(http_server, http_port):
+    """A message that crosses the close frame of the server may be answered in vain: that is not
+    logged."""
+    client = CLIENTS["websocket"](http_port, "/")
+    await client.open()
+    await client.send(0x1, b"close")
+    await client.send(0x1, b"after")
+    with pytest.raises(Ended) as end:
+        await client.read()
+    assert end.value.args == (1001,)
+    client.leave()
+    await asyncio.sleep(0.02)
