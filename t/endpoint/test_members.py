@@ -36,7 +36,7 @@ async def test_freed_in_another_thread():
     for key, handler in zip(("ann", "bob"), kept, strict=True):
         members.add(key, handler)
     del handler
-    await asyncio.to_thread(kept.pop)
+    await asyncio.to_thread(kept.__delitem__, 1)
     await asyncio.sleep(0)
     assert members.threads == [threading.get_ident()]
     assert (len(members.of("ann")), len(members.of("bob"))) == (1, 0)
