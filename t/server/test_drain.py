@@ -91,6 +91,7 @@ def test_requests_are_finished(serve_program, clients):
     assert read(publishes).endswith("done")
     answer = read(poll)
     assert "Connection: close" in answer
+    assert "\r\nRetry-After: 1\r\n" in answer
     assert answer.endswith("\r\n\r\n[]")
     answer = read(sse)
     assert "the last word" in answer

@@ -332,6 +332,25 @@ def test_clients_return_one_after_the_other(clients, longest, last):
     assert retry.next() >= 500
 
 
+@pytest.mark.gen_test
+async def test_long_polls_return_one_after_the_other(http_port, stop, monkeypatch):
+    """As streams do, and before them: by `Retry-After`, which has whole seconds."""
+    monkeypatch.setattr(drain, "RETURNS", 1)
+    polls = [CLIENTS["long-poll"](http_port) for _ in range(3)]
+    stream = CLIENTS["sse"](http_port)
+    opening = [asyncio.ensure_future(poll.open()) for poll in polls]
+    await stream.start()
+    await soon(lambda: len(MessageQueue.instance("room").clients) == 4)
+    await stop()
+    heads = await asyncio.gather(*opening)
+    seconds = sorted(int(head.headers["retry-after"]) for head in heads)
+    assert [place + 1 <= value <= place + 2 for place, value in enumerate(seconds)] == [True] * 3
+    assert await ended(stream) == []
+    assert 3500 <= stream.retry <= 4500
+    for client in (*polls, stream):
+        client.leave()
+
+
 @pytest.mark.parametrize("name", ["grace", "drain_delay", "drain_time"])
 @pytest.mark.parametrize("value", [-1, "soon", float("inf"), float("nan"), None])
 def test_bad_limits(name, value):

@@ -136,11 +136,15 @@ class Leaving(Handler):
     BODIES: ClassVar = {
         "ndjson": '{"id": "1-0", "data": 1}\n{"id": "1-0", "retry": 9000}\n',
         "sse": 'id: 1-0\ndata: 1\n\nevent: cursor\ndata: {"id": "1-0", "retry": 9000}\n\n',
+        "interval-poll": "[1]",
+        "long-poll": "[]",
     }
 
     def get(self):
         transport = self.request.param("transport")
-        self.set_header("Content-Type", Places.TYPES[transport])
+        self.set_header("Content-Type", Places.TYPES.get(transport, "application/json"))
+        if transport == "long-poll":
+            self.set_header("Retry-After", "9")
         self.write(self.BODIES[transport])
 
 

@@ -107,9 +107,9 @@ def test_the_first_retry_comes_at_once(site, tab, transport):
         page.pass_time(wait)
 
 
-@pytest.mark.parametrize("transport", ["sse", "ndjson"])
+@pytest.mark.parametrize("transport", ["sse", "ndjson", "long-poll"])
 def test_a_server_that_says_when(tab, transport):
-    """A stream's last word may be when to come again."""
+    """The last word of a stream, or of a long poll, may be when to come again."""
     page = tab("/leaving", transports=[transport], clock=True)
     page.until("subscription.state === 'waiting'")
     assert 9 <= page.get("(details.until - Date.now()) / 1000") <= 10

@@ -122,11 +122,21 @@ class Audience:
         """End all polls; returns whether there was one. See `MessageQueue.disconnect`."""
         return sum(1 for _ in self.end_polls()) > 0
 
-    def end_polls(self, *, long_polls: bool = False) -> Iterator[None]:
+    @property
+    def long_polls(self) -> int:
+        """See `Follower.long_polls`."""
+        listeners = [client.listener for client in self.roster.clients.values()]
+        return sum(1 for listener in listeners if listener is not None and listener.once)
+
+    def end_polls(
+        self, *, long_polls: bool = False, retry: Callable[[], int] | None = None
+    ) -> Iterator[None]:
         """See `Follower.end_polls`."""
         for client in list(self.roster.clients.values()):
             listener = client.listener
             if listener is not None and (listener.once or not long_polls):
+                if retry is not None and listener.once and listener.peer is not None:
+                    listener.peer._peer_retry(retry())
                 self._takeover.end_empty(client, listener)
                 yield
         self._source.watch()

@@ -134,6 +134,9 @@ class Peer(Protocol):
     def _peer_cursor(self) -> str | None:
         """The cursor that the client sent with this request."""
 
+    def _peer_retry(self, seconds: int) -> None:
+        """The long poll is about to be answered with no events: say when to come back."""
+
     def _peer_place(self, log: Hashable, name: str | None) -> str | None:
         """The id of the last event of `log` that the client `name` was given in this request, if
         it was given some or an earlier poll had none for it.

@@ -5,7 +5,7 @@ Rule: a source knows a `Follower` and never an audience; an audience knows a `So
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
 from tatsumaki_py.message_queue.event import Entry
@@ -31,8 +31,16 @@ class Follower(Protocol):
     def disconnect_client(self, client_id: str) -> bool:
         """End the poll of one client, if it listens; returns whether it does."""
 
-    def end_polls(self, *, long_polls: bool = False) -> Iterator[None]:
-        """End all polls, or all long polls, one at a time."""
+    def end_polls(
+        self, *, long_polls: bool = False, retry: Callable[[], int] | None = None
+    ) -> Iterator[None]:
+        """End all polls, or all long polls, one at a time. The client of a long poll is told to
+        come back after `retry()` seconds.
+        """
+
+    @property
+    def long_polls(self) -> int:
+        """How many long polls wait."""
 
     def disconnect(self) -> bool:
         """End all polls; returns whether there was one."""

@@ -147,6 +147,9 @@ class PeerBase:
             except Exception:
                 _log.exception("a queue was not told of the end of a client")
 
+    def _peer_retry(self, seconds: int) -> None:
+        """A stream says it in its own way; see `_say_retry`."""
+
     def _peer_place(self, log: Hashable, name: str | None) -> str | None:
         return None if self._places is None else self._places.get((log, name))
 

@@ -192,6 +192,10 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         else:
             self.set_header("Last-Event-ID", cursor)
 
+    def _peer_retry(self, seconds: int) -> None:
+        if not self._headers_written and self.response.header("Retry-After") is None:
+            self.set_header("Retry-After", str(seconds))
+
     def _peer_watch(self, watcher: peer.Watcher) -> bool:
         if self._gone or self._finished or self.request.method == "HEAD":
             return False

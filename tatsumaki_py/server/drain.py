@@ -32,6 +32,7 @@ from tornado.websocket import WebSocketHandler
 from tatsumaki_py.health import Health
 from tatsumaki_py.life import Life, wait_for_end
 from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.message_queue.source import Follower
 from tatsumaki_py.push.open_streams import open_streams
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.push.websocket import GOING_AWAY
@@ -171,8 +172,10 @@ class Drain:
 
     async def _end_streams(self, end: float) -> None:
         """Answer the polls, and end each stream as soon as it has all events."""
-        await self._end_polls(long_polls=True)
-        retry = _Retry(sum(1 for _ in open_streams()), self._limits.drain_time)
+        clients = sum(one.long_polls for one in self._followers())
+        clients += sum(1 for _ in open_streams())
+        retry = _Retry(clients, self._limits.drain_time)
+        await self._end_polls(retry, long_polls=True)
         ended: list[Stream] = []
         while True:
             left: list[Stream] = []
@@ -189,7 +192,7 @@ class Drain:
         async for socket in _in_turns(sockets):
             self._close(socket)
         # Handlers of Tornado's that poll in a loop write the end of their answers now.
-        await self._end_polls()
+        await self._end_polls(retry)
         await self._last_bytes(ended, sockets, end)
 
     @staticmethod
@@ -199,11 +202,13 @@ class Drain:
         except Exception:
             _log.exception("a WebSocket could not be closed")
 
-    async def _end_polls(self, *, long_polls: bool = False) -> None:
-        if not self._owns_queues:
-            return
-        for follower in MessageQueue._registry.followers():
-            async for _ in _in_turns(follower.end_polls(long_polls=long_polls)):
+    def _followers(self) -> list[Follower]:
+        return MessageQueue._registry.followers() if self._owns_queues else []
+
+    async def _end_polls(self, retry: _Retry, *, long_polls: bool = False) -> None:
+        for follower in self._followers():
+            ending = follower.end_polls(long_polls=long_polls, retry=retry.next_seconds)
+            async for _ in _in_turns(ending):
                 pass
 
     async def _last_bytes(
@@ -274,6 +279,10 @@ class _Retry:
         place = (self._told % self._clients + random.random()) / self._clients
         self._told += 1
         return SOONEST + round(self._spread * place)
+
+    def next_seconds(self) -> int:
+        """Whole seconds for the next client, as the header ``Retry-After`` has them."""
+        return math.ceil(self.next() / 1000)
 
 
 async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:

@@ -456,7 +456,7 @@ class Link {
   opened = false;
   proved = false; // something has come
   failed = false; // it was ended from here, because it did not work
-  retry = 0; // ms that the server, before it ended the stream, asked this client to wait
+  retry = 0; // ms that the server, with its last word, asked this client to wait
   news = 0;
   #patience = DOUBT;
   #began = Date.now();
@@ -811,6 +811,7 @@ const TRANSPORTS = {
     for (let first = true; ; first = false) {
       const began = Date.now();
       const count = await poll(link, first ? "interval-poll" : "long-poll");
+      if (link.retry) return;
       if (!first && !count && Date.now() - began < FIRST_WAIT) throw new Refused("the server sent nothing new");
     }
   },
@@ -830,8 +831,10 @@ function bare(transport) {
 
 /** @param {Link} link @param {Transport} transport @returns {Promise<number>} how many were new */
 async function poll(link, transport) {
-  const { items, id } = await list(await link.get(transport));
+  const response = await link.get(transport);
+  const { items, id } = await list(response);
   link.open();
+  link.retry = delay(response.headers.get("Retry-After"));
   const { news } = link;
   link.hand(items, id);
   return link.news - news;
