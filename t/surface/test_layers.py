@@ -124,6 +124,7 @@ FLOORS = [
         "server.systemd",
         "server.in_flight",
         "server.signals",
+        "server.side_by_side",
     ],
     ["server.addresses"],
     ["server.drain"],

@@ -217,6 +217,7 @@ class Server:
             await life.stop()
             raise
         server.add_sockets(sockets)
+        drain = Drain(server, life, self._limits)
         watchdog = asyncio.ensure_future(systemd.keep_alive())
         try:
             for url in self._addresses.urls("https" if self.options.get("ssl_options") else "http"):
@@ -227,7 +228,7 @@ class Server:
         finally:
             # Also if this is cancelled, as it is when a callback raises SystemExit.
             systemd.notify("STOPPING=1")
-            await Drain(server, life, self._limits).run()
+            await drain.run()
             watchdog.cancel()
 
 

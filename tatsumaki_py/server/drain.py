@@ -44,6 +44,7 @@ from tatsumaki_py.server.in_flight import (
     tornado_websockets,
     waiting_handlers,
 )
+from tatsumaki_py.server.side_by_side import Servers
 
 __all__ = ["Drain", "Limits"]
 
@@ -86,7 +87,7 @@ class Limits:
 
 
 class Drain:
-    """The end of one server."""
+    """The end of one server. It is made when the server begins to serve."""
 
     def __init__(self, server: StrictServer, life: Life, limits: Limits) -> None:
         self._server = server
@@ -94,13 +95,16 @@ class Drain:
         self._limits = limits
         # The queues of another thread's loop go on.
         self._owns_queues = MessageQueue._registry.thread.claim()
+        self._servers = Servers.current()
+        self._servers.add(self)
         self._began = 0.0
         self._cut_requests = self._cut_streams = 0
 
     async def run(self) -> None:
         """End everything."""
-        health, registry = Health.current(), MessageQueue._registry
-        health.draining = True
+        health, registry, servers = Health.current(), MessageQueue._registry, self._servers
+        servers.stop(self)
+        health.draining = not servers.go_on
         try:
             await asyncio.sleep(self._limits.drain_delay)
             self._began = time.monotonic()
@@ -110,18 +114,21 @@ class Drain:
             await self._finish_requests(end)
             # They may publish.
             await self._life.cancel_tasks()
+            await servers.finished(self)
             if self._owns_queues:
-                registry.closed = True
+                registry.closed = not servers.go_on
             await self._end_streams(max(end, time.monotonic() + LAST))
             self._tell_cut()
             await self._life.stop()
-            if self._owns_queues:
+            if self._owns_queues and servers.is_last(self):
                 await self._close_engine()
         finally:
-            # The process may have another server.
-            health.draining = False
-            if self._owns_queues:
-                registry.closed = False
+            # The process may have another server, later.
+            if servers.is_last(self):
+                health.draining = False
+                if self._owns_queues:
+                    registry.closed = False
+            servers.remove(self)
 
     # -- requests in flight
 
@@ -185,14 +192,16 @@ class Drain:
             if not left or time.monotonic() >= end:
                 break
             await asyncio.sleep(LOOK)
-        self._cut_streams += len(left)
+        # Another server that stops may have cut some.
+        self._cut_streams += sum(1 for stream in left if not stream.end)
         async for stream in _in_turns(left):
             stream.cut()
         sockets = tornado_websockets()
         async for socket in _in_turns(sockets):
             self._close(socket)
-        # Handlers of Tornado's that poll in a loop write the end of their answers now.
-        await self._end_polls(retry)
+        if not self._servers.go_on:
+            # Handlers of Tornado's that poll in a loop write the end of their answers now.
+            await self._end_polls(retry)
         await self._last_bytes(ended, sockets, end)
 
     @staticmethod

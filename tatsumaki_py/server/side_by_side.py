@@ -1,0 +1,62 @@
+"""The servers of one event loop, which share its queues and streams.
+
+Rules:
+1. Publishing ends, and the engine is closed, only when no server of the loop goes on.
+2. Servers that stop together finish all their requests before one of them ends streams: what a
+   request of one publishes reaches the streams of the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tatsumaki_py.push.per_loop import per_loop
+
+__all__ = ["Servers"]
+
+LOOK = 0.01
+"""Seconds between two looks at the other servers."""
+
+
+class Servers:
+    """Those of the running loop, each as an object that stands for it."""
+
+    def __init__(self) -> None:
+        self._serving: set[object] = set()
+        self._finishing: set[object] = set()
+        self._stopping: set[object] = set()
+
+    @classmethod
+    def current(cls) -> Servers:
+        """Those of the running loop."""
+        return per_loop(cls)
+
+    @property
+    def go_on(self) -> bool:
+        """Whether a server serves that was not told to stop."""
+        return bool(self._serving)
+
+    def add(self, server: object) -> None:
+        """`server` begins to serve."""
+        self._serving.add(server)
+
+    def stop(self, server: object) -> None:
+        """`server` was told to stop, and finishes its requests."""
+        self._serving.discard(server)
+        self._finishing.add(server)
+        self._stopping.add(server)
+
+    async def finished(self, server: object) -> None:
+        """`server` has finished its requests: wait until the others that stop have done so."""
+        self._finishing.discard(server)
+        while self._finishing:
+            await asyncio.sleep(LOOK)
+
+    def is_last(self, server: object) -> bool:
+        """Whether there is no other server, not even one that stops."""
+        return not self._serving and self._stopping <= {server}
+
+    def remove(self, server: object) -> None:
+        """`server` has stopped."""
+        for servers in (self._serving, self._finishing, self._stopping):
+            servers.discard(server)
