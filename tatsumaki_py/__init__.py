@@ -18,6 +18,7 @@ from tatsumaki_py.request import Request
 from tatsumaki_py.response import Response
 from tatsumaki_py.server import Server
 from tatsumaki_py.service import Service
+from tatsumaki_py.snapshot import Snapshot
 from tatsumaki_py.static_file import TatsumakiJS
 from tatsumaki_py.template import Template
 
@@ -35,6 +36,7 @@ __all__ = [
     "Response",
     "Server",
     "Service",
+    "Snapshot",
     "SubscribeHandler",
     "TatsumakiJS",
     "Template",

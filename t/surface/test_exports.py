@@ -25,6 +25,7 @@ NAMES = [
     "Response",
     "Server",
     "Service",
+    "Snapshot",
     "SubscribeHandler",
     "TatsumakiJS",
     "Template",

@@ -95,7 +95,7 @@ FLOORS = [
     ["push.lazy_ui", "push.peer_base", "push.peer_handler", "push.stray"],
     ["push.frame_reader", "push.sent_headers", "push.websocket_socket", "push.websocket_stream"],
     ["push.stream_handler", "push.answer_handler", "push.websocket"],
-    ["handler"],
+    ["handler", "snapshot"],
     [
         "endpoint",
         "endpoint.attendance",

@@ -23,6 +23,7 @@ from tatsumaki_py import (
     Response,
     Server,
     Service,
+    Snapshot,
     SubscribeHandler,
     Template,
     TicketedHandler,
@@ -307,6 +308,15 @@ class Metrics(MetricsHandler):
     def prepare(self) -> None:
         if self.request.remote_ip != "127.0.0.1":
             raise Error.HTTP(403)
+
+
+async def look() -> float:
+    before, now = Snapshot.take(), Snapshot.take()
+    assert_type(now.connections["sse"], int)
+    assert_type(now.connections_ended["sse"].get("closed"), int | None)
+    average = now.delivery_seconds.since(before.delivery_seconds).average
+    assert_type(average, float | None)
+    return (now.events_published - before.events_published) / (now.time - before.time)
 
 
 def log_stream(handler: Handler | WebSocketHandler) -> str:

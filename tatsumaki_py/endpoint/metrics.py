@@ -12,21 +12,51 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tatsumaki_py.counters import COUNTERS, Histogram, traffic
 from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE
 from tatsumaki_py.handler import Handler
-from tatsumaki_py.message_queue import MessageQueue
-from tatsumaki_py.push.framing import Framing
-from tatsumaki_py.push.lag import LoopLag
-from tatsumaki_py.push.transports import TRANSPORTS
+from tatsumaki_py.snapshot import Durations, Snapshot
 
 if TYPE_CHECKING:
-    from prometheus_client.core import HistogramMetricFamily, Metric
+    from prometheus_client.core import Metric
 
 __all__ = ["MetricsHandler"]
+
+# The fields of `Snapshot` that are shown: the kind of metric, the text, and the labels.
+_METRICS = {
+    "connections": ("gauge", "Streams that are open, and polls that wait", "transport"),
+    "connections_opened": ("counter", "Streams and polls so far", "transport"),
+    "connections_ended": (
+        "counter",
+        "Streams and polls that have ended, by the reason",
+        "transport",
+        "reason",
+    ),
+    "sent_bytes": (
+        "counter",
+        "Bytes of streams and answered polls that the kernel has taken, without headers",
+        "transport",
+    ),
+    "events_published": ("counter", "Events that were added to channels"),
+    "events_delivered": (
+        "counter",
+        "Events that the kernel has taken, once for each client",
+        "transport",
+    ),
+    "gaps_told": ("counter", "Gaps that clients were told of"),
+    "refused": ("counter", "Requests and connections that were refused, by the reason", "reason"),
+    "channels": ("gauge", "Channels that have an event or a client"),
+    "clients": ("gauge", "Clients, once for each of their channels"),
+    "log_bytes": ("gauge", "Bytes of the events that are kept"),
+    "delivery_seconds": (
+        "histogram",
+        "Time from the publishing of an event until the kernel has taken its last byte",
+    ),
+    "loop_lag_seconds": ("histogram", "Time by which a timer of the event loop came late"),
+}
 
 
 class MetricsHandler(Handler):
@@ -51,13 +81,12 @@ class MetricsHandler(Handler):
             raise RuntimeError(
                 "MetricsHandler needs prometheus_client: pip install 'tatsumaki_py[metrics]'"
             ) from None
-        LoopLag.current()
         try:
             encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))
         except (TypeError, ValueError):
             # The client names a version that is none.
             encode, content_type = choose_encoder("")
-        shown: Any = _Shown(list(_families()), REGISTRY)
+        shown: Any = _Shown(Snapshot.take(), REGISTRY)
         data = await asyncio.get_running_loop().run_in_executor(None, encode, shown)
         self.set_header("Content-Type", content_type)
         self.set_header("Cache-Control", "no-store")
@@ -71,105 +100,42 @@ class MetricsHandler(Handler):
 class _Shown:
     """The metrics of the package and those of a registry."""
 
-    def __init__(self, own: list[Metric], registry: Any) -> None:
-        self._own = own
+    def __init__(self, snapshot: Snapshot, registry: Any) -> None:
+        self._snapshot = snapshot
         self._registry = registry
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._own
+        yield from _families(self._snapshot)
         yield from self._registry.collect()
 
 
-def _families() -> Iterator[Metric]:
+def _families(snapshot: Snapshot) -> Iterator[Metric]:
     """The metrics of this package."""
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client import core
 
-    def counted(
-        name: str, text: str, values: Iterable[tuple[list[str], int]], *labels: str, now: bool
-    ) -> Metric:
-        kind = GaugeMetricFamily if now else CounterMetricFamily
-        family = kind(f"tatsumaki_{name}", text, labels=labels)
-        for names, value in values:
-            family.add_metric(names, value)
-        return family
-
-    for name in (Framing.transport, *TRANSPORTS):
-        # A transport that was not used yet is shown with zeros.
-        traffic(name)
-    all_traffic = list(COUNTERS.traffic.values())
-    yield counted(
-        "connections",
-        "Streams that are open, and polls that wait",
-        [([one.name], one.open) for one in all_traffic],
-        "transport",
-        now=True,
-    )
-    yield counted(
-        "connections_opened",
-        "Streams and polls so far",
-        [([one.name], one.opened) for one in all_traffic],
-        "transport",
-        now=False,
-    )
-    yield counted(
-        "connections_ended",
-        "Streams and polls that have ended, by the reason",
-        [([one.name, why], many) for one in all_traffic for why, many in one.ended.items()],
-        "transport",
-        "reason",
-        now=False,
-    )
-    yield counted(
-        "sent_bytes",
-        "Bytes of streams and answered polls that the kernel has taken, without headers",
-        [([one.name], one.bytes) for one in all_traffic],
-        "transport",
-        now=False,
-    )
-    yield counted(
-        "events_delivered",
-        "Events that the kernel has taken, once for each client",
-        [([one.name], one.events) for one in all_traffic],
-        "transport",
-        now=False,
-    )
-    registry = MessageQueue._registry
-    for name, text, value in (
-        ("events_published", "Events that were added to channels", COUNTERS.published),
-        ("gaps_told", "Gaps that clients were told of", COUNTERS.gaps),
-    ):
-        yield counted(name, text, [([], value)], now=False)
-    yield counted(
-        "refused",
-        "Requests and connections that were refused, by the reason",
-        [([why], many) for why, many in COUNTERS.refused.items()],
-        "reason",
-        now=False,
-    )
-    for name, text, value in (
-        ("channels", "Channels that have an event or a client", len(registry.active)),
-        ("clients", "Clients, once for each of their channels", registry.clients),
-        ("log_bytes", "Bytes of the events that are kept", registry.size),
-    ):
-        yield counted(name, text, [([], value)], now=True)
-    yield _histogram(
-        "delivery_seconds",
-        "Time from the publishing of an event until the kernel has taken its last byte",
-        COUNTERS.delivery,
-    )
-    yield _histogram(
-        "loop_lag_seconds", "Time by which a timer of the event loop came late", COUNTERS.lag
-    )
+    kinds = {"counter": core.CounterMetricFamily, "gauge": core.GaugeMetricFamily}
+    for name, (kind, text, *labels) in _METRICS.items():
+        value = getattr(snapshot, name)
+        if isinstance(value, Durations):
+            buckets = [(_bound(bound), count) for bound, count in value.buckets.items()]
+            yield core.HistogramMetricFamily(
+                f"tatsumaki_{name}", text, buckets=buckets, sum_value=value.sum
+            )
+            continue
+        family = kinds[kind](f"tatsumaki_{name}", text, labels=labels)
+        for values, number in _labelled(value):
+            family.add_metric(values, number)
+        yield family
 
 
-def _histogram(name: str, text: str, histogram: Histogram) -> HistogramMetricFamily:
-    from prometheus_client.core import HistogramMetricFamily
+def _bound(seconds: float) -> str:
+    return "+Inf" if seconds == math.inf else str(seconds)
 
-    buckets, total = [], 0
-    bounds = [*map(str, histogram.bounds), "+Inf"]
-    for bound, count in zip(bounds, histogram.counts, strict=True):
-        total += count
-        buckets.append((bound, float(total)))
-    return HistogramMetricFamily(
-        f"tatsumaki_{name}", text, buckets=buckets, sum_value=histogram.sum
-    )
+
+def _labelled(value: Any, *labels: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """The numbers in `value`, each with the values of its labels."""
+    if isinstance(value, dict):
+        for label, inner in value.items():
+            yield from _labelled(inner, *labels, label)
+    else:
+        yield labels, value

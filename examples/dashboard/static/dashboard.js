@@ -72,7 +72,7 @@ function traffic(all) {
   const [amount, unit] = size(last.bytes);
   $("bytes").textContent = amount;
   $("bytes-unit").textContent = `${unit} a second`;
-  $("delay").textContent = last.delay === null ? "–" : number(last.delay);
+  $("delay").textContent = last.delay === null ? "–" : number(1000 * last.delay);
   spark("delivered", all.map((look) => look.delivered));
   spark("bytes", all.map((look) => look.bytes));
   spark("delay", all.map((look) => look.delay ?? 0));
@@ -85,8 +85,8 @@ function server(all) {
   $("connections").textContent = number(total(last));
   $("connections-note").textContent =
     Object.entries(last.connections).map(([name, count]) => `${count} ${name}`).join(", ") || "\u00a0";
-  $("lag").textContent = number(last.lag);
-  $("uptime").textContent = duration(last.time - last.began);
+  $("lag").textContent = number(1000 * last.lag);
+  $("uptime").textContent = duration(last.uptime);
   $("uptime-note").textContent = `${number(last.channels)} channels`;
   spark("connections", all.map(total));
   spark("lag", all.map((look) => look.lag));

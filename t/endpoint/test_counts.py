@@ -1,0 +1,69 @@
+"""The counts are true however a connection ends: none is lost, or counted twice."""
+
+import pytest
+from support.wire import soon
+
+from tatsumaki_py import Snapshot
+
+
+@pytest.fixture
+def handler(handler):
+    handler.group = lambda self: "everyone"
+    return handler
+
+
+@pytest.mark.gen_test
+async def test_ends(handler, subscriber, queue, stream):
+    """Each connection is opened once and ends once, whichever side ends it."""
+    before = Snapshot.take()
+    clients = [subscriber(stream) for _ in range(9)]
+    for client in clients:
+        await client.open()
+    queue.publish("x")
+    await soon(lambda: len(queue.clients) == 9)
+    assert Snapshot.take().connections[stream] - before.connections[stream] == 9
+    for client in clients[:3]:
+        client.leave()
+    for client in clients[3:6]:
+        client.client.reset()
+    await soon(lambda: len(queue.clients) == 3)
+    assert handler.disconnect("everyone") == 3
+    for client in clients:
+        client.leave()
+    await soon(lambda: Snapshot.take().connections == before.connections)
+    now = Snapshot.take()
+    assert now.connections_opened[stream] - before.connections_opened[stream] == 9
+    reasons = now.connections_ended[stream].keys() | before.connections_ended[stream].keys()
+    ended = {
+        reason: now.connections_ended[stream].get(reason, 0)
+        - before.connections_ended[stream].get(reason, 0)
+        for reason in reasons
+    }
+    assert sum(ended.values()) == 9
+    assert ended["finished"] == 3
+
+
+@pytest.mark.gen_test
+async def test_bytes(handler, subscriber, queue, stream):
+    """The bytes are those that a client gets after the headers."""
+    queue.publish("old")
+    before = Snapshot.take()
+    client = subscriber(stream, last_event_id=0)
+    client.client = await client.connect(client.port)
+    await client.request()
+    await client.client.read_until(b"\r\n\r\n")
+    await soon(lambda: queue.clients)
+    for number in range(5):
+        queue.publish({"n": number})
+    await soon(lambda: _delivered(stream, before) == 6)
+    handler.disconnect("everyone")
+    if stream == "websocket":
+        # The server waits for the client's close frame.
+        await client.send(8, b"\x03\xe8")
+    got = await client.client.read_all()
+    await soon(lambda: Snapshot.take().connections == before.connections)
+    assert Snapshot.take().sent_bytes[stream] - before.sent_bytes[stream] == len(got)
+
+
+def _delivered(stream, before):
+    return Snapshot.take().events_delivered[stream] - before.events_delivered[stream]

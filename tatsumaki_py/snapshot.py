@@ -1,0 +1,123 @@
+"""Snapshot: what the server does, in plain numbers.
+
+>>> from tatsumaki_py import Snapshot
+>>> async def watch():
+...     before = Snapshot.take()
+...     await asyncio.sleep(10)
+...     now = Snapshot.take()
+...     print(now.connections, now.events_published - before.events_published)
+...     print(now.delivery_seconds.since(before.delivery_seconds).average)
+
+Rule: a field has the name of its metric without ``tatsumaki_`` and ``_total``
+(``docs/guide/monitoring.md``).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from itertools import accumulate
+
+from tatsumaki_py.counters import COUNTERS, Histogram, traffic
+from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.lag import LoopLag
+from tatsumaki_py.push.transports import TRANSPORTS
+
+__all__ = ["Durations", "Snapshot"]
+
+
+@dataclass(frozen=True)
+class Durations:
+    """How long things took, so far."""
+
+    count: int
+    """How many there were."""
+    sum: float
+    """Seconds that all took together."""
+    buckets: dict[float, int]
+    """How many took at most so many seconds; the last bound is infinity."""
+
+    @property
+    def average(self) -> float | None:
+        """Seconds that each took on average; None if there were none."""
+        return self.sum / self.count if self.count else None
+
+    def since(self, before: Durations) -> Durations:
+        """Those that `before` does not have yet."""
+        buckets = {bound: count - before.buckets[bound] for bound, count in self.buckets.items()}
+        return Durations(self.count - before.count, self.sum - before.sum, buckets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The numbers of this process at one moment; get it with `take`.
+
+    What is counted by transport has all transports as keys, those that were not used with 0.
+    """
+
+    time: float
+    """When it was taken, in seconds of `time.monotonic`."""
+    connections: dict[str, int]
+    """Streams that are open, and polls that wait, by transport."""
+    connections_opened: dict[str, int]
+    """Streams and polls so far, by transport."""
+    connections_ended: dict[str, dict[str, int]]
+    """Streams and polls that have ended, by transport, then by the reason."""
+    sent_bytes: dict[str, int]
+    """Bytes that the kernel has taken, without headers, by transport."""
+    events_published: int
+    """Events that were added to channels."""
+    events_delivered: dict[str, int]
+    """Events that the kernel has taken, once for each client, by transport."""
+    gaps_told: int
+    """Gaps that clients were told of."""
+    refused: dict[str, int]
+    """Requests and connections that were refused, by the reason."""
+    channels: int
+    """Channels that have an event or a client."""
+    clients: int
+    """Clients that are here or expected back, once for each of their channels."""
+    log_bytes: int
+    """Bytes of the events that are kept."""
+    delivery_seconds: Durations
+    """Time from the publishing of an event until the kernel has taken its last byte, for each event
+    and client.
+    """
+    loop_lag_seconds: Durations
+    """Time by which a timer of the event loop came late, four times a second. It is measured from
+    the first snapshot on.
+    """
+    recent_loop_lag: float
+    """The longest of the last two seconds for the running loop, in seconds."""
+
+    @classmethod
+    def take(cls) -> Snapshot:
+        """The numbers of now. Call it on a running event loop; else it raises a `RuntimeError`."""
+        lag = LoopLag.current()
+        # A transport that was not used yet is shown with zeros.
+        each = [traffic(name) for name in (Framing.transport, *TRANSPORTS)]
+        registry = MessageQueue._registry
+        return cls(
+            time=time.monotonic(),
+            connections={one.name: one.open for one in each},
+            connections_opened={one.name: one.opened for one in each},
+            connections_ended={one.name: dict(one.ended) for one in each},
+            sent_bytes={one.name: one.bytes for one in each},
+            events_published=COUNTERS.published,
+            events_delivered={one.name: one.events for one in each},
+            gaps_told=COUNTERS.gaps,
+            refused=dict(COUNTERS.refused),
+            channels=len(registry.active),
+            clients=registry.clients,
+            log_bytes=registry.size,
+            delivery_seconds=_durations(COUNTERS.delivery),
+            loop_lag_seconds=_durations(COUNTERS.lag),
+            recent_loop_lag=lag.recent,
+        )
+
+
+def _durations(histogram: Histogram) -> Durations:
+    bounds, counts = (*histogram.bounds, math.inf), [*accumulate(histogram.counts)]
+    return Durations(counts[-1], histogram.sum, dict(zip(bounds, counts, strict=True)))
