@@ -3,9 +3,11 @@
 import asyncio
 import re
 import sys
+import time
 
 import pytest
 import tornado.web
+from prometheus_client import REGISTRY
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from support.program import ROOT
@@ -194,6 +196,39 @@ async def test_formats(fetch):
     head = await fetch("/metrics", method="HEAD")
     assert (head.code, head.body) == (200, b"")
     assert head.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.gen_test
+async def test_many_scrapes_at_once(ask, fetch):
+    """One text is made at a time, and none for a client that has left."""
+    await fetch("/metrics")
+    running, most, made = 0, 0, 0
+
+    class Slow:
+        def collect(self):
+            nonlocal running, most, made
+            running += 1
+            most, made = max(most, running), made + 1
+            time.sleep(0.03)
+            running -= 1
+            return []
+
+    slow = Slow()
+    REGISTRY.register(slow)
+    made = 0
+    try:
+        clients = [await ask("GET /metrics") for _ in range(10)]
+        for client in clients[4:]:
+            client.reset()
+        heads = [await read_head(client) for client in clients[:4]]
+        await soon(lambda: not running)
+        # A scrape that comes now has its turn after all of them.
+        assert (await fetch("/metrics")).code == 200
+    finally:
+        REGISTRY.unregister(slow)
+    assert [head.status for head in heads] == [200] * 4
+    assert most == 1
+    assert made <= 6
 
 
 @pytest.mark.gen_test

@@ -5,7 +5,7 @@
 
 Rules:
 1. A scrape reads numbers that are there; it looks at no channel, client or stream. Making text of
-   them is left to a thread.
+   them is left to a thread, for one scrape at a time: many at once do not hold the loop.
 2. The values of labels are names of transports and reasons, never those of channels or clients.
 """
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE
 from tatsumaki_py.handler import Handler
+from tatsumaki_py.push.per_loop import per_loop
 from tatsumaki_py.snapshot import Durations, Snapshot
 
 if TYPE_CHECKING:
@@ -86,8 +87,11 @@ class MetricsHandler(Handler):
         except (TypeError, ValueError):
             # The client names a version that is none.
             encode, content_type = choose_encoder("")
-        shown: Any = _Shown(Snapshot.take(), REGISTRY)
-        data = await asyncio.get_running_loop().run_in_executor(None, encode, shown)
+        async with per_loop(_Turn):
+            if self._peer_left():
+                return
+            shown: Any = _Shown(Snapshot.take(), REGISTRY)
+            data = await asyncio.get_running_loop().run_in_executor(None, encode, shown)
         self.set_header("Content-Type", content_type)
         self.set_header("Cache-Control", "no-store")
         self.finish(data)
@@ -95,6 +99,10 @@ class MetricsHandler(Handler):
     def compute_etag(self) -> str | None:
         """None: no answer is like one before."""
         return None
+
+
+class _Turn(asyncio.Lock):
+    """Held by the scrape whose text is being made."""
 
 
 class _Shown:
