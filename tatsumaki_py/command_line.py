@@ -154,7 +154,7 @@ def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
         "--drain-time",
         type=seconds,
         metavar="SECONDS",
-        help="seconds over which the clients of streams come back after a stop (default: 30)",
+        help="seconds over which waiting clients come back after a stop (default: 30)",
     )
     add("--log-level", type=str.lower, choices=LEVELS, help="of the whole log (default: info)")
     add(

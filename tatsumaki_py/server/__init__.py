@@ -52,8 +52,9 @@ class Server:
             Default: 10.
         drain_delay: seconds before that in which the server goes on, but says that it is going:
             `HealthHandler` answers 503. For load balancers. Default: 0.
-        drain_time: seconds over which the clients of streams come back at most, after the server
-            has ended their streams. They are told to come one millisecond apart. Default: 30.
+        drain_time: seconds over which the clients of streams and long polls come back at most,
+            after the server has ended these. They are told to come one millisecond apart.
+            Default: 30.
         options: the options of `tornado.httpserver.HTTPServer`, such as ``xheaders`` or
             ``ssl_options``.
 

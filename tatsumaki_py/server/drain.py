@@ -13,6 +13,7 @@
 Rules:
 1. Nothing here holds the loop: many connections are ended in turns of `TURN` seconds.
 2. Whatever is cut is counted, and the log says how many.
+3. Steps 4 and 5 end what the servers of an event loop share (`side_by_side`).
 """
 
 from __future__ import annotations
