@@ -28,6 +28,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tornado.iostream import IOStream
 from tornado.websocket import WebSocketHandler
 
 from tatsumaki_py.health import Health
@@ -197,8 +198,12 @@ class Drain:
         self._cut_streams += sum(1 for stream in left if not stream.end)
         async for stream in _in_turns(left):
             stream.cut()
-        sockets = tornado_websockets()
-        async for socket in _in_turns(sockets):
+        sockets: list[IOStream] = []
+        async for socket in _in_turns(tornado_websockets()):
+            # Tornado forgets it when it sends the close frame.
+            connection = None if socket.ws_connection is None else socket.ws_connection.stream
+            if connection is not None:
+                sockets.append(connection)
             self._close(socket)
         if not self._servers.go_on:
             # Handlers of Tornado's that poll in a loop write the end of their answers now.
@@ -221,24 +226,25 @@ class Drain:
             async for _ in _in_turns(ending):
                 pass
 
-    async def _last_bytes(
-        self, ended: list[Stream], sockets: list[WebSocketHandler], end: float
-    ) -> None:
+    async def _last_bytes(self, ended: list[Stream], sockets: list[IOStream], end: float) -> None:
         """Wait until all connections are closed."""
         last = time.monotonic() + LAST
         while True:
             busy = await self._in_flight()
             now = time.monotonic()
             ended = [one for one in ended if one.wire.fileno() != -1]
-            sockets = [one for one in sockets if one.ws_connection is not None]
+            sockets = [one for one in sockets if not one.closed()]
+            writing = sum(one.writing() for one in sockets)
             closing = (ended or sockets) and now < last
-            if not (busy or closing) or now >= max(end, last):
+            if not (busy or writing or closing) or now >= max(end, last):
                 break
             await asyncio.sleep(LOOK)
         # The others are WebSockets whose clients do not answer the close frame.
-        self._cut_streams += sum(stream.waiting is not None for stream in ended)
+        self._cut_streams += writing + sum(stream.waiting is not None for stream in ended)
         async for stream in _in_turns(ended):
             stream.cut()
+        for socket in sockets:
+            socket.close()
         await self._cut(busy)
         # Some may go on polling for ever.
         await self._cut([Request(stream) for stream in self._server.connections()])
