@@ -13,10 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.program import ROOT
 from support.subscriber import STREAMS
 from support.wire import read_head, soon
+from tornado.netutil import bind_sockets
 
-from tatsumaki_py import Application, MetricsHandler, PublishHandler, SubscribeHandler
+from tatsumaki_py import Application, MessageQueue, MetricsHandler, PublishHandler, SubscribeHandler
 from tatsumaki_py.counters import COUNTERS, REFUSALS
 from tatsumaki_py.push import counted
+from tatsumaki_py.server.http_server import StrictServer
 
 
 class Closed(SubscribeHandler):
@@ -164,9 +166,31 @@ async def test_refused(ask, queue, since, monkeypatch):
     for status in (200, 429):
         request = await ask("POST /limited/other", "Content-Type: application/json", body="[]")
         assert (await read_head(request)).status == status
+    monkeypatch.setattr(type(queue), "max_channels", 9)
+    queue.publish("x")
+    monkeypatch.setattr(type(queue), "max_size", 0)
+    for closed in (False, True):
+        monkeypatch.setattr(MessageQueue._registry, "closed", closed)
+        request = await ask("POST /publish/room", "Content-Type: application/json", body="{}")
+        assert (await read_head(request)).status == 503
     now = await change()
     refused = {key[1]: value for key, value in now.items() if key[0] == "refused_total" and value}
-    assert refused == {"forbidden": 1, "channels": 1, "clients": 1, "rate": 1}
+    reasons = ("forbidden", "channels", "clients", "rate", "events", "draining")
+    assert refused == dict.fromkeys(reasons, 1)
+
+
+@pytest.mark.gen_test
+async def test_too_few_descriptors(app, raw, since):
+    """A connection for which there is no descriptor is closed, and counted."""
+    change = await since()
+    server = StrictServer(app)
+    (listening,) = bind_sockets(0, "127.0.0.1")
+    server.add_socket(listening)
+    server._last = 0
+    client = await raw(listening.getsockname()[1])
+    assert await client.read_all() == b""
+    server.stop()
+    assert (await change())["refused_total", "descriptors"] == 1
 
 
 @pytest.mark.gen_test
