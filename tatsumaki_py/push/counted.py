@@ -105,22 +105,25 @@ class Counted:
         """See `Owner._stream_answers`."""
         return self._owner is not None and self._owner._stream_answers()
 
-    def took(self, size: int) -> None:
-        """The kernel has taken `size` bytes."""
+    def took(self, size: int, times: Sequence[float] = (), clients: int = 1) -> None:
+        """The kernel has taken `size` bytes, and with them the last byte of events that were
+        published at `times`. See `look_at`.
+        """
+        traffic = self.framing.traffic
         self.sent_bytes += size
-        self.framing.traffic.bytes += size
-
-    def arrived(self, times: Sequence[float]) -> None:
-        """The kernel has taken the last byte of events that were published at `times`."""
+        traffic.bytes += size
         if times:
-            self.sent_events += len(times)
-            self.framing.traffic.events += len(times)
-            self.look_at(times)
+            events = len(times)
+            self.sent_events += events
+            traffic.events += events
+            self.look_at(times, clients)
 
-    def look_at(self, times: Sequence[float]) -> None:
-        """Put into the histogram how long events took until now that were published at `times`."""
-        if self._owner is not None:
-            COUNTERS.delivered(times, since=self._owner._stream_began)
+    def look_at(self, times: Sequence[float], clients: int = 1) -> None:
+        """Put into the histogram how long events took until now that were published at `times`;
+        the stream stands for so many clients.
+        """
+        if clients and self._owner is not None:
+            COUNTERS.delivered(times, clients, since=self._owner._stream_began)
 
     def ends(self, reason: str) -> None:
         """It has ended for `reason`, unless it had ended before."""

@@ -47,8 +47,10 @@ class Sending(Protocol):
     sent_bytes: int
     sent_events: int
 
-    def look_at(self, times: Sequence[float]) -> None:
-        """Put into the histogram how long events took until now that were published at `times`."""
+    def look_at(self, times: Sequence[float], clients: int = 1) -> None:
+        """Put into the histogram how long events took until now that were published at `times`;
+        the stream stands for so many clients.
+        """
 
     def flush(self) -> None:
         """Send what waits."""
@@ -79,6 +81,8 @@ class Flusher:
         """
         self.activity = 0
         """Counts how often a batch got more to send."""
+        self.sample = 1
+        """For how many streams the one stands that is sending now, in a histogram."""
         self.silent: set[Sending] = set()
         """The open streams that have no heartbeat; the wheel has the others."""
         self._batches: list[Batch] = []
@@ -176,12 +180,16 @@ class Flusher:
         framing: Framing | None = None
         data, size = b"", 0
         took: list[Sending] = []
+        # Of the streams with more than one event, one stands for all.
+        sampled = any_of(streams)
         for stream in streams:
             try:
                 if stream.waiting is not last or stream.framing is not framing:
                     event = stream.waiting
                     if not isinstance(event, Entry):
+                        self.sample = len(streams) if stream is sampled else 0
                         stream.flush()
+                        self.sample = 1
                         continue
                     _count(took, last, size)
                     took = []
@@ -202,6 +210,7 @@ class Flusher:
                 elif last is not None:
                     stream.keep(data, sent, piled(last, stream.framing))
             except BaseException as error:
+                self.sample = 1
                 stream.fail(error)
                 if not isinstance(error, Exception):
                     self.dirty[:0] = streams[streams.index(stream) + 1 :]
@@ -218,7 +227,7 @@ def _count(streams: list[Sending], event: Entry | None, size: int) -> None:
     traffic = streams[0].framing.traffic
     traffic.bytes += size * len(streams)
     traffic.events += len(streams)
-    any_of(streams).look_at([event.time] * len(streams))
+    any_of(streams).look_at((event.time,), len(streams))
 
 
 def _amount(stream: Sending) -> int:

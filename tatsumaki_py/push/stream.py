@@ -201,8 +201,7 @@ class Stream(Counted):
         if sent != len(data):
             self.keep(data, sent, pile)
             return
-        self.took(sent)
-        self.arrived(pile.times)
+        self.took(sent, pile.times, self._flusher.sample)
         if self.tail is not None:
             self.tail.confirm()
 
@@ -226,7 +225,7 @@ class Stream(Counted):
     def _advance(self, data: memoryview) -> None:
         rest, waiting = self._rest, self.waiting
         assert rest is not None
-        self.took(len(rest.data) - len(data))
+        self.took(len(rest.data) - len(data), () if data else rest.times)
         size = waiting.size if isinstance(waiting, Pile) else 0
         if data:
             rest.data = data
@@ -236,7 +235,6 @@ class Stream(Counted):
         self._rest = None
         if not size:
             self.waiting = None
-        self.arrived(rest.times)
         if self._owner is not None:
             self._owner._stream_blocked(False)
         if self.tail is not None:
