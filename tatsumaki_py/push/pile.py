@@ -14,15 +14,15 @@ __all__ = ["Pile", "Rest", "first_of", "piled"]
 class Pile:
     """Bytes that wait to be sent, if they are more than one event."""
 
-    __slots__ = ("firsts", "parts", "size", "times")
+    __slots__ = ("events", "parts", "size", "times")
 
     def __init__(self, times: Iterable[float] = ()) -> None:
         self.parts: list[bytes] = []
         self.size = 0
-        self.firsts: dict[Hashable, Entry] = {}
-        """The first event of each log, without those of a log that the stream reads by itself."""
+        self.events: list[Entry] = []
+        """The events, without those of a log that the stream reads by itself."""
         self.times = [*times]
-        """When each event was published (`Entry.time`)."""
+        """When each of the others was published (`Entry.time`)."""
 
     def add(self, data: bytes, event: Entry | None, times: Sequence[float] = ()) -> None:
         """Add bytes: of `event`, or of events of a log that the stream reads by itself, which were
@@ -31,10 +31,22 @@ class Pile:
         self.parts.append(data)
         self.size += len(data)
         if event is not None:
-            self.firsts.setdefault(event.log, event)
-            self.times.append(event.time)
+            self.events.append(event)
         elif times:
             self.times += times
+
+    @property
+    def count(self) -> int:
+        """The number of events."""
+        return len(self.events) + len(self.times)
+
+    def published(self) -> list[float]:
+        """When each event was published."""
+        return [*self.times, *(event.time for event in self.events)]
+
+    def first_of(self, log: Hashable) -> Entry | None:
+        """The first of `events` that is of `log` (`Entry.log`), if there is one."""
+        return next((event for event in self.events if event.log == log), None)
 
 
 class Rest:
@@ -44,10 +56,17 @@ class Rest:
 
     def __init__(self, data: memoryview, pile: Pile) -> None:
         self.data = data
-        self.firsts = pile.firsts
-        """See `Pile.firsts`; those of what was to be sent."""
-        self.times = pile.times
+        self.firsts: dict[Hashable, Entry] = {}
+        """The first event of each log in what was to be sent; see `Pile.events`."""
+        self.times: list[float] = []
+        """When each event was published that is not out."""
         self._out: asyncio.Future[None] | None = None
+        self.add(pile)
+
+    def add(self, pile: Pile) -> None:
+        """What is on `pile` is behind it."""
+        self.firsts = {event.log: event for event in reversed(pile.events)} | self.firsts
+        self.times += pile.published()
 
     def out(self) -> Awaitable[None]:
         """Done when `release` is called."""
@@ -78,5 +97,5 @@ def piled(waiting: Entry | Pile | None, framing: Framing) -> Pile:
 def first_of(waiting: Entry | Pile | None, log: Hashable) -> Entry | None:
     """The first event of `log` (`Entry.log`) in `waiting`, if there is one."""
     if isinstance(waiting, Pile):
-        return waiting.firsts.get(log)
+        return waiting.first_of(log)
     return waiting if waiting is not None and waiting.log == log else None

@@ -97,8 +97,7 @@ class Stream(Counted):
         """The id before the first event of `log` (`Entry.log`) that may not have reached the
         kernel, if there is one.
         """
-        first = None if self._rest is None else self._rest.firsts.get(log)
-        first = first or first_of(self.waiting, log)
+        first = (self._rest and self._rest.firsts.get(log)) or first_of(self.waiting, log)
         return None if first is None else first.prev
 
     def send(self, event: Entry) -> Awaitable[None]:
@@ -201,13 +200,15 @@ class Stream(Counted):
         if sent != len(data):
             self.keep(data, sent, pile)
             return
-        self.took(sent, pile.times, self._flusher.sample)
+        self.took(sent, pile.count)
+        if self._flusher.sample:
+            self.look_at(pile.published(), self._flusher.sample)
         if self.tail is not None:
             self.tail.confirm()
 
     def keep(self, data: bytes, sent: int, pile: Pile) -> None:
         """The kernel took only `sent` bytes of `data`, of what is on `pile`: it is blocked."""
-        self.took(sent)
+        self.took(sent, 0)
         self._rest = Rest(memoryview(data)[sent:], pile)
         # So that `send` sees that it can not be quick.
         self.waiting = Pile()
@@ -225,7 +226,7 @@ class Stream(Counted):
     def _advance(self, data: memoryview) -> None:
         rest, waiting = self._rest, self.waiting
         assert rest is not None
-        self.took(len(rest.data) - len(data), () if data else rest.times)
+        self.took(len(rest.data) - len(data), 0 if data else len(rest.times))
         size = waiting.size if isinstance(waiting, Pile) else 0
         if data:
             rest.data = data
@@ -235,6 +236,7 @@ class Stream(Counted):
         self._rest = None
         if not size:
             self.waiting = None
+        self.look_at(rest.times)
         if self._owner is not None:
             self._owner._stream_blocked(False)
         if self.tail is not None:

@@ -56,8 +56,7 @@ class WebSocketStream(IOStreamStream):
             return
         data = b"".join(pile.parts)
         rest, self.waiting = self._rest, Pile()
-        rest.firsts = pile.firsts | rest.firsts
-        rest.times = [*rest.times, *pile.times]
+        rest.add(pile)
         rest.data = memoryview(b"".join((rest.data, data)))
         if not self._iostream.closed():
             self._pass(data)
