@@ -173,8 +173,8 @@ class Application(tornado.web.Application):
         return super().find_handler(request, **kwargs)
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:
-        """One line for each request, control characters written out; that of a stream comes when it
-        ends, and says what it carried. See `tornado.web.Application.log_request`.
+        """Log one line for each request, with control characters escaped. The line of a stream
+        comes at its end, with its `stream_info`. See `tornado.web.Application.log_request`.
         """
         if "log_function" in self.settings:
             super().log_request(handler)
@@ -266,9 +266,9 @@ class Application(tornado.web.Application):
     def add_service(self, *args: Any) -> Any:
         """Add a service, set its `application` and return it.
 
-        Its `start` is called when the application starts (`start`). In an application that runs it
-        is called now; what it returns to be awaited becomes a task. Its `stop` is called at the
-        end. Both run in an empty context, so what they begin belongs to no request.
+        Its `start` is called when the application starts (`start`), or now if the application runs;
+        an awaitable that it returns becomes a task. Its `stop` is called at the end. Both run in an
+        empty context, so a poll or a task that they begin belongs to no request.
 
         Without a `name`, the service is named after its class; a second service of that class has
         a 0 after the name, a third a 1. A service with a given name replaces the one of that name.
@@ -304,10 +304,10 @@ class Application(tornado.web.Application):
     async def start(self) -> None:
         """Start the services and call the `on_start` functions, one after the other, in the order
         in which they were added. `Server` does this before it listens; a program with an
-        `HTTPServer` of its own says ``await app.start()``.
+        `HTTPServer` of its own calls ``await app.start()``.
 
         Raises `RuntimeError` if the application runs, or if one of them fails: the message names
-        it, `__cause__` is the reason, and those that had started are stopped again.
+        it, `__cause__` is the reason, and the others that have started are stopped.
         """
         # From now on any thread may publish.
         MessageQueue._registry.thread.claim()
@@ -317,14 +317,15 @@ class Application(tornado.web.Application):
         """Cancel the tasks of `spawn` and wait for them, then stop the services and call the
         `on_stop` functions, in reverse order. `Server` does this at its end.
 
-        Each has 5 seconds; one that takes longer is logged and left alone. An exception is logged.
+        Each has 5 seconds. The log names one that takes longer, and the stop continues. An
+        exception is logged.
         Raises `RuntimeError` while the application starts or stops.
         """
         await self._life.stop()
 
     def on_start(self, function: HookT) -> HookT:
         """Call `function`, which may be ``async def``, without arguments when the application
-        starts; now if it runs. Can be used as a decorator. See `start`.
+        starts, or now if it runs. Can be used as a decorator. See `start`.
         """
         self._life.add(_name(function), function, None)
         return function
@@ -337,7 +338,7 @@ class Application(tornado.web.Application):
         return function
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
-        """Run `coroutine` in the background, on behalf of no request: ``app.spawn(work())``.
+        """Run `coroutine` in the background. It belongs to no request: ``app.spawn(work())``.
 
         The task is kept alive until it ends, logged if it fails, and cancelled and awaited when the
         application stops. It begins when the loop runs. Its name is by default the function's.

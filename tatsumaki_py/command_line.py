@@ -48,11 +48,11 @@ def main(arguments: list[str] | None = None, prog: str = "tatsumaki") -> None:
     target, reload, log_level, access = (
         options.pop(name) for name in ("app", "reload", "log_level", "access_log")
     )
-    # What is not given is left to the defaults of `Server`.
+    # `Server` has the defaults of all other options.
     given = {name: value for name, value in options.items() if value is not None}
     try:
         if "mode" in given and "unix" not in given:
-            raise ValueError("mode= goes with unix=")
+            raise ValueError("mode= needs unix=")
         given["ssl_options"] = _tls(given.pop("cert", None), given.pop("key", None))
         server = Server(**given)
     except ValueError as error:
@@ -120,29 +120,29 @@ def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
         help="port; 0 for any that is free "
         f"(default: {' or '.join(VARIABLES['port'])} in the environment, else {PORT})",
     )
-    add("--unix", metavar="PATH", help="Unix socket; alone if there is no --host or --port")
-    add("--mode", type=_mode, help="permissions of its file, in octal (default: 660)")
+    add("--unix", metavar="PATH", help="Unix socket; the only address without --host or --port")
+    add("--mode", type=_mode, help="permissions of the file of --unix, in octal (default: 660)")
     add(
         "--reuse-port",
         action="store_true",
         default=None,
         help="let other processes listen on the same port",
     )
-    add("--reload", action="store_true", help="start anew when a file of the program changes")
+    add("--reload", action="store_true", help="restart when a file of the program changes")
     add(
         "--xheaders",
         action="store_true",
         default=None,
-        help="believe a proxy's X-Real-IP, X-Forwarded-For, X-Scheme and X-Forwarded-Proto",
+        help="trust a proxy's X-Real-IP, X-Forwarded-For, X-Scheme and X-Forwarded-Proto",
     )
     add("--cert", metavar="PATH", help="certificate (PEM), for https")
-    add("--key", metavar="PATH", help="its key (PEM)")
+    add("--key", metavar="PATH", help="key of the certificate (PEM)")
     seconds = _number(float, math.inf, "a number of seconds")
     add(
         "--grace",
         type=seconds,
         metavar="SECONDS",
-        help="seconds that requests get to end at a stop (default: 10)",
+        help="seconds that requests get to finish when the server stops (default: 10)",
     )
     add(
         "--drain-delay",
@@ -154,9 +154,11 @@ def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
         "--drain-time",
         type=seconds,
         metavar="SECONDS",
-        help="seconds over which waiting clients come back after a stop (default: 30)",
+        help="seconds over which waiting clients reconnect after a stop (default: 30)",
     )
-    add("--log-level", type=str.lower, choices=LEVELS, help="of the whole log (default: info)")
+    add(
+        "--log-level", type=str.lower, choices=LEVELS, help="level of the whole log (default: info)"
+    )
     add(
         "--access-log",
         action=argparse.BooleanOptionalAction,
@@ -218,7 +220,7 @@ def _no_password() -> str:
 
 
 def _wait_for_a_change(error: Exception) -> NoReturn:
-    """Start anew when a file of the program is changed, which does not run or does not start."""
+    """Restart when a file of the program, which has failed to run or to start, changes."""
     traceback.print_exception(error)
     log_to_stderr()
     for frame, _ in traceback.walk_tb(error.__traceback__):

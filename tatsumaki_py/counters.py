@@ -1,11 +1,11 @@
-"""What a process has done so far, as plain numbers. `MetricsHandler` shows them.
+"""The counters of a process, which `MetricsHandler` shows.
 
 Rules:
 1. Counting is always on, so its cost is bounded: code that sends counts once for each group of
    streams or for each slow stream, never for each delivery (``bench/metrics.py``).
-2. The names of transports and reasons are those of the program, never those that a client sent: the
-   number of counters does not grow.
-3. A number only grows, except those that say how many there are now (`Traffic.open`).
+2. The names of transports and reasons come from the program, never from a client, so the number of
+   counters is bounded.
+3. Each number only grows, except the numbers of open connections (`Traffic.open`).
 
 The numbers are those of all event loops of the process. Loops of several threads may lose a count.
 """
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Traffic:
-    """What one transport has carried."""
+    """The counters of one transport."""
 
     __slots__ = ("bytes", "ended", "events", "name", "open", "opened")
 
@@ -61,7 +61,9 @@ class Histogram:
     def __init__(self, *bounds: float) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
-        """How many are within each bound and above the one before; the last one has no bound."""
+        """The number of durations within each bound and above the previous one; the last has no
+        bound.
+        """
         self.sum = 0.0
 
     def observe(self, seconds: float, times: int = 1) -> None:
@@ -74,8 +76,8 @@ class Histogram:
 def any_of(things: Sequence[T]) -> T:
     """One of `things`, each with the same chance.
 
-    It stands for all of them in a histogram: in the long run, each bucket gets as many as if each
-    thing were looked at.
+    It represents all of them in a histogram: on average, each bucket gets the same count as if each
+    thing were counted.
     """
     return things[0] if len(things) == 1 else things[int(random.random() * len(things))]
 
@@ -101,7 +103,7 @@ class Counters:
         self.published = 0
         """Events that were added to the logs of the channels."""
         self.gaps = 0
-        """Gaps that clients were told of."""
+        """Gaps that were sent to clients that missed events."""
         self.refused = Counter(dict.fromkeys(REFUSALS, 0))
         """Requests and connections that were refused, by the reason."""
         self.delivery = Histogram(
@@ -114,12 +116,12 @@ class Counters:
         """Seconds by which a timer of the event loop came late."""
 
     def delivered(self, times: Sequence[float], clients: int = 1, *, since: float = 0.0) -> None:
-        """Put into the histogram that the kernel has just taken the last byte of events for some
-        clients. One event stands for all, as in `any_of`.
+        """Add events whose last byte the kernel has just taken, for some clients, to the histogram.
+        One event represents all, as in `any_of`.
 
         Args:
             times: when each event was published (`Entry.time`).
-            since: an event that is older does not count: its client came for it late.
+            since: an older event does not count: it was published before its client subscribed.
         """
         if times:
             published = any_of(times)

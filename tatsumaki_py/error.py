@@ -3,7 +3,7 @@
     Error
     +-- Error.HTTP               becomes an HTTP answer (also a `tornado.web.HTTPError`)
     |   +-- MissingParameter     400, raised by ``request.parameters["x"]``
-    |   +-- ServerStopping       503, raised by ``mq.publish`` at the end of a server
+    |   +-- ServerStopping       503, raised by ``mq.publish`` when a server stops
     +-- Error.ClientDisconnect   the client is not there any more
 
 >>> from tatsumaki_py import Error
@@ -113,7 +113,7 @@ class MissingParameter(HTTPError, KeyError):
 
 
 class ServerStopping(HTTPError):
-    """503 "the server is stopping": what is refused at its end, or cut."""
+    """503 "the server is stopping", for events and requests that are refused or cut."""
 
     def __init__(self) -> None:
         HTTPError.__init__(self, 503, "the server is stopping", retry_after=1)

@@ -1,4 +1,4 @@
-"""The name of a group of clients: those of one user."""
+"""The name of a group: the clients of one user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def group_key(group: object, of: str = "group()") -> str | None:
     text. None is no group.
 
     Raises:
-        TypeError: it is something else. `of` says where it comes from.
+        TypeError: it is of another type. `of` names its source.
         ValueError: it is empty.
 
     >>> group_key("7"), group_key(7), group_key(b"7")

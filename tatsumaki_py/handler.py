@@ -139,17 +139,18 @@ class Handler(AnswerHandler):
         seconds: float,
         group: str | bytes | int | None = None,
     ) -> str:
-        """A text by which a client may subscribe at a `TicketedHandler`, in a URL: for an
-        ``EventSource`` and a ``WebSocket``, which send no headers. It needs no escaping.
+        """Make a ticket: a text in a URL with which a client may subscribe at a `TicketedHandler`.
+        It is for an ``EventSource`` or a ``WebSocket``, which send no headers, and needs no
+        escaping.
 
         Args:
             channels: the names of the channels, up to 200.
-            seconds: for how long it is valid, up to a day. A connection that is open outlives it.
+            seconds: its life, up to a day. An open connection may outlive it.
             group: the user, for `SubscribeHandler.disconnect`.
 
         Raises:
             RuntimeError: the setting ``cookie_secret`` is missing.
-            TypeError, ValueError: for other arguments.
+            TypeError, ValueError: an argument is invalid.
         """
         return create(self, channels, seconds, group)
 

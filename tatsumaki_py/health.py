@@ -24,14 +24,14 @@ class Health:
         self.draining = False
         """Whether the server is about to stop."""
         self.checks: list[Callable[[], str | None]] = []
-        """Each returns in one line why the server should get no more requests, or None. They are
-        called for each health check, so they take next to no time. A check that raises is logged,
-        and counts as a reason.
+        """Each returns one line, the reason why the server should get no more requests, or None.
+        Each health check calls them, so they must be fast. A check that raises is logged, and
+        counts as a reason.
         """
 
     @classmethod
     def current(cls) -> Health:
-        """That of the running loop."""
+        """The one of the running loop."""
         loop = asyncio.get_running_loop()
         health = cls._of_loops.get(loop)
         if health is None:
@@ -39,7 +39,7 @@ class Health:
         return health
 
     def reason(self) -> str | None:
-        """Why the server should get no more requests; None if it is well."""
+        """The reason why the server should get no more requests; None without one."""
         if self.draining:
             return "draining"
         return next(filter(None, map(_checked, self.checks)), None)

@@ -1,11 +1,11 @@
-"""The life of an application: what starts with it, what runs beside its requests, what ends it.
+"""The life of an application: its start, its background work and its stop.
 
 Rules:
 1. Starts run one after the other, in the order in which they were added. Stops run in reverse
-   order, and only of what has started.
-2. All of it runs in an empty context: it belongs to no request.
+   order, only for parts that have started.
+2. All of this runs in an empty context: it belongs to no request.
 3. A task is kept alive until it is done. If it fails, that is logged.
-4. Nothing delays the end for longer than its limit, also a task that ignores its cancellation.
+4. Nothing delays the end for longer than its limit, not even a task that ignores its cancellation.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Phase(Enum):
 
 @dataclass(eq=False)
 class _Part:
-    """What is started and stopped together."""
+    """A service, or the functions of `on_start` and `on_stop`."""
 
     name: str
     start: Callable[[], Any] | None
@@ -82,8 +82,8 @@ class Life:
         stop: Callable[[], Any] | None,
         owner: object = None,
     ) -> None:
-        """Add a part. In an application that runs, it starts at once; what its start returns to be
-        awaited becomes a task.
+        """Add a part. In an application that runs, it starts at once; an awaitable that its
+        start returns becomes a task.
         """
         part = _Part(name, start, stop, owner)
         self._parts.append(part)
@@ -104,7 +104,7 @@ class Life:
         part.started = True
 
     def discard(self, owner: object) -> None:
-        """Forget the part of that owner, unless it starts or has started."""
+        """Forget the part of `owner`, unless it starts or has started."""
         for part in self._parts:
             if part.owner is owner and not part.started and part is not self._starting:
                 self._parts.remove(part)
@@ -116,7 +116,7 @@ class Life:
             self._reminded = True
             _log.warning(
                 "A request came, but %s was not started: "
-                "a program without tatsumaki_py.Server says await app.start()",
+                "a program without tatsumaki_py.Server calls await app.start()",
                 self._parts[0].name,
             )
 
@@ -140,7 +140,7 @@ class Life:
         except BaseException:
             ending = asyncio.ensure_future(self._stop())
             while not ending.done():
-                # A signal may come meanwhile, and what has started stops all the same.
+                # Even after a signal, all parts that have started stop.
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([ending])
             raise
@@ -170,7 +170,8 @@ class Life:
         part.started = True
 
     async def stop(self) -> None:
-        """Cancel the tasks, then stop what has started. The application can be started again."""
+        """Cancel the tasks and stop the parts that have started. The application can be started
+        again."""
         if self._phase in (_Phase.STARTING, _Phase.STOPPING):
             raise RuntimeError(f"the application cannot stop: it is {self._phase.value}")
         await self._stop()
@@ -236,7 +237,7 @@ class Life:
         return asyncio.get_running_loop().create_task(coroutine, context=Context())
 
     async def _call(self, call: Callable[[], Any]) -> None:
-        """Make a call, and await what it returns to be awaited."""
+        """Make a call, and await an awaitable that it returns."""
         result = call()
         if self._waits_for(result):
             await result
@@ -254,7 +255,7 @@ class Life:
 
 
 async def wait_for_end(task: asyncio.Future[Any], name: str, verb: str, seconds: float) -> None:
-    """Wait for a task, but no longer than that. Log that it takes longer, or that it failed."""
+    """Wait for a task, for `seconds` at most. Log if it takes longer, or fails."""
     # asyncio.timeout would wait for a task that ignores its cancellation.
     _, late = await asyncio.wait([task], timeout=seconds)
     if late:
@@ -293,7 +294,7 @@ async def end_all_tasks() -> None:
 
 
 def _work(task: asyncio.Task[Any]) -> str:
-    """What a task does: the names of its coroutine and of those that this one awaits."""
+    """The names of a task's coroutine and of the coroutines that it awaits."""
     coroutine: Any = task.get_coro()
     names: list[str] = []
     while hasattr(coroutine, "cr_await") and len(names) < NAMED:
@@ -311,7 +312,7 @@ def _leave(task: asyncio.Future[Any]) -> None:
 
 
 def _why(error: BaseException) -> str:
-    """Its type and message; of a group, those of its errors."""
+    """The type and message of an error; for a group, of each of its errors."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(map(_why, error.exceptions))
     message = str(error)

@@ -3,7 +3,7 @@
 Rules: whichever code logs the text of a client,
 1. its control characters are escaped. An `Application` does it for Tornado's loggers, `Server.run`
    for the whole process.
-2. its tickets and client ids are left out, in the log of the package and of Tornado.
+2. its tickets and client ids are left out, in the logs of the package and of Tornado.
 
 Source: ``Tatsumaki::Handler::log``.
 """
@@ -28,7 +28,7 @@ _logger = logging.getLogger("tatsumaki")
 
 
 def logged(text: str) -> str:
-    """`text` of a client as a log has it, such as a URL."""
+    """`text` of a client, such as a URL, in the form for a log."""
     return escape_controls(without_secrets(text))
 
 

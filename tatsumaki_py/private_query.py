@@ -1,6 +1,4 @@
-"""Parameters of a URL by which a client shows what it may do or which place is its own: no log has
-their values.
-"""
+"""Parameters of a URL with a client's permission or name: no log has their values."""
 
 from __future__ import annotations
 

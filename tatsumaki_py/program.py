@@ -1,4 +1,4 @@
-"""The program that runs: the file whose directory holds its templates and static files."""
+"""The program: the file whose directory has its templates and static files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SERVED_FILE = "__tatsumaki_app__"
 
 
 _loading: str | None = None
-"""What the command loads now, in the main thread."""
+"""The file or module that the command loads now, in the main thread."""
 
 
 class LoadError(Exception):
@@ -35,8 +35,8 @@ def loading(name: str) -> Iterator[None]:
 
 def refuse_while_loading() -> None:
     """Raise `LoadError` if a program serves its application while the command loads it: the command
-    would serve it a second time, and only then by its flags. A server in another thread, of another
-    application, is allowed.
+    would serve it a second time, with the flags only the second time. A server in another thread,
+    of another application, is allowed.
     """
     if _loading is not None and threading.current_thread() is threading.main_thread():
         raise LoadError(

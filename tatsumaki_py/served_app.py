@@ -20,8 +20,8 @@ def load(target: str) -> HTTPServerConnectionDelegate:
     """The application `app` of a Python file or of a module; ``app.py:other`` and ``module:other``
     name another attribute.
 
-    Templates and static files are looked for beside the file. Raises `LoadError` if there is
-    none or the file serves it by itself, or what the file raises when it runs.
+    Templates and static files are looked for beside the file. Raises `LoadError` if there is no
+    application, or if the file serves it by itself. Exceptions of the file are raised, too.
     """
     name, colon, attribute = target.rpartition(":")
     if not (colon and attribute.isidentifier()):

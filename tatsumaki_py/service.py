@@ -25,7 +25,7 @@ __all__ = ["Service"]
 
 
 class Service:
-    """The base of services; a subclass overrides `start`, and `stop` if there is something to end.
+    """The base of services. A subclass overrides `start`, and `stop` if it needs one.
 
     `Application.add_service` names a service after its class and sets `application`. Both methods
     may be ``async def``.
@@ -54,9 +54,9 @@ class Service:
         self._application = weakref.ref(application)
 
     def start(self) -> Any:
-        """Called once the event loop runs, before the server listens. What it returns to be awaited
-        is awaited. If it raises, the server does not start. Does nothing (in the original it is
-        missing).
+        """Called once the event loop runs, before the server listens. An awaitable that it
+        returns is awaited. If it raises, the server does not start. Does nothing (in the original
+        it is missing).
         """
 
     def stop(self) -> Any:

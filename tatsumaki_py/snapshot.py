@@ -1,4 +1,4 @@
-"""Snapshot: what the server does, in plain numbers.
+"""Snapshot: the counters of the server, as plain numbers.
 
 >>> from tatsumaki_py import Snapshot
 >>> async def watch():
@@ -30,22 +30,22 @@ __all__ = ["Durations", "Snapshot"]
 
 @dataclass(frozen=True)
 class Durations:
-    """How long things took, so far."""
+    """Durations so far."""
 
     count: int
-    """How many there were."""
+    """Their number."""
     sum: float
-    """Seconds that all took together."""
+    """Their sum, in seconds."""
     buckets: dict[float, int]
-    """How many took at most so many seconds; the last bound is infinity."""
+    """The number of durations of at most so many seconds; the last bound is infinity."""
 
     @property
     def average(self) -> float | None:
-        """Seconds that each took on average; None if there were none."""
+        """Their average in seconds; None if there are none."""
         return self.sum / self.count if self.count else None
 
     def since(self, before: Durations) -> Durations:
-        """Those that `before` does not have yet."""
+        """The durations after `before`."""
         buckets = {bound: count - before.buckets[bound] for bound, count in self.buckets.items()}
         return Durations(self.count - before.count, self.sum - before.sum, buckets)
 
@@ -54,11 +54,11 @@ class Durations:
 class Snapshot:
     """The numbers of this process at one moment; get it with `take`.
 
-    What is counted by transport has all transports as keys, those that were not used with 0.
+    A dict by transport has all transports as keys, with 0 for one that was not used.
     """
 
     time: float
-    """When it was taken, in seconds of `time.monotonic`."""
+    """The time of the snapshot, in seconds of `time.monotonic`."""
     connections: dict[str, int]
     """Streams that are open, and polls that wait, by transport."""
     connections_opened: dict[str, int]
@@ -72,13 +72,13 @@ class Snapshot:
     events_delivered: dict[str, int]
     """Events that the kernel has taken, once for each client, by transport."""
     gaps_told: int
-    """Gaps that clients were told of."""
+    """Gaps that were sent to clients that missed events."""
     refused: dict[str, int]
     """Requests and connections that were refused, by the reason."""
     channels: int
     """Channels that have an event or a client."""
     clients: int
-    """Clients that are here or expected back, once for each of their channels."""
+    """Clients that are connected or may still reconnect, once for each of their channels."""
     log_bytes: int
     """Bytes of the events that are kept."""
     delivery_seconds: Durations
@@ -94,7 +94,7 @@ class Snapshot:
 
     @classmethod
     def take(cls) -> Snapshot:
-        """The numbers of now. Call it on a running event loop; else it raises a `RuntimeError`."""
+        """The numbers of now. Raises `RuntimeError` without a running event loop."""
         lag = LoopLag.current()
         # A transport that was not used yet is shown with zeros.
         each = [traffic(name) for name in (Framing.transport, *TRANSPORTS)]

@@ -5,9 +5,9 @@ Rules:
    connection closed: with a bare CR or LF, two lengths, or a length and chunks (RFC 9112 sections
    2.2, 6.1 and 6.3). Tornado accepts some of these.
 2. A head whose first byte has arrived, and a TLS handshake, have `HEAD_TIMEOUT` to end.
-3. A server that stops keeps no connection: what it answers from then on is the last answer there.
-4. No request is taken that a client sent behind the last answer of its connection (RFC 9112 section
-   9.6): it would have an effect, and no answer.
+3. A server that stops keeps no connection: its next answer on each connection is the last one.
+4. A request that is pipelined behind the last answer of a connection is not executed (RFC 9112
+   section 9.6): it would have an effect, and no answer.
 5. A connection that is closed or detached refers to no request: no cycle survives it.
 
 Uses five undocumented names of Tornado: `_close_callback`, `_disconnect_on_finish`,
@@ -51,12 +51,12 @@ class HeadStream(ForgettingStream):
         self._awaits_head = False
         self._head_timer = None
         self.connection: StrictConnection | None = None
-        """Reads the present request, and writes its answer."""
+        """Reads the current request, and writes its answer."""
         super().__init__(*args, **kwargs)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of a request is here."""
+        """Whether no byte of a request has arrived."""
         return self._awaits_head and self._head_timer is None
 
     def await_head(self, connection: StrictConnection) -> None:
@@ -84,7 +84,7 @@ class HeadStream(ForgettingStream):
         return super().read_until_regex(regex, max_bytes)
 
     def answered(self) -> None:
-        """The last answer is out."""
+        """The last answer is sent."""
         self._answered = True
 
     def _start(self) -> None:

@@ -1,10 +1,10 @@
-"""Tickets: text in a URL by which a client shows that it may have some channels, for a while.
+"""Tickets: texts in a URL that let a client subscribe to some channels for a while.
 
 Rules:
 1. A ticket is a signed value of Tornado, under a name of its own: no cookie of a program is a
    ticket, and no ticket is a cookie.
 2. Its text needs no escaping in a URL.
-3. Nothing that a text says is believed before its signature was checked.
+3. The signature of a text is checked before any of its content is used.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Signing(Protocol):
 
 
 class Ticket(NamedTuple):
-    """What a valid ticket says.
+    """The content of a valid ticket.
 
     Attributes:
         channels: the names of the channels.
-        group: the user; None if it says none.
+        group: the user; None if it has none.
         made, expires: seconds since the epoch.
     """
 
@@ -95,8 +95,8 @@ def create(
 
 
 def read(handler: Signing, text: str) -> Ticket | None:
-    """The ticket that `text` is; None if it is none that was made with a secret of this program. It
-    may have expired.
+    """The ticket in `text`; None if it was not made with a secret of this program. It may have
+    expired.
     """
     _check_secret(handler, "a ticket")
     if len(text) > _MAX_TEXT:

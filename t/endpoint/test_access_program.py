@@ -69,7 +69,7 @@ async def test_the_life_of_a_process(program, subscribe):
         await ann.read()
     again = await subscribe("sse", "10.0.0.1", tickets["ann"])
     reply = await read_reply(again.client)
-    assert (reply.status, reply.body) == (403, b"the ticket was taken back")
+    assert (reply.status, reply.body) == (403, b"the ticket was revoked")
     codes = [ask(program, "publish/room", body=b"n=1")[0] for _ in range(2)]
     assert codes == [200, 429]
     assert (await bob.take(1)) == [{"n": "1"}]

@@ -151,7 +151,7 @@ async def test_a_unix_socket(app, tmp_path, queue, expect_log, monkeypatch):
     server.add_socket(bind_unix_socket(str(tmp_path / "socket")))
     clients = []
     try:
-        with expect_log("tatsumaki", "clients of a unix socket") as records:
+        with expect_log("tatsumaki", "clients of a Unix socket") as records:
             for _ in range(3):
                 clients.append(await UnixClient.connect(tmp_path / "socket"))
                 assert (await clients[-1].ask("/two/room?transport=sse")).startswith(

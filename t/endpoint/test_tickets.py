@@ -166,7 +166,7 @@ async def test_disconnect_takes_it_back(subscriber, make, refused, queue):
     assert SubscribeHandler.disconnect("ann") == 1
     with pytest.raises(Ended, match="4403"):
         await client.take(1)
-    assert await refused("websocket", ticket=old) == "the ticket was taken back"
+    assert await refused("websocket", ticket=old) == "the ticket was revoked"
     await asyncio.sleep(0.002)
     for text in (others, await make("channel=room&group=ann")):
         client = subscriber("sse", path="/events/room", ticket=text)

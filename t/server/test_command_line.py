@@ -238,7 +238,7 @@ def test_a_second_server(here, tmp_path):
             "--reuse-port does not go with --unix: only one process can listen there",
         ),
         (["--unix="], "--unix takes the path of a file, not ''"),
-        (["--mode=600"], "--mode goes with --unix"),
+        (["--mode=600"], "--mode needs --unix"),
         (["--po=0"], "unrecognized arguments: --po=0"),
         (["--cert=x"], "--cert and --key go together"),
         (["--key=x"], "--cert and --key go together"),

@@ -268,7 +268,7 @@ def test_nobody_there(monkeypatch, tmp_path, expect_log, unix):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
     if not unix:
         monkeypatch.delattr(socket, "AF_UNIX")
-    with expect_log("tatsumaki", "systemd cannot be told of READY=1 at ") as records:
+    with expect_log("tatsumaki", "systemd cannot be notified of READY=1 at ") as records:
         systemd.notify("READY=1")
         systemd.notify("STOPPING=1")
     assert len(records) == 1

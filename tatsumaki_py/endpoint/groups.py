@@ -1,10 +1,12 @@
-"""The open connections of each user, which `SubscribeHandler.disconnect` ends, and when it did so.
+"""The open connections of each user, which `SubscribeHandler.disconnect` ends, and the times of
+its calls.
 
 Rules:
 1. All that is remembered is bounded.
-2. Ending many connections does not hold the loop: after the first `AT_ONCE`, they end in turns of
-   `TURN` seconds. All are marked before (`Member.expelled`), so none is admitted meanwhile.
-3. A connection that fails to end does not keep the others from it.
+2. Ending many connections does not block the event loop: after the first `AT_ONCE`, they end in
+   turns of `TURN` seconds. All are marked first (`Member.expelled`), so no request of them is
+   admitted in this time.
+3. If one connection fails to end, the others still end.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ GROUPS = Members()
 
 
 class Revoked:
-    """When the groups that were disconnected last were: tickets that were made before that are not
-    valid any more.
+    """When each of the last disconnected groups was disconnected. Tickets that were made before are
+    not valid any more.
 
     >>> revoked = Revoked()
     >>> revoked.note(int, "ann")
@@ -53,7 +55,7 @@ class Revoked:
             del self._times[next(iter(self._times))]
 
     def since(self, kind: type, group: str) -> float:
-        """When they were, in seconds since the epoch; 0 if that is not known."""
+        """The time of the last `note`, in seconds since the epoch; 0 if that is not known."""
         return max(self._times.get((base, group), 0.0) for base in kind.__mro__)
 
 
@@ -65,7 +67,7 @@ class Expelled(Protocol):
     """A handler of a member, as it is seen here."""
 
     def _expel(self, error: HTTPError) -> None:
-        """End what is open, or waits; `error` says why."""
+        """End the stream or the waiting poll; `error` is the reason."""
 
 
 def expel(members: Iterable[Member]) -> None:
@@ -78,7 +80,7 @@ def expel(members: Iterable[Member]) -> None:
 
 
 def _later(left: deque[Member]) -> None:
-    # Not on behalf of the request that is handled now.
+    # It does not belong to the request that is handled now.
     asyncio.get_running_loop().call_soon(_turn, left, context=Context())
 
 

@@ -18,16 +18,16 @@ __all__ = ["HealthHandler"]
 
 class HealthHandler(Handler):
     """Answers ``ok``, or 503 with the reason as text: the server is about to stop (``draining``),
-    its event loop is too late (`max_loop_lag`), or one of ``Health.current().checks`` gives a
-    reason.
+    its event loop is too late (`max_loop_lag`), or one of ``Health.current().checks`` returns
+    a reason.
     """
 
     max_loop_lag: ClassVar[float | None] = 1.0
     """Seconds by which the event loop may have been late in the last two seconds; None for no
-    bound. It is measured from the first request on.
+    limit. It is measured from the first request on.
     """
     retry_after: ClassVar[int] = 5
-    """Seconds that ``Retry-After`` of a 503 tells."""
+    """Seconds in the ``Retry-After`` of a 503."""
     max_body_size: ClassVar[int | None] = UNREAD_SIZE
 
     def get(self) -> None:

@@ -1,9 +1,9 @@
 """Handlers by a key, such as the user or the address of their clients.
 
 Rules:
-1. References to handlers are weak. A handler that is freed takes its place here with it, and a key
-   without handlers is forgotten.
-2. A handler without a key is not here, so it costs nothing.
+1. References to handlers are weak. A handler that is freed is removed, and a key without handlers
+   is forgotten.
+2. A handler without a key has no entry, so it costs nothing.
 3. Changes are made in the thread of the event loop. Python may free a handler in any thread.
 """
 
@@ -32,7 +32,7 @@ class Member(weakref.ref[Leaving]):
 
     key: str
     expelled: bool
-    """Whether its client is to go. A handler that has yet to admit it looks here."""
+    """Whether its connection is to end. A handler checks this before it admits its client."""
 
 
 class Members:
@@ -66,7 +66,7 @@ class Members:
         return member
 
     def of(self, key: str) -> tuple[Member, ...]:
-        """Those of `key` now."""
+        """The handlers of `key` now."""
         return tuple(self._members.get(key, ()))
 
     def full(self, key: str, limit: int) -> bool:

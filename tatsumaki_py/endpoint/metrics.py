@@ -1,11 +1,11 @@
-"""MetricsHandler: what the server does, for Prometheus.
+"""MetricsHandler: the metrics of the server, for Prometheus.
 
 >>> from tatsumaki_py import Application, MetricsHandler
 >>> app = Application([("/metrics", MetricsHandler)])
 
 Rules:
-1. A scrape reads numbers that are there; it looks at no channel, client or stream. Making text of
-   them is left to a thread, for one scrape at a time: many at once do not hold the loop.
+1. A scrape only reads counters; it visits no channel, client or stream. A thread formats them, for
+   one scrape at a time, so that many scrapes do not block the event loop.
 2. The values of labels are names of transports and reasons, never those of channels or clients.
 """
 
@@ -66,7 +66,7 @@ class MetricsHandler(Handler):
 
     They are those of this package, whose names begin with ``tatsumaki_``, and those in
     ``prometheus_client.REGISTRY``: of the process, of Python, and of your program. Any client may
-    read them: refuse those that may not in `prepare`.
+    read them, unless you refuse it in `prepare`.
 
     Needs ``prometheus_client``: ``pip install 'tatsumaki_py[metrics]'``. Without it, a request is
     answered with 500, and the log says so.
@@ -85,7 +85,7 @@ class MetricsHandler(Handler):
         try:
             encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))
         except (TypeError, ValueError):
-            # The client names a version that is none.
+            # The client names an unknown version.
             encode, content_type = choose_encoder("")
         async with per_loop(_Turn):
             if self._peer_left():

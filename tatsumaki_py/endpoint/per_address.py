@@ -1,11 +1,11 @@
 """Limits for each address that clients come from.
 
 Rules:
-1. An IPv4 address counts by itself. An IPv6 address counts with its network of 64 bits, which is
-   what one customer has at least.
-2. A client of a unix socket has no address, unless a proxy says it in a header that the server is
-   told to believe (``xheaders``): then it is not limited, and the log says so, once.
-3. What is remembered is bounded. An address that has been quiet is forgotten.
+1. An IPv4 address counts by itself. An IPv6 address counts with its network of 64 bits, because
+   one customer has at least one such network.
+2. A client of a Unix socket has no address, unless a proxy sends it in a header that the server
+   trusts (``xheaders``). Without an address it is not limited, and the log says so once.
+3. The number of remembered addresses is bounded. An address that has been quiet is forgotten.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_ADDRESSES = 100_000
 
 _log = logging.getLogger("tatsumaki")
 
-# What Tornado takes for the address of a client of a unix socket.
+# Tornado's address for a client of a Unix socket.
 _NONE = "0.0.0.0"
 
 ADDRESSES = Members()
@@ -35,7 +35,7 @@ address.
 
 
 def address_of(request: HTTPServerRequest) -> str | None:
-    """What the client of a request counts with; None if it has no address."""
+    """The address or network for which a request counts; None if its client has no address."""
     if request.remote_ip == _NONE:
         _warn()
         return None
@@ -57,7 +57,7 @@ def _warn() -> None:
     if not _told:
         _told.append(None)
         _log.warning(
-            "a limit for each address does not count clients of a unix socket, which have none: "
+            "a limit for each address does not apply to clients of a Unix socket, which have none: "
             "use Server(xheaders=True) behind a proxy that sets X-Real-IP"
         )
 

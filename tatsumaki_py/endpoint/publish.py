@@ -52,12 +52,12 @@ class PublishHandler(ChannelHandler):
 
     max_rate: ClassVar[float | None] = None
     """Events a second that one address (`Request.address`) may publish in the long run; None for no
-    limit. 429 with ``Retry-After`` for more. Each class counts for itself, in this process. A list
-    is taken if one event would be, and its events count. See `SubscribeHandler.max_per_address`
-    about IPv6 and proxies.
+    limit. 429 with ``Retry-After`` for more. Each class counts by itself, in this process. A list
+    is accepted if a single event would be accepted, and all its events count. See
+    `SubscribeHandler.max_per_address` about IPv6 and proxies.
     """
     max_burst: ClassVar[int] = 20
-    """Events that an address may publish at once, if it has published little before."""
+    """Events that an address may publish at once after a pause."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -90,7 +90,7 @@ class PublishHandler(ChannelHandler):
         self.write({"ids": ids} if several else {"id": ids[0]})
 
     def _check_rate(self, address: str, rate: float) -> None:
-        """429 if `address` has published too many events; else one more counts."""
+        """Raise 429 if `address` has published too many events; otherwise count one more."""
         wait = RATES.wait((type(self), address), now(), rate, self.max_burst)
         if wait > 0:
             COUNTERS.refused["rate"] += 1

@@ -1,12 +1,12 @@
-"""Asks again, from time to time, whether clients that are connected may stay.
+"""Checks again, from time to time, whether connected clients still have permission.
 
 Rules:
-1. Handlers are referred to weakly: one whose answer is over is not kept, and is not asked.
-2. `AT_ONCE` checks of a loop run at a time, and one that hangs for `TIMEOUT` seconds has failed,
-   whatever it does then. Clients that came together are not due together.
+1. References to handlers are weak. A handler whose answer is over is neither kept nor checked.
+2. `AT_ONCE` checks of a loop run at a time. A check that takes `TIMEOUT` seconds has failed, and
+   its later result is ignored. Clients that subscribed together are not due together.
 3. A client has one check at a time.
-4. What is known of a client that has left is kept for `LOOK` seconds at most, however far its next
-   check was.
+4. The state of a client that has left is freed within `LOOK` seconds, even if its next check is far
+   away.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ AT_ONCE = 10
 TIMEOUT = 30.0
 
 RECHECKS: ContextVar[bool] = ContextVar("tatsumaki_rechecks", default=False)
-"""Whether a client is asked about that was let in before."""
+"""Whether the check is one of a client that was admitted before."""
 
 
 class Checked(Protocol):
@@ -39,14 +39,14 @@ class Checked(Protocol):
         """Whether its answer is over."""
 
     def _check(self, names: list[str]) -> Coroutine[Any, Any, None]:
-        """Ask whether its client may stay. Raises if not."""
+        """Check the permission of its client. Raises without permission."""
 
     def _check_failed(self, error: BaseException) -> None:
         """`_check` has raised `error`: end what is open."""
 
 
 class Recheck:
-    """Has the rights of one client checked every `seconds`, less a jitter.
+    """Checks the permission of one client every `seconds`, less a jitter.
 
     Args:
         names: the channels that the client has subscribed to.
@@ -94,22 +94,22 @@ class Recheck:
     async def _ask(self, handler: Checked) -> None:
         checking = handler._check(self._names)
         task = asyncio.get_running_loop().create_task(checking, context=self._context)
-        # A hook may ignore that it is cancelled, so nothing waits for it after that.
+        # A hook may ignore its cancellation, so nothing waits for it after that.
         _, late = await asyncio.wait([task], timeout=TIMEOUT)
         error: BaseException | None
         if late:
             task.cancel()
             task.add_done_callback(_ignore)
-            error = TimeoutError(f"can_subscribe was not done in {TIMEOUT:.0f} seconds")
+            error = TimeoutError(f"can_subscribe did not return within {TIMEOUT:.0f} seconds")
         else:
-            # A hook that is cancelled says nothing: its client is asked about the next time.
+            # A hook that is cancelled has no result: the client is checked the next time.
             error = None if task.cancelled() else task.exception()
         if error is not None:
             self._context.run(handler._check_failed, error)
 
 
 def _ignore(task: asyncio.Task[None]) -> None:
-    """The check was logged as one that failed: what comes of it matters no more."""
+    """The check was logged as failed: ignore its result."""
     if not task.cancelled():
         task.exception()
 
@@ -124,11 +124,11 @@ class _Checks:
 
     @classmethod
     def current(cls) -> _Checks:
-        """Those of the running loop."""
+        """The checks of the running loop."""
         return per_loop(cls)
 
     def add(self, recheck: Recheck) -> None:
-        """Let `recheck` be the last one."""
+        """Append `recheck`."""
         self._due.append(recheck)
         if len(self._workers) < AT_ONCE:
             worker = asyncio.get_running_loop().create_task(self._work())

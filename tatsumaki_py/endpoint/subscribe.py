@@ -5,7 +5,7 @@
 
 Rules:
 1. Before a request is admitted, nothing is sent and its client is no subscriber.
-2. A client whose group is disconnected while its request is not admitted yet is not admitted.
+2. If the group of a client is disconnected before its request is admitted, it is not admitted.
 
 Touches of Tornado's what its documentation does not name: `_execute`, `_finished`
 (``t/handler/test_tornado_contract.py``).
@@ -41,7 +41,7 @@ __all__ = ["SubscribeHandler"]
 
 JITTER = 0.1
 RETRY_AFTER = 10
-"""Seconds after which a client may come again whose address has too many connections."""
+"""Seconds after which a client may retry if its address has too many connections."""
 
 
 class SubscribeHandler(ChannelHandler):
@@ -70,15 +70,15 @@ class SubscribeHandler(ChannelHandler):
     """Seconds that a long poll waits, less a jitter of up to a tenth."""
     max_per_address: ClassVar[int | None] = None
     """How many streams, WebSockets and waiting polls one address (`Request.address`) may have at a
-    time; None for no limit. 429 for more. Those of all classes that have a limit count, in this
-    process. An IPv6 address counts with its network of 64 bits. Behind a proxy the server has to
-    know the addresses of the clients (``Server(xheaders=True)``).
+    time; None for no limit. 429 for more. All classes that have a limit count together, in this
+    process. An IPv6 address counts with its network of 64 bits. Behind a proxy, use
+    ``Server(xheaders=True)``, so that the server knows the addresses of the clients.
     """
     recheck_time: ClassVar[float | None] = None
-    """Seconds after which `can_subscribe` is asked again about an open stream or a waiting poll,
-    less a jitter of up to a half at first and up to a tenth then; None for never. A refusal ends
-    it as `disconnect` does. A check that raises, or is not done in 30 seconds, is logged, and ends
-    it so that the client comes back and is asked about anew.
+    """Seconds after which `can_subscribe` is called again for an open stream or a waiting poll,
+    less a jitter of up to a half for the first check and up to a tenth for the others; None for
+    never. A refusal ends the stream or poll as `disconnect` does. A check that raises, or takes 30
+    seconds, is logged, and ends it; the client has to reconnect.
     """
     plain_messages = False
     """See `WebSocketHandler.plain_messages`."""
@@ -109,32 +109,31 @@ class SubscribeHandler(ChannelHandler):
         return True
 
     def group(self) -> str | bytes | int | None:
-        """The user of the client, such as an id, for `disconnect`. Override it; None, the default,
-        is a client that `disconnect` does not find. What `current_user` gives will do, if that is a
+        """The user of the client, such as an id, for `disconnect`. Override it; with None, the
+        default, `disconnect` does not find the client. It may return `current_user` if that is a
         str, bytes or an int. Called once for each request, before `can_subscribe`.
         """
         return None
 
     @classmethod
     def disconnect(cls, group: str | bytes | int) -> int:
-        """End the streams and the waiting polls of a user, at once: a user who has logged out, or
-        may not stay.
+        """End the streams, WebSockets and waiting polls of a user at once, for example at a logout.
 
         A long poll is answered with 403, a WebSocket is closed with the code 4403, other streams
-        end. The clients count as if they had left. A client that tries again is asked about by
-        `can_subscribe`, so take the right away first. A request that waits for `can_subscribe` is
+        end. The queue treats the clients as gone. Revoke the permission before this call: a client
+        that tries again is checked by `can_subscribe`. A request that waits for `can_subscribe` is
         answered with 403, too. The first 100 connections end before this returns, the others soon
         after it, in turns that let the loop do other work.
 
-        It is about the handlers of this class and of its subclasses, in this process. A group is
-        the same as str, as bytes in UTF-8 and as int.
+        This affects the handlers of this class and of its subclasses, in this process. A str, its
+        bytes in UTF-8, and an int and its text are the same group.
 
         Returns:
-            How many requests it ends.
+            The number of requests that it ends.
 
         Raises:
             TypeError, ValueError: `group` is no group.
-            RuntimeError: it is called in another thread than that of the event loop.
+            RuntimeError: the call is not in the thread of the event loop.
         """
         MessageQueue._registry.thread.check("disconnect", cls.__name__)
         key = group_key(group, "the group")
@@ -207,7 +206,7 @@ class SubscribeHandler(ChannelHandler):
             return
         if member is not None and member.expelled:
             raise HTTPError(403)
-        # A poll that ends sooner is asked about when it is made again.
+        # A poll that ends sooner is checked when the client polls again.
         if self.recheck_time and not (isinstance(transport, Poll) and timeout < self.recheck_time):
             Recheck(self, names, self.recheck_time)
         if isinstance(transport, Streaming):
@@ -221,7 +220,7 @@ class SubscribeHandler(ChannelHandler):
             await self._upgrade(names, expellable=bool(member is not None or self.recheck_time))
 
     def _count(self, limit: int) -> None:
-        """Count this request. Raises 429 if its address has `limit` others."""
+        """Count this request. Raises 429 if its address has `limit` others open."""
         address = address_of(self.request)
         if address is None:
             return

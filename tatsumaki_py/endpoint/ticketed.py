@@ -23,18 +23,18 @@ __all__ = ["TicketedHandler"]
 
 
 class TicketedHandler(SubscribeHandler):
-    """A `SubscribeHandler` that wants a ticket of `Handler.create_ticket`, in the parameter
+    """A `SubscribeHandler` that requires a ticket of `Handler.create_ticket`, in the parameter
     ``ticket`` of the query: ``new EventSource("/events/news?ticket=" + ticket)``.
 
-    A client without a ticket, or with one that is forged, has expired, or is for other channels, is
-    refused with 403 and one line that says so. A connection that is open outlives its ticket: see
-    `max_stream_time`. `disconnect` takes back the tickets that its group has, in this process.
+    A client without a ticket, or with a ticket that is forged, expired or for other channels, gets
+    a 403 with the reason. An open connection may outlive its ticket: see `max_stream_time`.
+    `disconnect` revokes the tickets of the group, in this process.
     """
 
     def check_ticket(self, channel: str) -> Ticket:
-        """The ticket, if it is valid for `channel` or was when the request came; else it raises
-        `Error.HTTP`, 403. For a `can_subscribe` of your own. A recheck (`recheck_time`) does not
-        look at how old the ticket is.
+        """Return the ticket if it was valid for `channel` when the request arrived. Otherwise raise
+        `Error.HTTP` 403. For a `can_subscribe` of your own. A recheck (`recheck_time`) ignores the
+        age of the ticket.
         """
         text = self.request.query_parameters.get("ticket")
         if not text:
@@ -42,19 +42,19 @@ class TicketedHandler(SubscribeHandler):
         ticket = read(self, text)
         if ticket is None:
             raise HTTPError(403, "the ticket is not valid")
-        # The clock may have been set since a client that is rechecked came.
+        # The clock may have been set since the request arrived.
         old = ticket.expires < time.time() - self.request.request_time()
         if old and not RECHECKS.get():
             raise HTTPError(403, "the ticket has expired")
         if ticket.group is not None and ticket.made <= REVOKED.since(type(self), ticket.group):
-            raise HTTPError(403, "the ticket was taken back")
+            raise HTTPError(403, "the ticket was revoked")
         if channel not in ticket.channels:
             raise HTTPError(403, "the ticket is for other channels")
         return ticket
 
     def can_subscribe(self, channel: str) -> bool | Awaitable[bool]:
-        """Whether the ticket says so; see `SubscribeHandler.can_subscribe`. Call `check_ticket` if
-        you override it.
+        """Whether the ticket is valid for `channel`; see `SubscribeHandler.can_subscribe`. If you
+        override it, call `check_ticket`.
         """
         self.check_ticket(channel)
         return True

@@ -36,7 +36,7 @@ __all__ = ["Admitting", "SubscribeSocket"]
 
 NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER = 1000, 1008, 1013
 EXPELLED = 4000
-"""Added to the status of HTTP that the client would be answered with: 4403 for a 403. (RFC 6455
+"""Added to the HTTP status of the refusal: 4403 for a 403. (RFC 6455
 7.4.2: codes from 4000 on are private.)
 """
 # Bytes of a reason that fit in a close frame.
@@ -113,7 +113,7 @@ class Admitting(Protocol):
 class SubscribeSocket(WebSocketHandler):
     """Has the connection; calls the hooks that the class of the `Admitting` handler defines."""
 
-    # Whether the client may say nothing any more.
+    # Whether messages of the client are ignored.
     _expelled = False
 
     def initialize(self, outer: Admitting, names: list[str]) -> None:
@@ -267,7 +267,7 @@ class SubscribeSocket(WebSocketHandler):
         self._close_with(TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION, error)
 
     def expel(self, error: HTTPError) -> None:
-        """End the connection, as it would not be let in now; `error` says why."""
+        """End the connection: its client has no permission any more. `error` is the reason."""
         if self._peer_left():
             return
         self._expelled = True
@@ -299,7 +299,7 @@ class SubscribeSocket(WebSocketHandler):
             self._put_off(error)
 
     def _put_off(self, error: HTTPError) -> None:
-        """`on_message` raised. 503 is no mistake: perhaps the server stops."""
+        """`on_message` raised. A 503 is no mistake: the server may be stopping."""
         if error.code != 503:
             raise error
         self._refuse(error)

@@ -50,7 +50,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     `max_clients` and `max_size` may also be set on one queue: they belong to the name of its
     channel, so they stay when no code holds the queue. A name that is no setting of the class is an
     `AttributeError`. A queue belongs to the thread of the event loop. Another thread may call
-    `instance`, and it may publish; see `publish`.
+    `instance` and `publish`.
     """
 
     channel: str
@@ -220,10 +220,10 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
                 under it within `idempotency_time`, they are not published again, and the ids are
                 the same as before. So a publisher can safely try again.
 
-        In another thread than that of the event loop, the events are encoded there, and the loop
-        publishes them, in the order of that thread's calls. ``mq.publish(event).result(timeout)``
-        waits for their ids. If 100 such calls wait for the loop, the next one waits until there is
-        room. An error that comes later and that no code waits for is logged.
+        Another thread than the event loop's encodes the events, and the loop publishes them, in the
+        order of that thread's calls. ``mq.publish(event).result(timeout)``
+        waits for their ids. If 100 such calls wait for the loop, the next call blocks its thread
+        until there is room. A later error that no code waits for is logged.
 
         Returns:
             An awaitable of the events' ids; waiting for it is optional.
@@ -233,9 +233,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
                 would take for a loss. Nothing is published if this raises.
             Error.HTTP: 413 if one has more than `max_event_size` bytes, 503 if there are too many
                 channels or the server is stopping, 400 for a bad key, 422 if other events were
-                published under it. In another thread, 503 and 422 are raised where the ids are
-                waited for.
-            RuntimeError: in another thread, if no event loop runs that uses the queues. The main
+                published under it. In another thread, `result` raises 503 and 422.
+            RuntimeError: in another thread, if no event loop owns the queues. The main
                 thread may publish before one runs.
         """
         if idempotency_key is not None:

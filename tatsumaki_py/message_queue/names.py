@@ -14,8 +14,8 @@ _KEY = secrets.token_bytes(16)
 
 
 class Pseudonym:
-    """A client in a log. Its name is not told, because another client could take its place over by
-    it: 8 hexadecimal digits, the same for a name as long as the process lives, are in place of it.
+    """A client in a log: 8 hexadecimal digits, which do not change for a name during the life of
+    the process. The name itself would let another client take over its place.
     """
 
     __slots__ = ("_name",)

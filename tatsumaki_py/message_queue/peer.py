@@ -135,7 +135,7 @@ class Peer(Protocol):
         """The cursor that the client sent with this request."""
 
     def _peer_retry(self, seconds: int) -> None:
-        """The long poll is about to be answered with no events: say when to come back."""
+        """The long poll is about to be answered with no events: send when to reconnect."""
 
     def _peer_place(self, log: Hashable, name: str | None) -> str | None:
         """The id of the last event of `log` that the client `name` was given in this request, if

@@ -1,4 +1,4 @@
-"""What `MessageQueue.publish` returns: in the thread of the loop, and in another thread.
+"""The result of `MessageQueue.publish`, in the thread of the loop and in another thread.
 
 Rules:
 1. Events of another thread reach the loop in the order in which that thread published them.
@@ -21,7 +21,7 @@ from tatsumaki_py.error import HTTPError
 __all__ = ["ENDED", "SLICE", "Crossing", "InLoop", "Published"]
 
 SLICE = 0.2
-"""Seconds after which a thread that waits for the loop looks whether the loop still runs."""
+"""Seconds after which a waiting thread checks whether the loop still runs."""
 ENDED = "the event loop of the queues has ended without an answer: the events may be lost"
 
 _log = logging.getLogger("tatsumaki")
@@ -49,7 +49,7 @@ class Published(Awaitable[list[str]], Protocol):
 
 
 class InLoop:
-    """The answer of an engine that is elsewhere, in the thread of the loop."""
+    """The answer of an engine in another process, in the thread of the loop."""
 
     __slots__ = ("_ids",)
 
@@ -73,7 +73,7 @@ class Crossing:
     Args:
         publish: publishes the events, in the loop.
         loop: the loop of the queues, which runs.
-        answered: called when there is an answer, in whatever thread.
+        answered: called in any thread when there is an answer.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class _Call:
 
 
 def _ids(answer: futures.Future[list[str]] | asyncio.Future[list[str]]) -> list[str]:
-    """The result of an answer that is there."""
+    """The result of an answer that has arrived."""
     if answer.cancelled():
         raise RuntimeError(ENDED)
     return answer.result()

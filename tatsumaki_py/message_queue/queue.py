@@ -55,10 +55,10 @@ class Queue:
         return self._audience.subscribers
 
     def disconnect(self, client_id: str | int | All = ALL) -> bool:
-        """End the poll of one client, or those of all: a long poll is answered with no events, a
-        stream is finished. A client that returns resumes where it left off, within `reconnect_time`
-        if it has no cursor. It is not kept from returning: `SubscribeHandler.disconnect` is for
-        that.
+        """End the poll of one client, or the polls of all: a long poll is answered with no events,
+        a stream is finished. A client that returns resumes where it left off, within
+        `reconnect_time` if it has no cursor. To keep a client out, use
+        `SubscribeHandler.disconnect`.
 
         Args:
             client_id: names the client. Without it all polls are ended, also those of anonymous

@@ -66,7 +66,7 @@ class Registry:
         self.thread = LoopThread()
         self.lock = RLock()
         self.closed = False
-        """Whether nothing may be published any more, because the server stops."""
+        """Whether publishing has ended, because the server stops."""
         self.instances: WeakValueDictionary[str, Any] = WeakValueDictionary()
         """The queues by the names of their channels."""
         self.merged: WeakValueDictionary[tuple[str, ...], Any] = WeakValueDictionary()
@@ -98,7 +98,7 @@ class Registry:
         return list({id(one): one for one in found}.values())
 
     def refuse(self) -> NoReturn:
-        """Nothing may be published; see `closed`."""
+        """Refuse to publish; see `closed`."""
         COUNTERS.refused["draining"] += 1
         raise ServerStopping
 

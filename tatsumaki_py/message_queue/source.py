@@ -34,13 +34,13 @@ class Follower(Protocol):
     def end_polls(
         self, *, long_polls: bool = False, retry: Callable[[], int] | None = None
     ) -> Iterator[None]:
-        """End all polls, or all long polls, one at a time. The client of a long poll is told to
-        come back after `retry()` seconds.
+        """End all polls, or all long polls, one at a time. The client of a long poll is asked to
+        reconnect after `retry()` seconds.
         """
 
     @property
     def long_polls(self) -> int:
-        """How many long polls wait."""
+        """The number of waiting long polls."""
 
     def disconnect(self) -> bool:
         """End all polls; returns whether there was one."""

@@ -2,12 +2,12 @@
 
 Rules:
 1. A call from another thread that would call callbacks of the loop is refused before it changes
-   anything, or is made by the loop (`send`).
+   anything, or passed to the loop (`send`).
 2. The loop is the first one that used a queue, until it ends, also before a client listens.
 3. A process that is forked while the loop runs has no client. It publishes nothing until a loop of
    its own uses a queue.
 4. While no loop runs, only the main thread and the thread of the last loop publish: another thread
-   might go on while a loop begins.
+   might still be publishing when a loop begins.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tatsumaki_py.message_queue.published import ENDED, SLICE, Crossing
 __all__ = ["MAX_CROSSING", "LoopThread"]
 
 MAX_CROSSING = 100
-"""Calls of other threads that wait for the loop at most: one more waits in its thread."""
+"""Calls of other threads that may wait for the loop; one more blocks its thread."""
 
 
 class LoopThread:
@@ -79,7 +79,7 @@ class LoopThread:
             )
 
     def is_here(self, method: str) -> bool:
-        """Whether `method`, which publishes, goes on in this thread. Otherwise use `send`. Raise
+        """Whether `method`, which publishes, runs in this thread. Otherwise use `send`. Raise
         `RuntimeError` if this is another thread and no loop runs.
         """
         if not self.claim():
@@ -87,7 +87,7 @@ class LoopThread:
         thread = get_ident()
         if thread != self._thread and thread != main_thread().ident:
             raise RuntimeError(
-                f"{method}() was called in a thread, and no event loop runs that uses the queues: "
+                f"{method}() was called in a thread, and no event loop runs that owns the queues: "
                 "start the thread in a function given to app.on_start, or after a coroutine has "
                 "published or polled"
             )

@@ -40,29 +40,28 @@ class Server:
 
     Args:
         host: a name or an address to listen on, or several. Default: TATSUMAKI_HOST in the
-            environment, else 127.0.0.1, so not the network.
+            environment, else 127.0.0.1, not reachable from the network.
         port: the port of each of them; 0 for any that is free. Default: TATSUMAKI_PORT in the
             environment, else PORT, else 5000 (plackup's).
-        unix: the path of a Unix socket. Without `host` and `port`, it is all that is listened on.
-            The file is removed at the end. A socket that a process left behind is replaced.
+        unix: the path of a Unix socket. Without `host` and `port`, it is the only address. The file
+            is removed at the end. A socket that an earlier process left behind is replaced.
         mode: the permissions of that file. Default: 0o660, its owner and group.
         reuse_port: whether other processes may listen on the same port; the kernel gives each
             connection to one of them. Default: False.
         grace: seconds that requests in flight, and slow readers, get to end when the server stops.
             Default: 10.
-        drain_delay: seconds before that in which the server goes on, but says that it is going:
-            `HealthHandler` answers 503. For load balancers. Default: 0.
-        drain_time: seconds over which the clients of streams and long polls come back at most,
-            after the server has ended these. They are told to come one millisecond apart.
-            Default: 30.
+        drain_delay: seconds in which the server still accepts requests, but `HealthHandler` answers
+            503, before it stops listening. For load balancers. Default: 0.
+        drain_time: seconds over which the clients of streams and long polls reconnect, at most. The
+            server sends them delays that are one millisecond apart, or less. Default: 30.
         options: the options of `tornado.httpserver.HTTPServer`, such as ``xheaders`` or
             ``ssl_options``.
 
     If systemd opened sockets for this process (socket activation), they are used in place of all
     these addresses.
 
-    Raises `ValueError` for a value or a combination that makes no sense. What the environment says
-    is checked by `run`.
+    Raises `ValueError` for an invalid value or combination. `run` checks the values of the
+    environment.
     """
 
     def __init__(
@@ -82,31 +81,30 @@ class Server:
         self._limits = Limits(grace, drain_delay, drain_time)
         self.options = LIMITS | options
         self.listening = threading.Event()
-        """Set while clients can connect. A thread that started this server waits for it."""
+        """Set while clients can connect, for a thread that waits for the server to start."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def port(self) -> int | None:
-        """The port that is listened on, or will be. None if there is no TCP port."""
+        """The port that the server listens on, or will. None if there is no TCP port."""
         return self._addresses.port
 
     def run(self, app: tornado.web.Application) -> None:
-        """Serve `app`, and print on stdout where it listens, one line for each address. If an
-        address cannot be listened on, or a service does not start, exit with status 1 and one line
-        on stderr.
+        """Serve `app`, and print each address on stdout, one line each. If an address cannot be
+        used, or a service does not start, exit with status 1 and one line on stderr.
 
-        Timers and callbacks that were scheduled on `tornado.ioloop.IOLoop.current` before run in
-        that loop, too.
+        Timers and callbacks that the program has scheduled on `tornado.ioloop.IOLoop.current` run
+        in that loop, too.
 
-        In another thread than the main one no signal ends it, only `stop`, and what ends the
+        Outside of the main thread, only `stop` ends it, not a signal. An error that would end the
         process in the main thread is raised (`OSError`, `StartError`).
 
-        Logs to stderr, unless logging is set up already. Each record is one line there, and a
-        traceback the indented lines after it. Control characters, which may be a client's, are
-        escaped in that whole log; in a log that you set up yourself, in all that Tornado logs.
+        Logs to stderr, unless logging is set up already. Each record is one line, and the lines of
+        a traceback follow, indented. Control characters, which may be a client's, are escaped in
+        that log; in a log that you set up yourself, only in Tornado's records.
 
-        With TATSUMAKI_DEBUG=1 in the environment, the logger ``tatsumaki`` has level DEBUG. Clients
-        see no difference.
+        With TATSUMAKI_DEBUG=1 in the environment, the logger ``tatsumaki`` has level DEBUG. The
+        answers to clients do not change.
         """
         self._check(app)
         if asyncio._get_running_loop() is not None:
@@ -114,13 +112,13 @@ class Server:
         log_to_stderr()
         try:
             self._addresses.bind()
-            # A second signal also ends a program whose threads keep the loop from its end.
+            # A second signal also ends a program whose threads delay the end of the loop.
             with signals.kept(), asyncio.Runner(loop_factory=current_loop) as runner:
                 self._run(runner.get_loop(), app)
         except (ListenError, StartError) as error:
             _log.debug("why", exc_info=error)
             if threading.current_thread() is not threading.main_thread():
-                # Python ends a thread that calls sys.exit without a word.
+                # sys.exit would end the thread silently.
                 raise
             sys.exit(escape_controls(str(error)))
         finally:
@@ -133,7 +131,7 @@ class Server:
         try:
             loop.run_until_complete(serving)
         except (SystemExit, KeyboardInterrupt):
-            # Of a callback or a task, in the middle of all others. The loop may raise it again.
+            # A callback or a task raised it, between others. The loop may raise it again.
             if self._loop is None:
                 # It has not begun.
                 serving.cancel()
@@ -157,9 +155,9 @@ class Server:
         """Serve `app` in the running loop until a signal or `stop`. `run` does this, and sets up
         the log.
 
-        Cancelling it also stops the server in order.
+        Cancelling it also stops the server cleanly.
 
-        Raises `OSError` if an address cannot be listened on, `StartError` if a service or an
+        Raises `OSError` if an address cannot be used, `StartError` if a service or an
         `Application.on_start` hook fails, `RuntimeError` if this server or `app` runs already.
         """
         self._check(app)
@@ -237,5 +235,5 @@ def _say(line: str) -> None:
     try:
         print(escape_controls(line), flush=True)
     except (OSError, ValueError) as error:
-        # Its reader is gone, its disk is full, or its encoding has not these letters.
+        # Its reader is gone, its disk is full, or its encoding lacks these letters.
         _log.warning("stdout cannot be written (%s): %s", error, line)

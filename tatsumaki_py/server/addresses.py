@@ -3,8 +3,8 @@
 Rules:
 1. A socket is bound first and listens later, when the application has started. No client waits for
    an application that does not start.
-2. An address that cannot be used is an error of one line, which names the address and says where
-   its values came from.
+2. An address that cannot be used is an error of one line, which names the address and the sources
+   of its values.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ BACKLOG = 4096
 once wait for seconds.
 """
 HOST = "127.0.0.1"
-"""Not the network, as plackup's default is."""
+"""Not reachable from the network; plackup's default is."""
 PORT = 5000
-"""That of plackup."""
+"""plackup's default."""
 VARIABLES = {"host": ("TATSUMAKI_HOST",), "port": ("TATSUMAKI_PORT", "PORT")}
 """Names in the environment; the first that is set wins. HOST is not read: conda sets it to the name
 of a compiler.
 """
 AIRPLAY_PORTS = (5000, 7000)
-"""What AirPlay Receiver of macOS listens on."""
+"""The ports of AirPlay Receiver of macOS."""
 
 
 class ListenError(OSError):
-    """An address that cannot be listened on. Its text is one line."""
+    """An address that cannot be used. Its text is one line."""
 
 
 class _Value(NamedTuple):
@@ -60,8 +60,7 @@ class _Bound(NamedTuple):
 class Addresses:
     """The addresses of one server. Its arguments are those of `Server`.
 
-    Raises `ValueError` for arguments that make no sense. Values of the environment are checked by
-    `bind`.
+    Raises `ValueError` for invalid arguments. `bind` checks the values of the environment.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class Addresses:
                 "reuse_port= does not go with unix=: only one process can listen there"
             )
         self.argument = "the argument {}="
-        """What a setting is called that the program was given. The command line says ``--{}``."""
+        """How an error names a setting from the program. The command line uses ``--{}``."""
         self._settings = {
             "host": _chosen("host", hosts, [HOST]),
             "port": _chosen("port", port, PORT),
@@ -100,7 +99,7 @@ class Addresses:
 
     @property
     def port(self) -> int | None:
-        """The port that is listened on, or will be; None if there is no TCP port."""
+        """See `Server.port`."""
         for sock in self._sockets():
             if sock.family in (socket.AF_INET, socket.AF_INET6):
                 return int(sock.getsockname()[1])
@@ -110,9 +109,9 @@ class Addresses:
 
     def bind(self) -> None:
         """Bind the sockets, if they are not bound yet. If systemd opened sockets for this process,
-        these are used in place of all others.
+        these replace all others.
 
-        Raises `ListenError`; then no socket is bound.
+        Raises `ListenError` and leaves no socket bound.
         """
         if self._bound:
             return
@@ -158,7 +157,7 @@ class Addresses:
         self._bound.append(_Bound(f"unix:{path}", [sock], ("unix",)))
 
     def listen(self) -> list[socket.socket]:
-        """Listen on what is bound, and return the sockets. Raises `ListenError`."""
+        """Listen on the bound sockets, and return them. Raises `ListenError`."""
         for bound in self._bound:
             if self._activated:
                 continue
@@ -173,7 +172,7 @@ class Addresses:
         return [sock for bound in self._bound for sock in bound.sockets]
 
     def urls(self, scheme: str) -> list[str]:
-        """What is listened on: ``http://127.0.0.1:5000/`` or ``unix:/run/chat.sock``."""
+        """The addresses: ``http://127.0.0.1:5000/`` or ``unix:/run/chat.sock``."""
         return [
             bound.address if bound.address.startswith("unix:") else f"{scheme}://{bound.address}/"
             for bound in self._bound
@@ -227,7 +226,7 @@ def _hosts(host: Any) -> list[str]:
 
 
 def _chosen(name: str, given: Any, default: Any) -> _Value:
-    """The argument, or what the environment says, or the default."""
+    """The argument, or the value of the environment, or the default."""
     if given not in (None, []):
         return _Value(given, argument=name)
     for variable in VARIABLES[name]:
@@ -249,7 +248,7 @@ def _tcp_address(host: str, port: int) -> str:
 
 
 def _address(sock: socket.socket) -> str:
-    """That of a socket that systemd opened."""
+    """The address of a socket that systemd opened."""
     name = sock.getsockname()
     if isinstance(name, tuple):
         return _tcp_address(name[0], name[1])

@@ -18,7 +18,7 @@ from collections.abc import Collection
 __all__ = ["ANY", "UnixSocket", "bind_tcp"]
 
 ANY = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}
-"""All addresses of this machine, of that family."""
+"""All addresses of this machine, by family."""
 
 
 def bind_tcp(

@@ -1,19 +1,19 @@
-"""The end of a server, in order.
+"""The steps of a stop.
 
 1. Health checks fail (`Health.draining`), for `drain_delay` seconds, so that load balancers send no
    more requests.
 2. The server stops listening. Idle connections get a moment for a request that is on its way, and
    are closed.
-3. Requests in flight are finished, for up to `grace` seconds. What they publish is accepted.
-   Then tasks are cancelled.
-4. Nothing is published any more. What was accepted reaches its readers: waiting polls are answered,
-   and each stream ends when it has all events, or at the end of `grace`.
+3. Requests in flight are finished, for up to `grace` seconds. Their events are accepted. Tasks are
+   cancelled after that.
+4. Publishing ends. Accepted events reach their readers: waiting polls are answered, and each stream
+   ends when all events are sent, or at the end of `grace`.
 5. Services and hooks stop (`Life.stop`), and the engine is closed.
 
 Rules:
-1. Nothing here holds the loop: many connections are ended in turns of `TURN` seconds.
-2. Whatever is cut is counted, and the log says how many.
-3. Steps 4 and 5 end what the servers of an event loop share (`side_by_side`).
+1. Nothing here blocks the event loop: many connections are ended in turns of `TURN` seconds.
+2. The log says how many requests and streams were cut.
+3. Steps 4 and 5 end parts that the servers of an event loop share (`side_by_side`).
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ _log = logging.getLogger("tatsumaki")
 T = TypeVar("T")
 
 TURN = 0.002
-"""Seconds after which other work of the loop has its turn."""
+"""Seconds after which the loop gets to do other work."""
 LOOK = 0.01
-"""Seconds between two looks at what has ended."""
+"""Seconds between two checks."""
 ON_ITS_WAY = 0.2
 """Seconds that a request gets to arrive on an idle connection. A POST that meets a closed one is
 lost: HTTP does not let a client or a proxy send it again by itself (RFC 9110 section 9.2.2).
@@ -68,14 +68,14 @@ LAST = 1.0
 ENGINE = 5.0
 """Seconds that the engine gets to close."""
 SOONEST = 500
-"""Milliseconds after which the first client comes back."""
+"""Milliseconds after which the first client reconnects."""
 RETURNS = 1000
-"""Clients that come back in a second."""
+"""Clients that reconnect in a second."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long the parts of the end may take, in seconds; see `Server`."""
+    """How long the steps of a stop may take, in seconds; see `Server`."""
 
     grace: float
     drain_delay: float
@@ -89,13 +89,13 @@ class Limits:
 
 
 class Drain:
-    """The end of one server. It is made when the server begins to serve."""
+    """The stop of one server. It is made when the server begins to serve."""
 
     def __init__(self, server: StrictServer, life: Life, limits: Limits) -> None:
         self._server = server
         self._life = life
         self._limits = limits
-        # The queues of another thread's loop go on.
+        # Queues of another thread's loop stay open.
         self._owns_queues = MessageQueue._registry.thread.claim()
         self._servers = Servers.current()
         self._servers.add(self)
@@ -135,7 +135,7 @@ class Drain:
     # -- requests in flight
 
     async def _finish_requests(self, end: float) -> None:
-        # What has arrived is read in the next iterations.
+        # Bytes that have arrived are read in the next iterations.
         for _ in range(3):
             await asyncio.sleep(0)
         told = False
@@ -188,7 +188,7 @@ class Drain:
         ended: list[Stream] = []
         while True:
             left: list[Stream] = []
-            # Those that a request in flight has opened meanwhile, too.
+            # A request in flight may have opened more.
             async for stream in _in_turns(open_streams()):
                 (ended if stream.expire(retry.next()) else left).append(stream)
             if not left or time.monotonic() >= end:

@@ -88,11 +88,11 @@ class StrictServer(HTTPServer):
             self._handle_connection(connection, address)
 
     def keep_no_connection(self) -> None:
-        """Each connection gets its last answer from now on."""
+        """From now on, the next answer of each connection is its last one."""
         self.conn_params.no_keep_alive = True
 
     def connections(self) -> list[HeadStream]:
-        """The connections that read requests or write answers; those of streams are detached."""
+        """The connections of requests and answers. Connections of streams are detached."""
         streams = [connection.stream for connection in self._connections]
         return [stream for stream in streams if isinstance(stream, HeadStream)]
 

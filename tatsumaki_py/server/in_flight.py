@@ -1,10 +1,10 @@
 """The requests in flight of a server: those that it has to finish before it stops.
 
 Rules:
-1. A request is in flight from the first byte of its head until the last byte of its answer is with
-   the kernel. So is one that writes its answer bit by bit (`Handler.stream_write`).
-2. A request that does nothing but wait for events is not: it is answered at once, or its stream is
-   ended, and its client comes back.
+1. A request is in flight from the first byte of its head until the kernel has the last byte of its
+   answer, also if it writes the answer in parts (`Handler.stream_write`).
+2. A request that only waits for events is not in flight: it is answered at once, or its stream is
+   ended, and its client reconnects.
 
 Touches of Tornado's what its documentation does not name: `_execute`, `_finished`,
 `_headers_written`
@@ -113,7 +113,7 @@ class Request:
 
 
 class Answer:
-    """An answer that is written bit by bit."""
+    """An answer that is written in parts."""
 
     __slots__ = ("_stream",)
 

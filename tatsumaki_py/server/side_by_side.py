@@ -1,9 +1,9 @@
 """The servers of one event loop, which share its queues and streams.
 
 Rules:
-1. Publishing ends, and the engine is closed, only when no server of the loop goes on.
-2. Servers that stop together finish all their requests before one of them ends streams: what a
-   request of one publishes reaches the streams of the others.
+1. Publishing ends, and the engine is closed, only when each server of the loop stops.
+2. Servers that stop together finish all their requests before one of them ends streams: the events
+   of a request reach the streams of all servers.
 """
 
 from __future__ import annotations

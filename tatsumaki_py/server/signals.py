@@ -1,7 +1,8 @@
-"""SIGINT (Ctrl-C) and SIGTERM: the first one stops all servers in order, the second one at once.
+"""SIGINT (Ctrl-C) and SIGTERM: the first one stops all servers cleanly, the second one at
+once.
 
 Rules:
-1. The second signal needs no event loop: it also ends a program whose loop is held up.
+1. The second signal needs no event loop: it also ends a program whose loop is blocked.
 2. Only the main thread can have signals. A server in another thread has `Server.stop`.
 """
 

@@ -1,4 +1,4 @@
-"""What systemd hands to a service, and what a service tells systemd.
+"""Sockets that systemd passes to a service, and notifications of a service to systemd.
 
 Sources: sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3).
 """
@@ -29,9 +29,8 @@ def activated_sockets() -> list[socket.socket]:
     """The listening sockets that systemd opened for this process (socket activation), in the order
     of the socket unit; empty if there are none.
 
-    The variables LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES are gone afterwards, and no program
-    that this one starts gets the sockets. They are not blocking. Only Tornado's autoreload hands
-    them on.
+    This removes the variables LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES. No child process inherits
+    the sockets, only a program that Tornado's autoreload restarts. They are not blocking.
 
     Raises `OSError` if a descriptor is not that of a listening stream socket, `ValueError` if
     LISTEN_FDS is not a number.
@@ -91,8 +90,8 @@ def _activated(number: int, name: str) -> socket.socket:
 
 
 def notify(state: str) -> None:
-    """Tell systemd, for a unit with Type=notify: ``notify("READY=1")``. Without NOTIFY_SOCKET in
-    the environment this does nothing. A failure is logged once, and nothing else.
+    """Notify systemd, for a unit with Type=notify: ``notify("READY=1")``. Without NOTIFY_SOCKET in
+    the environment this does nothing. A failure is logged once.
     """
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
@@ -108,11 +107,11 @@ def notify(state: str) -> None:
         # The AttributeError is that of a system without Unix sockets.
         if path not in _told:
             _told.add(path)
-            _log.warning("systemd cannot be told of %s at %s: %s", state, path, error)
+            _log.warning("systemd cannot be notified of %s at %s: %s", state, path, error)
 
 
 async def keep_alive() -> None:
-    """Tell systemd twice in WatchdogSec= that the event loop runs, until cancelled. Without
+    """Notify systemd twice in each WatchdogSec= that the event loop runs, until cancelled. Without
     WatchdogSec= in the unit, this returns at once.
     """
     period = os.environ.get("WATCHDOG_USEC", "")
