@@ -1,4 +1,4 @@
-"""Does a server that stops lose events, hold its loop, or call all its clients back at once?
+"""Does a server that stops lose events, block its event loop, or get all its clients back at once?
 
 10 publishers publish as fast as they can to 2000 streams (``--quick``: 500), half of them SSE and
 half NDJSON; after a second the server gets SIGTERM. Of the events that were accepted, each has to

@@ -1,12 +1,14 @@
-"""A bot on IRC, as a service. It publishes what it hears there, and says there what is posted here.
+"""A bot on IRC, as a service. It publishes the messages of an IRC channel, and sends posted
+messages to it.
 
     IRC=irc.libera.chat IRC_CHANNEL='#tatsumaki' python examples/bot.py
 
     curl -N 'http://127.0.0.1:5000/events/irc?transport=ndjson'
     curl http://127.0.0.1:5000/say -d name=ann -d text=hello
 
-The service is a client of the channel "irc", so it needs no queue of its own for what is posted
-while it is not connected: when it is back, it resumes after the last message that it has said.
+The service is a client of the channel "irc", so it needs no queue of its own for messages that are
+posted while it is not connected: when it reconnects, it resumes after the last message that it has
+sent.
 """
 
 import asyncio
@@ -19,8 +21,8 @@ from random import random, randrange
 from tatsumaki_py import Application, Handler, MessageQueue, Server, Service, SubscribeHandler
 
 FIRST_WAIT, LAST_WAIT = 0.25, 60.0  # seconds between two connections, doubled each time
-PAUSE = 0.5  # seconds between two messages: an IRC server drops clients that say too much
-SILENCE = 300.0  # seconds after which a server that neither sends nor reads is taken for dead
+PAUSE = 0.5  # seconds between two messages: an IRC server drops clients that send too much
+SILENCE = 300.0  # seconds after which a server that neither sends nor reads is considered dead
 
 mq = MessageQueue.instance("irc")
 log = logging.getLogger("bot")

@@ -1,7 +1,7 @@
-"""What this server does, live on one page. Run it with ``make dashboard``.
+"""A page with live figures of this server. Run it with ``make dashboard``.
 
-A task in the background looks at the server once a second, and publishes what it sees on three
-channels. The page subscribes to all three by one stream.
+A background task takes the figures once a second, and publishes them on three channels. The page
+subscribes to all three by one stream.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tatsumaki_py import (
 
 CHANNELS = ("cpu", "traffic", "server")
 HISTORY = 120
-"""Looks that a page gets when it opens."""
+"""Events of each channel that a page gets when it opens."""
 
 
 class Figures(MessageQueue):

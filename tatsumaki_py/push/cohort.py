@@ -282,7 +282,9 @@ class Cohorts:
             raise fatal
 
     def _target(self, cohort: Cohort, read: Slice) -> Cohort:
-        """The cohort to which those of `cohort` go by `read`. What both were sent agrees, then."""
+        """The cohort that members of `cohort` join after `read`. This makes the counts of both
+        agree.
+        """
         target, sent = self.at(read.end), cohort.sent.with_(read)
         if target.sent != sent:
             # One of them may have very few members.

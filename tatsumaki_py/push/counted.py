@@ -1,10 +1,10 @@
-"""What one stream has carried, for whom, and why it ended.
+"""The counters of one stream, its owner, and the reason of its end.
 
 Rules:
-1. A member of a cohort is counted by its cohort, for all members at once (`push/member.py`); what
-   one stream sends by itself is counted here.
-2. Events are counted when the kernel has taken the last byte of what they were sent with.
-3. The first reason for which a stream ends is the one that counts.
+1. A cohort counts for all its members at once (`push/member.py`). Bytes that one stream sends by
+   itself are counted here.
+2. Events are counted when the kernel has taken the last byte of the data that they were sent in.
+3. The first reason for which a stream ends counts.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ __all__ = [
 ANSWERED = "answered"
 """Why most long polls end."""
 # Why a stream ended: label values of metrics, and words of the access log.
-CLOSED = "closed"  # by the client, in order
+CLOSED = "closed"  # by the client, cleanly
 LOST = "lost"  # the connection was reset or timed out
 SLOW = "slow"  # cut off: too much waited for the client
 FAILED = "failed"  # cut off: the program raised an exception
 TOO_BIG = "too_big"  # cut off: the client sent a message that is too big
 PROTOCOL_ERROR = "protocol_error"  # cut off: the client broke the protocol of WebSockets
-CUT = "cut"  # the server stopped, and waited no longer
+CUT = "cut"  # cut off: the server stopped, and `grace` was over
 EXPIRED = "expired"  # by `max_stream_time`
 FINISHED = "finished"  # by the server otherwise
 
 
 class StreamInfo(NamedTuple):
-    """What a stream has carried.
+    """The counters of a stream.
 
     Attributes:
         transport: ``sse``, ``websocket``, ``ndjson``, ``multipart``, or ``stream`` for a body as it
             is.
         events: the number of events that the kernel has taken whole.
         bytes: the number of bytes that the kernel has taken, without the headers.
-        end: why it ended: ``closed``, ``lost``, ``slow``, ``failed``, ``too_big``,
+        end: the reason of its end: ``closed``, ``lost``, ``slow``, ``failed``, ``too_big``,
             ``protocol_error``, ``cut``, ``expired`` or ``finished``; "" while it is open.
     """
 
@@ -77,16 +77,16 @@ class Counted:
         self.tail: Tail | None = None
         """The log that it reads by itself."""
         self.sent_events = 0
-        """Events, without those that its cohort has yet to tell (`Tail.settle`)."""
+        """Events, without those that its cohort has not reported yet (`Tail.settle`)."""
         self.sent_bytes = 0
         """Bytes, as `sent_events`."""
         self.end = ""
-        """Why it ended; "" while it is open."""
+        """The reason of its end; "" while it is open."""
         framing.traffic.begin()
 
     @property
     def info(self) -> StreamInfo:
-        """What it has carried so far."""
+        """Its counters so far."""
         if self.tail is not None:
             self.tail.settle()
         return StreamInfo(self.framing.transport, self.sent_events, self.sent_bytes, self.end)
@@ -106,7 +106,7 @@ class Counted:
         return self._owner is not None and self._owner._stream_answers()
 
     def took(self, size: int, events: int) -> None:
-        """The kernel has taken `size` bytes, and with them the last byte of so many events."""
+        """The kernel has taken `size` bytes, with the last bytes of `events` events."""
         traffic = self.framing.traffic
         self.sent_bytes += size
         self.sent_events += events
@@ -114,8 +114,8 @@ class Counted:
         traffic.events += events
 
     def look_at(self, times: Sequence[float], clients: int = 1) -> None:
-        """Put into the histogram how long events took until now that were published at `times`;
-        the stream stands for so many clients.
+        """Add events that were published at `times` to the histogram; the stream represents
+        `clients` clients.
         """
         if self._owner is not None:
             COUNTERS.delivered(times, clients, since=self._owner._stream_began)

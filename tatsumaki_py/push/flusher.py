@@ -48,8 +48,8 @@ class Sending(Protocol):
     sent_events: int
 
     def look_at(self, times: Sequence[float], clients: int = 1) -> None:
-        """Put into the histogram how long events took until now that were published at `times`;
-        the stream stands for so many clients.
+        """Add events that were published at `times` to the histogram; the stream represents
+        `clients` clients.
         """
 
     def flush(self) -> None:
@@ -219,8 +219,8 @@ class Flusher:
 
 
 def _count(streams: list[Sending], event: Entry | None, size: int) -> None:
-    """The kernel has taken `event`, in `size` bytes, for each of `streams`. One of them stands for
-    all where it matters when its client came.
+    """The kernel has taken `event`, in `size` bytes, for each of `streams`. One of them
+    represents all where the time of its request matters.
     """
     if not streams or event is None:
         return

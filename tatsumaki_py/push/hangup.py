@@ -80,8 +80,8 @@ def ask_peer(sock: socket.socket) -> None:
 
 
 class _NoPoll:
-    """In place of `select.poll` where there is none, as on Windows. It never reports anything:
-    clients that leave are noticed by Tornado alone.
+    """In place of `select.poll` on systems without it, such as Windows. It never reports anything:
+    only Tornado notices clients that leave.
     """
 
     def register(self, fd: int, events: int) -> None:

@@ -1,6 +1,6 @@
 """How late the event loop is.
 
-Rule: the time is that of the loop itself, so a loop that is busy is seen without a thread.
+Rule: a timer of the loop itself measures it, so this needs no thread.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from tatsumaki_py.push.per_loop import per_loop
 __all__ = ["LoopLag"]
 
 INTERVAL = 0.25
-"""Seconds between two looks at the clock."""
+"""Seconds between two measurements."""
 RECENT = 8
-"""Looks that count as recent: those of two seconds."""
+"""Measurements that count as recent, over two seconds."""
 
 
 class LoopLag:
@@ -33,7 +33,7 @@ class LoopLag:
 
     @classmethod
     def current(cls) -> LoopLag:
-        """That of the running loop."""
+        """The one of the running loop."""
         return per_loop(cls)
 
     @property

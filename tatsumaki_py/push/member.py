@@ -1,7 +1,8 @@
-"""A cohort, its members, and what they were sent.
+"""A cohort, its members, and the counts of their data.
 
-Rule: what a cohort was sent (`Cohort.sent`) is counted once for all members. `Member.mark` is what
-it was when a member joined; a member that leaves adds the difference to the numbers of its stream.
+Rule: the data that a cohort was sent (`Cohort.sent`) is counted once for all members. `Member.mark`
+is its value when the member joined; a member that leaves adds the difference to the numbers of its
+stream.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Cohort(Place):
         """How many of the members are not at this place any more."""
 
     def recount(self, sent: Sent) -> None:
-        """Let `sent` be `sent`; the members lose nothing by it."""
+        """Set `sent`, and keep the counts of the members."""
         for member in self.members:
             if member.place is self:
                 member.settle()
@@ -45,10 +46,10 @@ class Member(Protocol):
     mark: Sent
 
     def hold(self) -> None:
-        """Keep `cursor` where it is until all is out that its stream was given."""
+        """Keep `cursor` where it is until the kernel has all data of its stream."""
 
     def settle(self) -> None:
-        """Tell the stream what it was sent as a member of its cohort."""
+        """Add the counts of its time in the cohort to its stream."""
 
 
 def count(members: Sequence[Member], read: Slice, traffic: Traffic, late: bool) -> None:

@@ -16,7 +16,7 @@ __all__ = ["open_streams"]
 
 
 def open_streams() -> Iterator[Stream]:
-    """The streams of the running loop that have not ended when their turn comes."""
+    """The streams of the running loop, without those that end during the iteration."""
     members = [*Wheel.current().members(), *Flusher.current().silent]
     for one in dict.fromkeys(members):
         if isinstance(one, Stream) and not one.over:

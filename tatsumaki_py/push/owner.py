@@ -30,16 +30,16 @@ class Owner(Protocol):
         Returns False if there is more to send first; the stream asks again.
 
         Args:
-            retry: milliseconds after which the client is told to come back.
+            retry: milliseconds after which the client should reconnect.
         """
 
     def _stream_answers(self) -> bool:
-        """Whether the stream is an answer that the method of a user writes. It has an end, which a
-        server that stops waits for.
+        """Whether the stream is an answer that a handler's method writes. A server that stops waits
+        for its end.
         """
 
     def _stream_cut(self) -> None:
-        """The server stops, and waits no longer: the stream is about to be cut off."""
+        """The server stops and `grace` is over: the stream is about to be cut off."""
 
     def _stream_cursor(self) -> str:
         """The client's cursor; "" if that is not known, or events are on their way."""
@@ -68,7 +68,7 @@ class Tail(Protocol):
         """Give the stream what was published before now, and send it at once."""
 
     def settle(self) -> None:
-        """Tell the stream what it was sent as a member of a cohort (`Counted.sent_events`)."""
+        """Add the counts of its time in a cohort to the stream (`Counted.sent_events`)."""
 
     def stop(self) -> None:
         """The stream reads no more."""

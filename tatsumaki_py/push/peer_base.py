@@ -78,7 +78,7 @@ class PeerBase:
 
     @property
     def stream_info(self) -> StreamInfo | None:
-        """What the stream has carried so far, for a ``log_function``; None without a stream."""
+        """The counters of the stream so far, for a ``log_function``; None without a stream."""
         return None if self._stream is None else self._stream.info
 
     def _request_summary(self) -> str:
@@ -91,8 +91,9 @@ class PeerBase:
         return logged(super()._request_summary())  # type: ignore[misc]
 
     def _compact(self) -> None:
-        """Make the dict of this handler smaller if that is possible. One that was filled bit by bit
-        has room for three times as much; one whose names are in the class is the smallest.
+        """Make the dict of this handler smaller if that is possible. A dict
+        that grew step by step has room for three times as much; one whose names are in the class is
+        the smallest.
         """
         small = dict(vars(self))
         if sys.getsizeof(small) < sys.getsizeof(vars(self)):
@@ -120,22 +121,22 @@ class PeerBase:
         return any(watcher.busy() for watcher in self._watchers or ())
 
     def _waits(self) -> bool:
-        """Whether the request does nothing but wait for events."""
+        """Whether the request only waits for events."""
         return bool(self._watchers) and not self._busy()
 
     def _stream_answers(self) -> bool:
         return not (self._watchers or self._streams_messages)
 
     def _say_retry(self, retry: int | None) -> None:
-        """Tell the client, whose stream is about to end, when to come back."""
+        """Send the client, whose stream is about to end, the delay before it reconnects."""
         if retry is not None and self._live is not None:
             goodbye = self._live.framing.goodbye(self._stream_cursor(), retry)
             if goodbye:
                 self._live.write_wire(goodbye)
 
     def _dismiss_watchers(self, lost: bool = False, *, left: bool = False) -> None:
-        """Tell the watchers how the answer ended. With `left`, the client counts as one that left,
-        though it has not.
+        """Notify the watchers how the answer ended. With `left`, the client counts as gone, even if
+        it is connected.
         """
         watchers, self._watchers = self._watchers or [], []
         for watcher in watchers:
@@ -148,7 +149,7 @@ class PeerBase:
                 _log.exception("a queue was not told of the end of a client")
 
     def _peer_retry(self, seconds: int) -> None:
-        """A stream says it in its own way; see `_say_retry`."""
+        """A stream sends it in its own format; see `_say_retry`."""
 
     def _peer_place(self, log: Hashable, name: str | None) -> str | None:
         return None if self._places is None else self._places.get((log, name))

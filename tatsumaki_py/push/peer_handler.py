@@ -46,7 +46,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
 
     request: Request
 
-    # What is counted for it while it waits for an answer. A `SubscribeHandler` sets it before.
+    # The counters of its transport, while it waits for an answer. A `SubscribeHandler` sets it.
     _polls: Traffic | None = None
     # The descriptor that `HangUps` watches.
     _watched: int | None = None
@@ -118,7 +118,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         return True
 
     def _stream_cut(self) -> None:
-        # For the log: the client has got another one.
+        # For the log: the client has received another status.
         self.set_status(503)
 
     def _iostream(self) -> IOStream | None:
@@ -169,7 +169,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         super()._dismiss_watchers(lost, left=left)
 
     def _end_poll(self, lost: bool = False) -> None:
-        """The request waits for an answer no longer."""
+        """Count the end of the poll."""
         polls, self._polls = self._polls, None
         if polls is None or self._watchers is None:
             return

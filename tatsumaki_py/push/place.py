@@ -33,7 +33,7 @@ class Place:
 
 
 class Sent(NamedTuple):
-    """What was sent: a number of events and of bytes."""
+    """Sent data: the numbers of events and of bytes."""
 
     events: int
     bytes: int

@@ -37,7 +37,7 @@ class Reading:
         # Where the stream was before what is on its way; None: nothing is.
         self._sent: str | None = None
         self.mark = NOTHING
-        """What its cohort had been sent when it joined, or when the stream was told last."""
+        """`Cohort.sent` when it joined, or at the last `settle`."""
 
     @property
     def stopped(self) -> bool:
@@ -120,7 +120,7 @@ class Reading:
         return True
 
     def settle(self) -> None:
-        """Tell the stream what it was sent as a member of its cohort."""
+        """Add the counts of its time in the cohort to the stream."""
         if isinstance(self.place, Cohort):
             now, then = self.place.sent, self.mark
             self.stream.sent_events += now.events - then.events

@@ -1,5 +1,5 @@
-"""Polls that were begun in a task which the method of a handler started. Such a poll belongs to the
-request, and ends with it. That is a mistake if the task should go on.
+"""Polls that began in a task that a handler's method started. Such a poll belongs to the request,
+and ends with it. This is a mistake if the task should continue.
 
 Uses one name that Tornado's documentation does not have: the task of a request runs `_execute`
 (``t/handler/test_tornado_contract.py``).
@@ -58,7 +58,7 @@ class Strays:
             and not (task is here or task.done() or task.cancelling() or watcher.busy())
         ]
         if tasks:
-            # The method may answer first, and cancel its task then.
+            # The method may answer before it cancels its task.
             asyncio.get_running_loop().call_soon(_warn, tasks, handler, request)
 
 
@@ -68,8 +68,8 @@ def _warn(tasks: list[asyncio.Task[Any]], handler: type, request: str) -> None:
         return
     _told.add(handler)
     _log.warning(
-        "A poll ended because its request was answered, and its task goes on: %s started %s by "
-        "asyncio.create_task. Work that outlives the request is started by app.spawn: %s",
+        "A poll ended because its request was answered, and its task continues: %s started %s by "
+        "asyncio.create_task. Start work that outlives the request with app.spawn: %s",
         handler.__name__,
         getattr(left[0].get_coro(), "__qualname__", left[0].get_name()),
         request,

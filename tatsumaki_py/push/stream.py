@@ -297,7 +297,7 @@ class Stream(Counted):
             asyncio.get_running_loop().call_later(LINGER, self._close)
 
     def cut(self) -> None:
-        """Give it up: the server stops, and waits no longer."""
+        """Cut it off: the server stops, and `grace` is over."""
         if self._owner is not None:
             self._owner._stream_cut()
         self._lose(CUT)

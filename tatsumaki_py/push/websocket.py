@@ -195,7 +195,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log what was raised; a connection that is closed is nothing to log."""
+        """Log an exception, unless it says that the connection is closed."""
         closed = (self._gone and isinstance(value, StreamClosedError)) or (
             self._live is None and isinstance(value, tornado.websocket.WebSocketClosedError)
         )
@@ -204,7 +204,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
 
     def _log(self) -> None:
         if self.get_status() == 101 and not self._unlogged:
-            # The handshake is done. The line comes when the connection ends.
+            # The line comes when the connection ends.
             self._unlogged = True
         else:
             self._log_now()
@@ -230,7 +230,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         if isinstance(stream, WebSocketStream):
             self._gone = True
             if lost is None:
-                # A connection that ends without a close frame was not closed by its client.
+                # Without a close frame, the client did not close the connection cleanly.
                 lost = not stream.closing
             stream.ends(LOST if lost else CLOSED)
             stream.abort()

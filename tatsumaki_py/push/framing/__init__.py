@@ -3,8 +3,8 @@
 Rules:
 1. A framing touches no socket and no clock, and keeps nothing of a subscriber: all subscribers with
    the same options share one instance, so an event is framed once for them.
-2. What `frame`, `begin`, `at`, `heartbeat`, `goodbye` and `wire` return goes to the socket as it
-   is: `chunked` framings add the chunk sizes of HTTP/1.1 (RFC 9112 7.1).
+2. The results of `frame`, `begin`, `at`, `heartbeat`, `goodbye` and `wire` go to the socket
+   unchanged: `chunked` framings add the chunk sizes of HTTP/1.1 (RFC 9112 7.1).
 3. A body that is not an event has no id: it moves no cursor.
 """
 
@@ -63,7 +63,7 @@ class Framing:
         self.options = options
         self.chunked = Option.CHUNKED in options
         self.traffic = traffic(self.transport)
-        """What all of its streams have carried."""
+        """The counters of its streams."""
 
     @classmethod
     def of(cls, options: Option = Option.NONE) -> Self:
@@ -122,7 +122,7 @@ class Framing:
 
         Args:
             cursor: where the client is; "" if that is not known.
-            retry: milliseconds after which the client is to come back.
+            retry: milliseconds after which the client should reconnect.
         """
         return b""
 

@@ -11,8 +11,8 @@ __all__ = ["JSONLines"]
 
 class JSONLines(Framing):
     """application/x-ndjson: one JSON text a line; an event has its id beside it. A heartbeat, and
-    a place in the stream, is an object with nothing but an id; the last one may say ``retry``, too.
-    There are no empty lines, where some parsers stop.
+    a place in the stream, is an object with nothing but an id; the last one may have ``retry``,
+    too. There are no empty lines, where some parsers stop.
 
     >>> JSONLines().part(b"caf\\xc3\\xa9", "text/plain")
     b'"caf\\xc3\\xa9"\\n'

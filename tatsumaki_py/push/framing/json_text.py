@@ -60,8 +60,8 @@ def escaped(body: bytes) -> bytes:
 
 
 def place(cursor: str, retry: int | None = None) -> bytes:
-    """A place in a stream, as JSON. With `retry`, the stream ends there, and the client is to come
-    back after so many milliseconds.
+    """A place in a stream, as JSON. With `retry`, the stream ends there, and the client should
+    reconnect after so many milliseconds.
     """
     value: dict[str, Any] = {"id": cursor}
     if retry is not None:

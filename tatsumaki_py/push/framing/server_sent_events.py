@@ -30,10 +30,10 @@ class ServerSentEvents(Framing):
     Text goes out as it is: a client that takes U+2028, U+2029 or U+0085 for the end of a line
     misreads it. In JSON they are escaped.
 
-    A place in the stream is an event of type ``cursor``, whose data may say ``retry``, too, because
-    a page does not see the field. Many clients remember an id only if its
-    event has data, and a named event does not reach ``onmessage``. To some clients a blank line
-    without data before it is an empty message, so only events end with one.
+    A place in the stream is an event of type ``cursor``, whose data may have ``retry``, too,
+    because a page cannot read the field ``retry:``. Many clients remember an id only if its event
+    has data, and a named event does not reach ``onmessage``. To some clients a blank line without
+    data before it is an empty message, so only events end with one.
 
     >>> ServerSentEvents().part(b"two\r\nlines", "text/plain", "1-0")
     b'id: 1-0\ndata: two\ndata: lines\n\n'
