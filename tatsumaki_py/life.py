@@ -250,7 +250,7 @@ class Life:
             raise RuntimeError(f"a stop cannot end the program: {error!r}") from error
 
     def _waits_for(self, result: Any) -> bool:
-        # A task of `spawn` goes on: app.on_start(lambda: app.spawn(work())).
+        # A task of `spawn` continues: app.on_start(lambda: app.spawn(work())).
         return inspect.isawaitable(result) and result not in self._tasks
 
 

@@ -9,7 +9,7 @@ from tatsumaki_py import Application, Service, life
 
 
 class Part(Service):
-    """Says what happens to it."""
+    """Records each call."""
 
     def __init__(self, name, said):
         self.name, self.said = name, said
@@ -89,7 +89,7 @@ async def test_reason(app, said, start, reason):
 
 @pytest.mark.gen_test
 async def test_a_start_that_ignores_its_cancellation(app, said, expect_log, monkeypatch):
-    """The application goes on to its end without it."""
+    """The stop of the application continues without it."""
     monkeypatch.setattr(life, "STOP_TIME", 0.05)
     app.add_service(Later("b", said, stubborn))
     start = asyncio.create_task(app.start())
@@ -104,7 +104,7 @@ async def test_a_start_that_ignores_its_cancellation(app, said, expect_log, monk
 
 @pytest.mark.gen_test
 async def test_cancelled_as_a_start_ends(app, said):
-    """What has started by then is stopped."""
+    """The parts that have started are stopped."""
     start = asyncio.create_task(app.start())
 
     async def cancel():

@@ -1,4 +1,4 @@
-"""The life of an application: what starts with it, what runs beside it, what ends it."""
+"""The life of an application: its start, its background work and its stop."""
 
 import asyncio
 from contextvars import ContextVar
@@ -56,7 +56,7 @@ async def test_order(app, said):
 
 @pytest.mark.gen_test
 async def test_a_start_that_fails(app, said):
-    """It is named, with its reason; what had started is stopped, and no more."""
+    """The error names it and its reason; only the parts that have started are stopped."""
     app.add_service(Part("a", said))
     app.add_service(Broken())
     app.on_stop(lambda: said.append("-hook"))
@@ -68,7 +68,7 @@ async def test_a_start_that_fails(app, said):
 
 @pytest.mark.gen_test
 async def test_add_while_it_runs(app, said, expect_log):
-    """A service that is added later starts at once; so does what it starts."""
+    """A service that is added later starts at once, and also the services that it adds."""
     await app.start()
     app.add_service(Part("a", said))
     app.on_start(lambda: said.append("+hook"))
@@ -82,7 +82,7 @@ async def test_add_while_it_runs(app, said, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_start_adds_more(app, said):
-    """What a start adds starts after what was there."""
+    """A part that a start adds starts after the others."""
     app.on_start(lambda: app.add_service(Part("a", said)))
     app.on_start(lambda: said.append("+hook"))
     await app.start()
@@ -167,7 +167,7 @@ async def test_spawn(app, said, expect_log):
 
 
 def test_spawned_for_another_loop(app):
-    """A program that makes its own loop is told where to spawn."""
+    """A program that makes its own loop gets an error that says where to spawn."""
 
     async def work():
         pass
@@ -187,7 +187,7 @@ class Root(Handler):
 
 @pytest.mark.gen_test
 async def test_never_started(app, fetch, expect_log):
-    """A program that forgot to start its services is told so, once."""
+    """The log warns once of a program that forgot to start its services."""
     app.route("/", Root)
     app.add_service(Service())
     with expect_log("tatsumaki", "the service Service was not started: .* await app.start"):

@@ -111,7 +111,7 @@ async def test_a_client_that_leaves(subscriber, queue, access_log, app, transpor
 
 @pytest.mark.gen_test
 async def test_the_server_ends_it(ask, subscriber, queue, access_log, app):
-    """A method that returns, `disconnect`, and a WebSocket that is closed in order."""
+    """A method that returns, `disconnect`, and a WebSocket that is closed cleanly."""
     await (await ask("GET /count")).read_all()
     assert re.fullmatch(
         rf"200 GET /count \(127.0.0.1\) stream finished, 0 events, \d+ bytes {TIME}",
@@ -162,7 +162,7 @@ async def test_frames_that_are_refused(subscriber, access_log, app):
 
 @pytest.mark.gen_test
 async def test_log_function(subscriber, queue, app):
-    """It gets the handler that users know, once, with what the stream has carried."""
+    """It gets the user's handler once, with the counters of the stream."""
     said = []
     queue.backlog_length = 0
     app.settings["log_function"] = lambda handler: said.append((type(handler), handler.stream_info))

@@ -67,7 +67,7 @@ class Refusing(SubscribeHandler):
 
 
 class Staying(SubscribeHandler):
-    """All clients are those of one user, who may be banned."""
+    """All clients belong to one user, and this user can be banned."""
 
     banned = False
     asked = 0
@@ -265,7 +265,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("client", ENDINGS)
 def test_a_user_who_has_to_go(open_page, server, client):
-    """An EventSource tries once more, and is refused for good. A WebSocket is told why."""
+    """An EventSource retries once, and is refused for good. A WebSocket gets the reason."""
     script, expected, asked = ENDINGS[client]
     Staying.banned, Staying.asked = False, 0
     page = open_page(script, "/staying/room")

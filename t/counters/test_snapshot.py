@@ -38,7 +38,7 @@ async def look():
 
 
 def test_recent_loop_lag(io_loop):
-    """What holds the loop is seen at once."""
+    """A callback that blocks the event loop is visible at once."""
     io_loop.run_sync(hold)
 
 

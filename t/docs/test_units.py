@@ -1,4 +1,4 @@
-"""The units of docs/guide/deploying.md are what systemd understands."""
+"""systemd accepts the units of docs/guide/deploying.md."""
 
 import re
 import subprocess
@@ -43,6 +43,6 @@ def test_two_services(verify):
 
 
 def test_a_unit_that_is_wrong(verify):
-    """So what is said of the others is worth something."""
+    """systemd rejects it, so the other tests prove something."""
     _, said = verify({"chat.service": UNITS["chat.service"] + "\n[Service]\nTypo=1\n"})
     assert "Typo" in said

@@ -1,4 +1,4 @@
-"""A program whose clients have tickets, may be sent away, and are limited by their address."""
+"""A program with tickets, `disconnect` and limits for each address."""
 
 import asyncio
 

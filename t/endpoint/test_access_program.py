@@ -1,4 +1,4 @@
-"""A process whose clients have tickets, may be sent away, and are limited by their address."""
+"""A process with tickets, `disconnect` and limits for each address."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`group` and `disconnect`: a user's streams and polls end at once, and do not come back."""
+"""`group` and `disconnect`: a user's streams and polls end at once and are refused after that."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tatsumaki_py.endpoint.groups import GROUPS
 
 
 class Events(SubscribeHandler):
-    """The user is a cookie's, as bytes. Users who are banned may not come."""
+    """The user comes from a cookie, as bytes. Banned users are refused."""
 
     banned = frozenset()
     hooks = ()
@@ -58,7 +58,7 @@ class Opening(Events):
 
 
 class Waiting(Events):
-    """Does not say who may come before the test does."""
+    """`can_subscribe` waits until the test gives the answer."""
 
     last = None
 
@@ -141,7 +141,7 @@ CODES = {"long-poll": 403, "websocket": 4403}
 @pytest.mark.parametrize("path", ["/events/room", "/events", "/talking/room"])
 @pytest.mark.gen_test
 async def test_at_once(user, transport, path):
-    """What is open ends; the next try is refused; another user is left alone."""
+    """The open connection ends; the next try is refused; another user is not affected."""
     query = {"channel": ["a", "b"]} if path == "/events" else {}
     ann = await user(transport, "ann", path, **query)
     bob = await user(transport, "bob", path, **query)
@@ -194,7 +194,7 @@ async def test_all_of_a_user(user, queue):
 
 @pytest.mark.gen_test
 async def test_of_a_class(user):
-    """A class ends what is its own and of its subclasses."""
+    """A class ends the connections of itself and of its subclasses."""
     one = await user("sse", "ann")
     other = await user("sse", "ann", "/other/room")
     assert Other.disconnect("ann") == 1
@@ -231,7 +231,7 @@ async def test_before_it_is_open(subscriber, queue):
 
 @pytest.mark.gen_test
 async def test_it_says_nothing_more(user):
-    """What a WebSocket sends after the close frame of the server reaches no program."""
+    """Messages after the server's close frame do not reach the program."""
     client = await user("websocket", "ann", "/talking/room")
     await client.send(0x1, b"before")
     await soon(lambda: "before" in Events.hooks)
@@ -299,7 +299,7 @@ async def test_nothing_is_kept(user, subscriber, transport):
 
 @pytest.mark.gen_test
 async def test_own_refusal(user):
-    """`can_subscribe` says what a client is told that comes back."""
+    """`can_subscribe` sets the answer to a client that tries again."""
     ann = await user("sse", "ann")
     Events.disconnect("ann")
     assert await end_of(ann) == 0

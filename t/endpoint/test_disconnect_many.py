@@ -1,4 +1,4 @@
-"""`disconnect` of a user who has very many connections: they end in turns."""
+"""`disconnect` of a user with very many connections: they end in turns."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ class Events(SubscribeHandler):
 
 
 class Waiting(Events):
-    """Does not say who may come before the test does."""
+    """`can_subscribe` waits until the test gives the answer."""
 
     last = None
 

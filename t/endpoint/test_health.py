@@ -1,4 +1,4 @@
-"""HealthHandler: what a load balancer sees."""
+"""HealthHandler: the answers to a load balancer."""
 
 import asyncio
 import time
@@ -60,7 +60,7 @@ async def test_draining(fetch, health):
 
 @pytest.mark.gen_test
 async def test_checks(fetch, health, expect_log):
-    """The first reason is told. A check that raises is one, and is logged."""
+    """The answer has the first reason. A check that raises is a reason, and is logged."""
     reasons = [None]
     health.checks += [lambda: None, lambda: reasons[0]]
     assert (await fetch("/health")).code == 200
@@ -74,7 +74,7 @@ async def test_checks(fetch, health, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_loop_that_is_late(fetch, monkeypatch):
-    """A loop that was held for too long, for as long as that is recent."""
+    """A loop that was blocked for too long, in the last two seconds."""
     monkeypatch.setattr(HealthHandler, "max_loop_lag", 0.05)
     assert (await fetch("/health")).code == 200
     await asyncio.sleep(0.2)

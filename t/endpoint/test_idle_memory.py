@@ -1,4 +1,4 @@
-"""What an idle subscriber keeps in memory."""
+"""The memory of an idle subscriber."""
 
 import gc
 import sys

@@ -1,4 +1,4 @@
-"""MetricsHandler: the numbers are those of what was sent."""
+"""MetricsHandler: the numbers match the data that was sent."""
 
 import asyncio
 import re
@@ -135,7 +135,7 @@ async def test_a_long_poll(subscriber, queue, since):
 
 @pytest.mark.gen_test
 async def test_a_client_that_comes_late(subscriber, queue, since):
-    """Events from before a client came are delivered, and count for no delay; a gap is told."""
+    """Events from before a client subscribed are delivered without a delay; a gap is counted."""
     queue.backlog_length = 2
     queue.publish({"n": 0})
     before = queue._channel.log.top
@@ -195,7 +195,7 @@ async def test_too_few_descriptors(app, raw, since):
 
 @pytest.mark.gen_test
 async def test_the_rest(scrape, queue):
-    """What there is now, the loop's lag, and what the process itself says."""
+    """The gauges, the loop's lag, and the metrics of the process."""
     queue.publish("x" * 1000)
     queue.poll("me", print)
     now = await scrape()
@@ -257,7 +257,7 @@ async def test_many_scrapes_at_once(ask, fetch):
 
 @pytest.mark.gen_test
 async def test_without_prometheus_client(fetch, monkeypatch, expect_log):
-    """It says what to install."""
+    """The log names the package to install."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with expect_log("tornado.application", "Uncaught exception") as records:
         assert (await fetch("/metrics")).code == 500

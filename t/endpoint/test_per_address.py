@@ -49,7 +49,7 @@ def app():
 
 @pytest.fixture
 def http_server(io_loop, _unused_port, app):
-    """Believes what a proxy says, as `Server(xheaders=True)` does."""
+    """Trusts the headers of a proxy, as `Server(xheaders=True)` does."""
     server = HTTPServer(app, xheaders=True)
     server.add_socket(_unused_port[0])
     yield server
@@ -96,7 +96,7 @@ async def test_connections(come, queue, transport):
 
 @pytest.mark.gen_test
 async def test_all_classes(come, queue):
-    """A class counts what the classes with a limit have; others are not counted."""
+    """All classes with a limit count together; other classes do not count."""
     await come("sse", "10.0.0.1", "/any/room")
     await come("sse", "10.0.0.1")
     await soon(lambda: queue.subscribers == 2)
@@ -139,7 +139,7 @@ async def test_nothing_is_kept(come, queue):
     ],
 )
 def test_addresses(address, counts_with):
-    """What an address counts with."""
+    """The address or network for which a request counts."""
     assert address_of(SimpleNamespace(remote_ip=address)) == counts_with
 
 
@@ -206,7 +206,7 @@ async def test_publishing(publish, clock, queue):
 
 @pytest.mark.gen_test
 async def test_lists(publish, clock):
-    """The events of a list count, also beyond what there is: the next request waits longer."""
+    """All events of a list count, even beyond the limit: the next request waits longer."""
     assert (await publish("10.0.0.1", [1, 2, 3, 4, 5, 6])).code == 200
     answer = await publish("10.0.0.1", 7)
     assert (answer.code, answer.headers["Retry-After"]) == (429, "6")

@@ -1,4 +1,4 @@
-"""`recheck_time`: `can_subscribe` is asked again about what is open."""
+"""`recheck_time`: `can_subscribe` is called again for open streams and polls."""
 
 import asyncio
 import weakref
@@ -17,7 +17,7 @@ LASTING = ["sse", "ndjson", "multipart", "websocket", "long-poll"]
 
 
 class Events(SubscribeHandler):
-    """Its answer is what the test says."""
+    """The test sets its answer."""
 
     recheck_time = 60.0
     poll_timeout = 1000.0
@@ -98,7 +98,7 @@ def app():
 
 @pytest.fixture
 def open_one(subscriber, queue):
-    """`client = await open_one(transport)`: a subscriber, who has been asked about."""
+    """`client = await open_one(transport)`: a subscriber that has been checked."""
 
     async def open_one(transport, kind="events", **options):
         client = subscriber(transport, path=f"/{kind}/room", **options)
@@ -112,7 +112,7 @@ def open_one(subscriber, queue):
 
 
 async def end_of(client):
-    """What it is told at the end: the code of a WebSocket, or its answer."""
+    """The end of its connection: the code of a WebSocket, or its answer."""
     async with asyncio.timeout(5):
         if client.transport != "websocket":
             reply = await read_reply(client.client)
@@ -145,7 +145,7 @@ async def test_until_it_is_refused(open_one, clock, transport, kind):
 @pytest.mark.parametrize("error", [Error.HTTP(401, "log in"), tornado.web.HTTPError(401)])
 @pytest.mark.gen_test
 async def test_own_answer(open_one, clock, transport, error):
-    """What the hook raises is what the client is told."""
+    """The client gets the error that the hook raises."""
     client = await open_one(transport)
     Events.answer = error
     await clock.advance(61)
@@ -157,7 +157,7 @@ async def test_own_answer(open_one, clock, transport, error):
 @pytest.mark.parametrize("transport", LASTING)
 @pytest.mark.gen_test
 async def test_a_check_that_fails(open_one, clock, expect_log, transport):
-    """It is logged, and the client is told to come back."""
+    """It is logged, and the client has to reconnect."""
     client = await open_one(transport)
     Events.answer = ZeroDivisionError("no database")
     with expect_log("tornado.application", "Uncaught exception") as records:
@@ -270,7 +270,7 @@ async def test_who_left(open_one, clock, queue, transport):
 
 @pytest.mark.gen_test
 async def test_not_kept_for_long(open_one, clock, queue, monkeypatch):
-    """A client that has left is forgotten soon, also if its next check is a day away."""
+    """A client that has left is forgotten soon, even if its next check is in a day."""
     monkeypatch.setattr(Events, "recheck_time", 86_400.0)
     client = await open_one("ndjson")
     (recheck,) = [one for one in Wheel.current().members() if isinstance(one, Recheck)]

@@ -62,7 +62,7 @@ def make(fetch):
 
 @pytest.fixture
 def refused(subscriber):
-    """`line = await refused("sse", ticket=...)`: what a client is told that is refused."""
+    """`line = await refused("sse", ticket=...)`: the reason that a refused client gets."""
 
     async def refused(transport, path="/events/room", **query):
         client = subscriber(transport, path=path, **query)
@@ -175,7 +175,7 @@ async def test_disconnect_takes_it_back(subscriber, make, refused, queue):
 
 @pytest.mark.gen_test
 async def test_of_another_class(subscriber, make):
-    """A class takes back what counts for itself and its subclasses."""
+    """A class revokes the tickets for itself and its subclasses."""
     text = await make("channel=room&group=ann")
     Choosy.disconnect("ann")
     client = subscriber("sse", path="/events/room", ticket=text)
@@ -207,7 +207,7 @@ FORGED = {
 @pytest.mark.parametrize("text", FORGED.values(), ids=FORGED)
 @pytest.mark.gen_test
 async def test_forged(refused, text):
-    """What the program did not make as a ticket is none."""
+    """A text that the program did not make as a ticket is refused."""
     text = text.decode("latin-1").translate(ticket._SAFE)
     assert await refused("sse", ticket=text) == "the ticket is not valid"
 

@@ -95,7 +95,7 @@ def post(bot, text, name="ann"):
 
 
 def events(bot):
-    """Iterates over what is published from now on, once it is asked for the first time."""
+    """Iterates over the events that are published after its first step."""
     url = f"{bot.url}events/irc?transport=ndjson&last_event_id="
     with urllib.request.urlopen(url, timeout=TIMEOUT) as stream:
         for line in stream:
@@ -105,7 +105,7 @@ def events(bot):
 
 
 def test_talk(server, bot):
-    """What is said on one side is heard on the other, and the bot takes leave at the end."""
+    """Messages of each side reach the other, and the bot says goodbye at the end."""
     irc = server.accept()
     irc.welcome()
     post(bot, "first")

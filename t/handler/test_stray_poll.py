@@ -111,7 +111,7 @@ def app(got):
 
 @pytest.mark.gen_test
 async def test_warns(fetch, expect_log, got):
-    """It says which class and which coroutine, and what to write; a second request is quiet."""
+    """It names the class, the coroutine and the fix; a second request logs nothing."""
     with expect_log("tatsumaki", "A poll ended") as records:
         assert (await fetch("/")).body == b"started"
     await asyncio.sleep(0)
@@ -149,7 +149,7 @@ async def test_client_left(http_server, http_port, got):
 
 @pytest.mark.gen_test
 async def test_spawn(fetch, app, got):
-    """The mend: the poll goes on."""
+    """The fix: the poll continues."""
     await fetch("/Detached")
     await QUEUE().publish("news")
     await asyncio.sleep(0)

@@ -179,7 +179,7 @@ async def test_finished(fetch):
 
 @pytest.mark.gen_test
 async def test_request_summary(fetch):
-    """`_request_summary` is what Tornado logs of a request. (push/peer_base.py)"""
+    """Tornado logs the `_request_summary` of a request. (push/peer_base.py)"""
     await fetch("/")
     assert seen["handler"]._request_summary() == "GET / (127.0.0.1)"
 

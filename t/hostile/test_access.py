@@ -54,7 +54,7 @@ def app(io_loop):
 
 
 def texts():
-    """What is like a ticket."""
+    """Texts that look like a ticket."""
     dice = random.Random(7)
     genuine = create_signed_value(SECRET, "user", "x" * 50)
     yield from (b"", b"|", b"2|", b"2||||||", b"2|1:0|10:1|4:name|4:text|" + b"0" * 64)
@@ -82,7 +82,7 @@ async def test_forged_tickets(server):
 
 @pytest.mark.gen_test
 async def test_an_address_that_is_made_up(server, queue):
-    """A header says nothing about the address, unless the server was told to believe it."""
+    """A header does not set the address, unless the server trusts it."""
     for number in range(2):
         client = await server.connect(stream(f"X-Real-IP: 10.0.0.{number}"))
         await client.read_until(b"\r\n\r\n")
@@ -124,7 +124,7 @@ async def test_connections_that_come_and_go(server, queue):
 
 @pytest.mark.gen_test
 async def test_publishing_what_is_refused(server, queue):
-    """What is refused for other reasons counts, so nobody can try for free."""
+    """Requests that are refused for other reasons count, too."""
     statuses = [(await server.post("/slowly/room", b"")).status for _ in range(4)]
     assert statuses == [400, 400, 429, 429]
     assert not queue.backlog_events

@@ -1,4 +1,4 @@
-"""disconnect("name"): one client's poll is ended, and the client goes on where it was."""
+"""disconnect("name"): one client's poll ends, and the client resumes where it left off."""
 
 import asyncio
 
@@ -45,7 +45,7 @@ async def test_coroutines(queue):
 
 @pytest.mark.gen_test
 async def test_who_does_not_listen(queue):
-    """There is nothing to end: not of a client that is away, and not of one that never was."""
+    """There is no poll to end, of a client that has left or of an unknown one."""
     await queue.poll_once("away", timeout=0)
     assert not queue.disconnect("away")
     assert not queue.disconnect("nobody")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Wind
 
 
 def in_fork(function):
-    """What `function` returns or raises in a forked process, as text."""
+    """The result or the exception of `function` in a forked process, as text."""
     ours, theirs = os.pipe()
     with warnings.catch_warnings():
         # Python 3.12 warns of forks where there are threads.
@@ -37,7 +37,7 @@ def in_fork(function):
 @pytest.mark.parametrize("thread", [False, True])
 @pytest.mark.gen_test
 async def test_publish(queue, thread):
-    """It is told where to publish, in whatever thread it was forked, and calls no listener."""
+    """The error says where to publish, for a fork in any thread; no listener is called."""
     taker = Taker()
     queue.poll("me", taker)
 

@@ -22,7 +22,7 @@ def pool():
 
 @pytest.fixture
 def elsewhere(pool):
-    """`await elsewhere(function)` gives what it returns in another thread."""
+    """`await elsewhere(function)` returns its result in another thread."""
 
     async def run(function):
         return await asyncio.get_running_loop().run_in_executor(pool, function)
@@ -88,7 +88,7 @@ async def test_bad_event(queue, elsewhere):
 
 @pytest.mark.gen_test
 async def test_refused(queue, elsewhere):
-    """What the loop refuses raises where the thread waits for it."""
+    """The thread that waits for a refused event gets the exception."""
     claim()
     await elsewhere(lambda: queue.publish({"n": 1}, idempotency_key="key").result(5))
     with pytest.raises(Error.HTTP, match="something else"):
@@ -222,7 +222,7 @@ async def test_started_by_the_application(queue, pool):
 
 @pytest.mark.engines("memory")  # the engine takes a loop that runs
 def test_no_loop(queue, pool):
-    """Before and after a loop only the main thread publishes; another thread is told what to do."""
+    """Before and after a loop only the main thread publishes; another thread gets an error."""
     queue.publish({"n": 1})
     for _ in range(2):
         with pytest.raises(RuntimeError, match=r"no event loop runs .* app\.on_start"):

@@ -57,7 +57,7 @@ def publish(site, number):
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_page_survives_a_restart(http_server, site, page, page_errors, client):
-    """While the server is away, an EventSource gets an empty stream from the proxy."""
+    """While the server is down, an EventSource gets an empty stream from the proxy."""
     page_errors.allow("50[23]")  # of other requests of tatsumaki.js
     page.goto(site)
     page.evaluate(f"async () => {{ got = []; tries = 0; {CLIENTS[client]} }}")

@@ -1,4 +1,4 @@
-"""The addresses that a server listens on, and what is said of those that it cannot."""
+"""The addresses that a server listens on, and the errors for the others."""
 
 import errno
 import os
@@ -122,7 +122,7 @@ def test_twice_the_same(bound):
     ],
 )
 def test_one_stands_for_others(bound, hosts, made):
-    """An address that 0.0.0.0 or :: includes needs no socket of its own, in whatever order."""
+    """An address that 0.0.0.0 or :: includes needs no socket of its own, in any order."""
     addresses = bound(hosts, 0)
     assert [sock.getsockname()[0] for sock in addresses.listen()] == made
     assert len(addresses.urls("http")) == len(hosts)
@@ -131,7 +131,7 @@ def test_one_stands_for_others(bound, hosts, made):
 
 @HAS_IPV6
 def test_all_addresses(bound):
-    """`::` takes no IPv4 connections, so that it goes together with 0.0.0.0."""
+    """`::` accepts no IPv4 connections, so it can be used together with 0.0.0.0."""
     addresses = bound("::", 0)
     addresses.listen()
     assert connects("::1", addresses.port)
@@ -176,7 +176,7 @@ def test_taken_while_it_starts(bound):
     ],
 )
 def test_names_the_source(environment, options, variables, source):
-    """The line says where host and port came from and, on macOS, what else uses port 5000."""
+    """The line names the source of host and port and, on macOS, the other user of port 5000."""
     for name, value in variables.items():
         environment.setenv(name, value)
 
@@ -225,7 +225,7 @@ def test_not_here():
     ],
 )
 def test_more_than_the_system_says(environment, host, port, number, reason):
-    """Where the system's reason does not tell what to do."""
+    """The line explains more than the system's reason."""
 
     def fails(*args, **kwargs):
         raise OSError(number, os.strerror(number))
@@ -264,7 +264,7 @@ def test_bad_port(port):
     ],
 )
 def test_bad_options(options, message):
-    """So is what makes no sense."""
+    """Invalid values are an error, too."""
     with pytest.raises(ValueError, match=message):
         Server(**options)
 

@@ -210,7 +210,7 @@ def test_no_such_application(mistake, tmp_path):
     "serve", ["Server(port=0).run(app)", "import asyncio; asyncio.run(Server(port=0).serve(app))"]
 )
 def test_a_program_that_serves_itself(mistake, tmp_path, serve):
-    """It would be served twice, the first time without the flags: it is told what to do."""
+    """It would be served twice, the first time without the flags: the error names the fix."""
     source = "from tatsumaki_py import Application, Server\napp = Application()\n"
     (tmp_path / "program.py").write_text(source + serve)
     assert mistake("program.py") == (
@@ -292,7 +292,7 @@ def test_log_level(mistake):
     ],
 )
 def test_arguments_of_the_server(mistake, monkeypatch, flags, options):
-    """A flag is the argument of its name. What is not given is left to the server."""
+    """A flag is the argument of its name. The server has the defaults."""
     given = []
     monkeypatch.setattr(command_line, "Server", lambda **options: given.append(options) or Server())
     mistake(*flags, "nofile.py")
@@ -324,7 +324,7 @@ def test_an_error_of_the_program(here, tmp_path, error):
 
 @pytest.mark.parametrize("command", [MODULE, SCRIPT])
 def test_version_and_help(command):
-    """Both commands say what they are called."""
+    """Both commands show their own name."""
     python = platform.python_version()
     out = subprocess.run([*command, "--version"], capture_output=True, text=True, cwd=ROOT).stdout
     assert out == f"tatsumaki_py 0.1.0 (Tornado {tornado.version}, Python {python})\n"

@@ -27,7 +27,7 @@ def get(port, path, *fields):
 
 
 def read(client, mark=None):
-    """What comes until `mark`, or until the end."""
+    """The data until `mark`, or until the end."""
     data = b""
     while mark is None or mark not in data:
         chunk = client.recv(65536)
@@ -143,7 +143,7 @@ def test_requests_are_cut(serve_program, clients, monkeypatch):
 @pytest.mark.parametrize("path", ["/slow?seconds=60", "/blocking"])
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal(serve_program, clients, path, second):
-    """It stops at once, also a server whose loop is held up."""
+    """The server stops at once, even if its loop is blocked."""
     program = serve_program(PROGRAM)
     clients(get(program.port, path))
     time.sleep(0.1)
@@ -174,7 +174,7 @@ def test_a_second_signal_after_the_end(serve_program, clients, monkeypatch):
 
 @pytest.mark.parametrize("run", [True, False])
 def test_handlers_are_restored(run):
-    """A program that goes on after its server has its own handlers of signals again."""
+    """A program that continues after its server gets its own signal handlers back."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     server = Server("127.0.0.1", 0)
     app = Application()

@@ -54,7 +54,7 @@ async def read(client):
 
 @pytest.mark.gen_test(timeout=30)
 async def test_all_are_received(serve_program):
-    """By all streams, each in the order of the others. The clients come back at different times."""
+    """All streams get them, in the same order. The clients reconnect at different times."""
     program = serve_program("t/server/draining.py")
     clients = [CLIENTS[name](program.port) for name in STREAMS for _ in range(STREAMS_OF_EACH)]
     poll = CLIENTS["long-poll"](program.port, "/events/hall")

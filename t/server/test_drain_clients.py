@@ -260,8 +260,8 @@ async def test_a_tornado_handler(ask, stop):
 
 @pytest.mark.gen_test
 async def test_health(http_port, stop):
-    """It is bad for `drain_delay` seconds while the server still answers, and publishing goes on
-    until the streams end."""
+    """Checks fail for `drain_delay` seconds while the server still answers, and publishing is
+    accepted until the streams end."""
     client = CLIENTS["sse"](http_port)
     await client.start()
     stopping = asyncio.ensure_future(stop(1, 0.1))
@@ -299,7 +299,7 @@ async def test_publishing_ends(http_port, stop, small_buffers, raw_small):
 
 @pytest.mark.gen_test
 async def test_publishing_is_refused(fetch, monkeypatch):
-    """A client that publishes meanwhile is told to try again."""
+    """A client that publishes during the stop gets a `Retry-After`."""
     monkeypatch.setattr(MessageQueue._registry, "closed", True)
     headers = {"Content-Type": "application/json"}
     answer = await fetch("/publish/room", method="POST", body='"late"', headers=headers)
@@ -310,7 +310,7 @@ async def test_publishing_is_refused(fetch, monkeypatch):
 @pytest.mark.parametrize("path", ["/chat/room", "/later/room"])
 @pytest.mark.gen_test
 async def test_a_message_is_refused(http_server, http_port, monkeypatch, path):
-    """A WebSocket that publishes meanwhile is closed in order, after the events that there are."""
+    """A WebSocket that publishes during the stop is closed cleanly, after the accepted events."""
     client = CLIENTS["websocket"](http_port, path)
     await client.open()
     MessageQueue.instance("room").publish("on time")
@@ -359,7 +359,7 @@ async def test_long_polls_return_one_after_the_other(http_port, stop, monkeypatc
 @pytest.mark.parametrize("name", ["grace", "drain_delay", "drain_time"])
 @pytest.mark.parametrize("value", [-1, "soon", float("inf"), float("nan"), None])
 def test_bad_limits(name, value):
-    """What is no time is named."""
+    """The error names the argument that is no time."""
     with pytest.raises(ValueError, match=f"{name}= takes a number of seconds from 0 on"):
         Server(**{name: value})
 
@@ -369,7 +369,7 @@ def test_bad_limits(name, value):
 async def test_a_tornado_websocket_that_is_slow(
     http_port, stop, reads, small_buffers, raw_small, expect_log
 ):
-    """It gets what was written to it, if it reads in time; else it is counted as cut."""
+    """It gets all data that was written, if it reads in time; otherwise it counts as cut."""
     client = CLIENTS["websocket"](http_port, "/socket", connect=raw_small)
     await client.open()
     message = {"id": "1-0", "data": "x" * 10_000}

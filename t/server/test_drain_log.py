@@ -1,4 +1,4 @@
-"""What a program does in the last moments of its server: not every error there is a fault."""
+"""Errors of a program in the last moments of its server: not each is a fault."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What a load balancer sees of a process that is told to stop."""
+"""The health checks of a process that stops."""
 
 import urllib.error
 import urllib.request

@@ -29,7 +29,7 @@ class Publish(Handler):
 
 @pytest.fixture
 def run():
-    """Runs a server in a thread; gives the thread, and what it raised."""
+    """Runs a server in a thread; returns the thread and its exceptions."""
     threads = []
 
     def start(server, app):
@@ -103,7 +103,7 @@ def test_another_thread(run, capsys):
 
 
 def test_an_address_in_use(run):
-    """What would end a process is an exception of the thread."""
+    """An error that would end a process is an exception of the thread."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = Server("127.0.0.1", taken.getsockname()[1])
         thread, raised = run(server, Application())

@@ -71,7 +71,7 @@ async def test_a_server_that_stops(http_server, http_port, raw, version):
 
 @pytest.mark.gen_test
 async def test_a_client_that_leaves(http_server, http_port, raw):
-    """What it sent before it closed the connection is done."""
+    """A request that it sent before it closed the connection is executed."""
     client = await raw(http_port)
     client.sock.send(POST + POST)
     client.close()

@@ -1,4 +1,4 @@
-"""A thread publishes while the server is told to stop."""
+"""A thread publishes while the server stops."""
 
 import asyncio
 import contextlib

@@ -100,7 +100,7 @@ def connect(port, path):
 
 
 def read(client, mark=None):
-    """What comes until `mark`, or until the end."""
+    """The data until `mark`, or until the end."""
     data = b""
     while mark is None or mark not in data:
         chunk = client.recv(65536)

@@ -45,7 +45,7 @@ async def serving(app):
 
 @pytest.mark.gen_test
 async def test_cancelled(make_app, said, capsys):
-    """It stops in order: the request is answered, and the application stops."""
+    """It stops cleanly: the request is answered, and the application stops."""
     async with serving(make_app()) as (server, task):
         client = await RawClient.connect(server.port)
         await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

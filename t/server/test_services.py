@@ -148,7 +148,7 @@ def test_a_start_that_fails(start):
 
 
 def test_a_signal_during_a_start(start):
-    """It stops in order, without ever listening."""
+    """It stops cleanly, without ever listening."""
     process, _ = start("waits")
     lines_of(process, "waiting")
     process.send_signal(signal.SIGINT)
@@ -169,7 +169,7 @@ def test_tasks_that_ignore_their_cancellation(start):
 
 
 def test_exit(start):
-    """A program that calls `sys.exit` in a handler stops in order, with that status."""
+    """A program that calls `sys.exit` in a handler stops cleanly, with that status."""
     process, port = start("runs")
     lines_of(process, "Listening")
     with socket.create_connection(("127.0.0.1", port), timeout=5) as client:

@@ -45,7 +45,7 @@ def servers(io_loop):
 
 @pytest.mark.gen_test
 async def test_one_stops(servers, raw):
-    """The other one goes on: it is well, what it publishes is accepted, and its workers poll."""
+    """The other one still serves: it is healthy, its events are accepted, its workers poll."""
     (one, stopping), (other, _) = servers
     heard = []
     queue = MessageQueue.instance("room")

@@ -42,7 +42,7 @@ os.execv(command[0], command)
 
 @pytest.fixture
 def inbox(tmp_path):
-    """The socket on which systemd is told; an address that begins with @ has no file."""
+    """The socket for notifications to systemd; an address that begins with @ has no file."""
     made = []
 
     def make(address=tmp_path / "notify"):
@@ -83,8 +83,8 @@ def start(tmp_path):
 
 
 def test_a_service(start, inbox, tmp_path):
-    """Its sockets replace host and port, and stay; systemd is told of every stage; what the program
-    starts inherits nothing."""
+    """Its sockets replace host and port, and stay; systemd is notified of each stage; child
+    processes inherit nothing."""
     notified, path = inbox(), tmp_path / "chat.sock"
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(path))
@@ -157,7 +157,7 @@ def test_systemds_own_tool(start, tmp_path):
 
 @pytest.fixture
 def activated(monkeypatch):
-    """Sets what systemd sets, for descriptors from `first` on."""
+    """Sets the variables that systemd sets, for descriptors from `first` on."""
 
     def set_up(first, count, process=None, names=None):
         monkeypatch.setattr(systemd, "FIRST_DESCRIPTOR", first)
@@ -213,7 +213,7 @@ def test_an_abstract_socket(activated):
 
 
 def test_for_another_process(activated, expect_log):
-    """Sockets of a parent that did not take its variables away are left alone."""
+    """The sockets of a parent that left its variables set are not used."""
     with socket.create_server(("127.0.0.1", 0)) as given:
         activated(given.fileno(), 1, process=1)
         with expect_log("tatsumaki", "LISTEN_PID is 1, and this process is "):
@@ -252,7 +252,7 @@ def test_no_number(activated, count):
 
 
 def test_abstract(inbox, monkeypatch):
-    """An @ stands for a zero byte; outside of systemd nothing is told."""
+    """An @ stands for a zero byte; without systemd there is no notification."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     systemd.notify("READY=1")
     address = f"@tatsumaki-test-{os.getpid()}"
@@ -264,7 +264,7 @@ def test_abstract(inbox, monkeypatch):
 
 @pytest.mark.parametrize("unix", [True, False])
 def test_nobody_there(monkeypatch, tmp_path, expect_log, unix):
-    """It is logged once, and the program goes on; also on a system without Unix sockets."""
+    """It is logged once, and the program continues, also on a system without Unix sockets."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
     if not unix:
         monkeypatch.delattr(socket, "AF_UNIX")

@@ -92,7 +92,7 @@ def ask(path, request, *headers):
 
 
 def read(client, until=None):
-    """What comes until there is nothing more, or it has `until` in it."""
+    """The data until its end, or until it contains `until`."""
     data = b""
     while until is None or until not in data:
         chunk = client.recv(65536)
@@ -103,7 +103,7 @@ def read(client, until=None):
 
 
 def test_a_program(serve, tmp_path):
-    """Requests, long polls and streams come by the socket; the file has its mode and goes."""
+    """Requests, long polls and streams use the socket; its file gets the mode, and is removed."""
     path = tmp_path / "chat.sock"
     process, log = serve(path)
     assert process.stdout.readline() == f"Listening on unix:{path} (Ctrl-C stops)\n"
@@ -207,7 +207,7 @@ def test_another_process(addresses, tmp_path, monkeypatch):
     ],
 )
 def test_a_bad_path(addresses, tmp_path, name, reason):
-    """What cannot be a socket is one line, and stays as it is."""
+    """A path that cannot be a socket is an error of one line, and is not changed."""
     (tmp_path / "file").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path / "file")
     with pytest.raises(ListenError) as caught:
@@ -225,7 +225,7 @@ def test_together_with_tcp(addresses, tmp_path):
 
 
 def test_alone(addresses, monkeypatch):
-    """Without them only on the file, whatever the environment says."""
+    """Without host and port the server listens on the file only, even with the environment set."""
     monkeypatch.setenv("PORT", "0")
     alone = addresses()
     assert [sock.family for sock in alone.listen()] == [socket.AF_UNIX]

@@ -85,7 +85,7 @@ class Deployment:
 
 
 class Clients:
-    """What clients do again and again, and how often: `count`."""
+    """Clients that repeat a request, and `count` it."""
 
     def __init__(self, port):
         self.port = port

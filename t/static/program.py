@@ -131,7 +131,7 @@ class Places(Handler):
 
 
 class Leaving(Handler):
-    """A stream whose server goes: it says when to come again, and ends."""
+    """A stream of a server that stops: it sends a delay, and ends."""
 
     BODIES: ClassVar = {
         "ndjson": '{"id": "1-0", "data": 1}\n{"id": "1-0", "retry": 9000}\n',

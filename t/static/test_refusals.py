@@ -90,7 +90,7 @@ def test_retry_after(tab, page_errors):
 
 
 def test_a_websocket_that_is_closed_for_good(tab):
-    """4403 is what 403 is to a request: the page is told why, and does not come back."""
+    """4403 is like the 403 of a request: the page gets the reason, and does not reconnect."""
     page = tab("/logged-out", transports=["websocket"]).until("subscription.state === 'closed'")
     assert page.get("details.error") == {"message": "logged out", "status": 403}
 

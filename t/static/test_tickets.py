@@ -12,7 +12,7 @@ def subscribe(tab, site, transport, seconds=60, **options):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_ticket(site, tab, transport):
-    """It goes into the URL, by every transport."""
+    """It is in the URL, on every transport."""
     page = subscribe(tab, site, transport).open(transport)
     site.publish(1)
     page.get("dispatchEvent(new Event('online'))")
@@ -33,7 +33,7 @@ def test_it_is_renewed(site, tab, transport, page_errors):
 
 
 def test_a_ticket_that_is_refused(site, tab, page_errors):
-    """A new ticket that is not taken is the end: the page is told why."""
+    """If a new ticket is refused, the subscription ends and the page gets the reason."""
     page_errors.allow("403")
     url = "/tickets/other?seconds=60"
     page = tab("/ticketed/{}", transports=["sse"], ticketUrl=url)
@@ -43,7 +43,7 @@ def test_a_ticket_that_is_refused(site, tab, page_errors):
 
 
 def test_no_ticket(site, tab, page_errors):
-    """The page is told that it has none, and asked again."""
+    """The page gets the error, and is asked for a ticket again."""
     page_errors.allow("500")
     page = tab("/ticketed/{}", transports=["sse"], ticketUrl=f"/tickets/{site.channel}")
     page.until("subscription.state === 'waiting'")

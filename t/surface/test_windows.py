@@ -1,4 +1,4 @@
-"""What Windows does not have is not needed to import the package and to answer requests."""
+"""The package can be imported, and answers requests, without modules that Windows lacks."""
 
 import subprocess
 import sys

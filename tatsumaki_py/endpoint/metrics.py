@@ -47,7 +47,7 @@ _METRICS = {
         "Events that the kernel has taken, once for each client",
         "transport",
     ),
-    "gaps_told": ("counter", "Gaps that clients were told of"),
+    "gaps_told": ("counter", "Gaps sent to clients that missed events"),
     "refused": ("counter", "Requests and connections that were refused, by the reason", "reason"),
     "channels": ("gauge", "Channels that have an event or a client"),
     "clients": ("gauge", "Clients, once for each of their channels"),

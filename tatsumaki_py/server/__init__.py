@@ -1,4 +1,4 @@
-"""Server: run an application until it is told to stop.
+"""Server: run an application until a signal or `stop`.
 
     Server(port=5000).run(app)
 
@@ -194,7 +194,7 @@ class Server:
                 loop.call_soon_threadsafe(self._stopping.set)
 
     async def _start_services(self, life: Life) -> bool:
-        """Start the services. False if the server is told to stop meanwhile."""
+        """Start the services. False if the server is stopped before they have started."""
         start = asyncio.ensure_future(life.start())
         stopped = asyncio.ensure_future(self._stopping.wait())
         try:

@@ -246,7 +246,7 @@ class Drain:
         for socket in sockets:
             socket.close()
         await self._cut(busy)
-        # Some may go on polling for ever.
+        # Some may poll for ever.
         await self._cut([Request(stream) for stream in self._server.connections()])
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._server.close_all_connections(), LAST)

@@ -33,7 +33,7 @@ class Servers:
 
     @property
     def go_on(self) -> bool:
-        """Whether a server serves that was not told to stop."""
+        """Whether a server serves that does not stop."""
         return bool(self._serving)
 
     def add(self, server: object) -> None:
@@ -41,7 +41,7 @@ class Servers:
         self._serving.add(server)
 
     def stop(self, server: object) -> None:
-        """`server` was told to stop, and finishes its requests."""
+        """`server` stops, and finishes its requests."""
         self._serving.discard(server)
         self._finishing.add(server)
         self._stopping.add(server)

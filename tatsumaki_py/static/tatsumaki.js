@@ -39,7 +39,7 @@
  * @property {Headers | Record<string, string> | [string, string][]} [headers] for all transports but sse and
  *   websocket, which can send none.
  * @property {boolean} [withCredentials] send cookies to another origin.
- * @property {() => string | Promise<string>} [ticket] gives a ticket, which goes into the URL. It is called before each
+ * @property {() => string | Promise<string>} [ticket] returns a ticket for the URL. It is called before each
  *   attempt to connect, so that a ticket need not be valid for long.
  */
 
@@ -51,10 +51,10 @@ const GRACE = 1_000; // what a check found has to come by the stream in that tim
 const STEADY = 5_000; // a connection that lived this long was a good one
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 15_000;
-const LONGEST_ASKED = 60_000; // of the waits that the server asks for
+const LONGEST_ASKED = 60_000; // of the delays that the server sends
 const SETTLED = 100; // an EventSource that is open for this long has reached the server
 const INTERVAL = 5_000; // between two interval polls
-const FRESH = 1_000; // a ticket of less than that is not asked for again
+const FRESH = 1_000; // a ticket that is newer than this is used again
 const SLEPT = 30_000; // hidden longer than this: do not trust the connection
 const SEEN = 1_000; // ids remembered
 const BEHIND = 250; // between two questions of a tab that does not meet the others' connection
@@ -264,7 +264,7 @@ class Source {
     if (!this.named) this.clientId = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 
-  /** Gets a ticket, if the page gives any. */
+  /** Gets a ticket, if the page has a `ticket` function. */
   async renew() {
     if (!this.giver || Date.now() - this.given < FRESH) return;
     try {
@@ -414,7 +414,7 @@ class Line {
         error = this.source.explain(refusal);
       }
     }
-    // The ticket of a connection that was open may have expired: another one is got for the next.
+    // The ticket of a connection that was open may have expired: get a new one for the next attempt.
     const renewed = link.opened && error?.status === 403 && this.source.giver;
     if (error?.final && !renewed) {
       this.#say("closed", name, error);
@@ -429,7 +429,7 @@ class Line {
     const asked = Math.min(LONGEST_ASKED, link.retry || (error?.after ?? 0));
     const ended = link.good && !reason && !asked;
     if (!ended) error ??= new Refused(link.opened ? "the connection was lost" : "the connection does not open");
-    // The first attempt after a connection comes at once, but many may have lost theirs in the same moment.
+    // The first attempt after a connection comes within a second: many clients may have lost theirs at once.
     const soon = link.opened && !this.#failures;
     const wait = soon ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures) / 2;
     this.#failures++;
@@ -456,7 +456,7 @@ class Link {
   opened = false;
   proved = false; // something has come
   failed = false; // it was ended from here, because it did not work
-  retry = 0; // ms that the server, with its last word, asked this client to wait
+  retry = 0; // ms, the delay that the server sent last
   news = 0;
   #patience = DOUBT;
   #began = Date.now();
@@ -751,7 +751,7 @@ const TRANSPORTS = {
       let begun = false;
       let answered = false;
       let last = ""; // EventSource repeats it in a message that has no id
-      // Or it is a proxy that, in the place of a server that restarts, answers with an empty stream.
+      // It may be a proxy that answers with an empty stream while the server restarts.
       source.onopen = () => ((answered = true), setTimeout(() => link.open(), SETTLED));
       source.onmessage = ({ data, lastEventId }) => {
         const id = lastEventId === last ? "" : lastEventId;
@@ -772,7 +772,7 @@ const TRANSPORTS = {
         link.hand([{ data: parse(data), gap: true }], lastEventId);
       });
       source.onerror = () => {
-        source.close(); // it would come back by itself, but with the same URL
+        source.close(); // it would reconnect by itself, but with the same URL
         if (link.opened || !answered) resolve();
         else reject(new Refused("the stream ended as it began"));
       };
@@ -784,7 +784,7 @@ const TRANSPORTS = {
       link.signal.addEventListener("abort", () => (socket.close(), reject(link.signal.reason)));
       socket.onopen = () => link.open();
       socket.onmessage = ({ data }) => (link.alive(), envelope(link, data));
-      // A code of 4000 and more has the status of HTTP in it.
+      // A code from 4000 on is the HTTP status plus 4000.
       socket.onclose = ({ code, reason }) =>
         code < 4400 ? resolve() : reject(new Refused(reason || `the server closed with ${code}`, code - 4000));
     }),

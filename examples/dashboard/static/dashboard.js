@@ -1,4 +1,4 @@
-// Draws what the server publishes on its channels. Each event is one look at the server.
+// Draws the figures that the server publishes. Each event has the figures of one second.
 
 import { Subscription } from "../tatsumaki.js";
 
@@ -24,7 +24,7 @@ const subscription = new Subscription("figures", {
   onState(state) {
     const words = { open: "live", connecting: "connecting", waiting: "server away, trying again", closed: "closed" };
     const away = state !== "open" && looks.cpu.length > 0;
-    // Attempts in between are not told: a screen reader would say each.
+    // Further attempts are not announced: a screen reader would read each.
     if (state !== "connecting" || !away) $("status-word").textContent = words[state];
     $("status").dataset.state = state;
     $("retry").hidden = state !== "waiting";
@@ -96,7 +96,7 @@ function spark(name, values) {
   plot($(`${name}-spark`), [[values, "line", true]], Math.max(...values) * 1.1 || 1, 200, 40, false);
 }
 
-// The newest value is at the right; the older ones go left by one step a look.
+// The newest value is at the right; the older ones move left by one step each second.
 function plot(svg, lines, top, width, height, grid) {
   const step = width / (HISTORY - 1);
   const shapes = grid ? [0, 0.5, 1].map((part) => shape("path", "grid", `M0 ${part * height}H${width}`)) : [];
