@@ -93,7 +93,7 @@ def _by_flags(text: str, options: Iterable[str]) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong."""
+    """Reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {escape_controls(message)}\n")
@@ -117,7 +117,7 @@ def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
         "-p",
         "--port",
         type=_number(int, 65535, "a number from 0 to 65535"),
-        help="port; 0 for any that is free "
+        help="port; 0 for any free port "
         f"(default: {' or '.join(VARIABLES['port'])} in the environment, else {PORT})",
     )
     add("--unix", metavar="PATH", help="Unix socket; the only address without --host or --port")

@@ -96,8 +96,8 @@ class Rates:
     def _sweep(self, now: float) -> None:
         self._full = {key: full for key, full in self._full.items() if full > now}
         if len(self._full) >= MAX_ADDRESSES:
-            # Those that have been quiet for longest. A tenth at a time, or each new address would
-            # look at all others.
+            # Forget those that have been quiet for longest, a tenth at a time: otherwise each new
+            # address would look at all others.
             for key in list(islice(self._full, MAX_ADDRESSES // 10)):
                 del self._full[key]
         self._sweep_at = min(max(2 * len(self._full), 1000), MAX_ADDRESSES)

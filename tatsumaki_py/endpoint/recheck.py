@@ -42,7 +42,7 @@ class Checked(Protocol):
         """Check the permission of its client. Raises without permission."""
 
     def _check_failed(self, error: BaseException) -> None:
-        """`_check` has raised `error`: end what is open."""
+        """`_check` has raised `error`: end the stream or the waiting poll."""
 
 
 class Recheck:

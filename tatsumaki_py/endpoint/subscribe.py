@@ -297,8 +297,8 @@ class SubscribeHandler(ChannelHandler):
             self._expel(HTTPError(503))
 
     def _expel(self, error: HTTPError) -> None:
-        """End what is open, or waits; `error` says why. A request that is not admitted yet is left
-        alone.
+        """End the stream or the waiting poll; `error` is the reason. A request that is not admitted
+        yet is not changed.
         """
         if self._watchers is None or self._peer_left():
             return

@@ -41,7 +41,7 @@ class Server:
     Args:
         host: a name or an address to listen on, or several. Default: TATSUMAKI_HOST in the
             environment, else 127.0.0.1, not reachable from the network.
-        port: the port of each of them; 0 for any that is free. Default: TATSUMAKI_PORT in the
+        port: the port of each of them; 0 for any free port. Default: TATSUMAKI_PORT in the
             environment, else PORT, else 5000 (plackup's).
         unix: the path of a Unix socket. Without `host` and `port`, it is the only address. The file
             is removed at the end. A socket that an earlier process left behind is replaced.

@@ -83,7 +83,7 @@ class UnixSocket(socket.socket):
     """A Unix socket with a file, which is removed when the socket is closed."""
 
     _file: tuple[str, int, os.stat_result] | None = None
-    """Its path, the process that made it, and what it was like."""
+    """Its path, the process that made it, and its status then."""
 
     @classmethod
     def bound(cls, path: str, mode: int) -> UnixSocket:
@@ -116,7 +116,7 @@ class UnixSocket(socket.socket):
     def close(self) -> None:
         """Close the socket and remove its file, unless another process has replaced it."""
         if self._file is not None and self._is_mine():
-            # An inode number is not used again while the socket is open.
+            # An inode number is not reused while the socket is open.
             with contextlib.suppress(OSError):
                 os.unlink(self._file[0])
         self._file = None
@@ -140,7 +140,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        # A queue that is full is that of a process that runs.
+        # A full backlog belongs to a running process.
         client.setblocking(False)
         try:
             client.connect(path)

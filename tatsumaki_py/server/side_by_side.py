@@ -19,7 +19,7 @@ LOOK = 0.01
 
 
 class Servers:
-    """Those of the running loop, each as an object that stands for it."""
+    """The servers of the running loop, each as an object that represents it."""
 
     def __init__(self) -> None:
         self._serving: set[object] = set()
@@ -28,7 +28,7 @@ class Servers:
 
     @classmethod
     def current(cls) -> Servers:
-        """Those of the running loop."""
+        """The servers of the running loop."""
         return per_loop(cls)
 
     @property

@@ -45,7 +45,7 @@ class _Signals:
         self.restore()
 
     def restore(self) -> None:
-        """Put back what handled the signals before, unless a server needs them."""
+        """Restore the previous signal handlers, unless a server still needs its own."""
         if self._stops or self.kept:
             return
         before, self._before = self._before, {}
