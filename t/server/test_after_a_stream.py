@@ -19,7 +19,6 @@ from support.wire import (
 from tornado.testing import AsyncHTTPSTestCase
 
 from tatsumaki_py import Application, Handler
-from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
 alive = weakref.WeakSet()
 
@@ -104,21 +103,6 @@ def app():
     Slow.open = None
     kinds = (Stream, Flushed, Measured, Closing, Failing, Slow, Late, Plain)
     return Application([(f"/{kind.__name__}", kind) for kind in kinds])
-
-
-@pytest.fixture
-def options():
-    """What the server is made with."""
-    return {}
-
-
-@pytest.fixture
-def http_server(io_loop, app, options, _unused_port):
-    server = StrictServer(app, **(LIMITS | options))
-    server.add_socket(_unused_port[0])
-    yield server
-    server.stop()
-    io_loop.run_sync(server.close_all_connections)
 
 
 async def send(client, path, *headers, method="GET", version="HTTP/1.1", body=""):

@@ -28,7 +28,6 @@ from tatsumaki_py.life import Life
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 from tatsumaki_py.server import drain
 from tatsumaki_py.server.drain import Drain, Limits
-from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
 closed = []
 ANSWER_503 = (
@@ -94,20 +93,6 @@ def app():
             ("/socket", TornadoSocket),
         ]
     )
-
-
-@pytest.fixture
-def options():
-    return {}
-
-
-@pytest.fixture
-def http_server(io_loop, app, options, _unused_port):
-    server = StrictServer(app, **(LIMITS | options))
-    server.add_socket(_unused_port[0])
-    yield server
-    server.stop()
-    io_loop.run_sync(server.close_all_connections)
 
 
 @pytest.fixture

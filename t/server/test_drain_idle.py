@@ -9,7 +9,6 @@ from support.wire import read_reply, soon
 from tatsumaki_py import Application, Handler
 from tatsumaki_py.life import Life
 from tatsumaki_py.server.drain import Drain, Limits
-from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -22,15 +21,6 @@ class Echo(Handler):
 @pytest.fixture
 def app():
     return Application([("/", Echo)])
-
-
-@pytest.fixture
-def http_server(io_loop, app, _unused_port):
-    server = StrictServer(app, **LIMITS)
-    server.add_socket(_unused_port[0])
-    yield server
-    server.stop()
-    io_loop.run_sync(server.close_all_connections)
 
 
 @pytest.fixture

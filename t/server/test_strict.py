@@ -15,7 +15,6 @@ from tornado.iostream import IOStream
 from tornado.testing import AsyncHTTPSTestCase
 
 from tatsumaki_py import Application, Handler, MessageQueue
-from tatsumaki_py.server.http_server import LIMITS, StrictServer
 from tatsumaki_py.strict_http import HeadStream
 
 calls = []
@@ -42,20 +41,6 @@ class Poll(Handler):
 def app():
     calls.clear()
     return Application([("/poll", Poll), ("/.*", Echo)])
-
-
-@pytest.fixture
-def options():
-    return {}
-
-
-@pytest.fixture
-def http_server(io_loop, app, options, _unused_port):
-    server = StrictServer(app, **(LIMITS | options))
-    server.add_socket(_unused_port[0])
-    yield server
-    server.stop()
-    io_loop.run_sync(server.close_all_connections)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from support.program import ROOT
 from support.raw import RawClient
 from support.subscriber import CLIENTS, STREAMS, Ended
-from support.wire import read_reply
+from support.wire import read_reply, soon
 
 # Runs a program with the socket as systemd does: it is descriptor 3, and for this process only.
 ACTIVATED = """
@@ -172,10 +172,11 @@ async def test_two_restarts(shared):
         await deployment.replace()
         clients = Clients(deployment.port)
         running = asyncio.ensure_future(clients.run())
-        for _ in range(2):
+        for number in (1, 2, 3):
             await asyncio.sleep(0.05)
-            await deployment.replace()
-        await asyncio.sleep(0.05)
+            await soon(lambda number=number: len(clients.processes) == number)
+            if number < 3:
+                await deployment.replace()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
