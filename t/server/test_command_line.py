@@ -61,27 +61,13 @@ thread.join()
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(popen, tmp_path):
     """Starts a command in `tmp_path`; gives the process. Its stderr is in the file `log`."""
-    processes = []
 
     def run(*command, **environment):
-        with (tmp_path / "log").open("w") as stderr:
-            process = subprocess.Popen(
-                [*map(str, command)],
-                cwd=tmp_path,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-            )
-        processes.append(process)
-        return process
+        return popen(*command, environment=environment, cwd=tmp_path)
 
-    yield run
-    for process in processes:
-        process.kill()
-        process.communicate()
+    return run
 
 
 def stop(process):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from support.raw import RawClient
-from support.subscriber import CLIENTS, STREAMS, Ended
+from support.subscriber import CLIENTS, STREAMS, read_to_end
 from support.wire import read_reply
 
 PUBLISHERS = 6
@@ -42,16 +42,6 @@ async def publish(port, number, accepted, refused):
             client = None
 
 
-async def read(client):
-    """All events until the server ends the stream, regularly."""
-    received = []
-    try:
-        while True:
-            received.append((await client.read()).data)
-    except Ended:
-        return received
-
-
 @pytest.mark.gen_test(timeout=30)
 async def test_all_are_received(serve_program):
     """All streams get them, in the same order. The clients reconnect at different times."""
@@ -62,7 +52,7 @@ async def test_all_are_received(serve_program):
         for client in clients:
             await client.start()
         waiting = asyncio.ensure_future(poll.open())
-        reading = [asyncio.ensure_future(read(client)) for client in clients]
+        reading = [asyncio.ensure_future(read_to_end(client)) for client in clients]
         accepted, refused = set(), []
         publishers = [
             asyncio.ensure_future(publish(program.port, number, accepted, refused))

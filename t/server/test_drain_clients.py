@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 import tornado.websocket
-from support.subscriber import CLIENTS, STREAMS, Ended
+from support.subscriber import CLIENTS, STREAMS, Ended, read_to_end
 from support.wire import iterations, open_sockets, read_reply, server_sockets, soon
 from tornado.testing import AsyncHTTPSTestCase
 from tornado.web import RequestHandler
@@ -108,16 +108,6 @@ def stop(http_server, monkeypatch):
     return run
 
 
-async def ended(client):
-    """The events until the regular end of a stream."""
-    received = []
-    try:
-        while True:
-            received.append((await client.read()).data)
-    except Ended:
-        return received
-
-
 class Stuck(MemoryEngine):
     """Loads nothing, and does not close."""
 
@@ -141,7 +131,7 @@ async def test_a_slow_reader(http_port, stop, transport, small_buffers, raw_smal
         MessageQueue.instance("room").publish(f"{number} " + "x" * 10_000)
     stopping = asyncio.ensure_future(stop(5))
     await asyncio.sleep(0.1)
-    received = await ended(client)
+    received = await read_to_end(client)
     assert [event.split()[0] for event in received] == [str(number) for number in range(30)]
     client.leave()
     assert await stopping < 2
@@ -212,7 +202,7 @@ async def test_a_slow_engine(http_port, stop, transport, monkeypatch, expect_log
         assert await stop() < 0.7
     assert (await opening).status in (101, 200)
     if client.streams:
-        assert await ended(client) == []
+        assert await read_to_end(client) == []
     else:
         assert client.batch == []
     assert engine.closed == 1
@@ -255,7 +245,7 @@ async def test_health(http_port, stop):
     late = CLIENTS["ndjson"](http_port)
     await late.start()
     MessageQueue.instance("room").publish(1)
-    assert await ended(client) == await ended(late) == [1]
+    assert await read_to_end(client) == await read_to_end(late) == [1]
     assert 0.1 < await stopping < 0.5
     assert Health.current().reason() is None
     client.leave()
@@ -276,7 +266,7 @@ async def test_publishing_ends(http_port, stop, small_buffers, raw_small):
         with pytest.raises(Error.HTTP, match="the server is stopping") as refused:
             publish("late")
         assert (refused.value.code, refused.value.retry_after) == (503, 1)
-    assert len(await ended(client)) == 30
+    assert len(await read_to_end(client)) == 30
     client.leave()
     await stopping
     assert await queue.publish("on time")
@@ -335,7 +325,7 @@ async def test_long_polls_return_one_after_the_other(http_port, stop, monkeypatc
     heads = await asyncio.gather(*opening)
     seconds = sorted(int(head.headers["retry-after"]) for head in heads)
     assert [place + 1 <= value <= place + 2 for place, value in enumerate(seconds)] == [True] * 3
-    assert await ended(stream) == []
+    assert await read_to_end(stream) == []
     assert 3500 <= stream.retry <= 4500
     for client in (*polls, stream):
         client.leave()
@@ -362,7 +352,7 @@ async def test_a_tornado_websocket_that_is_slow(
     stopping = asyncio.ensure_future(stop(5 if reads else 0))
     if reads:
         await asyncio.sleep(0.05)
-        assert await ended(client) == ["x" * 10_000] * 30
+        assert await read_to_end(client) == ["x" * 10_000] * 30
         await client.send(0x8, b"\x03\xe9")
         assert await stopping < 2
     else:

@@ -85,26 +85,16 @@ Server(port=PORT, grace=0.1).run(app)
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(popen, tmp_path):
     """Starts the program."""
-    (tmp_path / "program.py").write_text(PROGRAM)
-    running = []
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
 
-    def start(mode):
+    def run(mode):
         port = free_port()
-        process = subprocess.Popen(
-            [sys.executable, str(tmp_path / "program.py"), mode, str(port)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        running.append(process)
-        return process, port
+        return popen(sys.executable, program, mode, port, stderr=subprocess.PIPE), port
 
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
+    return run
 
 
 def lines_of(process, until):

@@ -4,14 +4,13 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 
 import pytest
 from support.outside import find_program
-from support.program import ROOT, STOP, free_port
+from support.program import STOP, free_port
 
 from tatsumaki_py.server import systemd
 from tatsumaki_py.server.addresses import Addresses, ListenError
@@ -58,28 +57,14 @@ def inbox(tmp_path):
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(popen, tmp_path):
     """Starts the program by `command`; its stderr is in the file `log`."""
     (tmp_path / "program.py").write_text(PROGRAM)
-    processes = []
 
-    def run(*command, environment=(), **options):
-        with (tmp_path / "log").open("w") as stderr:
-            process = subprocess.Popen(
-                [*map(str, command), sys.executable, str(tmp_path / "program.py")],
-                env={**os.environ, "PYTHONPATH": str(ROOT), **dict(environment)},
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-                **options,
-            )
-        processes.append(process)
-        return process
+    def run(*command, **options):
+        return popen(*command, sys.executable, tmp_path / "program.py", **options)
 
-    yield run
-    for process in processes:
-        process.kill()
-        process.communicate()
+    return run
 
 
 def test_a_service(start, inbox, tmp_path):

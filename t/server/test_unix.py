@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import stat
-import subprocess
 import sys
 
 import pytest
@@ -51,25 +50,15 @@ def addresses(tmp_path):
 
 
 @pytest.fixture
-def serve(tmp_path):
+def serve(popen, tmp_path):
     """Starts the program; gives the process, and the path of its log."""
-    program, log = tmp_path / "program.py", tmp_path / "log"
+    program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    processes = []
 
     def start(path):
-        with log.open("w") as stderr:
-            command = [sys.executable, str(program), str(path)]
-            process = subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True
-            )
-        processes.append(process)
-        return process, log
+        return popen(sys.executable, program, path, cwd=ROOT), tmp_path / "log"
 
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
+    return start
 
 
 def connect(path):

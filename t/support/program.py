@@ -101,6 +101,31 @@ def free_port():
 
 
 @pytest.fixture
+def popen(tmp_path):
+    """`popen(*command, environment={}, **options)` starts a command, as `subprocess.Popen` does.
+
+    Its stdout is a pipe of text, its stderr the file `log` of `tmp_path`. It is killed at the end.
+    """
+    processes = []
+
+    def start(*command, environment=(), **options):
+        with (tmp_path / "log").open("w") as stderr:
+            process = subprocess.Popen(
+                [*map(str, command)],
+                env={**os.environ, "PYTHONPATH": str(ROOT), **dict(environment)},
+                stdout=subprocess.PIPE,
+                **{"stderr": stderr, "text": True} | options,
+            )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
 def serve_program(tmp_path):
     """`program = serve_program("examples/chat/app.py")` starts a `Program` on a free port.
 

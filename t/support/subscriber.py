@@ -284,3 +284,13 @@ CLIENTS = {
 }
 """All transports, by their name in ``?transport=``."""
 STREAMS = [name for name, kind in CLIENTS.items() if kind.streams]
+
+
+async def read_to_end(client):
+    """The data of all events until the server ends the stream, regularly."""
+    received = []
+    try:
+        while True:
+            received.append((await client.read()).data)
+    except Ended:
+        return received
