@@ -57,6 +57,10 @@ class Tab:
     def __init__(self, page, site, clock=False):
         """`clock`: the page's time passes by `pass_time` only."""
         self.page = page
+        self._polls = set()
+        page.on("request", self._asked)
+        for event in ("requestfinished", "requestfailed"):
+            page.on(event, self._answered)
         if clock:
             page.clock.install(time=0)
             page.clock.pause_at(1)
@@ -68,10 +72,23 @@ class Tab:
         return self
 
     def pass_time(self, *seconds):
-        """Lets time pass on a page's own clock, with a moment for answers after each."""
+        """Lets time pass on a page's own clock, with a moment for answers after each: a second at
+        most for those of polls that are to be answered at once.
+        """
         for time_ in seconds:
             self.page.clock.run_for(time_ * 1000)
             self.page.wait_for_timeout(100)
+            for _ in range(18):
+                if not self._polls:
+                    break
+                self.page.wait_for_timeout(50)
+
+    def _asked(self, request):
+        if "interval-poll" in request.url:
+            self._polls.add(request)
+
+    def _answered(self, request):
+        self._polls.discard(request)
 
     def show(self, visible):
         """As if the tab were brought to the front, or another one before it."""
