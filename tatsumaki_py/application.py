@@ -28,7 +28,7 @@ import tornado.web
 import tornado.websocket
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.log import access_log
-from tornado.routing import PathMatches, Rule
+from tornado.routing import Rule
 
 from tatsumaki_py.endpoint.body_limit import limited
 from tatsumaki_py.iostream import adopt
@@ -39,7 +39,7 @@ from tatsumaki_py.not_found import NoHandshake, NotFound, handshake_1_0
 from tatsumaki_py.program import beside_the_program
 from tatsumaki_py.request import Request
 from tatsumaki_py.routes import to_rule
-from tatsumaki_py.static_file import StaticFile
+from tatsumaki_py.static_file import StaticFile, StaticMatches
 from tatsumaki_py.template import SearchLoader, Template, TemplateEngine, render_file
 
 __all__ = ["AnyService", "Application"]
@@ -58,17 +58,6 @@ class AnyService(Protocol):
     def start(self) -> Any: ...
 
     def stop(self) -> Any: ...
-
-
-class _StaticMatches(PathMatches):
-    """Matches a path of the static files while the application has a static directory."""
-
-    def __init__(self, pattern: str, settings: Mapping[str, Any]) -> None:
-        super().__init__(pattern)
-        self._settings = settings
-
-    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        return super().match(request) if self._settings["static_path"] else None
 
 
 class Application(tornado.web.Application):
@@ -209,7 +198,7 @@ class Application(tornado.web.Application):
             super().add_handlers(
                 r".*",
                 [
-                    Rule(_StaticMatches(pattern, self.settings), handler, self._static_arguments)
+                    Rule(StaticMatches(pattern, self.settings), handler, self._static_arguments)
                     for pattern in (prefix + r"(.*)", r"/(favicon\.ico)", r"/(robots\.txt)")
                 ],
             )

@@ -13,17 +13,18 @@ import os
 import re
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import tornado.web
-from tornado.httputil import format_timestamp
+from tornado.httputil import HTTPServerRequest, format_timestamp
+from tornado.routing import PathMatches
 
 from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.logger import logged
 
-__all__ = ["StaticFile", "TatsumakiJS"]
+__all__ = ["StaticFile", "StaticMatches", "TatsumakiJS"]
 
 # Bytes that Tornado sends at a time. A smaller file is read at once, so no change can split it.
 CHUNK_SIZE = 64 * 1024
@@ -257,3 +258,14 @@ class TatsumakiJS(StaticFile):
         # It is public: a page of any origin may import it.
         self.set_header("Access-Control-Allow-Origin", "*")
         self.set_header("Cross-Origin-Resource-Policy", "cross-origin")
+
+
+class StaticMatches(PathMatches):
+    """Matches a path of the static files while the application has a static directory."""
+
+    def __init__(self, pattern: str, settings: Mapping[str, Any]) -> None:
+        super().__init__(pattern)
+        self._settings = settings
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        return super().match(request) if self._settings["static_path"] else None

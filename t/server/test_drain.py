@@ -8,6 +8,7 @@ import socket
 import time
 
 import pytest
+from support.program import received
 
 from tatsumaki_py import Application, Handler, Server, life
 
@@ -28,13 +29,7 @@ def get(port, path, *fields):
 
 def read(client, mark=None):
     """The data until `mark`, or until the end."""
-    data = b""
-    while mark is None or mark not in data:
-        chunk = client.recv(65536)
-        if not chunk:
-            break
-        data += chunk
-    return data.decode("latin-1")
+    return received(client, mark).decode("latin-1")
 
 
 UPLOAD = "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from support.program import ROOT, STOP, free_port
+from support.program import ROOT, STOP, free_port, received
 
 from tatsumaki_py import Application, Handler, Server
 from tatsumaki_py.server.addresses import Addresses
@@ -99,17 +99,6 @@ def connect(port, path):
     return client
 
 
-def read(client, mark=None):
-    """The data until `mark`, or until the end."""
-    data = b""
-    while mark is None or mark not in data:
-        chunk = client.recv(65536)
-        if not chunk:
-            break
-        data += chunk
-    return data
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stops_cleanly(serve_program, write_program, number):
     """A signal answers long polls with no events, ends streams, and the status is 0; nobody who
@@ -118,10 +107,10 @@ def test_stops_cleanly(serve_program, write_program, number):
     paths = ("/Poll?id=a", "/Stream?id=b", "/Awaits", "/Sleeps", "/Clock", "/Ping")
     clients = {path: connect(program.port, path) for path in paths}
     for path, mark in (("/Stream?id=b", b"--"), ("/Clock", b"x\r\n"), ("/Ping", b"pong")):
-        read(clients[path], mark)
-    read(clients["/Sleeps"], b"a\r\n")
+        received(clients[path], mark)
+    received(clients["/Sleeps"], b"a\r\n")
     assert program.stop(number) == 0
-    answers = {path: read(client) for path, client in clients.items() if path != "/Clock"}
+    answers = {path: received(client) for path, client in clients.items() if path != "/Clock"}
     for client in clients.values():
         client.close()
     assert answers["/Poll?id=a"].endswith(b"\r\n\r\n[]")
@@ -137,7 +126,7 @@ def test_says_where(serve_program, write_program):
     program = serve_program(write_program())
     assert program.stdout == f"Listening on {program.url} (Ctrl-C stops)\n"
     with connect(program.port, "/Ping") as client:
-        assert read(client, b"pong")
+        assert received(client, b"pong")
 
 
 def test_arguments_win(write_program):
@@ -166,7 +155,7 @@ def test_any_port(write_program):
     ) as process:
         port = int(process.stdout.readline().split(":")[2].split("/")[0])
         with connect(port, "/Ping") as client:
-            assert read(client, b"pong")
+            assert received(client, b"pong")
         process.send_signal(signal.SIGINT)
         assert process.wait(STOP) == 0
 
@@ -231,7 +220,7 @@ def test_autoreload(serve_program, tmp_path):
     program = serve_program(path)
     for word in ("before", "afterwards"):
         with connect(program.port, "/") as client:
-            assert read(client, word.encode()).endswith(word.encode())
+            assert received(client, word.encode()).endswith(word.encode())
         (tmp_path / "word.py").write_text('WORD = "afterwards"')
         deadline = time.monotonic() + 5
         while program.stdout.count(program.url) < 2 and time.monotonic() < deadline:

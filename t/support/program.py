@@ -93,6 +93,17 @@ class Program:
         self.start()
 
 
+def received(client, mark=None):
+    """The data that comes over a socket until `mark`, or until the end."""
+    data = b""
+    while mark is None or mark not in data:
+        chunk = client.recv(65536)
+        if not chunk:
+            break
+        data += chunk
+    return data
+
+
 def free_port():
     """A port of 127.0.0.1 that nobody listens on just now."""
     with socket.socket() as sock:
