@@ -12,6 +12,7 @@ pytest_plugins = [
     "support.answers",
     "support.program",
     "support.browser",
+    "support.redis_server",
 ]
 
 # How long an example takes says nothing on a shared machine.

@@ -55,6 +55,7 @@ FLOORS = [
     ["message_queue.log", "message_queue.merged_log", "message_queue.idempotency"],
     ["message_queue.engine"],
     ["message_queue.engine.memory"],
+    ["message_queue.engine.choose"],
     ["message_queue.client"],
     ["message_queue.mailbox", "message_queue.roster", "message_queue.source"],
     ["message_queue.callback", "message_queue.loading"],

@@ -27,7 +27,8 @@ from tatsumaki_py.json_codec import JSON, JSONCodec
 from tatsumaki_py.message_queue.audience import Audience
 from tatsumaki_py.message_queue.channel import Channel
 from tatsumaki_py.message_queue.client import Client, State
-from tatsumaki_py.message_queue.engine import Engine
+from tatsumaki_py.message_queue.engine import Engine, EngineError
+from tatsumaki_py.message_queue.engine.choose import Choice, choose
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.message_queue.event_json import event_json
 from tatsumaki_py.message_queue.idempotency import check_key
@@ -40,7 +41,17 @@ from tatsumaki_py.message_queue.queue import MergedQueue, Queue
 from tatsumaki_py.message_queue.registry import Registry
 from tatsumaki_py.message_queue.settings import ChannelSettings, settings_of
 
-__all__ = ["Client", "Engine", "Event", "MergedQueue", "MessageQueue", "Poll", "Published", "State"]
+__all__ = [
+    "Client",
+    "Engine",
+    "EngineError",
+    "Event",
+    "MergedQueue",
+    "MessageQueue",
+    "Poll",
+    "Published",
+    "State",
+]
 
 
 class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
@@ -191,19 +202,27 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         MessageQueue._registry.reset()
 
     @classmethod
-    def configure(cls, engine: Engine) -> None:
-        """Let `engine` accept and keep the events of all channels; see
-        `tatsumaki_py.message_queue.engine`. The default engine keeps them in the memory of this
+    def configure(cls, engine: Engine | str, **options: Any) -> None:
+        """Choose the engine that accepts and keeps the events of all channels. Without a call, it
+        is that of the URL in the environment variable ``TATSUMAKI_ENGINE``, else the memory of this
         process.
 
+        Args:
+            engine: its URL, such as ``"memory:"``; or an engine of your own, see
+                `tatsumaki_py.message_queue.engine`.
+            options: count as if they were in the query of the URL.
+
         Raises:
+            ValueError: the URL or an option is not valid.
+            EngineError: a package that the engine needs is not installed. (A server or a file that
+                cannot be used is an error of the first use, and of the start of a `Server`.)
             RuntimeError: a channel is in use.
         """
         registry = MessageQueue._registry
         if registry.instances:
             names = ", ".join(sorted(registry.instances)[:3])
             raise RuntimeError(f"configure the engine before channels are used: {names}")
-        registry.engine = engine
+        registry.choose(_choice(engine, options))
 
     # -- publishing
 
@@ -321,3 +340,13 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
                 413, f"an event of {len(body)} bytes is more than {self.max_event_size}"
             )
         return body
+
+
+def _choice(engine: Engine | str, options: dict[str, Any]) -> Choice:
+    if isinstance(engine, str):
+        return choose(engine, options)
+    if options:
+        raise TypeError("options go with the URL of an engine, not with an engine")
+    # Only its programmer knows whether several processes can use it together.
+    shared = bool(getattr(engine, "shared", False))
+    return Choice(type(engine).__name__, shared, lambda: engine)

@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.error import HTTPError, ServerStopping
 from tatsumaki_py.message_queue.engine import Engine, Feed
-from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+from tatsumaki_py.message_queue.engine.choose import Choice, from_environment
 from tatsumaki_py.message_queue.own_settings import OwnSettings
 from tatsumaki_py.message_queue.source import Follower
 from tatsumaki_py.message_queue.thread import LoopThread
@@ -60,8 +60,8 @@ class Registry:
     """The channels of this process."""
 
     def __init__(self) -> None:
-        self._memory = MemoryEngine()
-        self.engine: Engine = self._memory
+        self._engine: Engine | None = None
+        self._choice: Choice | None = None
         self.own = OwnSettings()
         self.thread = LoopThread()
         self.lock = RLock()
@@ -88,8 +88,31 @@ class Registry:
         """Begin a new life, in which no cursor is known and no channel has settings of its own."""
         self.own.clear()
         self.closed = False
-        self._memory.reset()
-        self.engine = self._memory
+        self._choice = self._engine = None
+
+    # -- the engine
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of all channels. It is made when it is first used; `EngineError` if it cannot
+        be.
+        """
+        if self._engine is None:
+            self._engine = self.choice.make()
+        return self._engine
+
+    @property
+    def choice(self) -> Choice:
+        """Which engine that is. `EngineError` if the environment names none that exists."""
+        if self._choice is None:
+            self._choice = from_environment()
+        return self._choice
+
+    def choose(self, choice: Choice) -> None:
+        """Use another engine from now on; no channel is in use."""
+        self._choice, self._engine = choice, None
+
+    # -- channels
 
     def followers(self) -> list[Follower]:
         """The audiences that have clients."""

@@ -23,7 +23,7 @@ from tatsumaki_py.application import Application
 from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.life import Life, StartError, current_loop, end_all_tasks
 from tatsumaki_py.logger import log_to_stderr
-from tatsumaki_py.message_queue import MessageQueue
+from tatsumaki_py.message_queue import EngineError, MessageQueue
 from tatsumaki_py.program import refuse_while_loading
 from tatsumaki_py.server import signals, systemd
 from tatsumaki_py.server.addresses import Addresses, ListenError
@@ -91,13 +91,14 @@ class Server:
 
     def run(self, app: tornado.web.Application) -> None:
         """Serve `app`, and print each address on stdout, one line each. If an address cannot be
-        used, or a service does not start, exit with status 1 and one line on stderr.
+        used, the engine is not usable, or a service does not start, exit with status 1 and one line
+        on stderr.
 
         Timers and callbacks that the program has scheduled on `tornado.ioloop.IOLoop.current` run
         in that loop, too.
 
         Outside of the main thread, only `stop` ends it, not a signal. An error that would end the
-        process in the main thread is raised (`OSError`, `StartError`).
+        process in the main thread is raised (`OSError`, `EngineError`, `StartError`).
 
         Logs to stderr, unless logging is set up already. Each record is one line, and the lines of
         a traceback follow, indented. Control characters, which may be a client's, are escaped in
@@ -115,7 +116,7 @@ class Server:
             # A second signal also ends a program whose threads delay the end of the loop.
             with signals.kept(), asyncio.Runner(loop_factory=current_loop) as runner:
                 self._run(runner.get_loop(), app)
-        except (ListenError, StartError) as error:
+        except (ListenError, EngineError, StartError) as error:
             _log.debug("why", exc_info=error)
             if threading.current_thread() is not threading.main_thread():
                 # sys.exit would end the thread silently.
@@ -157,8 +158,9 @@ class Server:
 
         Cancelling it also stops the server cleanly.
 
-        Raises `OSError` if an address cannot be used, `StartError` if a service or an
-        `Application.on_start` hook fails, `RuntimeError` if this server or `app` runs already.
+        Raises `OSError` if an address cannot be used, `EngineError` if the engine cannot,
+        `StartError` if a service or an `Application.on_start` hook fails, `RuntimeError` if this
+        server or `app` runs already.
         """
         self._check(app)
         server = StrictServer(app, **self.options)
@@ -168,6 +170,8 @@ class Server:
         life = app._life if isinstance(app, Application) else Life()
         try:
             self._addresses.bind()
+            # An engine that cannot be used is an error now, and not of the first request.
+            _ = MessageQueue._registry.engine
             with signals.handled(self.stop):
                 if await self._start_services(life):
                     await self._listen(server, life)

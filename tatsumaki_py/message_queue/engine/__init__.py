@@ -19,7 +19,11 @@ from typing import Protocol
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.settings import ChannelSettings
 
-__all__ = ["Engine", "Feed"]
+__all__ = ["Engine", "EngineError", "Feed"]
+
+
+class EngineError(RuntimeError):
+    """The engine cannot be used as it is configured. Its text is one line, without a password."""
 
 
 class Feed(Protocol):
@@ -144,4 +148,6 @@ class Engine(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of connections and files. The engine is not used after that."""
+        """Let go of connections, files, tasks and timers of the event loop. A later call of another
+        method, perhaps in another loop, opens them again.
+        """

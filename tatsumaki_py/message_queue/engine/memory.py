@@ -39,12 +39,6 @@ class MemoryEngine:
         self._tops: dict[str, str] = {}
         self._answers: dict[str, Answers] = {}
 
-    def reset(self) -> None:
-        """Begin a new life, in which no cursor is known."""
-        self._tops.clear()
-        self._answers.clear()
-        self._start = self._ids.next()
-
     def publish(
         self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
     ) -> Done[list[str]]:

@@ -1,0 +1,46 @@
+"""The engine is chosen by a URL, or by the environment."""
+
+import pytest
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue import EngineError
+from tatsumaki_py.message_queue.engine.choose import redacted
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+
+
+def test_memory_is_the_default():
+    assert isinstance(MessageQueue._registry.engine, MemoryEngine)
+
+
+def test_memory_by_its_url():
+    MessageQueue.configure("memory:")
+    assert isinstance(MessageQueue._registry.engine, MemoryEngine)
+
+
+def test_the_environment_names_it(monkeypatch):
+    monkeypatch.setenv("TATSUMAKI_ENGINE", "memory:")
+    assert isinstance(MessageQueue._registry.engine, MemoryEngine)
+
+
+@pytest.mark.parametrize("url", ["", "redis", "mysql://localhost", "localhost:6379"])
+def test_a_url_of_no_engine(url):
+    with pytest.raises(ValueError, match="an engine's URL begins with one of memory:"):
+        MessageQueue.configure(url)
+
+
+def test_a_bad_url_in_the_environment_is_an_error_of_the_first_use(monkeypatch):
+    monkeypatch.setenv("TATSUMAKI_ENGINE", "nats://user:secret@localhost")
+    with pytest.raises(EngineError) as raised:
+        MessageQueue.instance("room")
+    assert str(raised.value).startswith("TATSUMAKI_ENGINE in the environment: an engine's URL")
+    assert "secret" not in str(raised.value)
+
+
+def test_options_take_a_url():
+    with pytest.raises(TypeError, match="options go with the URL"):
+        MessageQueue.configure(MemoryEngine(), prefix="chat")
+
+
+def test_redacted():
+    assert redacted("rediss://:p@w:rd@host:1/0?a=b") == "rediss://:***@host:1/0?a=b"
+    assert redacted("redis://host:6379") == "redis://host:6379"

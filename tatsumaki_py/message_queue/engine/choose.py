@@ -1,0 +1,76 @@
+"""Which engine the queues use, as a URL says it: ``memory:``.
+
+Rule: reading a URL opens nothing and imports no engine that is not chosen.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tatsumaki_py.message_queue.engine import Engine, EngineError
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+
+__all__ = ["VARIABLE", "Choice", "choose", "from_environment", "redacted"]
+
+VARIABLE = "TATSUMAKI_ENGINE"
+"""The name of the URL in the environment."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine that is chosen, and not made yet."""
+
+    url: str
+    """Its URL without a password, for logs."""
+    shared: bool
+    """Whether several processes can use it together."""
+    make: Callable[[], Engine]
+    """Makes the engine. Raises `EngineError` if it cannot be used."""
+
+
+def choose(url: str, options: Mapping[str, Any]) -> Choice:
+    """The engine of `url`. `options` count as if they were in its query.
+
+    Raises:
+        ValueError: the URL or an option is not valid.
+        EngineError: a package that the engine needs is not installed.
+    """
+    scheme, colon, _ = url.partition(":")
+    kind = _KINDS.get(scheme) if colon else None
+    if kind is None:
+        known = ", ".join(f"{name}:" for name in _KINDS)
+        raise ValueError(f"an engine's URL begins with one of {known} not {redacted(url)!r}")
+    return kind(url, options)
+
+
+def from_environment() -> Choice:
+    """The engine that the environment names, else that in memory. `EngineError` if the URL is not
+    valid.
+    """
+    url = os.environ.get(VARIABLE) or "memory:"
+    try:
+        return choose(url, {})
+    except ValueError as error:
+        raise EngineError(f"{VARIABLE} in the environment: {error}") from None
+
+
+def redacted(url: str) -> str:
+    """`url` without a password.
+
+    >>> redacted("redis://user:secret@localhost:6379/0")
+    'redis://user:***@localhost:6379/0'
+    """
+    return re.sub(r"(//[^/?#@]*?:)[^/?#]*@", r"\1***@", url)
+
+
+def _memory(url: str, options: Mapping[str, Any]) -> Choice:
+    if url != "memory:" or options:
+        raise ValueError("memory: takes no path and no options")
+    return Choice(url, shared=False, make=MemoryEngine)
+
+
+_KINDS: dict[str, Callable[[str, Mapping[str, Any]], Choice]] = {"memory": _memory}
