@@ -53,7 +53,12 @@ FLOORS = [
     ["message_queue.peer"],
     ["message_queue.alarm", "message_queue.names", "message_queue.settings"],
     ["message_queue.log", "message_queue.merged_log", "message_queue.idempotency"],
-    ["message_queue.engine"],
+    ["message_queue.engine", "message_queue.engine.option"],
+    ["message_queue.engine.redis"],
+    ["message_queue.engine.redis.options"],
+    ["message_queue.engine.redis.dial"],
+    ["message_queue.engine.redis.node", "message_queue.engine.redis.subscriber"],
+    ["message_queue.engine.redis.connect"],
     ["message_queue.engine.memory"],
     ["message_queue.engine.choose"],
     ["message_queue.client"],
@@ -249,7 +254,13 @@ def test_queue_and_handler_meet_in_callbacks():
             assert queue <= {"message_queue.event", "message_queue.peer"}, name
 
 
-EXTRAS = {"endpoint.metrics": {"prometheus_client"}}
+# An extra is imported by the modules that need it, or by modules that only those import.
+EXTRAS = {
+    "endpoint.metrics": {"prometheus_client"},
+    "message_queue.engine.redis.dial": {"redis"},
+    "message_queue.engine.redis.node": {"redis"},
+    "message_queue.engine.redis.subscriber": {"redis"},
+}
 
 
 def test_leaves_touch_no_world():

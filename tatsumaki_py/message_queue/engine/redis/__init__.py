@@ -1,0 +1,1 @@
+"""The engine in Redis: processes on several machines share the channels."""

@@ -1,0 +1,137 @@
+"""Opens connections to a server, logs in, and checks that the server can be used.
+
+Rules:
+1. A connection that is handed out has been greeted: its server is new enough and of the kind that
+   the URL says, and it takes writes, unless it is a node of a cluster.
+2. redis-py repeats no command. Only the engine knows which ones it may repeat.
+3. The URL's password is in no text. redis-py has it in the arguments of connections, which are
+   never shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from tatsumaki_py.message_queue.engine.redis.options import CLUSTER, SERVER, RedisOptions
+
+__all__ = ["AnyConnection", "Dial"]
+
+_log = logging.getLogger("tatsumaki")
+
+AnyConnection = Connection | UnixDomainSocketConnection
+
+NAME = "tatsumaki"
+"""What `CLIENT LIST` calls the connections."""
+OLDEST = {SERVER: (6, 2), CLUSTER: (7, 0)}
+MODES = {b"cluster": "redis+cluster://", b"sentinel": "redis+sentinel://"}
+
+
+class Dial:
+    """Opens connections."""
+
+    def __init__(self, options: RedisOptions) -> None:
+        self._options = options
+        self._checked = False
+
+    async def open(self, host: str = "", port: int = 0) -> AnyConnection:
+        """A new connection, to the Unix socket if the options name one. `RedisError` if there is
+        none. The reader of a connection sets the time that an answer may take.
+        """
+        options = self._options
+        connection = self._make(host, port)
+        try:
+            async with asyncio.timeout(options.connect_timeout):
+                await connection.connect()  # type: ignore[no-untyped-call]
+                await self._greet(connection, options.path or f"{host}:{port}")
+        except TimeoutError:
+            await connection.disconnect(nowait=True)
+            where = options.path or f"{host}:{port}"
+            raise exceptions.TimeoutError(
+                f"{where} did not answer within {options.connect_timeout:g} s"
+            ) from None
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+    def _make(self, host: str, port: int) -> AnyConnection:
+        options = self._options
+        arguments: dict[str, Any] = {
+            "db": options.db,
+            "username": options.username,
+            "password": options.password,
+            "socket_timeout": None,
+            "socket_connect_timeout": options.connect_timeout,
+            "health_check_interval": 0,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+            "driver_info": None,
+        }
+        if options.path:
+            return UnixDomainSocketConnection(path=options.path, **arguments)
+        if not options.tls:
+            return Connection(host=host, port=port, **arguments)
+        return SSLConnection(host=host, port=port, **arguments, **_tls(options))
+
+    async def _greet(self, connection: AnyConnection, where: str) -> None:
+        await connection.send_command("HELLO", 2, "SETNAME", NAME)
+        oldest = OLDEST.get(self._options.kind, OLDEST[SERVER])
+        needed = f"Redis {'.'.join(map(str, oldest))} or later is needed"
+        try:
+            reply = await connection.read_response()
+        except exceptions.ResponseError as error:
+            if "unknown command" not in str(error):
+                raise
+            raise exceptions.ConnectionError(f"{where} does not know HELLO: {needed}") from None
+        about = dict(zip(reply[::2], reply[1::2], strict=False))
+        version = about[b"version"].decode()
+        if tuple(int(part) for part in version.split(".")[:2]) < oldest:
+            raise exceptions.ConnectionError(f"{where} is Redis {version}: {needed}")
+        if misfit := self._misfit(about):
+            raise exceptions.ConnectionError(f"{where} {misfit}")
+        if not self._checked:
+            self._checked = True
+            await self._check_memory(connection)
+
+    def _misfit(self, about: dict[bytes, Any]) -> str:
+        """Why the server is not the right one."""
+        mode, kind = about[b"mode"], self._options.kind
+        if kind == CLUSTER:
+            return "" if mode == b"cluster" else "is no node of a cluster"
+        if mode in MODES:
+            return f"is of another kind: its URL begins with {MODES[mode]}"
+        return "" if about[b"role"] == b"master" else "is a replica, which takes no writes"
+
+    async def _check_memory(self, connection: AnyConnection) -> None:
+        """Warn if Redis may evict what the engine has promised to keep."""
+        await connection.send_command("INFO", "memory")
+        try:
+            reply = await connection.read_response()
+        except exceptions.ResponseError:
+            return  # The ACL user may not ask.
+        lines = (line.partition(":") for line in reply.decode().splitlines())
+        about = {name: value for name, _, value in lines}
+        policy = about.get("maxmemory_policy", "")
+        if about.get("maxmemory", "0") != "0" and policy.startswith("allkeys"):
+            _log.warning(
+                "Redis may evict any key, also events and idempotency keys that clients still need "
+                "(maxmemory-policy %s): set it to noeviction or volatile-ttl",
+                policy,
+            )
+
+
+def _tls(options: RedisOptions) -> dict[str, Any]:
+    return {
+        "ssl_ca_certs": options.ssl_ca_certs,
+        "ssl_certfile": options.ssl_certfile,
+        "ssl_keyfile": options.ssl_keyfile,
+        "ssl_cert_reqs": options.ssl_cert_reqs,
+        "ssl_check_hostname": options.ssl_check_hostname,
+    }

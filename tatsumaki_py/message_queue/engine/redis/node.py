@@ -1,0 +1,97 @@
+"""Commands to one server: batches, each on a connection of its own, and their replies.
+
+Rules:
+1. A batch is one write. Its commands run in order; those of two batches that are in flight at the
+   same time may mix.
+2. A reply may be an exception. If the connection breaks, all replies of the batch are that error,
+   also of commands that have run.
+3. A connection whose server refuses writes is closed, because another one may be the master now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from redis import exceptions
+from redis.exceptions import RedisError
+
+from tatsumaki_py.message_queue.engine.redis.dial import AnyConnection
+
+__all__ = ["Call", "Node"]
+
+Call = Sequence[bytes | str | int | float]
+"""A command and its arguments."""
+
+MAX_IN_FLIGHT = 4
+"""Connections, and batches that are in flight at the same time. More batches wait."""
+
+
+class Node:
+    """One server, or the one that takes writes now.
+
+    Args:
+        dial: opens a connection to it.
+        timeout: seconds that a batch may take.
+    """
+
+    def __init__(self, dial: Callable[[], Awaitable[AnyConnection]], timeout: float) -> None:
+        self._dial = dial
+        self._timeout = timeout
+        self._turns = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._idle: list[AnyConnection] = []
+        self._closed = False
+
+    async def run(self, calls: Sequence[Call]) -> list[Any]:
+        """The replies to `calls`, in order."""
+        async with self._turns:
+            try:
+                connection = await self._connection()
+            except (RedisError, OSError) as error:
+                return [error] * len(calls)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await connection.send_packed_command(connection.pack_commands(calls))
+                    replies = [await _reply(connection) for _ in calls]
+            except TimeoutError:
+                await connection.disconnect(nowait=True)
+                late = exceptions.TimeoutError(f"no answer within {self._timeout:g} s")
+                return [late] * len(calls)
+            except (RedisError, OSError) as error:
+                await connection.disconnect(nowait=True)
+                return [error] * len(calls)
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+            if self._closed or any(
+                isinstance(reply, exceptions.ReadOnlyError) for reply in replies
+            ):
+                await connection.disconnect(nowait=True)
+            else:
+                self._idle.append(connection)
+            return replies
+
+    async def _connection(self) -> AnyConnection:
+        if self._closed:
+            raise exceptions.ConnectionError("the connections are closed")
+        while self._idle:
+            connection = self._idle.pop()
+            # It says so, too, if the server has closed it.
+            if not await connection.can_read():
+                return connection
+            await connection.disconnect(nowait=True)
+        return await self._dial()
+
+    async def close(self) -> None:
+        """Close the connections, those in use after their batch."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().disconnect(nowait=True)
+
+
+async def _reply(connection: AnyConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except exceptions.ResponseError as error:
+        return error
