@@ -8,8 +8,9 @@ import json
 import random
 
 import pytest
+from support.follower import LOST, Follower
 from support.raw import RawClient
-from support.subscriber import CLIENTS, Ended
+from support.subscriber import CLIENTS
 from support.wire import read_reply
 
 from tatsumaki_py import MessageQueue
@@ -17,48 +18,35 @@ from tatsumaki_py import MessageQueue
 COUNT = 40
 CHANNELS = "other", "room"
 TEXTS = ["", "é☃𝄞", "a\r\nb\rc\nd", "\u2028\x00", "x" * 300, "y" * 1500]
-LOST = (EOFError, OSError, Ended)
 
 
-class Follower:
-    """A client that goes on from its cursor, by one of `transports`, until it has all events of all
-    channels.
-    """
+class Reader(Follower):
+    """A client that comes back with its cursor, until it has all events of all channels."""
+
+    pause = 0
 
     def __init__(self, port, transports, rng, channels=("room",), **query):
-        self.port, self.transports, self.rng, self.query = port, transports, rng, query
-        self.numbers = {channel: [] for channel in channels}
-        self.path = "/events/room"
+        path = "/events/room"
         if len(channels) > 1:
-            self.path, self.query["channel"] = "/events", channels
-        self.cursor = MessageQueue.instance(*channels).cursor()
-        self.connections = 0
+            path, query["channel"] = "/events", channels
+        cursor = MessageQueue.instance(*channels).cursor()
+        super().__init__(port, transports, rng, path, cursor, **query)
+        self.numbers = {channel: [] for channel in channels}
 
-    @property
+    async def read(self):
+        """Reads all."""
+        self.start()
+        await self.until(Reader.done, 40)
+        await self.stop()
+
     def done(self):
         return all(len(numbers) == COUNT for numbers in self.numbers.values())
 
-    async def run(self):
-        while not self.done:
-            kind = CLIENTS[self.rng.choice(self.transports)]
-            client = kind(self.port, self.path, cursor=self.cursor, **self.query)
-            self.connections += 1
-            try:
-                await client.start()
-                while not self.done:
-                    self.take(await client.read(), client)
-            except LOST:
-                await asyncio.sleep(0)
-            finally:
-                client.leave()
-
-    def take(self, message, client):
-        assert not message.gap, f"{self.transports}: {message}"
+    def take(self, message):
+        assert not message.gap, f"{self.name}: {message}"
         numbers = self.numbers[message.channel or "room"]
-        assert message.data == event(len(numbers)), self.transports
+        assert message.data == event(len(numbers)), self.name
         numbers.append(message.data["n"])
-        # A long poll says it at the end of its answer: what is left is here already.
-        self.cursor = client.cursor
 
 
 def event(number):
@@ -102,17 +90,17 @@ async def test_every_event_once(subscribe_handler, proxy, seed, monkeypatch):
     proxy.rng = rng
     monkeypatch.setattr(subscribe_handler, "max_stream_time", 0.5)
     monkeypatch.setattr(MessageQueue, "backlog_length", COUNT)
-    followers = [Follower(proxy.port, [name], rng) for name in CLIENTS]
-    followers += [Follower(proxy.port, [name], rng, CHANNELS) for name in CLIENTS]
+    readers = [Reader(proxy.port, [name], rng) for name in CLIENTS]
+    readers += [Reader(proxy.port, [name], rng, CHANNELS) for name in CLIENTS]
     for who in ({}, {"client_id": "a"}):
-        followers.append(Follower(proxy.port, list(CLIENTS), rng, **who))
-        followers.append(Follower(proxy.port, list(CLIENTS), rng, CHANNELS, **who))
+        readers.append(Reader(proxy.port, list(CLIENTS), rng, **who))
+        readers.append(Reader(proxy.port, list(CLIENTS), rng, CHANNELS, **who))
     async with asyncio.TaskGroup() as tasks:
         for channel in CHANNELS:
             tasks.create_task(publish(proxy.port, channel, rng))
-        for follower in followers:
-            tasks.create_task(follower.run())
+        for reader in readers:
+            tasks.create_task(reader.read())
     for channel in CHANNELS:
         events = MessageQueue.instance(channel).backlog_events
         assert events == [event(number) for number in range(COUNT)]
-    assert sum(follower.connections for follower in followers) > 5 * len(followers)
+    assert sum(len(reader.connections) for reader in readers) > 5 * len(readers)

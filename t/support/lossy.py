@@ -1,5 +1,5 @@
-"""A network that loses connections: a proxy in front of the server, and what is to arrive through
-it nevertheless.
+"""A network that loses connections: a proxy in front of a server, and what is to arrive through it
+nevertheless.
 """
 
 import asyncio
@@ -26,6 +26,8 @@ class Proxy:
         self.rng = rng or random.Random(1)
         self.down = False
         """While true, nobody reaches the server."""
+        self.silent = False
+        """While true, new connections are accepted, and nothing is ever answered."""
         self.accepted = 0
         """How many connections there were."""
         self.ends = set()
@@ -55,6 +57,15 @@ class Proxy:
             if not isinstance(end, _Client):
                 end.left = size
 
+    def freeze(self, answers_only=False):
+        """Drops all that comes on the connections that there are now, also their end, as a router
+        does that has forgotten them. `answers_only` drops what the server sends, and passes on what
+        the clients send.
+        """
+        for end in self.ends:
+            if not (answers_only and isinstance(end, _Client)):
+                end.frozen = True
+
     def connect(self, client):
         """Finds the server for `client`."""
         task = asyncio.ensure_future(self._connect(client))
@@ -76,12 +87,15 @@ class _End(asyncio.Protocol):
         self.proxy = proxy
         self.left = proxy.budget()
         self.other = self.transport = None
+        self.frozen = False
 
     def connection_made(self, transport):
         self.transport = transport
         self.proxy.ends.add(self)
 
     def data_received(self, data):
+        if self.frozen:
+            return
         passed = data[: self.left]
         self.left -= len(passed)
         self.other.transport.write(passed)
@@ -89,7 +103,7 @@ class _End(asyncio.Protocol):
             self.cut()
 
     def eof_received(self):
-        if self.other is not None and not self.other.transport.is_closing():
+        if self.other is not None and not (self.frozen or self.other.transport.is_closing()):
             self.other.transport.write_eof()
         return True
 
@@ -101,7 +115,7 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, exc):
         self.proxy.ends.discard(self)
-        if self.other is not None and self.other.transport is not None:
+        if self.other is not None and self.other.transport is not None and not self.frozen:
             self.other.transport.close()
 
     def pause_writing(self):
@@ -119,6 +133,8 @@ class _Client(_End):
         self.proxy.accepted += 1
         if self.proxy.down:
             transport.abort()
+        elif self.proxy.silent:
+            self.frozen = True
         else:
             transport.pause_reading()
             self.proxy.connect(self)

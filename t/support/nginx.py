@@ -19,7 +19,7 @@ pid {prefix}/pid;
 error_log {prefix}/error.log;
 worker_processes 1;
 {user}
-events {{ worker_connections 256; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     client_body_temp_path {prefix}/body;
@@ -33,10 +33,43 @@ http {{
 
 
 @pytest.fixture
+def nginx(run_nginx, http_server, http_port):
+    """`port = nginx("gzip on;")` runs the page's configuration, after other directives."""
+
+    def start(*directives):
+        return run_nginx("\n".join([*directives, BLOCKS[0].replace("5000", str(http_port))]))
+
+    return start
+
+
+@pytest.fixture
 def run_nginx(tmp_path, http_server):
     """`port = run_nginx(http, listen)` runs nginx with `http` as the content of its block `http`,
     where `listen` stands for the address that it is to listen on. It is gone before the server.
     """
+    yield from _running(tmp_path)
+
+
+@pytest.fixture
+def spread(tmp_path):
+    """`port = spread(*ports)` runs nginx in front of these servers: each request goes to one of
+    them at random.
+    """
+    servers = _running(tmp_path)
+    run = next(servers)
+
+    def start(*ports):
+        # A worker that was away is asked again at once.
+        servers = [f"server 127.0.0.1:{port} max_fails=0;" for port in ports]
+        alone = "server 127.0.0.1:5000;"
+        assert alone in BLOCKS[0]
+        return run(BLOCKS[0].replace(alone, "\n".join(["random;", *servers])))
+
+    yield start
+    next(servers, None)
+
+
+def _running(tmp_path):
     path = find_program("nginx", "nginx")
     processes = []
 
@@ -70,13 +103,3 @@ def run_nginx(tmp_path, http_server):
         process.terminate()
     for process in processes:
         process.wait()
-
-
-@pytest.fixture
-def nginx(run_nginx, http_server, http_port):
-    """`port = nginx("gzip on;")` runs the page's configuration, after other directives."""
-
-    def start(*directives):
-        return run_nginx("\n".join([*directives, BLOCKS[0].replace("5000", str(http_port))]))
-
-    return start

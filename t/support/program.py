@@ -21,10 +21,11 @@ class Program:
     `url` is "http://127.0.0.1:<port>/". What it prints goes to files: no pipe can fill up.
     """
 
-    def __init__(self, path, port, log_dir):
+    def __init__(self, path, port, log_dir, environment=()):
         self.port = port
         self.url = f"http://127.0.0.1:{port}/"
         self._command = [sys.executable, str(ROOT / path)]
+        self._environment = {"TATSUMAKI_HOST": "127.0.0.1", "PORT": str(port), **dict(environment)}
         self._stdout = log_dir / f"{port}.out"
         self._stderr = log_dir / f"{port}.err"
         self._process = None
@@ -51,7 +52,7 @@ class Program:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=ROOT,
-                env={**os.environ, "TATSUMAKI_HOST": "127.0.0.1", "PORT": str(self.port)},
+                env={**os.environ, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -138,7 +139,8 @@ def popen(tmp_path):
 
 @pytest.fixture
 def serve_program(tmp_path):
-    """`program = serve_program("examples/chat/app.py")` starts a `Program` on a free port.
+    """`program = serve_program("examples/chat/app.py")` starts a `Program` on a free port;
+    `environment` has more variables for it.
 
     After the test it is stopped, and fails the test if there is a traceback in what it logged;
     ``traces=True`` allows that.
@@ -155,8 +157,8 @@ def serve_programs(tmp_path_factory):
 def _serving(directory):
     programs, traced = [], []
 
-    def serve(path, traces=False):
-        program = Program(path, free_port(), directory)
+    def serve(path, traces=False, environment=()):
+        program = Program(path, free_port(), directory, environment)
         programs.append(program)
         if traces:
             traced.append(program)

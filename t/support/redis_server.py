@@ -1,6 +1,7 @@
 """A real Redis of the tests: one for all tests of a process, and others that a test may stop."""
 
 import contextlib
+import glob
 import os
 import signal
 import socket
@@ -22,10 +23,11 @@ class RedisServer:
         folder: for its files.
         port: where it listens; any free one by default.
         program: "redis-server" or "redis-sentinel".
+        own_clock: whether `shift_clock` can set its clock.
         options: lines of its configuration; "_" in a name stands for "-".
     """
 
-    def __init__(self, folder, port=None, program="redis-server", **options):
+    def __init__(self, folder, port=None, program="redis-server", own_clock=False, **options):
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._path = find_program(program, program)
@@ -38,12 +40,25 @@ class RedisServer:
         pairs = [(key.replace("_", "-"), _quoted(value)) for key, value in lines.items()]
         self._config.write_text("".join(f"{key} {value}\n" for key, value in pairs))
         self._process = None
+        self._environment = dict(os.environ)
+        if own_clock:
+            self._environment |= {
+                "LD_PRELOAD": _faketime(),
+                "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
+                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+            self.shift_clock(0)
 
     def start(self):
         """Starts it, and waits until it answers."""
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(
-                [self._path, str(self._config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [self._path, str(self._config)],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + START
         while not self.answers():
@@ -79,6 +94,12 @@ class RedisServer:
             for name, _, rest in stats
         }
 
+    def shift_clock(self, seconds):
+        """Its clock is so much ahead of the real one, or behind."""
+        whole = self.folder / "clock.new"
+        whole.write_text(f"{seconds:+d}\n")
+        whole.replace(self.folder / "clock")
+
     def kill(self, signum=signal.SIGKILL):
         """Ends it, as a crash does."""
         if self._process is not None and self._process.poll() is None:
@@ -93,6 +114,13 @@ class RedisServer:
     def resume(self):
         """Lets it go on."""
         os.kill(self._process.pid, signal.SIGCONT)
+
+
+def _faketime():
+    """What to preload to change the time of a program."""
+    find_program("faketime", "faketime")
+    # With the malloc of libc: that of Redis asks for the time before the library can tell it.
+    return glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")[0] + ":libc.so.6"
 
 
 def _quoted(value):

@@ -27,6 +27,14 @@ class Ended(Exception):
     """The server ended this regularly; for a WebSocket with its code."""
 
 
+class Refused(Exception):
+    """The answer to a poll is no list of events. `head` is a `Reply`."""
+
+    def __init__(self, head):
+        super().__init__(head.line)
+        self.head = head
+
+
 class Subscriber:
     """One client. It goes on from its `cursor` at each `open`.
 
@@ -265,6 +273,8 @@ class LongPoll(Subscriber):
     async def next(self):
         if not self.batch:
             await self.open()
+            if self.head.status != 200:
+                raise Refused(self.head)
             await asyncio.sleep(0)
         return self.batch.pop(0) if self.batch else None
 
