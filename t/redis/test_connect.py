@@ -115,7 +115,7 @@ async def test_no_password_in_any_text(connect, make_redis):
     url = f"redis://:wr0ng@127.0.0.1:{server.port}"
     connections = connect(url)
     (error,) = await connections.run([("PING",)])
-    assert "WRONGPASS" in repr(error) or "invalid username-password" in repr(error)
+    assert "invalid username-password" in str(error)
     with pytest.raises(ConnectionError) as raised:
         await connections.subscriber()
     texts = f"{error!r}{error}{raised.value!r}{connections!r}{vars(connections)!r}"
