@@ -13,6 +13,7 @@ pytest_plugins = [
     "support.program",
     "support.browser",
     "support.redis_server",
+    "support.redis_sentinel",
 ]
 
 # How long an example takes says nothing on a shared machine.

@@ -57,7 +57,11 @@ FLOORS = [
     ["message_queue.engine.redis"],
     ["message_queue.engine.redis.options"],
     ["message_queue.engine.redis.dial"],
-    ["message_queue.engine.redis.node", "message_queue.engine.redis.subscriber"],
+    [
+        "message_queue.engine.redis.node",
+        "message_queue.engine.redis.sentinel",
+        "message_queue.engine.redis.subscriber",
+    ],
     ["message_queue.engine.redis.connect"],
     ["message_queue.engine.memory"],
     ["message_queue.engine.choose"],
@@ -259,6 +263,7 @@ EXTRAS = {
     "endpoint.metrics": {"prometheus_client"},
     "message_queue.engine.redis.dial": {"redis"},
     "message_queue.engine.redis.node": {"redis"},
+    "message_queue.engine.redis.sentinel": {"redis"},
     "message_queue.engine.redis.subscriber": {"redis"},
 }
 

@@ -6,12 +6,14 @@ cluster.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
-from tatsumaki_py.message_queue.engine.redis.dial import Dial
+from tatsumaki_py.message_queue.engine.redis.dial import AnyConnection, Dial
 from tatsumaki_py.message_queue.engine.redis.node import Call, Node
-from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
+from tatsumaki_py.message_queue.engine.redis.options import SENTINEL, RedisOptions
+from tatsumaki_py.message_queue.engine.redis.sentinel import Master
 from tatsumaki_py.message_queue.engine.redis.subscriber import ServerSubscriber, Subscriber
 
 __all__ = ["Connections"]
@@ -32,9 +34,8 @@ class Connections:
 
     def __init__(self, options: RedisOptions) -> None:
         self._options = options
-        self._dial = Dial(options)
-        host, port = options.hosts[0] if options.hosts else ("", 0)
-        self._node = Node(lambda: self._dial.open(host, port), options.command_timeout)
+        self._open = _opener(options)
+        self._node = Node(self._open, options.command_timeout)
 
     async def run(self, calls: Sequence[Call]) -> list[Any]:
         """Send commands in one piece, and wait for their replies.
@@ -63,10 +64,17 @@ class Connections:
 
     async def subscriber(self) -> Subscriber:
         """A new subscriber, connected. Raises `RedisError`."""
-        host, port = self._options.hosts[0] if self._options.hosts else ("", 0)
-        connection = await self._dial.open(host, port)
-        return ServerSubscriber(connection, self._options.command_timeout)
+        return ServerSubscriber(await self._open(), self._options.command_timeout)
 
     async def close(self) -> None:
         """Close all connections but those of subscribers, which close their own."""
         await self._node.close()
+
+
+def _opener(options: RedisOptions) -> Callable[[], Awaitable[AnyConnection]]:
+    """Opens connections to the server that takes writes."""
+    dial = Dial(options)
+    if options.kind == SENTINEL:
+        return Master(options, dial).open
+    host, port = options.hosts[0] if options.hosts else ("", 0)
+    return partial(dial.open, host, port)

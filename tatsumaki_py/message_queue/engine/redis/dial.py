@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis import exceptions
@@ -30,6 +32,8 @@ AnyConnection = Connection | UnixDomainSocketConnection
 NAME = "tatsumaki"
 """What `CLIENT LIST` calls the connections."""
 OLDEST = {SERVER: (6, 2), CLUSTER: (7, 0)}
+SENTINEL_TIMEOUT = 1.0
+"""Seconds that a sentinel may take, because there are others."""
 MODES = {b"cluster": "redis+cluster://", b"sentinel": "redis+sentinel://"}
 
 
@@ -45,28 +49,35 @@ class Dial:
         none. The reader of a connection sets the time that an answer may take.
         """
         options = self._options
-        connection = self._make(host, port)
-        try:
-            async with asyncio.timeout(options.connect_timeout):
-                await connection.connect()  # type: ignore[no-untyped-call]
-                await self._greet(connection, options.path or f"{host}:{port}")
-        except TimeoutError:
-            await connection.disconnect(nowait=True)
-            where = options.path or f"{host}:{port}"
-            raise exceptions.TimeoutError(
-                f"{where} did not answer within {options.connect_timeout:g} s"
-            ) from None
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
+        login = (options.username, options.password)
+        where = options.path or f"{host}:{port}"
+        connection = self._make(host, port, options.db, login)
+        async with _in_time(connection, where, options.connect_timeout):
+            await connection.connect()  # type: ignore[no-untyped-call]
+            await self._greet(connection, where)
         return connection
 
-    def _make(self, host: str, port: int) -> AnyConnection:
+    async def ask_sentinel(self, host: str, port: int, question: Sequence[str]) -> Any:
+        """The reply of a sentinel. `RedisError` if there is none."""
+        options = self._options
+        login = (options.sentinel_username, options.sentinel_password)
+        connection = self._make(host, port, 0, login)
+        timeout = min(options.connect_timeout, SENTINEL_TIMEOUT)
+        async with _in_time(connection, f"{host}:{port}", timeout):
+            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.send_command(*question)
+            reply = await connection.read_response()
+        await connection.disconnect(nowait=True)
+        return reply
+
+    def _make(
+        self, host: str, port: int, db: int, login: tuple[str | None, str | None]
+    ) -> AnyConnection:
         options = self._options
         arguments: dict[str, Any] = {
-            "db": options.db,
-            "username": options.username,
-            "password": options.password,
+            "db": db,
+            "username": login[0],
+            "password": login[1],
             "socket_timeout": None,
             "socket_connect_timeout": options.connect_timeout,
             "health_check_interval": 0,
@@ -125,6 +136,20 @@ class Dial:
                 "(maxmemory-policy %s): set it to noeviction or volatile-ttl",
                 policy,
             )
+
+
+@asynccontextmanager
+async def _in_time(connection: AnyConnection, where: str, seconds: float) -> AsyncIterator[None]:
+    """The connection is closed if the block is not done in time, or fails."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        await connection.disconnect(nowait=True)
+        raise exceptions.TimeoutError(f"{where} did not answer within {seconds:g} s") from None
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
 
 
 def _tls(options: RedisOptions) -> dict[str, Any]:

@@ -1,0 +1,114 @@
+"""The master that Sentinel names, also after a failover."""
+
+import asyncio
+
+import pytest
+from redis.exceptions import ConnectionError, ReadOnlyError
+
+
+async def reached(connections, port):
+    """A command goes to the server on `port`, at the latest after a few attempts."""
+    for _ in range(100):
+        (reply,) = await connections.run([("CONFIG", "GET", "port")])
+        if reply == [b"port", b"%d" % port]:
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+async def subscribed(connections):
+    """A new subscriber to "a", connected after a few attempts."""
+    for _ in range(100):
+        try:
+            subscriber = await connections.subscriber()
+        except ConnectionError:
+            await asyncio.sleep(0.02)
+            continue
+        await subscriber.subscribe("a")
+        assert await subscriber.read() == [b"subscribe", b"a", 1]
+        return subscriber
+    return None
+
+
+@pytest.mark.gen_test
+async def test_failover(connect, make_watched):
+    """Connections to the old master, which lives on as a replica, are left, and then to one that
+    crashed. A sentinel that is not there does not matter.
+    """
+    watched = make_watched()
+    first, second = watched.servers
+    connections = connect(watched.url.replace("//", "//127.0.0.1:1,"), connect_timeout=0.5)
+    assert await reached(connections, first.port)
+    subscriber = await subscribed(connections)
+
+    watched.fail_over()
+    with pytest.raises(ConnectionError):
+        await subscriber.read()
+    await subscriber.close()
+    assert await reached(connections, second.port)
+    subscriber = await subscribed(connections)
+    await connections.run([("PUBLISH", "a", "1")])
+    assert await subscriber.read() == [b"message", b"a", b"1"]
+    assert b"name=tatsumaki" not in first.ask("CLIENT", "LIST").encode()
+
+    second.kill()
+    with pytest.raises(ConnectionError):
+        await subscriber.read()
+    await subscriber.close()
+    (error,) = await connections.run([("PING",)])
+    assert isinstance(error, ConnectionError)
+    watched.wait_for_another(second)
+    assert await reached(connections, first.port)
+
+
+@pytest.mark.gen_test
+async def test_a_replica_is_not_used(connect, make_watched):
+    """Neither if its address is in a URL, nor if Sentinel still believes that it is the master."""
+    watched = make_watched()
+    master, replica = watched.servers
+    (error,) = await connect(replica.url).run([("PING",)])
+    assert f"127.0.0.1:{replica.port} is a replica, which takes no writes" in str(error)
+    watched.sentinel.pause()
+    connections = connect(watched.url, connect_timeout=0.2)
+    (error,) = await connections.run([("PING",)])
+    assert "no master of 'chat' was found: by the sentinel 127.0.0.1:" in str(error)
+    watched.sentinel.resume()
+    assert await connections.run([("SET", "a", "1")]) == [b"OK"]
+    # Without Sentinel: nobody closes the connection.
+    replica.ask("REPLICAOF", "NO", "ONE")
+    master.ask("REPLICAOF", "127.0.0.1", replica.port)
+    (error,) = await connections.run([("SET", "a", "2")])
+    assert isinstance(error, ReadOnlyError)
+    (error,) = await connections.run([("SET", "a", "2")])
+    assert f"{master.port} is a replica" in str(error)
+
+
+@pytest.mark.gen_test
+async def test_another_name_or_kind(connect, make_watched):
+    watched = make_watched()
+    sentinel, master = watched.sentinel.port, watched.servers[0].port
+    for url, said in [
+        (f"redis+sentinel://127.0.0.1:{sentinel}/game", "no service of this name"),
+        (f"redis://127.0.0.1:{sentinel}", "its URL begins with redis\\+sentinel://"),
+        (f"redis+sentinel://127.0.0.1:{master}/chat", "unknown command"),
+    ]:
+        with pytest.raises(Exception, match=said):
+            await connect(url).subscriber()
+
+
+@pytest.mark.gen_test
+async def test_passwords(connect, make_watched):
+    """That of the sentinels is not that of the servers."""
+    watched = make_watched()
+    for server in watched.servers:
+        server.ask("CONFIG", "SET", "masterauth", "one")
+        server.ask("CONFIG", "SET", "requirepass", "one")
+    watched.sentinel.ask("SENTINEL", "SET", "chat", "auth-pass", "one")
+    watched.sentinel.ask("ACL", "SETUSER", "chat", "on", ">two", "+@all")
+    url = watched.url.replace("//", "//:one@")
+    options = {"sentinel_username": "chat", "sentinel_password": "two"}
+    assert await connect(url, **options).run([("PING",)]) == [b"PONG"]
+    options["sentinel_password"] = "three"
+    (error,) = await connect(url, **options).run([("PING",)])
+    assert "three" not in str(error)
+    assert "invalid username-password" in str(error)

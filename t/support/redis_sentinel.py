@@ -1,0 +1,106 @@
+"""A real Sentinel of the tests: a master, a replica and one sentinel, all quicker than usual."""
+
+import contextlib
+import time
+
+import pytest
+import redis
+from support.redis_server import RedisServer
+
+QUICK = {"INFO-PERIOD": 100, "PING-PERIOD": 50, "PUBLISH-PERIOD": 50, "ASK-PERIOD": 100}
+WAIT = 10.0  # seconds for a change to be complete
+
+
+class SentinelServer(RedisServer):
+    """A sentinel that watches `master` under the name "chat"."""
+
+    def __init__(self, folder, master, **options):
+        monitored = {
+            "sentinel monitor chat": f"127.0.0.1 {master.port} 1",
+            "sentinel down-after-milliseconds chat": 300,
+            "sentinel failover-timeout chat": 1000,
+        }
+        super().__init__(folder, program="redis-sentinel", **monitored, **options)
+
+    def answers(self):
+        """See `RedisServer.answers`."""
+        with contextlib.suppress(redis.ConnectionError):
+            return self.ask("PING")
+        return False
+
+    def ask(self, *words):
+        """The reply, as redis-py gives it: a sentinel does not know QUIT."""
+        with redis.Redis(port=self.port, decode_responses=True) as client:
+            return client.execute_command(*words)
+
+    @property
+    def master_port(self):
+        """The port of the master, as it says."""
+        return int(self.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "chat")[1])
+
+
+class Watched:
+    """A master and a replica, and the sentinel that watches them.
+
+    Attributes:
+        servers: both, the first master first.
+        sentinel: the sentinel.
+        url: of the service.
+    """
+
+    def __init__(self, folder, **options):
+        quick = {"repl_diskless_sync_delay": 0, "repl_ping_replica_period": 1} | options
+        master = RedisServer(folder, **quick).start()
+        replica = RedisServer(folder, replicaof=f"127.0.0.1 {master.port}", **quick).start()
+        self.servers = [master, replica]
+        self._until(lambda: "link_status:up" in replica.ask("INFO", "replication"))
+        self.sentinel = SentinelServer(folder, master).start()
+        self.sentinel.ask("SENTINEL", "DEBUG", *(x for pair in QUICK.items() for x in pair))
+        self.url = f"redis+sentinel://127.0.0.1:{self.sentinel.port}/chat"
+        self._until(lambda: self.sentinel.ask("INFO")["master0"]["slaves"] == 1)
+
+    @property
+    def master(self):
+        """The server that is the master, as the sentinel says."""
+        port = self.sentinel.master_port
+        return next(server for server in self.servers if server.port == port)
+
+    def fail_over(self):
+        """The other one becomes the master, and this one, which stays alive, its replica."""
+        old = self.master
+        self._until(lambda: self.sentinel.ask("SENTINEL", "FAILOVER", "chat"))
+        self.wait_for_another(old)
+        self._until(lambda: "link_status:up" in old.ask("INFO", "replication"))
+
+    def wait_for_another(self, old):
+        """Waits until `old` is not the master any more."""
+        self._until(lambda: self.master is not old)
+
+    def _until(self, condition):
+        deadline = time.monotonic() + WAIT
+        while True:
+            with contextlib.suppress(redis.ResponseError):
+                if condition():
+                    return
+            if time.monotonic() > deadline:
+                pytest.fail("the sentinel does not do its work")
+            time.sleep(0.01)
+
+    def kill(self):
+        """Ends all three."""
+        for server in (self.sentinel, *self.servers):
+            server.kill()
+
+
+@pytest.fixture
+def make_watched(tmp_path):
+    """`watched = make_watched()` starts a master, a replica and their sentinel."""
+    started = []
+
+    def make(**options):
+        started.append(Watched(tmp_path, **options))
+        return started[-1]
+
+    yield make
+    for one in started:
+        one.kill()
