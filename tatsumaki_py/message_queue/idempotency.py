@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from tatsumaki_py.error import HTTPError
 
-__all__ = ["Answers", "check_key"]
+__all__ = ["Answers", "check_key", "digest_of"]
 
 MAX_KEY = 255
 OVERHEAD = 512
@@ -25,7 +25,8 @@ def check_key(key: object) -> None:
         raise HTTPError(400, f"an idempotency key has 1 to {MAX_KEY} characters")
 
 
-def _digest(bodies: Sequence[bytes]) -> bytes:
+def digest_of(bodies: Sequence[bytes]) -> bytes:
+    """What tells these events from others."""
     digest = sha256()
     for body in bodies:
         digest.update(b"%d:%b" % (len(body), body))
@@ -68,7 +69,7 @@ class Answers:
         if key not in self._known:
             return None
         _, digest, ids = self._known[key]
-        if digest != _digest(bodies):
+        if digest != digest_of(bodies):
             raise HTTPError(422, "something else was published under this idempotency key")
         return ids.split()
 
@@ -88,7 +89,7 @@ class Answers:
         joined = " ".join(ids)
         if key in self._known:
             self._forget(key)
-        self._known[key] = (now, _digest(bodies), joined)
+        self._known[key] = (now, digest_of(bodies), joined)
         self.size += _size(key, joined)
         while self._known and (len(self._known) > limit or self.size > max_size):
             self._forget(next(iter(self._known)))

@@ -13,6 +13,7 @@ from typing import Any
 
 from tatsumaki_py.message_queue.engine import Engine, EngineError
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+from tatsumaki_py.message_queue.engine.redis.options import SCHEMES
 
 __all__ = ["VARIABLE", "Choice", "choose", "from_environment", "redacted"]
 
@@ -73,4 +74,22 @@ def _memory(url: str, options: Mapping[str, Any]) -> Choice:
     return Choice(url, shared=False, make=MemoryEngine)
 
 
-_KINDS: dict[str, Callable[[str, Mapping[str, Any]], Choice]] = {"memory": _memory}
+def _redis(url: str, options: Mapping[str, Any]) -> Choice:
+    try:
+        from tatsumaki_py.message_queue.engine.redis.engine import RedisEngine
+    except ModuleNotFoundError as error:
+        if error.name not in ("redis", "hiredis"):
+            raise
+        raise EngineError(
+            f"{redacted(url)} needs a package: pip install tatsumaki_py[redis]"
+        ) from None
+    from tatsumaki_py.message_queue.engine.redis.options import parse
+
+    known = parse(url, options)
+    return Choice(redacted(url), shared=True, make=lambda: RedisEngine(known))
+
+
+_KINDS: dict[str, Callable[[str, Mapping[str, Any]], Choice]] = {
+    "memory": _memory,
+    **dict.fromkeys(SCHEMES, _redis),
+}

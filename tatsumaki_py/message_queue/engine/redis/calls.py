@@ -1,0 +1,116 @@
+"""One call of the script that publishes, and what its reply says: the same for servers and for
+publishers without an event loop.
+
+Rule: nothing of redis-py is imported here, and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.engine.redis.keys import Keys
+from tatsumaki_py.message_queue.engine.redis.wire import ids_from, pack, size_of
+from tatsumaki_py.message_queue.idempotency import digest_of
+
+__all__ = ["MAX_EVENTS", "MAX_SIZE", "Accepted", "Late", "check_size", "publish_call", "read_reply"]
+
+MAX_EVENTS = 1000
+"""Events that one call may have: Redis does nothing else meanwhile."""
+MAX_SIZE = 4 * 1024 * 1024
+"""Bytes that the events of one call may have, each with 512 bytes for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The events are accepted.
+
+    Attributes:
+        prev: the newest id before them.
+        ids: theirs.
+        now: the clock of Redis, in milliseconds since the epoch.
+    """
+
+    prev: str
+    ids: list[str]
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The events came after their deadline, and are not accepted."""
+
+    now: int
+
+
+def check_size(bodies: Sequence[bytes]) -> None:
+    """413 if these events are too many for one call."""
+    if len(bodies) > MAX_EVENTS:
+        raise HTTPError(413, f"one publish has up to {MAX_EVENTS} events, not {len(bodies)}")
+    size = size_of(bodies)
+    if size > MAX_SIZE:
+        raise HTTPError(413, f"the events of one publish have up to {MAX_SIZE} bytes, not {size}")
+
+
+def publish_call(
+    keys: Keys,
+    process: str,
+    number: int,
+    bodies: Sequence[bytes],
+    quiet: Sequence[bool] = (),
+    *,
+    settings: str = "",
+    top_time: float,
+    key: str | None = None,
+    deadline: int | None = None,
+) -> list[bytes | str | int]:
+    """The arguments of EVALSHA or EVAL after the script.
+
+    Args:
+        keys: those of the channel.
+        process: a random name of the publisher.
+        number: of the call; a later call of the process has a greater one. A call that is repeated,
+            because its reply was lost, has the same.
+        bodies: the events, as JSON; see `check_size`.
+        quiet: whether only new clients get them; all False if empty.
+        settings: see `wire.stored_settings`; those that a server has set if empty.
+        top_time: seconds for which the newest id is remembered.
+        key: the idempotency key.
+        deadline: after which the events are not accepted, in milliseconds of the clock of Redis.
+    """
+    named = keys.record(process) if key is None else keys.answer + _text(key)
+    names = [keys.stream, keys.top, named]
+    call: list[bytes | str | int] = [
+        pack(bodies, quiet or [False] * len(bodies)) if bodies else b"",
+        settings,
+        int(1000 * top_time),
+        secrets.randbits(30),
+        keys.messages,
+        number,
+        "" if deadline is None else deadline,
+    ]
+    if key is not None:
+        names.append(keys.answers)
+        call += [digest_of(bodies).hex()[:32], keys.answer, _text(key)]
+    return [len(names), *names, *call]
+
+
+def read_reply(reply: bytes, count: int) -> Accepted | Late:
+    """What the script has answered to a call with `count` events. 422 if other events were
+    published under the idempotency key.
+    """
+    words = reply.decode().split()
+    if words[0] == "!other":
+        raise HTTPError(422, "something else was published under this idempotency key")
+    if words[0] == "!late":
+        return Late(int(words[1]))
+    if words[0] == "!none":
+        return Accepted("", [], 0)
+    prev, first, now = words
+    return Accepted(prev, ids_from(first, count), int(now))
+
+
+def _text(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")

@@ -1,0 +1,172 @@
+"""One channel as this process knows it.
+
+Rules:
+1. Events are appended if they follow the log's top, and skipped if they are known. Otherwise the
+   channel has missed some, and asks Redis: one question at a time.
+2. Messages that come before Redis has answered wait, bounded; if they are too many they are
+   dropped, and Redis is asked again.
+3. Only events that Redis no longer has are a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from tatsumaki_py.message_queue.engine import Feed
+from tatsumaki_py.message_queue.engine.redis.keys import Keys
+from tatsumaki_py.message_queue.engine.redis.wire import Message, entries_of, made
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.ids import position
+
+__all__ = ["RedisChannel"]
+
+MAX_WAITING = 1000
+"""Messages that may wait for an answer of Redis,"""
+MAX_WAITING_SIZE = 4 * 1024 * 1024
+"""and their bytes."""
+RECENT = 1024
+"""Ids of events that are known to be in the log, when their message comes a second time."""
+
+
+class RedisChannel:
+    """Feeds one channel with what comes from Redis.
+
+    Attributes:
+        feed: the channel.
+        keys: its keys.
+        loaded: whether its log is loaded.
+        heard_of: whether Redis has said that it is subscribed.
+        asking: whether Redis is asked what it has.
+        stale: whether Redis is to be asked again.
+        linger: the timer that ends the subscription.
+        waiters: wait for the answer to the present question.
+        used: when its keys were last kept from running out, in seconds of the loop's clock.
+    """
+
+    __slots__ = (
+        "_recent",
+        "_size",
+        "_waiting",
+        "asking",
+        "feed",
+        "heard_of",
+        "keys",
+        "linger",
+        "loaded",
+        "stale",
+        "used",
+        "waiters",
+    )
+
+    def __init__(self, feed: Feed, keys: Keys) -> None:
+        self.feed = feed
+        self.keys = keys
+        self.loaded = self.asking = self.heard_of = False
+        self.stale = True
+        self.linger: asyncio.TimerHandle | None = None
+        self.used = 0.0
+        self.waiters: list[asyncio.Future[None]] = []
+        self._recent: dict[str, None] = {}
+        self._waiting: list[bytes] = []
+        self._size = 0
+
+    # -- what is published
+
+    def heard(self, data: bytes) -> bool:
+        """A message came. Returns whether Redis is to be asked what is missing."""
+        if self.loaded and not self.asking:
+            return not self._take(data)
+        if self.asking:
+            self._waiting.append(data)
+            self._size += len(data)
+            if len(self._waiting) > MAX_WAITING or self._size > MAX_WAITING_SIZE:
+                self._drop_waiting()
+                self.stale = True
+        return False
+
+    def accepted(
+        self, prev: str, ids: Sequence[str], bodies: Sequence[bytes], quiet: Sequence[bool]
+    ) -> None:
+        """Redis has accepted events of this process, whose message may come later."""
+        if self.loaded and not self.asking and prev == self.feed.top:
+            self._accept(made(self.feed.name, prev, ids, bodies, quiet))
+
+    def _take(self, data: bytes) -> bool:
+        """Append the events of a message. Returns whether none is missing."""
+        message = Message(data)
+        feed = self.feed
+        if message.prev == feed.top:
+            self._accept(message.entries(feed.name))
+            return True
+        return message.last == feed.top or message.last in self._recent
+
+    def _accept(self, events: Sequence[Entry]) -> None:
+        recent = self._recent
+        recent[events[-1].id] = None
+        if len(recent) > RECENT:
+            del recent[next(iter(recent))]
+        self.feed.accept(events)
+
+    # -- what Redis has
+
+    def question(self) -> list[bytes | str | int]:
+        """The arguments that say what is here and what is wanted; see `scripts.RECOVER`."""
+        self.asking, self.stale, self.heard_of = True, False, True
+        settings = self.feed.settings
+        most = int(max(min(settings.buffer_length, 1 << 31), 1))
+        backlog = int(min(settings.backlog_length, most))
+        return [self.feed.top, "" if self.loaded else backlog, most]
+
+    def answered(self, reply: Sequence[Any]) -> bool:
+        """Take what Redis has. Returns whether it is to be asked again."""
+        known, top, rows = reply[0], reply[1].decode(), reply[2]
+        self.asking = False
+        feed = self.feed
+        events = entries_of(feed.name, rows)
+        if not self.loaded or not known:
+            self.loaded = True
+            self._note(events)
+            # Redis may have lost the stream, and not its top.
+            feed.load(top, events if events and events[-1].id == top else ())
+        elif events and position(events[-1].id) > position(feed.top):
+            self._note(events)
+            feed.accept(events)
+        if feed.top != top:
+            # There were too many for one answer.
+            self.stale = True
+        return self._merge()
+
+    def _note(self, events: Sequence[Entry]) -> None:
+        recent = self._recent
+        for event in events:
+            recent[event.id] = None
+        while len(recent) > RECENT:
+            del recent[next(iter(recent))]
+
+    def _merge(self) -> bool:
+        """Append what came meanwhile."""
+        waiting = self._waiting
+        self._drop_waiting()
+        for data in waiting:
+            # A callback may have led to another question.
+            if self.asking or not self.loaded or self.stale or not self._take(data):
+                return True
+        return self.stale
+
+    def failed(self) -> None:
+        """Redis has not answered."""
+        self.asking = False
+        self.stale = True
+        self._drop_waiting()
+
+    def _drop_waiting(self) -> None:
+        self._waiting = []
+        self._size = 0
+
+    def end_linger(self) -> None:
+        """A client listens again, or the channel is dropped."""
+        if self.linger is not None:
+            self.linger.cancel()
+            self.linger = None

@@ -1,0 +1,24 @@
+"""The clock of Redis, as far as it is known here."""
+
+from __future__ import annotations
+
+import asyncio
+
+__all__ = ["RedisClock"]
+
+
+class RedisClock:
+    """Turns times of the event loop into times of Redis."""
+
+    def __init__(self) -> None:
+        self._ahead: float | None = None
+
+    def note(self, now: int) -> None:
+        """Redis has said its time, in milliseconds since the epoch."""
+        if now:
+            # It said so a little earlier: deadlines are never too late.
+            self._ahead = now - 1000 * asyncio.get_running_loop().time()
+
+    def at(self, time: float) -> int | None:
+        """A time of the event loop, in seconds, as one of Redis, in milliseconds."""
+        return None if self._ahead is None else int(1000 * time + self._ahead)

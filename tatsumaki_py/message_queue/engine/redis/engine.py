@@ -1,0 +1,239 @@
+"""The engine in Redis.
+
+Rules:
+1. Everything that belongs to an event loop is in a `Session`. `close` ends it; the next call opens
+   another one, and the channels that were fed are fed again.
+2. All that is published goes to Redis first, which gives it an id and its place in the order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from tatsumaki_py.done import Done
+from tatsumaki_py.message_queue.engine import Feed
+from tatsumaki_py.message_queue.engine.redis.clock import RedisClock
+from tatsumaki_py.message_queue.engine.redis.connect import Connections
+from tatsumaki_py.message_queue.engine.redis.feeding import Feeding
+from tatsumaki_py.message_queue.engine.redis.history import Histories
+from tatsumaki_py.message_queue.engine.redis.keys import Keys, process_channel
+from tatsumaki_py.message_queue.engine.redis.listening import Listener
+from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
+from tatsumaki_py.message_queue.engine.redis.outage import Outage
+from tatsumaki_py.message_queue.engine.redis.positions import Positions
+from tatsumaki_py.message_queue.engine.redis.publishing import Outbox
+from tatsumaki_py.message_queue.engine.redis.questions import Questions
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.ids import position
+
+__all__ = ["RedisEngine", "Session"]
+
+
+class Session:
+    """The engine in one event loop.
+
+    Attributes:
+        loop: the event loop.
+        questions: runs scripts and commands.
+        feeding: the channels that are fed.
+        outage: whether Redis can be reached.
+    """
+
+    def __init__(self, options: RedisOptions, process: str, told: Callable[[bytes], None]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._options = options
+        self._process = process
+        self._told = told
+        connections = self._connections = Connections(options)
+        self.outage = Outage(options.place, self._changed)
+        self.questions = Questions(connections, self.outage)
+        clock = RedisClock()
+        self.feeding = Feeding(options, self.questions, self.outage, clock)
+        self.outbox = Outbox(
+            process, connections, options, self.outage, clock, self.feeding.accepted
+        )
+        self.histories = Histories(self.questions)
+        self.own = process_channel(options.prefix, process)
+        self._listener: Listener | None = None
+        self._positions: Positions | None = None
+
+    def listen(self) -> None:
+        """Open the pub/sub connection, unless that is done."""
+        if self._listener is None:
+            publish = partial(self.questions.command, self._connections.publish_command)
+            self._listener = Listener(
+                self._connections,
+                self._options,
+                self.outage,
+                self.own,
+                partial(publish, self.own),
+                self._message,
+                self.feeding.subscribed,
+            )
+            self.feeding.subscriptions = self._listener
+            self._positions = Positions(
+                self._connections,
+                self.questions,
+                self._options,
+                self.feeding.channels,
+                self.feeding.ask,
+            )
+
+    def send(self, process: str, data: bytes) -> asyncio.Future[int]:
+        """Send a message to another process. Returns how many received it."""
+        channel = process_channel(self._options.prefix, process)
+        return self.questions.command(self._connections.publish_command, channel, data)
+
+    def _message(self, channel: bytes, data: bytes) -> None:
+        if channel == self.own:
+            self._told(data)
+        else:
+            self.feeding.message(channel, data)
+
+    def _changed(self) -> None:
+        """Redis is away, or back."""
+        self.feeding.changed()
+
+    async def history(self, feed: Feed, cursor: str, limit: int) -> list[Entry] | None:
+        """See `Engine.history`."""
+        channel = self.feeding.channels.get(feed.name)
+        if channel is not None and position(cursor) > position(feed.top):
+            # Its event is on its way.
+            await self.feeding.catch_up(channel)
+            if position(cursor) > position(feed.top):
+                return None
+        return await self.histories.ask(feed, Keys(self._options.prefix, feed.name), cursor, limit)
+
+    async def close(self) -> list[Feed]:
+        """Send what waits, and close everything. Returns the channels that were fed."""
+        await self.outbox.close()
+        if self._positions is not None:
+            await self._positions.close()
+        if self._listener is not None:
+            await self._listener.close()
+        self.questions.close()
+        feeds = self.feeding.close()
+        await self._connections.close()
+        return feeds
+
+
+class RedisEngine:
+    """Keeps events in Redis, which several processes share.
+
+    Attributes:
+        process: a random name of this process.
+        told: called with each message that another process sends to this one.
+    """
+
+    def __init__(self, options: RedisOptions) -> None:
+        self.options = options
+        self.process = secrets.token_hex(8)
+        self.told: Callable[[bytes], None] = lambda data: None
+        self._session: Session | None = None
+        self._dormant: dict[str, Feed] = {}
+        self._closing = False
+
+    def session(self) -> Session:
+        """What there is in the loop that runs. `RuntimeError` without one."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(_NO_LOOP) from None
+        session = self._session
+        if session is None or session.loop is not loop:
+            if session is not None:
+                # Its loop has ended without `close`.
+                self._dormant |= {feed.name: feed for feed in session.feeding.close()}
+            session = self._session = Session(self.options, self.process, self._hear)
+            dormant, self._dormant = self._dormant, {}
+            for feed in dormant.values():
+                self.attach(feed)
+        return session
+
+    def _hear(self, data: bytes) -> None:
+        self.told(data)
+
+    def publish(
+        self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
+    ) -> Awaitable[list[str]]:
+        """See `Engine.publish`."""
+        session = self.session()
+        if not bodies and key is None:
+            return Done([])
+        return session.outbox.publish(feed, self._keys(feed), bodies, key, quiet)
+
+    def _keys(self, feed: Feed) -> Keys:
+        return Keys(self.options.prefix, feed.name)
+
+    def open(self, feed: Feed) -> None:
+        """See `Engine.open`: nothing is known before it is loaded."""
+
+    def attach(self, feed: Feed) -> None:
+        """See `Engine.attach`."""
+        if self._closing:
+            self._dormant[feed.name] = feed
+            return
+        session = self.session()
+        session.listen()
+        session.feeding.attach(feed)
+
+    def detach(self, feed: Feed) -> None:
+        """See `Engine.detach`."""
+        self._in_loop(Feeding.detach, feed)
+
+    def forget(self, feed: Feed) -> None:
+        """See `Engine.forget`."""
+        self._in_loop(Feeding.drop, feed)
+
+    def _in_loop(self, call: Callable[[Feeding, Feed], None], feed: Feed) -> None:
+        """Make a call that may come while the loop of the session does not run."""
+        self._dormant.pop(feed.name, None)
+        session = self._session
+        if session is None or session.loop.is_closed():
+            feed.unload()
+            return
+        try:
+            here = asyncio.get_running_loop() is session.loop
+        except RuntimeError:
+            here = False
+        if here:
+            call(session.feeding, feed)
+        else:
+            session.loop.call_soon_threadsafe(call, session.feeding, feed)
+
+    def history(self, feed: Feed, cursor: str, limit: int) -> Awaitable[list[Entry] | None]:
+        """See `Engine.history`."""
+        return self.session().history(feed, cursor, limit)
+
+    def recall(self, channels: tuple[str, ...], client_id: str) -> None:
+        """See `Engine.recall`."""
+
+    def remember(
+        self, channels: tuple[str, ...], client_id: str, cursor: str, seconds: float
+    ) -> None:
+        """See `Engine.remember`."""
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        self._closing = True
+        try:
+            if session.loop is asyncio.get_running_loop():
+                feeds = await session.close()
+            else:
+                feeds = session.feeding.close()
+            for feed in feeds:
+                feed.unload()
+        finally:
+            self._closing = False
+
+
+_NO_LOOP = (
+    "no event loop runs: publish in a handler, a coroutine or a function given to app.on_start; a "
+    "program without a loop uses tatsumaki_py.publisher.Publisher"
+)

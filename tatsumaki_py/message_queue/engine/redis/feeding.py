@@ -1,0 +1,251 @@
+"""The channels that this process feeds with what comes from Redis.
+
+Rules:
+1. A channel is fed from `attach` until `linger` seconds after `detach`. Each time that Redis says
+   that it is subscribed, Redis is asked what the channel has: no message falls in between.
+2. While Redis is away, logs that are loaded stay as they are. Clients that wait for others are told
+   to come back later.
+3. An error of one channel stops no other one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from secrets import randbits
+from typing import Any, Protocol
+
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.engine import Feed
+from tatsumaki_py.message_queue.engine.redis.channel import RedisChannel
+from tatsumaki_py.message_queue.engine.redis.clock import RedisClock
+from tatsumaki_py.message_queue.engine.redis.keys import Keys
+from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
+from tatsumaki_py.message_queue.engine.redis.outage import Backoff, Outage, unavailable
+from tatsumaki_py.message_queue.engine.redis.questions import Questions
+from tatsumaki_py.message_queue.engine.redis.scripts import RECOVER
+from tatsumaki_py.message_queue.engine.redis.wire import stored_settings
+
+__all__ = ["Feeding", "Subscriptions"]
+
+TELL = 1.0
+"""Seconds between two times that waiting clients are told that Redis is away."""
+
+_log = logging.getLogger("tatsumaki")
+
+
+class Subscriptions(Protocol):
+    """A listener, as it is seen here."""
+
+    def add(self, channel: bytes) -> None:
+        """Subscribe to `channel`."""
+
+    def remove(self, channel: bytes) -> None:
+        """Unsubscribe from `channel`."""
+
+
+class Feeding:
+    """The channels of one event loop.
+
+    Attributes:
+        channels: those that are fed, by name.
+        subscriptions: the listener.
+    """
+
+    subscriptions: Subscriptions
+
+    def __init__(
+        self, options: RedisOptions, questions: Questions, outage: Outage, clock: RedisClock
+    ) -> None:
+        self.channels: dict[str, RedisChannel] = {}
+        self._by_messages: dict[bytes, RedisChannel] = {}
+        self._options = options
+        self._questions = questions
+        self._outage = outage
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._backoff = Backoff(options.backoff, options.max_backoff)
+        self._retry: asyncio.TimerHandle | None = None
+        self._teller: asyncio.TimerHandle | None = None
+
+    # -- for the engine
+
+    def attach(self, feed: Feed) -> None:
+        """See `Engine.attach`."""
+        channel = self.channels.get(feed.name)
+        if channel is not None:
+            channel.end_linger()
+        if channel is None or channel.feed is not feed:
+            channel = RedisChannel(feed, Keys(self._options.prefix, feed.name))
+            self.channels[feed.name] = channel
+            self._by_messages[channel.keys.messages] = channel
+            self.subscriptions.add(channel.keys.messages)
+        if not channel.loaded and self._outage.away:
+            self._tell_soon(0)
+
+    def detach(self, feed: Feed) -> None:
+        """See `Engine.detach`."""
+        channel = self.channels.get(feed.name)
+        if channel is not None and channel.feed is feed:
+            channel.end_linger()
+            channel.linger = self._loop.call_later(self._options.linger, self.drop, feed)
+
+    def drop(self, feed: Feed) -> None:
+        """Feed it no more."""
+        channel = self.channels.get(feed.name)
+        if channel is not None and channel.feed is feed:
+            channel.end_linger()
+            del self.channels[feed.name]
+            del self._by_messages[channel.keys.messages]
+            self.subscriptions.remove(channel.keys.messages)
+            for waiter in channel.waiters:
+                _end(waiter, None)
+        feed.unload()
+
+    def accepted(
+        self,
+        feed: Feed,
+        prev: str,
+        ids: Sequence[str],
+        bodies: Sequence[bytes],
+        quiet: Sequence[bool],
+    ) -> None:
+        """Redis has accepted events of this process."""
+        channel = self.channels.get(feed.name)
+        if channel is not None and channel.feed is feed:
+            self._guarded(channel, channel.accepted, prev, ids, bodies, quiet)
+
+    # -- for the listener
+
+    def message(self, name: bytes, data: bytes) -> None:
+        """A message came."""
+        channel = self._by_messages.get(name)
+        if channel is not None and self._guarded(channel, channel.heard, data):
+            self.ask(channel)
+
+    def subscribed(self, name: bytes) -> None:
+        """The messages of a channel come from now on."""
+        channel = self._by_messages.get(name)
+        if channel is not None:
+            self.ask(channel)
+
+    def _guarded(self, channel: RedisChannel, call: Callable[..., Any], *args: Any) -> Any:
+        """Make a call. If it raises, the channel may have missed something."""
+        try:
+            return call(*args)
+        except Exception:
+            _log.exception("channel %r could not be fed", channel.feed.name)
+            channel.failed()
+            self._ask_again()
+            return False
+
+    # -- questions
+
+    def ask(self, channel: RedisChannel) -> None:
+        """Ask Redis what the channel has, again if it is being asked."""
+        channel.stale = True
+        if not channel.asking:
+            options = self._options
+            question = channel.question()
+            settings = stored_settings(channel.feed.settings)
+            channel.used = self._loop.time()
+            answer = self._questions.run(
+                RECOVER,
+                (channel.keys.stream, channel.keys.top),
+                [*question, settings, int(1000 * options.top_time), randbits(30)],
+            )
+            answer.add_done_callback(partial(self._answered, channel))
+
+    def _answered(self, channel: RedisChannel, answer: asyncio.Future[list[Any]]) -> None:
+        if self.channels.get(channel.feed.name) is not channel or answer.cancelled():
+            return
+        error = answer.exception()
+        waiters, channel.waiters = channel.waiters, []
+        if error is None:
+            self._backoff.reset()
+            reply = answer.result()
+            self._clock.note(int(reply[3]))
+            if self._guarded(channel, channel.answered, reply):
+                self.ask(channel)
+        else:
+            channel.failed()
+            if not isinstance(error, HTTPError):
+                _log.error("channel %r could not be read: %s", channel.feed.name, error)
+                error = unavailable()
+            if not channel.loaded:
+                channel.feed.fail(error)
+            self._ask_again()
+        for waiter in waiters:
+            _end(waiter, error)
+
+    def _ask_again(self) -> None:
+        """Some channels are stale."""
+        if self._retry is None:
+            self._retry = self._loop.call_later(self._backoff.pause(), self._ask_stale)
+
+    def _ask_stale(self) -> None:
+        self._retry = None
+        for channel in [*self.channels.values()]:
+            if channel.stale and not channel.asking and channel.heard_of:
+                self.ask(channel)
+
+    async def catch_up(self, channel: RedisChannel) -> None:
+        """Wait until the channel has what Redis had a moment ago, or Redis does not answer."""
+        if channel.asking:
+            # That question may be older.
+            await self._asked(channel)
+        if self.channels.get(channel.feed.name) is channel:
+            self.ask(channel)
+            await self._asked(channel)
+
+    def _asked(self, channel: RedisChannel) -> asyncio.Future[None]:
+        waiting: asyncio.Future[None] = self._loop.create_future()
+        channel.waiters.append(waiting)
+        return waiting
+
+    # -- while Redis is away
+
+    def changed(self) -> None:
+        """Redis is away, or back."""
+        if self._outage.away:
+            self._tell_soon(0)
+
+    def _tell_soon(self, seconds: float) -> None:
+        if self._teller is None:
+            self._teller = self._loop.call_later(seconds, self._tell)
+
+    def _tell(self) -> None:
+        """Tell the clients that wait for a log that they have to come back later."""
+        self._teller = None
+        if not self._outage.away:
+            return
+        waiting = [channel for channel in self.channels.values() if not channel.loaded]
+        for channel in waiting:
+            channel.feed.fail(unavailable())
+        if waiting:
+            self._tell_soon(TELL)
+
+    def close(self) -> list[Feed]:
+        """Feed no channel any more. Returns those that were fed."""
+        for timer in (self._retry, self._teller):
+            if timer is not None:
+                timer.cancel()
+        feeds = [channel.feed for channel in self.channels.values()]
+        for channel in self.channels.values():
+            channel.end_linger()
+            for waiter in channel.waiters:
+                _end(waiter, unavailable())
+        self.channels.clear()
+        self._by_messages.clear()
+        return feeds
+
+
+def _end(waiter: asyncio.Future[None], error: BaseException | None) -> None:
+    if waiter.done():
+        return
+    if error is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(error)

@@ -1,0 +1,45 @@
+"""Events that are older than the log of a channel.
+
+Rule: clients that ask for the same events at the same time are one question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from tatsumaki_py.message_queue.engine import Feed
+from tatsumaki_py.message_queue.engine.redis.keys import Keys
+from tatsumaki_py.message_queue.engine.redis.questions import Questions
+from tatsumaki_py.message_queue.engine.redis.scripts import HISTORY
+from tatsumaki_py.message_queue.engine.redis.wire import entries_of, stored_settings
+from tatsumaki_py.message_queue.event import Entry
+
+__all__ = ["Histories"]
+
+_Asked = tuple[str, str, str, int]
+
+
+class Histories:
+    """The questions of one event loop."""
+
+    def __init__(self, questions: Questions) -> None:
+        self._questions = questions
+        self._asked: dict[_Asked, asyncio.Task[list[Entry] | None]] = {}
+
+    async def ask(self, feed: Feed, keys: Keys, cursor: str, limit: int) -> list[Entry] | None:
+        """See `Engine.history`, of a cursor that is older than the log."""
+        asked = feed.name, cursor, feed.floor, limit
+        task = self._asked.get(asked)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._ask(feed, keys, *asked[1:]))
+            self._asked[asked] = task
+            task.add_done_callback(lambda _: self._asked.pop(asked))
+        # The others still wait if this one is cancelled.
+        return await asyncio.shield(task)
+
+    async def _ask(
+        self, feed: Feed, keys: Keys, cursor: str, floor: str, limit: int
+    ) -> list[Entry] | None:
+        arguments: list[str | int] = [cursor, floor, limit, stored_settings(feed.settings)]
+        rows = await self._questions.run(HISTORY, (keys.stream, keys.top), arguments)
+        return None if rows is None else entries_of(feed.name, rows)

@@ -1,0 +1,63 @@
+"""The names of keys and of pub/sub channels in Redis.
+
+Rule: all keys of a channel have the same hash tag, so they are in one slot of Redis Cluster. A
+character of the name that would end the tag is percent-encoded.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Keys", "process_channel", "tag"]
+
+
+def tag(text: str) -> bytes:
+    """`text` as a hash tag, without the braces.
+
+    >>> tag("a}b"), tag("50%"), tag("")
+    (b'a%7Db', b'50%25', b'%')
+    """
+    encoded = text.encode("utf-8", "surrogatepass").replace(b"%", b"%25").replace(b"}", b"%7D")
+    # Redis does not take an empty pair of braces as a tag.
+    return encoded or b"%"
+
+
+def process_channel(prefix: str, process: str) -> bytes:
+    """The pub/sub channel on which one process hears what other processes tell it."""
+    return f"{prefix}:{{{process}}}:p".encode()
+
+
+class Keys:
+    """The names of one channel.
+
+    Attributes:
+        messages: its pub/sub channel.
+        stream: the events that are kept.
+        top: the newest id, and what the scripts note about the channel.
+
+    >>> Keys("tats", "news").stream
+    b'tats:{news}:s'
+    """
+
+    __slots__ = ("messages", "stream", "top")
+
+    def __init__(self, prefix: str, channel: str) -> None:
+        self.messages = b"%b:{%b}" % (prefix.encode(), tag(channel))
+        self.stream = self.messages + b":s"
+        self.top = self.messages + b":t"
+
+    def record(self, process: str) -> bytes:
+        """The last call by which `process` published."""
+        return b"%b:w:%b" % (self.messages, process.encode())
+
+    @property
+    def answer(self) -> bytes:
+        """What the keys of answers begin with; an idempotency key follows."""
+        return self.messages + b":i:"
+
+    @property
+    def answers(self) -> bytes:
+        """The idempotency keys that are known, by time."""
+        return self.messages + b":k"
+
+    def place(self, client: str) -> bytes:
+        """The place of a named client."""
+        return b"%b:c:%b" % (self.messages, client.encode("utf-8", "surrogatepass"))

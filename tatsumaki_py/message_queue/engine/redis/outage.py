@@ -1,0 +1,103 @@
+"""Whether Redis can be reached, as one line in the log each way.
+
+Rule: Redis is away while any part of the engine says so. One broken connection that is replaced at
+once is no outage.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+
+from redis import exceptions
+
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.alarm import now
+
+__all__ = ["Backoff", "Outage", "is_lost", "is_passing", "unavailable"]
+
+_log = logging.getLogger("tatsumaki")
+
+_PASSING = (
+    "BUSY", "LOADING", "MASTERDOWN", "READONLY", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "MOVED",
+    "ASK", "NOSCRIPT", "UNBLOCKED", "MISCONF",
+)  # fmt: skip
+
+
+def is_lost(reply: object) -> bool:
+    """Whether there is no reply, because the connection broke: the command may have run."""
+    return isinstance(reply, (exceptions.RedisError, OSError)) and not isinstance(
+        reply, exceptions.ResponseError
+    )
+
+
+def is_passing(reply: object) -> bool:
+    """Whether Redis refused the command, or there is no reply, and it may be different soon."""
+    if isinstance(reply, exceptions.ResponseError):
+        # redis-py cuts the code off the text of some, which have a class of their own.
+        classes = (exceptions.ReadOnlyError, exceptions.NoScriptError, exceptions.BusyLoadingError)
+        return isinstance(reply, classes) or any(code in str(reply) for code in _PASSING)
+    return is_lost(reply)
+
+
+def unavailable(why: str = "Redis is away") -> HTTPError:
+    """The error of a request that needs Redis, which cannot be reached. Clients come back at
+    different times.
+    """
+    return HTTPError(503, why, retry_after=random.randint(1, 5))
+
+
+class Backoff:
+    """The pauses between attempts, each 1.5 times as long, up to `most` seconds, with jitter."""
+
+    def __init__(self, first: float, most: float) -> None:
+        self._first, self._most = first, most
+        self._next = first
+
+    def reset(self) -> None:
+        """The last attempt succeeded."""
+        self._next = self._first
+
+    def pause(self) -> float:
+        """Seconds until the next attempt."""
+        pause, self._next = self._next, min(self._next * 1.5, self._most)
+        return pause * random.uniform(0.5, 1.0)
+
+
+class Outage:
+    """Which parts of the engine cannot reach Redis.
+
+    Args:
+        place: where Redis is, without a password.
+        changed: called when Redis goes, and when it is back.
+    """
+
+    def __init__(self, place: str, changed: Callable[[], None]) -> None:
+        self._place = place
+        self._changed = changed
+        self._parts: set[str] = set()
+        self._since = 0.0
+
+    @property
+    def away(self) -> bool:
+        """Whether Redis cannot be reached."""
+        return bool(self._parts)
+
+    def failed(self, part: str, error: object) -> None:
+        """`part` could not reach Redis, also when it tried again."""
+        was = self.away
+        self._parts.add(part)
+        if not was:
+            self._since = now()
+            _log.warning("Redis at %s is away: %s", self._place, error)
+            self._changed()
+
+    def worked(self, part: str) -> None:
+        """`part` has reached Redis."""
+        if part in self._parts:
+            self._parts.discard(part)
+            if not self._parts:
+                seconds = now() - self._since
+                _log.warning("Redis at %s is back after %.1f s", self._place, seconds)
+                self._changed()

@@ -1,0 +1,315 @@
+"""Sends what this process publishes.
+
+Rules:
+1. The events of a channel are accepted in the order of the calls of `publish`. One pipeline is in
+   flight at a time, and it has one call for each channel.
+2. Events that are published in one iteration of the loop to one channel, without a key, are one
+   call: they are accepted together.
+3. A call whose reply is lost is repeated, and Redis knows it again. `publish_timeout` after it
+   began, each publish has an answer, and Redis does not accept its events later.
+4. What waits has at most `MAX_WAITING` bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from redis import exceptions
+
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.engine import Feed
+from tatsumaki_py.message_queue.engine.redis.answer import Answer, Unheard
+from tatsumaki_py.message_queue.engine.redis.calls import (
+    MAX_EVENTS,
+    MAX_SIZE,
+    Accepted,
+    Late,
+    check_size,
+    publish_call,
+    read_reply,
+)
+from tatsumaki_py.message_queue.engine.redis.clock import RedisClock
+from tatsumaki_py.message_queue.engine.redis.connect import Connections
+from tatsumaki_py.message_queue.engine.redis.keys import Keys
+from tatsumaki_py.message_queue.engine.redis.node import Call as Command
+from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
+from tatsumaki_py.message_queue.engine.redis.outage import (
+    Backoff,
+    Outage,
+    is_lost,
+    is_passing,
+    unavailable,
+)
+from tatsumaki_py.message_queue.engine.redis.scripts import PUBLISH, PUBLISH_SHARDED
+from tatsumaki_py.message_queue.engine.redis.wire import size_of, stored_settings
+
+__all__ = ["MAX_WAITING", "Outbox"]
+
+MAX_WAITING = 64 * 1024 * 1024
+"""Bytes of events that may wait for Redis; one more publish is a 503."""
+CALLS = 200
+"""Calls in one pipeline."""
+PIPELINE = 8 * 1024 * 1024
+"""Bytes of events in one pipeline, after which no more calls are added."""
+
+_log = logging.getLogger("tatsumaki")
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One call of the script: events of one or more publishes to one channel."""
+
+    feed: Feed
+    keys: Keys
+    key: str | None
+    number: int
+    deadline: float
+    size: int = 0
+    bodies: list[bytes] = field(default_factory=list)
+    quiet: list[bool] = field(default_factory=list)
+    answers: list[tuple[int, Answer]] = field(default_factory=list)
+    over: bool = False
+    """Whether the publishers have an answer."""
+
+
+class Outbox:
+    """Publishes for one event loop.
+
+    Args:
+        process: the name of this process.
+        accepted: called with what Redis has accepted: the feed, the newest id before the events,
+            their ids and bodies, and whether each is quiet. Before the publishers are answered.
+    """
+
+    def __init__(
+        self,
+        process: str,
+        connections: Connections,
+        options: RedisOptions,
+        outage: Outage,
+        clock: RedisClock,
+        accepted: Callable[[Feed, str, Sequence[str], Sequence[bytes], Sequence[bool]], None],
+    ) -> None:
+        self._process = process
+        self._connections = connections
+        self._options = options
+        self._outage = outage
+        self._clock = clock
+        self._accepted = accepted
+        self._loop = asyncio.get_running_loop()
+        sharded = connections.publish_command == "SPUBLISH"
+        self._script = PUBLISH_SHARDED if sharded else PUBLISH
+        self._number = 0
+        self._waiting: dict[str, deque[_Call]] = {}
+        self._size = 0
+        self._ages: deque[_Call] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._backoff = Backoff(options.backoff, min(1.0, options.max_backoff))
+        self._unheard = Unheard()
+        self._known = False
+        """Whether Redis has the script, as far as is known."""
+
+    def publish(
+        self, feed: Feed, keys: Keys, bodies: Sequence[bytes], key: str | None, quiet: bool
+    ) -> Answer:
+        """See `Engine.publish`. 413 if the events are too many for one call."""
+        check_size(bodies)
+        size = size_of(bodies)
+        if self._size + size > MAX_WAITING:
+            raise unavailable("too many events wait for Redis")
+        call = self._call(feed, keys, key, len(bodies), size)
+        answer = Answer(self._unheard)
+        call.bodies += bodies
+        call.quiet += [quiet] * len(bodies)
+        call.answers.append((len(bodies), answer))
+        call.size += size
+        self._size += size
+        if self._task is None:
+            self._task = self._loop.create_task(self._send())
+        return answer
+
+    def _call(self, feed: Feed, keys: Keys, key: str | None, count: int, size: int) -> _Call:
+        """The call that takes some more events."""
+        calls = self._waiting.get(feed.name)
+        if calls is None:
+            calls = self._waiting[feed.name] = deque()
+        elif key is None and calls:
+            last = calls[-1]
+            fits = len(last.bodies) + count <= MAX_EVENTS and last.size + size <= MAX_SIZE
+            if last.key is None and fits and not last.over and last.feed is feed:
+                return last
+        self._number += 1
+        deadline = self._loop.time() + self._options.publish_timeout
+        call = _Call(feed, keys, key, self._number, deadline)
+        calls.append(call)
+        self._ages.append(call)
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(deadline, self._expire)
+        return call
+
+    # -- one pipeline after another
+
+    async def _send(self) -> None:
+        try:
+            while self._waiting:
+                await self._deliver(self._next())
+        except Exception:
+            _log.exception("events could not be published")
+            raise
+        finally:
+            self._task = None
+            self._rest()
+
+    def _next(self) -> list[_Call]:
+        """The calls of the next pipeline, the first of each channel."""
+        calls: list[_Call] = []
+        size = 0
+        for name in [*islice(self._waiting, CALLS)]:
+            queue = self._waiting.pop(name)
+            call = queue.popleft()
+            if queue:
+                # Behind the other channels.
+                self._waiting[name] = queue
+            if not call.over:
+                calls.append(call)
+                size += call.size
+            if size > PIPELINE:
+                break
+        return calls
+
+    async def _deliver(self, calls: list[_Call]) -> None:
+        attempt = 0
+        while calls:
+            replies = await self._connections.run(self._commands(calls))
+            calls, failure = self._read(calls, replies)
+            if failure is None:
+                self._outage.worked("publishing")
+                self._backoff.reset()
+            elif calls:
+                attempt += 1
+                # The first time, a connection may have been closed while it was idle.
+                if attempt > 1:
+                    self._outage.failed("publishing", failure)
+                    await asyncio.sleep(self._backoff.pause())
+                calls = [call for call in calls if not call.over]
+
+    def _commands(self, calls: Sequence[_Call]) -> list[Command]:
+        commands: list[Command] = []
+        for call in calls:
+            words = publish_call(
+                call.keys,
+                self._process,
+                call.number,
+                call.bodies,
+                call.quiet,
+                settings=stored_settings(call.feed.settings),
+                top_time=self._options.top_time,
+                key=call.key,
+                deadline=self._clock.at(call.deadline),
+            )
+            if self._known:
+                commands.append(("EVALSHA", self._script.digest, *words))
+            else:
+                self._known = True
+                commands.append(("EVAL", self._script.text, *words))
+        return commands
+
+    def _read(
+        self, calls: Sequence[_Call], replies: Sequence[object]
+    ) -> tuple[list[_Call], object]:
+        """Handle replies. Returns the calls to repeat, and why."""
+        again: list[_Call] = []
+        failure: object = None
+        for call, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, bytes):
+                if self._answered(call, reply):
+                    again.append(call)
+            elif is_passing(reply):
+                failure = reply
+                again.append(call)
+                if is_lost(reply) or isinstance(reply, exceptions.NoScriptError):
+                    # It may be another server now.
+                    self._known = False
+            else:
+                self._refused(call, reply)
+        return again, failure
+
+    def _answered(self, call: _Call, reply: bytes) -> bool:
+        """Read one reply. Returns whether the call is to be repeated."""
+        try:
+            result = read_reply(reply, len(call.bodies))
+        except HTTPError as error:
+            self._fail(call, error)
+            return False
+        self._clock.note(result.now)
+        if isinstance(result, Late):
+            # The clock of Redis was moved, or this reply took long.
+            return not call.over
+        self._take(call, result)
+        return False
+
+    def _take(self, call: _Call, result: Accepted) -> None:
+        if result.ids:
+            self._accepted(call.feed, result.prev, result.ids, call.bodies, call.quiet)
+        start = 0
+        for count, answer in call.answers:
+            if not answer.done():
+                answer.set_result(result.ids[start : start + count])
+            start += count
+        self._finish(call)
+
+    def _refused(self, call: _Call, reply: object) -> None:
+        """Redis does not accept events, now and when they are sent again."""
+        text = str(reply)
+        full = isinstance(reply, exceptions.OutOfMemoryError) or "OOM" in text
+        if full:
+            self._fail(call, unavailable("Redis is out of memory"))
+        else:
+            _log.error("Redis refused events of channel %r: %s", call.feed.name, text)
+            self._fail(call, HTTPError(503, "Redis refused the events"))
+
+    # -- answers
+
+    def _fail(self, call: _Call, error: HTTPError) -> None:
+        for _, answer in call.answers:
+            if not answer.done():
+                answer.fail(error)
+        self._finish(call)
+
+    def _finish(self, call: _Call) -> None:
+        if not call.over:
+            call.over = True
+            self._size -= call.size
+            call.answers = []
+
+    def _expire(self) -> None:
+        """Answer the publishers whose time has passed."""
+        self._alarm = None
+        time = self._loop.time()
+        while self._ages and (self._ages[0].over or self._ages[0].deadline <= time):
+            call = self._ages.popleft()
+            if not call.over:
+                seconds = self._options.publish_timeout
+                self._fail(call, unavailable(f"Redis did not accept the events in {seconds:g} s"))
+        if self._ages:
+            self._alarm = self._loop.call_at(self._ages[0].deadline, self._expire)
+
+    def _rest(self) -> None:
+        """Nothing is in flight."""
+        while self._ages and self._ages[0].over:
+            self._ages.popleft()
+        if not self._ages and self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    async def close(self) -> None:
+        """Wait until all events are accepted or refused."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+        self._unheard.report()

@@ -1,0 +1,118 @@
+"""Scripts and commands whose answer is not an order of events: all questions of one iteration of
+the loop are one pipeline.
+
+Rules:
+1. Each question gets one answer, or `Error.HTTP` 503 if Redis cannot be reached, or the error by
+   which Redis refused it.
+2. A question may be asked twice, if the first answer was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from tatsumaki_py.message_queue.engine.redis.connect import Connections
+from tatsumaki_py.message_queue.engine.redis.node import Call
+from tatsumaki_py.message_queue.engine.redis.outage import Outage, is_passing, unavailable
+from tatsumaki_py.message_queue.engine.redis.scripts import Script
+
+__all__ = ["Questions"]
+
+MOST = 200
+"""Questions in one pipeline."""
+ATTEMPTS = 2
+
+_Question = tuple[Script | None, Call, asyncio.Future[Any]]
+
+
+class Questions:
+    """Asks Redis for one event loop."""
+
+    def __init__(self, connections: Connections, outage: Outage) -> None:
+        self._connections = connections
+        self._outage = outage
+        self._waiting: list[_Question] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def run(
+        self, script: Script, keys: Sequence[bytes], args: Sequence[bytes | str | int]
+    ) -> asyncio.Future[Any]:
+        """Run a script. Returns its reply, as bytes, int, list or None."""
+        return self._ask(script, (len(keys), *keys, *args))
+
+    def command(self, *words: bytes | str | int) -> asyncio.Future[Any]:
+        """Run a command."""
+        return self._ask(None, words)
+
+    def _ask(self, script: Script | None, words: Call) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append((script, words, answer))
+        if self._task is None:
+            self._task = loop.create_task(self._send())
+        return answer
+
+    async def _send(self) -> None:
+        try:
+            while self._waiting:
+                questions, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                # The askers of some may be gone.
+                questions = [one for one in questions if not one[2].done()]
+                if questions:
+                    await self._answer(questions)
+        finally:
+            self._task = None
+
+    async def _answer(self, questions: list[_Question]) -> None:
+        refusal: object = None
+        for attempt in range(ATTEMPTS):
+            replies = await self._connections.run(_calls(questions, by_text=attempt > 0))
+            again = []
+            for question, reply in zip(questions, replies, strict=True):
+                if is_passing(reply):
+                    again.append(question)
+                    refusal = reply
+                elif not question[2].done():
+                    _settle(question[2], reply)
+            questions = again
+            if not questions:
+                self._outage.worked("questions")
+                return
+        self._outage.failed("questions", refusal)
+        for _, _, answer in questions:
+            if not answer.done():
+                _settle(answer, unavailable())
+
+    def close(self) -> None:
+        """Give up all questions."""
+        if self._task is not None:
+            self._task.cancel()
+        for _, _, answer in self._waiting:
+            answer.cancel()
+        self._waiting = []
+
+
+def _calls(questions: Sequence[_Question], by_text: bool) -> list[Call]:
+    calls: list[Call] = []
+    sent = set()
+    for script, words, _ in questions:
+        if script is None:
+            calls.append(words)
+        elif by_text and script not in sent:
+            # Redis may have forgotten it.
+            sent.add(script)
+            calls.append(("EVAL", script.text, *words))
+        else:
+            calls.append(("EVALSHA", script.digest, *words))
+    return calls
+
+
+def _settle(answer: asyncio.Future[Any], reply: Any) -> None:
+    if isinstance(reply, Exception):
+        answer.set_exception(reply)
+        # The asker may be gone.
+        answer.exception()
+    else:
+        answer.set_result(reply)

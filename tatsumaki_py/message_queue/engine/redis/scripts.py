@@ -1,0 +1,227 @@
+"""The Lua scripts, which Redis runs one at a time.
+
+Rules:
+1. Ids increase, also when the clock of Redis steps back. `t` has the newest one; if `t` is lost, it
+   is that of the newest entry, else a new one, so that no cursor of an earlier life is known.
+2. A place is known if it is the newest id, that of an entry, or the one before the first entry.
+   Events after any other place may be lost.
+3. A process publishes to a channel in the order of the numbers of its calls. A call that comes
+   again is answered as before; one that comes after a later one does nothing.
+4. A call does nothing after its deadline, so that no event is accepted after its publisher was told
+   that it was not.
+
+`t` is ``<newest id> <bytes of all events ever> <a part of these that is not kept> <milliseconds of
+the next time to drop old events> <settings>``. `wire` has the other formats.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+from tatsumaki_py.message_queue.engine.redis.wire import DEFAULTS
+from tatsumaki_py.message_queue.event import OVERHEAD
+
+__all__ = ["HISTORY", "PUBLISH", "PUBLISH_SHARDED", "RECOVER", "Script"]
+
+
+class Script:
+    """A script and its digest, by which Redis knows it."""
+
+    __slots__ = ("digest", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text.encode()
+        self.digest = sha1(self.text, usedforsecurity=False).hexdigest().encode()
+
+
+_COMMON = (
+    """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local stream = KEYS[1]
+local top, total, base, due, stored
+
+local function whole(number) return string.format('%.0f', number) end
+
+-- the bytes of all events before an entry, and where its body begins
+local function before(entry)
+  local bytes, at = string.match(entry[2][2], '^%S+ (%d+) q? ()')
+  return tonumber(bytes), at
+end
+
+local function read_top(random)
+  local t = redis.call('GET', KEYS[2])
+  if t then
+    top, total, base, due, stored = string.match(t, '^(%S+) (%d+) (%d+) (%d+) (.+)$')
+    total, base, due = tonumber(total), tonumber(base), tonumber(due)
+    return true
+  end
+  total, base, due, stored = 0, 0, 0, '-'
+  local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  if last then
+    local bytes, at = before(last)
+    top, total = last[1], bytes + #last[2][2] - at + 1 + OVERHEAD
+  else
+    top = whole(now - 1) .. '-' .. random
+  end
+  return false
+end
+
+local function write_top(lasts)
+  local t = top .. ' ' .. whole(total) .. ' ' .. whole(base) .. ' ' .. whole(due) .. ' ' .. stored
+  redis.call('SET', KEYS[2], t, 'PX', lasts)
+end
+
+local function settings(said)
+  if said ~= '' then stored = said end
+  local text = stored == '-' and 'DEFAULTS' or stored
+  local numbers = {}
+  for number in string.gmatch(text, '%d+') do numbers[#numbers + 1] = tonumber(number) end
+  return unpack(numbers)
+end
+
+local function known(cursor)
+  if cursor == top then return true end
+  if cursor == '' or #redis.call('XRANGE', stream, cursor, cursor, 'COUNT', 1) > 0 then
+    return cursor ~= ''
+  end
+  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  return first and string.match(first[2][2], '^%S+') == cursor
+end
+
+local function expire(lives)
+  if lives < MOST then
+    redis.call('XTRIM', stream, 'MINID', '=', whole(math.max(now - lives, 0)))
+  end
+end
+""".replace("OVERHEAD", str(OVERHEAD))
+    .replace("DEFAULTS", DEFAULTS)
+    .replace("MOST", str(1 << 50))
+)
+
+_PUBLISH = """
+-- KEYS: stream, t, and either the record of the process, or the answer of an idempotency key and
+-- the set of these keys.
+-- ARGV: packed events, settings or '', milliseconds for which t lasts, random number, pub/sub
+-- channel, number of the call, deadline or '', then with a key: digest of the events, what the
+-- names of answers begin with, the key.
+-- Answers '<prev> <first> <now>', '!other', '!late <now>', or '!none' if there is no event.
+local packed, random, digest = ARGV[1], ARGV[4], ARGV[8]
+local record = redis.call('GET', KEYS[3])
+if record then
+  local by, ids = string.match(record, '^(%S+) (.+)$')
+  if by == (digest or ARGV[6]) then return ids .. ' ' .. whole(now) end
+  if digest then return '!other' end
+  if tonumber(by) > tonumber(ARGV[6]) then return '!late ' .. whole(now) end
+end
+if packed == '' then return '!none' end
+if ARGV[7] ~= '' and now > tonumber(ARGV[7]) then return '!late ' .. whole(now) end
+read_top(random)
+local backlog, length, size, kept, lives, idle, answer_time, answers = settings(ARGV[2])
+local tms, tsq = string.match(top, '(%d+)%-(%d+)')
+local ms, sq = now, tonumber(random)
+if now <= tonumber(tms) then ms, sq = tonumber(tms), tonumber(tsq) + 1 end
+local half = whole(ms) .. '-'
+local prev, first = top, half .. whole(sq)
+local head, at = string.match(packed, '^(%S+) ()')
+for bytes, quiet in string.gmatch(head, '(%d+)(q?)') do
+  local id = half .. whole(sq)
+  local value = top .. ' ' .. whole(total) .. ' ' .. quiet .. ' ' ..
+    string.sub(packed, at, at + bytes - 1)
+  redis.call('XADD', stream, id, 'e', value)
+  at, total, top, sq = at + bytes, total + bytes + OVERHEAD, id, sq + 1
+end
+redis.call('PUBLISH', ARGV[5], prev .. ' ' .. first .. ' ' .. packed)
+
+local count = redis.call('XLEN', stream)
+if count > length then
+  redis.call('XTRIM', stream, 'MAXLEN', '=', whole(length))
+end
+expire(lives)
+if total - base > size then
+  -- Perhaps there are too many bytes: look for the first entry that may stay.
+  local entry = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  base = entry and before(entry) or total
+  while entry and total - base > size do
+    entry = redis.call('XRANGE', stream, '(' .. entry[1], '+', 'COUNT', 1)[1]
+    base = entry and before(entry) or total
+  end
+  if entry then
+    redis.call('XTRIM', stream, 'MINID', '=', entry[1])
+  else
+    redis.call('XTRIM', stream, 'MAXLEN', '=', 0)
+  end
+end
+if count > backlog and (now >= due or now < due - 2000) then
+  due = now + 1000
+  local since, entry = now - kept, redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  if entry and tonumber(string.match(entry[1], '^%d+')) < since then
+    local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', whole(backlog))
+    local cut = #newest > 0 and newest[#newest][1] or whole(since)
+    if tonumber(string.match(cut, '^%d+')) > since then cut = whole(since) end
+    redis.call('XTRIM', stream, 'MINID', '=', cut)
+  end
+end
+redis.call('PEXPIRE', stream, whole(math.max(math.min(idle, lives), 1)))
+write_top(ARGV[3])
+record = (digest or ARGV[6]) .. ' ' .. prev .. ' ' .. first
+if not digest then
+  redis.call('SET', KEYS[3], record, 'PX', 60000)
+elseif answer_time > 0 and answers > 0 then
+  answer_time = whole(answer_time)
+  redis.call('SET', KEYS[3], record, 'PX', answer_time)
+  redis.call('ZADD', KEYS[4], now, ARGV[10])
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', whole(now - answer_time))
+  while redis.call('ZCARD', KEYS[4]) > answers do
+    redis.call('DEL', ARGV[9] .. redis.call('ZPOPMIN', KEYS[4])[1])
+  end
+  redis.call('PEXPIRE', KEYS[4], answer_time)
+end
+return prev .. ' ' .. first .. ' ' .. whole(now)
+""".replace("OVERHEAD", str(OVERHEAD))
+
+_RECOVER = """
+-- KEYS: stream, t. ARGV: cursor or '', events of the backlog or '' to get only those after the
+-- cursor, the most events, settings or '', milliseconds for which t lasts, random number.
+-- Answers {whether the cursor is known, newest id, events, now}.
+local cursor, most = ARGV[1], tonumber(ARGV[3])
+local was = read_top(ARGV[6]) and stored
+local _, _, _, _, lives, idle = settings(ARGV[4])
+if was ~= stored then write_top(ARGV[5]) end
+expire(lives)
+local newest, oldest = top, known(cursor)
+local after = {}
+if oldest and cursor ~= top then
+  after = redis.call('XRANGE', stream, '(' .. cursor, '+', 'COUNT', most + 1)
+end
+local load = ARGV[2] ~= ''
+local wanted = load and tonumber(ARGV[2]) or 0
+if load then redis.call('PEXPIRE', stream, whole(math.max(math.min(idle, lives), 1))) end
+if not oldest and not load then wanted = most end
+if load and #after > most then after, wanted = {}, most end
+if #after > most then after[#after] = nil end
+if wanted > #after then
+  local back = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', whole(wanted))
+  after = {}
+  for index = #back, 1, -1 do after[#after + 1] = back[index] end
+end
+return {oldest and 1 or 0, newest, after, whole(now)}
+"""
+
+_HISTORY = """
+-- KEYS: stream, t. ARGV: cursor, last event that is wanted, the most events, settings or ''.
+-- Answers the events, or nil if some are lost or they are too many.
+if not read_top('0') then return nil end
+local _, _, _, _, lives = settings(ARGV[4])
+expire(lives)
+if not known(ARGV[1]) then return nil end
+local most = tonumber(ARGV[3])
+local events = redis.call('XRANGE', stream, '(' .. ARGV[1], ARGV[2], 'COUNT', most + 1)
+if #events > most then return nil end
+return events
+"""
+
+PUBLISH = Script(_COMMON + _PUBLISH)
+PUBLISH_SHARDED = Script(_COMMON + _PUBLISH.replace("'PUBLISH'", "'SPUBLISH'"))
+RECOVER = Script(_COMMON + _RECOVER)
+HISTORY = Script(_COMMON + _HISTORY)

@@ -1,0 +1,153 @@
+"""The bytes that go to and come from Redis: packed events, messages of pub/sub, entries of streams.
+
+Rules:
+1. Packed events are ``<lengths> <bodies>``: the lengths in bytes, joined by commas, each with a "q"
+   behind it if the event is quiet; the bodies without anything between them.
+2. A message is ``<prev> <first> <packed events>``: the newest id before them, and the id of the
+   first one; the ids of the others follow it, one by one.
+3. An entry of a stream has one field: ``<prev> <total> <q or nothing> <body>``, where `total` are
+   the bytes of all events that the channel had before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tatsumaki_py.message_queue.event import OVERHEAD, Entry
+from tatsumaki_py.message_queue.settings import ChannelSettings
+
+__all__ = [
+    "DEFAULTS",
+    "Message",
+    "entries_of",
+    "following",
+    "ids_from",
+    "made",
+    "pack",
+    "size_of",
+    "stored_settings",
+]
+
+SLACK = 5.0
+"""Seconds for which events are kept in Redis longer than in a process."""
+MOST = 1 << 50
+"""A number without end, in the settings that scripts get."""
+
+
+def pack(bodies: Sequence[bytes], quiet: Sequence[bool]) -> bytes:
+    """Pack events; see rule 1.
+
+    >>> pack([b'{}', b'"a"'], [False, True])
+    b'2,3q {}"a"'
+    """
+    if len(bodies) == 1 and not quiet[0]:
+        return b"%d %b" % (len(bodies[0]), bodies[0])
+    lengths = b",".join(
+        b"%dq" % len(body) if soft else b"%d" % len(body)
+        for body, soft in zip(bodies, quiet, strict=True)
+    )
+    return b"%b %b" % (lengths, b"".join(bodies))
+
+
+def size_of(bodies: Sequence[bytes]) -> int:
+    """The bytes that the events take, as `Entry.size` counts them."""
+    return sum(map(len, bodies)) + OVERHEAD * len(bodies)
+
+
+def ids_from(first: str, count: int) -> list[str]:
+    """The ids of events that were accepted together.
+
+    >>> ids_from("17-8", 3)
+    ['17-8', '17-9', '17-10']
+    """
+    if count == 1:
+        return [first]
+    milliseconds, _, number = first.partition("-")
+    start = int(number)
+    return [f"{milliseconds}-{n}" for n in range(start, start + count)]
+
+
+def made(
+    channel: str, prev: str, ids: Sequence[str], bodies: Sequence[bytes], quiet: Sequence[bool]
+) -> list[Entry]:
+    """The entries of events that were accepted together, after `prev`."""
+    entries = []
+    for id, body, soft in zip(ids, bodies, quiet, strict=True):
+        entries.append(Entry(body, id, prev, channel=channel, quiet=soft))
+        prev = id
+    return entries
+
+
+class Message:
+    """A message of pub/sub, of which only the head is read."""
+
+    __slots__ = ("_head", "_rest", "first", "last", "prev")
+
+    def __init__(self, data: bytes) -> None:
+        prev, first, self._head, self._rest = data.split(b" ", 3)
+        self.prev = prev.decode()
+        self.first = self.last = first.decode()
+        count = self._head.count(b",")
+        if count:
+            milliseconds, _, number = self.first.partition("-")
+            self.last = f"{milliseconds}-{int(number) + count}"
+
+    def entries(self, channel: str) -> list[Entry]:
+        """Its events."""
+        head, rest = self._head, self._rest
+        if head.isdigit():
+            return [Entry(rest, self.first, self.prev, channel=channel)]
+        bodies, quiet, start = [], [], 0
+        for length in head.split(b","):
+            end = start + int(length.rstrip(b"q"))
+            bodies.append(rest[start:end])
+            quiet.append(length.endswith(b"q"))
+            start = end
+        return made(channel, self.prev, ids_from(self.first, len(bodies)), bodies, quiet)
+
+
+def entries_of(channel: str, rows: Sequence[Any]) -> list[Entry]:
+    """The events of a reply of XRANGE."""
+    entries = []
+    for id, (_, value) in rows:
+        prev, _, soft, body = value.split(b" ", 3)
+        entry = Entry(body, id.decode(), prev.decode(), channel=channel, quiet=soft == b"q")
+        entries.append(entry)
+    return entries
+
+
+def following(events: Sequence[Entry], cursor: str) -> list[Entry]:
+    """The events after `cursor`, which is a place among them."""
+    for index, event in enumerate(events):
+        if event.prev == cursor:
+            return list(events[index:])
+    return []
+
+
+def stored_settings(settings: ChannelSettings) -> str:
+    """The settings that scripts need: "-" for the defaults, else numbers with spaces between:
+    events, events and bytes that are kept; milliseconds for which they are kept, live, and stay
+    without use, and those of idempotency keys; the number of these keys.
+    """
+    kept = _numbers(settings)
+    return "-" if kept == DEFAULTS else kept
+
+
+def _numbers(settings: ChannelSettings) -> str:
+    kept = max(settings.reconnect_time, settings.recovery_time)
+    lives = settings.time_to_live
+    numbers = (
+        settings.backlog_length,
+        settings.buffer_length,
+        settings.buffer_size,
+        1000 * (kept + SLACK) if kept else 0,
+        MOST if lives is None else 1000 * lives,
+        1000 * settings.idle_timeout,
+        1000 * settings.idempotency_time,
+        settings.idempotency_keys,
+    )
+    return " ".join([str(int(min(number, MOST))) for number in numbers])
+
+
+DEFAULTS = _numbers(ChannelSettings())
