@@ -9,11 +9,15 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from redis.exceptions import ResponseError
+
 from tatsumaki_py.done import Done
+from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.engine.redis.clock import RedisClock
 from tatsumaki_py.message_queue.engine.redis.connect import Connections
@@ -22,7 +26,7 @@ from tatsumaki_py.message_queue.engine.redis.history import Histories
 from tatsumaki_py.message_queue.engine.redis.keys import Keys, process_channel
 from tatsumaki_py.message_queue.engine.redis.listening import Listener
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
-from tatsumaki_py.message_queue.engine.redis.outage import Outage
+from tatsumaki_py.message_queue.engine.redis.outage import Backoff, Outage
 from tatsumaki_py.message_queue.engine.redis.positions import Positions
 from tatsumaki_py.message_queue.engine.redis.publishing import Outbox
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
@@ -59,6 +63,7 @@ class Session:
         self.own = process_channel(options.prefix, process)
         self._listener: Listener | None = None
         self._positions: Positions | None = None
+        self._pinger: asyncio.Task[None] | None = None
 
     def listen(self) -> None:
         """Open the pub/sub connection, unless that is done."""
@@ -96,6 +101,17 @@ class Session:
     def _changed(self) -> None:
         """Redis is away, or back."""
         self.feeding.changed()
+        if self._pinger is None and self.outage.away:
+            self._pinger = self.loop.create_task(self._ping())
+
+    async def _ping(self) -> None:
+        """Find out when Redis is back. It has to be ready to write."""
+        backoff = Backoff(self._options.backoff, self._options.max_backoff)
+        while self.outage.away:
+            await asyncio.sleep(backoff.pause())
+            with contextlib.suppress(HTTPError, ResponseError):
+                await self.questions.command("SET", self.own, b"", "PX", 1000)
+        self._pinger = None
 
     async def history(self, feed: Feed, cursor: str, limit: int) -> list[Entry] | None:
         """See `Engine.history`."""
@@ -110,6 +126,9 @@ class Session:
     async def close(self) -> list[Feed]:
         """Send what waits, and close everything. Returns the channels that were fed."""
         await self.outbox.close()
+        if self._pinger is not None:
+            self._pinger.cancel()
+            await asyncio.gather(self._pinger, return_exceptions=True)
         if self._positions is not None:
             await self._positions.close()
         if self._listener is not None:

@@ -15,13 +15,13 @@ from redis import exceptions
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.alarm import now
 
-__all__ = ["Backoff", "Outage", "is_lost", "is_passing", "unavailable"]
+__all__ = ["Backoff", "Outage", "is_forgotten", "is_lost", "is_passing", "unavailable"]
 
 _log = logging.getLogger("tatsumaki")
 
 _PASSING = (
     "BUSY", "LOADING", "MASTERDOWN", "READONLY", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "MOVED",
-    "ASK", "NOSCRIPT", "UNBLOCKED", "MISCONF",
+    "ASK ", "UNBLOCKED", "MISCONF",
 )  # fmt: skip
 
 
@@ -32,12 +32,17 @@ def is_lost(reply: object) -> bool:
     )
 
 
+def is_forgotten(reply: object) -> bool:
+    """Whether Redis has forgotten the script: it is to be sent as text."""
+    return isinstance(reply, exceptions.NoScriptError)
+
+
 def is_passing(reply: object) -> bool:
     """Whether Redis refused the command, or there is no reply, and it may be different soon."""
     if isinstance(reply, exceptions.ResponseError):
         # redis-py cuts the code off the text of some, which have a class of their own.
-        classes = (exceptions.ReadOnlyError, exceptions.NoScriptError, exceptions.BusyLoadingError)
-        return isinstance(reply, classes) or any(code in str(reply) for code in _PASSING)
+        known = (exceptions.ReadOnlyError, exceptions.BusyLoadingError, exceptions.TryAgainError)
+        return isinstance(reply, known) or any(code in str(reply) for code in _PASSING)
     return is_lost(reply)
 
 

@@ -21,7 +21,7 @@ from itertools import islice
 
 from redis import exceptions
 
-from tatsumaki_py.error import HTTPError
+from tatsumaki_py.error import HTTPError, ServerStopping
 from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.engine.redis.answer import Answer, Unheard
 from tatsumaki_py.message_queue.engine.redis.calls import (
@@ -41,7 +41,7 @@ from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
 from tatsumaki_py.message_queue.engine.redis.outage import (
     Backoff,
     Outage,
-    is_lost,
+    is_forgotten,
     is_passing,
     unavailable,
 )
@@ -56,6 +56,9 @@ CALLS = 200
 """Calls in one pipeline."""
 PIPELINE = 8 * 1024 * 1024
 """Bytes of events in one pipeline, after which no more calls are added."""
+
+CLOSE = 3.0
+"""Seconds for which a server that stops waits for Redis."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -73,6 +76,8 @@ class _Call:
     bodies: list[bytes] = field(default_factory=list)
     quiet: list[bool] = field(default_factory=list)
     answers: list[tuple[int, Answer]] = field(default_factory=list)
+    by_text: bool = False
+    """Whether Redis has forgotten the script."""
     over: bool = False
     """Whether the publishers have an answer."""
 
@@ -112,8 +117,6 @@ class Outbox:
         self._task: asyncio.Task[None] | None = None
         self._backoff = Backoff(options.backoff, min(1.0, options.max_backoff))
         self._unheard = Unheard()
-        self._known = False
-        """Whether Redis has the script, as far as is known."""
 
     def publish(
         self, feed: Feed, keys: Keys, bodies: Sequence[bytes], key: str | None, quiet: bool
@@ -189,13 +192,13 @@ class Outbox:
             replies = await self._connections.run(self._commands(calls))
             calls, failure = self._read(calls, replies)
             if failure is None:
-                self._outage.worked("publishing")
+                self._outage.worked("commands")
                 self._backoff.reset()
             elif calls:
                 attempt += 1
                 # The first time, a connection may have been closed while it was idle.
                 if attempt > 1:
-                    self._outage.failed("publishing", failure)
+                    self._outage.failed("commands", failure)
                     await asyncio.sleep(self._backoff.pause())
                 calls = [call for call in calls if not call.over]
 
@@ -213,11 +216,10 @@ class Outbox:
                 key=call.key,
                 deadline=self._clock.at(call.deadline),
             )
-            if self._known:
-                commands.append(("EVALSHA", self._script.digest, *words))
-            else:
-                self._known = True
+            if call.by_text:
                 commands.append(("EVAL", self._script.text, *words))
+            else:
+                commands.append(("EVALSHA", self._script.digest, *words))
         return commands
 
     def _read(
@@ -230,12 +232,12 @@ class Outbox:
             if isinstance(reply, bytes):
                 if self._answered(call, reply):
                     again.append(call)
+            elif is_forgotten(reply):
+                call.by_text = True
+                again.append(call)
             elif is_passing(reply):
                 failure = reply
                 again.append(call)
-                if is_lost(reply) or isinstance(reply, exceptions.NoScriptError):
-                    # It may be another server now.
-                    self._known = False
             else:
                 self._refused(call, reply)
         return again, failure
@@ -309,7 +311,16 @@ class Outbox:
             self._alarm = None
 
     async def close(self) -> None:
-        """Wait until all events are accepted or refused."""
-        while self._task is not None:
+        """Wait up to `CLOSE` seconds until all events are accepted or refused; refuse the rest."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=CLOSE)
+        if self._task is not None:
+            self._task.cancel()
             await asyncio.wait([self._task])
+        for call in self._ages:
+            if not call.over:
+                self._fail(call, ServerStopping())
+        self._ages.clear()
+        self._waiting.clear()
+        self._rest()
         self._unheard.report()

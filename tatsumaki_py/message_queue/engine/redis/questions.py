@@ -15,7 +15,12 @@ from typing import Any
 
 from tatsumaki_py.message_queue.engine.redis.connect import Connections
 from tatsumaki_py.message_queue.engine.redis.node import Call
-from tatsumaki_py.message_queue.engine.redis.outage import Outage, is_passing, unavailable
+from tatsumaki_py.message_queue.engine.redis.outage import (
+    Outage,
+    is_forgotten,
+    is_passing,
+    unavailable,
+)
 from tatsumaki_py.message_queue.engine.redis.scripts import Script
 
 __all__ = ["Questions"]
@@ -66,21 +71,29 @@ class Questions:
             self._task = None
 
     async def _answer(self, questions: list[_Question]) -> None:
+        forgotten: set[Script] = set()
         refusal: object = None
-        for attempt in range(ATTEMPTS):
-            replies = await self._connections.run(_calls(questions, by_text=attempt > 0))
-            again = []
+        attempts = 0
+        while attempts < ATTEMPTS:
+            calls = [_call(script, words, script in forgotten) for script, words, _ in questions]
+            replies = await self._connections.run(calls)
+            again, refusal = [], None
             for question, reply in zip(questions, replies, strict=True):
-                if is_passing(reply):
+                script, _, answer = question
+                if script is not None and is_forgotten(reply):
+                    forgotten.add(script)
                     again.append(question)
+                elif is_passing(reply):
                     refusal = reply
-                elif not question[2].done():
-                    _settle(question[2], reply)
+                    again.append(question)
+                elif not answer.done():
+                    _settle(answer, reply)
             questions = again
             if not questions:
-                self._outage.worked("questions")
+                self._outage.worked("commands")
                 return
-        self._outage.failed("questions", refusal)
+            attempts += refusal is not None
+        self._outage.failed("commands", refusal)
         for _, _, answer in questions:
             if not answer.done():
                 _settle(answer, unavailable())
@@ -94,19 +107,10 @@ class Questions:
         self._waiting = []
 
 
-def _calls(questions: Sequence[_Question], by_text: bool) -> list[Call]:
-    calls: list[Call] = []
-    sent = set()
-    for script, words, _ in questions:
-        if script is None:
-            calls.append(words)
-        elif by_text and script not in sent:
-            # Redis may have forgotten it.
-            sent.add(script)
-            calls.append(("EVAL", script.text, *words))
-        else:
-            calls.append(("EVALSHA", script.digest, *words))
-    return calls
+def _call(script: Script | None, words: Call, by_text: bool) -> Call:
+    if script is None:
+        return words
+    return ("EVAL", script.text, *words) if by_text else ("EVALSHA", script.digest, *words)
 
 
 def _settle(answer: asyncio.Future[Any], reply: Any) -> None:
