@@ -30,7 +30,7 @@ help:
 	@echo 'make test      run the tests, three at a time; ARGS="t/handler -k root -n 0" is handed to pytest'
 	@echo 'make test-all  run the tests on every Python here and on the lowest Tornado allowed'
 	@echo 'make bench     run the benchmarks, about an hour; ARGS=--quick for a rough idea'
-	@echo 'make bench-peers  install what they compare with (npm: Bun; Debian: nginx with nchan, which starts on port 80)'
+	@echo 'make bench-peers  install what they compare with (npm: Bun; Debian: nginx with nchan, and Redis, which start on ports 80 and 6379)'
 	@echo 'make lint      check style and format (ruff)'
 	@echo 'make types     check types (mypy)'
 	@echo 'make clean     remove what the other targets made'
@@ -56,14 +56,15 @@ bench: $(VENV)/.run
 	@$(BIN)/python bench/all.py $(ARGS)
 
 bench-peers: $(VENV)/.run
-	@$(PIP) install --quiet aiohttp sse-starlette starlette uvicorn uvloop httptools
+	@$(PIP) install --quiet --editable '.[redis]'
+	@$(PIP) install --quiet aiohttp python-socketio sse-starlette starlette uvicorn uvloop httptools websockets
 	@if command -v npm >/dev/null; then \
 		mkdir -p $(VENV)/peers && cp bench/peers/package*.json $(VENV)/peers/ && \
 		npm ci --prefix $(VENV)/peers --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null; \
 	else echo 'Bun is left out: it takes npm' >&2; fi
 	@if command -v apt-get >/dev/null; then \
-		$$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install -y nginx libnginx-mod-nchan gcc libc6-dev; \
-	else echo 'nchan is left out: it takes the Debian packages nginx and libnginx-mod-nchan' >&2; fi
+		$$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install -y nginx libnginx-mod-nchan redis-server gcc libc6-dev; \
+	else echo 'nchan and Redis are left out: they take the Debian packages nginx, libnginx-mod-nchan and redis-server' >&2; fi
 
 lint: $(VENV)/.dev
 	@$(BIN)/python -m ruff check

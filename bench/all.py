@@ -11,6 +11,7 @@ QUESTIONS = (
     "long_poll",
     "memory",
     "metrics",
+    "engines",
     "plain_request",
     "publish_absent",
     "reconnect_storm",

@@ -12,6 +12,8 @@
  *                 sent its request; verify=1: then one event has to reach all; hold=1: then wait for the end of stdin
  *   port clients path publish      where; "{id}" in the path is the client's number
  *   header=LINE (repeated)         sent with every GET
+ *   say=TEXT                       what a WebSocket client sends when it has its headers
+ *   ready=TEXT                     a client is subscribed when it has received this text, not when it has its headers
  *   echo=FROM:TO (repeated)        a response header that the next request of that client sends back, under another name
  *   spin=N        look every N microseconds instead of sleeping in the kernel: a sleeping receiver is woken by the sender,
  *                 which costs the server what a client on another machine would not; waiting is not counted as busy
@@ -22,7 +24,8 @@
  *   channels=N                     inside=1: event n goes to channel "room" and n modulo N, not to "room"
  *   probe=PATH every=SECONDS       beside all that, plain requests on a connection of their own: p50, p99 and worst are of
  *                                  these then
- *   settle warm seconds deadline   in seconds;  pids=1,2  processes whose CPU time is reported
+ *   settle warm seconds deadline   in seconds;  pids=1,2  processes whose CPU time is reported;  beside=3  another one,
+ *                                  reported by itself
  * Prints one line of JSON; on any trouble one line on stderr, and exit status 1. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -55,7 +58,8 @@ struct conn {
     char *echo[ECHOES];  /* values to send back */
 };
 
-static const char *mode = "stream", *path = "/", *publish_path = "/", *probe_path, *pids = "", *headers[16];
+static const char *mode = "stream", *path = "/", *publish_path = "/", *probe_path, *pids = "", *beside = "", *headers[16];
+static const char *say = "", *ready = "";
 static char echo_from[ECHOES][64], echo_to[ECHOES][64];
 static int n_headers, n_echoes, port, spin, clients = 1, window = 1, expect, verify, hold, asked, quiet;
 static int inside, reach, channels, datagrams;
@@ -125,6 +129,16 @@ static void send_all(struct conn *c, const char *data, size_t len) {
     ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
     if (n != (ssize_t)len)
         die("cannot send a request: %s", n < 0 ? strerror(errno) : "short write");
+}
+
+/* A frame of text; its mask is zeros. */
+static void send_text(struct conn *c, const char *text) {
+    size_t len = strlen(text);
+    char frame[6 + 125] = {(char)0x81, (char)(0x80 | len)};
+    if (len > 125)
+        die("too long to say: %s", text);
+    memcpy(frame + 6, text, len);
+    send_all(c, frame, 6 + len);
 }
 
 static void send_get(struct conn *c) {
@@ -282,12 +296,21 @@ static void read_head(struct conn *c, const char *head) {
     c->need = value ? atol(value) : status == 204 ? 0 : -1;
     if (c->need < 0 && (!subscriber || !strcmp(mode, "poll") || !strcmp(mode, "request")))
         die("an answer without Content-Length: %.300s", head);
-    if (subscriber && !expect && !asked)
+    if (subscriber && *say)
+        send_text(c, say);
+    if (subscriber && !expect && !asked && !*ready)
         client_done(c);
 }
 
 /* Counts the markers of a body; returns where it stopped: at the end, or at half a marker. */
 static char *read_markers(struct conn *c, char *data, char *end, double at) {
+    if (*ready && !c->done) {
+        char *found = memmem(data, end - data, ready, strlen(ready));
+        if (!found)
+            return data;
+        data = found;
+        client_done(c);
+    }
     for (char *tilde; (tilde = memchr(data, '~', end - data));) {
         if (end - tilde < MARKER)
             return tilde;
@@ -432,7 +455,7 @@ static void publish_for(double duration) {
 }
 
 /* Of all threads of the processes, also of those that have ended. */
-static double server_cpu(void) {
+static double cpu_of(const char *pids) {
     double sum = 0;
     for (const char *p = pids; *p; p += *p == ',') {
         long pid = strtol(p, (char **)&p, 10);
@@ -460,7 +483,8 @@ static void option(char *argument) {
     struct { const char *name; double *where; } doubles[] = {
         {"settle", &settle}, {"warm", &warm}, {"seconds", &seconds}, {"deadline", &deadline}, {"every", &every}};
     struct { const char *name; const char **where; } strings[] = {
-        {"mode", &mode}, {"path", &path}, {"publish", &publish_path}, {"probe", &probe_path}, {"pids", &pids}};
+        {"mode", &mode}, {"path", &path}, {"publish", &publish_path}, {"probe", &probe_path}, {"pids", &pids},
+        {"beside", &beside}, {"say", &say}, {"ready", &ready}};
 #define LOOK_IN(table, convert) \
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) \
         if (!strcmp(argument, table[i].name)) { *table[i].where = convert; return; }
@@ -509,7 +533,7 @@ int main(int argc, char **argv) {
             turn(0.1);
     }
 
-    double server = server_cpu(), own = own_cpu(), began = now();
+    double server = cpu_of(pids), other = cpu_of(beside), own = own_cpu(), began = now();
     int at_once = connect_mode && !hold ? clients : CONNECTING_AT_ONCE;
     for (int i = 0; i < clients; i++) {
         start_connection(&conns[i]);
@@ -543,19 +567,20 @@ int main(int argc, char **argv) {
         phase = "measuring";
         probing_since = now();
         first_measured = published + 1;
-        server = server_cpu(), own = own_cpu(), last_delivery = began = now();
+        server = cpu_of(pids), other = cpu_of(beside), own = own_cpu(), last_delivery = began = now();
         if (publishing)
             publish_for(seconds);
         else
             idle(seconds);
         ended = quiet ? now() : last_delivery;
     }
-    server = server_cpu() - server;
+    server = cpu_of(pids) - server;
+    other = cpu_of(beside) - other;
     own = own_cpu() - own;
     printf("{\"seconds\": %.6f, \"connected\": %.6f, \"events\": %ld, \"deliveries\": %ld, \"p50\": %.6f, \"p99\": %.6f, "
-           "\"worst\": %.6f, \"server_cpu\": %.6f, \"generator_cpu\": %.6f}\n",
+           "\"worst\": %.6f, \"server_cpu\": %.6f, \"beside_cpu\": %.6f, \"generator_cpu\": %.6f}\n",
            ended - began, connected, first_measured ? published - first_measured + 1 : published, deliveries,
-           percentile(.5) * 1e-6, percentile(.99) * 1e-6, worst, server, own);
+           percentile(.5) * 1e-6, percentile(.99) * 1e-6, worst, server, other, own);
     fflush(stdout);
     phase = "holding";
     spin = 0;

@@ -23,6 +23,14 @@ class Contender:
     headers: tuple[str, ...] = ("Accept: text/event-stream",)
     poll_echo: tuple[str, ...] = ("Last-Event-ID:Last-Event-ID",)
     """Which response header of a long-poll the client sends back, under which name."""
+    say: str = ""
+    """What a WebSocket client sends first."""
+    ready: str = ""
+    """What a client receives when it is subscribed; with its headers, if this is empty."""
+    engine: str = ""
+    """The URL that the server finds in TATSUMAKI_ENGINE."""
+    arguments: tuple[str, ...] = ()
+    """What the server is told after its port."""
 
     def missing(self) -> list[str]:
         """What is not installed of `needs`: modules, programs, or files with a slash."""

@@ -53,7 +53,9 @@ def _processor() -> str:
 DISTRIBUTIONS = (
     "tatsumaki_py",
     "tornado",
+    "redis",
     "aiohttp",
+    "python-socketio",
     "sse-starlette",
     "starlette",
     "uvicorn",
@@ -71,6 +73,7 @@ def describe() -> str:
     versions = [
         *map(version, DISTRIBUTIONS),
         _output("nginx", "-v").rpartition(" ")[2],
+        _output("redis-server", "--version").partition(" sha=")[0].replace(" server v=", " "),
         _output("bun", "--print", "`bun ${Bun.version}`"),
         _output("dpkg-query", "--show", "--showformat", "nchan ${Version}", "libnginx-mod-nchan"),
     ]

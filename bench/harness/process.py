@@ -41,9 +41,10 @@ def prepare(core: int) -> Callable[[], None]:
     return run
 
 
-def environment() -> dict[str, str]:
+def environment(engine: str = "") -> dict[str, str]:
     """That of a server."""
-    return {**os.environ, "PYTHONPATH": str(BENCH.parent)}  # this checkout is what is measured
+    # This checkout is what is measured.
+    return {**os.environ, "PYTHONPATH": str(BENCH.parent), "TATSUMAKI_ENGINE": engine}
 
 
 def _children(pid: int) -> list[int]:
@@ -55,6 +56,11 @@ def _children(pid: int) -> list[int]:
 
 def _tree(pid: int) -> list[int]:
     return [pid, *_children(pid)]
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds that a process has used so far, with all its threads."""
+    return time.clock_gettime(~pid << 3 | PROCESS_CLOCK)
 
 
 class Server:
@@ -75,7 +81,7 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds used so far, by all threads."""
-        return sum(time.clock_gettime(~pid << 3 | PROCESS_CLOCK) for pid in self.pids)
+        return sum(map(cpu_of, self.pids))
 
     def memory(self) -> int:
         """Bytes that are its own: anonymous memory, and its share of what its processes share."""
@@ -117,14 +123,14 @@ def _read(pid: int, name: str) -> str:
     return Path(f"/proc/{pid}/{name}").read_text()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _stop(process: subprocess.Popen[Any]) -> None:
+def stop(process: subprocess.Popen[Any]) -> None:
     """SIGTERM to the whole group, then SIGKILL to what is left of it."""
     for number, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, 5)):
         with contextlib.suppress(ProcessLookupError):
@@ -138,17 +144,18 @@ def _stop(process: subprocess.Popen[Any]) -> None:
 @contextlib.contextmanager
 def serving(contender: Contender) -> Iterator[Server]:
     """A fresh server of a contender, in a folder of its own that goes with it."""
-    port = _free_port()
+    port = free_port()
+    file = BENCH / "servers" / contender.server
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         errors = Path(folder, "stderr")
         with errors.open("wb") as stderr:
             process = subprocess.Popen(
-                [contender.program, str(BENCH / "servers" / contender.server), str(port)],
+                [contender.program, str(file), str(port), *contender.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 cwd=folder,
-                env=environment(),
+                env=environment(contender.engine),
                 start_new_session=True,
                 preexec_fn=prepare(SERVER_CORE),
             )
@@ -157,25 +164,31 @@ def serving(contender: Contender) -> Iterator[Server]:
             server.wait()
             yield server
         finally:
-            _stop(process)
+            stop(process)
 
 
-def run_alone(file: str, *arguments: object, timeout: float = 60) -> dict[str, float]:
-    """Run a program of servers/ that measures itself, on the servers' core; what it prints."""
-    try:
-        done = subprocess.run(
-            [sys.executable, str(BENCH / "servers" / file), *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env=environment(),
-            preexec_fn=prepare(SERVER_CORE),
-        )
-    except subprocess.TimeoutExpired:
-        raise Trouble(f"not done after {timeout} s") from None
+def run_alone(
+    file: str, *arguments: object, engine: str = "", timeout: float = 60
+) -> dict[str, float]:
+    """Run a program of servers/ that measures itself, on the servers' core and in a folder of its
+    own; what it prints.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        try:
+            done = subprocess.run(
+                [sys.executable, str(BENCH / "servers" / file), *map(str, arguments)],
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+                cwd=folder,
+                env=environment(engine),
+                preexec_fn=prepare(SERVER_CORE),
+            )
+        except subprocess.TimeoutExpired:
+            raise Trouble(f"not done after {timeout} s") from None
     if done.returncode:
-        raise Trouble(done.stderr.strip())
+        raise Trouble(done.stderr.strip().rpartition("\n")[2])
     result: dict[str, float] = json.loads(done.stdout)
     return result
 
@@ -215,7 +228,7 @@ class Generator:
         try:
             yield process
         finally:
-            _stop(process)
+            stop(process)
 
     def run(self, server: Server, deadline: float = 60, **options: Any) -> dict[str, float]:
         """Run it to its end. Raises `Trouble` if it gives up."""

@@ -6,7 +6,7 @@ import signal
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from harness import machine
@@ -45,16 +45,27 @@ class Benchmark:
         print(f"python {os.path.relpath(sys.argv[0])} {' '.join(sys.argv[1:])}".strip(), end="\n\n")
 
     def compare(
-        self, title: str, contenders: Sequence[Contender], measure: Callable[[Contender], Result]
+        self,
+        title: str,
+        contenders: Sequence[Contender],
+        measure: Callable[[Contender], Result],
+        lowest: Collection[str] = (),
+        rounds: int = 0,
     ) -> dict[str, Result]:
-        """Call `measure` for each contender in turns; the medians by name, of those who made it."""
+        """Call `measure` for each contender in turns; the medians by name, of those who made it.
+
+        Args:
+            lowest: names of values that other processes can only raise: the lowest, not the median.
+            rounds: how many, if not as many as usual.
+        """
+        rounds = rounds or self.rounds
         running = [contender for contender in contenders if self._takes_part(contender)]
         results: dict[str, list[Result]] = {contender.name: [] for contender in running}
-        for number in range(self.rounds):
+        for number in range(rounds):
             # another one is first each time, so that nobody always follows the same neighbour
             first = number % len(running) if running else 0
             for contender in running[first:] + running[:first]:
-                self._progress(f"{title}: round {number + 1} of {self.rounds}, {contender.name}")
+                self._progress(f"{title}: round {number + 1} of {rounds}, {contender.name}")
                 try:
                     with self._others.watch():
                         results[contender.name].append(measure(contender))
@@ -64,7 +75,7 @@ class Benchmark:
                     running = [other for other in running if other is not contender]
                     del results[contender.name]
         self._progress("")
-        return {name: medians(rounds) for name, rounds in results.items()}
+        return {name: medians(rounds, lowest) for name, rounds in results.items()}
 
     def table(
         self,
@@ -109,9 +120,14 @@ class Benchmark:
             print(text, file=sys.stderr, flush=True)
 
 
-def medians(rounds: Sequence[Result]) -> Result:
-    """Of each value; and `spread`, (highest - lowest) / median of the first one."""
-    middle = {key: statistics.median(result[key] for result in rounds) for key in rounds[0]}
+def medians(rounds: Sequence[Result], lowest: Collection[str] = ()) -> Result:
+    """Of each value, but the lowest of those named in `lowest`; and `spread`, (highest - lowest) /
+    median of the first one.
+    """
+    middle = {
+        key: (min if key in lowest else statistics.median)(result[key] for result in rounds)
+        for key in rounds[0]
+    }
     first = next(iter(middle))
     values = [result[first] for result in rounds]
     middle["spread"] = (max(values) - min(values)) / middle[first] if middle[first] else 0.0

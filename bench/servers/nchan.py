@@ -1,4 +1,7 @@
-"""nchan on nginx with one worker: writes nginx.conf into the working directory, becomes nginx."""
+"""nchan on nginx with one worker: writes nginx.conf into the working directory, becomes nginx.
+
+TATSUMAKI_ENGINE in the environment is the URL of a Redis that the messages go through.
+"""
 
 import os
 import sys
@@ -27,7 +30,9 @@ http {{
   scgi_temp_path {folder}/scgi;
   nchan_shared_memory_size 256m;
   nchan_message_buffer_length 1000;
+  {upstream}
   server {{
+    {redis_pass}
     listen 127.0.0.1:{port} backlog=4096;
     location = /publish {{ nchan_publisher; nchan_channel_id bench; }}
     nchan_subscriber_first_message newest;
@@ -43,7 +48,15 @@ if __name__ == "__main__":
     folder = Path.cwd()
     configuration = folder / "nginx.conf"
     user = "user root;" if os.geteuid() == 0 else ""  # else the worker may not enter the folder
+    url = os.environ.get("TATSUMAKI_ENGINE")
     configuration.write_text(
-        CONFIGURATION.format(module=MODULE, user=user, folder=folder, port=sys.argv[1])
+        CONFIGURATION.format(
+            module=MODULE,
+            user=user,
+            folder=folder,
+            port=sys.argv[1],
+            upstream=f"upstream redis {{ nchan_redis_server {url}; }}" if url else "",
+            redis_pass="nchan_redis_pass redis;" if url else "",
+        )
     )
     os.execvp("nginx", ["nginx", "-c", str(configuration), "-e", f"{folder}/error.log"])
