@@ -16,7 +16,7 @@ from typing import Any
 
 from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
-from tatsumaki_py.message_queue.engine.redis.wire import Message, entries_of, made
+from tatsumaki_py.message_queue.engine.redis.wire import Message, entries_of, following, made
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import position
 
@@ -37,7 +37,6 @@ class RedisChannel:
         feed: the channel.
         keys: its keys.
         loaded: whether its log is loaded.
-        heard_of: whether Redis has said that it is subscribed.
         asking: whether Redis is asked what it has.
         stale: whether Redis is to be asked again.
         linger: the timer that ends the subscription.
@@ -46,12 +45,12 @@ class RedisChannel:
     """
 
     __slots__ = (
+        "_cursor",
         "_recent",
         "_size",
         "_waiting",
         "asking",
         "feed",
-        "heard_of",
         "keys",
         "linger",
         "loaded",
@@ -63,11 +62,12 @@ class RedisChannel:
     def __init__(self, feed: Feed, keys: Keys) -> None:
         self.feed = feed
         self.keys = keys
-        self.loaded = self.asking = self.heard_of = False
+        self.loaded = self.asking = False
         self.stale = True
         self.linger: asyncio.TimerHandle | None = None
         self.used = 0.0
         self.waiters: list[asyncio.Future[None]] = []
+        self._cursor = ""
         self._recent: dict[str, None] = {}
         self._waiting: list[bytes] = []
         self._size = 0
@@ -76,21 +76,22 @@ class RedisChannel:
 
     def heard(self, data: bytes) -> bool:
         """A message came. Returns whether Redis is to be asked what is missing."""
-        if self.loaded and not self.asking:
-            return not self._take(data)
-        if self.asking:
-            self._waiting.append(data)
-            self._size += len(data)
-            if len(self._waiting) > MAX_WAITING or self._size > MAX_WAITING_SIZE:
-                self._drop_waiting()
-                self.stale = True
+        if self.loaded and self._take(data):
+            return False
+        if not self.asking:
+            return self.loaded
+        self._waiting.append(data)
+        self._size += len(data)
+        if len(self._waiting) > MAX_WAITING or self._size > MAX_WAITING_SIZE:
+            self._drop_waiting()
+            self.stale = True
         return False
 
     def accepted(
         self, prev: str, ids: Sequence[str], bodies: Sequence[bytes], quiet: Sequence[bool]
     ) -> None:
         """Redis has accepted events of this process, whose message may come later."""
-        if self.loaded and not self.asking and prev == self.feed.top:
+        if self.loaded and prev == self.feed.top:
             self._accept(made(self.feed.name, prev, ids, bodies, quiet))
 
     def _take(self, data: bytes) -> bool:
@@ -113,11 +114,12 @@ class RedisChannel:
 
     def question(self) -> list[bytes | str | int]:
         """The arguments that say what is here and what is wanted; see `scripts.RECOVER`."""
-        self.asking, self.stale, self.heard_of = True, False, True
+        self.asking, self.stale = True, False
+        self._cursor = self.feed.top
         settings = self.feed.settings
         most = int(max(min(settings.buffer_length, 1 << 31), 1))
         backlog = int(min(settings.backlog_length, most))
-        return [self.feed.top, "" if self.loaded else backlog, most]
+        return [self._cursor, "" if self.loaded else backlog, most]
 
     def answered(self, reply: Sequence[Any]) -> bool:
         """Take what Redis has. Returns whether it is to be asked again."""
@@ -125,15 +127,20 @@ class RedisChannel:
         self.asking = False
         feed = self.feed
         events = entries_of(feed.name, rows)
-        if not self.loaded or not known:
+        went_on = self.loaded and feed.top != self._cursor
+        if went_on:
+            # Messages came meanwhile that follow the log.
+            events = following(events, feed.top)
+        if self.loaded and (known or went_on):
+            if events:
+                self._note(events)
+                feed.accept(events)
+        else:
             self.loaded = True
             self._note(events)
             # Redis may have lost the stream, and not its top.
             feed.load(top, events if events and events[-1].id == top else ())
-        elif events and position(events[-1].id) > position(feed.top):
-            self._note(events)
-            feed.accept(events)
-        if feed.top != top:
+        if feed.top != top and position(feed.top) < position(top):
             # There were too many for one answer.
             self.stale = True
         return self._merge()
@@ -146,14 +153,10 @@ class RedisChannel:
             del recent[next(iter(recent))]
 
     def _merge(self) -> bool:
-        """Append what came meanwhile."""
+        """Append what came meanwhile. Returns whether something is missing."""
         waiting = self._waiting
         self._drop_waiting()
-        for data in waiting:
-            # A callback may have led to another question.
-            if self.asking or not self.loaded or self.stale or not self._take(data):
-                return True
-        return self.stale
+        return self.stale or not all(self._take(data) for data in waiting)
 
     def failed(self) -> None:
         """Redis has not answered."""

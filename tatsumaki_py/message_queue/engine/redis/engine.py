@@ -136,6 +136,8 @@ class Session:
         self.questions.close()
         feeds = self.feeding.close()
         await self._connections.close()
+        # The loop, which may end now, closes the sockets in its next iteration.
+        await asyncio.sleep(0)
         return feeds
 
 

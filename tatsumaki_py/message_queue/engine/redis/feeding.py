@@ -1,8 +1,9 @@
 """The channels that this process feeds with what comes from Redis.
 
 Rules:
-1. A channel is fed from `attach` until `linger` seconds after `detach`. Each time that Redis says
-   that it is subscribed, Redis is asked what the channel has: no message falls in between.
+1. A channel is fed from `attach` until `linger` seconds after `detach`. Redis is asked what it has
+   at once, so that its clients wait no longer than they have to, and each time that Redis says that
+   it is subscribed: no message falls in between.
 2. While Redis is away, logs that are loaded stay as they are. Clients that wait for others are told
    to come back later.
 3. An error of one channel stops no other one.
@@ -82,6 +83,7 @@ class Feeding:
             self.channels[feed.name] = channel
             self._by_messages[channel.keys.messages] = channel
             self.subscriptions.add(channel.keys.messages)
+            self.ask(channel)
         if not channel.loaded and self._outage.away:
             self._tell_soon(0)
 
@@ -188,7 +190,7 @@ class Feeding:
     def _ask_stale(self) -> None:
         self._retry = None
         for channel in [*self.channels.values()]:
-            if channel.stale and not channel.asking and channel.heard_of:
+            if channel.stale and not channel.asking:
                 self.ask(channel)
 
     async def catch_up(self, channel: RedisChannel) -> None:

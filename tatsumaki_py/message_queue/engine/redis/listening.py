@@ -117,15 +117,14 @@ class Listener:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """The reader has ended, which only an error does, or `close`."""
-        if self._closed:
-            return
+        """The reader has ended, which only an error does, or the end of the loop."""
         error = None if task.cancelled() else task.exception()
-        _log.error("the reader of Redis messages died, and is started again", exc_info=error)
-        self._loop.call_later(self._options.backoff, self._restart)
-
-    def _restart(self) -> None:
         if not self._closed:
+            self._loop.call_later(self._options.backoff, self._restart, error)
+
+    def _restart(self, error: BaseException | None) -> None:
+        if not self._closed:
+            _log.error("the reader of Redis died, and is started again", exc_info=error)
             self._task = self._start()
 
     async def _run(self) -> None:
