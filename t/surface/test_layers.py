@@ -55,13 +55,15 @@ FLOORS = [
     ["message_queue.log", "message_queue.merged_log", "message_queue.idempotency"],
     ["message_queue.engine", "message_queue.engine.option"],
     ["message_queue.engine.redis"],
-    ["message_queue.engine.redis.options"],
+    ["message_queue.engine.redis.options", "message_queue.engine.redis.slots"],
     ["message_queue.engine.redis.dial"],
     [
         "message_queue.engine.redis.node",
         "message_queue.engine.redis.sentinel",
         "message_queue.engine.redis.subscriber",
     ],
+    ["message_queue.engine.redis.cluster"],
+    ["message_queue.engine.redis.cluster_subscriber"],
     ["message_queue.engine.redis.connect"],
     [
         "message_queue.engine.redis.keys",
@@ -277,12 +279,15 @@ def test_queue_and_handler_meet_in_callbacks():
 # An extra is imported by the modules that need it, or by modules that only those import.
 EXTRAS = {
     "endpoint.metrics": {"prometheus_client"},
+    "message_queue.engine.redis.cluster": {"redis"},
+    "message_queue.engine.redis.cluster_subscriber": {"redis"},
     "message_queue.engine.redis.dial": {"redis"},
     "message_queue.engine.redis.publishing": {"redis"},
     "message_queue.engine.redis.outage": {"redis"},
     "message_queue.engine.redis.listening": {"redis"},
     "message_queue.engine.redis.node": {"redis"},
     "message_queue.engine.redis.sentinel": {"redis"},
+    "message_queue.engine.redis.slots": {"redis"},
     "message_queue.engine.redis.subscriber": {"redis"},
 }
 

@@ -1,4 +1,4 @@
-"""The connections of an engine: one batch after another, and subscriptions.
+"""The connections of an engine: batches of commands, and subscriptions.
 
 Rule: nothing above this module knows whether there is one server, a master behind Sentinel, or a
 cluster.
@@ -6,20 +6,19 @@ cluster.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from tatsumaki_py.message_queue.engine.redis.dial import AnyConnection, Dial
+from tatsumaki_py.message_queue.engine.redis.cluster import Cluster
+from tatsumaki_py.message_queue.engine.redis.cluster_subscriber import ClusterSubscriber
+from tatsumaki_py.message_queue.engine.redis.dial import Dial
 from tatsumaki_py.message_queue.engine.redis.node import Call, Node
-from tatsumaki_py.message_queue.engine.redis.options import SENTINEL, RedisOptions
+from tatsumaki_py.message_queue.engine.redis.options import CLUSTER, SENTINEL, RedisOptions
 from tatsumaki_py.message_queue.engine.redis.sentinel import Master
 from tatsumaki_py.message_queue.engine.redis.subscriber import ServerSubscriber, Subscriber
 
 __all__ = ["Connections"]
-
-MOST_KEYS = 1000
-"""Keys that one MGET asks for."""
 
 
 class Connections:
@@ -29,13 +28,24 @@ class Connections:
         options: where Redis is.
     """
 
-    publish_command = "PUBLISH"
-    """The command that publishes to subscribers: in a cluster, SPUBLISH."""
+    publish_command: str
+    """The command that publishes to subscribers: PUBLISH, in a cluster SPUBLISH."""
 
     def __init__(self, options: RedisOptions) -> None:
         self._options = options
-        self._open = _opener(options)
-        self._node = Node(self._open, options.command_timeout)
+        self._dial = Dial(options)
+        self._commands: Node | Cluster
+        self.publish_command = "PUBLISH"
+        if options.kind == CLUSTER:
+            self.publish_command = "SPUBLISH"
+            self._commands = Cluster(options, self._dial)
+            return
+        if options.kind == SENTINEL:
+            self._open = Master(options, self._dial).open
+        else:
+            host, port = options.hosts[0] if options.hosts else ("", 0)
+            self._open = partial(self._dial.open, host, port)
+        self._commands = Node(self._open, options.command_timeout)
 
     async def run(self, calls: Sequence[Call]) -> list[Any]:
         """Send commands in one piece, and wait for their replies.
@@ -49,32 +59,21 @@ class Connections:
             `OSError`: `ResponseError` if Redis refused the command; with any other, it may have run
             or not.
         """
-        return await self._node.run(calls)
+        return await self._commands.run(calls)
 
     async def values(self, keys: Sequence[str | bytes]) -> list[Any]:
         """The values of `keys`, which may have different hash tags: bytes, None, or an exception
         as in `run`.
         """
-        pieces = [keys[begin : begin + MOST_KEYS] for begin in range(0, len(keys), MOST_KEYS)]
-        replies = await self.run([("MGET", *piece) for piece in pieces])
-        found: list[Any] = []
-        for piece, reply in zip(pieces, replies, strict=True):
-            found += [reply] * len(piece) if isinstance(reply, Exception) else reply
-        return found
+        return await self._commands.values(keys)
 
     async def subscriber(self) -> Subscriber:
         """A new subscriber, connected. Raises `RedisError`."""
+        if isinstance(self._commands, Cluster):
+            await self._commands.refresh()
+            return ClusterSubscriber(self._commands, self._dial, self._options)
         return ServerSubscriber(await self._open(), self._options.command_timeout)
 
     async def close(self) -> None:
         """Close all connections but those of subscribers, which close their own."""
-        await self._node.close()
-
-
-def _opener(options: RedisOptions) -> Callable[[], Awaitable[AnyConnection]]:
-    """Opens connections to the server that takes writes."""
-    dial = Dial(options)
-    if options.kind == SENTINEL:
-        return Master(options, dial).open
-    host, port = options.hosts[0] if options.hosts else ("", 0)
-    return partial(dial.open, host, port)
+        await self._commands.close()

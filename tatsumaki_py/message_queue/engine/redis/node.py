@@ -26,6 +26,8 @@ Call = Sequence[bytes | str | int | float]
 
 MAX_IN_FLIGHT = 4
 """Connections, and batches that are in flight at the same time. More batches wait."""
+MOST_KEYS = 1000
+"""Keys that one MGET asks for."""
 
 
 class Node:
@@ -71,6 +73,15 @@ class Node:
             else:
                 self._idle.append(connection)
             return replies
+
+    async def values(self, keys: Sequence[str | bytes]) -> list[Any]:
+        """The values of keys, or exceptions instead."""
+        pieces = [keys[begin : begin + MOST_KEYS] for begin in range(0, len(keys), MOST_KEYS)]
+        replies = await self.run([("MGET", *piece) for piece in pieces])
+        found: list[Any] = []
+        for piece, reply in zip(pieces, replies, strict=True):
+            found += [reply] * len(piece) if isinstance(reply, Exception) else reply
+        return found
 
     async def _connection(self) -> AnyConnection:
         if self._closed:

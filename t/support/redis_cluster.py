@@ -1,0 +1,127 @@
+"""A real Redis Cluster of the tests: three masters without replicas, on this machine."""
+
+import time
+
+import pytest
+import redis
+from redis.crc import key_slot
+from support.program import free_port
+from support.redis_server import RedisServer
+
+SLOTS = 16384
+WAIT = 10.0  # seconds for all nodes to agree
+
+
+class RedisCluster:
+    """Three nodes.
+
+    Attributes:
+        nodes: its servers.
+        url: of the cluster, which names one of them.
+    """
+
+    def __init__(self, folder, **options):
+        options = {"cluster_enabled": "yes", "cluster_node_timeout": 2000} | options
+        # Without it, the other port of a node is 10000 higher, which may be too high.
+        self.nodes = [RedisServer(folder, cluster_port=free_port(), **options) for _ in range(3)]
+        for node in self.nodes:
+            node.start()
+        step = SLOTS // 3 + 1
+        for number, node in enumerate(self.nodes):
+            last = min(step * (number + 1), SLOTS) - 1
+            self.ask(node, "CLUSTER", "ADDSLOTSRANGE", step * number, last)
+            self.ask(node, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            other = self.nodes[0]
+            bus = self.ask(other, "CONFIG", "GET", "cluster-port")["cluster-port"]
+            self.ask(node, "CLUSTER", "MEET", "127.0.0.1", other.port, bus)
+        self.ids = {node: self.ask(node, "CLUSTER", "MYID") for node in self.nodes}
+        self._wait()
+        self.url = f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
+
+    def ask(self, node, *words):
+        """The reply of a node, as redis-py gives it."""
+        with redis.Redis(port=node.port, decode_responses=True) as client:
+            return client.execute_command(*words)
+
+    def _wait(self):
+        """Until all nodes know all, and take commands."""
+        deadline = time.monotonic() + WAIT
+        for node in self.nodes:
+            while True:
+                info = self.ask(node, "CLUSTER", "INFO")
+                if "cluster_state:ok" in info and "cluster_known_nodes:3" in info:
+                    break
+                if time.monotonic() > deadline:
+                    pytest.fail(f"the cluster is not complete: {info}")
+                time.sleep(0.02)
+
+    def node_of(self, key):
+        """The node that has the slot of `key`."""
+        slot = key_slot(key.encode())
+        for first, last, (_, port, *_), *_ in self._slots():
+            if first <= slot <= last:
+                return next(node for node in self.nodes if node.port == port)
+        return None
+
+    def _slots(self):
+        with redis.Redis(port=self.nodes[0].port) as client:
+            return client.execute_command("CLUSTER", "SLOTS")
+
+    def begin_move(self, key, target):
+        """The slot of `key` begins its way to another node."""
+        slot, source = key_slot(key.encode()), self.node_of(key)
+        self.ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", self.ids[source])
+        self.ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", self.ids[target])
+
+    def move_keys(self, key, target):
+        """The keys of its slot go there."""
+        slot, source = key_slot(key.encode()), self.node_of(key)
+        while keys := self.ask(source, "CLUSTER", "GETKEYSINSLOT", slot, 100):
+            where = ("127.0.0.1", target.port, "", 0, 5000)
+            self.ask(source, "MIGRATE", *where, "KEYS", *keys)
+
+    def end_move(self, key, target):
+        """The slot is there."""
+        slot = key_slot(key.encode())
+        for node in (target, *(one for one in self.nodes if one is not target)):
+            self.ask(node, "CLUSTER", "SETSLOT", slot, "NODE", self.ids[target])
+
+    def move(self, key, target):
+        """Moves the slot of `key`, and all keys in it, to another node."""
+        self.begin_move(key, target)
+        self.move_keys(key, target)
+        self.end_move(key, target)
+
+    def kill(self):
+        """Ends all nodes."""
+        for node in self.nodes:
+            node.kill()
+
+
+@pytest.fixture(scope="session")
+def _shared_cluster(tmp_path_factory):
+    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.kill()
+
+
+@pytest.fixture
+def redis_cluster(_shared_cluster):
+    """An empty cluster, whose nodes a test does not stop."""
+    for node in _shared_cluster.nodes:
+        node.ask("FLUSHALL")
+    return _shared_cluster
+
+
+@pytest.fixture
+def make_cluster(tmp_path):
+    """`cluster = make_cluster()` starts a cluster whose nodes the test may stop."""
+    started = []
+
+    def make(**options):
+        started.append(RedisCluster(tmp_path, **options))
+        return started[-1]
+
+    yield make
+    for one in started:
+        one.kill()

@@ -1,0 +1,197 @@
+"""Commands to a cluster: each goes to the node that has its slot.
+
+Rules:
+1. The commands of one hash tag stay in order: they are in the same slot, so they are sent to the
+   same node in one batch, and follow the slot together when it moves.
+2. What a node refuses because a slot moves, or because the cluster is not complete, is answered
+   with a `ConnectionError`: it may be different soon.
+3. If a node cannot be reached or has no slots, the slots are asked for again before the next
+   batch, but not twice within `PAUSE` seconds. A slot that has moved is known without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from redis import exceptions
+
+from tatsumaki_py.message_queue.engine.redis.dial import Dial
+from tatsumaki_py.message_queue.engine.redis.node import Call, Node
+from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
+from tatsumaki_py.message_queue.engine.redis.slots import Address, Slots, call_slot, slot_of
+
+__all__ = ["Cluster"]
+
+PAUSE = 0.1
+REDIRECTS = 5
+"""How often a command follows its slot."""
+
+Moving = (exceptions.MovedError, exceptions.AskError, exceptions.TryAgainError)
+Passing = (*Moving, exceptions.ClusterDownError)
+Doubtful = (
+    exceptions.ClusterDownError,
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    OSError,
+)
+
+
+class Cluster:
+    """The nodes of a cluster.
+
+    Args:
+        options: some of them.
+        dial: opens connections.
+    """
+
+    def __init__(self, options: RedisOptions, dial: Dial) -> None:
+        self._options = options
+        self._dial = dial
+        self._slots = Slots()
+        self._nodes: dict[Address, Node] = {}
+        self._known: list[Address] = [*options.hosts]
+        """Addresses to ask for the slots; the one that answered last comes first."""
+        self._stale = True
+        self._again = 0.0
+        self._lock = asyncio.Lock()
+
+    # -- slots
+
+    def owner(self, key: str | bytes) -> Address | None:
+        """The node that has the slot of a key or a channel."""
+        return self._slots.owner(slot_of(key))
+
+    def moved(self, slot: int, address: Address) -> None:
+        """A node has said that the slot is there now."""
+        self._slots.move(slot, address)
+
+    def doubt(self) -> None:
+        """Ask for the slots again before they are needed next."""
+        self._stale = True
+
+    async def refresh(self) -> None:
+        """Ask for the slots, if they may have changed. `RedisError` if no node answers."""
+        async with self._lock:
+            if not self._stale or asyncio.get_running_loop().time() < self._again:
+                return
+            said = []
+            for address in [*self._known]:
+                (reply,) = await self._node(address).run([("CLUSTER", "SLOTS")])
+                if isinstance(reply, Exception):
+                    said.append(f"{address[0]}:{address[1]}: {reply}")
+                    continue
+                self._again = asyncio.get_running_loop().time() + PAUSE
+                self._stale = False
+                await self._know(self._slots.load(reply, address), address)
+                return
+            raise exceptions.ConnectionError(f"no node of the cluster answers: {'; '.join(said)}")
+
+    async def _know(self, masters: set[Address], first: Address) -> None:
+        """Keep what the URL names, for the case that all others have gone."""
+        others = [*masters, *self._options.hosts]
+        self._known = [*dict.fromkeys([first, *others])]
+        for address in self._nodes.keys() - set(self._known):
+            await self._nodes.pop(address).close()
+
+    def _node(self, address: Address) -> Node:
+        node = self._nodes.get(address)
+        if node is None:
+            opened = partial(self._dial.open, *address)
+            node = self._nodes[address] = Node(opened, self._options.command_timeout)
+        return node
+
+    # -- commands
+
+    async def run(self, calls: Sequence[Call]) -> list[Any]:
+        """See `Connections.run`."""
+        replies: list[Any] = [None] * len(calls)
+        left: Sequence[int] = range(len(calls))
+        for attempt in range(REDIRECTS):
+            if attempt:
+                # A slot on its way needs a moment.
+                await asyncio.sleep(0.005 * (2**attempt - 1))
+            left = await self._attempt(calls, left, replies)
+            if not left:
+                break
+        for index, reply in enumerate(replies):
+            if isinstance(reply, Passing):
+                replies[index] = exceptions.ConnectionError(f"the cluster changes: {reply}")
+        return replies
+
+    async def _attempt(
+        self, calls: Sequence[Call], indexes: Sequence[int], replies: list[Any]
+    ) -> list[int]:
+        """Run the calls with these indexes; those whose slot is elsewhere are to be run again."""
+        try:
+            if self._stale:
+                await self.refresh()
+        except exceptions.RedisError as error:
+            for index in indexes:
+                replies[index] = error
+            return []
+        groups: dict[Address, list[int]] = {}
+        for index in indexes:
+            address = self._address(calls[index])
+            if address is None:
+                self._stale = True
+                replies[index] = exceptions.ConnectionError("no node has the slot of the key")
+            else:
+                groups.setdefault(address, []).append(index)
+        work = [self._at(address, calls, group, replies) for address, group in groups.items()]
+        await asyncio.gather(*work)
+        await self._ask(calls, indexes, replies)
+        return [index for index in indexes if self._moves(replies[index])]
+
+    def _address(self, call: Call) -> Address | None:
+        slot = call_slot(call)
+        return self._known[0] if slot is None else self._slots.owner(slot)
+
+    async def _at(
+        self, address: Address, calls: Sequence[Call], group: list[int], replies: list[Any]
+    ) -> None:
+        found = await self._node(address).run([calls[index] for index in group])
+        for index, reply in zip(group, found, strict=True):
+            replies[index] = reply
+            if isinstance(reply, exceptions.MovedError):
+                self.moved(reply.slot_id, (reply.host or address[0], reply.port))
+            elif isinstance(reply, Doubtful):
+                self._stale = True
+
+    async def _ask(self, calls: Sequence[Call], indexes: Iterable[int], replies: list[Any]) -> None:
+        """Run calls whose keys have gone before their slot there, where they are now."""
+        groups: dict[Address, list[int]] = {}
+        for index in indexes:
+            reply = replies[index]
+            if type(reply) is exceptions.AskError:
+                groups.setdefault((reply.host, reply.port), []).append(index)
+        for address, group in groups.items():
+            batch = [call for index in group for call in (("ASKING",), calls[index])]
+            found = await self._node(address).run(batch)
+            for index, reply in zip(group, found[1::2], strict=True):
+                replies[index] = reply
+
+    @staticmethod
+    def _moves(reply: Any) -> bool:
+        return isinstance(reply, Moving)
+
+    async def values(self, keys: Sequence[str | bytes]) -> list[Any]:
+        """See `Connections.values`."""
+        slots: dict[int, list[int]] = {}
+        for index, key in enumerate(keys):
+            slots.setdefault(slot_of(key), []).append(index)
+        groups = [*slots.values()]
+        replies = await self.run([("MGET", *[keys[index] for index in one]) for one in groups])
+        found: list[Any] = [None] * len(keys)
+        for group, reply in zip(groups, replies, strict=True):
+            values = [reply] * len(group) if isinstance(reply, Exception) else reply
+            for index, value in zip(group, values, strict=True):
+                found[index] = value
+        return found
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for node in self._nodes.values():
+            await node.close()

@@ -1,0 +1,72 @@
+"""Which node of a cluster has which slot.
+
+Rule: a slot is where the last node that was asked has said, until a node says that it has moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis.crc import key_slot
+
+__all__ = ["Address", "Slots", "call_slot", "slot_of"]
+
+Address = tuple[str, int]
+"""Host and port."""
+
+SCRIPTS = {"EVAL", "EVALSHA"}
+KEYLESS = {"ACL", "CLIENT", "CLUSTER", "CONFIG", "INFO", "PING", "SCRIPT", "TIME"}
+
+
+class Slots:
+    """The owners of all slots."""
+
+    def __init__(self) -> None:
+        self._ranges: list[tuple[int, int, Address]] = []
+        self._moved: dict[int, Address] = {}
+
+    def load(self, reply: Sequence[Any], asked: Address) -> set[Address]:
+        """Take over the reply of CLUSTER SLOTS from the node `asked`; the addresses in it."""
+        ranges = []
+        for first, last, (host, port, *_), *_ in reply:
+            # A node that does not know its own name leaves it out.
+            name = host.decode() if host else ""
+            ranges.append((first, last, (asked[0] if name in ("", "?") else name, port)))
+        self._ranges, self._moved = ranges, {}
+        return {address for _, _, address in ranges}
+
+    def move(self, slot: int, address: Address) -> None:
+        """A node has said that the slot is there now."""
+        self._moved[slot] = address
+
+    def owner(self, slot: int) -> Address | None:
+        """The node that has the slot; None if there is none."""
+        if slot in self._moved:
+            return self._moved[slot]
+        for first, last, address in self._ranges:
+            if first <= slot <= last:
+                return address
+        return None
+
+
+def slot_of(key: str | bytes) -> int:
+    """The slot of a key or a channel.
+
+    >>> slot_of("tats:{news}:s") == slot_of(b"{news}")
+    True
+    """
+    return key_slot(key.encode() if isinstance(key, str) else key)
+
+
+def call_slot(call: Sequence[Any]) -> int | None:
+    """The slot of a command's keys; None if it has none.
+
+    >>> call_slot(("EVALSHA", "1f", 1, "{news}")) == call_slot(("GET", "{news}")) == slot_of("news")
+    True
+    >>> call_slot(("PING",))
+    """
+    name = call[0].decode() if isinstance(call[0], bytes) else call[0]
+    if name in KEYLESS or len(call) < 2:
+        return None
+    return slot_of(call[3 if name in SCRIPTS else 1])
