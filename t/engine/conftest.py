@@ -30,7 +30,8 @@ def make_engine(request):
     def make():
         if request.param == "memory":
             return MemoryEngine()
-        return Delayed(store, late=request.param == "late", seed=len(store.processes))
+        late = request.param == "late"
+        return Delayed(store, late=late, seed=len(store.processes), together=late)
 
     return make
 

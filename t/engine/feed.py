@@ -83,3 +83,29 @@ class Feed:
     async def has(self, *expected):
         """Waits until just these events are in the log."""
         await self.until(lambda: self.numbers == [*expected])
+
+
+class Clients:
+    """See `tatsumaki_py.message_queue.engine.Clients`."""
+
+    def __init__(self):
+        self.places = {}
+        """Of the clients here, by channels and name."""
+        self.taken, self.left, self.received = [], [], []
+        self.hooks = {"", "app.Events"}
+
+    def take(self, channels, client_id):
+        self.taken.append((channels, client_id))
+        return self.places.pop((channels, client_id), "")
+
+    def count(self, channels):
+        return sum(key[0] == channels for key in self.places)
+
+    def calls(self, hook):
+        return hook in self.hooks
+
+    def gone_elsewhere(self, channels, client_id, hook):
+        self.left.append((channels, client_id, hook))
+
+    def receive(self, message):
+        self.received.append(message)

@@ -9,6 +9,8 @@ import asyncio
 import random
 import weakref
 
+from support.delayed_presence import DelayedPresence
+
 from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.engine import Engine
 from tatsumaki_py.message_queue.event import Entry
@@ -22,6 +24,8 @@ class Store:
     def __init__(self):
         self.ids = Ids()
         self.logs, self.tops, self.answers, self.places = {}, {}, {}, {}
+        self.present = {}
+        """The named clients: `(process, hook)` by channels and name."""
         self.processes = weakref.WeakSet()
         self.times = {}
 
@@ -87,9 +91,14 @@ class Delayed(Engine):
             the store when a channel is opened, and is the only one.
         settled: whether `publish` answers when all that was begun before is over.
         linger: seconds for which a channel is fed that nobody listens to.
+        together: whether it has a `Presence`: others have clients, too.
     """
 
-    def __init__(self, store=None, *, seed=0, late=True, settled=False, linger=60.0):
+    presence = None
+
+    def __init__(
+        self, store=None, *, seed=0, late=True, settled=False, linger=60.0, together=False
+    ):
         self.store = store or Store()
         self.store.processes.add(self)
         self.late, self.settled, self.linger = late, settled, linger
@@ -104,6 +113,8 @@ class Delayed(Engine):
         """What a method of that name raises, at once or when it is awaited."""
         self.calls = []
         self.closed = False
+        if together:
+            self.presence = DelayedPresence(self)
 
     def start(self, work):
         """Run `work`, and hold it meanwhile."""
@@ -287,6 +298,10 @@ class Delayed(Engine):
 
     async def place(self, channels, client_id):
         await self.raise_later("recall")
+        if self.presence is not None:
+            reached = await self.presence.reached(channels, client_id)
+            if reached:
+                return reached
         cursor, until = self.store.places.get((channels, client_id), (None, 0))
         return cursor if now() < until else None
 
@@ -296,6 +311,8 @@ class Delayed(Engine):
 
     async def close(self):
         self.closed = True
+        if self.presence is not None:
+            self.presence.alive = False
         for timer in self.lingering.values():
             timer.cancel()
         for task in list(self.tasks):

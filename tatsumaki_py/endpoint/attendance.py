@@ -35,9 +35,12 @@ class Attendance:
         client: the name of the client; None if it is anonymous.
         came, left: the hooks.
         failed: is called with an exception that a hook raises.
+        hook: names `left` for other processes; see `Presence.arrive`.
+
+    Called, it is `end`.
     """
 
-    __slots__ = ("_came", "_channels", "_client", "_failed", "_gone", "_known", "_left")
+    __slots__ = ("_came", "_channels", "_client", "_failed", "_gone", "_known", "_left", "hook")
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Attendance:
         came: Hook,
         left: Hook,
         failed: Callable[[Exception], object],
+        hook: str = "",
     ) -> None:
         self._channels = channels
         self._client = client
@@ -53,6 +57,7 @@ class Attendance:
         self._left = left
         self._failed = failed
         self._known = self._gone = False
+        self.hook = hook
 
     def begin(self, new: bool) -> None:
         """Note that a poll has begun; `new` is whether the client was no subscriber before."""
@@ -61,6 +66,9 @@ class Attendance:
         self._known = True
         if self._gone:
             self.end()
+
+    def __call__(self) -> None:
+        self.end()
 
     def end(self) -> None:
         """Note that the subscriber has left, perhaps before `begin`."""

@@ -17,12 +17,13 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from contextvars import Context
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
+from tatsumaki_py.endpoint.departed import class_name
 from tatsumaki_py.endpoint.members import Member, Members
 from tatsumaki_py.error import HTTPError
 
-__all__ = ["GROUPS", "REVOKED", "Expelled", "Revoked", "expel"]
+__all__ = ["GROUPS", "REVOKED", "Expelled", "Revoked", "disconnect", "expel", "obey"]
 
 MAX_REVOKED = 10_000
 AT_ONCE = 100
@@ -68,6 +69,33 @@ class Expelled(Protocol):
 
     def _expel(self, error: HTTPError) -> None:
         """End the stream or the waiting poll; `error` is the reason."""
+
+
+def disconnect(kind: type, key: str) -> int:
+    """End the connections of the group `key` to handlers of `kind`. Returns their number."""
+    REVOKED.note(kind, key)
+    members = [member for member in GROUPS.of(key) if _may_expel(kind, member)]
+    for member in members:
+        member.expelled = True
+    expel(members)
+    return len(members)
+
+
+def _may_expel(kind: type, member: Member) -> bool:
+    """Whether `member` has a handler of `kind`, and its client is here to stay."""
+    handler = member()
+    if handler is None or not isinstance(handler, kind):
+        return False
+    return not (member.expelled or handler._peer_left())
+
+
+def obey(root: type, said: dict[str, Any]) -> None:
+    """`disconnect` was called in another process, for a subclass of `root`."""
+    kinds = [root]
+    for kind in kinds:
+        if class_name(kind) == said["kind"]:
+            disconnect(kind, said["group"])
+        kinds += kind.__subclasses__()
 
 
 def expel(members: Iterable[Member]) -> None:

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, ClassVar
 
 import tornado.web
+from tornado.httputil import HTTPServerRequest
 
 from tatsumaki_py.counters import COUNTERS, traffic
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import LEAST, ChannelHandler, check_limit
-from tatsumaki_py.endpoint.groups import GROUPS, REVOKED, expel
-from tatsumaki_py.endpoint.members import Member
+from tatsumaki_py.endpoint.departed import class_name, served
+from tatsumaki_py.endpoint.groups import GROUPS, disconnect, obey
 from tatsumaki_py.endpoint.negotiation import negotiate
 from tatsumaki_py.endpoint.per_address import ADDRESSES, address_of
 from tatsumaki_py.endpoint.recheck import RECHECKS, Recheck
@@ -94,6 +96,13 @@ class SubscribeHandler(ChannelHandler):
     close_reason: str | None = None
     """The reason that it gave."""
 
+    def __init__(
+        self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any
+    ) -> None:
+        super().__init__(application, request, **kwargs)
+        if type(self).on_unsubscribe is not SubscribeHandler.on_unsubscribe:
+            served(type(self), application, kwargs, "on_unsubscribe")
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         check_limit(cls, "max_per_address", 1)
@@ -125,11 +134,13 @@ class SubscribeHandler(ChannelHandler):
         answered with 403, too. The first 100 connections end before this returns, the others soon
         after it, in turns that let the loop do other work.
 
-        This affects the handlers of this class and of its subclasses, in this process. A str, its
-        bytes in UTF-8, and an int and its text are the same group.
+        This affects the handlers of this class and of its subclasses. A str, its bytes in UTF-8,
+        and an int and its text are the same group. If several processes share the engine, the
+        others do the same soon after this returns: those that cannot be reached now as soon as they
+        can be. There, a class is known by its name and that of its module.
 
         Returns:
-            The number of requests that it ends.
+            The number of requests that it ends in this process.
 
         Raises:
             TypeError, ValueError: `group` is no group.
@@ -139,18 +150,8 @@ class SubscribeHandler(ChannelHandler):
         key = group_key(group, "the group")
         if key is None:
             raise TypeError("disconnect(None): clients without a group cannot be told apart")
-        REVOKED.note(cls, key)
-        members = [member for member in GROUPS.of(key) if cls._may_expel(member)]
-        for member in members:
-            member.expelled = True
-        expel(members)
-        return len(members)
-
-    @classmethod
-    def _may_expel(cls, member: Member) -> bool:
-        """Whether `member` has a handler of this class, and its client is here to stay."""
-        handler = member()
-        return isinstance(handler, cls) and not (member.expelled or handler._peer_left())
+        MessageQueue._registry.processes.tell("expel", kind=class_name(cls), group=key)
+        return disconnect(cls, key)
 
     def on_subscribe(self, channel: str) -> Awaitable[None] | None:
         """Called when a subscriber comes. Override it, also with an ``async def``.
@@ -248,18 +249,20 @@ class SubscribeHandler(ChannelHandler):
     ) -> None:
         """Let `target` have the events. A long poll waits `wait` seconds for the first of them."""
         client = self.client_id()
-        hooks = Attendance(names, client, self.on_subscribe, self.on_unsubscribe, self._hook_failed)
         # A client that is expected back keeps its hook: give it none if there is nothing to call.
         silent = type(self).on_unsubscribe is SubscribeHandler.on_unsubscribe
-        left = None if silent else hooks.end
+        hook = "" if silent else class_name(type(self))
+        came, left, failed = self.on_subscribe, self.on_unsubscribe, self._hook_failed
+        hooks = Attendance(names, client, came, left, failed, hook)
+        gone = None if silent else hooks
         queue = MessageQueue.instance(*names)
         if wait is None:
-            poll = queue.poll(client, target._push_events, on_unsubscribe=left)
+            poll = queue.poll(client, target._push_events, on_unsubscribe=gone)
         else:
-            poll = queue.poll_once(client, self._answer, wait, on_unsubscribe=left)
+            poll = queue.poll_once(client, self._answer, wait, on_unsubscribe=gone)
         # An anonymous client that does not wait has left already.
         if client is not None or wait != 0:
-            hooks.begin(poll.new)
+            poll.when_known(hooks.begin)
 
     def _hook_failed(self, error: Exception) -> None:
         self.log_exception(type(error), error, error.__traceback__)
@@ -334,3 +337,6 @@ class SubscribeHandler(ChannelHandler):
             self.on_finish()
         finally:
             self.ui = None  # type: ignore[assignment]
+
+
+MessageQueue._registry.processes.doing["expel"] = partial(obey, SubscribeHandler)

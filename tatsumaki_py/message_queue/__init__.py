@@ -84,7 +84,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         own = {"channel": channel, **self._registry.own.settings(channel)}
         self._own = own
         self._channel = Channel(channel, settings_of(type(self), own), self._registry)
-        super().__init__(Audience(self._channel, self._registry.thread))
+        audience = Audience(self._channel, self._registry.thread)
+        super().__init__(audience, self._registry.processes, (channel,))
         self.__dict__.update(own)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -183,7 +184,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     def _merged(cls, queues: Sequence[MessageQueue]) -> MergedQueue:
         registry = MessageQueue._registry
         channels = MergedChannels([queue._channel for queue in queues], registry)
-        return MergedQueue(channels.key, Audience(channels, registry.thread), queues)
+        audience = Audience(channels, registry.thread)
+        return MergedQueue(channels.key, audience, queues, registry.processes)
 
     @classmethod
     def channels(cls) -> list[MessageQueue]:
@@ -303,27 +305,12 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         """Give events to one client that is listening, and to no other; they are not kept.
 
         Without an event, its long poll is answered with no events. Returns whether the client was
-        there; raises as `publish`.
+        there; raises as `publish`. A client that listens in another process is not there: publish
+        in a channel of its own to reach it everywhere.
         """
         self._registry.thread.check("flush_events")
         bodies = [self._encode(event) for event in events]
         return self._audience.give(checked_name("client_id", client_id), bodies)
-
-    @property
-    def subscribers(self) -> int:
-        """See `Queue.subscribers`; counts the clients that listen to this channel among others,
-        too.
-        """
-        return sum(follower.subscribers for follower in self._channel.followers.values())
-
-    def _disconnect_client(self, client_id: str) -> bool:
-        # Also where it listens to this channel among others.
-        followers = tuple(self._channel.followers.values())
-        return True in [follower.disconnect_client(client_id) for follower in followers]
-
-    def _disconnect_all(self) -> bool:
-        followers = tuple(self._channel.followers.values())
-        return True in [follower.disconnect() for follower in followers]
 
     @property
     def backlog_events(self) -> list[Event]:

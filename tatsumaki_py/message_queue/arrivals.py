@@ -148,6 +148,8 @@ class Arrivals:
         if client.cursor:
             self._source.hold(client.cursor)
         found = bool(last_event_id) or (superseded is not None and bool(client.cursor))
+        if named and superseded is None:
+            poll.arrival = self._source.arrive(name, getattr(on_unsubscribe, "hook", ""))
         elsewhere = name if named and not found else None
         search = self._search(client, elsewhere)
         if search is None:

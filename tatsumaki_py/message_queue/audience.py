@@ -141,6 +141,11 @@ class Audience:
                 yield
         self._source.watch()
 
+    def take(self, client_id: str) -> str:
+        """See `Clients.take`."""
+        client = self.roster.clients.get(client_id)
+        return "" if client is None else self._takeover.hand_over(client)
+
     def disconnect_client(self, client_id: str) -> bool:
         """End the poll of one client, if it listens; returns whether it does."""
         client = self.roster.clients.get(client_id)

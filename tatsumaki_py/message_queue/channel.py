@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Hashable, Sequence
 
 from tatsumaki_py.counters import COUNTERS
@@ -201,6 +202,14 @@ class Channel:
         self._last_use = now()
         self.trim()
         self.watch()
+
+    def arrive(self, name: str, hook: str) -> asyncio.Future[bool] | None:
+        """See `Source.arrive`."""
+        return self._registry.processes.arrive((self.name,), name, hook, self.reconnect_time)
+
+    def gone(self, name: str) -> asyncio.Future[bool] | None:
+        """See `Source.gone`."""
+        return self._registry.processes.gone((self.name,), name)
 
     def leave(self, place: str, name: str) -> None:
         """See `Source.leave`."""

@@ -5,12 +5,14 @@ Rules:
    source counts as used as long as the client may come back with its cursor.
 2. A client is no subscriber any more as soon as it leaves or, if it has no name, when its answer
    is complete; otherwise when it is forgotten. `on_unsubscribe` is called last, because it may do
-   anything.
+   anything. If other processes have clients, it is called when they have said that the client is
+   not there.
 3. The place of a client that does not have every event is kept while the client is expected.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextvars import Context
@@ -118,6 +120,13 @@ class Departures:
             listener.end()
         self.unsubscribe(client)
 
+    def hand_over(self, client: Client) -> None:
+        """`client` is in another process now, and still a subscriber there."""
+        self._roster.subscribed.pop(client.id, None)
+        self._remove(client)
+        if self._roster.vacant():
+            self._source.vacated()
+
     def _remove(self, client: Client) -> None:
         self._roster.remove(client)
         self._source.removed()
@@ -164,11 +173,26 @@ class Departures:
 
     def unsubscribe(self, client: Client) -> None:
         """`client` is gone: it is no subscriber any more."""
-        tell = self._roster.subscribed.pop(client.id, None)
+        subscribed = self._roster.subscribed
+        if client.id not in subscribed:
+            return
+        tell = subscribed.pop(client.id)
+        gone = self._source.gone(client.id) if client.named else None
+        if gone is None:
+            self._tell(client.id, tell)
+        elif tell is not None:
+            # It must not keep the request alive in its context.
+            gone.add_done_callback(partial(self._gone, client.id, tell), context=Context())
+
+    def _gone(self, client_id: str, tell: Callable[[], Any], gone: asyncio.Future[bool]) -> None:
+        if not gone.cancelled() and gone.result():
+            self._tell(client_id, tell)
+
+    def _tell(self, client_id: str, tell: Callable[[], Any] | None) -> None:
         if tell is not None:
             # In a context of its own, outside of the request that is being handled.
             context = Context()
-            start(partial(context.run, tell), context, partial(self._untold, client.id))
+            start(partial(context.run, tell), context, partial(self._untold, client_id))
 
     def _untold(self, client_id: str, error: BaseException) -> None:
         _log.error(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from tatsumaki_py.error import ClientDisconnect
@@ -125,17 +125,30 @@ class Poll:
     With a callback, it cannot be awaited; `cancel` ends it.
 
     Attributes:
-        new: whether this poll made the client a subscriber (`MessageQueue.subscribers`).
+        new: whether this poll made the client a subscriber of this process
+            (`MessageQueue.subscribers`).
         cursor: where the client was when it polled; "" if there was nobody to wait for, or if the
             engine had yet to say.
     """
 
-    __slots__ = ("_listener", "cursor", "new")
+    __slots__ = ("_listener", "arrival", "cursor", "new")
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self.new = False
         self.cursor = ""
+        self.arrival: asyncio.Future[bool] | None = None
+        """Whether it made the client a subscriber, if other processes have to be asked."""
+
+    def when_known(self, call: Callable[[bool], object]) -> None:
+        """Call `call(new)` as soon as it is known whether this poll made the client a subscriber:
+        now, or when the other processes have been asked.
+        """
+        arrival = self.arrival
+        if arrival is None:
+            call(self.new)
+        else:
+            arrival.add_done_callback(lambda done: done.cancelled() or call(done.result()))
 
     def cancel(self) -> None:
         """Stop listening. The client's place is kept for `MessageQueue.reconnect_time` seconds."""

@@ -118,6 +118,14 @@ class MergedChannels:
         for channel in self._channels:
             channel.trim()
 
+    def arrive(self, name: str, hook: str) -> asyncio.Future[bool] | None:
+        """See `Source.arrive`."""
+        return self._registry.processes.arrive(self.key, name, hook, self.reconnect_time)
+
+    def gone(self, name: str) -> asyncio.Future[bool] | None:
+        """See `Source.gone`."""
+        return self._registry.processes.gone(self.key, name)
+
     def leave(self, place: str, name: str) -> None:
         """See `Source.leave`."""
         remember = self._registry.engine.remember

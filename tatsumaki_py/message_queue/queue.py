@@ -11,6 +11,7 @@ from tatsumaki_py.message_queue.audience import Audience
 from tatsumaki_py.message_queue.client import Client
 from tatsumaki_py.message_queue.mailbox import Poll
 from tatsumaki_py.message_queue.names import checked_name
+from tatsumaki_py.message_queue.processes import Processes
 from tatsumaki_py.message_queue.settings import ChannelSettings
 
 __all__ = ["ALL", "All", "MergedQueue", "Queue"]
@@ -31,8 +32,10 @@ ALL = All.ALL
 class Queue:
     """A queue that clients listen to."""
 
-    def __init__(self, audience: Audience) -> None:
+    def __init__(self, audience: Audience, processes: Processes, channels: tuple[str, ...]) -> None:
         self._audience = audience
+        self._processes = processes
+        self._channels = channels
 
     def cursor(self) -> str:
         """The id of the newest event: a poll with this `last_event_id` gets the events after it."""
@@ -45,14 +48,25 @@ class Queue:
 
     @property
     def subscribers(self) -> int:
-        """The number of clients that are not known to be gone, also of those that listen to this
-        channel among others.
+        """The number of clients of this process that are not known to be gone, also of those that
+        listen to this channel among others. See `count_subscribers` for those of all processes.
 
         A client counts from its first poll until its connection is closed or its callback fails. A
         client with a `client_id` counts for `reconnect_time` more when its long poll was answered
         or the server ended its stream.
         """
-        return self._audience.subscribers
+        return self._processes.count(self._channels)
+
+    async def count_subscribers(self) -> int:
+        """The `subscribers` of all processes that share the engine; a named client counts once.
+        With the engine in memory it is `subscribers`, at once.
+
+        Each call asks the other processes, and no count is kept: a process that was killed does not
+        count any more. A process that does not answer for a second is left out. Raises
+        `Error.HTTP` 503 if the engine's server is away.
+        """
+        others = await self._processes.others(self._channels)
+        return self.subscribers + others
 
     def disconnect(self, client_id: str | int | All = ALL) -> bool:
         """End the poll of one client, or the polls of all: a long poll is answered with no events,
@@ -60,23 +74,21 @@ class Queue:
         `reconnect_time` if it has no cursor. To keep a client out, use
         `SubscribeHandler.disconnect`.
 
+        If several processes share the engine, the polls in the others are ended, too, soon after
+        this returns.
+
         Args:
             client_id: names the client. Without it all polls are ended, also those of anonymous
                 clients. None is a `TypeError`, as it names no client.
 
         Returns:
-            Whether there was a poll to end.
+            Whether there was a poll to end in this process.
         """
         self._audience.check_thread("disconnect", "mq")
+        name = None
         if not isinstance(client_id, All):
-            return self._disconnect_client(checked_name("client_id", client_id))
-        return self._disconnect_all()
-
-    def _disconnect_client(self, client_id: str) -> bool:
-        return self._audience.disconnect_client(client_id)
-
-    def _disconnect_all(self) -> bool:
-        return self._audience.disconnect()
+            name = checked_name("client_id", client_id)
+        return self._processes.disconnect(self._channels, name)
 
     async def ready(self) -> None:
         """Wait until the engine has loaded the log; the engine in memory always has. After that,
@@ -171,9 +183,13 @@ class MergedQueue(Queue):
     """The names of the channels, sorted."""
 
     def __init__(
-        self, channel: tuple[str, ...], audience: Audience, queues: Sequence[ChannelSettings]
+        self,
+        channel: tuple[str, ...],
+        audience: Audience,
+        queues: Sequence[ChannelSettings],
+        processes: Processes,
     ) -> None:
-        super().__init__(audience)
+        super().__init__(audience, processes, channel)
         self.channel = channel
         # Its channels' queues live as long as it does.
         self._queues = queues

@@ -22,9 +22,10 @@ from weakref import WeakValueDictionary
 
 from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.error import HTTPError, ServerStopping
-from tatsumaki_py.message_queue.engine import Engine, Feed
+from tatsumaki_py.message_queue.engine import Engine, Feed, Presence
 from tatsumaki_py.message_queue.engine.choose import Choice, from_environment
 from tatsumaki_py.message_queue.own_settings import OwnSettings
+from tatsumaki_py.message_queue.processes import Processes
 from tatsumaki_py.message_queue.source import Follower
 from tatsumaki_py.message_queue.thread import LoopThread
 
@@ -62,6 +63,7 @@ class Registry:
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._choice: Choice | None = None
+        self.processes = Processes(self)
         self.own = OwnSettings()
         self.thread = LoopThread()
         self.lock = RLock()
@@ -99,6 +101,9 @@ class Registry:
         """
         if self._engine is None:
             self._engine = self.choice.make()
+            presence = self._engine.presence
+            if presence is not None:
+                presence.connect(self.processes)
         return self._engine
 
     @property
@@ -112,7 +117,26 @@ class Registry:
         """Use another engine from now on; no channel is in use."""
         self._choice, self._engine = choice, None
 
+    @property
+    def presence(self) -> Presence | None:
+        """See `Engine.presence`."""
+        return self.engine.presence
+
     # -- channels
+
+    def audience(self, channels: tuple[str, ...]) -> Follower | None:
+        """The clients that listen to just these channels; None if there are none."""
+        key = channels[0] if len(channels) == 1 else channels
+        queue = self.instances.get(channels[0])
+        return None if queue is None else queue._channel.followers.get(key)
+
+    def listening(self, channels: tuple[str, ...]) -> list[Follower]:
+        """The same and, for one channel, all clients that listen to it among others."""
+        if len(channels) == 1:
+            queue = self.instances.get(channels[0])
+            return [] if queue is None else list(queue._channel.followers.values())
+        audience = self.audience(channels)
+        return [] if audience is None else [audience]
 
     def followers(self) -> list[Follower]:
         """The audiences that have clients."""

@@ -5,6 +5,7 @@ Rule: a source knows a `Follower` and never an audience; an audience knows a `So
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
@@ -27,6 +28,9 @@ class Follower(Protocol):
 
     def flush(self) -> None:
         """Call all listeners with no events."""
+
+    def take(self, client_id: str) -> str:
+        """See `Clients.take`."""
 
     def disconnect_client(self, client_id: str) -> bool:
         """End the poll of one client, if it listens; returns whether it does."""
@@ -152,6 +156,16 @@ class Source(Protocol):
         Returns:
             None if all that can be known is here, else an awaitable of the cursor; it gives None
             for a client that is new.
+        """
+
+    def arrive(self, name: str, hook: str) -> asyncio.Future[bool] | None:
+        """The client `name` polls, and did not listen here. Returns whether it is new; see
+        `Presence.arrive`. None if only this process has clients.
+        """
+
+    def gone(self, name: str) -> asyncio.Future[bool] | None:
+        """The client `name` is no subscriber here any more. Returns whether it is in no other
+        process either. None if nothing can be learned about that.
         """
 
     def leave(self, place: str, name: str) -> None:

@@ -73,6 +73,20 @@ class Takeover:
         if streams and peer is not None and peer is not heir:
             peer._peer_finish()
 
+    def hand_over(self, client: Client) -> str:
+        """The client polls in another process: end its poll here, and forget it. Returns the place
+        that it has reached.
+        """
+        listener, left_at = client.listener, client.cursor
+        was_waiting = client.state in (LISTENING, LOADING)
+        if listener is not None:
+            self.inherit(client, listener, None)
+        place = client.cursor
+        self._departures.hand_over(client)
+        if listener is not None:
+            self.supersede(client, listener, was_waiting, left_at, None)
+        return place
+
     def dismiss(self, client_id: str, listener: Listener, peer: peers.Peer) -> None:
         """End a poll at once: of a HEAD request, or of a client that has left."""
         if peer._peer_left():

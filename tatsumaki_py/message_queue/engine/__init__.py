@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
+from tatsumaki_py.message_queue.engine.presence import Clients, Presence
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.settings import ChannelSettings
 
-__all__ = ["Engine", "EngineError", "Feed"]
+__all__ = ["Clients", "Engine", "EngineError", "Feed", "Presence"]
 
 
 class EngineError(RuntimeError):
@@ -77,6 +78,10 @@ class Feed(Protocol):
 
 class Engine(Protocol):
     """Accepts and keeps the events of all channels."""
+
+    @property
+    def presence(self) -> Presence | None:
+        """In which process each client is; None if only this process has clients."""
 
     def publish(
         self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
@@ -136,8 +141,10 @@ class Engine(Protocol):
 
         Returns:
             An awaitable of the cursor with which `remember` was called last, unless its seconds
-            have passed; also if that was in this process a moment ago. It gives None if there is
-            no such cursor. None without an awaitable says that this process knows the place best.
+            have passed; also if that was in this process a moment ago. If `Presence.arrive` has
+            ended the client's poll elsewhere, the place that this poll reached comes first. It
+            gives None if there is no such cursor. None without an awaitable says that this process
+            knows the place best.
         """
 
     def remember(

@@ -33,6 +33,9 @@ class MemoryEngine:
     channels.
     """
 
+    presence = None
+    """See `Engine.presence`: there is no other process."""
+
     def __init__(self) -> None:
         self._ids = Ids()
         self._start = self._ids.next()

@@ -149,6 +149,9 @@ class RedisEngine:
         told: called with each message that another process sends to this one.
     """
 
+    presence = None
+    """See `Engine.presence`."""
+
     def __init__(self, options: RedisOptions) -> None:
         self.options = options
         self.process = secrets.token_hex(8)

@@ -1,0 +1,133 @@
+"""presence: the clients of several processes."""
+
+import asyncio
+
+import pytest
+from engine.feed import Clients, answer
+from support.answers import until
+
+ROOM = ("room",)
+
+
+@pytest.fixture
+def here(engine):
+    """The clients of this process."""
+    clients = Clients()
+    engine.presence.connect(clients)
+    return clients
+
+
+@pytest.fixture
+def there(other):
+    """The clients of another process."""
+    clients = Clients()
+    other.presence.connect(clients)
+    return clients
+
+
+@pytest.mark.gen_test
+async def test_comes_and_goes(engine, other, here, there):
+    """A client is new once, and gone once, wherever it is."""
+    assert await engine.presence.arrive(ROOM, "me", "", 30.0)
+    assert not await engine.presence.arrive(ROOM, "me", "", 30.0)
+    assert not await other.presence.arrive(ROOM, "me", "", 30.0)
+    assert not await engine.presence.gone(ROOM, "me")
+    assert await other.presence.gone(ROOM, "me")
+    assert await engine.presence.arrive(ROOM, "me", "", 30.0)
+    assert await engine.presence.gone(ROOM, "me")
+
+
+@pytest.mark.gen_test
+async def test_others(engine, other, here, there):
+    """Another name, another channel and a set of channels are other clients."""
+    assert await engine.presence.arrive(ROOM, "me", "", 30.0)
+    for channels, name in ((ROOM, "you"), (("hall",), "me"), (("hall", "room"), "me")):
+        assert await other.presence.arrive(channels, name, "", 30.0)
+    for channels, name in ((("a", "b,c"), "me"), (("a,b", "c"), "me"), (("a,b,c",), "me")):
+        assert await engine.presence.arrive(channels, name, "", 30.0)
+    assert here.taken == there.taken == []
+
+
+@pytest.mark.gen_test
+async def test_takes_over(engine, other, here, there):
+    """The poll elsewhere ends; the new one begins where that one was, not at the place kept."""
+    await engine.presence.arrive(ROOM, "me", "", 30.0)
+    engine.remember(ROOM, "me", "1-1", 30.0)
+    here.places[ROOM, "me"] = "5-1"
+    new = other.presence.arrive(ROOM, "me", "", 30.0)
+    assert await answer(other.recall(ROOM, "me")) == "5-1"
+    assert not await new
+    assert here.taken == [(ROOM, "me")]
+    # And back.
+    there.places[ROOM, "me"] = "7-1"
+    engine.presence.arrive(ROOM, "me", "", 30.0)
+    assert await answer(engine.recall(ROOM, "me")) == "7-1"
+    assert there.taken == [(ROOM, "me")]
+
+
+@pytest.mark.gen_test
+async def test_a_place_that_is_not_known(engine, other, here, there):
+    """Then the place counts that was remembered."""
+    await engine.presence.arrive(ROOM, "me", "", 30.0)
+    engine.remember(ROOM, "me", "1-1", 30.0)
+    other.presence.arrive(ROOM, "me", "", 30.0)
+    assert await answer(other.recall(ROOM, "me")) == "1-1"
+
+
+@pytest.mark.gen_test
+async def test_at_once(engine, other, here, there):
+    """The answers come in the order of the calls, and do not depend on being waited for."""
+    done = []
+    for call in (engine.presence.arrive(ROOM, "me", "", 30.0), engine.presence.gone(ROOM, "me")):
+        call.add_done_callback(lambda future: done.append(future.result()))
+    again = engine.presence.arrive(ROOM, "me", "", 30.0)
+    await again
+    await asyncio.sleep(0)
+    assert done == [True, True]
+    assert again.result()
+
+
+@pytest.mark.gen_test
+async def test_the_process_has_ended(engine, make_engine, here, other, there):
+    """A client that comes back in time is not new; otherwise one process calls the hook."""
+    for name in ("back", "away", "silent", "other"):
+        hook = {"silent": "", "other": "app.Unknown"}.get(name, "app.Events")
+        await engine.presence.arrive(ROOM, name, hook, 0.05)
+    engine.remember(ROOM, "back", "3-1", 30.0)
+    await engine.close()
+    assert not await other.presence.arrive(ROOM, "back", "app.Events", 30.0)
+    assert await answer(other.recall(ROOM, "back")) == "3-1"
+    third, its = make_engine(), Clients()
+    its.hooks = {""}
+    third.presence.connect(its)
+    await asyncio.sleep(0.06)
+    for presence in (third.presence, other.presence, third.presence):
+        await answer(presence.sweep())
+    assert there.left == [(ROOM, "away", "app.Events")]
+    assert its.left == [(ROOM, "silent", "")]
+    assert await other.presence.arrive(ROOM, "away", "", 30.0)
+    assert here.taken == []
+    await third.close()
+
+
+@pytest.mark.gen_test
+async def test_count(engine, other, here, there):
+    """What the others count."""
+    there.places = {(ROOM, "a"): "", (ROOM, "b"): "", (("hall",), "a"): ""}
+    here.places = {(ROOM, "c"): ""}
+    await other.presence.arrive(("hall",), "a", "", 30.0)
+    await engine.presence.arrive(ROOM, "c", "", 30.0)
+    assert await engine.presence.count(ROOM) == 2
+    assert await other.presence.count(ROOM) == 1
+    assert await engine.presence.count(("hall", "room")) == 0
+
+
+@pytest.mark.gen_test
+async def test_messages(engine, other, here, there):
+    """Each process but the one that sends gets them, in order."""
+    await other.presence.arrive(ROOM, "me", "", 30.0)
+    for number in range(100):
+        engine.presence.send(b"%d" % number)
+    await until(lambda: len(there.received) == 100)
+    assert there.received == [b"%d" % number for number in range(100)]
+    assert here.received == []

@@ -1,0 +1,86 @@
+"""Presence: in which process each client is, if several processes share an engine.
+
+Rules:
+1. A named client belongs to one process: the one in which it arrived last. It is present from
+   `Presence.arrive` until `Presence.gone`, or until its process has ended and it has not come back.
+   A client that listens to several channels together is another client than one of the same name
+   that listens to one of them.
+2. An arrival ends the client's poll in the process that it belonged to (`Clients.take`).
+   `Engine.recall`, called after it, gives the place that this poll reached. If the old process does
+   not answer for a second, it gives the place that was remembered last: events may come twice.
+3. For each client that comes, one `arrive` in all processes gives True; for each that has gone,
+   one `gone` gives True, or `Clients.gone_elsewhere` is called in one process.
+4. No method raises. What cannot be told to the other processes for now is told later.
+5. An idle client costs nothing: a process says for all of its clients that it lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Protocol
+
+__all__ = ["Clients", "Presence"]
+
+
+class Clients(Protocol):
+    """The clients of this process, as an engine sees them."""
+
+    def take(self, channels: tuple[str, ...], client_id: str) -> str:
+        """The client has arrived in another process: end its poll here, and forget it without
+        calling `on_unsubscribe`. Returns the place that it reached; "" if that is not known here.
+        """
+
+    def count(self, channels: tuple[str, ...]) -> int:
+        """How many subscribers listen here: for one channel also those that listen to it among
+        others, for several channels those that listen to just these.
+        """
+
+    def calls(self, hook: str) -> bool:
+        """Whether `gone_elsewhere` can call this hook here."""
+
+    def gone_elsewhere(self, channels: tuple[str, ...], client_id: str, hook: str) -> None:
+        """The process of the client has ended, and the client has not come back: call the hook with
+        which it arrived.
+        """
+
+    def receive(self, message: bytes) -> None:
+        """Another process has called `Presence.send`."""
+
+
+class Presence(Protocol):
+    """What an engine of several processes knows of their clients."""
+
+    def connect(self, clients: Clients) -> None:
+        """The first call: `clients` are those of this process."""
+
+    def arrive(
+        self, channels: tuple[str, ...], client_id: str, hook: str, seconds: float
+    ) -> asyncio.Future[bool]:
+        """A named client polls here that did not listen here.
+
+        Args:
+            channels: the channels that it listens to together, sorted by name.
+            client_id: its name.
+            hook: what to call when it has gone (`Clients.gone_elsewhere`); "" for nothing.
+            seconds: for which it is expected back if this process ends.
+
+        Returns:
+            Whether it is new: present in no process. The futures of `arrive` and `gone` for one
+            client are done in the order of the calls.
+        """
+
+    def gone(self, channels: tuple[str, ...], client_id: str) -> asyncio.Future[bool] | None:
+        """A named client is no subscriber of this process any more. The future says whether it is
+        in no other process either. None if no event loop runs.
+        """
+
+    def count(self, channels: tuple[str, ...]) -> Awaitable[int]:
+        """The sum of `Clients.count` in all other processes. A process that does not answer for a
+        second does not count. Raises 503 if the others cannot be asked.
+        """
+
+    def send(self, message: bytes) -> None:
+        """Call `Clients.receive` in all other processes, once in each. The order of the messages of
+        one process is kept.
+        """

@@ -1,0 +1,119 @@
+"""This process among those that share its engine: what it asks and tells them, and what they do.
+
+Rules:
+1. If the engine has no `presence`, no method waits, and no message is sent.
+2. A message is a JSON object. Its "do" names what is to be done; a process that does not know the
+   name does nothing, because another version of the program may have sent it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tatsumaki_py.message_queue.engine import Presence
+from tatsumaki_py.message_queue.source import Follower
+
+__all__ = ["Audiences", "Processes"]
+
+_log = logging.getLogger("tatsumaki")
+
+
+class Audiences(Protocol):
+    """The audiences of this process, as they are seen here."""
+
+    @property
+    def presence(self) -> Presence | None:
+        """See `Engine.presence`."""
+
+    def audience(self, channels: tuple[str, ...]) -> Follower | None:
+        """The clients that listen to just these channels; None if there are none."""
+
+    def listening(self, channels: tuple[str, ...]) -> list[Follower]:
+        """The same and, for one channel, all clients that listen to it among others."""
+
+
+class Processes:
+    """The processes that share an engine. It is `Clients` for the engine."""
+
+    def __init__(self, audiences: Audiences) -> None:
+        self._audiences = audiences
+        self.hooks: dict[str, Callable[[tuple[str, ...], str], None]] = {}
+        """What to call for a client that has gone: by the hook with which it arrived."""
+        self.doing: dict[str, Callable[[dict[str, Any]], object]] = {
+            "disconnect": lambda said: self._disconnect(tuple(said["channels"]), said["client"])
+        }
+        """What to do when another process says so, by its name."""
+
+    # -- for the queues
+
+    def arrive(
+        self, channels: tuple[str, ...], client_id: str, hook: str, seconds: float
+    ) -> asyncio.Future[bool] | None:
+        """See `Source.arrive`."""
+        presence = self._audiences.presence
+        return None if presence is None else presence.arrive(channels, client_id, hook, seconds)
+
+    def gone(self, channels: tuple[str, ...], client_id: str) -> asyncio.Future[bool] | None:
+        """See `Source.gone`."""
+        presence = self._audiences.presence
+        return None if presence is None else presence.gone(channels, client_id)
+
+    async def others(self, channels: tuple[str, ...]) -> int:
+        """How many subscribers listen in other processes; see `count`."""
+        presence = self._audiences.presence
+        return 0 if presence is None else await presence.count(channels)
+
+    def disconnect(self, channels: tuple[str, ...], client_id: str | None) -> bool:
+        """End the polls of one client, or of all, in all processes. Returns whether there was one
+        in this process.
+        """
+        self.tell("disconnect", channels=channels, client=client_id)
+        return self._disconnect(channels, client_id)
+
+    def _disconnect(self, channels: tuple[str, ...], client_id: str | None) -> bool:
+        ended = [
+            one.disconnect() if client_id is None else one.disconnect_client(client_id)
+            for one in self._audiences.listening(channels)
+        ]
+        return True in ended
+
+    def tell(self, do: str, **message: Any) -> None:
+        """Let the other processes do what is known as `do` there."""
+        presence = self._audiences.presence
+        if presence is not None:
+            presence.send(json.dumps({"do": do, **message}).encode())
+
+    # -- for the engine; see `Clients`
+
+    def take(self, channels: tuple[str, ...], client_id: str) -> str:
+        """See `Clients.take`."""
+        audience = self._audiences.audience(channels)
+        return "" if audience is None else audience.take(client_id)
+
+    def count(self, channels: tuple[str, ...]) -> int:
+        """See `Clients.count`."""
+        return sum(one.subscribers for one in self._audiences.listening(channels))
+
+    def calls(self, hook: str) -> bool:
+        """See `Clients.calls`."""
+        return not hook or hook in self.hooks
+
+    def gone_elsewhere(self, channels: tuple[str, ...], client_id: str, hook: str) -> None:
+        """See `Clients.gone_elsewhere`."""
+        call = self.hooks.get(hook)
+        if call is not None:
+            call(channels, client_id)
+
+    def receive(self, message: bytes) -> None:
+        """See `Clients.receive`."""
+        try:
+            said = json.loads(message)
+            do = self.doing.get(said["do"])
+            if do is not None:
+                do(said)
+        except Exception:
+            _log.exception("a message of another process could not be obeyed")
