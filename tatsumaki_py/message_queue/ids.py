@@ -42,15 +42,23 @@ def normalized(cursor: str) -> str:
 class Ids:
     """Gives ids by this machine's clock.
 
+    Args:
+        after: an id that an earlier life gave out. All ids are greater.
+
     >>> ids = Ids()
     >>> first, second = ids.next(), ids.next()
     >>> position(first) < position(second)
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after: str = NOWHERE) -> None:
         self._first = secrets.randbits(_LIVES) << _COUNT
-        self._last = 0, 0
+        self._last = position(after)
+
+    @property
+    def newest(self) -> str:
+        """The id that was given out last, or `after`."""
+        return f"{self._last[0]}-{self._last[1]}"
 
     def next(self) -> str:
         """An id that is greater than all before it."""

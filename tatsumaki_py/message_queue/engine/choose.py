@@ -89,7 +89,21 @@ def _redis(url: str, options: Mapping[str, Any]) -> Choice:
     return Choice(redacted(url), shared=True, make=lambda: RedisEngine(known))
 
 
+def _sqlite(url: str, options: Mapping[str, Any]) -> Choice:
+    try:
+        from tatsumaki_py.message_queue.engine.sqlite.engine import SQLiteEngine
+    except ModuleNotFoundError as error:
+        if error.name not in ("sqlite3", "_sqlite3"):
+            raise
+        raise EngineError(f"{url} needs a Python with the module sqlite3") from None
+    from tatsumaki_py.message_queue.engine.sqlite.options import parse
+
+    known = parse(url, options)
+    return Choice(url, shared=False, make=lambda: SQLiteEngine(known))
+
+
 _KINDS: dict[str, Callable[[str, Mapping[str, Any]], Choice]] = {
     "memory": _memory,
     **dict.fromkeys(SCHEMES, _redis),
+    "sqlite": _sqlite,
 }

@@ -1,0 +1,185 @@
+"""The rows of channels, as the writer keeps them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tatsumaki_py.message_queue.settings import ChannelSettings
+
+__all__ = ["Channels", "Limits", "Row", "limits_of"]
+
+CACHED = 10_000
+"""Rows that are cached."""
+COLUMNS = "id, name, first, top, count, bytes, oldest, used, backlog, kept, idle, time_to_live"
+_WIDTH = 12
+_SIZES = (16, 1)
+
+
+class Limits(NamedTuple):
+    """The settings of a channel, as far as the file has to know them."""
+
+    backlog_length: float
+    buffer_length: float
+    buffer_size: float
+    kept: float
+    """Seconds for which events are kept."""
+    idle_timeout: float
+    time_to_live: float | None
+    idempotency_time: float
+    idempotency_keys: float
+    max_size: float
+
+
+def limits_of(settings: ChannelSettings) -> Limits:
+    """The limits that the settings of a channel say."""
+    return Limits(
+        settings.backlog_length,
+        settings.buffer_length,
+        settings.buffer_size,
+        max(settings.reconnect_time, settings.recovery_time),
+        settings.idle_timeout,
+        settings.time_to_live,
+        settings.idempotency_time,
+        settings.idempotency_keys,
+        settings.max_size,
+    )
+
+
+@dataclass(slots=True)
+class Row:
+    """A channel. `first` is the place before its oldest event, `oldest` the time of that event,
+    `used` the time of the newest one or when the last client left.
+    """
+
+    id: int
+    name: str
+    first: str
+    top: str
+    count: int
+    bytes: int
+    oldest: float
+    used: float
+    limits: Limits
+
+
+class Channels:
+    """The channels of a file."""
+
+    def __init__(self, file: sqlite3.Connection) -> None:
+        self._file = file
+        self._rows: dict[str, Row] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Read all from the file again."""
+        self._rows.clear()
+        self._next: int | None = None
+        self._size: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the events of all channels."""
+        if self._size is None:
+            (size,) = self._file.execute("SELECT total(bytes) FROM channels").fetchone()
+            self._size = int(size)
+        return self._size
+
+    def grow(self, row: Row, count: int, size: int) -> None:
+        """A channel has so many more events and bytes; fewer if they are negative."""
+        self._size = self.size + size
+        row.count += count
+        row.bytes += size
+
+    def row(self, name: str, clock: float) -> Row:
+        """The channel of that name, which may be new. Its limits may be those of an earlier life,
+        and without bounds.
+        """
+        row = self._rows.get(name)
+        if row is None:
+            found = self._select("name = ?", (name,))
+            row = found[0] if found else self._new(name, clock)
+            self._rows[name] = row
+        return row
+
+    def _new(self, name: str, clock: float) -> Row:
+        if self._next is None:
+            query = "SELECT coalesce(max(id), 0) FROM channels"
+            (self._next,) = self._file.execute(query).fetchone()
+        self._next += 1
+        (start,) = self._file.execute("SELECT start FROM life").fetchone()
+        limits = limits_of(ChannelSettings())
+        return Row(self._next, name, start, start, 0, 0, clock, clock, limits)
+
+    def select(self, condition: str, values: Sequence[object]) -> list[Row]:
+        """The channels of which `condition` is true."""
+        return [self._rows.get(row.name, row) for row in self._select(condition, values)]
+
+    def _select(self, condition: str, values: Sequence[object]) -> list[Row]:
+        query = f"SELECT {COLUMNS} FROM channels WHERE {condition}"
+        return [_row(found) for found in self._file.execute(query, values).fetchall()]
+
+    def save(self, rows: Iterable[Row]) -> None:
+        """Write rows that were changed or are new."""
+        values = [_values(row) for row in rows]
+        done = 0
+        for size in _SIZES:
+            while len(values) - done >= size:
+                marks = ",".join([f"({','.join('?' * _WIDTH)})"] * size)
+                batch = values[done : done + size]
+                self._file.execute(
+                    f"INSERT INTO channels ({COLUMNS}) VALUES {marks} ON CONFLICT (id) DO UPDATE "
+                    "SET first = excluded.first, top = excluded.top, count = excluded.count, "
+                    "bytes = excluded.bytes, oldest = excluded.oldest, used = excluded.used, "
+                    "backlog = excluded.backlog, kept = excluded.kept, idle = excluded.idle, "
+                    "time_to_live = excluded.time_to_live",
+                    [value for one in batch for value in one],
+                )
+                done += size
+        if len(self._rows) > CACHED:
+            self._rows.clear()
+
+    def used(self, name: str, clock: float) -> None:
+        """The channel was used at that time; the file says so."""
+        if name in self._rows:
+            self._rows[name].used = clock
+
+    def drop(self, row: Row) -> None:
+        """Forget a channel."""
+        self._rows.pop(row.name, None)
+        self._file.execute("DELETE FROM channels WHERE id = ?", (row.id,))
+
+
+def _values(row: Row) -> tuple[object, ...]:
+    limits = row.limits
+    return (
+        row.id,
+        row.name,
+        row.first,
+        row.top,
+        row.count,
+        row.bytes,
+        row.oldest,
+        row.used,
+        limits.backlog_length,
+        limits.kept,
+        limits.idle_timeout,
+        limits.time_to_live,
+    )
+
+
+def _row(found: Sequence[Any]) -> Row:
+    *rest, backlog, kept, idle, time_to_live = found
+    # The other limits hold when an event is written.
+    limits = limits_of(ChannelSettings())._replace(
+        backlog_length=backlog,
+        buffer_length=float("inf"),
+        buffer_size=float("inf"),
+        kept=kept,
+        idle_timeout=idle,
+        time_to_live=time_to_live,
+    )
+    id, name, first, top, count, bytes, oldest, used = rest
+    return Row(id, name, first, top, count, bytes, oldest, used, limits)

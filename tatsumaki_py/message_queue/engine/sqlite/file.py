@@ -1,0 +1,206 @@
+"""The file: which process uses it, its schema, and its connections.
+
+Rules:
+1. One process uses a file: the one that holds the lock of the file ``-lock`` beside it. The
+   operating system frees the lock when the process ends, in whatever way.
+2. A file of another program is refused before it is changed, and so is one of a newer version.
+3. The schema of version n is made from that of version n - 1 by `STEPS[n - 1]`, in one transaction.
+   Version 0 is an empty file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from tatsumaki_py.message_queue.engine import EngineError
+from tatsumaki_py.message_queue.engine.sqlite.options import SQLiteOptions
+from tatsumaki_py.message_queue.ids import Ids
+
+__all__ = ["File", "said"]
+
+APPLICATION = 0x74617473
+"""What marks a file as one of this engine: "tats"."""
+WAL_SIZE = 4 * 1024 * 1024
+"""Bytes to which the write-ahead log is cut when it begins anew."""
+PATIENCE = 5.0
+"""Seconds for which a write waits for another program, such as a backup, to finish."""
+
+STEPS = [
+    (
+        # `start` is where channels begin that are not known, `newest` the newest id of all;
+        # `clock` is in seconds, see `store`; `open` is 1 while a process uses the file.
+        "CREATE TABLE life (start TEXT, newest TEXT, clock REAL, open INTEGER)",
+        # `first` is the place before the oldest event; `used`, `oldest` are times of the clock.
+        """
+        CREATE TABLE channels (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, first TEXT NOT NULL,
+            top TEXT NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL,
+            oldest REAL NOT NULL, used REAL NOT NULL, backlog REAL NOT NULL, kept REAL NOT NULL,
+            idle REAL NOT NULL, time_to_live REAL
+        )
+        """,
+        # The id of an event is "ms-seq".
+        """
+        CREATE TABLE events (
+            channel INTEGER, ms INTEGER, seq INTEGER, time REAL NOT NULL, quiet INTEGER NOT NULL,
+            body BLOB NOT NULL, PRIMARY KEY (channel, ms, seq)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE keys (
+            n INTEGER PRIMARY KEY, channel INTEGER NOT NULL, key TEXT NOT NULL,
+            until REAL NOT NULL, digest BLOB NOT NULL, ids TEXT NOT NULL, UNIQUE (channel, key)
+        )
+        """,
+        "CREATE INDEX keys_until ON keys (until)",
+        # `channels` is a JSON list of names.
+        """
+        CREATE TABLE places (
+            channels TEXT, client TEXT, cursor TEXT NOT NULL, time REAL NOT NULL,
+            seconds REAL NOT NULL, PRIMARY KEY (channels, client)
+        ) WITHOUT ROWID
+        """,
+    ),
+]
+
+
+class File:
+    """An open file. Raises `EngineError` if it cannot be used.
+
+    Attributes:
+        writer: the connection of the thread that writes.
+        reader: a connection that only reads, also while the other one writes.
+    """
+
+    def __init__(self, options: SQLiteOptions) -> None:
+        self.path = os.path.realpath(options.path)
+        with _explained(self.path):
+            self._check_owner()
+            self._lock = self._take_lock()
+        try:
+            with _explained(self.path):
+                self.writer = _connect(self.path)
+                self._prepare(options.synchronous)
+                self.reader = _connect(self.path)
+                self.reader.execute("PRAGMA query_only = 1")
+        except EngineError:
+            self.close()
+            raise
+
+    def _check_owner(self) -> None:
+        if not os.path.exists(self.path) or not os.path.getsize(self.path):
+            return
+        with contextlib.closing(_connect(f"{Path(self.path).as_uri()}?mode=rw")) as file:
+            (owner,) = file.execute("PRAGMA application_id").fetchone()
+            (tables,) = file.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            (version,) = file.execute("PRAGMA user_version").fetchone()
+        if owner != APPLICATION and (owner or tables):
+            raise EngineError(f"{self.path} belongs to another program: choose another file")
+        if version > len(STEPS):
+            raise EngineError(
+                f"{self.path} was made by a newer version of tatsumaki_py (schema {version}, this "
+                f"version reads {len(STEPS)}): upgrade tatsumaki_py, or choose another file"
+            )
+
+    def _take_lock(self) -> sqlite3.Connection:
+        lock = sqlite3.connect(
+            f"{self.path}-lock", timeout=0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            # Nothing is ever written to this file.
+            lock.execute("PRAGMA journal_mode = OFF")
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            lock.close()
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            raise EngineError(
+                f"{self.path} is used by another process: a SQLite file is for one process, and "
+                "Redis is for several (MessageQueue.configure)"
+            ) from None
+        return lock
+
+    def _prepare(self, synchronous: str) -> None:
+        file = self.writer
+        file.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        _migrate(file)
+        # Only now: the mark and the version are in the file itself, and not in its log.
+        (mode,) = file.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise EngineError(f"{self.path}: this file system has no shared memory for SQLite")
+        file.execute(f"PRAGMA journal_size_limit = {WAL_SIZE}")
+        file.execute(f"PRAGMA synchronous = {synchronous}")
+
+    def broken(self, error: sqlite3.Error) -> EngineError:
+        """Says that the file cannot be used, and what to do."""
+        return EngineError(f"{self.path} cannot be used: {said(error)}{_mend(error, self.path)}")
+
+    def close(self) -> None:
+        """Let another process use it."""
+        for name in ("reader", "writer", "_lock"):
+            connection = getattr(self, name, None)
+            if connection is not None:
+                connection.close()
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path,
+        timeout=PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+        uri=path.startswith("file:"),
+    )
+
+
+def _migrate(file: sqlite3.Connection) -> None:
+    """Bring the schema to the version of this program."""
+    (version,) = file.execute("PRAGMA user_version").fetchone()
+    if version == len(STEPS):
+        return
+    file.execute("BEGIN EXCLUSIVE")
+    try:
+        for step in STEPS[version:]:
+            for statement in step:
+                file.execute(statement)
+        if not version:
+            start = Ids().next()
+            file.execute("INSERT INTO life VALUES (?, ?, 0.0, 0)", (start, start))
+        file.execute(f"PRAGMA application_id = {APPLICATION}")
+        file.execute(f"PRAGMA user_version = {len(STEPS)}")
+        file.execute("COMMIT")
+    except sqlite3.Error:
+        file.rollback()
+        raise
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """An `EngineError` for an error of SQLite: it says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise EngineError(f"{path} cannot be used: {said(error)}{_mend(error, path)}") from None
+
+
+def _mend(error: sqlite3.Error, path: str) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        copy = f"{path}-recovered"
+        return (
+            f"; move it away to begin with an empty file, restore a copy, or rescue what is left "
+            f"with: sqlite3 {path} .recover | sqlite3 {copy}"
+        )
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return f"; this process must be able to write to the folder {os.path.dirname(path)}"
+    return ""
+
+
+def said(error: Exception) -> str:
+    """What SQLite says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,52 @@
+"""Which file the engine uses, and how, as a URL says it.
+
+Rule: nothing is opened here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from tatsumaki_py.message_queue.engine.option import option, read_options
+
+__all__ = ["SQLiteOptions", "parse"]
+
+_FORM = "sqlite:events.db or sqlite:/var/lib/chat/events.db"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SQLiteOptions:
+    """A file, and how the engine uses it."""
+
+    path: str
+    """The path of the file, absolute. Files beside it have its name with ``-wal``, ``-shm`` and
+    ``-lock`` after it.
+    """
+    synchronous: str = option("normal", choices=("normal", "full"))
+    """With `full`, an event is on the disk before it is delivered. With `normal`, the operating
+    system has it: a process that is killed loses nothing, but a power failure may lose the events
+    of the last seconds.
+    """
+
+
+def parse(url: str, keywords: Mapping[str, Any]) -> SQLiteOptions:
+    """The options that `url` and `keywords` give. A relative path is relative to the working
+    directory of this moment. `ValueError` says what is wrong.
+
+    >>> parse("sqlite:/var/lib/events.db?synchronous=full", {})
+    SQLiteOptions(path='/var/lib/events.db', synchronous='full')
+    """
+    text, _, query = url.removeprefix("sqlite:").partition("?")
+    path = unquote(text)
+    if path == ":memory:":
+        raise ValueError("SQLite in memory keeps nothing: use memory:")
+    if not path or path.startswith("//") or "\0" in path:
+        raise ValueError(f"the URL of a SQLite file is {_FORM}, not {url!r}")
+    if path.endswith("/"):
+        raise ValueError(f"{url!r} names a folder: the URL of a SQLite file is {_FORM}")
+    options = read_options(SQLiteOptions, query, keywords)
+    return SQLiteOptions(path=os.path.abspath(path), **options)

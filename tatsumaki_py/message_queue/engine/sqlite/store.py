@@ -1,0 +1,175 @@
+"""What is written to the file: synchronous, in one thread, and without a clock of its own.
+
+Rules:
+1. One call is one transaction: all of it is in the file, or nothing.
+2. Ids increase from one life of the file to the next, also if the machine's clock went back.
+3. Times are seconds of the file's own clock, which runs while a process uses the file: what is kept
+   for a time does not expire while no process runs. Only `time_to_live` is by the machine's clock.
+4. Each channel's length and bytes stand in its row. What is cached here is dropped when a
+   transaction fails.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Collection, Sequence
+
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.engine.sqlite.channels import Channels, Limits, Row
+from tatsumaki_py.message_queue.engine.sqlite.keys import Keys
+from tatsumaki_py.message_queue.engine.sqlite.reading import places_key
+from tatsumaki_py.message_queue.engine.sqlite.rows import insert
+from tatsumaki_py.message_queue.engine.sqlite.trimming import Trimming
+from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.ids import Ids, position
+
+__all__ = ["Place", "Store", "Write"]
+
+SPARE_PAGES = 256
+"""Free pages that the file keeps for new events."""
+TURN = 2000
+"""Free pages that are given back at once."""
+
+Place = tuple[tuple[str, ...], str, str, float, float]
+"""The channels, the name and the cursor of a client, and when and for how long it is remembered."""
+
+
+class Write:
+    """Events to be written, and what became of them: `events` and `ids`, or `error`."""
+
+    __slots__ = ("bodies", "error", "events", "ids", "key", "limits", "name", "quiet")
+
+    def __init__(
+        self, name: str, bodies: Sequence[bytes], key: str | None, quiet: bool, limits: Limits
+    ) -> None:
+        self.name = name
+        self.bodies = bodies
+        self.key = key
+        self.quiet = quiet
+        self.limits = limits
+        self.events: list[Entry] = []
+        self.ids: list[str] = []
+        self.error: Exception | None = None
+
+
+class Store:
+    """Writes to one file.
+
+    Args:
+        file: the connection.
+        in_use: the channels that have clients, which may change.
+
+    Attributes:
+        opened: the time at which this life of the file began.
+        killed: whether the life before did not end in order.
+    """
+
+    def __init__(self, file: sqlite3.Connection, in_use: Collection[str]) -> None:
+        self._file = file
+        self._in_use = in_use
+        newest, clock, killed = file.execute("SELECT newest, clock, open FROM life").fetchone()
+        # An event of this life is later than all events of the life before.
+        self.opened: float = clock + 1
+        self.killed = bool(killed)
+        self._ids = Ids(after=newest)
+        self._keys = Keys(file)
+        self._channels = Channels(file)
+        self._trimming = Trimming(file, self._channels, self._keys, in_use, self.opened)
+        with self:
+            # A client that was away keeps its place for the whole time, from now on.
+            file.execute("UPDATE places SET time = ?", (self.opened - 0.5,))
+            file.execute("UPDATE life SET open = 1")
+
+    def __enter__(self) -> None:
+        self._file.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            if kind is None:
+                self._file.execute("COMMIT")
+        finally:
+            if self._file.in_transaction:
+                self._file.rollback()
+                kind = kind or sqlite3.Error
+            if kind is not None:
+                self._channels.forget()
+                self._keys.forget()
+
+    def write(self, writes: Sequence[Write], clock: float) -> None:
+        """Write events. Each of `writes` has the result, unless this raises."""
+        with self:
+            room = self._trimming.make_room(writes[-1].limits.max_size)
+            touched: dict[int, Row] = {}
+            added: list[tuple[object, ...]] = []
+            for write in writes:
+                if write.key is not None and self._keys.find(write, self._row(write, clock), clock):
+                    continue
+                if not write.bodies:
+                    continue
+                if not room:
+                    write.error = HTTPError(503, "too many events")
+                    continue
+                row = self._row(write, clock)
+                touched[row.id] = row
+                self._add(write, row, clock, added)
+                if write.key is not None:
+                    self._keys.keep(write, row, clock)
+            insert(self._file, "events", 6, added)
+            self._keys.flush(touched.values())
+            for row in touched.values():
+                self._trimming.trim(row, clock)
+            self._channels.save(touched.values())
+            self._tell(clock)
+
+    def _row(self, write: Write, clock: float) -> Row:
+        row = self._channels.row(write.name, clock)
+        row.limits = write.limits
+        return row
+
+    def _add(self, write: Write, row: Row, clock: float, added: list[tuple[object, ...]]) -> None:
+        prev, size = row.top, 0
+        for body in write.bodies:
+            id = self._ids.next()
+            event = Entry(body, id, prev, channel=write.name, quiet=write.quiet)
+            write.events.append(event)
+            write.ids.append(id)
+            added.append((row.id, *position(id), clock, write.quiet, body))
+            size += event.size
+            prev = id
+        if not row.count:
+            row.oldest = clock
+        self._channels.grow(row, len(write.bodies), size)
+        row.top, row.used = prev, clock
+
+    def _tell(self, clock: float) -> None:
+        newest = self._ids.newest
+        self._file.execute("UPDATE life SET newest = ?, clock = ?", (newest, clock))
+
+    def remember(self, places: Collection[Place], left: Collection[str], clock: float) -> None:
+        """Remember the places of clients, and that the last client has left some channels."""
+        with self:
+            rows = [(places_key(channels), *rest) for channels, *rest in places]
+            insert(self._file, "places", 5, rows, or_replace=True)
+            query = "UPDATE channels SET used = ? WHERE name = ?"
+            self._file.executemany(query, [(clock, name) for name in left])
+            for name in left:
+                self._channels.used(name, clock)
+            self._tell(clock)
+
+    def sweep(self, clock: float) -> bool:
+        """Drop what is not kept any more, a part at a time. Returns whether there may be more."""
+        with self:
+            self._file.execute("DELETE FROM places WHERE time + seconds <= ?", (clock,))
+            more = self._trimming.sweep(clock, time.time() * 1000, self._ids)
+            self._tell(clock)
+        (free,) = self._file.execute("PRAGMA freelist_count").fetchone()
+        if free > 2 * SPARE_PAGES:
+            self._file.execute(f"PRAGMA incremental_vacuum({min(free - SPARE_PAGES, TURN)})")
+        return more
+
+    def end(self, clock: float) -> None:
+        """This life ends in order."""
+        with self:
+            self._file.execute("UPDATE life SET open = 0")
+            self._tell(clock)
