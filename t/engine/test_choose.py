@@ -44,3 +44,7 @@ def test_options_take_a_url():
 def test_redacted():
     assert redacted("rediss://:p@w:rd@host:1/0?a=b") == "rediss://:***@host:1/0?a=b"
     assert redacted("redis://host:6379") == "redis://host:6379"
+    assert redacted("redis://:se/c@ret@host/1") == "redis://:***@host/1"
+    assert redacted("redis://secret@host") == "redis://***@host"
+    assert redacted("redis://h?password=a%20b&db=1") == "redis://h?password=***&db=1"
+    assert redacted("sqlite:a/b@c.db") == "sqlite:a/b@c.db"

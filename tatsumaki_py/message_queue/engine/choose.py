@@ -60,12 +60,15 @@ def from_environment() -> Choice:
 
 
 def redacted(url: str) -> str:
-    """`url` without a password.
+    """`url` without a password, also if it is not a valid URL.
 
-    >>> redacted("redis://user:secret@localhost:6379/0")
-    'redis://user:***@localhost:6379/0'
+    >>> redacted("redis://user:secret@localhost:6379/0?sentinel_password=secret")
+    'redis://user:***@localhost:6379/0?sentinel_password=***'
     """
-    return re.sub(r"(//[^/?#@]*?:)[^/?#]*@", r"\1***@", url)
+    # A password may have a "/" or an "@" that should be encoded: it ends at the last "@". A login
+    # without a colon may be a password, too.
+    url = re.sub(r"//([^/?#@:]*:)?.*@", r"//\1***@", url, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&#]*", r"\1***", url)
 
 
 def _memory(url: str, options: Mapping[str, Any]) -> Choice:
