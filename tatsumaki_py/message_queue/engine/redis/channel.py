@@ -39,6 +39,7 @@ class RedisChannel:
         loaded: whether its log is loaded.
         asking: whether Redis is asked what it has.
         stale: whether Redis is to be asked again.
+        subscribed: whether Redis has said that its messages come, at least once.
         linger: the timer that ends the subscription.
         waiters: wait for the answer to the present question.
         used: when its keys were last kept from running out, in seconds of the loop's clock.
@@ -55,6 +56,7 @@ class RedisChannel:
         "linger",
         "loaded",
         "stale",
+        "subscribed",
         "used",
         "waiters",
     )
@@ -62,7 +64,7 @@ class RedisChannel:
     def __init__(self, feed: Feed, keys: Keys) -> None:
         self.feed = feed
         self.keys = keys
-        self.loaded = self.asking = False
+        self.loaded = self.asking = self.subscribed = False
         self.stale = True
         self.linger: asyncio.TimerHandle | None = None
         self.used = 0.0

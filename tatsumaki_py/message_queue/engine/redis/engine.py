@@ -41,15 +41,18 @@ class Session:
 
     Attributes:
         loop: the event loop.
+        process: a random name of this process, as long as the session lasts.
+        own: the pub/sub channel of this process.
         questions: runs scripts and commands.
         feeding: the channels that are fed.
         outage: whether Redis can be reached.
     """
 
-    def __init__(self, options: RedisOptions, process: str, told: Callable[[bytes], None]) -> None:
+    def __init__(self, options: RedisOptions, told: Callable[[bytes], None]) -> None:
         self.loop = asyncio.get_running_loop()
         self._options = options
-        self._process = process
+        # Another one for each session, as the numbers of calls begin anew.
+        self.process = secrets.token_hex(8)
         self._told = told
         connections = self._connections = Connections(options)
         self.outage = Outage(options.place, self._changed)
@@ -57,10 +60,10 @@ class Session:
         clock = RedisClock()
         self.feeding = Feeding(options, self.questions, self.outage, clock)
         self.outbox = Outbox(
-            process, connections, options, self.outage, clock, self.feeding.accepted
+            self.process, connections, options, self.outage, clock, self.feeding.accepted
         )
         self.histories = Histories(self.questions)
-        self.own = process_channel(options.prefix, process)
+        self.own = process_channel(options.prefix, self.process)
         self._listener: Listener | None = None
         self._positions: Positions | None = None
         self._pinger: asyncio.Task[None] | None = None
@@ -145,7 +148,6 @@ class RedisEngine:
     """Keeps events in Redis, which several processes share.
 
     Attributes:
-        process: a random name of this process.
         told: called with each message that another process sends to this one.
     """
 
@@ -154,7 +156,6 @@ class RedisEngine:
 
     def __init__(self, options: RedisOptions) -> None:
         self.options = options
-        self.process = secrets.token_hex(8)
         self.told: Callable[[bytes], None] = lambda data: None
         self._session: Session | None = None
         self._dormant: dict[str, Feed] = {}
@@ -171,7 +172,7 @@ class RedisEngine:
             if session is not None:
                 # Its loop has ended without `close`.
                 self._dormant |= {feed.name: feed for feed in session.feeding.close()}
-            session = self._session = Session(self.options, self.process, self._hear)
+            session = self._session = Session(self.options, self._hear)
             dormant, self._dormant = self._dormant, {}
             for feed in dormant.values():
                 self.attach(feed)

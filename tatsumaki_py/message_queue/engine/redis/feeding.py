@@ -131,6 +131,7 @@ class Feeding:
         """The messages of a channel come from now on."""
         channel = self._by_messages.get(name)
         if channel is not None:
+            channel.subscribed = True
             self.ask(channel)
 
     def _guarded(self, channel: RedisChannel, call: Callable[..., Any], *args: Any) -> Any:

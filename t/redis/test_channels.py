@@ -1,0 +1,211 @@
+"""A channel in one process: what other processes publish comes live, and nothing is missed."""
+
+import asyncio
+import logging
+
+import pytest
+from engine.feed import Feed, answer, bodies, numbers
+from support.lossy import Proxy
+
+OPTIONS = {"backoff": 0.01, "max_backoff": 0.05, "command_timeout": 0.2}
+OPTIONS |= {"probe_interval": 0.1, "check_interval": 0.1}
+
+
+def subscriptions(server):
+    return server.ask("PUBSUB", "NUMSUB", "tats:{room}").split(":")[-1]
+
+
+@pytest.mark.gen_test
+async def test_live(make_engine, redis_server, attached):
+    here, there = make_engine(redis_server.url), make_engine(redis_server.url)
+    feed = await attached(here)
+    redis_server.ask("CONFIG", "RESETSTAT")
+    for n in range(0, 30, 3):
+        await there.publish(Feed("room", {}), bodies(n, n + 1))
+        await there.publish(Feed("room", {}), bodies(n + 2), quiet=True)
+    await feed.has(*range(30))
+    assert [event.quiet for event in feed.entries] == [n % 3 == 2 for n in range(30)]
+    # The messages have all that is needed: Redis was asked for nothing.
+    assert redis_server.calls()["evalsha"] == 20
+
+
+@pytest.mark.gen_test
+async def test_names(make_engine, redis_server, attached):
+    """Any text is the name of a channel, and no two are the same."""
+    here, there = make_engine(redis_server.url), make_engine(redis_server.url)
+    names = ["", "%", "%25", "a}b", "a%7Db", "{x}", "a b\r\n", "ü", "\ud800", "*"]
+    feeds = [await attached(here, name) for name in names]
+    for n, name in enumerate(names):
+        await there.publish(Feed(name, {}), bodies(n))
+    for n, feed in enumerate(feeds):
+        await feed.has(n)
+
+
+@pytest.mark.gen_test
+async def test_the_connection_is_killed_in_a_burst(make_engine, redis_server, attached):
+    """It is replaced at once, which is no outage."""
+    here, there = make_engine(redis_server.url), make_engine(redis_server.url)
+    feed = await attached(here)
+    calls = []
+    for n in range(200):
+        calls.append(there.publish(Feed("room", {}), bodies(n)))
+        if n % 50 == 25:
+            redis_server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        await asyncio.sleep(0)
+    await asyncio.gather(*calls)
+    await feed.has(*range(200))
+
+
+@pytest.mark.gen_test
+async def test_the_last_message_is_lost(make_engine, redis_server, attached):
+    """It is found when the newest ids are compared."""
+    proxy = Proxy(redis_server.port)
+    await proxy.start()
+    there = make_engine(redis_server.url)
+    here = make_engine(f"redis://127.0.0.1:{proxy.port}", **OPTIONS | {"probe_interval": 60})
+    feed = await attached(here)
+    proxy.freeze(answers_only=True)
+    await there.publish(Feed("room", {}), bodies(1))
+    # Commands get a new connection, and the subscription hangs.
+    await feed.has(1)
+    await here.close()
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_the_connection_goes_silent(make_engine, redis_server, attached):
+    """A probe that does not come back ends it."""
+    proxy = Proxy(redis_server.port)
+    await proxy.start()
+    there = make_engine(redis_server.url)
+    here = make_engine(f"redis://127.0.0.1:{proxy.port}", **OPTIONS | {"check_interval": 60})
+    feed = await attached(here)
+    proxy.freeze(answers_only=True)
+    await there.publish(Feed("room", {}), bodies(1))
+    await feed.has(1)
+    await here.close()
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_linger(make_engine, redis_server, attached):
+    """The channel is fed for a while when no client listens, and loaded again later."""
+    engine = make_engine(redis_server.url, linger=0.1)
+    feed = await attached(engine)
+    engine.detach(feed)
+    await engine.publish(feed, bodies(1))
+    await feed.has(1)
+    engine.attach(feed)
+    await asyncio.sleep(0.15)
+    assert (feed.loads, feed.unloads, subscriptions(redis_server)) == (1, 0, "1")
+    engine.detach(feed)
+    await feed.until(lambda: feed.unloads == 1 and subscriptions(redis_server) == "0")
+    engine.attach(feed)
+    await feed.until(lambda: feed.loads == 2 and subscriptions(redis_server) == "1")
+    engine.forget(feed)
+    await feed.until(lambda: subscriptions(redis_server) == "0")
+
+
+@pytest.mark.gen_test
+async def test_everything_is_lost(make_engine, redis_server, attached):
+    """A client gets a gap, and goes on with what is published then."""
+    here, there = make_engine(redis_server.url, **OPTIONS), make_engine(redis_server.url)
+    feed, quiet = await attached(here), await attached(here, "quiet")
+    (id,) = await there.publish(Feed("room", {}), bodies(1))
+    await feed.has(1)
+    place = quiet.top
+    redis_server.ask("FLUSHALL")
+    await there.publish(Feed("room", {}), bodies(2))
+    await feed.has(2)
+    gap, event = feed.log.since(id)
+    assert (gap.gap, gap.id, event.event()["n"]) == (True, event.prev, 2)
+    # Without an event, the newest ids tell it.
+    await quiet.until(lambda: quiet.top != place)
+    assert [entry.gap for entry in quiet.log.since(place)] == [True]
+
+
+@pytest.mark.gen_test
+async def test_only_the_top_is_lost(make_engine, redis_server, attached):
+    """It is that of the newest event: no client misses one, and no id comes twice."""
+    engine = make_engine(redis_server.url)
+    feed = await attached(engine)
+    ids = await engine.publish(feed, bodies(1))
+    for n in range(2, 5):
+        redis_server.ask("DEL", "tats:{room}:t")
+        if n == 3:
+            assert (await attached(make_engine(redis_server.url))).top == ids[-1]
+        ids += await engine.publish(feed, bodies(n))
+    await feed.has(1, 2, 3, 4)
+    assert numbers(feed.log.since(ids[0])) == [2, 3, 4]
+
+
+@pytest.mark.gen_test
+async def test_many_ask_for_the_same(make_engine, redis_server, attached):
+    """5000 clients that come back with one old cursor are one question."""
+    there = make_engine(redis_server.url)
+    ids = await there.publish(Feed("room", {}), bodies(*range(10)))
+    here = make_engine(redis_server.url)
+    feed = await attached(here, backlog_length=3)
+    redis_server.ask("CONFIG", "RESETSTAT")
+    answers = await asyncio.gather(*(answer(here.history(feed, ids[1], 50)) for _ in range(5000)))
+    assert all(numbers(one) == [2, 3, 4, 5, 6] for one in answers)
+    calls = redis_server.calls()
+    assert calls.get("evalsha", 0) + calls.get("eval", 0) <= 2
+
+
+@pytest.mark.gen_test
+async def test_a_callback_fails(make_engine, redis_server, attached, expect_log):
+    """The others, and the later events, still come."""
+    here, there = make_engine(redis_server.url, **OPTIONS), make_engine(redis_server.url)
+    bad, good = await attached(here, "bad"), await attached(here, "good")
+    accept, bad.accept = bad.accept, None
+    with expect_log("tatsumaki", "channel 'bad' could not be fed"):
+        for name in ("bad", "good"):
+            await there.publish(Feed(name, {}), bodies(1))
+        await good.has(1)
+    bad.accept = accept
+    await there.publish(Feed("bad", {}), bodies(2))
+    await bad.has(1, 2)
+
+
+@pytest.mark.gen_test
+async def test_the_reader_dies(make_engine, redis_server, attached, expect_log):
+    here, there = make_engine(redis_server.url, **OPTIONS), make_engine(redis_server.url)
+    feed = await attached(here)
+    here.session()._listener._task.cancel()
+    with expect_log("tatsumaki", "the reader of Redis died, and is started again"):
+        await there.publish(Feed("room", {}), bodies(1))
+        await feed.has(1)
+
+
+@pytest.mark.gen_test
+async def test_closed_and_used_again(make_engine, redis_server, attached):
+    """Channels that are used are fed again."""
+    engine = make_engine(redis_server.url)
+    feed = await attached(engine)
+    await engine.publish(feed, bodies(1))
+    feed.unload = lambda: engine.attach(feed)
+    await engine.close()
+    await asyncio.sleep(0.02)
+    assert "tatsumaki" not in redis_server.ask("CLIENT", "LIST")
+    await engine.publish(feed, bodies(2))
+    await feed.has(1, 2)
+    await engine.close()
+
+
+@pytest.mark.gen_test
+async def test_idle_channels_cost_little(make_engine, redis_server, caplog):
+    """1000 channels without events are two commands for each check, and one for a probe."""
+    engine = make_engine(redis_server.url, **OPTIONS | {"check_interval": 0.2})
+    feeds = [Feed(f"room{n}", {}) for n in range(1000)]
+    for feed in feeds:
+        engine.attach(feed)
+    await feeds[0].until(lambda: all(feed.loads for feed in feeds))
+    await asyncio.sleep(0.3)
+    with caplog.at_level(logging.DEBUG):
+        redis_server.ask("CONFIG", "RESETSTAT")
+        await asyncio.sleep(0.5)
+    calls = redis_server.calls()
+    assert calls["mget"] <= 2 * 3
+    assert calls["publish"] <= 5
+    assert not {"evalsha", "eval", "get", "pexpire", "subscribe"} & {*calls}
