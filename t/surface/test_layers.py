@@ -293,20 +293,16 @@ def test_queue_and_handler_meet_in_callbacks():
             assert queue <= {"message_queue.event", "message_queue.peer"}, name
 
 
-# An extra is imported by the modules that need it, or by modules that only those import.
-EXTRAS = {
-    "endpoint.metrics": {"prometheus_client"},
-    "message_queue.engine.redis.cluster": {"redis"},
-    "message_queue.engine.redis.cluster_subscriber": {"redis"},
-    "message_queue.engine.redis.dial": {"redis"},
-    "message_queue.engine.redis.publishing": {"redis"},
-    "message_queue.engine.redis.outage": {"redis"},
-    "message_queue.engine.redis.listening": {"redis"},
-    "message_queue.engine.redis.node": {"redis"},
-    "message_queue.engine.redis.sentinel": {"redis"},
-    "message_queue.engine.redis.slots": {"redis"},
-    "message_queue.engine.redis.subscriber": {"redis"},
-}
+REDIS = "message_queue.engine.redis."
+# Modules below it that programs without redis-py may import.
+PURE = {f"{REDIS}{name}" for name in ("calls", "keys", "options", "scripts", "wire")}
+
+
+def extras(name):
+    """The packages of extras that a module may import: it is imported when they are needed."""
+    if name == "endpoint.metrics":
+        return {"prometheus_client"}
+    return {"redis"} if name.startswith(REDIS) and name not in PURE else set()
 
 
 def test_leaves_touch_no_world():
@@ -323,5 +319,5 @@ def test_only_tornado_is_needed():
     """
     for name, path in modules():
         outside = {other.split(".")[0] for other in imports(path)}
-        known = {*sys.stdlib_module_names, "tornado", "tatsumaki_py"} | EXTRAS.get(name, set())
+        known = {*sys.stdlib_module_names, "tornado", "tatsumaki_py"} | extras(name)
         assert outside <= known, name
