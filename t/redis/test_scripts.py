@@ -1,0 +1,215 @@
+"""The scripts: ids, retention, repeated and late calls, keys."""
+
+import time
+
+import pytest
+
+from tatsumaki_py import Error
+from tatsumaki_py.message_queue.engine.redis.calls import Late, publish_call, read_reply
+from tatsumaki_py.message_queue.engine.redis.keys import Keys
+from tatsumaki_py.message_queue.engine.redis.scripts import HISTORY, PUBLISH, RECOVER
+from tatsumaki_py.message_queue.engine.redis.wire import entries_of, stored_settings
+from tatsumaki_py.message_queue.event import OVERHEAD
+from tatsumaki_py.message_queue.ids import position
+from tatsumaki_py.message_queue.settings import ChannelSettings, settings_of
+
+KEYS = Keys("tats", "room")
+DAY = 86400.0
+
+
+class Publisher:
+    """Calls the scripts, as a process does."""
+
+    def __init__(self, connections, process="a", **settings):
+        self.connections = connections
+        self.process = process
+        self.number = 0
+        self.settings = stored_settings(settings_of(ChannelSettings, settings))
+
+    async def run(self, script, *words):
+        (reply,) = await self.connections.run([("EVAL", script.text, *words)])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def publish(self, *bodies, number=None, **options):
+        self.number += 1
+        number = number or self.number
+        options = {"settings": self.settings, "top_time": DAY} | options
+        words = publish_call(KEYS, self.process, number, bodies, **options)
+        return read_reply(await self.run(PUBLISH, *words), len(bodies))
+
+    async def kept(self):
+        (rows,) = await self.connections.run([("XRANGE", KEYS.stream, "-", "+")])
+        return [entry.json for entry in entries_of("room", rows)]
+
+    async def recover(self, cursor, backlog="", most=1000):
+        words = (2, KEYS.stream, KEYS.top, cursor, backlog, most, self.settings, 1000, 7)
+        known, top, rows, _ = await self.run(RECOVER, *words)
+        return known, top.decode(), [entry.json for entry in entries_of("room", rows)]
+
+
+@pytest.fixture
+def publisher(connect, redis_server):
+    """`publisher("a", backlog_length=3)` is a process that publishes."""
+    return lambda process="a", **settings: Publisher(connect(redis_server.url), process, **settings)
+
+
+def events(*numbers):
+    return [b"%d" % n for n in numbers]
+
+
+@pytest.mark.gen_test
+async def test_ids_follow_each_other(publisher):
+    one = publisher()
+    first = await one.publish(*events(1, 2))
+    second = await one.publish(*events(3))
+    assert second.prev == first.ids[-1]
+    ids = [*first.ids, *second.ids]
+    assert sorted(ids, key=position) == ids
+    assert abs(position(ids[0])[0] - 1000 * time.time()) < 5000
+
+
+@pytest.mark.gen_test
+async def test_the_clock_steps_back(publisher, connect, redis_server):
+    """Ids go on from the newest one."""
+    one = publisher()
+    later = int(1000 * time.time()) + 3_600_000
+    await connect(redis_server.url).run([("SET", KEYS.top, f"{later}-5 0 0 0 -")])
+    accepted = await one.publish(*events(1, 2))
+    assert (accepted.prev, accepted.ids) == (f"{later}-5", [f"{later}-6", f"{later}-7"])
+
+
+@pytest.mark.gen_test
+async def test_length(publisher):
+    """The newest ones stay: `backlog_length` of any age, and `buffer_length` of young ones."""
+    one = publisher(backlog_length=3, buffer_length=5)
+    for n in range(10):
+        await one.publish(*events(n))
+    assert await one.kept() == events(5, 6, 7, 8, 9)
+    old = publisher("b", backlog_length=3, recovery_time=0, reconnect_time=0)
+    time.sleep(0.01)
+    (raw,) = await old.connections.run([("GET", KEYS.top)])
+    # Old events are looked for once a second.
+    top, total, base, _, rest = raw.split(b" ", 4)
+    await old.connections.run([("SET", KEYS.top, b" ".join([top, total, base, b"0", rest]))])
+    await old.publish(*events(10))
+    assert await one.kept() == events(8, 9, 10)
+
+
+@pytest.mark.gen_test
+async def test_size(publisher):
+    """The bytes of the events, with what each takes beside, are at most `buffer_size`."""
+    body = b'"' + b"x" * 98 + b'"'
+    one = publisher(buffer_size=3 * (100 + OVERHEAD))
+    for n in range(4):
+        await one.publish(body, *events(n))
+        count = len(await one.kept())
+        assert count <= 4
+    assert (await one.kept())[-3:] == [*events(2), body, *events(3)]
+    await one.publish(b'"' + b"x" * 5000 + b'"')
+    assert await one.kept() == []
+    await one.publish(*events(5))
+    assert await one.kept() == events(5)
+
+
+@pytest.mark.gen_test
+async def test_time_to_live(publisher):
+    one = publisher(time_to_live=0.05)
+    accepted = await one.publish(*events(1, 2))
+    assert (await one.recover("", 10))[2] == events(1, 2)
+    time.sleep(0.06)
+    known, top, rows = await one.recover(accepted.ids[-1], 10)
+    assert (known, top, rows) == (1, accepted.ids[-1], [])
+    assert (await one.recover(accepted.ids[0]))[0] == 0
+
+
+@pytest.mark.gen_test
+async def test_what_is_known(publisher):
+    """The newest place, those of events that are kept, and the one before them; no other."""
+    one = publisher(buffer_length=3, backlog_length=3)
+    before = (await one.recover("", 3))[1]
+    assert await one.recover(before) == (1, before, [])
+    ids = (await one.publish(*events(1, 2, 3))).ids
+    assert await one.recover(before) == (1, ids[2], events(1, 2, 3))
+    ids += (await one.publish(*events(4))).ids
+    assert await one.recover(ids[0]) == (1, ids[3], events(2, 3, 4))
+    assert await one.recover(ids[3]) == (1, ids[3], [])
+    for cursor in (before, "0-0", "1-1", f"{ids[3]}0"):
+        assert await one.recover(cursor) == (0, ids[3], events(2, 3, 4))
+    assert await one.recover(ids[2], 2) == (1, ids[3], events(3, 4))
+    assert await one.recover(ids[0], 1) == (1, ids[3], events(2, 3, 4))
+    assert await one.recover(ids[0], most=2) == (1, ids[3], events(2, 3))
+    words = 2, KEYS.stream, KEYS.top, ids[0], ids[2]
+    assert len(await one.run(HISTORY, *words, 2, "")) == 2
+    assert await one.run(HISTORY, *words, 1, "") is None
+
+
+@pytest.mark.gen_test
+async def test_settings_of_another_publisher(publisher):
+    """Those that a server has said count for one that knows none."""
+    server, outside = publisher(buffer_length=2, backlog_length=2), publisher("outside")
+    await server.recover("", 1)
+    outside.settings = ""
+    await outside.publish(*events(1, 2, 3))
+    assert await server.kept() == events(2, 3)
+    await publisher("other").publish(*events(4))
+    await outside.publish(*events(5))
+    assert await server.kept() == events(2, 3, 4, 5)
+
+
+@pytest.mark.gen_test
+async def test_a_call_comes_again(publisher):
+    """It is answered as before; an older one does nothing."""
+    one, other = publisher("a"), publisher("b")
+    first = await one.publish(*events(1))
+    await other.publish(*events(2))
+    again = await one.publish(*events(1), number=1)
+    assert (again.ids, again.prev) == (first.ids, first.prev)
+    await one.publish(*events(3), number=5)
+    assert isinstance(await one.publish(*events(4), number=4), Late)
+    assert await one.kept() == events(1, 2, 3)
+
+
+@pytest.mark.gen_test
+async def test_deadline(publisher):
+    one = publisher()
+    now = int(1000 * time.time())
+    assert isinstance(await one.publish(*events(1), deadline=now - 1), Late)
+    await one.publish(*events(2), deadline=now + 5000)
+    assert await one.kept() == events(2)
+
+
+@pytest.mark.gen_test
+async def test_idempotency_keys(publisher):
+    """Each channel remembers `idempotency_keys` of them, for `idempotency_time`."""
+    one = publisher(idempotency_keys=3, idempotency_time=0.2)
+    ids = {}
+    for n in range(5):
+        ids[n] = (await one.publish(*events(n), key=f"key {n}")).ids
+    for n in (2, 3, 4):
+        assert (await one.publish(*events(n), key=f"key {n}")).ids == ids[n]
+        with pytest.raises(Error.HTTP) as raised:
+            await one.publish(*events(n, n), key=f"key {n}")
+        assert raised.value.code == 422
+    assert (await one.publish(*events(0), key="key 0")).ids != ids[0]
+    assert (await one.publish(key="unknown")).ids == []
+    time.sleep(0.21)
+    assert (await one.publish(*events(4), key="key 4")).ids != ids[4]
+    (count,) = await one.connections.run([("ZCARD", KEYS.answers)])
+    assert count == 1
+
+
+@pytest.mark.gen_test
+async def test_everything_runs_out(publisher):
+    """No key stays for ever."""
+    one = publisher(idle_timeout=100)
+    await one.publish(*events(1))
+    await one.publish(*events(2), key="key")
+    names = (await one.connections.run([("KEYS", "*")]))[0]
+    assert len(names) == 5
+    left = await one.connections.run([("PTTL", name) for name in names])
+    times = dict(zip(names, left, strict=True))
+    assert all(left > 0 for left in times.values())
+    assert 99_000 < times[KEYS.stream] <= 100_000
+    assert DAY * 999 < times[KEYS.top] <= DAY * 1000
