@@ -13,11 +13,11 @@ WAIT = 15.0  # seconds for a change to be complete
 
 
 class SentinelServer(RedisServer):
-    """A sentinel that watches `master` under the name "chat"."""
+    """A sentinel that watches the master on `port` under the name "chat"."""
 
-    def __init__(self, folder, master, **options):
+    def __init__(self, folder, port, **options):
         monitored = {
-            "sentinel monitor chat": f"127.0.0.1 {master.port} 1",
+            "sentinel monitor chat": f"127.0.0.1 {port} 1",
             "sentinel down-after-milliseconds chat": 300,
             "sentinel failover-timeout chat": 1000,
         }
@@ -55,7 +55,7 @@ class Watched:
         replica = RedisServer(folder, replicaof=f"127.0.0.1 {master.port}", **quick).start()
         self.servers = [master, replica]
         self._until(lambda: "link_status:up" in replica.ask("INFO", "replication"))
-        self.sentinel = SentinelServer(folder, master).start()
+        self.sentinel = SentinelServer(folder, master.port).start()
         self.sentinel.ask("SENTINEL", "DEBUG", *(x for pair in QUICK.items() for x in pair))
         self.url = f"redis+sentinel://127.0.0.1:{self.sentinel.port}/chat"
         self._until(lambda: self.sentinel.ask("INFO")["master0"]["slaves"] == 1)

@@ -51,6 +51,8 @@ class Dial:
         options = self._options
         login = (options.username, options.password)
         where = options.path or f"{host}:{port}"
+        if options.tls:
+            where += " (by TLS)"
         connection = self._make(host, port, options.db, login)
         async with _in_time(connection, where, options.connect_timeout):
             await connection.connect()  # type: ignore[no-untyped-call]
