@@ -33,6 +33,7 @@ from tatsumaki_py.program import LoadError
 from tatsumaki_py.served_app import load
 from tatsumaki_py.server import Server
 from tatsumaki_py.server.addresses import HOST, PORT, VARIABLES
+from tatsumaki_py.server.forking import PROCESSES, ProcessesError, process_count
 
 __all__ = ["main", "make_parser"]
 
@@ -55,7 +56,9 @@ def main(arguments: list[str] | None = None, prog: str = "tatsumaki") -> None:
             raise ValueError("mode= needs unix=")
         given["ssl_options"] = _tls(given.pop("cert", None), given.pop("key", None))
         server = Server(**given)
-    except ValueError as error:
+        if reload and (count := process_count(options["processes"])) != 1:
+            raise ValueError(f"--reload needs one process, not {count}")
+    except (ValueError, ProcessesError) as error:
         parser.error(_by_flags(str(error), options))
     server._addresses.argument = "--{}"
     try:
@@ -127,6 +130,13 @@ def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
         action="store_true",
         default=None,
         help="let other processes listen on the same port",
+    )
+    add(
+        "--processes",
+        type=_number(int, 1000, "a number from 0 to 1000"),
+        metavar="COUNT",
+        help="processes that serve, with an engine that they share; 0 for one per core "
+        f"(default: {PROCESSES} in the environment, else 1)",
     )
     add("--reload", action="store_true", help="restart when a file of the program changes")
     add(

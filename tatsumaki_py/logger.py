@@ -22,7 +22,7 @@ from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.error import ServerStopping
 from tatsumaki_py.private_query import without_secrets
 
-__all__ = ["LineFormatter", "Log", "LogAttribute", "guard", "log_to_stderr", "logged"]
+__all__ = ["LineFormatter", "Log", "LogAttribute", "guard", "log_to_stderr", "log_worker", "logged"]
 
 _logger = logging.getLogger("tatsumaki")
 
@@ -150,12 +150,22 @@ class LineFormatter(logging.Formatter):
         return "\n    ".join([line, *map(logged, more)])
 
 
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def log_worker(number: int) -> None:
+    """Name this process, worker `number`, in each line of `log_to_stderr`."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, LineFormatter):
+            handler.setFormatter(LineFormatter(FORMAT.replace(":", f" worker {number}:", 1)))
+
+
 def log_to_stderr() -> None:
     """Log to stderr, one line for each record, unless logging is set up already. With
     TATSUMAKI_DEBUG in the environment, the logger ``tatsumaki`` has level DEBUG.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LineFormatter(FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     guard()
     # By Perl's rule for true.

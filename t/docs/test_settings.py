@@ -8,14 +8,18 @@ from support.program import ROOT
 
 from tatsumaki_py import Server
 from tatsumaki_py.command_line import make_parser
+from tatsumaki_py.message_queue.engine.choose import VARIABLE as ENGINE
 from tatsumaki_py.server.addresses import HOST, PORT, VARIABLES
+from tatsumaki_py.server.forking import PROCESSES
 from tatsumaki_py.server.http_server import LIMITS
+from tatsumaki_py.server.worker import VARIABLE as WORKER
 
 PAGE = (ROOT / "docs/guide/running.md").read_text()
 ARGUMENTS = dict(inspect.signature(Server).parameters)
 del ARGUMENTS["options"]
 DEFAULTS = {name: argument.default for name, argument in ARGUMENTS.items()} | LIMITS
 DEFAULTS |= {"host": HOST, "port": PORT, "xheaders": False, "ssl_options": None}
+SOURCES = VARIABLES | {"processes": (PROCESSES,)}
 FLAGS = {action.dest: action for action in make_parser()._actions}
 
 
@@ -50,11 +54,11 @@ def test_variables():
     read = set()
     for path in (ROOT / "tatsumaki_py").rglob("*.py"):
         read |= set(re.findall(r"environ\.(?:get|pop)\(\"(\w+)\"", path.read_text()))
-    known = {name for variables in VARIABLES.values() for name in variables}
+    known = {name for variables in SOURCES.values() for name in variables} | {ENGINE, WORKER}
     assert sorted(names(2)) == sorted(read | known)
     for _, argument, variables, _, _ in rows():
         if argument:
-            expected = VARIABLES.get(argument.strip("`"), ())
+            expected = SOURCES.get(argument.strip("`"), ())
             assert re.findall(r"`(\w+)`", variables) == [*expected]
 
 

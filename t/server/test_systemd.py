@@ -14,6 +14,7 @@ from support.program import STOP, free_port
 
 from tatsumaki_py.server import systemd
 from tatsumaki_py.server.addresses import Addresses, ListenError
+from tatsumaki_py.server.announcing import Announcer
 
 PROGRAM = """
 import os
@@ -275,6 +276,6 @@ def test_no_watchdog(monkeypatch, inbox, tmp_path, variables):
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    asyncio.run(asyncio.wait_for(systemd.keep_alive(), 1))
+    asyncio.run(asyncio.wait_for(Announcer().keep_alive(), 1))
     with pytest.raises(BlockingIOError):
         notified.recv(100)

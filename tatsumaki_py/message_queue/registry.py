@@ -107,6 +107,11 @@ class Registry:
         return self._engine
 
     @property
+    def made(self) -> bool:
+        """Whether it was made."""
+        return self._engine is not None
+
+    @property
     def choice(self) -> Choice:
         """Which engine that is. `EngineError` if the environment names none that exists."""
         if self._choice is None:

@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import tornado.web
@@ -25,14 +27,21 @@ from tatsumaki_py.life import Life, StartError, current_loop, end_all_tasks
 from tatsumaki_py.logger import log_to_stderr
 from tatsumaki_py.message_queue import EngineError, MessageQueue
 from tatsumaki_py.program import refuse_while_loading
-from tatsumaki_py.server import signals, systemd
+from tatsumaki_py.server import signals
 from tatsumaki_py.server.addresses import Addresses, ListenError
-from tatsumaki_py.server.drain import Drain, Limits
+from tatsumaki_py.server.announcing import Announcer, Announcing
+from tatsumaki_py.server.drain import Drain, Limits, close_engine
+from tatsumaki_py.server.forking import ProcessesError, check_fork, process_count
 from tatsumaki_py.server.http_server import LIMITS, StrictServer
+from tatsumaki_py.server.processes import Processes
+from tatsumaki_py.server.worker import Worker
 
 __all__ = ["Server"]
 
 _log = logging.getLogger("tatsumaki")
+
+_FAILURES = ListenError, EngineError, StartError, ProcessesError
+"""Errors whose text is the one line that ends the process."""
 
 
 class Server:
@@ -54,6 +63,10 @@ class Server:
             503, before it stops listening. For load balancers. Default: 0.
         drain_time: seconds over which the clients of streams and long polls reconnect, at most. The
             server sends them delays that are one millisecond apart, or less. Default: 30.
+        processes: how many worker processes serve, with `run`; 0 for one per core. More than one
+            need an engine that they share, such as Redis. Services and hooks run in each of them,
+            and ``TATSUMAKI_WORKER`` in the environment has its number, from 1 on. Default:
+            TATSUMAKI_PROCESSES in the environment, else 1: this process.
         options: the options of `tornado.httpserver.HTTPServer`, such as ``xheaders`` or
             ``ssl_options``.
 
@@ -75,14 +88,22 @@ class Server:
         grace: float = 10.0,
         drain_delay: float = 0.0,
         drain_time: float = 30.0,
+        processes: int | None = None,
         **options: Any,
     ) -> None:
+        if processes is not None:
+            process_count(processes)
         self._addresses = Addresses(host, port, unix, mode, reuse_port)
         self._limits = Limits(grace, drain_delay, drain_time)
         self.options = LIMITS | options
         self.listening = threading.Event()
         """Set while clients can connect, for a thread that waits for the server to start."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._processes = processes
+        self._announcing: Announcing = Announcer()
+        """Where this process reports to: a worker process, to its parent."""
+        self._parent: Processes | None = None
+        """The worker processes, in the process that started them."""
 
     @property
     def port(self) -> int | None:
@@ -94,11 +115,15 @@ class Server:
         used, the engine is not usable, or a service does not start, exit with status 1 and one line
         on stderr.
 
+        With several `processes`, this process starts and watches them, and a process that ends is
+        started again. `run` returns only here, when all of them have stopped.
+
         Timers and callbacks that the program has scheduled on `tornado.ioloop.IOLoop.current` run
         in that loop, too.
 
         Outside of the main thread, only `stop` ends it, not a signal. An error that would end the
-        process in the main thread is raised (`OSError`, `EngineError`, `StartError`).
+        process in the main thread is raised (`OSError`, `EngineError`, `StartError`,
+        `RuntimeError`).
 
         Logs to stderr, unless logging is set up already. Each record is one line, and the lines of
         a traceback follow, indented. Control characters, which may be a client's, are escaped in
@@ -112,16 +137,52 @@ class Server:
             raise RuntimeError("an event loop runs here already: use await server.serve(app)")
         log_to_stderr()
         try:
-            self._addresses.bind()
-            # A second signal also ends a program whose threads delay the end of the loop.
-            with signals.kept(), asyncio.Runner(loop_factory=current_loop) as runner:
-                self._run(runner.get_loop(), app)
-        except (ListenError, EngineError, StartError) as error:
+            count = process_count(self._processes)
+            if count == 1:
+                self._run_alone(app)
+            else:
+                self._run_processes(count, app)
+        except _FAILURES as error:
             _log.debug("why", exc_info=error)
             if threading.current_thread() is not threading.main_thread():
                 # sys.exit would end the thread silently.
                 raise
             sys.exit(escape_controls(str(error)))
+
+    def _run_processes(self, count: int, app: tornado.web.Application) -> None:
+        check_fork(count, app)
+        self._addresses.bind()
+        try:
+            self._parent = Processes(
+                count,
+                partial(self._work, app),
+                self._urls(),
+                self._addresses.close,
+                self._limits.drain_delay,
+            )
+            self._parent.run()
+        finally:
+            self._parent = None
+            self._addresses.close()
+
+    def _work(self, app: tornado.web.Application, worker: Worker) -> int:
+        """Serve in a worker process, until it stops; its exit status."""
+        self._announcing, self._parent = worker, None
+        try:
+            self._run_alone(app)
+        except _FAILURES as error:
+            _log.debug("why", exc_info=error)
+            worker.failed(error)
+            return 1
+        return 0
+
+    def _run_alone(self, app: tornado.web.Application) -> None:
+        """Serve in this process."""
+        try:
+            self._addresses.bind()
+            # A second signal also ends a program whose threads delay the end of the loop.
+            with signals.kept(), asyncio.Runner(loop_factory=current_loop) as runner:
+                self._run(runner.get_loop(), app)
         finally:
             self._addresses.close()
             # The loop is closed: another server of this process needs a new one.
@@ -136,7 +197,7 @@ class Server:
             if self._loop is None:
                 # It has not begun.
                 serving.cancel()
-            self.stop()
+            self._stop_here()
             while not serving.done():
                 with contextlib.suppress(SystemExit, KeyboardInterrupt, asyncio.CancelledError):
                     loop.run_until_complete(serving)
@@ -154,7 +215,7 @@ class Server:
 
     async def serve(self, app: tornado.web.Application) -> None:
         """Serve `app` in the running loop until a signal or `stop`. `run` does this, and sets up
-        the log.
+        the log; only `run` starts several processes.
 
         Cancelling it also stops the server cleanly.
 
@@ -163,6 +224,8 @@ class Server:
         server or `app` runs already.
         """
         self._check(app)
+        if isinstance(self._announcing, Announcer) and process_count(self._processes) != 1:
+            raise RuntimeError("server.serve uses one process: use server.run(app) for more")
         server = StrictServer(app, **self.options)
         # From now on, not only from the first poll, a call from another thread raises.
         MessageQueue._registry.thread.claim()
@@ -172,9 +235,8 @@ class Server:
             self._addresses.bind()
             # An engine that cannot be used is an error now, and not of the first request.
             _ = MessageQueue._registry.engine
-            with signals.handled(self.stop):
-                if await self._start_services(life):
-                    await self._listen(server, life)
+            with signals.handled(self._stop_here), self._announcing.watch(self._stop_here):
+                await self._serve(server, life)
         finally:
             self.listening.clear()
             self._addresses.close()
@@ -188,14 +250,35 @@ class Server:
             raise RuntimeError("this server runs already: each application needs its own Server")
 
     def stop(self) -> None:
-        """Stop as after a signal. Any thread may call it; it returns at once. While the server does
-        not run, this does nothing.
+        """Stop as after a signal, with all processes. Any thread may call it; it returns at once.
+        While the server does not run, this does nothing.
         """
+        if self._parent is not None:
+            self._parent.stop()
+        elif not (self._loop is not None and self._announcing.stop()):
+            self._stop_here()
+
+    def _stop_here(self) -> None:
+        """Stop this process."""
         loop = self._loop
         if loop is not None:
             # In another thread the server may just have ended.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._stopping.set)
+
+    async def _serve(self, server: StrictServer, life: Life) -> None:
+        drain: Drain | None = None
+        try:
+            if await self._start_services(life):
+                sockets = await self._bound_sockets(life)
+                sockets = self._announcing.sockets(sockets, server.load)
+                server.add_sockets(sockets)
+                drain = Drain(server, life, self._limits)
+                await self._listen(drain)
+        finally:
+            if drain is None:
+                # Something that has started may have used it.
+                await close_engine()
 
     async def _start_services(self, life: Life) -> bool:
         """Start the services. False if the server is stopped before they have started."""
@@ -213,31 +296,26 @@ class Server:
         start.result()
         return True
 
-    async def _listen(self, server: StrictServer, life: Life) -> None:
+    async def _bound_sockets(self, life: Life) -> list[socket.socket]:
+        """The sockets, which listen now."""
         try:
-            sockets = self._addresses.listen()
+            return self._addresses.listen()
         except ListenError:
             await life.stop()
             raise
-        server.add_sockets(sockets)
-        drain = Drain(server, life, self._limits)
-        watchdog = asyncio.ensure_future(systemd.keep_alive())
+
+    def _urls(self) -> list[str]:
+        return self._addresses.urls("https" if self.options.get("ssl_options") else "http")
+
+    async def _listen(self, drain: Drain) -> None:
+        """Until it is stopped, and drained."""
+        watchdog = asyncio.ensure_future(self._announcing.keep_alive())
         try:
-            for url in self._addresses.urls("https" if self.options.get("ssl_options") else "http"):
-                _say(f"Listening on {url} (Ctrl-C stops)")
-            systemd.notify("READY=1")
+            self._announcing.listening(self._urls())
             self.listening.set()
             await self._stopping.wait()
         finally:
             # Also if this is cancelled, as it is when a callback raises SystemExit.
-            systemd.notify("STOPPING=1")
+            self._announcing.stopping()
             await drain.run()
             watchdog.cancel()
-
-
-def _say(line: str) -> None:
-    try:
-        print(escape_controls(line), flush=True)
-    except (OSError, ValueError) as error:
-        # Its reader is gone, its disk is full, or its encoding lacks these letters.
-        _log.warning("stdout cannot be written (%s): %s", error, line)

@@ -109,25 +109,25 @@ class UnixSocket(socket.socket):
 
     def listen(self, backlog: int = 128, /) -> None:
         """See `socket.socket.listen`. Raises `OSError` if the file is not that of this socket."""
-        if not self._is_mine():
+        if not self._is_there():
             raise OSError("another process has replaced the file")
         super().listen(backlog)
 
     def close(self) -> None:
         """Close the socket and remove its file, unless another process has replaced it."""
-        if self._file is not None and self._is_mine():
+        if self._file is not None and self._file[1] == os.getpid() and self._is_there():
             # An inode number is not reused while the socket is open.
             with contextlib.suppress(OSError):
                 os.unlink(self._file[0])
         self._file = None
         super().close()
 
-    def _is_mine(self) -> bool:
+    def _is_there(self) -> bool:
         if self._file is None:
             return False
-        path, process, made = self._file
+        path, _, made = self._file
         try:
-            return process == os.getpid() and os.path.samestat(os.lstat(path), made)
+            return os.path.samestat(os.lstat(path), made)
         except OSError:
             return False
 

@@ -8,7 +8,7 @@
    cancelled after that.
 4. Publishing ends. Accepted events reach their readers: waiting polls are answered, and each stream
    ends when all events are sent, or at the end of `grace`.
-5. Services and hooks stop (`Life.stop`), and the engine is closed.
+5. Services and hooks stop (`Life.stop`), and the engine is closed, also after a start that failed.
 
 Rules:
 1. Nothing here blocks the event loop: many connections are ended in turns of `TURN` seconds.
@@ -48,7 +48,7 @@ from tatsumaki_py.server.in_flight import (
 )
 from tatsumaki_py.server.side_by_side import Servers
 
-__all__ = ["Drain", "Limits"]
+__all__ = ["Drain", "Limits", "close_engine"]
 
 _log = logging.getLogger("tatsumaki")
 T = TypeVar("T")
@@ -123,7 +123,7 @@ class Drain:
             self._tell_cut()
             await self._life.stop()
             if self._owns_queues and servers.is_last(self):
-                await self._close_engine()
+                await _close()
         finally:
             # The process may have another server, later.
             if servers.is_last(self):
@@ -272,9 +272,16 @@ class Drain:
                 self._cut_streams,
             )
 
-    async def _close_engine(self) -> None:
-        close = asyncio.ensure_future(MessageQueue._registry.engine.close())
-        await wait_for_end(close, "the engine", "close", ENGINE)
+
+async def close_engine() -> None:
+    """Close the engine after a start that failed, unless a server of the running loop serves."""
+    if MessageQueue._registry.thread.claim() and Servers.current().is_last(None):
+        await _close()
+
+
+async def _close() -> None:
+    close = asyncio.ensure_future(MessageQueue._registry.engine.close())
+    await wait_for_end(close, "the engine", "close", ENGINE)
 
 
 class _Retry:

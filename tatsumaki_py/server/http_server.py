@@ -21,7 +21,7 @@ except ImportError:
     # Windows has no such limit.
     resource = None  # type: ignore[assignment]
 
-from tatsumaki_py.counters import COUNTERS
+from tatsumaki_py.counters import COUNTERS, traffic
 from tatsumaki_py.strict_http import HeadStream, StrictConnection, TLSHeadStream, tls_context
 
 __all__ = ["LIMITS", "StrictServer"]
@@ -79,7 +79,8 @@ class StrictServer(HTTPServer):
     def _accept_waiting(self, sock: socket.socket) -> None:
         for _ in range(MAX_QUEUED):
             try:
-                connection, address = sock.accept()
+                # Not its own `accept`, which leaves connections to other processes (`turns`).
+                connection, address = socket.socket.accept(sock)
             except ConnectionAbortedError:
                 continue
             except OSError:
@@ -95,6 +96,11 @@ class StrictServer(HTTPServer):
         """The connections of requests and answers. Connections of streams are detached."""
         streams = [connection.stream for connection in self._connections]
         return [stream for stream in streams if isinstance(stream, HeadStream)]
+
+    def load(self) -> int:
+        """How many connections it has, with the streams of the process."""
+        detached = sum(one.open for one in COUNTERS.traffic.values()) - traffic("long-poll").open
+        return len(self._connections) + detached
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         # A descriptor is the lowest number that is free.

@@ -4,6 +4,8 @@ once.
 Rules:
 1. The second signal needs no event loop: it also ends a program whose loop is blocked.
 2. Only the main thread can have signals. A server in another thread has `Server.stop`.
+3. In a worker process (`become_worker`) only SIGTERM stops. A terminal sends SIGINT to all
+   processes, and the parent passes it on.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-__all__ = ["handled", "kept"]
+__all__ = ["NUMBERS", "become_worker", "handled", "kept"]
 
 _log = logging.getLogger("tatsumaki")
 
@@ -30,18 +32,21 @@ class _Signals:
 
     def __init__(self) -> None:
         self._stops: list[Callable[[], None]] = []
+        self._lasts: list[Callable[[], None]] = []
         self._before: dict[int, Any] = {}
         self._stopping = False
         self.kept = False
 
-    def add(self, stop: Callable[[], None]) -> None:
+    def add(self, stop: Callable[[], None], last: Callable[[], None]) -> None:
         self._stops.append(stop)
+        self._lasts.append(last)
         if not self._before:
             self._stopping = False
-            self._before = {number: signal.signal(number, self._handle) for number in NUMBERS}
+            self._before = {number: signal.signal(number, self._handle) for number in _numbers}
 
-    def remove(self, stop: Callable[[], None]) -> None:
+    def remove(self, stop: Callable[[], None], last: Callable[[], None]) -> None:
         self._stops.remove(stop)
+        self._lasts.remove(last)
         self.restore()
 
     def restore(self) -> None:
@@ -53,6 +58,8 @@ class _Signals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._stopping or not self._stops:
+            for last in self._lasts:
+                last()
             _exit(number)
         self._stopping = True
         for stop in self._stops:
@@ -60,21 +67,35 @@ class _Signals:
 
 
 _signals = _Signals()
+_numbers: tuple[signal.Signals, ...] = NUMBERS
+
+
+def _nothing() -> None:
+    pass
 
 
 @contextlib.contextmanager
-def handled(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop`, which may be called at any moment, for the first signal. The second one ends the
-    process with the status 128 + its number, as shells say it.
+def handled(stop: Callable[[], None], last: Callable[[], None] = _nothing) -> Iterator[None]:
+    """Call `stop`, which may be called at any moment, for the first signal. The second one calls
+    `last` and ends the process with the status 128 + its number, as shells say it.
     """
     if not _main():
         yield
         return
-    _signals.add(stop)
+    _signals.add(stop, last)
     try:
         yield
     finally:
-        _signals.remove(stop)
+        _signals.remove(stop, last)
+
+
+def become_worker() -> None:
+    """This process was just forked: forget the handlers of its parent. See rule 3."""
+    global _signals, _numbers
+    _signals, _numbers = _Signals(), (signal.SIGTERM,)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Not SIG_IGN, which programs that this process runs would inherit.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 @contextlib.contextmanager
@@ -84,7 +105,7 @@ def kept() -> Iterator[None]:
         yield
         return
     # Before asyncio.Runner sets its own.
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in NUMBERS}
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in _numbers}
     _signals.kept = True
     try:
         yield

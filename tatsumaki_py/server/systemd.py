@@ -9,10 +9,11 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Callable
 
 import tornado.autoreload
 
-__all__ = ["activated_sockets", "keep_alive", "notify"]
+__all__ = ["activated_sockets", "keep_alive", "notify", "watchdog_period"]
 
 _log = logging.getLogger("tatsumaki")
 
@@ -110,19 +111,19 @@ def notify(state: str) -> None:
             _log.warning("systemd cannot be notified of %s at %s: %s", state, path, error)
 
 
-async def keep_alive() -> None:
-    """Notify systemd twice in each WatchdogSec= that the event loop runs, until cancelled. Without
-    WatchdogSec= in the unit, this returns at once.
-    """
+def watchdog_period() -> float | None:
+    """Seconds of WatchdogSec= in the unit; None without it, or if it is for another process."""
     period = os.environ.get("WATCHDOG_USEC", "")
     process = os.environ.get("WATCHDOG_PID", str(os.getpid()))
-    if (
-        not period.isdecimal()
-        or len(period) > 20
-        or int(period) == 0
-        or process != str(os.getpid())
-    ):
-        return
-    while True:
-        notify("WATCHDOG=1")
-        await asyncio.sleep(int(period) / 2e6)
+    if not period.isdecimal() or len(period) > 20 or process != str(os.getpid()):
+        return None
+    return int(period) / 1e6 or None
+
+
+async def keep_alive(period: float | None, tell: Callable[[], None]) -> None:
+    """Call `tell` twice in each `period` that the event loop runs, until cancelled. Without a
+    period, this returns at once.
+    """
+    while period is not None:
+        tell()
+        await asyncio.sleep(period / 2)

@@ -1,0 +1,368 @@
+"""Several processes: they share the work, one that ends comes back, and all stop together."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from support.program import ROOT, STOP, free_port, received
+
+PROGRAM = ROOT / "t/server/worked.py"
+LISTENING = "Listening on http://127.0.0.1:{}/ (Ctrl-C stops)\n"
+
+
+class Workers:
+    """The program, with `count` processes. Its log is the file `log` in `folder`."""
+
+    def __init__(self, process, port, folder):
+        self.process, self.port, self._folder = process, port, folder
+
+    @property
+    def log(self):
+        return (self._folder / "log").read_text()
+
+    @property
+    def pids(self):
+        """The process ids of the workers."""
+        pid = self.process.pid
+        return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+    def get(self, path="/"):
+        """The JSON of an answer, on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read() or "null")
+
+    def ask(self, path):
+        """A connection that has sent a request."""
+        client = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return client
+
+    def numbers(self):
+        """By process id, what each worker answers."""
+        found = {}
+        wait(lambda: found.update({(one := self.get())[1]: one}) or len(found) == 3)
+        return found
+
+    def lives(self, pid):
+        return Path(f"/proc/{pid}").exists()
+
+    def end(self):
+        """The lines that it prints until it ends."""
+        out, _ = self.process.communicate(timeout=STOP)
+        return sorted(out.splitlines())
+
+
+def wait(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def start(popen, tmp_path):
+    """Starts three workers, and waits until they listen."""
+    sessions = []
+
+    def run(count=3, **environment):
+        port = free_port()
+        variables = {"TATSUMAKI_PROCESSES": str(count), "PORT": str(port), **environment}
+        options = {"environment": variables, "cwd": tmp_path, "start_new_session": True}
+        process = popen(sys.executable, PROGRAM, **options)
+        sessions.append(process.pid)
+        workers = Workers(process, port, tmp_path)
+        assert process.stdout.readline() == LISTENING.format(port), workers.log
+        return workers
+
+    yield run
+    for session in sessions:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(session, signal.SIGKILL)
+
+
+ENDED = ["engine closed"] * 3 + ["stopped 1", "stopped 2", "stopped 3"]
+
+
+def test_their_life(start):
+    """They are different. One that is killed is started again, with its number; one that is told to
+    stop is replaced. Ctrl-C, which a terminal sends to all, stops all of them once.
+    """
+    workers = start()
+    before = workers.pids
+    answers = workers.numbers()
+    assert sorted(answers) == before
+    assert sorted(one[0] for one in answers.values()) == ["1", "2", "3"]
+    assert len({one[2] for one in answers.values()}) == 3
+    killed, told, stays = answers
+    os.kill(killed, signal.SIGKILL)
+    os.kill(told, signal.SIGTERM)
+    wait(lambda: len(set(workers.pids) - set(before)) == 2 and len(workers.pids) == 3)
+    wait(lambda: workers.log.count(" listens\n") == 5)
+    number = answers[killed][0]
+    text = f"worker {number} (process {killed}) was killed by SIGKILL; it is started again in 0.1 s"
+    assert f"ERROR tatsumaki: {text}econds\n" in workers.log
+    number = answers[told][0]
+    assert f"INFO tatsumaki: worker {number} (process {told}) ended with status 0" in workers.log
+    assert f"INFO tornado.access worker {number}: 200 GET / (127.0.0.1)" in workers.log
+    answers = workers.numbers()
+    assert sorted(one[0] for one in answers.values()) == ["1", "2", "3"]
+    assert stays in answers
+    os.killpg(workers.process.pid, signal.SIGINT)
+    assert workers.end() == sorted([*ENDED, "engine closed", f"stopped {number}"])
+    assert workers.process.returncode == 0
+    assert "Traceback" not in workers.log
+
+
+def test_systemd_stops_all_processes_of_a_unit(start):
+    """A SIGTERM to each process is one stop: a stream ends as it should, with status 0."""
+    workers = start()
+    with workers.ask("/events/room?transport=ndjson") as stream:
+        received(stream, b"\r\n\r\n")
+        os.killpg(workers.process.pid, signal.SIGTERM)
+        assert b'"retry":' in received(stream)
+    assert workers.end() == ENDED
+    assert workers.process.returncode == 0
+
+
+def test_a_second_signal(start):
+    """It ends all processes at once."""
+    workers = start()
+    pids = workers.pids
+    with workers.ask("/sleeps") as client, workers.ask("/blocks"):
+        received(client, b"a")
+        workers.process.send_signal(signal.SIGTERM)
+        wait(lambda: len(workers.pids) < 3)
+        workers.process.send_signal(signal.SIGTERM)
+        assert workers.process.wait(STOP) == 143
+        wait(lambda: not any(map(workers.lives, pids)))
+    assert "WARNING tatsumaki: stopped at once, by a second signal\n" in workers.log
+
+
+def test_a_parent_that_is_killed(start):
+    """Its workers stop as they should."""
+    workers = start()
+    pids = workers.pids
+    workers.process.kill()
+    assert workers.end() == ENDED
+    wait(lambda: not any(map(workers.lives, pids)))
+    assert "Traceback" not in workers.log
+
+
+def test_stop(start):
+    """`Server.stop` in one worker stops all."""
+    workers = start()
+    workers.get("/stops")
+    assert workers.end() == ENDED
+    assert workers.process.returncode == 0
+
+
+def test_the_first_start_fails(popen, tmp_path):
+    """One line on stderr, and status 1; the others stop, and the engine is closed."""
+    (tmp_path / "fails-2").touch()
+    variables = {"TATSUMAKI_PROCESSES": "3", "PORT": "0"}
+    process = popen(sys.executable, PROGRAM, environment=variables, cwd=tmp_path)
+    out, _ = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert sorted(out.splitlines()) == ["engine closed"] * 3 + ["stopped 1", "stopped 3"]
+    lines = (tmp_path / "log").read_text().splitlines()
+    (line,) = [line for line in lines if " INFO " not in line]
+    assert line == "starts did not start: ValueError: no such\\x0ahost"
+
+
+def test_a_later_start_fails(start, tmp_path):
+    """It is tried again, after a longer time each time. The others answer meanwhile."""
+    workers = start(count=2)
+    (tmp_path / "fails-1").touch()
+    (tmp_path / "fails-2").touch()
+    killed, stays = workers.pids
+    os.kill(killed, signal.SIGKILL)
+    wait(lambda: "started again in 0.4 seconds" in workers.log)
+    assert workers.get()[1] == stays
+    assert workers.log.count("ended with status 1: starts did not start: ValueError: ") == 2
+    (tmp_path / "fails-1").unlink()
+    (tmp_path / "fails-2").unlink()
+    wait(lambda: workers.log.count(" listens\n") == 3)
+    workers.process.send_signal(signal.SIGTERM)
+    assert workers.process.wait(STOP) == 0
+
+
+def test_systemd(start, tmp_path):
+    """It is notified once, by the parent. A worker whose event loop is blocked is replaced."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
+        inbox.bind(str(tmp_path / "notify"))
+        inbox.setblocking(False)
+        workers = start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="500000")
+        with workers.ask("/blocks"):
+            wait(lambda: "has been blocked for 0.5 seconds: it is killed" in workers.log)
+            wait(lambda: workers.log.count(" listens\n") == 4)
+        workers.process.send_signal(signal.SIGTERM)
+        assert workers.process.wait(STOP) == 0
+        told = Counter(iter(lambda: next(receive(inbox)), None))
+    assert told.pop(b"WATCHDOG=1") >= 3
+    assert told == {b"READY=1": 1, b"STOPPING=1": 1}
+
+
+def receive(inbox):
+    with contextlib.suppress(BlockingIOError):
+        yield inbox.recv(100)
+    yield None
+
+
+def test_connections_are_spread(start):
+    """Each has as many, also if they come one after the other; so after one was replaced."""
+    workers = start()
+    clients = []
+
+    def connect(count):
+        for _ in range(count):
+            client = workers.ask("/events/room?transport=ndjson")
+            received(client, b"\r\n\r\n")
+            clients.append(client)
+            time.sleep(0.001)
+
+    def spread():
+        """The numbers of streams of the workers, by their open sockets."""
+        return sorted(len(os.listdir(f"/proc/{pid}/fd")) for pid in workers.pids)
+
+    connect(150)
+    counts = spread()
+    assert counts[-1] - counts[0] <= 20, counts
+    os.kill(workers.pids[0], signal.SIGKILL)
+    wait(lambda: workers.log.count(" listens\n") == 4)
+    connect(50)
+    counts = spread()
+    assert counts[-1] - counts[0] <= 20, counts
+    workers.process.send_signal(signal.SIGTERM)
+    assert workers.process.wait(STOP) == 0
+    for client in clients:
+        client.close()
+
+
+def test_no_request_is_lost(start):
+    """While each worker is replaced."""
+    workers = start()
+    count, errors, stopping = Counter(), [], threading.Event()
+
+    def repeat():
+        while not stopping.is_set():
+            try:
+                count[workers.get()[1]] += 1
+            except (OSError, http.client.HTTPException) as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=repeat) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait(lambda: len(count) == 3)
+    for number, pid in enumerate(workers.pids, 1):
+        os.kill(pid, signal.SIGTERM)
+        wait(lambda number=number: workers.log.count(" listens\n") == 3 + number)
+    wait(lambda: len(count) == 6)
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    workers.process.send_signal(signal.SIGTERM)
+    assert workers.process.wait(STOP) == 0
+
+
+def test_a_unix_socket(start, popen, tmp_path):
+    """The workers share it, and the parent removes its file."""
+    path = tmp_path / "chat.sock"
+    module = (sys.executable, "-m", "tatsumaki_py", f"{PROGRAM}:app")
+    process = popen(*module, f"--unix={path}", "--processes=2", cwd=tmp_path)
+    assert process.stdout.readline() == f"Listening on unix:{path} (Ctrl-C stops)\n"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert received(client).startswith(b"HTTP/1.1 200 OK")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(STOP) == 0
+    assert not path.exists()
+
+
+REFUSED = """
+import asyncio, sys, threading
+from tatsumaki_py import Application, MessageQueue, Server
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+
+class Shared(MemoryEngine):
+    shared = True
+
+MessageQueue.configure(Shared())
+app = Application()
+{}
+"""
+RUN = "Server(port=0, processes=4).run(app)"
+
+
+def never():
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (
+            f"MessageQueue.configure('memory:')\n{RUN}",
+            "4 processes need an engine that they share, and memory: is not: "
+            'MessageQueue.configure("redis://..."), or TATSUMAKI_ENGINE=redis://... in the '
+            "environment",
+        ),
+        (
+            f"MessageQueue.instance('a').publish(1)\n{RUN}",
+            "a channel was used before the server starts its 4 processes, so the engine is that of "
+            "this process: publish in a function given to app.on_start",
+        ),
+        (
+            f"app.spawn(asyncio.sleep(1))\n{RUN}",
+            "an event loop was made before the server starts its 4 processes, for example by "
+            "app.spawn, a timer or an HTTP client: do that in a function given to app.on_start",
+        ),
+        (
+            "async def main(): pass\nasyncio.run(main())\n"
+            "threading.Thread(target=threading.Event().wait, name='mine', daemon=True).start()\n"
+            f"{RUN}",
+            "threads run before the server starts its 4 processes: mine: start them in a function "
+            "given to app.on_start",
+        ),
+        (
+            f"app = Application(debug=True)\n{RUN}",
+            "autoreload, which debug=True turns on, needs one process, not 4: use processes=1, or "
+            "autoreload=False",
+        ),
+        (
+            f"import os\ndel os.fork\n{RUN}",
+            "4 processes need fork(), which this system lacks: use one",
+        ),
+        (
+            "import socket\ntaken = socket.create_server(('127.0.0.1', 0))\n"
+            "Server(port=taken.getsockname()[1], processes=4).run(app)",
+            "Cannot listen on 127.0.0.1:",
+        ),
+        ("Server(port=0).run(app)", "TATSUMAKI_PROCESSES is a number from 0 to 1000, not 'many'"),
+    ],
+)
+def test_refused(tmp_path, lines, reason):
+    """What several processes would break is one line, before one starts."""
+    (tmp_path / "app.py").write_text(REFUSED.format(lines))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TATSUMAKI_PROCESSES": "many"}
+    environment.pop("TATSUMAKI_HOST", None)
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert done.stderr.startswith(reason)
+    assert len(done.stderr) == len(reason) + 1 or reason.endswith(":")

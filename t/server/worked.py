@@ -1,0 +1,71 @@
+"""A server of several processes, with an engine that says that they share it."""
+
+import asyncio
+import os
+import random
+import sys
+import time
+
+from tatsumaki_py import Application, Handler, MessageQueue, Server, SubscribeHandler
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+
+
+class Shared(MemoryEngine):
+    shared = True
+
+    async def close(self):
+        print("engine closed", flush=True)
+
+
+class Worker(Handler):
+    """Which one it is, and a number that no two processes have in common."""
+
+    def get(self):
+        self.write([os.environ["TATSUMAKI_WORKER"], os.getpid(), random.random()])
+
+
+class Sleeps(Handler):
+    async def get(self):
+        self.write("a")
+        await self.flush()
+        await asyncio.sleep(60)
+
+
+class Blocks(Handler):
+    def get(self):
+        time.sleep(60)
+
+
+class Stops(Handler):
+    def get(self):
+        server.stop()
+
+
+MessageQueue.configure(Shared())
+app = Application(
+    [
+        ("/", Worker),
+        ("/sleeps", Sleeps),
+        ("/blocks", Blocks),
+        ("/stops", Stops),
+        (r"/events/(\w+)", SubscribeHandler),
+    ]
+)
+server = Server()
+
+
+@app.on_start
+async def starts():
+    number = os.environ["TATSUMAKI_WORKER"]
+    if os.path.exists(f"fails-{number}"):
+        await asyncio.sleep(0.1)
+        raise ValueError("no such\nhost")
+
+
+@app.on_stop
+def stops():
+    print("stopped", os.environ["TATSUMAKI_WORKER"], flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(server.run(app))

@@ -1,0 +1,80 @@
+"""A worker process, as its parent sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+__all__ = ["Child"]
+
+LONGEST = 65536
+"""Bytes of a report."""
+
+
+class Child:
+    """A worker that was started.
+
+    Args:
+        number: that of the worker, counted from 1. The worker that replaces it has the same.
+        process: its process id.
+        channel: this process's end of the channel; see `worker`. It is not blocking.
+    """
+
+    def __init__(self, number: int, process: int, channel: socket.socket) -> None:
+        self.number = number
+        self.process = process
+        self.channel = channel
+        self.heard = time.monotonic()
+        """When it last reported."""
+        self.listens: float | None = None
+        """Since when it listens."""
+        self.leaving = False
+        """Whether it stops by itself, and another worker is to take its place."""
+        self.failure: str | None = None
+        """Why it did not start."""
+        self.silent = False
+        """Whether it has closed its end of the channel."""
+        self._told = False
+        self._bytes = b""
+
+    def __str__(self) -> str:
+        return f"worker {self.number} (process {self.process})"
+
+    def reports(self) -> Iterator[tuple[str, str]]:
+        """What it has reported since the last call, each with its text."""
+        with contextlib.suppress(OSError):
+            while data := self.channel.recv(LONGEST):
+                self._bytes = (self._bytes + data)[-LONGEST:]
+            self.silent = True
+        *lines, self._bytes = self._bytes.split(b"\n")
+        for line in lines:
+            report, _, text = line.decode("utf-8", "replace").partition(" ")
+            yield report, text
+
+    def stop(self) -> None:
+        """Let it stop; see `worker`."""
+        if not self._told:
+            self._told = True
+            with contextlib.suppress(OSError):
+                self.channel.shutdown(socket.SHUT_WR)
+
+    def kill(self) -> None:
+        """End it now."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process, signal.SIGKILL)
+
+    def end(self, status: int) -> str:
+        """How it has ended, for a log. `status` is negative for a signal."""
+        if status >= 0:
+            text = f"{self} ended with status {status}"
+        else:
+            try:
+                name = signal.Signals(-status).name
+            except ValueError:
+                name = f"signal {-status}"
+            text = f"{self} was killed by {name}"
+        return f"{text}: {self.failure}" if self.failure else text

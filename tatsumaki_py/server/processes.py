@@ -1,0 +1,296 @@
+"""The parent of the worker processes of a `Server`: it starts, watches and stops them.
+
+Rules:
+1. The parent runs no event loop, no service and no request. It keeps the listening sockets open, so
+   a connection that arrives while a worker is replaced waits for another worker.
+2. Until all workers have listened once, a worker that ends is the end of the server, with one line.
+   After that, a worker that ends is started again, later each time if it does not live long.
+3. Workers learn of a stop, and of the parent's death, by the end of their channel, never by a
+   signal: systemd signals all processes of a unit, and a second SIGTERM would end a worker at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+
+from tatsumaki_py.server import signals, systemd
+from tatsumaki_py.server.announcing import Announcer
+from tatsumaki_py.server.child import Child
+from tatsumaki_py.server.forking import ProcessesError
+from tatsumaki_py.server.turns import Turns
+from tatsumaki_py.server.worker import FAILED, LISTENING, RUNS, STOP, STOPPING, Worker
+
+__all__ = ["Processes"]
+
+_log = logging.getLogger("tatsumaki")
+
+FIRST_DELAY = 0.1
+"""Seconds until a worker that ended is started again; twice as many each time."""
+LAST_DELAY = 5.0
+"""Seconds of that at most."""
+LONG = 30.0
+"""Seconds after which a worker that listens has a new first delay."""
+
+
+class Processes:
+    """The worker processes of one server.
+
+    Args:
+        count: how many.
+        work: serves in a worker process until it stops; returns its exit status.
+        urls: the addresses, to be announced when all workers listen.
+        close: closes the listening sockets of this process.
+        delay: seconds in which workers that stop still accept connections.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        work: Callable[[Worker], int],
+        urls: list[str],
+        close: Callable[[], None],
+        delay: float,
+    ) -> None:
+        self._count = count
+        self._work = work
+        self._urls = urls
+        self._close = close
+        self._delay = delay
+        self._turns = Turns(count)
+        self._children: dict[int, Child] = {}
+        """By process id."""
+        self._due = dict.fromkeys(range(1, count + 1), 0.0)
+        """When the workers that do not run are to be started, by their number."""
+        self._ends = dict.fromkeys(range(1, count + 1), 0)
+        """How often each has ended before it lived long."""
+        self._ready = False
+        """Whether all have listened once."""
+        self._stopping = False
+        self._closing: float | None = None
+        """When this process has to close the listening sockets."""
+        self._closed = False
+        self._failure: str | None = None
+        self._announcer = Announcer()
+        self._period = systemd.watchdog_period()
+        self._kept_alive = 0.0
+
+    def run(self) -> None:
+        """Until all workers have stopped. Raises `ProcessesError` if one does not start."""
+        with self._woken(), signals.handled(self.stop, self._kill):
+            while self._children or not self._stopping:
+                self._start_due()
+                self._wait()
+                self._read()
+                self._reap()
+                self._keep_alive()
+                self._begin_stop()
+        self._selector.close()
+        if self._failure is not None:
+            raise ProcessesError(self._failure)
+
+    def stop(self) -> None:
+        """Stop all workers. May be called at any moment in this process."""
+        self._stopping = True
+        with contextlib.suppress(OSError):
+            self._wake.send(b"\0")
+
+    @contextlib.contextmanager
+    def _woken(self) -> Iterator[None]:
+        """Let signals, also that of a child's end, end the wait."""
+        awake, self._wake = socket.socketpair()
+        for sock in (awake, self._wake):
+            sock.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(awake, selectors.EVENT_READ)
+        self._awake = awake
+        wakeup = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        self._sigchld = signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGCHLD, self._sigchld or signal.SIG_DFL)
+            signal.set_wakeup_fd(wakeup)
+            awake.close()
+            self._wake.close()
+
+    # -- start
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for number in [number for number, due in self._due.items() if due <= now]:
+            if not self._stopping:
+                del self._due[number]
+                self._fork(number)
+
+    def _fork(self, number: int) -> None:
+        here, there = socket.socketpair()
+        for sock in (here, there):
+            sock.setblocking(False)
+        for stream in (sys.stdout, sys.stderr):
+            # What it holds would be written by both.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        # The worker must not run the handlers of this process.
+        blocked = {*signals.NUMBERS, signal.SIGCHLD}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        try:
+            process = os.fork()
+            if not process:
+                here.close()
+                self._live(number, there, before)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        there.close()
+        self._children[process] = child = Child(number, process, here)
+        self._selector.register(here, selectors.EVENT_READ, child)
+
+    def _live(self, number: int, channel: socket.socket, mask: set[int | signal.Signals]) -> None:
+        """The life of the worker, in its process, which it ends."""
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, self._sigchld or signal.SIG_DFL)
+            signals.become_worker()
+            self._selector.close()
+            for child in self._children.values():
+                child.channel.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            status = self._work(Worker(number, channel, self._turns, self._period))
+        except SystemExit as error:
+            status = _status(error.code)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            # The functions of `atexit`, and the rest of the program, are the parent's.
+            with contextlib.suppress(BaseException):
+                logging.shutdown()
+                sys.stdout.flush()
+            os._exit(status)
+
+    # -- watch
+
+    def _wait(self) -> None:
+        times = [*self._due.values()] if not self._stopping else []
+        if self._closing is not None and not self._closed:
+            times.append(self._closing)
+        if self._period is not None:
+            times.append(self._kept_alive + self._period / 2)
+        wait = max(min(times) - time.monotonic(), 0) if times else None
+        self._selector.select(wait)
+        with contextlib.suppress(BlockingIOError):
+            while self._awake.recv(4096):
+                pass
+
+    def _read(self) -> None:
+        for child in self._children.values():
+            if child.silent:
+                continue
+            for report, text in child.reports():
+                self._take(child, report, text)
+            if child.silent:
+                self._selector.unregister(child.channel)
+
+    def _take(self, child: Child, report: str, text: str) -> None:
+        child.heard = time.monotonic()
+        if report == LISTENING:
+            child.listens = child.heard
+            if sum(one.listens is not None for one in self._children.values()) >= self._count:
+                self._all_listen()
+        elif report == STOPPING and not child.leaving:
+            child.leaving = True
+            self._turns.leave(child.number)
+            self._again(child)
+        elif report == STOP:
+            self._stopping = True
+        elif report == FAILED:
+            child.failure = text
+        else:
+            assert report in (RUNS, STOPPING), report
+
+    def _all_listen(self) -> None:
+        if not self._ready:
+            self._ready = True
+            self._announcer.listening(self._urls)
+
+    def _reap(self) -> None:
+        for child in list(self._children.values()):
+            process, status = os.waitpid(child.process, os.WNOHANG)
+            if process:
+                # Its last reports may have come meanwhile.
+                self._read()
+                del self._children[process]
+                if not child.silent:
+                    self._selector.unregister(child.channel)
+                child.channel.close()
+                self._ended(child, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, child: Child, status: int) -> None:
+        text = child.end(status)
+        if self._stopping or child.leaving:
+            if self._failure is None:
+                _log.log(logging.WARNING if status else logging.INFO, "%s", text)
+        elif not self._ready:
+            self._failure = child.failure or f"{text} before it listened"
+            self._stopping = True
+        else:
+            self._turns.leave(child.number)
+            _log.error("%s; it is started again in %g seconds", text, self._again(child))
+
+    def _again(self, child: Child) -> float:
+        """Start a worker in place of `child` after some seconds, which are returned."""
+        number, now = child.number, time.monotonic()
+        if child.listens is not None and now > child.listens + LONG:
+            self._ends[number] = 0
+        delay = min(FIRST_DELAY * 2.0 ** self._ends[number], LAST_DELAY)
+        # No more than `LAST_DELAY` needs.
+        self._ends[number] = min(self._ends[number] + 1, 10)
+        self._due[number] = now + delay
+        return delay
+
+    def _keep_alive(self) -> None:
+        """Report to systemd that this process runs, and kill workers whose loop is blocked."""
+        now = time.monotonic()
+        if self._period is None or now < self._kept_alive + self._period / 2:
+            return
+        self._kept_alive = now
+        systemd.notify("WATCHDOG=1")
+        for child in self._children.values():
+            if child.listens is not None and now > child.heard + self._period:
+                _log.error("%s has been blocked for %g seconds: it is killed", child, self._period)
+                child.kill()
+
+    # -- stop
+
+    def _begin_stop(self) -> None:
+        if not self._stopping:
+            return
+        if self._closing is None:
+            self._announcer.stopping()
+            self._closing = time.monotonic() + self._delay
+        for child in self._children.values():
+            child.stop()
+        if not self._closed and time.monotonic() >= self._closing:
+            # Workers that stop close theirs. A connection that arrives later is refused.
+            self._closed = True
+            self._close()
+
+    def _kill(self) -> None:
+        for child in self._children.values():
+            child.kill()
+
+
+def _status(code: object) -> int:
+    """The exit status of a `SystemExit`, as Python gives it."""
+    if code is None or isinstance(code, int):
+        return (code or 0) & 0xFF
+    print(code, file=sys.stderr)
+    return 1

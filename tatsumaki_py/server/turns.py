@@ -1,0 +1,84 @@
+"""Spread connections evenly over processes that accept from the same sockets.
+
+Rules:
+1. A process with more connections than the one that has fewest waits for `PAUSE` seconds before it
+   accepts more, so that the others come first. After that it accepts what is still there: a process
+   whose event loop is blocked delays the others by no more than that.
+2. A process writes only its own place of the shared memory.
+
+Without this, Linux gives most connections to the same process (``bench/processes.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from tornado.ioloop import IOLoop
+
+__all__ = ["TurnSocket", "Turns"]
+
+SLACK = 4
+"""Connections more than another process that make no difference."""
+SHARE = 32
+"""One more of these for so many connections."""
+PAUSE = 0.01
+AWAY = 1 << 62
+"""The number of connections of a process that does not listen."""
+
+
+class Turns:
+    """How many connections each of `count` processes has. It is made before they are forked."""
+
+    def __init__(self, count: int) -> None:
+        self._loads = memoryview(mmap.mmap(-1, 8 * count)).cast("q")
+        for number in range(1, count + 1):
+            self.leave(number)
+
+    def leave(self, number: int) -> None:
+        """Process `number`, counted from 1, does not accept connections."""
+        self._loads[number - 1] = AWAY
+
+    def is_mine(self, number: int, load: int) -> bool:
+        """Whether process `number`, which has `load` connections, should accept one."""
+        self._loads[number - 1] = load
+        return load <= min(self._loads) + SLACK + load // SHARE
+
+    def socket(self, sock: socket.socket, number: int, load: Callable[[], int]) -> TurnSocket:
+        """`sock`, for process `number`, whose number of connections `load` counts."""
+        turn = TurnSocket(fileno=sock.detach())
+        turn.setblocking(False)
+        turn.is_mine = lambda: self.is_mine(number, load())
+        return turn
+
+
+class TurnSocket(socket.socket):
+    """A listening socket that the handler of Tornado accepts connections from."""
+
+    is_mine: Callable[[], bool]
+    """Whether this process should accept one."""
+    _waited = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """See `socket.socket.accept`. Raises `BlockingIOError` also while this process waits."""
+        if not self._waited and not self.is_mine():
+            loop = IOLoop.current()
+            loop.update_handler(self.fileno(), 0)
+            loop.call_later(PAUSE, self._go_on)
+            raise BlockingIOError
+        return super().accept()
+
+    def _go_on(self) -> None:
+        if self.fileno() == -1:
+            return
+        IOLoop.current().update_handler(self.fileno(), IOLoop.READ)
+        self._waited = True
+        # Connections that are still there are accepted in the next iteration, after its callbacks.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._waited = False

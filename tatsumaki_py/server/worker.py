@@ -1,0 +1,101 @@
+"""A worker process, as it sees itself: its number, and the channel to its parent.
+
+The channel is a socket pair. The worker writes lines: a report, and for some a space and a text.
+The parent writes nothing: when it closes its end, or dies, the worker stops as after SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+
+from tatsumaki_py.control_characters import escape_controls
+from tatsumaki_py.logger import log_worker
+from tatsumaki_py.server import systemd
+from tatsumaki_py.server.turns import Turns
+
+__all__ = ["FAILED", "LISTENING", "RUNS", "STOP", "STOPPING", "Worker"]
+
+_log = logging.getLogger("tatsumaki")
+
+VARIABLE = "TATSUMAKI_WORKER"
+"""The name of a worker's number in its environment."""
+LISTENING = "listening"
+RUNS = "runs"
+"""The event loop is not blocked."""
+STOPPING = "stopping"
+STOP = "stop"
+"""`Server.stop` was called: all processes have to stop."""
+FAILED = "failed"
+"""The worker did not start; the text says why."""
+
+
+class Worker:
+    """This process: worker `number`, counted from 1.
+
+    Args:
+        channel: this process's end of the channel to the parent. It is not blocking.
+        turns: the connections of all workers.
+        period: seconds in which the parent expects two reports that the event loop runs.
+    """
+
+    def __init__(
+        self, number: int, channel: socket.socket, turns: Turns, period: float | None
+    ) -> None:
+        self._number = number
+        self._channel = channel
+        self._turns = turns
+        self._period = period
+        os.environ[VARIABLE] = str(number)
+        log_worker(number)
+
+    def _report(self, report: str, text: str = "") -> None:
+        # The parent may be gone. If it does not read, a later report of the same kind will do.
+        with contextlib.suppress(OSError):
+            self._channel.send(f"{report} {escape_controls(text)}\n".encode())
+
+    def failed(self, error: Exception) -> None:
+        """The server did not start."""
+        self._report(FAILED, str(error))
+
+    @contextlib.contextmanager
+    def watch(self, stop: Callable[[], None]) -> Iterator[None]:
+        """See `Announcing.watch`."""
+        loop = asyncio.get_running_loop()
+
+        def stop_once() -> None:
+            loop.remove_reader(self._channel)
+            stop()
+
+        loop.add_reader(self._channel, stop_once)
+        try:
+            yield
+        finally:
+            loop.remove_reader(self._channel)
+
+    def sockets(self, sockets: list[socket.socket], load: Callable[[], int]) -> list[socket.socket]:
+        """See `Announcing.sockets`."""
+        self._turns.is_mine(self._number, load())
+        return [self._turns.socket(sock, self._number, load) for sock in sockets]
+
+    def listening(self, urls: list[str]) -> None:
+        """See `Announcing.listening`."""
+        _log.info("process %d listens", os.getpid())
+        self._report(LISTENING)
+
+    async def keep_alive(self) -> None:
+        """See `Announcing.keep_alive`."""
+        await systemd.keep_alive(self._period, lambda: self._report(RUNS))
+
+    def stopping(self) -> None:
+        """See `Announcing.stopping`."""
+        self._report(STOPPING)
+
+    def stop(self) -> bool:
+        """See `Announcing.stop`."""
+        self._report(STOP)
+        return True
