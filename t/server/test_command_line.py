@@ -225,6 +225,8 @@ def test_a_second_server(here, tmp_path):
         ),
         (["--unix="], "--unix takes the path of a file, not ''"),
         (["--mode=600"], "--mode needs --unix"),
+        (["--processes=x"], "argument --processes: 'x' is not a number from 0 to 1000"),
+        (["--processes=2", "--reload"], "--reload needs one process, not 2"),
         (["--po=0"], "unrecognized arguments: --po=0"),
         (["--cert=x"], "--cert and --key go together"),
         (["--key=x"], "--cert and --key go together"),
@@ -270,6 +272,7 @@ def test_log_level(mistake):
         ([], {}),
         (["-o", "::1", "-o", "a", "-p", "0"], {"host": ["::1", "a"], "port": 0}),
         (["--unix=x", "--mode=600"], {"unix": "x", "mode": 0o600}),
+        (["--processes=0"], {"processes": 0}),
         (["--reuse-port", "--xheaders"], {"reuse_port": True, "xheaders": True}),
         (
             ["--grace=0.5", "--drain-delay=1", "--drain-time=2"],

@@ -10,11 +10,16 @@ from tatsumaki_py import Application, Handler, MessageQueue, Server, SubscribeHa
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 
 
+def say(line):
+    """Prints it whole, between the lines of the others."""
+    os.write(1, f"{line}\n".encode())
+
+
 class Shared(MemoryEngine):
     shared = True
 
     async def close(self):
-        print("engine closed", flush=True)
+        say("engine closed")
 
 
 class Worker(Handler):
@@ -64,7 +69,7 @@ async def starts():
 
 @app.on_stop
 def stops():
-    print("stopped", os.environ["TATSUMAKI_WORKER"], flush=True)
+    say(f"stopped {os.environ['TATSUMAKI_WORKER']}")
 
 
 if __name__ == "__main__":
