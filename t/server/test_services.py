@@ -1,4 +1,6 @@
-"""Services of a program that Server runs: before it listens, at the end, and when they fail."""
+"""Services of a program that Server runs: before it listens, at the end, and when they fail. The
+engine is closed after them.
+"""
 
 import signal
 import socket
@@ -11,7 +13,13 @@ from support.program import free_port
 PROGRAM = """
 import asyncio, contextlib, socket, sys
 from tatsumaki_py import Application, Handler, MessageQueue, Server, Service, life
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 
+class Engine(MemoryEngine):
+    async def close(self):
+        print("engine closed", flush=True)
+
+MessageQueue.configure(Engine())
 MODE, PORT = sys.argv[1], int(sys.argv[2])
 
 class Worker(Service):
@@ -119,7 +127,13 @@ def test_start_and_stop(start):
     assert lines_of(process, "worker") == ["worker 1"]
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=10)
-    assert out.splitlines() == ["cancelled", "hook", "worker stopped", "first stopped"]
+    assert out.splitlines() == [
+        "cancelled",
+        "hook",
+        "worker stopped",
+        "first stopped",
+        "engine closed",
+    ]
     assert process.returncode == 0
     assert [line.split(" ", 2)[2].rsplit(" ", 1)[0] for line in err.splitlines()] == [
         "INFO tornado.access: 200 GET / (127.0.0.1)"
@@ -130,7 +144,13 @@ def test_a_start_that_fails(start):
     """One line on stderr, status 1; the services before it stop."""
     process, _ = start("fails")
     out, err = process.communicate(timeout=10)
-    assert out.splitlines() == ["listens: False", "a task", "cancelled", "first stopped"]
+    assert out.splitlines() == [
+        "listens: False",
+        "a task",
+        "cancelled",
+        "first stopped",
+        "engine closed",
+    ]
     assert (err, process.returncode) == (
         "the service Worker did not start: ValueError: no such\\x0ahost\n",
         1,
@@ -143,7 +163,7 @@ def test_a_signal_during_a_start(start):
     lines_of(process, "waiting")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
-    assert (out.splitlines(), err) == (["cancelled", "first stopped"], "")
+    assert (out.splitlines(), err) == (["cancelled", "first stopped", "engine closed"], "")
     assert process.returncode == 0
 
 
@@ -153,7 +173,10 @@ def test_tasks_that_ignore_their_cancellation(start):
     lines_of(process, "waiting")
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=10)
-    assert (out.splitlines(), process.returncode) == (["cancelled", "first stopped"], 0)
+    assert (out.splitlines(), process.returncode) == (
+        ["cancelled", "first stopped", "engine closed"],
+        0,
+    )
     for name in ("the service Worker", "ignore"):
         assert f"ERROR tatsumaki: {name} did not end within 0.1 seconds" in err
 
@@ -165,7 +188,13 @@ def test_exit(start):
     with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
         client.sendall(b"GET /exit HTTP/1.1\r\nHost: x\r\n\r\n")
         out, _ = process.communicate(timeout=10)
-    assert out.splitlines() == ["cancelled", "hook", "worker stopped", "first stopped"]
+    assert out.splitlines() == [
+        "cancelled",
+        "hook",
+        "worker stopped",
+        "first stopped",
+        "engine closed",
+    ]
     assert process.returncode == 3
 
 
@@ -173,5 +202,5 @@ def test_a_start_that_exits(start):
     """The services before it stop."""
     process, _ = start("exits")
     out, err = process.communicate(timeout=10)
-    assert out.splitlines()[2:] == ["cancelled", "first stopped"]
+    assert out.splitlines()[2:] == ["cancelled", "first stopped", "engine closed"]
     assert (err, process.returncode) == ("", 4)
