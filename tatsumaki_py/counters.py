@@ -106,6 +106,8 @@ class Counters:
         """Gaps that were sent to clients that missed events."""
         self.refused = Counter(dict.fromkeys(REFUSALS, 0))
         """Requests and connections that were refused, by the reason."""
+        self.engine_up = 1
+        """Whether the engine can accept events, as far as is known: 0 while Redis is away."""
         self.delivery = Histogram(
             0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
         )

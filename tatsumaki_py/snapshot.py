@@ -81,6 +81,8 @@ class Snapshot:
     """Clients that are connected or may still reconnect, once for each of their channels."""
     log_bytes: int
     """Bytes of the events that are kept."""
+    engine_up: int
+    """1, or 0 while the engine cannot be reached (Redis is away)."""
     delivery_seconds: Durations
     """Time from the publishing of an event until the kernel has taken its last byte, for each event
     and client.
@@ -112,6 +114,7 @@ class Snapshot:
             channels=len(registry.active),
             clients=registry.clients,
             log_bytes=registry.size,
+            engine_up=COUNTERS.engine_up,
             delivery_seconds=_durations(COUNTERS.delivery),
             loop_lag_seconds=_durations(COUNTERS.lag),
             recent_loop_lag=lag.recent,

@@ -52,6 +52,7 @@ _METRICS = {
     "channels": ("gauge", "Channels that have an event or a client"),
     "clients": ("gauge", "Clients, once for each of their channels"),
     "log_bytes": ("gauge", "Bytes of the events that are kept"),
+    "engine_up": ("gauge", "1, or 0 while the engine cannot be reached"),
     "delivery_seconds": (
         "histogram",
         "Time from the publishing of an event until the kernel has taken its last byte",

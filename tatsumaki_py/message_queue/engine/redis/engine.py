@@ -138,6 +138,7 @@ class Session:
             await self._listener.close()
         self.questions.close()
         feeds = self.feeding.close()
+        self.outage.end()
         await self._connections.close()
         # The loop, which may end now, closes the sockets in its next iteration.
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Whether Redis can be reached, as one line in the log each way.
+"""Whether Redis can be reached: one line in the log each way, and the metric `engine_up`.
 
 Rule: Redis is away while any part of the engine says so. One broken connection that is replaced at
 once is no outage.
@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from redis import exceptions
 
+from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.alarm import now
 
@@ -95,6 +96,7 @@ class Outage:
         self._parts.add(part)
         if not was:
             self._since = now()
+            COUNTERS.engine_up = 0
             _log.warning("Redis at %s is away: %s", self._place, error)
             self._changed()
 
@@ -103,6 +105,12 @@ class Outage:
         if part in self._parts:
             self._parts.discard(part)
             if not self._parts:
+                COUNTERS.engine_up = 1
                 seconds = now() - self._since
                 _log.warning("Redis at %s is back after %.1f s", self._place, seconds)
                 self._changed()
+
+    def end(self) -> None:
+        """Nothing of the engine is in use any more."""
+        self._parts.clear()
+        COUNTERS.engine_up = 1
