@@ -306,7 +306,7 @@ def extras(name):
     """The packages of extras that a module may import: it is imported when they are needed."""
     if name == "endpoint.metrics":
         return {"prometheus_client"}
-    return {"redis"} if name.startswith(REDIS) and name not in PURE else set()
+    return {"redis", "hiredis"} if name.startswith(REDIS) and name not in PURE else set()
 
 
 def test_leaves_touch_no_world():

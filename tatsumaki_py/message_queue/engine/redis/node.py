@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import hiredis
 from redis import exceptions
 from redis.exceptions import RedisError
 
@@ -54,7 +55,7 @@ class Node:
                 return [error] * len(calls)
             try:
                 async with asyncio.timeout(self._timeout):
-                    await connection.send_packed_command(connection.pack_commands(calls))
+                    await connection.send_packed_command(_packed(calls))
                     replies = [await _reply(connection) for _ in calls]
             except TimeoutError:
                 await connection.disconnect(nowait=True)
@@ -99,6 +100,12 @@ class Node:
         self._closed = True
         while self._idle:
             await self._idle.pop().disconnect(nowait=True)
+
+
+def _packed(calls: Sequence[Call]) -> bytes:
+    # redis-py's connections of asyncio pack in Python, which takes seven times as long.
+    pack: Callable[[Any], bytes] = hiredis.pack_command
+    return b"".join([pack(tuple(call)) for call in calls])
 
 
 async def _reply(connection: AnyConnection) -> Any:
