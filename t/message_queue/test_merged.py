@@ -93,6 +93,14 @@ async def test_freed(engine, clock):
     assert not registry.merged
 
 
+@pytest.mark.gen_test
+async def test_leaves_at_once(engine):
+    """A client without a name that goes before its place was looked for leaves nothing behind."""
+    MessageQueue.instance("a", "b").poll(None, Taker()).cancel()
+    await turn()
+    assert not MessageQueue._registry.clients
+
+
 @pytest.mark.engines("memory")  # it looks right after `publish` was called
 @pytest.mark.gen_test
 async def test_kept_while_it_is_listened_to(engine, clock):

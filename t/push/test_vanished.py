@@ -79,3 +79,15 @@ async def test_who_takes_nothing_is_given_up(
     await asyncio.sleep(0.05)
     assert (handler.finished, handler.closed, len(access_log())) == (1, 1, 1)
     assert handler._stream.wire.fileno() == -1
+
+
+@pytest.mark.gen_test
+async def test_finish_of_a_stream_that_has_not_begun(get):
+    """A client that is gone before its stream begins: `finish` ends the answer once."""
+    client, handler = await get("/?late=1")
+    handler.multipart_xhr_push(True)
+    handler.request.connection.stream.close()
+    handler.finish()
+    await soon(lambda: handler.closed)
+    assert (handler.finished, handler.closed) == (1, 1)
+    client.close()

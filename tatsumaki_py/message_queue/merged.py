@@ -165,9 +165,26 @@ class MergedChannels:
         return all(channel.holds_nothing() for channel in self._channels)
 
 
-async def _all(found: Sequence[Awaitable[object]], cursor: str | None) -> str | None:
-    """Wait for all of these, also if one of them raises."""
-    for result in await asyncio.gather(*found, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result
+def _all(found: Sequence[Awaitable[object]], cursor: str | None) -> asyncio.Future[str | None]:
+    """Done with `cursor` when all of these are done, also if one of them raises. If it is
+    cancelled, they are, too.
+    """
+    tasks = [asyncio.ensure_future(one) for one in found]
+    done = asyncio.ensure_future(_after(tasks, cursor))
+    # `done` may be cancelled before it has begun.
+    done.add_done_callback(lambda _: _end(tasks))
+    return done
+
+
+async def _after(tasks: Sequence[asyncio.Future[object]], cursor: str | None) -> str | None:
+    await asyncio.wait(tasks)
+    for task in tasks:
+        task.result()
     return cursor
+
+
+def _end(tasks: Sequence[asyncio.Future[object]]) -> None:
+    for task in tasks:
+        if not task.cancel() and not task.cancelled():
+            # One error is told; asyncio would log the others.
+            task.exception()

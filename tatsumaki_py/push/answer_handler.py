@@ -107,6 +107,9 @@ class AnswerHandler(StreamHandler):
             self._too_late("finish()")
             return done_future()
         self._begin()
+        if self._finished:
+            # The client had gone before its stream began.
+            return done_future()
         if self._stream is not None:
             if not self._gone:
                 self.stream_write(chunk)
