@@ -7,24 +7,37 @@ is parametrized below by the names of engines; in the tests with `other` only by
 several processes can share.
 """
 
+import asyncio
+
 import pytest
 from engine.feed import Feed
 from support.delayed import Delayed, Store
 
+from tatsumaki_py.message_queue.engine.choose import choose
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+
+SHARED = ["late", "redis"]
+STANDINS = ["memory", "distant", "late"]
 
 
 def pytest_generate_tests(metafunc):
     """Runs each test with each engine that it is about."""
     if "make_engine" in metafunc.fixturenames:
         several = "other" in metafunc.fixturenames
-        engines = ["late"] if several else ["memory", "distant", "late"]
+        engines = SHARED if several else ["memory", "distant", "sqlite", *SHARED]
+        if metafunc.module.__name__.endswith(("recall", "presence")):
+            engines = [engine for engine in engines if engine != "redis"]
         metafunc.parametrize("make_engine", engines, indirect=True)
 
 
 @pytest.fixture
 def make_engine(request):
     """`engine = make_engine()`; see above."""
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_server").url
+        return choose(url, {"command_timeout": 2, "linger": 0.02}).make
+    if request.param == "sqlite":
+        return choose(f"sqlite:{request.getfixturevalue('tmp_path')}/events.db", {}).make
     store = Store()
 
     def make():
@@ -34,6 +47,26 @@ def make_engine(request):
         return Delayed(store, late=late, seed=len(store.processes), together=late)
 
     return make
+
+
+@pytest.fixture
+def passing(make_engine, clock, request):
+    """`await passing(50)` lets that many hundredths of `passing.life` pass; that of the engine's
+    clock.
+    """
+    return Passing(clock if request.node.callspec.params["make_engine"] in STANDINS else None)
+
+
+class Passing:
+    """Time passes: that of the loop's clock if it can be moved, else real time."""
+
+    def __init__(self, clock):
+        self._clock = clock
+        self.life = 60.0 if clock else 0.4
+
+    async def __call__(self, percent):
+        seconds = self.life * percent / 100
+        await (asyncio.sleep(seconds) if self._clock is None else self._clock.advance(seconds))
 
 
 @pytest.fixture

@@ -33,10 +33,10 @@ async def test_others(engine, other):
 
 
 @pytest.mark.gen_test
-async def test_for_a_time(engine, other, clock):
+async def test_for_a_time(engine, other, passing):
     """The place of a client that does not come back in time is forgotten."""
-    engine.remember(("room",), "me", "1-1", 30.0)
-    await clock.advance(29)
+    engine.remember(("room",), "me", "1-1", passing.life)
+    await passing(60)
     assert await answer(other.recall(("room",), "me")) == "1-1"
-    await clock.advance(2)
+    await passing(60)
     assert await answer(other.recall(("room",), "me")) is None

@@ -7,12 +7,42 @@ with their names:
 - "memory": `publish` calls the listeners before it returns.
 - "distant": events are kept elsewhere, and a channel is loaded when it is first used.
 - "late": logs are loaded, and named clients found, some time after they are asked for.
+- "redis", "sqlite": real ones, whose clock cannot be moved.
 """
 
 import pytest
 from support.delayed import Delayed
+from support.settled import Settled
 
 from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue.engine.choose import choose
+
+# What these tests are about depends on the engine. The real ones have no part in the others.
+OF_REAL_ENGINES = {
+    "test_anonymous",
+    "test_append_backlog",
+    "test_await",
+    "test_clients",
+    "test_disconnect",
+    "test_event_ids",
+    "test_flush_events",
+    "test_gap",
+    "test_idempotency",
+    "test_last_event_id",
+    "test_lost_connection",
+    "test_loops",
+    "test_merged",
+    "test_order",
+    "test_publish_in_threads",
+    "test_recovery",
+    "test_reentrancy",
+    "test_resume",
+    "test_subscribers",
+    "test_supersede",
+    "test_timeout",
+    "test_two_channels",
+}
+REAL = ("redis", "sqlite")
 
 
 def pytest_configure(config):
@@ -22,7 +52,12 @@ def pytest_configure(config):
 def pytest_generate_tests(metafunc):
     if "engine" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("engines")
-        names = ("memory", "distant", "late") if mark is None else mark.args
+        if mark is not None:
+            names = mark.args
+        elif metafunc.module.__name__.rpartition(".")[2] in OF_REAL_ENGINES:
+            names = ("memory", "distant", "late", *REAL)
+        else:
+            names = ("memory", "distant", "late")
         metafunc.parametrize("engine", names, indirect=True)
 
 
@@ -33,7 +68,13 @@ def engine(request):
     if name == "memory":
         yield name
         return
-    engine = Delayed(late=name == "late", settled=True)
+    if name in REAL:
+        url = f"sqlite:{request.getfixturevalue('tmp_path')}/events.db"
+        if name == "redis":
+            url = request.getfixturevalue("redis_server").url
+        engine = Settled(choose(url, {}).make())
+    else:
+        engine = Delayed(late=name == "late", settled=True)
     loop = None
     if "io_loop" in request.fixturenames:
         loop = request.getfixturevalue("io_loop")

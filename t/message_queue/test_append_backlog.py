@@ -58,6 +58,7 @@ async def test_of_several_channels(queue, make_queue):
     assert numbers(await both.poll_once("new", timeout=0)) == []
 
 
+@pytest.mark.engines("memory", "distant", "late")  # the channel may be loaded after the publish
 @pytest.mark.gen_test
 async def test_it_is_no_loss(make_queue):
     """A client that listens is told of no gap when more is appended than is kept."""

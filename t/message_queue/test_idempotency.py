@@ -67,6 +67,7 @@ async def test_refused_events_keep_no_key(queue):
     assert numbers(queue.backlog_events) == [1]
 
 
+@pytest.mark.engines("memory", "distant", "late")  # the clock of Redis is another
 @pytest.mark.gen_test
 async def test_time(queue, clock):
     """A key is remembered for 300 seconds, whatever is asked meanwhile."""

@@ -1,0 +1,60 @@
+"""A real engine in the tests of what an engine has to do with nothing: `publish` answers when the
+events are here.
+"""
+
+import asyncio
+import time
+
+from tatsumaki_py.message_queue.ids import NOWHERE, position
+
+WAIT = 2.0  # seconds at most
+
+
+class Settled:
+    """Passes all on to `engine`."""
+
+    def __init__(self, engine):
+        self._engine = engine
+        self._attached = {}
+        self._tasks = set()
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    def publish(self, feed, bodies, *, key=None, quiet=False):
+        answer = self._engine.publish(feed, bodies, key=key, quiet=quiet)
+        task = asyncio.ensure_future(self._settled(feed, answer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _settled(self, feed, answer):
+        ids = await answer
+        end = time.monotonic() + WAIT
+        while not self._here(feed, ids) and time.monotonic() < end:
+            await asyncio.sleep(0.001)
+        return ids
+
+    def _here(self, feed, ids):
+        if any(one.top == NOWHERE for one in self._attached.values()):
+            return False
+        if not ids or feed.name not in self._attached:
+            return True
+        return position(feed.top) >= position(ids[-1])
+
+    def attach(self, feed):
+        self._attached[feed.name] = feed
+        self._engine.attach(feed)
+
+    def detach(self, feed):
+        self._attached.pop(feed.name, None)
+        self._engine.detach(feed)
+
+    def forget(self, feed):
+        self._attached.pop(feed.name, None)
+        self._engine.forget(feed)
+
+    async def close(self):
+        await self._engine.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
