@@ -27,6 +27,11 @@ class Follower:
     pause = 0.01
     """Seconds before it comes back."""
 
+    def patience(self):
+        """Seconds after which it closes a connection that is still open, by FIN or RST; None waits
+        for its end.
+        """
+
     def __init__(
         self,
         port,
@@ -46,6 +51,7 @@ class Follower:
         self.refusals = []
         """The heads of answers that were no events (`Reply`)."""
         self.client = None
+        """Its connection (`Subscriber`)."""
         self._task = None
 
     def start(self):
@@ -93,15 +99,13 @@ class Follower:
             self.client = client = kind(self.port(), self.path, cursor=cursor, **self.query)
             self.connections.append([])
             try:
-                await client.start()
-                if client.streams and client.head.status not in (101, 200):
-                    raise Refused(client.head)
-                while True:
-                    self.take(await client.read())
-                    # A long poll has its cursor at the end of its answer: the rest is here already.
-                    self.cursor = client.cursor
+                async with asyncio.timeout(self.patience()):
+                    await self._read(client)
             except Refused as refused:
                 self.refusals.append(refused.head)
+            except TimeoutError:
+                if self.rng.random() < 0.5 and client.client is not None:
+                    client.client.reset()
             except LOST:
                 pass
             finally:
@@ -110,6 +114,15 @@ class Follower:
                     self.cursor = client.cursor
                 client.leave()
             await asyncio.sleep(self.pause)
+
+    async def _read(self, client):
+        await client.start()
+        if client.streams and client.head.status not in (101, 200):
+            raise Refused(client.head)
+        while True:
+            self.take(await client.read())
+            # A long poll has its cursor at the end of its answer: the rest is here already.
+            self.cursor = client.cursor
 
     def take(self, message):
         """A message has come."""

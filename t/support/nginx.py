@@ -1,5 +1,6 @@
 """A real nginx in front of the application, configured as docs/guide/deploying.md says."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -47,16 +48,22 @@ def run_nginx(tmp_path, http_server):
     """`port = run_nginx(http, listen)` runs nginx with `http` as the content of its block `http`,
     where `listen` stands for the address that it is to listen on. It is gone before the server.
     """
-    yield from _running(tmp_path)
+    with running(tmp_path) as run:
+        yield run
 
 
 @pytest.fixture
 def spread(tmp_path):
+    """See `spreading`."""
+    with spreading(tmp_path) as start:
+        yield start
+
+
+@contextlib.contextmanager
+def spreading(directory):
     """`port = spread(*ports)` runs nginx in front of these servers: each request goes to one of
     them at random.
     """
-    servers = _running(tmp_path)
-    run = next(servers)
 
     def start(*ports):
         # A worker that was away is asked again at once.
@@ -65,18 +72,20 @@ def spread(tmp_path):
         assert alone in BLOCKS[0]
         return run(BLOCKS[0].replace(alone, "\n".join(["random;", *servers])))
 
-    yield start
-    next(servers, None)
+    with running(directory) as run:
+        yield start
 
 
-def _running(tmp_path):
+@contextlib.contextmanager
+def running(directory):
+    """`run_nginx`, without a server."""
     path = find_program("nginx", "nginx")
     processes = []
 
     def run(http, listen="listen 80;"):
         port = free_port()
         assert http.count(listen) == 1
-        prefix = tmp_path / f"nginx-{port}"
+        prefix = directory / f"nginx-{port}"
         prefix.mkdir()
         config = prefix / "nginx.conf"
         config.write_text(
@@ -98,8 +107,10 @@ def _running(tmp_path):
             time.sleep(0.01)
         return port
 
-    yield run
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.wait()
+    try:
+        yield run
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()

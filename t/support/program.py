@@ -47,7 +47,12 @@ class Program:
 
     def start(self):
         """Starts it and waits until it listens. On a second call it gets the same port."""
-        before = self.stdout.count(self.url) if self._stdout.exists() else 0
+        self.launch()
+        self.listening()
+
+    def launch(self):
+        """Starts it; `listening` waits."""
+        self._before = self._stdout.exists() and self.stdout.count(self.url)
         with self._stdout.open("a") as stdout, self._stderr.open("a") as stderr:
             self._process = subprocess.Popen(
                 self._command,
@@ -57,14 +62,22 @@ class Program:
                 stdout=stdout,
                 stderr=stderr,
             )
+
+    def listening(self):
+        """Waits until it listens."""
         deadline = time.monotonic() + START
-        while self.stdout.count(self.url) == before:
-            if self._process.poll() is not None or time.monotonic() > deadline:
+        while self.stdout.count(self.url) == self._before:
+            if not self.runs or time.monotonic() > deadline:
                 status = self.kill()
                 pytest.fail(
                     f"{self._command[1]} did not print {self.url} (status {status}):\n{self.stderr}"
                 )
             time.sleep(0.02)
+
+    @property
+    def runs(self):
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self, signum=signal.SIGTERM):
         """Stops it with a signal and returns its exit status; fails if it stays."""

@@ -194,10 +194,19 @@ class Enveloped(Subscriber):
 class NDJSON(Enveloped):
     transport = "ndjson"
 
+    async def begin(self):
+        await super().begin()
+        self.fresh = True
+
     async def next(self):
-        return self.unwrap(await self.until(b"\n"))
+        message = self.unwrap(await self.until(b"\n"))
+        self.fresh = self.fresh and message is None
+        return message
 
     def place(self, cursor):
+        if "last-event-id" not in self.head.headers and self.fresh:
+            # The log was not here yet when the stream began.
+            self.cursor = cursor or self.cursor
         assert cursor in ("", self.cursor)
         self.beats += self.retry is None
 
