@@ -30,6 +30,7 @@ from tatsumaki_py import (
     WebSocketHandler,
 )
 from tatsumaki_py.message_queue import MergedQueue, Published
+from tatsumaki_py.publisher import Publisher
 
 
 class Clock(Service):
@@ -335,6 +336,18 @@ def kick(user: int) -> int:
 
 async def once() -> list[str]:
     return await MessageQueue.instance("a").publish({"n": 1}, idempotency_key="key")
+
+
+def from_outside() -> list[str]:
+    url, headers = "http://127.0.0.1:5000/publish/{channel}", {"Authorization": "Bearer t"}
+    with Publisher(url, headers=headers, publish_timeout=1, json=Dated.json) as publisher:
+        assert_type(publisher.publish_json("a", b"{}"), list[str])
+        return publisher.publish("a", {"n": 1}, idempotency_key="key")
+
+
+async def from_a_task() -> None:
+    async with Publisher("redis://127.0.0.1", prefix="chat") as publisher:
+        assert_type(await publisher.apublish(1, [1]), list[str])
 
 
 async def embedded() -> None:

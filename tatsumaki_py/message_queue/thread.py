@@ -61,7 +61,7 @@ class LoopThread:
             if loop is None:
                 raise RuntimeError(
                     "the event loop runs in the process that this one was forked from: publish "
-                    "there, for example by a POST to a PublishHandler"
+                    "there, or with a tatsumaki_py.publisher.Publisher"
                 )
         elif self._other() is not None:
             return False

@@ -89,6 +89,8 @@ class Outbox:
         process: the name of this process.
         accepted: called with what Redis has accepted: the feed, the newest id before the events,
             their ids and bodies, and whether each is quiet. Before the publishers are answered.
+        knows_settings: whether the feeds have the settings of their channels; otherwise those that
+            a server has set count.
     """
 
     def __init__(
@@ -99,6 +101,8 @@ class Outbox:
         outage: Outage,
         clock: RedisClock,
         accepted: Callable[[Feed, str, Sequence[str], Sequence[bytes], Sequence[bool]], None],
+        *,
+        knows_settings: bool = True,
     ) -> None:
         self._process = process
         self._connections = connections
@@ -106,6 +110,7 @@ class Outbox:
         self._outage = outage
         self._clock = clock
         self._accepted = accepted
+        self._knows_settings = knows_settings
         self._loop = asyncio.get_running_loop()
         sharded = connections.publish_command == "SPUBLISH"
         self._script = PUBLISH_SHARDED if sharded else PUBLISH
@@ -211,7 +216,7 @@ class Outbox:
                 call.number,
                 call.bodies,
                 call.quiet,
-                settings=stored_settings(call.feed.settings),
+                settings=stored_settings(call.feed.settings) if self._knows_settings else "",
                 top_time=self._options.top_time,
                 key=call.key,
                 deadline=self._clock.at(call.deadline),

@@ -1,0 +1,156 @@
+"""A publisher works wherever a program calls it: in scripts of their own, with warnings as
+errors.
+"""
+
+import subprocess
+import sys
+
+import pytest
+from support.program import ROOT
+
+LIGHT = """
+import sys
+import tatsumaki_py.publisher
+assert "redis" not in sys.modules
+import asyncio
+asyncio.new_event_loop = None
+tatsumaki_py.publisher.Publisher("http://127.0.0.1:1/{channel}")
+"""
+LOOPS = """
+import asyncio, sys
+from tatsumaki_py.publisher import Publisher
+
+publisher = Publisher(sys.argv[1])
+
+async def task(number):
+    await publisher.apublish("a", number)
+
+# As a Celery task may do it.
+asyncio.run(task(0))
+asyncio.run(task(1))
+
+async def main():
+    async with Publisher(sys.argv[1]) as publisher:
+        await publisher.apublish("a", 2)
+
+asyncio.run(main())
+"""
+THREADS = """
+import sys, threading
+from tatsumaki_py.publisher import Publisher
+
+publisher = Publisher(sys.argv[1])
+
+def work(name):
+    for number in range(20):
+        publisher.publish("a", [name, number])
+
+threads = [threading.Thread(target=work, args=[name]) for name in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+FORK = """
+import os, sys
+from tatsumaki_py.publisher import Publisher
+
+publisher = Publisher(sys.argv[1])
+publisher.publish("a", "before")
+
+def fork():
+    children = []
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            for event in range(5):
+                publisher.publish("a", [number, event])
+            sys.exit()
+        children.append(child)
+    return children
+
+# As gunicorn and Celery do it. The parent goes on meanwhile, and after the children have ended.
+children = fork()
+for event in range(5):
+    publisher.publish("a", ["parent", event])
+for child in children:
+    assert os.waitpid(child, 0)[1] == 0
+publisher.publish("a", "after")
+"""
+POOL = """
+import multiprocessing, sys
+from tatsumaki_py.publisher import Publisher
+
+publisher = Publisher(sys.argv[1])
+
+def work(number):
+    return publisher.publish("a", number)
+
+publisher.publish("a", "before")
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    ids = pool.map(work, range(10))
+assert len({id for (id,) in ids}) == 10
+"""
+
+
+def run(script, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(params=["http", "redis"])
+def place(request):
+    """The URL of a publisher, and what gives the events that arrived there."""
+    if request.param == "http":
+        server = request.getfixturevalue("server")
+        channel = request.node.name.partition("[")[0]
+        events = request.getfixturevalue("events")
+        # One channel for each test.
+        return f"{server.url}publish/{{channel}}-{channel}", lambda: events(f"a-{channel}")
+    redis = request.getfixturevalue("redis_server")
+    return redis.url, lambda: stored(redis)
+
+
+def stored(redis):
+    lines = redis.ask("XRANGE", "tats:{a}:s", "-", "+").split("\r\n")
+    return [eval(line.split(" ", 3)[3]) for line in lines if line.count(" ") >= 3]
+
+
+def test_light():
+    """The import neither makes an event loop nor needs redis-py."""
+    run(LIGHT)
+
+
+def test_event_loops(place):
+    url, events = place
+    run(LOOPS, url)
+    assert events() == [0, 1, 2]
+
+
+def test_threads(place):
+    """Each thread's events are in its order."""
+    url, events = place
+    run(THREADS, url)
+    found = events()
+    assert all([n for who, n in found if who == name] == [*range(20)] for name in range(8))
+
+
+def test_fork(place):
+    url, events = place
+    run(FORK, url)
+    found = events()
+    assert (found[0], found[-1], len(found)) == ("before", "after", 22)
+    for who in (0, 1, 2, "parent"):
+        assert [event for event in found if event[0] == who] == [[who, n] for n in range(5)]
+
+
+def test_pool(place):
+    url, events = place
+    run(POOL, url)
+    assert sorted(events()[1:]) == [*range(10)]

@@ -1,0 +1,85 @@
+"""A publisher refuses what `MessageQueue.publish` refuses, before it sends anything."""
+
+import datetime
+import json
+
+import pytest
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.publisher import Publisher
+
+NOWHERE = "http://127.0.0.1:1/publish/{channel}"
+
+
+class Dated(MessageQueue):
+    json = json.JSONEncoder(default=str)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [{"when": datetime.date(2026, 1, 1)}],
+        [float("nan")],
+        ["\ud800"],
+        [{(1, 2): 3}],
+        [{"type": "gap"}],
+        [1, "x" * (1024 * 1024)],
+    ],
+)
+def test_events(events):
+    """The same exception with the same text."""
+    with pytest.raises(Exception) as expected:  # noqa: PT011
+        MessageQueue.instance("room").publish(*events)
+    with pytest.raises(expected.type) as caught:
+        Publisher(NOWHERE).publish("room", *events)
+    assert (str(caught.value), type(caught.value)) == (str(expected.value), expected.type)
+
+
+@pytest.mark.parametrize(("channel", "key"), [("x" * 1025, None), (b"x", None), ("x", "")])
+def test_names(channel, key):
+    with pytest.raises(Exception) as expected:  # noqa: PT011
+        MessageQueue.instance(channel).publish(1, idempotency_key=key)
+    with pytest.raises(expected.type) as caught:
+        Publisher(NOWHERE).publish(channel, 1, idempotency_key=key)
+    assert str(caught.value) == str(expected.value)
+
+
+def test_too_many():
+    """More than one call of an engine takes."""
+    with pytest.raises(Exception, match="up to 1000 events, not 1001") as caught:
+        Publisher(NOWHERE).publish("a", *range(1001))
+    assert caught.value.code == 413
+
+
+def test_encoder():
+    """A publisher has an encoder as a queue has, and its own limit."""
+    day = datetime.date(2026, 1, 1)
+    assert Publisher(NOWHERE, json=Dated.json).publish("a") == []
+    with pytest.raises(Exception, match="an event of 12 bytes is more than 11"):
+        Publisher(NOWHERE, json=Dated.json, max_event_size=11).publish("a", day)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "error"),
+    [
+        ("memory:", {}, "the events of memory: belong to one process: publish by a PublishHandler"),
+        ("sqlite:events.db", {}, "publish by a PublishHandler of that process, with its URL"),
+        ("ftp://user:secret@host", {}, r"an engine's URL begins with .* 'ftp://user:\*\*\*@host'"),
+        ("http://", {}, "Bad URL: no host"),
+        ("redis://host?publish_timeout=0", {}, "publish_timeout"),
+        (NOWHERE, {"publish_timeout": 0}, "publish_timeout is 0.05 to 300 seconds, not 0"),
+        (NOWHERE, {"headers": {"a b": "c"}}, "not a header name: 'a b'"),
+        (None, {}, "a Publisher needs a URL: .* TATSUMAKI_ENGINE in the environment"),
+    ],
+)
+def test_urls(url, options, error, monkeypatch):
+    monkeypatch.delenv("TATSUMAKI_ENGINE", raising=False)
+    with pytest.raises(ValueError, match=error):
+        Publisher(url, **options)
+
+
+def test_options_of_the_other_kind():
+    with pytest.raises(TypeError, match="linger"):
+        Publisher(NOWHERE, linger=1)
+    with pytest.raises(TypeError, match="headers go with a URL of HTTP"):
+        Publisher("redis://", headers={"a": "b"})

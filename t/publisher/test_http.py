@@ -1,0 +1,110 @@
+"""Publishing at the URL of a PublishHandler."""
+
+import socket
+import time
+
+import pytest
+
+from tatsumaki_py import Error
+from tatsumaki_py.publisher import Publisher
+
+
+def refused(publisher, *arguments, **options):
+    """The error of this publish."""
+    with pytest.raises(Error.HTTP) as caught:
+        publisher.publish(*arguments, **options)
+    return caught.value.code, str(caught.value)
+
+
+def test_publishes(server, events):
+    """All values, in order, also a list as one event; the ids are those of the server."""
+    values = [{"text": "Grüße \u2028"}, [1, []], "text", 0, None]
+    with Publisher(f"{server.url}publish/{{channel}}") as publisher:
+        ids = publisher.publish("a b/ü?", *values)
+        assert len(set(ids)) == 5
+        assert publisher.publish("a b/ü?", [2]) > ids[-1:]
+        assert publisher.publish("a b/ü?") == []
+    assert events("a%20b/%C3%BC%3F") == [*values, [2]]
+
+
+def test_a_url_of_one_channel(server, events):
+    """It needs no placeholder, and takes no other channel."""
+    publisher = Publisher(f"{server.url}publish/one")
+    publisher.publish("one", 1)
+    with pytest.raises(ValueError, match=r"does not name the channel 'two': write {channel}"):
+        publisher.publish("two", 2)
+    assert (events("one"), events("two")) == ([1], [])
+
+
+def test_a_lost_answer(server, events):
+    """The attempt is repeated, and the events are there once."""
+    ids = Publisher(f"{server.url}lossy/{{channel}}").publish("lost", 1, 2)
+    assert (len(ids), events("lost")) == (2, [1, 2])
+
+
+def test_retry_after(server, events):
+    """It is waited for; if that takes too long, the error comes at once."""
+    publisher = Publisher(f"{server.url}busy/{{channel}}", publish_timeout=2)
+    begin = time.monotonic()
+    publisher.publish("busy-1", 1)
+    assert 1 <= time.monotonic() - begin < 2
+    assert events("busy-1") == [1]
+    begin = time.monotonic()
+    text = "the events were not accepted within 2 s: 503 busy"
+    assert refused(publisher, "busy-60", 1) == (503, text)
+    assert time.monotonic() - begin < 1
+
+
+def test_no_answer(server):
+    """The error says whether the events may be there."""
+    publisher = Publisher(f"{server.url}silent/{{channel}}", publish_timeout=0.2)
+    text = "the events were not known to be accepted within 0.2 s: no answer in time"
+    assert refused(publisher, "a", 1) == (503, text)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    publisher = Publisher(f"http://127.0.0.1:{port}/{{channel}}", publish_timeout=0.2)
+    text = "the events were not accepted within 0.2 s: Connection refused"
+    assert refused(publisher, "a", 1) == (503, text)
+
+
+def test_refusals(server):
+    """The server's status and text; a URL of something else."""
+    publisher = Publisher(f"{server.url}private/{{channel}}")
+    assert refused(publisher, "a", 1) == (403, "Forbidden")
+    publisher = Publisher(f"{server.url}nothing/{{channel}}")
+    assert refused(publisher, "a", 1) == (404, "Not Found")
+    publisher = Publisher(f"{server.url}page/{{channel}}")
+    text = "the answer is not that of a PublishHandler: check the URL"
+    assert refused(publisher, "a", 1) == (502, text)
+    publisher = Publisher(f"{server.url}publish/{{channel}}")
+    publisher.publish("a", 1, idempotency_key="key")
+    text = "something else was published under this idempotency key"
+    assert refused(publisher, "a", 2, idempotency_key="key") == (422, text)
+    big = ["x" * 1_000_000] * 3
+    assert refused(publisher, "a", *big) == (413, "more than 2097152 bytes in one request")
+
+
+def test_idempotency_key(server, events):
+    """Another publisher, such as a program that runs again, gets the same ids."""
+    url = f"{server.url}publish/{{channel}}"
+    ids = [Publisher(url).publish("keys", 1, idempotency_key="key")[0] for _ in range(2)]
+    assert (ids[0], events("keys")) == (ids[1], [1])
+    with pytest.raises(ValueError, match="printable ASCII"):
+        Publisher(url).publish("keys", 1, idempotency_key="ü")
+
+
+def test_credentials(server, events):
+    """By a header, or in the URL."""
+    url = f"{server.url}private/{{channel}}"
+    Publisher(url, headers={"Authorization": "Bearer t"}).publish("private", 1)
+    Publisher(url.replace("//", "//u:p%C3%A4@")).publish("private", 2)
+    assert events("private") == [1, 2]
+
+
+def test_a_server_that_restarts(serve_program):
+    """Connections that were kept are replaced."""
+    program = serve_program("t/publisher/program.py")
+    with Publisher(f"{program.url}publish/{{channel}}") as publisher:
+        publisher.publish("a", 1)
+        program.restart()
+        publisher.publish("a", 2)

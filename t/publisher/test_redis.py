@@ -1,0 +1,130 @@
+"""Publishing through Redis."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from tatsumaki_py import Error, MessageQueue
+from tatsumaki_py.publisher import Publisher
+
+
+@pytest.fixture
+def make_publisher():
+    """`publisher = make_publisher(url)`. It is closed at the end."""
+    made = []
+
+    def make(url, **options):
+        made.append(Publisher(url, **options))
+        return made[-1]
+
+    yield make
+    for publisher in made:
+        publisher.close()
+
+
+@pytest.mark.gen_test
+async def test_subscribers_get_it(redis_server, make_publisher):
+    """A server that listens; one publish is one delivery. The events are encoded as in a queue."""
+    MessageQueue.configure(redis_server.url)
+    mq = MessageQueue.instance("a}b/ü")
+    await mq.ready()
+    poll = mq.poll_once("me")
+    publisher = make_publisher(redis_server.url)
+    ids = await publisher.apublish("a}b/ü", {"text": "Grüße"}, [1], None)
+    events = await poll
+    assert events == [{"text": "Grüße"}, [1], None]
+    assert [event.id for event in events[:2]] == ids[:2]
+    await MessageQueue._registry.engine.close()
+
+
+@pytest.mark.gen_test
+async def test_settings_of_the_server(redis_server, make_publisher):
+    """A publisher, which knows no settings, keeps those that a server has set."""
+    MessageQueue.configure(redis_server.url)
+    mq = MessageQueue.instance("set")
+    mq.buffer_length = 3
+    await mq.publish(0)
+    publisher = make_publisher(redis_server.url)
+    await publisher.apublish("set", *range(10))
+    assert redis_server.ask("XLEN", "tats:{set}:s") == ":3"
+    await publisher.apublish("other", *range(10))
+    assert redis_server.ask("XLEN", "tats:{other}:s") == ":10"
+    await MessageQueue._registry.engine.close()
+
+
+def test_idempotency(redis_server, make_publisher):
+    """The key is that of a server's `publish`."""
+    ids = [make_publisher(redis_server.url).publish("a", 1, idempotency_key="k") for _ in range(2)]
+    assert ids[0] == ids[1]
+    with pytest.raises(Error.HTTP, match="something else was published") as caught:
+        make_publisher(redis_server.url).publish("a", 2, idempotency_key="k")
+    assert caught.value.code == 422
+
+
+def test_away(make_redis, make_publisher):
+    """The error says it after `publish_timeout`; when Redis is back, the next call works."""
+    redis = make_redis()
+    publisher = make_publisher(redis.url, publish_timeout=0.3)
+    publisher.publish("a", 1)
+    redis.kill()
+    begin = time.monotonic()
+    text = "Redis did not accept the events in 0.3 s: .*Connect call failed"
+    with pytest.raises(Error.HTTP, match=text) as caught:
+        publisher.publish("a", 2)
+    assert 0.3 <= time.monotonic() - begin < 2
+    assert caught.value.code == 503
+    redis.start()
+    publisher.publish("a", 3)
+    assert redis.ask("XLEN", "tats:{a}:s") == ":1"
+
+
+def test_lost_replies(redis_server, make_publisher):
+    """Connections break all the time; each event is there once, in the order of its thread."""
+    publisher = make_publisher(redis_server.url)
+    over = threading.Event()
+
+    def cut():
+        while not over.wait(0.005):
+            redis_server.ask("CLIENT", "KILL", "TYPE", "normal")
+
+    cutting = threading.Thread(target=cut)
+    cutting.start()
+    try:
+        ids = [publisher.publish("cut", number)[0] for number in range(100)]
+    finally:
+        over.set()
+        cutting.join()
+    stored = redis_server.ask("XRANGE", "tats:{cut}:s", "-", "+").split("\r\n")
+    assert [line for line in stored if line in ids] == ids
+    assert redis_server.ask("XLEN", "tats:{cut}:s") == ":100"
+
+
+def test_many_at_a_time(redis_server, make_publisher):
+    """Coroutines and threads share a few connections, and no event is lost."""
+    publisher = make_publisher(redis_server.url)
+
+    async def main():
+        await asyncio.gather(*(publisher.apublish("many", number) for number in range(200)))
+
+    threads = [threading.Thread(target=lambda: asyncio.run(main())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert redis_server.ask("XLEN", "tats:{many}:s") == ":800"
+    assert redis_server.ask("CLIENT", "LIST").count("name=tatsumaki") <= 4
+    assert "subscribe" not in redis_server.calls()
+
+
+def test_close(redis_server):
+    """It leaves no thread and no connection; the publisher can be used again."""
+    before = threading.active_count()
+    publisher = Publisher(redis_server.url)
+    for _ in range(2):
+        with publisher:
+            publisher.publish("a", 1)
+            assert threading.active_count() == before + 1
+        assert threading.active_count() == before
+    assert "name=tatsumaki" not in redis_server.ask("CLIENT", "LIST")

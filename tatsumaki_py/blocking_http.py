@@ -1,0 +1,95 @@
+"""What blocking HTTP requests have in common, for programs without an event loop.
+
+Rules:
+1. No text has the user or the password of a URL, or the value of a header.
+2. Text of the other server is one line, without control characters, and bounded.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, responses
+from urllib.parse import urlsplit, urlunsplit
+
+from tatsumaki_py.content_type import media_type
+from tatsumaki_py.control_characters import escape_controls
+from tatsumaki_py.http_client_request import header_fields, split_url
+
+__all__ = ["FAULTS", "Target", "explained", "refusal", "retry_after"]
+
+FAULTS = (OSError, HTTPException)
+"""What a request raises if there is no whole answer."""
+MAX_TEXT = 500
+"""Characters of an answer that an error shows."""
+MAX_ERROR = 16 * 1024
+"""Bytes of an answer that are read for them."""
+
+
+class Target:
+    """Where requests go: the parts of a URL, and the headers of each request.
+
+    Raises `ValueError` for a URL or header that cannot be sent, `TypeError` for a value of a header
+    that is neither a str nor a number.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str | float]) -> None:
+        self.headers = dict(header_fields(headers))
+        sent, user, password = split_url(url)
+        if user is not None:
+            login = b64encode(f"{user}:{password}".encode()).decode()
+            self.headers.setdefault("Authorization", f"Basic {login}")
+        parts = urlsplit(sent)
+        self._tls = parts.scheme == "https"
+        self._host, self._port = parts.hostname, parts.port
+        self.path = urlunsplit(("", "", parts.path, parts.query, ""))
+        self.origin = f"{parts.scheme}://{parts.netloc}"
+        """Scheme, host and port, for messages."""
+
+    def connection(self, timeout: float) -> HTTPConnection:
+        """A connection that connects with its first request. `timeout` is in seconds, for
+        connecting and for each wait.
+        """
+        assert self._host is not None
+        kind = HTTPSConnection if self._tls else HTTPConnection
+        return kind(self._host, self._port, timeout=timeout)
+
+
+def explained(error: Exception) -> str:
+    """One line that says why there is no answer.
+
+    >>> explained(ConnectionRefusedError(111, "Connection refused"))
+    'Connection refused'
+    """
+    match error:
+        case TimeoutError():
+            return "no answer in time"
+        case ssl.SSLCertVerificationError():
+            return f"the certificate is not valid: {escape_controls(error.verify_message)}"
+        case socket.gaierror():
+            return "the name of the host is not known"
+        case OSError() if error.strerror:
+            return escape_controls(error.strerror)
+        case OSError():
+            return "the connection was closed"
+    return "the answer is incomplete, or is not HTTP"
+
+
+def refusal(response: HTTPResponse) -> str:
+    """The text of an answer that is an error, else the phrase of its status."""
+    text = ""
+    if media_type(response.getheader("Content-Type", "")) == "text/plain":
+        text = response.read(MAX_ERROR).decode("utf-8", "replace").strip()
+    text = text or responses.get(response.status, "Unknown")
+    location = response.getheader("Location")
+    if location is not None and 300 <= response.status < 400:
+        text = f"{text}: {location}"
+    return escape_controls(text[:MAX_TEXT])
+
+
+def retry_after(response: HTTPResponse) -> int | None:
+    """The seconds of the header Retry-After; None without it, or if it is a date."""
+    value = (response.getheader("Retry-After") or "").strip()
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 7 else None

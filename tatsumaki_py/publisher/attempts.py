@@ -1,0 +1,51 @@
+"""The time that one call of a publisher has, and its pauses between attempts."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from tatsumaki_py.error import HTTPError
+
+__all__ = ["Attempts"]
+
+FIRST, FACTOR, LONGEST = 0.05, 1.5, 1.0
+"""Seconds of the first pause, how much longer each pause is, and seconds of the longest."""
+
+
+class Attempts:
+    """The attempts of one call.
+
+    Args:
+        timeout: seconds that they may take in all, from now on.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._until = time.monotonic() + timeout
+        self._pause = FIRST
+        self.sent = False
+        """Whether an attempt may have succeeded without an answer."""
+
+    def left(self, reason: str = "other calls took all threads") -> float:
+        """The seconds that are left. Raises 503 with `reason` if there are none."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise self._late(reason)
+        return left
+
+    def wait(self, reason: str, seconds: int | None = None) -> None:
+        """Pause before the next attempt: `seconds`, or as long as the attempts so far suggest.
+        Raises 503 with `reason` if no time is left after the pause.
+        """
+        pause = self._pause * random.uniform(0.5, 1) if seconds is None else seconds
+        self._pause = min(self._pause * FACTOR, LONGEST)
+        if pause >= self.left(reason):
+            if seconds is None:
+                time.sleep(self.left(reason))
+            raise self._late(reason)
+        time.sleep(pause)
+
+    def _late(self, reason: str) -> HTTPError:
+        outcome = "not known to be accepted" if self.sent else "not accepted"
+        return HTTPError(503, f"the events were {outcome} within {self._timeout:g} s: {reason}")
