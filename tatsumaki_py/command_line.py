@@ -2,6 +2,8 @@
 
     tatsumaki --host 0.0.0.0 --port 8000 app.py
 
+If its first argument is the name of another command, it is that one: see `COMMANDS`.
+
 Source: ``plackup``.
 """
 
@@ -26,7 +28,8 @@ from tornado.log import access_log
 from tornado.netutil import ssl_options_to_context
 
 from tatsumaki_py import __version__
-from tatsumaki_py.control_characters import escape_controls
+from tatsumaki_py.commands import publish, subscribe
+from tatsumaki_py.commands.parser import Parser
 from tatsumaki_py.life import StartError, current_loop
 from tatsumaki_py.logger import log_to_stderr
 from tatsumaki_py.program import LoadError
@@ -39,11 +42,16 @@ __all__ = ["main", "make_parser"]
 
 Number = TypeVar("Number", int, float)
 
+COMMANDS = {"publish": publish.main, "subscribe": subscribe.main}
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def main(arguments: list[str] | None = None, prog: str = "tatsumaki") -> None:
     """Run the command. A bad value is one line on stderr and status 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in COMMANDS:
+        COMMANDS[arguments[0]](arguments[1:], f"{prog} {arguments[0]}")
+        return
     parser = make_parser(prog)
     options = vars(parser.parse_args(arguments))
     target, reload, log_level, access = (
@@ -95,17 +103,12 @@ def _by_flags(text: str, options: Iterable[str]) -> str:
     return text
 
 
-class _Parser(argparse.ArgumentParser):
-    """Reports an error in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {escape_controls(message)}\n")
-
-
 def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
     """The flags. Those of `Server` have the names of its arguments, and no default of their own."""
-    parser = _Parser(
-        prog=prog, description="Serve the application of a Python file.", allow_abbrev=False
+    parser = Parser(
+        prog=prog,
+        description="Serve the application of a Python file.",
+        epilog=f"Other commands: {', '.join(f'{prog} {name} --help' for name in COMMANDS)}.",
     )
     add = parser.add_argument
     add("app", help="app.py, whose application is `app`; or app.py:name, module, module:name")

@@ -32,6 +32,7 @@ FLOORS = [
         "request",
         "template",
         "http_client_request",
+        "blocking_http",
         "http_client_response",
         "http_client",
         "static_file",
@@ -180,6 +181,8 @@ FLOORS = [
     ["server"],
     ["served_app"],
     ["__init__"],
+    ["publisher", "publisher.attempts", "publisher.over_http", "publisher.over_redis"],
+    ["commands", "commands.parser", "commands.publish", "commands.subscribe"],
     ["command_line"],
     ["__main__"],
 ]

@@ -1,0 +1,51 @@
+"""The commands, in processes of their own, and a server for them."""
+
+import subprocess
+import sys
+
+import pytest
+from support.nginx import run_nginx  # noqa: F401
+from support.program import ROOT
+
+COMMAND = (sys.executable, "-W", "error", "-m", "tatsumaki_py")
+
+
+@pytest.fixture
+def http_server(serve_program):
+    """A process, which a test may stop and start."""
+    return serve_program("t/publisher/program.py")
+
+
+@pytest.fixture(scope="module")
+def server(serve_programs):
+    """A process for all tests of a file."""
+    return serve_programs("t/publisher/program.py")
+
+
+@pytest.fixture
+def command():
+    """`status, out, err = command("publish", ..., input="")`."""
+
+    def run(*arguments, input=None):
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=ROOT,
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def subscribe(popen):
+    """`process = subscribe(url, *flags)`. Its stderr is in the file `log`."""
+
+    def start(*arguments, **options):
+        return popen(*COMMAND, "subscribe", *arguments, cwd=ROOT, **options)
+
+    return start

@@ -1,0 +1,151 @@
+"""The command ``tatsumaki publish``."""
+
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+
+import pytest
+from support.program import ROOT
+
+from tatsumaki_py.commands import publish
+
+from .conftest import COMMAND
+
+
+def events(server, channel):
+    url = f"{server.url}events/{channel}?transport=interval-poll"
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture
+def mistake(capsys):
+    """The status and the line on stderr for these arguments."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            publish.main([*arguments], "publish")
+        line = capsys.readouterr().err
+        assert line.startswith("publish: ")
+        assert line.count("\n") == 1
+        return caught.value.code, line.removeprefix("publish: ").rstrip("\n")
+
+    return run
+
+
+def test_an_event(command, server):
+    """It is published as it was given; the command prints its id."""
+    url = f"{server.url}publish/{{channel}}"
+    status, out, err = command("publish", "a b", '{"n": 1.50}', "--url", url)
+    assert (status, err, out.count("\n")) == (0, "", 1)
+    arguments = ("publish", "a b", '"again"', "--url", url, "--idempotency-key", "key")
+    assert command(*arguments) == command(*arguments)
+    with urllib.request.urlopen(f"{server.url}events/a%20b?timeout=0", timeout=5) as answer:
+        assert answer.read() == b'[{"n": 1.50},"again"]'
+
+
+def test_lines(command, server):
+    """Each line of stdin is an event, also the last one without an end; empty ones are none."""
+    url = f"{server.url}publish/lines"
+    lines = [json.dumps({"n": n, "text": "x" * 1500}) for n in range(400)]
+    status, out, err = command("publish", "lines", "-", "--url", url, input="\n\r\n".join(lines))
+    assert (status, err) == (0, "")
+    found = events(server, "lines")
+    assert [event["n"] for event in found] == [*range(400)]
+    assert len(set(out.split())) == 400
+
+
+def test_lines_that_come_slowly(server):
+    """Each is published when it comes; Ctrl-C ends the command quietly."""
+    process = subprocess.Popen(
+        [*COMMAND, "publish", "slow", "-", "--url", f"{server.url}publish/slow"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    for number in range(3):
+        process.stdin.write(b"%d\n" % number)
+        process.stdin.flush()
+        process.stdout.readline()
+        assert events(server, "slow") == [*range(number + 1)]
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=5) == (b"", b"")
+    assert process.returncode == 130
+
+
+def test_a_bad_line(command, server):
+    """The events before it are published, and the error names it."""
+    url = f"{server.url}publish/bad"
+    status, out, err = command("publish", "bad", "-", "--url", url, input="1\n2\n{\n4\n")
+    assert (status, len(out.split())) == (1, 2)
+    assert err.startswith("python -m tatsumaki_py publish: line 3: not JSON: Expecting property")
+    assert err.count("\n") == 1
+    assert events(server, "bad") == [1, 2]
+
+
+def test_by_redis(command, redis_server, monkeypatch):
+    """The engine is that of the flag, else of the environment."""
+    assert command("publish", "a", "1", "--engine", redis_server.url)[0] == 0
+    monkeypatch.setenv("TATSUMAKI_ENGINE", redis_server.url)
+    status, out, err = command("publish", "a", "-", input="2\n3\n")
+    assert (status, len(out.split()), err) == (0, 2, "")
+    assert redis_server.ask("XLEN", "tats:{a}:s") == ":3"
+
+
+def test_redis_is_away(command):
+    """One line, without a password."""
+    url = "redis://:secret@127.0.0.1:1?publish_timeout=0.1"
+    status, out, err = command("publish", "a", "1", "--engine", url)
+    assert (status, out) == (1, "")
+    assert err == (
+        "python -m tatsumaki_py publish: 503 Redis did not accept the events in 0.1 s: "
+        "Error 111 connecting to 127.0.0.1:1. Connect call failed ('127.0.0.1', 1).\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (["a", "nix"], 1, "not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (["a", "1 2"], 1, "not JSON: Extra data: line 1 column 2 (char 1)"),
+        (["a", '{"type": "gap"}'], 1, "no event: an event of type \"gap\" would be taken for a "
+         "loss; give it another type"),
+        (["a", "[" * 100_000], 1, "not JSON: too deep"),
+        (["a", "1", "--engine", "memory:"], 1, "the events of memory: belong to one process: "
+         "publish by a PublishHandler of that process, with its URL, such as "
+         "http://127.0.0.1:5000/publish/{channel}"),
+        (["a", "1", "--header", "secret"], 2, "argument --header: a header is 'NAME: VALUE'"),
+        (["a", "-", "--idempotency-key", "k"], 2, "--idempotency-key goes with one event"),
+        (["a"], 2, "the following arguments are required: json"),
+    ],
+)  # fmt: skip
+def test_mistakes(mistake, arguments, status, line):
+    if arguments[1:2] in (["nix"], ["1 2"]) or len(arguments) == 2:
+        arguments = [*arguments, "--url", "http://127.0.0.1:1/a"]
+    assert mistake(*arguments) == (status, line)
+
+
+def test_refusals(mistake, server):
+    """The status and the text of the server."""
+    url = f"{server.url}private/{{channel}}"
+    assert mistake("a", "1", "--url", url) == (1, "403 Forbidden")
+    assert mistake("a", "1", "--url", f"{server.url}nothing/a") == (1, "404 Not Found")
+    publish.main(["a", "1", "--url", url, "--header", "Authorization: Bearer t"], "publish")
+
+
+def test_the_reader_of_the_ids_is_gone(server):
+    """That is no error."""
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run(
+        [*COMMAND, "publish", "pipe", "1", "--url", f"{server.url}publish/pipe"],
+        cwd=ROOT,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        timeout=10,
+    )
+    os.close(write)
+    assert (process.returncode, process.stderr) == (141, b"")

@@ -1,0 +1,127 @@
+"""The command ``tatsumaki subscribe``."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+from support.nginx import BLOCKS
+
+from tatsumaki_py.publisher import Publisher
+
+
+@pytest.fixture
+def publisher(server):
+    with Publisher(f"{server.url}publish/{{channel}}") as publisher:
+        yield publisher
+
+
+def lines(process, count):
+    return [json.loads(process.stdout.readline()) for _ in range(count)]
+
+
+def test_events(subscribe, server, publisher):
+    """One line each, as soon as it comes, with its id; Ctrl-C ends the command quietly."""
+    first = publisher.publish("a", {"text": "Grüße\n"})
+    process = subscribe(f"{server.url}events/a")
+    assert lines(process, 1) == [{"id": first[0], "data": {"text": "Grüße\n"}}]
+    ids = publisher.publish("a", 2, [3])
+    assert lines(process, 2) == [{"id": ids[0], "data": 2}, {"id": ids[1], "data": [3]}]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 130
+    assert process.stdout.read() == ""
+
+
+def test_count_and_cursor(command, server, publisher):
+    """Several channels; a gap is a line as it is."""
+    ids = publisher.publish("count", *range(10))
+    url = f"{server.url}events/count"
+    status, out, err = command("subscribe", url, "--last-event-id", ids[4], "--count", "3")
+    assert (status, err) == (0, "")
+    assert [json.loads(line)["data"] for line in out.splitlines()] == [5, 6, 7]
+    status, out, err = command("subscribe", url, "--last-event-id", "1-1", "--count", "2")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert (found[0]["type"], found[0]["after"]) == ("gap", "1-1")
+    assert found[1]["data"] == 0
+
+
+def test_the_reader_is_gone(subscribe, server, publisher, tmp_path):
+    """That is no error. It is noticed at the next line."""
+    publisher.publish("reader", 1)
+    process = subscribe(f"{server.url}events/reader")
+    assert lines(process, 1)[0]["data"] == 1
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), process.stdout.fileno())
+    publisher.publish("reader", 2)
+    assert process.wait(5) == 141
+    assert (tmp_path / "log").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "flags", "line"),
+    [
+        ("events/a?transport=nothing", [], "400 transport is one of sse, websocket, ndjson, "),
+        ("nothing", [], "404 Not Found"),
+        ("page", [], "404 Not Found"),
+        ("events/a?transport=long-poll&timeout=0", [], "the answer is not that of a "
+         "SubscribeHandler: check the URL"),
+        ("events/a", ["--count", "0"], "argument --count: '0' is not a number from 1 on"),
+        ("events/a", ["--header", "a b: c"], "not a header name: 'a b'"),
+    ],
+)  # fmt: skip
+def test_refusals(command, server, path, flags, line):
+    """One line, at once."""
+    status, out, err = command("subscribe", server.url + path, *flags)
+    assert (status, out) == (2 if "--count" in flags else 1, "")
+    assert err.startswith(f"python -m tatsumaki_py subscribe: {line}")
+    assert err.count("\n") == 1
+
+
+def test_a_server_that_is_not_there_yet(subscribe, http_server, tmp_path):
+    """The command waits for it, and says so in one line."""
+    http_server.stop()
+    process = subscribe(f"{http_server.url}events/a", "--count", "1")
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "log").read_text() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    http_server.start()
+    Publisher(f"{http_server.url}publish/{{channel}}").publish("a", 1)
+    assert lines(process, 1)[0]["data"] == 1
+    assert process.wait(5) == 0
+    log = (tmp_path / "log").read_text()
+    assert log == "python -m tatsumaki_py subscribe: Connection refused; trying again\n"
+
+
+def test_restarts_behind_nginx(subscribe, monkeypatch, redis_server, request):
+    """The server stops and starts, then it is killed and starts. No line is lost or repeated."""
+    monkeypatch.setenv("TATSUMAKI_ENGINE", redis_server.url)
+    program = request.getfixturevalue("http_server")
+    run_nginx = request.getfixturevalue("run_nginx")
+    port = run_nginx(BLOCKS[0].replace("5000", str(program.port)))
+    process = subscribe(f"http://127.0.0.1:{port}/events/chat", "--count", "200")
+    found = []
+    reading = threading.Thread(target=lambda: found.extend(lines(process, 200)))
+    reading.start()
+    ids = []
+
+    def publish():
+        with Publisher(redis_server.url) as publisher:
+            for number in range(200):
+                ids.extend(publisher.publish("chat", number))
+                time.sleep(0.01)
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    time.sleep(0.2)
+    program.restart()
+    time.sleep(0.2)
+    program.kill()
+    time.sleep(0.2)
+    program.start()
+    publishing.join()
+    reading.join(20)
+    assert [line["id"] for line in found] == ids
+    assert [line["data"] for line in found] == [*range(200)]
+    assert process.wait(5) == 0

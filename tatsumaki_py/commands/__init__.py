@@ -1,0 +1,1 @@
+"""The commands beside that which serves an application."""

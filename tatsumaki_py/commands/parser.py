@@ -1,0 +1,57 @@
+"""What the command lines have in common."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+from tatsumaki_py.control_characters import escape_controls
+
+__all__ = ["Parser", "add_headers", "end_quietly"]
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports an error in one line, and takes no abbreviated flags."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.fail(message, 2)
+
+    def fail(self, message: str, status: int = 1) -> NoReturn:
+        """End the program with one line on stderr."""
+        self.exit(status, f"{self.prog}: {escape_controls(message)}\n")
+
+
+def add_headers(parser: Parser) -> None:
+    """Add the flag ``--header``, which may be given several times. Its value is a list of pairs."""
+    parser.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        type=_header,
+        metavar="'NAME: VALUE'",
+        help="header of each request; may be given several times",
+    )
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        # The text may be a secret.
+        raise argparse.ArgumentTypeError("a header is 'NAME: VALUE'")
+    return name.strip(), value.strip()
+
+
+def end_quietly(number: signal.Signals) -> NoReturn:
+    """End the program as if a signal had: SIGINT after Ctrl-C, SIGPIPE if the reader of stdout is
+    gone.
+    """
+    if number == signal.SIGPIPE:
+        # Python would try to write the rest at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(128 + number)

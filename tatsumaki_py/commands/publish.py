@@ -1,0 +1,130 @@
+"""The command ``tatsumaki publish``: publish from a shell.
+
+tatsumaki publish news '{"text": "hello"}' --engine redis://127.0.0.1:6379/0
+tail -f log.ndjson | tatsumaki publish log - --url http://127.0.0.1:5000/publish/log
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+
+from tatsumaki_py.commands.parser import Parser, add_headers, end_quietly
+from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.engine import EngineError
+from tatsumaki_py.message_queue.engine.redis.calls import MAX_EVENTS
+from tatsumaki_py.message_queue.event_json import Unfit, read_event
+from tatsumaki_py.publisher import Publisher
+
+__all__ = ["main"]
+
+PIECE = 256 * 1024
+"""Bytes that are read at a time; the lines in them are published together."""
+BATCH = 1024 * 1024
+"""Bytes of events that are published together, unless one event is larger."""
+
+
+def main(arguments: list[str], prog: str) -> None:
+    """Run the command. Status 1 and one line on stderr if an event is not published."""
+    parser = _make_parser(prog)
+    options = parser.parse_args(arguments)
+    several = options.json == "-"
+    if several and options.idempotency_key is not None:
+        parser.error("--idempotency-key goes with one event")
+
+    # The line on stderr says it.
+    logging.getLogger("tatsumaki").addHandler(logging.NullHandler())
+
+    def send(*bodies: bytes) -> None:
+        key = options.idempotency_key
+        ids = publisher.publish_json(options.channel, *bodies, idempotency_key=key)
+        print(*ids, sep="\n", flush=True)
+
+    try:
+        with Publisher(options.url or options.engine, headers=dict(options.header)) as publisher:
+            if several:
+                _send_lines(send, publisher.max_event_size)
+            else:
+                send(_event(options.json.encode()))
+    except HTTPError as error:
+        parser.fail(f"{error.code} {error}")
+    except (EngineError, TypeError, ValueError) as error:
+        parser.fail(str(error))
+    except KeyboardInterrupt:
+        end_quietly(signal.SIGINT)
+    except BrokenPipeError:
+        end_quietly(signal.SIGPIPE)
+
+
+def _make_parser(prog: str) -> Parser:
+    parser = Parser(prog=prog, description="Publish an event, and print its id.")
+    add = parser.add_argument
+    add("channel", help="name of the channel")
+    add("json", help="the event as JSON; or - for lines of stdin, each of which is an event")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--engine", metavar="URL", help="engine in Redis (default: TATSUMAKI_ENGINE)"
+    )
+    where.add_argument(
+        "--url", help="URL of a PublishHandler; {channel} in it stands for the channel"
+    )
+    add(
+        "--idempotency-key",
+        metavar="KEY",
+        help="name of the event: if it was published under this name lately, it is not again",
+    )
+    add_headers(parser)
+    return parser
+
+
+def _send_lines(send: Callable[..., None], max_size: int) -> None:
+    """Publish the lines of stdin, as many together as there are."""
+    number = 0
+    for lines in _pieces(max_size):
+        batch: list[bytes] = []
+        try:
+            for line in lines:
+                number += 1
+                if not line.strip():
+                    continue
+                if len(batch) == MAX_EVENTS or sum(map(len, batch)) + len(line) > BATCH:
+                    full, batch = batch, []
+                    send(*full)
+                try:
+                    batch.append(_event(line))
+                except ValueError as error:
+                    raise ValueError(f"line {number}: {error}") from None
+        finally:
+            if batch:
+                send(*batch)
+
+
+def _pieces(max_size: int) -> Iterator[list[bytes]]:
+    """Lines of stdin, as they come."""
+    rest = b""
+    while piece := os.read(sys.stdin.fileno(), PIECE):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield lines
+        if len(rest) > max_size:
+            raise ValueError(f"a line of stdin has more than {max_size} bytes")
+    yield [rest]
+
+
+def _event(line: bytes) -> bytes:
+    """The JSON of an event. Raises `ValueError` if `line` is something else."""
+    try:
+        text = line.decode().strip(" \t\r\n")
+        body, end = read_event(text)
+        if end < len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
+    except Unfit as error:
+        raise ValueError(f"no event: {error}") from None
+    except RecursionError:
+        raise ValueError("not JSON: too deep") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    return body

@@ -1,0 +1,209 @@
+"""The command ``tatsumaki subscribe``: print the events of a `SubscribeHandler`, one line each.
+
+    tatsumaki subscribe http://127.0.0.1:5000/events/news
+
+Rules:
+1. A line is printed whole or not at all, and the cursor moves when its line is out.
+2. A connection that ends is made again, from the cursor. Only an answer that would be the same
+   again ends the command: a refusal, or something other than events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import random
+import select
+import signal
+import sys
+import time
+from http.client import HTTPResponse
+from typing import Any
+
+from tatsumaki_py.blocking_http import FAULTS, Target, explained, refusal, retry_after
+from tatsumaki_py.commands.parser import Parser, add_headers, end_quietly
+from tatsumaki_py.content_type import media_type
+
+__all__ = ["main"]
+
+NDJSON = "application/x-ndjson"
+SILENCE = 75.0
+"""Seconds without a byte after which a connection counts as lost: three heartbeats."""
+FIRST, LONGEST = 0.5, 15.0
+"""Seconds of the first pause before a new connection, and of the longest. It doubles."""
+PIECE = 256 * 1024
+"""Bytes that are read at a time."""
+MAX_LINE = 64 * 1024 * 1024
+
+
+def main(arguments: list[str], prog: str) -> None:
+    """Run the command. Status 1 and one line on stderr if the server refuses it."""
+    parser = _make_parser(prog)
+    options = parser.parse_args(arguments)
+    try:
+        headers = {"User-Agent": "tatsumaki_py", "Accept": NDJSON} | dict(options.header)
+        subscription = _Subscription(
+            Target(options.url, headers), options.last_event_id, options.count, prog
+        )
+        subscription.run()
+    except (_Refused, ValueError) as error:
+        parser.fail(str(error))
+    except KeyboardInterrupt:
+        end_quietly(signal.SIGINT)
+    except _ReaderGone:
+        end_quietly(signal.SIGPIPE)
+
+
+def _make_parser(prog: str) -> Parser:
+    parser = Parser(
+        prog=prog,
+        description="Print the events of a SubscribeHandler, one line of JSON each. "
+        "After a lost connection it goes on where it was.",
+    )
+    add = parser.add_argument
+    add("url", help="URL of a SubscribeHandler, with its query")
+    add("--last-event-id", metavar="ID", help="begin after this event")
+    add("--count", type=_count, metavar="N", help="end after so many lines")
+    add_headers(parser)
+    return parser
+
+
+def _count(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if (count := int(text)) > 0:
+            return count
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+
+
+class _Refused(Exception):
+    """The server will not send events, also later. The text is one line."""
+
+
+class _ReaderGone(Exception):
+    """The reader of stdout is gone."""
+
+
+class _Subscription:
+    """Prints the events that come.
+
+    Args:
+        target: where they come from.
+        cursor: the id of the event after which it begins; None for a new client.
+        count: lines after which it ends; None for never.
+        prog: begins each line on stderr.
+    """
+
+    def __init__(self, target: Target, cursor: str | None, count: int | None, prog: str) -> None:
+        self._target = target
+        self._cursor = cursor
+        self._left = count
+        self._prog = prog
+        self._pause = FIRST
+        self._told = False
+        # Seconds that the server asks for before the next connection.
+        self._wait: float | None = None
+
+    def run(self) -> None:
+        """Print until `count` lines are out. Raises `_Refused` or `_ReaderGone`."""
+        while True:
+            self._wait = None
+            reason = self._connect()
+            if self._left == 0:
+                return
+            if reason and not self._told:
+                self._told = True
+                print(f"{self._prog}: {reason}; trying again", file=sys.stderr)
+            _check_reader()
+            if self._wait is None:
+                self._wait = self._pause * random.uniform(0.5, 1)
+                self._pause = min(2 * self._pause, LONGEST)
+            time.sleep(self._wait)
+
+    def _connect(self) -> str:
+        """Print the events of one connection. Returns why the connection has failed; "" if it ended
+        in order.
+        """
+        connection = self._target.connection(SILENCE)
+        headers = self._target.headers
+        if self._cursor is not None:
+            headers = headers | {"Last-Event-ID": self._cursor}
+        try:
+            connection.request("GET", self._target.path, headers=headers)
+            response = connection.getresponse()
+            if response.status != 200:
+                return self._refused(response)
+            if media_type(response.getheader("Content-Type", "")) != NDJSON:
+                raise _Refused("the answer is not that of a SubscribeHandler: check the URL")
+            if self._cursor is None:
+                self._cursor = response.getheader("Last-Event-ID")
+            self._told = False
+            self._read(response)
+        except FAULTS as error:
+            return explained(error)
+        finally:
+            connection.close()
+        return ""
+
+    def _refused(self, response: HTTPResponse) -> str:
+        text = f"{response.status} {refusal(response)}"
+        if response.status < 500 and response.status != 429:
+            raise _Refused(text)
+        self._wait = retry_after(response)
+        return text
+
+    def _read(self, response: HTTPResponse) -> None:
+        """Print the events of an answer, until it ends. Raises one of `FAULTS` if it is cut."""
+        rest = bytearray()
+        while self._left != 0 and (piece := response.read1(PIECE)):
+            self._pause = FIRST
+            end = piece.rfind(b"\n") + 1
+            rest += piece[:end]
+            if end:
+                self._print(bytes(rest).split(b"\n")[:-1])
+                rest.clear()
+            rest += piece[end:]
+            if len(rest) > MAX_LINE:
+                raise _Refused(f"a line has more than {MAX_LINE} bytes")
+
+    def _print(self, lines: list[bytes]) -> None:
+        cursor = self._cursor
+        out: list[bytes] = []
+        for line in lines:
+            message = _parsed(line)
+            if message.keys() <= {"id", "retry"}:
+                # A place, which is also the heartbeat.
+                if "retry" in message:
+                    self._wait = message["retry"] / 1000
+            elif self._left == len(out):
+                break
+            else:
+                out.append(line + b"\n")
+            cursor = message.get("id") or cursor
+        _check_reader()
+        try:
+            sys.stdout.buffer.write(b"".join(out))
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise _ReaderGone from None
+        self._cursor = cursor
+        if self._left is not None:
+            self._left -= len(out)
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(line)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict):
+        raise _Refused("the answer is not that of a SubscribeHandler: check the URL")
+    return message
+
+
+def _check_reader() -> None:
+    """Raise `_ReaderGone` if it is."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if poll.poll(0):
+        raise _ReaderGone
