@@ -1,11 +1,18 @@
 # Each target sets up what it needs, once: the stamps in $(VENV) are older than setup.cfg when it must be done again.
-# HOST and PORT of make's command line reach the programs through the environment. HOST of make's own environment does not:
-# conda sets it to the name of a compiler.
+# HOST, PORT, ENGINE and PROCESSES of make's command line reach the programs through the environment. Those of make's own
+# environment do not: conda sets HOST to the name of a compiler.
 ifeq ($(origin HOST),command line)
 export TATSUMAKI_HOST := $(HOST)
 endif
 ifeq ($(origin PORT),command line)
 export TATSUMAKI_PORT := $(PORT)
+endif
+
+ifeq ($(origin ENGINE),command line)
+export TATSUMAKI_ENGINE := $(ENGINE)
+endif
+ifeq ($(origin PROCESSES),command line)
+export TATSUMAKI_PROCESSES := $(PROCESSES)
 endif
 
 ifdef PYTHON
@@ -19,6 +26,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 BIN := $(VENV)/bin
+# What the programs need: with a URL of Redis, its client, too.
+RUN = $(VENV)/.run $(if $(filter redis%,$(TATSUMAKI_ENGINE)),$(VENV)/.redis)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: help chat dashboard demo test test-all bench bench-peers lint types clean
@@ -36,14 +45,15 @@ help:
 	@echo 'make clean     remove what the other targets made'
 	@echo
 	@echo 'PORT=8000 HOST=0.0.0.0 change the address, PYTHON=python3.12 the interpreter.'
+	@echo 'ENGINE=redis://127.0.0.1:6379 or ENGINE=sqlite:chat.db keeps the events there, PROCESSES=3 serves with three processes over Redis.'
 
-chat: $(VENV)/.run
+chat: $(RUN)
 	@exec $(BIN)/python examples/chat/app.py
 
-dashboard: $(VENV)/.run
+dashboard: $(RUN)
 	@exec $(BIN)/python examples/dashboard/app.py
 
-demo: $(VENV)/.run
+demo: $(RUN)
 	@exec $(BIN)/python examples/demo.py
 
 test: $(VENV)/.test $(VENV)/.npm
@@ -90,10 +100,15 @@ $(VENV)/.run: setup.cfg pyproject.toml
 	@$(PIP) install --quiet --editable .
 	@touch $@
 
+$(VENV)/.redis: $(VENV)/.run
+	@echo 'Installing redis, the client of the Redis engine ...' >&2
+	@$(PIP) install --quiet --editable '.[redis]'
+	@touch $@
+
 $(VENV)/.test: $(VENV)/.run
 	@echo 'Installing what the tests need ...' >&2
 	@$(PIP) install --quiet --editable '.[test]'
-	@touch $@
+	@touch $@ $(VENV)/.redis
 
 # Not everybody has Node: without it the tests say what they leave out.
 $(VENV)/.npm: t/clients/node/package-lock.json | $(VENV)/.run
@@ -106,4 +121,4 @@ $(VENV)/.npm: t/clients/node/package-lock.json | $(VENV)/.run
 $(VENV)/.dev: $(VENV)/.run
 	@echo 'Installing what lint, types and tests need ...' >&2
 	@$(PIP) install --quiet --editable '.[dev]'
-	@touch $@ $(VENV)/.test
+	@touch $@ $(VENV)/.test $(VENV)/.redis

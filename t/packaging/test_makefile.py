@@ -17,13 +17,15 @@ def make(tmp_path):
     """Runs make with a venv that is set up already: its python is the one that runs this."""
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
-    (venv / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    # What it is to install is in a file.
+    pip = f'if [ "$2" = pip ]; then echo "$@" >> {tmp_path}/installed; exit; fi'
+    (venv / "bin/python").write_text(f'#!/bin/sh\n{pip}\nexec {sys.executable} "$@"\n')
     (venv / "bin/python").chmod(0o755)
     for stamp in (".run", ".test", ".npm", ".dev"):
         (venv / stamp).touch()
     # What a make above this one hands down is not ours.
     env = {name: value for name, value in os.environ.items() if "MAKE" not in name}
-    for name in ("PYTHON", "TATSUMAKI_HOST", "TATSUMAKI_PORT"):
+    for name in ("PYTHON", "TATSUMAKI_HOST", "TATSUMAKI_PORT", "TATSUMAKI_ENGINE"):
         env.pop(name, None)
     processes = []
 
@@ -75,6 +77,20 @@ def test_serves_until_interrupted(make, target, how):
     _, err = process.communicate(timeout=10)
     assert "Error" not in err
     assert "Traceback" not in err
+
+
+def test_engine_and_processes(make, redis_server, tmp_path):
+    """They reach the program. The client of Redis is installed once, and a line says so."""
+    for installed in (1, 0):
+        options = [f"PORT={free_port()}", f"ENGINE={redis_server.url}", "PROCESSES=2"]
+        process = make("chat", *options, PROCESSES="many", ENGINE="other")
+        assert process.stdout.readline().startswith("Listening on ")
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+        assert " worker 2: process " in err
+        said = err.count("Installing redis, the client of the Redis engine ...\n")
+        assert said == installed
+    assert (tmp_path / "installed").read_text().count("install --quiet --editable .[redis]\n") == 1
 
 
 def test_arguments_reach_pytest(make):
