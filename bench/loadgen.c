@@ -20,6 +20,8 @@
  *   quiet=1                        mode=stream without anything published
  *   inside=1                       mode=stream without publishers: a datagram to the same port asks the server to publish
  *                                  `window` events by itself, and the next one is sent when all were delivered
+ *   list=1                         mode=stream with one publisher: it publishes a JSON list of `window` events, and the next
+ *                                  one when all were delivered
  *   reach=N                        how many of the clients each event has to reach; all, if it is not given
  *   channels=N                     inside=1: event n goes to channel "room" and n modulo N, not to "room"
  *   probe=PATH every=SECONDS       beside all that, plain requests on a connection of their own: p50, p99 and worst are of
@@ -44,7 +46,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_EVENTS = 1 << 22, MAX_HEAD = 16384, ROOM = 1 << 18, MARKER = 9, CONNECTING_AT_ONCE = 256, ECHOES = 2 };
+enum { MAX_EVENTS = 1 << 22, MAX_HEAD = 16384, ROOM = 1 << 18, MARKER = 9, CONNECTING_AT_ONCE = 256, ECHOES = 2,
+       MAX_LIST = 256 };
 enum state { CONNECTING, HEAD, BODY, IDLE };
 
 struct conn {
@@ -62,7 +65,7 @@ static const char *mode = "stream", *path = "/", *publish_path = "/", *probe_pat
 static const char *say = "", *ready = "";
 static char echo_from[ECHOES][64], echo_to[ECHOES][64];
 static int n_headers, n_echoes, port, spin, clients = 1, window = 1, expect, verify, hold, asked, quiet;
-static int inside, reach, channels, datagrams;
+static int inside, list, reach, channels, datagrams;
 static double settle = 0.1, warm = 0.3, seconds = 1, deadline = 60, every = 0.005;
 
 static struct conn *conns, *publishers, prober = {.probe = 1};
@@ -175,8 +178,15 @@ static long next_event(void) {
 }
 
 static void publish(struct conn *c) {
-    char body[512], text[1024];
-    int body_len = event_json(body, sizeof body, next_event());
+    static char body[MAX_LIST * 256], text[sizeof body + 1024];
+    int body_len = 0;
+    for (int i = 0; i < (list ? window : 1); i++) {
+        if (list)
+            body[body_len++] = i ? ',' : '[';
+        body_len += event_json(body + body_len, sizeof body - body_len, next_event());
+    }
+    if (list)
+        strcpy(body + body_len++, "]");
     int len = snprintf(text, sizeof text,
                        "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                        "Content-Length: %d\r\n\r\n%s",
@@ -447,7 +457,9 @@ static void publish_for(double duration) {
             return;
         if (inside && !over && completed == published)
             publish_inside();
-        for (int i = 0; i < window && !inside && !over && published - completed < window; i++)
+        if (list && !over && completed == published && publishers[0].state == IDLE)
+            publish(&publishers[0]);
+        for (int i = 0; i < window && !inside && !list && !over && published - completed < window; i++)
             if (publishers[i].state == IDLE)
                 publish(&publishers[i]);
         turn(0.1);
@@ -479,7 +491,7 @@ static void option(char *argument) {
     struct { const char *name; int *where; } ints[] = {
         {"port", &port}, {"clients", &clients}, {"window", &window}, {"expect", &expect},
         {"verify", &verify}, {"hold", &hold}, {"spin", &spin}, {"asked", &asked}, {"quiet", &quiet},
-        {"inside", &inside}, {"reach", &reach}, {"channels", &channels}};
+        {"inside", &inside}, {"list", &list}, {"reach", &reach}, {"channels", &channels}};
     struct { const char *name; double *where; } doubles[] = {
         {"settle", &settle}, {"warm", &warm}, {"seconds", &seconds}, {"deadline", &deadline}, {"every", &every}};
     struct { const char *name; const char **where; } strings[] = {
@@ -509,6 +521,8 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_NOFILE, &limit);
     stop_at = now() + deadline;
     reach = reach ? reach : clients;
+    if (list && window > MAX_LIST)
+        die("more than %d events in a list", MAX_LIST);
     ep = epoll_create1(0);
     conns = calloc(clients, sizeof *conns);
     publishers = calloc(window, sizeof *publishers);

@@ -4,27 +4,22 @@ from harness.report import Benchmark
 
 
 class Goals:
-    """Collects ratios, and prints them beside their goals."""
+    """Collects ratios, and prints them beside their goals. A goal of None only reports a value."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[str, str, str, str]] = []
 
     def at_least(self, measure: str, value: float, goal: float | None) -> None:
-        if goal is None:
-            self.report(measure, value)
-            return
-        self._rows.append((measure, f"{value:.2f}", f">= {goal:g}", _verdict(value >= goal)))
+        self._add(measure, value, ">=", goal, goal is None or value >= goal)
 
-    def at_most(self, measure: str, value: float, goal: float) -> None:
-        self._rows.append((measure, f"{value:.2f}", f"<= {goal:g}", _verdict(value <= goal)))
-
-    def report(self, measure: str, value: float) -> None:
-        """A value without a goal."""
-        self._rows.append((measure, f"{value:.2f}", "", ""))
+    def at_most(self, measure: str, value: float, goal: float | None) -> None:
+        self._add(measure, value, "<=", goal, goal is None or value <= goal)
 
     def table(self, bench: Benchmark) -> None:
         bench.table("Goals", ("measure", "value", "goal", ""), self._rows)
 
-
-def _verdict(reached: bool) -> str:
-    return "" if reached else "MISSED"
+    def _add(
+        self, measure: str, value: float, relation: str, goal: float | None, reached: bool
+    ) -> None:
+        wanted = "" if goal is None else f"{relation} {goal:g}"
+        self._rows.append((measure, f"{value:.2f}", wanted, "" if reached else "MISSED"))

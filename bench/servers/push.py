@@ -13,4 +13,4 @@ app = Application([(r"/subscribe/(\w+)", SubscribeHandler), (r"/publish/(\w+)", 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
     port, processes = map(int, (*sys.argv[1:], 1)[:2])
-    Server("127.0.0.1", port).run(app)
+    Server("127.0.0.1", port, processes=processes).run(app)
