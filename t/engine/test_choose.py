@@ -1,5 +1,8 @@
 """The engine is chosen by a URL, or by the environment."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tatsumaki_py import MessageQueue
@@ -48,3 +51,40 @@ def test_redacted():
     assert redacted("redis://secret@host") == "redis://***@host"
     assert redacted("redis://h?password=a%20b&db=1") == "redis://h?password=***&db=1"
     assert redacted("sqlite:a/b@c.db") == "sqlite:a/b@c.db"
+
+
+@pytest.mark.parametrize("url", ["redis://:s3cret@h", "rediss+sentinel://:s3cret@h/chat"])
+def test_a_missing_package(url):
+    """Without redis-py, the error says what to install."""
+    script = f"""
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name == "redis":
+            raise ModuleNotFoundError("No module named 'redis'", name=name)
+sys.meta_path.insert(0, Without())
+from tatsumaki_py import MessageQueue
+MessageQueue.configure({url!r})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    line = done.stderr.splitlines()[-1]
+    assert line.endswith(" needs a package: pip install tatsumaki_py[redis]")
+    assert "s3cret" not in line
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "said"),
+    [
+        ("redis://:s3cret@h:x", {}, "the host or the port"),
+        (
+            "redis://h",
+            {"prob_interval": 1},
+            "no option 'prob_interval': did you mean probe_interval",
+        ),
+        ("redis+sentinel://h", {}, "the name of the service is missing"),
+    ],
+)
+def test_a_bad_url_of_redis(url, options, said):
+    with pytest.raises(ValueError, match=said) as raised:
+        MessageQueue.configure(url, **options)
+    assert "s3cret" not in str(raised.value)

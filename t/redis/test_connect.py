@@ -121,3 +121,29 @@ async def test_no_password_in_any_text(connect, make_redis):
     texts = f"{error!r}{error}{raised.value!r}{connections!r}{vars(connections)!r}"
     assert "wr0ng" not in texts
     assert await connect(url.replace("wr0ng", "right")).run([("PING",)]) == [b"PONG"]
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (b"-ERR unknown command `HELLO`, with args beginning with: \r\n", "does not know HELLO"),
+        (b"*8\r\n$7\r\nversion\r\n$5\r\n6.0.9\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n"
+         b"$4\r\nrole\r\n$6\r\nmaster\r\n$5\r\nproto\r\n:2\r\n", "is Redis 6.0.9"),
+    ],
+)  # fmt: skip
+async def test_a_server_that_is_too_old(connect, reply, said):
+    """It is no server that could be installed here: this one only answers HELLO as it would."""
+
+    async def answer(reader, writer):
+        await reader.readline()
+        writer.write(reply)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(ConnectionError, match=f":{port} {said}: Redis 6.2 or later is needed"):
+        await connect(f"redis://127.0.0.1:{port}").subscriber()
+    server.close()
+    await server.wait_closed()

@@ -44,10 +44,12 @@ async def test_failover_while_events_flow(make_watched, make_engine, log_watch):
         await publisher
         (id,) = await engines[0].publish(feeds[0], bodies(0))
         await feeds[1].until(lambda: feeds[1].top == id)
-    # What the old master took after the new one was chosen is lost: both processes load the log
-    # again, and clients whose place is lost get a gap.
+    # What the old master took after the new one was chosen is lost: a process that had some of it
+    # loads the log again, and clients whose place is lost get a gap.
     for feed in feeds:
         assert feed.top == id
         assert feed.numbers == [*sorted(feed.numbers[:-1]), 0]
-        assert feed.loads == 2
+        assert feed.loads <= 2
     assert feeds[0].numbers[-20:] == feeds[1].numbers[-20:]
+    told = {number for numbers in feeds[1].told for number in numbers}
+    assert feeds[1].loads == 2 or told >= {*accepted, 0}

@@ -1,9 +1,13 @@
 """The master that Sentinel names, also after a failover."""
 
 import asyncio
+import re
 
 import pytest
 from redis.exceptions import ConnectionError, ReadOnlyError
+from support.program import ROOT
+
+PAGE = (ROOT / "docs/guide/engines.md").read_text()
 
 
 async def reached(connections, port):
@@ -62,6 +66,23 @@ async def test_failover(connect, make_watched):
 
 
 @pytest.mark.gen_test
+async def test_an_old_master_is_left_before_it_knows(connect, make_watched):
+    """Sentinel tells of the failover at once, and the old master after four of its periods."""
+    watched = make_watched()
+    first, second = watched.servers
+    watched.sentinel.ask("SENTINEL", "DEBUG", "PUBLISH-PERIOD", 2000)
+    connections = connect(watched.url)
+    subscriber = await subscribed(connections)
+    assert await connections.run([("SET", "a", "1")]) == [b"OK"]
+    await asyncio.get_running_loop().run_in_executor(None, watched.promote)
+    with pytest.raises(ConnectionError):
+        await subscriber.read()
+    assert "master" in first.ask("ROLE")
+    assert await reached(connections, second.port)
+    await subscriber.close()
+
+
+@pytest.mark.gen_test
 async def test_a_replica_is_not_used(connect, make_watched):
     """Neither if its address is in a URL, nor if Sentinel still believes that it is the master."""
     watched = make_watched()
@@ -104,11 +125,17 @@ async def test_passwords(connect, make_watched):
         server.ask("CONFIG", "SET", "masterauth", "one")
         server.ask("CONFIG", "SET", "requirepass", "one")
     watched.sentinel.ask("SENTINEL", "SET", "chat", "auth-pass", "one")
-    watched.sentinel.ask("ACL", "SETUSER", "chat", "on", ">two", "+@all")
+    (rights,) = re.findall(r"^ACL SETUSER watch on >other (.*)$", PAGE, re.M)
+    watched.sentinel.ask("ACL", "SETUSER", "chat", "on", ">two", *rights.split())
     url = watched.url.replace("//", "//:one@")
     options = {"sentinel_username": "chat", "sentinel_password": "two"}
-    assert await connect(url, **options).run([("PING",)]) == [b"PONG"]
+    connections = connect(url, **options)
+    assert await connections.run([("PING",)]) == [b"PONG"]
+    while "cmd=subscribe" not in watched.sentinel.ask("CLIENT", "LIST", "TYPE", "PUBSUB"):
+        await asyncio.sleep(0.01)
+    assert watched.sentinel.ask("ACL", "LOG") == []
     options["sentinel_password"] = "three"
     (error,) = await connect(url, **options).run([("PING",)])
+    assert watched.sentinel.ask("ACL", "LOG") != []  # that of "three"
     assert "three" not in str(error)
     assert "invalid username-password" in str(error)

@@ -68,6 +68,12 @@ class Watched:
 
     def fail_over(self):
         """The other one becomes the master, and this one, which stays alive, its replica."""
+        old = self.master
+        self.promote()
+        self._until(lambda: "link_status:up" in old.ask("INFO", "replication"))
+
+    def promote(self):
+        """The other one becomes the master. This one, which stays alive, is told later."""
         old, asked = self.master, 0.0
 
         def happened():
@@ -79,7 +85,6 @@ class Watched:
             return self.master is not old
 
         self._until(happened)
-        self._until(lambda: "link_status:up" in old.ask("INFO", "replication"))
 
     def wait_for_another(self, old):
         """Waits until `old` is not the master any more."""

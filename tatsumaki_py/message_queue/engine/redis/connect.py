@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 from tatsumaki_py.message_queue.engine.redis.cluster import Cluster
 from tatsumaki_py.message_queue.engine.redis.cluster_subscriber import ClusterSubscriber
@@ -34,14 +35,17 @@ class Connections:
     def __init__(self, options: RedisOptions) -> None:
         self._options = options
         self._dial = Dial(options)
+        self._subscribers: WeakSet[ServerSubscriber] = WeakSet()
         self._commands: Node | Cluster
+        self._master: Master | None = None
         self.publish_command = "PUBLISH"
         if options.kind == CLUSTER:
             self.publish_command = "SPUBLISH"
             self._commands = Cluster(options, self._dial)
             return
         if options.kind == SENTINEL:
-            self._open = Master(options, self._dial).open
+            self._master = Master(options, self._dial, self._renew)
+            self._open = self._master.open
         else:
             host, port = options.hosts[0] if options.hosts else ("", 0)
             self._open = partial(self._dial.open, host, port)
@@ -72,8 +76,19 @@ class Connections:
         if isinstance(self._commands, Cluster):
             await self._commands.refresh()
             return ClusterSubscriber(self._commands, self._dial, self._options)
-        return ServerSubscriber(await self._open(), self._options.command_timeout)
+        subscriber = ServerSubscriber(await self._open(), self._options.command_timeout)
+        self._subscribers.add(subscriber)
+        return subscriber
+
+    async def _renew(self) -> None:
+        """Another server is the master: leave the old one. Subscribers end."""
+        if isinstance(self._commands, Node):
+            await self._commands.renew()
+        for subscriber in [*self._subscribers]:
+            await subscriber.close()
 
     async def close(self) -> None:
         """Close all connections but those of subscribers, which close their own."""
+        if self._master is not None:
+            await self._master.close()
         await self._commands.close()

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from redis import exceptions
@@ -59,18 +59,21 @@ class Dial:
             await self._greet(connection, where)
         return connection
 
-    async def ask_sentinel(self, host: str, port: int, question: Sequence[str]) -> Any:
-        """The reply of a sentinel. `RedisError` if there is none."""
+    async def open_sentinel(self, host: str, port: int) -> AnyConnection:
+        """A new connection to a sentinel. `RedisError` if there is none."""
         options = self._options
         login = (options.sentinel_username, options.sentinel_password)
         connection = self._make(host, port, 0, login)
-        timeout = min(options.connect_timeout, SENTINEL_TIMEOUT)
-        async with _in_time(connection, f"{host}:{port}", timeout):
+        async with self.asking_sentinel(connection, host, port):
             await connection.connect()  # type: ignore[no-untyped-call]
-            await connection.send_command(*question)
-            reply = await connection.read_response()
-        await connection.disconnect(nowait=True)
-        return reply
+        return connection
+
+    def asking_sentinel(
+        self, connection: AnyConnection, host: str, port: int
+    ) -> AbstractAsyncContextManager[None]:
+        """A block in which a sentinel is asked. If it is late, the connection is closed."""
+        timeout = min(self._options.connect_timeout, SENTINEL_TIMEOUT)
+        return _in_time(connection, f"{host}:{port}", timeout)
 
     def _make(
         self, host: str, port: int, db: int, login: tuple[str | None, str | None]

@@ -45,10 +45,12 @@ class Node:
         self._turns = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._idle: list[AnyConnection] = []
         self._closed = False
+        self._renewed = 0
 
     async def run(self, calls: Sequence[Call]) -> list[Any]:
         """The replies to `calls`, in order."""
         async with self._turns:
+            renewed = self._renewed
             try:
                 connection = await self._connection()
             except (RedisError, OSError) as error:
@@ -67,9 +69,8 @@ class Node:
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
-            if self._closed or any(
-                isinstance(reply, exceptions.ReadOnlyError) for reply in replies
-            ):
+            refused = any(isinstance(reply, exceptions.ReadOnlyError) for reply in replies)
+            if self._closed or refused or renewed != self._renewed:
                 await connection.disconnect(nowait=True)
             else:
                 self._idle.append(connection)
@@ -98,6 +99,11 @@ class Node:
     async def close(self) -> None:
         """Close the connections, those in use after their batch."""
         self._closed = True
+        await self.renew()
+
+    async def renew(self) -> None:
+        """Open other connections instead of those that are open; those in use end their batch."""
+        self._renewed += 1
         while self._idle:
             await self._idle.pop().disconnect(nowait=True)
 
