@@ -209,3 +209,28 @@ async def test_idle_channels_cost_little(make_engine, redis_server, caplog):
     assert calls["mget"] <= 2 * 3
     assert calls["publish"] <= 5
     assert not {"evalsha", "eval", "get", "pexpire", "subscribe"} & {*calls}
+
+
+@pytest.mark.gen_test
+async def test_cursors_that_are_no_ids(make_engine, redis_server, attached):
+    """They are lost, and nothing fails."""
+    engine = make_engine(redis_server.url)
+    feed = await attached(engine)
+    await engine.publish(feed, bodies(1))
+    for cursor in ("0-0", f"{2**64 - 1}-{2**64 - 1}", f"{2**64}-0", f"0-{10**20 - 1}"):
+        assert await answer(engine.history(feed, cursor, 10)) is None
+
+
+@pytest.mark.gen_test
+async def test_more_than_one_answer_has(make_engine, redis_server, attached):
+    """A process that missed much asks several times."""
+    here, there = make_engine(redis_server.url), make_engine(redis_server.url)
+    feed = await attached(here, buffer_length=7)
+    there_feed = Feed("room", {"buffer_length": 100})
+    channel = here.session().feeding.channels["room"]
+    channel.loaded = False  # Its messages wait or are dropped.
+    await there.publish(there_feed, bodies(0))
+    await asyncio.sleep(0.02)
+    channel.loaded = True
+    await there.publish(there_feed, bodies(*range(1, 20)))
+    await feed.has(*range(20))

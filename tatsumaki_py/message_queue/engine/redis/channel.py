@@ -26,8 +26,8 @@ MAX_WAITING = 1000
 """Messages that may wait for an answer of Redis,"""
 MAX_WAITING_SIZE = 4 * 1024 * 1024
 """and their bytes."""
-RECENT = 1024
-"""Ids of events that are known to be in the log, when their message comes a second time."""
+RECENT = 32
+"""Ids of events that are known to be in the log. A message of older ones leads to a question."""
 
 
 class RedisChannel:

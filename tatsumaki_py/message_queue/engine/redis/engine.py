@@ -109,16 +109,21 @@ class Session:
 
     async def _ping(self) -> None:
         """Find out when Redis is back. It has to be ready to write."""
-        backoff = Backoff(self._options.backoff, self._options.max_backoff)
-        while self.outage.away:
-            await asyncio.sleep(backoff.pause())
-            with contextlib.suppress(HTTPError, ResponseError):
-                await self.questions.command("SET", self.own, b"", "PX", 1000)
-        self._pinger = None
+        backoff = Backoff(self._options.backoff, min(1.0, self._options.max_backoff))
+        try:
+            while self.outage.away:
+                await asyncio.sleep(backoff.pause())
+                with contextlib.suppress(HTTPError, ResponseError):
+                    await self.questions.ping(self.own)
+        finally:
+            self._pinger = None
 
     async def history(self, feed: Feed, cursor: str, limit: int) -> list[Entry] | None:
         """See `Engine.history`."""
         channel = self.feeding.channels.get(feed.name)
+        if max(position(cursor)) >= 1 << 64:
+            # It is no id, and Redis could not read it.
+            return None
         if channel is not None and position(cursor) > position(feed.top):
             # Its event is on its way.
             await self.feeding.catch_up(channel)

@@ -79,6 +79,8 @@ class Feeding:
         if channel is not None:
             channel.end_linger()
         if channel is None or channel.feed is not feed:
+            if channel is not None:
+                _end(channel.waiters, None)
             channel = RedisChannel(feed, Keys(self._options.prefix, feed.name))
             self.channels[feed.name] = channel
             self._by_messages[channel.keys.messages] = channel
@@ -102,8 +104,7 @@ class Feeding:
             del self.channels[feed.name]
             del self._by_messages[channel.keys.messages]
             self.subscriptions.remove(channel.keys.messages)
-            for waiter in channel.waiters:
-                _end(waiter, None)
+            _end(channel.waiters, None)
         feed.unload()
 
     def accepted(
@@ -165,6 +166,7 @@ class Feeding:
         if self.channels.get(channel.feed.name) is not channel or answer.cancelled():
             return
         error = answer.exception()
+        # A callback may lead to a new question, for which others wait.
         waiters, channel.waiters = channel.waiters, []
         if error is None:
             self._backoff.reset()
@@ -180,8 +182,7 @@ class Feeding:
             if not channel.loaded:
                 channel.feed.fail(error)
             self._ask_again()
-        for waiter in waiters:
-            _end(waiter, error)
+        _end(waiters, error)
 
     def _ask_again(self) -> None:
         """Some channels are stale."""
@@ -189,7 +190,9 @@ class Feeding:
             self._retry = self._loop.call_later(self._backoff.pause(), self._ask_stale)
 
     def _ask_stale(self) -> None:
-        self._retry = None
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
         for channel in [*self.channels.values()]:
             if channel.stale and not channel.asking:
                 self.ask(channel)
@@ -214,6 +217,8 @@ class Feeding:
         """Redis is away, or back."""
         if self._outage.away:
             self._tell_soon(0)
+        else:
+            self._ask_stale()
 
     def _tell_soon(self, seconds: float) -> None:
         if self._teller is None:
@@ -238,17 +243,19 @@ class Feeding:
         feeds = [channel.feed for channel in self.channels.values()]
         for channel in self.channels.values():
             channel.end_linger()
-            for waiter in channel.waiters:
-                _end(waiter, unavailable())
+            _end(channel.waiters, unavailable())
         self.channels.clear()
         self._by_messages.clear()
         return feeds
 
 
-def _end(waiter: asyncio.Future[None], error: BaseException | None) -> None:
-    if waiter.done():
-        return
-    if error is None:
-        waiter.set_result(None)
-    else:
-        waiter.set_exception(error)
+def _end(waiters: Sequence[asyncio.Future[None]], error: BaseException | None) -> None:
+    for waiter in waiters:
+        if waiter.done():
+            continue
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+            # The task that waited may be gone.
+            waiter.exception()

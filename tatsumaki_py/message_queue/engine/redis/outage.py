@@ -90,6 +90,10 @@ class Outage:
         """Whether Redis cannot be reached."""
         return bool(self._parts)
 
+    def has_failed(self, part: str) -> bool:
+        """Whether `part` cannot reach Redis."""
+        return part in self._parts
+
     def failed(self, part: str, error: object) -> None:
         """`part` could not reach Redis, also when it tried again."""
         was = self.away

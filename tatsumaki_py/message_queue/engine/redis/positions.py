@@ -60,6 +60,9 @@ class Positions:
         for start in range(0, len(channels), PIECE):
             piece = channels[start : start + PIECE]
             tops = await self._connections.values([one.keys.top for one in piece])
+            if isinstance(tops[0], Exception):
+                # Redis is away: the next check is soon enough.
+                return
             for channel, top in zip(piece, tops, strict=True):
                 if self._channels.get(channel.feed.name) is not channel:
                     continue

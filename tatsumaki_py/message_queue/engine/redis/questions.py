@@ -3,7 +3,7 @@ the loop are one pipeline.
 
 Rules:
 1. Each question gets one answer, or `Error.HTTP` 503 if Redis cannot be reached, or the error by
-   which Redis refused it.
+   which Redis refused it. While Redis is away, it gets the 503 at once.
 2. A question may be asked twice, if the first answer was lost.
 """
 
@@ -40,6 +40,7 @@ class Questions:
         self._outage = outage
         self._waiting: list[_Question] = []
         self._task: asyncio.Task[None] | None = None
+        self._asked: list[_Question] = []
 
     def run(
         self, script: Script, keys: Sequence[bytes], args: Sequence[bytes | str | int]
@@ -51,9 +52,16 @@ class Questions:
         """Run a command."""
         return self._ask(None, words)
 
-    def _ask(self, script: Script | None, words: Call) -> asyncio.Future[Any]:
+    def ping(self, key: bytes) -> asyncio.Future[Any]:
+        """Find out whether Redis is back, and takes writes: set `key` for a second."""
+        return self._ask(None, ("SET", key, b"", "PX", 1000), ping=True)
+
+    def _ask(self, script: Script | None, words: Call, ping: bool = False) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
+        if self._outage.has_failed("commands") and not ping:
+            _settle(answer, unavailable())
+            return answer
         self._waiting.append((script, words, answer))
         if self._task is None:
             self._task = loop.create_task(self._send())
@@ -64,9 +72,9 @@ class Questions:
             while self._waiting:
                 questions, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
                 # The askers of some may be gone.
-                questions = [one for one in questions if not one[2].done()]
-                if questions:
-                    await self._answer(questions)
+                self._asked = [one for one in questions if not one[2].done()]
+                if self._asked:
+                    await self._answer(self._asked)
         finally:
             self._task = None
 
@@ -102,9 +110,10 @@ class Questions:
         """Give up all questions."""
         if self._task is not None:
             self._task.cancel()
-        for _, _, answer in self._waiting:
-            answer.cancel()
-        self._waiting = []
+        for _, _, answer in (*self._asked, *self._waiting):
+            if not answer.done():
+                _settle(answer, unavailable())
+        self._asked, self._waiting = [], []
 
 
 def _call(script: Script | None, words: Call, by_text: bool) -> Call:

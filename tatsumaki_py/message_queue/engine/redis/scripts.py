@@ -211,7 +211,7 @@ return {oldest and 1 or 0, newest, after, whole(now)}
 _HISTORY = """
 -- KEYS: stream, t. ARGV: cursor, last event that is wanted, the most events, settings or ''.
 -- Answers the events, or nil if some are lost or they are too many.
-if not read_top('0') then return nil end
+read_top('0')
 local _, _, _, _, lives = settings(ARGV[4])
 expire(lives)
 if not known(ARGV[1]) then return nil end
