@@ -89,7 +89,7 @@ def refusal(response: HTTPResponse) -> str:
     return escape_controls(text[:MAX_TEXT])
 
 
-def retry_after(response: HTTPResponse) -> int | None:
-    """The seconds of the header Retry-After; None without it, or if it is a date."""
+def retry_after(response: HTTPResponse) -> int:
+    """The seconds of the header Retry-After; 0 without it, or if it is a date."""
     value = (response.getheader("Retry-After") or "").strip()
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 7 else None
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 7 else 0

@@ -42,6 +42,20 @@ def command():
 
 
 @pytest.fixture
+def mistake(capsys):
+    """`status, line = mistake(module, ...)` is the end of a command in this process."""
+
+    def run(module, *arguments):
+        with pytest.raises(SystemExit) as caught:
+            module.main([*arguments], "prog")
+        output = capsys.readouterr()
+        assert (output.out, output.err[:6], output.err.count("\n")) == ("", "prog: ", 1)
+        return caught.value.code, output.err[6:-1]
+
+    return run
+
+
+@pytest.fixture
 def subscribe(popen):
     """`process = subscribe(url, *flags)`. Its stderr is in the file `log`."""
 

@@ -9,6 +9,7 @@ import time
 import pytest
 from support.nginx import BLOCKS
 
+from tatsumaki_py.commands import subscribe as subscribe_command
 from tatsumaki_py.publisher import Publisher
 
 
@@ -34,14 +35,14 @@ def test_events(subscribe, server, publisher):
     assert process.stdout.read() == ""
 
 
-def test_count_and_cursor(command, server, publisher):
+def test_count_and_cursor(command, subscribe, server, publisher):
     """Several channels; a gap is a line as it is."""
     ids = publisher.publish("count", *range(10))
     url = f"{server.url}events/count"
-    status, out, err = command("subscribe", url, "--last-event-id", ids[4], "--count", "3")
-    assert (status, err) == (0, "")
-    assert [json.loads(line)["data"] for line in out.splitlines()] == [5, 6, 7]
-    status, out, err = command("subscribe", url, "--last-event-id", "1-1", "--count", "2")
+    process = subscribe(url, "--last-event-id", ids[4], "--count", "3")
+    assert [line["data"] for line in lines(process, 3)] == [5, 6, 7]
+    assert process.wait(5) == 0
+    out = command("subscribe", url, "--last-event-id", "1-1", "--count", "2")[1]
     found = [json.loads(line) for line in out.splitlines()]
     assert (found[0]["type"], found[0]["after"]) == ("gap", "1-1")
     assert found[1]["data"] == 0
@@ -71,12 +72,10 @@ def test_the_reader_is_gone(subscribe, server, publisher, tmp_path):
         ("events/a", ["--header", "a b: c"], "not a header name: 'a b'"),
     ],
 )  # fmt: skip
-def test_refusals(command, server, path, flags, line):
+def test_refusals(mistake, server, path, flags, line):
     """One line, at once."""
-    status, out, err = command("subscribe", server.url + path, *flags)
-    assert (status, out) == (2 if "--count" in flags else 1, "")
-    assert err.startswith(f"python -m tatsumaki_py subscribe: {line}")
-    assert err.count("\n") == 1
+    status, text = mistake(subscribe_command, server.url + path, *flags)
+    assert (status, text[: len(line)]) == (2 if "--count" in flags else 1, line)
 
 
 def test_a_server_that_is_not_there_yet(subscribe, http_server, tmp_path):

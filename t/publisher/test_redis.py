@@ -1,6 +1,7 @@
 """Publishing through Redis."""
 
 import asyncio
+import gc
 import threading
 import time
 
@@ -128,3 +129,15 @@ def test_close(redis_server):
             assert threading.active_count() == before + 1
         assert threading.active_count() == before
     assert "name=tatsumaki" not in redis_server.ask("CLIENT", "LIST")
+
+
+def test_a_publisher_in_a_cycle_is_collected(redis_server):
+    """Python may do that in any thread, also in that of the publisher."""
+    publisher = Publisher(redis_server.url)
+    publisher.publish("a", 1)
+    publisher.me = publisher
+    worker = publisher._link._worker
+    del publisher
+    worker._loop.call_soon_threadsafe(gc.collect)
+    worker._thread.join(5)
+    assert (worker._thread.is_alive(), worker._loop.is_closed()) == (False, True)

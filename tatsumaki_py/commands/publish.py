@@ -20,7 +20,7 @@ from tatsumaki_py.message_queue.engine.redis.calls import MAX_EVENTS
 from tatsumaki_py.message_queue.event_json import Unfit, read_event
 from tatsumaki_py.publisher import Publisher
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 PIECE = 256 * 1024
 """Bytes that are read at a time; the lines in them are published together."""
@@ -30,7 +30,7 @@ BATCH = 1024 * 1024
 
 def main(arguments: list[str], prog: str) -> None:
     """Run the command. Status 1 and one line on stderr if an event is not published."""
-    parser = _make_parser(prog)
+    parser = make_parser(prog)
     options = parser.parse_args(arguments)
     several = options.json == "-"
     if several and options.idempotency_key is not None:
@@ -45,7 +45,11 @@ def main(arguments: list[str], prog: str) -> None:
         print(*ids, sep="\n", flush=True)
 
     try:
-        with Publisher(options.url or options.engine, headers=dict(options.header)) as publisher:
+        with Publisher(
+            options.url or options.engine,
+            publish_timeout=options.timeout,
+            headers=dict(options.header),
+        ) as publisher:
             if several:
                 _send_lines(send, publisher.max_event_size)
             else:
@@ -60,7 +64,7 @@ def main(arguments: list[str], prog: str) -> None:
         end_quietly(signal.SIGPIPE)
 
 
-def _make_parser(prog: str) -> Parser:
+def make_parser(prog: str) -> Parser:
     parser = Parser(prog=prog, description="Publish an event, and print its id.")
     add = parser.add_argument
     add("channel", help="name of the channel")
@@ -76,6 +80,12 @@ def _make_parser(prog: str) -> Parser:
         "--idempotency-key",
         metavar="KEY",
         help="name of the event: if it was published under this name lately, it is not again",
+    )
+    add(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="how long to try while the server is away, from 0.05 to 300 (default: 5)",
     )
     add_headers(parser)
     return parser

@@ -25,7 +25,7 @@ from tatsumaki_py.blocking_http import FAULTS, Target, explained, refusal, retry
 from tatsumaki_py.commands.parser import Parser, add_headers, end_quietly
 from tatsumaki_py.content_type import media_type
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 NDJSON = "application/x-ndjson"
 SILENCE = 75.0
@@ -39,7 +39,7 @@ MAX_LINE = 64 * 1024 * 1024
 
 def main(arguments: list[str], prog: str) -> None:
     """Run the command. Status 1 and one line on stderr if the server refuses it."""
-    parser = _make_parser(prog)
+    parser = make_parser(prog)
     options = parser.parse_args(arguments)
     try:
         headers = {"User-Agent": "tatsumaki_py", "Accept": NDJSON} | dict(options.header)
@@ -55,7 +55,7 @@ def main(arguments: list[str], prog: str) -> None:
         end_quietly(signal.SIGPIPE)
 
 
-def _make_parser(prog: str) -> Parser:
+def make_parser(prog: str) -> Parser:
     parser = Parser(
         prog=prog,
         description="Print the events of a SubscribeHandler, one line of JSON each. "
@@ -102,12 +102,12 @@ class _Subscription:
         self._pause = FIRST
         self._told = False
         # Seconds that the server asks for before the next connection.
-        self._wait: float | None = None
+        self._wait: float = 0
 
     def run(self) -> None:
         """Print until `count` lines are out. Raises `_Refused` or `_ReaderGone`."""
         while True:
-            self._wait = None
+            self._wait = 0
             reason = self._connect()
             if self._left == 0:
                 return
@@ -115,10 +115,8 @@ class _Subscription:
                 self._told = True
                 print(f"{self._prog}: {reason}; trying again", file=sys.stderr)
             _check_reader()
-            if self._wait is None:
-                self._wait = self._pause * random.uniform(0.5, 1)
-                self._pause = min(2 * self._pause, LONGEST)
-            time.sleep(self._wait)
+            time.sleep(max(self._wait, self._pause * random.uniform(0.5, 1)))
+            self._pause = min(2 * self._pause, LONGEST)
 
     def _connect(self) -> str:
         """Print the events of one connection. Returns why the connection has failed; "" if it ended

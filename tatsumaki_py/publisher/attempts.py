@@ -34,17 +34,16 @@ class Attempts:
             raise self._late(reason)
         return left
 
-    def wait(self, reason: str, seconds: int | None = None) -> None:
-        """Pause before the next attempt: `seconds`, or as long as the attempts so far suggest.
-        Raises 503 with `reason` if no time is left after the pause.
+    def wait(self, reason: str, seconds: int = 0) -> None:
+        """Pause before the next attempt, for `seconds` at least. Raises 503 with `reason` if there
+        is no time for that, or none is left after the pause.
         """
-        pause = self._pause * random.uniform(0.5, 1) if seconds is None else seconds
-        self._pause = min(self._pause * FACTOR, LONGEST)
-        if pause >= self.left(reason):
-            if seconds is None:
-                time.sleep(self.left(reason))
+        if seconds >= self.left(reason):
             raise self._late(reason)
-        time.sleep(pause)
+        pause = max(seconds, self._pause * random.uniform(0.5, 1))
+        self._pause = min(self._pause * FACTOR, LONGEST)
+        time.sleep(min(pause, self.left(reason)))
+        self.left(reason)
 
     def _late(self, reason: str) -> HTTPError:
         outcome = "not known to be accepted" if self.sent else "not accepted"

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import lru_cache
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine import Feed
@@ -86,11 +86,13 @@ class _Worker:
         self._options = options
         self._channel = lru_cache(MAX_CHANNELS)(_Channel)
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(
-            target=self._loop.run_forever, name="tatsumaki-publisher", daemon=True
-        )
+        self._thread = Thread(target=self._run, name="tatsumaki-publisher", daemon=True)
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
 
     async def _open(self) -> None:
         options = self._options
@@ -120,15 +122,17 @@ class _Worker:
             raise HTTPError(503, f"{error}: {self._outage.reason}") from None
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop)
+        # Python collects garbage, such as a publisher, in any thread.
+        if current_thread() is not self._thread:
+            self._thread.join()
 
     async def _close(self) -> None:
         await self._outbox.close()
         await self._connections.close()
         await self._loop.shutdown_default_executor()
+        # After the callbacks of the connections.
+        self._loop.call_soon(self._loop.stop)
 
 
 class _Outage(Outage):
