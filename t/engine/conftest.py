@@ -16,7 +16,7 @@ from support.delayed import Delayed, Store
 from tatsumaki_py.message_queue.engine.choose import choose
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 
-SHARED = ["late", "redis"]
+SHARED = ["late", "redis", "cluster"]
 STANDINS = ["memory", "distant", "late"]
 
 
@@ -26,15 +26,16 @@ def pytest_generate_tests(metafunc):
         several = "other" in metafunc.fixturenames
         engines = SHARED if several else ["memory", "distant", "sqlite", *SHARED]
         if metafunc.module.__name__.endswith(("recall", "presence")):
-            engines = [engine for engine in engines if engine != "redis"]
+            engines = [engine for engine in engines if engine not in ("redis", "cluster")]
         metafunc.parametrize("make_engine", engines, indirect=True)
 
 
 @pytest.fixture
 def make_engine(request):
     """`engine = make_engine()`; see above."""
-    if request.param == "redis":
-        url = request.getfixturevalue("redis_server").url
+    if request.param in ("redis", "cluster"):
+        server = "redis_server" if request.param == "redis" else "redis_cluster"
+        url = request.getfixturevalue(server).url
         return choose(url, {"command_timeout": 2, "linger": 0.02}).make
     if request.param == "sqlite":
         return choose(f"sqlite:{request.getfixturevalue('tmp_path')}/events.db", {}).make
