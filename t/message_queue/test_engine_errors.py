@@ -1,7 +1,7 @@
 """An engine that raises: what it says reaches those that wait, or the log, and nothing hangs."""
 
 import pytest
-from message_queue.fakes import FakePeer, Taker, numbers
+from message_queue.fakes import FakePeer, Taker, numbers, turn
 from support.answers import until
 from support.delayed import Delayed
 
@@ -160,3 +160,15 @@ async def test_nobody_waits(queue, broken, log_watch, clock, method):
         await clock.advance(6)
     assert not queue.clients
     broken.failing.clear()
+
+
+@pytest.mark.gen_test
+async def test_the_client_goes_meanwhile(queue, broken):
+    """What the engine was asked for a client that has gone is no line in the log."""
+    ids = await queue.publish(*({"n": n} for n in range(40)))
+    await queue.ready()
+    assert len(queue._channel.log) == 30
+    broken.failing["history"] = Error.HTTP(503, "the store is away")
+    for _ in range(3):
+        queue.poll(None, Taker(), last_event_id=ids[0]).cancel()
+        await turn(10)

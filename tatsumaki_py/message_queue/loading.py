@@ -4,7 +4,7 @@ Rules:
 1. `Engine.attach` is called once: when the first client begins to listen to the channel, or the
    first caller of `ready` to wait for it. `Engine.detach` is called once for it.
 2. An error of the engine is raised where its answer is awaited. Where no answer is awaited, the
-   error is logged.
+   error is logged. If the client has gone meanwhile, the error is dropped.
 3. Events are put before the log only if they end at its `floor`: otherwise the log stays as it is,
    and a client that asked for them gets a gap.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine import Engine, Feed
@@ -24,6 +24,8 @@ from tatsumaki_py.message_queue.log import EventLog
 __all__ = ["Loadable", "Loading", "recalled", "safely"]
 
 _log = logging.getLogger("tatsumaki")
+
+T = TypeVar("T")
 
 
 class Loadable(Feed, Protocol):
@@ -56,7 +58,7 @@ def recalled(
         recall = engine.recall(channels, client_id)
     except Exception as error:
         recall = _raise(error)
-    return None if recall is None else asyncio.ensure_future(recall)
+    return None if recall is None else _asked(recall)
 
 
 class Loading:
@@ -176,7 +178,7 @@ def _history(feed: Loadable, engine: Engine, cursor: str) -> _History | None:
         history = engine.history(feed, cursor, max(limit, 0))
     except Exception as error:
         history = _raise(error)
-    return None if history is None else asyncio.ensure_future(history)
+    return None if history is None else _asked(history)
 
 
 async def _extend(
@@ -199,6 +201,13 @@ async def _extend(
         history = None if log.floor == floor else _history(feed, engine, cursor)
         floor = log.floor
     return cursor
+
+
+def _asked(answer: Awaitable[T]) -> asyncio.Future[T]:
+    """What the engine answers. The client may have gone when it answers with an error."""
+    asked = asyncio.ensure_future(answer)
+    asked.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
+    return asked
 
 
 async def _raise(error: Exception) -> Any:

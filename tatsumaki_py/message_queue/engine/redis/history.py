@@ -6,6 +6,7 @@ Rule: clients that ask for the same events at the same time are one question.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
@@ -33,9 +34,15 @@ class Histories:
         if task is None:
             task = asyncio.get_running_loop().create_task(self._ask(feed, keys, *asked[1:]))
             self._asked[asked] = task
-            task.add_done_callback(lambda _: self._asked.pop(asked))
+            task.add_done_callback(partial(self._answered, asked))
         # The others still wait if this one is cancelled.
         return await asyncio.shield(task)
+
+    def _answered(self, asked: _Asked, task: asyncio.Task[list[Entry] | None]) -> None:
+        del self._asked[asked]
+        if not task.cancelled():
+            # All clients that asked may be gone.
+            task.exception()
 
     async def _ask(
         self, feed: Feed, keys: Keys, cursor: str, floor: str, limit: int

@@ -65,6 +65,8 @@ class Node:
                 return [late] * len(calls)
             except (RedisError, OSError) as error:
                 await connection.disconnect(nowait=True)
+                # The others were perhaps closed at the same time: the next attempt opens one.
+                await self._drop_idle()
                 return [error] * len(calls)
             except BaseException:
                 await connection.disconnect(nowait=True)
@@ -104,6 +106,9 @@ class Node:
     async def renew(self) -> None:
         """Open other connections instead of those that are open; those in use end their batch."""
         self._renewed += 1
+        await self._drop_idle()
+
+    async def _drop_idle(self) -> None:
         while self._idle:
             await self._idle.pop().disconnect(nowait=True)
 
