@@ -140,7 +140,7 @@ class _Outage(Outage):
 
     reason = ""
 
-    def failed(self, part: str, error: object) -> None:
+    def failed(self, part: str, error: object, began: float) -> None:
         self.reason = str(error)
 
     def worked(self, part: str) -> None:

@@ -131,6 +131,7 @@ class Listener:
         failures = 0
         while True:
             error: object = None
+            began = self._loop.time()
             try:
                 await self._connect()
                 self._outage.worked("listening")
@@ -144,7 +145,7 @@ class Listener:
             failures += 1
             # The first time, a connection is replaced at once.
             if failures > 1:
-                self._outage.failed("listening", error)
+                self._outage.failed("listening", error, began)
                 await asyncio.sleep(self._backoff.pause())
 
     async def _connect(self) -> None:

@@ -84,6 +84,7 @@ class Outage:
         self._changed = changed
         self._parts: set[str] = set()
         self._since = 0.0
+        self._worked = 0.0
 
     @property
     def away(self) -> bool:
@@ -94,8 +95,12 @@ class Outage:
         """Whether `part` cannot reach Redis."""
         return part in self._parts
 
-    def failed(self, part: str, error: object) -> None:
-        """`part` could not reach Redis, also when it tried again."""
+    def failed(self, part: str, error: object, began: float) -> None:
+        """`part` could not reach Redis, also when it tried again at `began`, in seconds of the
+        loop's clock. That is nothing new if Redis has come back since.
+        """
+        if began < self._worked:
+            return
         was = self.away
         self._parts.add(part)
         if not was:
@@ -110,7 +115,8 @@ class Outage:
             self._parts.discard(part)
             if not self._parts:
                 COUNTERS.engine_up = 1
-                seconds = now() - self._since
+                self._worked = now()
+                seconds = self._worked - self._since
                 _log.warning("Redis at %s is back after %.1f s", self._place, seconds)
                 self._changed()
 

@@ -194,6 +194,7 @@ class Outbox:
     async def _deliver(self, calls: list[_Call]) -> None:
         attempt = 0
         while calls:
+            began = self._loop.time()
             replies = await self._connections.run(self._commands(calls))
             calls, failure = self._read(calls, replies)
             if failure is None:
@@ -203,7 +204,7 @@ class Outbox:
                 attempt += 1
                 # The first time, a connection may have been closed while it was idle.
                 if attempt > 1:
-                    self._outage.failed("commands", failure)
+                    self._outage.failed("commands", failure, began)
                     await asyncio.sleep(self._backoff.pause())
                 calls = [call for call in calls if not call.over]
 

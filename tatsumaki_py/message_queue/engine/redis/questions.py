@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.engine.redis.connect import Connections
 from tatsumaki_py.message_queue.engine.redis.node import Call
 from tatsumaki_py.message_queue.engine.redis.outage import (
@@ -81,9 +82,10 @@ class Questions:
     async def _answer(self, questions: list[_Question]) -> None:
         forgotten: set[Script] = set()
         refusal: object = None
-        attempts = 0
+        attempts, began = 0, 0.0
         while attempts < ATTEMPTS:
             calls = [_call(script, words, script in forgotten) for script, words, _ in questions]
+            began = now()
             replies = await self._connections.run(calls)
             again, refusal = [], None
             for question, reply in zip(questions, replies, strict=True):
@@ -101,7 +103,7 @@ class Questions:
                 self._outage.worked("commands")
                 return
             attempts += refusal is not None
-        self._outage.failed("commands", refusal)
+        self._outage.failed("commands", refusal, began)
         for _, _, answer in questions:
             if not answer.done():
                 _settle(answer, unavailable())
