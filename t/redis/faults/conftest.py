@@ -1,0 +1,50 @@
+"""An application whose events are in Redis, and what is around it.
+
+Each file is one incident that another project had. What comes out of it is said for each client,
+and for those who publish.
+"""
+
+import re
+
+import pytest
+from support.scene import Scene
+
+from tatsumaki_py import Application, PublishHandler, SubscribeHandler
+
+
+@pytest.fixture
+def app():
+    return Application(
+        [
+            (r"/events/([\w.-]+)", SubscribeHandler),
+            ("/events", SubscribeHandler),
+            (r"/publish/([\w.-]+)", PublishHandler),
+        ]
+    )
+
+
+@pytest.fixture
+def make_scene(http_server, http_port, io_loop):
+    """`scene = await make_scene(server, *transports, **options)`; see `Scene`."""
+    scenes = []
+
+    async def make(server, *transports, **options):
+        scenes.append(Scene(http_port, server))
+        return await scenes[-1].start(*transports, **options)
+
+    yield make
+    for scene in scenes:
+        io_loop.run_sync(scene.stop)
+
+
+@pytest.fixture
+def outage(log_watch, caplog):
+    """`outage()` gives "away" and "back" for the lines of the log so far; they are expected."""
+    caplog.set_level("WARNING", "tatsumaki")
+
+    def said():
+        texts = [record.getMessage() for record in caplog.records if record.name == "tatsumaki"]
+        return [found[1] for text in texts if (found := re.search(r" is (away|back)", text))]
+
+    with log_watch.expect("tatsumaki", r"Redis at \S+ is (away|back)"):
+        yield said

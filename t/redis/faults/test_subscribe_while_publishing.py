@@ -1,0 +1,39 @@
+"""message_bus#59: a client subscribes while events are published, and misses those in between."""
+
+import asyncio
+import itertools
+
+import pytest
+from support.follower import Follower
+from support.subscriber import STREAMS
+
+
+@pytest.mark.gen_test
+async def test_at_full_rate(make_scene, redis_server):
+    """Each client has the events from its first one on, without a hole and without a repetition."""
+    scene = await make_scene(redis_server, linger=0)
+    scene.elsewhere()
+    done = False
+
+    async def publish():
+        for n in itertools.count():
+            await scene.publish_elsewhere(n)
+            if done:
+                return n
+
+    publishing = asyncio.ensure_future(publish())
+    newcomers = []
+    for turn in range(30):
+        newcomers.append(Follower(scene.http_port, (STREAMS[turn % len(STREAMS)],)).start())
+        await asyncio.sleep(0.01)
+        if turn % 3 == 0:
+            # The channel is loaded anew now and then.
+            await newcomers.pop(0).stop()
+    done = True
+    last = await publishing
+    scene.followers += newcomers
+    await scene.until_all(lambda follower: follower.seen[-1:] == [last])
+    for follower in scene.followers:
+        seen = follower.seen
+        assert seen == [*range(seen[0], last + 1)], follower.name
+    assert scene.followers[0].seen[0] == 0

@@ -1,0 +1,128 @@
+"""A server of the test's process whose events are in Redis, clients of it on all transports, and
+another process that publishes.
+"""
+
+import asyncio
+import json
+
+from engine.feed import Feed, bodies
+from support.follower import Follower
+from support.lossy import Proxy
+from support.raw import RawClient
+from support.subscriber import CLIENTS
+from support.wire import read_reply
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue.engine.choose import choose
+
+QUICK = {
+    "command_timeout": 0.5,
+    "connect_timeout": 0.5,
+    "publish_timeout": 3.0,
+    "probe_interval": 0.2,
+    "check_interval": 0.2,
+    "backoff": 0.01,
+    "max_backoff": 0.1,
+}
+"""The engine's timings, shorter than in life."""
+
+
+class Scene:
+    """What is around a fault.
+
+    Args:
+        http_port: where the application is served.
+        server: the `RedisServer`.
+
+    Attributes:
+        network: the `Proxy` between the application and Redis.
+        queue: the queue of the channel "room".
+        followers: clients of that channel that come back with their cursor.
+    """
+
+    def __init__(self, http_port, server):
+        self.http_port, self.server = http_port, server
+        self.network = Proxy(server.port)
+        self.followers = []
+        self._others = []
+
+    async def start(self, *transports, **options):
+        """Begins: a client on each of `transports`, or of all, has its place in "room"."""
+        await self.network.start()
+        MessageQueue.configure(f"redis://127.0.0.1:{self.network.port}", **QUICK | options)
+        self._engine = MessageQueue._registry.engine
+        # Held here: a queue that no code holds and no client uses is forgotten.
+        self.queue = MessageQueue.instance("room")
+        await self.queue.ready()
+        start = self.queue.cursor()
+        for transport in transports or CLIENTS:
+            follower = Follower(self.http_port, (transport,), cursor=start)
+            self.followers.append(follower.start())
+        waiting = [one for one in self.followers if one.transports != ("interval-poll",)]
+        await self.until(lambda: len(self.queue.clients) >= len(waiting))
+        return self
+
+    @property
+    def session(self):
+        """The engine's session."""
+        return self._engine.session()
+
+    def elsewhere(self, **options):
+        """The engine of another process. It reaches Redis directly."""
+        self._others.append(choose(self.server.url, QUICK | options).make())
+        return self._others[-1]
+
+    async def publish_elsewhere(self, *numbers, key=None, channel="room"):
+        """Another process publishes events together. Gives their ids."""
+        if not self._others:
+            self.elsewhere()
+        return await self._others[0].publish(Feed(channel, {}), bodies(*numbers), key=key)
+
+    async def publish(self, *numbers, key=None):
+        """This process publishes. Gives the ids."""
+        return await self.queue.publish(*({"n": n} for n in numbers), idempotency_key=key)
+
+    async def post(self, *numbers, key=None):
+        """A client publishes at the application. Gives the `Reply`."""
+        body = json.dumps([{"n": n} for n in numbers]).encode()
+        fields = {"Host": "x", "Content-Type": "application/json", "Content-Length": len(body)}
+        if key is not None:
+            fields["Idempotency-Key"] = key
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        client = await RawClient.connect(self.http_port)
+        try:
+            await client.send(f"POST /publish/room HTTP/1.1\r\n{lines}\r\n".encode() + body)
+            return await read_reply(client)
+        finally:
+            client.close()
+
+    async def all_get(self, *expected, seconds=10.0):
+        """Waits until each client has just these numbers and gaps, and a moment longer."""
+        await self.until_all(lambda follower: len(follower.seen) >= len(expected), seconds)
+        await asyncio.sleep(0.02)
+        for follower in self.followers:
+            assert follower.seen == [*expected], follower.name
+
+    async def until_all(self, condition, seconds=10.0):
+        """Waits until `condition(follower)` is true of each client."""
+        for follower in self.followers:
+            await follower.until(condition, seconds)
+
+    async def until(self, condition, seconds=5.0):
+        """Waits until `condition()` is true."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    async def stop(self):
+        """The clients go, then the application leaves Redis."""
+        try:
+            for follower in self.followers:
+                await follower.stop()
+        finally:
+            for other in self._others:
+                await other.close()
+            self.queue = None
+            MessageQueue.reset()
+            await self._engine.close()
+            await self.network.stop()
