@@ -31,7 +31,7 @@ class Client(Follower):
         self.channel = channel
         self.restless = True
         self.last = None
-        """What came last, as in `items`."""
+        """What identifies the event that came last."""
 
     @property
     def gets_all(self):
@@ -49,7 +49,7 @@ class Client(Follower):
 
     def take(self, message):
         super().take(message)
-        self.last = _item(message)
+        self.last = _item(message)[0]
 
     @property
     def items(self):
@@ -58,4 +58,4 @@ class Client(Follower):
 
 
 def _item(message):
-    return "gap" if message.gap else (message.data["p"], message.data["n"])
+    return ("gap", None) if message.gap else ((message.data["p"], message.data["n"]), message.id)

@@ -8,7 +8,8 @@ Rules for what a client gets, where the order is that of the ids of all accepted
    that it has already, or a gap.
 4. Any other client begins anywhere.
 5. After an event that was lost by Redis, the next event that was kept comes after a gap. An event
-   of a request that was repeated may then come again.
+   of a request that was repeated may then come again, with another id. The place of a client with
+   only a name may be lost, too.
 """
 
 from tatsumaki_py.message_queue.ids import position
@@ -33,7 +34,7 @@ class Verdict:
         assert may_lose or not self.lost, f"accepted and lost: {sorted(self.lost)[:5]}"
         by_id = sorted(accepted, key=lambda one: position(accepted[one]))
         assert [one for one in by_id if one not in self.lost] == kept, "the ids are not in order"
-        self.may_lose = may_lose
+        self.may_lose, self.accepted = may_lose, accepted
         self.places = {one: place for place, one in enumerate(kept)}
 
     def check(self, name, connections, *, cursor, named, to_end):
@@ -41,7 +42,8 @@ class Verdict:
 
         Args:
             name: which client, for the message.
-            connections: what came on each: what identifies an event, or "gap".
+            connections: what came on each: what identifies an event, and its id if the client
+                was told it; or "gap" and None.
             cursor: whether the client sends its cursor when it comes back.
             named: whether it is one of rule 3.
             to_end: whether it must have the last event.
@@ -51,21 +53,29 @@ class Verdict:
             first = True
             for item in items:
                 where = f"{name}, connection {number}, after place {last}"
-                if item == GAP:
+                event, id = item
+                if event == GAP:
                     told = True
                     continue
-                place = self.places.get(item)
+                place = self.places.get(event)
+                free = told or (first and not cursor and not named)
+                if self.may_lose and place is not None:
+                    # Of what was lost, a long poll is not told the id.
+                    again = first and named and not cursor
+                    other = id is None and not (free or again) and last not in (LOST, place - 1)
+                    if other or id not in (None, self.accepted[event]):
+                        place = None
+                    free = free or (first and not cursor and last == LOST)
                 if place is None:
-                    assert self.may_lose, f"{where}: {item} was never accepted"
+                    assert self.may_lose, f"{where}: {event} was never accepted"
                     last, told, first = LOST, False, False
                     continue
-                free = told or (first and not cursor and not named)
                 if last == LOST:
-                    assert free, f"{where}: {item} after events that were lost, without a gap"
+                    assert free, f"{where}: {event} after events that were lost, without a gap"
                 elif not free and first and named and not cursor:
-                    assert place <= last + 1, f"{where}: {place} {item} leaves some out"
+                    assert place <= last + 1, f"{where}: {place} {event} leaves some out"
                 elif not free:
-                    assert place == last + 1, f"{where}: {place} {item}"
+                    assert place == last + 1, f"{where}: {place} {event}"
                 last, told, first = place, False, False
         if to_end and self.places:
             assert last == len(self.places) - 1, f"{name}: ends at {last} of {len(self.places)}"
