@@ -18,6 +18,7 @@ QUESTIONS = (
     "connect_storm",
     "drain",
     "restarts",
+    "processes",
     "stall",
     "walk",
 )

@@ -7,7 +7,7 @@ import re
 import pytest
 from support.answers import until
 from support.haproxy import LINES
-from support.nginx import BLOCKS
+from support.nginx import BY_CHANNEL, HTTP_2, SITE, with_upstream
 from support.outside import find_program, running
 from support.subscriber import WebSocket
 from support.wire import read_reply
@@ -50,9 +50,9 @@ async def test_http_2(run_nginx, http_server, http_port, queue):
     """More streams than the six that a browser has over HTTP/1.1, on one connection."""
     curl = find_program("curl", "curl")
     tls = AsyncHTTPSTestCase.default_ssl_options()
-    http2 = BLOCKS[1].replace("/etc/ssl/certs/chat.pem", tls["certfile"])
+    http2 = HTTP_2.replace("/etc/ssl/certs/chat.pem", tls["certfile"])
     http2 = http2.replace("/etc/ssl/private/chat.key", tls["keyfile"])
-    site = BLOCKS[0].replace("5000", str(http_port)).replace("listen 80;\n", http2)
+    site = SITE.replace("5000", str(http_port)).replace("listen 80;\n", http2)
     port = run_nginx(site, "listen 443 ssl http2")
     urls = [f"https://localhost:{port}/events/room?transport=sse&n={n}" for n in range(10)]
     options = ["-N", "-s", "-k", "--http2", "--parallel", "--parallel-max", "20"]
@@ -99,9 +99,7 @@ async def test_publish(nginx, raw, queue, expect_log):
     assert queue.backlog_events == [{"n": 1}]
 
 
-@pytest.mark.parametrize(
-    ("name", "lines", "away"), [("nginx", BLOCKS[0], 502), ("haproxy", LINES, 503)]
-)
+@pytest.mark.parametrize(("name", "lines", "away"), [("nginx", SITE, 502), ("haproxy", LINES, 503)])
 @pytest.mark.gen_test
 async def test_unavailable(request, http_server, http_port, raw, app, name, lines, away):
     """An EventSource gets a stream in place of a 503 or 502, any other client the answer."""
@@ -140,8 +138,8 @@ async def test_a_channel_has_one_process(run_nginx, io_loop, raw):
         server.add_sockets(sockets)
         servers.append(server)
         ports.append(str(sockets[0].getsockname()[1]))
-    processes = BLOCKS[2].replace("5000", ports[0]).replace("5001", ports[1])
-    site = re.sub(r"upstream tatsumaki \{.*?\n\}\n", processes, BLOCKS[0], flags=re.S)
+    processes = BY_CHANNEL.replace("5000", ports[0]).replace("5001", ports[1])
+    site = with_upstream(processes)
     assert all(port in site for port in ports)
     client = await raw(run_nginx(site))
     owners = []

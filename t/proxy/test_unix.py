@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.nginx import BLOCKS, PAGE
+from support.nginx import PAGE, with_upstream
 from support.subscriber import CLIENTS, STREAMS
 from support.wire import read_reply
 
@@ -26,7 +26,7 @@ def unix_port(run_nginx, http_server, app, tmp_path):
     http_server.add_socket(sock)
     (upstream,) = re.findall(r"`(upstream tatsumaki \{ server unix:.*\})`", PAGE)
     upstream = upstream.replace("/run/chat.sock", str(path))
-    return run_nginx(re.sub(r"upstream tatsumaki \{.*?\n\}\n", upstream, BLOCKS[0], flags=re.S))
+    return run_nginx(with_upstream(upstream))
 
 
 @pytest.mark.gen_test

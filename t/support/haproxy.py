@@ -10,25 +10,27 @@ from support.outside import find_program
 from support.program import ROOT, free_port
 
 PAGE = (ROOT / "docs/guide/deploying.md").read_text()
-(LINES,) = re.findall(r"^```haproxy\n(.*?)^```", PAGE, re.M | re.S)
+LINES, MACHINES = re.findall(r"^```haproxy\n(.*?)^```", PAGE, re.M | re.S)
 (RESTARTING,) = re.findall(r"^```http\n(.*?)^```", PAGE, re.M | re.S)
 START = 5.0  # seconds until it must listen
 
 
 @pytest.fixture
 def run_haproxy(tmp_path, http_server):
-    """`port = run_haproxy(lines)` runs it with these lines, but without its second tries."""
+    """`port = run_haproxy(lines)` runs it with these lines, but without its second tries, unless
+    `retries` is not 0.
+    """
     path = find_program("haproxy", "haproxy")
     answer, config, log = (tmp_path / name for name in ("restarting.http", "cfg", "log"))
     head, body = RESTARTING.split("\n\n")
     answer.write_bytes(f"{head}\n\n".replace("\n", "\r\n").encode() + body.encode())
     processes = []
 
-    def run(lines):
+    def run(lines, retries=0):
         port = free_port()
         assert lines.count("bind :80\n") == lines.count("mode http\n") == 1
         lines = lines.replace("bind :80\n", f"bind 127.0.0.1:{port}\n")
-        lines = lines.replace("mode http\n", "mode http\n    retries 0\n")
+        lines = lines.replace("mode http\n", f"mode http\n    retries {retries}\n")
         config.write_text(lines.replace("/etc/haproxy/restarting.http", str(answer)))
         with log.open("w") as output:
             command = [path, "-db", "-f", str(config)]

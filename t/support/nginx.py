@@ -12,6 +12,7 @@ from support.program import ROOT, free_port
 
 PAGE = (ROOT / "docs/guide/deploying.md").read_text()
 BLOCKS = re.findall(r"^```nginx\n(.*?)^```", PAGE, re.M | re.S)
+SITE, MACHINES, HTTP_2, BY_CHANNEL = BLOCKS
 START = 5.0  # seconds until it must listen
 
 FRAME = """
@@ -31,6 +32,11 @@ http {{
     {http}
 }}
 """
+
+
+def with_upstream(lines):
+    """The page's configuration, with other lines in place of its `upstream`."""
+    return re.sub(r"upstream tatsumaki \{.*?\n\}\n", lines, SITE, flags=re.S)
 
 
 @pytest.fixture
