@@ -234,3 +234,28 @@ async def test_more_than_one_answer_has(make_engine, redis_server, attached):
     channel.loaded = True
     await there.publish(there_feed, bodies(*range(1, 20)))
     await feed.has(*range(20))
+
+
+@pytest.mark.gen_test
+async def test_publish_waits_for_the_log_here(make_engine, redis_server):
+    """When the ids are there, the listeners of this process have the events, and those before."""
+    here, there = make_engine(redis_server.url), make_engine(redis_server.url)
+    feed = Feed("room", {})
+    here.attach(feed)
+    for n in range(20):
+        elsewhere = asyncio.ensure_future(there.publish(Feed("room", {}), bodies(-n)))
+        (id,) = await here.publish(feed, bodies(n))
+        assert [event.id for event in feed.entries if event.event()["n"] == n][-1] == id
+        await elsewhere
+    await feed.until(lambda: len(feed.entries) == 40)
+
+
+@pytest.mark.gen_test
+async def test_publish_does_not_wait_for_ever(make_engine, redis_server, attached):
+    """A message that does not come is not waited for; Redis is asked for what is missing."""
+    here, there = make_engine(redis_server.url), make_engine(redis_server.url)
+    feed = await attached(here)
+    here.session()._listener._message = lambda *message: None
+    await there.publish(Feed("room", {}), bodies(1))
+    await asyncio.wait_for(here.publish(feed, bodies(2)), 1)
+    await feed.has(1, 2)

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tatsumaki_py.message_queue.engine import Feed
@@ -42,6 +42,8 @@ class RedisChannel:
         subscribed: whether Redis has said that its messages come, at least once.
         linger: the timer that ends the subscription.
         waiters: wait for the answer to the present question.
+        arrivals: functions to call as soon as the events of that id are in the log.
+        late: the timer that calls them if that takes long.
         used: when its keys were last kept from running out, in seconds of the loop's clock.
     """
 
@@ -50,9 +52,11 @@ class RedisChannel:
         "_recent",
         "_size",
         "_waiting",
+        "arrivals",
         "asking",
         "feed",
         "keys",
+        "late",
         "linger",
         "loaded",
         "stale",
@@ -66,6 +70,8 @@ class RedisChannel:
         self.keys = keys
         self.loaded = self.asking = self.subscribed = False
         self.stale = True
+        self.arrivals: list[tuple[str, Callable[[], None]]] = []
+        self.late: asyncio.TimerHandle | None = None
         self.linger: asyncio.TimerHandle | None = None
         self.used = 0.0
         self.waiters: list[asyncio.Future[None]] = []
@@ -159,6 +165,23 @@ class RedisChannel:
         waiting = self._waiting
         self._drop_waiting()
         return self.stale or not all(self._take(data) for data in waiting)
+
+    def has(self, id: str) -> bool:
+        """Whether the log has come to the event of that id."""
+        top = self.feed.top
+        return self.loaded and (top == id or position(top) > position(id))
+
+    def arrive(self, everything: bool = False) -> None:
+        """Call the functions that wait for events, or all of them."""
+        arrivals, self.arrivals = self.arrivals, []
+        for id, arrived in arrivals:
+            if everything or self.has(id):
+                arrived()
+            else:
+                self.arrivals.append((id, arrived))
+        if not self.arrivals and self.late is not None:
+            self.late.cancel()
+            self.late = None
 
     def failed(self) -> None:
         """Redis has not answered."""

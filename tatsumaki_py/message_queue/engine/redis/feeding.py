@@ -31,6 +31,8 @@ from tatsumaki_py.message_queue.engine.redis.wire import stored_settings
 
 __all__ = ["Feeding", "Subscriptions"]
 
+ARRIVAL = 0.25
+"""Seconds for which a publisher waits until its events are in the log here."""
 TELL = 1.0
 """Seconds between two times that waiting clients are told that Redis is away."""
 
@@ -80,6 +82,7 @@ class Feeding:
             channel.end_linger()
         if channel is None or channel.feed is not feed:
             if channel is not None:
+                channel.arrive(everything=True)
                 _end(channel.waiters, None)
             channel = RedisChannel(feed, Keys(self._options.prefix, feed.name))
             self.channels[feed.name] = channel
@@ -104,6 +107,7 @@ class Feeding:
             del self.channels[feed.name]
             del self._by_messages[channel.keys.messages]
             self.subscriptions.remove(channel.keys.messages)
+            channel.arrive(everything=True)
             _end(channel.waiters, None)
         feed.unload()
 
@@ -114,19 +118,40 @@ class Feeding:
         ids: Sequence[str],
         bodies: Sequence[bytes],
         quiet: Sequence[bool],
+        arrived: Callable[[], None],
     ) -> None:
-        """Redis has accepted events of this process."""
+        """Redis has accepted events of this process. `arrived` is called when the listeners here
+        have them, or that takes long.
+        """
         channel = self.channels.get(feed.name)
-        if channel is not None and channel.feed is feed:
-            self._guarded(channel, channel.accepted, prev, ids, bodies, quiet)
+        if channel is None or channel.feed is not feed:
+            arrived()
+            return
+        self._guarded(channel, channel.accepted, prev, ids, bodies, quiet)
+        if channel.has(ids[-1]):
+            arrived()
+            return
+        channel.arrivals.append((ids[-1], arrived))
+        if channel.late is None:
+            channel.late = self._loop.call_later(ARRIVAL, self._overdue, channel)
+
+    def _overdue(self, channel: RedisChannel) -> None:
+        """A message that should have come by now may be lost."""
+        channel.arrive(everything=True)
+        if self.channels.get(channel.feed.name) is channel:
+            self.ask(channel)
 
     # -- for the listener
 
     def message(self, name: bytes, data: bytes) -> None:
         """A message came."""
         channel = self._by_messages.get(name)
-        if channel is not None and self._guarded(channel, channel.heard, data):
+        if channel is None:
+            return
+        if self._guarded(channel, channel.heard, data):
             self.ask(channel)
+        if channel.arrivals:
+            channel.arrive()
 
     def subscribed(self, name: bytes) -> None:
         """The messages of a channel come from now on."""
@@ -182,6 +207,8 @@ class Feeding:
             if not channel.loaded:
                 channel.feed.fail(error)
             self._ask_again()
+        if channel.arrivals:
+            channel.arrive(everything=error is not None)
         _end(waiters, error)
 
     def _ask_again(self) -> None:
@@ -243,6 +270,7 @@ class Feeding:
         feeds = [channel.feed for channel in self.channels.values()]
         for channel in self.channels.values():
             channel.end_linger()
+            channel.arrive(everything=True)
             _end(channel.waiters, unavailable())
         self.channels.clear()
         self._by_messages.clear()

@@ -17,6 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from redis import exceptions
@@ -63,6 +64,11 @@ CLOSE = 3.0
 _log = logging.getLogger("tatsumaki")
 
 
+TakesAccepted = Callable[
+    [Feed, str, Sequence[str], Sequence[bytes], Sequence[bool], Callable[[], None]], None
+]
+
+
 @dataclass(slots=True, eq=False)
 class _Call:
     """One call of the script: events of one or more publishes to one channel."""
@@ -88,7 +94,7 @@ class Outbox:
     Args:
         process: the name of this process.
         accepted: called with what Redis has accepted: the feed, the newest id before the events,
-            their ids and bodies, and whether each is quiet. Before the publishers are answered.
+            their ids and bodies, whether each is quiet, and a function that answers the publishers.
         knows_settings: whether the feeds have the settings of their channels; otherwise those that
             a server has set count.
     """
@@ -100,7 +106,7 @@ class Outbox:
         options: RedisOptions,
         outage: Outage,
         clock: RedisClock,
-        accepted: Callable[[Feed, str, Sequence[str], Sequence[bytes], Sequence[bool]], None],
+        accepted: TakesAccepted,
         *,
         knows_settings: bool = True,
     ) -> None:
@@ -263,14 +269,12 @@ class Outbox:
         return False
 
     def _take(self, call: _Call, result: Accepted) -> None:
-        if result.ids:
-            self._accepted(call.feed, result.prev, result.ids, call.bodies, call.quiet)
-        start = 0
-        for count, answer in call.answers:
-            if not answer.done():
-                answer.set_result(result.ids[start : start + count])
-            start += count
+        answer = partial(_answer, call.answers, result.ids)
         self._finish(call)
+        if result.ids:
+            self._accepted(call.feed, result.prev, result.ids, call.bodies, call.quiet, answer)
+        else:
+            answer()
 
     def _refused(self, call: _Call, reply: object) -> None:
         """Redis does not accept events, now and when they are sent again."""
@@ -330,3 +334,12 @@ class Outbox:
         self._waiting.clear()
         self._rest()
         self._unheard.report()
+
+
+def _answer(answers: Sequence[tuple[int, Answer]], ids: Sequence[str]) -> None:
+    """Give each publisher the ids of its events."""
+    start = 0
+    for count, answer in answers:
+        if not answer.done():
+            answer.set_result([*ids[start : start + count]])
+        start += count
