@@ -15,6 +15,7 @@ from support.delayed import Delayed, Store
 
 from tatsumaki_py.message_queue.engine.choose import choose
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+from tatsumaki_py.message_queue.engine.redis import lives
 
 SHARED = ["late", "redis", "cluster"]
 STANDINS = ["memory", "distant", "late"]
@@ -25,8 +26,6 @@ def pytest_generate_tests(metafunc):
     if "make_engine" in metafunc.fixturenames:
         several = "other" in metafunc.fixturenames
         engines = SHARED if several else ["memory", "distant", "sqlite", *SHARED]
-        if metafunc.module.__name__.endswith(("recall", "presence")):
-            engines = [engine for engine in engines if engine not in ("redis", "cluster")]
         metafunc.parametrize("make_engine", engines, indirect=True)
 
 
@@ -34,6 +33,7 @@ def pytest_generate_tests(metafunc):
 def make_engine(request):
     """`engine = make_engine()`; see above."""
     if request.param in ("redis", "cluster"):
+        request.getfixturevalue("monkeypatch").setattr(lives, "BEAT_INTERVAL", 0.03)
         server = "redis_server" if request.param == "redis" else "redis_cluster"
         url = request.getfixturevalue(server).url
         return choose(url, {"command_timeout": 2, "linger": 0.02}).make

@@ -90,23 +90,24 @@ async def test_at_once(engine, other, here, there):
 @pytest.mark.gen_test
 async def test_the_process_has_ended(engine, make_engine, here, other, there):
     """A client that comes back in time is not new; otherwise one process calls the hook."""
-    for name in ("back", "away", "silent", "other"):
-        hook = {"silent": "", "other": "app.Unknown"}.get(name, "app.Events")
-        await engine.presence.arrive(ROOM, name, hook, 0.05)
+    for name in ("back", "away", "silent", "late", "unknown"):
+        hook = {"silent": "", "unknown": "app.Unknown"}.get(name, "app.Events")
+        await engine.presence.arrive(ROOM, name, hook, 30.0 if name == "late" else 0.05)
     engine.remember(ROOM, "back", "3-1", 30.0)
-    await engine.close()
-    assert not await other.presence.arrive(ROOM, "back", "app.Events", 30.0)
-    assert await answer(other.recall(ROOM, "back")) == "3-1"
     third, its = make_engine(), Clients()
     its.hooks = {""}
     third.presence.connect(its)
-    await asyncio.sleep(0.06)
-    for presence in (third.presence, other.presence, third.presence):
-        await answer(presence.sweep())
-    assert there.left == [(ROOM, "away", "app.Events")]
-    assert its.left == [(ROOM, "silent", "")]
+    for one in (third, other):
+        await one.presence.arrive(("hall",), "me", "", 30.0)
+    await engine.close()
+    assert not await other.presence.arrive(ROOM, "back", "app.Events", 30.0)
+    assert await answer(other.recall(ROOM, "back")) == "3-1"
+    await until(lambda: len(there.left + its.left) == 2)
+    assert (ROOM, "away", "app.Events") in there.left
+    assert (ROOM, "silent", "") in there.left + its.left
     assert await other.presence.arrive(ROOM, "away", "", 30.0)
-    assert here.taken == []
+    for name in ("back", "late", "unknown"):
+        assert not await third.presence.arrive(ROOM, name, "", 30.0)
     await third.close()
 
 

@@ -37,12 +37,13 @@ OF_REAL_ENGINES = {
     "test_recovery",
     "test_reentrancy",
     "test_resume",
-    "test_subscribers",
     "test_supersede",
     "test_timeout",
     "test_two_channels",
 }
 REAL = ("redis", "sqlite")
+OF_ONE_PROCESS = {"test_subscribers"}
+"""With others, the hooks are called when these have been asked; see `test_other_processes`."""
 
 
 def pytest_configure(config):
@@ -56,6 +57,8 @@ def pytest_generate_tests(metafunc):
             names = mark.args
         elif metafunc.module.__name__.rpartition(".")[2] in OF_REAL_ENGINES:
             names = ("memory", "distant", "late", *REAL)
+        elif metafunc.module.__name__.rpartition(".")[2] in OF_ONE_PROCESS:
+            names = ("memory", "distant", "late", "sqlite")
         else:
             names = ("memory", "distant", "late")
         metafunc.parametrize("engine", names, indirect=True)

@@ -4,6 +4,8 @@ import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers
 from support.answers import until
 
+HERE = ("memory", "distant", "late", "sqlite")  # the clock is that of this process
+
 
 @pytest.mark.gen_test
 async def test_between_two_polls(queue):
@@ -101,6 +103,7 @@ async def test_answer_complete_ends_a_stream(queue):
     assert numbers(await queue.poll_once("me")) == [2]
 
 
+@pytest.mark.engines(*HERE)
 @pytest.mark.gen_test
 async def test_forgotten_in_time(make_queue, clock):
     """29 s after it left a client is known, 31 s after it is a newcomer."""
@@ -114,6 +117,7 @@ async def test_forgotten_in_time(make_queue, clock):
     assert numbers(await queue.poll_once("me")) == [2]
 
 
+@pytest.mark.engines(*HERE)
 @pytest.mark.gen_test
 async def test_listening_is_never_forgotten(queue, clock):
     """Who waits for an hour is still there."""

@@ -25,7 +25,7 @@ class Store:
         self.ids = Ids()
         self.logs, self.tops, self.answers, self.places = {}, {}, {}, {}
         self.present = {}
-        """The named clients: `(process, hook)` by channels and name."""
+        """The named clients: `(process, hook, seconds)` by channels and name."""
         self.processes = weakref.WeakSet()
         self.times = {}
 
@@ -312,7 +312,7 @@ class Delayed(Engine):
     async def close(self):
         self.closed = True
         if self.presence is not None:
-            self.presence.alive = False
+            self.presence.end()
         for timer in self.lingering.values():
             timer.cancel()
         for task in list(self.tasks):

@@ -41,13 +41,13 @@ class DelayedPresence(Presence):
     # -- see `Presence`
 
     def arrive(self, channels, client_id, hook, seconds):
-        answer = self.ask(self.enter, (channels, client_id), hook)
+        answer = self.ask(self.enter, (channels, client_id), hook, seconds)
         self.arriving[channels, client_id] = answer
         return answer
 
-    def enter(self, client, hook):
-        before, _ = self.store.present.get(client, (None, ""))
-        self.store.present[client] = self, hook
+    def enter(self, client, hook, seconds):
+        before, *_ = self.store.present.get(client, (None,))
+        self.store.present[client] = self, hook, seconds
         self.arriving.pop(client, None)
         self.taken.pop(client, None)
         if before is not None and before is not self and before.alive:
@@ -76,15 +76,25 @@ class DelayedPresence(Presence):
         return self.ask(self.leave, (channels, client_id))
 
     def leave(self, client):
-        process, _ = self.store.present.get(client, (self, ""))
+        process, *_ = self.store.present.get(client, (self,))
         if process is self:
             self.store.present.pop(client, None)
         return process is self
 
-    def sweep(self):
-        """What a process does when another has been dead for a while."""
-        for client, (process, hook) in list(self.store.present.items()):
-            if not process.alive and self.clients.calls(hook):
+    def end(self):
+        """The process ends; the others forget its clients when they are not expected any more."""
+        self.alive = False
+        loop = asyncio.get_running_loop()
+        for client, (process, _, seconds) in self.store.present.items():
+            if process is self:
+                for other in self.others():
+                    loop.call_later(seconds, other.sweep, client)
+
+    def sweep(self, *clients):
+        """Forget these clients if their processes have ended; without any, all such clients."""
+        for client in clients or list(self.store.present):
+            process, hook, _ = self.store.present.get(client, (self, "", 0))
+            if self.alive and not process.alive and self.clients.calls(hook):
                 del self.store.present[client]
                 self.clients.gone_elsewhere(*client, hook)
 

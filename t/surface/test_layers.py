@@ -82,6 +82,10 @@ FLOORS = [
         "message_queue.engine.redis.listening",
         "message_queue.engine.redis.positions",
     ],
+    ["message_queue.engine.redis.presence_keys", "message_queue.engine.redis.presence_scripts"],
+    ["message_queue.engine.redis.control", "message_queue.engine.redis.lives"],
+    ["message_queue.engine.redis.presence"],
+    ["message_queue.engine.redis.together"],
     ["message_queue.engine.redis.engine"],
     ["message_queue.engine.sqlite"],
     [

@@ -18,18 +18,20 @@ from redis.exceptions import ResponseError
 
 from tatsumaki_py.done import Done
 from tatsumaki_py.error import HTTPError
-from tatsumaki_py.message_queue.engine import Feed
+from tatsumaki_py.message_queue.engine import Clients, Feed
 from tatsumaki_py.message_queue.engine.redis.clock import RedisClock
 from tatsumaki_py.message_queue.engine.redis.connect import Connections
 from tatsumaki_py.message_queue.engine.redis.feeding import Feeding
 from tatsumaki_py.message_queue.engine.redis.history import Histories
 from tatsumaki_py.message_queue.engine.redis.keys import Keys, process_channel
 from tatsumaki_py.message_queue.engine.redis.listening import Listener
-from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
+from tatsumaki_py.message_queue.engine.redis.options import CLUSTER, RedisOptions
 from tatsumaki_py.message_queue.engine.redis.outage import Backoff, Outage
 from tatsumaki_py.message_queue.engine.redis.positions import Positions
+from tatsumaki_py.message_queue.engine.redis.presence import RedisPresence
 from tatsumaki_py.message_queue.engine.redis.publishing import Outbox
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
+from tatsumaki_py.message_queue.engine.redis.together import SharedPresence
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import position
 
@@ -48,12 +50,11 @@ class Session:
         outage: whether Redis can be reached.
     """
 
-    def __init__(self, options: RedisOptions, told: Callable[[bytes], None]) -> None:
+    def __init__(self, options: RedisOptions, clients: Clients) -> None:
         self.loop = asyncio.get_running_loop()
         self._options = options
         # Another one for each session, as the numbers of calls begin anew.
         self.process = secrets.token_hex(8)
-        self._told = told
         connections = self._connections = Connections(options)
         self.outage = Outage(options.place, self._changed)
         self.questions = Questions(connections, self.outage)
@@ -64,6 +65,8 @@ class Session:
         )
         self.histories = Histories(self.questions)
         self.own = process_channel(options.prefix, self.process)
+        self.sharded = options.kind == CLUSTER
+        self.presence = RedisPresence(options, self.process, self.questions, self, clients)
         self._listener: Listener | None = None
         self._positions: Positions | None = None
         self._pinger: asyncio.Task[None] | None = None
@@ -71,17 +74,18 @@ class Session:
     def listen(self) -> None:
         """Open the pub/sub connection, unless that is done."""
         if self._listener is None:
-            publish = partial(self.questions.command, self._connections.publish_command)
+            self.presence.begin()
             self._listener = Listener(
                 self._connections,
                 self._options,
                 self.outage,
                 self.own,
-                partial(publish, self.own),
+                partial(self.publish, self.own),
                 self._message,
-                self.feeding.subscribed,
+                self._subscribed,
             )
             self.feeding.subscriptions = self._listener
+            self._listener.add(self.presence.all)
             self._positions = Positions(
                 self._connections,
                 self.questions,
@@ -92,18 +96,31 @@ class Session:
 
     def send(self, process: str, data: bytes) -> asyncio.Future[int]:
         """Send a message to another process. Returns how many received it."""
-        channel = process_channel(self._options.prefix, process)
+        return self.publish(process_channel(self._options.prefix, process), data)
+
+    def publish(self, channel: bytes, data: bytes) -> asyncio.Future[int]:
+        """Send a message to all that are subscribed to `channel`. Returns how many received it."""
         return self.questions.command(self._connections.publish_command, channel, data)
 
     def _message(self, channel: bytes, data: bytes) -> None:
         if channel == self.own:
-            self._told(data)
+            self.presence.told(data)
+        elif channel == self.presence.all:
+            self.presence.control.heard(data)
         else:
             self.feeding.message(channel, data)
+
+    def _subscribed(self, channel: bytes) -> None:
+        if channel == self.presence.all:
+            self.presence.subscribed()
+        else:
+            self.feeding.subscribed(channel)
 
     def _changed(self) -> None:
         """Redis is away, or back."""
         self.feeding.changed()
+        if not self.outage.away:
+            self.presence.again()
         if self._pinger is None and self.outage.away:
             self._pinger = self.loop.create_task(self._ping())
 
@@ -134,6 +151,7 @@ class Session:
     async def close(self) -> list[Feed]:
         """Send what waits, and close everything. Returns the channels that were fed."""
         await self.outbox.close()
+        await self.presence.close()
         if self._pinger is not None:
             self._pinger.cancel()
             await asyncio.gather(self._pinger, return_exceptions=True)
@@ -154,15 +172,12 @@ class RedisEngine:
     """Keeps events in Redis, which several processes share.
 
     Attributes:
-        told: called with each message that another process sends to this one.
+        presence: see `Engine.presence`.
     """
-
-    presence = None
-    """See `Engine.presence`."""
 
     def __init__(self, options: RedisOptions) -> None:
         self.options = options
-        self.told: Callable[[bytes], None] = lambda data: None
+        self.presence = SharedPresence(self.session)
         self._session: Session | None = None
         self._dormant: dict[str, Feed] = {}
         self._closing = False
@@ -178,14 +193,11 @@ class RedisEngine:
             if session is not None:
                 # Its loop has ended without `close`.
                 self._dormant |= {feed.name: feed for feed in session.feeding.close()}
-            session = self._session = Session(self.options, self._hear)
+            session = self._session = Session(self.options, self.presence.clients)
             dormant, self._dormant = self._dormant, {}
             for feed in dormant.values():
                 self.attach(feed)
         return session
-
-    def _hear(self, data: bytes) -> None:
-        self.told(data)
 
     def publish(
         self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
@@ -239,13 +251,17 @@ class RedisEngine:
         """See `Engine.history`."""
         return self.session().history(feed, cursor, limit)
 
-    def recall(self, channels: tuple[str, ...], client_id: str) -> None:
+    def recall(self, channels: tuple[str, ...], client_id: str) -> Awaitable[str | None]:
         """See `Engine.recall`."""
+        return self.session().presence.recall(channels, client_id)
 
     def remember(
         self, channels: tuple[str, ...], client_id: str, cursor: str, seconds: float
     ) -> None:
         """See `Engine.remember`."""
+        # Without a loop nothing can be sent.
+        with contextlib.suppress(RuntimeError):
+            self.session().presence.remember(channels, client_id, cursor, seconds)
 
     async def close(self) -> None:
         """See `Engine.close`."""

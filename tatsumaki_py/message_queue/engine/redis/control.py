@@ -1,0 +1,258 @@
+"""What processes tell each other: to all, to one, and how many clients they have.
+
+Rules:
+1. A message that has to be obeyed is kept in a stream. A process that was not subscribed for a
+   while reads there what it has missed, and each process obeys it once.
+2. Messages that cannot be sent now wait, bounded, and are sent in order.
+3. A question to all is answered by those that hear it; nothing is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tatsumaki_py.message_queue.engine import Clients
+from tatsumaki_py.message_queue.engine.redis.outage import unavailable
+from tatsumaki_py.message_queue.engine.redis.presence_keys import AllKeys
+from tatsumaki_py.message_queue.engine.redis.presence_scripts import SAY, SAY_SHARDED
+from tatsumaki_py.message_queue.engine.redis.questions import Questions
+
+__all__ = ["ANSWER", "Control", "Line"]
+
+ANSWER = 1.0
+"""Seconds for which the answer of another process is waited for."""
+MAX_UNSENT = 10_000
+"""Messages that wait for Redis."""
+KEPT = 1000
+"""Messages that Redis keeps, roughly,"""
+KEPT_TIME = 86_400_000
+"""and for how many milliseconds."""
+
+_log = logging.getLogger("tatsumaki")
+
+
+class Line(Protocol):
+    """How a process speaks with others."""
+
+    sharded: bool
+    """Whether pub/sub is that of a cluster."""
+
+    def listen(self) -> None:
+        """Subscribe to the messages to all processes and to this one."""
+
+    def send(self, process: str, data: bytes) -> asyncio.Future[int]:
+        """Send a message to one process. Returns how many processes hear it."""
+
+    def publish(self, channel: bytes, data: bytes) -> asyncio.Future[int]:
+        """Send a message to all that are subscribed to `channel`. Returns how many these are."""
+
+
+class Control:
+    """The messages of one process, in one event loop."""
+
+    def __init__(
+        self, prefix: str, process: str, questions: Questions, line: Line, clients: Clients
+    ) -> None:
+        self._process = process
+        self._questions = questions
+        self._line = line
+        self._clients = clients
+        self._keys = AllKeys(prefix)
+        self._loop = asyncio.get_running_loop()
+        self._say = SAY_SHARDED if line.sharded else SAY
+        self._last: str | None = None
+        """The message that was obeyed last, or the last one before this process listened."""
+        self._beginning: asyncio.Future[Any] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
+        self._subscribed: asyncio.Future[None] = self._loop.create_future()
+        self._unsent: deque[bytes] = deque()
+        self._sender: asyncio.Task[None] | None = None
+        self._counts: dict[int, _Count] = {}
+        self._count = 0
+        self._running: dict[tuple[str, ...], asyncio.Task[int]] = {}
+        self._next: dict[tuple[str, ...], asyncio.Task[int]] = {}
+
+    def begin(self) -> None:
+        """The process is about to subscribe: find out which message was the last one before."""
+        if self._beginning is None:
+            log = self._keys.log
+            self._beginning = self._questions.command("XREVRANGE", log, "+", "-", "COUNT", 1)
+
+    # -- messages that have to be obeyed
+
+    def send(self, message: bytes) -> None:
+        """See `Presence.send`."""
+        self._unsent.append(message)
+        if len(self._unsent) > MAX_UNSENT:
+            self._unsent.popleft()
+            _log.error("a message to the other processes is lost: too many wait for Redis")
+        self.send_again()
+
+    def send_again(self) -> None:
+        """Send what waits."""
+        if self._unsent and self._sender is None:
+            self._sender = self._loop.create_task(self._send())
+
+    async def _send(self) -> None:
+        keys = self._keys
+        try:
+            while self._unsent:
+                args = (keys.messages, self._process, self._unsent[0], KEPT, KEPT_TIME)
+                await self._questions.run(self._say, (keys.log,), args)
+                self._unsent.popleft()
+        except Exception as error:
+            _log.debug("a message to the other processes waits: %s", error)
+        finally:
+            self._sender = None
+
+    def heard(self, data: bytes) -> None:
+        """A message to all has come."""
+        if data[:1] == b"!":
+            before, id, process, message = data[1:].split(b" ", 3)
+            if self._last == before.decode():
+                self._obey(id, process, message)
+            else:
+                self._catch_up()
+        else:
+            self._answer(data)
+
+    def subscribed(self) -> None:
+        """Messages come from now on; some may have been lost before."""
+        if not self._subscribed.done():
+            self._subscribed.set_result(None)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self._catching_up is None:
+            self._catching_up = self._loop.create_task(self._read())
+
+    async def _read(self) -> None:
+        """Obey the messages that the log has."""
+        try:
+            if self._last is None:
+                self.begin()
+                assert self._beginning is not None
+                newest = await self._beginning
+                self._last = newest[0][0].decode() if newest else "0-0"
+            while True:
+                after = "(" + self._last
+                rows = await self._questions.command("XRANGE", self._keys.log, after, "+")
+                self._catching_up = None if not rows else self._catching_up
+                if not rows:
+                    return
+                for id, fields in rows:
+                    self._obey(id, fields[1], fields[3])
+        except Exception as error:
+            # When it is subscribed again, it reads again.
+            self._beginning = None
+            _log.debug("the messages of other processes could not be read: %s", error)
+        finally:
+            self._catching_up = None
+
+    def _obey(self, id: bytes, process: bytes, message: bytes) -> None:
+        self._last = id.decode()
+        if process.decode() != self._process:
+            self._clients.receive(message)
+
+    # -- counting
+
+    async def count(self, channels: tuple[str, ...]) -> int:
+        """See `Presence.count`. Callers that come while the others are asked share one more
+        question.
+        """
+        task = self._next.get(channels)
+        if task is None:
+            task = self._next[channels] = self._loop.create_task(self._ask(channels))
+        return await asyncio.shield(task)
+
+    async def _ask(self, channels: tuple[str, ...]) -> int:
+        before = self._running.get(channels)
+        if before is not None:
+            await asyncio.wait([before])
+        task = self._running[channels] = self._next.pop(channels)
+        try:
+            return await self._ask_all(channels)
+        finally:
+            if self._running.get(channels) is task:
+                del self._running[channels]
+
+    async def _ask_all(self, channels: tuple[str, ...]) -> int:
+        self._line.listen()
+        try:
+            # Otherwise the answers do not come.
+            async with asyncio.timeout(ANSWER):
+                await asyncio.shield(self._subscribed)
+        except TimeoutError:
+            raise unavailable() from None
+        self._count += 1
+        number, count = self._count, _Count()
+        self._counts[number] = count
+        question = json.dumps([self._process, number, channels]).encode()
+        try:
+            hearers = await self._line.publish(self._keys.messages, b"?" + question)
+            # This process is one of them.
+            await count.wait(hearers - 1)
+        finally:
+            del self._counts[number]
+        return count.sum
+
+    def _answer(self, data: bytes) -> None:
+        process, number, channels = json.loads(data[1:])
+        if process != self._process:
+            here = self._clients.count(tuple(channels))
+            self._line.send(process, b"=%d %d" % (number, here))
+
+    def counted(self, data: bytes) -> None:
+        """Another process has answered."""
+        number, there = map(int, data[1:].split())
+        count = self._counts.get(number)
+        if count is not None:
+            count.add(there)
+
+    async def close(self) -> None:
+        """Send what waits, for a short while."""
+        if self._sender is not None:
+            await asyncio.wait([self._sender], timeout=ANSWER)
+        tasks: list[asyncio.Task[Any]] = [*self._running.values(), *self._next.values()]
+        tasks += [one for one in (self._sender, self._catching_up) if one is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Count:
+    """The answers to one question."""
+
+    def __init__(self) -> None:
+        self.sum = 0
+        self._answers = 0
+        self._changed: Callable[[], None] = lambda: None
+
+    def add(self, there: int) -> None:
+        """Another process has so many clients."""
+        self.sum += there
+        self._answers += 1
+        self._changed()
+
+    async def wait(self, answers: int) -> None:
+        """Wait for so many answers, but not long."""
+        event = asyncio.Event()
+
+        def changed() -> None:
+            if self._answers >= answers:
+                event.set()
+
+        self._changed = changed
+        changed()
+        try:
+            async with asyncio.timeout(ANSWER):
+                await event.wait()
+        except TimeoutError:
+            _log.debug("only %d of %d processes have counted", self._answers, answers)
+        finally:
+            self._changed = lambda: None

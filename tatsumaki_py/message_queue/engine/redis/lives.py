@@ -1,0 +1,171 @@
+"""Which processes are alive, and the clients of those that have ended.
+
+Rules:
+1. A process says every `BEAT_INTERVAL` seconds that it is alive, in one command for all of its
+   clients. If it has not done so for `LIFE` seconds, it is taken for dead.
+2. The clients of a dead process are forgotten when they are not expected back any more. Any process
+   does that. The script that removes a client decides which one calls the hook.
+3. A process that is told that it was not alive says again which clients it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tatsumaki_py.message_queue.engine import Clients
+from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
+from tatsumaki_py.message_queue.engine.redis.presence_keys import (
+    AllKeys,
+    ClientKeys,
+    clients_of,
+    read_client,
+)
+from tatsumaki_py.message_queue.engine.redis.presence_scripts import BEAT, MARK, SWEEP
+from tatsumaki_py.message_queue.engine.redis.questions import Questions
+
+__all__ = ["BEAT_INTERVAL", "KEPT", "LIFE", "Lives"]
+
+BEAT_INTERVAL = 5.0
+LIFE = 15.0
+KEPT = 30 * 86400 * 1000
+"""Milliseconds for which a key of clients is kept without a change."""
+LOOK_AGAIN = 60_000
+"""Milliseconds after which a process looks again at clients whose hooks it cannot call."""
+FORGET = 3_600_000
+"""Milliseconds after which a client is forgotten without its hook."""
+PIECE = 500
+
+_log = logging.getLogger("tatsumaki")
+
+
+class Lives:
+    """Says for one event loop that its process is alive, and forgets the clients of others.
+
+    Args:
+        clients: those of this process.
+        rejoin: says again which clients are in this process.
+        beaten: called when Redis has answered.
+    """
+
+    def __init__(
+        self,
+        options: RedisOptions,
+        process: str,
+        questions: Questions,
+        clients: Clients,
+        rejoin: Callable[[], Awaitable[None]],
+        beaten: Callable[[], None],
+    ) -> None:
+        self._prefix = options.prefix
+        self._process = process
+        self._questions = questions
+        self._clients = clients
+        self._rejoin = rejoin
+        self._beaten = beaten
+        self._alive = AllKeys(options.prefix).alive
+        self._next_look: dict[bytes, float] = {}
+        self._known = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, unless that is done."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._beat()
+            except Exception as error:
+                # Redis is away, which `outage` logs; or it refuses something.
+                _log.debug("this process could not say that it is alive: %s", error)
+            await asyncio.sleep(BEAT_INTERVAL)
+
+    async def _beat(self) -> None:
+        known, now, ended = await self._say(int(1000 * LIFE))
+        own = clients_of(self._prefix, self._process)
+        self._questions.command("PEXPIRE", own, KEPT)
+        if self._known and not known:
+            await self._rejoin()
+        self._known = True
+        self._beaten()
+        processes = dict(zip(ended[::2], ended[1::2], strict=True))
+        self._next_look = {key: at for key, at in self._next_look.items() if key in processes}
+        for process, score in processes.items():
+            if now >= self._next_look.get(process, 0):
+                self._next_look[process] = await self._sweep(process, abs(float(score)), now)
+
+    async def _say(self, milliseconds: int) -> Any:
+        return await self._questions.run(BEAT, (self._alive,), (self._process, milliseconds))
+
+    # -- the clients of a process that has ended
+
+    async def _sweep(self, process: bytes, ended: float, now: float) -> float:
+        """Forget the clients that have not come back. Returns when to look again."""
+        key = clients_of(self._prefix, process.decode())
+        cursor, look_again = b"0", float("inf")
+        marked = False
+        while True:
+            cursor, rows = await self._questions.command("HSCAN", key, cursor, "COUNT", PIECE)
+            late: list[tuple[bytes, str]] = []
+            for field, value in zip(rows[::2], rows[1::2], strict=True):
+                seconds, _, hook = value.decode().partition(" ")
+                due = ended + float(seconds)
+                if now < due:
+                    look_again = min(look_again, due)
+                elif self._clients.calls(hook) or now > due + FORGET:
+                    late.append((field, hook))
+                else:
+                    look_again = min(look_again, now + LOOK_AGAIN)
+            if late and not marked:
+                marked = True
+                if not await self._mark(process, b"0"):
+                    return now
+            await self._forget(key, process, late)
+            if cursor == b"0":
+                break
+        if look_again == float("inf") and await self._mark(process, b"1"):
+            await self._questions.command("DEL", key)
+        return look_again
+
+    async def _mark(self, process: bytes, over: bytes) -> bool:
+        return bool(await self._questions.run(MARK, (self._alive,), (process, over)))
+
+    async def _forget(self, key: bytes, process: bytes, late: list[tuple[bytes, str]]) -> None:
+        if not late:
+            return
+        clients = [read_client(field) for field, _ in late]
+        removed = await asyncio.gather(
+            *(
+                self._questions.run(
+                    SWEEP,
+                    (ClientKeys(self._prefix, channels).present,),
+                    (client_id.encode("utf-8", "surrogatepass"), process),
+                )
+                for channels, client_id in clients
+            ),
+            return_exceptions=True,
+        )
+        done = [not isinstance(reply, BaseException) for reply in removed]
+        fields = [field for (field, _), is_done in zip(late, done, strict=True) if is_done]
+        if fields:
+            self._questions.command("HDEL", key, *fields)
+        for (_, hook), (channels, client_id), gone in zip(late, clients, removed, strict=True):
+            if gone == 1:
+                try:
+                    self._clients.gone_elsewhere(channels, client_id, hook)
+                except Exception:
+                    _log.exception("a hook for a client that has gone could not be called")
+        for reply in removed:
+            if isinstance(reply, BaseException):
+                raise reply
+
+    async def close(self) -> None:
+        """This process ends: its clients are expected back at others from now on."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            await self._say(0)

@@ -1,0 +1,75 @@
+"""The names of the keys for named clients, and for the processes that they are in.
+
+Rule: the keys of one set of channels are in one slot of Redis Cluster, and so are those of one
+process, and those of all processes.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tatsumaki_py.message_queue.engine.redis.keys import tag
+
+__all__ = ["AllKeys", "ClientKeys", "clients_of", "read_client", "written_client"]
+
+
+class ClientKeys:
+    """The keys of the named clients of `channels`, which are sorted by name.
+
+    Attributes:
+        present: a hash: in which process each client is.
+
+    >>> ClientKeys("tats", ("news",)).present, ClientKeys("tats", ("a", "b")).place("me")
+    (b'tats:{news}:n', b'tats:{a%,b}:c:me')
+    """
+
+    __slots__ = ("_base", "present")
+
+    def __init__(self, prefix: str, channels: tuple[str, ...]) -> None:
+        # In a tag, "%" is followed by a hexadecimal digit: no name has this separator.
+        self._base = b"%b:{%b}" % (prefix.encode(), b"%,".join(map(tag, channels)))
+        self.present = self._base + b":n"
+
+    def place(self, client: str) -> bytes:
+        """The place of a client."""
+        return b"%b:c:%b" % (self._base, client.encode("utf-8", "surrogatepass"))
+
+
+class AllKeys:
+    """The keys of all processes.
+
+    Attributes:
+        messages: the pub/sub channel that all processes hear.
+        log: a stream: the last messages that each process has to obey.
+        alive: a sorted set: until when each process is taken for alive, in milliseconds; negative
+            if its clients are being forgotten.
+
+    >>> AllKeys("tats").log
+    b'tats:{%all}:log'
+    """
+
+    __slots__ = ("alive", "log", "messages")
+
+    def __init__(self, prefix: str) -> None:
+        # No channel has this tag; see `ClientKeys`.
+        self.messages = b"%b:{%%all}" % prefix.encode()
+        self.log = self.messages + b":log"
+        self.alive = self.messages + b":alive"
+
+
+def clients_of(prefix: str, process: str) -> bytes:
+    """A hash of the clients of a process: for each the milliseconds for which it is expected back,
+    and its hook.
+    """
+    return f"{prefix}:{{{process}}}:clients".encode()
+
+
+def written_client(channels: tuple[str, ...], client_id: str) -> bytes:
+    """A client as a field of `clients_of`."""
+    return json.dumps([*channels, client_id]).encode()
+
+
+def read_client(field: bytes) -> tuple[tuple[str, ...], str]:
+    """The opposite of `written_client`."""
+    *channels, client_id = json.loads(field)
+    return tuple(channels), client_id
