@@ -308,10 +308,6 @@ app = Application()
 RUN = "Server(port=0, processes=4).run(app)"
 
 
-def never():
-    raise AssertionError
-
-
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
@@ -351,6 +347,10 @@ def never():
             "import socket\ntaken = socket.create_server(('127.0.0.1', 0))\n"
             "Server(port=taken.getsockname()[1], processes=4).run(app)",
             "Cannot listen on 127.0.0.1:",
+        ),
+        (
+            f"import os\ndef fork(): raise OSError(11, 'Try again')\nos.fork = fork\n{RUN}",
+            "worker 1 cannot be started: Try again",
         ),
         ("Server(port=0).run(app)", "TATSUMAKI_PROCESSES is a number from 0 to 1000, not 'many'"),
     ],

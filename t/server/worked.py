@@ -47,6 +47,7 @@ class Stops(Handler):
 
 
 MessageQueue.configure(Shared())
+other_loop = asyncio.new_event_loop()  # Not the one that serves.
 app = Application(
     [
         ("/", Worker),

@@ -361,4 +361,4 @@ async def embedded() -> None:
 
 if __name__ == "__main__":
     asyncio.run(publish())
-    Server(port=0, xheaders=True).run(app)
+    Server(port=0, xheaders=True, processes=4).run(app)

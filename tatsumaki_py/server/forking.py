@@ -113,4 +113,9 @@ def _has_loop() -> bool:
             current = asyncio.get_event_loop()
         except RuntimeError:
             return False
-    return any(one is current for one in made)
+    if any(one is current for one in made):
+        return True
+    # It was made by the question, and all processes would have it.
+    current.close()
+    asyncio.set_event_loop(None)
+    return False

@@ -127,9 +127,14 @@ class Processes:
     def _start_due(self) -> None:
         now = time.monotonic()
         for number in [number for number, due in self._due.items() if due <= now]:
-            if not self._stopping:
-                del self._due[number]
+            if self._stopping:
+                break
+            del self._due[number]
+            try:
                 self._fork(number)
+            except OSError as error:
+                # The limit of processes, descriptors or memory.
+                self._not_started(number, f"worker {number} cannot be started: {error.strerror}")
 
     def _fork(self, number: int) -> None:
         here, there = socket.socketpair()
@@ -147,9 +152,12 @@ class Processes:
             if not process:
                 here.close()
                 self._live(number, there, before)
+        except OSError:
+            here.close()
+            raise
         finally:
+            there.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        there.close()
         self._children[process] = child = Child(number, process, here)
         self._selector.register(here, selectors.EVENT_READ, child)
 
@@ -208,9 +216,10 @@ class Processes:
         elif report == STOPPING and not child.leaving:
             child.leaving = True
             self._turns.leave(child.number)
-            self._again(child)
+            self._count_life(child)
+            self._again(child.number)
         elif report == STOP:
-            self._stopping = True
+            self.stop()
         elif report == FAILED:
             child.failure = text
         else:
@@ -239,21 +248,30 @@ class Processes:
             if self._failure is None:
                 _log.log(logging.WARNING if status else logging.INFO, "%s", text)
         elif not self._ready:
-            self._failure = child.failure or f"{text} before it listened"
-            self._stopping = True
+            self._not_started(child.number, child.failure or f"{text} before it listened")
         else:
             self._turns.leave(child.number)
-            _log.error("%s; it is started again in %g seconds", text, self._again(child))
+            self._count_life(child)
+            self._not_started(child.number, text)
 
-    def _again(self, child: Child) -> float:
-        """Start a worker in place of `child` after some seconds, which are returned."""
-        number, now = child.number, time.monotonic()
-        if child.listens is not None and now > child.listens + LONG:
-            self._ends[number] = 0
+    def _not_started(self, number: int, text: str) -> None:
+        """`text` says why worker `number` does not run."""
+        if self._ready:
+            _log.error("%s; it is started again in %g seconds", text, self._again(number))
+        else:
+            self._failure = self._failure or text
+            self.stop()
+
+    def _count_life(self, child: Child) -> None:
+        if child.listens is not None and time.monotonic() > child.listens + LONG:
+            self._ends[child.number] = 0
+
+    def _again(self, number: int) -> float:
+        """Start worker `number` again after some seconds, which are returned."""
         delay = min(FIRST_DELAY * 2.0 ** self._ends[number], LAST_DELAY)
         # No more than `LAST_DELAY` needs.
         self._ends[number] = min(self._ends[number] + 1, 10)
-        self._due[number] = now + delay
+        self._due[number] = time.monotonic() + delay
         return delay
 
     def _keep_alive(self) -> None:
