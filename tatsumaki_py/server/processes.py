@@ -245,7 +245,7 @@ class Processes:
     def _ended(self, child: Child, status: int) -> None:
         text = child.end(status)
         if self._stopping or child.leaving:
-            if self._failure is None:
+            if self._failure is None and not (self._stopping and status == 0):
                 _log.log(logging.WARNING if status else logging.INFO, "%s", text)
         elif not self._ready:
             self._not_started(child.number, child.failure or f"{text} before it listened")
