@@ -112,14 +112,14 @@ class Engines:
                 for name, result in results.items()
             ],
         )
-        for one, other, goal in (
-            (_alone(self.sqlite, 1, 1).name, _alone(self.memory, 1, 1).name, None),
-            (_alone(self.sqlite, WINDOW, 1).name, _alone(self.memory, WINDOW, 1).name, 0.3),
-            (_alone(self.shared, WINDOW, WINDOW).name, bare.name, 0.6),
+        for one, other, against, goal in (
+            (_alone(self.sqlite, 1, 1), _alone(self.memory, 1, 1), "memory", None),
+            (_alone(self.sqlite, WINDOW, 1), _alone(self.memory, WINDOW, 1), "memory", 0.3),
+            (_alone(self.shared, WINDOW, WINDOW), bare, "redis-py pipelines", 0.6),
         ):
-            if one in results and other in results:
-                ratio = results[one]["rate"] / results[other]["rate"]
-                self.goals.at_least(f"publishing, {one} against {other}", ratio, goal)
+            if one.name in results and other.name in results:
+                ratio = results[one.name]["rate"] / results[other.name]["rate"]
+                self.goals.at_least(f"publishing, {one.name}, against {against}", ratio, goal)
 
     def _publish(self, contender: Contender) -> Result:
         seconds = 0.5 if self.bench.quick else 2.0
