@@ -42,9 +42,11 @@ class Proxy:
     async def stop(self):
         """Cuts all, and listens no more."""
         self._server.close()
-        self.cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+        # Some may have been accepted, and not be known here yet.
+        for _ in range(3):
+            self.cut()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.sleep(0)
 
     def cut(self):
         """Cuts all connections."""

@@ -9,7 +9,7 @@ import re
 import pytest
 from support.scene import Scene
 
-from tatsumaki_py import Application, PublishHandler, SubscribeHandler
+from tatsumaki_py import Application, HealthHandler, PublishHandler, SubscribeHandler
 
 
 @pytest.fixture
@@ -19,13 +19,16 @@ def app():
             (r"/events/([\w.-]+)", SubscribeHandler),
             ("/events", SubscribeHandler),
             (r"/publish/([\w.-]+)", PublishHandler),
+            ("/health", HealthHandler),
         ]
     )
 
 
 @pytest.fixture
-def make_scene(http_server, http_port, io_loop):
-    """`scene = await make_scene(server, *transports, **options)`; see `Scene`."""
+def make_scene(http_server, http_port, io_loop, make_redis):
+    """`scene = await make_scene(server, *transports, **options)`; see `Scene`. It ends before the
+    servers of `make_redis`.
+    """
     scenes = []
 
     async def make(server, *transports, **options):

@@ -15,12 +15,14 @@ class Publisher:
 
     Args:
         name: it is in each event.
+        port: where it connects to, or a function that says so for each request.
         channel: where it publishes.
         rate: requests in a second.
     """
 
     def __init__(self, name, port, channel, rng, rate=4.0):
-        self.name, self.port, self.channel, self.rng, self.rate = name, port, channel, rng, rate
+        self.name, self.channel, self.rng, self.rate = name, channel, rng, rate
+        self.port = port if callable(port) else lambda: port
         self.count = 0
         self.accepted = {}
         """The ids of all accepted events, by (name, number)."""
@@ -61,7 +63,7 @@ class Publisher:
         client = None
         try:
             async with asyncio.timeout(PATIENCE):
-                client = await RawClient.connect(self.port)
+                client = await RawClient.connect(self.port())
                 await client.send(request)
                 reply = await read_reply(client)
                 return reply.status, reply.body

@@ -1,0 +1,16 @@
+"""solid_cable#71: the task that reads what Redis sends dies, and nobody notices."""
+
+import pytest
+
+
+@pytest.mark.gen_test
+async def test_it_dies(make_scene, redis_server, expect_log):
+    """It is started again, the log has a line, and no client misses an event."""
+    scene = await make_scene(redis_server)
+    await scene.publish_elsewhere(0)
+    await scene.all_get(0)
+    with expect_log("tatsumaki", "the reader of Redis died") as lines:
+        scene.session._listener._task.cancel()
+        await scene.publish_elsewhere(1)
+        await scene.all_get(0, 1)
+    assert len(lines) == 1
