@@ -58,6 +58,7 @@ FLOORS = [
     ["message_queue.engine", "message_queue.engine.option"],
     ["message_queue.engine.redis"],
     ["message_queue.engine.redis.options", "message_queue.engine.redis.slots"],
+    ["message_queue.engine.redis.absent"],
     ["message_queue.engine.redis.dial"],
     [
         "message_queue.engine.redis.node",
@@ -75,6 +76,7 @@ FLOORS = [
         "message_queue.engine.redis.outage",
     ],
     ["message_queue.engine.redis.scripts", "message_queue.engine.redis.calls"],
+    ["message_queue.engine.redis.pending"],
     ["message_queue.engine.redis.questions", "message_queue.engine.redis.publishing"],
     ["message_queue.engine.redis.channel", "message_queue.engine.redis.history"],
     [

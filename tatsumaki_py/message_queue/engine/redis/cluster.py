@@ -7,17 +7,21 @@ Rules:
    with a `ConnectionError`: it may be different soon.
 3. If a node cannot be reached or has no slots, the slots are asked for again before the next
    batch, but not twice within `PAUSE` seconds. A slot that has moved is known without it.
+4. A node that does not answer is away. Commands for it fail at once, with a `NodeAway` if others
+   answer, so that their commands do not wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from redis import exceptions
 
+from tatsumaki_py.message_queue.engine.redis.absent import Absent
 from tatsumaki_py.message_queue.engine.redis.dial import Dial
 from tatsumaki_py.message_queue.engine.redis.node import Call, Node
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
@@ -26,17 +30,13 @@ from tatsumaki_py.message_queue.engine.redis.slots import Address, Slots, call_s
 __all__ = ["Cluster"]
 
 PAUSE = 0.1
+TRIES = 1000
+"""Keys among which one is of a node."""
 REDIRECTS = 5
 """How often a command follows its slot."""
 
 Moving = (exceptions.MovedError, exceptions.AskError, exceptions.TryAgainError)
-Passing = (*Moving, exceptions.ClusterDownError)
-Doubtful = (
-    exceptions.ClusterDownError,
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    OSError,
-)
+Lost = (exceptions.RedisError, OSError)
 
 
 class Cluster:
@@ -57,6 +57,8 @@ class Cluster:
         self._stale = True
         self._again = 0.0
         self._lock = asyncio.Lock()
+        self._masters: set[Address] = set()
+        self.absent = Absent(self._answers, self._look)
 
     # -- slots
 
@@ -78,7 +80,7 @@ class Cluster:
             if not self._stale or asyncio.get_running_loop().time() < self._again:
                 return
             said = []
-            for address in [*self._known]:
+            for address in sorted(self._known, key=self.absent.__contains__):
                 (reply,) = await self._node(address).run([("CLUSTER", "SLOTS")])
                 if isinstance(reply, Exception):
                     said.append(f"{address[0]}:{address[1]}: {reply}")
@@ -93,6 +95,7 @@ class Cluster:
         """Keep what the URL names, for the case that all others have gone."""
         others = [*masters, *self._options.hosts]
         self._known = [*dict.fromkeys([first, *others])]
+        self._masters = masters
         for address in self._nodes.keys() - set(self._known):
             await self._nodes.pop(address).close()
 
@@ -102,6 +105,20 @@ class Cluster:
             opened = partial(self._dial.open, *address)
             node = self._nodes[address] = Node(opened, self._options.command_timeout)
         return node
+
+    async def _look(self) -> set[Address]:
+        """The nodes that have slots now, as far as they are known."""
+        self._stale = True
+        with contextlib.suppress(exceptions.RedisError):
+            await self.refresh()
+        return self._masters
+
+    async def _answers(self, address: Address) -> bool:
+        """Whether a node serves a slot that it has; it may be there, and the cluster not."""
+        keys = (f"{self._options.prefix}:{{{n}}}:p" for n in range(TRIES))
+        key = next((key for key in keys if self.owner(key) == address), None)
+        (reply,) = await self._node(address).run([("PING",) if key is None else ("GET", key)])
+        return not isinstance(reply, Lost) or isinstance(reply, Moving)
 
     # -- commands
 
@@ -117,7 +134,7 @@ class Cluster:
             if not left:
                 break
         for index, reply in enumerate(replies):
-            if isinstance(reply, Passing):
+            if isinstance(reply, Moving):
                 replies[index] = exceptions.ConnectionError(f"the cluster changes: {reply}")
         return replies
 
@@ -152,13 +169,31 @@ class Cluster:
     async def _at(
         self, address: Address, calls: Sequence[Call], group: list[int], replies: list[Any]
     ) -> None:
-        found = await self._node(address).run([calls[index] for index in group])
+        found = await self._found(address, [calls[index] for index in group])
         for index, reply in zip(group, found, strict=True):
             replies[index] = reply
             if isinstance(reply, exceptions.MovedError):
                 self.moved(reply.slot_id, (reply.host or address[0], reply.port))
-            elif isinstance(reply, Doubtful):
-                self._stale = True
+
+    async def _found(self, address: Address, batch: Sequence[Call]) -> Sequence[Any]:
+        if address in self.absent:
+            return [self._away(address)] * len(batch)
+        found = await self._node(address).run(batch)
+        # If the connection broke, all replies are the same error.
+        error = next((reply for reply in found if _is_away(reply)), None)
+        if error is None:
+            return found
+        self._stale = True
+        surely = isinstance(error, exceptions.TimeoutError | exceptions.ClusterDownError)
+        if surely or not await self._answers(address):
+            self.absent.add(address, error)
+            return [self._away(address) if _is_away(reply) else reply for reply in found]
+        return found
+
+    def _away(self, address: Address) -> Exception:
+        if any(one not in self.absent for one in self._masters):
+            return self.absent.error(address)
+        return exceptions.ConnectionError("no node of the cluster answers")
 
     async def _ask(self, calls: Sequence[Call], indexes: Iterable[int], replies: list[Any]) -> None:
         """Run calls whose keys have gone before their slot there, where they are now."""
@@ -193,5 +228,13 @@ class Cluster:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self.absent.close()
         for node in self._nodes.values():
             await node.close()
+
+
+def _is_away(reply: Any) -> bool:
+    """Whether there is no reply, or only that the cluster is not complete."""
+    if isinstance(reply, exceptions.ResponseError):
+        return isinstance(reply, exceptions.ClusterDownError)
+    return isinstance(reply, Lost)

@@ -5,7 +5,7 @@ Rules:
    looked for by `_mend`, with pauses, until a node confirms it.
 2. When a channel is confirmed anew, `read` says SUBSCRIBED again.
 3. `read` raises if no node of the cluster answers, or if the ACL user may not subscribe. It does
-   not if some nodes are away: their channels wait.
+   not if some nodes are away: their channels wait, and are not asked for.
 4. A connection on which nothing comes for a `probe_interval`, not even the answer to the PING at
    its beginning, is lost.
 """
@@ -13,7 +13,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,12 +27,10 @@ from tatsumaki_py.message_queue.engine.redis.subscriber import MESSAGE, SUBSCRIB
 
 __all__ = ["ClusterSubscriber"]
 
-_log = logging.getLogger("tatsumaki")
-
+MOST_PAUSE = 1.0
+"""Seconds between two looks for the nodes of channels that wait. It costs little."""
 MOST_UNREAD = 1000
 """Messages that wait for `read`; then the connections are not read, and Redis keeps the rest."""
-PATIENCE = 2.0
-"""Seconds without some nodes that are not worth a line in the log."""
 
 Lost = (exceptions.RedisError, OSError)
 
@@ -76,8 +73,7 @@ class ClusterSubscriber:
         self._links: dict[Address, _Link] = {}
         self._unread: asyncio.Queue[list[Any] | Exception] = asyncio.Queue(MOST_UNREAD)
         self._mender: asyncio.Task[None] | None = None
-        self._pause = self._since = 0.0
-        self._told = False
+        self._pause = 0.0
         self._watcher = asyncio.create_task(self._watch())
         self._closed = False
 
@@ -142,7 +138,7 @@ class ClusterSubscriber:
         groups: dict[Address, list[bytes]] = {}
         for name in channels:
             address = self._cluster.owner(name)
-            if address is not None:
+            if address is not None and address not in self._cluster.absent:
                 groups.setdefault(address, []).append(name)
         await asyncio.gather(*(self._place_at(*group) for group in groups.items()))
         if any(self._homeless(name) for name in channels):
@@ -158,7 +154,7 @@ class ClusterSubscriber:
         try:
             async with link.lock:
                 if link.connection is None:
-                    link.connection = await self._dial.open(*address)
+                    link.connection = await self._open(address)
                     reading = self._read_link(address, link, link.connection)
                     link.reader = asyncio.create_task(reading)
                 # They may have been unsubscribed, or placed, in the meantime.
@@ -169,6 +165,13 @@ class ClusterSubscriber:
                     await link.send("SSUBSCRIBE", wanted, self._options.command_timeout)
         except Lost:
             await self._lose(address, link)
+
+    async def _open(self, address: Address) -> AnyConnection:
+        try:
+            return await self._dial.open(*address)
+        except Lost as error:
+            self._cluster.absent.add(address, error)
+            raise
 
     async def _lose(self, address: Address, link: _Link) -> None:
         """The connection is broken: its channels have no address."""
@@ -196,17 +199,13 @@ class ClusterSubscriber:
         """Find a place for the channels without an address. The pauses become longer until all
         channels are confirmed.
         """
-        clock = asyncio.get_running_loop().time
         try:
             while homeless := [name for name in self._channels if self._homeless(name)]:
                 if not self._pause:
-                    self._pause, self._since = self._options.backoff / 4, clock()
+                    self._pause = self._options.backoff / 4
                 else:
                     await asyncio.sleep(self._pause)
-                    self._pause = min(self._pause * 1.5, self._options.max_backoff)
-                if not self._told and clock() > self._since + PATIENCE:
-                    self._told = True
-                    _log.warning("a node of the Redis cluster is away: its channels wait")
+                    self._pause = min(self._pause * 1.5, self._options.max_backoff, MOST_PAUSE)
                 await self._cluster.refresh()
                 await self._place(homeless)
                 self._cluster.doubt()
@@ -219,9 +218,6 @@ class ClusterSubscriber:
         self._waiting.discard(channel)
         if not self._waiting:
             self._pause = 0.0
-            if self._told:
-                self._told = False
-                _log.warning("all nodes of the Redis cluster are back")
 
     # -- what comes
 
@@ -267,6 +263,7 @@ class ClusterSubscriber:
             await asyncio.sleep(self._options.probe_interval)
             for address, link in [*self._links.items()]:
                 if not link.heard:
+                    self._cluster.absent.add(address, "it is silent")
                     await self._lose(address, link)
                 elif link.connection is not None:
                     link.heard = False

@@ -8,6 +8,8 @@ Rules:
 3. A call whose reply is lost is repeated, and Redis knows it again. `publish_timeout` after it
    began, each publish has an answer, and Redis does not accept its events later.
 4. What waits has at most `MAX_WAITING` bytes.
+5. If one node of a cluster is away, the calls for it are put aside, and those of other channels go
+   on. A channel that has a call aside sends nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
@@ -24,6 +25,7 @@ from redis import exceptions
 
 from tatsumaki_py.error import HTTPError, ServerStopping
 from tatsumaki_py.message_queue.engine import Feed
+from tatsumaki_py.message_queue.engine.redis.absent import NodeAway
 from tatsumaki_py.message_queue.engine.redis.answer import Answer, Unheard
 from tatsumaki_py.message_queue.engine.redis.calls import (
     MAX_EVENTS,
@@ -46,6 +48,7 @@ from tatsumaki_py.message_queue.engine.redis.outage import (
     is_passing,
     unavailable,
 )
+from tatsumaki_py.message_queue.engine.redis.pending import PendingCall, answer_all
 from tatsumaki_py.message_queue.engine.redis.scripts import PUBLISH, PUBLISH_SHARDED
 from tatsumaki_py.message_queue.engine.redis.wire import size_of, stored_settings
 
@@ -58,6 +61,8 @@ CALLS = 200
 PIPELINE = 8 * 1024 * 1024
 """Bytes of events in one pipeline, after which no more calls are added."""
 
+ASIDE = 0.2
+"""Seconds until a call for a node that is away is sent again."""
 CLOSE = 3.0
 """Seconds for which a server that stops waits for Redis."""
 
@@ -67,25 +72,6 @@ _log = logging.getLogger("tatsumaki")
 TakesAccepted = Callable[
     [Feed, str, Sequence[str], Sequence[bytes], Sequence[bool], Callable[[], None]], None
 ]
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    """One call of the script: events of one or more publishes to one channel."""
-
-    feed: Feed
-    keys: Keys
-    key: str | None
-    number: int
-    deadline: float
-    size: int = 0
-    bodies: list[bytes] = field(default_factory=list)
-    quiet: list[bool] = field(default_factory=list)
-    answers: list[tuple[int, Answer]] = field(default_factory=list)
-    by_text: bool = False
-    """Whether Redis has forgotten the script."""
-    over: bool = False
-    """Whether the publishers have an answer."""
 
 
 class Outbox:
@@ -121,9 +107,10 @@ class Outbox:
         sharded = connections.publish_command == "SPUBLISH"
         self._script = PUBLISH_SHARDED if sharded else PUBLISH
         self._number = 0
-        self._waiting: dict[str, deque[_Call]] = {}
+        self._waiting: dict[str, deque[PendingCall]] = {}
+        self._aside: dict[str, deque[PendingCall]] = {}
         self._size = 0
-        self._ages: deque[_Call] = deque()
+        self._ages: deque[PendingCall] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._backoff = Backoff(options.backoff, min(1.0, options.max_backoff))
@@ -148,9 +135,9 @@ class Outbox:
             self._task = self._loop.create_task(self._send())
         return answer
 
-    def _call(self, feed: Feed, keys: Keys, key: str | None, count: int, size: int) -> _Call:
+    def _call(self, feed: Feed, keys: Keys, key: str | None, count: int, size: int) -> PendingCall:
         """The call that takes some more events."""
-        calls = self._waiting.get(feed.name)
+        calls = self._aside.get(feed.name) or self._waiting.get(feed.name)
         if calls is None:
             calls = self._waiting[feed.name] = deque()
         elif key is None and calls:
@@ -160,7 +147,7 @@ class Outbox:
                 return last
         self._number += 1
         deadline = self._loop.time() + self._options.publish_timeout
-        call = _Call(feed, keys, key, self._number, deadline)
+        call = PendingCall(feed, keys, key, self._number, deadline)
         calls.append(call)
         self._ages.append(call)
         if self._alarm is None:
@@ -180,9 +167,9 @@ class Outbox:
             self._task = None
             self._rest()
 
-    def _next(self) -> list[_Call]:
+    def _next(self) -> list[PendingCall]:
         """The calls of the next pipeline, the first of each channel."""
-        calls: list[_Call] = []
+        calls: list[PendingCall] = []
         size = 0
         for name in [*islice(self._waiting, CALLS)]:
             queue = self._waiting.pop(name)
@@ -197,7 +184,7 @@ class Outbox:
                 break
         return calls
 
-    async def _deliver(self, calls: list[_Call]) -> None:
+    async def _deliver(self, calls: list[PendingCall]) -> None:
         attempt = 0
         while calls:
             began = self._loop.time()
@@ -214,7 +201,7 @@ class Outbox:
                     await asyncio.sleep(self._backoff.pause())
                 calls = [call for call in calls if not call.over]
 
-    def _commands(self, calls: Sequence[_Call]) -> list[Command]:
+    def _commands(self, calls: Sequence[PendingCall]) -> list[Command]:
         commands: list[Command] = []
         for call in calls:
             words = publish_call(
@@ -235,10 +222,10 @@ class Outbox:
         return commands
 
     def _read(
-        self, calls: Sequence[_Call], replies: Sequence[object]
-    ) -> tuple[list[_Call], object]:
+        self, calls: Sequence[PendingCall], replies: Sequence[object]
+    ) -> tuple[list[PendingCall], object]:
         """Handle replies. Returns the calls to repeat, and why."""
-        again: list[_Call] = []
+        again: list[PendingCall] = []
         failure: object = None
         for call, reply in zip(calls, replies, strict=True):
             if isinstance(reply, bytes):
@@ -247,6 +234,8 @@ class Outbox:
             elif is_forgotten(reply):
                 call.by_text = True
                 again.append(call)
+            elif isinstance(reply, NodeAway):
+                self._put_aside(call)
             elif is_passing(reply):
                 failure = reply
                 again.append(call)
@@ -254,7 +243,22 @@ class Outbox:
                 self._refused(call, reply)
         return again, failure
 
-    def _answered(self, call: _Call, reply: bytes) -> bool:
+    def _put_aside(self, call: PendingCall) -> None:
+        name = call.feed.name
+        calls = self._waiting.pop(name, deque())
+        calls.appendleft(call)
+        if not self._aside:
+            self._loop.call_later(ASIDE, self._take_up)
+        self._aside[name] = calls
+
+    def _take_up(self) -> None:
+        """Send what was put aside."""
+        aside, self._aside = self._aside, {}
+        self._waiting |= aside
+        if self._waiting and self._task is None:
+            self._task = self._loop.create_task(self._send())
+
+    def _answered(self, call: PendingCall, reply: bytes) -> bool:
         """Read one reply. Returns whether the call is to be repeated."""
         try:
             result = read_reply(reply, len(call.bodies))
@@ -268,15 +272,15 @@ class Outbox:
         self._take(call, result)
         return False
 
-    def _take(self, call: _Call, result: Accepted) -> None:
-        answer = partial(_answer, call.answers, result.ids)
+    def _take(self, call: PendingCall, result: Accepted) -> None:
+        answer = partial(answer_all, call.answers, result.ids)
         self._finish(call)
         if result.ids:
             self._accepted(call.feed, result.prev, result.ids, call.bodies, call.quiet, answer)
         else:
             answer()
 
-    def _refused(self, call: _Call, reply: object) -> None:
+    def _refused(self, call: PendingCall, reply: object) -> None:
         """Redis does not accept events, now and when they are sent again."""
         text = str(reply)
         full = isinstance(reply, exceptions.OutOfMemoryError) or "OOM" in text
@@ -288,13 +292,13 @@ class Outbox:
 
     # -- answers
 
-    def _fail(self, call: _Call, error: HTTPError) -> None:
+    def _fail(self, call: PendingCall, error: HTTPError) -> None:
         for _, answer in call.answers:
             if not answer.done():
                 answer.fail(error)
         self._finish(call)
 
-    def _finish(self, call: _Call) -> None:
+    def _finish(self, call: PendingCall) -> None:
         if not call.over:
             call.over = True
             self._size -= call.size
@@ -322,6 +326,7 @@ class Outbox:
 
     async def close(self) -> None:
         """Wait up to `CLOSE` seconds until all events are accepted or refused; refuse the rest."""
+        self._take_up()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=CLOSE)
         if self._task is not None:
@@ -332,14 +337,6 @@ class Outbox:
                 self._fail(call, ServerStopping())
         self._ages.clear()
         self._waiting.clear()
+        self._aside.clear()
         self._rest()
         self._unheard.report()
-
-
-def _answer(answers: Sequence[tuple[int, Answer]], ids: Sequence[str]) -> None:
-    """Give each publisher the ids of its events."""
-    start = 0
-    for count, answer in answers:
-        if not answer.done():
-            answer.set_result([*ids[start : start + count]])
-        start += count

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tatsumaki_py.message_queue.alarm import now
+from tatsumaki_py.message_queue.engine.redis.absent import NodeAway
 from tatsumaki_py.message_queue.engine.redis.connect import Connections
 from tatsumaki_py.message_queue.engine.redis.node import Call
 from tatsumaki_py.message_queue.engine.redis.outage import (
@@ -93,6 +94,10 @@ class Questions:
                 if script is not None and is_forgotten(reply):
                     forgotten.add(script)
                     again.append(question)
+                elif isinstance(reply, NodeAway):
+                    # Others answer: Redis is not away.
+                    if not answer.done():
+                        _settle(answer, unavailable("a part of Redis is away"))
                 elif is_passing(reply):
                     refusal = reply
                     again.append(question)

@@ -1,0 +1,61 @@
+"""The engine on a cluster of which one node is away: the channels of the others go on."""
+
+import asyncio
+import time
+
+import pytest
+from engine.feed import Feed, bodies
+
+from tatsumaki_py.error import HTTPError
+
+NAMES = [f"room{number}" for number in range(12)]
+
+
+@pytest.mark.gen_test
+async def test_one_node_is_silent(make_cluster, make_engine, log_watch):
+    """Publishes to its channels fail, the others wait for it once only. There is one line in the
+    log when it goes and one when it is back.
+    """
+    cluster = make_cluster(cluster_require_full_coverage="no")
+    timeouts = {"publish_timeout": 0.4, "command_timeout": 0.3, "connect_timeout": 0.3}
+    engine = make_engine(cluster.url, probe_interval=0.3, **timeouts)
+    feeds = {name: Feed(name, {}) for name in NAMES}
+    for feed in feeds.values():
+        engine.open(feed)
+        engine.attach(feed)
+        await feed.until(lambda feed=feed: feed.loads)
+    silent = cluster.nodes[2]
+    gone = {name for name in NAMES if cluster.node_of(f"{{{name}}}") is silent}
+    there = {*NAMES} - gone
+
+    async def publish(name, number):
+        began = time.monotonic()
+        await engine.publish(feeds[name], bodies(number))
+        return time.monotonic() - began
+
+    async def publish_all(number):
+        calls = [publish(name, number) for name in NAMES]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        return dict(zip(NAMES, results, strict=True))
+
+    with log_watch.expect("tatsumaki", "Redis") as lines:
+        silent.pause()
+        await publish_all(0)
+        for number in (1, 2, 3, 4):
+            results = await publish_all(number)
+            assert max(results[name] for name in there) < 0.25
+            assert {results[name].code for name in gone} == {503}
+        assert all(isinstance(results[name], HTTPError) for name in gone)
+        silent.resume()
+        while any(isinstance(result, HTTPError) for result in (await publish_all(5)).values()):
+            await asyncio.sleep(0.05)
+        await feeds[NAMES[0]].until(lambda: len(lines) > 1)
+    for name in NAMES:
+        await feeds[name].until(lambda name=name: feeds[name].numbers[-1:] == [5])
+        kept = [number for number in feeds[name].numbers if number != 5]
+        # Of the first one, it is not known whether the node got it before it was silent.
+        assert kept == [0, 1, 2, 3, 4] if name in there else kept in ([], [0])
+    said = [line.getMessage() for line in lines]
+    assert len(said) == 2
+    assert said[0].startswith(f"the node 127.0.0.1:{silent.port} of the Redis cluster is away: ")
+    assert said[1] == "all nodes of the Redis cluster are back"
