@@ -1,26 +1,34 @@
 """Tatsumaki on Tornado: answer at once, later, or keep pushing.
 
-Everything is imported from here: ``from tatsumaki_py import Application, Handler, MessageQueue``.
+Everything is imported from here: ``from tatsumaki_py import Application, Handler, MessageQueue``. A
+module is imported when one of its names is used first, so that a program that only publishes does
+not import the server.
 """
 
-from tatsumaki_py.application import Application
-from tatsumaki_py.endpoint.health import HealthHandler
-from tatsumaki_py.endpoint.metrics import MetricsHandler
-from tatsumaki_py.endpoint.publish import PublishHandler
-from tatsumaki_py.endpoint.subscribe import SubscribeHandler
-from tatsumaki_py.endpoint.ticketed import TicketedHandler
-from tatsumaki_py.error import Error
-from tatsumaki_py.handler import Handler
-from tatsumaki_py.http_client import HTTPClient
-from tatsumaki_py.message_queue import Event, MessageQueue
-from tatsumaki_py.push.websocket import WebSocketHandler
-from tatsumaki_py.request import Request
-from tatsumaki_py.response import Response
-from tatsumaki_py.server import Server
-from tatsumaki_py.service import Service
-from tatsumaki_py.snapshot import Snapshot
-from tatsumaki_py.static_file import TatsumakiJS
-from tatsumaki_py.template import Template
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tatsumaki_py.application import Application
+    from tatsumaki_py.endpoint.health import HealthHandler
+    from tatsumaki_py.endpoint.metrics import MetricsHandler
+    from tatsumaki_py.endpoint.publish import PublishHandler
+    from tatsumaki_py.endpoint.subscribe import SubscribeHandler
+    from tatsumaki_py.endpoint.ticketed import TicketedHandler
+    from tatsumaki_py.error import Error
+    from tatsumaki_py.handler import Handler
+    from tatsumaki_py.http_client import HTTPClient
+    from tatsumaki_py.message_queue import Event, MessageQueue
+    from tatsumaki_py.push.websocket import WebSocketHandler
+    from tatsumaki_py.request import Request
+    from tatsumaki_py.response import Response
+    from tatsumaki_py.server import Server
+    from tatsumaki_py.service import Service
+    from tatsumaki_py.snapshot import Snapshot
+    from tatsumaki_py.static_file import TatsumakiJS
+    from tatsumaki_py.template import Template
 
 __all__ = [
     "Application",
@@ -45,3 +53,44 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Where the names are. (A type checker would take any name with `__getattr__`.)
+_MODULES = {
+    "Application": "application",
+    "Error": "error",
+    "Event": "message_queue",
+    "HTTPClient": "http_client",
+    "Handler": "handler",
+    "HealthHandler": "endpoint.health",
+    "MessageQueue": "message_queue",
+    "MetricsHandler": "endpoint.metrics",
+    "PublishHandler": "endpoint.publish",
+    "Request": "request",
+    "Response": "response",
+    "Server": "server",
+    "Service": "service",
+    "Snapshot": "snapshot",
+    "SubscribeHandler": "endpoint.subscribe",
+    "TatsumakiJS": "static_file",
+    "Template": "template",
+    "TicketedHandler": "endpoint.ticketed",
+    "WebSocketHandler": "push.websocket",
+}
+
+_PARTS = {module.partition(".")[0] for module in _MODULES.values()}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        module = _MODULES.get(name)
+        if module is not None:
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+        elif name in _PARTS:
+            value = import_module(f"{__name__}.{name}")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

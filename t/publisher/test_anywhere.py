@@ -12,6 +12,7 @@ LIGHT = """
 import sys
 import tatsumaki_py.publisher
 assert "redis" not in sys.modules
+assert not {"tatsumaki_py.handler", "tatsumaki_py.server", "tornado.websocket"} & {*sys.modules}
 import asyncio
 asyncio.new_event_loop = None
 tatsumaki_py.publisher.Publisher("http://127.0.0.1:1/{channel}")
@@ -123,7 +124,7 @@ def stored(redis):
 
 
 def test_light():
-    """The import neither makes an event loop nor needs redis-py."""
+    """The import makes no event loop, and needs neither redis-py nor the server."""
     run(LIGHT)
 
 

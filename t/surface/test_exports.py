@@ -46,7 +46,9 @@ HANDLER = (
 
 def test_names():
     """These names are in `tatsumaki_py`, and no others."""
-    assert tatsumaki_py.__all__ == NAMES
+    assert tatsumaki_py.__all__ == NAMES == sorted(tatsumaki_py._MODULES)
+    assert not hasattr(tatsumaki_py, "Nothing")
+    assert {*NAMES} <= {*dir(tatsumaki_py)}
     for name in NAMES:
         assert getattr(tatsumaki_py, name).__name__ == name
 
