@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from engine.feed import Feed, answer, bodies
+from engine.feed import Clients, Feed, answer, bodies
 from support.program import ROOT
 
 PAGE = (ROOT / "docs/guide/engines.md").read_text()
@@ -27,8 +27,16 @@ async def work(name, engine, other):
     late = Feed(name, {})
     late.load(feeds[0].top, feeds[0].entries[-1:])
     assert len(await answer(other.history(late, feeds[0].entries[0].id, 10))) == 2
-    other.remember((name,), "alice", first[0], 60)
-    assert await answer(engine.recall((name,), "alice")) in (None, first[0])
+    for one in (engine, other):
+        one.presence.connect(Clients())
+    channels = (name,)
+    assert await engine.presence.arrive(channels, "alice", "", 30.0)
+    other.remember(channels, "alice", first[0], 60)
+    assert not await other.presence.arrive(channels, "alice", "", 30.0)
+    assert await answer(other.recall(channels, "alice")) == first[0]
+    assert await other.presence.gone(channels, "alice")
+    assert await answer(engine.recall(channels, "alice")) == first[0]
+    await engine.presence.count(channels)
     other.detach(feeds[1])
     return feeds
 
