@@ -22,9 +22,9 @@ from tornado.ioloop import IOLoop
 __all__ = ["TurnSocket", "Turns"]
 
 SLACK = 4
-"""Connections more than another process that make no difference."""
+"""Connections that a process may have more than another one, and still accept the next."""
 SHARE = 32
-"""One more of these for so many connections."""
+"""A process may have one more for each of so many connections."""
 PAUSE = 0.01
 AWAY = 1 << 62
 """The number of connections of a process that does not listen."""
