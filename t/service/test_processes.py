@@ -1,0 +1,81 @@
+"""A service of several processes over Redis: with a name it is one client, else one in each."""
+
+import json
+import os
+import signal
+import sys
+import time
+import urllib.request
+
+from support.program import STOP, free_port
+
+PROGRAM = """
+import json, os
+from tatsumaki_py import Application, MessageQueue, PublishHandler, Server, Service
+
+class Both(Service):
+    def start(self):
+        mq = MessageQueue.instance("work")
+        self.polls = [mq.poll("worker", self.named), mq.poll(None, self.unnamed)]
+
+    def named(self, *events):
+        say("named", events)
+
+    def unnamed(self, *events):
+        say("unnamed", events)
+
+    def stop(self):
+        for poll in self.polls:
+            poll.cancel()
+
+def say(what, events):
+    # Whole lines, between those of the others.
+    for event in events:
+        os.write(1, json.dumps([what, event, os.getpid()]).encode() + b"\\n")
+
+app = Application([(r"/publish/(\\w+)", PublishHandler)])
+app.add_service(Both())
+Server(processes=3).run(app)
+"""
+
+
+def test_a_name_is_one_client(popen, tmp_path, redis_server):
+    """Each event reaches one worker by name, and all of them without. When the worker that has the
+    name ends, the one that takes its place has it.
+    """
+    (tmp_path / "program.py").write_text(PROGRAM)
+    port, log = free_port(), tmp_path / "log"
+    variables = {"TATSUMAKI_ENGINE": redis_server.url, "PORT": str(port)}
+    process = popen(sys.executable, tmp_path / "program.py", environment=variables)
+    assert process.stdout.readline().startswith("Listening"), log.read_text()
+
+    def publish(number):
+        """Which worker gets it by name, and which without."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/publish/work",
+            str(number).encode(),
+            {"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=5).close()
+        found = {"named": set(), "unnamed": set()}
+        while len(found["named"]) < 1 or len(found["unnamed"]) < 3:
+            what, event, pid = json.loads(process.stdout.readline())
+            # A worker that was started again also gets the backlog.
+            if event == number:
+                found[what].add(pid)
+        return found["named"], found["unnamed"]
+
+    (holder,), workers = publish(1)
+    assert holder in workers
+    os.kill(holder, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while log.read_text().count(" listens\n") < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (next_holder,), now = publish(2)
+    assert next_holder in now - workers
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=STOP)
+    assert '"named"' not in out
+    assert process.returncode == 0
+    assert "Traceback" not in log.read_text()
