@@ -6,6 +6,8 @@ import time
 import pytest
 from redis.exceptions import ConnectionError, ResponseError
 
+from tatsumaki_py.message_queue.engine.redis.absent import NodeAway
+
 KEYS = [f"{{k{number}}}" for number in range(30)]  # in slots of all three nodes
 
 
@@ -51,7 +53,7 @@ async def test_a_slot_moves(connect, redis_cluster):
     assert await append("ef") == [5, 6]
     # A command of two keys, one of which is nowhere, has to wait for the end.
     (error,) = await connections.run([("EVALSHA", "0" * 40, 2, "{a}", "{a}none")])
-    assert isinstance(error, ConnectionError)
+    assert isinstance(error, NodeAway)
     redis_cluster.end_move("{a}", target)
     assert await append("gh") == [7, 8]
     assert await connections.values(["{a}", "{a}new"]) == [b"abcdefgh", b"1"]

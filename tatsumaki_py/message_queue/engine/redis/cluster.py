@@ -3,8 +3,8 @@
 Rules:
 1. The commands of one hash tag stay in order: they are in the same slot, so they are sent to the
    same node in one batch, and follow the slot together when it moves.
-2. What a node refuses because a slot moves, or because the cluster is not complete, is answered
-   with a `ConnectionError`: it may be different soon.
+2. What a node refuses because a slot moves is tried a few times, then answered with a `NodeAway`:
+   it may be different soon.
 3. If a node cannot be reached or has no slots, the slots are asked for again before the next
    batch, but not twice within `PAUSE` seconds. A slot that has moved is known without it.
 4. A node that does not answer is away. Commands for it fail at once, with a `NodeAway` if others
@@ -21,7 +21,7 @@ from typing import Any
 
 from redis import exceptions
 
-from tatsumaki_py.message_queue.engine.redis.absent import Absent
+from tatsumaki_py.message_queue.engine.redis.absent import Absent, NodeAway
 from tatsumaki_py.message_queue.engine.redis.dial import Dial
 from tatsumaki_py.message_queue.engine.redis.node import Call, Node
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
@@ -135,7 +135,7 @@ class Cluster:
                 break
         for index, reply in enumerate(replies):
             if isinstance(reply, Moving):
-                replies[index] = exceptions.ConnectionError(f"the cluster changes: {reply}")
+                replies[index] = NodeAway(f"the slot is on its way: {reply}")
         return replies
 
     async def _attempt(
@@ -154,13 +154,13 @@ class Cluster:
             address = self._address(calls[index])
             if address is None:
                 self._stale = True
-                replies[index] = exceptions.ConnectionError("no node has the slot of the key")
+                replies[index] = NodeAway("no node has the slot of the key")
             else:
                 groups.setdefault(address, []).append(index)
         work = [self._at(address, calls, group, replies) for address, group in groups.items()]
         await asyncio.gather(*work)
         await self._ask(calls, indexes, replies)
-        return [index for index in indexes if self._moves(replies[index])]
+        return [index for index in indexes if isinstance(replies[index], Moving)]
 
     def _address(self, call: Call) -> Address | None:
         slot = call_slot(call)
@@ -207,10 +207,6 @@ class Cluster:
             found = await self._node(address).run(batch)
             for index, reply in zip(group, found[1::2], strict=True):
                 replies[index] = reply
-
-    @staticmethod
-    def _moves(reply: Any) -> bool:
-        return isinstance(reply, Moving)
 
     async def values(self, keys: Sequence[str | bytes]) -> list[Any]:
         """See `Connections.values`."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from redis.crc import key_slot
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 __all__ = ["Address", "Slots", "call_slot", "slot_of"]
 
 Address = tuple[str, int]
 """Host and port."""
 
+COUNT = REDIS_CLUSTER_HASH_SLOTS
 SCRIPTS = {"EVAL", "EVALSHA"}
 KEYLESS = {"ACL", "CLIENT", "CLUSTER", "CONFIG", "INFO", "PING", "SCRIPT", "TIME"}
 
@@ -23,31 +24,28 @@ class Slots:
     """The owners of all slots."""
 
     def __init__(self) -> None:
-        self._ranges: list[tuple[int, int, Address]] = []
-        self._moved: dict[int, Address] = {}
+        self._owners: list[Address | None] = [None] * COUNT
 
     def load(self, reply: Sequence[Any], asked: Address) -> set[Address]:
         """Take over the reply of CLUSTER SLOTS from the node `asked`; the addresses in it."""
-        ranges = []
+        owners: list[Address | None] = [None] * COUNT
+        addresses = set()
         for first, last, (host, port, *_), *_ in reply:
             # A node that does not know its own name leaves it out.
             name = host.decode() if host else ""
-            ranges.append((first, last, (asked[0] if name in ("", "?") else name, port)))
-        self._ranges, self._moved = ranges, {}
-        return {address for _, _, address in ranges}
+            address = (asked[0] if name in ("", "?") else name, port)
+            owners[first : last + 1] = [address] * (last + 1 - first)
+            addresses.add(address)
+        self._owners = owners
+        return addresses
 
     def move(self, slot: int, address: Address) -> None:
         """A node has said that the slot is there now."""
-        self._moved[slot] = address
+        self._owners[slot] = address
 
     def owner(self, slot: int) -> Address | None:
         """The node that has the slot; None if there is none."""
-        if slot in self._moved:
-            return self._moved[slot]
-        for first, last, address in self._ranges:
-            if first <= slot <= last:
-                return address
-        return None
+        return self._owners[slot]
 
 
 def slot_of(key: str | bytes) -> int:
