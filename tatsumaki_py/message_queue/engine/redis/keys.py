@@ -57,7 +57,3 @@ class Keys:
     def answers(self) -> bytes:
         """The idempotency keys that are known, by time."""
         return self.messages + b":k"
-
-    def place(self, client: str) -> bytes:
-        """The place of a named client."""
-        return b"%b:c:%b" % (self.messages, client.encode("utf-8", "surrogatepass"))
