@@ -7,6 +7,8 @@ import pytest
 from engine.feed import Feed, answer, bodies, numbers
 from support.lossy import Proxy
 
+from tatsumaki_py.message_queue.engine.redis import feeding
+
 OPTIONS = {"backoff": 0.01, "max_backoff": 0.05, "command_timeout": 0.2}
 OPTIONS |= {"probe_interval": 0.1, "check_interval": 0.1}
 
@@ -237,13 +239,14 @@ async def test_more_than_one_answer_has(make_engine, redis_server, attached):
 
 
 @pytest.mark.gen_test
-async def test_publish_waits_for_the_log_here(make_engine, redis_server):
+async def test_publish_waits_for_the_log_here(make_engine, redis_server, monkeypatch):
     """When the ids are there, the listeners of this process have the events, and those before."""
     here, there = make_engine(redis_server.url), make_engine(redis_server.url)
+    monkeypatch.setattr(feeding, "ARRIVAL", 5.0)
     feed = Feed("room", {})
     here.attach(feed)
     for n in range(20):
-        elsewhere = asyncio.ensure_future(there.publish(Feed("room", {}), bodies(-n)))
+        elsewhere = asyncio.ensure_future(there.publish(Feed("room", {}), bodies(100 + n)))
         (id,) = await here.publish(feed, bodies(n))
         assert [event.id for event in feed.entries if event.event()["n"] == n][-1] == id
         await elsewhere
