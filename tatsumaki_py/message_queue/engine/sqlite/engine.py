@@ -74,7 +74,8 @@ class SQLiteEngine:
         self._loading: dict[str, Feed] = {}
         self._in_use: set[str] = set()
         self._writing = Trouble(
-            "events cannot be stored in %s: %s", "events are stored in %s again"
+            "events cannot be stored in %s: %s; publishers get a 503",
+            "events are stored in %s again",
         )
         self._reading = Trouble("events in %s cannot be read: %s", "events in %s are read again")
         self._open()

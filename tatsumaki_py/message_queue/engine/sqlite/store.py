@@ -165,7 +165,9 @@ class Store:
             self._tell(clock)
         (free,) = self._file.execute("PRAGMA freelist_count").fetchone()
         if free > 2 * SPARE_PAGES:
-            self._file.execute(f"PRAGMA incremental_vacuum({min(free - SPARE_PAGES, TURN)})")
+            pages = min(free - SPARE_PAGES, TURN)
+            # Each step of the statement frees one page, and `execute` makes only one.
+            self._file.executescript(f"PRAGMA incremental_vacuum({pages})")
         return more
 
     def end(self, clock: float) -> None:

@@ -1,0 +1,89 @@
+"""Fixtures of the tests of the engine in a file."""
+
+import gc
+import os
+import shutil
+import warnings
+
+import pytest
+
+from tatsumaki_py import MessageQueue
+
+
+@pytest.fixture
+def path(tmp_path):
+    """The path of a file that does not exist yet."""
+    return tmp_path / "events.db"
+
+
+class Program:
+    """A program with a queue, which is stopped or killed, and started again with the same file."""
+
+    def __init__(self, path):
+        self.path = path
+        self.lives = 0
+        self.options = {}
+
+    def start(self, **settings):
+        """Begins a life. Returns the queue of the channel "room", with these settings."""
+        self.lives += 1
+        MessageQueue.configure(f"sqlite:{self.path}", **self.options)
+        # Settings of a class are there before the channel is loaded.
+        return type("Queue", (MessageQueue,), settings).instance("room")
+
+    @property
+    def engine(self):
+        """The engine of this life."""
+        return MessageQueue._registry.engine
+
+    async def stop(self):
+        """Ends this life in order. The clients have left before."""
+        engine = self.engine if MessageQueue._registry._engine else None
+        MessageQueue.reset()
+        for queues in (MessageQueue._registry.instances, MessageQueue._registry.merged):
+            queues.clear()
+        if engine is not None:
+            await engine.close()
+        gc.collect()
+
+    async def kill(self):
+        """Ends this life with the files that a process leaves which is killed now."""
+        left = self.path.with_name(f"events{self.lives}.db")
+        for end in ("", "-wal"):
+            shutil.copy(f"{self.path}{end}", f"{left}{end}")
+        await self.stop()
+        self.path = left
+
+
+@pytest.fixture
+def program(path, io_loop):
+    """See `Program`."""
+    program = Program(path)
+    yield program
+    io_loop.run_sync(program.stop)
+
+
+@pytest.fixture
+def forked():
+    """`said = forked(function)`: the text of what `function` returns or raises in a forked process."""
+
+    def run(function):
+        ours, theirs = os.pipe()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of forks where there are threads.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            try:
+                said = str(function())
+            except BaseException as error:
+                said = f"{type(error).__name__}: {error}"
+            os.write(theirs, said.encode())
+            os._exit(0)
+        os.close(theirs)
+        with os.fdopen(ours) as pipe:
+            said = pipe.read()
+        os.waitpid(pid, 0)
+        return said
+
+    return run

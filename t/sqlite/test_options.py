@@ -1,0 +1,50 @@
+"""The URL of a file, and the options."""
+
+import sqlite3
+
+import pytest
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue.engine.choose import choose
+from tatsumaki_py.message_queue.engine.sqlite.options import parse
+
+
+def test_a_path(tmp_path, monkeypatch):
+    """A relative path is relative to the working directory when the URL is read."""
+    monkeypatch.chdir(tmp_path)
+    assert parse("sqlite:events.db", {}).path == f"{tmp_path}/events.db"
+    assert parse("sqlite:./a/../b.db", {}).path == f"{tmp_path}/b.db"
+    assert parse("sqlite:/var/lib/events.db", {}).path == "/var/lib/events.db"
+    assert parse("sqlite:/a%3Fb%20c.db", {}).path == "/a?b c.db"
+
+
+@pytest.mark.parametrize("url", ["sqlite:", "sqlite:?synchronous=full", "sqlite://events.db"])
+def test_no_path(url):
+    with pytest.raises(ValueError, match=r"the URL of a SQLite file is sqlite:events\.db or"):
+        MessageQueue.configure(url)
+
+
+def test_bad_urls():
+    with pytest.raises(ValueError, match="use memory:"):
+        MessageQueue.configure("sqlite::memory:")
+    with pytest.raises(ValueError, match="names a folder"):
+        MessageQueue.configure("sqlite:/tmp/")
+    with pytest.raises(ValueError, match="the option synchronous is one of normal, full, not"):
+        MessageQueue.configure("sqlite:/tmp/events.db?synchronous=off")
+    with pytest.raises(ValueError, match="did you mean synchronous"):
+        MessageQueue.configure("sqlite:/tmp/events.db", synchronus="full")
+
+
+@pytest.mark.parametrize(("option", "level"), [(None, 1), ("normal", 1), ("full", 2)])
+@pytest.mark.gen_test
+async def test_synchronous(path, option, level):
+    """`full` is what it says. A choice is for one process, and is no file yet."""
+    choice = choose(f"sqlite:{path}", {"synchronous": option} if option else {})
+    assert not choice.shared
+    assert not path.exists()
+    engine = choice.make()
+    (found,) = engine._session._file.writer.execute("PRAGMA synchronous").fetchone()
+    assert found == level
+    assert engine._session._file.writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    await engine.close()
+    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -1,0 +1,166 @@
+"""Whatever was accepted is there after the process was stopped or killed, and so are the places."""
+
+import asyncio
+
+import pytest
+from message_queue.fakes import FakePeer, Taker, events, numbers
+from support.answers import until
+
+from tatsumaki_py import Error, MessageQueue
+from tatsumaki_py.message_queue.ids import position
+
+
+@pytest.fixture(params=["stop", "kill"])
+def end(request, program):
+    """`await end()` ends this life of the program, by a stop or a kill."""
+    return getattr(program, request.param)
+
+
+@pytest.mark.gen_test
+async def test_a_client_with_a_cursor_resumes(program, end):
+    """It gets what it missed, from both lives and without a gap. A new client gets the backlog."""
+    queue = program.start(backlog_length=2)
+    ids = await queue.publish(*events(*range(10)))
+    await end()
+    queue = program.start(backlog_length=2)
+    assert queue.cursor() == ids[-1]
+    assert numbers(queue.backlog_events) == [8, 9]
+    await queue.publish({"n": 10})
+    assert numbers(await queue.poll_once(None, last_event_id=ids[3])) == [*range(4, 11)]
+    assert numbers(await queue.poll_once(None)) == [9, 10]
+
+
+@pytest.mark.gen_test
+async def test_a_cursor_of_an_empty_channel_is_no_gap(program, end):
+    queue = program.start()
+    start = queue.cursor()
+    await end()
+    queue = program.start()
+    await queue.publish({"n": 1})
+    assert numbers(await queue.poll_once(None, last_event_id=start)) == [1]
+
+
+@pytest.mark.gen_test
+async def test_ids_increase_though_the_clock_goes_back(program, end, monkeypatch):
+    queue = program.start()
+    ids = await queue.publish(*events(1, 2))
+    await end()
+    monkeypatch.setattr("time.time_ns", lambda: 1_000_000_000_000_000_000)
+    queue = program.start()
+    ids += await queue.publish(*events(3, 4))
+    assert sorted(set(ids), key=position) == ids
+    assert numbers(await queue.poll_once(None, last_event_id=ids[0])) == [2, 3, 4]
+
+
+@pytest.mark.gen_test
+async def test_a_name_alone_resumes(program, end):
+    """A client that left before, and sends no cursor, resumes where it was."""
+    queue = program.start(backlog_length=2)
+    await queue.publish(*events(1, 2))
+    assert numbers(await queue.poll_once("me")) == [1, 2]
+    await asyncio.sleep(0.3)
+    await queue.publish(*events(3, 4, 5))
+    await end()
+    queue = program.start(backlog_length=2)
+    await queue.publish({"n": 6})
+    assert numbers(await queue.poll_once("me")) == [3, 4, 5, 6]
+    await queue.publish({"n": 7})
+    assert numbers(await queue.poll_once("me")) == [7]
+    assert numbers(await queue.poll_once(None)) == [6, 7]
+
+
+@pytest.mark.gen_test
+async def test_a_name_that_listens_to_two_channels_resumes(program, end):
+    program.start()
+    both = MessageQueue.instance("room", "hall")
+    await MessageQueue.instance("hall").publish({"n": 1})
+    assert numbers(await both.poll_once("me")) == [1]
+    await asyncio.sleep(0.3)
+    await MessageQueue.instance("room").publish({"n": 2})
+    await end()
+    queue = program.start()
+    await queue.publish({"n": 3})
+    assert numbers(await MessageQueue.instance("room", "hall").poll_once("me")) == [2, 3]
+
+
+@pytest.mark.gen_test
+async def test_a_name_that_listened_when_the_process_was_killed(program):
+    """It gets the events of the last `recovery_time` seconds before again, and all that followed.
+    A client that was never here gets as much: they cannot be told apart.
+    """
+    queue = program.start(backlog_length=2)
+    peer = FakePeer()
+    queue.poll("me", peer.on_new_event)
+    for n in range(5):
+        await queue.publish({"n": n})
+    assert [n for call in peer.calls for n in call] == [*range(5)]
+    await program.kill()
+    peer.leave()
+    queue = program.start(backlog_length=2, reconnect_time=0.5)
+    await queue.publish(*events(*range(5, 10)))
+    assert numbers(await queue.poll_once("me")) == [*range(10)]
+    await asyncio.sleep(0.5)
+    assert numbers(await queue.poll_once("late")) == [8, 9]
+
+
+@pytest.mark.gen_test
+async def test_a_name_after_a_stop_is_new(program):
+    """No client listened at the end, so the clients that are not known are new."""
+    queue = program.start(backlog_length=2)
+    await queue.publish(*events(*range(5)))
+    await program.stop()
+    queue = program.start(backlog_length=2)
+    assert numbers(await queue.poll_once("me")) == [3, 4]
+
+
+@pytest.mark.gen_test
+async def test_keys(program, end):
+    """A publisher that tries again after the restart gets the same ids; 422 for other events."""
+    queue = program.start()
+    ids = await queue.publish(*events(1, 2), idempotency_key="key")
+    await end()
+    queue = program.start()
+    assert await queue.publish(*events(1, 2), idempotency_key="key") == ids
+    with pytest.raises(Error.HTTP) as error:
+        await queue.publish({"n": 3}, idempotency_key="key")
+    assert error.value.code == 422
+    assert numbers(queue.backlog_events) == [1, 2]
+
+
+@pytest.mark.gen_test
+async def test_quiet_events(program, end):
+    """They are still for new clients only."""
+    queue = program.start()
+    (start,) = await queue.publish({"n": 1})
+    await queue.append_backlog({"n": 2})
+    await queue.publish({"n": 3})
+    await end()
+    queue = program.start()
+    assert numbers(await queue.poll_once(None, last_event_id=start)) == [3]
+    assert numbers(await queue.poll_once(None)) == [1, 2, 3]
+
+
+@pytest.mark.gen_test
+async def test_an_old_cursor_is_a_gap(program, end):
+    """A loss is told: of events that were dropped, and of ids that never were."""
+    queue = program.start(backlog_length=1, buffer_length=2)
+    ids = await queue.publish(*events(*range(5)))
+    await end()
+    queue = program.start(backlog_length=1, buffer_length=2)
+    assert numbers(await queue.poll_once(None, last_event_id=ids[1])) == ["gap", 4]
+    assert numbers(await queue.poll_once(None, last_event_id=ids[2])) == [3, 4]
+    assert numbers(await queue.poll_once(None, last_event_id="12-34")) == ["gap", 3, 4]
+
+
+@pytest.mark.gen_test
+async def test_the_engine_is_used_again_after_close(program):
+    """All that was published is stored, and the next use opens the file again."""
+    queue = program.start()
+    taker = Taker()
+    queue.poll("me", taker)
+    queue.publish({"n": 1})
+    await program.engine.close()
+    assert taker.seen == [1]
+    queue.publish({"n": 2})
+    await until(lambda: taker.seen == [1, 2])
+    assert numbers(queue.backlog_events) == [1, 2]
