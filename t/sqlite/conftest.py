@@ -65,7 +65,7 @@ def program(path, io_loop):
 
 @pytest.fixture
 def forked():
-    """`said = forked(function)`: the text of what `function` returns or raises in a forked process."""
+    """`said = forked(function)`: what `function` returns or raises in a forked process, as text."""
 
     def run(function):
         ours, theirs = os.pipe()
