@@ -22,6 +22,7 @@ class RedisCluster:
 
     def __init__(self, folder, **options):
         options = {"cluster_enabled": "yes", "cluster_node_timeout": 2000} | options
+        self._folder, self._options = folder, options
         # Without it, the other port of a node is 10000 higher, which may be too high.
         self.nodes = [RedisServer(folder, cluster_port=free_port(), **options) for _ in range(3)]
         for node in self.nodes:
@@ -31,12 +32,30 @@ class RedisCluster:
             last = min(step * (number + 1), SLOTS) - 1
             self.ask(node, "CLUSTER", "ADDSLOTSRANGE", step * number, last)
             self.ask(node, "CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-            other = self.nodes[0]
-            bus = self.ask(other, "CONFIG", "GET", "cluster-port")["cluster-port"]
-            self.ask(node, "CLUSTER", "MEET", "127.0.0.1", other.port, bus)
+            self._meet(node)
         self.ids = {node: self.ask(node, "CLUSTER", "MYID") for node in self.nodes}
         self._wait()
         self.url = f"redis+cluster://127.0.0.1:{self.nodes[0].port}"
+
+    def _meet(self, node):
+        first = self.nodes[0]
+        bus = self.ask(first, "CONFIG", "GET", "cluster-port")["cluster-port"]
+        self.ask(node, "CLUSTER", "MEET", "127.0.0.1", first.port, bus)
+
+    def add_replica(self, master):
+        """A new node, which takes over from `master` if that is away."""
+        options = {"cluster_port": free_port(), "cluster_replica_validity_factor": 0}
+        replica = RedisServer(self._folder, **self._options | options).start()
+        self.nodes.append(replica)
+        self._meet(replica)
+        self._wait()
+        self.ask(replica, "CLUSTER", "REPLICATE", self.ids[master])
+        deadline = time.monotonic() + WAIT
+        while "master_link_status:up" not in replica.ask("INFO", "replication"):
+            if time.monotonic() > deadline:
+                pytest.fail("the replica does not replicate")
+            time.sleep(0.02)
+        return replica
 
     def ask(self, node, *words):
         """The reply of a node, as redis-py gives it."""
@@ -49,7 +68,8 @@ class RedisCluster:
         for node in self.nodes:
             while True:
                 info = self.ask(node, "CLUSTER", "INFO")
-                if "cluster_state:ok" in info and "cluster_known_nodes:3" in info:
+                known = f"cluster_known_nodes:{len(self.nodes)}" in info
+                if "cluster_state:ok" in info and known:
                     break
                 if time.monotonic() > deadline:
                     pytest.fail(f"the cluster is not complete: {info}")

@@ -1,0 +1,36 @@
+"""A master of a cluster dies, and its replica takes over: its channels go on there."""
+
+import asyncio
+
+import pytest
+from engine.feed import Feed, bodies
+
+NAMES = [f"room{number}" for number in range(6)]
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_failover(make_cluster, make_engine, log_watch):
+    """Publishes of two processes wait for it, and nothing that was replicated is lost."""
+    quick = {"cluster_node_timeout": 500, "repl_diskless_sync_delay": 0}
+    cluster = make_cluster(cluster_require_full_coverage="no", **quick)
+    master = cluster.nodes[2]
+    name = next(one for one in NAMES if cluster.node_of(f"{{{one}}}") is master)
+    await asyncio.to_thread(cluster.add_replica, master)
+    engines = [make_engine(cluster.url, connect_timeout=0.5, publish_timeout=15) for _ in range(2)]
+    feeds = [Feed(name, {}) for _ in engines]
+    for engine, feed in zip(engines, feeds, strict=True):
+        engine.open(feed)
+        engine.attach(feed)
+        await feed.until(lambda feed=feed: feed.loads)
+    await engines[0].publish(feeds[0], bodies(1))
+    await feeds[1].has(1)
+    await asyncio.sleep(0.1)  # Redis replicates after it has answered.
+    with log_watch.expect("tatsumaki", "of the Redis cluster (is away|are back)") as lines:
+        master.kill()
+        waiting = [engines[n].publish(feeds[n], bodies(n + 2)) for n in range(2)]
+        await asyncio.gather(*waiting)
+        for feed in feeds:
+            await feed.until(lambda feed=feed: sorted(feed.numbers) == [1, 2, 3])
+            assert feed.loads == 1
+        # Two of each engine.
+        await feeds[0].until(lambda: len(lines) == 4)
