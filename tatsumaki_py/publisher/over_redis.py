@@ -104,7 +104,7 @@ class _Worker:
             options,
             self._outage,
             RedisClock(),
-            lambda *accepted: None,
+            lambda feed, prev, ids, bodies, quiet, arrived: arrived(),
             knows_settings=False,
         )
 
