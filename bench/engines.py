@@ -143,10 +143,10 @@ class Engines:
                     clients=IDLE,
                     path="/subscribe/room{id}?client_id=c{id}",
                     header=contender.headers,
-                    deadline=seconds + 60,
+                    deadline=seconds + 150,
                 ),
             ):
-                server.settle()
+                server.settle(timeout=60)  # until all channels are loaded
                 commands, cpu = self.redis.commands(), server.cpu()
                 time.sleep(seconds)
                 return {
