@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from engine.feed import Feed, bodies
 
+OPTIONS = {"connect_timeout": 0.5, "publish_timeout": 15, "max_backoff": 0.5}
 NAMES = [f"room{number}" for number in range(6)]
 
 
@@ -16,7 +17,7 @@ async def test_failover(make_cluster, make_engine, log_watch):
     master = cluster.nodes[2]
     name = next(one for one in NAMES if cluster.node_of(f"{{{one}}}") is master)
     await asyncio.to_thread(cluster.add_replica, master)
-    engines = [make_engine(cluster.url, connect_timeout=0.5, publish_timeout=15) for _ in range(2)]
+    engines = [make_engine(cluster.url, **OPTIONS) for _ in range(2)]
     feeds = [Feed(name, {}) for _ in engines]
     for engine, feed in zip(engines, feeds, strict=True):
         engine.open(feed)
@@ -32,5 +33,5 @@ async def test_failover(make_cluster, make_engine, log_watch):
         for feed in feeds:
             await feed.until(lambda feed=feed: sorted(feed.numbers) == [1, 2, 3])
             assert feed.loads == 1
-        # Two of each engine.
-        await feeds[0].until(lambda: len(lines) == 4)
+        await feeds[0].until(lambda: lines and "are back" in lines[-1].getMessage())
+    assert len(lines) <= 4  # two of each engine

@@ -25,7 +25,7 @@ _log = logging.getLogger("tatsumaki")
 
 
 class NodeAway(exceptions.ConnectionError):
-    """A node of a cluster is away, or has no say about a slot now; others answer."""
+    """A node of a cluster is away, or a slot is on its way to another node. Other nodes answer."""
 
 
 class Absent:
