@@ -15,7 +15,6 @@ import asyncio
 import logging
 import os
 import sqlite3
-import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -26,7 +25,10 @@ from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine import EngineError, Feed
 from tatsumaki_py.message_queue.engine.sqlite import reading
 from tatsumaki_py.message_queue.engine.sqlite.channels import limits_of
+from tatsumaki_py.message_queue.engine.sqlite.crash import crashed
 from tatsumaki_py.message_queue.engine.sqlite.file import said
+from tatsumaki_py.message_queue.engine.sqlite.histories import Histories
+from tatsumaki_py.message_queue.engine.sqlite.loading import newest_of
 from tatsumaki_py.message_queue.engine.sqlite.options import SQLiteOptions
 from tatsumaki_py.message_queue.engine.sqlite.reading import Budget, Loaded
 from tatsumaki_py.message_queue.engine.sqlite.session import Session
@@ -34,7 +36,7 @@ from tatsumaki_py.message_queue.engine.sqlite.store import Write
 from tatsumaki_py.message_queue.engine.sqlite.trouble import Trouble
 from tatsumaki_py.message_queue.engine.sqlite.writer import Job, Question
 from tatsumaki_py.message_queue.event import Entry
-from tatsumaki_py.message_queue.ids import NOWHERE, position
+from tatsumaki_py.message_queue.ids import position
 from tatsumaki_py.message_queue.settings import ChannelSettings
 
 __all__ = ["SQLiteEngine"]
@@ -69,7 +71,7 @@ class SQLiteEngine:
         self._told = False
         self._outbox: list[Job] = []
         self._answers: dict[Write, asyncio.Future[list[str]]] = {}
-        self._histories: dict[tuple[object, ...], list[asyncio.Future[list[Entry] | None]]] = {}
+        self._histories = Histories(self._unreadable)
         self._feeds: weakref.WeakValueDictionary[str, Feed] = weakref.WeakValueDictionary()
         self._loading: dict[str, Feed] = {}
         self._in_use: set[str] = set()
@@ -203,14 +205,14 @@ class SQLiteEngine:
         """Load a channel, at once or soon."""
         running = asyncio._get_running_loop() is not None
         budget = AT_ONCE if running else None
-        loaded = self._read(partial(_newest, feed=feed, budget=budget))
+        loaded = self._read(partial(newest_of, feed=feed, budget=budget))
         if loaded is not None:
             self._loaded(feed, loaded)
             return
         self._feeds.pop(feed.name, None)
         self._loading[feed.name] = feed
         self._send_soon(
-            Question(partial(_newest, feed=feed, budget=None), partial(self._loaded_late, feed))
+            Question(partial(newest_of, feed=feed, budget=None), partial(self._loaded_late, feed))
         )
 
     def _loaded_late(self, feed: Feed, question: Question) -> None:
@@ -254,44 +256,11 @@ class SQLiteEngine:
 
     def history(self, feed: Feed, cursor: str, limit: int) -> asyncio.Future[list[Entry] | None]:
         """See `Engine.history`."""
-        answer: asyncio.Future[list[Entry] | None] = asyncio.get_running_loop().create_future()
-        asked = feed.name, cursor, feed.floor, limit
-        waiting = self._histories.get(asked)
-        if waiting is not None:
-            # Many clients may come back to one place.
-            waiting.append(answer)
-            return answer
-        waiting = self._histories[asked] = [answer]
-        ask = partial(
-            reading.between,
-            name=feed.name,
-            cursor=cursor,
-            end=feed.floor,
-            limit=limit,
-            since_ms=_since_ms(feed),
-        )
         self._open()
-        self._send_soon(Question(ask, partial(self._answer_history, asked, waiting)))
+        answer, question = self._histories.ask(feed, cursor, limit)
+        if question is not None:
+            self._send_soon(question)
         return answer
-
-    def _answer_history(
-        self,
-        asked: tuple[object, ...],
-        waiting: list[asyncio.Future[list[Entry] | None]],
-        question: Question,
-    ) -> None:
-        self._histories.pop(asked, None)
-        error = None if question.error is None else self._unreadable(question.error)
-        for answer in waiting:
-            if answer.done() or answer.get_loop().is_closed():
-                continue
-            if error is None:
-                answer.set_result(question.answer)
-            elif _is_broken(question.error):
-                # They are lost, which the client is told.
-                answer.set_result(None)
-            else:
-                answer.set_exception(error)
 
     def recall(self, channels: tuple[str, ...], client_id: str) -> Done[str | None] | None:
         """See `Engine.recall`: a client that was here in this session is known best in memory."""
@@ -299,25 +268,10 @@ class SQLiteEngine:
         cursor, later = session.place(channels, client_id)
         if cursor is not None:
             return Done(cursor)
-        if later or session.killed is None:
+        if later:
             return None
-        # It may have listened when the process was killed, without a place in the file.
-        settings = [self._settings(name) for name in channels]
-        since = session.clock() - session.opened
-        if all(since > one.reconnect_time for one in settings):
-            return None
-        places = []
-        for name, one in zip(channels, settings, strict=True):
-            ask = partial(
-                reading.crash_place,
-                name=name,
-                killed=session.killed if since <= one.reconnect_time else float("inf"),
-                recovery_time=one.recovery_time,
-                backlog=one.backlog_length,
-            )
-            places.append(self._read(ask))
-        more = any(more for _, more in places)
-        return Done(",".join(place for place, _ in places)) if more else None
+        settings = {name: self._settings(name) for name in channels}
+        return crashed(session, settings, self._read)
 
     def _settings(self, name: str) -> ChannelSettings:
         feed = self._feeds.get(name) or self._loading.get(name)
@@ -341,10 +295,9 @@ class SQLiteEngine:
         if os.getpid() != self._process:
             self._leave_to_parent()
         if self._session is None:
-            tell = partial(_tell, weakref.ref(self))
-            self._session = Session(self._options, self._in_use, tell)
+            self._session = Session(self._options, self._in_use, self._tell)
             # A program that forgets `close` loses nothing when it ends.
-            self._finalizer = weakref.finalize(self, _end, self._session)
+            self._finalizer = weakref.finalize(self, self._session.end)
         return self._session
 
     def _leave_to_parent(self) -> None:
@@ -392,40 +345,3 @@ class SQLiteEngine:
             return error
         self._reading.is_now(said(error), self._options.path)
         return HTTPError(503, f"the events cannot be read: {said(error)}", retry_after=1)
-
-
-def _newest(file: sqlite3.Connection, *, feed: Feed, budget: Budget | None) -> Loaded | None:
-    """The newest events of a channel, and those that its clients lack."""
-    settings, top = feed.settings, feed.top
-    since_ms = _since_ms(feed)
-    loaded = reading.newest(file, feed.name, settings.backlog_length, since_ms, budget)
-    if loaded is None or top in (NOWHERE, loaded.top) or top in [e.prev for e in loaded.events]:
-        return loaded
-    limit = reading.whole(settings.buffer_length)
-    lacking = reading.between(file, feed.name, top, loaded.top, limit, since_ms)
-    more = lacking is not None and len(lacking) > len(loaded.events)
-    return Loaded(loaded.top, lacking) if lacking is not None and more else loaded
-
-
-def _since_ms(feed: Feed) -> float:
-    """Milliseconds since the epoch: older events of the channel are dropped."""
-    time_to_live = feed.settings.time_to_live
-    return 0 if time_to_live is None else (time.time() - time_to_live) * 1000
-
-
-def _is_broken(error: Exception | None) -> bool:
-    """Whether it is of no use to ask again."""
-    code = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _tell(engine: weakref.ref[SQLiteEngine]) -> None:
-    to = engine()
-    if to is not None:
-        to._tell()
-
-
-def _end(session: Session) -> None:
-    session.writer.end()
-    session.writer.join()
-    session.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TypeVar
 
 from tatsumaki_py.message_queue.alarm import now
@@ -48,7 +50,8 @@ class Session:
     Args:
         options: which file it is.
         in_use: the names of the channels that have clients, which may change.
-        tell: called in another thread when there are results in `Writer.done`.
+        tell: a method that is called in another thread when there are results in `Writer.done`. Its
+            object is not kept alive.
 
     Attributes:
         killed: the time at which the process was killed that used the file before; None if that one
@@ -71,7 +74,7 @@ class Session:
         self.opened = store.opened
         self.killed = store.opened if store.killed else None
         self.clock = Clock(store.opened)
-        self.writer = Writer(file, store, self.clock, tell)
+        self.writer = Writer(file, store, self.clock, partial(_call, weakref.WeakMethod(tell)))
         self._reader = file.reader
         self._reading = threading.Lock()
         self._places_until = until or 0.0
@@ -85,6 +88,12 @@ class Session:
         """The thread has ended: let another process use the file."""
         with self._reading:
             self._file.close()
+
+    def end(self) -> None:
+        """Wait for the thread to end, and close the file."""
+        self.writer.end()
+        self.writer.join()
+        self.close()
 
     def place(self, channels: tuple[str, ...], client_id: str) -> tuple[str | None, bool]:
         """The place of a client in the session before, and whether this session knows a later one
@@ -101,3 +110,9 @@ class Session:
         cursor, since, seconds = found
         later = since >= self.opened or since + seconds <= time
         return None if later else cursor, later
+
+
+def _call(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+    call = method()
+    if call is not None:
+        call()
