@@ -154,7 +154,7 @@ async def test_nobody_waits_for_the_answer(make_engine, expect_log):
         await asyncio.sleep(0.15)
         gc.collect()
     with expect_log(
-        "tatsumaki", "5 publishes that no code waited for failed: Redis did not accept"
+        "tatsumaki", "5 publishes that no code waited for failed: Redis did not confirm"
     ):
         await engine.close()
 

@@ -311,8 +311,8 @@ class Outbox:
         while self._ages and (self._ages[0].over or self._ages[0].deadline <= time):
             call = self._ages.popleft()
             if not call.over:
-                seconds = self._options.publish_timeout
-                self._fail(call, unavailable(f"Redis did not accept the events in {seconds:g} s"))
+                within = f"{self._options.publish_timeout:g} s"
+                self._fail(call, unavailable(f"Redis did not confirm the events within {within}"))
         if self._ages:
             self._alarm = self._loop.call_at(self._ages[0].deadline, self._expire)
 
