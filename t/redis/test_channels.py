@@ -262,3 +262,16 @@ async def test_publish_does_not_wait_for_ever(make_engine, redis_server, attache
     await there.publish(Feed("room", {}), bodies(1))
     await asyncio.wait_for(here.publish(feed, bodies(2)), 1)
     await feed.has(1, 2)
+
+
+@pytest.mark.gen_test
+async def test_a_channel_in_use_stays(make_engine, redis_server, attached):
+    """Its keys are kept from running out, without a new event."""
+    engine = make_engine(redis_server.url, **OPTIONS)
+    feed = await attached(engine, idle_timeout=0)
+    await engine.publish(feed, bodies(1))
+    for key in ("tats:{room}:s", "tats:{room}:t"):
+        redis_server.ask("PEXPIRE", key, 1000)
+    engine.session().feeding.channels["room"].used -= 1000
+    await feed.until(lambda: int(redis_server.ask("PTTL", "tats:{room}:s")[1:]) > 90_000)
+    await feed.until(lambda: int(redis_server.ask("PTTL", "tats:{room}:t")[1:]) > 90_000)

@@ -14,6 +14,7 @@ from tatsumaki_py.message_queue.engine.redis.channel import RedisChannel
 from tatsumaki_py.message_queue.engine.redis.connect import Connections
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
+from tatsumaki_py.message_queue.engine.redis.wire import USE
 
 __all__ = ["Positions"]
 
@@ -74,7 +75,9 @@ class Positions:
     def _keep(self, channel: RedisChannel) -> None:
         """Let Redis keep the events of a channel that clients listen to."""
         settings = channel.feed.settings
-        seconds = min(settings.idle_timeout, settings.time_to_live or settings.idle_timeout)
+        seconds = settings.idle_timeout + USE
+        if settings.time_to_live is not None:
+            seconds = min(seconds, settings.time_to_live)
         time = asyncio.get_running_loop().time()
         if seconds < float("inf") and time - channel.used > seconds / 2 - self._interval:
             channel.used = time

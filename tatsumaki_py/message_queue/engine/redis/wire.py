@@ -19,6 +19,7 @@ from tatsumaki_py.message_queue.settings import ChannelSettings
 
 __all__ = [
     "DEFAULTS",
+    "USE",
     "Message",
     "entries_of",
     "following",
@@ -31,6 +32,10 @@ __all__ = [
 
 SLACK = 5.0
 """Seconds for which events are kept in Redis longer than in a process."""
+USE = 100.0
+"""Seconds for which a channel that is not used stays longer: a process that uses it says so every
+`check_interval`.
+"""
 MOST = 1 << 50
 """A number without end, in the settings that scripts get."""
 
@@ -143,7 +148,7 @@ def _numbers(settings: ChannelSettings) -> str:
         settings.buffer_size,
         1000 * (kept + SLACK) if kept else 0,
         MOST if lives is None else 1000 * lives,
-        1000 * settings.idle_timeout,
+        1000 * (settings.idle_timeout + USE),
         1000 * settings.idempotency_time,
         settings.idempotency_keys,
     )
