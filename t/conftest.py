@@ -22,6 +22,10 @@ settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "engines(*names): the engines of which the test is true")
+
+
 @pytest.fixture(autouse=True)
 def forget_channels():
     """Takes every channel away after the test, with its clients and timers."""

@@ -1,10 +1,38 @@
 """An application with a `SubscribeHandler`, and clients on all transports."""
 
 import pytest
+from support.engines import REAL, real_engine, using
 from support.subscriber import CLIENTS, STREAMS
 from support.wire import raw_small, small_buffers  # noqa: F401
 
 from tatsumaki_py import Application, MessageQueue, PublishHandler, SubscribeHandler
+
+# Of the streams that read the log in the same way, two are enough for the real engines.
+WITH_REAL_ENGINES = ["sse", "websocket", "long-poll"]
+
+
+def pytest_generate_tests(metafunc):
+    """Runs tests over each transport, and the contract of the transports with each engine."""
+    engines = None
+    if metafunc.module.__name__.endswith("test_contract") and "queue" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("engines")
+        engines = ("memory", *REAL) if mark is None else mark.args
+    kinds = {"transport": CLIENTS, "stream": STREAMS}
+    said = str([mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")])
+    names = [name for name in kinds if name in metafunc.fixturenames and name not in said]
+    if not names:
+        if engines:
+            metafunc.parametrize("engine", engines, indirect=True)
+    elif engines:
+        pairs = [
+            (engine, kind)
+            for engine in engines
+            for kind in kinds[names[0]]
+            if engine == "memory" or kind in WITH_REAL_ENGINES
+        ]
+        metafunc.parametrize(f"engine, {names[0]}", pairs, indirect=True)
+    else:
+        metafunc.parametrize(names[0], kinds[names[0]], indirect=True)
 
 
 @pytest.fixture
@@ -25,18 +53,32 @@ def app(handler):
 
 
 @pytest.fixture
-def queue():
-    """The queue of the channel "room"."""
-    return MessageQueue.instance("room")
+def engine(request):
+    """The name of the engine that the queues of this test use."""
+    name = getattr(request, "param", "memory")
+    if name == "memory":
+        yield name
+        return
+    for _ in using(request, real_engine(request, name)):
+        yield name
 
 
-@pytest.fixture(params=CLIENTS)
+@pytest.fixture
+def queue(engine, request):
+    """The queue of the channel "room", loaded."""
+    queue = MessageQueue.instance("room")
+    if engine != "memory":
+        request.getfixturevalue("io_loop").run_sync(queue.ready)
+    return queue
+
+
+@pytest.fixture
 def transport(request):
     """Each transport."""
     return request.param
 
 
-@pytest.fixture(params=STREAMS)
+@pytest.fixture
 def stream(request):
     """Each transport that has a stream."""
     return request.param

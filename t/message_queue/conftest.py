@@ -12,10 +12,9 @@ with their names:
 
 import pytest
 from support.delayed import Delayed
-from support.settled import Settled
+from support.engines import REAL, real_engine, using
 
 from tatsumaki_py import MessageQueue
-from tatsumaki_py.message_queue.engine.choose import choose
 
 # What these tests are about depends on the engine. The real ones have no part in the others.
 OF_REAL_ENGINES = {
@@ -41,13 +40,8 @@ OF_REAL_ENGINES = {
     "test_timeout",
     "test_two_channels",
 }
-REAL = ("redis", "sqlite")
 OF_ONE_PROCESS = {"test_subscribers"}
 """With others, the hooks are called when these have been asked; see `test_other_processes`."""
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "engines(*names): the engines of which the test is true")
 
 
 def pytest_generate_tests(metafunc):
@@ -72,25 +66,11 @@ def engine(request):
         yield name
         return
     if name in REAL:
-        url = f"sqlite:{request.getfixturevalue('tmp_path')}/events.db"
-        if name == "redis":
-            url = request.getfixturevalue("redis_server").url
-        engine = Settled(choose(url, {}).make())
+        engine = real_engine(request, name)
     else:
         engine = Delayed(late=name == "late", settled=True)
-    loop = None
-    if "io_loop" in request.fixturenames:
-        loop = request.getfixturevalue("io_loop")
-    MessageQueue.configure(engine)
-    yield name
-    if loop is not None:
-        loop.run_sync(lambda: end(engine))
-
-
-async def end(engine):
-    """Ends what waits for `engine`."""
-    MessageQueue.reset()
-    await engine.close()
+    for _ in using(request, engine):
+        yield name
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+"""The queues of a test over another engine than that in memory."""
+
+from support.settled import Settled
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue.engine.choose import choose
+
+REAL = ("redis", "sqlite")
+"""Engines that keep events elsewhere. Their clocks cannot be moved."""
+
+
+def real_engine(request, name):
+    """The engine `name`, of `REAL`, with nothing in it."""
+    url = f"sqlite:{request.getfixturevalue('tmp_path')}/events.db"
+    if name == "redis":
+        url = request.getfixturevalue("redis_server").url
+    return Settled(choose(url, {}).make())
+
+
+def using(request, engine):
+    """A fixture in whose time the queues of the test use `engine`."""
+    loop = None
+    if "io_loop" in request.fixturenames:
+        loop = request.getfixturevalue("io_loop")
+    MessageQueue.configure(engine)
+    yield
+    if loop is not None:
+        loop.run_sync(lambda: _end(engine))
+
+
+async def _end(engine):
+    MessageQueue.reset()
+    await engine.close()
