@@ -71,7 +71,7 @@ def test_away(make_redis, make_publisher):
     publisher.publish("a", 1)
     redis.kill()
     begin = time.monotonic()
-    text = "Redis did not accept the events in 0.3 s: .*Connect call failed"
+    text = "Redis did not confirm the events within 0.3 s: .*Connect call failed"
     with pytest.raises(Error.HTTP, match=text) as caught:
         publisher.publish("a", 2)
     assert 0.3 <= time.monotonic() - begin < 2
