@@ -1,0 +1,63 @@
+"""All clients come back at once, as after a restart of the proxy: Redis is not asked."""
+
+import asyncio
+
+import pytest
+from support.raw import RawClient
+from support.wire import read_reply
+
+from tatsumaki_py.message_queue.engine.redis import lives
+
+STREAMS, POLLS, CONNECTIONS = 500, 90, 50
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_five_thousand_clients(make_scene, redis_server, monkeypatch):
+    """Those whose cursor is in the log here are served from it, without one command."""
+    # What a process says of itself now and then.
+    monkeypatch.setattr(lives, "BEAT_INTERVAL", 60)
+    scene = await make_scene(redis_server, "ndjson", probe_interval=60, check_interval=60)
+    await scene.publish(0)
+    await scene.publish(1)
+    await scene.all_get(0, 1)
+    before = commands(redis_server)
+    clients = await asyncio.gather(*(stream(scene) for _ in range(STREAMS)))
+    await asyncio.gather(*(polls(scene) for _ in range(CONNECTIONS)))
+    assert commands(redis_server) == before
+    # They are fed by one message for all of them.
+    await scene.publish_elsewhere(2)
+    await asyncio.gather(*(client.read_until(b'{"n":2}') for client in clients))
+    for client in clients:
+        client.close()
+    await scene.until(lambda: len(scene.queue.clients) == 1)
+
+
+async def stream(scene):
+    """A client that has the first event, and gets the second one."""
+    client = await RawClient.connect(scene.http_port)
+    await client.send(request(scene, "sse"))
+    await client.read_until(b'{"n":0}')
+    await client.read_until(b'{"n":1}')
+    return client
+
+
+async def polls(scene):
+    """Polls of that many clients. They share a connection, as behind a proxy."""
+    client = await RawClient.connect(scene.http_port)
+    for _ in range(POLLS):
+        await client.send(request(scene, "long-poll"))
+        assert (await read_reply(client)).body == b'[{"n":0},{"n":1}]'
+    client.close()
+
+
+def request(scene, transport):
+    return (
+        f"GET /events/room?transport={transport}&last_event_id={scene.start_place} HTTP/1.1\r\n"
+        "Host: x\r\n\r\n"
+    ).encode()
+
+
+def commands(server):
+    """How many of each were called, but those of the tests."""
+    calls = server.calls()
+    return {name: count for name, count in calls.items() if name not in ("info", "quit")}
