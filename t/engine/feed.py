@@ -98,6 +98,9 @@ class Clients:
         self.taken.append((channels, client_id))
         return self.places.pop((channels, client_id), "")
 
+    def place(self, channels, client_id):
+        return self.places.get((channels, client_id), "")
+
     def count(self, channels):
         return sum(key[0] == channels for key in self.places)
 

@@ -70,6 +70,7 @@ async def test_a_place_that_is_not_known(engine, other, here, there):
     """Then the place counts that was remembered."""
     await engine.presence.arrive(ROOM, "me", "", 30.0)
     engine.remember(ROOM, "me", "1-1", 30.0)
+    assert await answer(engine.recall(ROOM, "me")) == "1-1"
     other.presence.arrive(ROOM, "me", "", 30.0)
     assert await answer(other.recall(ROOM, "me")) == "1-1"
 

@@ -4,6 +4,12 @@ import pytest
 from engine.feed import answer
 
 
+async def sent(engine):
+    """Waits until what `engine` remembers has left this process."""
+    for channels in (("room",), ("a",), ("a", "b")):
+        await answer(engine.recall(channels, "me"))
+
+
 @pytest.mark.gen_test
 async def test_unknown(engine):
     """Nothing is known of a name that never came."""
@@ -14,6 +20,7 @@ async def test_unknown(engine):
 async def test_elsewhere(engine, other):
     """The latest place counts, also one that was remembered a moment ago."""
     engine.remember(("room",), "me", "1-1", 30.0)
+    await sent(engine)
     assert await answer(other.recall(("room",), "me")) == "1-1"
     other.remember(("room",), "me", "2-1", 30.0)
     other.remember(("room",), "me", "3-1", 30.0)
@@ -26,6 +33,7 @@ async def test_others(engine, other):
     """Each name, each channel and each set of channels has a place of its own."""
     engine.remember(("a",), "me", "1-1", 30.0)
     engine.remember(("a", "b"), "me", "2-1,3-1", 30.0)
+    await sent(engine)
     assert await answer(other.recall(("a", "b"), "me")) == "2-1,3-1"
     assert await answer(other.recall(("a",), "me")) == "1-1"
     for channels, name in ((("b",), "me"), (("a",), "you"), (("a,b",), "me")):
@@ -36,6 +44,7 @@ async def test_others(engine, other):
 async def test_for_a_time(engine, other, passing):
     """The place of a client that does not come back in time is forgotten."""
     engine.remember(("room",), "me", "1-1", passing.life)
+    await sent(engine)
     await passing(60)
     assert await answer(other.recall(("room",), "me")) == "1-1"
     await passing(60)

@@ -146,6 +146,11 @@ class Audience:
         client = self.roster.clients.get(client_id)
         return "" if client is None else self._takeover.hand_over(client)
 
+    def place(self, client_id: str) -> str:
+        """See `Clients.place`."""
+        client = self.roster.clients.get(client_id)
+        return "" if client is None else client.cursor
+
     def disconnect_client(self, client_id: str) -> bool:
         """End the poll of one client, if it listens; returns whether it does."""
         client = self.roster.clients.get(client_id)

@@ -94,6 +94,11 @@ class Processes:
         audience = self._audiences.audience(channels)
         return "" if audience is None else audience.take(client_id)
 
+    def place(self, channels: tuple[str, ...], client_id: str) -> str:
+        """See `Clients.place`."""
+        audience = self._audiences.audience(channels)
+        return "" if audience is None else audience.place(client_id)
+
     def count(self, channels: tuple[str, ...]) -> int:
         """See `Clients.count`."""
         return sum(one.subscribers for one in self._audiences.listening(channels))

@@ -32,6 +32,9 @@ class Follower(Protocol):
     def take(self, client_id: str) -> str:
         """See `Clients.take`."""
 
+    def place(self, client_id: str) -> str:
+        """See `Clients.place`."""
+
     def disconnect_client(self, client_id: str) -> bool:
         """End the poll of one client, if it listens; returns whether it does."""
 

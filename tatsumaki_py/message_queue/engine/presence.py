@@ -31,6 +31,9 @@ class Clients(Protocol):
         calling `on_unsubscribe`. Returns the place that it reached; "" if that is not known here.
         """
 
+    def place(self, channels: tuple[str, ...], client_id: str) -> str:
+        """The place that the client is known to have reached; "" if that is not known here."""
+
     def count(self, channels: tuple[str, ...]) -> int:
         """How many subscribers listen here: for one channel also those that listen to it among
         others, for several channels those that listen to just these.

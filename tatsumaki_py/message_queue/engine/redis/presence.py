@@ -20,7 +20,8 @@ from functools import partial
 from typing import Any
 
 from tatsumaki_py.message_queue.engine import Clients
-from tatsumaki_py.message_queue.engine.redis.control import ANSWER, Control, Line
+from tatsumaki_py.message_queue.engine.redis.control import Control, Line
+from tatsumaki_py.message_queue.engine.redis.handing import ANSWERED, ASKED, Handing
 from tatsumaki_py.message_queue.engine.redis.lives import KEPT, Lives
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
 from tatsumaki_py.message_queue.engine.redis.presence_keys import (
@@ -29,7 +30,7 @@ from tatsumaki_py.message_queue.engine.redis.presence_keys import (
     clients_of,
     written_client,
 )
-from tatsumaki_py.message_queue.engine.redis.presence_scripts import ARRIVE, LEAVE
+from tatsumaki_py.message_queue.engine.redis.presence_scripts import MOVE
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
 
 __all__ = ["RedisPresence"]
@@ -90,7 +91,8 @@ class RedisPresence:
         """Clients that have left, which Redis does not know yet."""
         self._number = 0
         self._said: set[asyncio.Future[Any]] = set()
-        self._places: dict[int, asyncio.Future[str]] = {}
+        """What is on its way."""
+        self._handing = Handing(process, line)
         self.control = Control(options.prefix, process, questions, line, clients)
         self.all = AllKeys(options.prefix).messages
         self._lives = Lives(options, process, questions, clients, self.rejoin, self.again)
@@ -142,7 +144,7 @@ class RedisPresence:
         """Say that a client is here. Without a future it has been here before."""
         keys = ClientKeys(self._prefix, key[0])
         args = (_encoded(key[1]), self._process, here.number, int(new is None), KEPT)
-        question = self._questions.run(ARRIVE, (keys.present, keys.place(key[1])), args)
+        question = self._questions.run(MOVE, (keys.present, keys.place(key[1])), args)
         if new is not None:
             here.arrival = question
         question.add_done_callback(partial(self._entered, key, here, here.number, new))
@@ -185,55 +187,57 @@ class RedisPresence:
 
     # -- from one process to another
 
-    def _take(self, key: _Key, process: str, there: int) -> asyncio.Future[str]:
-        """End the client's poll in the process that it has left. Returns its place there; "" if
-        that is not known.
-        """
-        self._number += 1
-        ask = self._number
-        place = self._places[ask] = self._loop.create_future()
-        timer = self._loop.call_later(ANSWER, _set, place, "")
-        place.add_done_callback(partial(self._taken, key, ask, timer))
-        words = json.dumps([self._process, ask, there, key[0], key[1]]).encode()
-        heard = self._line.send(process, b"t" + words)
-        heard.add_done_callback(partial(_if_none, place))
+    def _take(self, key: _Key, process: str, number: int) -> asyncio.Future[str]:
+        """End the client's poll in the process that it has left. Returns its place there."""
+        place = self._handing.ask(process, number, *key)
+        place.add_done_callback(partial(self._taken, key))
         return place
 
-    def _taken(
-        self, key: _Key, ask: int, timer: asyncio.TimerHandle, place: asyncio.Future[str]
-    ) -> None:
-        timer.cancel()
-        del self._places[ask]
+    def _taken(self, key: _Key, place: asyncio.Future[str]) -> None:
         here = self._here.get(key)
         if here is not None and not place.cancelled() and place.result():
-            milliseconds = here.about.partition(b" ")[0]
-            keys = ClientKeys(self._prefix, key[0])
-            words = keys.place(key[1]), place.result(), "PX", milliseconds
-            self._ask(self._questions.command("SET", *words))
+            milliseconds = int(here.about.partition(b" ")[0])
+            self.remember(*key, place.result(), milliseconds / 1000)
 
     def told(self, data: bytes) -> None:
         """A message to this process has come."""
         kind = data[:1]
-        if kind == b"t":
+        if kind == ASKED:
             process, ask, number, channels, client_id = json.loads(data[1:])
-            place = self._hand_over((tuple(channels), client_id), number)
-            self._line.send(process, b"p" + json.dumps([ask, place]).encode())
-        elif kind == b"p":
-            ask, place = json.loads(data[1:])
-            _set(self._places.get(ask), place)
+            self._hand_over((tuple(channels), client_id), number, process, ask)
+        elif kind == ANSWERED:
+            self._handing.answered(data)
         elif kind == b"=":
             self.control.counted(data)
 
-    def _hand_over(self, key: _Key, number: int) -> str:
+    def _hand_over(self, key: _Key, number: int, process: str, ask: int) -> None:
+        """End the poll of a client that has polled in `process`, and answer its question."""
         here = self._here.get(key)
-        if here is None:
-            # It may be known here, and not be a subscriber.
-            return self._clients.take(*key)
-        if here.number != number:
+        if here is not None and here.number != number:
             # It has come back since, and is taken from the other process now.
-            return ""
-        self._forget(key)
-        return self._clients.take(*key)
+            place = self._clients.place(*key)
+        else:
+            # It may be known here, and not be a subscriber.
+            if here is not None:
+                self._forget(key)
+            place = self._clients.take(*key)
+        if here is not None and here.arrival is not None and not place:
+            # This process is waiting for its place, too.
+            task = self._loop.create_task(self._answer_later(here, here.arrival, process, ask))
+            self._said.add(task)
+            task.add_done_callback(self._said.discard)
+        else:
+            self._handing.answer(process, ask, place)
+
+    async def _answer_later(
+        self, here: _Here, arrival: asyncio.Future[Any], process: str, ask: int
+    ) -> None:
+        try:
+            place = await self._reached(here, arrival)
+        except Exception as error:
+            _log.debug("a place that another process asks for is not known: %s", error)
+            place = None
+        self._handing.answer(process, ask, place or "")
 
     def _forget(self, key: _Key) -> None:
         here = self._here.pop(key)
@@ -287,8 +291,9 @@ class RedisPresence:
         return gone
 
     def _leave(self, key: _Key, gone: asyncio.Future[bool]) -> None:
-        present = ClientKeys(self._prefix, key[0]).present
-        question = self._questions.run(LEAVE, (present,), (_encoded(key[1]), self._process))
+        keys = ClientKeys(self._prefix, key[0])
+        args = (_encoded(key[1]), self._process)
+        question = self._questions.run(MOVE, (keys.present, keys.place(key[1])), args)
         self._ask(question).add_done_callback(partial(self._left, key, gone))
 
     def _left(self, key: _Key, gone: asyncio.Future[bool], question: asyncio.Future[Any]) -> None:
@@ -352,8 +357,7 @@ class RedisPresence:
             _log.debug("this process could not say that it ends: %s", error)
         if self._rejoining is not None:
             self._rejoining.cancel()
-        for place in [*self._places.values()]:
-            place.cancel()
+        self._handing.close()
 
 
 async def _kept(question: asyncio.Future[Any]) -> str | None:
@@ -375,9 +379,3 @@ def _milliseconds(seconds: float) -> int:
 def _set(future: asyncio.Future[Any] | None, result: Any) -> None:
     if future is not None and not future.done():
         future.set_result(result)
-
-
-def _if_none(place: asyncio.Future[str], heard: asyncio.Future[int]) -> None:
-    """The process that was asked has ended, or Redis is away."""
-    if heard.cancelled() or heard.exception() is not None or not heard.result():
-        _set(place, "")

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from tatsumaki_py.message_queue.engine.redis.scripts import Script
 
-__all__ = ["ARRIVE", "BEAT", "LEAVE", "MARK", "SAY", "SAY_SHARDED", "SWEEP"]
+__all__ = ["BEAT", "MARK", "MOVE", "SAY", "SAY_SHARDED", "SWEEP"]
 
-ARRIVE = Script("""
--- KEYS: present, place. ARGV: client, process, number of the arrival, whether it is one of before,
--- which does not count if the client is elsewhere now, milliseconds for which `present` lasts.
--- Answers {whether it is new, the process that it was in or '', its number there, place or nil}.
+MOVE = Script("""
+-- KEYS: present, place. ARGV: client, process, then of a client that comes: number of the arrival,
+-- whether it is one of before, which does not count if the client is elsewhere now, milliseconds
+-- for which `present` lasts.
+-- Answers to a client that comes: {whether it is new, the process that it was in or '', its number
+-- there, place or nil}; to one that leaves: whether it is in no process.
 local value = redis.call('HGET', KEYS[1], ARGV[1])
 local process, number, new = '', '', '1'
-if value then
-  process, number, new = string.match(value, '^(%S+) (%S+) (%S+)$')
-  -- The answer to the same call may have been lost.
-  if process ~= ARGV[2] or number ~= ARGV[3] then new = '0' end
-end
+if value then process, number, new = string.match(value, '^(%S+) (%S+) (%S+)$') end
 local elsewhere = value and process ~= ARGV[2]
+if not ARGV[3] then
+  if value and not elsewhere then redis.call('HDEL', KEYS[1], ARGV[1]) end
+  return elsewhere and 0 or 1
+end
+-- The answer to the same call may have been lost.
+if value and (elsewhere or number ~= ARGV[3]) then new = '0' end
 if not (elsewhere and ARGV[4] == '1') then
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3] .. ' ' .. new)
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
@@ -29,18 +33,11 @@ end
 if not elsewhere then process, number = '', '' end
 return {tonumber(new), process, number, redis.call('GET', KEYS[2])}
 """)
-
-LEAVE = Script("""
--- KEYS: present. ARGV: client, process. Answers whether the client is in no process.
-local value = redis.call('HGET', KEYS[1], ARGV[1])
-if not value then return 1 end
-if string.match(value, '^%S+') ~= ARGV[2] then return 0 end
-redis.call('HDEL', KEYS[1], ARGV[1])
-return 1
-""")
+"""One script for both: if Redis has forgotten it, calls are still made in order."""
 
 SWEEP = Script("""
--- As LEAVE, for a process that has ended. Answers whether this call has removed the client.
+-- KEYS: present. ARGV: client, process, which has ended. Answers whether this call has removed
+-- the client.
 local value = redis.call('HGET', KEYS[1], ARGV[1])
 if not value or string.match(value, '^%S+') ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])

@@ -61,6 +61,10 @@ class _Nobody:
         """See `Clients.take`."""
         return ""
 
+    def place(self, channels: tuple[str, ...], client_id: str) -> str:
+        """See `Clients.place`."""
+        return ""
+
     def count(self, channels: tuple[str, ...]) -> int:
         """See `Clients.count`."""
         return 0
