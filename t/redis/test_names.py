@@ -13,26 +13,47 @@ from tornado.httpclient import AsyncHTTPClient
 PROGRAM = "t/redis/names_program.py"
 
 
-@pytest.fixture
-def start(redis_server, serve_program, monkeypatch):
-    """`one, two = start(2)` starts processes that share a Redis; `start.said()` is what the hooks
-    of all of them said.
-    """
-    monkeypatch.setenv("TATSUMAKI_ENGINE", redis_server.url)
-    programs = []
+class Processes:
+    """Programs that share a Redis."""
 
-    def start(count, **environment):
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        new = [serve_program(PROGRAM) for _ in range(count)]
-        programs.extend(new)
+    def __init__(self, serve):
+        self._serve = serve
+        self._programs = []
+
+    def __call__(self, count):
+        """Starts some more."""
+        new = [self._serve(PROGRAM) for _ in range(count)]
+        self._programs += new
         return new
 
-    def said():
-        lines = [line for one in programs for line in one.stdout.splitlines()]
-        return Counter(line for line in lines if line[0] in "+-c")
+    def said(self, *channels):
+        """What the hooks of all of them said, of these channels."""
+        lines = [line for one in self._programs for line in one.stdout.splitlines()]
+        told = [line for line in lines if line[0] in "+-" or line.startswith("closure")]
+        return Counter(line for line in told if line.split()[0].strip("+-") in channels)
 
-    start.said = said
+
+@pytest.fixture(scope="module")
+def pair(serve_programs, _shared_redis):
+    """`processes, one, two = pair`: two that no test stops."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TATSUMAKI_ENGINE", _shared_redis.url)
+        processes = Processes(serve_programs)
+        return processes, *processes(2)
+
+
+@pytest.fixture
+def start(redis_server, serve_program, monkeypatch):
+    """`one, two = start(2, reconnect_time=2)` starts processes; see `Processes`."""
+    # Those of `pair` would help, and call hooks.
+    monkeypatch.setenv("TATSUMAKI_ENGINE", f"{redis_server.url}?prefix=own")
+    processes = Processes(serve_program)
+
+    def start(count, reconnect_time):
+        monkeypatch.setenv("RECONNECT_TIME", str(reconnect_time))
+        return processes(count)
+
+    start.said = lambda: processes.said("room")
     return start
 
 
@@ -81,9 +102,9 @@ def n(messages):
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_moves(start, connect):
+async def test_moves(pair, connect):
     """A client's poll ends where it was, and its new one begins there; each hook is called once."""
-    one, two = start(2)
+    processes, one, two = pair
     for kind, there in ((SSE, WebSocket), (WebSocket, LongPoll), (LongPoll, SSE)):
         room = kind.transport.replace("-", "_")
         options = {"path": f"/events/{room}", "client_id": "me"}
@@ -93,7 +114,7 @@ async def test_moves(start, connect):
             assert n(await before.take(1)) == [1]
         else:
             waiting = asyncio.ensure_future(before.open())
-            await soon(lambda room=room: start.said()[f"+{room} me"])
+            await soon(lambda room=room: processes.said(room))
         after = await connect(there, two, **options)
         last = asyncio.ensure_future(after.take(1))
         if kind.streams:
@@ -105,15 +126,16 @@ async def test_moves(start, connect):
         await publish(one, 2, room=room)
         assert n(await last) == [2]
         after.leave()
-    await soon(lambda: sum(start.said().values()) == 6)
+    rooms = "sse", "websocket", "long_poll"
+    await soon(lambda: sum(processes.said(*rooms).values()) == 6)
     await asyncio.sleep(0.7)
-    assert set(start.said().values()) == {1}
+    assert set(processes.said(*rooms).values()) == {1}
 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_a_name_alone(start, connect):
     """Long polls without a cursor, each in another process: no event is missed or comes twice."""
-    programs = start(3, RECONNECT_TIME="30")
+    programs = start(3, 30)
     seen, at = [], 0
     for number in range(12):
         await publish(programs[number % 3], number)
@@ -134,20 +156,20 @@ async def test_a_name_alone(start, connect):
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_several_channels(start, connect):
+async def test_several_channels(pair, connect):
     """Clients of several channels move, too, with one place for each channel."""
-    one, two = start(2)
-    before = await connect(SSE, one, "/events", client_id="me", channel=["room", "hall"])
-    await publish(one, 1)
+    processes, one, two = pair
+    before = await connect(SSE, one, "/events", client_id="me", channel=["big", "hall"])
+    await publish(one, 1, room="big")
     assert n(await before.take(1)) == [1]
-    after = await connect(SSE, two, "/events", client_id="me", channel=["hall", "room"])
+    after = await connect(SSE, two, "/events", client_id="me", channel=["hall", "big"])
     assert await read_to_end(before) == []
-    await publish(one, 2)
+    await publish(one, 2, room="big")
     assert n(await after.take(1)) == [2]
     after.leave()
-    expected = {"+room me", "+hall me", "-room me kept", "-hall me kept"}
-    await soon(lambda: set(start.said()) == expected)
-    assert set(start.said().values()) == {1}
+    expected = {"+big me", "+hall me", "-big me kept", "-hall me kept"}
+    await soon(lambda: set(processes.said("big", "hall")) == expected)
+    assert set(processes.said("big", "hall").values()) == {1}
 
 
 @pytest.mark.gen_test(timeout=30)
@@ -155,7 +177,7 @@ async def test_killed(start, connect, redis_server):
     """A process is killed: its clients count no more; those that come back in time are not new, and
     for each of the others one process calls the hook.
     """
-    one, two, three = start(3, RECONNECT_TIME="1.5")
+    one, two, three = start(3, 1.5)
     names = [f"c{number}" for number in range(30)]
     clients = [await connect(SSE, one, client_id=name) for name in names]
     clients += [await connect(SSE, one) for _ in range(5)]
@@ -182,14 +204,14 @@ async def test_killed(start, connect, redis_server):
     }
     assert [client.batch[0].data for client in back] == [{"n": 2}] * 10
     # Nothing of the process is left.
-    assert redis_server.ask("ZCARD", "tats:{%all}:alive") == ":2"
+    assert redis_server.ask("ZCARD", "own:{%all}:alive") == ":2"
     one.start()
 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_paused(start, connect):
     """A process that does not answer holds a client up for a second; its events come twice."""
-    one, two = start(2)
+    one, two = start(2, 30)
     await publish(one, 1, 2)
     poll = await connect(LongPoll, one, client_id="me")
     assert n(await poll.take(2)) == [1, 2]
@@ -214,7 +236,7 @@ async def test_paused(start, connect):
 @pytest.mark.gen_test(timeout=20)
 async def test_stopped(start, connect):
     """A process that stops hands its clients over: those that do not come back are told of."""
-    one, two = start(2, RECONNECT_TIME="2")
+    one, two = start(2, 2)
     for program, name in ((one, "me"), (one, "you"), (two, "she")):
         await connect(SSE, program, client_id=name)
     await soon(lambda: len(start.said()) == 3)
@@ -228,9 +250,9 @@ async def test_stopped(start, connect):
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_disconnect(start, connect, redis_server):
+async def test_disconnect(pair, connect, redis_server):
     """`disconnect` of a user or a client reaches all processes, late if it was lost at first."""
-    one, two = start(2)
+    _, one, two = pair
     ann = await connect(SSE, two, user="ann")
     bob = await connect(SSE, two, user="bob", client_id="bob")
     assert await get(one, "kick/ann") == [0]
@@ -244,30 +266,30 @@ async def test_disconnect(start, connect, redis_server):
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_closures(start, connect, redis_server):
+async def test_closures(pair, connect, redis_server):
     """`on_unsubscribe` of a poll is called in its process, unless the client is elsewhere."""
-    one, two = start(2)
+    processes, one, two = pair
     before = await connect(SSE, one, "/plain/me")
     await soon(lambda: redis_server.ask("HEXISTS", "tats:{room}:n", "me") == ":1")
     after = await connect(SSE, two, "/plain/me")
     assert await read_to_end(before) == []
     await asyncio.sleep(0.7)
-    assert start.said() == {}
+    assert processes.said("closure") == {}
     after.leave()
-    await soon(lambda: start.said() == {"closure me": 1})
+    await soon(lambda: processes.said("closure") == {"closure me": 1})
     assert "closure" in two.stdout
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_redis_forgets_all(start, connect, redis_server):
+async def test_redis_forgets_all(pair, connect, redis_server):
     """After a FLUSHALL the processes say again which clients they have; no hook is called."""
-    one, two = start(2)
-    client = await connect(SSE, one, client_id="me")
-    await soon(lambda: start.said() == {"+room me": 1})
+    processes, one, two = pair
+    client = await connect(SSE, one, "/events/lobby", client_id="me")
+    await soon(lambda: processes.said("lobby") == {"+lobby me": 1})
     redis_server.ask("FLUSHALL")
-    await soon(lambda: redis_server.ask("EXISTS", "tats:{room}:n") == ":1")
-    after = await connect(SSE, two, client_id="me")
+    await soon(lambda: redis_server.ask("EXISTS", "tats:{lobby}:n") == ":1")
+    after = await connect(SSE, two, "/events/lobby", client_id="me")
     await read_to_end(client)
-    assert start.said() == {"+room me": 1}
+    assert processes.said("lobby") == {"+lobby me": 1}
     after.leave()
-    await soon(lambda: start.said()["-room me kept"] == 1)
+    await soon(lambda: processes.said("lobby")["-lobby me kept"] == 1)

@@ -169,6 +169,10 @@ class SubscribeHandler(ChannelHandler):
         Called at once when the subscriber leaves, on the handler of its last request. A client that
         has a `client_id` and was answered, as in a long poll, or whose stream ended regularly, is
         expected back for `MessageQueue.reconnect_time` before that. See `on_subscribe`.
+
+        If several processes share the engine, both hooks are called once in all of them. For a
+        client whose process has ended, this is called in another one, on a handler of a request
+        that has the parameter ``client_id`` and nothing else.
         """
         return None
 

@@ -127,8 +127,9 @@ class Lives:
             await self._forget(key, process, late)
             if cursor == b"0":
                 break
-        if look_again == float("inf") and await self._mark(process, b"1"):
-            await self._questions.command("DEL", key)
+        if look_again == float("inf"):
+            # The hash is not deleted: the process may be alive, and have a client now.
+            await self._mark(process, b"1")
         return look_again
 
     async def _mark(self, process: bytes, over: bytes) -> bool:

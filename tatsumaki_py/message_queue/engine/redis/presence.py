@@ -332,9 +332,10 @@ class RedisPresence:
         for begin in range(0, len(entries), PIECE):
             questions = []
             for key, here in entries[begin : begin + PIECE]:
-                if self._here.get(key) is here and here.said:
+                if self._here.get(key) is here:
                     self._note(key, here)
-                    questions.append(self._enter(key, here, None))
+                    if here.said:
+                        questions.append(self._enter(key, here, None))
             if questions:
                 await asyncio.wait(questions)
 
