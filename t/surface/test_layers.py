@@ -86,7 +86,7 @@ FLOORS = [
     ],
     ["message_queue.engine.redis.presence_keys", "message_queue.engine.redis.presence_scripts"],
     ["message_queue.engine.redis.control", "message_queue.engine.redis.lives"],
-    ["message_queue.engine.redis.handing"],
+    ["message_queue.engine.redis.handing", "message_queue.engine.redis.here"],
     ["message_queue.engine.redis.presence"],
     ["message_queue.engine.redis.together"],
     ["message_queue.engine.redis.engine"],

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 from functools import partial
+from typing import Any
 
 from tatsumaki_py.message_queue.engine.redis.control import ANSWER, Line
 
-__all__ = ["ANSWERED", "ASKED", "Handing"]
+__all__ = ["ANSWERED", "ASKED", "Handing", "settle"]
 
 ASKED, ANSWERED = b"t", b"p"
 """What the messages begin with."""
@@ -33,7 +34,7 @@ class Handing:
         """Ask `process` to end the poll of a client, whose arrival there had that number."""
         self._count += 1
         place = self._places[self._count] = self._loop.create_future()
-        timer = self._loop.call_later(ANSWER, _end, place, "")
+        timer = self._loop.call_later(ANSWER, settle, place, "")
         place.add_done_callback(partial(self._over, self._count, timer))
         words = json.dumps([self._process, self._count, number, channels, client_id]).encode()
         heard = self._line.send(process, ASKED + words)
@@ -51,8 +52,7 @@ class Handing:
     def answered(self, data: bytes) -> None:
         """Another process has answered."""
         ask, place = json.loads(data[1:])
-        if ask in self._places:
-            _end(self._places[ask], place)
+        settle(self._places.get(ask), place)
 
     def close(self) -> None:
         """Wait no more."""
@@ -63,9 +63,10 @@ class Handing:
 def _unheard(place: asyncio.Future[str], heard: asyncio.Future[int]) -> None:
     """The process that was asked has ended, or Redis is away."""
     if heard.cancelled() or heard.exception() is not None or not heard.result():
-        _end(place, "")
+        settle(place, "")
 
 
-def _end(place: asyncio.Future[str], result: str) -> None:
-    if not place.done():
-        place.set_result(result)
+def settle(future: asyncio.Future[Any] | None, result: Any) -> None:
+    """Set the result of a future that may be done."""
+    if future is not None and not future.done():
+        future.set_result(result)

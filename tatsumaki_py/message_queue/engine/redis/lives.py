@@ -21,6 +21,7 @@ from tatsumaki_py.message_queue.engine.redis.presence_keys import (
     AllKeys,
     ClientKeys,
     clients_of,
+    encoded,
     read_client,
 )
 from tatsumaki_py.message_queue.engine.redis.presence_scripts import BEAT, MARK, SWEEP
@@ -144,7 +145,7 @@ class Lives:
                 self._questions.run(
                     SWEEP,
                     (ClientKeys(self._prefix, channels).present,),
-                    (client_id.encode("utf-8", "surrogatepass"), process),
+                    (encoded(client_id), process),
                 )
                 for channels, client_id in clients
             ),

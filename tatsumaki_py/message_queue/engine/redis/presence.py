@@ -21,13 +21,16 @@ from typing import Any
 
 from tatsumaki_py.message_queue.engine import Clients
 from tatsumaki_py.message_queue.engine.redis.control import Control, Line
-from tatsumaki_py.message_queue.engine.redis.handing import ANSWERED, ASKED, Handing
+from tatsumaki_py.message_queue.engine.redis.handing import ANSWERED, ASKED, Handing, settle
+from tatsumaki_py.message_queue.engine.redis.here import Here
 from tatsumaki_py.message_queue.engine.redis.lives import KEPT, Lives
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
 from tatsumaki_py.message_queue.engine.redis.presence_keys import (
     AllKeys,
     ClientKeys,
     clients_of,
+    encoded,
+    milliseconds,
     written_client,
 )
 from tatsumaki_py.message_queue.engine.redis.presence_scripts import MOVE
@@ -43,29 +46,6 @@ LAST_WORDS = 2.0
 _log = logging.getLogger("tatsumaki")
 
 _Key = tuple[tuple[str, ...], str]
-
-
-class _Here:
-    """A named client of this process.
-
-    Attributes:
-        number: that of its last arrival.
-        about: how many milliseconds it is expected back, and its hook.
-        said: whether Redis has taken an arrival.
-        unsaid: the future of an arrival that Redis has not taken.
-        arrival: the reply to the last arrival, until its place is known.
-        place: where its poll elsewhere has been, if it had one.
-    """
-
-    __slots__ = ("about", "arrival", "number", "place", "said", "unsaid")
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.about = b""
-        self.said = False
-        self.unsaid: asyncio.Future[bool] | None = None
-        self.arrival: asyncio.Future[Any] | None = None
-        self.place: asyncio.Future[str] | None = None
 
 
 class RedisPresence:
@@ -86,7 +66,7 @@ class RedisPresence:
         self._clients = clients
         self._loop = asyncio.get_running_loop()
         self._index = clients_of(options.prefix, process)
-        self._here: dict[_Key, _Here] = {}
+        self._here: dict[_Key, Here] = {}
         self._leaving: dict[_Key, asyncio.Future[bool]] = {}
         """Clients that have left, which Redis does not know yet."""
         self._number = 0
@@ -119,15 +99,15 @@ class RedisPresence:
         self._line.listen()
         key = channels, client_id
         # The others have yet to learn that it was gone.
-        _set(self._leaving.pop(key, None), False)
+        settle(self._leaving.pop(key, None), False)
         here = self._here.get(key)
         if here is None:
-            here = self._here[key] = _Here()
-        _set(here.unsaid, False)
+            here = self._here[key] = Here()
+        settle(here.unsaid, False)
         here.unsaid = here.place = None
         self._number += 1
         here.number = self._number
-        about = b"%d %b" % (_milliseconds(seconds), hook.encode())
+        about = b"%d %b" % (milliseconds(seconds), hook.encode())
         if here.about != about:
             here.about = about
             self._note(key, here)
@@ -135,15 +115,15 @@ class RedisPresence:
         self._enter(key, here, new)
         return new
 
-    def _note(self, key: _Key, here: _Here) -> None:
+    def _note(self, key: _Key, here: Here) -> None:
         self._ask(self._questions.command("HSET", self._index, written_client(*key), here.about))
 
     def _enter(
-        self, key: _Key, here: _Here, new: asyncio.Future[bool] | None
+        self, key: _Key, here: Here, new: asyncio.Future[bool] | None
     ) -> asyncio.Future[Any]:
         """Say that a client is here. Without a future it has been here before."""
         keys = ClientKeys(self._prefix, key[0])
-        args = (_encoded(key[1]), self._process, here.number, int(new is None), KEPT)
+        args = (encoded(key[1]), self._process, here.number, int(new is None), KEPT)
         question = self._questions.run(MOVE, (keys.present, keys.place(key[1])), args)
         if new is not None:
             here.arrival = question
@@ -153,7 +133,7 @@ class RedisPresence:
     def _entered(
         self,
         key: _Key,
-        here: _Here,
+        here: Here,
         number: int,
         new: asyncio.Future[bool] | None,
         question: asyncio.Future[Any],
@@ -168,7 +148,7 @@ class RedisPresence:
                 here.unsaid = new
             else:
                 # No other process has heard of a visit that is over.
-                _set(new, not stays)
+                settle(new, not stays)
             return
         was_new, process, there, _ = question.result()
         here.said = True
@@ -183,7 +163,7 @@ class RedisPresence:
             here.place = place
             if place is None:
                 here.arrival = None
-        _set(new, bool(was_new))
+        settle(new, bool(was_new))
 
     # -- from one process to another
 
@@ -196,8 +176,8 @@ class RedisPresence:
     def _taken(self, key: _Key, place: asyncio.Future[str]) -> None:
         here = self._here.get(key)
         if here is not None and not place.cancelled() and place.result():
-            milliseconds = int(here.about.partition(b" ")[0])
-            self.remember(*key, place.result(), milliseconds / 1000)
+            seconds = int(here.about.partition(b" ")[0]) / 1000
+            self.remember(*key, place.result(), seconds)
 
     def told(self, data: bytes) -> None:
         """A message to this process has come."""
@@ -230,7 +210,7 @@ class RedisPresence:
             self._handing.answer(process, ask, place)
 
     async def _answer_later(
-        self, here: _Here, arrival: asyncio.Future[Any], process: str, ask: int
+        self, here: Here, arrival: asyncio.Future[Any], process: str, ask: int
     ) -> None:
         try:
             place = await self._reached(here, arrival)
@@ -241,7 +221,7 @@ class RedisPresence:
 
     def _forget(self, key: _Key) -> None:
         here = self._here.pop(key)
-        _set(here.unsaid, False)
+        settle(here.unsaid, False)
         self._ask(self._questions.command("HDEL", self._index, written_client(*key)))
 
     # -- places
@@ -256,7 +236,7 @@ class RedisPresence:
             return self._loop.create_task(_kept(arrival))
         return self._loop.create_task(self._reached(here, arrival))
 
-    async def _reached(self, here: _Here, arrival: asyncio.Future[Any]) -> str | None:
+    async def _reached(self, here: Here, arrival: asyncio.Future[Any]) -> str | None:
         reply = await asyncio.shield(arrival)
         # `_entered` has been called before.
         place = await asyncio.shield(here.place) if here.place is not None else ""
@@ -269,7 +249,7 @@ class RedisPresence:
     ) -> None:
         """See `Engine.remember`."""
         key = ClientKeys(self._prefix, channels).place(client_id)
-        self._ask(self._questions.command("SET", key, cursor, "PX", _milliseconds(seconds)))
+        self._ask(self._questions.command("SET", key, cursor, "PX", milliseconds(seconds)))
 
     # -- going
 
@@ -283,16 +263,16 @@ class RedisPresence:
             gone.set_result(False)
         elif here.unsaid is not None and not here.said:
             # No other process has heard of this visit: its hooks are called here.
-            _set(here.unsaid, True)
+            settle(here.unsaid, True)
             gone.set_result(True)
         else:
-            _set(here.unsaid, False)
+            settle(here.unsaid, False)
             self._leave(key, gone)
         return gone
 
     def _leave(self, key: _Key, gone: asyncio.Future[bool]) -> None:
         keys = ClientKeys(self._prefix, key[0])
-        args = (_encoded(key[1]), self._process)
+        args = (encoded(key[1]), self._process)
         question = self._questions.run(MOVE, (keys.present, keys.place(key[1])), args)
         self._ask(question).add_done_callback(partial(self._left, key, gone))
 
@@ -301,12 +281,12 @@ class RedisPresence:
             return
         comes_back = key in self._here
         if question.exception() is None:
-            _set(gone, bool(question.result()))
+            settle(gone, bool(question.result()))
             if not comes_back:
                 field = written_client(*key)
                 self._ask(self._questions.command("HDEL", self._index, field))
         elif comes_back:
-            _set(gone, False)
+            settle(gone, False)
         else:
             self._leaving[key] = gone
 
@@ -367,16 +347,3 @@ async def _kept(question: asyncio.Future[Any]) -> str | None:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
-
-
-def _encoded(client_id: str) -> bytes:
-    return client_id.encode("utf-8", "surrogatepass")
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(int(1000 * min(seconds, 1e9)), 1)
-
-
-def _set(future: asyncio.Future[Any] | None, result: Any) -> None:
-    if future is not None and not future.done():
-        future.set_result(result)

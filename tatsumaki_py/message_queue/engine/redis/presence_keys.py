@@ -10,7 +10,15 @@ import json
 
 from tatsumaki_py.message_queue.engine.redis.keys import tag
 
-__all__ = ["AllKeys", "ClientKeys", "clients_of", "read_client", "written_client"]
+__all__ = [
+    "AllKeys",
+    "ClientKeys",
+    "clients_of",
+    "encoded",
+    "milliseconds",
+    "read_client",
+    "written_client",
+]
 
 
 class ClientKeys:
@@ -32,7 +40,7 @@ class ClientKeys:
 
     def place(self, client: str) -> bytes:
         """The place of a client."""
-        return b"%b:c:%b" % (self._base, client.encode("utf-8", "surrogatepass"))
+        return b"%b:c:%b" % (self._base, encoded(client))
 
 
 class AllKeys:
@@ -73,3 +81,13 @@ def read_client(field: bytes) -> tuple[tuple[str, ...], str]:
     """The opposite of `written_client`."""
     *channels, client_id = json.loads(field)
     return tuple(channels), client_id
+
+
+def encoded(client_id: str) -> bytes:
+    """A client in the hash `ClientKeys.present`."""
+    return client_id.encode("utf-8", "surrogatepass")
+
+
+def milliseconds(seconds: float) -> int:
+    """A time to live."""
+    return max(int(1000 * min(seconds, 1e9)), 1)
