@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from support.engines import REAL, real_engine, using
 from support.wire import raw_small, read_reply, sends, small_buffers, soon  # noqa: F401
 
 from tatsumaki_py import MessageQueue
@@ -93,13 +94,34 @@ class Chat:
         """The events of the answer to a long poll, when they are `{"n": ...}`."""
         return [event["n"] for event in await self.events(client)]
 
-    def publish(self, *numbers):
+    async def publish(self, *numbers):
         """Publishes events `{"n": ...}`, one by one."""
         for number in numbers:
-            self.queue.publish({"n": number})
+            await self.queue.publish({"n": number})
 
 
 @pytest.fixture
-def chat(http_server, http_port, raw):
+def engine(request):
+    """The name of the engine that the queues of this test use."""
+    name = getattr(request, "param", "memory")
+    if name == "memory":
+        yield name
+        return
+    for _ in using(request, real_engine(request, name)):
+        yield name
+
+
+@pytest.fixture
+def chat(engine, http_server, http_port, raw):
     """The `Chat` on the served program."""
     return Chat(raw, http_port)
+
+
+def pytest_generate_tests(metafunc):
+    """Runs the tests with each engine of which they are true."""
+    if "chat" in metafunc.fixturenames and "http_server" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("engines")
+        names = ("memory", *REAL) if mark is None else mark.args
+        if not metafunc.module.__name__.endswith(("poll", "mxhr", "resume")):
+            names = ("memory",)
+        metafunc.parametrize("engine", names, indirect=True)

@@ -36,18 +36,19 @@ async def test_each_event_is_a_part(chat):
     client, _, delimiter = await open_stream(chat)
     await read_chunk(client)
     for number in (1, 2):
-        chat.publish(number)
+        await chat.publish(number)
         body = b'{"n":%d}' % number
         part = b"Content-Type: application/json\n\n" + body + b"\n" + delimiter
         assert await read_chunk(client) == part
 
 
+@pytest.mark.engines("memory", "sqlite")  # the place is told when the log is loaded
 @pytest.mark.gen_test
 async def test_a_client_that_asks_gets_ids(chat):
     """With the parameter last_event_id, though empty, each part says its event's id."""
     client, _, delimiter = await open_stream(chat, "&last_event_id=")
     await read_chunk(client)
-    chat.publish(1)
+    await chat.publish(1)
     cursor = chat.queue.cursor().encode()
     head = b"Content-Type: application/json\nLast-Event-ID: " + cursor
     assert await read_chunk(client) == head + b'\n\n{"n":1}\n' + delimiter
@@ -56,9 +57,9 @@ async def test_a_client_that_asks_gets_ids(chat):
 @pytest.mark.gen_test
 async def test_backlog_then_news(chat):
     """A new stream begins with the backlog; its parts may share a chunk."""
-    chat.publish(1, 2)
+    await chat.publish(1, 2)
     client, _, delimiter = await open_stream(chat)
-    chat.publish(3)
+    await chat.publish(3)
     body = b""
     while body.count(delimiter) < 4:
         body += await read_chunk(client)
@@ -66,10 +67,11 @@ async def test_backlog_then_news(chat):
     assert body == delimiter.join([b"", *parts, b""])
 
 
+@pytest.mark.engines("memory", "sqlite")  # it looks at the log without a client
 @pytest.mark.gen_test
 async def test_a_cursor_skips_what_is_known(chat):
     """Who comes back with an id gets only what follows it."""
-    chat.publish(1, 2, 3)
+    await chat.publish(1, 2, 3)
     first = chat.queue.backlog_events[0].id
     client, _, delimiter = await open_stream(chat, f"&last_event_id={first}")
     body = b""
@@ -78,6 +80,7 @@ async def test_a_cursor_skips_what_is_known(chat):
     assert re.findall(rb'"n":(\d)', body) == [b"2", b"3"]
 
 
+@pytest.mark.engines("memory", "sqlite")  # the place is told when the log is loaded
 @pytest.mark.gen_test
 async def test_a_cursor_of_something_else_is_a_gap(chat):
     """What follows it is not known here."""
@@ -99,7 +102,7 @@ async def test_http_1_0_gets_the_bytes_as_they_are(chat, raw):
     boundary = DELIMITER.fullmatch(head.headers["content-type"])["boundary"]
     delimiter = f"--{boundary}\n".encode()
     assert await read_exactly(client, len(delimiter)) == delimiter
-    chat.publish(1)
+    await chat.publish(1)
     part = b'Content-Type: application/json\n\n{"n":1}\n' + delimiter
     assert await read_exactly(client, len(part)) == part
     chat.queue.disconnect()
@@ -111,7 +114,7 @@ async def test_the_end_is_marked(chat):
     """When the server ends it, the last chunk and the end of the connection follow."""
     client, _, delimiter = await open_stream(chat)
     await read_chunk(client)
-    chat.publish(1)
+    await chat.publish(1)
     chat.queue.disconnect()
     part = b'Content-Type: application/json\n\n{"n":1}\n' + delimiter
     assert await read_chunk(client) == part
@@ -123,14 +126,14 @@ async def test_a_second_stream_ends_the_first(chat):
     """The same client id: the first ends in order, the second goes on after it."""
     first, _, delimiter = await open_stream(chat)
     await read_chunk(first)
-    chat.publish(1)
+    await chat.publish(1)
     second, _, _ = await open_stream(chat)
     body = b""
     while chunk := await read_chunk(first):
         body += chunk
     assert body == b'Content-Type: application/json\n\n{"n":1}\n' + delimiter
     assert await read_chunk(second) == delimiter
-    chat.publish(2)
+    await chat.publish(2)
     assert b'{"n":2}' in await read_chunk(second)
 
 
@@ -139,7 +142,7 @@ async def test_without_an_id_it_is_somebody_new(chat):
     """A stream needs no client id."""
     clients = [await chat.request("GET mxhrpoll") for _ in range(2)]
     await soon(lambda: len(chat.queue.clients) == 2)
-    chat.publish(1)
+    await chat.publish(1)
     for client in clients:
         await client.read_until(b'{"n":1}')
 

@@ -30,19 +30,19 @@ async def test_an_answer_is_a_list_of_events(chat):
 @pytest.mark.gen_test
 async def test_a_newcomer_gets_the_backlog(chat):
     """Who is not known gets the newest 30 at once, oldest first."""
-    chat.publish(*range(45))
+    await chat.publish(*range(45))
     assert await chat.numbers(await chat.poll("ann")) == list(range(15, 45))
 
 
 @pytest.mark.gen_test
 async def test_one_who_is_known_gets_each_event_once(chat):
     """Between two polls nothing is lost, and nothing comes twice."""
-    chat.publish(1)
+    await chat.publish(1)
     assert await chat.numbers(await chat.poll("ann")) == [1]
-    chat.publish(2, 3)
+    await chat.publish(2, 3)
     assert await chat.numbers(await chat.poll("ann")) == [2, 3]
     waiting = await chat.waiting("ann")
-    chat.publish(4)
+    await chat.publish(4)
     assert await chat.numbers(waiting) == [4]
 
 
@@ -51,7 +51,7 @@ async def test_a_connection_is_used_again(chat):
     """The next poll may come on the same connection."""
     client = await chat.waiting("ann")
     for number in range(3):
-        chat.publish(number)
+        await chat.publish(number)
         assert await chat.numbers(client) == [number]
         await client.send(b"GET /chat/room/poll?client_id=ann HTTP/1.1\r\nHost: x\r\n\r\n")
         await chat.listening("ann")
@@ -75,7 +75,7 @@ async def test_a_second_poll_ends_the_first(chat):
     first = await chat.waiting("ann")
     second = await chat.poll("ann")
     assert await chat.events(first) == []
-    chat.publish(1)
+    await chat.publish(1)
     assert await chat.numbers(second) == [1]
 
 
@@ -83,7 +83,7 @@ async def test_a_second_poll_ends_the_first(chat):
 @pytest.mark.gen_test
 async def test_a_cursor_wins_over_the_memory(chat, how):
     """Who lost an answer says what it had, and gets the rest again."""
-    chat.publish(1, 2, 3)
+    await chat.publish(1, 2, 3)
     client = await chat.poll("ann")
     reply = await read_reply(client)
     first = chat.queue.backlog_events[0].id
@@ -101,7 +101,7 @@ async def test_a_cursor_that_is_too_old_is_told(chat):
     # It is held by nobody else.
     queue = chat.queue
     queue.recovery_time = 0
-    chat.publish(*range(50))
+    await chat.publish(*range(50))
     gap, *events = await chat.events(await chat.poll("ann", last_event_id="1-0"))
     assert (gap["type"], gap["after"]) == ("gap", "1-0")
     assert [event["n"] for event in events] == list(range(20, 50))
@@ -113,7 +113,7 @@ async def test_a_cursor_that_is_too_old_is_told(chat):
 @pytest.mark.gen_test
 async def test_a_cursor_of_something_else_is_a_gap(chat, cursor):
     """What follows it is not known here."""
-    chat.publish(1)
+    await chat.publish(1)
     gap, event = await chat.events(await chat.poll("ann", last_event_id=cursor))
     assert (gap["type"], gap["after"], event["n"]) == ("gap", "0-0", 1)
 
@@ -135,7 +135,7 @@ async def test_dummy_is_everybody(chat):
     while len(chat.queue.clients) < 3:
         await asyncio.sleep(0.001)
     assert "dummy" not in chat.queue.clients
-    chat.publish(1)
+    await chat.publish(1)
     assert [await chat.numbers(poll) for poll in polls] == [[1], [1], [1]]
 
 
@@ -143,7 +143,7 @@ async def test_dummy_is_everybody(chat):
 async def test_a_client_id_is_text(chat):
     """Any text will do, and rooms do not share clients."""
     for client_id in ("0", "\u2603 \U0001f600", "*", "a b", "x" * 1024, "nul\0"):
-        chat.publish(client_id)
+        await chat.publish(client_id)
         assert (await chat.numbers(await chat.poll(client_id)))[-1] == client_id
     MessageQueue.instance("other").publish({"n": 0})
     assert set(chat.queue.clients) == {"0", "\u2603 \U0001f600", "*", "a b", "x" * 1024, "nul\0"}
@@ -164,7 +164,7 @@ async def test_http_1_0_is_closed_after_the_answer(chat, raw):
     client = await raw(chat.port)
     await client.send(b"GET /chat/room/poll?client_id=ann HTTP/1.0\r\n\r\n")
     await chat.listening("ann")
-    chat.publish(1)
+    await chat.publish(1)
     head, body = (await client.read_all()).split(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"chunked" not in head

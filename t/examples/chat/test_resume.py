@@ -35,9 +35,9 @@ async def test_published_in_the_instant_it_leaves(chat, way):
     """The client leaves, and an event is published before the loop can notice."""
     client = await chat.waiting("ann")
     getattr(client, way)()
-    chat.publish(1)
+    await chat.publish(1)
     await chat.absent("ann")
-    chat.publish(2)
+    await chat.publish(2)
     assert await chat.numbers(await chat.poll("ann")) == [1, 2]
 
 
@@ -48,7 +48,7 @@ async def test_published_while_it_is_away(chat, way):
     client = await chat.waiting("ann")
     getattr(client, way)()
     await chat.absent("ann")
-    chat.publish(1, 2, 3)
+    await chat.publish(1, 2, 3)
     assert await chat.numbers(await chat.poll("ann")) == [1, 2, 3]
 
 
@@ -56,9 +56,9 @@ async def test_published_while_it_is_away(chat, way):
 @pytest.mark.gen_test
 async def test_published_before_it_is_there(chat, way):
     """The client leaves right after asking: the backlog that it is to get is not used up."""
-    chat.publish(1)
+    await chat.publish(1)
     assert await chat.numbers(await chat.poll("ann")) == [1]
-    chat.publish(2)
+    await chat.publish(2)
     client = await chat.poll("ann")
     getattr(client, way)()
     await iterations(50)
@@ -76,23 +76,24 @@ async def test_it_asks_and_is_gone(chat, handlers, kind, way):
     await soon(lambda: len(handlers) == 3)
     await soon(lambda: not any(handler() for handler in handlers))
     await soon(lambda: not open_sockets(chat.port))
-    chat.publish(1)
+    await chat.publish(1)
     assert await chat.numbers(await chat.poll("ann")) == [1]
 
 
+@pytest.mark.engines("memory", "sqlite")  # it looks at the log without a client
 @pytest.mark.gen_test
 async def test_it_comes_back_before_it_has_left(chat):
     """The new request is there while the old connection still looks alive."""
     start = chat.queue.cursor()
     old = await chat.waiting("ann")
-    chat.publish(1)
+    await chat.publish(1)
     old.close()
     new = await chat.poll("ann", last_event_id=start)
     assert await chat.numbers(new) == [1]
     new = await chat.waiting("ann")
     newer = await chat.waiting("ann")
     new.close()
-    chat.publish(2)
+    await chat.publish(2)
     assert await chat.numbers(newer) == [2]
 
 
@@ -104,9 +105,9 @@ async def test_thirty_leave_at_once(chat):
     await chat.listening(*names)
     for number, client in enumerate(clients):
         getattr(client, WAYS[number % 3])()
-    chat.publish(1)
+    await chat.publish(1)
     await chat.absent(*names)
-    chat.publish(2)
+    await chat.publish(2)
     for name in names:
         assert await chat.numbers(await chat.poll(name)) == [1, 2]
 
@@ -124,7 +125,7 @@ async def test_one_that_talks_on(chat, handlers, way, talk):
         await iterations()
     await chat.listening("ann")
     getattr(client, way)()
-    chat.publish(1)
+    await chat.publish(1)
     await chat.absent("ann")
     assert await chat.numbers(await chat.poll("ann")) == [1]
 
@@ -138,7 +139,7 @@ async def test_it_leaves_while_the_answer_is_written(small_buffers, chat, raw_sm
     await client.read_until(b"\r\n\r\n")
     getattr(client, way)()
     await asyncio.sleep(0.05)
-    chat.publish(2)
+    await chat.publish(2)
     assert await chat.numbers(await chat.poll("ann")) == [1, 2]
 
 
@@ -148,18 +149,19 @@ async def test_a_slow_reader_gets_its_answer_once(small_buffers, chat, raw_small
     client = await chat.waiting("ann", raw=raw_small)
     chat.queue.publish({"n": 1, "text": "x" * 300_000})
     await asyncio.sleep(0.05)
-    chat.publish(2)
+    await chat.publish(2)
     assert await chat.numbers(client) == [1]
     assert await chat.numbers(await chat.poll("ann")) == [2]
 
 
+@pytest.mark.engines("memory")  # the clock is moved
 @pytest.mark.gen_test
 async def test_thirty_seconds(chat, clock):
     """It is expected back for 30 seconds; later it is somebody new, who gets the backlog."""
-    chat.publish(*range(5))
+    await chat.publish(*range(5))
     assert len(await chat.events(await chat.poll("ann"))) == 5
     await clock.advance(29)
-    chat.publish(5)
+    await chat.publish(5)
     assert await chat.numbers(await chat.poll("ann")) == [5]
     await asyncio.sleep(0.01)
     await clock.advance(31)
@@ -247,7 +249,7 @@ async def test_what_a_stream_had_unsent_comes_again(
     taken = sum(sends[port])
     assert taken < count * 10_000, "the test is of no use: nothing was left unsent"
     again = await stream(chat)
-    chat.publish("end")
+    await chat.publish("end")
     back = [number for number, _ in received(await keep_reading(again, has("end")))]
     assert back[-1] == "end"
     assert len(back) > 1, "all that was unsent is lost"
@@ -257,6 +259,7 @@ async def test_what_a_stream_had_unsent_comes_again(
     assert back[:-1] == list(range(back[0], count))
 
 
+@pytest.mark.engines("memory", "sqlite")  # the place is told when the log is loaded
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.gen_test
 async def test_a_cursor_makes_up_for_all(small_buffers, chat, raw_small, way):
@@ -275,17 +278,18 @@ async def test_a_cursor_makes_up_for_all(small_buffers, chat, raw_small, way):
     assert [n for n, _ in before] + [n for n, _ in received(data)] == list(range(24))
 
 
+@pytest.mark.engines("memory", "sqlite")  # it looks at the log without a client
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.gen_test
 async def test_a_stream_that_goes_before_the_backlog_is_sent(chat, way):
     """The backlog that never left the process is there for the next try."""
-    chat.publish(1)
+    await chat.publish(1)
     (event,) = chat.queue.backlog_events
     client = await stream(chat, f"&last_event_id={event.id}")
     await chat.listening("ann")
     client.close()
     await chat.absent("ann")
-    chat.publish(2, 3)
+    await chat.publish(2, 3)
     client = await stream(chat)
     getattr(client, way)()
     # Nothing says that it saw them: they come again, unless the kernel had taken them.
