@@ -31,7 +31,7 @@ class Scene:
 
     Args:
         http_port: where the application is served.
-        server: the `RedisServer`.
+        server: the `RedisServer`, or what has the `url` of a service that is not behind `network`.
 
     Attributes:
         network: the `Proxy` between the application and Redis.
@@ -42,14 +42,17 @@ class Scene:
 
     def __init__(self, http_port, server):
         self.http_port, self.server = http_port, server
-        self.network = Proxy(server.port)
+        self.network = Proxy(server.port) if hasattr(server, "port") else None
         self.followers = []
         self._others = []
 
     async def start(self, *transports, **options):
         """Begins: a client on each of `transports`, or of all, has its place in "room"."""
-        await self.network.start()
-        MessageQueue.configure(f"redis://127.0.0.1:{self.network.port}", **QUICK | options)
+        url = self.server.url
+        if self.network is not None:
+            await self.network.start()
+            url = f"redis://127.0.0.1:{self.network.port}"
+        MessageQueue.configure(url, **QUICK | options)
         self._engine = MessageQueue._registry.engine
         # Held here: a queue that no code holds and no client uses is forgotten.
         self.queue = MessageQueue.instance("room")
@@ -125,4 +128,5 @@ class Scene:
             self.queue = None
             MessageQueue.reset()
             await self._engine.close()
-            await self.network.stop()
+            if self.network is not None:
+                await self.network.stop()
