@@ -316,6 +316,7 @@ def poll_timers(loop):
     ]
 
 
+@pytest.mark.engines("memory")  # nothing is published
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["poll", "mxhrpoll"])
 @pytest.mark.parametrize("talk", [b"", b"GET / HTTP/1.1\r\n\r\n"])
