@@ -181,6 +181,20 @@ async def test_the_reader_dies(make_engine, redis_server, attached, expect_log):
 
 
 @pytest.mark.gen_test
+async def test_used_while_it_is_closed(make_engine, redis_server, attached):
+    """Channels with clients are fed again, as soon as it is closed."""
+    here, there = make_engine(redis_server.url), make_engine(redis_server.url)
+    feed = await attached(here)
+    feed.unload = lambda: here.attach(feed)
+    closing = asyncio.ensure_future(here.close())
+    await asyncio.sleep(0)
+    await here.publish(Feed("other", {}), bodies(1))
+    await closing
+    await there.publish(Feed("room", {}), bodies(2))
+    await feed.has(2)
+
+
+@pytest.mark.gen_test
 async def test_closed_and_used_again(make_engine, redis_server, attached):
     """Channels that are used are fed again."""
     engine = make_engine(redis_server.url)

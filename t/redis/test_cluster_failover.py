@@ -16,7 +16,7 @@ async def test_failover(make_cluster, make_engine, log_watch):
     cluster = make_cluster(cluster_require_full_coverage="no", **quick)
     master = cluster.nodes[2]
     name = next(one for one in NAMES if cluster.node_of(f"{{{one}}}") is master)
-    await asyncio.to_thread(cluster.add_replica, master)
+    replica = await asyncio.to_thread(cluster.add_replica, master)
     engines = [make_engine(cluster.url, **OPTIONS) for _ in range(2)]
     feeds = [Feed(name, {}) for _ in engines]
     for engine, feed in zip(engines, feeds, strict=True):
@@ -25,7 +25,8 @@ async def test_failover(make_cluster, make_engine, log_watch):
         await feed.until(lambda feed=feed: feed.loads)
     await engines[0].publish(feeds[0], bodies(1))
     await feeds[1].has(1)
-    await asyncio.sleep(0.1)  # Redis replicates after it has answered.
+    # Redis replicates after it has answered.
+    await feeds[0].until(lambda: replica.ask("DBSIZE") == master.ask("DBSIZE"))
     with log_watch.expect("tatsumaki", "of the Redis cluster (is away|are back)") as lines:
         master.kill()
         waiting = [engines[n].publish(feeds[n], bodies(n + 2)) for n in range(2)]

@@ -60,6 +60,41 @@ async def test_away_and_back(make_redis, make_engine, attached, expect_log, how)
 
 
 @pytest.mark.gen_test
+async def test_the_subscription_is_back_as_soon_as_commands(
+    make_redis, make_engine, attached, expect_log
+):
+    """It does not wait for the end of its pause, which is longer after each attempt."""
+    server = make_redis()
+    here = make_engine(server.url, backoff=10)
+    feed = await attached(here)
+    with expect_log("tatsumaki", "Redis at .* is (away|back)") as lines:
+        server.kill()
+        await feed.until(lambda: lines)
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(server.start)
+        await feed.until(lambda: len(lines) == 2)
+    assert here.session().feeding.channels["room"].subscribed
+
+
+def test_a_loop_ends_while_redis_is_away(make_engine, expect_log):
+    """Another one knows nothing of it."""
+    engine = make_engine("redis://127.0.0.1:1", **OPTIONS)
+
+    async def attach():
+        engine.attach(Feed("room", {}))
+        await asyncio.sleep(0.1)
+        return Snapshot.take().engine_up
+
+    async def close():
+        await engine.close()
+        return Snapshot.take().engine_up
+
+    with expect_log("tatsumaki", "is away"):
+        assert asyncio.run(attach()) == 0
+    assert asyncio.run(close()) == 1
+
+
+@pytest.mark.gen_test
 async def test_never_there(make_engine, expect_log):
     """Clients that need Redis are told so at once, and again when they come back."""
     engine = make_engine("redis://user:secret@127.0.0.1:1", **OPTIONS)

@@ -159,6 +159,28 @@ async def test_nobody_waits_for_the_answer(make_engine, expect_log):
         await engine.close()
 
 
+@pytest.mark.gen_test
+async def test_the_first_publish_is_late(make_redis, make_engine):
+    """It has a deadline, too: the time of Redis is asked for before."""
+    server = make_redis()
+    engine = make_engine(server.url, publish_timeout=0.1)
+    server.ask("CLIENT", "PAUSE", 300, "WRITE")
+    with pytest.raises(Error.HTTP):
+        await engine.publish(Feed("room", {}), bodies(1))
+    await asyncio.sleep(0.3)
+    assert server.ask("XLEN", "tats:{room}:s") == ":0"
+
+
+def test_a_loop_ends_before_redis_has_the_event(make_engine, redis_server, expect_log):
+    engine = make_engine(redis_server.url)
+
+    async def publish():
+        engine.publish(Feed("room", {}), bodies(1))
+
+    with expect_log("tatsumaki", "failed: the event loop ended before Redis had the events"):
+        asyncio.run(publish())
+
+
 def test_without_a_loop(make_engine):
     with pytest.raises(RuntimeError, match=r"uses tatsumaki_py\.publisher\.Publisher"):
         make_engine("redis://127.0.0.1:1").publish(Feed("room", {}), bodies(1))

@@ -58,7 +58,7 @@ FLOORS = [
     ["message_queue.engine", "message_queue.engine.option"],
     ["message_queue.engine.redis"],
     ["message_queue.engine.redis.options", "message_queue.engine.redis.slots"],
-    ["message_queue.engine.redis.absent"],
+    ["message_queue.engine.redis.absent", "message_queue.engine.redis.replies"],
     ["message_queue.engine.redis.dial"],
     [
         "message_queue.engine.redis.node",
@@ -74,6 +74,7 @@ FLOORS = [
         "message_queue.engine.redis.clock",
         "message_queue.engine.redis.answer",
         "message_queue.engine.redis.outage",
+        "message_queue.engine.redis.sparing",
     ],
     ["message_queue.engine.redis.scripts", "message_queue.engine.redis.calls"],
     ["message_queue.engine.redis.pending"],

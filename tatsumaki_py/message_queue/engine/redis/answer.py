@@ -66,11 +66,21 @@ class Answer(asyncio.Future[list[str]]):
         self._heard = True
         return super().result()
 
+    def give(self, ids: list[str]) -> None:
+        """The events are accepted."""
+        if self._is_wanted():
+            self.set_result(ids)
+
     def fail(self, error: Exception) -> None:
         """The events are not accepted."""
-        self.set_exception(error)
-        # asyncio would log it in words of its own.
-        self.exception()
+        if self._is_wanted():
+            self.set_exception(error)
+            # asyncio would log it in words of its own.
+            self.exception()
+
+    def _is_wanted(self) -> bool:
+        """Whether code may wait for it: it was not cancelled, and its loop has not ended."""
+        return not self.done() and not self.get_loop().is_closed()
 
     def __del__(self) -> None:
         if not self._heard and self.done() and not self.cancelled():

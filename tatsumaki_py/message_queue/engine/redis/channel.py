@@ -5,7 +5,8 @@ Rules:
    channel has missed some, and asks Redis: one question at a time.
 2. Messages that come before Redis has answered wait, bounded; if they are too many they are
    dropped, and Redis is asked again.
-3. Only events that Redis no longer has are a gap.
+3. Only events that Redis no longer has are a gap, and those before one that does not follow them: a
+   script that Redis has stopped halfway leaves such a one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from typing import Any
 
 from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
-from tatsumaki_py.message_queue.engine.redis.wire import Message, entries_of, following, made
+from tatsumaki_py.message_queue.engine.redis.wire import (
+    Message,
+    entries_of,
+    following,
+    made,
+    unbroken,
+)
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import position
 
@@ -139,15 +146,17 @@ class RedisChannel:
         if went_on:
             # Messages came meanwhile that follow the log.
             events = following(events, feed.top)
-        if self.loaded and (known or went_on):
+        whole = unbroken(events)
+        follows = not events or (len(whole) == len(events) and events[0].prev == feed.top)
+        if self.loaded and follows and (known or went_on):
             if events:
                 self._note(events)
                 feed.accept(events)
         else:
-            self.loaded = True
-            self._note(events)
+            self._note(whole)
             # Redis may have lost the stream, and not its top.
-            feed.load(top, events if events and events[-1].id == top else ())
+            feed.load(top, whole if whole and whole[-1].id == top else ())
+            self.loaded = True
         if feed.top != top and position(feed.top) < position(top):
             # There were too many for one answer.
             self.stale = True

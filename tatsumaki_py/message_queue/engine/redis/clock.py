@@ -13,6 +13,11 @@ class RedisClock:
     def __init__(self) -> None:
         self._ahead: float | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether Redis has said its time."""
+        return self._ahead is not None
+
     def note(self, now: int) -> None:
         """Redis has said its time, in milliseconds since the epoch."""
         if now:

@@ -7,8 +7,8 @@ Rules:
    it may be different soon.
 3. If a node cannot be reached or has no slots, the slots are asked for again before the next
    batch, but not twice within `PAUSE` seconds. A slot that has moved is known without it.
-4. A node that does not answer is away. Commands for it fail at once, with a `NodeAway` if others
-   answer, so that their commands do not wait.
+4. A node that does not answer, or refuses to write for now, is away. Commands for it fail at once,
+   with a `NodeAway` if others answer, so that their commands do not wait.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tatsumaki_py.message_queue.engine.redis.absent import Absent, NodeAway
 from tatsumaki_py.message_queue.engine.redis.dial import Dial
 from tatsumaki_py.message_queue.engine.redis.node import Call, Node
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
+from tatsumaki_py.message_queue.engine.redis.replies import is_passing
 from tatsumaki_py.message_queue.engine.redis.slots import Address, Slots, call_slot, slot_of
 
 __all__ = ["Cluster"]
@@ -36,7 +37,6 @@ REDIRECTS = 5
 """How often a command follows its slot."""
 
 Moving = (exceptions.MovedError, exceptions.AskError, exceptions.TryAgainError)
-Lost = (exceptions.RedisError, OSError)
 
 
 class Cluster:
@@ -114,11 +114,12 @@ class Cluster:
         return self._masters
 
     async def _answers(self, address: Address) -> bool:
-        """Whether a node serves a slot that it has; it may be there, and the cluster not."""
+        """Whether a node writes to a slot that it has; it may be there, and the cluster not."""
         keys = (f"{self._options.prefix}:{{{n}}}:p" for n in range(TRIES))
         key = next((key for key in keys if self.owner(key) == address), None)
-        (reply,) = await self._node(address).run([("PING",) if key is None else ("GET", key)])
-        return not isinstance(reply, Lost) or isinstance(reply, Moving)
+        call = ("PING",) if key is None else ("SET", key, b"", "PX", 1000)
+        (reply,) = await self._node(address).run([call])
+        return not is_passing(reply)
 
     # -- commands
 
@@ -180,14 +181,14 @@ class Cluster:
             return [self._away(address)] * len(batch)
         found = await self._node(address).run(batch)
         # If the connection broke, all replies are the same error.
-        error = next((reply for reply in found if _is_away(reply)), None)
+        error = next((reply for reply in found if is_passing(reply)), None)
         if error is None:
             return found
         self._stale = True
-        surely = isinstance(error, exceptions.TimeoutError | exceptions.ClusterDownError)
+        surely = isinstance(error, exceptions.TimeoutError | exceptions.ResponseError)
         if surely or not await self._answers(address):
             self.absent.add(address, error)
-            return [self._away(address) if _is_away(reply) else reply for reply in found]
+            return [self._away(address) if is_passing(reply) else reply for reply in found]
         return found
 
     def _away(self, address: Address) -> Exception:
@@ -227,10 +228,3 @@ class Cluster:
         await self.absent.close()
         for node in self._nodes.values():
             await node.close()
-
-
-def _is_away(reply: Any) -> bool:
-    """Whether there is no reply, or only that the cluster is not complete."""
-    if isinstance(reply, exceptions.ResponseError):
-        return isinstance(reply, exceptions.ClusterDownError)
-    return isinstance(reply, Lost)

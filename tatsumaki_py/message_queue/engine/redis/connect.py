@@ -7,6 +7,7 @@ cluster.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -33,6 +34,8 @@ class Connections:
     """The command that publishes to subscribers: PUBLISH, in a cluster SPUBLISH."""
 
     def __init__(self, options: RedisOptions) -> None:
+        if options.kind == CLUSTER:
+            options = _patient(options)
         self._options = options
         self._dial = Dial(options)
         self._subscribers: WeakSet[ServerSubscriber] = WeakSet()
@@ -92,3 +95,15 @@ class Connections:
         if self._master is not None:
             await self._master.close()
         await self._commands.close()
+
+
+def _patient(options: RedisOptions) -> RedisOptions:
+    """A node that is silent must not use up the time of publishes to others, which wait for it:
+    once for a connection, and once for a reply.
+    """
+    most = options.publish_timeout / 3
+    return replace(
+        options,
+        connect_timeout=min(options.connect_timeout, most),
+        command_timeout=min(options.command_timeout, most),
+    )

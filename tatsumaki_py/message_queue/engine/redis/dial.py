@@ -2,7 +2,8 @@
 
 Rules:
 1. A connection that is handed out has been greeted: its server is new enough and of the kind that
-   the URL says, and it takes writes, unless it is a node of a cluster.
+   the URL says, and it takes writes, unless it is a node of a cluster. Any other one is a
+   `ConnectionError` that says what to mend.
 2. redis-py repeats no command. Only the engine knows which ones it may repeat.
 3. The URL's password is in no text. redis-py has it in the arguments of connections, which are
    never shown.
@@ -54,7 +55,7 @@ class Dial:
         if options.tls:
             where += " (by TLS)"
         connection = self._make(host, port, options.db, login)
-        async with _in_time(connection, where, options.connect_timeout):
+        async with _in_time(connection, where, options.connect_timeout, any(login)):
             await connection.connect()  # type: ignore[no-untyped-call]
             await self._greet(connection, where)
         return connection
@@ -72,8 +73,10 @@ class Dial:
         self, connection: AnyConnection, host: str, port: int
     ) -> AbstractAsyncContextManager[None]:
         """A block in which a sentinel is asked. If it is late, the connection is closed."""
-        timeout = min(self._options.connect_timeout, SENTINEL_TIMEOUT)
-        return _in_time(connection, f"{host}:{port}", timeout)
+        options = self._options
+        timeout = min(options.connect_timeout, SENTINEL_TIMEOUT)
+        has_login = bool(options.sentinel_username or options.sentinel_password)
+        return _in_time(connection, f"{host}:{port}", timeout, has_login)
 
     def _make(
         self, host: str, port: int, db: int, login: tuple[str | None, str | None]
@@ -144,7 +147,9 @@ class Dial:
 
 
 @asynccontextmanager
-async def _in_time(connection: AnyConnection, where: str, seconds: float) -> AsyncIterator[None]:
+async def _in_time(
+    connection: AnyConnection, where: str, seconds: float, has_login: bool
+) -> AsyncIterator[None]:
     """The connection is closed if the block is not done in time, or fails."""
     try:
         async with asyncio.timeout(seconds):
@@ -152,9 +157,21 @@ async def _in_time(connection: AnyConnection, where: str, seconds: float) -> Asy
     except TimeoutError:
         await connection.disconnect(nowait=True)
         raise exceptions.TimeoutError(f"{where} did not answer within {seconds:g} s") from None
+    except exceptions.AuthenticationError as error:
+        await connection.disconnect(nowait=True)
+        raise exceptions.ConnectionError(_login_error(where, error, has_login)) from None
+    except exceptions.ResponseError as error:
+        await connection.disconnect(nowait=True)
+        raise exceptions.ConnectionError(f"{where} refused the connection: {error}") from None
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
+
+
+def _login_error(where: str, error: Exception, has_login: bool) -> str:
+    if not has_login:
+        return f"{where} wants a password: give it in the URL or as an option"
+    return f"{where} refused the login: check the user and the password ({error})"
 
 
 def _tls(options: RedisOptions) -> dict[str, Any]:

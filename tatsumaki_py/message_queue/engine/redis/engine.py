@@ -71,6 +71,10 @@ class Session:
         self._positions: Positions | None = None
         self._pinger: asyncio.Task[None] | None = None
 
+    def begin(self) -> None:
+        """Find out whether Redis is there, so that the log says now if it is not."""
+        self.questions.ping(self.own)
+
     def listen(self) -> None:
         """Open the pub/sub connection, unless that is done."""
         if self._listener is None:
@@ -132,6 +136,8 @@ class Session:
                 await asyncio.sleep(backoff.pause())
                 with contextlib.suppress(HTTPError, ResponseError):
                     await self.questions.ping(self.own)
+                    if self._listener is not None:
+                        self._listener.hurry()
         finally:
             self._pinger = None
 
@@ -167,6 +173,13 @@ class Session:
         await asyncio.sleep(0)
         return feeds
 
+    def abandon(self) -> list[Feed]:
+        """The loop has ended without `close`. Returns the channels that were fed."""
+        feeds = self.feeding.close()
+        self.outbox.abandon()
+        self.outage.end()
+        return feeds
+
 
 class RedisEngine:
     """Keeps events in Redis, which several processes share.
@@ -191,13 +204,16 @@ class RedisEngine:
         session = self._session
         if session is None or session.loop is not loop:
             if session is not None:
-                # Its loop has ended without `close`.
-                self._dormant |= {feed.name: feed for feed in session.feeding.close()}
+                self._dormant |= {feed.name: feed for feed in session.abandon()}
             session = self._session = Session(self.options, self.presence.clients)
-            dormant, self._dormant = self._dormant, {}
-            for feed in dormant.values():
-                self.attach(feed)
+            self._wake()
         return session
+
+    def _wake(self) -> None:
+        """Feed the channels that were fed before the engine was closed."""
+        dormant, self._dormant = self._dormant, {}
+        for feed in dormant.values():
+            self.attach(feed)
 
     def publish(
         self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
@@ -273,11 +289,14 @@ class RedisEngine:
             if session.loop is asyncio.get_running_loop():
                 feeds = await session.close()
             else:
-                feeds = session.feeding.close()
+                feeds = session.abandon()
             for feed in feeds:
                 feed.unload()
         finally:
             self._closing = False
+            if self._session is not None:
+                # It was used meanwhile.
+                self._wake()
 
 
 _NO_LOOP = (

@@ -6,13 +6,13 @@ Rules:
    it is subscribed: no message falls in between.
 2. While Redis is away, logs that are loaded stay as they are. Clients that wait for others are told
    to come back later.
-3. An error of one channel stops no other one.
+3. An error of one channel stops no other one. It is logged, sparingly, and the channel is asked for
+   again, with pauses.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from secrets import randbits
@@ -27,6 +27,7 @@ from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
 from tatsumaki_py.message_queue.engine.redis.outage import Backoff, Outage, unavailable
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
 from tatsumaki_py.message_queue.engine.redis.scripts import RECOVER
+from tatsumaki_py.message_queue.engine.redis.sparing import Sparing
 from tatsumaki_py.message_queue.engine.redis.wire import stored_settings
 
 __all__ = ["Feeding", "Subscriptions"]
@@ -35,8 +36,6 @@ ARRIVAL = 0.25
 """Seconds for which a publisher waits until its events are in the log here."""
 TELL = 1.0
 """Seconds between two times that waiting clients are told that Redis is away."""
-
-_log = logging.getLogger("tatsumaki")
 
 
 class Subscriptions(Protocol):
@@ -72,6 +71,7 @@ class Feeding:
         self._backoff = Backoff(options.backoff, options.max_backoff)
         self._retry: asyncio.TimerHandle | None = None
         self._teller: asyncio.TimerHandle | None = None
+        self._errors = Sparing()
 
     # -- for the engine
 
@@ -165,8 +165,11 @@ class Feeding:
         try:
             return call(*args)
         except Exception:
-            _log.exception("channel %r could not be fed", channel.feed.name)
+            name = channel.feed.name
+            self._errors.error("channel %r could not be fed", name, exc_info=True)
             channel.failed()
+            if not channel.loaded:
+                channel.feed.fail(unavailable("the channel could not be loaded"))
             self._ask_again()
             return False
 
@@ -179,7 +182,8 @@ class Feeding:
             options = self._options
             question = channel.question()
             settings = stored_settings(channel.feed.settings)
-            channel.used = self._loop.time()
+            if not channel.loaded:
+                channel.used = self._loop.time()
             answer = self._questions.run(
                 RECOVER,
                 (channel.keys.stream, channel.keys.top),
@@ -194,16 +198,17 @@ class Feeding:
         # A callback may lead to a new question, for which others wait.
         waiters, channel.waiters = channel.waiters, []
         if error is None:
-            self._backoff.reset()
             reply = answer.result()
             self._clock.note(int(reply[3]))
             if self._guarded(channel, channel.answered, reply):
                 self.ask(channel)
+            elif not channel.stale:
+                self._backoff.reset()
         else:
             channel.failed()
             if not isinstance(error, HTTPError):
-                _log.error("channel %r could not be read: %s", channel.feed.name, error)
-                error = unavailable()
+                self._errors.error("channel %r could not be read: %s", channel.feed.name, error)
+                error = unavailable("Redis refused to read the channel")
             if not channel.loaded:
                 channel.feed.fail(error)
             self._ask_again()
@@ -279,7 +284,7 @@ class Feeding:
 
 def _end(waiters: Sequence[asyncio.Future[None]], error: BaseException | None) -> None:
     for waiter in waiters:
-        if waiter.done():
+        if waiter.done() or waiter.get_loop().is_closed():
             continue
         if error is None:
             waiter.set_result(None)

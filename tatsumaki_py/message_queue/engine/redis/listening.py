@@ -3,7 +3,8 @@
 Rules:
 1. It is subscribed to the channels that clients here use, and to that of this process.
 2. A lost connection is replaced, with pauses from `backoff` to `max_backoff`, for ever. After that,
-   each channel is told once more that it is subscribed, because messages may be lost.
+   each channel is told once more that it is subscribed, because messages may be lost. It works when
+   Redis has confirmed a subscription: an ACL user may connect, and not subscribe.
 3. Every `probe_interval` the process sends itself a message through Redis. If it does not come
    back, the connection is taken for lost.
 4. An error in this file or in what it calls ends no subscription: it is logged.
@@ -12,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from itertools import islice
@@ -67,6 +69,8 @@ class Listener:
         self._changes: dict[bytes, bool] = {}
         self._subscriber: Subscriber | None = None
         self._backoff = Backoff(options.backoff, options.max_backoff)
+        self._failures = 0
+        self._hurry = asyncio.Event()
         self._closed = False
         self._writer: asyncio.Task[None] | None = None
         self._probes = 0
@@ -128,25 +132,31 @@ class Listener:
             self._task = self._start()
 
     async def _run(self) -> None:
-        failures = 0
         while True:
             error: object = None
             began = self._loop.time()
             try:
                 await self._connect()
-                self._outage.worked("listening")
-                failures = 0
-                self._backoff.reset()
                 await self._read()
             except (exceptions.RedisError, OSError) as failure:
                 error = failure
             finally:
                 await self._hang_up()
-            failures += 1
-            # The first time, a connection is replaced at once.
-            if failures > 1:
+            self._failures += 1
+            # The first time, a connection is replaced at once. A refusal would come again.
+            if self._failures > 1 or isinstance(error, exceptions.ResponseError):
                 self._outage.failed("listening", error, began)
-                await asyncio.sleep(self._backoff.pause())
+                await self._pause()
+
+    async def _pause(self) -> None:
+        self._hurry.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._backoff.pause()):
+                await self._hurry.wait()
+
+    def hurry(self) -> None:
+        """Redis can be reached: do not wait for the end of a pause."""
+        self._hurry.set()
 
     async def _connect(self) -> None:
         subscriber = await self._connections.subscriber()
@@ -183,8 +193,15 @@ class Listener:
                 self._returned = int(data[1:])
             else:
                 self._message(channel, data)
-        elif kind == SUBSCRIBED and channel in self._wanted:
-            self._subscribed(channel)
+        elif kind == SUBSCRIBED:
+            self._failures = 0
+            self._backoff.reset()
+            self._outage.worked("listening")
+            if channel in self._wanted:
+                self._subscribed(channel)
+            elif channel != self._own:
+                # It was given up while the connection was being opened.
+                self._change(channel, False)
 
     # -- probes
 

@@ -10,41 +10,13 @@ import logging
 import random
 from collections.abc import Callable
 
-from redis import exceptions
-
 from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.alarm import now
 
-__all__ = ["Backoff", "Outage", "is_forgotten", "is_lost", "is_passing", "unavailable"]
+__all__ = ["Backoff", "Outage", "unavailable"]
 
 _log = logging.getLogger("tatsumaki")
-
-_PASSING = (
-    "BUSY", "LOADING", "MASTERDOWN", "READONLY", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "MOVED",
-    "ASK ", "UNBLOCKED", "MISCONF",
-)  # fmt: skip
-
-
-def is_lost(reply: object) -> bool:
-    """Whether there is no reply, because the connection broke: the command may have run."""
-    return isinstance(reply, (exceptions.RedisError, OSError)) and not isinstance(
-        reply, exceptions.ResponseError
-    )
-
-
-def is_forgotten(reply: object) -> bool:
-    """Whether Redis has forgotten the script: it is to be sent as text."""
-    return isinstance(reply, exceptions.NoScriptError)
-
-
-def is_passing(reply: object) -> bool:
-    """Whether Redis refused the command, or there is no reply, and it may be different soon."""
-    if isinstance(reply, exceptions.ResponseError):
-        # redis-py cuts the code off the text of some, which have a class of their own.
-        known = (exceptions.ReadOnlyError, exceptions.BusyLoadingError, exceptions.TryAgainError)
-        return isinstance(reply, known) or any(code in str(reply) for code in _PASSING)
-    return is_lost(reply)
 
 
 def unavailable(why: str = "Redis is away") -> HTTPError:
@@ -58,8 +30,8 @@ class Backoff:
     """The pauses between attempts, each 1.5 times as long, up to `most` seconds, with jitter."""
 
     def __init__(self, first: float, most: float) -> None:
-        self._first, self._most = first, most
-        self._next = first
+        self._first, self._most = min(first, most), most
+        self._next = self._first
 
     def reset(self) -> None:
         """The last attempt succeeded."""

@@ -1,15 +1,21 @@
-"""A publish that waits for Redis, or several that are one call."""
+"""Publishes that have no answer yet.
+
+Rule: each has an answer `timeout` seconds after it began, at the latest.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine import Feed
-from tatsumaki_py.message_queue.engine.redis.answer import Answer
+from tatsumaki_py.message_queue.engine.redis.answer import Answer, Unheard
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
+from tatsumaki_py.message_queue.engine.redis.outage import unavailable
 
-__all__ = ["PendingCall", "answer_all"]
+__all__ = ["PendingCall", "PendingCalls", "answer_all"]
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +41,80 @@ def answer_all(answers: Sequence[tuple[int, Answer]], ids: Sequence[str]) -> Non
     """Give each publisher the ids of its events."""
     start = 0
     for count, answer in answers:
-        if not answer.done():
-            answer.set_result([*ids[start : start + count]])
+        answer.give([*ids[start : start + count]])
         start += count
+
+
+class PendingCalls:
+    """Those of one event loop.
+
+    Args:
+        timeout: seconds that a call may take.
+
+    Attributes:
+        size: their bytes.
+        unheard: the errors that no code waits for.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.size = 0
+        self.unheard = Unheard()
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._calls: dict[PendingCall, None] = {}
+        """Oldest first."""
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def begin(self, feed: Feed, keys: Keys, key: str | None, number: int) -> PendingCall:
+        """A new call, without an event."""
+        call = PendingCall(feed, keys, key, number, self._loop.time() + self._timeout)
+        self._calls[call] = None
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(call.deadline, self._expire)
+        return call
+
+    def add(self, call: PendingCall, bodies: Sequence[bytes], quiet: bool, size: int) -> Answer:
+        """Add the events of a publish, which have `size` bytes."""
+        answer = Answer(self.unheard)
+        call.bodies += bodies
+        call.quiet += [quiet] * len(bodies)
+        call.answers.append((len(bodies), answer))
+        call.size += size
+        self.size += size
+        return answer
+
+    def fail(self, call: PendingCall, error: HTTPError) -> None:
+        """Redis has not accepted the events of a call."""
+        for _, answer in call.answers:
+            answer.fail(error)
+        self.finish(call)
+
+    def fail_all(self, error: HTTPError) -> None:
+        """Nothing more is sent."""
+        for call in [*self._calls]:
+            self.fail(call, error)
+
+    def finish(self, call: PendingCall) -> None:
+        """A call has its answer."""
+        if not call.over:
+            call.over = True
+            call.answers = []
+            self.size -= call.size
+            del self._calls[call]
+
+    def rest(self) -> None:
+        """Stop the timer, if no call is left."""
+        if not self._calls and self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _expire(self) -> None:
+        """Answer the publishers whose time has passed."""
+        self._alarm = None
+        time = self._loop.time()
+        for call in [*self._calls]:
+            if call.deadline > time:
+                self._alarm = self._loop.call_at(call.deadline, self._expire)
+                break
+            within = f"{self._timeout:g} s"
+            self.fail(call, unavailable(f"Redis did not confirm the events within {within}"))

@@ -61,7 +61,7 @@ class Positions:
         for start in range(0, len(channels), PIECE):
             piece = channels[start : start + PIECE]
             tops = await self._connections.values([one.keys.top for one in piece])
-            if isinstance(tops[0], Exception):
+            if all(isinstance(top, Exception) for top in tops):
                 # Redis is away: the next check is soon enough.
                 return
             for channel, top in zip(piece, tops, strict=True):

@@ -6,7 +6,8 @@ Rules:
 2. Events that are published in one iteration of the loop to one channel, without a key, are one
    call: they are accepted together.
 3. A call whose reply is lost is repeated, and Redis knows it again. `publish_timeout` after it
-   began, each publish has an answer, and Redis does not accept its events later.
+   began, each publish has an answer, and Redis does not accept its events later: Redis is asked for
+   its time before the first call.
 4. What waits has at most `MAX_WAITING` bytes.
 5. If one node of a cluster is away, the calls for it are put aside, and those of other channels go
    on. A channel that has a call aside sends nothing else.
@@ -21,12 +22,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 
-from redis import exceptions
-
 from tatsumaki_py.error import HTTPError, ServerStopping
 from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.engine.redis.absent import NodeAway
-from tatsumaki_py.message_queue.engine.redis.answer import Answer, Unheard
+from tatsumaki_py.message_queue.engine.redis.answer import Answer
 from tatsumaki_py.message_queue.engine.redis.calls import (
     MAX_EVENTS,
     MAX_SIZE,
@@ -41,15 +40,20 @@ from tatsumaki_py.message_queue.engine.redis.connect import Connections
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
 from tatsumaki_py.message_queue.engine.redis.node import Call as Command
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
-from tatsumaki_py.message_queue.engine.redis.outage import (
-    Backoff,
-    Outage,
-    is_forgotten,
-    is_passing,
-    unavailable,
+from tatsumaki_py.message_queue.engine.redis.outage import Backoff, Outage, unavailable
+from tatsumaki_py.message_queue.engine.redis.pending import (
+    PendingCall,
+    PendingCalls,
+    answer_all,
 )
-from tatsumaki_py.message_queue.engine.redis.pending import PendingCall, answer_all
+from tatsumaki_py.message_queue.engine.redis.replies import (
+    is_forgotten,
+    is_full,
+    is_passing,
+    may_not,
+)
 from tatsumaki_py.message_queue.engine.redis.scripts import PUBLISH, PUBLISH_SHARDED
+from tatsumaki_py.message_queue.engine.redis.sparing import Sparing
 from tatsumaki_py.message_queue.engine.redis.wire import size_of, stored_settings
 
 __all__ = ["MAX_WAITING", "Outbox"]
@@ -109,12 +113,10 @@ class Outbox:
         self._number = 0
         self._waiting: dict[str, deque[PendingCall]] = {}
         self._aside: dict[str, deque[PendingCall]] = {}
-        self._size = 0
-        self._ages: deque[PendingCall] = deque()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._pending = PendingCalls(options.publish_timeout)
         self._task: asyncio.Task[None] | None = None
         self._backoff = Backoff(options.backoff, min(1.0, options.max_backoff))
-        self._unheard = Unheard()
+        self._refusals = Sparing()
 
     def publish(
         self, feed: Feed, keys: Keys, bodies: Sequence[bytes], key: str | None, quiet: bool
@@ -122,17 +124,11 @@ class Outbox:
         """See `Engine.publish`. 413 if the events are too many for one call."""
         check_size(bodies)
         size = size_of(bodies)
-        if self._size + size > MAX_WAITING:
+        if self._pending.size + size > MAX_WAITING:
             raise unavailable("too many events wait for Redis")
         call = self._call(feed, keys, key, len(bodies), size)
-        answer = Answer(self._unheard)
-        call.bodies += bodies
-        call.quiet += [quiet] * len(bodies)
-        call.answers.append((len(bodies), answer))
-        call.size += size
-        self._size += size
-        if self._task is None:
-            self._task = self._loop.create_task(self._send())
+        answer = self._pending.add(call, bodies, quiet, size)
+        self._begin()
         return answer
 
     def _call(self, feed: Feed, keys: Keys, key: str | None, count: int, size: int) -> PendingCall:
@@ -146,26 +142,32 @@ class Outbox:
             if last.key is None and fits and not last.over and last.feed is feed:
                 return last
         self._number += 1
-        deadline = self._loop.time() + self._options.publish_timeout
-        call = PendingCall(feed, keys, key, self._number, deadline)
+        call = self._pending.begin(feed, keys, key, self._number)
         calls.append(call)
-        self._ages.append(call)
-        if self._alarm is None:
-            self._alarm = self._loop.call_at(deadline, self._expire)
         return call
 
     # -- one pipeline after another
 
+    def _begin(self) -> None:
+        if self._waiting and self._task is None:
+            self._task = self._loop.create_task(self._send())
+            self._task.add_done_callback(self._sent)
+
     async def _send(self) -> None:
-        try:
-            while self._waiting:
-                await self._deliver(self._next())
-        except Exception:
-            _log.exception("events could not be published")
-            raise
-        finally:
-            self._task = None
-            self._rest()
+        while self._waiting:
+            await self._deliver(self._next())
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        """Nothing is in flight."""
+        self._task = None
+        if task.cancelled():
+            self.abandon()
+        elif error := task.exception():
+            _log.error("events could not be published", exc_info=error)
+            # Otherwise the events of its pipeline would wait for their deadline.
+            self._fail_all(HTTPError(503, "the events could not be published"))
+        self._begin()
+        self._pending.rest()
 
     def _next(self) -> list[PendingCall]:
         """The calls of the next pipeline, the first of each channel."""
@@ -188,8 +190,7 @@ class Outbox:
         attempt = 0
         while calls:
             began = self._loop.time()
-            replies = await self._connections.run(self._commands(calls))
-            calls, failure = self._read(calls, replies)
+            calls, failure = self._read(calls, await self._run(calls))
             if failure is None:
                 self._outage.worked("commands")
                 self._backoff.reset()
@@ -200,6 +201,14 @@ class Outbox:
                     self._outage.failed("commands", failure, began)
                     await asyncio.sleep(self._backoff.pause())
                 calls = [call for call in calls if not call.over]
+
+    async def _run(self, calls: Sequence[PendingCall]) -> Sequence[object]:
+        if not self._clock.known:
+            (time,) = await self._connections.run([("TIME",)])
+            if isinstance(time, Exception):
+                return [time] * len(calls)
+            self._clock.note(1000 * int(time[0]) + int(time[1]) // 1000)
+        return await self._connections.run(self._commands(calls))
 
     def _commands(self, calls: Sequence[PendingCall]) -> list[Command]:
         commands: list[Command] = []
@@ -255,15 +264,14 @@ class Outbox:
         """Send what was put aside."""
         aside, self._aside = self._aside, {}
         self._waiting |= aside
-        if self._waiting and self._task is None:
-            self._task = self._loop.create_task(self._send())
+        self._begin()
 
     def _answered(self, call: PendingCall, reply: bytes) -> bool:
         """Read one reply. Returns whether the call is to be repeated."""
         try:
             result = read_reply(reply, len(call.bodies))
         except HTTPError as error:
-            self._fail(call, error)
+            self._pending.fail(call, error)
             return False
         self._clock.note(result.now)
         if isinstance(result, Late):
@@ -274,7 +282,7 @@ class Outbox:
 
     def _take(self, call: PendingCall, result: Accepted) -> None:
         answer = partial(answer_all, call.answers, result.ids)
-        self._finish(call)
+        self._pending.finish(call)
         if result.ids:
             self._accepted(call.feed, result.prev, result.ids, call.bodies, call.quiet, answer)
         else:
@@ -283,60 +291,34 @@ class Outbox:
     def _refused(self, call: PendingCall, reply: object) -> None:
         """Redis does not accept events, now and when they are sent again."""
         text = str(reply)
-        full = isinstance(reply, exceptions.OutOfMemoryError) or "OOM" in text
-        if full:
-            self._fail(call, unavailable("Redis is out of memory"))
+        if is_full(reply):
+            self._pending.fail(call, unavailable("Redis is out of memory"))
         else:
-            _log.error("Redis refused events of channel %r: %s", call.feed.name, text)
-            self._fail(call, HTTPError(503, "Redis refused the events"))
+            if may_not(reply):
+                text += " (the guide to engines lists the rights that the ACL user needs)"
+            self._refusals.error("Redis refused events of channel %r: %s", call.feed.name, text)
+            self._pending.fail(call, HTTPError(503, "Redis refused the events"))
 
-    # -- answers
+    # -- the end
 
-    def _fail(self, call: PendingCall, error: HTTPError) -> None:
-        for _, answer in call.answers:
-            if not answer.done():
-                answer.fail(error)
-        self._finish(call)
-
-    def _finish(self, call: PendingCall) -> None:
-        if not call.over:
-            call.over = True
-            self._size -= call.size
-            call.answers = []
-
-    def _expire(self) -> None:
-        """Answer the publishers whose time has passed."""
-        self._alarm = None
-        time = self._loop.time()
-        while self._ages and (self._ages[0].over or self._ages[0].deadline <= time):
-            call = self._ages.popleft()
-            if not call.over:
-                within = f"{self._options.publish_timeout:g} s"
-                self._fail(call, unavailable(f"Redis did not confirm the events within {within}"))
-        if self._ages:
-            self._alarm = self._loop.call_at(self._ages[0].deadline, self._expire)
-
-    def _rest(self) -> None:
-        """Nothing is in flight."""
-        while self._ages and self._ages[0].over:
-            self._ages.popleft()
-        if not self._ages and self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+    def _fail_all(self, error: HTTPError) -> None:
+        self._pending.fail_all(error)
+        self._waiting.clear()
+        self._aside.clear()
 
     async def close(self) -> None:
         """Wait up to `CLOSE` seconds until all events are accepted or refused; refuse the rest."""
         self._take_up()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=CLOSE)
+        self._fail_all(ServerStopping())
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        for call in self._ages:
-            if not call.over:
-                self._fail(call, ServerStopping())
-        self._ages.clear()
-        self._waiting.clear()
-        self._aside.clear()
-        self._rest()
-        self._unheard.report()
+        self._pending.rest()
+        self._pending.unheard.report()
+
+    def abandon(self) -> None:
+        """The loop ends without `close`: what waits is not sent."""
+        self._fail_all(HTTPError(503, "the event loop ended before Redis had the events"))
+        self._pending.unheard.report()

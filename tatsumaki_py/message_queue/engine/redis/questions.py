@@ -17,12 +17,8 @@ from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.engine.redis.absent import NodeAway
 from tatsumaki_py.message_queue.engine.redis.connect import Connections
 from tatsumaki_py.message_queue.engine.redis.node import Call
-from tatsumaki_py.message_queue.engine.redis.outage import (
-    Outage,
-    is_forgotten,
-    is_passing,
-    unavailable,
-)
+from tatsumaki_py.message_queue.engine.redis.outage import Outage, unavailable
+from tatsumaki_py.message_queue.engine.redis.replies import is_forgotten, is_passing
 from tatsumaki_py.message_queue.engine.redis.scripts import Script
 
 __all__ = ["Questions"]

@@ -9,6 +9,8 @@ Rules:
    again is answered as before; one that comes after a later one does nothing.
 4. A call does nothing after its deadline, so that no event is accepted after its publisher was told
    that it was not.
+5. Redis does not undo a script that fails halfway. The only command that may be forbidden on its
+   own, as it needs a right to a channel of pub/sub, is undone here.
 
 `t` is ``<newest id> <bytes of all events ever> <a part of these that is not kept> <milliseconds of
 the next time to drop old events> <settings>``. `wire` has the other formats.
@@ -124,14 +126,20 @@ if now <= tonumber(tms) then ms, sq = tonumber(tms), tonumber(tsq) + 1 end
 local half = whole(ms) .. '-'
 local prev, first = top, half .. whole(sq)
 local head, at = string.match(packed, '^(%S+) ()')
+local added = {}
 for bytes, quiet in string.gmatch(head, '(%d+)(q?)') do
   local id = half .. whole(sq)
   local value = top .. ' ' .. whole(total) .. ' ' .. quiet .. ' ' ..
     string.sub(packed, at, at + bytes - 1)
   redis.call('XADD', stream, id, 'e', value)
   at, total, top, sq = at + bytes, total + bytes + OVERHEAD, id, sq + 1
+  added[#added + 1] = id
 end
-redis.call('PUBLISH', ARGV[5], prev .. ' ' .. first .. ' ' .. packed)
+local heard = redis.pcall('PUBLISH', ARGV[5], prev .. ' ' .. first .. ' ' .. packed)
+if type(heard) == 'table' then
+  redis.call('XDEL', stream, unpack(added))
+  return heard
+end
 
 local count = redis.call('XLEN', stream)
 if count > length then

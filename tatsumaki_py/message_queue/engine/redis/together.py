@@ -14,6 +14,8 @@ __all__ = ["SharedPresence"]
 
 
 class _Session(Protocol):
+    def begin(self) -> None: ...
+
     @property
     def presence(self) -> RedisPresence: ...
 
@@ -32,6 +34,9 @@ class SharedPresence:
     def connect(self, clients: Clients) -> None:
         """See `Presence.connect`."""
         self.clients = clients
+        # A server has just started, or this is the first use.
+        with contextlib.suppress(RuntimeError):
+            self._session().begin()
 
     def arrive(
         self, channels: tuple[str, ...], client_id: str, hook: str, seconds: float

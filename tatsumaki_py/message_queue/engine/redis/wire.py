@@ -28,6 +28,7 @@ __all__ = [
     "pack",
     "size_of",
     "stored_settings",
+    "unbroken",
 ]
 
 SLACK = 5.0
@@ -128,6 +129,14 @@ def following(events: Sequence[Entry], cursor: str) -> list[Entry]:
         if event.prev == cursor:
             return list(events[index:])
     return []
+
+
+def unbroken(events: Sequence[Entry]) -> list[Entry]:
+    """The newest of `events`, back to one that does not follow the one before."""
+    start = len(events) - 1
+    while start > 0 and events[start].prev == events[start - 1].id:
+        start -= 1
+    return list(events[max(start, 0) :])
 
 
 def stored_settings(settings: ChannelSettings) -> str:
