@@ -32,8 +32,26 @@ def say(page, text):
     expect(page.get_by_label("Message", exact=True)).to_have_value("")
 
 
-def test_redis_restarts(enter, redis):
-    """Neither page loses or repeats a line, also of those that are said while Redis is away."""
+LISTEN = """async () => {
+    const url = '/chat/elsewhere/events'
+    window.source = new EventSource(url)
+    const socket = new WebSocket(url.replace('/', location.origin.replace('http', 'ws') + '/'))
+    const code = await new Promise(done => (socket.onclose = event => done(event.code)))
+    const lines = await fetch(url, {headers: {Accept: 'application/x-ndjson'}})
+    const parts = await fetch(url, {headers: {Accept: 'multipart/mixed'}})
+    const poll = await fetch(url)
+    await lines.text()
+    await parts.text()
+    return [code, lines.status, parts.status, poll.status, poll.headers.has('Retry-After')]
+}"""
+"""Opens a channel that needs Redis with each transport, while Redis is away."""
+
+
+def test_redis_restarts(enter, redis, page_errors):
+    """Neither page loses or repeats a line, also of those that are said while Redis is away. An
+    EventSource that begins then does not give up.
+    """
+    page_errors.allow("503")
     pages = ann, bob = enter("Ann"), enter("Bob", "?transport=websocket")
     lines = []
 
@@ -50,6 +68,8 @@ def test_redis_restarts(enter, redis):
     both_show()
     redis.kill()
     ann.wait_for_timeout(100)
+    assert ann.evaluate(LISTEN) == [1001, 200, 200, 503, True]
+    assert ann.evaluate("source.readyState") != 2
     lines.append("Ann, while it is away")
     say(ann, lines[-1])
     redis.start()
