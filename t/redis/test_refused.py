@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from engine.feed import Feed, bodies
+from engine.feed import Feed, answer, bodies
 
 from tatsumaki_py import Error, MessageQueue
 from tatsumaki_py.message_queue.engine.redis.replies import is_passing
@@ -90,6 +90,21 @@ async def test_the_password_changes(chat, make_engine, attached, expect_log):
         await feed.until(lambda: len(lines) == 2)
     await engine.publish(feed, bodies(3))
     await feed.has(1, 3)
+
+
+@pytest.mark.gen_test
+async def test_older_events_are_refused(chat, make_engine, attached, expect_log):
+    """They are not lost, so no client gets a gap."""
+    server, url = chat("+@all", "~*", "&*")
+    engine = make_engine(url)
+    feed = await attached(engine)
+    server.ask("ACL", "SETUSER", "chat", "-evalsha")
+    with expect_log("tatsumaki", "events of channel 'room' could not be read: this user") as lines:
+        for _ in range(3):
+            with pytest.raises(Error.HTTP) as raised:
+                await answer(engine.history(feed, "1-1", 10))
+            assert raised.value.code == 503
+    assert len(lines) == 1
 
 
 @pytest.mark.gen_test

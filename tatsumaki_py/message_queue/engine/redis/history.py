@@ -1,6 +1,8 @@
 """Events that are older than the log of a channel.
 
-Rule: clients that ask for the same events at the same time are one question.
+Rules:
+1. Clients that ask for the same events at the same time are one question.
+2. Events that Redis refuses to read are not lost: that is a 503.
 """
 
 from __future__ import annotations
@@ -8,10 +10,14 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from redis.exceptions import ResponseError
+
 from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
+from tatsumaki_py.message_queue.engine.redis.outage import unavailable
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
 from tatsumaki_py.message_queue.engine.redis.scripts import HISTORY
+from tatsumaki_py.message_queue.engine.redis.sparing import Sparing
 from tatsumaki_py.message_queue.engine.redis.wire import entries_of, stored_settings
 from tatsumaki_py.message_queue.event import Entry
 
@@ -26,6 +32,7 @@ class Histories:
     def __init__(self, questions: Questions) -> None:
         self._questions = questions
         self._asked: dict[_Asked, asyncio.Task[list[Entry] | None]] = {}
+        self._errors = Sparing()
 
     async def ask(self, feed: Feed, keys: Keys, cursor: str, limit: int) -> list[Entry] | None:
         """See `Engine.history`, of a cursor that is older than the log."""
@@ -48,5 +55,9 @@ class Histories:
         self, feed: Feed, keys: Keys, cursor: str, floor: str, limit: int
     ) -> list[Entry] | None:
         arguments: list[str | int] = [cursor, floor, limit, stored_settings(feed.settings)]
-        rows = await self._questions.run(HISTORY, (keys.stream, keys.top), arguments)
+        try:
+            rows = await self._questions.run(HISTORY, (keys.stream, keys.top), arguments)
+        except ResponseError as error:
+            self._errors.error("events of channel %r could not be read: %s", feed.name, error)
+            raise unavailable("Redis refused to read the channel") from None
         return None if rows is None else entries_of(feed.name, rows)
