@@ -14,6 +14,7 @@ pytest_plugins = [
     "support.browser",
     "support.redis_server",
     "support.redis_sentinel",
+    "support.redis_tls",
     "support.redis_cluster",
 ]
 

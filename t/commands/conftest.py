@@ -42,13 +42,13 @@ def command():
 
 
 @pytest.fixture
-def mistake(capsys):
+def mistake(capfd):
     """`status, line = mistake(module, ...)` is the end of a command in this process."""
 
     def run(module, *arguments):
         with pytest.raises(SystemExit) as caught:
             module.main([*arguments], "prog")
-        output = capsys.readouterr()
+        output = capfd.readouterr()
         assert (output.out, output.err[:6], output.err.count("\n")) == ("", "prog: ", 1)
         return caught.value.code, output.err[6:-1]
 

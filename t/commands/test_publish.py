@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import urllib.request
 
 import pytest
@@ -20,14 +21,14 @@ def events(server, channel):
         return json.load(answer)
 
 
-def test_an_event(command, server, capsys):
+def test_an_event(command, server, capfd):
     """It is published as it was given; the command prints its id."""
     url = f"{server.url}publish/{{channel}}"
     status, out, err = command("publish", "a b", '{"n": 1.50}', "--url", url)
     assert (status, err, out.count("\n")) == (0, "", 1)
     for _ in range(2):
         publish.main(["a b", '"again"', "--url", url, "--idempotency-key", "key"], "publish")
-    first, second = capsys.readouterr().out.split()
+    first, second = capfd.readouterr().out.split()
     assert first == second
     with urllib.request.urlopen(f"{server.url}events/a%20b?timeout=0", timeout=5) as answer:
         assert answer.read() == b'[{"n": 1.50},"again"]'
@@ -98,6 +99,8 @@ def test_redis_is_away(command):
     [
         (["a", "nix"], 1, "not JSON: Expecting value: line 1 column 1 (char 0)"),
         (["a", "1 2"], 1, "not JSON: Extra data: line 1 column 2 (char 1)"),
+        (["a", '"\udcff"'], 1, "not JSON: 'utf-8' codec can't decode byte 0xff in position 1: "
+         "invalid start byte"),
         (["a", '{"type": "gap"}'], 1, "no event: an event of type \"gap\" would be taken for a "
          "loss; give it another type"),
         (["a", "[" * 100_000], 1, "not JSON: too deep"),
@@ -110,7 +113,7 @@ def test_redis_is_away(command):
     ],
 )  # fmt: skip
 def test_mistakes(mistake, arguments, status, line):
-    if arguments[1:2] in (["nix"], ["1 2"]) or len(arguments) == 2:
+    if len(arguments) == 2:
         arguments = [*arguments, "--url", "http://127.0.0.1:1/a"]
     assert mistake(publish, *arguments) == (status, line)
 
@@ -121,6 +124,30 @@ def test_refusals(mistake, server):
     assert mistake(publish, "a", "1", "--url", url) == (1, "403 Forbidden")
     assert mistake(publish, "a", "1", "--url", f"{server.url}nothing/a") == (1, "404 Not Found")
     publish.main(["a", "1", "--url", url, "--header", "Authorization: Bearer t"], "publish")
+
+
+def test_stdin_and_stdout(command, server):
+    """A full disk, a closed stdin; a closed stdout gets no ids. The server is not imported."""
+    url = f"{server.url}publish/stdout"
+    script = """
+python -m tatsumaki_py publish stdout 1 --url $URL > /dev/full
+python -m tatsumaki_py publish stdout - --url $URL <&-
+python -X importtime -m tatsumaki_py publish stdout 2 --url $URL 2>&1 >&- | grep -c "[.]server"
+"""
+    done = subprocess.run(
+        ["sh", "-c", script.replace("python", f"{sys.executable} -W error")],
+        cwd=ROOT,
+        env=os.environ | {"URL": url},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.stderr == (
+        "python -m tatsumaki_py publish: stdout: No space left on device\n"
+        "python -m tatsumaki_py publish: stdin is closed\n"
+    )
+    assert done.stdout == "0\n"
+    assert events(server, "stdout") == [1, 2]
 
 
 def test_the_reader_of_the_ids_is_gone(server):

@@ -60,6 +60,16 @@ def test_the_reader_is_gone(subscribe, server, publisher, tmp_path):
     assert (tmp_path / "log").read_text() == ""
 
 
+def test_a_full_disk(subscribe, server, publisher, tmp_path):
+    """The command ends: it would lose lines."""
+    publisher.publish("full", 1)
+    with open("/dev/full", "w") as full:
+        process = subscribe(f"{server.url}events/full", stdout=full)
+        assert process.wait(5) == 1
+    log = (tmp_path / "log").read_text()
+    assert log == "python -m tatsumaki_py subscribe: stdout: No space left on device\n"
+
+
 @pytest.mark.parametrize(
     ("path", "flags", "line"),
     [

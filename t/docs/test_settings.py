@@ -7,7 +7,7 @@ import pytest
 from support.program import ROOT
 
 from tatsumaki_py import Server
-from tatsumaki_py.command_line import make_parser
+from tatsumaki_py.commands.serve import make_parser
 from tatsumaki_py.message_queue.engine.choose import VARIABLE as ENGINE
 from tatsumaki_py.server.addresses import HOST, PORT, VARIABLES
 from tatsumaki_py.server.forking import PROCESSES

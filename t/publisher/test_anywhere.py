@@ -64,8 +64,15 @@ def fork():
     for number in range(3):
         child = os.fork()
         if child == 0:
+            if number == 2:
+                # As a daemon does it.
+                os.closerange(3, 256)
+                files = [open(os.devnull) for _ in range(20)]
             for event in range(5):
                 publisher.publish("a", [number, event])
+            if number == 2:
+                for file in files:
+                    file.close()
             sys.exit()
         children.append(child)
     return children
@@ -102,7 +109,8 @@ def run(script, *arguments):
         text=True,
         timeout=30,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stderr == ""
+    assert done.returncode == 0
 
 
 @pytest.fixture(params=["http", "redis"])
@@ -149,6 +157,15 @@ def test_fork(place):
     assert (found[0], found[-1], len(found)) == ("before", "after", 22)
     for who in (0, 1, 2, "parent"):
         assert [event for event in found if event[0] == who] == [[who, n] for n in range(5)]
+
+
+def test_fork_by_tls(make_tls, certificate):
+    """The sessions of the parent go on."""
+    redis = make_tls(tls_auth_clients="no")
+    run(FORK, f"rediss://127.0.0.1:{redis.tls_port}?ssl_ca_certs={certificate[0]}")
+    found = stored(redis)
+    assert (found[0], found[-1], len(found)) == ("before", "after", 22)
+    assert "name=tatsumaki" not in redis.ask("CLIENT", "LIST")
 
 
 def test_pool(place):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import threading
 import time
 
@@ -81,6 +82,17 @@ def test_away(make_redis, make_publisher):
     assert redis.ask("XLEN", "tats:{a}:s") == ":1"
 
 
+def test_refused(redis_server, make_publisher, log_watch):
+    """The error says what Redis said."""
+    redis_server.ask("SET", "tats:{a}:s", "no stream")
+    text = "^Redis refused the events: WRONGTYPE"
+    with (
+        log_watch.expect("tatsumaki", "Redis refused events of channel 'a': WRONGTYPE"),
+        pytest.raises(Error.HTTP, match=text),
+    ):
+        make_publisher(redis_server.url).publish("a", 1)
+
+
 def test_lost_replies(redis_server, make_publisher):
     """Connections break all the time; each event is there once, in the order of its thread."""
     publisher = make_publisher(redis_server.url)
@@ -129,6 +141,27 @@ def test_close(redis_server):
             assert threading.active_count() == before + 1
         assert threading.active_count() == before
     assert "name=tatsumaki" not in redis_server.ask("CLIENT", "LIST")
+
+
+def test_a_child_keeps_no_connection(redis_server):
+    """Redis sees at once that the publisher of the parent is closed."""
+    read, write = os.pipe()
+    with Publisher(redis_server.url) as publisher:
+        publisher.publish("a", 1)
+        child = os.fork()
+        if child == 0:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        os.close(read)
+        publisher.publish("a", 2)
+    try:
+        deadline = time.monotonic() + 5
+        while "name=tatsumaki" in redis_server.ask("CLIENT", "LIST"):
+            assert time.monotonic() < deadline
+    finally:
+        os.close(write)
+        os.waitpid(child, 0)
 
 
 def test_a_publisher_in_a_cycle_is_collected(redis_server):

@@ -16,8 +16,9 @@ import tornado
 from support.program import ROOT, STOP
 from tornado.testing import AsyncHTTPSTestCase
 
-from tatsumaki_py import Server, command_line
+from tatsumaki_py import Server
 from tatsumaki_py.command_line import main
+from tatsumaki_py.commands import serve
 from tatsumaki_py.program import SERVED_FILE
 from tatsumaki_py.served_app import load
 
@@ -283,7 +284,7 @@ def test_log_level(mistake):
 def test_arguments_of_the_server(mistake, monkeypatch, flags, options):
     """A flag is the argument of its name. The server has the defaults."""
     given = []
-    monkeypatch.setattr(command_line, "Server", lambda **options: given.append(options) or Server())
+    monkeypatch.setattr(serve, "Server", lambda **options: given.append(options) or Server())
     mistake(*flags, "nofile.py")
     assert given == [{"ssl_options": None, **options}]
 

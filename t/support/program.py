@@ -138,8 +138,7 @@ def popen(tmp_path):
             process = subprocess.Popen(
                 [*map(str, command)],
                 env={**os.environ, "PYTHONPATH": str(ROOT), **dict(environment)},
-                stdout=subprocess.PIPE,
-                **{"stderr": stderr, "text": True} | options,
+                **{"stdout": subprocess.PIPE, "stderr": stderr, "text": True} | options,
             )
         processes.append(process)
         return process

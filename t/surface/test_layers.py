@@ -195,7 +195,7 @@ FLOORS = [
     ["served_app"],
     ["__init__"],
     ["publisher", "publisher.attempts", "publisher.over_http", "publisher.over_redis"],
-    ["commands", "commands.parser", "commands.publish", "commands.subscribe"],
+    ["commands", "commands.parser", "commands.publish", "commands.serve", "commands.subscribe"],
     ["command_line"],
     ["__main__"],
 ]

@@ -16,7 +16,8 @@ socket.socketpair = functools.partial(socket.socketpair, socket.AF_UNIX)
 for module, names in (
     (socket, ("AF_UNIX", "SO_REUSEPORT", "TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "MSG_DONTWAIT")),
     (select, ("poll", "POLLRDHUP", "POLLERR", "POLLHUP")),
-    (os, ("fork", "getuid", "O_CLOEXEC", "O_NONBLOCK")),
+    (selectors, ("PollSelector",)),
+    (os, ("fork", "register_at_fork", "getuid", "O_CLOEXEC", "O_NONBLOCK")),
     (signal, ("SIGHUP", "SIGUSR1", "SIGALRM")),
 ):
     for name in names:

@@ -1,1 +1,5 @@
-"""The commands beside that which serves an application."""
+"""The commands: ``serve``, which serves an application, and those that have a name."""
+
+__all__ = ["NAMES"]
+
+NAMES = ("publish", "subscribe")

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from tatsumaki_py.control_characters import escape_controls
 
-__all__ = ["Parser", "add_headers", "end_quietly"]
+__all__ = ["Parser", "ReaderGone", "add_headers", "end_quietly", "write_out"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,7 +51,22 @@ def end_quietly(number: signal.Signals) -> NoReturn:
     """End the program as if a signal had: SIGINT after Ctrl-C, SIGPIPE if the reader of stdout is
     gone.
     """
-    if number == signal.SIGPIPE:
-        # Python would try to write the rest at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(128 + number)
+
+
+class ReaderGone(Exception):
+    """The reader of stdout is gone."""
+
+
+def write_out(data: bytes) -> None:
+    """Write to stdout. Raises `ReaderGone`, or `ValueError` with one line if stdout cannot be
+    written, such as to a full disk.
+    """
+    try:
+        # Without a buffer, of which Python would try to write the rest at the end.
+        while data:
+            data = data[os.write(sys.stdout.fileno(), data) :]
+    except BrokenPipeError:
+        raise ReaderGone from None
+    except OSError as error:
+        raise ValueError(f"stdout: {error.strerror or error}") from None

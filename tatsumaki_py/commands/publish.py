@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from tatsumaki_py.commands.parser import Parser, add_headers, end_quietly
+from tatsumaki_py.commands.parser import Parser, ReaderGone, add_headers, end_quietly, write_out
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine import EngineError
 from tatsumaki_py.message_queue.engine.redis.calls import MAX_EVENTS
@@ -35,6 +35,8 @@ def main(arguments: list[str], prog: str) -> None:
     several = options.json == "-"
     if several and options.idempotency_key is not None:
         parser.error("--idempotency-key goes with one event")
+    if several and sys.stdin is None:
+        parser.fail("stdin is closed")
 
     # The line on stderr says it.
     logging.getLogger("tatsumaki").addHandler(logging.NullHandler())
@@ -42,7 +44,9 @@ def main(arguments: list[str], prog: str) -> None:
     def send(*bodies: bytes) -> None:
         key = options.idempotency_key
         ids = publisher.publish_json(options.channel, *bodies, idempotency_key=key)
-        print(*ids, sep="\n", flush=True)
+        # A job may have closed it.
+        if sys.stdout is not None:
+            write_out("".join(f"{id}\n" for id in ids).encode())
 
     try:
         with Publisher(
@@ -53,15 +57,17 @@ def main(arguments: list[str], prog: str) -> None:
             if several:
                 _send_lines(send, publisher.max_event_size)
             else:
-                send(_event(options.json.encode()))
+                send(_event(os.fsencode(options.json)))
     except HTTPError as error:
         parser.fail(f"{error.code} {error}")
     except (EngineError, TypeError, ValueError) as error:
         parser.fail(str(error))
     except KeyboardInterrupt:
         end_quietly(signal.SIGINT)
-    except BrokenPipeError:
+    except ReaderGone:
         end_quietly(signal.SIGPIPE)
+    except OSError as error:
+        parser.fail(error.strerror or str(error))
 
 
 def make_parser(prog: str) -> Parser:

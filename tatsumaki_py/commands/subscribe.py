@@ -22,7 +22,7 @@ from http.client import HTTPResponse
 from typing import Any
 
 from tatsumaki_py.blocking_http import FAULTS, Target, explained, refusal, retry_after
-from tatsumaki_py.commands.parser import Parser, add_headers, end_quietly
+from tatsumaki_py.commands.parser import Parser, ReaderGone, add_headers, end_quietly, write_out
 from tatsumaki_py.content_type import media_type
 
 __all__ = ["main", "make_parser"]
@@ -35,12 +35,15 @@ FIRST, LONGEST = 0.5, 15.0
 PIECE = 256 * 1024
 """Bytes that are read at a time."""
 MAX_LINE = 64 * 1024 * 1024
+NO_EVENTS = "the answer is not that of a SubscribeHandler: check the URL"
 
 
 def main(arguments: list[str], prog: str) -> None:
     """Run the command. Status 1 and one line on stderr if the server refuses it."""
     parser = make_parser(prog)
     options = parser.parse_args(arguments)
+    if sys.stdout is None:
+        parser.fail("stdout is closed")
     try:
         headers = {"User-Agent": "tatsumaki_py", "Accept": NDJSON} | dict(options.header)
         subscription = _Subscription(
@@ -51,7 +54,7 @@ def main(arguments: list[str], prog: str) -> None:
         parser.fail(str(error))
     except KeyboardInterrupt:
         end_quietly(signal.SIGINT)
-    except _ReaderGone:
+    except ReaderGone:
         end_quietly(signal.SIGPIPE)
 
 
@@ -80,10 +83,6 @@ class _Refused(Exception):
     """The server will not send events, also later. The text is one line."""
 
 
-class _ReaderGone(Exception):
-    """The reader of stdout is gone."""
-
-
 class _Subscription:
     """Prints the events that come.
 
@@ -105,7 +104,7 @@ class _Subscription:
         self._wait: float = 0
 
     def run(self) -> None:
-        """Print until `count` lines are out. Raises `_Refused` or `_ReaderGone`."""
+        """Print until `count` lines are out. Raises `_Refused` or `ReaderGone`."""
         while True:
             self._wait = 0
             reason = self._connect()
@@ -128,15 +127,15 @@ class _Subscription:
             headers = headers | {"Last-Event-ID": self._cursor}
         try:
             connection.request("GET", self._target.path, headers=headers)
-            response = connection.getresponse()
-            if response.status != 200:
-                return self._refused(response)
-            if media_type(response.getheader("Content-Type", "")) != NDJSON:
-                raise _Refused("the answer is not that of a SubscribeHandler: check the URL")
-            if self._cursor is None:
-                self._cursor = response.getheader("Last-Event-ID")
-            self._told = False
-            self._read(response)
+            with connection.getresponse() as response:
+                if response.status != 200:
+                    return self._refused(response)
+                if media_type(response.getheader("Content-Type", "")) != NDJSON:
+                    raise _Refused(NO_EVENTS)
+                if self._cursor is None:
+                    self._cursor = response.getheader("Last-Event-ID")
+                self._told = False
+                self._read(response)
         except FAULTS as error:
             return explained(error)
         finally:
@@ -179,11 +178,7 @@ class _Subscription:
                 out.append(line + b"\n")
             cursor = message.get("id") or cursor
         _check_reader()
-        try:
-            sys.stdout.buffer.write(b"".join(out))
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise _ReaderGone from None
+        write_out(b"".join(out))
         self._cursor = cursor
         if self._left is not None:
             self._left -= len(out)
@@ -194,14 +189,18 @@ def _parsed(line: bytes) -> dict[str, Any]:
         message = json.loads(line)
     except ValueError:
         message = None
-    if not isinstance(message, dict):
-        raise _Refused("the answer is not that of a SubscribeHandler: check the URL")
+    if (
+        not isinstance(message, dict)
+        or not isinstance(message.get("id", ""), str)
+        or type(message.get("retry", 0)) is not int
+    ):
+        raise _Refused(NO_EVENTS)
     return message
 
 
 def _check_reader() -> None:
-    """Raise `_ReaderGone` if it is."""
+    """Raise `ReaderGone` if it is."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     if poll.poll(0):
-        raise _ReaderGone
+        raise ReaderGone

@@ -7,8 +7,9 @@ or a thread.
 ...     return publisher.publish("orders", {"id": order, "state": "paid"})
 
 Rules:
-1. A publisher keeps no log, has no subscription, and starts no event loop.
-2. Connections and threads belong to the process that made them: a forked process makes its own.
+1. A publisher keeps no log, has no subscription, and needs no event loop of its program.
+2. A link, which has connections and threads, belongs to one process. A forked process makes its
+   own, and never uses or ends that of its parent.
 3. What is published is checked here as `MessageQueue.publish` checks it, before anything is sent.
 """
 
@@ -17,8 +18,8 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, Self
 
 from tatsumaki_py.error import HTTPError
@@ -36,16 +37,19 @@ __all__ = ["Publisher"]
 
 
 class _Link(Protocol):
-    """The way to the server. Its methods may be called in any thread."""
+    """The way of one process to the server. Its methods may be called in any thread."""
 
     def publish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
         """The ids of the events. Blocks, and raises 503 after the time that a call has."""
 
-    def submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> Future[list[str]]:
+    async def apublish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
         """As `publish`, without blocking."""
 
     def close(self) -> None:
         """Close the connections. A later call opens others."""
+
+    def leave(self) -> None:
+        """Let go of the connections: this process is a fork of the one that the link belongs to."""
 
 
 class Publisher:
@@ -87,9 +91,18 @@ class Publisher:
         self.max_event_size = max_event_size
         if publish_timeout is not None:
             options["publish_timeout"] = publish_timeout
-        self._link = _link(url or os.environ.get(VARIABLE), headers, options)
+        self._make_link = _maker(url or os.environ.get(VARIABLE), headers, options)
+        self._links = {os.getpid(): self._make_link()}
+        _publishers.add(self)
         # Also at the end of the program.
-        weakref.finalize(self, self._link.close)
+        weakref.finalize(self, _close, self._links)
+
+    @property
+    def _link(self) -> _Link:
+        """That of this process."""
+        link = self._links.get(os.getpid())
+        # Threads that make one at the same time get the same.
+        return link or self._links.setdefault(os.getpid(), self._make_link())
 
     def publish(
         self, channel: str | int, *events: Any, idempotency_key: str | None = None
@@ -114,6 +127,8 @@ class Publisher:
                 the key, 503 if the events were not accepted within `publish_timeout`: the text
                 says whether they may have been accepted without an answer. Over HTTP also what the
                 server answers, such as 401, 403 or 429.
+            RuntimeError: a handler of the log publishes, with a publisher for Redis, what the
+                thread of that publisher logs.
         """
         bodies = [event_json(event, self.json) for event in events]
         return self.publish_json(channel, *bodies, idempotency_key=idempotency_key)
@@ -142,8 +157,7 @@ class Publisher:
         name = self._checked(channel, bodies, idempotency_key)
         if not bodies:
             return []
-        ids = self._link.submit(name, bodies, idempotency_key)
-        return await asyncio.wrap_future(ids)
+        return await self._link.apublish(name, bodies, idempotency_key)
 
     def _checked(self, channel: str | int, bodies: Sequence[bytes], key: str | None) -> str:
         """The name of the channel. Raises as `publish`."""
@@ -160,7 +174,7 @@ class Publisher:
 
     def close(self) -> None:
         """Close the connections. Calls that have begun are finished, through Redis within 3 s."""
-        self._link.close()
+        _close(self._links)
 
     async def aclose(self) -> None:
         """As `close`, without blocking the event loop."""
@@ -179,20 +193,43 @@ class Publisher:
         await self.aclose()
 
 
-def _link(
+_publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
+
+
+def _leave_parent() -> None:
+    """This process was forked just now."""
+    for publisher in [*_publishers]:
+        # Not that of the parent's parent: other files may have its descriptors by now.
+        if link := publisher._links.get(os.getppid()):
+            link.leave()
+
+
+# Windows has no fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_parent)
+
+
+def _close(links: Mapping[int, _Link]) -> None:
+    """Close the link of this process."""
+    if link := links.get(os.getpid()):
+        link.close()
+
+
+def _maker(
     url: str | None, headers: Mapping[str, str | float] | None, options: dict[str, Any]
-) -> _Link:
+) -> Callable[[], _Link]:
+    """What makes a link."""
     if url is None:
         raise ValueError(
             "a Publisher needs a URL: that of a PublishHandler, such as "
             "http://127.0.0.1:5000/publish/{channel}, or that of an engine, such as "
             f"redis://127.0.0.1:6379/0, also as {VARIABLE} in the environment"
         )
-    if url.startswith(("http://", "https://")):
-        return HTTPLink(url, headers or {}, **options)
+    kind = url.partition(":")[0].lower()
+    if kind in ("http", "https"):
+        return partial(HTTPLink, url, dict(headers or {}), **options)
     if headers:
         raise TypeError("headers go with a URL of HTTP")
-    kind = url.partition(":")[0]
     if kind in ("memory", "sqlite"):
         raise ValueError(
             f"the events of {kind}: belong to one process: publish by a PublishHandler of that "
@@ -202,4 +239,4 @@ def _link(
     # Imports redis-py.
     from tatsumaki_py.publisher.over_redis import RedisLink
 
-    return RedisLink(parse(url, options))
+    return partial(RedisLink, parse(url, options))

@@ -27,7 +27,7 @@ class Attempts:
         self.sent = False
         """Whether an attempt may have succeeded without an answer."""
 
-    def left(self, reason: str = "other calls took all threads") -> float:
+    def left(self, reason: str) -> float:
         """The seconds that are left. Raises 503 with `reason` if there are none."""
         left = self._until - time.monotonic()
         if left <= 0:

@@ -2,23 +2,25 @@
 
 Rules:
 1. Each call has an idempotency key, so an attempt whose answer is lost can be repeated.
-2. A connection belongs to one call at a time, and never to a process that was forked later.
+2. A connection belongs to one call at a time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-import os
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
+from threading import RLock
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from tatsumaki_py.blocking_http import FAULTS, Target, explained, refusal, retry_after
+from tatsumaki_py.content_type import media_type
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.publisher.attempts import Attempts
 
@@ -34,32 +36,39 @@ MAX_ANSWER = 1024 * 1024
 AGAIN = (429, 502, 503, 504)
 """Statuses after which another attempt may succeed."""
 
+NO_ANSWER = "the answer is not that of a PublishHandler: check the URL"
+
 
 class HTTPLink:
-    """Publishes at a URL. See `tatsumaki_py.publisher.Publisher` about the arguments."""
+    """Publishes at a URL, from one process. See `tatsumaki_py.publisher.Publisher` about the
+    arguments.
+    """
 
     def __init__(
         self, url: str, headers: Mapping[str, str | float], *, publish_timeout: float = 5.0
     ) -> None:
-        if not 0.05 <= publish_timeout <= 300:
+        is_number = isinstance(publish_timeout, (int, float))
+        if not (is_number and 0.05 <= publish_timeout <= 300):
             raise ValueError(f"publish_timeout is 0.05 to 300 seconds, not {publish_timeout!r}")
         self._timeout = publish_timeout
         self._target = Target(url, {"User-Agent": "tatsumaki_py"} | dict(headers))
         self._target.headers["Content-Type"] = "application/json"
-        self._process = os.getpid()
         self._idle: deque[HTTPConnection] = deque()
+        self._lock = RLock()
         self._threads: ThreadPoolExecutor | None = None
 
     def publish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
         """Publish events that are JSON, and return their ids. 503 after `publish_timeout`."""
         return self._publish(channel, bodies, key, Attempts(self._timeout))
 
-    def submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> Future[list[str]]:
+    async def apublish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
         """As `publish`, in another thread."""
-        if self._threads is None or self._process != os.getpid():
-            self._forget_parent()
-            self._threads = ThreadPoolExecutor(MAX_THREADS, "tatsumaki-publisher")
-        return self._threads.submit(self._publish, channel, bodies, key, Attempts(self._timeout))
+        attempts = Attempts(self._timeout)
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(MAX_THREADS, "tatsumaki-publisher")
+            ids = self._threads.submit(self._publish, channel, bodies, key, attempts)
+        return await asyncio.wrap_future(ids)
 
     def _publish(
         self, channel: str, bodies: Sequence[bytes], key: str | None, attempts: Attempts
@@ -68,27 +77,36 @@ class HTTPLink:
         # A list, so that an event that is a list is one event.
         body = b"[%b]" % b",".join(bodies)
         headers = self._target.headers | {"Idempotency-Key": _header(key or uuid4().hex)}
+        reason = "other calls took all threads"
         while True:
-            connection, used = self._connection(attempts.left())
+            connection, used = self._connection(attempts.left(reason))
             try:
                 response, text = self._post(connection, path, body, headers, attempts)
             except FAULTS as error:
+                reason = explained(error)
                 if used:
                     # The server may have closed all connections that were idle.
                     self._close_idle()
                 else:
-                    attempts.wait(explained(error))
+                    attempts.wait(reason)
                 continue
             if 200 <= response.status < 300:
                 return _ids(text, len(bodies))
+            if response.status < 200:
+                raise HTTPError(502, NO_ANSWER)
             if response.status not in AGAIN:
                 raise HTTPError(response.status, text)
-            attempts.wait(f"{response.status} {text}", retry_after(response))
+            reason = f"{response.status} {text}"
+            attempts.wait(reason, retry_after(response))
 
     def _path(self, channel: str) -> str:
         path = self._target.path
         if PLACEHOLDER in path:
-            return path.replace(PLACEHOLDER, quote(channel, safe=""))
+            try:
+                return path.replace(PLACEHOLDER, quote(channel, safe=""))
+            except UnicodeEncodeError:
+                text = f"over HTTP a channel's name is text in UTF-8, not {channel!r}"
+                raise ValueError(text) from None
         if channel not in map(unquote, re.split("[/?&=]", path)):
             raise ValueError(
                 f"the URL does not name the channel {channel!r}: write {PLACEHOLDER} where "
@@ -112,7 +130,7 @@ class HTTPLink:
             try:
                 response = connection.getresponse()
                 good = 200 <= response.status < 300
-                text = response.read(MAX_ANSWER).decode() if good else refusal(response)
+                text = _json(response) if good else refusal(response)
             except BaseException:
                 attempts.sent = True
                 raise
@@ -126,12 +144,12 @@ class HTTPLink:
             if len(self._idle) > MAX_IDLE:
                 self._idle.popleft().close()
         else:
+            response.close()
             connection.close()
         return response, text
 
     def _connection(self, timeout: float) -> tuple[HTTPConnection, bool]:
         """A connection, and whether it was used before."""
-        self._forget_parent()
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -140,19 +158,16 @@ class HTTPLink:
         connection.sock.settimeout(timeout)
         return connection, True
 
-    def _forget_parent(self) -> None:
-        if self._process != os.getpid():
-            # Its threads do not run here.
-            self._threads = None
-            self._close_idle()
-            self._process = os.getpid()
+    def leave(self) -> None:
+        """Close the connections that no call uses, in a process that was forked just now."""
+        self._close_idle()
 
     def close(self) -> None:
-        """Close the connections that no call uses now."""
-        self._forget_parent()
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            threads.shutdown(wait=False)
+        """Close the connections that no call uses."""
+        with self._lock:
+            threads, self._threads = self._threads, None
+            if threads is not None:
+                threads.shutdown(wait=False)
         self._close_idle()
 
     def _close_idle(self) -> None:
@@ -168,12 +183,19 @@ def _header(key: str) -> str:
     return key
 
 
+def _json(response: HTTPResponse) -> str:
+    """The text of an answer in JSON. "" if it is something else, such as a stream without end."""
+    if media_type(response.getheader("Content-Type", "")) != "application/json":
+        return ""
+    return response.read(MAX_ANSWER).decode("utf-8", "replace")
+
+
 def _ids(text: str, count: int) -> list[str]:
     """The ids that an answer gives."""
     try:
         ids = json.loads(text)["ids"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         ids = None
-    if not isinstance(ids, list) or len(ids) != count:
-        raise HTTPError(502, "the answer is not that of a PublishHandler: check the URL")
-    return [str(id) for id in ids]
+    if not isinstance(ids, list) or [type(id) for id in ids] != [str] * count:
+        raise HTTPError(502, NO_ANSWER)
+    return ids

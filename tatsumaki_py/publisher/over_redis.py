@@ -1,24 +1,27 @@
 """Publishing through Redis, as servers do, but with no log and no subscription.
 
 Rules:
-1. The thread, its event loop and its connections belong to one process. A forked process makes its
-   own.
-2. What servers have set for a channel counts, such as how long events are kept.
+1. The connections belong to the event loop of one thread. Other threads hand their calls over.
+2. Each call ends, also if that thread fails or hangs.
+3. What servers have set for a channel counts, such as how long events are kept.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import contextlib
+import logging
 import os
 import secrets
-from collections.abc import Sequence
-from concurrent.futures import Future
-from functools import lru_cache
-from threading import Lock, Thread, current_thread
+import selectors
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, InvalidStateError
+from functools import lru_cache, partial
+from threading import RLock, Thread, current_thread
 
-from tatsumaki_py.error import HTTPError
+from tatsumaki_py.error import HTTPError, ServerStopping
 from tatsumaki_py.message_queue.engine import Feed
+from tatsumaki_py.message_queue.engine.redis.answer import Answer
 from tatsumaki_py.message_queue.engine.redis.clock import RedisClock
 from tatsumaki_py.message_queue.engine.redis.connect import Connections
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
@@ -31,108 +34,198 @@ __all__ = ["RedisLink"]
 
 MAX_CHANNELS = 1000
 """Channels whose names of keys are kept."""
+SPARE = 3.0
+"""Seconds that the thread may be late with an answer."""
+GOODBYE = 1.0
+"""Seconds that connections may take to close."""
+CLOSE = 5.0
+"""Seconds that the thread may take to end."""
+
+FAILED = "the thread of the publisher has failed"
+
+_log = logging.getLogger("tatsumaki")
 
 
 class RedisLink:
-    """Publishes through the Redis of `options`."""
+    """Publishes through the Redis of `options`, from one process."""
 
     def __init__(self, options: RedisOptions) -> None:
         self._options = options
-        self._process = os.getpid()
-        self._lock = Lock()
+        self._patience = options.publish_timeout + SPARE
+        # A signal handler may publish while its thread does.
+        self._lock = RLock()
         self._worker: _Worker | None = None
 
     def publish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
         """Publish events that are JSON, and return their ids. 503 after `publish_timeout`."""
-        return self.submit(channel, bodies, key).result()
+        ids = self._submit(channel, bodies, key)
+        with self._in_time(ids):
+            return ids.result(self._patience)
 
-    def submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> Future[list[str]]:
+    async def apublish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
         """As `publish`, without blocking."""
-        self._forget_parent()
+        ids = self._submit(channel, bodies, key)
+        with self._in_time(ids):
+            async with asyncio.timeout(self._patience):
+                return await asyncio.wrap_future(ids)
+
+    def _submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> Future[list[str]]:
         with self._lock:
-            if self._worker is None:
+            if self._worker is None or self._worker.over:
                 self._worker = _Worker(self._options)
             return self._worker.submit(channel, bodies, key)
 
-    def _forget_parent(self) -> None:
-        if self._process != os.getpid():
-            # A thread that does not run here may hold the lock.
-            self._lock = Lock()
-            _keep_forever(self._worker)
-            self._worker = None
-            self._process = os.getpid()
+    @contextlib.contextmanager
+    def _in_time(self, ids: Future[list[str]]) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError:
+            outcome = "not accepted" if ids.cancel() else "not known to be accepted"
+            text = f"the events were {outcome}: the thread of the publisher hangs"
+            raise HTTPError(503, text) from None
+
+    def leave(self) -> None:
+        """Leave the parent's connections alone, in a process that was forked just now."""
+        if self._worker is not None:
+            self._worker.leave()
 
     def close(self) -> None:
         """Wait for the answers to all calls, for 3 seconds, and close the connections."""
-        self._forget_parent()
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
 
 
-def _keep_forever(worker: _Worker | None) -> None:
-    """Let Python never finalize the worker of the parent process, also not at the end: its loop
-    would take the parent's sockets out of the epoll instance that both processes share, and TLS
-    would close the parent's sessions.
-    """
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(worker))
-
-
 class _Worker:
-    """An event loop in a thread of its own."""
+    """A thread with an event loop, until it is closed or fails.
+
+    Attributes:
+        over: whether it has ended.
+    """
 
     def __init__(self, options: RedisOptions) -> None:
+        self.over = False
         self._options = options
         self._channel = lru_cache(MAX_CHANNELS)(_Channel)
-        self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._run, name="tatsumaki-publisher", daemon=True)
+        self._calls: set[Future[list[str]]] = set()
+        # Not epoll: its kernel object would be shared with a forked process. Windows has no poll.
+        self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
+        ready: Future[None] = Future()
+        self._thread = Thread(
+            target=self._run, args=[ready], name="tatsumaki-publisher", daemon=True
+        )
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+        ready.result()
 
-    def _run(self) -> None:
-        self._loop.run_forever()
-        self._loop.close()
+    def _run(self, ready: Future[None]) -> None:
+        try:
+            loop_factory = partial(asyncio.SelectorEventLoop, self._selector)
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                runner.run(self._serve(ready))
+        except BaseException as error:
+            if ready.done():
+                _log.exception(FAILED)
+            else:
+                ready.set_exception(error)
+        finally:
+            self.over = True
+            for ids in [*self._calls]:
+                _fail(ids, HTTPError(503, FAILED))
 
-    async def _open(self) -> None:
+    async def _serve(self, ready: Future[None]) -> None:
         options = self._options
-        self._connections = Connections(options)
+        self._loop = asyncio.get_running_loop()
+        own = len(self._selector.get_map())
+        self._stop = asyncio.Event()
         self._outage = _Outage(options.place, lambda: None)
+        connections = Connections(options)
         self._outbox = Outbox(
             secrets.token_hex(8),
-            self._connections,
+            connections,
             options,
             self._outage,
             RedisClock(),
             lambda feed, prev, ids, bodies, quiet, arrived: arrived(),
             knows_settings=False,
         )
+        ready.set_result(None)
+        try:
+            await self._stop.wait()
+            await self._outbox.close()
+        finally:
+            await connections.close()
+            await self._goodbye(own)
+
+    async def _goodbye(self, own: int) -> None:
+        """Wait until all sockets but `own` are closed: by TLS, Redis answers that."""
+        end = self._loop.time() + GOODBYE
+        while len(self._selector.get_map()) > own and self._loop.time() < end:
+            await asyncio.sleep(0.001)
+        # The callbacks of answers, and of the last socket.
+        await asyncio.sleep(0)
 
     def submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> Future[list[str]]:
-        return asyncio.run_coroutine_threadsafe(self._publish(channel, bodies, key), self._loop)
-
-    async def _publish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
-        feed = self._channel(channel)
-        keys = Keys(self._options.prefix, channel)
+        """Publish, called in any thread."""
+        if current_thread() is self._thread:
+            raise RuntimeError(
+                "the thread of a publisher cannot publish with it, such as in a handler of the log"
+            )
+        ids: Future[list[str]] = Future()
+        self._calls.add(ids)
+        ids.add_done_callback(self._calls.discard)
         try:
-            return await self._outbox.publish(feed, keys, bodies, key, quiet=False)
-        except HTTPError as error:
-            if error.code != 503 or not self._outage.reason:
-                raise
-            raise HTTPError(503, f"{error}: {self._outage.reason}") from None
+            self._loop.call_soon_threadsafe(self._publish, ids, channel, bodies, key)
+        except RuntimeError:
+            _fail(ids, HTTPError(503, FAILED))
+        return ids
+
+    def _publish(
+        self, ids: Future[list[str]], channel: str, bodies: Sequence[bytes], key: str | None
+    ) -> None:
+        if not ids.set_running_or_notify_cancel():
+            return
+        try:
+            feed = self._channel(channel)
+            keys = Keys(self._options.prefix, channel)
+            answer = self._outbox.publish(feed, keys, bodies, key, quiet=False)
+        except Exception as error:
+            ids.set_exception(error)
+        else:
+            answer.add_done_callback(partial(self._answered, ids))
+
+    def _answered(self, ids: Future[list[str]], answer: Answer) -> None:
+        error = answer.exception()
+        if error is None:
+            ids.set_result(answer.result())
+        elif isinstance(error, ServerStopping):
+            _fail(ids, HTTPError(503, "the publisher was closed before Redis confirmed the events"))
+        elif isinstance(error, HTTPError) and error.code == 503:
+            reason = str(error.__cause__ or self._outage.reason)
+            _fail(ids, HTTPError(503, f"{error}: {reason}" if reason else str(error)))
+        else:
+            _fail(ids, error)
+
+    def leave(self) -> None:
+        """Let go of the sockets, in a process that was forked from that of the thread."""
+        # Objects that do not know it still have these numbers, so they stay in use.
+        with open(os.devnull, "rb") as nothing:
+            for key in (self._selector.get_map() or {}).values():
+                os.dup2(nothing.fileno(), key.fd, inheritable=False)
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop)
+        # It may have failed.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stop.set)
         # Python collects garbage, such as a publisher, in any thread.
         if current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(CLOSE)
 
-    async def _close(self) -> None:
-        await self._outbox.close()
-        await self._connections.close()
-        await self._loop.shutdown_default_executor()
-        # After the callbacks of the connections.
-        self._loop.call_soon(self._loop.stop)
+
+def _fail(ids: Future[list[str]], error: BaseException) -> None:
+    # The caller may have cancelled it.
+    with contextlib.suppress(InvalidStateError):
+        ids.set_exception(error)
 
 
 class _Outage(Outage):

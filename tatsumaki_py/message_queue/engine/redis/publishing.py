@@ -297,7 +297,10 @@ class Outbox:
             if may_not(reply):
                 text += " (the guide to engines lists the rights that the ACL user needs)"
             self._refusals.error("Redis refused events of channel %r: %s", call.feed.name, text)
-            self._pending.fail(call, HTTPError(503, "Redis refused the events"))
+            error = HTTPError(503, "Redis refused the events")
+            # Not for clients.
+            error.__cause__ = reply if isinstance(reply, Exception) else None
+            self._pending.fail(call, error)
 
     # -- the end
 
