@@ -15,7 +15,7 @@ from tatsumaki_py.publisher import Publisher, over_redis
 @pytest.fixture
 def publisher(redis_server):
     """It has a thread. It is closed at the end."""
-    with Publisher(redis_server.url, publish_timeout=0.1) as publisher:
+    with Publisher(redis_server.url) as publisher:
         publisher.publish("a", 0)
         yield publisher
 
