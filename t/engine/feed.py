@@ -42,6 +42,10 @@ class Feed:
     def floor(self):
         return self.log.floor
 
+    @property
+    def behind(self):
+        return self.log.top
+
     def reserve(self):
         pass
 

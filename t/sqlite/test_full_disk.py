@@ -10,7 +10,7 @@ from message_queue.fakes import Taker, numbers
 from support.answers import until
 
 from tatsumaki_py import Error, MessageQueue
-from tatsumaki_py.message_queue.engine.sqlite import writer
+from tatsumaki_py.message_queue.engine.sqlite import feeds, trouble
 
 LARGE = "x" * 100_000
 
@@ -18,7 +18,7 @@ LARGE = "x" * 100_000
 @pytest.fixture
 def calm(monkeypatch):
     """The trouble is over soon."""
-    monkeypatch.setattr(writer, "CALM", 0.05)
+    monkeypatch.setattr(trouble, "CALM", 0.05)
 
 
 @pytest.fixture
@@ -110,6 +110,27 @@ async def test_a_broken_page(program, log_watch):
     storing = log_watch.expect("tatsumaki", "events cannot be stored in .*malformed")
     with storing, pytest.raises(Error.HTTP, match="the event cannot be stored"):
         await MessageQueue.instance("a").publish({"n": 2})
+
+
+@pytest.mark.gen_test
+async def test_a_large_channel_on_a_broken_page(program, log_watch, monkeypatch):
+    """It is loaded late, and again and again: each poll gets a 503, and none hangs."""
+    monkeypatch.setattr(feeds, "RETRY", 0.02)
+    settings = {"backlog_length": 2000, "buffer_length": 2000}
+    queue = program.start(**settings)
+    await queue.publish(*({"n": n, "text": "x" * 100} for n in range(2000)))
+    await program.stop()
+    content = bytearray(program.path.read_bytes())
+    page = page_of(program.path, b'{"n":100,"text"') * 4096
+    content[page : page + 200] = b"\xff" * 200
+    program.path.write_bytes(content)
+    with log_watch.expect("tatsumaki", "events in .* cannot be read: .*malformed") as lines:
+        queue = program.start(**settings)
+        for _ in range(3):
+            with pytest.raises(Error.HTTP, match="the events cannot be read"):
+                await queue.poll_once("me", timeout=3)
+            assert numbers(await MessageQueue.instance("other").poll_once("me", timeout=0)) == []
+    assert len(lines) == 1
 
 
 def page_of(path, text):

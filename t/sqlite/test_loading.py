@@ -37,9 +37,9 @@ async def test_many_clients_come_back_to_one_place(program):
     await program.stop()
     queue = program.start(**settings)
     asked = []
-    histories = program.engine._histories
-    answer = histories._answer
-    histories._answer = lambda *args: (asked.append(args), answer(*args))
+    feeds = program.engine._feeds
+    answer = feeds._answer
+    feeds._answer = lambda *args: (asked.append(args), answer(*args))
     calls = [asyncio.ensure_future(one(queue, ids[9])) for _ in range(50)]
     await asyncio.sleep(0)
     calls[0].cancel()

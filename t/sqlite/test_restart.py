@@ -103,6 +103,28 @@ async def test_a_name_that_listened_when_the_process_was_killed(program):
     assert numbers(await queue.poll_once("late")) == [8, 9]
 
 
+@pytest.mark.parametrize("kept", [100, 5])
+@pytest.mark.gen_test
+async def test_a_slow_client_that_has_only_a_name(program, kept):
+    """It was further behind than `recovery_time` when the process was killed: it gets what it
+    lacked, or a gap if that is not in the file any more.
+    """
+    settings = {"backlog_length": 2, "recovery_time": 0, "buffer_length": kept}
+    queue = program.start(**settings)
+    stuck = asyncio.get_running_loop().create_future()
+    queue.poll("me", lambda *events: stuck)
+    queue.poll("quick", Taker())
+    for n in range(10):
+        await queue.publish({"n": n})
+        await asyncio.sleep(0.01)
+    await program.kill()
+    stuck.cancel()
+    queue = program.start(**settings)
+    await queue.publish({"n": 10})
+    got = numbers(await queue.poll_once("me"))
+    assert got == ([*range(11)] if kept == 100 else ["gap", 9, 10])
+
+
 @pytest.mark.gen_test
 async def test_a_name_after_a_stop_is_new(program):
     """No client listened at the end, so the clients that are not known are new."""
@@ -138,6 +160,25 @@ async def test_quiet_events(program, end):
     queue = program.start()
     assert numbers(await queue.poll_once(None, last_event_id=start)) == [3]
     assert numbers(await queue.poll_once(None)) == [1, 2, 3]
+
+
+@pytest.mark.gen_test
+async def test_names_that_are_no_text(program, end):
+    """Names of channels and clients, and keys, may be any str, also no valid Unicode."""
+    names = ["\ud800", "a\0b", "{}'\"\n", "x" * 1024]
+    program.start()
+    for name in names:
+        await MessageQueue.instance(name).publish({"n": 1}, idempotency_key=name[:255])
+        assert numbers(await MessageQueue.instance(name).poll_once(name)) == [1]
+    await asyncio.sleep(0.3)
+    await end()
+    program.start()
+    for name in names:
+        queue = MessageQueue.instance(name)
+        ids = await queue.publish({"n": 1}, idempotency_key=name[:255])
+        assert queue.cursor() == ids[0]
+        await queue.publish({"n": 2})
+        assert numbers(await queue.poll_once(name)) == [2]
 
 
 @pytest.mark.gen_test

@@ -58,6 +58,11 @@ class Channel:
         """The place where the log begins."""
         return self.log.floor
 
+    @property
+    def behind(self) -> str:
+        """See `Feed.behind`."""
+        return self.retention.behind()
+
     def reserve(self) -> None:
         """Events are about to come. 503 if there is no room for them, or for one more channel."""
         registry = self._registry

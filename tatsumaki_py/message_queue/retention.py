@@ -60,6 +60,12 @@ class Retention:
         if self._behind is None:
             self._behind = start
 
+    def behind(self) -> str:
+        """The place of the client that is the furthest behind, or one before it."""
+        if self._behind is not None and now() - self._looked >= GRAIN:
+            self._find_lowest()
+        return self._log.top if self._behind is None else self._behind
+
     def kept_for(self) -> float:
         """Seconds for which every event is kept."""
         settings = self._settings

@@ -49,6 +49,12 @@ class Feed(Protocol):
     def floor(self) -> str:
         """The place where the log begins: the id before its oldest event."""
 
+    @property
+    def behind(self) -> str:
+        """The place of the client here that is the furthest behind, or one before it; `top` if each
+        client has every event.
+        """
+
     def reserve(self) -> None:
         """Make room for events that will be kept here. Raises 503 if there is none."""
 

@@ -7,15 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tatsumaki_py.message_queue.engine.sqlite.rows import insert, restored, stored
 from tatsumaki_py.message_queue.settings import ChannelSettings
 
 __all__ = ["Channels", "Limits", "Row", "limits_of"]
 
 CACHED = 10_000
 """Rows that are cached."""
-COLUMNS = "id, name, first, top, count, bytes, oldest, used, backlog, kept, idle, time_to_live"
-_WIDTH = 12
-_SIZES = (16, 1)
+COLUMNS = (
+    "id, name, first, top, behind, count, bytes, oldest, used, backlog, kept, idle, time_to_live"
+)
+_CHANGE = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(
+    f"{column} = excluded.{column}" for column in COLUMNS.split(", ")[2:]
+)
 
 
 class Limits(NamedTuple):
@@ -51,13 +55,15 @@ def limits_of(settings: ChannelSettings) -> Limits:
 @dataclass(slots=True)
 class Row:
     """A channel. `first` is the place before its oldest event, `oldest` the time of that event,
-    `used` the time of the newest one or when the last client left.
+    `used` the time of the newest one or when the last client left. `behind` is `Feed.behind` when
+    the newest event was published.
     """
 
     id: int
     name: str
     first: str
     top: str
+    behind: str
     count: int
     bytes: int
     oldest: float
@@ -99,7 +105,7 @@ class Channels:
         """
         row = self._rows.get(name)
         if row is None:
-            found = self._select("name = ?", (name,))
+            found = self._select("name = ?", (stored(name),))
             row = found[0] if found else self._new(name, clock)
             self._rows[name] = row
         return row
@@ -111,7 +117,7 @@ class Channels:
         self._next += 1
         (start,) = self._file.execute("SELECT start FROM life").fetchone()
         limits = limits_of(ChannelSettings())
-        return Row(self._next, name, start, start, 0, 0, clock, clock, limits)
+        return Row(self._next, name, start, start, start, 0, 0, clock, clock, limits)
 
     def select(self, condition: str, values: Sequence[object]) -> list[Row]:
         """The channels of which `condition` is true."""
@@ -124,20 +130,7 @@ class Channels:
     def save(self, rows: Iterable[Row]) -> None:
         """Write rows that were changed or are new."""
         values = [_values(row) for row in rows]
-        done = 0
-        for size in _SIZES:
-            while len(values) - done >= size:
-                marks = ",".join([f"({','.join('?' * _WIDTH)})"] * size)
-                batch = values[done : done + size]
-                self._file.execute(
-                    f"INSERT INTO channels ({COLUMNS}) VALUES {marks} ON CONFLICT (id) DO UPDATE "
-                    "SET first = excluded.first, top = excluded.top, count = excluded.count, "
-                    "bytes = excluded.bytes, oldest = excluded.oldest, used = excluded.used, "
-                    "backlog = excluded.backlog, kept = excluded.kept, idle = excluded.idle, "
-                    "time_to_live = excluded.time_to_live",
-                    [value for one in batch for value in one],
-                )
-                done += size
+        insert(self._file, f"channels ({COLUMNS})", 13, values, end=_CHANGE)
         if len(self._rows) > CACHED:
             self._rows.clear()
 
@@ -156,16 +149,17 @@ def _values(row: Row) -> tuple[object, ...]:
     limits = row.limits
     return (
         row.id,
-        row.name,
+        stored(row.name),
         row.first,
         row.top,
+        row.behind,
         row.count,
         row.bytes,
         row.oldest,
         row.used,
-        limits.backlog_length,
-        limits.kept,
-        limits.idle_timeout,
+        float(limits.backlog_length),
+        float(limits.kept),
+        float(limits.idle_timeout),
         limits.time_to_live,
     )
 
@@ -181,5 +175,5 @@ def _row(found: Sequence[Any]) -> Row:
         idle_timeout=idle,
         time_to_live=time_to_live,
     )
-    id, name, first, top, count, bytes, oldest, used = rest
-    return Row(id, name, first, top, count, bytes, oldest, used, limits)
+    id, name, first, top, behind, count, bytes, oldest, used = rest
+    return Row(id, restored(name), first, top, behind, count, bytes, oldest, used, limits)

@@ -2,10 +2,13 @@
 
 Rules:
 1. One process uses a file: the one that holds the lock of the file ``-lock`` beside it. The
-   operating system frees the lock when the process ends, in whatever way.
+   operating system frees the lock when the process ends, in whatever way. The file ``-lock`` stays:
+   a process that deleted it could delete the lock of the next one.
 2. A file of another program is refused before it is changed, and so is one of a newer version.
 3. The schema of version n is made from that of version n - 1 by `STEPS[n - 1]`, in one transaction.
    Version 0 is an empty file.
+4. SQLite goes on with a file that was deleted or replaced, and all that it writes is lost at the
+   end. So `check` is called before each transaction.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from tatsumaki_py.message_queue.engine import EngineError
 from tatsumaki_py.message_queue.engine.sqlite.options import SQLiteOptions
 from tatsumaki_py.message_queue.ids import Ids
 
-__all__ = ["File", "said"]
+__all__ = ["File", "broken", "said"]
 
 APPLICATION = 0x74617473
 """What marks a file as one of this engine: "tats"."""
@@ -34,11 +37,12 @@ STEPS = [
         # `start` is where channels begin that are not known, `newest` the newest id of all;
         # `clock` is in seconds, see `store`; `open` is 1 while a process uses the file.
         "CREATE TABLE life (start TEXT, newest TEXT, clock REAL, open INTEGER)",
-        # `first` is the place before the oldest event; `used`, `oldest` are times of the clock.
+        # `first` is the place before the oldest event; `behind` is that of the client that was the
+        # furthest behind; `used`, `oldest` are times of the clock.
         """
         CREATE TABLE channels (
             id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, first TEXT NOT NULL,
-            top TEXT NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL,
+            top TEXT NOT NULL, behind TEXT NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL,
             oldest REAL NOT NULL, used REAL NOT NULL, backlog REAL NOT NULL, kept REAL NOT NULL,
             idle REAL NOT NULL, time_to_live REAL
         )
@@ -81,15 +85,16 @@ class File:
         with _explained(self.path):
             self._check_owner()
             self._lock = self._take_lock()
-        try:
-            with _explained(self.path):
-                self.writer = _connect(self.path)
-                self._prepare(options.synchronous)
-                self.reader = _connect(self.path)
-                self.reader.execute("PRAGMA query_only = 1")
-        except EngineError:
-            self.close()
-            raise
+        with self.opening():
+            self.writer = _connect(self.path)
+            self._prepare(options.synchronous)
+            # The event loop reads, so this connection never waits.
+            self.reader = _connect(self.path, patience=0)
+            self.reader.execute("PRAGMA query_only = 1")
+            # SQLite has made its files when something was read.
+            self.reader.execute("SELECT 1 FROM life").fetchone()
+            paths = [self.path + end for end in ("", "-wal", "-shm", "-lock")]
+            self._files = {path: _identity(path) for path in paths}
 
     def _check_owner(self) -> None:
         if not os.path.exists(self.path) or not os.path.getsize(self.path):
@@ -116,7 +121,7 @@ class File:
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             lock.close()
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if _code(error) != sqlite3.SQLITE_BUSY:
                 raise
             raise EngineError(
                 f"{self.path} is used by another process: a SQLite file is for one process, and "
@@ -135,9 +140,23 @@ class File:
         file.execute(f"PRAGMA journal_size_limit = {WAL_SIZE}")
         file.execute(f"PRAGMA synchronous = {synchronous}")
 
-    def broken(self, error: sqlite3.Error) -> EngineError:
-        """Says that the file cannot be used, and what to do."""
-        return EngineError(f"{self.path} cannot be used: {said(error)}{_mend(error, self.path)}")
+    def check(self) -> None:
+        """Raises `sqlite3.OperationalError` if one of the files was deleted or replaced."""
+        for path, identity in self._files.items():
+            if _identity(path) != identity:
+                raise sqlite3.OperationalError(
+                    f"{path} was deleted, moved or replaced: put it back, or restart the program"
+                )
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """An error of SQLite is an `EngineError` that says what to do, and the file is closed."""
+        try:
+            with _explained(self.path):
+                yield
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let another process use it."""
@@ -147,15 +166,24 @@ class File:
                 connection.close()
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str, patience: float = PATIENCE) -> sqlite3.Connection:
     return sqlite3.connect(
         path,
-        timeout=PATIENCE,
+        timeout=patience,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=256,
         uri=path.startswith("file:"),
     )
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file of the file system `path` names."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _migrate(file: sqlite3.Connection) -> None:
@@ -189,16 +217,26 @@ def _explained(path: str) -> Iterator[None]:
 
 
 def _mend(error: sqlite3.Error, path: str) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if broken(error):
         copy = f"{path}-recovered"
         return (
             f"; move it away to begin with an empty file, restore a copy, or rescue what is left "
             f"with: sqlite3 {path} .recover | sqlite3 {copy}"
         )
-    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return f"; this process must be able to write to the folder {os.path.dirname(path)}"
+    if _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        folder, name = os.path.split(path)
+        return f"; this process must be able to write to the folder {folder} and its files {name}*"
     return ""
+
+
+def broken(error: Exception | None) -> bool:
+    """Whether the file itself is damaged: it is of no use to try again."""
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code(error: Exception | None) -> int:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
 
 
 def said(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine.sqlite.channels import Limits, Row
-from tatsumaki_py.message_queue.engine.sqlite.reading import whole
+from tatsumaki_py.message_queue.engine.sqlite.rows import stored, whole
 from tatsumaki_py.message_queue.idempotency import OVERHEAD, digest_of
 
 __all__ = ["SIZE", "Keyed", "Keys"]
@@ -27,7 +27,6 @@ class Keyed(Protocol):
     """Events with a key."""
 
     bodies: Sequence[bytes]
-    key: str | None
     limits: Limits
     ids: list[str]
     error: Exception | None
@@ -39,12 +38,12 @@ class Keys:
     def __init__(self, file: sqlite3.Connection) -> None:
         self._file = file
         # What this transaction adds.
-        self._new: dict[tuple[int, str | None], tuple[float, bytes, str]] = {}
+        self._new: dict[tuple[int, str], tuple[float, bytes, str]] = {}
 
-    def find(self, write: Keyed, row: Row, clock: float) -> bool:
+    def find(self, write: Keyed, key: str, row: Row, clock: float) -> bool:
         """Whether its key is known; it has the ids then, or a 422."""
-        new = self._new.get((row.id, write.key))
-        known = self._file.execute(_FIND, (row.id, write.key, clock)).fetchone()
+        new = self._new.get((row.id, key))
+        known = self._file.execute(_FIND, (row.id, stored(key), clock)).fetchone()
         found = known if new is None else new[1:]
         if found is None:
             return False
@@ -54,16 +53,16 @@ class Keys:
             write.error = HTTPError(422, "something else was published under this idempotency key")
         return True
 
-    def keep(self, write: Keyed, row: Row, clock: float) -> None:
+    def keep(self, write: Keyed, key: str, row: Row, clock: float) -> None:
         """Remember its key."""
         until = clock + write.limits.idempotency_time
-        self._new[row.id, write.key] = until, digest_of(write.bodies), " ".join(write.ids)
+        self._new[row.id, key] = until, digest_of(write.bodies), " ".join(write.ids)
 
     def flush(self, rows: Collection[Row]) -> None:
         """Write the new keys of `rows`, and drop the oldest ones beyond their limits."""
         if not self._new:
             return
-        new = [(*name, *rest) for name, rest in self._new.items()]
+        new = [(channel, stored(key), *rest) for (channel, key), rest in self._new.items()]
         query = "REPLACE INTO keys (channel, key, until, digest, ids) VALUES (?, ?, ?, ?, ?)"
         self._file.executemany(query, new)
         keyed = {channel for channel, _ in self._new}

@@ -5,25 +5,17 @@ Rule: nothing here writes, so any connection does.
 
 from __future__ import annotations
 
-import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
+from tatsumaki_py.message_queue.engine import Feed
+from tatsumaki_py.message_queue.engine.sqlite.rows import places_key, stored, whole
 from tatsumaki_py.message_queue.event import Entry
-from tatsumaki_py.message_queue.ids import position
+from tatsumaki_py.message_queue.ids import NOWHERE, position
 
-__all__ = [
-    "Budget",
-    "Loaded",
-    "between",
-    "crash_place",
-    "newest",
-    "place",
-    "places_key",
-    "top",
-    "whole",
-]
+__all__ = ["Budget", "Loaded", "between", "crash_place", "newest", "place", "top"]
 
 T = TypeVar("T")
 
@@ -51,6 +43,9 @@ class Budget(NamedTuple):
     bytes: int
 
 
+NO_BUDGET = Budget(1 << 62, 1 << 62)
+
+
 class Loaded(NamedTuple):
     """The newest events of a channel."""
 
@@ -58,14 +53,15 @@ class Loaded(NamedTuple):
     events: list[Entry]
 
 
-def whole(number: float) -> int:
-    """A setting, which may be any number, as a count for SQLite."""
-    return int(min(number, 1 << 62))
+class _Channel(NamedTuple):
+    """A channel: its number, the place before its oldest event, its newest id, and the place of the
+    client that was the furthest behind.
+    """
 
-
-def places_key(channels: Iterable[str]) -> str:
-    """Channels as the table of places has them."""
-    return json.dumps(list(channels))
+    id: int
+    first: str
+    top: str
+    behind: str
 
 
 def _in_one_state(file: sqlite3.Connection, read: Callable[[], T]) -> T:
@@ -76,81 +72,97 @@ def _in_one_state(file: sqlite3.Connection, read: Callable[[], T]) -> T:
         file.rollback()
 
 
-def newest(
-    file: sqlite3.Connection, name: str, count: float, since_ms: float, budget: Budget | None
-) -> Loaded | None:
-    """The newest `count` events of the channel `name`, none of them from before `since_ms`; None if
-    they are more than `budget`.
+def newest(file: sqlite3.Connection, *, feed: Feed, budget: Budget | None) -> Loaded | None:
+    """The newest events of a channel, as many as a new client gets, and those that its clients
+    lack; None if they are more than `budget`.
     """
-    return _in_one_state(file, lambda: _newest(file, name, count, since_ms, budget))
+    return _in_one_state(file, lambda: _newest(file, feed, budget or NO_BUDGET))
 
 
-def _newest(
-    file: sqlite3.Connection, name: str, count: float, since_ms: float, budget: Budget | None
+def _newest(file: sqlite3.Connection, feed: Feed, budget: Budget) -> Loaded | None:
+    channel, here = _channel(file, feed.name), feed.top
+    loaded = _backlog(file, feed, channel, budget)
+    if loaded is None or here in (NOWHERE, loaded.top) or here in [e.prev for e in loaded.events]:
+        return loaded
+    lacking = _between(file, feed, here, loaded.top, whole(feed.settings.buffer_length))
+    more = lacking is not None and len(lacking) > len(loaded.events)
+    return Loaded(loaded.top, lacking) if lacking is not None and more else loaded
+
+
+def _backlog(
+    file: sqlite3.Connection, feed: Feed, channel: _Channel, left: Budget
 ) -> Loaded | None:
-    channel, first, top = _channel(file, name)
+    since = _since_ms(feed)
     rows = []
-    left = budget or Budget(1 << 62, 1 << 62)
-    for row in file.execute(_NEWEST, (channel, whole(count))):
-        if row[0] < since_ms:
+    for row in file.execute(_NEWEST, (channel.id, whole(feed.settings.backlog_length))):
+        if row[0] < since:
             break
         left = Budget(left.events - 1, left.bytes - len(row[3]))
         if left.events < 0 or left.bytes < 0:
             return None
         rows.append(row)
+    first = channel.top
     if rows:
-        before = file.execute(_BEFORE, (channel, *rows[-1][:2])).fetchone()
-        first = first if before is None else _id(*before)
-    return Loaded(top, _entries(name, first, reversed(rows)))
+        before = file.execute(_BEFORE, (channel.id, *rows[-1][:2])).fetchone()
+        first = channel.first if before is None else _id(*before)
+    return Loaded(channel.top, _entries(feed.name, first, reversed(rows)))
 
 
-def top(file: sqlite3.Connection, name: str) -> str:
+def _since_ms(feed: Feed) -> float:
+    """Milliseconds since the epoch: older events of the channel are dropped."""
+    time_to_live = feed.settings.time_to_live
+    return 0 if time_to_live is None else (time.time() - time_to_live) * 1000
+
+
+def top(file: sqlite3.Connection, *, name: str) -> str:
     """The newest id of a channel."""
-    return _in_one_state(file, lambda: _channel(file, name)[2])
+    return _in_one_state(file, lambda: _channel(file, name).top)
 
 
 def between(
-    file: sqlite3.Connection, name: str, cursor: str, end: str, limit: int, since_ms: float
+    file: sqlite3.Connection, *, feed: Feed, cursor: str, end: str, limit: int
 ) -> list[Entry] | None:
-    """The events after `cursor` up to that of the id `end`. None if some are lost, are from before
-    `since_ms`, or are more than `limit`.
+    """The events after `cursor` up to that of the id `end`. None if some are lost or too old, or if
+    they are more than `limit`.
     """
-    return _in_one_state(file, lambda: _between(file, name, cursor, end, limit, since_ms))
+    return _in_one_state(file, lambda: _between(file, feed, cursor, end, limit))
 
 
 def _between(
-    file: sqlite3.Connection, name: str, cursor: str, end: str, limit: int, since_ms: float
+    file: sqlite3.Connection, feed: Feed, cursor: str, end: str, limit: int
 ) -> list[Entry] | None:
-    channel, first, _ = _channel(file, name)
+    channel = _channel(file, feed.name)
     begin = position(cursor)
     if max(begin) >= 1 << 63:
         return None
     known = "SELECT 1 FROM events WHERE channel = ? AND ms = ? AND seq = ?"
-    if cursor != first and not file.execute(known, (channel, *begin)).fetchone():
+    if cursor != channel.first and not file.execute(known, (channel.id, *begin)).fetchone():
         return None
-    rows = file.execute(_BETWEEN, (channel, *begin, *position(end), limit + 1)).fetchall()
-    if not rows or len(rows) > limit or _id(*rows[-1][:2]) != end or rows[0][0] < since_ms:
+    rows = file.execute(_BETWEEN, (channel.id, *begin, *position(end), limit + 1)).fetchall()
+    if not rows or len(rows) > limit or _id(*rows[-1][:2]) != end or rows[0][0] < _since_ms(feed):
         return None
-    return _entries(name, cursor, rows)
+    return _entries(feed.name, cursor, rows)
 
 
 def place(
-    file: sqlite3.Connection, channels: tuple[str, ...], client_id: str
+    file: sqlite3.Connection, *, channels: tuple[str, ...], client_id: str
 ) -> tuple[str, float, float] | None:
     """The cursor of a named client, the time when it was remembered, and for how many seconds."""
     query = "SELECT cursor, time, seconds FROM places WHERE channels = ? AND client = ?"
     found: tuple[str, float, float] | None = file.execute(
-        query, (places_key(channels), client_id)
+        query, (places_key(channels), stored(client_id))
     ).fetchone()
     return found
 
 
 def crash_place(
-    file: sqlite3.Connection, name: str, killed: float, recovery_time: float, backlog: float
+    file: sqlite3.Connection, *, name: str, killed: float, recovery_time: float, backlog: float
 ) -> tuple[str, bool]:
     """Where a client begins that may have listened when the process was killed, at the time
-    `killed`: it gets the backlog of that time, the events of the last `recovery_time` seconds
-    before, and all that came later. Also whether that is more than a new client gets.
+    `killed`. It gets the backlog of that time, the events of the last `recovery_time` seconds
+    before, those that a slow client did not have yet, and all that came later. If some of these
+    are not in the file any more, the place is not either: the client gets a gap. Also whether that
+    is more than a new client gets.
     """
     return _in_one_state(
         file, lambda: _crash_place(file, name, killed, recovery_time, whole(backlog))
@@ -160,23 +172,24 @@ def crash_place(
 def _crash_place(
     file: sqlite3.Connection, name: str, killed: float, recovery_time: float, backlog: int
 ) -> tuple[str, bool]:
-    channel, first, _ = _channel(file, name)
-    # The newest event that the client has for certain, and that a new one does not get.
-    has = file.execute(_NTH_BEFORE, (channel, killed, backlog)).fetchone()
-    old = file.execute(_NTH_BEFORE, (channel, killed - recovery_time, 0)).fetchone()
-    has = None if has is None or old is None else min(has, old)
-    new = file.execute(_NTH_BEFORE, (channel, float("inf"), backlog)).fetchone()
-    return (first if has is None else _id(*has)), has != new
+    channel = _channel(file, name)
+
+    def nth_before(time: float, n: int) -> str:
+        found = file.execute(_NTH_BEFORE, (channel.id, time, n)).fetchone()
+        return channel.first if found is None else _id(*found)
+
+    places = nth_before(killed, backlog), nth_before(killed - recovery_time, 0), channel.behind
+    place = min(places, key=position)
+    return place, place != nth_before(float("inf"), backlog)
 
 
-def _channel(file: sqlite3.Connection, name: str) -> tuple[int, str, str]:
-    """The number of a channel, the place before its oldest event, and its newest id."""
-    query = "SELECT id, first, top FROM channels WHERE name = ?"
-    found: tuple[int, str, str] | None = file.execute(query, (name,)).fetchone()
+def _channel(file: sqlite3.Connection, name: str) -> _Channel:
+    query = "SELECT id, first, top, behind FROM channels WHERE name = ?"
+    found = file.execute(query, (stored(name),)).fetchone()
     if found is None:
         (start,) = file.execute("SELECT start FROM life").fetchone()
-        return 0, start, start
-    return found
+        return _Channel(0, start, start, start)
+    return _Channel(*found)
 
 
 def _id(ms: int, seq: int) -> str:

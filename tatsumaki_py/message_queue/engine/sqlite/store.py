@@ -18,10 +18,9 @@ from collections.abc import Collection, Sequence
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine.sqlite.channels import Channels, Limits, Row
 from tatsumaki_py.message_queue.engine.sqlite.keys import Keys
-from tatsumaki_py.message_queue.engine.sqlite.reading import places_key
-from tatsumaki_py.message_queue.engine.sqlite.rows import insert
+from tatsumaki_py.message_queue.engine.sqlite.rows import insert, places_key, stored
 from tatsumaki_py.message_queue.engine.sqlite.trimming import Trimming
-from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.event import OVERHEAD, Entry
 from tatsumaki_py.message_queue.ids import Ids, position
 
 __all__ = ["Place", "Store", "Write"]
@@ -38,16 +37,38 @@ Place = tuple[tuple[str, ...], str, str, float, float]
 class Write:
     """Events to be written, and what became of them: `events` and `ids`, or `error`."""
 
-    __slots__ = ("bodies", "error", "events", "ids", "key", "limits", "name", "quiet")
+    __slots__ = (
+        "behind",
+        "bodies",
+        "error",
+        "events",
+        "ids",
+        "key",
+        "limits",
+        "name",
+        "quiet",
+        "size",
+    )
 
     def __init__(
-        self, name: str, bodies: Sequence[bytes], key: str | None, quiet: bool, limits: Limits
+        self,
+        name: str,
+        bodies: Sequence[bytes],
+        *,
+        key: str | None,
+        quiet: bool,
+        limits: Limits,
+        behind: str | None,
     ) -> None:
         self.name = name
         self.bodies = bodies
         self.key = key
         self.quiet = quiet
         self.limits = limits
+        self.behind = behind
+        """See `Feed.behind`; None if the channel is not loaded here."""
+        self.size = sum(map(len, bodies)) + OVERHEAD * len(bodies)
+        """Bytes of the events, as a log counts them."""
         self.events: list[Entry] = []
         self.ids: list[str] = []
         self.error: Exception | None = None
@@ -85,16 +106,16 @@ class Store:
         self._file.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        committed = False
         try:
             if kind is None:
                 self._file.execute("COMMIT")
+                committed = True
         finally:
-            if self._file.in_transaction:
-                self._file.rollback()
-                kind = kind or sqlite3.Error
-            if kind is not None:
+            if not committed:
                 self._channels.forget()
                 self._keys.forget()
+                self._file.rollback()
 
     def write(self, writes: Sequence[Write], clock: float) -> None:
         """Write events. Each of `writes` has the result, unless this raises."""
@@ -103,7 +124,8 @@ class Store:
             touched: dict[int, Row] = {}
             added: list[tuple[object, ...]] = []
             for write in writes:
-                if write.key is not None and self._keys.find(write, self._row(write, clock), clock):
+                key = write.key
+                if key is not None and self._keys.find(write, key, self._row(write, clock), clock):
                     continue
                 if not write.bodies:
                     continue
@@ -113,8 +135,8 @@ class Store:
                 row = self._row(write, clock)
                 touched[row.id] = row
                 self._add(write, row, clock, added)
-                if write.key is not None:
-                    self._keys.keep(write, row, clock)
+                if key is not None:
+                    self._keys.keep(write, key, row, clock)
             insert(self._file, "events", 6, added)
             self._keys.flush(touched.values())
             for row in touched.values():
@@ -125,6 +147,11 @@ class Store:
     def _row(self, write: Write, clock: float) -> Row:
         row = self._channels.row(write.name, clock)
         row.limits = write.limits
+        if write.behind is not None:
+            # Clients of a life that was killed may come back, and did not move meanwhile.
+            expected = self.killed and clock - self.opened <= row.limits.kept
+            places = (row.behind, write.behind) if expected else (write.behind,)
+            row.behind = min(places, key=position)
         return row
 
     def _add(self, write: Write, row: Row, clock: float, added: list[tuple[object, ...]]) -> None:
@@ -149,10 +176,13 @@ class Store:
     def remember(self, places: Collection[Place], left: Collection[str], clock: float) -> None:
         """Remember the places of clients, and that the last client has left some channels."""
         with self:
-            rows = [(places_key(channels), *rest) for channels, *rest in places]
-            insert(self._file, "places", 5, rows, or_replace=True)
+            rows = [
+                (places_key(channels), stored(client_id), *rest)
+                for channels, client_id, *rest in places
+            ]
+            insert(self._file, "places", 5, rows, verb="REPLACE")
             query = "UPDATE channels SET used = ? WHERE name = ?"
-            self._file.executemany(query, [(clock, name) for name in left])
+            self._file.executemany(query, [(clock, stored(name)) for name in left])
             for name in left:
                 self._channels.used(name, clock)
             self._tell(clock)
@@ -175,3 +205,5 @@ class Store:
         with self:
             self._file.execute("UPDATE life SET open = 0")
             self._tell(clock)
+        # Closing the file would do this, too, and may be slow.
+        self._file.execute("PRAGMA wal_checkpoint(PASSIVE)")

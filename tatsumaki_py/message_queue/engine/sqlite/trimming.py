@@ -20,7 +20,7 @@ from collections.abc import Collection
 
 from tatsumaki_py.message_queue.engine.sqlite.channels import Channels, Row
 from tatsumaki_py.message_queue.engine.sqlite.keys import Keys
-from tatsumaki_py.message_queue.engine.sqlite.reading import whole
+from tatsumaki_py.message_queue.engine.sqlite.rows import whole
 from tatsumaki_py.message_queue.event import OVERHEAD
 from tatsumaki_py.message_queue.ids import Ids
 
@@ -174,6 +174,8 @@ class Trimming:
                 row.used = clock
             else:
                 self._empty(row)
+                # No client is behind, because there is none.
+                row.behind = row.top
         self._channels.save({row.id: row for row in (*expired, *aged, *idle)}.values())
         self._forget_tops(ids)
         return TURN in (len(expired), len(aged), len(idle))

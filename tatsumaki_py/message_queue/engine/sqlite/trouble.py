@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
+
+from tatsumaki_py.message_queue.engine.sqlite.file import broken, said
 
 __all__ = ["Trouble"]
+
+CALM = 1.0
+"""Seconds without an error after which trouble is over."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -13,19 +19,30 @@ class Trouble:
     """What does not work for now.
 
     Args:
-        begins: the line when it begins, about a thing and a reason.
-        is_over: the line when it is over, about a thing.
+        begins: the line when it begins, about a file and a reason.
+        is_over: the line when it is over, about a file.
+        path: the file.
     """
 
-    def __init__(self, begins: str, is_over: str) -> None:
+    def __init__(self, begins: str, is_over: str, path: str) -> None:
         self._begins = begins
         self._is_over = is_over
+        self._path = path
         self._now = False
+        self._for_good = False
+        self._failed_at = 0.0
 
-    def is_now(self, reason: str, thing: str) -> None:
-        """`thing` does not work because of `reason`, or works if that is empty."""
-        if reason and not self._now:
-            _log.error(self._begins, thing, reason)
-        elif self._now and not reason:
-            _log.warning(self._is_over, thing)
-        self._now = bool(reason)
+    def failed(self, error: Exception) -> None:
+        """It does not work."""
+        self._failed_at = time.monotonic()
+        # Other pages of a file that is damaged are read and written, which would be many lines.
+        self._for_good = self._for_good or broken(error)
+        if not self._now:
+            self._now = True
+            _log.error(self._begins, self._path, said(error))
+
+    def worked(self) -> None:
+        """It works, at least this time."""
+        if self._now and not self._for_good and time.monotonic() >= self._failed_at + CALM:
+            self._now = False
+            _log.warning(self._is_over, self._path)

@@ -2,38 +2,42 @@
 
 Rules:
 1. Events are written in the order in which they were given, and their results come in that order.
-2. A question is answered after the events that were given before it. Events that wait go first.
+2. A question is answered after the events that were given before it. Events and questions take
+   turns: neither can hold up the other for long.
 3. Places of clients are written up to `LAZY` seconds later: a client whose place is not written yet
    when the process is killed gets some events again.
-4. If a transaction fails, all events in it fail, and `trouble` says why until the file has been
-   written again without an error for `CALM` seconds.
+4. If a transaction fails, all events in it fail.
+5. Each job gets a result, also if the thread ends because of a mistake in the program.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
-from tatsumaki_py.error import HTTPError
-from tatsumaki_py.message_queue.engine.sqlite.file import File, said
+from tatsumaki_py.message_queue.engine.sqlite.file import File
 from tatsumaki_py.message_queue.engine.sqlite.store import Place, Store, Write
 
-__all__ = ["Question", "Writer"]
+__all__ = ["Job", "Question", "Writer"]
+
+T = TypeVar("T")
 
 LAZY = 0.2
 """Seconds until places are written."""
 SWEEP = 5.0
 """Seconds between two searches for what need not be kept any more."""
-CALM = 1.0
-"""Seconds without an error after which trouble is over."""
 BATCH = 1000
 BYTES = 4 * 1024 * 1024
 """Publishes, and bytes of events, in one transaction."""
+
+_log = logging.getLogger("tatsumaki")
 
 
 class Question:
@@ -61,67 +65,89 @@ class Writer:
         file: the file.
         store: writes to it.
         clock: gives the time of the file's clock, in any thread.
-        tell: called in the thread when there are results, or `trouble` has changed.
+        tell: called in the thread when there is something in `done`.
 
     Attributes:
-        done: jobs that are done, in order.
-        trouble: why the file cannot be written for now; "" if it can.
+        done: jobs that are done, in order; and errors of what no job asked for.
+        over: whether no job is taken any more.
     """
 
     def __init__(
         self, file: File, store: Store, clock: Callable[[], float], tell: Callable[[], None]
     ) -> None:
-        self.done: deque[Job] = deque()
-        self.trouble = ""
+        self.done: deque[Job | Exception] = deque()
+        self.over = False
         self._file = file
         self._store = store
         self._clock = clock
         self._tell = tell
-        self._jobs: SimpleQueue[list[Job] | None] = SimpleQueue()
-        self._writes: deque[Write] = deque()
-        self._questions: deque[Question] = deque()
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+        # Held for moments, by the event loop, too.
+        self._lock = threading.Lock()
+        self._given: deque[Job] = deque()
         self._places: dict[tuple[tuple[str, ...], str], Place] = {}
         self._left: set[str] = set()
-        self._lazy = threading.Lock()
+        self._ending = False
+        # All that follows belongs to the thread.
+        self._writes: deque[Write] = deque()
+        self._batch: list[Write] = []
+        self._questions: deque[tuple[int, Question]] = deque()
+        self._taken = self._written = 0
         self._flush_at: float | None = None
         self._sweep_at = time.monotonic() + SWEEP
-        self._failed_at = 0.0
-        self._wrote = self._ending = False
         self._thread = threading.Thread(target=self._run, name="tatsumaki-sqlite", daemon=True)
         self._thread.start()
 
-    # -- for the engine, in any thread
+    # -- for the engine, in any thread. False: it is too late for that
 
-    def put(self, jobs: list[Job]) -> None:
-        """Do these jobs."""
-        self._jobs.put(jobs)
+    def add(self, job: Job) -> bool:
+        """Do a job, at the next `wake` at the latest."""
+        with self._lock:
+            if not self.over:
+                self._given.append(job)
+            return not self.over
 
-    def remember(self, place: Place) -> None:
+    def wake(self) -> None:
+        """Do what was added."""
+        if self._wakes.empty():
+            self._wakes.put(None)
+
+    def remember(self, place: Place) -> bool:
         """Write the place of a client, soon."""
         channels, client_id, *_ = place
-        with self._lazy:
-            self._places[channels, client_id] = place
-            self._be_lazy()
+        return self._soon(lambda: self._places.update({(channels, client_id): place}))
 
-    def left(self, name: str) -> None:
+    def left(self, name: str) -> bool:
         """Write, soon, that the last client has left a channel."""
-        with self._lazy:
-            self._left.add(name)
-            self._be_lazy()
+        return self._soon(lambda: self._left.add(name))
 
-    def _be_lazy(self) -> None:
-        if self._flush_at is None:
-            self._flush_at = time.monotonic() + LAZY
+    def _soon(self, note: Callable[[], object]) -> bool:
+        with self._lock:
+            if self.over:
+                return False
+            first = not self._places and not self._left
+            note()
+        if first:
             # The thread may wait for longer than that.
-            self._jobs.put([])
+            self.wake()
+        return True
 
     def waiting_place(self, channels: tuple[str, ...], client_id: str) -> bool:
         """Whether the place of a client waits to be written."""
         return (channels, client_id) in self._places
 
+    def wait(self) -> None:
+        """Wait until the jobs that were added are done."""
+        done = threading.Event()
+        self.add(Question(lambda _: done.set(), lambda _: None))
+        self.wake()
+        while not done.wait(LAZY) and not self.over:
+            pass
+
     def end(self) -> None:
-        """Do what was given, and end. It can be called again."""
-        self._jobs.put(None)
+        """Do what was added, and end. It can be called again."""
+        self._ending = True
+        self.wake()
 
     @property
     def ended(self) -> bool:
@@ -133,76 +159,76 @@ class Writer:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
-    def wait(self) -> None:
-        """Wait until the jobs that were given are done."""
-        over = threading.Event()
-        self.put([Question(lambda _: over.set(), lambda _: None)])
-        while not over.wait(LAZY) and not self.ended:
-            pass
-
     # -- in the thread
 
     def _run(self) -> None:
         try:
-            while not (self._ending and not self._writes and not self._questions):
+            while not self._is_over():
                 self._take()
                 self._work()
-            self._flush()
-            self._attempt(lambda: self._store.end(self._clock()))
-        finally:
-            self._tell()
+        except BaseException as error:
+            _log.critical("the thread that writes %s has ended", self._file.path, exc_info=error)
+            self._give_up(error)
+        self._tell()
+
+    def _is_over(self) -> bool:
+        if not self._ending or self._given or self._writes or self._questions:
+            return False
+        written = self._flush()
+        self._try(lambda: self._store.end(self._clock()))
+        with self._lock:
+            # A client may have left meanwhile.
+            self.over = not self._given and not (written and self._places)
+        return self.over
 
     def _take(self) -> None:
         """Take the jobs that wait; wait for one if there is nothing to do."""
-        wait = not (self._writes or self._questions or self._ending)
-        until = self._sweep_at if self._flush_at is None else min(self._flush_at, self._sweep_at)
-        seconds = max(0.0, until - time.monotonic()) if wait else 0.0
-        try:
-            jobs = self._jobs.get(timeout=seconds) if seconds else self._jobs.get_nowait()
-            while True:
-                if jobs is None:
-                    self._ending = True
-                for job in jobs or ():
-                    if isinstance(job, Write):
-                        self._writes.append(job)
-                    else:
-                        self._questions.append(job)
-                jobs = self._jobs.get_nowait()
-        except Empty:
-            pass
+        if self._flush_at is None and (self._places or self._left):
+            self._flush_at = time.monotonic() + LAZY
+        if not (self._writes or self._questions or self._ending):
+            until = self._sweep_at if self._flush_at is None else self._flush_at
+            seconds = min(until, self._sweep_at) - time.monotonic()
+            with contextlib.suppress(Empty):
+                self._wakes.get(timeout=max(0.0, seconds))
+        while self._given:
+            job = self._given.popleft()
+            if isinstance(job, Write):
+                self._taken += 1
+                self._writes.append(job)
+            else:
+                self._questions.append((self._taken, job))
 
     def _work(self) -> None:
         if self._writes:
             self._write()
-        elif self._questions:
-            self._answer(self._questions.popleft())
+        if self._questions and self._questions[0][0] <= self._written:
+            self._answer()
         now = time.monotonic()
         if self._flush_at is not None and now >= self._flush_at:
             self._flush()
         if now >= self._sweep_at:
-            self._sweep_at = now + SWEEP
-            if self._attempt(lambda: self._store.sweep(self._clock())):
-                self._sweep_at = now
-        self._look_whether_it_is_over()
+            more = self._try(lambda: self._store.sweep(self._clock()))
+            self._sweep_at = now if more is True else now + SWEEP
 
     def _write(self) -> None:
-        writes: list[Write] = []
         size = 0
-        while self._writes and len(writes) < BATCH and size < BYTES:
+        while self._writes and len(self._batch) < BATCH and size < BYTES:
             write = self._writes.popleft()
-            size += sum(map(len, write.bodies))
-            writes.append(write)
+            size += write.size
+            self._batch.append(write)
         try:
-            self._store.write(writes, self._clock())
-            self._wrote = True
+            self._file.check()
+            self._store.write(self._batch, self._clock())
         except Exception as error:
-            self._fail(error)
-            for write in writes:
-                write.error = _unavailable(error)
-        self.done.extend(writes)
+            for write in self._batch:
+                write.error = error
+        self._written += len(self._batch)
+        self.done.extend(self._batch)
+        self._batch.clear()
         self._tell()
 
-    def _answer(self, question: Question) -> None:
+    def _answer(self) -> None:
+        _, question = self._questions.popleft()
         try:
             question.answer = question.ask(self._file.writer)
         except Exception as error:
@@ -210,59 +236,43 @@ class Writer:
         self.done.append(question)
         self._tell()
 
-    def _flush(self) -> None:
-        with self._lazy:
-            places, left = self._places, self._left
-            if not places and not left:
-                self._flush_at = None
-                return
+    def _flush(self) -> bool:
+        """Write the places that wait. Returns whether the file could be written."""
+        self._flush_at = None
+        with self._lock:
             # `waiting_place` sees them until they are written.
-            places, self._left = dict(places), set()
+            places, left = dict(self._places), self._left
+            self._left = set()
+        if not places and not left:
+            return True
         clock = self._clock()
-        alive = [place for place in places.values() if place[3] + place[4] > clock]
-        failed = self._attempt(lambda: self._store.remember(alive, left, clock)) is _FAILED
-        with self._lazy:
+        late = {key for key, (*_, since, seconds) in places.items() if since + seconds <= clock}
+        alive = [place for key, place in places.items() if key not in late]
+        failed = isinstance(self._try(lambda: self._store.remember(alive, left, clock)), Exception)
+        with self._lock:
             if failed:
                 self._left |= left
-            for key, place in places.items():
-                gone = place[3] + place[4] <= clock
-                if (gone or not failed) and self._places.get(key) is place:
+            for key in late if failed else places:
+                if self._places.get(key) is places[key]:
                     del self._places[key]
-            more = bool(self._places or self._left)
-            self._flush_at = time.monotonic() + LAZY if more and not self._ending else None
+        return not failed
 
-    def _attempt(self, call: Callable[[], Any]) -> Any:
-        """What `call` returns; `_FAILED` if the file cannot be written."""
+    def _try(self, call: Callable[[], T]) -> T | Exception:
+        """What `call`, which writes, returns. Its error is a result, too."""
         try:
+            self._file.check()
             return call()
         except Exception as error:
-            self._fail(error)
-            return _FAILED
-
-    def _fail(self, error: Exception) -> None:
-        self._failed_at = time.monotonic()
-        self._wrote = False
-        if not self.trouble:
-            self.trouble = said(error)
+            self.done.append(error)
             self._tell()
+            return error
 
-    def _look_whether_it_is_over(self) -> None:
-        if self.trouble and self._wrote and time.monotonic() >= self._failed_at + CALM:
-            self.trouble = ""
-            self._tell()
-
-
-class _Failed:
-    """False: a call that fails has nothing more to do."""
-
-    def __bool__(self) -> bool:
-        return False
-
-
-_FAILED = _Failed()
-
-
-def _unavailable(error: Exception) -> Exception:
-    if isinstance(error, sqlite3.Error):
-        return HTTPError(503, f"the event cannot be stored: {said(error)}", retry_after=1)
-    return error
+    def _give_up(self, error: BaseException) -> None:
+        """Nothing is done any more."""
+        with self._lock:
+            self.over = True
+        why = sqlite3.OperationalError(f"the thread that writes has ended: {error!r}")
+        questions = [question for _, question in self._questions]
+        for job in (*self._batch, *self._writes, *questions, *self._given):
+            job.error = why
+            self.done.append(job)
