@@ -159,8 +159,11 @@ async def test_nothing_between_loading_and_listening(make_queue, stuck):
 
 @pytest.mark.gen_test
 async def test_ready(queue, engine):
-    """`cursor` and `backlog_events` are true after it, and nothing stays attached."""
+    """`cursor` and `backlog_events` are true after it, and nothing stays attached. Before, a client
+    with that cursor is a new one, and not one that missed events.
+    """
     ids = await queue.publish(*events(1, 2))
+    assert (queue.cursor(), queue.backlog_events) == ("", [])
     await asyncio.gather(queue.ready(), queue.ready())
     assert (queue.cursor(), numbers(queue.backlog_events)) == (ids[-1], [1, 2])
     engine = MessageQueue._registry.engine

@@ -9,6 +9,7 @@ from typing import Any
 
 from tatsumaki_py.message_queue.audience import Audience
 from tatsumaki_py.message_queue.client import Client
+from tatsumaki_py.message_queue.ids import NOWHERE
 from tatsumaki_py.message_queue.mailbox import Poll
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.processes import Processes
@@ -38,8 +39,13 @@ class Queue:
         self._channels = channels
 
     def cursor(self) -> str:
-        """The id of the newest event: a poll with this `last_event_id` gets the events after it."""
-        return self._audience.log.top
+        """The id of the newest event: a poll with this `last_event_id` gets the events after it. ""
+        if the log was never loaded (see `ready`): with that, a poll is a new client's, which gets
+        the backlog.
+        """
+        top = self._audience.log.top
+        # `NOWHERE` is a place after which events are lost.
+        return "" if NOWHERE in top.split(",") else top
 
     @property
     def clients(self) -> Mapping[str, Client]:
