@@ -77,5 +77,6 @@ async def test_all_are_received(serve_program):
     retries = sorted(client.retry for client in clients if client.retry is not None)
     assert len(retries) == STREAMS_OF_EACH * 3
     assert 500 <= retries[0] < 520
-    assert 680 < retries[-1] <= 700
+    # The long poll is a client, too.
+    assert 680 < retries[-1] <= 701
     assert "cut" not in program.stderr
