@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
+from support.program import ROOT
 
 from tatsumaki_py import Application, Server
 from tatsumaki_py.server.forking import PROCESSES, ProcessesError, process_count
@@ -45,6 +48,12 @@ def test_no_number_in_the_environment(environment, value):
     assert caught.value.code == f"{PROCESSES} is a number from 0 to 1000, not {value!r}"
 
 
+def test_a_wrong_option():
+    """It is an error here, and not in each worker."""
+    with pytest.raises(ValueError, match="none\\.pem"):
+        Server(port=0, processes=2, ssl_options={"certfile": "none.pem"}).run(Application())
+
+
 def test_in_a_running_loop(environment):
     """`serve` has one process."""
     environment.setenv(PROCESSES, "2")
@@ -68,3 +77,78 @@ def test_in_a_thread():
     assert errors == [
         "2 processes can be started in the main thread only: use processes=1 in other threads"
     ]
+
+
+REFUSED = """
+import asyncio, sys, threading
+from tatsumaki_py import Application, MessageQueue, Server
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+
+class Shared(MemoryEngine):
+    shared = True
+
+MessageQueue.configure(Shared())
+app = Application()
+{}
+"""
+RUN = "Server(port=0, processes=4).run(app)"
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (
+            f"MessageQueue.configure('memory:')\n{RUN}",
+            "4 processes need an engine that they share, and memory: is not: "
+            'MessageQueue.configure("redis://..."), or TATSUMAKI_ENGINE=redis://... in the '
+            "environment",
+        ),
+        (
+            f"MessageQueue.instance('a').publish(1)\n{RUN}",
+            "a channel was used before the server starts its 4 processes, so the engine is that of "
+            "this process: publish in a function given to app.on_start",
+        ),
+        (
+            f"app.spawn(asyncio.sleep(1))\n{RUN}",
+            "an event loop was made before the server starts its 4 processes, for example by "
+            "app.spawn, a timer or an HTTP client: do that in a function given to app.on_start",
+        ),
+        (
+            "async def main(): pass\nasyncio.run(main())\n"
+            "threading.Thread(target=threading.Event().wait, name='mine', daemon=True).start()\n"
+            f"{RUN}",
+            "threads run before the server starts its 4 processes: mine: start them in a function "
+            "given to app.on_start",
+        ),
+        (
+            f"app = Application(debug=True)\n{RUN}",
+            "autoreload, which debug=True turns on, needs one process, not 4: use processes=1, or "
+            "autoreload=False",
+        ),
+        (
+            f"import os\ndel os.fork\n{RUN}",
+            "4 processes need fork(), which this system lacks: use one",
+        ),
+        (
+            "import socket\ntaken = socket.create_server(('127.0.0.1', 0))\n"
+            "Server(port=taken.getsockname()[1], processes=4).run(app)",
+            "Cannot listen on 127.0.0.1:",
+        ),
+        (
+            f"import os\ndef fork(): raise OSError(11, 'Try again')\nos.fork = fork\n{RUN}",
+            "worker 1 cannot be started: Try again",
+        ),
+        ("Server(port=0).run(app)", "TATSUMAKI_PROCESSES is a number from 0 to 1000, not 'many'"),
+    ],
+)
+def test_refused(tmp_path, lines, reason):
+    """What several processes would break is one line, before one starts."""
+    (tmp_path / "app.py").write_text(REFUSED.format(lines))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TATSUMAKI_PROCESSES": "many"}
+    environment.pop("TATSUMAKI_HOST", None)
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert done.stderr.startswith(reason)
+    assert len(done.stderr) == len(reason) + 1 or reason.endswith(":")

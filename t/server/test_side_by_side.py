@@ -1,8 +1,13 @@
 """Two servers in one event loop: they share the queues, and each may stop by itself."""
 
 import asyncio
+import signal
+import socket
+import sys
+import time
 
 import pytest
+from support.program import STOP, free_port, received
 from support.subscriber import CLIENTS, Ended
 from support.wire import read_reply, soon
 
@@ -90,3 +95,35 @@ async def test_both_stop(servers, raw):
     assert Health.current().reason() is None
     await MessageQueue.instance("room").publish("later")
     stream.leave()
+
+
+ANOTHER = """
+import os
+from tatsumaki_py import Application, HealthHandler, MessageQueue, Server
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+
+class Shared(MemoryEngine):
+    shared = True
+
+MessageQueue.configure(Shared())
+app = Application([("/", HealthHandler)])
+app.on_start(lambda: app.spawn(Server(port=0).serve(Application())))
+Server(processes=2, drain_delay=0.3).run(app)
+"""
+
+
+def test_in_each_worker(popen, tmp_path):
+    """It has one process, whatever the environment says, and is told of a stop, too."""
+    (tmp_path / "app.py").write_text(ANOTHER)
+    variables = {"TATSUMAKI_PROCESSES": "2", "PORT": str(free_port())}
+    process = popen(sys.executable, tmp_path / "app.py", environment=variables)
+    said = ""
+    while said.count("Listening on ") < 3:
+        said += process.stdout.read(1) or pytest.fail(said)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    with socket.create_connection(("127.0.0.1", int(variables["PORT"])), 5) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert received(client, b"draining").startswith(b"HTTP/1.1 503 ")
+    assert process.wait(STOP) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()

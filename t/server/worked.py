@@ -23,10 +23,10 @@ class Shared(MemoryEngine):
 
 
 class Worker(Handler):
-    """Which one it is, and a number that no two processes have in common."""
+    """Which one it is, a number that no two processes have in common, and the port."""
 
     def get(self):
-        self.write([os.environ["TATSUMAKI_WORKER"], os.getpid(), random.random()])
+        self.write([os.environ["TATSUMAKI_WORKER"], os.getpid(), random.random(), server.port])
 
 
 class Sleeps(Handler):

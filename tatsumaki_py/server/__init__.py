@@ -150,6 +150,8 @@ class Server:
             sys.exit(escape_controls(str(error)))
 
     def _run_processes(self, count: int, app: tornado.web.Application) -> None:
+        # An option that is wrong is an error here, not in each worker.
+        StrictServer(app, **self.options)
         check_fork(count, app)
         self._addresses.bind()
         try:
@@ -235,7 +237,7 @@ class Server:
             self._addresses.bind()
             # An engine that cannot be used is an error now, and not of the first request.
             _ = MessageQueue._registry.engine
-            with signals.handled(self._stop_here), self._announcing.watch(self._stop_here):
+            with signals.handled(self._stop_here), self._announcing.watch():
                 await self._serve(server, life)
         finally:
             self.listening.clear()

@@ -55,6 +55,7 @@ class _Bound(NamedTuple):
     address: str
     sockets: list[socket.socket]
     settings: tuple[str, ...]
+    port: int | None = None
 
 
 class Addresses:
@@ -100,12 +101,9 @@ class Addresses:
     @property
     def port(self) -> int | None:
         """See `Server.port`."""
-        for sock in self._sockets():
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
-                return int(sock.getsockname()[1])
-        if self._bound or not self._tcp:
-            return None
-        return _port(self._settings["port"].value)
+        if self._bound:
+            return next((bound.port for bound in self._bound if bound.port is not None), None)
+        return _port(self._settings["port"].value) if self._tcp else None
 
     def bind(self) -> None:
         """Bind the sockets, if they are not bound yet. If systemd opened sockets for this process,
@@ -121,7 +119,7 @@ class Addresses:
             raise ListenError(f"Cannot listen: {error}") from None
         self._activated = bool(activated)
         if activated:
-            self._bound = [_Bound(_address(sock), [sock], ()) for sock in activated]
+            self._bound = [_Bound(_address(sock), [sock], (), _port_of(sock)) for sock in activated]
             return
         try:
             if self._tcp:
@@ -147,7 +145,7 @@ class Addresses:
                 raise self._error(_tcp_address(host, port), ("host", "port"), error) from None
             # With port 0 the first host gets a free port, and the others the same.
             port = int(sockets[0].getsockname()[1]) if sockets else port
-            self._bound.append(_Bound(_tcp_address(host, port), sockets, ("host", "port")))
+            self._bound.append(_Bound(_tcp_address(host, port), sockets, ("host", "port"), port))
 
     def _bind_unix(self, path: str) -> None:
         try:
@@ -241,6 +239,11 @@ def _port(value: int | str) -> int | None:
     except ValueError:
         return None
     return number if 0 <= number <= 65535 else None
+
+
+def _port_of(sock: socket.socket) -> int | None:
+    tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+    return int(sock.getsockname()[1]) if tcp else None
 
 
 def _tcp_address(host: str, port: int) -> str:

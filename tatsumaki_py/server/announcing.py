@@ -21,8 +21,8 @@ _log = logging.getLogger("tatsumaki")
 class Announcing(Protocol):
     """Where a server reports to."""
 
-    def watch(self, stop: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
-        """Call `stop` in the running loop when the server has to stop, inside the with block."""
+    def watch(self) -> contextlib.AbstractContextManager[None]:
+        """Stop the servers of this process when the parent says so, inside the with block."""
 
     def sockets(self, sockets: list[socket.socket], load: Callable[[], int]) -> list[socket.socket]:
         """The listening sockets, as the server should use them; `load` counts its connections."""
@@ -44,7 +44,7 @@ class Announcer:
     """Reports on stdout and to systemd."""
 
     @contextlib.contextmanager
-    def watch(self, stop: Callable[[], None]) -> Iterator[None]:
+    def watch(self) -> Iterator[None]:
         """See `Announcing.watch`."""
         yield
 

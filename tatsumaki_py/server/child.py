@@ -32,13 +32,14 @@ class Child:
         """When it last reported."""
         self.listens: float | None = None
         """Since when it listens."""
+        self.late: float | None = None
+        """When it should have started, or ended. None if that is not awaited."""
         self.leaving = False
         """Whether it stops by itself, and another worker is to take its place."""
         self.failure: str | None = None
         """Why it did not start."""
         self.silent = False
         """Whether it has closed its end of the channel."""
-        self._told = False
         self._bytes = b""
 
     def __str__(self) -> str:
@@ -57,10 +58,8 @@ class Child:
 
     def stop(self) -> None:
         """Let it stop; see `worker`."""
-        if not self._told:
-            self._told = True
-            with contextlib.suppress(OSError):
-                self.channel.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            self.channel.shutdown(socket.SHUT_WR)
 
     def kill(self) -> None:
         """End it now."""

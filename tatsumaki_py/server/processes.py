@@ -27,7 +27,7 @@ from tatsumaki_py.server.announcing import Announcer
 from tatsumaki_py.server.child import Child
 from tatsumaki_py.server.forking import ProcessesError
 from tatsumaki_py.server.turns import Turns
-from tatsumaki_py.server.worker import FAILED, LISTENING, RUNS, STOP, STOPPING, Worker
+from tatsumaki_py.server.worker import FAILED, LISTENING, STOP, STOPPING, Worker
 
 __all__ = ["Processes"]
 
@@ -38,7 +38,9 @@ FIRST_DELAY = 0.1
 LAST_DELAY = 5.0
 """Seconds of that at most."""
 LONG = 30.0
-"""Seconds after which a worker that listens has a new first delay."""
+"""Seconds after which a worker that listens has a new first delay, and after which the log names a
+worker that has not started or ended.
+"""
 
 
 class Processes:
@@ -92,6 +94,7 @@ class Processes:
                 self._read()
                 self._reap()
                 self._keep_alive()
+                self._name_slow()
                 self._begin_stop()
         self._selector.close()
         if self._failure is not None:
@@ -152,13 +155,15 @@ class Processes:
             if not process:
                 here.close()
                 self._live(number, there, before)
+            # Before a second signal, which kills all of them.
+            self._children[process] = child = Child(number, process, here)
+            child.late = child.heard + LONG
         except OSError:
             here.close()
             raise
         finally:
             there.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self._children[process] = child = Child(number, process, here)
         self._selector.register(here, selectors.EVENT_READ, child)
 
     def _live(self, number: int, channel: socket.socket, mask: set[int | signal.Signals]) -> None:
@@ -169,8 +174,9 @@ class Processes:
             signal.signal(signal.SIGCHLD, self._sigchld or signal.SIG_DFL)
             signals.become_worker()
             self._selector.close()
-            for child in self._children.values():
-                child.channel.close()
+            channels = [child.channel for child in self._children.values()]
+            for sock in (self._awake, self._wake, *channels):
+                sock.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             status = self._work(Worker(number, channel, self._turns, self._period))
         except SystemExit as error:
@@ -192,6 +198,7 @@ class Processes:
             times.append(self._closing)
         if self._period is not None:
             times.append(self._kept_alive + self._period / 2)
+        times += [child.late for child in self._children.values() if child.late is not None]
         wait = max(min(times) - time.monotonic(), 0) if times else None
         self._selector.select(wait)
         with contextlib.suppress(BlockingIOError):
@@ -211,10 +218,13 @@ class Processes:
         child.heard = time.monotonic()
         if report == LISTENING:
             child.listens = child.heard
-            if sum(one.listens is not None for one in self._children.values()) >= self._count:
+            child.late = child.late if self._stopping else None
+            listening = [one for one in self._children.values() if one.listens and not one.leaving]
+            if len(listening) == self._count:
                 self._all_listen()
         elif report == STOPPING and not child.leaving:
             child.leaving = True
+            child.late = child.heard + self._delay + LONG
             self._turns.leave(child.number)
             self._count_life(child)
             self._again(child.number)
@@ -222,8 +232,6 @@ class Processes:
             self.stop()
         elif report == FAILED:
             child.failure = text
-        else:
-            assert report in (RUNS, STOPPING), report
 
     def _all_listen(self) -> None:
         if not self._ready:
@@ -244,13 +252,16 @@ class Processes:
 
     def _ended(self, child: Child, status: int) -> None:
         text = child.end(status)
+        # The worker that has its number now corrects it at the next connection.
+        self._turns.leave(child.number)
         if self._stopping or child.leaving:
-            if self._failure is None and not (self._stopping and status == 0):
+            # A SIGTERM to all processes also ends those that have not begun to start.
+            clean = self._stopping and status in (0, -signal.SIGTERM)
+            if self._failure is None and not clean:
                 _log.log(logging.WARNING if status else logging.INFO, "%s", text)
         elif not self._ready:
             self._not_started(child.number, child.failure or f"{text} before it listened")
         else:
-            self._turns.leave(child.number)
             self._count_life(child)
             self._not_started(child.number, text)
 
@@ -286,6 +297,25 @@ class Processes:
                 _log.error("%s has been blocked for %g seconds: it is killed", child, self._period)
                 child.kill()
 
+    def _name_slow(self) -> None:
+        """Log which workers do not start or end. If the server fails to start, kill them."""
+        now = time.monotonic()
+        for child in self._children.values():
+            if child.late is None or now < child.late:
+                continue
+            child.late = None
+            if not (self._stopping or child.leaving):
+                _log.warning("%s does not listen yet, after %g seconds", child, LONG)
+            elif self._failure is None:
+                _log.warning(
+                    "%s has not ended after %g seconds: kill -9 %d ends it",
+                    child,
+                    LONG,
+                    child.process,
+                )
+            else:
+                child.kill()
+
     # -- stop
 
     def _begin_stop(self) -> None:
@@ -294,8 +324,9 @@ class Processes:
         if self._closing is None:
             self._announcer.stopping()
             self._closing = time.monotonic() + self._delay
-        for child in self._children.values():
-            child.stop()
+            for child in self._children.values():
+                child.stop()
+                child.late = self._closing + LONG
         if not self._closed and time.monotonic() >= self._closing:
             # Workers that stop close theirs. A connection that arrives later is refused.
             self._closed = True

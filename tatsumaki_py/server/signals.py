@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
-__all__ = ["NUMBERS", "become_worker", "handled", "kept"]
+__all__ = ["NUMBERS", "become_worker", "handled", "kept", "stop"]
 
 _log = logging.getLogger("tatsumaki")
 
@@ -62,6 +62,9 @@ class _Signals:
                 last()
             _exit(number)
         self._stopping = True
+        self.stop()
+
+    def stop(self) -> None:
         for stop in self._stops:
             stop()
 
@@ -87,6 +90,11 @@ def handled(stop: Callable[[], None], last: Callable[[], None] = _nothing) -> It
         yield
     finally:
         _signals.remove(stop, last)
+
+
+def stop() -> None:
+    """Stop all servers, as the first signal does, which may still come."""
+    _signals.stop()
 
 
 def become_worker() -> None:

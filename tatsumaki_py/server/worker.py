@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 
 from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.logger import log_worker
-from tatsumaki_py.server import systemd
+from tatsumaki_py.server import signals, systemd
+from tatsumaki_py.server.forking import PROCESSES
 from tatsumaki_py.server.turns import Turns
 
-__all__ = ["FAILED", "LISTENING", "RUNS", "STOP", "STOPPING", "Worker"]
+__all__ = ["FAILED", "LISTENING", "STOP", "STOPPING", "Worker"]
 
 _log = logging.getLogger("tatsumaki")
 
@@ -32,6 +33,8 @@ STOP = "stop"
 """`Server.stop` was called: all processes have to stop."""
 FAILED = "failed"
 """The worker did not start; the text says why."""
+LONGEST_TEXT = 4000
+"""Characters of a text. The channel takes a report as a whole, or not at all."""
 
 
 class Worker:
@@ -51,6 +54,8 @@ class Worker:
         self._turns = turns
         self._period = period
         os.environ[VARIABLE] = str(number)
+        # Another server of this process, such as one for metrics, cannot have more.
+        os.environ[PROCESSES] = "1"
         log_worker(number)
 
     def _report(self, report: str, text: str = "") -> None:
@@ -60,16 +65,16 @@ class Worker:
 
     def failed(self, error: Exception) -> None:
         """The server did not start."""
-        self._report(FAILED, str(error))
+        self._report(FAILED, str(error)[:LONGEST_TEXT])
 
     @contextlib.contextmanager
-    def watch(self, stop: Callable[[], None]) -> Iterator[None]:
+    def watch(self) -> Iterator[None]:
         """See `Announcing.watch`."""
         loop = asyncio.get_running_loop()
 
         def stop_once() -> None:
             loop.remove_reader(self._channel)
-            stop()
+            signals.stop()
 
         loop.add_reader(self._channel, stop_once)
         try:
