@@ -1,10 +1,12 @@
 """A real engine in the tests of what an engine has to do with nothing: `publish` answers when the
-events are here.
+events are here, and the places of all clients are found.
 """
 
 import asyncio
 import time
 
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue import State
 from tatsumaki_py.message_queue.ids import NOWHERE, position
 
 WAIT = 2.0  # seconds at most
@@ -36,7 +38,7 @@ class Settled:
         return ids
 
     def _here(self, feed, ids):
-        if any(one.top == NOWHERE for one in self._attached.values()):
+        if any(one.top == NOWHERE for one in self._attached.values()) or searching():
             return False
         if not ids or feed.name not in self._attached:
             return True
@@ -58,3 +60,10 @@ class Settled:
         await self._engine.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+
+def searching():
+    """Whether the engine is being asked for the place of a client."""
+    queues = [*MessageQueue.channels(), *MessageQueue._registry.merged.values()]
+    clients = [client for queue in queues for client in queue.clients.values()]
+    return any(client.state is State.LOADING for client in clients)
