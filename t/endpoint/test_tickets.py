@@ -10,6 +10,8 @@ from support.wire import read_reply, soon
 from tornado.web import create_signed_value
 
 from tatsumaki_py import Application, Handler, SubscribeHandler, TicketedHandler, ticket
+from tatsumaki_py.endpoint.departed import class_name
+from tatsumaki_py.endpoint.groups import obey
 
 SECRET = "a secret of the tests"
 
@@ -167,6 +169,11 @@ async def test_disconnect_takes_it_back(subscriber, make, refused, queue):
     with pytest.raises(Ended, match="4403"):
         await client.take(1)
     assert await refused("websocket", ticket=old) == "the ticket was revoked"
+    # The same from another process, late: it is about older tickets only.
+    kind, when = class_name(SubscribeHandler), time.time() - 60
+    obey(SubscribeHandler, {"kind": kind, "group": "ann", "time": when})
+    assert await refused("websocket", ticket=old) == "the ticket was revoked"
+    obey(SubscribeHandler, {"kind": kind, "group": "bob", "time": when})
     await asyncio.sleep(0.002)
     for text in (others, await make("channel=room&group=ann")):
         client = subscriber("sse", path="/events/room", ticket=text)

@@ -40,18 +40,20 @@ class Revoked:
     not valid any more.
 
     >>> revoked = Revoked()
-    >>> revoked.note(int, "ann")
-    >>> revoked.since(bool, "ann") > revoked.since(bool, "bob") == 0
-    True
+    >>> revoked.note(int, "ann", 1000.5)
+    >>> revoked.since(bool, "ann"), revoked.since(bool, "bob")
+    (1000.5, 0.0)
     """
 
     def __init__(self) -> None:
         self._times: dict[tuple[type, str], float] = {}
 
-    def note(self, kind: type, group: str) -> None:
-        """The connections of `group` to handlers of `kind` are ended now."""
-        self._times.pop((kind, group), None)
-        self._times[kind, group] = time.time()
+    def note(self, kind: type, group: str, when: float) -> None:
+        """The connections of `group` to handlers of `kind` were ended at that time, in seconds
+        since the epoch.
+        """
+        before = self._times.pop((kind, group), 0.0)
+        self._times[kind, group] = max(when, before)
         if len(self._times) > MAX_REVOKED:
             del self._times[next(iter(self._times))]
 
@@ -71,9 +73,11 @@ class Expelled(Protocol):
         """End the stream or the waiting poll; `error` is the reason."""
 
 
-def disconnect(kind: type, key: str) -> int:
-    """End the connections of the group `key` to handlers of `kind`. Returns their number."""
-    REVOKED.note(kind, key)
+def disconnect(kind: type, key: str, when: float) -> int:
+    """End the connections of the group `key` to handlers of `kind`, and revoke the tickets that
+    were made until `when`, in seconds since the epoch. Returns the number of connections.
+    """
+    REVOKED.note(kind, key, when)
     members = [member for member in GROUPS.of(key) if _may_expel(kind, member)]
     for member in members:
         member.expelled = True
@@ -94,7 +98,8 @@ def obey(root: type, said: dict[str, Any]) -> None:
     kinds = [root]
     for kind in kinds:
         if class_name(kind) == said["kind"]:
-            disconnect(kind, said["group"])
+            # The message may be late: a ticket that was made meanwhile is valid.
+            disconnect(kind, said["group"], said["time"])
         kinds += kind.__subclasses__()
 
 

@@ -14,6 +14,7 @@ Touches of Tornado's what its documentation does not name: `_execute`, `_finishe
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Awaitable
 from functools import partial
 from typing import Any, ClassVar
@@ -150,8 +151,9 @@ class SubscribeHandler(ChannelHandler):
         key = group_key(group, "the group")
         if key is None:
             raise TypeError("disconnect(None): clients without a group cannot be told apart")
-        MessageQueue._registry.processes.tell("expel", kind=class_name(cls), group=key)
-        return disconnect(cls, key)
+        now = time.time()
+        MessageQueue._registry.processes.tell("expel", kind=class_name(cls), group=key, time=now)
+        return disconnect(cls, key, now)
 
     def on_subscribe(self, channel: str) -> Awaitable[None] | None:
         """Called when a subscriber comes. Override it, also with an ``async def``.

@@ -28,7 +28,8 @@ class TicketedHandler(SubscribeHandler):
 
     A client without a ticket, or with a ticket that is forged, expired or for other channels, gets
     a 403 with the reason. An open connection may outlive its ticket: see `max_stream_time`.
-    `disconnect` revokes the tickets of the group, in this process.
+    `disconnect` revokes the tickets of the group that were made before, in all processes that share
+    the engine.
     """
 
     def check_ticket(self, channel: str) -> Ticket:
