@@ -15,7 +15,7 @@ from support.delayed import Delayed, Store
 
 from tatsumaki_py.message_queue.engine.choose import choose
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
-from tatsumaki_py.message_queue.engine.redis import lives
+from tatsumaki_py.message_queue.engine.redis.presence import lives
 
 SHARED = ["late", "redis", "cluster"]
 STANDINS = ["memory", "distant", "late"]
@@ -33,7 +33,9 @@ def pytest_generate_tests(metafunc):
 def make_engine(request):
     """`engine = make_engine()`; see above."""
     if request.param in ("redis", "cluster"):
-        request.getfixturevalue("monkeypatch").setattr(lives, "BEAT_INTERVAL", 0.03)
+        patch = request.getfixturevalue("monkeypatch")
+        patch.setattr(lives, "BEAT_INTERVAL", 0.03)
+        patch.setattr(lives, "LIFE", 0.3)
         server = "redis_server" if request.param == "redis" else "redis_cluster"
         url = request.getfixturevalue(server).url
         return choose(url, {"command_timeout": 2, "linger": 0.02}).make

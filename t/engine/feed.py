@@ -95,7 +95,7 @@ class Clients:
     def __init__(self):
         self.places = {}
         """Of the clients here, by channels and name."""
-        self.taken, self.left, self.received = [], [], []
+        self.taken, self.left, self.received, self.again = [], [], [], []
         self.hooks = {"", "app.Events"}
 
     def take(self, channels, client_id):
@@ -113,6 +113,9 @@ class Clients:
 
     def gone_elsewhere(self, channels, client_id, hook):
         self.left.append((channels, client_id, hook))
+
+    def present_again(self, channels, client_id):
+        self.again.append((channels, client_id))
 
     def receive(self, message):
         self.received.append(message)

@@ -126,8 +126,12 @@ async def test_count(engine, other, here, there):
 
 @pytest.mark.gen_test
 async def test_messages(engine, other, here, there):
-    """Each process but the one that sends gets them, in order."""
-    await other.presence.arrive(ROOM, "me", "", 30.0)
+    """Each process but the one that sends gets them, in order, also without a client."""
+    other.presence.begin()
+    engine.presence.begin()
+    # By now they have begun.
+    await engine.presence.count(ROOM)
+    await other.presence.count(ROOM)
     for number in range(100):
         engine.presence.send(b"%d" % number)
     await until(lambda: len(there.received) == 100)

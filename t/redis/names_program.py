@@ -10,7 +10,7 @@ from tatsumaki_py import (
     Server,
     SubscribeHandler,
 )
-from tatsumaki_py.message_queue.engine.redis import lives
+from tatsumaki_py.message_queue.engine.redis.presence import lives
 
 lives.BEAT_INTERVAL, lives.LIFE = 0.1, 1.0
 MessageQueue.reconnect_time = float(os.environ.get("RECONNECT_TIME", "0.5"))

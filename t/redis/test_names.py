@@ -133,9 +133,11 @@ async def test_moves(pair, connect):
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_name_alone(start, connect):
+async def test_a_name_alone(start, connect, redis_server):
     """Long polls without a cursor, each in another process: no event is missed or comes twice."""
     programs = start(3, 30)
+    # They have no client yet, and hear of users that are locked out.
+    await soon(lambda: redis_server.ask("PUBSUB", "NUMSUB", "own:{%all}").endswith(":3"))
     seen, at = [], 0
     for number in range(12):
         await publish(programs[number % 3], number)
@@ -210,7 +212,7 @@ async def test_killed(start, connect, redis_server):
 
 @pytest.mark.gen_test(timeout=20)
 async def test_paused(start, connect):
-    """A process that does not answer holds a client up for a second; its events come twice."""
+    """A process that does not answer holds a client up for a second; its events may come twice."""
     one, two = start(2, 30)
     await publish(one, 1, 2)
     poll = await connect(LongPoll, one, client_id="me")
@@ -225,7 +227,11 @@ async def test_paused(start, connect):
             for kind, name in ((LongPoll, "me"), (SSE, "you"))
         ]
         assert n(await me.take(1)) == [3]
-        assert n(await you.take(3)) == [1, 2, 3]
+        seen = []
+        while seen[-1:] != [3]:
+            seen += n(await you.take(1))
+        # From a little before the last sign of life.
+        assert seen == [1, 2, 3][-len(seen) :]
     finally:
         one.signal(signal.SIGCONT)
     # It learns that its client is elsewhere.

@@ -7,7 +7,7 @@ from message_queue.fakes import Taker
 from support.answers import until
 
 from tatsumaki_py import MessageQueue
-from tatsumaki_py.message_queue.engine.redis import lives
+from tatsumaki_py.message_queue.engine.redis.presence import lives
 
 IDLE = 2000
 STORM = 1000

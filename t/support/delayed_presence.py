@@ -20,6 +20,9 @@ class DelayedPresence(Presence):
     def connect(self, clients):
         self.clients = clients
 
+    def begin(self):
+        pass
+
     def ask(self, question, *args):
         try:
             answer = asyncio.get_running_loop().create_future()

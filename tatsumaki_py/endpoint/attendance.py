@@ -67,6 +67,10 @@ class Attendance:
         if self._gone:
             self.end()
 
+    def again(self) -> None:
+        """Note that another process has called `left` for a subscriber that is still here."""
+        self._call(True)
+
     def __call__(self) -> None:
         self.end()
 

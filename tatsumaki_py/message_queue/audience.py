@@ -151,6 +151,10 @@ class Audience:
         client = self.roster.clients.get(client_id)
         return "" if client is None else client.cursor
 
+    def present_again(self, client_id: str) -> None:
+        """See `Clients.present_again`."""
+        self._departures.present_again(client_id)
+
     def disconnect_client(self, client_id: str) -> bool:
         """End the poll of one client, if it listens; returns whether it does."""
         client = self.roster.clients.get(client_id)

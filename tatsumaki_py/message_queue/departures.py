@@ -171,6 +171,12 @@ class Departures:
             subscribed[client.id] = on_unsubscribe
         return new
 
+    def present_again(self, client_id: str) -> None:
+        """Another process has called the hook of a client that is still here."""
+        again = getattr(self._roster.subscribed.get(client_id), "again", None)
+        if again is not None:
+            again()
+
     def unsubscribe(self, client: Client) -> None:
         """`client` is gone: it is no subscriber any more."""
         subscribed = self._roster.subscribed

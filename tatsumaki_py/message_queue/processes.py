@@ -48,7 +48,13 @@ class Processes:
         }
         """What to do when another process says so, by its name."""
 
-    # -- for the queues
+    # -- for the server and the queues
+
+    def begin(self) -> None:
+        """See `Presence.begin`."""
+        presence = self._audiences.presence
+        if presence is not None:
+            presence.begin()
 
     def arrive(
         self, channels: tuple[str, ...], client_id: str, hook: str, seconds: float
@@ -112,6 +118,12 @@ class Processes:
         call = self.hooks.get(hook)
         if call is not None:
             call(channels, client_id)
+
+    def present_again(self, channels: tuple[str, ...], client_id: str) -> None:
+        """See `Clients.present_again`."""
+        audience = self._audiences.audience(channels)
+        if audience is not None:
+            audience.present_again(client_id)
 
     def receive(self, message: bytes) -> None:
         """See `Clients.receive`."""

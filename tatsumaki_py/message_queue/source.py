@@ -35,6 +35,9 @@ class Follower(Protocol):
     def place(self, client_id: str) -> str:
         """See `Clients.place`."""
 
+    def present_again(self, client_id: str) -> None:
+        """See `Clients.present_again`."""
+
     def disconnect_client(self, client_id: str) -> bool:
         """End the poll of one client, if it listens; returns whether it does."""
 

@@ -236,7 +236,7 @@ class Server:
         try:
             self._addresses.bind()
             # An engine that cannot be used is an error now, and not of the first request.
-            _ = MessageQueue._registry.engine
+            MessageQueue._registry.processes.begin()
             with signals.handled(self._stop_here), self._announcing.watch():
                 await self._serve(server, life)
         finally:

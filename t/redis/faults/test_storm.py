@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from support.raw import RawClient
 
-from tatsumaki_py.message_queue.engine.redis import lives
+from tatsumaki_py.message_queue.engine.redis.presence import lives
 
 STREAMS, POLLS, CONNECTIONS = 500, 90, 50
 

@@ -47,6 +47,11 @@ class Clients(Protocol):
         which it arrived.
         """
 
+    def present_again(self, channels: tuple[str, ...], client_id: str) -> None:
+        """This process was taken for dead, and `gone_elsewhere` was called in another one for a
+        client that is still here.
+        """
+
     def receive(self, message: bytes) -> None:
         """Another process has called `Presence.send`."""
 
@@ -56,6 +61,11 @@ class Presence(Protocol):
 
     def connect(self, clients: Clients) -> None:
         """The first call: `clients` are those of this process."""
+
+    def begin(self) -> None:
+        """A server of this process starts, in the loop that runs: from now on it gets the messages
+        of the others (`Clients.receive`), even if it has no client yet.
+        """
 
     def arrive(
         self, channels: tuple[str, ...], client_id: str, hook: str, seconds: float

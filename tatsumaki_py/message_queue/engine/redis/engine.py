@@ -28,10 +28,10 @@ from tatsumaki_py.message_queue.engine.redis.listening import Listener
 from tatsumaki_py.message_queue.engine.redis.options import CLUSTER, RedisOptions
 from tatsumaki_py.message_queue.engine.redis.outage import Backoff, Outage
 from tatsumaki_py.message_queue.engine.redis.positions import Positions
-from tatsumaki_py.message_queue.engine.redis.presence import RedisPresence
+from tatsumaki_py.message_queue.engine.redis.presence.clients import RedisPresence
+from tatsumaki_py.message_queue.engine.redis.presence.shared import SharedPresence
 from tatsumaki_py.message_queue.engine.redis.publishing import Outbox
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
-from tatsumaki_py.message_queue.engine.redis.together import SharedPresence
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import position
 

@@ -17,6 +17,7 @@ __all__ = [
     "encoded",
     "milliseconds",
     "read_client",
+    "swept_of",
     "written_client",
 ]
 
@@ -70,6 +71,11 @@ def clients_of(prefix: str, process: str) -> bytes:
     and its hook.
     """
     return f"{prefix}:{{{process}}}:clients".encode()
+
+
+def swept_of(prefix: str, process: str) -> bytes:
+    """Exists if other processes have called hooks for clients of that process."""
+    return f"{prefix}:{{{process}}}:swept".encode()
 
 
 def written_client(channels: tuple[str, ...], client_id: str) -> bytes:

@@ -2,7 +2,8 @@
 
 Rules:
 1. A message that has to be obeyed is kept in a stream. A process that was not subscribed for a
-   while reads there what it has missed, and each process obeys it once.
+   while reads there what it has missed. Each process obeys a message once, also if it hears and
+   reads it, or if it was sent twice because Redis did not answer.
 2. Messages that cannot be sent now wait, bounded, and are sent in order.
 3. A question to all is answered by those that hear it; nothing is kept.
 """
@@ -18,20 +19,26 @@ from typing import Any, Protocol
 
 from tatsumaki_py.message_queue.engine import Clients
 from tatsumaki_py.message_queue.engine.redis.outage import unavailable
-from tatsumaki_py.message_queue.engine.redis.presence_keys import AllKeys
-from tatsumaki_py.message_queue.engine.redis.presence_scripts import SAY, SAY_SHARDED
+from tatsumaki_py.message_queue.engine.redis.presence.keys import AllKeys
+from tatsumaki_py.message_queue.engine.redis.presence.scripts import SAY, SAY_SHARDED
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
+from tatsumaki_py.message_queue.ids import position
 
-__all__ = ["ANSWER", "Control", "Line"]
+__all__ = ["ANSWER", "COUNTED", "Control", "Line"]
 
 ANSWER = 1.0
 """Seconds for which the answer of another process is waited for."""
 MAX_UNSENT = 10_000
 """Messages that wait for Redis."""
+MAX_SENDERS = 1000
+"""Processes whose last message is remembered."""
 KEPT = 1000
 """Messages that Redis keeps, roughly,"""
 KEPT_TIME = 86_400_000
 """and for how many milliseconds."""
+
+SAID, ASKED, COUNTED = b"!", b"?", b"="
+"""What the messages begin with: one to obey, a question to all, an answer."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -70,7 +77,10 @@ class Control:
         self._beginning: asyncio.Future[Any] | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self._subscribed: asyncio.Future[None] = self._loop.create_future()
-        self._unsent: deque[bytes] = deque()
+        self._obeyed: dict[bytes, int] = {}
+        """The number of the last message of each process, oldest first."""
+        self._unsent: deque[tuple[int, bytes]] = deque()
+        self._number = 0
         self._sender: asyncio.Task[None] | None = None
         self._counts: dict[int, _Count] = {}
         self._count = 0
@@ -87,7 +97,8 @@ class Control:
 
     def send(self, message: bytes) -> None:
         """See `Presence.send`."""
-        self._unsent.append(message)
+        self._number += 1
+        self._unsent.append((self._number, message))
         if len(self._unsent) > MAX_UNSENT:
             self._unsent.popleft()
             _log.error("a message to the other processes is lost: too many wait for Redis")
@@ -102,9 +113,11 @@ class Control:
         keys = self._keys
         try:
             while self._unsent:
-                args = (keys.messages, self._process, self._unsent[0], KEPT, KEPT_TIME)
+                number, message = self._unsent[0]
+                args = (keys.messages, self._process, number, message, KEPT, KEPT_TIME)
                 await self._questions.run(self._say, (keys.log,), args)
-                self._unsent.popleft()
+                if self._unsent and self._unsent[0][0] == number:
+                    self._unsent.popleft()
         except Exception as error:
             _log.debug("a message to the other processes waits: %s", error)
         finally:
@@ -112,10 +125,13 @@ class Control:
 
     def heard(self, data: bytes) -> None:
         """A message to all has come."""
-        if data[:1] == b"!":
-            before, id, process, message = data[1:].split(b" ", 3)
+        if data[:1] == SAID:
+            before, id, process, number, message = data[1:].split(b" ", 4)
+            if before == b"0-0":
+                # The log begins anew.
+                self._last = "0-0"
             if self._last == before.decode():
-                self._obey(id, process, message)
+                self._obey(id, process, number, message)
             else:
                 self._catch_up()
         else:
@@ -146,7 +162,7 @@ class Control:
                 if not rows:
                     return
                 for id, fields in rows:
-                    self._obey(id, fields[1], fields[3])
+                    self._obey(id, *fields[1::2])
         except Exception as error:
             # When it is subscribed again, it reads again.
             self._beginning = None
@@ -154,8 +170,15 @@ class Control:
         finally:
             self._catching_up = None
 
-    def _obey(self, id: bytes, process: bytes, message: bytes) -> None:
-        self._last = id.decode()
+    def _obey(self, id: bytes, process: bytes, number: bytes, message: bytes) -> None:
+        if self._last is None or position(id.decode()) > position(self._last):
+            self._last = id.decode()
+        if int(number) <= self._obeyed.get(process, 0):
+            return
+        self._obeyed.pop(process, None)
+        self._obeyed[process] = int(number)
+        if len(self._obeyed) > MAX_SENDERS:
+            del self._obeyed[next(iter(self._obeyed))]
         if process.decode() != self._process:
             self._clients.receive(message)
 
@@ -194,18 +217,22 @@ class Control:
         self._counts[number] = count
         question = json.dumps([self._process, number, channels]).encode()
         try:
-            hearers = await self._line.publish(self._keys.messages, b"?" + question)
-            # This process is one of them.
-            await count.wait(hearers - 1)
+            hearers = await self._line.publish(self._keys.messages, ASKED + question)
+            await count.wait(hearers)
         finally:
             del self._counts[number]
+        if not count.heard:
+            # Its connection is lost, and with it the answers.
+            raise unavailable()
         return count.sum
 
     def _answer(self, data: bytes) -> None:
         process, number, channels = json.loads(data[1:])
         if process != self._process:
             here = self._clients.count(tuple(channels))
-            self._line.send(process, b"=%d %d" % (number, here))
+            self._line.send(process, COUNTED + b"%d %d" % (number, here))
+        elif number in self._counts:
+            self._counts[number].hear()
 
     def counted(self, data: bytes) -> None:
         """Another process has answered."""
@@ -230,8 +257,15 @@ class _Count:
 
     def __init__(self) -> None:
         self.sum = 0
+        self.heard = False
+        """Whether the process that asks has heard its own question."""
         self._answers = 0
         self._changed: Callable[[], None] = lambda: None
+
+    def hear(self) -> None:
+        """The question has come back."""
+        self.heard = True
+        self.add(0)
 
     def add(self, there: int) -> None:
         """Another process has so many clients."""

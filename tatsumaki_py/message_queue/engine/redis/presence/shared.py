@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from tatsumaki_py.message_queue.engine import Clients
-from tatsumaki_py.message_queue.engine.redis.presence import RedisPresence
+from tatsumaki_py.message_queue.engine.redis.presence.clients import RedisPresence
 
 __all__ = ["SharedPresence"]
 
@@ -18,6 +18,8 @@ class _Session(Protocol):
 
     @property
     def presence(self) -> RedisPresence: ...
+
+    def listen(self) -> None: ...
 
 
 class SharedPresence:
@@ -37,6 +39,10 @@ class SharedPresence:
         # A server has just started, or this is the first use.
         with contextlib.suppress(RuntimeError):
             self._session().begin()
+
+    def begin(self) -> None:
+        """See `Presence.begin`."""
+        self._session().listen()
 
     def arrive(
         self, channels: tuple[str, ...], client_id: str, hook: str, seconds: float
@@ -80,6 +86,9 @@ class _Nobody:
 
     def gone_elsewhere(self, channels: tuple[str, ...], client_id: str, hook: str) -> None:
         """See `Clients.gone_elsewhere`."""
+
+    def present_again(self, channels: tuple[str, ...], client_id: str) -> None:
+        """See `Clients.present_again`."""
 
     def receive(self, message: bytes) -> None:
         """See `Clients.receive`."""

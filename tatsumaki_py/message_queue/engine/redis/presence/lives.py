@@ -5,7 +5,10 @@ Rules:
    clients. If it has not done so for `LIFE` seconds, it is taken for dead.
 2. The clients of a dead process are forgotten when they are not expected back any more. Any process
    does that. The script that removes a client decides which one calls the hook.
-3. A process that is told that it was not alive says again which clients it has.
+3. A process forgets no clients of others before it has reached Redis for `LIFE` seconds without a
+   break: after an outage, the others may not have said yet that they are alive.
+4. A process that is told that it was not alive says again which clients it has. If others have
+   called hooks for them, it finds `swept_of`.
 """
 
 from __future__ import annotations
@@ -16,18 +19,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tatsumaki_py.message_queue.engine import Clients
+from tatsumaki_py.message_queue.engine.redis.keys import Keys
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
-from tatsumaki_py.message_queue.engine.redis.presence_keys import (
+from tatsumaki_py.message_queue.engine.redis.presence.keys import (
     AllKeys,
     ClientKeys,
     clients_of,
     encoded,
     read_client,
+    swept_of,
 )
-from tatsumaki_py.message_queue.engine.redis.presence_scripts import BEAT, MARK, SWEEP
+from tatsumaki_py.message_queue.engine.redis.presence.scripts import BEAT, MARK, PLACE, SWEEP
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
 
-__all__ = ["BEAT_INTERVAL", "KEPT", "LIFE", "Lives"]
+__all__ = ["KEPT", "Lives"]
 
 BEAT_INTERVAL = 5.0
 LIFE = 15.0
@@ -37,7 +42,10 @@ LOOK_AGAIN = 60_000
 """Milliseconds after which a process looks again at clients whose hooks it cannot call."""
 FORGET = 3_600_000
 """Milliseconds after which a client is forgotten without its hook."""
-PIECE = 500
+SWEPT_KEPT = 86_400_000
+"""Milliseconds for which a process can learn that its clients were forgotten."""
+PIECE = 100
+"""Clients that are forgotten in one turn of the loop."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -69,7 +77,10 @@ class Lives:
         self._alive = AllKeys(options.prefix).alive
         self._next_look: dict[bytes, float] = {}
         self._known = False
+        self._since: float | None = None
+        """Since when Redis was reached without a break, by its clock in milliseconds."""
         self._task: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin, unless that is done."""
@@ -83,26 +94,54 @@ class Lives:
             except Exception as error:
                 # Redis is away, which `outage` logs; or it refuses something.
                 _log.debug("this process could not say that it is alive: %s", error)
+                self._since = None
             await asyncio.sleep(BEAT_INTERVAL)
 
     async def _beat(self) -> None:
-        known, now, ended = await self._say(int(1000 * LIFE))
+        life = int(1000 * LIFE)
+        known, now, ended = await self._say(life)
         own = clients_of(self._prefix, self._process)
         self._questions.command("PEXPIRE", own, KEPT)
-        if self._known and not known:
-            await self._rejoin()
+        if not known:
+            self._since = None
+            if self._known:
+                await self._rejoin()
         self._known = True
+        if self._since is None:
+            self._since = now
         self._beaten()
-        processes = dict(zip(ended[::2], ended[1::2], strict=True))
-        self._next_look = {key: at for key, at in self._next_look.items() if key in processes}
-        for process, score in processes.items():
-            if now >= self._next_look.get(process, 0):
-                self._next_look[process] = await self._sweep(process, abs(float(score)), now)
+        if now >= self._since + life and (self._sweeper is None or self._sweeper.done()):
+            processes = dict(zip(ended[::2], ended[1::2], strict=True))
+            self._next_look = {key: at for key, at in self._next_look.items() if key in processes}
+            due = {key: at for key, at in processes.items() if now >= self._next_look.get(key, 0)}
+            if due:
+                # It may take long, and the process has to say meanwhile that it is alive.
+                sweep = self._sweep_all(due, now)
+                self._sweeper = asyncio.get_running_loop().create_task(sweep)
 
     async def _say(self, milliseconds: int) -> Any:
-        return await self._questions.run(BEAT, (self._alive,), (self._process, milliseconds))
+        args = (self._process, milliseconds, KEPT)
+        return await self._questions.run(BEAT, (self._alive,), args)
+
+    async def place(self, process: bytes, channels: tuple[str, ...]) -> str:
+        """The place that all clients of a process had reached that does not answer: a little before
+        its last sign of life.
+        """
+        score = await self._questions.command("ZSCORE", self._alive, process)
+        until = abs(float(score or 0)) - 1000 * (LIFE + BEAT_INTERVAL)
+        keys = [Keys(self._prefix, channel) for channel in channels]
+        time = (max(int(until), 0),)
+        places = [self._questions.run(PLACE, (one.stream, one.top), time) for one in keys]
+        return ",".join([place.decode() for place in await asyncio.gather(*places)])
 
     # -- the clients of a process that has ended
+
+    async def _sweep_all(self, processes: dict[bytes, bytes], now: float) -> None:
+        try:
+            for process, score in processes.items():
+                self._next_look[process] = await self._sweep(process, abs(float(score)), now)
+        except Exception as error:
+            _log.debug("the clients of other processes could not be forgotten: %s", error)
 
     async def _sweep(self, process: bytes, ended: float, now: float) -> float:
         """Forget the clients that have not come back. Returns when to look again."""
@@ -125,6 +164,8 @@ class Lives:
                 marked = True
                 if not await self._mark(process, b"0"):
                     return now
+                swept = swept_of(self._prefix, process.decode())
+                await self._questions.command("SET", swept, b"", "PX", SWEPT_KEPT)
             await self._forget(key, process, late)
             if cursor == b"0":
                 break
@@ -168,6 +209,8 @@ class Lives:
     async def close(self) -> None:
         """This process ends: its clients are expected back at others from now on."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            tasks = [one for one in (self._task, self._sweeper) if one is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._say(0)

@@ -1,0 +1,1 @@
+"""Which process each named client is in, over Redis."""

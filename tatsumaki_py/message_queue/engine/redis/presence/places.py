@@ -1,0 +1,244 @@
+"""Where the polls of named clients have been.
+
+Rules:
+1. The process that a client has left is asked for its place, by one message. Only a client that
+   gave no cursor waits for the answer, for `ANSWER` seconds at most.
+2. Without an answer, the place counts that was remembered last. If there is none, the client begins
+   a little before the last sign of life of the process that it has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from tatsumaki_py.done import Done
+from tatsumaki_py.message_queue.engine import Clients
+from tatsumaki_py.message_queue.engine.redis.outage import unavailable
+from tatsumaki_py.message_queue.engine.redis.presence.control import ANSWER, Line
+from tatsumaki_py.message_queue.engine.redis.presence.keys import ClientKeys, milliseconds
+from tatsumaki_py.message_queue.engine.redis.questions import Questions
+
+__all__ = ["Here", "Key", "Places", "settle"]
+
+ASKED, ANSWERED = b"t", b"p"
+"""What the messages begin with."""
+
+_log = logging.getLogger("tatsumaki")
+
+Key = tuple[tuple[str, ...], str]
+"""A named client: its channels, sorted, and its name."""
+_Place = asyncio.Future[str | None]
+
+
+class Here:
+    """A named client of this process.
+
+    Attributes:
+        number: that of its last arrival.
+        about: how many milliseconds it is expected back, and its hook.
+        said: whether Redis has taken an arrival.
+        unsaid: the future of an arrival that Redis has not taken.
+        place: where it has been before its last arrival, until that is known.
+        reached: the same, from then on until it leaves; "" if it was nowhere.
+    """
+
+    __slots__ = ("about", "number", "place", "reached", "said", "unsaid")
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.about = b""
+        self.said = False
+        self.unsaid: asyncio.Future[bool] | None = None
+        self.place: _Place | None = None
+        self.reached = ""
+
+
+class Places:
+    """Finds and keeps places for one process.
+
+    Args:
+        here: the clients of this process.
+        forget: forgets one of them, because it is in another process now.
+        lost: gives the place to begin at for clients of a process that does not answer.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        process: str,
+        questions: Questions,
+        line: Line,
+        clients: Clients,
+        here: Mapping[Key, Here],
+        forget: Callable[[Key], None],
+        lost: Callable[[bytes, tuple[str, ...]], Awaitable[str]],
+    ) -> None:
+        self._prefix = prefix
+        self._process = process
+        self._questions = questions
+        self._line = line
+        self._clients = clients
+        self._here = here
+        self._forget = forget
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        self._count = 0
+        self._asked: dict[int, _Place] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- of clients that come
+
+    def expect(self, here: Here) -> _Place:
+        """A client arrives. Returns the future of its place; see `found` and `fail`."""
+        place: _Place = self._loop.create_future()
+        place.add_done_callback(partial(_known, here))
+        here.place = place
+        return place
+
+    def found(self, key: Key, place: _Place, process: bytes, number: int, kept: Any) -> None:
+        """Redis has answered to an arrival of a client: it was in `process`, unless that is empty,
+        by an arrival of that number. `kept` is the place that was remembered last.
+        """
+        if process:
+            task = self._loop.create_task(self._find(key, place, process, number, kept))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            settle(place, _text(kept))
+
+    def fail(self, place: _Place | None, error: BaseException) -> None:
+        """Redis has not answered."""
+        if place is not None and not place.done():
+            place.set_exception(error)
+            # Its client may be gone.
+            place.exception()
+
+    async def _find(self, key: Key, place: _Place, process: bytes, number: int, kept: Any) -> None:
+        try:
+            there = await self._ask(process.decode(), number, key)
+            here = self._here.get(key)
+            if there and here is not None:
+                self._remember(key, there, int(here.about.partition(b" ")[0]))
+            if there is None and kept is None:
+                there = await self._lost(process, key[0])
+            settle(place, there or _text(kept))
+        except Exception as error:
+            self.fail(place, error)
+
+    def recall(self, key: Key) -> Awaitable[str | None]:
+        """See `Engine.recall`."""
+        here = self._here.get(key)
+        if here is not None and here.place is not None:
+            return asyncio.shield(here.place)
+        if here is not None and here.reached:
+            return Done(here.reached)
+        return self._kept(self._questions.command("GET", self._key(key)))
+
+    async def _kept(self, question: asyncio.Future[Any]) -> str | None:
+        return _text(await question)
+
+    def remember(self, key: Key, cursor: str, seconds: float) -> asyncio.Future[Any]:
+        """See `Engine.remember`."""
+        here = self._here.get(key)
+        if here is not None:
+            here.reached = ""
+        return self._remember(key, cursor, milliseconds(seconds))
+
+    def _remember(self, key: Key, cursor: str, time: int) -> asyncio.Future[Any]:
+        return self._questions.command("SET", self._key(key), cursor, "PX", time)
+
+    def _key(self, key: Key) -> bytes:
+        return ClientKeys(self._prefix, key[0]).place(key[1])
+
+    # -- from one process to another
+
+    async def _ask(self, process: str, number: int, key: Key) -> str | None:
+        """End a client's poll in `process`, whose arrival there had that number. Returns the place
+        that the poll reached; None without an answer.
+        """
+        self._count += 1
+        ask = self._count
+        place: _Place = self._loop.create_future()
+        self._asked[ask] = place
+        words = json.dumps([self._process, ask, number, *key]).encode()
+        heard = self._line.send(process, ASKED + words)
+        heard.add_done_callback(partial(_unheard, place))
+        try:
+            async with asyncio.timeout(ANSWER):
+                return await place
+        except TimeoutError:
+            return None
+        finally:
+            del self._asked[ask]
+
+    def told(self, data: bytes) -> None:
+        """Another process has asked or answered."""
+        words = json.loads(data[1:])
+        if data[:1] == ANSWERED:
+            ask, place = words
+            settle(self._asked.get(ask), place)
+        else:
+            process, ask, number, channels, client_id = words
+            answer = partial(self._answer, process, ask)
+            self._hand_over((tuple(channels), client_id), number, answer)
+
+    def _answer(self, process: str, ask: int, place: str | None) -> None:
+        self._line.send(process, ANSWERED + json.dumps([ask, place or ""]).encode())
+
+    def _hand_over(self, key: Key, number: int, answer: Callable[[str | None], None]) -> None:
+        """End the poll of a client that has polled in another process."""
+        here = self._here.get(key)
+        if here is not None and here.number != number:
+            # It has come back since, and is taken from the other process now.
+            place = self._clients.place(*key)
+        else:
+            # It may be known here, and not be a subscriber.
+            if here is not None:
+                self._forget(key)
+            place = self._clients.take(*key)
+        if place or here is None:
+            answer(place)
+        elif here.place is None:
+            answer(here.reached)
+        else:
+            # This process is waiting for its place, too.
+            here.place.add_done_callback(lambda known: answer(_result(known)))
+
+    def close(self) -> None:
+        """Wait no more."""
+        for task in self._tasks:
+            task.cancel()
+        for here in self._here.values():
+            self.fail(here.place, unavailable())
+
+
+def _known(here: Here, place: _Place) -> None:
+    if here.place is place:
+        here.place = None
+        here.reached = _result(place) or ""
+
+
+def _result(place: _Place) -> str | None:
+    """The result of a place that is known, or could not be found out."""
+    return None if place.cancelled() or place.exception() is not None else place.result()
+
+
+def _unheard(place: _Place, heard: asyncio.Future[int]) -> None:
+    """The process that was asked has ended, or Redis is away."""
+    if heard.cancelled() or heard.exception() is not None or not heard.result():
+        settle(place, None)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def settle(future: asyncio.Future[Any] | None, result: Any) -> None:
+    """Set the result of a future that may be done."""
+    if future is not None and not future.done():
+        future.set_result(result)
