@@ -165,7 +165,7 @@ class Session:
             await self._positions.close()
         if self._listener is not None:
             await self._listener.close()
-        self.questions.close()
+        await self.questions.close()
         feeds = self.feeding.close()
         self.outage.end()
         await self._connections.close()

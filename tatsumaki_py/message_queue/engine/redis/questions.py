@@ -109,10 +109,11 @@ class Questions:
             if not answer.done():
                 _settle(answer, unavailable())
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give up all questions."""
         if self._task is not None:
             self._task.cancel()
+            await asyncio.wait([self._task])
         for _, _, answer in (*self._asked, *self._waiting):
             if not answer.done():
                 _settle(answer, unavailable())
