@@ -179,3 +179,17 @@ async def test_a_reply_that_was_lost(redis_server, process):
     one.presence.send(b"end")
     await until(lambda: b"end" in its.received)
     assert its.received == [b"hello", b"end"]
+
+
+@pytest.mark.gen_test
+async def test_a_redis_that_knows_no_script(make_redis, process):
+    """No call has to be made again, so all are made in order."""
+    server = make_redis()
+    engine, _ = process(server.url)
+    done = [
+        call
+        for _ in range(3)
+        for call in (engine.presence.arrive(ROOM, "me", "", 30.0), engine.presence.gone(ROOM, "me"))
+    ]
+    assert await asyncio.gather(*done) == [True] * 6
+    assert "NOSCRIPT" not in server.ask("INFO", "errorstats")

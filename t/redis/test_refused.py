@@ -98,7 +98,7 @@ async def test_older_events_are_refused(chat, make_engine, attached, expect_log)
     server, url = chat("+@all", "~*", "&*")
     engine = make_engine(url)
     feed = await attached(engine)
-    server.ask("ACL", "SETUSER", "chat", "-evalsha")
+    server.ask("ACL", "SETUSER", "chat", "-evalsha", "-eval")
     with expect_log("tatsumaki", "events of channel 'room' could not be read: this user") as lines:
         for _ in range(3):
             with pytest.raises(Error.HTTP) as raised:

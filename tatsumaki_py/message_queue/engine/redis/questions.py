@@ -5,6 +5,9 @@ Rules:
 1. Each question gets one answer, or `Error.HTTP` 503 if Redis cannot be reached, or the error by
    which Redis refused it. While Redis is away, it gets the 503 at once.
 2. A question may be asked twice, if the first answer was lost.
+3. Questions to one server are answered in the order in which they were asked, also after it was
+   restarted: a script that it may not know is sent as text, once in a pipeline. Only after a SCRIPT
+   FLUSH are scripts run after the commands that were asked with them.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ class Questions:
         self._waiting: list[_Question] = []
         self._task: asyncio.Task[None] | None = None
         self._asked: list[_Question] = []
+        self._known: set[Script] = set()
+        """The scripts that Redis knows, as far as is known here."""
 
     def run(
         self, script: Script, keys: Sequence[bytes], args: Sequence[bytes | str | int]
@@ -77,18 +82,16 @@ class Questions:
             self._task = None
 
     async def _answer(self, questions: list[_Question]) -> None:
-        forgotten: set[Script] = set()
         refusal: object = None
         attempts, began = 0, 0.0
         while attempts < ATTEMPTS:
-            calls = [_call(script, words, script in forgotten) for script, words, _ in questions]
             began = now()
-            replies = await self._connections.run(calls)
+            replies = await self._connections.run(self._calls(questions))
             again, refusal = [], None
             for question, reply in zip(questions, replies, strict=True):
                 script, _, answer = question
                 if script is not None and is_forgotten(reply):
-                    forgotten.add(script)
+                    self._known.discard(script)
                     again.append(question)
                 elif isinstance(reply, NodeAway):
                     # Others answer: Redis is not away.
@@ -96,6 +99,7 @@ class Questions:
                         _settle(answer, unavailable("a part of Redis is away"))
                 elif is_passing(reply):
                     refusal = reply
+                    self._known.clear()
                     again.append(question)
                 elif not answer.done():
                     _settle(answer, reply)
@@ -109,6 +113,18 @@ class Questions:
             if not answer.done():
                 _settle(answer, unavailable())
 
+    def _calls(self, questions: Sequence[_Question]) -> list[Call]:
+        calls: list[Call] = []
+        for script, words, _ in questions:
+            if script is None:
+                calls.append(words)
+            elif script in self._known:
+                calls.append(("EVALSHA", script.digest, *words))
+            else:
+                self._known.add(script)
+                calls.append(("EVAL", script.text, *words))
+        return calls
+
     async def close(self) -> None:
         """Give up all questions."""
         if self._task is not None:
@@ -118,12 +134,6 @@ class Questions:
             if not answer.done():
                 _settle(answer, unavailable())
         self._asked, self._waiting = [], []
-
-
-def _call(script: Script | None, words: Call, by_text: bool) -> Call:
-    if script is None:
-        return words
-    return ("EVAL", script.text, *words) if by_text else ("EVALSHA", script.digest, *words)
 
 
 def _settle(answer: asyncio.Future[Any], reply: Any) -> None:
