@@ -69,7 +69,7 @@ class Queue:
 
         Each call asks the other processes, and no count is kept: a process that was killed does not
         count any more. A process that does not answer for a second is left out. Raises
-        `Error.HTTP` 503 if the engine's server is away.
+        `Error.HTTP` 503 if the engine's server is away, or this process cannot hear the answers.
         """
         others = await self._processes.others(self._channels)
         return self.subscribers + others
