@@ -1,4 +1,4 @@
-"""What does it cost that events go through Redis, or into SQLite?
+"""What does an event cost through Redis, or into SQLite?
 
 Fan-out to 1000 streams of one process, with one event in flight and with 64: the engine in memory,
 Redis with one process and with two that share the streams, nchan and python-socketio with the same

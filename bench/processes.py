@@ -1,10 +1,10 @@
 """How do several processes best listen on one port?
 
 Four processes serve. Balance: 2000 clients connect one after the other, 1 ms apart, or all at once,
-and stay; the table has the fewest and the most connections of a process (500 is even). CPU: what a
-request takes all processes together, with a connection for each. Lost: requests whose connection is
-refused, or ends before the answer, while 8 clients send requests without a pause and one process
-after the other is replaced.
+and stay; the table has the fewest and the most connections of a process (500 is even). CPU: the CPU
+time that all processes together take for a request, each on a connection of its own. Lost: requests
+whose connection is refused, or ends before the answer, while 8 clients send requests without a
+pause and the processes are replaced one after the other.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ WAYS = (
 
 
 class Workers:
-    """The processes of one way."""
+    """The processes of one method."""
 
     def __init__(self, way: Way) -> None:
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""The commands: ``serve``, which serves an application, and those that have a name."""
+"""The commands: ``serve``, which serves an application, and the named ones."""
 
 __all__ = ["NAMES"]
 

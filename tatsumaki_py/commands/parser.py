@@ -1,4 +1,4 @@
-"""What the command lines have in common."""
+"""Functions that all commands use."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write_out(data: bytes) -> None:
     written, such as to a full disk.
     """
     try:
-        # Without a buffer, of which Python would try to write the rest at the end.
+        # Unbuffered: at the end of the program, Python would try again to write the buffer.
         while data:
             data = data[os.write(sys.stdout.fileno(), data) :]
     except BrokenPipeError:

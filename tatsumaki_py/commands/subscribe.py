@@ -3,9 +3,9 @@
     tatsumaki subscribe http://127.0.0.1:5000/events/news
 
 Rules:
-1. A line is printed whole or not at all, and the cursor moves when its line is out.
-2. A connection that ends is made again, from the cursor. Only an answer that would be the same
-   again ends the command: a refusal, or something other than events.
+1. A line is printed whole or not at all, and the cursor moves when its line was printed.
+2. After a connection has ended, the command reconnects with the cursor. Only an answer that a retry
+   would not change ends it: a refusal, or something other than events.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ NDJSON = "application/x-ndjson"
 SILENCE = 75.0
 """Seconds without a byte after which a connection counts as lost: three heartbeats."""
 FIRST, LONGEST = 0.5, 15.0
-"""Seconds of the first pause before a new connection, and of the longest. It doubles."""
+"""Seconds of the first pause before a new connection, and of the longest. Each pause is twice as
+long as the one before.
+"""
 PIECE = 256 * 1024
 """Bytes that are read at a time."""
 MAX_LINE = 64 * 1024 * 1024
@@ -62,12 +64,12 @@ def make_parser(prog: str) -> Parser:
     parser = Parser(
         prog=prog,
         description="Print the events of a SubscribeHandler, one line of JSON each. "
-        "After a lost connection it goes on where it was.",
+        "After a lost connection it resumes where it left off.",
     )
     add = parser.add_argument
     add("url", help="URL of a SubscribeHandler, with its query")
     add("--last-event-id", metavar="ID", help="begin after this event")
-    add("--count", type=_count, metavar="N", help="end after so many lines")
+    add("--count", type=_count, metavar="N", help="end after N lines")
     add_headers(parser)
     return parser
 
@@ -80,7 +82,7 @@ def _count(text: str) -> int:
 
 
 class _Refused(Exception):
-    """The server will not send events, also later. The text is one line."""
+    """The server refuses to send events, now and later. The text is one line."""
 
 
 class _Subscription:
@@ -104,7 +106,7 @@ class _Subscription:
         self._wait: float = 0
 
     def run(self) -> None:
-        """Print until `count` lines are out. Raises `_Refused` or `ReaderGone`."""
+        """Print events until `count` lines are printed. Raises `_Refused` or `ReaderGone`."""
         while True:
             self._wait = 0
             reason = self._connect()
@@ -119,7 +121,7 @@ class _Subscription:
 
     def _connect(self) -> str:
         """Print the events of one connection. Returns why the connection has failed; "" if it ended
-        in order.
+        normally.
         """
         connection = self._target.connection(SILENCE)
         headers = self._target.headers
@@ -199,7 +201,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 
 def _check_reader() -> None:
-    """Raise `ReaderGone` if it is."""
+    """Raise `ReaderGone` if the reader of stdout is gone."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     if poll.poll(0):

@@ -1,9 +1,10 @@
-"""This process among those that share its engine: what it asks and tells them, and what they do.
+"""The processes that share an engine: the messages and questions between this process and the
+others.
 
 Rules:
 1. If the engine has no `presence`, no method waits, and no message is sent.
-2. A message is a JSON object. Its "do" names what is to be done; a process that does not know the
-   name does nothing, because another version of the program may have sent it.
+2. A message is a JSON object. Its "do" names an action. A process that does not know the action
+   ignores the message, which may come from another version of the program.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Audiences(Protocol):
         """The clients that listen to just these channels; None if there are none."""
 
     def listening(self, channels: tuple[str, ...]) -> list[Follower]:
-        """The same and, for one channel, all clients that listen to it among others."""
+        """The same and, for one channel, all clients that listen to it and to others."""
 
 
 class Processes:
@@ -42,11 +43,13 @@ class Processes:
     def __init__(self, audiences: Audiences) -> None:
         self._audiences = audiences
         self.hooks: dict[str, Callable[[tuple[str, ...], str], None]] = {}
-        """What to call for a client that has gone: by the hook with which it arrived."""
+        """The function to call for a client that has gone, by the hook with which the client
+        arrived.
+        """
         self.doing: dict[str, Callable[[dict[str, Any]], object]] = {
             "disconnect": lambda said: self._disconnect(tuple(said["channels"]), said["client"])
         }
-        """What to do when another process says so, by its name."""
+        """The actions that another process may ask for, by name."""
 
     # -- for the server and the queues
 
@@ -88,7 +91,7 @@ class Processes:
         return True in ended
 
     def tell(self, do: str, **message: Any) -> None:
-        """Let the other processes do what is known as `do` there."""
+        """Let the other processes run the action `do`."""
         presence = self._audiences.presence
         if presence is not None:
             presence.send(json.dumps({"do": do, **message}).encode())

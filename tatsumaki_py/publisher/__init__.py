@@ -8,9 +8,9 @@ or a thread.
 
 Rules:
 1. A publisher keeps no log, has no subscription, and needs no event loop of its program.
-2. A link, which has connections and threads, belongs to one process. A forked process makes its
-   own, and never uses or ends that of its parent.
-3. What is published is checked here as `MessageQueue.publish` checks it, before anything is sent.
+2. A link, which has connections and threads, belongs to one process. A forked process makes its own
+   link, and never uses or ends that of its parent.
+3. Events are checked here, as `MessageQueue.publish` checks them, before any of them is sent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["Publisher"]
 
 
 class _Link(Protocol):
-    """The way of one process to the server. Its methods may be called in any thread."""
+    """The connections of one process to the server. The methods may be called in any thread."""
 
     def publish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
         """The ids of the events. Blocks, and raises 503 after the time that a call has."""
@@ -49,7 +49,7 @@ class _Link(Protocol):
         """Close the connections. A later call opens others."""
 
     def leave(self) -> None:
-        """Let go of the connections: this process is a fork of the one that the link belongs to."""
+        """Drop the connections: this process is a fork of the one that the link belongs to."""
 
 
 class Publisher:
@@ -116,8 +116,8 @@ class Publisher:
                 nothing is sent.
             idempotency_key: a name for these events, 1 to 255 characters. If they were published
                 under it within `MessageQueue.idempotency_time`, they are not published again, and
-                the ids are the same as before. A call that repeats itself after a lost answer
-                needs no key; a program that may be run again does.
+                the ids are the same as before. The retries of one call need no key; a program that
+                may run again needs one.
 
         Raises:
             TypeError, ValueError: an event cannot be encoded, or is of type "gap". Nothing is
@@ -127,8 +127,8 @@ class Publisher:
                 the key, 503 if the events were not accepted within `publish_timeout`: the text
                 says whether they may have been accepted without an answer. Over HTTP also what the
                 server answers, such as 401, 403 or 429.
-            RuntimeError: a handler of the log publishes, with a publisher for Redis, what the
-                thread of that publisher logs.
+            RuntimeError: a handler of the log publishes a line that was logged by the thread of its
+                own publisher for Redis.
         """
         bodies = [event_json(event, self.json) for event in events]
         return self.publish_json(channel, *bodies, idempotency_key=idempotency_key)
@@ -160,7 +160,7 @@ class Publisher:
         return await self._link.apublish(name, bodies, idempotency_key)
 
     def _checked(self, channel: str | int, bodies: Sequence[bytes], key: str | None) -> str:
-        """The name of the channel. Raises as `publish`."""
+        """The name of the channel. Raises like `publish`."""
         name = checked_name("a channel's name", channel)
         if key is not None:
             check_key(key)
@@ -199,7 +199,8 @@ _publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
 def _leave_parent() -> None:
     """This process was forked just now."""
     for publisher in [*_publishers]:
-        # Not that of the parent's parent: other files may have its descriptors by now.
+        # The link of the parent's parent is left alone: other files may have its descriptors by
+        # now.
         if link := publisher._links.get(os.getppid()):
             link.leave()
 
@@ -218,7 +219,7 @@ def _close(links: Mapping[int, _Link]) -> None:
 def _maker(
     url: str | None, headers: Mapping[str, str | float] | None, options: dict[str, Any]
 ) -> Callable[[], _Link]:
-    """What makes a link."""
+    """The function that makes a link."""
     if url is None:
         raise ValueError(
             "a Publisher needs a URL: that of a PublishHandler, such as "

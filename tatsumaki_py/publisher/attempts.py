@@ -1,4 +1,4 @@
-"""The time that one call of a publisher has, and its pauses between attempts."""
+"""The time limit of one call of a publisher, and the pauses between its attempts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tatsumaki_py.error import HTTPError
 __all__ = ["Attempts"]
 
 FIRST, FACTOR, LONGEST = 0.05, 1.5, 1.0
-"""Seconds of the first pause, how much longer each pause is, and seconds of the longest."""
+"""Seconds of the first pause, the factor of each further pause, and seconds of the longest."""
 
 
 class Attempts:

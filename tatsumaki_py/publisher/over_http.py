@@ -137,7 +137,7 @@ class HTTPLink:
         except BaseException:
             connection.close()
             raise
-        # A proxy that says so does not know what the server has done.
+        # A proxy that answers so does not know whether the server accepted the events.
         attempts.sent |= response.status in (502, 504)
         if response.isclosed() and not response.will_close:
             self._idle.append(connection)

@@ -3,7 +3,7 @@
 Rules:
 1. The connections belong to the event loop of one thread. Other threads hand their calls over.
 2. Each call ends, also if that thread fails or hangs.
-3. What servers have set for a channel counts, such as how long events are kept.
+3. The settings that servers have stored for a channel hold, such as how long events are kept.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class RedisLink:
             raise HTTPError(503, text) from None
 
     def leave(self) -> None:
-        """Leave the parent's connections alone, in a process that was forked just now."""
+        """Leave the parent's connections alone: this process was forked just now."""
         if self._worker is not None:
             self._worker.leave()
 
@@ -207,8 +207,8 @@ class _Worker:
             _fail(ids, error)
 
     def leave(self) -> None:
-        """Let go of the sockets, in a process that was forked from that of the thread."""
-        # Objects that do not know it still have these numbers, so they stay in use.
+        """Drop the sockets: this process was forked from that of the thread."""
+        # Other objects still have these descriptors' numbers, so the numbers stay in use.
         with open(os.devnull, "rb") as nothing:
             for key in (self._selector.get_map() or {}).values():
                 os.dup2(nothing.fileno(), key.fd, inheritable=False)
@@ -229,7 +229,7 @@ def _fail(ids: Future[list[str]], error: BaseException) -> None:
 
 
 class _Outage(Outage):
-    """Remembers why Redis cannot be reached. The errors of the calls say so, instead of the log."""
+    """Remembers why Redis cannot be reached. The errors of calls give the reason."""
 
     reason = ""
 

@@ -1,6 +1,4 @@
-"""What a server reports, and to whom: on stdout and to systemd, or, in a worker process, to its
-parent.
-"""
+"""The reports of a server: on stdout and to systemd, or, in a worker process, to the parent."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ _log = logging.getLogger("tatsumaki")
 
 
 class Announcing(Protocol):
-    """Where a server reports to."""
+    """The recipient of a server's reports."""
 
     def watch(self) -> contextlib.AbstractContextManager[None]:
         """Stop the servers of this process when the parent says so, inside the with block."""

@@ -46,7 +46,7 @@ class Child:
         return f"worker {self.number} (process {self.process})"
 
     def reports(self) -> Iterator[tuple[str, str]]:
-        """What it has reported since the last call, each with its text."""
+        """Its reports since the last call, each with its text."""
         with contextlib.suppress(OSError):
             while data := self.channel.recv(LONGEST):
                 self._bytes = (self._bytes + data)[-LONGEST:]

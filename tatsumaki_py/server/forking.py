@@ -1,8 +1,8 @@
 """How many processes a `Server` has, and whether the program can be forked.
 
-Rule: what a fork would break is an error of one line before any process starts. A fork has the main
-thread alone, so locks of other threads stay locked; an event loop, a connection or a file that both
-processes use works in neither.
+Rule: threads, an event loop or a used channel, which a fork would break, are an error of one line
+before any process starts. A fork has only the main thread, so locks of other threads stay locked.
+An event loop that both processes use works in neither.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["PROCESSES", "ProcessesError", "check_fork", "process_count"]
 PROCESSES = "TATSUMAKI_PROCESSES"
 """The name of the number in the environment."""
 MOST = 1000
-"""Processes of one server; more are a mistake."""
+"""Processes of one server, at most."""
 
 
 class ProcessesError(RuntimeError):
@@ -98,7 +98,7 @@ def _check_engine(count: int) -> None:
 
 
 def _has_loop() -> bool:
-    """Whether the current event loop exists, with whatever is scheduled on it."""
+    """Whether the current event loop exists already: callbacks may be scheduled on it."""
     # asyncio cannot be asked: it makes the loop when there is none, at least before Python 3.14.
     made = [
         one
@@ -115,7 +115,7 @@ def _has_loop() -> bool:
             return False
     if any(one is current for one in made):
         return True
-    # It was made by the question, and all processes would have it.
+    # The question has made the loop, which all processes would share.
     current.close()
     asyncio.set_event_loop(None)
     return False

@@ -3,10 +3,12 @@
 Rules:
 1. The parent runs no event loop, no service and no request. It keeps the listening sockets open, so
    a connection that arrives while a worker is replaced waits for another worker.
-2. Until all workers have listened once, a worker that ends is the end of the server, with one line.
-   After that, a worker that ends is started again, later each time if it does not live long.
-3. Workers learn of a stop, and of the parent's death, by the end of their channel, never by a
-   signal: systemd signals all processes of a unit, and a second SIGTERM would end a worker at once.
+2. Until all workers have listened once, a worker that ends also ends the server, with one line.
+   After that, a worker that ends is started again, with a longer delay each time if it does not
+   live long.
+3. The end of a worker's channel tells the worker of a stop, or of the parent's death. The parent
+   never sends a signal for that: systemd signals all processes of a unit, and a second SIGTERM
+   would end a worker at once.
 """
 
 from __future__ import annotations
@@ -34,11 +36,11 @@ __all__ = ["Processes"]
 _log = logging.getLogger("tatsumaki")
 
 FIRST_DELAY = 0.1
-"""Seconds until a worker that ended is started again; twice as many each time."""
+"""Seconds until a worker that ended is started again. They double each time."""
 LAST_DELAY = 5.0
-"""Seconds of that at most."""
+"""The longest such delay, in seconds."""
 LONG = 30.0
-"""Seconds after which a worker that listens has a new first delay, and after which the log names a
+"""Seconds after which the delay of a worker that listens is reset, and after which the log names a
 worker that has not started or ended.
 """
 
@@ -73,7 +75,7 @@ class Processes:
         self._due = dict.fromkeys(range(1, count + 1), 0.0)
         """When the workers that do not run are to be started, by their number."""
         self._ends = dict.fromkeys(range(1, count + 1), 0)
-        """How often each has ended before it lived long."""
+        """How often in a row each worker has ended before it lived long."""
         self._ready = False
         """Whether all have listened once."""
         self._stopping = False
@@ -136,7 +138,7 @@ class Processes:
             try:
                 self._fork(number)
             except OSError as error:
-                # The limit of processes, descriptors or memory.
+                # There are too many processes or descriptors, or too little memory.
                 self._not_started(number, f"worker {number} cannot be started: {error.strerror}")
 
     def _fork(self, number: int) -> None:
@@ -144,7 +146,7 @@ class Processes:
         for sock in (here, there):
             sock.setblocking(False)
         for stream in (sys.stdout, sys.stderr):
-            # What it holds would be written by both.
+            # Otherwise both processes would write the contents of the buffer.
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         # The worker must not run the handlers of this process.
@@ -242,7 +244,7 @@ class Processes:
         for child in list(self._children.values()):
             process, status = os.waitpid(child.process, os.WNOHANG)
             if process:
-                # Its last reports may have come meanwhile.
+                # Its last reports may have arrived in the meantime.
                 self._read()
                 del self._children[process]
                 if not child.silent:

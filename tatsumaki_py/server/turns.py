@@ -2,8 +2,8 @@
 
 Rules:
 1. A process with more connections than the one that has fewest waits for `PAUSE` seconds before it
-   accepts more, so that the others come first. After that it accepts what is still there: a process
-   whose event loop is blocked delays the others by no more than that.
+   accepts more, so that the others come first. After that it accepts the connections that are still
+   there: a process whose event loop is blocked delays the others by at most `PAUSE` seconds.
 2. A process writes only its own place of the shared memory.
 
 Without this, Linux gives most connections to the same process (``bench/processes.py``).

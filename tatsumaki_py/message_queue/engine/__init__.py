@@ -6,9 +6,10 @@ Rules:
 2. If a method returns None instead of an awaitable, there is nothing to wait for. The engine in
    memory always does so: the work is done before the method of the queue returns.
 3. Events that are not in the log are asked of `Engine.history`; only its answer makes a gap.
-4. `open`, `detach`, `forget` and `remember` do not raise. They may be called while no loop runs.
+4. `open`, `detach`, `forget` and `remember` do not raise. They may be called without a running
+   loop.
 
-A test suite that any engine can be run against is in ``t/engine``.
+The test suite for all engines is in ``t/engine``.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ class Feed(Protocol):
         """
 
     def fail(self, error: Exception) -> None:
-        """The log cannot be loaded for now. Polls that wait for it end with `error`: a long poll is
-        answered with its status if it is an `Error.HTTP`, a stream is closed. The engine goes on
-        trying to load the log.
+        """The log cannot be loaded for now. Polls that wait for the log end with `error`: a long
+        poll is answered with its status if it is an `Error.HTTP`, a stream is closed. The engine
+        retries.
         """
 
     def unload(self) -> None:
@@ -98,8 +99,8 @@ class Engine(Protocol):
             feed: the channel. It need not be attached.
             bodies: the events as JSON, oldest first; all or none are accepted, one right after the
                 other.
-            key: their idempotency key. If they were accepted under it lately, they are not accepted
-                again; 422 if other events were.
+            key: their idempotency key. If the events were accepted under this key lately, they are
+                not accepted again; 422 if other events were.
             quiet: whether only new clients get them.
 
         Returns:
@@ -119,13 +120,13 @@ class Engine(Protocol):
         """
 
     def detach(self, feed: Feed) -> None:
-        """No client listens to it any more. The engine may go on for a while before it calls
+        """No client listens to it any more. The engine may feed the log for a while before it calls
         `Feed.unload`; `attach` may be called again in between.
         """
 
     def forget(self, feed: Feed) -> None:
         """The channel was emptied, and no code uses it in this process. An engine that has events
-        elsewhere calls `Feed.unload`, and feeds it no more.
+        elsewhere calls `Feed.unload`, and stops feeding the channel.
         """
 
     def history(self, feed: Feed, cursor: str, limit: int) -> Awaitable[list[Entry] | None] | None:
@@ -138,16 +139,16 @@ class Engine(Protocol):
         """
 
     def recall(self, channels: tuple[str, ...], client_id: str) -> Awaitable[str | None] | None:
-        """The last place of a named client, in whatever process. Called whenever such a client
-        comes and does not listen here.
+        """The last place of a named client, in any process. Called whenever a named client that
+        does not listen here comes.
 
         Args:
             channels: the channels that the client listens to together, sorted by name.
             client_id: its name.
 
         Returns:
-            An awaitable of the cursor with which `remember` was called last, unless its seconds
-            have passed; also if that was in this process a moment ago. If `Presence.arrive` has
+            An awaitable of the cursor with which `remember` was called last, even if it was called
+            in this process a moment ago, unless its seconds have passed. If `Presence.arrive` has
             ended the client's poll elsewhere, the place that this poll reached comes first. It
             gives None if there is no such cursor. None without an awaitable says that this process
             knows the place best.
@@ -157,10 +158,10 @@ class Engine(Protocol):
         self, channels: tuple[str, ...], client_id: str, cursor: str, seconds: float
     ) -> None:
         """A named client has left at `cursor`, one place for each of `channels`, joined by commas.
-        It is expected back for `seconds`, perhaps elsewhere.
+        It is expected back within `seconds`, perhaps in another process.
         """
 
     async def close(self) -> None:
-        """Let go of connections, files, tasks and timers of the event loop. A later call of another
-        method, perhaps in another loop, opens them again.
+        """Close connections and files, and end tasks and timers of the event loop. A later call of
+        another method, perhaps in another loop, opens them again.
         """

@@ -1,4 +1,4 @@
-"""Which engine the queues use, as a URL says it: ``memory:``.
+"""Which engine the queues use: a URL names it, such as ``memory:``.
 
 Rule: reading a URL opens nothing and imports no engine that is not chosen.
 """
@@ -23,7 +23,7 @@ VARIABLE = "TATSUMAKI_ENGINE"
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine that is chosen, and not made yet."""
+    """An engine that was chosen, and is not made yet."""
 
     url: str
     """Its URL without a password, for logs."""

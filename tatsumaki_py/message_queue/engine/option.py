@@ -1,7 +1,7 @@
-"""The options of an engine: fields of a frozen dataclass, which come from the query of its URL or
-as keywords.
+"""The options of an engine: fields of a frozen dataclass. Their values come from the query of the
+URL or from keywords.
 
-Rule: no text has the value of an option that is a secret.
+Rule: no text contains the value of a secret option.
 """
 
 from __future__ import annotations

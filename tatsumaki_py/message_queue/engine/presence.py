@@ -7,11 +7,12 @@ Rules:
    that listens to one of them.
 2. An arrival ends the client's poll in the process that it belonged to (`Clients.take`).
    `Engine.recall`, called after it, gives the place that this poll reached. If the old process does
-   not answer for a second, it gives the place that was remembered last: events may come twice.
+   not answer within a second, `recall` gives the place that was remembered last: events may come
+   twice.
 3. For each client that comes, one `arrive` in all processes gives True; for each that has gone,
    one `gone` gives True, or `Clients.gone_elsewhere` is called in one process.
-4. No method raises. What cannot be told to the other processes for now is told later.
-5. An idle client costs nothing: a process says for all of its clients that it lives.
+4. No method raises. A message that cannot be sent to the other processes now is sent later.
+5. An idle client costs nothing: a process reports for all of its clients together that it is alive.
 """
 
 from __future__ import annotations
@@ -57,26 +58,26 @@ class Clients(Protocol):
 
 
 class Presence(Protocol):
-    """What an engine of several processes knows of their clients."""
+    """What an engine for several processes knows of their clients."""
 
     def connect(self, clients: Clients) -> None:
         """The first call: `clients` are those of this process."""
 
     def begin(self) -> None:
-        """A server of this process starts, in the loop that runs: from now on it gets the messages
-        of the others (`Clients.receive`), even if it has no client yet.
+        """A server of this process starts, in the running loop: from now on this process receives
+        the messages of the others (`Clients.receive`), even if it has no client yet.
         """
 
     def arrive(
         self, channels: tuple[str, ...], client_id: str, hook: str, seconds: float
     ) -> asyncio.Future[bool]:
-        """A named client polls here that did not listen here.
+        """A named client that did not listen here polls.
 
         Args:
             channels: the channels that it listens to together, sorted by name.
             client_id: its name.
             hook: what to call when it has gone (`Clients.gone_elsewhere`); "" for nothing.
-            seconds: for which it is expected back if this process ends.
+            seconds: how long it is expected back if this process ends.
 
         Returns:
             Whether it is new: present in no process. The futures of `arrive` and `gone` for one

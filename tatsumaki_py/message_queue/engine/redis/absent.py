@@ -1,10 +1,10 @@
 """Which nodes of a cluster are away, so that the others need not wait for them.
 
 Rules:
-1. A node that is away is asked one thing in `PAUSE` seconds, until it answers or has left the
+1. A node that is away gets one command in `PAUSE` seconds, until it answers or has left the
    cluster.
-2. The log gets one line when nodes go and one when all are back, but none while all are away: the
-   engine says that.
+2. The log gets one line when nodes go and one when all are back. If all nodes are away, the engine
+   logs that instead.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Absent:
             self._task = asyncio.create_task(self._watch())
 
     def error(self, address: Address) -> NodeAway:
-        """What the commands for this node get."""
+        """The error for commands to this node."""
         return NodeAway(f"a node of the cluster is away: {self._errors[address]}")
 
     async def _watch(self) -> None:

@@ -1,6 +1,6 @@
 """The result of a publish that Redis has not answered yet.
 
-Rule: an error that no code waits for is logged, with those of the same second in one line.
+Rule: errors that no code waits for are logged, those of one second in one line.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Answer(asyncio.Future[list[str]]):
             self.exception()
 
     def _is_wanted(self) -> bool:
-        """Whether code may wait for it: it was not cancelled, and its loop has not ended."""
+        """Whether code may still wait for it: it was not cancelled, and its loop has not ended."""
         return not self.done() and not self.get_loop().is_closed()
 
     def __del__(self) -> None:

@@ -18,7 +18,7 @@ from tatsumaki_py.message_queue.idempotency import digest_of
 __all__ = ["MAX_EVENTS", "MAX_SIZE", "Accepted", "Late", "check_size", "publish_call", "read_reply"]
 
 MAX_EVENTS = 1000
-"""Events that one call may have: Redis does nothing else meanwhile."""
+"""Events that one call may have: Redis does nothing else during a call."""
 MAX_SIZE = 4 * 1024 * 1024
 """Bytes that the events of one call may have, each with 512 bytes for itself."""
 
@@ -74,11 +74,11 @@ def publish_call(
         number: of the call; a later call of the process has a greater one. A call that is repeated,
             because its reply was lost, has the same.
         bodies: the events, as JSON; see `check_size`.
-        quiet: whether only new clients get them; all False if empty.
-        settings: see `wire.stored_settings`; those that a server has set if empty.
+        quiet: whether only new clients get each event. If empty, none is quiet.
+        settings: see `wire.stored_settings`. If empty, those that a server has set.
         top_time: seconds for which the newest id is remembered.
         key: the idempotency key.
-        deadline: after which the events are not accepted, in milliseconds of the clock of Redis.
+        deadline: when Redis stops accepting the events, in milliseconds of its clock.
     """
     named = keys.record(process) if key is None else keys.answer + _text(key)
     names = [keys.stream, keys.top, named]
@@ -98,7 +98,7 @@ def publish_call(
 
 
 def read_reply(reply: bytes, count: int) -> Accepted | Late:
-    """What the script has answered to a call with `count` events. 422 if other events were
+    """The meaning of the script's answer to a call with `count` events. 422 if other events were
     published under the idempotency key.
     """
     words = reply.decode().split()

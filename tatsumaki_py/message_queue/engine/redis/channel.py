@@ -1,12 +1,12 @@
 """One channel as this process knows it.
 
 Rules:
-1. Events are appended if they follow the log's top, and skipped if they are known. Otherwise the
-   channel has missed some, and asks Redis: one question at a time.
-2. Messages that come before Redis has answered wait, bounded; if they are too many they are
+1. Events that follow the log's top are appended; known events are skipped. Otherwise the channel
+   has missed events, and asks Redis for them: one question at a time.
+2. Messages that come before Redis has answered wait. If there are too many of them, they are
    dropped, and Redis is asked again.
-3. Only events that Redis no longer has are a gap, and those before one that does not follow them: a
-   script that Redis has stopped halfway leaves such a one.
+3. Clients get a gap only for events that Redis no longer has, or if an event in Redis does not
+   follow the one before it: a script that Redis stopped halfway leaves such an event.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ MAX_WAITING = 1000
 MAX_WAITING_SIZE = 4 * 1024 * 1024
 """and their bytes."""
 RECENT = 32
-"""Ids of events that are known to be in the log. A message of older ones leads to a question."""
+"""Ids of events that are known to be in the log. For a message with older events, Redis is asked.
+"""
 
 
 class RedisChannel:
@@ -50,8 +51,8 @@ class RedisChannel:
         linger: the timer that ends the subscription.
         waiters: wait for the answer to the present question.
         arrivals: functions to call as soon as the events of that id are in the log.
-        late: the timer that calls them if that takes long.
-        used: when its keys were last kept from running out, in seconds of the loop's clock.
+        late: the timer that calls these functions if the events take long.
+        used: when the expiry of its keys was last renewed, in seconds of the loop's clock.
     """
 
     __slots__ = (
@@ -128,7 +129,7 @@ class RedisChannel:
     # -- what Redis has
 
     def question(self) -> list[bytes | str | int]:
-        """The arguments that say what is here and what is wanted; see `scripts.RECOVER`."""
+        """The arguments of `scripts.RECOVER`: what is here, and what is wanted."""
         self.asking, self.stale = True, False
         self._cursor = self.feed.top
         settings = self.feed.settings
@@ -170,13 +171,13 @@ class RedisChannel:
             del recent[next(iter(recent))]
 
     def _merge(self) -> bool:
-        """Append what came meanwhile. Returns whether something is missing."""
+        """Append the messages that waited. Returns whether an event is missing."""
         waiting = self._waiting
         self._drop_waiting()
         return self.stale or not all(self._take(data) for data in waiting)
 
     def has(self, id: str) -> bool:
-        """Whether the log has come to the event of that id."""
+        """Whether the log has reached the event of that id."""
         top = self.feed.top
         return self.loaded and (top == id or position(top) > position(id))
 

@@ -3,10 +3,11 @@
 Rules:
 1. The commands of one hash tag stay in order: they are in the same slot, so they are sent to the
    same node in one batch, and follow the slot together when it moves.
-2. What a node refuses because a slot moves is tried a few times, then answered with a `NodeAway`:
-   it may be different soon.
+2. A command that a node refuses because a slot moves is retried a few times, and then answered with
+   a `NodeAway`: it may succeed soon.
 3. If a node cannot be reached or has no slots, the slots are asked for again before the next
-   batch, but not twice within `PAUSE` seconds. A slot that has moved is known without it.
+   batch, but not twice within `PAUSE` seconds. A slot that has moved needs no such question: the
+   reply of its old node says where it is.
 4. A node that does not answer, or refuses to write for now, is away. Commands for it fail at once,
    with a `NodeAway` if others answer, so that their commands do not wait.
 """
@@ -32,7 +33,7 @@ __all__ = ["Cluster"]
 
 PAUSE = 0.1
 TRIES = 1000
-"""Keys among which one is of a node."""
+"""So many keys that each node has at least one of them."""
 REDIRECTS = 5
 """How often a command follows its slot."""
 
@@ -92,7 +93,7 @@ class Cluster:
             raise exceptions.ConnectionError(f"no node of the cluster answers: {'; '.join(said)}")
 
     async def _know(self, masters: set[Address], first: Address) -> None:
-        """Keep what the URL names, for the case that all others have gone."""
+        """Keep the nodes of the URL, in case all others have gone."""
         others = [*masters, *self._options.hosts]
         self._known = [*dict.fromkeys([first, *others])]
         self._masters = masters
@@ -197,7 +198,7 @@ class Cluster:
         return exceptions.ConnectionError("no node of the cluster answers")
 
     async def _ask(self, calls: Sequence[Call], indexes: Iterable[int], replies: list[Any]) -> None:
-        """Run calls whose keys have gone before their slot there, where they are now."""
+        """Run calls at the node that has their keys already, before it has their slot."""
         groups: dict[Address, list[int]] = {}
         for index in indexes:
             reply = replies[index]

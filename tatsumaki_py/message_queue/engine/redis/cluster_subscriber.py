@@ -5,9 +5,9 @@ Rules:
    looked for by `_mend`, with pauses, until a node confirms it.
 2. When a channel is confirmed anew, `read` says SUBSCRIBED again.
 3. `read` raises if no node of the cluster answers, or if the ACL user may not subscribe. It does
-   not if some nodes are away: their channels wait, and are not asked for.
-4. A connection on which nothing comes for a `probe_interval`, not even the answer to the PING at
-   its beginning, is lost.
+   not raise if only some nodes are away: their channels wait.
+4. A connection counts as lost if nothing comes on it for a `probe_interval`, not even the answer to
+   the PING at the beginning of that interval.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from tatsumaki_py.message_queue.engine.redis.subscriber import MESSAGE, SUBSCRIB
 __all__ = ["ClusterSubscriber"]
 
 MOST_PAUSE = 1.0
-"""Seconds between two looks for the nodes of channels that wait. It costs little."""
+"""Seconds between two searches for the nodes of channels that wait."""
 MOST_UNREAD = 1000
-"""Messages that wait for `read`; then the connections are not read, and Redis keeps the rest."""
+"""Messages that may wait for `read`. Beyond that, the connections are not read, and Redis buffers
+the rest.
+"""
 
 Lost = (exceptions.RedisError, OSError)
 
@@ -196,7 +198,7 @@ class ClusterSubscriber:
             self._mender = asyncio.create_task(self._mend())
 
     async def _mend(self) -> None:
-        """Find a place for the channels without an address. The pauses become longer until all
+        """Find the nodes of the channels without an address. The pauses become longer until all
         channels are confirmed.
         """
         try:

@@ -1,6 +1,6 @@
 """The connections of an engine: batches of commands, and subscriptions.
 
-Rule: nothing above this module knows whether there is one server, a master behind Sentinel, or a
+Rule: modules above this one do not know whether there is one server, a master behind Sentinel, or a
 cluster.
 """
 
@@ -63,8 +63,8 @@ class Connections:
 
         Returns:
             The replies, in the same order. Instead of a reply there may be a `RedisError` or an
-            `OSError`: `ResponseError` if Redis refused the command; with any other, it may have run
-            or not.
+            `OSError`: `ResponseError` if Redis refused the command; after any other error, the
+            command may have run.
         """
         return await self._commands.run(calls)
 
@@ -98,8 +98,8 @@ class Connections:
 
 
 def _patient(options: RedisOptions) -> RedisOptions:
-    """A node that is silent must not use up the time of publishes to others, which wait for it:
-    once for a connection, and once for a reply.
+    """Publishes to other nodes wait for a node that does not answer, once for a connection and once
+    for a reply. These waits must not use up the time of those publishes.
     """
     most = options.publish_timeout / 3
     return replace(

@@ -2,10 +2,10 @@
 
 Rules:
 1. A connection that is handed out has been greeted: its server is new enough and of the kind that
-   the URL says, and it takes writes, unless it is a node of a cluster. Any other one is a
-   `ConnectionError` that says what to mend.
+   the URL says, and it takes writes, unless it is a node of a cluster. For any other server, a
+   `ConnectionError` says what to mend.
 2. redis-py repeats no command. Only the engine knows which ones it may repeat.
-3. The URL's password is in no text. redis-py has it in the arguments of connections, which are
+3. No text contains the URL's password. redis-py has it in the arguments of connections, which are
    never shown.
 """
 
@@ -34,7 +34,7 @@ NAME = "tatsumaki"
 """What `CLIENT LIST` calls the connections."""
 OLDEST = {SERVER: (6, 2), CLUSTER: (7, 0)}
 SENTINEL_TIMEOUT = 1.0
-"""Seconds that a sentinel may take, because there are others."""
+"""Seconds that a sentinel may take before the next one is asked."""
 MODES = {b"cluster": "redis+cluster://", b"sentinel": "redis+sentinel://"}
 
 
@@ -72,7 +72,7 @@ class Dial:
     def asking_sentinel(
         self, connection: AnyConnection, host: str, port: int
     ) -> AbstractAsyncContextManager[None]:
-        """A block in which a sentinel is asked. If it is late, the connection is closed."""
+        """A block that asks a sentinel. If the answer is late, the connection is closed."""
         options = self._options
         timeout = min(options.connect_timeout, SENTINEL_TIMEOUT)
         has_login = bool(options.sentinel_username or options.sentinel_password)

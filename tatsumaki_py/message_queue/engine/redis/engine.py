@@ -3,7 +3,7 @@
 Rules:
 1. Everything that belongs to an event loop is in a `Session`. `close` ends it; the next call opens
    another one, and the channels that were fed are fed again.
-2. All that is published goes to Redis first, which gives it an id and its place in the order.
+2. Every event goes to Redis first, which assigns its id and its place in the order.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Session:
     def __init__(self, options: RedisOptions, clients: Clients) -> None:
         self.loop = asyncio.get_running_loop()
         self._options = options
-        # Another one for each session, as the numbers of calls begin anew.
+        # Each session has a name of its own, because the numbers of calls begin anew.
         self.process = secrets.token_hex(8)
         connections = self._connections = Connections(options)
         self.outage = Outage(options.place, self._changed)
@@ -76,7 +76,7 @@ class Session:
         self.questions.ping(self.own)
 
     def listen(self) -> None:
-        """Open the pub/sub connection, unless that is done."""
+        """Open the pub/sub connection, unless it is open."""
         if self._listener is None:
             self.presence.begin()
             self._listener = Listener(
@@ -129,7 +129,7 @@ class Session:
             self._pinger = self.loop.create_task(self._ping())
 
     async def _ping(self) -> None:
-        """Find out when Redis is back. It has to be ready to write."""
+        """Find out when Redis is back, and accepts writes."""
         backoff = Backoff(self._options.backoff, min(1.0, self._options.max_backoff))
         try:
             while self.outage.away:
@@ -155,7 +155,7 @@ class Session:
         return await self.histories.ask(feed, Keys(self._options.prefix, feed.name), cursor, limit)
 
     async def close(self) -> list[Feed]:
-        """Send what waits, and close everything. Returns the channels that were fed."""
+        """Send waiting events, and close all connections. Returns the channels that were fed."""
         await self.outbox.close()
         await self.presence.close()
         if self._pinger is not None:
@@ -196,7 +196,7 @@ class RedisEngine:
         self._closing = False
 
     def session(self) -> Session:
-        """What there is in the loop that runs. `RuntimeError` without one."""
+        """The session of the running loop. `RuntimeError` without a loop."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

@@ -1,13 +1,13 @@
-"""The channels that this process feeds with what comes from Redis.
+"""The channels that this process feeds with events from Redis.
 
 Rules:
-1. A channel is fed from `attach` until `linger` seconds after `detach`. Redis is asked what it has
-   at once, so that its clients wait no longer than they have to, and each time that Redis says that
-   it is subscribed: no message falls in between.
-2. While Redis is away, logs that are loaded stay as they are. Clients that wait for others are told
-   to come back later.
-3. An error of one channel stops no other one. It is logged, sparingly, and the channel is asked for
-   again, with pauses.
+1. A channel is fed from `attach` until `linger` seconds after `detach`. Redis is asked for its
+   events at once, so that clients need not wait for the subscription. It is asked again each time
+   that it confirms a subscription, so that no message is missed in between.
+2. While Redis is away, logs that are loaded stay as they are. Clients that wait for other logs are
+   told to retry later.
+3. An error of one channel does not affect the others. It is logged, a few times at most in a while,
+   and Redis is asked for the channel again, with pauses.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["Feeding", "Subscriptions"]
 ARRIVAL = 0.25
 """Seconds for which a publisher waits until its events are in the log here."""
 TELL = 1.0
-"""Seconds between two times that waiting clients are told that Redis is away."""
+"""Seconds after which waiting clients are told again that Redis is away."""
 
 
 class Subscriptions(Protocol):
@@ -121,7 +121,7 @@ class Feeding:
         arrived: Callable[[], None],
     ) -> None:
         """Redis has accepted events of this process. `arrived` is called when the listeners here
-        have them, or that takes long.
+        have the events, or when that takes too long.
         """
         channel = self.channels.get(feed.name)
         if channel is None or channel.feed is not feed:
@@ -176,7 +176,7 @@ class Feeding:
     # -- questions
 
     def ask(self, channel: RedisChannel) -> None:
-        """Ask Redis what the channel has, again if it is being asked."""
+        """Ask Redis which events the channel has; ask again if a question is in flight."""
         channel.stale = True
         if not channel.asking:
             options = self._options
@@ -257,7 +257,7 @@ class Feeding:
             self._teller = self._loop.call_later(seconds, self._tell)
 
     def _tell(self) -> None:
-        """Tell the clients that wait for a log that they have to come back later."""
+        """Tell the clients that wait for a log to retry later."""
         self._teller = None
         if not self._outage.away:
             return
@@ -268,7 +268,7 @@ class Feeding:
             self._tell_soon(TELL)
 
     def close(self) -> list[Feed]:
-        """Feed no channel any more. Returns those that were fed."""
+        """Stop feeding all channels. Returns those that were fed."""
         for timer in (self._retry, self._teller):
             if timer is not None:
                 timer.cancel()

@@ -1,8 +1,8 @@
 """Events that are older than the log of a channel.
 
 Rules:
-1. Clients that ask for the same events at the same time are one question.
-2. Events that Redis refuses to read are not lost: that is a 503.
+1. Clients that need the same events at the same time share one question.
+2. If Redis refuses to read events, they are not lost: the answer is a 503.
 """
 
 from __future__ import annotations

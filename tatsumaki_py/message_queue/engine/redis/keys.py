@@ -21,7 +21,7 @@ def tag(text: str) -> bytes:
 
 
 def process_channel(prefix: str, process: str) -> bytes:
-    """The pub/sub channel on which one process hears what other processes tell it."""
+    """The pub/sub channel for messages of other processes to this one."""
     return f"{prefix}:{{{process}}}:p".encode()
 
 

@@ -1,13 +1,14 @@
 """The pub/sub connection of one event loop.
 
 Rules:
-1. It is subscribed to the channels that clients here use, and to that of this process.
+1. It is subscribed to the channels that clients here use, and to the channel of this process.
 2. A lost connection is replaced, with pauses from `backoff` to `max_backoff`, for ever. After that,
-   each channel is told once more that it is subscribed, because messages may be lost. It works when
-   Redis has confirmed a subscription: an ACL user may connect, and not subscribe.
+   `subscribed` is called for each channel again, because messages may be lost. A connection counts
+   as working when Redis has confirmed a subscription: some ACL users may connect, but not
+   subscribe.
 3. Every `probe_interval` the process sends itself a message through Redis. If it does not come
-   back, the connection is taken for lost.
-4. An error in this file or in what it calls ends no subscription: it is logged.
+   back, the connection counts as lost.
+4. An error in this file, or in a function that it calls, is logged, and ends no subscription.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Listener:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """The reader has ended, which only an error does, or the end of the loop."""
+        """The reader has ended, by an error or because the loop ended."""
         error = None if task.cancelled() else task.exception()
         if not self._closed:
             self._loop.call_later(self._options.backoff, self._restart, error)
@@ -143,7 +144,7 @@ class Listener:
             finally:
                 await self._hang_up()
             self._failures += 1
-            # The first time, a connection is replaced at once. A refusal would come again.
+            # The first time, a lost connection is replaced at once. A refusal would be repeated.
             if self._failures > 1 or isinstance(error, exceptions.ResponseError):
                 self._outage.failed("listening", error, began)
                 await self._pause()
@@ -155,7 +156,7 @@ class Listener:
                 await self._hurry.wait()
 
     def hurry(self) -> None:
-        """Redis can be reached: do not wait for the end of a pause."""
+        """Redis can be reached: reconnect now instead of after the pause."""
         self._hurry.set()
 
     async def _connect(self) -> None:

@@ -26,7 +26,7 @@ Call = Sequence[bytes | str | int | float]
 """A command and its arguments."""
 
 MAX_IN_FLIGHT = 4
-"""Connections, and batches that are in flight at the same time. More batches wait."""
+"""Connections, and so batches in flight at the same time. Further batches wait."""
 MOST_KEYS = 1000
 """Keys that one MGET asks for."""
 
@@ -104,7 +104,7 @@ class Node:
         await self.renew()
 
     async def renew(self) -> None:
-        """Open other connections instead of those that are open; those in use end their batch."""
+        """Replace the open connections; those in use finish their batch first."""
         self._renewed += 1
         await self._drop_idle()
 

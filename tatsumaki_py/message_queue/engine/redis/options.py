@@ -1,4 +1,4 @@
-"""Where Redis is, and the options of the engine, as a URL says them.
+"""The options of the engine: where Redis is, and how the engine uses it. They come from a URL.
 
 Rules:
 1. Nothing of redis-py is imported here.

@@ -1,4 +1,5 @@
-"""Whether Redis can be reached: one line in the log each way, and the metric `engine_up`.
+"""Whether Redis can be reached: one line in the log when it goes and one when it is back, and the
+metric `engine_up`.
 
 Rule: Redis is away while any part of the engine says so. One broken connection that is replaced at
 once is no outage.
@@ -20,8 +21,8 @@ _log = logging.getLogger("tatsumaki")
 
 
 def unavailable(why: str = "Redis is away") -> HTTPError:
-    """The error of a request that needs Redis, which cannot be reached. Clients come back at
-    different times.
+    """The error of a request that needs Redis while Redis cannot be reached. Its `Retry-After`
+    varies, so that clients retry at different times.
     """
     return HTTPError(503, why, retry_after=random.randint(1, 5))
 
@@ -68,8 +69,8 @@ class Outage:
         return part in self._parts
 
     def failed(self, part: str, error: object, began: float) -> None:
-        """`part` could not reach Redis, also when it tried again at `began`, in seconds of the
-        loop's clock. That is nothing new if Redis has come back since.
+        """An attempt of `part` to reach Redis, begun at `began` in seconds of the loop's clock, has
+        failed. An attempt that began before Redis came back does not count.
         """
         if began < self._worked:
             return
@@ -93,6 +94,6 @@ class Outage:
                 self._changed()
 
     def end(self) -> None:
-        """Nothing of the engine is in use any more."""
+        """The engine is not in use any more."""
         self._parts.clear()
         COUNTERS.engine_up = 1

@@ -1,6 +1,6 @@
 """Publishes that have no answer yet.
 
-Rule: each has an answer `timeout` seconds after it began, at the latest.
+Rule: each publish has an answer within `timeout` seconds.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class PendingCalls:
             self._alarm = None
 
     def _expire(self) -> None:
-        """Answer the publishers whose time has passed."""
+        """Answer the publishers whose `timeout` has passed."""
         self._alarm = None
         time = self._loop.time()
         for call in [*self._calls]:

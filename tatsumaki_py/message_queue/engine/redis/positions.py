@@ -1,7 +1,7 @@
-"""Finds channels whose last message was lost, and keeps their keys in Redis from running out.
+"""Finds channels whose last message was lost, and renews the expiry of their keys in Redis.
 
-Rule: every `check_interval` each channel is one key of an MGET, and nothing else while no event
-comes; but its keys are kept from running out when they are half as old as they may be.
+Rule: an idle channel is one key of an MGET every `check_interval`, and costs nothing else, except
+that its keys are renewed when half of their time to live is over.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Positions:
                     self._ask(channel)
 
     def _keep(self, channel: RedisChannel) -> None:
-        """Let Redis keep the events of a channel that clients listen to."""
+        """Renew the expiry of the keys of a channel that clients listen to."""
         settings = channel.feed.settings
         seconds = settings.idle_timeout + USE
         if settings.time_to_live is not None:

@@ -1,16 +1,16 @@
-"""Sends what this process publishes.
+"""Sends the events that this process publishes.
 
 Rules:
 1. The events of a channel are accepted in the order of the calls of `publish`. One pipeline is in
    flight at a time, and it has one call for each channel.
 2. Events that are published in one iteration of the loop to one channel, without a key, are one
    call: they are accepted together.
-3. A call whose reply is lost is repeated, and Redis knows it again. `publish_timeout` after it
-   began, each publish has an answer, and Redis does not accept its events later: Redis is asked for
-   its time before the first call.
-4. What waits has at most `MAX_WAITING` bytes.
-5. If one node of a cluster is away, the calls for it are put aside, and those of other channels go
-   on. A channel that has a call aside sends nothing else.
+3. A call whose reply is lost is repeated, and Redis recognizes it. Each publish has an answer
+   within `publish_timeout`, and Redis does not accept its events later: the call carries a deadline
+   by the clock of Redis, which is asked for before the first call.
+4. Events that wait have at most `MAX_WAITING` bytes.
+5. If one node of a cluster is away, the calls for it are put aside, and other channels continue. A
+   channel whose call was put aside sends no other call.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from tatsumaki_py.message_queue.engine.redis.wire import size_of, stored_setting
 __all__ = ["MAX_WAITING", "Outbox"]
 
 MAX_WAITING = 64 * 1024 * 1024
-"""Bytes of events that may wait for Redis; one more publish is a 503."""
+"""Bytes of events that may wait for Redis. A publish beyond them is a 503."""
 CALLS = 200
 """Calls in one pipeline."""
 PIPELINE = 8 * 1024 * 1024
@@ -68,7 +68,7 @@ PIPELINE = 8 * 1024 * 1024
 ASIDE = 0.2
 """Seconds until a call for a node that is away is sent again."""
 CLOSE = 3.0
-"""Seconds for which a server that stops waits for Redis."""
+"""Seconds that a server that stops waits for Redis."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -83,10 +83,11 @@ class Outbox:
 
     Args:
         process: the name of this process.
-        accepted: called with what Redis has accepted: the feed, the newest id before the events,
-            their ids and bodies, whether each is quiet, and a function that answers the publishers.
-        knows_settings: whether the feeds have the settings of their channels; otherwise those that
-            a server has set count.
+        accepted: called for events that Redis has accepted: with the feed, the newest id before
+            them, their ids and bodies, whether each is quiet, and a function that answers the
+            publishers.
+        knows_settings: whether the feeds have the settings of their channels. Otherwise the
+            settings that a server has stored count.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Outbox:
         return answer
 
     def _call(self, feed: Feed, keys: Keys, key: str | None, count: int, size: int) -> PendingCall:
-        """The call that takes some more events."""
+        """A call that can take some more events."""
         calls = self._aside.get(feed.name) or self._waiting.get(feed.name)
         if calls is None:
             calls = self._waiting[feed.name] = deque()
@@ -261,7 +262,7 @@ class Outbox:
         self._aside[name] = calls
 
     def _take_up(self) -> None:
-        """Send what was put aside."""
+        """Send the calls that were put aside."""
         aside, self._aside = self._aside, {}
         self._waiting |= aside
         self._begin()
@@ -289,7 +290,7 @@ class Outbox:
             answer()
 
     def _refused(self, call: PendingCall, reply: object) -> None:
-        """Redis does not accept events, now and when they are sent again."""
+        """Redis refuses the events, and would refuse them again."""
         text = str(reply)
         if is_full(reply):
             self._pending.fail(call, unavailable("Redis is out of memory"))
@@ -322,6 +323,6 @@ class Outbox:
         self._pending.unheard.report()
 
     def abandon(self) -> None:
-        """The loop ends without `close`: what waits is not sent."""
+        """The loop has ended without `close`: waiting events are not sent."""
         self._fail_all(HTTPError(503, "the event loop ended before Redis had the events"))
         self._pending.unheard.report()

@@ -1,7 +1,7 @@
-"""What a reply of Redis means that is not what was asked for.
+"""What an error from Redis means.
 
-Rule: redis-py cuts the code off the text of errors that have a class of their own: those are told
-by their class, and the others by the code.
+Rule: redis-py removes the code from the text of errors that have a class of their own. These are
+recognized by their class, all others by the code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from redis import exceptions
 
 __all__ = ["is_forgotten", "is_full", "is_lost", "is_passing", "may_not"]
 
-# A code is at the beginning; if a script has met it, Redis 6.2 puts the script's name before it.
+# A code is at the beginning. If the error came in a script, Redis 6.2 puts the script's name first.
 _PASSING = re.compile(r"(?:^|: -)(?:BUSY|MISCONF|NOREPLICAS|READONLY) ")
 _FULL = re.compile(": -OOM ")
 
@@ -25,12 +25,12 @@ def is_lost(reply: object) -> bool:
 
 
 def is_forgotten(reply: object) -> bool:
-    """Whether Redis has forgotten the script: it is to be sent as text."""
+    """Whether Redis has forgotten the script, which has to be sent as text."""
     return isinstance(reply, exceptions.NoScriptError)
 
 
 def is_passing(reply: object) -> bool:
-    """Whether Redis refused the command, or there is no reply, and it may be different soon."""
+    """Whether the same command may succeed soon: Redis refused it for now, or there is no reply."""
     if isinstance(reply, exceptions.ResponseError):
         known = (exceptions.ReadOnlyError, exceptions.ClusterDownError)
         return isinstance(reply, known) or _PASSING.search(str(reply)) is not None

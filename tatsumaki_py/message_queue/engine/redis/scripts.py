@@ -1,16 +1,18 @@
 """The Lua scripts, which Redis runs one at a time.
 
 Rules:
-1. Ids increase, also when the clock of Redis steps back. `t` has the newest one; if `t` is lost, it
-   is that of the newest entry, else a new one, so that no cursor of an earlier life is known.
-2. A place is known if it is the newest id, that of an entry, or the one before the first entry.
+1. Ids increase, also when the clock of Redis steps back. `t` has the newest id. If `t` is lost, the
+   newest id is that of the newest entry. Without an entry it is a new id, so that no cursor from
+   before the loss is known.
+2. A place is known if it is the newest id, the id of an entry, or the id before the first entry.
    Events after any other place may be lost.
-3. A process publishes to a channel in the order of the numbers of its calls. A call that comes
-   again is answered as before; one that comes after a later one does nothing.
-4. A call does nothing after its deadline, so that no event is accepted after its publisher was told
-   that it was not.
-5. Redis does not undo a script that fails halfway. The only command that may be forbidden on its
-   own, as it needs a right to a channel of pub/sub, is undone here.
+3. A process publishes to a channel in the order of the numbers of its calls. A repeated call is
+   answered as before. A call that comes after a later one does nothing.
+4. A call does nothing after its deadline, so that no event is accepted after its publisher got an
+   error.
+5. Redis does not undo a script that fails halfway. PUBLISH is the only command that may be
+   forbidden on its own, because it needs a right to a pub/sub channel: if it fails, the events are
+   removed again.
 
 `t` is ``<newest id> <bytes of all events ever> <a part of these that is not kept> <milliseconds of
 the next time to drop old events> <settings>``. `wire` has the other formats.

@@ -1,9 +1,9 @@
-"""Finds the server that takes writes, as Sentinel says, and notices a failover.
+"""Asks Sentinel for the server that takes writes, and notices a failover.
 
 Rules:
-1. What a sentinel says may be old: a connection counts only if its server says that it is a master.
-2. Sentinel is asked for each new connection. While a connection is open, one sentinel tells of a
-   failover; without it, a connection is closed when its server refuses a write.
+1. A sentinel's answer may be old: a connection is used only if its server says that it is a master.
+2. Sentinel is asked for each new connection. While connections are open, one sentinel reports
+   failovers. If no sentinel can be reached, a connection is closed when its server refuses a write.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Master:
     # -- failovers
 
     async def _follow(self) -> None:
-        """Hear of failovers from one sentinel, or from the next one if it is away."""
+        """Listen for failovers at one sentinel, or at the next one if it is away."""
         sentinels = deque(self._sentinels)
         while True:
             try:
@@ -110,7 +110,7 @@ class Master:
             await connection.disconnect(nowait=True)
 
     async def close(self) -> None:
-        """Hear of no more failovers."""
+        """Stop listening for failovers."""
         if self._follower is not None:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)

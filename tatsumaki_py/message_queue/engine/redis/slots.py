@@ -1,6 +1,6 @@
 """Which node of a cluster has which slot.
 
-Rule: a slot is where the last node that was asked has said, until a node says that it has moved.
+Rule: a slot is where the last node that was asked said, until a node says that the slot has moved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lines of the log about a fault that may come again and again."""
+"""Log lines about a fault that may repeat."""
 
 from __future__ import annotations
 

@@ -26,13 +26,13 @@ class Subscriber(Protocol):
         """
 
     async def unsubscribe(self, *channels: str | bytes) -> None:
-        """Ask for their messages no more. `read` gives UNSUBSCRIBED. Raises `RedisError`."""
+        """Stop the messages of `channels`. `read` gives UNSUBSCRIBED. Raises `RedisError`."""
 
     async def read(self) -> list[Any]:
         """What comes next: its kind, the channel as bytes, the data. For one task, which is not
         cancelled before the subscriber is closed.
 
-        A channel may be SUBSCRIBED again that already was: its messages since may be lost. Raises
+        A channel that was SUBSCRIBED may be so again: its messages in between may be lost. Raises
         `RedisError` if the connection is lost.
         """
 
@@ -61,7 +61,7 @@ class ServerSubscriber:
         await self._send("UNSUBSCRIBE", channels)
 
     async def _send(self, command: str, channels: Sequence[str | bytes]) -> None:
-        # Without a channel, Redis would take all of them.
+        # Without a channel, Redis would unsubscribe from all of them.
         if channels:
             try:
                 async with asyncio.timeout(self._timeout):

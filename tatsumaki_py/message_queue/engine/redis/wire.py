@@ -3,8 +3,8 @@
 Rules:
 1. Packed events are ``<lengths> <bodies>``: the lengths in bytes, joined by commas, each with a "q"
    behind it if the event is quiet; the bodies without anything between them.
-2. A message is ``<prev> <first> <packed events>``: the newest id before them, and the id of the
-   first one; the ids of the others follow it, one by one.
+2. A message is ``<prev> <first> <packed events>``: the newest id before the events, and the id of
+   the first event. The sequence numbers of the others go up by one.
 3. An entry of a stream has one field: ``<prev> <total> <q or nothing> <body>``, where `total` are
    the bytes of all events that the channel had before.
 """
@@ -34,11 +34,11 @@ __all__ = [
 SLACK = 5.0
 """Seconds for which events are kept in Redis longer than in a process."""
 USE = 100.0
-"""Seconds for which a channel that is not used stays longer: a process that uses it says so every
+"""Seconds for which an idle channel is kept longer: a process that uses it says so every
 `check_interval`.
 """
 MOST = 1 << 50
-"""A number without end, in the settings that scripts get."""
+"""Infinity, in the settings that scripts get."""
 
 
 def pack(bodies: Sequence[bytes], quiet: Sequence[bool]) -> bytes:

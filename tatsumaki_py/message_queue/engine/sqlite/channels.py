@@ -23,7 +23,7 @@ _CHANGE = "ON CONFLICT (id) DO UPDATE SET " + ", ".join(
 
 
 class Limits(NamedTuple):
-    """The settings of a channel, as far as the file has to know them."""
+    """The settings of a channel that the file needs."""
 
     backlog_length: float
     buffer_length: float
@@ -38,7 +38,7 @@ class Limits(NamedTuple):
 
 
 def limits_of(settings: ChannelSettings) -> Limits:
-    """The limits that the settings of a channel say."""
+    """The limits that follow from a channel's settings."""
     return Limits(
         settings.backlog_length,
         settings.buffer_length,

@@ -2,9 +2,9 @@
 
 Rules:
 1. An event is delivered when it is committed. Channels get events in the order of the commits.
-2. The event loop waits neither for the disk to write nor for the thread that writes. While no loop
-   runs, `publish` waits, and calls the listeners before it returns.
-3. When the process ends, in order or by an exception, what was published is stored first.
+2. The event loop never waits for a write to the disk, nor for the thread that writes. While no loop
+   runs, `publish` waits for them, and calls the listeners before it returns.
+3. When the process ends, normally or by an exception, published events are stored first.
 4. A process that was forked does not touch the file that its parent has open.
 """
 
@@ -35,12 +35,12 @@ __all__ = ["SQLiteEngine"]
 _log = logging.getLogger("tatsumaki")
 
 MAX_WAITING = 64 * 1024 * 1024
-"""Bytes of events that may wait for the disk; one more publish is a 503."""
+"""Bytes of events that may wait for the disk. A publish beyond them is a 503."""
 LOOK = 0.005
-"""Seconds between two looks whether the thread has ended."""
+"""Seconds between two checks whether the thread has ended."""
 
 _of_parents: list[Session] = []
-"""What a forked process does not touch, not even to free it."""
+"""Objects that a forked process does not touch, not even to free them."""
 
 
 class SQLiteEngine:
@@ -174,7 +174,7 @@ class SQLiteEngine:
             return
         answer.set_exception(write.error)
         if isinstance(write.error, HTTPError) and write.error.code == 503:
-            # The log says it, once. The publisher need not wait for the answer.
+            # The log says it once. The publisher need not wait for the answer.
             answer.exception()
 
     # -- channels
@@ -252,7 +252,7 @@ class SQLiteEngine:
         self._late.clear()
 
     async def close(self) -> None:
-        """See `Engine.close`: what was published is stored before this returns."""
+        """See `Engine.close`: published events are stored before this returns."""
         session = self._session
         if session is None or os.getpid() != self._process:
             return
@@ -263,7 +263,7 @@ class SQLiteEngine:
             self._finish(session)
 
     def _finish(self, session: Session) -> None:
-        """The thread has ended, as `close` wants or by a mistake: close the file."""
+        """The thread has ended, because of `close` or of an error: close the file."""
         self._finishing = True
         try:
             self._take(session)

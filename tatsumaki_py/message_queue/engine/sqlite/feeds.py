@@ -1,7 +1,7 @@
-"""The channels of this process, and what they read from the file.
+"""The channels of this process, and their reads from the file.
 
-Rule: a channel is loaded at once if that is quick, otherwise by the thread that writes. Channels
-that are loaded get what is committed.
+Rule: a channel is loaded at once if that is quick, otherwise by the thread that writes. Loaded
+channels get each committed event.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Feeds:
         try:
             self._load(feed)
         except (HTTPError, EngineError):
-            # The log says why. Clients that come are told.
+            # The log says why. Clients that come get the error.
             self._fed.pop(feed.name, None)
 
     def _load(self, feed: Feed) -> None:
@@ -189,7 +189,7 @@ class Feeds:
             if answer.done() or answer.get_loop().is_closed():
                 continue
             if told is None or broken(error):
-                # What is on a broken page is lost, which the client is told.
+                # The events on a broken page are lost: the client gets a gap.
                 answer.set_result(question.answer)
             else:
                 answer.set_exception(told)

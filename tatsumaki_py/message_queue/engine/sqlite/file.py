@@ -2,13 +2,13 @@
 
 Rules:
 1. One process uses a file: the one that holds the lock of the file ``-lock`` beside it. The
-   operating system frees the lock when the process ends, in whatever way. The file ``-lock`` stays:
-   a process that deleted it could delete the lock of the next one.
+   operating system frees the lock when the process ends, even if it is killed. The file ``-lock``
+   stays: a process that deleted it could delete the lock of the next one.
 2. A file of another program is refused before it is changed, and so is one of a newer version.
 3. The schema of version n is made from that of version n - 1 by `STEPS[n - 1]`, in one transaction.
    Version 0 is an empty file.
-4. SQLite goes on with a file that was deleted or replaced, and all that it writes is lost at the
-   end. So `check` is called before each transaction.
+4. SQLite continues to write to a file that was deleted or replaced, and everything that it writes
+   there is lost. So `check` is called before each transaction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tatsumaki_py.message_queue.ids import Ids
 __all__ = ["File", "broken", "said"]
 
 APPLICATION = 0x74617473
-"""What marks a file as one of this engine: "tats"."""
+"""The application id of this engine's files: "tats"."""
 WAL_SIZE = 4 * 1024 * 1024
 """Bytes to which the write-ahead log is cut when it begins anew."""
 PATIENCE = 5.0
@@ -178,7 +178,7 @@ def _connect(path: str, patience: float = PATIENCE) -> sqlite3.Connection:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Which file of the file system `path` names."""
+    """The identity of the file that `path` names."""
     try:
         status = os.stat(path)
     except OSError:
@@ -230,7 +230,7 @@ def _mend(error: sqlite3.Error, path: str) -> str:
 
 
 def broken(error: Exception | None) -> bool:
-    """Whether the file itself is damaged: it is of no use to try again."""
+    """Whether the file itself is damaged: a retry would fail, too."""
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 

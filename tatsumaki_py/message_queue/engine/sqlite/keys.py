@@ -1,4 +1,4 @@
-"""The answers to publishers that gave an idempotency key, as far as they are in the file.
+"""The answers to publishers that gave an idempotency key, as stored in the file.
 
 Rule: a key is written in the transaction of its events.
 """
@@ -81,7 +81,7 @@ class Keys:
             count, size = self._file.execute(_COUNT, (row.id,)).fetchone()
 
     def expire(self, clock: float) -> None:
-        """Drop the keys whose time is over."""
+        """Drop the keys that have expired."""
         self._file.execute("DELETE FROM keys WHERE until <= ?", (clock,))
 
     def size(self) -> int:

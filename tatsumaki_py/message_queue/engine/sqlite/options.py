@@ -1,4 +1,4 @@
-"""Which file the engine uses, and how, as a URL says it.
+"""The options of the engine: which file it uses, and how. They come from a URL.
 
 Rule: nothing is opened here.
 """
@@ -28,8 +28,8 @@ class SQLiteOptions:
     """
     synchronous: str = option("normal", choices=("normal", "full"))
     """With `full`, an event is on the disk before it is delivered. With `normal`, the operating
-    system has it: a process that is killed loses nothing, but a power failure may lose the events
-    of the last seconds.
+    system has it: a kill of the process loses no event, but a power failure may lose the events of
+    the last seconds.
     """
 
 

@@ -1,6 +1,6 @@
-"""Questions to the file. Each is answered from one state of it.
+"""Queries. Each is answered from one state of the file.
 
-Rule: nothing here writes, so any connection does.
+Rule: nothing here writes, so any connection can be used.
 """
 
 from __future__ import annotations
@@ -158,11 +158,11 @@ def place(
 def crash_place(
     file: sqlite3.Connection, *, name: str, killed: float, recovery_time: float, backlog: float
 ) -> tuple[str, bool]:
-    """Where a client begins that may have listened when the process was killed, at the time
-    `killed`. It gets the backlog of that time, the events of the last `recovery_time` seconds
-    before, those that a slow client did not have yet, and all that came later. If some of these
-    are not in the file any more, the place is not either: the client gets a gap. Also whether that
-    is more than a new client gets.
+    """The place where a client resumes that may have listened when the process was killed, at the
+    time `killed`. The client gets the backlog of that time, the events of the last `recovery_time`
+    seconds before it, those that a slow client did not have yet, and all later ones. If some of
+    these are not in the file any more, neither is the place: the client gets a gap. Also whether
+    these are more events than a new client gets.
     """
     return _in_one_state(
         file, lambda: _crash_place(file, name, killed, recovery_time, whole(backlog))

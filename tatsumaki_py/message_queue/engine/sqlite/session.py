@@ -55,8 +55,8 @@ class Session:
     Args:
         options: which file it is.
         in_use: the names of the channels that have clients, which may change.
-        tell: a method that is called in another thread when there are results in `Writer.done`. Its
-            object is not kept alive.
+        tell: a method that is called in another thread when there are results in `Writer.done`. The
+            session does not keep its object alive.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Session:
         return answer
 
     def unreadable(self, error: Exception) -> Exception:
-        """What clients are told instead of an error, which the log gets."""
+        """The error for clients; the log gets `error` itself."""
         if not isinstance(error, sqlite3.Error):
             return error
         self._trouble.failed(error)
@@ -118,7 +118,8 @@ class Session:
     def recall(
         self, channels: tuple[str, ...], client_id: str, settings: Mapping[str, ChannelSettings]
     ) -> Done[str | None] | None:
-        """See `Engine.recall`: a client that was here in this session is known best in memory.
+        """See `Engine.recall`: for a client that was here in this session, memory knows the place
+        best.
 
         Args:
             channels: the channels that it listens to.
@@ -139,8 +140,8 @@ class Session:
     def _after_crash(
         self, since: float, settings: Mapping[str, ChannelSettings]
     ) -> Done[str | None] | None:
-        """The place of a client that may have listened when the process was killed that had the
-        file before, `since` seconds ago.
+        """The place of a client that may have listened when the last process with this file was
+        killed, `since` seconds ago.
         """
         if not self._killed or all(since > one.reconnect_time for one in settings.values()):
             return None

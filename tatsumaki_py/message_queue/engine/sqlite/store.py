@@ -1,12 +1,12 @@
-"""What is written to the file: synchronous, in one thread, and without a clock of its own.
+"""All writes to the file: synchronous, in one thread, and without a clock of its own.
 
 Rules:
-1. One call is one transaction: all of it is in the file, or nothing.
+1. One call is one transaction: either all of it is in the file, or nothing.
 2. Ids increase from one life of the file to the next, also if the machine's clock went back.
-3. Times are seconds of the file's own clock, which runs while a process uses the file: what is kept
-   for a time does not expire while no process runs. Only `time_to_live` is by the machine's clock.
-4. Each channel's length and bytes stand in its row. What is cached here is dropped when a
-   transaction fails.
+3. Times are seconds of the file's own clock, which runs only while a process uses the file: nothing
+   expires while no process runs. Only `time_to_live` uses the machine's clock.
+4. Each channel's row has its length and its bytes. The cache of rows is dropped when a transaction
+   fails.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Place = tuple[tuple[str, ...], str, str, float, float]
 
 
 class Write:
-    """Events to be written, and what became of them: `events` and `ids`, or `error`."""
+    """Events to be written, and the result: `events` and `ids`, or `error`."""
 
     __slots__ = (
         "behind",
@@ -83,7 +83,7 @@ class Store:
 
     Attributes:
         opened: the time at which this life of the file began.
-        killed: whether the life before did not end in order.
+        killed: whether the life before did not end normally.
     """
 
     def __init__(self, file: sqlite3.Connection, in_use: Collection[str]) -> None:
@@ -188,7 +188,7 @@ class Store:
             self._tell(clock)
 
     def sweep(self, clock: float) -> bool:
-        """Drop what is not kept any more, a part at a time. Returns whether there may be more."""
+        """Drop what has expired, a part at a time. Returns whether there may be more."""
         with self:
             self._file.execute("DELETE FROM places WHERE time + seconds <= ?", (clock,))
             more = self._trimming.sweep(clock, time.time() * 1000, self._ids)
@@ -201,7 +201,7 @@ class Store:
         return more
 
     def end(self, clock: float) -> None:
-        """This life ends in order."""
+        """This life ends normally."""
         with self:
             self._file.execute("UPDATE life SET open = 0")
             self._tell(clock)

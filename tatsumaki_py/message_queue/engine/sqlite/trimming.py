@@ -1,16 +1,16 @@
-"""Which events leave the file, and when.
+"""Drops old events from the file.
 
 Rules:
 1. Events are kept as in memory (`message_queue.retention`), by length, bytes and age: the newest
-   `backlog_length`, and younger ones up to `buffer_length` and `buffer_size`. A client that is
-   behind keeps none.
-2. Several leave at once: a channel may have a sixteenth more than its bounds, and events may be an
-   eighth older.
-3. Nothing leaves because of its age, and no channel because it is idle, before clients had the time
-   to come back to this life of the file.
+   `backlog_length`, and younger ones up to `buffer_length` and `buffer_size`. No event is kept for
+   a client that is behind.
+2. Several events are dropped at once: a channel may exceed its bounds by a sixteenth, and events
+   may be older by an eighth.
+3. No event is dropped because of its age, and no channel is emptied because it is idle, before
+   clients had the time to come back to this life of the file.
 4. A channel without events keeps its newest id, so that a client that had all of them gets no gap.
-   Beyond `MAX_TOPS`, the ones that were not used for longest are forgotten, and all channels that
-   are not known begin at a new id.
+   Beyond `MAX_TOPS`, the least recently used ones are forgotten, and all unknown channels begin at
+   a new id.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["MAX_TOPS", "Trimming"]
 MAX_TOPS = 100_000
 """Channels without events whose newest id is kept."""
 TURN = 200
-"""Channels that are looked at in one transaction."""
+"""Channels that are checked in one transaction."""
 SPARE = 16
 """See rule 2."""
 
@@ -137,8 +137,8 @@ class Trimming:
     # -- all channels
 
     def make_room(self, max_size: float) -> bool:
-        """Whether there is room for events. Channels without clients are emptied for that, the one
-        that was not used for longest first.
+        """Whether there is room for events. Channels without clients are emptied for that, the
+        least recently used first.
         """
         if self._channels.size + self._keys_size <= max_size:
             return True
@@ -157,7 +157,7 @@ class Trimming:
         Args:
             clock: the time.
             now_ms: milliseconds of the machine's clock since the epoch.
-            ids: give the new beginning of channels that are not known.
+            ids: give the new beginning of unknown channels.
         """
         self._keys.expire(clock)
         self._keys_size = self._keys.size()

@@ -1,4 +1,4 @@
-"""Two lines in the log: when something does not work, and when it works again."""
+"""Two log lines about a fault: one when it begins, one when it is over."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tatsumaki_py.message_queue.engine.sqlite.file import broken, said
 __all__ = ["Trouble"]
 
 CALM = 1.0
-"""Seconds without an error after which trouble is over."""
+"""Seconds without an error after which the fault is over."""
 
 _log = logging.getLogger("tatsumaki")
 
 
 class Trouble:
-    """What does not work for now.
+    """A fault that may begin and end.
 
     Args:
         begins: the line when it begins, about a file and a reason.
@@ -35,14 +35,14 @@ class Trouble:
     def failed(self, error: Exception) -> None:
         """It does not work."""
         self._failed_at = time.monotonic()
-        # Other pages of a file that is damaged are read and written, which would be many lines.
+        # Other pages of a damaged file still work: without this there would be many lines.
         self._for_good = self._for_good or broken(error)
         if not self._now:
             self._now = True
             _log.error(self._begins, self._path, said(error))
 
     def worked(self) -> None:
-        """It works, at least this time."""
+        """It works this time."""
         if self._now and not self._for_good and time.monotonic() >= self._failed_at + CALM:
             self._now = False
             _log.warning(self._is_over, self._path)

@@ -4,10 +4,10 @@ Rules:
 1. Events are written in the order in which they were given, and their results come in that order.
 2. A question is answered after the events that were given before it. Events and questions take
    turns: neither can hold up the other for long.
-3. Places of clients are written up to `LAZY` seconds later: a client whose place is not written yet
-   when the process is killed gets some events again.
+3. Places of clients are written up to `LAZY` seconds later: if the process is killed before that,
+   the client gets some events again.
 4. If a transaction fails, all events in it fail.
-5. Each job gets a result, also if the thread ends because of a mistake in the program.
+5. Each job gets a result, even if the thread ends because of an error in the program.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ T = TypeVar("T")
 LAZY = 0.2
 """Seconds until places are written."""
 SWEEP = 5.0
-"""Seconds between two searches for what need not be kept any more."""
+"""Seconds between two searches for expired rows."""
 BATCH = 1000
 BYTES = 4 * 1024 * 1024
 """Publishes, and bytes of events, in one transaction."""
@@ -50,7 +50,7 @@ class Question:
     ) -> None:
         self.ask = ask
         self.tell = tell
-        """Is called with this question when it is answered, by the code that takes the results."""
+        """The code that takes the results calls this function with the answered question."""
         self.answer: Any = None
         self.error: Exception | None = None
 
@@ -68,8 +68,8 @@ class Writer:
         tell: called in the thread when there is something in `done`.
 
     Attributes:
-        done: jobs that are done, in order; and errors of what no job asked for.
-        over: whether no job is taken any more.
+        done: jobs that are done, in order, and errors of work that belongs to no job.
+        over: whether the thread takes no more jobs.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Writer:
         self._clock = clock
         self._tell = tell
         self._wakes: SimpleQueue[None] = SimpleQueue()
-        # Held for moments, by the event loop, too.
+        # Held only for moments, because the event loop takes it, too.
         self._lock = threading.Lock()
         self._given: deque[Job] = deque()
         self._places: dict[tuple[tuple[str, ...], str], Place] = {}
@@ -108,7 +108,7 @@ class Writer:
             return not self.over
 
     def wake(self) -> None:
-        """Do what was added."""
+        """Do the jobs that were added."""
         if self._wakes.empty():
             self._wakes.put(None)
 
@@ -145,7 +145,7 @@ class Writer:
             pass
 
     def end(self) -> None:
-        """Do what was added, and end. It can be called again."""
+        """Do the jobs that were added, and end. It can be called again."""
         self._ending = True
         self.wake()
 
@@ -258,7 +258,7 @@ class Writer:
         return not failed
 
     def _try(self, call: Callable[[], T]) -> T | Exception:
-        """What `call`, which writes, returns. Its error is a result, too."""
+        """The result of `call`, which writes. Its error is a result, too."""
         try:
             self._file.check()
             return call()
@@ -268,7 +268,7 @@ class Writer:
             return error
 
     def _give_up(self, error: BaseException) -> None:
-        """Nothing is done any more."""
+        """No job is done any more."""
         with self._lock:
             self.over = True
         why = sqlite3.OperationalError(f"the thread that writes has ended: {error!r}")

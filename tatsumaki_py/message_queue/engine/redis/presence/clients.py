@@ -3,12 +3,12 @@
 Rules:
 1. `present` in Redis says which process a client is in. It changes in scripts only, and a process
    knows the number of its last arrival there.
-2. What Redis did not take is done again after the next sign of life: one step for each client,
-   because a later one replaces it.
+2. A step that Redis did not take is repeated after the next sign of life: at most one for each
+   client, because a later step replaces it.
 3. A client is in the index of its process (`clients_of`) before it is in `present`, so the clients
    of a process that ends are found.
 4. A process that was taken for dead learns from `swept_of` that other processes have called the
-   hooks of its clients. Those that are still here are told of again.
+   hooks of its clients. Clients that are still here are announced again.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from tatsumaki_py.message_queue.engine.redis.questions import Questions
 __all__ = ["RedisPresence"]
 
 PIECE = 200
-"""Clients that are said again in one pipeline."""
+"""Clients that are announced again in one pipeline."""
 LAST_WORDS = 2.0
-"""Seconds that a process that ends has to say so."""
+"""Seconds that a process that ends has to tell the others."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -72,7 +72,7 @@ class RedisPresence:
         """Clients that have left, which Redis does not know yet."""
         self._number = 0
         self._said: set[asyncio.Future[Any]] = set()
-        """What is on its way."""
+        """Questions in flight."""
         self.all = AllKeys(options.prefix).messages
         self.control = Control(options.prefix, process, questions, line, clients)
         self._lives = Lives(options, process, questions, clients, self.rejoin, self.again)
@@ -102,7 +102,7 @@ class RedisPresence:
             self._places.told(data)
 
     def _ask(self, question: asyncio.Future[Any]) -> asyncio.Future[Any]:
-        """Note a question, so that it is asked before the process ends."""
+        """Keep a question, so that it is answered before the process ends."""
         self._said.add(question)
         question.add_done_callback(self._said.discard)
         return question
@@ -135,7 +135,7 @@ class RedisPresence:
         self._ask(self._questions.command("HSET", self._index, written_client(*key), here.about))
 
     def _enter(self, key: Key, here: Here, new: asyncio.Future[bool]) -> None:
-        """Say that a client has come."""
+        """Tell Redis that a client has come."""
         place = self._places.expect(here)
         self._move(key, here, "0").add_done_callback(
             partial(self._entered, key, here, here.number, new, place)
@@ -164,7 +164,7 @@ class RedisPresence:
             self._places.found(key, place, process, int(there or 0), kept)
             settle(new, bool(was_new))
             return
-        _log.debug("a client could not be said to be here: %s", error)
+        _log.debug("Redis could not be told that a client is here: %s", error)
         self._places.fail(place, error)
         stays = self._here.get(key) is here
         if stays and here.number == number:
@@ -240,7 +240,7 @@ class RedisPresence:
     # -- again
 
     def again(self) -> None:
-        """Redis has answered: say what it did not take."""
+        """Redis has answered: repeat the steps that it did not take."""
         self.control.send_again()
         leaving, self._leaving = self._leaving, {}
         for key, gone in leaving.items():
@@ -252,8 +252,8 @@ class RedisPresence:
             self._enter(key, here, new)
 
     async def rejoin(self) -> None:
-        """Say all clients again: Redis has lost them, or this process may have missed that some of
-        them went elsewhere.
+        """Announce all clients again: Redis has lost them, or this process may have missed that
+        some of them went elsewhere.
         """
         entries = [*self._here.items()]
         for begin in range(0, len(entries), PIECE):
@@ -303,7 +303,7 @@ class RedisPresence:
             self._rejoining = self._loop.create_task(self.rejoin())
 
     async def close(self) -> None:
-        """Say what has to be said before the process ends."""
+        """Tell the others that the process ends."""
         try:
             async with asyncio.timeout(LAST_WORDS):
                 await self.control.close()
@@ -311,7 +311,7 @@ class RedisPresence:
                     await asyncio.wait(self._said)
                 await self._lives.close()
         except Exception as error:
-            _log.debug("this process could not say that it ends: %s", error)
+            _log.debug("Redis could not be told that this process ends: %s", error)
         if self._rejoining is not None:
             self._rejoining.cancel()
         self._places.close()

@@ -1,9 +1,9 @@
-"""What processes tell each other: to all, to one, and how many clients they have.
+"""Messages between processes: to all, to one, and the counting of clients.
 
 Rules:
-1. A message that has to be obeyed is kept in a stream. A process that was not subscribed for a
-   while reads there what it has missed. Each process obeys a message once, also if it hears and
-   reads it, or if it was sent twice because Redis did not answer.
+1. A message that has to be obeyed is kept in a stream, from which a process that was not subscribed
+   for a while reads the messages that it missed. Each process obeys a message once, even if it
+   hears and reads it, or if it was sent twice because Redis did not answer.
 2. Messages that cannot be sent now wait, bounded, and are sent in order.
 3. A question to all is answered by those that hear it; nothing is kept.
 """
@@ -44,7 +44,7 @@ _log = logging.getLogger("tatsumaki")
 
 
 class Line(Protocol):
-    """How a process speaks with others."""
+    """How a process sends messages to others."""
 
     sharded: bool
     """Whether pub/sub is that of a cluster."""
@@ -105,7 +105,7 @@ class Control:
         self.send_again()
 
     def send_again(self) -> None:
-        """Send what waits."""
+        """Send the messages that wait."""
         if self._unsent and self._sender is None:
             self._sender = self._loop.create_task(self._send())
 
@@ -138,7 +138,7 @@ class Control:
             self._answer(data)
 
     def subscribed(self) -> None:
-        """Messages come from now on; some may have been lost before."""
+        """Messages come from now on. Earlier ones may have been lost."""
         if not self._subscribed.done():
             self._subscribed.set_result(None)
         self._catch_up()
@@ -164,7 +164,7 @@ class Control:
                 for id, fields in rows:
                     self._obey(id, *fields[1::2])
         except Exception as error:
-            # When it is subscribed again, it reads again.
+            # It reads again when it is subscribed again.
             self._beginning = None
             _log.debug("the messages of other processes could not be read: %s", error)
         finally:
@@ -242,7 +242,7 @@ class Control:
             count.add(there)
 
     async def close(self) -> None:
-        """Send what waits, for a short while."""
+        """Send the messages that wait, for a short while."""
         if self._sender is not None:
             await asyncio.wait([self._sender], timeout=ANSWER)
         tasks: list[asyncio.Task[Any]] = [*self._running.values(), *self._next.values()]
@@ -274,7 +274,7 @@ class _Count:
         self._changed()
 
     async def wait(self, answers: int) -> None:
-        """Wait for so many answers, but not long."""
+        """Wait for that many answers, for a short while."""
         event = asyncio.Event()
 
         def changed() -> None:

@@ -50,8 +50,8 @@ class AllKeys:
     Attributes:
         messages: the pub/sub channel that all processes hear.
         log: a stream: the last messages that each process has to obey.
-        alive: a sorted set: until when each process is taken for alive, in milliseconds; negative
-            if its clients are being forgotten.
+        alive: a sorted set: until when each process counts as alive, in milliseconds; negative
+            while its clients are being forgotten.
 
     >>> AllKeys("tats").log
     b'tats:{%all}:log'

@@ -2,13 +2,13 @@
 
 Rules:
 1. A process says every `BEAT_INTERVAL` seconds that it is alive, in one command for all of its
-   clients. If it has not done so for `LIFE` seconds, it is taken for dead.
+   clients. If it has not done so for `LIFE` seconds, it counts as dead.
 2. The clients of a dead process are forgotten when they are not expected back any more. Any process
-   does that. The script that removes a client decides which one calls the hook.
+   may do that. The process whose script removes a client calls the hook.
 3. A process forgets no clients of others before it has reached Redis for `LIFE` seconds without a
    break: after an outage, the others may not have said yet that they are alive.
-4. A process that is told that it was not alive says again which clients it has. If others have
-   called hooks for them, it finds `swept_of`.
+4. A process that learns that it counted as dead announces its clients again. If others have called
+   hooks for these clients, it finds `swept_of`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _log = logging.getLogger("tatsumaki")
 
 
 class Lives:
-    """Says for one event loop that its process is alive, and forgets the clients of others.
+    """Says for one event loop that its process is alive, and forgets the clients of dead processes.
 
     Args:
         clients: those of this process.
@@ -83,7 +83,7 @@ class Lives:
         self._sweeper: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin, unless that is done."""
+        """Begin, unless it has begun."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -115,7 +115,7 @@ class Lives:
             self._next_look = {key: at for key, at in self._next_look.items() if key in processes}
             due = {key: at for key, at in processes.items() if now >= self._next_look.get(key, 0)}
             if due:
-                # It may take long, and the process has to say meanwhile that it is alive.
+                # This may take long, and in that time the process has to say that it is alive.
                 sweep = self._sweep_all(due, now)
                 self._sweeper = asyncio.get_running_loop().create_task(sweep)
 
@@ -124,7 +124,7 @@ class Lives:
         return await self._questions.run(BEAT, (self._alive,), args)
 
     async def place(self, process: bytes, channels: tuple[str, ...]) -> str:
-        """The place that all clients of a process had reached that does not answer: a little before
+        """The place that all clients of a process that does not answer had reached: a little before
         its last sign of life.
         """
         score = await self._questions.command("ZSCORE", self._alive, process)
@@ -207,7 +207,7 @@ class Lives:
                 raise reply
 
     async def close(self) -> None:
-        """This process ends: its clients are expected back at others from now on."""
+        """This process ends: from now on, its clients are expected at other processes."""
         if self._task is not None:
             tasks = [one for one in (self._task, self._sweeper) if one is not None]
             for task in tasks:

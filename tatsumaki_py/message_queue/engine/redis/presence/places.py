@@ -1,9 +1,9 @@
-"""Where the polls of named clients have been.
+"""The places that the polls of named clients have reached.
 
 Rules:
 1. The process that a client has left is asked for its place, by one message. Only a client that
    gave no cursor waits for the answer, for `ANSWER` seconds at most.
-2. Without an answer, the place counts that was remembered last. If there is none, the client begins
+2. Without an answer, the place that was remembered last counts. If there is none, the client begins
    a little before the last sign of life of the process that it has left.
 """
 
@@ -64,7 +64,7 @@ class Places:
     Args:
         here: the clients of this process.
         forget: forgets one of them, because it is in another process now.
-        lost: gives the place to begin at for clients of a process that does not answer.
+        lost: gives the place where clients of a process that does not answer begin.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ class SharedPresence:
     """See `Presence`.
 
     Args:
-        session: gives what there is in the loop that runs; `RuntimeError` without one.
+        session: gives the session of the running loop; `RuntimeError` without a loop.
     """
 
     def __init__(self, session: Callable[[], _Session]) -> None:
