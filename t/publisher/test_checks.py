@@ -81,5 +81,5 @@ def test_urls(url, options, error, monkeypatch):
 def test_options_of_the_other_kind():
     with pytest.raises(TypeError, match="linger"):
         Publisher(NOWHERE, linger=1)
-    with pytest.raises(TypeError, match="headers go with a URL of HTTP"):
+    with pytest.raises(TypeError, match="headers need an http:// or https:// URL"):
         Publisher("redis://", headers={"a": "b"})

@@ -85,7 +85,7 @@ def make_parser(prog: str) -> Parser:
     add(
         "--idempotency-key",
         metavar="KEY",
-        help="name of the event: if it was published under this name lately, it is not again",
+        help="name of the event; within 5 minutes, it is published once under this name",
     )
     add(
         "--timeout",

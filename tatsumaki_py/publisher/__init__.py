@@ -230,7 +230,7 @@ def _maker(
     if kind in ("http", "https"):
         return partial(HTTPLink, url, dict(headers or {}), **options)
     if headers:
-        raise TypeError("headers go with a URL of HTTP")
+        raise TypeError("headers need an http:// or https:// URL")
     if kind in ("memory", "sqlite"):
         raise ValueError(
             f"the events of {kind}: belong to one process: publish by a PublishHandler of that "

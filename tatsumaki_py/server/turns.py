@@ -24,7 +24,7 @@ __all__ = ["TurnSocket", "Turns"]
 SLACK = 4
 """Connections that a process may have more than another one, and still accept the next."""
 SHARE = 32
-"""A process may have one more for each of so many connections."""
+"""A process may have one more for every `SHARE` connections of its own."""
 PAUSE = 0.01
 AWAY = 1 << 62
 """The number of connections of a process that does not listen."""

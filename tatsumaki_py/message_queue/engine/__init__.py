@@ -135,7 +135,7 @@ class Engine(Protocol):
         `limit`; None without an awaitable says the same at once.
 
         A `cursor` after `Feed.top` is of an event that is still on its way to this process: the
-        engine passes on what is missing (`Feed.accept`) before it answers.
+        engine passes on the missing events (`Feed.accept`) before it answers.
         """
 
     def recall(self, channels: tuple[str, ...], client_id: str) -> Awaitable[str | None] | None:

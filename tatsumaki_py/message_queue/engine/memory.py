@@ -1,11 +1,11 @@
-"""The engine that keeps all events in this process; none survives a restart (a client that comes
-back after it gets a gap).
+"""The engine that keeps all events in this process. None survives a restart: a client that
+reconnects after it gets a gap.
 
 Rules:
 1. The logs of the channels have all events, so they are loaded from the beginning.
 2. A forgotten channel leaves its newest id in `_tops`, so that a client that had all of its events
-   gets no gap. If there are too many of these ids, the oldest are dropped, and all channels that
-   are not known begin at a new id: every client of one of them gets a gap.
+   gets no gap. If there are too many of these ids, the oldest are dropped, and all unknown channels
+   begin at a new id: every client of one of them gets a gap.
 3. An idempotency key is remembered before its events are delivered.
 """
 

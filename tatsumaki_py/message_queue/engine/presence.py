@@ -49,7 +49,7 @@ class Clients(Protocol):
         """
 
     def present_again(self, channels: tuple[str, ...], client_id: str) -> None:
-        """This process was taken for dead, and `gone_elsewhere` was called in another one for a
+        """This process counted as dead, and `gone_elsewhere` was called in another process for a
         client that is still here.
         """
 
@@ -76,7 +76,7 @@ class Presence(Protocol):
         Args:
             channels: the channels that it listens to together, sorted by name.
             client_id: its name.
-            hook: what to call when it has gone (`Clients.gone_elsewhere`); "" for nothing.
+            hook: the hook to call when it has gone (`Clients.gone_elsewhere`); "" for none.
             seconds: how long it is expected back if this process ends.
 
         Returns:

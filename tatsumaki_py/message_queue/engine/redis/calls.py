@@ -1,5 +1,5 @@
-"""One call of the script that publishes, and what its reply says: the same for servers and for
-publishers without an event loop.
+"""One call of the script that publishes, and the meaning of its reply: the same for servers and for
+publishers outside of them.
 
 Rule: nothing of redis-py is imported here, and nothing is sent.
 """

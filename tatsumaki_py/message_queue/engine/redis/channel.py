@@ -39,14 +39,14 @@ RECENT = 32
 
 
 class RedisChannel:
-    """Feeds one channel with what comes from Redis.
+    """Feeds one channel with events from Redis.
 
     Attributes:
         feed: the channel.
         keys: its keys.
         loaded: whether its log is loaded.
-        asking: whether Redis is asked what it has.
-        stale: whether Redis is to be asked again.
+        asking: whether a question to Redis is in flight.
+        stale: whether Redis has to be asked again.
         subscribed: whether Redis has said that its messages come, at least once.
         linger: the timer that ends the subscription.
         waiters: wait for the answer to the present question.
@@ -91,7 +91,7 @@ class RedisChannel:
     # -- what is published
 
     def heard(self, data: bytes) -> bool:
-        """A message came. Returns whether Redis is to be asked what is missing."""
+        """A message came. Returns whether Redis has to be asked for missing events."""
         if self.loaded and self._take(data):
             return False
         if not self.asking:
@@ -138,14 +138,14 @@ class RedisChannel:
         return [self._cursor, "" if self.loaded else backlog, most]
 
     def answered(self, reply: Sequence[Any]) -> bool:
-        """Take what Redis has. Returns whether it is to be asked again."""
+        """Take the answer of Redis. Returns whether it has to be asked again."""
         known, top, rows = reply[0], reply[1].decode(), reply[2]
         self.asking = False
         feed = self.feed
         events = entries_of(feed.name, rows)
         went_on = self.loaded and feed.top != self._cursor
         if went_on:
-            # Messages came meanwhile that follow the log.
+            # Messages that follow the log came in the meantime.
             events = following(events, feed.top)
         whole = unbroken(events)
         follows = not events or (len(whole) == len(events) and events[0].prev == feed.top)
@@ -155,7 +155,7 @@ class RedisChannel:
                 feed.accept(events)
         else:
             self._note(whole)
-            # Redis may have lost the stream, and not its top.
+            # Redis may have lost the stream, but not its top.
             feed.load(top, whole if whole and whole[-1].id == top else ())
             self.loaded = True
         if feed.top != top and position(feed.top) < position(top):

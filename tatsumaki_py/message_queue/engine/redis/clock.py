@@ -1,4 +1,4 @@
-"""The clock of Redis, as far as it is known here."""
+"""An estimate of the clock of Redis."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RedisClock:
     def note(self, now: int) -> None:
         """Redis has said its time, in milliseconds since the epoch."""
         if now:
-            # It said so a little earlier: deadlines are never too late.
+            # Redis said it a little earlier, so deadlines are never too late.
             self._ahead = now - 1000 * asyncio.get_running_loop().time()
 
     def at(self, time: float) -> int | None:

@@ -108,7 +108,7 @@ class Cluster:
         return node
 
     async def _look(self) -> set[Address]:
-        """The nodes that have slots now, as far as they are known."""
+        """The nodes that are known to have slots now."""
         self._stale = True
         with contextlib.suppress(exceptions.RedisError):
             await self.refresh()

@@ -3,7 +3,7 @@
 Rules:
 1. A channel that is subscribed has an address in `_channels`; one without an address (None) is
    looked for by `_mend`, with pauses, until a node confirms it.
-2. When a channel is confirmed anew, `read` says SUBSCRIBED again.
+2. When a subscription is confirmed again, `read` gives SUBSCRIBED again.
 3. `read` raises if no node of the cluster answers, or if the ACL user may not subscribe. It does
    not raise if only some nodes are away: their channels wait.
 4. A connection counts as lost if nothing comes on it for a `probe_interval`, not even the answer to

@@ -31,7 +31,7 @@ _log = logging.getLogger("tatsumaki")
 AnyConnection = Connection | UnixDomainSocketConnection
 
 NAME = "tatsumaki"
-"""What `CLIENT LIST` calls the connections."""
+"""The name of the connections in `CLIENT LIST`."""
 OLDEST = {SERVER: (6, 2), CLUSTER: (7, 0)}
 SENTINEL_TIMEOUT = 1.0
 """Seconds that a sentinel may take before the next one is asked."""
@@ -129,7 +129,7 @@ class Dial:
         return "" if about[b"role"] == b"master" else "is a replica, which takes no writes"
 
     async def _check_memory(self, connection: AnyConnection) -> None:
-        """Warn if Redis may evict what the engine has promised to keep."""
+        """Warn if Redis may evict keys that the engine has promised to keep."""
         await connection.send_command("INFO", "memory")
         try:
             reply = await connection.read_response()

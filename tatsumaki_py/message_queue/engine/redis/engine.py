@@ -295,7 +295,7 @@ class RedisEngine:
         finally:
             self._closing = False
             if self._session is not None:
-                # It was used meanwhile.
+                # It was used in the meantime.
                 self._wake()
 
 

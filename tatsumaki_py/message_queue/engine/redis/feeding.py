@@ -39,7 +39,7 @@ TELL = 1.0
 
 
 class Subscriptions(Protocol):
-    """A listener, as it is seen here."""
+    """The part of a listener that this file uses."""
 
     def add(self, channel: bytes) -> None:
         """Subscribe to `channel`."""
@@ -100,7 +100,7 @@ class Feeding:
             channel.linger = self._loop.call_later(self._options.linger, self.drop, feed)
 
     def drop(self, feed: Feed) -> None:
-        """Feed it no more."""
+        """Stop feeding the channel."""
         channel = self.channels.get(feed.name)
         if channel is not None and channel.feed is feed:
             channel.end_linger()
@@ -230,7 +230,9 @@ class Feeding:
                 self.ask(channel)
 
     async def catch_up(self, channel: RedisChannel) -> None:
-        """Wait until the channel has what Redis had a moment ago, or Redis does not answer."""
+        """Wait until the channel has the events that Redis had a moment ago, or Redis does not
+        answer.
+        """
         if channel.asking:
             # That question may be older.
             await self._asked(channel)

@@ -31,7 +31,7 @@ class Keys:
     Attributes:
         messages: its pub/sub channel.
         stream: the events that are kept.
-        top: the newest id, and what the scripts note about the channel.
+        top: the newest id, and the notes of the scripts about the channel.
 
     >>> Keys("tats", "news").stream
     b'tats:{news}:s'
@@ -50,7 +50,7 @@ class Keys:
 
     @property
     def answer(self) -> bytes:
-        """What the keys of answers begin with; an idempotency key follows."""
+        """The first part of the keys of answers; an idempotency key follows."""
         return self.messages + b":i:"
 
     @property

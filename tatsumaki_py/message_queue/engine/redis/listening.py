@@ -129,7 +129,7 @@ class Listener:
 
     def _restart(self, error: BaseException | None) -> None:
         if not self._closed:
-            _log.error("the reader of Redis died, and is started again", exc_info=error)
+            _log.error("the reader of pub/sub failed, and is started again", exc_info=error)
             self._task = self._start()
 
     async def _run(self) -> None:
@@ -182,7 +182,7 @@ class Listener:
             try:
                 self._handle(kind, channel, data)
             except Exception:
-                _log.exception("a message of Redis could not be handled")
+                _log.exception("a message from Redis could not be handled")
             time = self._loop.time()
             if time > turn:
                 await asyncio.sleep(0)

@@ -74,20 +74,20 @@ class RedisOptions:
     """With TLS: whether the certificate must be for the name or address that is connected to."""
 
     prefix: str = option("tats")
-    """What the names of all keys and pub/sub channels begin with. Programs with different prefixes
-    share a Redis and no channel.
+    """The first part of the names of all keys and pub/sub channels. Programs with different
+    prefixes can use one Redis, and share no channel.
     """
     connect_timeout: float = option(5.0, "seconds", low=0.05, high=60)
     """How long connecting may take, with the login."""
     command_timeout: float = option(5.0, "seconds", low=0.05, high=60)
-    """How long Redis may take to answer a command; then the connection is closed."""
+    """How long Redis may take to answer a command before the connection is closed."""
     publish_timeout: float = option(5.0, "seconds", low=0.05, high=300)
-    """How long a publish tries, in all; then it fails with a 503."""
+    """How long a publish tries, in all, before it fails with a 503."""
     linger: float = option(60.0, "seconds", low=0, high=86400)
     """How long this process stays subscribed to a channel after its last client has left."""
     probe_interval: float = option(30.0, "seconds", low=0.05, high=3600)
     """How often the process sends itself a message through pub/sub. If the message does not come
-    back until the next one is due, the process connects again.
+    back before the next one is sent, the process reconnects.
     """
     check_interval: float = option(40.0, "seconds", low=0.05, high=3600)
     """How often the process compares its newest event of each channel with that of Redis."""

@@ -29,7 +29,7 @@ class Positions:
 
     Args:
         channels: those that are fed.
-        ask: asks Redis what a channel has.
+        ask: asks Redis for the events of a channel.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class Questions:
         self._task: asyncio.Task[None] | None = None
         self._asked: list[_Question] = []
         self._known: set[Script] = set()
-        """The scripts that Redis knows, as far as is known here."""
+        """The scripts that Redis is known to have."""
 
     def run(
         self, script: Script, keys: Sequence[bytes], args: Sequence[bytes | str | int]

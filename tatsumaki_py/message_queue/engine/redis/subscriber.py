@@ -16,8 +16,8 @@ MESSAGE, SUBSCRIBED, UNSUBSCRIBED = b"message", b"subscribe", b"unsubscribe"
 
 
 class Subscriber(Protocol):
-    """Subscriptions to channels, and what comes from them. It lives until `read` raises; then it
-    is closed, and a new one is opened.
+    """Subscriptions to channels, and their messages. It lives until `read` raises. After that it is
+    closed, and a new one is opened.
     """
 
     async def subscribe(self, *channels: str | bytes) -> None:
@@ -29,7 +29,7 @@ class Subscriber(Protocol):
         """Stop the messages of `channels`. `read` gives UNSUBSCRIBED. Raises `RedisError`."""
 
     async def read(self) -> list[Any]:
-        """What comes next: its kind, the channel as bytes, the data. For one task, which is not
+        """The next message: its kind, the channel as bytes, the data. For one task, which is not
         cancelled before the subscriber is closed.
 
         A channel that was SUBSCRIBED may be so again: its messages in between may be lost. Raises

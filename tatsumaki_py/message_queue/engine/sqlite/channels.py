@@ -94,7 +94,7 @@ class Channels:
         return self._size
 
     def grow(self, row: Row, count: int, size: int) -> None:
-        """A channel has so many more events and bytes; fewer if they are negative."""
+        """The numbers of events and bytes of a channel change by these, which may be negative."""
         self._size = self.size + size
         row.count += count
         row.bytes += size

@@ -273,7 +273,7 @@ class SQLiteEngine:
             self._session = None
             session.close()
             self._feeds.clear()
-        # Callbacks may have published meanwhile: the file is opened again.
+        # Callbacks may have published in the meantime: the file is opened again.
         late, self._late = self._late, []
         for call in late:
             call()

@@ -240,5 +240,5 @@ def _code(error: Exception | None) -> int:
 
 
 def said(error: Exception) -> str:
-    """What SQLite says, in one line."""
+    """The message of SQLite, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

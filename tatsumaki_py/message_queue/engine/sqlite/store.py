@@ -148,7 +148,7 @@ class Store:
         row = self._channels.row(write.name, clock)
         row.limits = write.limits
         if write.behind is not None:
-            # Clients of a life that was killed may come back, and did not move meanwhile.
+            # Clients of a life that was killed may come back, and have not moved in the meantime.
             expected = self.killed and clock - self.opened <= row.limits.kept
             places = (row.behind, write.behind) if expected else (write.behind,)
             row.behind = min(places, key=position)

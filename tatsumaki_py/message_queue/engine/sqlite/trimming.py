@@ -152,7 +152,7 @@ class Trimming:
         return self._channels.size + self._keys_size <= max_size
 
     def sweep(self, clock: float, now_ms: float, ids: Ids) -> bool:
-        """Drop what is too old in any channel. Returns whether there may be more.
+        """Drop the events that are too old, in any channel. Returns whether there may be more.
 
         Args:
             clock: the time.

@@ -177,7 +177,7 @@ class Writer:
         written = self._flush()
         self._try(lambda: self._store.end(self._clock()))
         with self._lock:
-            # A client may have left meanwhile.
+            # A client may have left in the meantime.
             self.over = not self._given and not (written and self._places)
         return self.over
 

@@ -7,8 +7,8 @@ Rules:
    client, because a later step replaces it.
 3. A client is in the index of its process (`clients_of`) before it is in `present`, so the clients
    of a process that ends are found.
-4. A process that was taken for dead learns from `swept_of` that other processes have called the
-   hooks of its clients. Clients that are still here are announced again.
+4. A process that counted as dead learns from `swept_of` that other processes have called the hooks
+   of its clients. Clients that are still here are announced again.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ class RedisPresence:
             return
         was_new, process, *_ = question.result()
         if process:
-            # It has polled elsewhere meanwhile.
+            # It has polled in another process in the meantime.
             self._forget(key)
             self._clients.take(*key)
         elif was_new:

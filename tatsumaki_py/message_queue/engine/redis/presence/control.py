@@ -268,7 +268,7 @@ class _Count:
         self.add(0)
 
     def add(self, there: int) -> None:
-        """Another process has so many clients."""
+        """Another process has answered with the number of its clients."""
         self.sum += there
         self._answers += 1
         self._changed()
