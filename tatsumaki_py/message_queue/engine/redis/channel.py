@@ -47,7 +47,7 @@ class RedisChannel:
         loaded: whether its log is loaded.
         asking: whether a question to Redis is in flight.
         stale: whether Redis has to be asked again.
-        subscribed: whether Redis has said that its messages come, at least once.
+        subscribed: whether Redis has confirmed its subscription at least once.
         linger: the timer that ends the subscription.
         waiters: wait for the answer to the present question.
         arrivals: functions to call as soon as the events of that id are in the log.

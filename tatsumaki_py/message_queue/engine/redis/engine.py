@@ -72,7 +72,7 @@ class Session:
         self._pinger: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Find out whether Redis is there, so that the log says now if it is not."""
+        """Find out whether Redis can be reached, so that the log says at once if it cannot."""
         self.questions.ping(self.own)
 
     def listen(self) -> None:
@@ -145,7 +145,7 @@ class Session:
         """See `Engine.history`."""
         channel = self.feeding.channels.get(feed.name)
         if max(position(cursor)) >= 1 << 64:
-            # It is no id, and Redis could not read it.
+            # This is no id, and Redis could not parse it.
             return None
         if channel is not None and position(cursor) > position(feed.top):
             # Its event is on its way.
@@ -228,7 +228,7 @@ class RedisEngine:
         return Keys(self.options.prefix, feed.name)
 
     def open(self, feed: Feed) -> None:
-        """See `Engine.open`: nothing is known before it is loaded."""
+        """See `Engine.open`: the log is empty until it is loaded."""
 
     def attach(self, feed: Feed) -> None:
         """See `Engine.attach`."""
@@ -248,7 +248,7 @@ class RedisEngine:
         self._in_loop(Feeding.drop, feed)
 
     def _in_loop(self, call: Callable[[Feeding, Feed], None], feed: Feed) -> None:
-        """Make a call that may come while the loop of the session does not run."""
+        """Make a call in the loop of the session, which may not be running here."""
         self._dormant.pop(feed.name, None)
         session = self._session
         if session is None or session.loop.is_closed():

@@ -6,8 +6,8 @@ Rules:
    that it confirms a subscription, so that no message is missed in between.
 2. While Redis is away, logs that are loaded stay as they are. Clients that wait for other logs are
    told to retry later.
-3. An error of one channel does not affect the others. It is logged, a few times at most in a while,
-   and Redis is asked for the channel again, with pauses.
+3. An error of one channel does not affect the others. It is logged (see `sparing`), and Redis is
+   asked for the channel again, with pauses.
 """
 
 from __future__ import annotations

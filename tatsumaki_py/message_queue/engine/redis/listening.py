@@ -93,7 +93,7 @@ class Listener:
 
     def _change(self, channel: bytes, wanted: bool) -> None:
         if self._subscriber is not None:
-            # The latest wish is the last one.
+            # The latest change goes to the end.
             self._changes.pop(channel, None)
             self._changes[channel] = wanted
             if self._writer is None:

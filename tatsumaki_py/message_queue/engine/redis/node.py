@@ -92,7 +92,7 @@ class Node:
             raise exceptions.ConnectionError("the connections are closed")
         while self._idle:
             connection = self._idle.pop()
-            # It says so, too, if the server has closed it.
+            # A connection that the server has closed is readable, too.
             if not await connection.can_read():
                 return connection
             await connection.disconnect(nowait=True)

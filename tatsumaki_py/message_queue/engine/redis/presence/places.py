@@ -43,8 +43,8 @@ class Here:
         about: how many milliseconds it is expected back, and its hook.
         said: whether Redis has taken an arrival.
         unsaid: the future of an arrival that Redis has not taken.
-        place: where it has been before its last arrival, until that is known.
-        reached: the same, from then on until it leaves; "" if it was nowhere.
+        place: the place that it reached before its last arrival, while that is being asked for.
+        reached: that place, from the answer on until it leaves; "" if there is none.
     """
 
     __slots__ = ("about", "number", "place", "reached", "said", "unsaid")
