@@ -338,6 +338,6 @@ class MergedMachine(RuleBasedStateMachine):
 
 
 MergedMachine.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=100, stateful_step_count=40, deadline=None, derandomize=True
 )
 TestMerged = MergedMachine.TestCase

@@ -283,6 +283,6 @@ class CohortMachine(RuleBasedStateMachine):
 
 
 CohortMachine.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=60, deadline=None, derandomize=True
+    max_examples=100, stateful_step_count=60, deadline=None, derandomize=True
 )
 TestCohorts = CohortMachine.TestCase

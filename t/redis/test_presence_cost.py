@@ -57,6 +57,7 @@ async def test_a_storm(queue, redis_server):
     queue.poll(None, Taker())
     await until(lambda: queue.cursor() == ids[-1])
     await until(lambda: redis_server.ask("ZCARD", "tats:{%all}:alive") == ":1")
+    await asyncio.sleep(0.2)
     commands(redis_server)
     takers = [Taker() for _ in range(STORM)]
     for taker in takers:
