@@ -137,7 +137,7 @@ async def test_nodes_are_away(connect, make_cluster, log_watch):
     the subscriber ends.
     """
     cluster = make_cluster(cluster_require_full_coverage="no")
-    connections = connect(cluster.url, probe_interval=0.1, command_timeout=0.2, connect_timeout=0.2)
+    connections = connect(cluster.url, probe_interval=0.3, command_timeout=0.6, connect_timeout=0.6)
     subscriber = await connections.subscriber()
     await subscriber.subscribe(*KEYS)
     await acknowledged(subscriber, *KEYS)
@@ -146,7 +146,7 @@ async def test_nodes_are_away(connect, make_cluster, log_watch):
     mine = [key for key in KEYS if cluster.node_of(key) is silent]
     others = [key for key in KEYS if key not in mine]
     with log_watch.expect("tatsumaki", "the node .* of the Redis cluster is away: it is silent"):
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(2.0)
         replies = await connections.run([("SPUBLISH", key, "1") for key in KEYS])
     assert [key for key, reply in zip(KEYS, replies, strict=True) if reply == 1] == others
     assert sorted([(await subscriber.read())[1].decode() for _ in others]) == sorted(others)
@@ -158,7 +158,7 @@ async def test_nodes_are_away(connect, make_cluster, log_watch):
     began = time.monotonic()
     with pytest.raises(ConnectionError, match="no node of the cluster answers"):
         await subscriber.read()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5
     await subscriber.close()
 
 

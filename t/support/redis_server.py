@@ -75,6 +75,13 @@ class RedisServer:
 
     def ask(self, *words):
         """The answer to a command: its first line for a simple one, else the whole reply."""
+        try:
+            return self._ask(words)
+        except ConnectionResetError:
+            # Sentinel disconnects all clients of a server that it makes a replica.
+            return self._ask(words)
+
+    def _ask(self, words):
         with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
             parts = [str(word).encode() for word in words]
             command = b"*%d\r\n" % len(parts)
