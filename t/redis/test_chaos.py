@@ -10,7 +10,7 @@ import pytest
 from support.chaos.run import Run
 from support.nginx import spread  # noqa: F401
 
-SECONDS = 3.0
+SECONDS = 2.5
 SEED = 12
 
 

@@ -17,7 +17,7 @@ async def test_one_node_is_silent(make_cluster, make_engine, log_watch):
     one line in the log when it goes and one when it is back.
     """
     cluster = make_cluster(cluster_require_full_coverage="no")
-    engine = make_engine(cluster.url, probe_interval=0.3, publish_timeout=0.75)
+    engine = make_engine(cluster.url, probe_interval=0.5, publish_timeout=1.8)
     feeds = {name: Feed(name, {}) for name in NAMES}
     for feed in feeds.values():
         engine.open(feed)
@@ -40,10 +40,10 @@ async def test_one_node_is_silent(make_cluster, make_engine, log_watch):
     with log_watch.expect("tatsumaki", "Redis") as lines:
         silent.pause()
         results = await publish_all(0)
-        assert max(results[name] for name in there) < 0.6
+        assert max(results[name] for name in there) < 1.4
         for number in (1, 2):
             results = await publish_all(number)
-            assert max(results[name] for name in there) < 0.25
+            assert max(results[name] for name in there) < 0.6
             assert {results[name].code for name in gone} == {503}
         assert all(isinstance(results[name], HTTPError) for name in gone)
         silent.resume()
