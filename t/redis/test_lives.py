@@ -82,6 +82,7 @@ async def test_taken_for_dead(redis_server, network, process, expect_log):
         # The hook for its leaving has been called.
         assert not await leaving
         await until(lambda: its.again and its.taken)
+        await until(lambda: not one.session().outage.away)
         await asyncio.sleep(2 * BEAT)
     assert (its.again, its.taken) == ([(ROOM, "stays")], [(ROOM, "moves")])
     assert await one.presence.gone(ROOM, "stays")
@@ -121,6 +122,7 @@ async def test_the_place_is_lost(redis_server, network, process, attached, expec
             history = await answer(two.history(feed, place, 9))
             assert kept or history is None
         await until(lambda: redis_server.ask("ZCARD", "tats:{%all}:alive") == ":2")
+        await until(lambda: not one.session().outage.away)
         await asyncio.sleep(2 * BEAT)
 
 
