@@ -51,7 +51,7 @@ else:
 ENDS = {"exit": 0, "interrupt": -signal.SIGINT, "fork": 0, "error": 1, "server": 0}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and forks")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Windows")
 def test_ends(tmp_path):
     running = {
         how: subprocess.Popen(

@@ -88,7 +88,9 @@ def test_a_folder(tmp_path, refusal):
     assert "unable to open database file" in refusal(tmp_path / "folder.db")
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="changes the user")
+@pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become another user"
+)
 def test_read_only_folder(forked):
     """As a user that may read the folder and not write to it."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
