@@ -1,7 +1,7 @@
 """An application with a `SubscribeHandler`, and clients on all transports."""
 
 import pytest
-from support.engines import REAL, real_engine, using
+from support.engines import REAL, engine  # noqa: F401
 from support.subscriber import CLIENTS, STREAMS
 from support.wire import raw_small, small_buffers  # noqa: F401
 
@@ -53,18 +53,7 @@ def app(handler):
 
 
 @pytest.fixture
-def engine(request):
-    """The name of the engine that the queues of this test use."""
-    name = getattr(request, "param", "memory")
-    if name == "memory":
-        yield name
-        return
-    for _ in using(request, real_engine(request, name)):
-        yield name
-
-
-@pytest.fixture
-def queue(engine, request):
+def queue(engine, request):  # noqa: F811
     """The queue of the channel "room", loaded."""
     queue = MessageQueue.instance("room")
     if engine != "memory":

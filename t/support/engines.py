@@ -1,5 +1,6 @@
 """The queues of a test over another engine than that in memory."""
 
+import pytest
 from support.settled import Settled
 
 from tatsumaki_py import MessageQueue
@@ -31,3 +32,14 @@ def using(request, engine):
 async def _end(engine):
     MessageQueue.reset()
     await engine.close()
+
+
+@pytest.fixture
+def engine(request):
+    """The name of the engine that the queues of this test use."""
+    name = getattr(request, "param", "memory")
+    if name == "memory":
+        yield name
+        return
+    for _ in using(request, real_engine(request, name)):
+        yield name

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from support.engines import REAL, real_engine, using
+from support.engines import REAL, engine  # noqa: F401
 from support.wire import raw_small, read_reply, sends, small_buffers, soon  # noqa: F401
 
 from tatsumaki_py import MessageQueue
@@ -101,18 +101,7 @@ class Chat:
 
 
 @pytest.fixture
-def engine(request):
-    """The name of the engine that the queues of this test use."""
-    name = getattr(request, "param", "memory")
-    if name == "memory":
-        yield name
-        return
-    for _ in using(request, real_engine(request, name)):
-        yield name
-
-
-@pytest.fixture
-def chat(engine, http_server, http_port, raw):
+def chat(engine, http_server, http_port, raw):  # noqa: F811
     """The `Chat` on the served program."""
     return Chat(raw, http_port)
 
