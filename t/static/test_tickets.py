@@ -26,8 +26,9 @@ def test_a_ticket(site, tab, transport):
 def test_it_is_renewed(site, tab, transport, page_errors):
     """A connection has a ticket that is new, also when the one before has expired."""
     page_errors.allow("403")
-    page = subscribe(tab, site, transport, seconds=1).open(transport)
-    page.page.wait_for_timeout(1200)
+    # A page uses a ticket for a second: one that is valid for no longer may expire on its way.
+    page = subscribe(tab, site, transport, seconds=2).open(transport)
+    page.page.wait_for_timeout(2200)
     page.get("dispatchEvent(new Event('online'))")
     site.publish(1)
     page.has(1).open(transport)
