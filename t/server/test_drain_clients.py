@@ -423,8 +423,9 @@ async def test_tls(http_port, stop, options):
 
 @pytest.mark.parametrize("answers", [True, False])
 @pytest.mark.gen_test
-async def test_a_tornado_websocket(http_port, stop, answers):
+async def test_a_tornado_websocket(http_port, stop, answers, monkeypatch):
     """It is closed with 1001, also if its client does not answer the close frame."""
+    monkeypatch.setattr(drain, "LAST", 1.0)
     closed.clear()
     client = CLIENTS["websocket"](http_port, "/socket")
     await client.open()

@@ -140,8 +140,9 @@ def test_a_second_signal(start):
     """It ends all processes at once."""
     workers = start()
     pids = workers.pids
-    with workers.ask("/sleeps") as client, workers.ask("/blocks"):
-        received(client, b"a")
+    with contextlib.ExitStack() as clients:
+        received(clients.enter_context(workers.ask("/sleeps")), b"a")
+        clients.enter_context(workers.ask("/blocks"))
         workers.process.send_signal(signal.SIGTERM)
         wait(lambda: len(workers.pids) < 3)
         workers.process.send_signal(signal.SIGTERM)
