@@ -12,6 +12,7 @@ pytest_plugins = [
     "support.answers",
     "support.program",
     "support.browser",
+    "support.other_process",
     "support.redis_server",
     "support.redis_sentinel",
     "support.redis_tls",

@@ -4,10 +4,8 @@ import json
 import time
 
 import pytest
-from engine.feed import Clients
 from message_queue.fakes import turn
 from support.answers import until
-from support.delayed import Delayed, Store
 
 from tatsumaki_py import Application, MessageQueue, SubscribeHandler
 
@@ -52,23 +50,11 @@ def app():
 
 
 @pytest.fixture
-def other(io_loop):
+def other(other_process):
     """The presence of another process, with no real clients."""
-    store = Store()
-    here, there = Delayed(store, together=True), Delayed(store, seed=1, together=True)
-    there.presence.connect(Clients())
-    MessageQueue.configure(here)
     MessageQueue._registry.processes.hooks.clear()
     calls.clear()
-    yield there.presence
-
-    async def end():
-        MessageQueue.reset()
-        await turn(20)
-        await here.close()
-        await there.close()
-
-    io_loop.run_sync(end)
+    return other_process
 
 
 async def sse(ask, path):

@@ -1,9 +1,7 @@
 """Fixtures of the tests of the engine in a file."""
 
 import gc
-import os
 import shutil
-import warnings
 
 import pytest
 
@@ -61,29 +59,3 @@ def program(path, io_loop):
     program = Program(path)
     yield program
     io_loop.run_sync(program.stop)
-
-
-@pytest.fixture
-def forked():
-    """`said = forked(function)`: what `function` returns or raises in a forked process, as text."""
-
-    def run(function):
-        ours, theirs = os.pipe()
-        with warnings.catch_warnings():
-            # Python 3.12 warns of forks where there are threads.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
-        if pid == 0:
-            try:
-                said = str(function())
-            except BaseException as error:
-                said = f"{type(error).__name__}: {error}"
-            os.write(theirs, said.encode())
-            os._exit(0)
-        os.close(theirs)
-        with os.fdopen(ours) as pipe:
-            said = pipe.read()
-        os.waitpid(pid, 0)
-        return said
-
-    return run

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from message_queue.fakes import Taker, events, numbers
+from support.forked import in_fork
 from support.program import ROOT
 
 from tatsumaki_py.message_queue import EngineError
@@ -20,17 +21,17 @@ REFUSED = "is used by another process: a SQLite file is for one process"
 
 
 @pytest.mark.gen_test
-async def test_a_second_process_is_refused(path, forked):
+async def test_a_second_process_is_refused(path):
     """Until the first one has closed the file. A second engine of one process is refused, too."""
     engine = choose(f"sqlite:{path}", {}).make()
     make = choose(f"sqlite:{path.parent}/./events.db", {}).make
-    said = forked(make)
+    said = in_fork(make)
     assert said.startswith(f"EngineError: {path} {REFUSED}")
     assert "\n" not in said
     with pytest.raises(EngineError, match=REFUSED):
         make()
     await engine.close()
-    assert "EngineError" not in forked(make)
+    assert "EngineError" not in in_fork(make)
 
 
 def test_a_server_does_not_start(path):
@@ -73,7 +74,7 @@ def test_a_process_that_was_killed(path):
 
 
 @pytest.mark.gen_test
-async def test_a_forked_process_leaves_the_file_to_its_parent(program, forked):
+async def test_a_forked_process_leaves_the_file_to_its_parent(program):
     """It is refused as any other process, and the parent goes on."""
     queue = program.start()
     taker = Taker()
@@ -87,7 +88,7 @@ async def test_a_forked_process_leaves_the_file_to_its_parent(program, forked):
 
         return asyncio.run(main())
 
-    assert REFUSED in await asyncio.to_thread(forked, publish)
+    assert REFUSED in await asyncio.to_thread(in_fork, publish)
     await queue.publish(*events(3))
     assert taker.seen == [1, 3]
     await program.stop()

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from support.forked import in_fork
 
 from tatsumaki_py.message_queue import EngineError
 from tatsumaki_py.message_queue.engine.choose import choose
@@ -91,7 +92,7 @@ def test_a_folder(tmp_path, refusal):
 @pytest.mark.skipif(
     not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become another user"
 )
-def test_read_only_folder(forked):
+def test_read_only_folder():
     """As a user that may read the folder and not write to it."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
@@ -100,6 +101,6 @@ def test_read_only_folder(forked):
             os.setuid(65534)
             choose(f"sqlite:{folder}/events.db", {}).make()
 
-        said = forked(make)
+        said = in_fork(make)
     assert said.startswith("EngineError: ")
     assert f"this process must be able to write to the folder {folder}" in said

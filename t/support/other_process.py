@@ -1,0 +1,26 @@
+"""Another process, for tests of the queues and handlers of this one."""
+
+import pytest
+from engine.feed import Clients
+from message_queue.fakes import turn
+from support.delayed import Delayed, Store
+
+from tatsumaki_py import MessageQueue
+
+
+@pytest.fixture
+def other_process(io_loop):
+    """The presence of another process; its `clients` are fakes. The queues here are a process."""
+    store = Store()
+    here, there = Delayed(store, together=True), Delayed(store, seed=1, together=True)
+    there.presence.connect(Clients())
+    MessageQueue.configure(here)
+    yield there.presence
+
+    async def end():
+        MessageQueue.reset()
+        await turn(20)
+        await here.close()
+        await there.close()
+
+    io_loop.run_sync(end)
