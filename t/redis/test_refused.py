@@ -1,6 +1,7 @@
 """Redis answers, and refuses: the log says why in one line, also if it goes on for long."""
 
 import asyncio
+import re
 
 import pytest
 from engine.feed import Feed, answer, bodies
@@ -50,7 +51,7 @@ async def test_a_user_without_channels(chat, make_engine, attached, expect_log):
         server.ask("ACL", "SETUSER", "chat", "allchannels")
         await feed.until(lambda: len(lines) == 3)
     away, publish, back = [line.getMessage() for line in lines]
-    assert "is away: this user has no permissions to access one of the channels" in away
+    assert re.search("is away: .*no permissions to access", away, re.IGNORECASE)
     assert "lists the rights that the ACL user needs" in publish
     assert "is back" in back
     await asyncio.gather(*(engine.publish(feed, bodies(n)) for n in (4, 5)))
@@ -99,7 +100,8 @@ async def test_older_events_are_refused(chat, make_engine, attached, expect_log)
     engine = make_engine(url)
     feed = await attached(engine)
     server.ask("ACL", "SETUSER", "chat", "-evalsha", "-eval")
-    with expect_log("tatsumaki", "events of channel 'room' could not be read: this user") as lines:
+    text = "events of channel 'room' could not be read: .* permission"
+    with expect_log("tatsumaki", text) as lines:
         for _ in range(3):
             with pytest.raises(Error.HTTP) as raised:
                 await answer(engine.history(feed, "1-1", 10))

@@ -37,7 +37,9 @@ async def test_a_subscriber_is_stopped(serve_program, make_redis, io_loop):
         await engine.publish(Feed("busy", {}), bodies)
     await engine.publish(Feed("calm", {}), [b'{"n":1}'])
     assert "qbuf" in server.ask("CLIENT", "LIST")
-    assert server.ask("CLIENT", "LIST", "TYPE", "pubsub").count("id=") == 0
+    if "valkey_version" not in server.ask("INFO", "server"):
+        # Valkey keeps one copy of a message for all, and counts none of it for this client.
+        assert server.ask("CLIENT", "LIST", "TYPE", "pubsub").count("id=") == 0
     worker.signal(signal.SIGCONT)
     await calm.until(lambda one: one.seen == [0, 1])
     await busy.until(lambda one: one.seen[-1:] == [COUNT])

@@ -15,6 +15,8 @@ __all__ = ["is_forgotten", "is_full", "is_lost", "is_passing", "may_not"]
 # A code is at the beginning. If the error came in a script, Redis 6.2 puts the script's name first.
 _PASSING = re.compile(r"(?:^|: -)(?:BUSY|MISCONF|NOREPLICAS|READONLY) ")
 _FULL = re.compile(": -OOM ")
+# In a script: Redis up to 7.0, and later ones.
+_FORBIDDEN = re.compile("The user executing the script can't|ACL failure in script")
 
 
 def is_lost(reply: object) -> bool:
@@ -44,5 +46,5 @@ def is_full(reply: object) -> bool:
 
 def may_not(reply: object) -> bool:
     """Whether the ACL user lacks a right."""
-    text = "The user executing the script can't"
-    return isinstance(reply, exceptions.NoPermissionError) or str(reply).startswith(text)
+    known = isinstance(reply, exceptions.NoPermissionError)
+    return known or _FORBIDDEN.search(str(reply)) is not None
