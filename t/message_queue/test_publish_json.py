@@ -29,6 +29,14 @@ async def test_idempotency_key():
     assert caught.value.code == 422
 
 
+def test_text():
+    """A programmer's mistake; nothing is published."""
+    queue = MessageQueue.instance("room")
+    with pytest.raises(TypeError, match="publish_json takes bytes, not str: publish takes values"):
+        queue.publish_json(b"{}", "{}")
+    assert queue.backlog_events == []
+
+
 def test_too_large():
     """413, and nothing is published."""
     queue = MessageQueue.instance("room")

@@ -35,6 +35,21 @@ def test_events(events):
     assert (str(caught.value), type(caught.value)) == (str(expected.value), expected.type)
 
 
+BAD_JSON = [b"{bad", b"", b"1 2", b"NaN", b'"\xff"', b'{"type":"gap"}', b"[" * 101 + b"]" * 101]
+
+
+@pytest.mark.parametrize("body", BAD_JSON)
+def test_bad_json(body):
+    """Otherwise one publisher could break a channel for all of its clients."""
+    with pytest.raises(ValueError, match=r"not JSON: |no event: "):
+        Publisher(NOWHERE).publish_json("room", b"{}", body)
+
+
+def test_text():
+    with pytest.raises(TypeError, match="publish_json takes bytes, not str: publish takes values"):
+        Publisher(NOWHERE).publish_json("room", "{}")
+
+
 @pytest.mark.parametrize(("channel", "key"), [("x" * 1025, None), (b"x", None), ("x", "")])
 def test_names(channel, key):
     with pytest.raises(Exception) as expected:  # noqa: PT011
@@ -79,7 +94,7 @@ def test_urls(url, options, error, monkeypatch):
 
 
 def test_options_of_the_other_kind():
-    with pytest.raises(TypeError, match="linger"):
+    with pytest.raises(TypeError, match="with an http:// URL there is no option linger"):
         Publisher(NOWHERE, linger=1)
     with pytest.raises(TypeError, match="headers need an http:// or https:// URL"):
         Publisher("redis://", headers={"a": "b"})

@@ -30,7 +30,7 @@ from tatsumaki_py.message_queue.client import Client, State
 from tatsumaki_py.message_queue.engine import Engine, EngineError
 from tatsumaki_py.message_queue.engine.choose import Choice, choose
 from tatsumaki_py.message_queue.event import Event
-from tatsumaki_py.message_queue.event_json import event_json
+from tatsumaki_py.message_queue.event_json import check_bytes, event_json
 from tatsumaki_py.message_queue.idempotency import check_key
 from tatsumaki_py.message_queue.mailbox import Poll
 from tatsumaki_py.message_queue.merged import MAX_MERGED, MergedChannels
@@ -266,11 +266,14 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         """Publish events that are JSON already; see `publish`.
 
         Args:
-            bodies: JSON in UTF-8, which the caller has checked: it is not parsed here.
+            bodies: JSON in UTF-8, of type bytes, which the caller has checked: it is not parsed
+                here. Clients could not read what is not JSON.
             idempotency_key: as in `publish`.
         """
         if idempotency_key is not None:
             check_key(idempotency_key)
+        for body in bodies:
+            check_bytes(body)
         return self._publish(list(map(self._fitting, bodies)), idempotency_key)
 
     def _publish(

@@ -17,7 +17,16 @@ from typing import Any, NoReturn
 
 from tatsumaki_py.json_codec import JSON, JSONCodec
 
-__all__ = ["MAX_DEPTH", "Unfit", "check_type", "encode", "event_json", "read_event"]
+__all__ = [
+    "MAX_DEPTH",
+    "Unfit",
+    "check_bytes",
+    "check_type",
+    "checked_json",
+    "encode",
+    "event_json",
+    "read_event",
+]
 
 MAX_DEPTH = 100
 """The depth to which lists and dicts may be nested in an event; many parsers refuse more."""
@@ -67,18 +76,14 @@ def _encoded(value: Any, codec: JSONCodec) -> bytes:
         raise _refusal(error, value, codec) from error
     if not isinstance(text, str):
         raise TypeError(f"MessageQueue.json has to return a str, not {type(text).__name__}")
-    text = text.strip(" \t\r\n")
     try:
-        body, end = read_event(text)
-        if end < len(text):
-            raise json.JSONDecodeError("Extra data", text, end)
+        return _read_whole(text)
     except RecursionError as error:
         raise _refusal(error, value, codec) from None
     except Unfit as error:
         raise ValueError(f"MessageQueue.json has returned no event: {error}") from None
     except ValueError as error:
         raise ValueError(f"MessageQueue.json has to return JSON: {error}") from None
-    return body
 
 
 def _plain(value: Any) -> Any:
@@ -154,6 +159,38 @@ def _reason(part: Any, codec: JSONCodec) -> str:
 
 
 # -- received JSON
+
+
+def check_bytes(body: object) -> None:
+    """Raises `TypeError` if `body` is not of type bytes."""
+    if not isinstance(body, bytes):
+        kind = type(body).__name__
+        raise TypeError(f"publish_json takes bytes, not {kind}: publish takes values")
+
+
+def checked_json(body: bytes) -> bytes:
+    """`body`, which should be JSON in UTF-8, as the JSON of an event.
+
+    Raises `TypeError` if it is not of type bytes, `ValueError` if it is not JSON, or is no event.
+    """
+    check_bytes(body)
+    try:
+        return _read_whole(body.decode())
+    except Unfit as error:
+        raise ValueError(f"no event: {error}") from None
+    except RecursionError:
+        raise ValueError("not JSON: too deep") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
+def _read_whole(text: str) -> bytes:
+    """The event that is all of `text`. Raises as `read_event`."""
+    text = text.strip(" \t\r\n")
+    body, end = read_event(text)
+    if end < len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    return body
 
 
 def read_event(text: str, index: int = 0) -> tuple[bytes, int]:

@@ -27,7 +27,7 @@ from tatsumaki_py.json_codec import JSON, JSONCodec
 from tatsumaki_py.message_queue.engine.choose import VARIABLE, choose
 from tatsumaki_py.message_queue.engine.redis.calls import check_size
 from tatsumaki_py.message_queue.engine.redis.options import parse
-from tatsumaki_py.message_queue.event_json import event_json
+from tatsumaki_py.message_queue.event_json import checked_json, event_json
 from tatsumaki_py.message_queue.idempotency import check_key
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.settings import ChannelSettings
@@ -131,18 +131,23 @@ class Publisher:
                 own publisher for Redis.
         """
         bodies = [event_json(event, self.json) for event in events]
-        return self.publish_json(channel, *bodies, idempotency_key=idempotency_key)
+        return self._publish(channel, bodies, idempotency_key)
 
     def publish_json(
         self, channel: str | int, *bodies: bytes, idempotency_key: str | None = None
     ) -> list[str]:
-        """Publish events that are JSON in UTF-8 already, which the caller has checked; see
-        `publish`.
+        """Publish events that are JSON already; see `publish`.
+
+        Args:
+            bodies: JSON in UTF-8, of type bytes. `ValueError` if one is not JSON.
         """
-        name = self._checked(channel, bodies, idempotency_key)
+        return self._publish(channel, list(map(checked_json, bodies)), idempotency_key)
+
+    def _publish(self, channel: str | int, bodies: Sequence[bytes], key: str | None) -> list[str]:
+        name = self._checked(channel, bodies, key)
         if not bodies:
             return []
-        return self._link.publish(name, bodies, idempotency_key)
+        return self._link.publish(name, bodies, key)
 
     async def apublish(
         self, channel: str | int, *events: Any, idempotency_key: str | None = None
@@ -228,6 +233,8 @@ def _maker(
         )
     kind = url.partition(":")[0].lower()
     if kind in ("http", "https"):
+        if others := options.keys() - {"publish_timeout"}:
+            raise TypeError(f"with an {kind}:// URL there is no option {', '.join(sorted(others))}")
         return partial(HTTPLink, url, dict(headers or {}), **options)
     if headers:
         raise TypeError("headers need an http:// or https:// URL")

@@ -137,8 +137,9 @@ class HTTPLink:
         except BaseException:
             connection.close()
             raise
-        # A proxy that answers so does not know whether the server accepted the events.
-        attempts.sent |= response.status in (502, 504)
+        # A server that answers so may not know whether its engine accepted the events, and a proxy
+        # may not know whether the server did.
+        attempts.sent |= response.status in (502, 503, 504)
         if response.isclosed() and not response.will_close:
             self._idle.append(connection)
             if len(self._idle) > MAX_IDLE:
