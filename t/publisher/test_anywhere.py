@@ -99,6 +99,71 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     ids = pool.map(work, range(10))
 assert len({id for (id,) in ids}) == 10
 """
+LOG = """
+import logging, os, sys, time
+from tatsumaki_py.publisher import Publisher
+
+publisher = Publisher(sys.argv[1])
+refused = []
+
+class Handler(logging.Handler):
+    def emit(self, record):
+        try:
+            publisher.publish("a", record.getMessage())
+        except RuntimeError:
+            refused.append(record.getMessage())
+
+logging.basicConfig(level=logging.DEBUG, handlers=[Handler()])
+begin = time.monotonic()
+logging.warning("first")
+child = os.fork()
+if child == 0:
+    refused.clear()
+    logging.warning("child")
+    publisher.close()
+    sys.exit(len(refused) != 1)
+assert os.waitpid(child, 0)[1] == 0
+publisher.close()
+logging.debug("again")
+publisher.close()
+assert time.monotonic() - begin < 3
+first, second = refused
+assert first == second
+assert first.startswith("Redis may evict any key")
+"""
+END = """
+import atexit, logging, sys, time
+from tatsumaki_py.publisher import Publisher
+
+publisher = Publisher(sys.argv[1])
+
+class Slow(logging.StreamHandler):
+    def emit(self, record):
+        time.sleep(0.1)
+        super().emit(record)
+
+logging.getLogger().addHandler(Slow(sys.stdout))
+atexit.register(publisher.publish, "a", 2)
+publisher.publish("a", 1)
+"""
+TOO_LATE = """
+import os, sys
+from tatsumaki_py.publisher import Publisher
+
+publisher = Publisher(sys.argv[1])
+
+class Late:
+    def __init__(self):
+        publisher.publish("a", 1)
+
+    def __del__(self):
+        try:
+            publisher.publish("a", 2)
+        except RuntimeError as error:
+            os.write(1, str(error).encode())
+
+late = Late()
+"""
 
 
 def run(script, *arguments):
@@ -111,6 +176,10 @@ def run(script, *arguments):
     )
     assert done.stderr == ""
     assert done.returncode == 0
+    return done.stdout
+
+
+EVICTING = {"maxmemory": "100mb", "maxmemory_policy": "allkeys-lru"}
 
 
 @pytest.fixture(params=["http", "redis"])
@@ -172,3 +241,26 @@ def test_pool(place):
     url, events = place
     run(POOL, url)
     assert sorted(events()[1:]) == [*range(10)]
+
+
+def test_a_log(make_tls, certificate):
+    """A handler publishes the lines, but not those of the publisher; none waits for the other."""
+    redis = make_tls(tls_auth_clients="no", **EVICTING)
+    run(LOG, f"rediss://127.0.0.1:{redis.tls_port}?ssl_ca_certs={certificate[0]}")
+    assert stored(redis) == ["first", "child", "again"]
+
+
+def test_the_end(make_redis):
+    """A function of `atexit` publishes, and the last lines of the log come out."""
+    redis = make_redis(**EVICTING)
+    out = run(END, redis.url)
+    assert out.startswith("Redis may evict any key")
+    assert out.count("\n") == 1
+    assert stored(redis) == [1, 2]
+
+
+def test_after_the_end(redis_server):
+    """No thread runs any more, so it is an error at once."""
+    out = run(TOO_LATE, redis_server.url)
+    assert out.startswith("the interpreter ends, and a publisher for Redis cannot publish any more")
+    assert stored(redis_server) == [1]

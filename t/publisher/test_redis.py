@@ -88,9 +88,10 @@ def test_refused(redis_server, make_publisher, log_watch):
     text = "^Redis refused the events: .*WRONGTYPE"
     with (
         log_watch.expect("tatsumaki", "Redis refused events of channel 'a': .*WRONGTYPE"),
+        make_publisher(redis_server.url) as publisher,
         pytest.raises(Error.HTTP, match=text),
     ):
-        make_publisher(redis_server.url).publish("a", 1)
+        publisher.publish("a", 1)
 
 
 def test_lost_replies(redis_server, make_publisher):

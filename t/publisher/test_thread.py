@@ -9,7 +9,7 @@ import pytest
 
 from tatsumaki_py import Error
 from tatsumaki_py.message_queue.engine.redis import publishing
-from tatsumaki_py.publisher import Publisher, over_redis
+from tatsumaki_py.publisher import Publisher, over_redis, thread_log
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ async def test_it_fails(publisher, redis_server, monkeypatch, log_watch):
         monkeypatch.setattr(publisher._link._worker, "_publish", fail)
         with pytest.raises(Error.HTTP, match=text):
             await publisher.apublish("a", 3)
+        publisher._link._log.flush()
     publisher.publish("a", 4)
     assert (caught.value.code, len(records)) == (503, 2)
     assert redis_server.ask("XLEN", "tats:{a}:s") == ":3"
@@ -87,6 +88,78 @@ def test_it_cannot_begin(redis_server, monkeypatch):
         monkeypatch.undo()
         publisher.publish("a", 1)
     assert threading.active_count() == before
+
+
+def test_it_does_not_start(redis_server, monkeypatch):
+    """The call ends, and so does the thread when it can."""
+    over = threading.Event()
+    connections = over_redis.Connections
+    monkeypatch.setattr(over_redis, "START", 0.1)
+    monkeypatch.setattr(over_redis, "Connections", lambda o: over.wait(5) and connections(o))
+    before = threading.active_count()
+    with Publisher(redis_server.url) as publisher:
+        text = "the events were not accepted: the thread of the publisher hangs"
+        with pytest.raises(Error.HTTP, match=text) as caught:
+            publisher.publish("a", 1)
+        over.set()
+        publisher.publish("a", 2)
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline
+    assert (caught.value.code, redis_server.ask("XLEN", "tats:{a}:s")) == (503, ":1")
+
+
+def test_its_lines(publisher, log_watch):
+    """They are logged once, in order, although a handler holds its lock during a call."""
+    for name in ("tatsumaki", "asyncio"):
+        with log_watch.expect(name, "line [0-4]") as records:
+            with log_watch.lock:
+                for number in range(5):
+                    in_thread(publisher, logging.getLogger(name).warning, "line %d", number)
+                publisher.publish("a", 1)
+                assert records == []
+            publisher._link._log.flush()
+        assert [record.getMessage() for record in records] == [f"line {n}" for n in range(5)]
+
+
+def test_lines_while_a_handler_blocks(publisher, log_watch, monkeypatch):
+    """Some are kept, and `close` does not wait long."""
+    monkeypatch.setattr(thread_log, "MOST", 10)
+    monkeypatch.setattr(thread_log, "FLUSH", 0.05)
+    log = publisher._link._log
+    with log_watch.expect("tatsumaki", "line") as records:
+        with log_watch.lock:
+            for _ in range(20):
+                in_thread(publisher, logging.getLogger("tatsumaki").warning, "line")
+            publisher.publish("a", 1)
+            publisher.close()
+        log.flush()
+    assert 10 <= len(records) <= 11
+
+
+def test_a_handler_fails(publisher, capsys):
+    """That is reported as `logging` does it, and the next lines are logged."""
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            publisher.publish("log", record.getMessage())
+
+    log = logging.getLogger("tatsumaki")
+    handler = Handler()
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        for number in range(2):
+            in_thread(publisher, log.warning, "line %d", number)
+        publisher.publish("a", 1)
+        publisher._link._log.flush()
+    finally:
+        log.propagate = True
+        log.removeHandler(handler)
+    err = capsys.readouterr().err
+    assert err.count("--- Logging error ---") == 2
+    assert err.count("RuntimeError: the thread of a publisher cannot publish with it") == 2
+    assert "Message: 'line %d'\nArguments: (1,)" in err
 
 
 def test_a_log_that_is_published(publisher, redis_server):

@@ -2,7 +2,7 @@
 
 Rules:
 1. The connections belong to the event loop of one thread. Other threads hand their calls over.
-2. Each call ends, also if that thread fails or hangs.
+2. Each call ends, also if that thread fails or hangs, or cannot start.
 3. The settings that servers have stored for a channel hold, such as how long events are kept.
 """
 
@@ -14,6 +14,7 @@ import logging
 import os
 import secrets
 import selectors
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from functools import lru_cache, partial
@@ -29,11 +30,14 @@ from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
 from tatsumaki_py.message_queue.engine.redis.outage import Outage
 from tatsumaki_py.message_queue.engine.redis.publishing import Outbox
 from tatsumaki_py.message_queue.settings import ChannelSettings
+from tatsumaki_py.publisher.thread_log import ThreadLog
 
 __all__ = ["RedisLink"]
 
 MAX_CHANNELS = 1000
 """Channels whose names of keys are kept."""
+START = 5.0
+"""Seconds that the thread may take to start."""
 SPARE = 3.0
 """Seconds that the thread may be late with an answer."""
 GOODBYE = 1.0
@@ -42,6 +46,7 @@ CLOSE = 5.0
 """Seconds that the thread may take to end."""
 
 FAILED = "the thread of the publisher has failed"
+HANGS = "the thread of the publisher hangs"
 
 _log = logging.getLogger("tatsumaki")
 
@@ -54,6 +59,7 @@ class RedisLink:
         self._patience = options.publish_timeout + SPARE
         # A signal handler may publish while its thread does.
         self._lock = RLock()
+        self._log = ThreadLog()
         self._worker: _Worker | None = None
 
     def publish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
@@ -70,9 +76,19 @@ class RedisLink:
                 return await asyncio.wrap_future(ids)
 
     def _submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> Future[list[str]]:
+        if self._log.is_here:
+            raise RuntimeError(
+                "the thread of a publisher cannot publish with it, such as in a handler of the log"
+            )
+        # No thread runs any more, and a new one would never start.
+        if sys.is_finalizing():
+            raise RuntimeError(
+                "the interpreter ends, and a publisher for Redis cannot publish any more, such as "
+                "in __del__: publish before, such as in a function that atexit calls"
+            )
         with self._lock:
             if self._worker is None or self._worker.over:
-                self._worker = _Worker(self._options)
+                self._worker = _Worker(self._options, self._log)
             return self._worker.submit(channel, bodies, key)
 
     @contextlib.contextmanager
@@ -81,8 +97,7 @@ class RedisLink:
             yield
         except TimeoutError:
             outcome = "not accepted" if ids.cancel() else "not known to be accepted"
-            text = f"the events were {outcome}: the thread of the publisher hangs"
-            raise HTTPError(503, text) from None
+            raise HTTPError(503, f"the events were {outcome}: {HANGS}") from None
 
     def leave(self) -> None:
         """Leave the parent's connections alone: this process was forked just now."""
@@ -95,6 +110,7 @@ class RedisLink:
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
+        self._log.flush()
 
 
 class _Worker:
@@ -104,9 +120,10 @@ class _Worker:
         over: whether it has ended.
     """
 
-    def __init__(self, options: RedisOptions) -> None:
+    def __init__(self, options: RedisOptions, log: ThreadLog) -> None:
         self.over = False
         self._options = options
+        self._log = log
         self._channel = lru_cache(MAX_CHANNELS)(_Channel)
         self._calls: set[Future[list[str]]] = set()
         # Not epoll: its kernel object would be shared with a forked process. Windows has no poll.
@@ -116,9 +133,15 @@ class _Worker:
             target=self._run, args=[ready], name="tatsumaki-publisher", daemon=True
         )
         self._thread.start()
-        ready.result()
+        try:
+            ready.result(START)
+        except TimeoutError:
+            if ready.cancel():
+                raise HTTPError(503, f"the events were not accepted: {HANGS}") from None
+            ready.result()
 
     def _run(self, ready: Future[None]) -> None:
+        self._log.adopt()
         try:
             loop_factory = partial(asyncio.SelectorEventLoop, self._selector)
             with asyncio.Runner(loop_factory=loop_factory) as runner:
@@ -149,6 +172,8 @@ class _Worker:
             lambda feed, prev, ids, bodies, quiet, arrived: arrived(),
             knows_settings=False,
         )
+        if not ready.set_running_or_notify_cancel():
+            return
         ready.set_result(None)
         try:
             await self._stop.wait()
@@ -166,11 +191,7 @@ class _Worker:
         await asyncio.sleep(0)
 
     def submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> Future[list[str]]:
-        """Publish, called in any thread."""
-        if current_thread() is self._thread:
-            raise RuntimeError(
-                "the thread of a publisher cannot publish with it, such as in a handler of the log"
-            )
+        """Publish, called in any other thread."""
         ids: Future[list[str]] = Future()
         self._calls.add(ids)
         ids.add_done_callback(self._calls.discard)

@@ -1,0 +1,115 @@
+"""What the thread of a publisher logs.
+
+Rules:
+1. That thread never waits for a handler of the log: a handler may wait for that thread, because it
+   publishes lines. Another thread logs the lines, and ends when none is left.
+2. The publisher refuses what a handler publishes of these lines. Otherwise, each line about a fault
+   of the publisher could cause the next one.
+3. Each line is logged once. A forked process logs none of its parent's lines.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+
+__all__ = ["ThreadLog"]
+
+MOST = 1000
+"""Lines that may wait while a handler blocks. Further ones are dropped."""
+FLUSH = 0.5
+"""Seconds that `ThreadLog.flush` waits."""
+
+# asyncio logs its own faults, and those of tasks that are collected in this thread.
+_loggers = [logging.getLogger("tatsumaki"), logging.getLogger("asyncio")]
+
+
+class ThreadLog:
+    """The lines of the threads of one publisher."""
+
+    def __init__(self) -> None:
+        # Python may collect garbage, whose finalizers may log, at any place.
+        self._lock = threading.RLock()
+        self._records: deque[logging.LogRecord] = deque()
+        self._thread: threading.Thread | None = None
+
+    def adopt(self) -> None:
+        """The calling thread is that of the publisher."""
+        _here.log, _here.is_publisher = self, True
+        for logger in _loggers:
+            if _is_logged_here not in logger.filters:
+                # Other filters would see the line twice.
+                logger.filters.insert(0, _is_logged_here)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the calling thread is that of the publisher, or logs the lines of that thread."""
+        return _here.log is self
+
+    def add(self, record: logging.LogRecord) -> None:
+        """Log this soon."""
+        with self._lock:
+            if len(self._records) >= MOST:
+                return
+            self._records.append(record)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="tatsumaki-publisher-log", daemon=True
+                )
+                try:
+                    self._thread.start()
+                except RuntimeError:
+                    # The interpreter ends: `flush` logs it.
+                    self._thread = None
+
+    def _run(self) -> None:
+        _here.log = self
+        self._log_all()
+
+    def _log_all(self) -> None:
+        while True:
+            with self._lock:
+                if not self._records:
+                    self._thread = None
+                    return
+                record = self._records.popleft()
+            try:
+                logging.getLogger(record.name).handle(record)
+            except Exception:
+                # To stderr, with the line.
+                logging.Handler().handleError(record)
+
+    def flush(self) -> None:
+        """Wait until the lines are logged, but not long: the caller may be in a handler."""
+        if self.is_here:
+            return
+        thread = self._thread
+        if thread is not None:
+            thread.join(FLUSH)
+        elif self._records:
+            before, _here.log = _here.log, self
+            try:
+                self._log_all()
+            finally:
+                _here.log = before
+
+
+class _Here(threading.local):
+    """The calling thread."""
+
+    log: ThreadLog | None = None
+    is_publisher = False
+
+
+_here = _Here()
+
+
+def _is_logged_here(record: logging.LogRecord) -> bool:
+    """A filter."""
+    if not _here.is_publisher or _here.log is None:
+        return True
+    # asyncio names the selector of each new loop.
+    if record.name != "asyncio" or record.levelno > logging.DEBUG:
+        _here.log.add(record)
+    return False
