@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
 
 import pytest
@@ -61,6 +63,24 @@ def test_lines_that_come_slowly(server):
         assert events(server, "slow") == [*range(number + 1)]
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=5) == (b"", b"")
+    assert process.returncode == 130
+
+
+def test_ctrl_c_while_redis_is_away():
+    """The command ends at once, and quietly."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen(
+            [*COMMAND, "publish", "a", "1", "--engine", url],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with silent.accept()[0]:
+            begin = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=5) == (b"", b"")
+            assert time.monotonic() - begin < 1.5
     assert process.returncode == 130
 
 

@@ -82,6 +82,14 @@ def test_away(make_redis, make_publisher):
     assert redis.ask("XLEN", "tats:{a}:s") == ":1"
 
 
+def test_no_tls(redis_server, make_publisher):
+    """The error has the reason, although Redis does not answer at all."""
+    url = redis_server.url.replace("redis:", "rediss:")
+    text = r"did not confirm the events within 0.6 s: .* \(by TLS\) did not answer within 0.2 s$"
+    with pytest.raises(Error.HTTP, match=text):
+        make_publisher(url, publish_timeout=0.6).publish("a", 1)
+
+
 def test_refused(redis_server, make_publisher, log_watch):
     """The error says what Redis said."""
     redis_server.ask("SET", "tats:{a}:s", "no stream")

@@ -203,6 +203,20 @@ def test_cancelled(publisher):
     assert (worker._calls, worker.over) == (set(), False)
 
 
+def test_closed_after_a_call_was_cancelled(make_redis):
+    """No code waits for its answer, so `close` does not either."""
+    redis = make_redis()
+    publisher = Publisher(redis.url)
+    publisher.publish("a", 0)
+    redis.pause()
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(publisher.apublish("a", 1), 0.05))
+    begin = time.monotonic()
+    publisher.close()
+    assert time.monotonic() - begin < 1.5
+    redis.resume()
+
+
 def test_closed_while_a_call_waits(make_redis, monkeypatch):
     """It is answered."""
     monkeypatch.setattr(publishing, "CLOSE", 0.1)

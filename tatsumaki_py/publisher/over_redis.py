@@ -24,7 +24,7 @@ from tatsumaki_py.error import HTTPError, ServerStopping
 from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.engine.redis.answer import Answer
 from tatsumaki_py.message_queue.engine.redis.clock import RedisClock
-from tatsumaki_py.message_queue.engine.redis.connect import Connections
+from tatsumaki_py.message_queue.engine.redis.connect import Connections, patient
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
 from tatsumaki_py.message_queue.engine.redis.outage import Outage
@@ -42,6 +42,8 @@ SPARE = 3.0
 """Seconds that the thread may be late with an answer."""
 GOODBYE = 1.0
 """Seconds that connections may take to close."""
+HURRY = 0.2
+"""Seconds for the answers and then for closing, if no code waits for an answer any more."""
 CLOSE = 5.0
 """Seconds that the thread may take to end."""
 
@@ -75,7 +77,7 @@ class RedisLink:
             async with asyncio.timeout(self._patience):
                 return await asyncio.wrap_future(ids)
 
-    def _submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> Future[list[str]]:
+    def _submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> _Ids:
         if self._log.is_here:
             raise RuntimeError(
                 "the thread of a publisher cannot publish with it, such as in a handler of the log"
@@ -92,12 +94,15 @@ class RedisLink:
             return self._worker.submit(channel, bodies, key)
 
     @contextlib.contextmanager
-    def _in_time(self, ids: Future[list[str]]) -> Iterator[None]:
+    def _in_time(self, ids: _Ids) -> Iterator[None]:
         try:
             yield
         except TimeoutError:
             outcome = "not accepted" if ids.cancel() else "not known to be accepted"
             raise HTTPError(503, f"the events were {outcome}: {HANGS}") from None
+        finally:
+            # An exception such as KeyboardInterrupt may have ended the wait.
+            ids.given_up = True
 
     def leave(self) -> None:
         """Leave the parent's connections alone: this process was forked just now."""
@@ -105,12 +110,21 @@ class RedisLink:
             self._worker.leave()
 
     def close(self) -> None:
-        """Wait for the answers to all calls, for 3 seconds, and close the connections."""
+        """Wait for the answers to all calls, for 3 seconds, and close the connections. Calls whose
+        waiting code was interrupted get 0.2 seconds.
+        """
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
         self._log.flush()
+
+
+class _Ids(Future[list[str]]):
+    """The ids of the events of a call."""
+
+    given_up = False
+    """Whether no code waits for them any more."""
 
 
 class _Worker:
@@ -125,7 +139,7 @@ class _Worker:
         self._options = options
         self._log = log
         self._channel = lru_cache(MAX_CHANNELS)(_Channel)
-        self._calls: set[Future[list[str]]] = set()
+        self._calls: set[_Ids] = set()
         # Not epoll: its kernel object would be shared with a forked process. Windows has no poll.
         self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
         ready: Future[None] = Future()
@@ -162,7 +176,8 @@ class _Worker:
         own = len(self._selector.get_map())
         self._stop = asyncio.Event()
         self._outage = _Outage(options.place, lambda: None)
-        connections = Connections(options)
+        # Why an attempt failed is known before the publish fails.
+        connections = Connections(patient(options))
         self._outbox = Outbox(
             secrets.token_hex(8),
             connections,
@@ -175,24 +190,26 @@ class _Worker:
         if not ready.set_running_or_notify_cancel():
             return
         ready.set_result(None)
+        hurry = False
         try:
             await self._stop.wait()
-            await self._outbox.close()
+            hurry = bool(self._calls) and all(ids.given_up for ids in self._calls)
+            await self._outbox.close(HURRY if hurry else None)
         finally:
             await connections.close()
-            await self._goodbye(own)
+            await self._goodbye(own, HURRY if hurry else GOODBYE)
 
-    async def _goodbye(self, own: int) -> None:
+    async def _goodbye(self, own: int, seconds: float) -> None:
         """Wait until all sockets but `own` are closed: by TLS, Redis answers that."""
-        end = self._loop.time() + GOODBYE
+        end = self._loop.time() + seconds
         while len(self._selector.get_map()) > own and self._loop.time() < end:
             await asyncio.sleep(0.001)
         # The callbacks of answers, and of the last socket.
         await asyncio.sleep(0)
 
-    def submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> Future[list[str]]:
+    def submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> _Ids:
         """Publish, called in any other thread."""
-        ids: Future[list[str]] = Future()
+        ids = _Ids()
         self._calls.add(ids)
         ids.add_done_callback(self._calls.discard)
         try:
@@ -201,9 +218,7 @@ class _Worker:
             _fail(ids, HTTPError(503, FAILED))
         return ids
 
-    def _publish(
-        self, ids: Future[list[str]], channel: str, bodies: Sequence[bytes], key: str | None
-    ) -> None:
+    def _publish(self, ids: _Ids, channel: str, bodies: Sequence[bytes], key: str | None) -> None:
         if not ids.set_running_or_notify_cancel():
             return
         try:
@@ -215,7 +230,7 @@ class _Worker:
         else:
             answer.add_done_callback(partial(self._answered, ids))
 
-    def _answered(self, ids: Future[list[str]], answer: Answer) -> None:
+    def _answered(self, ids: _Ids, answer: Answer) -> None:
         error = answer.exception()
         if error is None:
             ids.set_result(answer.result())
@@ -243,7 +258,7 @@ class _Worker:
             self._thread.join(CLOSE)
 
 
-def _fail(ids: Future[list[str]], error: BaseException) -> None:
+def _fail(ids: _Ids, error: BaseException) -> None:
     # The caller may have cancelled it.
     with contextlib.suppress(InvalidStateError):
         ids.set_exception(error)

@@ -20,7 +20,7 @@ from tatsumaki_py.message_queue.engine.redis.options import CLUSTER, SENTINEL, R
 from tatsumaki_py.message_queue.engine.redis.sentinel import Master
 from tatsumaki_py.message_queue.engine.redis.subscriber import ServerSubscriber, Subscriber
 
-__all__ = ["Connections"]
+__all__ = ["Connections", "patient"]
 
 
 class Connections:
@@ -35,7 +35,7 @@ class Connections:
 
     def __init__(self, options: RedisOptions) -> None:
         if options.kind == CLUSTER:
-            options = _patient(options)
+            options = patient(options)
         self._options = options
         self._dial = Dial(options)
         self._subscribers: WeakSet[ServerSubscriber] = WeakSet()
@@ -97,9 +97,11 @@ class Connections:
         await self._commands.close()
 
 
-def _patient(options: RedisOptions) -> RedisOptions:
-    """Publishes to other nodes wait for a node that does not answer, once for a connection and once
-    for a reply. These waits must not use up the time of those publishes.
+def patient(options: RedisOptions) -> RedisOptions:
+    """Options with which a publish tries more than once, also if a server does not answer.
+
+    In a cluster, publishes to other nodes wait for a node that does not answer, once for a
+    connection and once for a reply. These waits must not use up the time of those publishes.
     """
     most = options.publish_timeout / 3
     return replace(

@@ -156,7 +156,7 @@ async def _in_time(
             yield
     except TimeoutError:
         await connection.disconnect(nowait=True)
-        raise exceptions.TimeoutError(f"{where} did not answer within {seconds:g} s") from None
+        raise exceptions.TimeoutError(f"{where} did not answer within {seconds:.3g} s") from None
     except exceptions.AuthenticationError as error:
         await connection.disconnect(nowait=True)
         raise exceptions.ConnectionError(_login_error(where, error, has_login)) from None

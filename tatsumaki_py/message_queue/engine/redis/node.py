@@ -61,7 +61,7 @@ class Node:
                     replies = [await _reply(connection) for _ in calls]
             except TimeoutError:
                 await connection.disconnect(nowait=True)
-                late = exceptions.TimeoutError(f"no answer within {self._timeout:g} s")
+                late = exceptions.TimeoutError(f"no answer within {self._timeout:.3g} s")
                 return [late] * len(calls)
             except (RedisError, OSError) as error:
                 await connection.disconnect(nowait=True)

@@ -310,11 +310,13 @@ class Outbox:
         self._waiting.clear()
         self._aside.clear()
 
-    async def close(self) -> None:
-        """Wait up to `CLOSE` seconds until all events are accepted or refused; refuse the rest."""
+    async def close(self, wait: float | None = None) -> None:
+        """Wait up to `wait` seconds, by default `CLOSE`, until all events are accepted or refused;
+        refuse the rest.
+        """
         self._take_up()
         if self._task is not None:
-            await asyncio.wait([self._task], timeout=CLOSE)
+            await asyncio.wait([self._task], timeout=CLOSE if wait is None else wait)
         self._fail_all(ServerStopping())
         if self._task is not None:
             self._task.cancel()
