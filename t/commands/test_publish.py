@@ -109,7 +109,7 @@ def test_redis_is_away(command):
     status, out, err = command("publish", "a", "1", "--engine", url)
     assert (status, out) == (1, "")
     assert err == (
-        "python -m tatsumaki_py publish: 503 Redis did not confirm the events within 0.1 s: "
+        "python -m tatsumaki_py publish: 503 the events were not accepted within 0.1 s: "
         "Error 111 connecting to 127.0.0.1:1. Connect call failed ('127.0.0.1', 1).\n"
     )
 

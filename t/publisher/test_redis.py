@@ -85,7 +85,7 @@ def test_away(make_redis, make_publisher):
 def test_no_tls(redis_server, make_publisher):
     """The error has the reason, although Redis does not answer at all."""
     url = redis_server.url.replace("redis:", "rediss:")
-    text = r"did not confirm the events within 0.6 s: .* \(by TLS\) did not answer within 0.2 s$"
+    text = r"the events were not accepted within 0.6 s: .* \(by TLS\) did not answer within 0.2 s$"
     with pytest.raises(Error.HTTP, match=text):
         make_publisher(url, publish_timeout=0.6).publish("a", 1)
 

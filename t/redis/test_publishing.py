@@ -154,7 +154,7 @@ async def test_nobody_waits_for_the_answer(make_engine, expect_log):
         await asyncio.sleep(0.15)
         gc.collect()
     with expect_log(
-        "tatsumaki", "5 publishes that no code waited for failed: Redis did not confirm"
+        "tatsumaki", "5 publishes that no code waited for failed: the events were not accepted"
     ):
         await engine.close()
 
@@ -165,7 +165,7 @@ async def test_the_first_publish_is_late(make_redis, make_engine):
     server = make_redis()
     engine = make_engine(server.url, publish_timeout=0.1)
     server.ask("CLIENT", "PAUSE", 300, "WRITE")
-    with pytest.raises(Error.HTTP):
+    with pytest.raises(Error.HTTP, match="Redis did not confirm the events"):
         await engine.publish(Feed("room", {}), bodies(1))
     await asyncio.sleep(0.3)
     assert server.ask("XLEN", "tats:{room}:s") == ":0"

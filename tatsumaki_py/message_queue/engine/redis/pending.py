@@ -17,6 +17,8 @@ from tatsumaki_py.message_queue.engine.redis.outage import unavailable
 
 __all__ = ["PendingCall", "PendingCalls", "answer_all"]
 
+NOT_SENT = "the events were not accepted"
+
 
 @dataclass(slots=True, eq=False)
 class PendingCall:
@@ -33,6 +35,8 @@ class PendingCall:
     answers: list[tuple[int, Answer]] = field(default_factory=list)
     by_text: bool = False
     """Whether Redis has forgotten the script."""
+    sent: bool = False
+    """Whether Redis may have it. False is sure."""
     over: bool = False
     """Whether the publishers have an answer."""
 
@@ -116,5 +120,5 @@ class PendingCalls:
             if call.deadline > time:
                 self._alarm = self._loop.call_at(call.deadline, self._expire)
                 break
-            within = f"{self._timeout:g} s"
-            self.fail(call, unavailable(f"Redis did not confirm the events within {within}"))
+            what = "Redis did not confirm the events" if call.sent else NOT_SENT
+            self.fail(call, unavailable(f"{what} within {self._timeout:g} s"))

@@ -209,6 +209,8 @@ class Outbox:
             if isinstance(time, Exception):
                 return [time] * len(calls)
             self._clock.note(1000 * int(time[0]) + int(time[1]) // 1000)
+        for call in calls:
+            call.sent = True
         return await self._connections.run(self._commands(calls))
 
     def _commands(self, calls: Sequence[PendingCall]) -> list[Command]:
