@@ -9,8 +9,9 @@ import threading
 import pytest
 from support.program import ROOT
 
-from tatsumaki_py import Application, Server
-from tatsumaki_py.server.forking import PROCESSES, ProcessesError, process_count
+from tatsumaki_py import Application, MessageQueue, Server
+from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+from tatsumaki_py.server.forking import PROCESSES, ProcessesError, check_fork, process_count
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,68 @@ def test_in_a_thread():
     ]
 
 
+class Shared(MemoryEngine):
+    shared = True
+
+
+class News(MessageQueue):
+    pass
+
+
+def test_queues_that_were_only_made():
+    """A fork can use them, and their settings."""
+    MessageQueue.configure(Shared())
+    queues = MessageQueue.instance("a"), News.instance("b"), MessageQueue.instance("a", "b")
+    queues[0].backlog_length = 5
+    del queues[0].backlog_length
+    for queue in queues:
+        assert (queue.subscribers, queue.clients, bool(queue.cursor())) == (0, {}, True)
+    assert queues[1].backlog_events == []
+    check_fork(2, Application())
+
+
+async def serves():
+    app, server = Application(), Server(port=0)
+    app.on_start(server.stop)
+    await server.serve(app)
+
+
+async def counts(queue):
+    await queue.count_subscribers()
+
+
+async def polls(queue):
+    await queue.poll_once("me", timeout=0)
+
+
+async def only_makes():
+    MessageQueue.instance("a")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda queue: queue().publish(), "publish() was called on channel 'a'"),
+        (lambda queue: queue().append_backlog(1), "append_backlog() was called on channel 'a'"),
+        (lambda queue: queue().disconnect(), "disconnect() was called"),
+        (lambda queue: asyncio.run(counts(queue())), "count_subscribers() was called before"),
+        (lambda queue: asyncio.run(polls(queue())), "poll() was called on channel 'a' before"),
+        (lambda queue: asyncio.run(only_makes()), "a channel was used in an event loop before"),
+        (lambda queue: asyncio.run(serves()), "another server ran in this process before"),
+    ],
+)
+def test_what_was_done(call, said):
+    """The line names the first call after which each worker would have a copy of something."""
+    MessageQueue.configure(Shared())
+    call(lambda: MessageQueue.instance("a"))
+    with pytest.raises(ProcessesError) as caught:
+        check_fork(2, Application())
+    assert str(caught.value).startswith(said)
+    assert str(caught.value).endswith(
+        " before the server starts its 2 processes: do that in a function given to app.on_start"
+    )
+
+
 REFUSED = """
 import asyncio, sys, threading
 from tatsumaki_py import Application, MessageQueue, Server
@@ -105,8 +168,8 @@ RUN = "Server(port=0, processes=4).run(app)"
         ),
         (
             f"MessageQueue.instance('a').publish(1)\n{RUN}",
-            "a channel was used before the server starts its 4 processes, so the engine is that of "
-            "this process: publish in a function given to app.on_start",
+            "publish() was called on channel 'a' before the server starts its 4 processes: do that "
+            "in a function given to app.on_start",
         ),
         (
             f"app.spawn(asyncio.sleep(1))\n{RUN}",

@@ -161,7 +161,7 @@ class Channel:
         """Wait until the log is loaded."""
         if self._loading.loaded:
             return
-        self._registry.use(self)
+        self._registry.use(self, "ready")
         self._waiting += 1
         try:
             await self._loading.ready(self, self._registry.engine)
@@ -187,7 +187,7 @@ class Channel:
 
     def join(self, key: Hashable, follower: Follower) -> None:
         """`follower` gets clients."""
-        self._registry.use(self)
+        self._registry.use(self, "poll")
         if self._loading.loaded:
             # Otherwise that is for those that wait for it.
             self._loading.attach(self, self._registry.engine)

@@ -26,6 +26,9 @@ _log = logging.getLogger("tatsumaki")
 class Audiences(Protocol):
     """The audiences of this process, as they are seen here."""
 
+    def bind(self, call: str) -> None:
+        """See `Registry.bind`."""
+
     @property
     def presence(self) -> Presence | None:
         """See `Engine.presence`."""
@@ -55,6 +58,7 @@ class Processes:
 
     def begin(self) -> None:
         """See `Presence.begin`."""
+        self._audiences.bind("another server ran in this process")
         presence = self._audiences.presence
         if presence is not None:
             presence.begin()
@@ -73,6 +77,7 @@ class Processes:
 
     async def others(self, channels: tuple[str, ...]) -> int:
         """How many subscribers listen in other processes; see `count`."""
+        self._audiences.bind("count_subscribers() was called")
         presence = self._audiences.presence
         return 0 if presence is None else await presence.count(channels)
 
@@ -92,6 +97,7 @@ class Processes:
 
     def tell(self, do: str, **message: Any) -> None:
         """Let the other processes run the action `do`."""
+        self._audiences.bind("disconnect() was called")
         presence = self._audiences.presence
         if presence is not None:
             presence.send(json.dumps({"do": do, **message}).encode())

@@ -11,10 +11,13 @@ Rules:
 3. There may be `max_clients` clients; a client counts once for each channel that it reads. To make
    room, an audience whose clients are all away (`vacant`) is cleared if its channels hold no event:
    its clients lose nothing. Audiences that expect clients without a name are counted on their own.
+4. A fork may use queues and an engine that were only made. The first call that opens or holds more
+   says so (`bind`), before it does.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Hashable
 from threading import RLock
 from typing import Any, NoReturn, Protocol
@@ -69,6 +72,8 @@ class Registry:
         self.lock = RLock()
         self.closed = False
         """Whether publishing has ended, because the server stops."""
+        self.bound: str | None = None
+        """The call after which a fork cannot use the queues, for an error; None if it still can."""
         self.instances: WeakValueDictionary[str, Any] = WeakValueDictionary()
         """The queues by the names of their channels."""
         self.merged: WeakValueDictionary[tuple[str, ...], Any] = WeakValueDictionary()
@@ -90,7 +95,7 @@ class Registry:
         """Begin a new life, in which no cursor is known and no channel has settings of its own."""
         self.own.clear()
         self.closed = False
-        self._choice = self._engine = None
+        self._choice = self._engine = self.bound = None
 
     # -- the engine
 
@@ -104,12 +109,15 @@ class Registry:
             presence = self._engine.presence
             if presence is not None:
                 presence.connect(self.processes)
+            if asyncio._get_running_loop() is not None:
+                # It may have connected already.
+                self.bind("a channel was used in an event loop")
         return self._engine
 
-    @property
-    def made(self) -> bool:
-        """Whether it was made."""
-        return self._engine is not None
+    def bind(self, call: str) -> None:
+        """`call`, such as "publish() was called", makes the queues those of this process."""
+        if self.bound is None:
+            self.bound = call
 
     @property
     def choice(self) -> Choice:
@@ -120,7 +128,7 @@ class Registry:
 
     def choose(self, choice: Choice) -> None:
         """Use another engine from now on; no channel is in use."""
-        self._choice, self._engine = choice, None
+        self._choice, self._engine, self.bound = choice, None, None
 
     @property
     def presence(self) -> Presence | None:
@@ -212,8 +220,10 @@ class Registry:
                 return True
         return False
 
-    def use(self, channel: Registered) -> None:
-        """`channel` gets a client."""
+    def use(self, channel: Registered, method: str) -> None:
+        """`channel` gets a client, or code waits for it: `method` was called."""
+        if self.bound is None:
+            self.bind(f"{method}() was called on channel {channel.name!r}")
         self._activate(channel)
         self.deserted.pop(channel.name, None)
 

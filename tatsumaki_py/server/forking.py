@@ -2,7 +2,9 @@
 
 Rule: threads, an event loop or a used channel, which a fork would break, are an error of one line
 before any process starts. A fork has only the main thread, so locks of other threads stay locked.
-An event loop that both processes use works in neither.
+An event loop that both processes use works in neither. Clients, events and connections belong to
+the process that has them (`Registry.bind`); channels that were only made, and their settings, do
+not.
 """
 
 from __future__ import annotations
@@ -90,10 +92,10 @@ def _check_engine(count: int) -> None:
             f"{count} processes need an engine that they share, and {registry.choice.url} is not: "
             f'MessageQueue.configure("redis://..."), or {ENGINE}=redis://... in the environment'
         )
-    if registry.made:
+    if registry.bound is not None:
         raise ProcessesError(
-            f"a channel was used before the server starts its {count} processes, so the engine is "
-            "that of this process: publish in a function given to app.on_start"
+            f"{registry.bound} before the server starts its {count} processes: do that in a "
+            "function given to app.on_start"
         )
 
 
