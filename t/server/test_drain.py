@@ -11,6 +11,7 @@ import pytest
 from support.program import received
 
 from tatsumaki_py import Application, Handler, Server, life
+from tatsumaki_py.server.signals import REPEAT
 
 PROGRAM = "t/server/draining.py"
 released = []
@@ -143,7 +144,7 @@ def test_a_second_signal(serve_program, clients, path, second):
     clients(get(program.port, path))
     time.sleep(0.1)
     program.signal()
-    time.sleep(0.1)
+    time.sleep(REPEAT)
     began = time.monotonic()
     program.signal(second)
     assert program.wait() == 128 + second
@@ -161,7 +162,7 @@ def test_a_second_signal_after_the_end(serve_program, clients, monkeypatch):
     program.signal(signal.SIGINT)
     while "stopped" not in program.stdout:
         time.sleep(0.01)
-    time.sleep(0.1)
+    time.sleep(REPEAT)
     program.signal(signal.SIGINT)
     assert program.wait() == 130
     assert "KeyboardInterrupt" not in program.stderr

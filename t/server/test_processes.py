@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from support.program import ROOT, STOP, free_port, received
 
+from tatsumaki_py.server.signals import REPEAT
+
 PROGRAM = ROOT / "t/server/worked.py"
 LISTENING = "Listening on http://127.0.0.1:{}/ (Ctrl-C stops)\n"
 
@@ -136,6 +138,24 @@ def test_systemd_stops_all_processes_of_a_unit(start):
     assert workers.process.returncode == 0
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_same_signal_twice_at_once(start, count):
+    """``timeout`` of coreutils signals its child and then the group of all processes; that is one
+    stop: a request in flight is finished.
+    """
+    workers = start(count, TATSUMAKI_WORKER="1")
+    with workers.ask("/ends") as client:
+        received(client, b"a")
+        workers.process.send_signal(signal.SIGTERM)
+        # Otherwise the kernel may make one signal of both.
+        time.sleep(0.02)
+        os.killpg(workers.process.pid, signal.SIGTERM)
+        assert received(client).endswith(b"end\r\n0\r\n\r\n")
+    assert workers.end() == sorted(["engine closed"] * count + ENDED[3 : 3 + count])
+    assert workers.process.returncode == 0
+    assert "at once" not in workers.log
+
+
 def test_a_second_signal(start):
     """It ends all processes at once."""
     workers = start()
@@ -145,6 +165,7 @@ def test_a_second_signal(start):
         clients.enter_context(workers.ask("/blocks"))
         workers.process.send_signal(signal.SIGTERM)
         wait(lambda: len(workers.pids) < 3)
+        time.sleep(REPEAT)
         workers.process.send_signal(signal.SIGTERM)
         assert workers.process.wait(STOP) == 143
         wait(lambda: not any(map(workers.lives, pids)))

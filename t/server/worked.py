@@ -36,6 +36,14 @@ class Sleeps(Handler):
         await asyncio.sleep(60)
 
 
+class Ends(Handler):
+    async def get(self):
+        self.write("a")
+        await self.flush()
+        await asyncio.sleep(0.4)
+        self.write("end")
+
+
 class Blocks(Handler):
     def get(self):
         time.sleep(60)
@@ -52,6 +60,7 @@ app = Application(
     [
         ("/", Worker),
         ("/sleeps", Sleeps),
+        ("/ends", Ends),
         ("/blocks", Blocks),
         ("/stops", Stops),
         (r"/events/(\w+)", SubscribeHandler),

@@ -2,9 +2,11 @@
 once.
 
 Rules:
-1. The second signal needs no event loop: it also ends a program whose loop is blocked.
-2. Only the main thread can have signals. A server in another thread has `Server.stop`.
-3. In a worker process (`become_worker`) only SIGTERM stops. A terminal sends SIGINT to all
+1. A signal that comes within `REPEAT` seconds of the first one is no second signal. ``timeout`` of
+   coreutils, for example, signals its child and then its process group, which has the child.
+2. The second signal needs no event loop: it also ends a program whose loop is blocked.
+3. Only the main thread can have signals. A server in another thread has `Server.stop`.
+4. In a worker process (`become_worker`) only SIGTERM stops. A terminal sends SIGINT to all
    processes, and the parent passes it on.
 """
 
@@ -16,6 +18,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import Any
@@ -25,6 +28,7 @@ __all__ = ["NUMBERS", "become_worker", "handled", "kept", "stop"]
 _log = logging.getLogger("tatsumaki")
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
+REPEAT = 0.3
 
 
 class _Signals:
@@ -34,14 +38,15 @@ class _Signals:
         self._stops: list[Callable[[], None]] = []
         self._lasts: list[Callable[[], None]] = []
         self._before: dict[int, Any] = {}
-        self._stopping = False
+        self._first: float | None = None
+        """When the first signal came."""
         self.kept = False
 
     def add(self, stop: Callable[[], None], last: Callable[[], None]) -> None:
         self._stops.append(stop)
         self._lasts.append(last)
         if not self._before:
-            self._stopping = False
+            self._first = None
             self._before = {number: signal.signal(number, self._handle) for number in _numbers}
 
     def remove(self, stop: Callable[[], None], last: Callable[[], None]) -> None:
@@ -57,12 +62,14 @@ class _Signals:
         _set(before)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._stopping or not self._stops:
+        now = time.monotonic()
+        if self._first is None and self._stops:
+            self._first = now
+            self.stop()
+        elif self._first is None or now >= self._first + REPEAT:
             for last in self._lasts:
                 last()
             _exit(number)
-        self._stopping = True
-        self.stop()
 
     def stop(self) -> None:
         for stop in self._stops:
@@ -98,7 +105,7 @@ def stop() -> None:
 
 
 def become_worker() -> None:
-    """This process was just forked: forget the handlers of its parent. See rule 3."""
+    """This process was just forked: forget the handlers of its parent. See rule 4."""
     global _signals, _numbers
     _signals, _numbers = _Signals(), (signal.SIGTERM,)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
