@@ -1,9 +1,11 @@
 """The engine is chosen by a URL, or by the environment."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+from support.program import ROOT
 
 from tatsumaki_py import MessageQueue
 from tatsumaki_py.message_queue import EngineError
@@ -53,23 +55,60 @@ def test_redacted():
     assert redacted("sqlite:a/b@c.db") == "sqlite:a/b@c.db"
 
 
-@pytest.mark.parametrize("url", ["redis://:s3cret@h", "rediss+sentinel://:s3cret@h/chat"])
-def test_a_missing_package(url):
-    """Without redis-py, the error says what to install."""
-    script = f"""
-import sys
+WITHOUT = """
+import os, sys
+from importlib.machinery import PathFinder
+
 class Without:
     def find_spec(self, name, path=None, target=None):
-        if name == "redis":
-            raise ModuleNotFoundError("No module named 'redis'", name=name)
+        if name == {hidden!r}:
+            spec = PathFinder.find_spec(name, [os.getcwd()])
+            if spec is None:
+                raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+            return spec
+
 sys.meta_path.insert(0, Without())
 from tatsumaki_py import MessageQueue
-MessageQueue.configure({url!r})
+from tatsumaki_py.publisher import Publisher
+for choose in MessageQueue.configure, Publisher:
+    try:
+        choose({url!r})
+    except Exception as error:
+        print(type(error).__name__, error)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    line = done.stderr.splitlines()[-1]
-    assert line.endswith(" needs a package: pip install tatsumaki_py[redis]")
-    assert "s3cret" not in line
+INSTALL = "needs a package: pip install tatsumaki_py[redis]"
+
+
+@pytest.mark.parametrize(
+    ("url", "hidden", "present", "said"),
+    [
+        ("redis://:s3cret@h", "redis", "nothing/", INSTALL),
+        # Python takes a folder, such as that of the server's files, for a package.
+        ("rediss+sentinel://:s3cret@h/chat", "redis", "redis/", INSTALL),
+        ("redis://:s3cret@h", "hiredis", "hiredis/", INSTALL),
+        ("redis://:s3cret@h", "redis", "redis.py", "hides: rename {path}"),
+    ],
+)
+def test_a_missing_package(tmp_path, url, hidden, present, said):
+    """The error says what to install, also if the current directory has something of its name."""
+    path = tmp_path / present
+    if present.endswith("/"):
+        path.mkdir()
+    else:
+        path.touch()
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(hidden=hidden, url=url)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    lines = done.stdout.splitlines()
+    assert (len(lines), done.stderr) == (2, "")
+    for line in lines:
+        assert line.startswith("EngineError ")
+        assert line.endswith(said.format(path=path))
+        assert "s3cret" not in line
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -80,12 +81,10 @@ def _memory(url: str, options: Mapping[str, Any]) -> Choice:
 def _redis(url: str, options: Mapping[str, Any]) -> Choice:
     try:
         from tatsumaki_py.message_queue.engine.redis.engine import RedisEngine
-    except ModuleNotFoundError as error:
-        if error.name not in ("redis", "hiredis"):
+    except (ImportError, AttributeError) as error:
+        if _missing(error) not in ("redis", "hiredis"):
             raise
-        raise EngineError(
-            f"{redacted(url)} needs a package: pip install tatsumaki_py[redis]"
-        ) from None
+        raise EngineError(f"{redacted(url)} {_needs_redis()}") from None
     from tatsumaki_py.message_queue.engine.redis.options import parse
 
     known = parse(url, options)
@@ -103,6 +102,25 @@ def _sqlite(url: str, options: Mapping[str, Any]) -> Choice:
 
     known = parse(url, options)
     return Choice(url, shared=False, make=lambda: SQLiteEngine(known))
+
+
+def _missing(error: ImportError | AttributeError) -> str:
+    """The top-level module that `error` is about; "" if that is not known. It may be there without
+    its contents: Python takes a folder of its name in the current directory for an empty package.
+    """
+    if isinstance(error, AttributeError):
+        name = getattr(error.obj, "__name__", "")
+    else:
+        name = error.name or ""
+    return str(name).partition(".")[0]
+
+
+def _needs_redis() -> str:
+    module = sys.modules.get("redis")
+    path = getattr(module, "__file__", None)
+    if path is not None and not hasattr(module, "__version__"):
+        return f"needs the package redis, which another file of that name hides: rename {path}"
+    return "needs a package: pip install tatsumaki_py[redis]"
 
 
 _KINDS: dict[str, Callable[[str, Mapping[str, Any]], Choice]] = {
