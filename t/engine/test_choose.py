@@ -41,6 +41,33 @@ def test_a_bad_url_in_the_environment_is_an_error_of_the_first_use(monkeypatch):
     assert "secret" not in str(raised.value)
 
 
+class Half:
+    presence = None
+
+    def publish(self):
+        """And no more."""
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, ', not None: "memory:" is the engine in memory, and a variable'),
+        (6379, ", or an engine, not int"),
+        (b"redis://:s3cret@h", ", or an engine, not bytes"),
+        (MemoryEngine, ", or an engine, not the class MemoryEngine"),
+        (Half(), ", or an engine, but Half has no open, attach, detach, forget, history, recall,"),
+    ],
+)
+def test_a_value_that_is_no_engine(value, said):
+    """It is an error at once, without a password, and the engine stays as it was."""
+    with pytest.raises(TypeError) as raised:
+        MessageQueue.configure(value)
+    text = 'MessageQueue.configure takes the URL of an engine, such as "redis://127.0.0.1:6379/0"'
+    assert str(raised.value).startswith(text + said)
+    assert "s3cret" not in str(raised.value)
+    assert isinstance(MessageQueue._registry.engine, MemoryEngine)
+
+
 def test_options_take_a_url():
     with pytest.raises(TypeError, match="options go with the URL"):
         MessageQueue.configure(MemoryEngine(), prefix="chat")

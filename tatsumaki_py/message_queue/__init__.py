@@ -28,7 +28,7 @@ from tatsumaki_py.message_queue.audience import Audience
 from tatsumaki_py.message_queue.channel import Channel
 from tatsumaki_py.message_queue.client import Client, State
 from tatsumaki_py.message_queue.engine import Engine, EngineError
-from tatsumaki_py.message_queue.engine.choose import Choice, choose
+from tatsumaki_py.message_queue.engine.choose import choice_of
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.message_queue.event_json import check_bytes, event_json
 from tatsumaki_py.message_queue.idempotency import check_key
@@ -215,6 +215,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
             options: count as if they were in the query of the URL.
 
         Raises:
+            TypeError: `engine` is neither a URL nor an engine.
             ValueError: the URL or an option is not valid.
             EngineError: a package that the engine needs is not installed. (A server or a file that
                 cannot be used is an error of the first use, and of the start of a `Server`.)
@@ -224,7 +225,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         if registry.instances:
             names = ", ".join(sorted(registry.instances)[:3])
             raise RuntimeError(f"configure the engine before channels are used: {names}")
-        registry.choose(_choice(engine, options))
+        registry.choose(choice_of(engine, options))
 
     # -- publishing
 
@@ -333,13 +334,3 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
                 413, f"an event of {len(body)} bytes is more than {self.max_event_size}"
             )
         return body
-
-
-def _choice(engine: Engine | str, options: dict[str, Any]) -> Choice:
-    if isinstance(engine, str):
-        return choose(engine, options)
-    if options:
-        raise TypeError("options go with the URL of an engine, not with an engine")
-    # Only its programmer knows whether several processes can use it together.
-    shared = bool(getattr(engine, "shared", False))
-    return Choice(type(engine).__name__, shared, lambda: engine)

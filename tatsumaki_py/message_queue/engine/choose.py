@@ -16,7 +16,7 @@ from tatsumaki_py.message_queue.engine import Engine, EngineError
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 from tatsumaki_py.message_queue.engine.redis.options import SCHEMES
 
-__all__ = ["VARIABLE", "Choice", "choose", "from_environment", "redacted"]
+__all__ = ["VARIABLE", "Choice", "choice_of", "choose", "from_environment", "redacted"]
 
 VARIABLE = "TATSUMAKI_ENGINE"
 """The name of the URL in the environment."""
@@ -49,6 +49,18 @@ def choose(url: str, options: Mapping[str, Any]) -> Choice:
     return kind(url, options)
 
 
+def choice_of(engine: Engine | str, options: Mapping[str, Any]) -> Choice:
+    """`choose`, or an engine that a program has made. Raises `TypeError` if it is neither."""
+    if isinstance(engine, str):
+        return choose(engine, options)
+    _check_engine(engine)
+    if options:
+        raise TypeError("options go with the URL of an engine, not with an engine")
+    # Only its programmer knows whether several processes can use it together.
+    shared = bool(getattr(engine, "shared", False))
+    return Choice(type(engine).__name__, shared, lambda: engine)
+
+
 def from_environment() -> Choice:
     """The engine that the environment names, else that in memory. `EngineError` if the URL is not
     valid.
@@ -70,6 +82,26 @@ def redacted(url: str) -> str:
     # without a colon may be a password, too.
     url = re.sub(r"//([^/?#@:]*:)?.*@", r"//\1***@", url, flags=re.DOTALL)
     return re.sub(r"(password=)[^&#]*", r"\1***", url)
+
+
+def _check_engine(engine: object) -> None:
+    take = 'MessageQueue.configure takes the URL of an engine, such as "redis://127.0.0.1:6379/0"'
+    if engine is None:
+        raise TypeError(
+            f'{take}, not None: "memory:" is the engine in memory, and a variable of the '
+            "environment may be unset"
+        )
+    kind = f"the class {engine.__name__}" if isinstance(engine, type) else type(engine).__name__
+    missing = [name for name in _ENGINE if not hasattr(engine, name)]
+    # The text of another value may be a URL with a password.
+    if isinstance(engine, type) or len(missing) == len(_ENGINE):
+        raise TypeError(f"{take}, or an engine, not {kind}")
+    if missing:
+        raise TypeError(f"{take}, or an engine, but {kind} has no {', '.join(missing)}")
+
+
+_ENGINE = [name for name in vars(Engine) if not name.startswith("_")]
+"""The names of its methods and attributes."""
 
 
 def _memory(url: str, options: Mapping[str, Any]) -> Choice:
