@@ -114,6 +114,9 @@ def test_redis_is_away(command):
     )
 
 
+EMPTY = "it is empty: is a variable of the shell not set?"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "line"),
     [
@@ -124,11 +127,24 @@ def test_redis_is_away(command):
         (["a", '{"type": "gap"}'], 1, "no event: an event of type \"gap\" would be taken for a "
          "loss; give it another type"),
         (["a", "[" * 100_000], 1, "not JSON: too deep"),
-        (["a", "1", "--engine", "memory:"], 1, "the events of memory: belong to one process: "
-         "publish by a PublishHandler of that process, with its URL, such as "
+        (["a", "1", "--engine", "memory:"], 2, "--engine: the events of memory: belong to one "
+         "process: publish by a PublishHandler of that process, with its URL, such as "
          "http://127.0.0.1:5000/publish/{channel}"),
         (["a", "1", "--header", "secret"], 2, "argument --header: a header is 'NAME: VALUE'"),
         (["a", "-", "--idempotency-key", "k"], 2, "--idempotency-key goes with one event"),
+        (["a", "1", "--header", "a b: secret"], 2, "argument --header: not a header name: 'a b'"),
+        (["a", "1", "--timeout", "0.01"], 2, "argument --timeout: '0.01' is not a number of seconds "
+         "from 0.05 to 300"),
+        (["a", "1", "--engine", "redis://h", "--header", "a: b"], 2, "--engine: headers need an "
+         "http:// or https:// URL"),
+        (["a", "1", "--url", "http://"], 2, "--url: Bad URL: no host"),
+        (["a", "1", "--engine", ""], 2, f"argument --engine: {EMPTY}"),
+        (["a", "1", "--url", ""], 2, f"argument --url: {EMPTY}"),
+        (["", "1"], 2, f"argument channel: {EMPTY}"),
+        (["a", "1", "--timeout", "-1"], 2, "argument --timeout: '-1' is not a number of seconds "
+         "from 0.05 to 300"),
+        (["a", "1", "--timeout", "nan"], 2, "argument --timeout: 'nan' is not a number of seconds "
+         "from 0.05 to 300"),
         (["a"], 2, "the following arguments are required: json"),
     ],
 )  # fmt: skip
@@ -136,6 +152,17 @@ def test_mistakes(mistake, arguments, status, line):
     if len(arguments) == 2:
         arguments = [*arguments, "--url", "http://127.0.0.1:1/a"]
     assert mistake(publish, *arguments) == (status, line)
+
+
+def test_no_url(mistake, monkeypatch):
+    """The environment may have it, and it may be wrong there."""
+    monkeypatch.delenv("TATSUMAKI_ENGINE", raising=False)
+    line = "--url or --engine is missing, or TATSUMAKI_ENGINE in the environment"
+    assert mistake(publish, "a", "1") == (2, line)
+    monkeypatch.setenv("TATSUMAKI_ENGINE", "nats://:s3cret@h")
+    status, line = mistake(publish, "a", "1")
+    assert (status, line[:46]) == (2, "TATSUMAKI_ENGINE: an engine's URL begins with ")
+    assert "s3cret" not in line
 
 
 def test_refusals(mistake, server):

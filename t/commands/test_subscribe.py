@@ -79,13 +79,19 @@ def test_a_full_disk(subscribe, server, publisher, tmp_path):
         ("events/a?transport=long-poll&timeout=0", [], "the answer is not that of a "
          "SubscribeHandler: check the URL"),
         ("events/a", ["--count", "0"], "argument --count: '0' is not a number from 1 on"),
-        ("events/a", ["--header", "a b: c"], "not a header name: 'a b'"),
+        ("events/a", ["--header", "a b: c"], "argument --header: not a header name: 'a b'"),
     ],
 )  # fmt: skip
 def test_refusals(mistake, server, path, flags, line):
     """One line, at once."""
     status, text = mistake(subscribe_command, server.url + path, *flags)
-    assert (status, text[: len(line)]) == (2 if "--count" in flags else 1, line)
+    assert (status, text[: len(line)]) == (2 if flags else 1, line)
+
+
+@pytest.mark.parametrize("url", ["", "localhost:5000/events/a", "http://h:x/"])
+def test_a_wrong_url(mistake, url):
+    status, text = mistake(subscribe_command, url)
+    assert (status, "URL" in text or "argument url: it is empty" in text) == (2, True)
 
 
 def test_a_server_that_is_not_there_yet(subscribe, http_server, tmp_path):

@@ -9,8 +9,9 @@ import sys
 from typing import Any, NoReturn
 
 from tatsumaki_py.control_characters import escape_controls
+from tatsumaki_py.http_client_request import header_fields
 
-__all__ = ["Parser", "ReaderGone", "add_headers", "end_quietly", "write_out"]
+__all__ = ["Parser", "ReaderGone", "add_headers", "end_quietly", "not_empty", "write_out"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,7 +45,19 @@ def _header(text: str) -> tuple[str, str]:
     if not colon:
         # The text may be a secret.
         raise argparse.ArgumentTypeError("a header is 'NAME: VALUE'")
-    return name.strip(), value.strip()
+    field = name.strip(), value.strip()
+    try:
+        header_fields(dict([field]))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return field
+
+
+def not_empty(text: str) -> str:
+    """`text`, the value of a flag. Another value than that of the user would be taken for ""."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: is a variable of the shell not set?")
+    return text
 
 
 def end_quietly(number: signal.Signals) -> NoReturn:

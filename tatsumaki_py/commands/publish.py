@@ -6,6 +6,8 @@ tail -f log.ndjson | tatsumaki publish log - --url http://127.0.0.1:5000/publish
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import logging
 import os
@@ -13,9 +15,17 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from tatsumaki_py.commands.parser import Parser, ReaderGone, add_headers, end_quietly, write_out
+from tatsumaki_py.commands.parser import (
+    Parser,
+    ReaderGone,
+    add_headers,
+    end_quietly,
+    not_empty,
+    write_out,
+)
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine import EngineError
+from tatsumaki_py.message_queue.engine.choose import VARIABLE
 from tatsumaki_py.message_queue.engine.redis.calls import MAX_EVENTS
 from tatsumaki_py.message_queue.event_json import Unfit, read_event
 from tatsumaki_py.publisher import Publisher
@@ -29,7 +39,9 @@ BATCH = 1024 * 1024
 
 
 def main(arguments: list[str], prog: str) -> None:
-    """Run the command. Status 1 and one line on stderr if an event is not published."""
+    """Run the command. One line on stderr and status 1 if an event is not published, 2 if the
+    command line is wrong.
+    """
     parser = make_parser(prog)
     options = parser.parse_args(arguments)
     several = options.json == "-"
@@ -41,6 +53,8 @@ def main(arguments: list[str], prog: str) -> None:
     # The line on stderr says it.
     logging.getLogger("tatsumaki").addHandler(logging.NullHandler())
 
+    publisher = _publisher(parser, options)
+
     def send(*bodies: bytes) -> None:
         key = options.idempotency_key
         ids = publisher.publish_json(options.channel, *bodies, idempotency_key=key)
@@ -49,11 +63,7 @@ def main(arguments: list[str], prog: str) -> None:
             write_out("".join(f"{id}\n" for id in ids).encode())
 
     try:
-        with Publisher(
-            options.url or options.engine,
-            publish_timeout=options.timeout,
-            headers=dict(options.header),
-        ) as publisher:
+        with publisher:
             if several:
                 _send_lines(send, publisher.max_event_size)
             else:
@@ -73,14 +83,19 @@ def main(arguments: list[str], prog: str) -> None:
 def make_parser(prog: str) -> Parser:
     parser = Parser(prog=prog, description="Publish an event, and print its id.")
     add = parser.add_argument
-    add("channel", help="name of the channel")
+    add("channel", type=not_empty, help="name of the channel")
     add("json", help="the event as JSON; or - for lines of stdin, each of which is an event")
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--engine", metavar="URL", help="engine in Redis (default: TATSUMAKI_ENGINE)"
+        "--engine",
+        type=not_empty,
+        metavar="URL",
+        help=f"engine in Redis (default: {VARIABLE} in the environment)",
     )
     where.add_argument(
-        "--url", help="URL of a PublishHandler; {channel} in it stands for the channel"
+        "--url",
+        type=not_empty,
+        help="URL of a PublishHandler; {channel} in it stands for the channel",
     )
     add(
         "--idempotency-key",
@@ -89,12 +104,32 @@ def make_parser(prog: str) -> Parser:
     )
     add(
         "--timeout",
-        type=float,
+        type=_seconds,
         metavar="SECONDS",
         help="how long to try while the server is away, from 0.05 to 300 (default: 5)",
     )
     add_headers(parser)
     return parser
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0.05 <= (seconds := float(text)) <= 300:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.05 to 300")
+
+
+def _publisher(parser: Parser, options: argparse.Namespace) -> Publisher:
+    url = options.url or options.engine
+    if not (url or os.environ.get(VARIABLE)):
+        parser.error(f"--url or --engine is missing, or {VARIABLE} in the environment")
+    try:
+        return Publisher(url, publish_timeout=options.timeout, headers=dict(options.header))
+    except EngineError as error:
+        parser.fail(str(error))
+    except (TypeError, ValueError) as error:
+        flag = "--url" if options.url else "--engine" if options.engine else VARIABLE
+        parser.error(f"{flag}: {error}")
 
 
 def _send_lines(send: Callable[..., None], max_size: int) -> None:

@@ -22,7 +22,14 @@ from http.client import HTTPResponse
 from typing import Any
 
 from tatsumaki_py.blocking_http import FAULTS, Target, explained, refusal, retry_after
-from tatsumaki_py.commands.parser import Parser, ReaderGone, add_headers, end_quietly, write_out
+from tatsumaki_py.commands.parser import (
+    Parser,
+    ReaderGone,
+    add_headers,
+    end_quietly,
+    not_empty,
+    write_out,
+)
 from tatsumaki_py.content_type import media_type
 
 __all__ = ["main", "make_parser"]
@@ -41,17 +48,20 @@ NO_EVENTS = "the answer is not that of a SubscribeHandler: check the URL"
 
 
 def main(arguments: list[str], prog: str) -> None:
-    """Run the command. Status 1 and one line on stderr if the server refuses it."""
+    """Run the command. One line on stderr and status 1 if the server refuses it, 2 if the command
+    line is wrong.
+    """
     parser = make_parser(prog)
     options = parser.parse_args(arguments)
     if sys.stdout is None:
         parser.fail("stdout is closed")
     try:
         headers = {"User-Agent": "tatsumaki_py", "Accept": NDJSON} | dict(options.header)
-        subscription = _Subscription(
-            Target(options.url, headers), options.last_event_id, options.count, prog
-        )
-        subscription.run()
+        target = Target(options.url, headers)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        _Subscription(target, options.last_event_id, options.count, prog).run()
     except (_Refused, ValueError) as error:
         parser.fail(str(error))
     except KeyboardInterrupt:
@@ -67,7 +77,7 @@ def make_parser(prog: str) -> Parser:
         "After a lost connection it resumes where it left off.",
     )
     add = parser.add_argument
-    add("url", help="URL of a SubscribeHandler, with its query")
+    add("url", type=not_empty, help="URL of a SubscribeHandler, with its query")
     add("--last-event-id", metavar="ID", help="begin after this event")
     add("--count", type=_count, metavar="N", help="end after N lines")
     add_headers(parser)
