@@ -22,6 +22,8 @@ __all__ = ["FAULTS", "Target", "explained", "refusal", "retry_after"]
 
 FAULTS = (OSError, HTTPException)
 """What a request raises if there is no whole answer."""
+CONNECT = 10.0
+"""Seconds that connecting may take at most, and the TLS handshake after it."""
 MAX_TEXT = 500
 """Characters of an answer that an error shows."""
 MAX_ERROR = 16 * 1024
@@ -49,12 +51,46 @@ class Target:
         """Scheme, host and port, for messages."""
 
     def connection(self, timeout: float) -> HTTPConnection:
-        """A connection that connects with its first request. `timeout` is in seconds, for
-        connecting and for each wait.
+        """A connection that connects with its first request. `timeout` is in seconds, for each
+        wait, and for connecting if it is shorter than `CONNECT`.
         """
         assert self._host is not None
-        kind = HTTPSConnection if self._tls else HTTPConnection
+        kind = _TLSConnection if self._tls else _Connection
         return kind(self._host, self._port, timeout=timeout)
+
+
+class _HandshakeError(OSError):
+    """TLS has failed, so no request was sent. The text is one line."""
+
+
+class _Connection(HTTPConnection):
+    """Connects within `CONNECT` seconds."""
+
+    timeout: float
+
+    def connect(self) -> None:
+        timeout, self.timeout = self.timeout, min(self.timeout, CONNECT)
+        try:
+            super().connect()
+        finally:
+            self.timeout = timeout
+        self.sock.settimeout(timeout)
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    """Says that it was the handshake that has failed, and with which server."""
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except OSError as error:
+            if self.sock is None:
+                raise
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            text = f"TLS with {host}:{self.port} failed: {explained(error)}"
+            if not isinstance(error, ssl.SSLCertVerificationError):
+                text += " (perhaps the server does not speak https)"
+            raise _HandshakeError(text) from error
 
 
 def explained(error: Exception) -> str:
@@ -64,10 +100,14 @@ def explained(error: Exception) -> str:
     'Connection refused'
     """
     match error:
+        case _HandshakeError():
+            return str(error)
         case TimeoutError():
             return "no answer in time"
         case ssl.SSLCertVerificationError():
             return f"the certificate is not valid: {escape_controls(error.verify_message)}"
+        case ssl.SSLError() if error.reason:
+            return error.reason.replace("_", " ").lower()
         case socket.gaierror():
             return "the name of the host is not known"
         case OSError() if error.strerror:

@@ -133,8 +133,8 @@ EMPTY = "it is empty: is a variable of the shell not set?"
         (["a", "1", "--header", "secret"], 2, "argument --header: a header is 'NAME: VALUE'"),
         (["a", "-", "--idempotency-key", "k"], 2, "--idempotency-key goes with one event"),
         (["a", "1", "--header", "a b: secret"], 2, "argument --header: not a header name: 'a b'"),
-        (["a", "1", "--timeout", "0.01"], 2, "argument --timeout: '0.01' is not a number of seconds "
-         "from 0.05 to 300"),
+        (["a", "1", "--timeout", "0.01"], 2, "argument --timeout: '0.01' is not a number of "
+         "seconds from 0.05 to 300"),
         (["a", "1", "--engine", "redis://h", "--header", "a: b"], 2, "--engine: headers need an "
          "http:// or https:// URL"),
         (["a", "1", "--url", "http://"], 2, "--url: Bad URL: no host"),

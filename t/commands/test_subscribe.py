@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -107,6 +108,23 @@ def test_a_server_that_is_not_there_yet(subscribe, http_server, tmp_path):
     assert process.wait(5) == 0
     log = (tmp_path / "log").read_text()
     assert log == "python -m tatsumaki_py subscribe: Connection refused; trying again\n"
+
+
+def test_a_server_without_tls(subscribe, tmp_path):
+    """One line names the server, and says that TLS has failed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        process = subscribe(f"https://127.0.0.1:{port}/events/a")
+        for _ in range(2):
+            with server.accept()[0] as client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        process.kill()
+        process.wait()
+    assert (tmp_path / "log").read_text() == (
+        f"python -m tatsumaki_py subscribe: TLS with 127.0.0.1:{port} failed: wrong version number "
+        "(perhaps the server does not speak https); trying again\n"
+    )
 
 
 def test_restarts_behind_nginx(subscribe, monkeypatch, redis_server, request):
