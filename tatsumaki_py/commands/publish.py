@@ -53,8 +53,6 @@ def main(arguments: list[str], prog: str) -> None:
     # The line on stderr says it.
     logging.getLogger("tatsumaki").addHandler(logging.NullHandler())
 
-    publisher = _publisher(parser, options)
-
     def send(*bodies: bytes) -> None:
         key = options.idempotency_key
         ids = publisher.publish_json(options.channel, *bodies, idempotency_key=key)
@@ -63,7 +61,7 @@ def main(arguments: list[str], prog: str) -> None:
             write_out("".join(f"{id}\n" for id in ids).encode())
 
     try:
-        with publisher:
+        with _publisher(parser, options) as publisher:
             if several:
                 _send_lines(send, publisher.max_event_size)
             else:
