@@ -478,6 +478,8 @@ def test_what_to_try(enter):
     expect(hint).to_be_visible()
     page.get_by_text("What to try").click()
     expect(hint).to_be_hidden()
+    # The browser tells the page a moment later.
+    page.wait_for_function("localStorage['chat.hint'] === 'closed'")
     page.reload()
     expect_state(page, "live")
     expect(hint).to_be_hidden()
