@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -27,7 +26,7 @@ from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine import EngineError
 from tatsumaki_py.message_queue.engine.choose import VARIABLE
 from tatsumaki_py.message_queue.engine.redis.calls import MAX_EVENTS
-from tatsumaki_py.message_queue.event_json import Unfit, read_event
+from tatsumaki_py.message_queue.event_json import checked_json
 from tatsumaki_py.publisher import Publisher
 
 __all__ = ["main", "make_parser"]
@@ -65,7 +64,7 @@ def main(arguments: list[str], prog: str) -> None:
             if several:
                 _send_lines(send, publisher.max_event_size)
             else:
-                send(_event(os.fsencode(options.json)))
+                send(checked_json(os.fsencode(options.json)))
     except HTTPError as error:
         parser.fail(f"{error.code} {error}")
     except (EngineError, TypeError, ValueError) as error:
@@ -144,7 +143,7 @@ def _send_lines(send: Callable[..., None], max_size: int) -> None:
                     full, batch = batch, []
                     send(*full)
                 try:
-                    batch.append(_event(line))
+                    batch.append(checked_json(line))
                 except ValueError as error:
                     raise ValueError(f"line {number}: {error}") from None
         finally:
@@ -161,19 +160,3 @@ def _pieces(max_size: int) -> Iterator[list[bytes]]:
         if len(rest) > max_size:
             raise ValueError(f"a line of stdin has more than {max_size} bytes")
     yield [rest]
-
-
-def _event(line: bytes) -> bytes:
-    """The JSON of an event. Raises `ValueError` if `line` is something else."""
-    try:
-        text = line.decode().strip(" \t\r\n")
-        body, end = read_event(text)
-        if end < len(text):
-            raise json.JSONDecodeError("Extra data", text, end)
-    except Unfit as error:
-        raise ValueError(f"no event: {error}") from None
-    except RecursionError:
-        raise ValueError("not JSON: too deep") from None
-    except ValueError as error:
-        raise ValueError(f"not JSON: {error}") from None
-    return body
