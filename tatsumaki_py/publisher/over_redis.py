@@ -96,13 +96,14 @@ class RedisLink:
     @contextlib.contextmanager
     def _in_time(self, ids: _Ids) -> Iterator[None]:
         try:
+            ids.awaited = True
             yield
         except TimeoutError:
             outcome = "not accepted" if ids.cancel() else "not known to be accepted"
             raise HTTPError(503, f"the events were {outcome}: {HANGS}") from None
         finally:
             # An exception such as KeyboardInterrupt may have ended the wait.
-            ids.given_up = True
+            ids.awaited = False
 
     def leave(self) -> None:
         """Leave the parent's connections alone: this process was forked just now."""
@@ -123,8 +124,8 @@ class RedisLink:
 class _Ids(Future[list[str]]):
     """The ids of the events of a call."""
 
-    given_up = False
-    """Whether no code waits for them any more."""
+    awaited = False
+    """Whether code waits for them."""
 
 
 class _Worker:
@@ -193,7 +194,7 @@ class _Worker:
         hurry = False
         try:
             await self._stop.wait()
-            hurry = bool(self._calls) and all(ids.given_up for ids in self._calls)
+            hurry = bool(self._calls) and not any(ids.awaited for ids in self._calls)
             await self._outbox.close(HURRY if hurry else None)
         finally:
             await connections.close()
