@@ -1,5 +1,6 @@
 """A real Redis of the tests: one for all tests of a process, and others that a test may stop."""
 
+import atexit
 import contextlib
 import glob
 import os
@@ -14,6 +15,16 @@ from support.program import free_port
 
 START = 5.0  # seconds until it must answer
 DEFAULTS = {"bind": "127.0.0.1", "save": "", "appendonly": "no", "daemonize": "no"}
+
+
+_running = set()
+
+
+@atexit.register
+def _end_all():
+    """Those that no fixture ends: of several together, one did not start."""
+    for server in [*_running]:
+        server.kill()
 
 
 class RedisServer:
@@ -52,6 +63,7 @@ class RedisServer:
 
     def start(self):
         """Starts it, and waits until it answers."""
+        _running.add(self)
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(
                 [self._path, str(self._config)],
@@ -109,6 +121,7 @@ class RedisServer:
 
     def kill(self, signum=signal.SIGKILL):
         """Ends it, as a crash does."""
+        _running.discard(self)
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
             self._process.send_signal(signum)
