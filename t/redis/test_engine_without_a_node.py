@@ -81,3 +81,27 @@ async def test_one_node_refuses_writes(redis_cluster, make_engine, log_watch):
     said = [line.getMessage() for line in lines]
     assert "is away: NOREPLICAS Not enough good replicas to write." in said[0]
     assert said[1] == "all nodes of the Redis cluster are back"
+
+
+@pytest.mark.gen_test
+async def test_a_publish_while_another_is_repeated(redis_cluster, make_engine, log_watch):
+    """It is a call of its own: the node may know the other one already."""
+    engine = make_engine(redis_cluster.url, command_timeout=0.2)
+    feed = Feed(NAMES[0], {})
+    engine.open(feed)
+    engine.attach(feed)
+    await feed.until(lambda: feed.loads)
+    await engine.publish(feed, bodies(0))
+    node = redis_cluster.node_of(f"{{{feed.name}}}")
+    with log_watch.expect("tatsumaki", "of the Redis cluster (is away|are back)") as lines:
+        node.pause()
+        first = asyncio.ensure_future(engine.publish(feed, bodies(1)))
+        await feed.until(lambda: lines)
+        second = asyncio.ensure_future(engine.publish(feed, bodies(2)))
+        await asyncio.sleep(0.1)
+        node.resume()
+        ids = await first + await second
+        await feed.until(lambda: len(lines) == 2)
+    await feed.has(0, 1, 2)
+    assert [entry.id for entry in feed.entries][1:] == ids
+    assert node.ask("XLEN", f"tats:{{{feed.name}}}:s") == ":3"

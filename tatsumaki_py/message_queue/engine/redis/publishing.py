@@ -140,7 +140,9 @@ class Outbox:
         elif key is None and calls:
             last = calls[-1]
             fits = len(last.bodies) + count <= MAX_EVENTS and last.size + size <= MAX_SIZE
-            if last.key is None and fits and not last.over and last.feed is feed:
+            # Redis would know the repeated call again, and leave out what was added since.
+            is_open = not (last.sent or last.over)
+            if is_open and last.key is None and fits and last.feed is feed:
                 return last
         self._number += 1
         call = self._pending.begin(feed, keys, key, self._number)
