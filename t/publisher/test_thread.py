@@ -109,6 +109,26 @@ def test_it_does_not_start(redis_server, monkeypatch):
     assert (caught.value.code, redis_server.ask("XLEN", "tats:{a}:s")) == (503, ":1")
 
 
+def test_its_start_is_interrupted(redis_server, monkeypatch):
+    """Such as by a signal: the thread is that of the next call, or ends when it is closed."""
+    start = over_redis._Worker.start
+
+    def interrupted(worker):
+        start(worker)
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with Publisher(redis_server.url) as publisher:
+        with monkeypatch.context() as patch:
+            patch.setattr(over_redis._Worker, "start", interrupted)
+            for _ in range(3):
+                with pytest.raises(KeyboardInterrupt):
+                    publisher.publish("a", 1)
+        assert threading.active_count() == before + 1
+        publisher.publish("a", 2)
+    assert (threading.active_count(), redis_server.ask("XLEN", "tats:{a}:s")) == (before, ":1")
+
+
 def test_its_lines(publisher, log_watch):
     """They are logged once, in order, although a handler holds its lock during a call."""
     for name in ("tatsumaki", "asyncio"):
@@ -123,7 +143,7 @@ def test_its_lines(publisher, log_watch):
 
 
 def test_lines_while_a_handler_blocks(publisher, log_watch, monkeypatch):
-    """Some are kept, and `close` does not wait long."""
+    """Some are kept, the others are counted, and `close` does not wait long."""
     monkeypatch.setattr(thread_log, "MOST", 10)
     monkeypatch.setattr(thread_log, "FLUSH", 0.05)
     log = publisher._link._log
@@ -134,7 +154,32 @@ def test_lines_while_a_handler_blocks(publisher, log_watch, monkeypatch):
             publisher.publish("a", 1)
             publisher.close()
         log.flush()
-    assert 10 <= len(records) <= 11
+    *lines, last = [record.getMessage() for record in records]
+    assert len(lines) in (10, 11)
+    assert last == f"{20 - len(lines)} log lines of a publisher's thread were dropped"
+
+
+def test_a_handler_exits(publisher, log_watch, capsys):
+    """The next lines are logged."""
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            raise SystemExit
+
+    log = logging.getLogger("tatsumaki")
+    handler = Handler()
+    log.addHandler(handler)
+    with log_watch.expect("tatsumaki", "line"):
+        try:
+            in_thread(publisher, log.warning, "line 1")
+            publisher.publish("a", 1)
+            publisher._link._log.flush()
+        finally:
+            log.removeHandler(handler)
+        in_thread(publisher, log.warning, "line 2")
+        publisher.publish("a", 1)
+        publisher._link._log.flush()
+    assert "SystemExit" in capsys.readouterr().err
 
 
 def test_a_handler_fails(publisher, capsys):

@@ -100,6 +100,14 @@ def test_queues_that_were_only_made():
     check_fork(2, Application())
 
 
+def test_a_publish_that_failed(redis_server):
+    """It has opened nothing."""
+    MessageQueue.configure(redis_server.url)
+    with pytest.raises(RuntimeError, match="no event loop runs"):
+        MessageQueue.instance("a").publish(1)
+    check_fork(2, Application())
+
+
 async def serves():
     app, server = Application(), Server(port=0)
     app.on_start(server.stop)

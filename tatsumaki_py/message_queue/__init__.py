@@ -288,14 +288,14 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     def _accept(self, bodies: list[bytes], idempotency_key: str | None, quiet: bool) -> Published:
         if self._registry.closed:
             self._registry.refuse()
-        if self._registry.bound is None:
-            method = "append_backlog" if quiet else "publish"
-            self._registry.bind(f"{method}() was called on channel {self.channel!r}")
         if not bodies and not quiet:
             for follower in tuple(self._channel.followers.values()):
                 follower.flush()
         engine = self._registry.engine
         ids = engine.publish(self._channel, bodies, key=idempotency_key, quiet=quiet)
+        if self._registry.bound is None:
+            method = "append_backlog" if quiet else "publish"
+            self._registry.bind(f"{method}() was called on channel {self.channel!r}")
         return ids if isinstance(ids, Done) else InLoop(ids)
 
     def append_backlog(self, *events: Any) -> Published:

@@ -97,10 +97,10 @@ class Processes:
 
     def tell(self, do: str, **message: Any) -> None:
         """Let the other processes run the action `do`."""
-        self._audiences.bind("disconnect() was called")
         presence = self._audiences.presence
         if presence is not None:
             presence.send(json.dumps({"do": do, **message}).encode())
+        self._audiences.bind("disconnect() was called")
 
     # -- for the engine; see `Clients`
 

@@ -12,7 +12,7 @@ Rules:
    room, an audience whose clients are all away (`vacant`) is cleared if its channels hold no event:
    its clients lose nothing. Audiences that expect clients without a name are counted on their own.
 4. A fork may use queues and an engine that were only made. The first call that opens or holds more
-   says so (`bind`), before it does.
+   says so (`bind`).
 """
 
 from __future__ import annotations

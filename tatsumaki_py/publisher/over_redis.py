@@ -89,9 +89,12 @@ class RedisLink:
                 "in __del__: publish before, such as in a function that atexit calls"
             )
         with self._lock:
-            if self._worker is None or self._worker.over:
-                self._worker = _Worker(self._options, self._log)
-            return self._worker.submit(channel, bodies, key)
+            worker = self._worker
+            if worker is None or worker.over:
+                # It is known before its thread runs: an exception of a signal may end this call.
+                worker = self._worker = _Worker(self._options, self._log)
+            worker.start()
+            return worker.submit(channel, bodies, key)
 
     @contextlib.contextmanager
     def _in_time(self, ids: _Ids) -> Iterator[None]:
@@ -143,35 +146,42 @@ class _Worker:
         self._calls: set[_Ids] = set()
         # Not epoll: its kernel object would be shared with a forked process. Windows has no poll.
         self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
-        ready: Future[None] = Future()
-        self._thread = Thread(
-            target=self._run, args=[ready], name="tatsumaki-publisher", daemon=True
-        )
-        self._thread.start()
-        try:
-            ready.result(START)
-        except TimeoutError:
-            if ready.cancel():
-                raise HTTPError(503, f"the events were not accepted: {HANGS}") from None
-            ready.result()
+        self._ready: Future[None] = Future()
+        self._thread = Thread(target=self._run, name="tatsumaki-publisher", daemon=True)
 
-    def _run(self, ready: Future[None]) -> None:
+    def start(self) -> None:
+        """Start the thread, unless it runs, and wait until it takes calls."""
+        if self._thread.ident is None:
+            self._thread.start()
+        try:
+            self._ready.result(START)
+        except TimeoutError:
+            if self._cancel():
+                raise HTTPError(503, f"the events were not accepted: {HANGS}") from None
+            self._ready.result()
+
+    def _cancel(self) -> bool:
+        """Whether the thread takes no call, and ends as soon as it can."""
+        self.over = self.over or self._ready.cancel()
+        return self.over
+
+    def _run(self) -> None:
         self._log.adopt()
         try:
             loop_factory = partial(asyncio.SelectorEventLoop, self._selector)
             with asyncio.Runner(loop_factory=loop_factory) as runner:
-                runner.run(self._serve(ready))
+                runner.run(self._serve())
         except BaseException as error:
-            if ready.done():
+            if self._ready.done():
                 _log.exception(FAILED)
             else:
-                ready.set_exception(error)
+                self._ready.set_exception(error)
         finally:
             self.over = True
             for ids in [*self._calls]:
                 _fail(ids, HTTPError(503, FAILED))
 
-    async def _serve(self, ready: Future[None]) -> None:
+    async def _serve(self) -> None:
         options = self._options
         self._loop = asyncio.get_running_loop()
         own = len(self._selector.get_map())
@@ -188,9 +198,9 @@ class _Worker:
             lambda feed, prev, ids, bodies, quiet, arrived: arrived(),
             knows_settings=False,
         )
-        if not ready.set_running_or_notify_cancel():
+        if not self._ready.set_running_or_notify_cancel():
             return
-        ready.set_result(None)
+        self._ready.set_result(None)
         hurry = False
         try:
             await self._stop.wait()
@@ -251,9 +261,13 @@ class _Worker:
                 os.dup2(nothing.fileno(), key.fd, inheritable=False)
 
     def close(self) -> None:
-        # It may have failed.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._thread.ident is None:
+            self._selector.close()
+            return
+        if not self._cancel():
+            # It may have failed.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop.set)
         # Python collects garbage, such as a publisher, in any thread.
         if current_thread() is not self._thread:
             self._thread.join(CLOSE)

@@ -17,7 +17,7 @@ from collections import deque
 __all__ = ["ThreadLog"]
 
 MOST = 1000
-"""Lines that may wait while a handler blocks. Further ones are dropped."""
+"""Lines that may wait while a handler blocks. Further ones are dropped, and counted in a line."""
 FLUSH = 0.5
 """Seconds that `ThreadLog.flush` waits."""
 
@@ -32,6 +32,7 @@ class ThreadLog:
         # Python may collect garbage, whose finalizers may log, at any place.
         self._lock = threading.RLock()
         self._records: deque[logging.LogRecord] = deque()
+        self._dropped = 0
         self._thread: threading.Thread | None = None
 
     def adopt(self) -> None:
@@ -51,6 +52,7 @@ class ThreadLog:
         """Log this soon."""
         with self._lock:
             if len(self._records) >= MOST:
+                self._dropped += 1
                 return
             self._records.append(record)
             if self._thread is None:
@@ -70,21 +72,27 @@ class ThreadLog:
     def _log_all(self) -> None:
         while True:
             with self._lock:
+                dropped, self._dropped = self._dropped, 0
+                if dropped:
+                    text = f"{dropped} log lines of a publisher's thread were dropped"
+                    self._records.append(_warning(text))
                 if not self._records:
                     self._thread = None
                     return
                 record = self._records.popleft()
             try:
                 logging.getLogger(record.name).handle(record)
-            except Exception:
-                # To stderr, with the line.
+            except BaseException:
+                # To stderr, with the line. Also SystemExit: further lines would wait for ever.
                 logging.Handler().handleError(record)
 
     def flush(self) -> None:
         """Wait until the lines are logged, but not long: the caller may be in a handler."""
         if self.is_here:
             return
-        thread = self._thread
+        with self._lock:
+            # It is started by now.
+            thread = self._thread
         if thread is not None:
             thread.join(FLUSH)
         elif self._records:
@@ -93,6 +101,10 @@ class ThreadLog:
                 self._log_all()
             finally:
                 _here.log = before
+
+
+def _warning(text: str) -> logging.LogRecord:
+    return logging.LogRecord("tatsumaki", logging.WARNING, __file__, 0, text, None, None)
 
 
 class _Here(threading.local):

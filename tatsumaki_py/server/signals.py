@@ -2,8 +2,8 @@
 once.
 
 Rules:
-1. A signal that comes within `REPEAT` seconds of the first one is no second signal. ``timeout`` of
-   coreutils, for example, signals its child and then its process group, which has the child.
+1. The same signal again within `REPEAT` seconds is no second signal. ``timeout`` of coreutils, for
+   example, signals its child and then its process group, which has the child.
 2. The second signal needs no event loop: it also ends a program whose loop is blocked.
 3. Only the main thread can have signals. A server in another thread has `Server.stop`.
 4. In a worker process (`become_worker`) only SIGTERM stops. A terminal sends SIGINT to all
@@ -38,8 +38,8 @@ class _Signals:
         self._stops: list[Callable[[], None]] = []
         self._lasts: list[Callable[[], None]] = []
         self._before: dict[int, Any] = {}
-        self._first: float | None = None
-        """When the first signal came."""
+        self._first: tuple[int, float] | None = None
+        """The first signal, and when it came."""
         self.kept = False
 
     def add(self, stop: Callable[[], None], last: Callable[[], None]) -> None:
@@ -64,9 +64,9 @@ class _Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if self._first is None and self._stops:
-            self._first = now
+            self._first = number, now
             self.stop()
-        elif self._first is None or now >= self._first + REPEAT:
+        elif self._first is None or number != self._first[0] or now >= self._first[1] + REPEAT:
             for last in self._lasts:
                 last()
             _exit(number)
