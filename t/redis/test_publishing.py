@@ -177,7 +177,7 @@ def test_a_loop_ends_before_redis_has_the_event(make_engine, redis_server, expec
     async def publish():
         engine.publish(Feed("room", {}), bodies(1))
 
-    with expect_log("tatsumaki", "failed: the event loop ended before Redis had the events"):
+    with expect_log("tatsumaki", "failed: the event loop ended before Redis confirmed the events"):
         asyncio.run(publish())
 
 

@@ -330,5 +330,5 @@ class Outbox:
 
     def abandon(self) -> None:
         """The loop has ended without `close`: waiting events are not sent."""
-        self._fail_all(HTTPError(503, "the event loop ended before Redis had the events"))
+        self._fail_all(HTTPError(503, "the event loop ended before Redis confirmed the events"))
         self._pending.unheard.report()
