@@ -1,10 +1,9 @@
 """Connections that end: the page comes back by itself, and has everything once."""
 
 import pytest
+from support.browser import GONE
 
 TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll"]
-# What Chromium says on the console about a server that is gone.
-GONE = "ERR_(CONNECTION_|EMPTY_RESPONSE|INCOMPLETE_CHUNKED|INTERNET_DISCONNECTED|NETWORK)"
 
 
 @pytest.fixture(autouse=True)

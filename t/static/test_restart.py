@@ -7,6 +7,7 @@ import time
 import urllib.error
 
 import pytest
+from support.browser import GONE
 
 TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll"]
 
@@ -20,7 +21,7 @@ def program(serve_program, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def announced(page_errors):
-    page_errors.allow("ERR_(CONNECTION_|EMPTY_RESPONSE|INCOMPLETE_CHUNKED)")
+    page_errors.allow(GONE)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

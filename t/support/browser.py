@@ -38,6 +38,12 @@ def chromium():
         browser.close()
 
 
+GONE = "net::ERR_(?!NAME_NOT_RESOLVED)"
+"""Errors of requests to a server that is gone: Chromium has many words for that, depending on the
+moment. Not those of requests to other hosts.
+"""
+
+
 class PageErrors:
     """What went wrong in the pages of a test: exceptions, console errors, dialogs, crashes."""
 

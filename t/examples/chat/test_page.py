@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 from playwright.sync_api import expect
+from support.browser import GONE
 
 # As the original chooses them; the page alone takes Server-Sent Events.
 POLL, STREAM = "?transport=long-poll", "?mxhr=1"
@@ -17,8 +18,6 @@ NAMES = {
     "long-poll": "Long poll",
     "interval-poll": "Interval poll",
 }
-# What Chromium says on the console about a server that is gone.
-GONE = "ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)"
 
 HOSTILE = [
     "<script>ran = 1</script>",

@@ -5,9 +5,8 @@ import urllib.request
 
 import pytest
 from playwright.sync_api import expect
+from support.browser import GONE
 
-# What Chromium says on the console about a server that is gone.
-GONE = "ERR_(CONNECTION_REFUSED|CONNECTION_RESET|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)"
 NUMBER = re.compile(r"^[\d.,]+$")
 
 
