@@ -1,6 +1,9 @@
 """Programs of the project, run as a user runs them: as processes, stopped by signals."""
 
+import contextlib
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -94,7 +97,7 @@ class Program:
             return self._process.wait(STOP)
         except subprocess.TimeoutExpired:
             self.kill()
-            pytest.fail(f"{self._command[1]} was still there {STOP} s later")
+            pytest.fail(f"{self._command[1]} was still there {STOP} s later:\n{self.stderr}")
 
     def kill(self):
         """Ends it without a chance to say goodbye; returns its exit status."""
@@ -119,17 +122,28 @@ def received(client, mark=None):
 
 
 def free_port():
-    """A port of 127.0.0.1 that nobody listens on just now, and that was not given out before."""
+    """A port of 127.0.0.1 that is free just now, and that was not given out before.
+
+    A test keeps its port while its program is stopped, and its clients try to reach the program. So
+    each process of the tests has ports of its own, and the kernel gives none of them to a client.
+    """
     while True:
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = sock.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
+        port = next(_ports)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
             return port
 
 
-_given = set()
+def _own_ports():
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    first = 12_000 + 2_500 * (worker % 8)
+    ports = [*range(first, first + 2_500)]
+    # Another run of the tests may use them, too.
+    random.shuffle(ports)
+    return itertools.cycle(ports)
+
+
+_ports = _own_ports()
 
 
 @pytest.fixture
