@@ -2,7 +2,14 @@
 
 import asyncio
 
-from tatsumaki_py import Application, Handler, PublishHandler, Server, TicketedHandler
+from tatsumaki_py import (
+    Application,
+    Handler,
+    MessageQueue,
+    PublishHandler,
+    Server,
+    TicketedHandler,
+)
 
 banned = set()
 
@@ -33,6 +40,11 @@ class Ban(Handler):
         self.write({"ended": Events.disconnect(user)})
 
 
+class There(Handler):
+    def get(self):
+        self.write(str(MessageQueue.instance("room").subscribers))
+
+
 class Publish(PublishHandler):
     max_rate = 0.01
     max_burst = 1
@@ -41,6 +53,7 @@ class Publish(PublishHandler):
 app = Application(
     [
         ("/tickets", Tickets),
+        ("/there", There),
         (r"/events/(\w+)", Events),
         (r"/ban/(\w+)", Ban),
         (r"/publish/(\w+)", Publish),
