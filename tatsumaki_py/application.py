@@ -31,12 +31,12 @@ from tornado.log import access_log
 from tornado.routing import Rule
 
 from tatsumaki_py.endpoint.body_limit import limited
-from tatsumaki_py.iostream import adopt
 from tatsumaki_py.life import Life, make_loop_to_reload
 from tatsumaki_py.logger import guard, logged
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.not_found import NoHandshake, NotFound, handshake_1_0
 from tatsumaki_py.program import beside_the_program
+from tatsumaki_py.push.tornado_connection import adopt_connection
 from tatsumaki_py.request import Request
 from tatsumaki_py.routes import to_rule
 from tatsumaki_py.static_file import StaticFile, StaticMatches
@@ -158,7 +158,7 @@ class Application(tornado.web.Application):
         """
         self._life.remind()
         Request.adopt(request)
-        adopt(getattr(request.connection, "stream", None))
+        adopt_connection(request.connection)
         return super().find_handler(request, **kwargs)
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:

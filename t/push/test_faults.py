@@ -10,6 +10,7 @@ from tatsumaki_py import Application
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.hangup import INTERVAL, HangUps
 from tatsumaki_py.push.stream import Stream
+from tatsumaki_py.push.tornado_connection import _TornadoConnection
 from tatsumaki_py.push.wheel import TICK, Wheel
 
 
@@ -25,11 +26,6 @@ class Waiting(Pushing):
 
     def get(self):
         self._peer_watch(self)
-
-    def _hang_up(self):
-        if self.request.param("fault"):
-            raise ValueError("on purpose")
-        super()._hang_up()
 
     def left(self, lost):
         pass
@@ -234,11 +230,18 @@ async def test_wheel(clock, expect_log):
 
 
 @pytest.mark.gen_test
-async def test_hang_ups(get, clock, expect_log):
+async def test_hang_ups(get, clock, expect_log, monkeypatch):
     """A callback that fails when its client hung up."""
+
+    def hang_up(self, close=_TornadoConnection._hang_up):
+        if self is clients[0][1]._client_connection:
+            raise ValueError("on purpose")
+        close(self)
+
+    monkeypatch.setattr(_TornadoConnection, "_hang_up", hang_up)
     clients = []
-    for path in ("/wait?fault=1", "/wait", "/wait"):
-        client, handler = await get(path)
+    for _ in range(3):
+        client, handler = await get("/wait")
         # Tornado does not look at a client that has sent more.
         await client.send(b"GET /")
         clients.append((client, handler))

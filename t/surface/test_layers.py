@@ -145,6 +145,8 @@ FLOORS = [
         "push.reading",
         "push.sockets",
         "push.open_streams",
+        "push.client_connection",
+        "push.tornado_connection",
     ],
     ["push.lazy_ui", "push.peer_base", "push.peer_handler", "push.stray"],
     ["push.frame_reader", "push.sent_headers", "push.websocket_socket", "push.websocket_stream"],

@@ -26,10 +26,10 @@ from tornado.iostream import StreamClosedError
 from tatsumaki_py.body_encoding import reframes
 from tatsumaki_py.done import done_future
 from tatsumaki_py.error import ClientDisconnect
-from tatsumaki_py.iostream import adopt
 from tatsumaki_py.message_queue import peer
 from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.stream_handler import StreamHandler
+from tatsumaki_py.push.tornado_connection import client_connection
 from tatsumaki_py.request import Request
 
 __all__ = ["AnswerHandler"]
@@ -56,16 +56,15 @@ class AnswerHandler(StreamHandler):
         self._transport, self._options = None, Option.NONE
         self._gone, self._stream, self._live, self._reading = False, None, None, None
         self._reframes = reframes(type(self))
-        self._watched, self._watchers, self._places = None, None, None
-        self._polls = None
-        adopt(getattr(request.connection, "stream", None))
+        self._watchers, self._places, self._polls = None, None, None
+        self._client_connection = client_connection(request.connection)
         super().__init__(application, request, **kwargs)
         # After super().__init__, because users override initialize() and on_connection_close()
         # without calling ours.
         if self.asynchronous:
             self._auto_finish = False
         request.connection.set_close_callback(self._client_gone)  # type: ignore[union-attr]
-        if self._has_closed():
+        if self._client_connection.closed():
             # The client left with its request, and Tornado will not tell. The call comes after the
             # method, which has not begun yet.
             loop = asyncio.get_running_loop()
@@ -116,27 +115,24 @@ class AnswerHandler(StreamHandler):
                 self._stream.finish()
             self._close_stream()
             return done_future()
-        if self._watchers and not self._gone and self._hung_up():
+        if self._watchers and not self._gone and self._client_connection.hung_up():
             self._client_gone()
             if self._finished:
                 return done_future()
         if self._watchers and chunk is None:
             self._check_callbacks()
-        iostream = self._iostream() if self._watchers else None
+        waits = bool(self._watchers)
         try:
             return super().finish(chunk)
         finally:
-            if iostream is not None and iostream.writing():
-                # The kernel did not take it all: the client may still go without it.
-                iostream.write(b"").add_done_callback(self._written)
-            elif self._finished:
+            # If the kernel does not take it all, the client may still go without it.
+            if not (waits and self._client_connection.when_sent(self._sent)) and self._finished:
                 self._dismiss_watchers()
 
-    def _written(self, written: asyncio.Future[None]) -> None:
-        failed = written.cancelled() or written.exception() is not None
+    def _sent(self, failed: bool) -> None:
         if failed:
             self._gone = True
-        self._dismiss_watchers(failed and self._was_reset())
+        self._dismiss_watchers(failed and self._client_connection.was_reset())
 
     def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
         """See `tornado.web.RequestHandler.redirect`. After the client has gone, and after `finish`,
@@ -159,7 +155,7 @@ class AnswerHandler(StreamHandler):
         """Log what was raised; a client that went is nothing to log. See
         `tornado.web.RequestHandler.log_exception`.
         """
-        closed = self._gone or self._has_closed()
+        closed = self._gone or self._client_connection.closed()
         # A StreamClosedError may also be that of a connection to another server.
         if not isinstance(value, ClientDisconnect) and not (
             closed and isinstance(value, StreamClosedError)

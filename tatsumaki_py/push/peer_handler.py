@@ -14,15 +14,13 @@ import sys
 from typing import ClassVar
 
 import tornado.web
-from tornado.iostream import IOStream
 
 from tatsumaki_py.body_encoding import EncodingHandler
 from tatsumaki_py.counters import COUNTERS, Traffic, traffic
 from tatsumaki_py.error import ClientDisconnect
-from tatsumaki_py.iostream import ForgettingStream
 from tatsumaki_py.message_queue import peer
+from tatsumaki_py.push.client_connection import UNKNOWN, ClientConnection
 from tatsumaki_py.push.counted import ANSWERED, CLOSED, EXPIRED, LOST
-from tatsumaki_py.push.hangup import HangUps, ask_peer, hung_up, was_reset
 from tatsumaki_py.push.lazy_ui import LazyUI
 from tatsumaki_py.push.peer_base import PeerBase
 from tatsumaki_py.push.stray import Strays, stray_task
@@ -48,8 +46,8 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
 
     # The counters of its transport, while it waits for an answer. A `SubscribeHandler` sets it.
     _polls: Traffic | None = None
-    # The descriptor that `HangUps` watches.
-    _watched: int | None = None
+    # `UNKNOWN` as soon as a stream has it.
+    _client_connection: ClientConnection = UNKNOWN
     # Polls that a task of this request has begun. Few handlers have some.
     _strays: Strays | None = None
     # Whether `_too_late` has logged its line. Only a finished handler has one of its own.
@@ -85,7 +83,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         if self._peer_left():
             return
         if lost is None:
-            lost = self._was_reset()
+            lost = self._client_connection.was_reset()
         self._gone = True
         self._live = None
         self._dismiss_watchers(lost)
@@ -121,45 +119,10 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         # For the log: the client has received another status.
         self.set_status(503)
 
-    def _iostream(self) -> IOStream | None:
-        """Tornado's connection, as long as it is Tornado's."""
-        return getattr(self.request.connection, "stream", None)
-
-    def _has_closed(self) -> bool:
-        """Whether Tornado knows that the client closed the connection."""
-        stream = self._iostream()
-        return stream is not None and stream.closed()
-
-    def _hung_up(self) -> bool:
-        """Whether the client closed the connection, noticed or not."""
-        stream = self._iostream()
-        return stream is not None and (stream.closed() or hung_up(stream.socket.fileno()))
-
-    def _was_reset(self) -> bool:
-        """Whether the connection did not end in order."""
-        stream = self._iostream()
-        if stream is None:
-            return False
-        if stream.closed():
-            return stream.error is not None
-        return was_reset(stream.socket.fileno())
-
-    def _unwatch(self) -> None:
-        if self._watched is not None:
-            HangUps.current().forget(self._watched)
-            self._watched = None
-
-    def _hang_up(self) -> None:
-        self._watched = None
-        stream = self._iostream()
-        if stream is not None:
-            # Tornado's own way; it calls _client_gone.
-            stream.close(ConnectionResetError() if self._was_reset() else None)
-
     def _dismiss_watchers(self, lost: bool = False, *, left: bool = False) -> None:
         if self._watchers is None:
             return
-        self._unwatch()
+        self._client_connection.answers()
         # The loop of a stream may wait for events until the stream ends.
         over = self._stream is None and not (self._gone or left)
         answered = over and self.get_status() < 400
@@ -214,13 +177,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             if self._strays is None:
                 self._strays = Strays()
             self._strays.add(watcher, task)
-        stream = self._iostream()
-        if isinstance(stream, ForgettingStream):
-            stream.rest()
-        if self._watched is None and stream is not None and not stream.closed():
-            ask_peer(stream.socket)
-            self._watched = stream.socket.fileno()
-            HangUps.current().watch(self._watched, self._hang_up)
+        self._client_connection.waits()
         return True
 
     def _peer_unwatch(self, watcher: peer.Watcher) -> None:

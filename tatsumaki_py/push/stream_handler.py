@@ -1,9 +1,9 @@
-"""A handler whose answer becomes a stream: the connection is taken over from Tornado.
+"""A handler whose answer becomes a stream: its connection is taken over.
 
 Rules:
 1. A stream of messages is opened after the method that asked for it, or by its first message: what
    the method raises can still be answered.
-2. While a stream is open, `_live` is its `Stream` and Tornado's connection is gone (`detach`).
+2. While a stream is open, `_live` is its `Stream` and the request has no connection any more.
 
 Touches of Tornado's what its documentation does not name: `_finished`, `_headers`,
 `_headers_written`, `_log`, `_transforms`, `_write_buffer` (``t/handler/test_tornado_contract.py``).
@@ -25,12 +25,12 @@ from tatsumaki_py.done import DONE, OVER
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.peer import Readable
+from tatsumaki_py.push.client_connection import UNKNOWN
 from tatsumaki_py.push.framing import JSON, TEXT, Framing, Option
 from tatsumaki_py.push.peer_base import shows_events
 from tatsumaki_py.push.peer_handler import PeerHandler
 from tatsumaki_py.push.reading import Reading
 from tatsumaki_py.push.sent_headers import SENT
-from tatsumaki_py.push.sockets import take_over
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.push.transports import MULTIPART, NDJSON, SSE, Streaming, asked
 
@@ -218,20 +218,17 @@ class StreamHandler(PeerHandler):
             # As after a client that left, an endless loop ends here.
             self._gone = True
             return None
-        if self._has_closed():
+        if self._client_connection.closed():
             self._client_gone()
             raise ClientDisconnect
-        self._unwatch()
         self._end_poll()
         chunked = self.response.header("Transfer-Encoding") == "chunked"
         cursor = self.response.header("Last-Event-ID")
-        iostream = self.detach()
-        # detach() says so, but the answer goes on; an "async def" method that returns finishes it.
-        self._finished = False
         kind = Framing if self._transport is None else self._transport.framing
         frames = kind.of(self._options | Option.CHUNKED if chunked else self._options)
-        stream = take_over(iostream, frames, self.max_buffer, self)
+        stream = self._client_connection.take_over(frames, self.max_buffer, self)
         self._stream = self._live = stream
+        self._client_connection = UNKNOWN
         # These are not needed any more, and there are thousands of idle subscribers.
         self.request.connection = self.request.server_connection = None
         self._headers = SENT

@@ -45,6 +45,7 @@ from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.framing.websocket import BINARY, TEXT, WebSocket, websocket_frame
 from tatsumaki_py.push.lazy_ui import LazyUI
 from tatsumaki_py.push.peer_base import PeerBase, shows_events
+from tatsumaki_py.push.tornado_connection import adopt_connection
 from tatsumaki_py.push.transports import WEBSOCKET, asked
 from tatsumaki_py.push.websocket_stream import OrderedIOStream, WebSocketStream
 from tatsumaki_py.request import Request
@@ -91,7 +92,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     ) -> None:
         Request.adopt(request)
         self._reframes = type(self).json is not JSON
-        adopt(getattr(request.connection, "stream", None))
+        adopt_connection(request.connection)
         super().__init__(application, request, **kwargs)
         peer.current.set(weakref.ref(self))
 
@@ -168,6 +169,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     def detach(self) -> IOStream:
         """Tornado calls it when the handshake is done."""
         iostream = super().detach()
+        adopt(iostream)
         if iostream.closed():
             # The client left during the handshake: `open` finds it gone, and Tornado's first read
             # ends the connection.
