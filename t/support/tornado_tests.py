@@ -1,0 +1,103 @@
+"""The tests that Tornado brings with it, as test classes for a server of ours.
+
+Only classes whose tests start an HTTP server are taken. Tornado's tests fail for each log line
+that they do not expect, as ours do.
+"""
+
+import importlib
+import inspect
+import logging
+import unittest
+
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import AsyncHTTPTestCase
+
+SERVER = ["httpserver_test", "security_corpus_test", "web_test", "websocket_test"]
+"""Tornado's modules of tests whose subject is the server, or handlers on it."""
+
+# `simple_httpclient_test` has the classes of `httpclient_test`, too. `curl_httpclient_test` needs
+# pycurl. `process_test` forks the process of the tests: `t/server` has programs that fork.
+MORE = [
+    "auth_test",
+    "circlerefs_test",
+    "iostream_test",
+    "routing_test",
+    "simple_httpclient_test",
+    "testing_test",
+    "wsgi_test",
+]
+"""Those of other parts of Tornado that start a server."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def server_under_test(request):
+    """`HTTPServer(...)` is a `SERVER(...)` of the module of tests."""
+    access = logging.getLogger("tornado.access")
+    level = access.level
+    # Tornado's own runner of the tests does this, too.
+    access.setLevel(logging.CRITICAL)
+    HTTPServer.configure(request.module.SERVER)
+    yield
+    HTTPServer.configure(None)
+    access.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A machine that does several things at a time may take more than Tornado's five seconds."""
+    monkeypatch.setenv("ASYNC_TEST_TIMEOUT", "30")
+
+
+def cases(modules, left_out):
+    """Subclasses of Tornado's test classes, by name, without the tests that are `left_out`.
+
+    `left_out` is a dict of reasons by "Class.test".
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        # `gen_test` looks at it when the modules are imported.
+        environment.setenv("ASYNC_TEST_TIMEOUT", "30")
+        found = {case.__name__: case for module in modules for case in _cases_of(module)}
+    for name in left_out:
+        case, test = name.split(".")
+        setattr(found[case], test, None)
+    return found
+
+
+def failing(found, left_out):
+    """The tests that are left out of `found`, as parameters of one test, which must fail."""
+    tests = []
+    for name, reason in left_out.items():
+        case, test = name.split(".")
+        mark = pytest.mark.xfail(strict=True, reason=reason)
+        # Raises ValueError if Tornado has no such test.
+        tests.append(pytest.param(found[case].__base__(test), id=name, marks=mark))
+    return tests
+
+
+def run(test):
+    """Fails if `test` (`unittest.TestCase`) does."""
+    result = unittest.TestResult()
+    test.run(result)
+    assert result.wasSuccessful()
+
+
+def _cases_of(module):
+    module = importlib.import_module(f"tornado.test.{module}")
+    for name, case in vars(module).items():
+        if (
+            isinstance(case, type)
+            and issubclass(case, unittest.TestCase)
+            # Else it was imported, or is there for its subclasses only (`abstract_base_test`).
+            and (case.__module__, case.__name__) == (module.__name__, name)
+            and _starts_server(case)
+        ):
+            yield type(name, (case,), {"__module__": __name__})
+
+
+def _starts_server(case):
+    return issubclass(case, AsyncHTTPTestCase) or any(
+        "HTTPServer(" in inspect.getsource(base)
+        for base in case.__mro__
+        if base.__module__.startswith("tornado.test.")
+    )
