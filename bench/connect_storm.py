@@ -5,13 +5,15 @@ reach all of them. All servers listen with the same backlog, 4096. Bun is left o
 always 512.
 """
 
+from collections.abc import Sequence
+
 from harness import storm
 from harness.contenders import CONNECTING, Contender
 from harness.process import serving
 from harness.report import Benchmark, Result
 
-if __name__ == "__main__":
-    bench = Benchmark(__doc__, files=6000)
+
+def compare(bench: Benchmark, contenders: Sequence[Contender]) -> dict[str, Result]:
     clients = 1000 if bench.quick else 5000
 
     def measure(contender: Contender) -> Result:
@@ -25,9 +27,17 @@ if __name__ == "__main__":
                     path=contender.stream,
                     publish=contender.publish,
                     header=contender.headers,
-                )
+                ),
+                clients,
             )
 
     title = f"{clients} connections at once"
-    storm.table(bench, title, bench.compare(title, CONNECTING, measure))
+    results = bench.compare(title, contenders, measure)
+    storm.table(bench, title, results)
+    return results
+
+
+if __name__ == "__main__":
+    bench = Benchmark(__doc__, files=6000)
+    compare(bench, CONNECTING)
     bench.end()

@@ -10,12 +10,19 @@ What a POST costs by itself is measured with one subscriber: the CPU time of an 
 published by POST, less that of one that the process publishes.
 """
 
+from collections.abc import Sequence
+
 from harness import delivery
 from harness.contenders import BUN_WEBSOCKET, INSIDE, STREAMS, Contender
 from harness.process import serving
 from harness.report import Benchmark, Result
 
 CLIENTS, WINDOW = 1000, 64
+
+
+def compare_posted(bench: Benchmark, contenders: Sequence[Contender]) -> dict[str, Result]:
+    title = f"{WINDOW} events in flight"
+    return delivery.compare(bench, title, contenders, clients=CLIENTS, window=WINDOW)
 
 
 def cpu(bench: Benchmark, contender: Contender, *, clients: int, inside: int) -> float:
@@ -84,7 +91,5 @@ def compare_inside(bench: Benchmark, posted: dict[str, Result]) -> None:
 if __name__ == "__main__":
     bench = Benchmark(__doc__, files=2000)
     print(delivery.NOTE)
-    title = f"{WINDOW} events in flight"
-    posted = delivery.compare(bench, title, STREAMS, clients=CLIENTS, window=WINDOW)
-    compare_inside(bench, posted)
+    compare_inside(bench, compare_posted(bench, STREAMS))
     bench.end()

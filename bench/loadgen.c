@@ -8,8 +8,9 @@
  *   mode=stream   subscribe, then publish for `seconds` with `window` events in flight
  *   mode=poll     the same with long-polls that ask again at once
  *   mode=request  plain requests on keep-alive connections for `seconds`, no publisher
- *   mode=connect  all `clients` connect at once; each is done when it has its headers, `expect` markers, or (asked=1) has
- *                 sent its request; verify=1: then one event has to reach all; hold=1: then wait for the end of stdin
+ *   mode=connect  all `clients` connect at once; each is done when it has its headers, `expect` markers, (asked=1) has sent
+ *                 its request, or (silent=1) is connected; once=1: a client that has its answer does not ask again;
+ *                 verify=1: then one event has to reach all; hold=1: then wait for the end of stdin
  *   port clients path publish      where; "{id}" in the path is the client's number
  *   header=LINE (repeated)         sent with every GET
  *   say=TEXT                       what a WebSocket client sends when it has its headers
@@ -64,7 +65,7 @@ struct conn {
 static const char *mode = "stream", *path = "/", *publish_path = "/", *probe_path, *pids = "", *beside = "", *headers[16];
 static const char *say = "", *ready = "";
 static char echo_from[ECHOES][64], echo_to[ECHOES][64];
-static int n_headers, n_echoes, port, spin, clients = 1, window = 1, expect, verify, hold, asked, quiet;
+static int n_headers, n_echoes, port, spin, clients = 1, window = 1, expect, verify, hold, asked, silent, once, quiet;
 static int inside, list, reach, channels, datagrams;
 static double settle = 0.1, warm = 0.3, seconds = 1, deadline = 60, every = 0.005;
 
@@ -270,7 +271,8 @@ static void response_complete(struct conn *c) {
             return;
         c->started = now();
     }
-    send_get(c);
+    if (!once)
+        send_get(c);
 }
 
 static const char *find_header(const char *head, const char *name, size_t *len) {
@@ -391,7 +393,7 @@ static void writable(struct conn *c) {
     c->state = IDLE;
     if (c->publisher || c->probe)
         return;
-    if (!strcmp(mode, "request"))
+    if (!strcmp(mode, "request") || silent)
         client_done(c);
     else {
         send_get(c);
@@ -490,8 +492,8 @@ static void option(char *argument) {
     *value++ = 0;
     struct { const char *name; int *where; } ints[] = {
         {"port", &port}, {"clients", &clients}, {"window", &window}, {"expect", &expect},
-        {"verify", &verify}, {"hold", &hold}, {"spin", &spin}, {"asked", &asked}, {"quiet", &quiet},
-        {"inside", &inside}, {"list", &list}, {"reach", &reach}, {"channels", &channels}};
+        {"verify", &verify}, {"hold", &hold}, {"spin", &spin}, {"asked", &asked}, {"silent", &silent},
+        {"once", &once}, {"quiet", &quiet}, {"inside", &inside}, {"list", &list}, {"reach", &reach}, {"channels", &channels}};
     struct { const char *name; double *where; } doubles[] = {
         {"settle", &settle}, {"warm", &warm}, {"seconds", &seconds}, {"deadline", &deadline}, {"every", &every}};
     struct { const char *name; const char **where; } strings[] = {

@@ -4,12 +4,19 @@ The next event is published when all have the last one; a client asks again on i
 moment it has an answer.
 """
 
+from collections.abc import Sequence
+
 from harness import delivery
-from harness.contenders import LONG_POLLS
-from harness.report import Benchmark
+from harness.contenders import LONG_POLLS, Contender
+from harness.report import Benchmark, Result
+
+
+def compare(bench: Benchmark, contenders: Sequence[Contender]) -> dict[str, Result]:
+    return delivery.compare(bench, "500 long-polls", contenders, clients=500, mode="poll")
+
 
 if __name__ == "__main__":
     bench = Benchmark(__doc__)
     print(delivery.NOTE)
-    delivery.compare(bench, "500 long-polls", LONG_POLLS, clients=500, mode="poll")
+    compare(bench, LONG_POLLS)
     bench.end()

@@ -1,29 +1,54 @@
-"""How much memory does an idle subscriber cost, at 10 000 streams and at 10 000 waiting long-polls?
+"""How much memory does a client that waits cost, with 10 000 of each kind?
 
-Anonymous and shared memory of all processes of the server (nchan keeps its messages in shared
-memory), before the clients came and when the server is idle again. A few others were there before,
-so that nothing is counted that is made once. What the kernel keeps for a socket is the same for all
-and not counted.
+Streams, long-polls that wait for an event, and kept-alive connections without a request. Anonymous
+and shared memory of all processes of the server (nchan keeps its messages in shared memory), before
+the clients came and when the server is idle again. A few others were there before, so that nothing
+is counted that is made once. What the kernel keeps for a socket is the same for all, and is not
+counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from harness.contenders import LONG_POLLS, STREAMS, Contender
+from harness.contenders import KEPT_ALIVE, LONG_POLLS, STREAMS, Contender
 from harness.process import serving
 from harness.report import Benchmark, Result, ratio
 
 WARM = 20  # few: what they leave behind is used again by those who are counted
 
+Kind = Callable[[Contender], dict[str, Any]]
+"""What the load generator is told of a contender (loadgen.c)."""
 
-def compare(bench: Benchmark, title: str, contenders: Sequence[Contender], poll: bool) -> None:
+
+def stream(contender: Contender) -> dict[str, Any]:
+    return {"path": contender.stream, "header": contender.headers}
+
+
+def poll(contender: Contender) -> dict[str, Any]:
+    return {"path": contender.poll, "asked": 1}
+
+
+def unused(_contender: Contender) -> dict[str, Any]:
+    return {"silent": 1}
+
+
+def answered(contender: Contender) -> dict[str, Any]:
+    return {"path": contender.plain, "once": 1}
+
+
+KINDS: dict[str, tuple[Kind, Sequence[Contender]]] = {
+    "idle streams": (stream, STREAMS),
+    "waiting long-polls": (poll, LONG_POLLS),
+    "connections before their first request": (unused, KEPT_ALIVE),
+    "kept-alive connections after one answer": (answered, KEPT_ALIVE),
+}
+
+
+def compare(bench: Benchmark, kind: str, contenders: Sequence[Contender]) -> dict[str, Result]:
     clients = 2000 if bench.quick else 10_000
 
     def measure(contender: Contender) -> Result:
-        options = (
-            {"path": contender.poll, "asked": 1}
-            if poll
-            else {"path": contender.stream, "header": contender.headers}
-        )
+        options = KINDS[kind][0](contender)
         with serving(contender) as server:
             with bench.generator.holding(server, clients=WARM, **options):
                 server.settle()
@@ -33,9 +58,9 @@ def compare(bench: Benchmark, title: str, contenders: Sequence[Contender], poll:
                 server.settle()
                 return {"bytes": (server.memory() - before) / clients}
 
-    results = bench.compare(title, contenders, measure)
+    results = bench.compare(kind, contenders, measure)
     bench.table(
-        f"{clients} {title}",
+        f"{clients} {kind}",
         ("contender", "KB each", "spread", "this / tatsumaki_py"),
         [
             (
@@ -47,10 +72,11 @@ def compare(bench: Benchmark, title: str, contenders: Sequence[Contender], poll:
             for name, result in results.items()
         ],
     )
+    return results
 
 
 if __name__ == "__main__":
     bench = Benchmark(__doc__, files=11_000)
-    compare(bench, "idle streams", STREAMS, poll=False)
-    compare(bench, "waiting long-polls", LONG_POLLS, poll=True)
+    for kind, (_, contenders) in KINDS.items():
+        compare(bench, kind, contenders)
     bench.end()

@@ -1,7 +1,10 @@
-"""What does a Handler add to a plain Tornado request: text, a JSON list, a template?
+"""What does a plain request cost: text, a JSON list, a template?
 
-32 clients ask again as soon as they have the answer.
+A `Handler` and a plain Tornado application, on both HTTP servers that `Server` has, beside plain
+Tornado and aiohttp. 32 clients ask again as soon as they have the answer.
 """
+
+from collections.abc import Sequence
 
 from harness.contenders import PLAIN, Contender
 from harness.process import serving
@@ -10,7 +13,9 @@ from harness.report import Benchmark, Result, ratio
 PATHS = {"Hello World": "/hello", "JSON list": "/list", "template": "/page"}
 
 
-def compare(bench: Benchmark, title: str, path: str) -> None:
+def compare(
+    bench: Benchmark, title: str, path: str, contenders: Sequence[Contender]
+) -> dict[str, Result]:
     def measure(contender: Contender) -> Result:
         with serving(contender) as server:
             result = bench.generator.run(
@@ -23,7 +28,7 @@ def compare(bench: Benchmark, title: str, path: str) -> None:
             "generator": result["generator_cpu"] / result["seconds"],
         }
 
-    results = bench.compare(title, PLAIN, measure)
+    results = bench.compare(title, contenders, measure)
     bench.table(
         title,
         (
@@ -50,10 +55,11 @@ def compare(bench: Benchmark, title: str, path: str) -> None:
             for name, result in results.items()
         ],
     )
+    return results
 
 
 if __name__ == "__main__":
     bench = Benchmark(__doc__)
     for title, path in PATHS.items():
-        compare(bench, title, path)
+        compare(bench, title, path, PLAIN)
     bench.end()

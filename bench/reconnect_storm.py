@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import time
+from collections.abc import Sequence
 
 from harness import storm
 from harness.contenders import RESUMING, Contender
@@ -49,8 +50,7 @@ def take_cursor(server: Server, contender: Contender) -> str:
     return cursor[1].decode()
 
 
-if __name__ == "__main__":
-    bench = Benchmark(__doc__, files=6000)
+def compare(bench: Benchmark, contenders: Sequence[Contender]) -> dict[str, Result]:
     clients = 1000 if bench.quick else 5000
 
     def measure(contender: Contender) -> Result:
@@ -69,9 +69,17 @@ if __name__ == "__main__":
                     clients=clients,
                     path=contender.stream.replace("{cursor}", cursor),
                     header=header,
-                )
+                ),
+                clients,
             )
 
     title = f"{clients} clients, {MISSED} events each"
-    storm.table(bench, title, bench.compare(title, RESUMING, measure))
+    results = bench.compare(title, contenders, measure)
+    storm.table(bench, title, results)
+    return results
+
+
+if __name__ == "__main__":
+    bench = Benchmark(__doc__, files=6000)
+    compare(bench, RESUMING)
     bench.end()

@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -29,12 +29,19 @@ class Contender:
     """What a client receives when it is subscribed; with its headers, if this is empty."""
     engine: str = ""
     """The URL that the server finds in TATSUMAKI_ENGINE."""
+    http: str = ""
+    """The HTTP server that `Server` takes, as in TATSUMAKI_HTTP."""
     arguments: tuple[str, ...] = ()
     """What the server is told after its port."""
 
     def missing(self) -> list[str]:
         """What is not installed of `needs`: modules, programs, or files with a slash."""
         return [need for need in self.needs if not _is_there(need)]
+
+
+def on_tornado(contender: Contender) -> Contender:
+    """The same program of ours on Tornado's HTTP server, which `Server` has without `httptools`."""
+    return replace(contender, name=f"{contender.name}, on Tornado's HTTP server", http="tornado")
 
 
 def _is_there(need: str) -> bool:
@@ -140,7 +147,11 @@ STREAMS = (
     BUN_WEBSOCKET,
 )
 # Bun's listening backlog cannot be set.
-CONNECTING = tuple(contender for contender in STREAMS if contender.server != "bun.js")
+CONNECTING = (
+    *(contender for contender in STREAMS if contender.server != "bun.js"),
+    on_tornado(TATSUMAKI),
+    on_tornado(SUBSCRIBE_SSE),
+)
 # Those whose process publishes by itself when a datagram asks for it.
 INSIDE = (
     TATSUMAKI,
@@ -150,7 +161,20 @@ INSIDE = (
     BUN,
     BUN_WEBSOCKET,
 )
-PLAIN = (Contender("tatsumaki_py", "plain_tatsumaki.py"), Contender("Tornado", "plain_tornado.py"))
+PLAIN_TATSUMAKI = Contender("tatsumaki_py", "plain_tatsumaki.py")
+PLAIN_TORNADO = Contender("Tornado", "plain_tornado.py")
+PLAIN_AIOHTTP = Contender("aiohttp", "plain_aiohttp.py", ("aiohttp",))
+TORNADO_ON_SERVER = Contender(
+    "Tornado's Application, on tatsumaki_py.Server", "plain_tornado.py", arguments=("Server",)
+)
+PLAIN = (
+    PLAIN_TATSUMAKI,
+    on_tornado(PLAIN_TATSUMAKI),
+    TORNADO_ON_SERVER,
+    on_tornado(TORNADO_ON_SERVER),
+    PLAIN_TORNADO,
+    PLAIN_AIOHTTP,
+)
 STALLING = (
     TATSUMAKI,
     SUBSCRIBE_SSE,
@@ -160,5 +184,23 @@ STALLING = (
     BUN,
     BUN_WEBSOCKET,
 )
-LONG_POLLS = (TATSUMAKI, SUBSCRIBE_POLL, NCHAN_POLL, TORNADO_POLL, AIOHTTP_POLL)
-RESUMING = (TATSUMAKI_CURSOR, NCHAN, TORNADO, SSE_STARLETTE)
+LONG_POLLS = (
+    TATSUMAKI,
+    SUBSCRIBE_POLL,
+    on_tornado(TATSUMAKI),
+    on_tornado(SUBSCRIBE_POLL),
+    NCHAN_POLL,
+    TORNADO_POLL,
+    AIOHTTP_POLL,
+)
+RESUMING = (
+    TATSUMAKI_CURSOR,
+    SUBSCRIBE_SSE,
+    on_tornado(TATSUMAKI_CURSOR),
+    on_tornado(SUBSCRIBE_SSE),
+    NCHAN,
+    TORNADO,
+    SSE_STARLETTE,
+)
+# Those that answer a plain request, too.
+KEPT_ALIVE = (TATSUMAKI, on_tornado(TATSUMAKI), NCHAN, TORNADO, AIOHTTP)

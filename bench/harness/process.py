@@ -41,10 +41,14 @@ def prepare(core: int) -> Callable[[], None]:
     return run
 
 
-def environment(engine: str = "") -> dict[str, str]:
+def environment(engine: str = "", http: str = "") -> dict[str, str]:
     """That of a server."""
-    # This checkout is what is measured.
-    return {**os.environ, "PYTHONPATH": str(BENCH.parent), "TATSUMAKI_ENGINE": engine}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(BENCH.parent),  # this checkout is what is measured
+        "TATSUMAKI_ENGINE": engine,
+        "TATSUMAKI_HTTP": http,
+    }
 
 
 def _children(pid: int) -> list[int]:
@@ -155,7 +159,7 @@ def serving(contender: Contender) -> Iterator[Server]:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 cwd=folder,
-                env=environment(contender.engine),
+                env=environment(contender.engine, contender.http),
                 start_new_session=True,
                 preexec_fn=prepare(SERVER_CORE),
             )

@@ -24,13 +24,19 @@ class Benchmark:
     Args:
         doc: the script's docstring; its first line is the title.
         files: file descriptors that a process of it may need.
+        measures: what it can measure; words of the command line name some, else it is all.
     """
 
-    def __init__(self, doc: str, files: int = 1024) -> None:
+    def __init__(self, doc: str, files: int = 1024, measures: Sequence[str] = ()) -> None:
         parser = argparse.ArgumentParser(description=doc)
         parser.add_argument("--quick", action="store_true", help="short and small: a rough idea")
         parser.add_argument("--only", metavar="TEXT", help="contenders whose name contains TEXT")
+        if measures:
+            parser.add_argument("measures", nargs="*", metavar="MEASURE", help=", ".join(measures))
         arguments = parser.parse_args()
+        self.measures: Sequence[str] = getattr(arguments, "measures", None) or measures
+        if unknown := set(self.measures) - set(measures):
+            parser.error(f"{', '.join(unknown)}: not one of {', '.join(measures)}")
         self.quick: bool = arguments.quick
         self.rounds = 3 if self.quick else ROUNDS
         self._only = (arguments.only or "").lower()

@@ -52,10 +52,19 @@ async def publish(request: web.Request) -> web.Response:
     return web.Response(text="ok")
 
 
+async def plain(request: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
 if __name__ == "__main__":
     app = web.Application()
     app.add_routes(
-        [web.get("/stream", stream), web.get("/poll", poll), web.post("/publish", publish)]
+        [
+            web.get("/stream", stream),
+            web.get("/poll", poll),
+            web.post("/publish", publish),
+            web.get("/plain", plain),
+        ]
     )
     web.run_app(
         app,

@@ -1,7 +1,12 @@
-"""Plain requests in plain Tornado: text, a JSON list, a template."""
+"""Plain requests in plain Tornado: text, a JSON list, a template.
+
+usage: plain_tornado.py PORT [Server]. With the word Server, `tatsumaki_py.Server` serves the same
+application, else Tornado's own HTTPServer does.
+"""
 
 import asyncio
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -26,14 +31,21 @@ class Page(RequestHandler):
         self.render("page.html", title="Names", names=names)
 
 
-async def main() -> None:
-    app = Application(
-        [("/hello", Hello), ("/list", List), ("/page", Page)],
-        template_path=str(Path(__file__).parent / "templates"),
-    )
-    app.listen(int(sys.argv[1]), "127.0.0.1", backlog=4096)
+async def serve(app: Application, port: int) -> None:
+    app.listen(port, "127.0.0.1", backlog=4096)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    logging.basicConfig(level=logging.WARNING)  # no access log
+    app = Application(
+        [("/hello", Hello), ("/list", List), ("/page", Page)],
+        template_path=str(Path(__file__).parent / "templates"),
+    )
+    port = int(sys.argv[1])
+    if "Server" in sys.argv:
+        from tatsumaki_py import Server
+
+        Server(host="127.0.0.1", port=port).run(app)
+    else:
+        asyncio.run(serve(app, port))
