@@ -97,7 +97,7 @@ $(VENV)/.run: setup.cfg pyproject.toml
 	fi; \
 	echo "Setting up $(VENV) with $$("$$python" --version) ..." >&2; \
 	"$$python" -m venv $(VENV)
-	@$(PIP) install --quiet --editable .
+	@$(PIP) install --quiet --editable '.[fast]'
 	@touch $@
 
 $(VENV)/.redis: $(VENV)/.run

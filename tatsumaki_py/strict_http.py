@@ -59,6 +59,11 @@ class HeadStream(ForgettingStream):
         """Whether no byte of a request has arrived."""
         return self._awaits_head and self._head_timer is None
 
+    @property
+    def handler(self) -> object:
+        """The handler whose answer is not complete. None while the request is read."""
+        return None if self.connection is None else self.connection.handler
+
     def await_head(self, connection: StrictConnection) -> None:
         """The next bytes are the head of a request, which `connection` reads."""
         # Tornado asks for one more head after the last answer, also of a connection that is closed.

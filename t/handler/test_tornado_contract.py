@@ -5,6 +5,7 @@ When a new Tornado fails here, that is what changed; the module named in the tes
 
 import ast
 import asyncio
+import gzip
 import inspect
 import re
 import socket
@@ -15,9 +16,15 @@ import pytest
 import tornado.web
 import tornado.websocket
 from support.program import ROOT
-from tornado.http1connection import HTTP1Connection
+from tornado.http1connection import HTTP1Connection, _GzipMessageDelegate
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPHeaders, HTTPInputError, HTTPServerRequest, RequestStartLine
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPInputError,
+    HTTPMessageDelegate,
+    HTTPServerRequest,
+    RequestStartLine,
+)
 from tornado.iostream import BaseIOStream, IOStream, StreamClosedError, _StreamBuffer
 from tornado.netutil import bind_sockets
 from tornado.tcpserver import TCPServer
@@ -33,10 +40,11 @@ PRIVATE = {
         "push/answer_handler.py, push/peer_handler.py, push/stream_handler.py, "
         "endpoint/subscribe.py, server/in_flight.py"
     ),
-    "_combined_cache": "push/peer_handler.py, request.py",
+    "_as_list": "http1/head.py",
+    "_combined_cache": "http1/head.py, push/peer_handler.py, request.py",
     "_handle_connection": "server/http_server.py",
     "_close_callback": "strict_http.py",
-    "_connections": "server/http_server.py",
+    "_connections": "server/http_server.py, server/fast_server.py",
     "_disconnect_on_finish": "strict_http.py",
     "_headers": (
         "push/peer_handler.py, push/stream_handler.py, response.py, endpoint/websocket.py"
@@ -58,7 +66,11 @@ PRIVATE = {
     "_request_headers": "strict_http.py",
     "_request_summary": "application.py, static_file.py",
 }
-OWN = {"_closed": "http_client.py"}
+OWN = {
+    "_closed": "http_client.py",
+    "_read_body": "http1/connection.py",
+    "_state": "http1/connection.py",
+}
 CLASSES = (
     tornado.web.RequestHandler,
     tornado.web.Application,
@@ -553,3 +565,34 @@ async def test_the_last_answer(raw, keep):
     assert seen["connection"][0]
     assert isinstance(seen["connection"][1], IOStream)
     server.stop()
+
+
+def test_headers_made_of_lists():
+    """`_as_list` has the values by normalized name, and it is all that `HTTPHeaders` knows.
+    (http1/head.py)"""
+    headers = HTTPHeaders.__new__(HTTPHeaders)
+    headers._as_list, headers._combined_cache = {"Host": ["x"], "Accept": ["a", "b"]}, {}
+    made = HTTPHeaders({"Host": "x"})
+    made.add("Accept", "a")
+    made.add("Accept", "b")
+    assert vars(made).keys() == vars(headers).keys()
+    assert (list(headers.get_all()), dict(headers)) == (list(made.get_all()), dict(made))
+    assert headers == made
+
+
+@pytest.mark.gen_test
+async def test_gzip_delegate():
+    """`_GzipMessageDelegate(delegate, chunk_size, max_body_size)` decodes a body.
+    (server/fast_server.py)"""
+    parts = []
+
+    class Delegate(HTTPMessageDelegate):
+        def data_received(self, chunk):
+            parts.append(chunk)
+
+    delegate = _GzipMessageDelegate(Delegate(), 4, 100)
+    line = RequestStartLine("POST", "/", "HTTP/1.1")
+    delegate.headers_received(line, HTTPHeaders({"Content-Encoding": "gzip"}))
+    await delegate.data_received(gzip.compress(b"abcdef"))
+    delegate.finish()
+    assert parts == [b"abcd", b"ef"]

@@ -175,17 +175,29 @@ FLOORS = [
     ["not_found"],
     ["application"],
     [
+        "http1",
+        "http1.head",
+        "http1.chunks",
+        "http1.client_address",
+        "http1.idle",
+        "http1.outgoing",
+        "http1.detached",
+    ],
+    ["http1.exchange"],
+    ["http1.connection"],
+    [
         "service",
         "server.http_server",
         "server.bind",
         "server.systemd",
-        "server.in_flight",
         "server.signals",
         "server.side_by_side",
         "server.turns",
         "server.forking",
         "server.child",
     ],
+    ["server.fast_server", "server.in_flight"],
+    ["server.choose"],
     ["server.addresses", "server.announcing"],
     ["server.drain", "server.worker"],
     ["server.processes"],
@@ -326,6 +338,8 @@ def extras(name):
     """The packages of extras that a module may import: it is imported when they are needed."""
     if name == "endpoint.metrics":
         return {"prometheus_client"}
+    if name in ("http1.head", "http1.chunks"):
+        return {"httptools"}
     return {"redis", "hiredis"} if name.startswith(REDIS) and name not in PURE else set()
 
 

@@ -30,9 +30,10 @@ from tatsumaki_py.program import refuse_while_loading
 from tatsumaki_py.server import signals
 from tatsumaki_py.server.addresses import Addresses, ListenError
 from tatsumaki_py.server.announcing import Announcer, Announcing
+from tatsumaki_py.server.choose import new_server
 from tatsumaki_py.server.drain import Drain, Limits, close_engine
 from tatsumaki_py.server.forking import ProcessesError, check_fork, process_count
-from tatsumaki_py.server.http_server import LIMITS, StrictServer
+from tatsumaki_py.server.http_server import LIMITS, ListeningServer
 from tatsumaki_py.server.processes import Processes
 from tatsumaki_py.server.worker import Worker
 
@@ -151,7 +152,7 @@ class Server:
 
     def _run_processes(self, count: int, app: tornado.web.Application) -> None:
         # An option that is wrong is an error here, not in each worker.
-        StrictServer(app, **self.options)
+        new_server(app, **self.options)
         check_fork(count, app)
         self._addresses.bind()
         try:
@@ -228,7 +229,7 @@ class Server:
         self._check(app)
         if isinstance(self._announcing, Announcer) and process_count(self._processes) != 1:
             raise RuntimeError("server.serve uses one process: use server.run(app) for more")
-        server = StrictServer(app, **self.options)
+        server = new_server(app, **self.options)
         # From now on, not only from the first poll, a call from another thread raises.
         MessageQueue._registry.thread.claim()
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
@@ -268,7 +269,7 @@ class Server:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._stopping.set)
 
-    async def _serve(self, server: StrictServer, life: Life) -> None:
+    async def _serve(self, server: ListeningServer, life: Life) -> None:
         drain: Drain | None = None
         try:
             if await self._start_services(life):

@@ -38,7 +38,7 @@ from tatsumaki_py.message_queue.source import Follower
 from tatsumaki_py.push.open_streams import open_streams
 from tatsumaki_py.push.stream import Stream
 from tatsumaki_py.push.websocket import GOING_AWAY
-from tatsumaki_py.server.http_server import StrictServer
+from tatsumaki_py.server.http_server import ListeningServer
 from tatsumaki_py.server.in_flight import (
     Answer,
     InFlight,
@@ -91,7 +91,7 @@ class Limits:
 class Drain:
     """The stop of one server. It is made when the server begins to serve."""
 
-    def __init__(self, server: StrictServer, life: Life, limits: Limits) -> None:
+    def __init__(self, server: ListeningServer, life: Life, limits: Limits) -> None:
         self._server = server
         self._life = life
         self._limits = limits
@@ -166,12 +166,12 @@ class Drain:
         """
         found: list[InFlight] = []
         waiting = waiting_handlers()
-        async for stream in _in_turns(self._server.connections()):
-            request = Request(stream)
-            if request.busy(waiting) or (keep_idle and stream.idle):
+        async for connection in _in_turns(self._server.connections()):
+            request = Request(connection)
+            if request.busy(waiting) or (keep_idle and connection.idle):
                 found.append(request)
-            elif stream.idle:
-                stream.close()
+            elif connection.idle:
+                connection.close()
         async for one in _in_turns(open_streams()):
             if one.answers():
                 found.append(Answer(one))

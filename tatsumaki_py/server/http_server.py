@@ -1,4 +1,4 @@
-"""Tornado's HTTP server, with strict heads and descriptors left to accept connections with."""
+"""What both HTTP servers have in common, and the one that uses Tornado's HTTP code."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import contextlib
 import logging
 import math
 import socket
-from collections.abc import Iterable
-from typing import Any
+import ssl
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate
-from tornado.iostream import IOStream
 from tornado.netutil import ssl_wrap_socket
 
 try:
@@ -24,7 +24,7 @@ except ImportError:
 from tatsumaki_py.counters import COUNTERS, traffic
 from tatsumaki_py.strict_http import HeadStream, StrictConnection, TLSHeadStream, tls_context
 
-__all__ = ["LIMITS", "StrictServer"]
+__all__ = ["LIMITS", "ListeningServer", "ServerConnection", "StrictServer"]
 
 _log = logging.getLogger("tatsumaki")
 
@@ -41,12 +41,30 @@ LIMITS = {
 
 
 MAX_QUEUED = 4096
-"""Connections that `StrictServer.stop` accepts from one socket."""
+"""Connections that `ListeningServer.stop` accepts from one socket."""
 
 
-class StrictServer(HTTPServer):
-    """Refuses connections while there are still descriptors left to accept them with, reads heads
-    strictly, and loses no connection that waits when it stops listening.
+class ServerConnection(Protocol):
+    """A connection of requests and answers, as the end of a server sees it."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no byte of a request has arrived."""
+
+    @property
+    def handler(self) -> object:
+        """The handler whose answer is not complete. None while the request is read."""
+
+    def closed(self) -> bool:
+        """Whether it is closed."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class ListeningServer(HTTPServer):
+    """Refuses connections while there are still descriptors left to accept them with, and loses no
+    connection that waits when it stops listening.
 
     Uses two undocumented names of Tornado: `_connections`, `_handle_connection`
     (``t/handler/test_tornado_contract.py``).
@@ -92,33 +110,28 @@ class StrictServer(HTTPServer):
         """From now on, the next answer of each connection is its last one."""
         self.conn_params.no_keep_alive = True
 
-    def connections(self) -> list[HeadStream]:
+    def connections(self) -> Sequence[ServerConnection]:
         """The connections of requests and answers. Connections of streams are detached."""
-        streams = [connection.stream for connection in self._connections]
-        return [stream for stream in streams if isinstance(stream, HeadStream)]
+        raise NotImplementedError
 
     def load(self) -> int:
         """How many connections it has, with the streams of the process."""
         detached = sum(one.open for one in COUNTERS.traffic.values()) - traffic("long-poll").open
         return len(self._connections) + detached
 
-    def handle_stream(self, stream: IOStream, address: Any) -> None:
-        # A descriptor is the lowest number that is free.
-        if stream.socket.fileno() > self._last:
-            COUNTERS.refused["descriptors"] += 1
-            stream.close()
-            return
-        super().handle_stream(stream, address)
-
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:
-        sizes = {"max_buffer_size": self.max_buffer_size, "read_chunk_size": self.read_chunk_size}
+        # A descriptor is the lowest number that is free.
+        if connection.fileno() > self._last:
+            COUNTERS.refused["descriptors"] += 1
+            connection.close()
+            return
         if self.ssl_options is None:
-            self.handle_stream(HeadStream(connection, **sizes), address)
+            self.serve_connection(connection, address)
             return
         try:
             # Fails if the client is gone. Python would not close a socket that it cannot wrap.
             connection.getpeername()
-            connection = ssl_wrap_socket(
+            encrypted = ssl_wrap_socket(
                 connection, self.ssl_options, server_side=True, do_handshake_on_connect=False
             )
         except OSError as error:
@@ -126,13 +139,35 @@ class StrictServer(HTTPServer):
             _log.debug("a connection ended before its TLS handshake: %s", str(error))
             connection.close()
             return
-        stream = TLSHeadStream(connection, **sizes)
-        stream.limit_handshake()
-        self.handle_stream(stream, address)
+        self.serve_connection(encrypted, address)
+
+    def serve_connection(self, connection: socket.socket, address: Any) -> None:
+        """Serve requests on an accepted connection; with TLS, its handshake is still to come."""
+        raise NotImplementedError
+
+
+class StrictServer(ListeningServer):
+    """Uses Tornado's HTTP code, but reads heads strictly."""
+
+    def connections(self) -> list[HeadStream]:
+        """See `ListeningServer.connections`."""
+        streams = [connection.stream for connection in self._connections]
+        return [stream for stream in streams if isinstance(stream, HeadStream)]
+
+    def serve_connection(self, connection: socket.socket, address: Any) -> None:
+        """See `ListeningServer.serve_connection`."""
+        sizes = {"max_buffer_size": self.max_buffer_size, "read_chunk_size": self.read_chunk_size}
+        if isinstance(connection, ssl.SSLSocket):
+            stream = TLSHeadStream(connection, **sizes)
+            stream.limit_handshake()
+            self.handle_stream(stream, address)
+        else:
+            self.handle_stream(HeadStream(connection, **sizes), address)
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
+        """See `tornado.httputil.HTTPServerConnectionDelegate.start_request`."""
         assert isinstance(request_conn, HTTP1Connection)
         request_conn.__class__ = StrictConnection
         assert isinstance(request_conn, StrictConnection)

@@ -27,7 +27,7 @@ from tatsumaki_py.message_queue.mailbox import waiting_tasks
 from tatsumaki_py.push.peer_base import PeerBase
 from tatsumaki_py.push.peer_handler import PeerHandler
 from tatsumaki_py.push.stream import Stream
-from tatsumaki_py.strict_http import HeadStream
+from tatsumaki_py.server.http_server import ServerConnection
 
 __all__ = ["Answer", "InFlight", "Request", "tornado_websockets", "waiting_handlers"]
 
@@ -68,38 +68,38 @@ def tornado_websockets() -> list[WebSocketHandler]:
 
 
 class Request:
-    """The request on a connection of Tornado's."""
+    """The request on a connection."""
 
-    __slots__ = ("_handler", "_stream")
+    __slots__ = ("_connection", "_handler")
 
-    def __init__(self, stream: HeadStream) -> None:
-        self._stream = stream
+    def __init__(self, connection: ServerConnection) -> None:
+        self._connection = connection
         self._handler: tornado.web.RequestHandler | None = None
 
     def busy(self, waiting: Collection[object] = ()) -> bool:
         """See `InFlight.busy`."""
-        stream = self._stream
-        if stream.closed() or stream.idle:
+        connection = self._connection
+        if connection.closed() or connection.idle:
             return False
-        handler = None if stream.connection is None else stream.connection.handler
+        handler = connection.handler
         return not (handler._waits() if isinstance(handler, PeerHandler) else handler in waiting)
 
     def cut(self) -> None:
         """See `InFlight.cut`. A client that has nothing of the answer yet gets a 503."""
-        handler = None if self._stream.connection is None else self._stream.connection.handler
+        handler = self._connection.handler
         if not isinstance(handler, tornado.web.RequestHandler):
             # Its request is not complete, or its answer is in the log already.
-            self._stream.close()
+            self._connection.close()
         elif handler._headers_written:
             handler.set_status(503)
             self._handler = handler
-            self._stream.close()
+            self._connection.close()
         else:
             try:
                 handler.send_error(503, exc_info=(ServerStopping, ServerStopping(), None))
             except Exception:
                 _log.exception("a request that was cut could not be answered")
-                self._stream.close()
+                self._connection.close()
 
     def finish(self) -> None:
         """See `InFlight.finish`."""

@@ -1,0 +1,41 @@
+"""A connection that a handler takes over (`RequestHandler.detach`), such as Tornado's WebSockets.
+
+Rule: bytes that the client sent behind its request are the first that are read.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from tornado.iostream import IOStream, SSLIOStream
+
+from tatsumaki_py.iostream import ForgettingStream
+
+__all__ = ["detached"]
+
+
+class _Detached(ForgettingStream):
+    __slots__ = ("_ahead",)
+
+    def __init__(self, sock: socket.socket, ahead: bytes) -> None:
+        self._ahead = ahead
+        super().__init__(sock)
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        """See `tornado.iostream.BaseIOStream.read_from_fd`."""
+        if not self._ahead:
+            return super().read_from_fd(buf)
+        size = min(len(buf), len(self._ahead))
+        buf[:size], self._ahead = self._ahead[:size], self._ahead[size:]
+        return size
+
+
+class _DetachedTLS(_Detached, SSLIOStream):
+    __slots__ = ()
+
+
+def detached(sock: socket.socket, ahead: bytes) -> IOStream:
+    """The `IOStream` for `sock`, from which `ahead` was read already."""
+    kind = _DetachedTLS if isinstance(sock, ssl.SSLSocket) else _Detached
+    return kind(sock, ahead)

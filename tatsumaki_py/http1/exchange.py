@@ -1,0 +1,244 @@
+"""One request and its answer, as Tornado's handlers see their connection.
+
+Rules:
+1. Once an exchange is finished, nothing that its handler does reaches the connection: the answer of
+   another request may be under way there.
+2. An answer has exactly as many bytes as its Content-Length; otherwise the connection is closed.
+
+Source: `tornado.http1connection.HTTP1Connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from tornado.escape import native_str
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPOutputError,
+    RequestStartLine,
+    ResponseStartLine,
+)
+from tornado.iostream import IOStream
+
+from tatsumaki_py.http1.client_address import ClientAddress
+from tatsumaki_py.http1.head import Head
+from tatsumaki_py.http1.outgoing import failed
+from tatsumaki_py.push.client_connection import ClientConnection
+from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.owner import Owner
+from tatsumaki_py.push.stream import Stream
+
+__all__ = ["Exchange", "Line"]
+
+
+class Line(Protocol):
+    """The connection, as an exchange sees it."""
+
+    address: ClientAddress
+
+    def closed(self) -> bool:
+        """Whether it is closed, or belongs to another object."""
+
+    @property
+    def last(self) -> bool:
+        """Whether the server takes no more requests on it."""
+
+    def write(self, data: bytes) -> asyncio.Future[None]:
+        """Send `data`; done when the kernel has taken it."""
+
+    def answered(self, exchange: Exchange) -> None:
+        """The answer is complete."""
+
+    def close(self) -> None:
+        """Close it, and tell the handler nothing."""
+
+    def detach(self) -> IOStream:
+        """Hand it over."""
+
+    def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
+        """Hand it over."""
+
+    def hung_up(self) -> bool:
+        """See `ClientConnection.hung_up`."""
+
+    def was_reset(self) -> bool:
+        """See `ClientConnection.was_reset`."""
+
+    def when_sent(self, callback: Callable[[bool], None]) -> bool:
+        """See `ClientConnection.when_sent`."""
+
+
+class Exchange(HTTPConnection, ClientConnection):
+    """What a request's `connection` is."""
+
+    __slots__ = (
+        "_chunking",
+        "_line",
+        "_remaining",
+        "body_timeout",
+        "close_callback",
+        "code",
+        "finished",
+        "head",
+        "last",
+        "max_body_size",
+        "read_finished",
+    )
+
+    def __init__(
+        self, line: Line, head: Head, max_body_size: int, body_timeout: float | None
+    ) -> None:
+        self._line = line
+        self.head = head
+        self.max_body_size = max_body_size
+        self.body_timeout = body_timeout
+        self.last = not head.keep_alive
+        """Whether the connection is closed after the answer."""
+        self.read_finished = False
+        """Whether the body has been read."""
+        self.finished = False
+        """Whether the handler has written all."""
+        self.close_callback: Callable[[], None] | None = None
+        self.code = 0
+        """The status, once the headers are written."""
+        self._chunking = False
+        # Bytes of the body that are still to be written; None if their number is not known.
+        self._remaining: int | None = None
+
+    @property
+    def context(self) -> ClientAddress:
+        """See `tornado.http1connection.HTTP1Connection`."""
+        return self._line.address
+
+    def set_close_callback(self, callback: Callable[[], None] | None) -> None:
+        """See `tornado.http1connection.HTTP1Connection.set_close_callback`."""
+        self.close_callback = callback
+
+    def set_body_timeout(self, timeout: float) -> None:
+        """See `tornado.http1connection.HTTP1Connection.set_body_timeout`."""
+        self.body_timeout = timeout
+
+    def set_max_body_size(self, max_body_size: int) -> None:
+        """See `tornado.http1connection.HTTP1Connection.set_max_body_size`."""
+        self.max_body_size = max_body_size
+
+    # -- the answer
+
+    def write_headers(
+        self,
+        start_line: RequestStartLine | ResponseStartLine,
+        headers: HTTPHeaders,
+        chunk: bytes | None = None,
+    ) -> asyncio.Future[None]:
+        """See `tornado.httputil.HTTPConnection.write_headers`."""
+        assert isinstance(start_line, ResponseStartLine)
+        method, _, version = self.head.start_line
+        code = self.code = start_line.code
+        if self._line.last and code != 101:
+            self.last = True
+        has_length = "Content-Length" in headers
+        bodiless = method == "HEAD" or code in (204, 304) or code < 200
+        if version == "HTTP/1.1":
+            if self.last:
+                headers["Connection"] = "close"
+            if not (has_length or bodiless):
+                self._chunking = True
+                headers["Transfer-Encoding"] = "chunked"
+        elif not self.last:
+            headers["Connection"] = "Keep-Alive"
+        if method == "HEAD" or code == 304:
+            self._remaining = 0
+        elif has_length:
+            self._remaining = int(headers["Content-Length"])
+        data = _encode(f"HTTP/1.1 {code} {start_line.reason}", headers)
+        if chunk:
+            data += self._frame(chunk)
+        return self._write(data)
+
+    def write(self, chunk: bytes) -> asyncio.Future[None]:
+        """See `tornado.httputil.HTTPConnection.write`."""
+        return self._write(self._frame(chunk))
+
+    def _write(self, data: bytes) -> asyncio.Future[None]:
+        return failed() if self.finished else self._line.write(data)
+
+    def _frame(self, chunk: bytes) -> bytes:
+        if self._remaining is not None:
+            self._remaining -= len(chunk)
+            if self._remaining < 0:
+                self.close()
+                raise HTTPOutputError("Tried to write more data than Content-Length")
+        # An empty chunk would be the end of the body.
+        return b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunking and chunk else chunk
+
+    def finish(self) -> None:
+        """See `tornado.httputil.HTTPConnection.finish`."""
+        if self.finished:
+            return
+        if self._remaining and not self.closed():
+            self.close()
+            raise HTTPOutputError(
+                f"Tried to write {self._remaining} bytes less than Content-Length"
+            )
+        if self._chunking:
+            self._line.write(b"0\r\n\r\n")
+        self.finished = True
+        if not self.read_finished:
+            # Closing is the only way not to read the whole body.
+            self.last = True
+        self._line.answered(self)
+
+    def close(self) -> None:
+        """See `tornado.http1connection.HTTP1Connection.close`."""
+        if not self.finished:
+            self.close_callback = None
+            self._line.close()
+
+    def detach(self) -> IOStream:
+        """See `tornado.http1connection.HTTP1Connection.detach`."""
+        self.close_callback = None
+        return self._line.detach()
+
+    # -- as a `ClientConnection`
+
+    def closed(self) -> bool:
+        return self._line.closed()
+
+    def hung_up(self) -> bool:
+        return self._line.hung_up()
+
+    def was_reset(self) -> bool:
+        return self._line.was_reset()
+
+    def waits(self) -> None:
+        """Nothing: the connection is read all the time."""
+
+    def answers(self) -> None:
+        """Nothing."""
+
+    def when_sent(self, callback: Callable[[bool], None]) -> bool:
+        return self._line.when_sent(callback)
+
+    def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
+        self.close_callback = None
+        return self._line.take_over(framing, max_buffer, owner)
+
+
+def _encode(first_line: str, headers: HTTPHeaders) -> bytes:
+    """The head of an answer. Raises `ValueError` if one of its lines is more than one line."""
+    lines = [first_line]
+    try:
+        lines += [name + ": " + value for name, value in headers.get_all()]
+    except TypeError:
+        # Tornado takes bytes, too.
+        lines += [f"{native_str(name)}: {native_str(value)}" for name, value in headers.get_all()]
+    text = "\r\n".join(lines)
+    breaks = len(lines) - 1
+    if text.count("\n") != breaks or text.count("\r") != breaks:
+        bad = next(line for line in lines if "\n" in line or "\r" in line)
+        raise ValueError(f"Illegal characters (CR or LF) in header: {bad!r}")
+    return text.encode("latin-1") + b"\r\n\r\n"

@@ -1,0 +1,145 @@
+"""The head of a request: its first line and its headers.
+
+Rules:
+1. A head is accepted only if llhttp and the checks of this file accept it. Two parsers must never
+   see the end of a request, or its body, at different places (RFC 9112 sections 2.2, 6.1 and 6.3).
+2. The first line is parsed here, because llhttp takes only the methods that it knows, and no target
+   outside of ASCII.
+
+Uses two undocumented names of Tornado, as an `HTTPHeaders` that checks each header again would take
+most of the time: `_as_list`, `_combined_cache` (``t/handler/test_tornado_contract.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from tornado.httputil import HTTPHeaders, HTTPInputError, RequestStartLine
+
+__all__ = ["Head", "parse"]
+
+_FIRST_LINE = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) (HTTP/1\.[01])\r\n"
+)
+_ABSOLUTE = re.compile(r"(?i:https?)://([^/?#@]+)(.*)")
+
+# llhttp sees a first line that it always takes.
+_KNOWN_LINE = b"POST / HTTP/1.1\r\n"
+
+_LONG_NAME = 64
+"""Characters of a header's name up to which it is cached."""
+
+
+class Head:
+    """The head of one request."""
+
+    __slots__ = ("chunked", "expects", "headers", "keep_alive", "length", "start_line")
+
+    def __init__(self, start_line: RequestStartLine, headers: HTTPHeaders) -> None:
+        self.start_line = start_line
+        self.headers = headers
+        self.length = 0
+        """The bytes of the body, if it is not chunked."""
+        self.chunked = False
+        self.expects = False
+        """Whether the client waits for ``100 Continue`` before it sends the body."""
+        self.keep_alive = start_line.version == "HTTP/1.1"
+        """Whether the client lets the connection stay open after the answer."""
+
+
+class _Fields:
+    """What llhttp calls."""
+
+    __slots__ = ("by_name", "complete")
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, list[str]] = {}
+        self.complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = _cached_name(name) if len(name) <= _LONG_NAME else _name(name)
+        text = value.decode("latin-1").rstrip(" \t")
+        values = self.by_name.get(key)
+        if values is None:
+            self.by_name[key] = [text]
+        else:
+            values.append(text)
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def _name(name: bytes) -> str:
+    """The name as `HTTPHeaders` spells it."""
+    return "-".join([word.capitalize() for word in name.decode("latin-1").split("-")])
+
+
+_cached_name = lru_cache(1000)(_name)
+
+
+def parse(data: bytes) -> Head:
+    """The head in `data`, which ends with its empty line.
+
+    Raises `HTTPInputError` if it is malformed or ambiguous.
+    """
+    line = _FIRST_LINE.match(data)
+    if line is None:
+        raise HTTPInputError("Malformed HTTP request line")
+    fields = _Fields()
+    try:
+        HttpRequestParser(fields).feed_data(_KNOWN_LINE + data[line.end() :])
+    except HttpParserUpgrade:
+        # llhttp stops at the end of the head if the client asks for another protocol.
+        pass
+    except HttpParserError as error:
+        raise HTTPInputError(str(error)) from None
+    if not fields.complete:
+        raise HTTPInputError("a head that does not end")
+    method, target, version = (part.decode("latin-1") for part in line.groups())
+    headers = HTTPHeaders.__new__(HTTPHeaders)
+    headers._as_list, headers._combined_cache = fields.by_name, {}
+    if target[0] != "/":
+        target = _origin_form(target, headers)
+    head = Head(RequestStartLine(method, target, version), headers)
+    _read_framing(head, fields.by_name)
+    return head
+
+
+def _origin_form(target: str, headers: HTTPHeaders) -> str:
+    """The path and query of a target that is a whole URL, whose host replaces the header Host
+    (RFC 9112 section 3.2.2). Any other target stays as it is.
+    """
+    url = _ABSOLUTE.fullmatch(target)
+    if url is None:
+        return target
+    host, path = url.groups()
+    if "Host" in headers:
+        headers["Host"] = host
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _read_framing(head: Head, by_name: dict[str, list[str]]) -> None:
+    """Find out where the request ends, and whether it is the last one."""
+    method, _, version = head.start_line
+    codings = by_name.get("Transfer-Encoding")
+    if codings is not None:
+        if version == "HTTP/1.0" or len(codings) > 1 or codings[0].lower() != "chunked":
+            raise HTTPInputError("Transfer-Encoding other than chunked, or in HTTP/1.0")
+        head.chunked = True
+    lengths = by_name.get("Content-Length")
+    if lengths is not None:
+        if head.chunked or len(lengths) > 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
+            raise HTTPInputError("Content-Length that is no number, or not the only length")
+        head.length = int(lengths[0])
+    if "Expect" in by_name:
+        head.expects = by_name["Expect"][0].lower() == "100-continue" and version == "HTTP/1.1"
+    options = by_name.get("Connection")
+    if options is not None:
+        named = {option.strip().lower() for value in options for option in value.split(",")}
+        if version == "HTTP/1.1":
+            head.keep_alive = "close" not in named
+        elif "close" not in named and "keep-alive" in named:
+            # An old client may send a body that ends with the connection.
+            head.keep_alive = lengths is not None or method in ("GET", "HEAD")

@@ -1,0 +1,79 @@
+"""Bytes of an answer that the kernel has not taken yet."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+
+from tornado.iostream import StreamClosedError
+
+from tatsumaki_py.push.stream import WOULD_BLOCK
+
+__all__ = ["Outgoing", "failed"]
+
+
+def failed() -> asyncio.Future[None]:
+    """The result of a write to a connection that is closed. It is no error if no code awaits it."""
+    future = asyncio.get_running_loop().create_future()
+    future.set_exception(StreamClosedError())
+    future.exception()
+    return future
+
+
+class Outgoing:
+    """What waits to be sent on one connection, in order."""
+
+    __slots__ = ("_added", "_futures", "_parts", "_sent")
+
+    def __init__(self) -> None:
+        self._parts: deque[memoryview] = deque()
+        self._added = 0
+        self._sent = 0
+        # Each write, with the number of bytes up to its end.
+        self._futures: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def add(self, data: memoryview) -> asyncio.Future[None]:
+        """Send `data` after the rest; done when the kernel has taken it."""
+        future = asyncio.get_running_loop().create_future()
+        self._parts.append(data)
+        self._added += len(data)
+        self._futures.append((self._added, future))
+        return future
+
+    def end(self) -> asyncio.Future[None]:
+        """The future of the last write."""
+        return self._futures[-1][1]
+
+    def send(self, sock: socket.socket) -> bool:
+        """Send what the kernel takes. Returns whether that is all. Raises `OSError`."""
+        while self._parts:
+            part = self._parts[0]
+            try:
+                sent = sock.send(part)
+            except WOULD_BLOCK:
+                break
+            self._sent += sent
+            if sent == len(part):
+                self._parts.popleft()
+            else:
+                self._parts[0] = part[sent:]
+        while self._futures and self._futures[0][0] <= self._sent:
+            _, future = self._futures.popleft()
+            if not future.done():
+                future.set_result(None)
+        return not self._parts
+
+    def rest(self) -> bytes:
+        """What is not sent. Another object sends it."""
+        for _, future in self._futures:
+            if not future.done():
+                future.set_result(None)
+        return b"".join(self._parts)
+
+    def fail(self) -> None:
+        """The connection is closed."""
+        for _, future in self._futures:
+            if not future.done():
+                future.set_exception(StreamClosedError())
+                future.exception()

@@ -1,0 +1,81 @@
+"""The HTTP server that reads requests with llhttp (`tatsumaki_py.http1`)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import ssl
+from typing import Any
+
+from tornado.http1connection import _GzipMessageDelegate
+from tornado.httputil import HTTPMessageDelegate
+
+from tatsumaki_py.http1.client_address import ClientAddress
+from tatsumaki_py.http1.connection import Connection
+from tatsumaki_py.http1.exchange import Exchange
+from tatsumaki_py.http1.idle import Idle
+from tatsumaki_py.server.http_server import ListeningServer
+
+__all__ = ["FastServer"]
+
+MAX_BODY = 100 * 1024 * 1024
+"""Bytes; Tornado's limit."""
+
+
+class FastServer(ListeningServer):
+    """Has the options and the methods of `tornado.httpserver.HTTPServer`.
+
+    Uses one more undocumented name of Tornado: `_GzipMessageDelegate`
+    (``t/handler/test_tornado_contract.py``).
+    """
+
+    _done: asyncio.Future[None] | None = None
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        params = self.conn_params
+        limit = params.max_body_size
+        self.max_body = (self.max_buffer_size or MAX_BODY) if limit is None else limit
+        self.idle = Idle(params.header_timeout or math.inf)
+        self._connections: set[Connection] = set()  # type: ignore[assignment]
+
+    @property
+    def done(self) -> asyncio.Future[None]:
+        """See `ConnectionServer.done`."""
+        if self._done is None:
+            self._done = asyncio.get_running_loop().create_future()
+            self._done.set_result(None)
+        return self._done
+
+    def connections(self) -> list[Connection]:
+        """See `ListeningServer.connections`."""
+        return list(self._connections)
+
+    async def close_all_connections(self) -> None:
+        """See `tornado.httpserver.HTTPServer.close_all_connections`."""
+        for connection in self.connections():
+            connection.close()
+        # Their handlers are told in the next iteration.
+        await asyncio.sleep(0)
+
+    def serve_connection(self, connection: socket.socket, address: Any) -> None:
+        """See `ListeningServer.serve_connection`."""
+        connection.setblocking(False)
+        secure = isinstance(connection, ssl.SSLSocket)
+        protocol = self.protocol or ("https" if secure else "http")
+        client = ClientAddress(connection.family, address, protocol, self._trusted)
+        self._connections.add(Connection(self, connection, client))
+
+    def start_message(self, connection: Connection, exchange: Exchange) -> HTTPMessageDelegate:
+        """See `ConnectionServer.start_message`."""
+        delegate = self.start_request(connection, exchange)
+        if self.conn_params.decompress:
+            delegate = _GzipMessageDelegate(
+                delegate, self.conn_params.chunk_size, exchange.max_body_size
+            )
+        return delegate
+
+    def on_close(self, server_conn: Any) -> None:
+        """See `ConnectionServer.on_close`."""
+        self._connections.discard(server_conn)
