@@ -9,6 +9,7 @@ pytest_plugins = [
     "support.log",
     "support.clock",
     "support.raw",
+    "support.servers",
     "support.answers",
     "support.program",
     "support.browser",

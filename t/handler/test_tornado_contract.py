@@ -32,6 +32,8 @@ from tornado.util import ObjectDict
 
 from tatsumaki_py import Request
 
+pytestmark = pytest.mark.tornado_server
+
 # name: module that touches it
 PRIVATE = {
     "_auto_finish": "push/answer_handler.py",

@@ -11,6 +11,7 @@ import pytest
 from support.wire import read_reply
 
 from tatsumaki_py import Error, Handler, MessageQueue, PublishHandler, SubscribeHandler
+from tatsumaki_py.server.http_server import StrictServer
 
 PROGRAM = Path(__file__).parents[2] / "examples/chat/app.py"
 # What a terminal or a reader of logs would obey: C0 but tab (the end of the line is the log's own),
@@ -38,6 +39,12 @@ class Echo(Handler):
 
     def post(self):
         self.write({"fields": dict(self.request.parameters), "files": list(self.request.uploads)})
+
+
+@pytest.fixture
+def tornado_server_class():
+    """Tornado's server, as `Server` uses it."""
+    return StrictServer
 
 
 @pytest.fixture

@@ -104,8 +104,8 @@ async def test_many_channels(server):
 @pytest.mark.parametrize(
     "accept",
     [
-        ",".join(["a/b"] * 10_000),
-        ",".join(f"a/b;q=0.{number}" for number in range(4000)) + ",text/event-stream",
+        ",".join(["a/b"] * 8000),
+        ",".join(f"a/b;q=0.{number}" for number in range(2300)) + ",text/event-stream",
         ";" * 30_000,
         "," * 30_000,
         "text/event-stream;q=" + "9" * 5000,

@@ -223,9 +223,11 @@ async def test_who_comes_after_the_stop(http_server, http_port, raw):
         await raw(http_port)
 
 
-@pytest.mark.parametrize("options", [{"ssl_options": AsyncHTTPSTestCase.default_ssl_options()}])
+@pytest.mark.parametrize(
+    "server_options", [{"ssl_options": AsyncHTTPSTestCase.default_ssl_options()}]
+)
 @pytest.mark.gen_test
-async def test_over_tls(http_server, http_port, options):
+async def test_over_tls(http_server, http_port, server_options):
     """What is encrypted is closed, and says so."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -396,10 +396,10 @@ async def test_a_connection_without_a_request(http_port, raw, stop):
 
 
 @pytest.mark.parametrize(
-    "options", [{"ssl_options": AsyncHTTPSTestCase.default_ssl_options()}], ids=["TLS"]
+    "server_options", [{"ssl_options": AsyncHTTPSTestCase.default_ssl_options()}], ids=["TLS"]
 )
 @pytest.mark.gen_test
-async def test_tls(http_port, stop, options):
+async def test_tls(http_port, stop, server_options):
     """All of it with TLS, too."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

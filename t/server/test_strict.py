@@ -205,14 +205,14 @@ def context():
 
 
 TLS = pytest.mark.parametrize(
-    "options", [{"ssl_options": AsyncHTTPSTestCase.default_ssl_options()}]
+    "server_options", [{"ssl_options": AsyncHTTPSTestCase.default_ssl_options()}]
 )
 
 
 @TLS
 @pytest.mark.parametrize("part", [b"", b"\x16\x03\x01"])
 @pytest.mark.gen_test
-async def test_half_a_handshake(connect, clock, options, part):
+async def test_half_a_handshake(connect, clock, server_options, part):
     """A minute, too."""
     client = await connect(part)
     await asyncio.sleep(0.01)
@@ -224,7 +224,7 @@ async def test_half_a_handshake(connect, clock, options, part):
 
 @TLS
 @pytest.mark.gen_test
-async def test_a_whole_handshake(http_server, http_port, clock, options):
+async def test_a_whole_handshake(http_server, http_port, clock, server_options):
     """Has no limit any more; half a head has."""
     reader, writer = await asyncio.open_connection("127.0.0.1", http_port, ssl=context())
     await clock.advance(61)
@@ -241,7 +241,7 @@ async def test_a_whole_handshake(http_server, http_port, clock, options):
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01", b""])
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.gen_test
-async def test_no_tls(http_server, http_port, options, caplog, data, late):
+async def test_no_tls(http_server, http_port, server_options, caplog, data, late):
     """A client that sends no handshake, and leaves before the server looks or later, is at most one
     line at level DEBUG."""
     caplog.set_level(logging.DEBUG, "tatsumaki")
@@ -261,7 +261,7 @@ async def test_no_tls(http_server, http_port, options, caplog, data, late):
 
 @TLS
 @pytest.mark.gen_test
-async def test_a_client_that_trusts_nobody(http_server, http_port, options, caplog):
+async def test_a_client_that_trusts_nobody(http_server, http_port, server_options, caplog):
     """Its handshake fails at the end, which is one line as well."""
     caplog.set_level(logging.DEBUG, "tatsumaki")
     with pytest.raises(ssl.SSLCertVerificationError):

@@ -1,0 +1,72 @@
+"""The HTTP servers that tests run on: Tornado's or our `StrictServer`, and `FastServer`.
+
+The tests of the folders `BOTH`, and others with the mark `both_servers`, run on the server of their
+folder and on `FastServer`, unless they have the mark `tornado_server`.
+`pytest --http-server=fast` runs every test that has the fixture `http_server` on `FastServer`.
+"""
+
+from pathlib import Path
+
+import pytest
+import tornado.httpserver
+
+from tatsumaki_py.server.http_server import LIMITS
+
+try:
+    from tatsumaki_py.server.fast_server import FastServer
+except ImportError:
+    FastServer = None
+
+SERVERS = ["tornado"] if FastServer is None else ["tornado", "fast"]
+
+
+# Folders of `t` that are about HTTP as a client sees it.
+BOTH = {"handler", "hostile", "push", "request", "static_file", "websocket"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--http-server", choices=["tornado", "fast"], default="tornado")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "both_servers: runs on Tornado's server and on FastServer")
+    config.addinivalue_line("markers", "tornado_server: is about Tornado's server, or its parts")
+
+
+def pytest_generate_tests(metafunc):
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    both = "both_servers" in marks or Path(metafunc.module.__file__).parent.name in BOTH
+    if both and "http_server_class" in metafunc.fixturenames and "tornado_server" not in marks:
+        metafunc.parametrize("http_server_class", SERVERS, indirect=True)
+
+
+@pytest.fixture
+def tornado_server_class():
+    """What a handler runs on in a program that knows no `Server`."""
+    return tornado.httpserver.HTTPServer
+
+
+@pytest.fixture
+def http_server_class(request, tornado_server_class):
+    """The class of `http_server`."""
+    if getattr(request, "param", request.config.getoption("--http-server")) == "tornado":
+        return tornado_server_class
+    return FastServer
+
+
+@pytest.fixture
+def server_options():
+    """What `http_server` is made with, beside `LIMITS` if it is one of ours."""
+    return {}
+
+
+@pytest.fixture
+def http_server(io_loop, app, server_options, http_server_class, _unused_port):
+    """In place of pytest-tornado's."""
+    if http_server_class is not tornado.httpserver.HTTPServer:
+        server_options = LIMITS | server_options
+    server = http_server_class(app, **server_options)
+    server.add_socket(_unused_port[0])
+    yield server
+    server.stop()
+    io_loop.run_sync(server.close_all_connections)
