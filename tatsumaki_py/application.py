@@ -26,7 +26,7 @@ from typing import Any, Protocol, TypeVar, overload
 
 import tornado.web
 import tornado.websocket
-from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerRequest
 from tornado.log import access_log
 from tornado.routing import Rule
 
@@ -38,6 +38,7 @@ from tatsumaki_py.not_found import NoHandshake, NotFound, handshake_1_0
 from tatsumaki_py.program import beside_the_program
 from tatsumaki_py.push.tornado_connection import adopt_connection
 from tatsumaki_py.request import Request
+from tatsumaki_py.request_delegate import HandlerDelegate, RoutingDelegate
 from tatsumaki_py.routes import to_rule
 from tatsumaki_py.static_file import StaticFile, StaticMatches
 from tatsumaki_py.template import SearchLoader, Template, TemplateEngine, render_file
@@ -142,8 +143,8 @@ class Application(tornado.web.Application):
         """
         if handshake_1_0(request) and issubclass(target_class, tornado.websocket.WebSocketHandler):
             target_class, target_kwargs = NoHandshake, None
-        delegate = super().get_handler_delegate(
-            request, target_class, target_kwargs, path_args, path_kwargs
+        delegate = HandlerDelegate(
+            self, request, target_class, target_kwargs, path_args, path_kwargs
         )
         return limited(
             delegate,
@@ -151,6 +152,12 @@ class Application(tornado.web.Application):
             target_class,
             lambda: target_class(self, request, **(target_kwargs or {})),
         )
+
+    def start_request(
+        self, server_conn: object, request_conn: HTTPConnection
+    ) -> HTTPMessageDelegate:
+        """See `tornado.httputil.HTTPServerConnectionDelegate.start_request`."""
+        return RoutingDelegate(self, server_conn, request_conn)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """See `tornado.routing.Router.find_handler`. The request then measures its time by a clock

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import tornado.web
-
 from tatsumaki_py.json_codec import JSON, JSONCodec
+from tatsumaki_py.lean_handler import LeanHandler
 from tatsumaki_py.message_queue.event import Entry, Event
 
 __all__ = ["EncodingHandler", "EventEncoding", "reframes"]
@@ -48,7 +47,7 @@ class EventEncoding:
         return self.json.encode(_value(event)).encode()
 
 
-class EncodingHandler(EventEncoding, tornado.web.RequestHandler):
+class EncodingHandler(EventEncoding, LeanHandler):
     """The encoding of text, bytes and JSON by a `Handler`."""
 
     binary = False

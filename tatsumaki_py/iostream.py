@@ -17,6 +17,7 @@ Touches of Tornado's what its documentation does not name: `_write_buffer`, `_wr
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -44,6 +45,10 @@ class _Nothing:
 _NOTHING: Any = _Nothing()
 
 
+def _nothing() -> None:
+    pass
+
+
 class ForgettingStream(IOStream):
     """A plain connection."""
 
@@ -62,6 +67,12 @@ class ForgettingStream(IOStream):
         """See `tornado.iostream.BaseIOStream.close`."""
         super().close(exc_info)
         _forget(self)
+
+    def part(self) -> socket.socket:
+        """The socket, which `close` leaves open from now on."""
+        # Tornado calls it to close the socket.
+        self.close_fd = _nothing  # type: ignore[method-assign]
+        return self.socket
 
 
 class _TLS(ForgettingStream, SSLIOStream):

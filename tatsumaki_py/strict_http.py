@@ -10,8 +10,9 @@ Rules:
    section 9.6): it would have an effect, and no answer.
 5. A connection that is closed or detached refers to no request: no cycle survives it.
 
-Uses five undocumented names of Tornado: `_close_callback`, `_disconnect_on_finish`,
-`_parse_headers`, `_read_buffer_size`, `_request_headers` (``t/handler/test_tornado_contract.py``).
+Uses six undocumented names of Tornado: `_close_callback`, `_disconnect_on_finish`,
+`_parse_headers`, `_read_buffer_size`, `_request_headers`, `_server_request_loop`
+(``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
@@ -22,14 +23,21 @@ import ssl
 from collections.abc import Awaitable
 from typing import Any
 
-from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPHeaders, HTTPInputError, RequestStartLine, ResponseStartLine
-from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPInputError,
+    HTTPServerConnectionDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError, UnsatisfiableReadError
+from tornado.log import gen_log
 from tornado.netutil import ssl_options_to_context
 
 from tatsumaki_py.iostream import ForgettingStream
 
-__all__ = ["HeadStream", "StrictConnection", "TLSHeadStream", "tls_context"]
+__all__ = ["HeadStream", "StrictConnection", "StrictServing", "TLSHeadStream", "tls_context"]
 
 _log = logging.getLogger("tatsumaki")
 
@@ -100,7 +108,11 @@ class HeadStream(ForgettingStream):
         """See `tornado.iostream.BaseIOStream.read_from_fd`."""
         size = super().read_from_fd(buf)
         if size and self._awaits_head:
-            self._start()
+            if bytes(buf[size - 4 : size]) == b"\r\n\r\n":
+                # Nearly always the whole head comes at once: it needs no timer.
+                self.head_ended()
+            else:
+                self._start()
         return size
 
     def close(self, exc_info: Any = False) -> None:
@@ -201,3 +213,29 @@ class StrictConnection(HTTP1Connection):
         if "Transfer-Encoding" in headers and (lengths or start_line.endswith("HTTP/1.0")):
             raise HTTPInputError("Transfer-Encoding with a Content-Length, or in HTTP/1.0")
         return start_line, headers
+
+
+class StrictServing(HTTP1ServerConnection):
+    """Reads the requests of one connection, each by a `StrictConnection`."""
+
+    async def _server_request_loop(self, delegate: HTTPServerConnectionDelegate) -> None:
+        # As Tornado's own. To change the class of each connection instead would give the object a
+        # dict of its own, and slow each use of it.
+        try:
+            while True:
+                connection = StrictConnection(self.stream, False, self.params, self.context)
+                try:
+                    kept = await connection.read_response(delegate.start_request(self, connection))
+                except (StreamClosedError, UnsatisfiableReadError, asyncio.CancelledError):
+                    return
+                except Exception:
+                    gen_log.error("Uncaught exception", exc_info=True)
+                    connection.close()
+                    return
+                if not kept:
+                    return
+                if self.stream._read_buffer_size:
+                    # A client that pipelines requests must not keep the loop for itself.
+                    await asyncio.sleep(0)
+        finally:
+            delegate.on_close(self)

@@ -16,7 +16,11 @@ import pytest
 import tornado.web
 import tornado.websocket
 from support.program import ROOT
-from tornado.http1connection import HTTP1Connection, _GzipMessageDelegate
+from tornado.http1connection import (
+    HTTP1Connection,
+    HTTP1ServerConnection,
+    _GzipMessageDelegate,
+)
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPHeaders,
@@ -37,7 +41,7 @@ pytestmark = pytest.mark.tornado_server
 # name: module that touches it
 PRIVATE = {
     "_auto_finish": "push/answer_handler.py",
-    "_execute": "endpoint/subscribe.py, push/stray.py, server/in_flight.py",
+    "_execute": "endpoint/subscribe.py, push/stray.py, request_delegate.py, server/in_flight.py",
     "_finished": (
         "push/answer_handler.py, push/peer_handler.py, push/stream_handler.py, "
         "endpoint/subscribe.py, server/in_flight.py"
@@ -49,7 +53,8 @@ PRIVATE = {
     "_connections": "server/http_server.py, server/fast_server.py",
     "_disconnect_on_finish": "strict_http.py",
     "_headers": (
-        "push/peer_handler.py, push/stream_handler.py, response.py, endpoint/websocket.py"
+        "lean_handler.py, push/peer_handler.py, push/stream_handler.py, response.py, "
+        "endpoint/websocket.py"
     ),
     "_log": "push/stream_handler.py, push/websocket.py, endpoint/websocket.py",
     "_new_cookie": "endpoint/websocket.py",
@@ -57,9 +62,12 @@ PRIVATE = {
         "push/peer_handler.py, push/stream_handler.py, endpoint/cross_origin.py, "
         "server/in_flight.py"
     ),
+    "_reason": "lean_handler.py",
+    "_server_request_loop": "strict_http.py",
     "_start_time": "request.py",
+    "_status_code": "lean_handler.py",
     "_transforms": "push/answer_handler.py, push/stream_handler.py, endpoint/body_limit.py",
-    "_write_buffer": "iostream.py, push/stream_handler.py, response.py",
+    "_write_buffer": "iostream.py, lean_handler.py, push/stream_handler.py, response.py",
     "_write_futures": "iostream.py",
     "_log_message": "error.py",
     "_parse_body": "request.py",
@@ -81,6 +89,7 @@ CLASSES = (
     HTTPServerRequest,
     HTTPHeaders,
     HTTP1Connection,
+    HTTP1ServerConnection,
     HTTPServer,
     TCPServer,
     BaseIOStream,

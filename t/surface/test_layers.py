@@ -20,6 +20,7 @@ FLOORS = [
         "http_token",
         "iostream",
         "json_codec",
+        "lean_handler",
         "life",
         "origin",
         "private_query",
@@ -41,6 +42,7 @@ FLOORS = [
         "strict_http",
         "ticket",
     ],
+    ["request_delegate"],
     [
         "message_queue.ids",
         "message_queue.own_settings",

@@ -53,10 +53,11 @@ def limited(
         handler: makes a handler to answer with.
     """
     # The second header is Tornado's, on a body that it decompresses (`decompress_request`).
-    unknown = {"Transfer-Encoding", "X-Consumed-Content-Encoding"} & set(request.headers)
-    length = request.headers.get("Content-Length")
-    if length is None and not unknown:
+    headers = request.headers
+    unknown = "Transfer-Encoding" in headers or "X-Consumed-Content-Encoding" in headers
+    if "Content-Length" not in headers and not unknown:
         return delegate
+    length = headers.get("Content-Length")
     if getattr(delegate, "stream_request_body", False):
         # A handler that reads its body itself sets its own limit.
         return delegate

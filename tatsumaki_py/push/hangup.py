@@ -60,7 +60,8 @@ def ask_peer(sock: socket.socket) -> None:
     if isinstance(sock, ssl.SSLSocket):
         # Python reports a reset as an end without a close_notify, and by default hides both.
         sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+    # One call, where an earlier request on this connection has made the others.
+    if _asked(sock) or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     for name, value in (
@@ -77,6 +78,18 @@ def ask_peer(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         for option in options:
             sock.setsockopt(*option)
+
+
+def _asked(sock: socket.socket) -> bool:
+    """Whether the last option of `ask_peer` is set. False where the system does not have it."""
+    number = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if number is None:
+        return False
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, number) == int(USER_TIMEOUT * 1000)
+    except OSError:
+        # It is no TCP socket.
+        return False
 
 
 class _NoPoll:

@@ -156,7 +156,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             self.set_header("Last-Event-ID", cursor)
 
     def _peer_retry(self, seconds: int) -> None:
-        if not self._headers_written and self.response.header("Retry-After") is None:
+        if not self._headers_written and "Retry-After" not in self._headers:
             self.set_header("Retry-After", str(seconds))
 
     def _peer_watch(self, watcher: peer.Watcher) -> bool:
@@ -165,7 +165,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         first = self._watchers is None
         if self._watchers is None:
             self._watchers = []
-            if not self._headers_written and self.response.header("Cache-Control") is None:
+            if not self._headers_written and "Cache-Control" not in self._headers:
                 self.set_header("Cache-Control", "no-store")
             self._slim()
         self._watchers.append(watcher)

@@ -14,7 +14,7 @@ from typing import cast
 
 from tornado.iostream import IOStream, StreamClosedError
 
-from tatsumaki_py.iostream import ForgettingStream
+from tatsumaki_py.iostream import ForgettingStream, adopt
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.pile import Pile
@@ -47,14 +47,12 @@ def take_over(
 
 
 def socket_of(iostream: IOStream) -> socket.socket | None:
-    """The socket below, on its own, if it is a plain one."""
-    if type(iostream) not in (IOStream, ForgettingStream, HeadStream) or iostream.writing():
+    """The socket below, on its own, if it is a plain one. Close `iostream` then."""
+    adopt(iostream)
+    plain = type(iostream) in (ForgettingStream, HeadStream)
+    if not isinstance(iostream, ForgettingStream) or not plain or iostream.writing():
         return None
-    try:
-        return iostream.socket.dup()
-    except OSError:
-        # Too many open files: what is open does as well.
-        return None
+    return iostream.part()
 
 
 class SocketStream(Stream):

@@ -108,7 +108,7 @@ class StreamHandler(PeerHandler):
                 raise RuntimeError(f"{transport.call} has to come before anything is sent")
             self._transport, self._options = transport, options | asked(self.request)
             self.set_header("Content-Type", transport.framing.content_type)
-            if self.response.header("Cache-Control") is None:
+            if "Cache-Control" not in self._headers:
                 self.set_header("Cache-Control", _CACHE_CONTROL)
             if verb == "head":
                 self._open_stream()
@@ -209,7 +209,7 @@ class StreamHandler(PeerHandler):
             if not head:
                 self.set_header("Connection", "close")
             super().flush()
-        elif self.response.header("Content-Encoding"):
+        elif "Content-Encoding" in self._headers:
             raise RuntimeError("stream_write() cannot go on with what flush() compressed")
         elif self._write_buffer:
             super().flush()
@@ -222,8 +222,8 @@ class StreamHandler(PeerHandler):
             self._client_gone()
             raise ClientDisconnect
         self._end_poll()
-        chunked = self.response.header("Transfer-Encoding") == "chunked"
-        cursor = self.response.header("Last-Event-ID")
+        chunked = self._headers.get("Transfer-Encoding") == "chunked"
+        cursor = self._headers.get("Last-Event-ID")
         kind = Framing if self._transport is None else self._transport.framing
         frames = kind.of(self._options | Option.CHUNKED if chunked else self._options)
         stream = self._client_connection.take_over(frames, self.max_buffer, self)
@@ -260,7 +260,7 @@ class StreamHandler(PeerHandler):
             ("X-Accel-Buffering", "no"),
             ("X-Content-Type-Options", "nosniff"),
         ):
-            if self.response.header(name) is None:
+            if name not in self._headers:
                 self.set_header(name, value)
         if self.request.version == "HTTP/1.0":
             # Only the end of the connection marks the end of this answer.

@@ -10,9 +10,9 @@ import ssl
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from tornado.http1connection import HTTP1Connection
-from tornado.httpserver import HTTPServer
+from tornado.httpserver import HTTPServer, _HTTPRequestContext
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate
+from tornado.iostream import IOStream
 from tornado.netutil import ssl_wrap_socket
 
 try:
@@ -22,7 +22,13 @@ except ImportError:
     resource = None  # type: ignore[assignment]
 
 from tatsumaki_py.counters import COUNTERS, traffic
-from tatsumaki_py.strict_http import HeadStream, StrictConnection, TLSHeadStream, tls_context
+from tatsumaki_py.strict_http import (
+    HeadStream,
+    StrictConnection,
+    StrictServing,
+    TLSHeadStream,
+    tls_context,
+)
 
 __all__ = ["LIMITS", "ListeningServer", "ServerConnection", "StrictServer"]
 
@@ -147,7 +153,11 @@ class ListeningServer(HTTPServer):
 
 
 class StrictServer(ListeningServer):
-    """Uses Tornado's HTTP code, but reads heads strictly."""
+    """Uses Tornado's HTTP code, but reads heads strictly.
+
+    Uses one more undocumented name of Tornado: `_HTTPRequestContext`
+    (``t/handler/test_shortcuts.py``).
+    """
 
     def connections(self) -> list[HeadStream]:
         """See `ListeningServer.connections`."""
@@ -164,17 +174,21 @@ class StrictServer(ListeningServer):
         else:
             self.handle_stream(HeadStream(connection, **sizes), address)
 
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        context = _HTTPRequestContext(stream, address, self.protocol)
+        # In place of the set that Tornado makes for each connection.
+        context.trusted_downstream = self._trusted
+        connection = StrictServing(stream, self.conn_params, context)
+        self._connections.add(connection)
+        connection.start_serving(self)
+
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
         """See `tornado.httputil.HTTPServerConnectionDelegate.start_request`."""
-        assert isinstance(request_conn, HTTP1Connection)
-        request_conn.__class__ = StrictConnection
         assert isinstance(request_conn, StrictConnection)
         if isinstance(request_conn.stream, HeadStream):
             request_conn.stream.await_head(request_conn)
-        # In place of the set that Tornado makes for each connection.
-        request_conn.context.trusted_downstream = self._trusted  # type: ignore[attr-defined]
         return super().start_request(server_conn, request_conn)
 
 

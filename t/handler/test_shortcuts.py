@@ -1,0 +1,180 @@
+"""Where the package does by itself what Tornado does for each request: the result is the same.
+
+These are contract tests, too: they name what Tornado's documentation does not.
+"""
+
+import asyncio
+import inspect
+
+import pytest
+import tornado.web
+from support.wire import read_head
+from tornado.http1connection import HTTP1ServerConnection
+from tornado.httpserver import HTTPServer, _HTTPRequestContext
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.routing import _DefaultMessageDelegate, _RoutingDelegate
+
+from tatsumaki_py import Application, Handler, Request
+from tatsumaki_py.lean_handler import _DATE
+from tatsumaki_py.request_delegate import HandlerDelegate, RoutingDelegate
+from tatsumaki_py.strict_http import StrictServing
+
+seen = []
+
+
+class Connection:
+    def set_close_callback(self, callback):
+        pass
+
+
+class Defaults(tornado.web.RequestHandler):
+    def set_default_headers(self):
+        assert not hasattr(self, "_write_buffer") or self._write_buffer
+        self.set_header("Server", "me")
+        self.add_header("X-Mine", "1")
+
+
+class Ours(Defaults, Handler):
+    pass
+
+
+class Plain(Handler):
+    pass
+
+
+def request(**headers):
+    line = RequestStartLine("GET", "/?a=1&a=2", "HTTP/1.1")
+    fields = HTTPHeaders({"Host": "x", **headers})
+    return HTTPServerRequest(start_line=line, headers=fields, connection=Connection())
+
+
+def cleared(kind):
+    """What `clear` leaves, without the date."""
+    handler = kind(tornado.web.Application(), request())
+    handler.set_status(404, "No")
+    handler.set_header("X-Other", "1")
+    handler.write("body")
+    handler.clear()
+    lines = [line for line in handler._headers.get_all() if line[0] != "Date"]
+    dates = handler._headers.get_list("Date")
+    status = (handler._status_code, handler._reason, handler._write_buffer)
+    return lines, len(dates), list(handler._headers), status
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [(tornado.web.RequestHandler, Plain), (Defaults, Ours)]
+)
+def test_clear(theirs, ours):
+    """`clear` sets the headers `Server`, `Content-Type` and `Date`, calls `set_default_headers`,
+    and sets `_write_buffer`, `_status_code` and `_reason`. (lean_handler.py)"""
+    assert cleared(ours) == cleared(theirs)
+
+
+def test_date(monkeypatch):
+    """The header Date has Tornado's form, and changes with the second."""
+    times = iter([1000000000.0, 1000000000.999, 1000000001.0])
+    monkeypatch.setattr("time.time", lambda: next(times))
+    assert [_DATE.now() for _ in range(3)] == [
+        "Sun, 09 Sep 2001 01:46:40 GMT",
+        "Sun, 09 Sep 2001 01:46:40 GMT",
+        "Sun, 09 Sep 2001 01:46:41 GMT",
+    ]
+
+
+@pytest.mark.parametrize("sent", [{}, {"If-None-Match": '"a"'}, {"If-None-Match": '"b"'}])
+def test_etag(sent):
+    """`check_etag_header` compares with the header `If-None-Match`."""
+    answers = []
+    for kind in (tornado.web.RequestHandler, Plain):
+        handler = kind(tornado.web.Application(), request(**sent))
+        handler.set_header("Etag", '"a"')
+        answers.append(handler.check_etag_header())
+    assert answers == [sent.get("If-None-Match") == '"a"'] * 2
+
+
+def test_delegates():
+    """`_RoutingDelegate` makes the request, asks `router.find_handler` for a `delegate`, and
+    without one uses `_DefaultMessageDelegate`. `_HandlerDelegate` has what `execute` needs.
+    (request_delegate.py)"""
+    theirs = tornado.web.Application([("/", tornado.web.RequestHandler)])
+    ours = Application([("/", tornado.web.RequestHandler)])
+    server, connection = object(), Connection()
+    start, headers = RequestStartLine("GET", "/", "HTTP/1.1"), HTTPHeaders({"Host": "x"})
+    made = [app.start_request(server, connection) for app in (theirs, ours)]
+    assert [type(one) for one in made] == [_RoutingDelegate, RoutingDelegate]
+    assert vars(made[1]) == {**vars(made[0]), "router": ours}
+    for one in made:
+        assert one.headers_received(start, headers) is None
+    handling = [one.delegate for one in made]
+    assert type(handling[1]) is HandlerDelegate
+    assert vars(handling[0]).keys() == vars(handling[1]).keys()
+    assert type(handling[1].request) is Request
+    assert handling[1].request.server_connection is server
+    names = set(inspect.getsource(type(handling[0]).execute).split())
+    assert {"transforms", "=", "[t(self.request)"} <= names
+
+    class Nowhere(Application):
+        def find_handler(self, request, **kwargs):
+            return None
+
+    nothing = Nowhere().start_request(server, connection)
+    nothing.headers_received(start, headers)
+    assert type(nothing.delegate) is _DefaultMessageDelegate
+
+
+@pytest.mark.parametrize("setting", ["compiled_template_cache", "static_hash_cache"])
+@pytest.mark.gen_test
+async def test_uncached(setting, monkeypatch):
+    """With a setting of Tornado's that a program changes while it is developed, Tornado's own code
+    runs the handler."""
+    app = Application([("/", tornado.web.RequestHandler)], **{setting: False})
+    delegate = app.find_handler(request())
+    monkeypatch.setattr(tornado.web._HandlerDelegate, "execute", lambda self: seen.append(self))
+    seen.clear()
+    delegate.execute()
+    assert seen == [delegate]
+
+
+class Failing(tornado.web.RequestHandler):
+    async def get(self):
+        seen.append(asyncio.current_task())
+
+    def on_finish(self):
+        raise SystemError("on purpose")
+
+
+@pytest.fixture
+def app():
+    seen.clear()
+    return Application([("/failing", Failing)])
+
+
+@pytest.mark.gen_test
+async def test_task(ask, expect_log):
+    """A handler runs in a task whose coroutine is `_execute`."""
+    with expect_log("tornado.application", "Uncaught exception"):
+        client = await ask("GET /failing")
+        await read_head(client)
+    (task,) = seen
+    assert task.get_coro().cr_code is tornado.web.RequestHandler._execute.__code__
+
+
+def test_serving():
+    """`HTTPServer.handle_stream` makes a `_HTTPRequestContext` and an `HTTP1ServerConnection`, adds
+    it to `_connections` and starts it. Its `_server_request_loop` reads one request after the
+    other. (server/http_server.py, strict_http.py)"""
+    source = inspect.getsource(HTTPServer.handle_stream)
+    assert "_HTTPRequestContext(" in source
+    assert "HTTP1ServerConnection(stream, self.conn_params, context)" in source
+    assert "self._connections.add(conn)\n        conn.start_serving(self)" in source
+    assert list(inspect.signature(_HTTPRequestContext).parameters) == [
+        "stream",
+        "address",
+        "protocol",
+        "trusted_downstream",
+    ]
+    theirs = HTTP1ServerConnection._server_request_loop.__code__
+    ours = StrictServing._server_request_loop.__code__
+    own = {"StrictConnection", "_read_buffer_size"}
+    assert set(ours.co_names) - set(theirs.co_names) == own
+    assert set(theirs.co_names) - set(ours.co_names) == {"HTTP1Connection", "iostream"}
