@@ -78,8 +78,7 @@ PRIVATE = {
 }
 OWN = {
     "_closed": "http_client.py",
-    "_read_body": "http1/connection.py",
-    "_state": "http1/connection.py",
+    "_state": "http1/requests.py",
 }
 CLASSES = (
     tornado.web.RequestHandler,

@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import Enum
 
 from httptools import HttpParserError, HttpRequestParser
 from tornado.httputil import HTTPInputError
@@ -26,11 +26,11 @@ MAX_LINES = 256
 
 
 class _Line(Enum):
-    """What the next line is."""
+    """What the next line is. The value is the error, if it is malformed."""
 
-    SIZE = auto()
-    DATA_END = auto()
-    TRAILER = auto()
+    SIZE = "invalid chunk size"
+    DATA_END = "improperly terminated chunk"
+    TRAILER = "improperly terminated chunked request"
 
 
 class _End:
@@ -46,31 +46,27 @@ class _End:
 
 
 class Chunks:
-    """Reads one body."""
+    """Reads one body; see `tatsumaki_py.http1.body.Body`."""
 
-    __slots__ = ("_end", "_extra", "_left", "_line", "_parser")
+    __slots__ = ("_end", "_extra", "_left", "_line", "_parser", "_room")
 
-    def __init__(self) -> None:
+    slow = True
+
+    def __init__(self, max_size: int) -> None:
         self._end = _End()
         self._parser = HttpRequestParser(self._end)
         self._parser.feed_data(_HEAD)
+        # Bytes of the current chunk, and bytes that all chunks together may still have.
         self._left = 0
+        self._room = max_size
         self._extra = 0
         self._line = _Line.SIZE
 
     @property
     def done(self) -> bool:
-        """Whether the body is complete."""
         return self._end.reached
 
     def read(self, data: bytes, limit: int) -> tuple[bytes, int]:
-        """Read `data`, which begins where the last call has stopped, up to `limit` bytes of body.
-
-        Returns a part of the body, and how many bytes of `data` it took. There may be more to read
-        even if `data` is complete lines. 0 bytes were taken if the next line is not complete.
-
-        Raises `HTTPInputError` if the body is malformed.
-        """
         parts: list[bytes] = []
         at = lines = 0
         while lines < MAX_LINES and limit and not self.done:
@@ -101,16 +97,16 @@ class Chunks:
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
-            raise HTTPInputError(f"malformed chunked body: {error}") from None
+            raise HTTPInputError(f"{self._line.value}: {error}") from None
         if self.done is not last:
-            raise HTTPInputError("malformed chunked body")
+            raise HTTPInputError(self._line.value)
 
     def _take(self, line: bytes) -> None:
         if self._line is _Line.TRAILER:
             self._count(len(line))
         elif self._line is _Line.DATA_END:
             if line:
-                raise HTTPInputError("a chunk is longer than its size")
+                raise HTTPInputError(_Line.DATA_END.value)
             self._line = _Line.SIZE
         else:
             digits, _, extension = line.partition(b";")
@@ -119,7 +115,10 @@ class Chunks:
                 # llhttp has taken it: it has no sign, no prefix and no "_".
                 self._left = int(digits.strip(b" \t"), 16)
             except ValueError:
-                raise HTTPInputError("malformed chunked body") from None
+                raise HTTPInputError(_Line.SIZE.value) from None
+            self._room -= self._left
+            if self._room < 0:
+                raise HTTPInputError("chunked body too large")
             self._line = _Line.DATA_END if self._left else _Line.TRAILER
 
     def _count(self, extra: int) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 from tornado.escape import native_str
 from tornado.httputil import (
@@ -26,50 +25,15 @@ from tornado.iostream import IOStream
 
 from tatsumaki_py.http1.client_address import ClientAddress
 from tatsumaki_py.http1.head import Head
+from tatsumaki_py.http1.line import Line
 from tatsumaki_py.http1.outgoing import failed
+from tatsumaki_py.http1.stream_view import StreamView
 from tatsumaki_py.push.client_connection import ClientConnection
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.stream import Stream
 
-__all__ = ["Exchange", "Line"]
-
-
-class Line(Protocol):
-    """The connection, as an exchange sees it."""
-
-    address: ClientAddress
-
-    def closed(self) -> bool:
-        """Whether it is closed, or belongs to another object."""
-
-    @property
-    def last(self) -> bool:
-        """Whether the server takes no more requests on it."""
-
-    def write(self, data: bytes) -> asyncio.Future[None]:
-        """Send `data`; done when the kernel has taken it."""
-
-    def answered(self, exchange: Exchange) -> None:
-        """The answer is complete."""
-
-    def close(self) -> None:
-        """Close it, and tell the handler nothing."""
-
-    def detach(self) -> IOStream:
-        """Hand it over."""
-
-    def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
-        """Hand it over."""
-
-    def hung_up(self) -> bool:
-        """See `ClientConnection.hung_up`."""
-
-    def was_reset(self) -> bool:
-        """See `ClientConnection.was_reset`."""
-
-    def when_sent(self, callback: Callable[[bool], None]) -> bool:
-        """See `ClientConnection.when_sent`."""
+__all__ = ["Exchange"]
 
 
 class Exchange(HTTPConnection, ClientConnection):
@@ -114,6 +78,11 @@ class Exchange(HTTPConnection, ClientConnection):
         """See `tornado.http1connection.HTTP1Connection`."""
         return self._line.address
 
+    @property
+    def stream(self) -> StreamView:
+        """See `tornado.http1connection.HTTP1Connection`."""
+        return StreamView(self._line, self.set_close_callback)
+
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         """See `tornado.http1connection.HTTP1Connection.set_close_callback`."""
         self.close_callback = callback
@@ -138,16 +107,20 @@ class Exchange(HTTPConnection, ClientConnection):
         assert isinstance(start_line, ResponseStartLine)
         method, _, version = self.head.start_line
         code = self.code = start_line.code
-        if self._line.last and code != 101:
+        asked = "Connection" in headers and headers["Connection"].lower() == "close"
+        if asked or (self._line.last and code != 101):
             self.last = True
         has_length = "Content-Length" in headers
-        bodiless = method == "HEAD" or code in (204, 304) or code < 200
+        endless = not (has_length or method == "HEAD" or code in (204, 304) or code < 200)
         if version == "HTTP/1.1":
             if self.last:
                 headers["Connection"] = "close"
-            if not (has_length or bodiless):
+            if endless:
                 self._chunking = True
                 headers["Transfer-Encoding"] = "chunked"
+        elif endless:
+            # Only the end of the connection is the end of the answer.
+            self.last = True
         elif not self.last:
             headers["Connection"] = "Keep-Alive"
         if method == "HEAD" or code == 304:
@@ -158,6 +131,22 @@ class Exchange(HTTPConnection, ClientConnection):
         if chunk:
             data += self._frame(chunk)
         return self._write(data)
+
+    def send_whole(self, data: bytes) -> bool:
+        """Send `data`, a whole answer of HTTP/1.1 with a Content-Length, as it is, and finish.
+
+        Returns False, and does nothing, if this request needs an answer of its own: the connection
+        is closed after it, the request is a HEAD, or something was written before.
+        """
+        own = self.last or self._line.last or self.code or self.finished
+        if own or self.head.start_line.version != "HTTP/1.1" or not self.read_finished:
+            return False
+        if self.head.start_line.method == "HEAD":
+            return False
+        self.code = 200
+        self._line.write(data)
+        self.finish()
+        return True
 
     def write(self, chunk: bytes) -> asyncio.Future[None]:
         """See `tornado.httputil.HTTPConnection.write`."""

@@ -16,7 +16,13 @@ import re
 from functools import lru_cache
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from tornado.httputil import HTTPHeaders, HTTPInputError, RequestStartLine
+from tornado.http1connection import is_transfer_encoding_chunked
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPInputError,
+    RequestStartLine,
+    parse_request_start_line,
+)
 
 __all__ = ["Head", "parse"]
 
@@ -86,7 +92,7 @@ def parse(data: bytes) -> Head:
     """
     line = _FIRST_LINE.match(data)
     if line is None:
-        raise HTTPInputError("Malformed HTTP request line")
+        raise HTTPInputError(_why(data) or "Malformed HTTP request line")
     fields = _Fields()
     try:
         HttpRequestParser(fields).feed_data(_KNOWN_LINE + data[line.end() :])
@@ -94,7 +100,7 @@ def parse(data: bytes) -> Head:
         # llhttp stops at the end of the head if the client asks for another protocol.
         pass
     except HttpParserError as error:
-        raise HTTPInputError(str(error)) from None
+        raise HTTPInputError(_why(data) or str(error)) from None
     if not fields.complete:
         raise HTTPInputError("a head that does not end")
     method, target, version = (part.decode("latin-1") for part in line.groups())
@@ -105,6 +111,21 @@ def parse(data: bytes) -> Head:
     head = Head(RequestStartLine(method, target, version), headers)
     _read_framing(head, fields.by_name)
     return head
+
+
+def _why(data: bytes) -> str | None:
+    """Tornado's reason not to take a head, which is clearer than llhttp's."""
+    line, _, rest = data.decode("latin-1").partition("\r\n")
+    try:
+        parse_request_start_line(line)
+        headers = HTTPHeaders.parse(rest)
+        is_transfer_encoding_chunked(headers)
+        length = headers.get("Content-Length", "0")
+        if not (length.isascii() and length.isdigit()):
+            return f"Only integer Content-Length is allowed: {length}"
+    except HTTPInputError as error:
+        return str(error)
+    return None
 
 
 def _origin_form(target: str, headers: HTTPHeaders) -> str:
@@ -125,13 +146,14 @@ def _read_framing(head: Head, by_name: dict[str, list[str]]) -> None:
     method, _, version = head.start_line
     codings = by_name.get("Transfer-Encoding")
     if codings is not None:
-        if version == "HTTP/1.0" or len(codings) > 1 or codings[0].lower() != "chunked":
-            raise HTTPInputError("Transfer-Encoding other than chunked, or in HTTP/1.0")
-        head.chunked = True
+        if version == "HTTP/1.0":
+            raise HTTPInputError("Transfer-Encoding in HTTP/1.0")
+        # Raises for any other value.
+        head.chunked = is_transfer_encoding_chunked(head.headers)
     lengths = by_name.get("Content-Length")
     if lengths is not None:
-        if head.chunked or len(lengths) > 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
-            raise HTTPInputError("Content-Length that is no number, or not the only length")
+        if len(lengths) > 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
+            raise HTTPInputError("Content-Length that is no number, or not the only one")
         head.length = int(lengths[0])
     if "Expect" in by_name:
         head.expects = by_name["Expect"][0].lower() == "100-continue" and version == "HTTP/1.1"

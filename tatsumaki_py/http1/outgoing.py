@@ -41,6 +41,11 @@ class Outgoing:
         self._futures.append((self._added, future))
         return future
 
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return self._added - self._sent
+
     def end(self) -> asyncio.Future[None]:
         """The future of the last write."""
         return self._futures[-1][1]

@@ -18,7 +18,7 @@ from tatsumaki_py.iostream import ForgettingStream, adopt
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.pile import Pile
-from tatsumaki_py.push.stream import Stream
+from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
 from tatsumaki_py.strict_http import HeadStream
 
 __all__ = ["IOStreamStream", "SocketStream", "socket_of", "take_over"]
@@ -76,7 +76,7 @@ class SocketStream(Stream):
         # A peer has nothing more to say on this stream. It is read to see it go.
         try:
             data = self.wire.recv(READ_SIZE)
-        except BlockingIOError:
+        except WOULD_BLOCK:
             return
         except OSError:
             self._gone(True)
@@ -100,7 +100,7 @@ class SocketStream(Stream):
         assert self._rest is not None
         try:
             sent = self.wire.send(self._rest.data)
-        except BlockingIOError:
+        except WOULD_BLOCK:
             return
         except Exception as error:
             self.fail(error)
@@ -109,6 +109,10 @@ class SocketStream(Stream):
         if not data:
             asyncio.get_running_loop().remove_writer(self.wire)
         self._progress(data)
+
+    def go_on(self) -> None:
+        """What was written before it took over is sent."""
+        self._progress(memoryview(b""))
 
     def _shut(self) -> None:
         # asyncio would describe the socket in an error that it catches.

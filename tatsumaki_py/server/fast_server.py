@@ -6,6 +6,8 @@ import asyncio
 import math
 import socket
 import ssl
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 from tornado.http1connection import _GzipMessageDelegate
@@ -15,6 +17,8 @@ from tatsumaki_py.http1.client_address import ClientAddress
 from tatsumaki_py.http1.connection import Connection
 from tatsumaki_py.http1.exchange import Exchange
 from tatsumaki_py.http1.idle import Idle
+from tatsumaki_py.http1.line import Line
+from tatsumaki_py.push.hangup import ask_peer
 from tatsumaki_py.server.http_server import ListeningServer
 
 __all__ = ["FastServer"]
@@ -40,6 +44,14 @@ class FastServer(ListeningServer):
         self.idle = Idle(params.header_timeout or math.inf)
         self._connections: set[Connection] = set()  # type: ignore[assignment]
 
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """See `tornado.tcpserver.TCPServer.add_sockets`."""
+        sockets = list(sockets)
+        for sock in sockets:
+            # Linux gives these options to each connection that is accepted.
+            _prepare(sock)
+        super().add_sockets(sockets)
+
     @property
     def done(self) -> asyncio.Future[None]:
         """See `ConnectionServer.done`."""
@@ -63,11 +75,13 @@ class FastServer(ListeningServer):
         """See `ListeningServer.serve_connection`."""
         connection.setblocking(False)
         secure = isinstance(connection, ssl.SSLSocket)
+        if secure or sys.platform != "linux":
+            _prepare(connection)
         protocol = self.protocol or ("https" if secure else "http")
         client = ClientAddress(connection.family, address, protocol, self._trusted)
         self._connections.add(Connection(self, connection, client))
 
-    def start_message(self, connection: Connection, exchange: Exchange) -> HTTPMessageDelegate:
+    def start_message(self, connection: Line, exchange: Exchange) -> HTTPMessageDelegate:
         """See `ConnectionServer.start_message`."""
         delegate = self.start_request(connection, exchange)
         if self.conn_params.decompress:
@@ -79,3 +93,10 @@ class FastServer(ListeningServer):
     def on_close(self, server_conn: Any) -> None:
         """See `ConnectionServer.on_close`."""
         self._connections.discard(server_conn)
+
+
+def _prepare(sock: socket.socket) -> None:
+    """Let the kernel notice a client that vanishes, and send answers at once."""
+    ask_peer(sock)
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,62 @@
+"""A connection, as the request sees it that came on it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from tornado.iostream import IOStream
+
+from tatsumaki_py.http1.client_address import ClientAddress
+from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.owner import Owner
+from tatsumaki_py.push.stream import Stream
+
+__all__ = ["Line"]
+
+
+class Line(Protocol):
+    """The connection of a request."""
+
+    sock: socket.socket
+    address: ClientAddress
+    reset: bool
+    """Whether it ended by an error."""
+    max_write_buffer_size: int | None
+    """Bytes that may wait to be sent; None for any number."""
+
+    def closed(self) -> bool:
+        """Whether it is closed, or belongs to another object."""
+
+    @property
+    def last(self) -> bool:
+        """Whether the server takes no more requests on it."""
+
+    def unsent(self) -> bool:
+        """Whether the kernel has not taken all that was written."""
+
+    def write(self, data: bytes) -> asyncio.Future[None]:
+        """Send `data`; done when the kernel has taken it."""
+
+    def answered(self, exchange: object) -> None:
+        """The answer to `exchange` is complete."""
+
+    def close(self) -> None:
+        """Close it, and tell the handler nothing."""
+
+    def detach(self) -> IOStream:
+        """Hand it over."""
+
+    def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
+        """Hand it over."""
+
+    def hung_up(self) -> bool:
+        """See `ClientConnection.hung_up`."""
+
+    def was_reset(self) -> bool:
+        """See `ClientConnection.was_reset`."""
+
+    def when_sent(self, callback: Callable[[bool], None]) -> bool:
+        """See `ClientConnection.when_sent`."""

@@ -1,0 +1,306 @@
+"""Reads the requests of one connection, one after the other, and gives them to their delegates.
+
+Rules:
+1. One request at a time. What the client sends behind it waits in `ahead`, unparsed, until its
+   answer is complete.
+2. After the last answer nothing is read: a request behind it would have an effect, and no answer
+   (RFC 9112 section 9.6).
+3. `headers_received` of a delegate is followed by either `finish` or `on_connection_close`, once.
+4. No call of this file takes long, whatever the client has sent: the rest waits for the next
+   iteration of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from typing import Protocol
+
+from tornado.gen import convert_yielded
+from tornado.http1connection import HTTP1ConnectionParameters
+from tornado.httputil import HTTPInputError, HTTPMessageDelegate
+from tornado.log import app_log, gen_log
+
+from tatsumaki_py.http1.body import Body, body_of
+from tatsumaki_py.http1.exchange import Exchange
+from tatsumaki_py.http1.head import parse
+from tatsumaki_py.http1.idle import Idle
+from tatsumaki_py.http1.line import Line
+from tatsumaki_py.strict_http import HEAD_TIMEOUT
+
+__all__ = ["ReadLine", "RequestServer", "Requests"]
+
+
+class RequestServer(Protocol):
+    """The server, as this file sees it."""
+
+    conn_params: HTTP1ConnectionParameters
+    idle: Idle
+    max_body: int
+    """Bytes of a body, unless the handler says otherwise."""
+
+    def start_message(self, connection: Line, exchange: Exchange) -> HTTPMessageDelegate:
+        """The delegate for a request."""
+
+
+class ReadLine(Line, Protocol):
+    """The connection, as this file sees it."""
+
+    def limit(self, seconds: float, late: Callable[[], None]) -> None:
+        """Call `late` unless `no_limit` is called in time."""
+
+    def no_limit(self) -> None:
+        """See `limit`."""
+
+    def linger(self) -> None:
+        """Close when the client has taken all that was written."""
+
+    def read_on(self) -> None:
+        """Bytes that were too many to wait may have been read by now."""
+
+
+class _State(Enum):
+    HEAD = auto()
+    ACCEPTED = auto()
+    """The head was given to the delegate."""
+    BODY = auto()
+    COMPLETE = auto()
+    """The body has arrived."""
+    ANSWER = auto()
+    """The delegate has the whole request, and the answer is not complete."""
+    OVER = auto()
+
+
+class Requests:
+    """The requests of one connection."""
+
+    __slots__ = (
+        "_body",
+        "_delegate",
+        "_exchange",
+        "_line",
+        "_paused",
+        "_server",
+        "_state",
+        "ahead",
+    )
+
+    def __init__(self, line: ReadLine, server: RequestServer) -> None:
+        self._line = line
+        self._server = server
+        self._state = _State.HEAD
+        self.ahead = b""
+        """What was read and is not parsed."""
+        self._exchange: Exchange | None = None
+        # Until the request is complete.
+        self._delegate: HTTPMessageDelegate | None = None
+        self._body: Body | None = None
+        # Whether the delegate has to be waited for.
+        self._paused = False
+        server.idle.add(line)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no byte of a request has arrived."""
+        return self._state is _State.HEAD and not self.ahead
+
+    @property
+    def handler(self) -> object:
+        """The handler whose answer is not complete. None while the request is read."""
+        exchange = self._exchange
+        return None if exchange is None else getattr(exchange.close_callback, "__self__", None)
+
+    def received(self, data: bytes) -> None:
+        """Take bytes that have arrived."""
+        self.ahead = self.ahead + data if self.ahead else data
+        self._advance()
+
+    def sent(self) -> None:
+        """The kernel has taken all that was written."""
+        if self._exchange is not None and self._exchange.finished:
+            self.answered(self._exchange)
+
+    def answered(self, exchange: object) -> None:
+        """The handler has written all."""
+        line, mine = self._line, self._exchange
+        if mine is None or exchange is not mine or line.unsent() or mine.code == 101:
+            # `sent` comes later. A handler that switches protocols goes on with `detach`.
+            return
+        if mine.last:
+            if mine.read_finished and not self.ahead:
+                line.close()
+            else:
+                line.linger()
+            return
+        mine.close_callback = None
+        self._exchange = None
+        self._state = _State.HEAD
+        if self.ahead:
+            asyncio.get_running_loop().call_soon(self._advance)
+        else:
+            self._server.idle.add(line)
+        line.read_on()
+
+    def end(self, *, tell: bool) -> None:
+        """The connection takes no more requests. With `tell`, the code that is busy with one is
+        told that it will not be finished.
+        """
+        exchange, delegate = self._exchange, self._delegate
+        self._state = _State.OVER
+        self._server.idle.discard(self._line)
+        self._exchange = self._delegate = self._body = None
+        self.ahead = b""
+        if exchange is None:
+            return
+        callback, exchange.close_callback = exchange.close_callback, None
+        if delegate is not None:
+            callback = delegate.on_connection_close
+        elif exchange.finished:
+            return
+        if tell and callback is not None:
+            asyncio.get_running_loop().call_soon(_logged, callback)
+
+    # -- one request
+
+    def _advance(self, waited: asyncio.Future[None] | None = None) -> None:
+        """Go on with the request, as far as its bytes have arrived."""
+        try:
+            if waited is not None:
+                waited.result()
+            while not self._paused and self._step():
+                pass
+        except HTTPInputError as error:
+            gen_log.info("Malformed HTTP message from %s: %s", self._line.address, error)
+            self._refuse(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        except Exception:
+            app_log.error("Uncaught exception", exc_info=True)
+            self._line.close()
+
+    def _step(self) -> bool:
+        """Returns whether there may be more to do now."""
+        match self._state:
+            case _State.HEAD:
+                return self._take_head()
+            case _State.ACCEPTED:
+                return self._begin_body()
+            case _State.BODY:
+                return self._take_body()
+            case _State.COMPLETE:
+                return self._complete()
+        return False
+
+    def _take_head(self) -> bool:
+        data = self.ahead
+        if data[:2] == b"\r\n":
+            # RFC 9112 section 2.2: an empty line before a request is skipped.
+            data = self.ahead = data.lstrip(b"\r\n")
+        params = self._server.conn_params
+        end = data.find(b"\r\n\r\n") + 4
+        if (end if end > 3 else len(data)) > params.max_header_size:
+            gen_log.info(
+                "a head of more than %d bytes from %s", params.max_header_size, self._line.address
+            )
+            self._refuse(b"HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n")
+            return False
+        if end == 3:
+            self._await_head(data)
+            return False
+        self._server.idle.discard(self._line)
+        self._line.no_limit()
+        self.ahead = data[end:]
+        head = parse(data[:end])
+        exchange = Exchange(self._line, head, self._server.max_body, params.body_timeout)
+        self._exchange = exchange
+        self._state = _State.ACCEPTED
+        delegate = self._delegate = self._server.start_message(self._line, exchange)
+        self._wait_for(delegate.headers_received(head.start_line, head.headers))
+        return True
+
+    def _await_head(self, data: bytes) -> None:
+        """The head is not complete."""
+        if data.count(b"\n") != data.count(b"\r\n"):
+            raise HTTPInputError("bare LF in the head of a request")
+        if data:
+            self._server.idle.discard(self._line)
+            self._line.limit(HEAD_TIMEOUT, self._line.close)
+
+    def _begin_body(self) -> bool:
+        exchange = self._exchange
+        assert exchange is not None
+        head = exchange.head
+        self._body = body_of(head, exchange.max_body_size)
+        if self._body is None:
+            self._state = _State.COMPLETE
+            return True
+        if head.expects and not exchange.finished and not self.ahead:
+            self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._state = _State.BODY
+        if exchange.body_timeout is not None:
+            self._line.limit(exchange.body_timeout, self._late)
+        return True
+
+    def _take_body(self) -> bool:
+        exchange, body = self._exchange, self._body
+        assert exchange is not None
+        assert body is not None
+        assert self._delegate is not None
+        part, size = body.read(self.ahead, self._server.conn_params.chunk_size)
+        self.ahead = self.ahead[size:]
+        if body.done:
+            self._state = _State.COMPLETE
+        if part and not exchange.finished:
+            self._wait_for(self._delegate.data_received(part))
+        if size and body.slow and not body.done:
+            asyncio.get_running_loop().call_soon(self._advance)
+            return False
+        return size > 0
+
+    def _complete(self) -> bool:
+        exchange = self._exchange
+        assert exchange is not None
+        assert self._delegate is not None
+        self._line.no_limit()
+        self._body = None
+        self._state = _State.ANSWER
+        exchange.read_finished = True
+        if not exchange.finished:
+            self._delegate.finish()
+        self._delegate = None
+        return False
+
+    def _wait_for(self, result: Awaitable[None] | None) -> None:
+        """Do not go on before `result`, which the delegate has returned, is done."""
+        if result is None:
+            return
+        future = convert_yielded(result)
+        if future.done():
+            future.result()
+        else:
+            self._paused = True
+            future.add_done_callback(self._resume)
+
+    def _resume(self, future: asyncio.Future[None]) -> None:
+        self._paused = False
+        if self._state is not _State.OVER:
+            self._advance(future)
+        elif not future.cancelled():
+            # The connection has ended, and so has the request.
+            future.exception()
+
+    def _late(self) -> None:
+        gen_log.info("Timeout reading body from %s", self._line.address)
+        self._line.close()
+
+    def _refuse(self, answer: bytes) -> None:
+        """Answer instead of a handler, and close."""
+        if self._exchange is None or not self._exchange.code:
+            self._line.write(answer)
+        self._line.linger()
+
+
+def _logged(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception:
+        app_log.error("Uncaught exception", exc_info=True)
