@@ -43,6 +43,13 @@ class Alarm:
         loop = None if self._loop is None else self._loop()
         return loop is not None and not loop.is_closed()
 
+    def due_here(self, by: float = float("inf")) -> bool:
+        """Whether a call is due at `by` or before, in the loop that runs here."""
+        timer = self._timer
+        if timer is None or timer.when() > by or self._loop is None:
+            return False
+        return self._loop() is asyncio._get_running_loop()
+
     def set(self, when: float | None, call: Callable[[], None]) -> None:
         """Make `call` at `when`, if a loop runs here. None is no time."""
         if when is None:

@@ -34,6 +34,7 @@ from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.roster import Roster
 from tatsumaki_py.message_queue.source import Follower, Source
 from tatsumaki_py.message_queue.takeover import Takeover
+from tatsumaki_py.message_queue.timeouts import SHORT, Timeouts
 from tatsumaki_py.message_queue.trail import Trail
 
 __all__ = ["Arrivals", "Home", "Search"]
@@ -134,7 +135,7 @@ class Arrivals:
         self._roster.returned(client)
         self._source.occupied()
         # Clients may have left in a loop that is closed.
-        self._source.watch()
+        self._source.watch_here()
         if superseded is not None:
             self._takeover.inherit(client, superseded, peer)
         left_at = client.cursor
@@ -264,7 +265,10 @@ class Arrivals:
             return
         self._delivery.ready(client)
         if listener.timer is None:
-            listener.timer = _timer(listener, timeout)
+            if timeout is not None and SHORT <= timeout < float("inf"):
+                Timeouts.add(listener, timeout)
+            else:
+                listener.timer = _timer(listener, timeout)
 
     def _read(self, home: Home, client: Client, listener: Listener, peer: peers.Peer) -> None:
         """Let the stream of `peer` read the log by itself."""

@@ -314,6 +314,16 @@ class Channel:
             due = late if due is None else min(due, late)
         self._alarm.set(due, self._sweep)
 
+    def watch_here(self) -> None:
+        """See `Source.watch_here`."""
+        if not self._alarm.due_here():
+            self.watch()
+
+    def watch_until(self, deadline: float) -> None:
+        """See `Source.watch_until`."""
+        if not self._alarm.due_here(deadline):
+            self.watch()
+
     def _sweep(self) -> None:
         audience = self.followers.get(self.key)
         try:

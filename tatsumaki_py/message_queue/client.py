@@ -22,6 +22,7 @@ from collections.abc import Callable, Hashable, Sequence
 from contextvars import Context, ContextVar, copy_context
 from enum import Enum
 from functools import partial
+from types import FunctionType, MethodType
 from typing import Any, Protocol
 
 from tatsumaki_py.error import ClientDisconnect
@@ -172,6 +173,13 @@ class _Timer(Protocol):
     def cancel(self) -> None: ...
 
 
+def _is_coroutine_function(callback: Callable[..., Any]) -> bool:
+    if isinstance(callback, MethodType) and isinstance(callback.__func__, FunctionType):
+        # The same as below, at a tenth of the time.
+        return bool(callback.__func__.__code__.co_flags & inspect.CO_COROUTINE)
+    return inspect.iscoroutinefunction(callback)
+
+
 serving: ContextVar[Listener | None] = ContextVar("tatsumaki_listener", default=None)
 """The listener whose callback is running, also in the tasks that it started."""
 
@@ -185,6 +193,7 @@ class Listener:
         "callback",
         "client",
         "context",
+        "due",
         "given",
         "once",
         "peer",
@@ -211,7 +220,10 @@ class Listener:
         self.peer: Peer | None = None
         self.reading: Reading | None = None
         """Set for a stream that reads the log by itself; its callback is not called."""
+        self.due: dict[Any, None] | None = None
+        """Its bucket in `timeouts.Timeouts`."""
         self.timer: _Timer | None = None
+        """Another timer, or the search for its place."""
         self.trail: Trail | None = None
         """Set for a stream of a client with a name, which may come back by it."""
 
@@ -219,7 +231,7 @@ class Listener:
         """The queue has taken it; see rule 5."""
         assert self.callback is not None
         of_peer = self.peer is not None and getattr(self.callback, "__self__", None) is self.peer
-        if of_peer and not inspect.iscoroutinefunction(self.callback):
+        if of_peer and not _is_coroutine_function(self.callback):
             # Its peer is known without a context, which would take memory for each subscriber.
             return
         self.context = copy_context()
@@ -294,7 +306,10 @@ class Listener:
 
     def stop_timer(self) -> None:
         """Cancel its time-out."""
-        if self.timer is not None:
+        if self.due is not None:
+            self.due.pop(self, None)
+            self.due = None
+        elif self.timer is not None:
             self.timer.cancel()
             self.timer = None
 

@@ -17,6 +17,7 @@ from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.error import ClientDisconnect, HTTPError
 from tatsumaki_py.message_queue import peer as peers
 from tatsumaki_py.message_queue.alarm import now
+from tatsumaki_py.message_queue.batch import MAX_ANSWER, Batch
 from tatsumaki_py.message_queue.callback import RAISED, failure, is_awaited
 from tatsumaki_py.message_queue.client import (
     DELIVERING,
@@ -36,10 +37,6 @@ from tatsumaki_py.message_queue.source import Source
 
 __all__ = ["Delivery"]
 
-MAX_ANSWER = 1024 * 1024
-"""Bytes in the answer of one long poll, and in one batch for code without a peer, unless one event
-has more. They are counted as `Entry.work`.
-"""
 TURN = 0.01
 """Seconds after which a stream that gets its backlog gives way to other work of the loop."""
 
@@ -50,16 +47,6 @@ async def _after_a_turn(drained: Awaitable[None] | None) -> None:
     if drained is not None:
         await drained
     await asyncio.sleep(0)
-
-
-def _some(events: Sequence[Entry], limit: int) -> Sequence[Entry]:
-    """The first of `events`, up to `limit` bytes of them, but one at least."""
-    size = 0
-    for count, event in enumerate(events):
-        size += event.work
-        if count and size > limit:
-            return events[:count]
-    return events
 
 
 class Delivery:
@@ -150,35 +137,27 @@ class Delivery:
             assert listener is not None
             assert listener.call is not None
             peer = listener.peer
-            if not whole:
-                room = MAX_ANSWER if listener.once or peer is None else peer._peer_room()
-                events = _some(events, room)
-            whole = False
-            times = [event.time for event in events if not event.gap]
-            COUNTERS.gaps += len(events) - len(times)
+            room = MAX_ANSWER if listener.once or peer is None else peer._peer_room()
+            batch = Batch(events, client.cursor, float("inf") if whole else room)
             if listener.once:
-                listener.given = times
+                self.answer(client, listener, batch)
+                return
+            events, whole = None, False
+            COUNTERS.gaps += batch.gaps
             context = listener.context
-            self.under_way(client, Place(events[-1].id) if events else Place(client.cursor))
+            self.under_way(client, batch.place)
             listener.stop_timer()
             self.passes(listener, client.cursor)
-            if listener.once and not listener.keeps:
-                listener.note(client.delivered.cursor)
             outer, self._front.calling = self._front.calling, listener
             try:
-                if not events and listener.once and peer is not None:
-                    peer._peer_at(client.cursor)
-                given = events if listener.raw else [entry.event() for entry in events]
-                result = listener.call(*given)
+                result = listener.call(*(batch.entries if listener.raw else batch.values()))
             except RAISED as error:
                 if not self.failed(client, listener, error):
                     return
-                events = None
                 continue
             finally:
                 self._front.calling = outer
-            more = not listener.once and client.delivered.cursor != self._source.log.top
-            if result is None and more:
+            if result is None and client.delivered.cursor != self._source.log.top:
                 if peer is not None:
                     # A slow client must not get its whole backlog in one write.
                     result = peer._peer_drain()
@@ -188,7 +167,31 @@ class Delivery:
                 return
             if not self.settle(client, listener):
                 return
-            events = None
+
+    def answer(self, client: Client, listener: Listener, batch: Batch) -> None:
+        """Give `batch` to a long poll."""
+        listener.given = batch.times
+        COUNTERS.gaps += batch.gaps
+        context = listener.context
+        self.under_way(client, batch.place)
+        listener.stop_timer()
+        if not listener.raw:
+            # The callback of a user may poll again in the same request.
+            listener.note(batch.place.cursor)
+        front = self._front
+        outer, front.calling = front.calling, listener
+        try:
+            if not batch.entries and listener.peer is not None:
+                listener.peer._peer_at(client.cursor)
+            assert listener.call is not None
+            result = listener.call(*(batch.entries if listener.raw else batch.values()))
+        except RAISED as error:
+            self.failed(client, listener, error)
+            return
+        finally:
+            front.calling = outer
+        if result is None or not self.wait_for(client, listener, context, result):
+            self.settle(client, listener)
 
     def passes(self, listener: Listener, cursor: str) -> None:
         """The events after `cursor` are about to be sent; they may turn out not to have arrived."""

@@ -80,13 +80,16 @@ class Departures:
         expected: bool = False,
     ) -> None:
         """`client` is away from now on. With `expected`, the server ended its poll."""
-        what = "was answered" if expected else "left"
-        _log.debug("client %s of channel %r %s", Pseudonym(client.id), self._source.key, what)
+        if _log.isEnabledFor(logging.DEBUG):
+            what = "was answered" if expected else "left"
+            _log.debug("client %s of channel %r %s", Pseudonym(client.id), self._source.key, what)
         if client.cursor:
             listener.note(client.cursor)
         self.away(client)
         listener.end(error)
-        self._source.watch()
+        expected_until = client.deadline if client.named else self._roster.nameless_until
+        if expected_until is not None:
+            self._source.watch_until(expected_until)
         if not (expected and client.named):
             self.unsubscribe(client)
 

@@ -107,6 +107,16 @@ class MergedChannels:
         if self._follower is not None:
             self._alarm.set(self._follower.due(), self._sweep)
 
+    def watch_here(self) -> None:
+        """See `Source.watch_here`."""
+        if not self._alarm.due_here():
+            self.watch()
+
+    def watch_until(self, deadline: float) -> None:
+        """See `Source.watch_until`."""
+        if not self._alarm.due_here(deadline):
+            self.watch()
+
     def _sweep(self) -> None:
         try:
             if self._follower is not None:

@@ -139,6 +139,14 @@ class Source(Protocol):
     def watch(self) -> None:
         """Set a timer to forget the clients that do not come back."""
 
+    def watch_here(self) -> None:
+        """As `watch`, if the running loop has no such timer: that of a loop that is closed would
+        not ring.
+        """
+
+    def watch_until(self, deadline: float) -> None:
+        """As `watch`, for a client that is expected back until `deadline`."""
+
     @property
     def width(self) -> int:
         """How many channels a client reads."""

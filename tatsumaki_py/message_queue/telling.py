@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tatsumaki_py.message_queue import peer as peers
+from tatsumaki_py.message_queue.batch import Batch
 from tatsumaki_py.message_queue.callback import RAISED, is_awaited
 from tatsumaki_py.message_queue.client import LISTENING, Client, Listener, Place
 from tatsumaki_py.message_queue.delivery import Delivery
@@ -86,9 +87,16 @@ class Telling:
         front, told = self._front, self._front.told
         # Made once for all callbacks of users.
         values: list[Event] | None = None
+        batch: Batch | None = None
         for client in tuple(self._roster.waiting.values()):
-            if client.state is LISTENING:
-                self._delivery.deliver(client, events if client.place is start else None)
+            if client.state is not LISTENING:
+                continue
+            if client.place is not start or client.listener is None:
+                self._delivery.deliver(client, None)
+                continue
+            if batch is None:
+                batch = Batch(events, start.cursor)
+            self._delivery.answer(client, client.listener, batch)
         for client in tuple(self._roster.streams.values()):
             if client.state is not LISTENING:
                 continue

@@ -1,0 +1,51 @@
+"""The events of one delivery, prepared once for all listeners that are at the same place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tatsumaki_py.message_queue.client import Place
+from tatsumaki_py.message_queue.event import Entry, Event
+
+__all__ = ["MAX_ANSWER", "Batch"]
+
+MAX_ANSWER = 1024 * 1024
+"""Bytes in the answer of one long poll, and in one batch for code without a peer, unless one event
+has more. They are counted as `Entry.work`.
+"""
+
+
+class Batch:
+    """The first of `entries`, up to `limit` bytes of them, but one at least.
+
+    Args:
+        cursor: the place of the listeners if there are no entries.
+    """
+
+    __slots__ = ("_values", "entries", "gaps", "place", "times")
+
+    def __init__(self, entries: Sequence[Entry], cursor: str, limit: float = MAX_ANSWER) -> None:
+        if len(entries) > 1:
+            entries = _first(entries, limit)
+        self.entries = entries
+        self.place = Place(entries[-1].id if entries else cursor)
+        """The place after these entries."""
+        self.times = [entry.time for entry in entries if not entry.gap]
+        """When each event was published (`Entry.time`)."""
+        self.gaps = len(entries) - len(self.times)
+        self._values: list[Event] | None = None
+
+    def values(self) -> list[Event]:
+        """The events, for callbacks of users."""
+        if self._values is None:
+            self._values = [entry.event() for entry in self.entries]
+        return self._values
+
+
+def _first(entries: Sequence[Entry], limit: float) -> Sequence[Entry]:
+    size = 0
+    for count, entry in enumerate(entries):
+        size += entry.work
+        if count and size > limit:
+            return entries[:count]
+    return entries
