@@ -29,7 +29,7 @@ from tatsumaki_py.message_queue.client import (
 from tatsumaki_py.message_queue.delivery import Delivery
 from tatsumaki_py.message_queue.departures import Departures
 from tatsumaki_py.message_queue.ids import NOWHERE
-from tatsumaki_py.message_queue.mailbox import Mailbox, Poll
+from tatsumaki_py.message_queue.mailbox import Awaited, Mailbox, Poll
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.roster import Roster
 from tatsumaki_py.message_queue.source import Follower, Source
@@ -110,15 +110,16 @@ class Arrivals:
         listener = _listener(home, callback, once)
         named = client_id is not None
         # A random name, so that no other client can take this place over.
-        name = checked_name("client_id", client_id) if named else secrets.token_urlsafe(16)
-        poll = Poll(listener)
+        name = checked_name("client_id", client_id) if named else secrets.token_hex(16)
+        poll = Awaited(listener) if callback is None else Poll(listener)
         # Raises if there is none, before anything has changed.
         _check_loop()
         home.check_thread("poll", "mq")
         peer = peers.of(callback)
         if peer is not None and last_event_id is None:
             last_event_id = self._said(peer, name if named else None)
-        if last_event_id:
+        known = self._roster.clients.get(name)
+        if last_event_id and (known is None or last_event_id != known.place.cursor):
             if not isinstance(last_event_id, str):
                 raise TypeError(f"last_event_id is a str, not {type(last_event_id).__name__}")
             last_event_id = self._source.log.normalized(last_event_id)
@@ -127,7 +128,6 @@ class Arrivals:
                 self._takeover.dismiss(name, listener, peer)
                 return poll
             listener.peer = peer
-        known = self._roster.clients.get(name)
         client = known or self._enter(home, name, named)
         poll.new = self._departures.subscribe(client, on_unsubscribe)
         superseded = client.listener
@@ -138,19 +138,20 @@ class Arrivals:
         self._source.watch_here()
         if superseded is not None:
             self._takeover.inherit(client, superseded, peer)
-        left_at = client.cursor
+        left_at = cursor = client.place.cursor
         if last_event_id:
-            client.place = Place(last_event_id)
+            if last_event_id != cursor:
+                client.place, cursor = Place(last_event_id), last_event_id
             client.new = False
         listener.begin()
         listener.client = client
         # User code that is called meanwhile must not take away what this client still needs.
         self._roster.busy(client)
-        if client.cursor:
-            self._source.hold(client.cursor)
-        found = bool(last_event_id) or (superseded is not None and bool(client.cursor))
+        if cursor:
+            self._source.hold(cursor)
         if named and superseded is None:
             poll.arrival = self._source.arrive(name, getattr(on_unsubscribe, "hook", ""))
+        found = bool(last_event_id) or (superseded is not None and bool(cursor))
         elsewhere = name if named and not found else None
         search = self._search(client, elsewhere)
         if search is None:
@@ -179,6 +180,9 @@ class Arrivals:
     def _search(self, client: Client, elsewhere: str | None) -> Search | None:
         """Ask the engine for the place of a client and the events after it, if need be."""
         cursor = None if client.new else client.cursor or None
+        if elsewhere is None and self._source.loaded and cursor in (None, self._source.log.top):
+            # It is known to have every event.
+            return None
         finding = self._source.locate(elsewhere, cursor)
         return None if finding is None else Search(asyncio.ensure_future(finding))
 

@@ -29,7 +29,7 @@ from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.peer import Peer, Reading
 from tatsumaki_py.message_queue.trail import Trail
 
-__all__ = ["Client", "ListenedTo", "Listener", "Place", "State", "serving"]
+__all__ = ["ABSENT", "Client", "ListenedTo", "Listener", "Place", "State", "serving"]
 
 
 class State(Enum):

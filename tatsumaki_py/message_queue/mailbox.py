@@ -17,7 +17,7 @@ from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.client import ListenedTo, Listener
 from tatsumaki_py.message_queue.event import Entry, Event
 
-__all__ = ["PENDING", "Mailbox", "Poll", "waiting_tasks"]
+__all__ = ["PENDING", "Awaited", "Mailbox", "Poll", "waiting_tasks"]
 
 waiting_tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 """The tasks that wait for events on behalf of no peer; among them are requests of handlers that are
@@ -188,6 +188,12 @@ class Poll:
                 "return the poll from a handler's method or to IOLoop.add_callback"
             )
         return self._listener
+
+
+class Awaited(Poll):
+    """The `Poll` of code that waits for its events."""
+
+    __slots__ = ()
 
     def __del__(self) -> None:
         # No code can take events from this mailbox any more. (A long poll whose events were taken

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tatsumaki_py.message_queue.client import Client
+from tatsumaki_py.message_queue.client import ABSENT, Client
 
 __all__ = ["Roster"]
 
@@ -90,9 +90,11 @@ class Roster:
         self.behind[client.id] = client
 
     def returned(self, client: Client) -> None:
-        """`client` polls again."""
-        self._park(client)
-        self.absent.pop(client.id, None)
+        """`client` polls, perhaps again."""
+        if client.state is ABSENT:
+            self.absent.pop(client.id, None)
+        else:
+            self._park(client)
 
     def leave(self, client: Client, now: float, reconnect_time: float, behind: bool) -> None:
         """`client` left and is expected back. With `behind`, it does not have every event."""
