@@ -16,6 +16,7 @@ from tornado.httputil import HTTPHeaders, RequestStartLine, ResponseStartLine
 from tornado.routing import _DefaultMessageDelegate, _RoutingDelegate
 from tornado.web import _HandlerDelegate
 
+from tatsumaki_py.at_once import FINISHED
 from tatsumaki_py.request import Request
 
 __all__ = ["HandlerDelegate", "RoutingDelegate"]
@@ -50,9 +51,12 @@ class HandlerDelegate(_HandlerDelegate):
             return super().execute()
         handler = self.handler_class(self.application, self.request, **self.handler_kwargs)
         transforms = [transform(self.request) for transform in self.application.transforms]
-        task = asyncio.get_running_loop().create_task(
-            handler._execute(transforms, *self.path_args, **self.path_kwargs)
-        )
+        running: Any = handler._execute(transforms, *self.path_args, **self.path_kwargs)
+        if running is FINISHED:
+            return None
+        # A request that was begun without a task may go on in one.
+        begun = isinstance(running, asyncio.Task)
+        task = running if begun else asyncio.get_running_loop().create_task(running)
         _tasks.add(task)
         task.add_done_callback(_over)
         return None

@@ -41,12 +41,15 @@ pytestmark = pytest.mark.tornado_server
 # name: module that touches it
 PRIVATE = {
     "_auto_finish": "push/answer_handler.py",
-    "_execute": "endpoint/subscribe.py, push/stray.py, request_delegate.py, server/in_flight.py",
+    "_execute": (
+        "endpoint/channels.py, endpoint/subscribe.py, push/stray.py, request_delegate.py, "
+        "server/in_flight.py"
+    ),
     "_finished": (
         "push/answer_handler.py, push/peer_handler.py, push/stream_handler.py, "
-        "endpoint/subscribe.py, server/in_flight.py"
+        "endpoint/subscribe.py, endpoint/shared_answers.py, server/in_flight.py"
     ),
-    "_as_list": "http1/head.py",
+    "_as_list": "http1/head.py, push/sent_headers.py, endpoint/shared_answers.py",
     "_combined_cache": "http1/head.py, push/peer_handler.py, request.py",
     "_handle_connection": "server/http_server.py",
     "_close_callback": "strict_http.py",
@@ -54,20 +57,31 @@ PRIVATE = {
     "_disconnect_on_finish": "strict_http.py",
     "_headers": (
         "lean_handler.py, push/peer_handler.py, push/stream_handler.py, response.py, "
-        "endpoint/websocket.py"
+        "endpoint/websocket.py, endpoint/cross_origin.py, endpoint/shared_answers.py, "
+        "endpoint/subscribe.py"
     ),
-    "_log": "push/stream_handler.py, push/websocket.py, endpoint/websocket.py",
+    "_log": (
+        "push/stream_handler.py, push/websocket.py, endpoint/websocket.py, "
+        "endpoint/shared_answers.py"
+    ),
     "_new_cookie": "endpoint/websocket.py",
+    "_prepared_future": "endpoint/channels.py",
     "_headers_written": (
         "push/peer_handler.py, push/stream_handler.py, endpoint/cross_origin.py, "
-        "server/in_flight.py"
+        "endpoint/shared_answers.py, server/in_flight.py"
     ),
-    "_reason": "lean_handler.py",
+    "_reason": "lean_handler.py, endpoint/shared_answers.py",
     "_server_request_loop": "strict_http.py",
     "_start_time": "request.py",
     "_status_code": "lean_handler.py",
-    "_transforms": "push/answer_handler.py, push/stream_handler.py, endpoint/body_limit.py",
-    "_write_buffer": "iostream.py, lean_handler.py, push/stream_handler.py, response.py",
+    "_transforms": (
+        "push/answer_handler.py, push/stream_handler.py, endpoint/body_limit.py, "
+        "endpoint/shared_answers.py"
+    ),
+    "_write_buffer": (
+        "iostream.py, lean_handler.py, push/stream_handler.py, response.py, "
+        "endpoint/shared_answers.py"
+    ),
     "_write_futures": "iostream.py",
     "_log_message": "error.py",
     "_parse_body": "request.py",
@@ -447,6 +461,46 @@ def test_http_error():
     """`_log_message` keeps what the log gets, `reason` the phrase. (error.py)"""
     error = tornado.web.HTTPError(403, "100%", reason="No")
     assert (error._log_message, error.reason, error.status_code) == ("100%", "No", 403)
+
+
+class Waiting(tornado.web.RequestHandler):
+    async def get(self):
+        seen["prepared"] = self._prepared_future
+        await asyncio.sleep(0)
+        seen["head"] = (self._reason, {**self._headers._as_list}, hasattr(self, "_new_cookie"))
+
+
+@pytest.mark.gen_test
+async def test_execute_waits_for_nothing(fetch, http_server):
+    """`_execute` is a coroutine that stops only where `prepare` or the method does, and
+    `_prepared_future` is None unless the body is a stream. Its result may be any future.
+    (endpoint/channels.py)
+
+    `_reason` and `_headers` are as they will be sent; `_as_list` has all values by name.
+    (endpoint/shared_answers.py)"""
+    seen.clear()
+    http_server.request_callback.add_handlers(".*", [("/waiting", Waiting)])
+    steps = []
+    execute = tornado.web.RequestHandler._execute
+
+    def stepped(self, *args):
+        running = execute(self, *args)
+        steps.append(running.send(None))
+        with pytest.raises(StopIteration):
+            running.send(None)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    Waiting._execute = stepped
+    await fetch("/waiting")
+    assert (steps, seen["prepared"]) == ([None], None)
+    reason, headers, has_cookie = seen["head"]
+    assert (reason, headers["Content-Type"], has_cookie) == (
+        "OK",
+        ["text/html; charset=UTF-8"],
+        False,
+    )
 
 
 def test_headers():

@@ -10,6 +10,7 @@ PACKAGE = ROOT / "tatsumaki_py"
 # Lowest floor first. Modules of one floor may import each other, but not in a circle.
 FLOORS = [
     [
+        "at_once",
         "charset",
         "content_type",
         "control_characters",
@@ -54,7 +55,12 @@ FLOORS = [
     ],
     ["message_queue.event", "message_queue.event_json"],
     ["message_queue.peer"],
-    ["message_queue.alarm", "message_queue.names", "message_queue.settings", "message_queue.timeouts"],
+    [
+        "message_queue.alarm",
+        "message_queue.names",
+        "message_queue.settings",
+        "message_queue.timeouts",
+    ],
     ["message_queue.log", "message_queue.merged_log", "message_queue.idempotency"],
     ["message_queue.engine.presence"],
     ["message_queue.engine", "message_queue.engine.option"],
@@ -168,6 +174,7 @@ FLOORS = [
         "endpoint.per_address",
         "endpoint.groups",
         "endpoint.recheck",
+        "endpoint.shared_answers",
         "endpoint.subscribe",
         "endpoint.ticketed",
         "endpoint.websocket",

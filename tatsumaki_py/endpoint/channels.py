@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import tornado.web
 
+from tatsumaki_py.at_once import at_once, in_task, may_run_at_once
 from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.endpoint.body_limit import UNREAD_SIZE
 from tatsumaki_py.endpoint.cross_origin import CrossOriginHandler
@@ -47,6 +48,18 @@ class ChannelHandler(CrossOriginHandler):
         if not 1 <= cls.max_channels <= MAX_MERGED:
             raise ValueError(f"max_channels is 1 to {MAX_MERGED}, not {cls.max_channels!r}")
 
+    def _execute(
+        self, transforms: list[tornado.web.OutputTransform], *args: bytes, **kwargs: bytes
+    ) -> Any:
+        running = super()._execute(transforms, *args, **kwargs)
+        # Code of a user runs in a task, and so does a request whose body is a stream.
+        quick = (
+            may_run_at_once(getattr(type(self), str(self.request.method).lower(), None))
+            and type(self).prepare is tornado.web.RequestHandler.prepare
+            and self._prepared_future is None
+        )
+        return at_once(running) if quick else running
+
     def channels(self) -> Iterable[str] | Awaitable[Iterable[str]]:
         """The names of the channels that the request is about. Override it, also with an ``async
         def``, if they are others.
@@ -67,7 +80,11 @@ class ChannelHandler(CrossOriginHandler):
     async def _named(self) -> list[str]:
         """The channels, each once, in the order in which they are named."""
         given = self.channels()
-        names = await given if isinstance(given, Awaitable) else given
+        if not isinstance(given, (list, tuple)) and inspect.isawaitable(given):
+            await in_task()
+            names = await given
+        else:
+            names = given
         if isinstance(names, str):
             raise TypeError(f"channels() returns a list of names, not {names!r}")
         names = list(dict.fromkeys(names))
@@ -84,6 +101,10 @@ class ChannelHandler(CrossOriginHandler):
         for name in names:
             try:
                 answer = may(name)
+                if answer is True:
+                    continue
+                if inspect.isawaitable(answer):
+                    await in_task()
                 admitted: object = await answer if inspect.isawaitable(answer) else answer
                 if admitted is None:
                     raise TypeError(f"{may.__name__}() returns True or False, not None")

@@ -88,10 +88,16 @@ class CrossOriginHandler(Handler):
         """See `tornado.web.RequestHandler.clear`. The CORS headers are set again."""
         super().clear()
         public = "*" in self.allowed_origins
-        origin = self.request.headers.get("Origin", "")
-        trusted = self._trusts(origin)
+        asked, origin = self.request.headers, ""
+        if "Origin" in asked:
+            origin = asked["Origin"]
+        trusted = bool(origin) and self._trusts(origin)
         if not public or trusted:
-            self.add_header("Vary", "Origin")
+            headers = self._headers
+            if "Vary" in headers:
+                headers.add("Vary", "Origin")
+            else:
+                headers["Vary"] = "Origin"
         if not origin or not (public or trusted):
             return
         self.set_header("Access-Control-Allow-Origin", origin if trusted else "*")

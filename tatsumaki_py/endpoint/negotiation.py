@@ -5,14 +5,21 @@ Rule: a request that asks for no transport of the table is refused, and the refu
 
 from __future__ import annotations
 
+import random
+from functools import lru_cache
+
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.push.transports import LONG_POLL, TRANSPORTS, WEBSOCKET, Transport
 from tatsumaki_py.request import Request
 
-__all__ = ["negotiate"]
+__all__ = ["negotiate", "waiting_time"]
 
+JITTER = 0.1
+"""The part of its time by which a long poll may be answered early."""
 MAX_ENTRIES = 100
 """Entries of one ``Accept`` header; thousands would take the loop's time."""
+MAX_CACHED = 200
+"""Characters of a header whose meaning is kept."""
 
 
 def negotiate(request: Request) -> Transport:
@@ -22,7 +29,8 @@ def negotiate(request: Request) -> Transport:
     Raises `Error.HTTP`: 400 for a transport that is none, 406 if nothing is acceptable or there are
     more than `MAX_ENTRIES` entries, 426 for a WebSocket without its handshake.
     """
-    if request.headers.get("Upgrade", "").lower() == "websocket":
+    headers = request.headers
+    if "Upgrade" in headers and headers["Upgrade"].lower() == "websocket":
         return WEBSOCKET
     name = request.param("transport")
     if name == WEBSOCKET.name:
@@ -31,10 +39,16 @@ def negotiate(request: Request) -> Transport:
         if name not in TRANSPORTS:
             raise HTTPError(400, f"transport is one of {', '.join(TRANSPORTS)}")
         return TRANSPORTS[name]
-    accept = request.headers.get("Accept")
-    if not accept:
+    if "Accept" not in headers or not headers["Accept"]:
         return LONG_POLL
-    known = {entry: row for row in TRANSPORTS.values() for entry in row.media_types}
+    accept = headers["Accept"]
+    rows = tuple(TRANSPORTS.values())
+    return _acceptable(accept, rows) if len(accept) > MAX_CACHED else _known(accept, rows)
+
+
+def _acceptable(accept: str, rows: tuple[Transport, ...]) -> Transport:
+    """The one of `rows` that an ``Accept`` header prefers."""
+    known = {entry: row for row in rows for entry in row.media_types}
     weights = _weights(accept)
     for media_type in sorted(weights, key=weights.__getitem__, reverse=True):
         row = known.get(media_type)
@@ -45,6 +59,25 @@ def negotiate(request: Request) -> Transport:
             return row
     acceptable = (media_type for media_type in known if "*" not in media_type)
     raise HTTPError(406, f"acceptable are {', '.join(acceptable)}")
+
+
+# Most clients send one of a few headers.
+_known = lru_cache(maxsize=64)(_acceptable)
+
+
+def waiting_time(request: Request, longest: float) -> float:
+    """The seconds that a long poll waits: the parameter ``timeout``, up to `longest` less a jitter.
+    Raises 400 if that is no number.
+    """
+    longest *= 1 - JITTER * random.random()
+    asked = request.param("timeout")
+    try:
+        timeout = float(asked) if asked else longest
+    except ValueError:
+        timeout = -1.0
+    if not timeout >= 0:
+        raise HTTPError(400, "timeout is a number of seconds from 0 on")
+    return min(timeout, longest)
 
 
 def _weights(header: str) -> dict[str, float]:

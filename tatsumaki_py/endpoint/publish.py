@@ -10,8 +10,10 @@ import math
 from collections.abc import Awaitable
 from typing import Any, ClassVar
 
+from tatsumaki_py.at_once import in_task, runs_at_once
 from tatsumaki_py.content_type import parameter
 from tatsumaki_py.counters import COUNTERS
+from tatsumaki_py.done import Done
 from tatsumaki_py.endpoint import json_events
 from tatsumaki_py.endpoint.channels import LEAST, ChannelHandler, check_limit
 from tatsumaki_py.endpoint.per_address import RATES, address_of
@@ -71,6 +73,7 @@ class PublishHandler(ChannelHandler):
         """
         return True
 
+    @runs_at_once
     async def post(self, *args: str, **kwargs: str) -> None:
         rate = self.max_rate
         address = None if rate is None else address_of(self.request)
@@ -85,8 +88,13 @@ class PublishHandler(ChannelHandler):
             self._count(address, rate, max(len(bodies) - 1, 0))
         key = self.request.headers.get("Idempotency-Key")
         queue = MessageQueue.instance(names[0])
+        ids: list[str] = []
         # To publish nothing means something else.
-        ids = await queue.publish_json(*bodies, idempotency_key=key) if bodies else []
+        if bodies:
+            published = queue.publish_json(*bodies, idempotency_key=key)
+            if not isinstance(published, Done):
+                await in_task()
+            ids = await published
         self.write({"ids": ids} if several else {"id": ids[0]})
 
     def _check_rate(self, address: str, rate: float) -> None:

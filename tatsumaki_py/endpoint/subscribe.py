@@ -13,7 +13,6 @@ Touches of Tornado's what its documentation does not name: `_execute`, `_finishe
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Awaitable
 from functools import partial
@@ -22,14 +21,16 @@ from typing import Any, ClassVar
 import tornado.web
 from tornado.httputil import HTTPServerRequest
 
+from tatsumaki_py.at_once import in_task, runs_at_once
 from tatsumaki_py.counters import COUNTERS, traffic
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import LEAST, ChannelHandler, check_limit
 from tatsumaki_py.endpoint.departed import class_name, served
 from tatsumaki_py.endpoint.groups import GROUPS, disconnect, obey
-from tatsumaki_py.endpoint.negotiation import negotiate
+from tatsumaki_py.endpoint.negotiation import negotiate, waiting_time
 from tatsumaki_py.endpoint.per_address import ADDRESSES, address_of
 from tatsumaki_py.endpoint.recheck import RECHECKS, Recheck
+from tatsumaki_py.endpoint.shared_answers import send_shared
 from tatsumaki_py.endpoint.websocket import SubscribeSocket
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.group import group_key
@@ -42,7 +43,6 @@ from tatsumaki_py.push.transports import Poll, Streaming
 
 __all__ = ["SubscribeHandler"]
 
-JITTER = 0.1
 RETRY_AFTER = 10
 """Seconds after which a client may retry if its address has too many connections."""
 
@@ -200,9 +200,10 @@ class SubscribeHandler(ChannelHandler):
         """
         return next(filter(None, subprotocols), None)
 
+    @runs_at_once
     async def get(self, *args: str, **kwargs: str) -> None:
         transport = negotiate(self.request)
-        timeout = self._timeout()
+        timeout = waiting_time(self.request, self.poll_timeout)
         if self.max_per_address is not None:
             self._count(self.max_per_address)
         names = await self._named()
@@ -220,10 +221,11 @@ class SubscribeHandler(ChannelHandler):
             self._push(transport, options=self._framing_options())
             self._subscribe(names, self)
         elif isinstance(transport, Poll):
-            self.set_header("Cache-Control", "no-store")
+            self._headers["Cache-Control"] = "no-store"
             self._polls = traffic(transport.name)
             self._subscribe(names, self, timeout if transport.waits else 0.0)
         else:
+            await in_task()
             await self._upgrade(names, expellable=bool(member is not None or self.recheck_time))
 
     def _count(self, limit: int) -> None:
@@ -236,17 +238,6 @@ class SubscribeHandler(ChannelHandler):
             raise HTTPError(429, "too many connections from this address", retry_after=RETRY_AFTER)
         ADDRESSES.add(address, self)
 
-    def _timeout(self) -> float:
-        longest = self.poll_timeout * (1 - JITTER * random.random())
-        asked = self.request.param("timeout")
-        try:
-            timeout = float(asked) if asked else longest
-        except ValueError:
-            timeout = -1.0
-        if not timeout >= 0:
-            raise HTTPError(400, "timeout is a number of seconds from 0 on")
-        return min(timeout, longest)
-
     def _subscribe(
         self,
         names: list[str],
@@ -257,9 +248,11 @@ class SubscribeHandler(ChannelHandler):
         client = self.client_id()
         # A client that is expected back keeps its hook: give it none if there is nothing to call.
         silent = type(self).on_unsubscribe is SubscribeHandler.on_unsubscribe
-        hook = "" if silent else class_name(type(self))
         came, left, failed = self.on_subscribe, self.on_unsubscribe, self._hook_failed
-        hooks = Attendance(names, client, came, left, failed, hook)
+        hooks: Attendance | None = None
+        if not silent or getattr(came, "__func__", None) is not SubscribeHandler.on_subscribe:
+            hook = "" if silent else class_name(type(self))
+            hooks = Attendance(names, client, came, left, failed, hook)
         gone = None if silent else hooks
         queue = MessageQueue.instance(*names)
         if wait is None:
@@ -267,7 +260,7 @@ class SubscribeHandler(ChannelHandler):
         else:
             poll = queue.poll_once(client, self._answer, wait, on_unsubscribe=gone)
         # An anonymous client that does not wait has left already.
-        if client is not None or wait != 0:
+        if hooks is not None and (client is not None or wait != 0):
             poll.when_known(hooks.begin)
 
     def _hook_failed(self, error: Exception) -> None:
@@ -281,7 +274,8 @@ class SubscribeHandler(ChannelHandler):
 
     @takes_entries
     def _answer(self, *entries: Entry) -> None:
-        self.finish([entry.event() for entry in entries] if self._reframes else list(entries))
+        if not send_shared(self, entries):
+            self.finish([entry.event() for entry in entries] if self._reframes else list(entries))
 
     def _framing_options(self) -> Option:
         options = Option.TEXT if self.text else Option.NONE

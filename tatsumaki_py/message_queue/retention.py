@@ -38,7 +38,7 @@ class Retention:
         followers: the followers of the channel; they may change.
     """
 
-    __slots__ = ("_behind", "_followers", "_log", "_looked", "_settings")
+    __slots__ = ("_behind", "_followers", "_held", "_log", "_looked", "_settings")
 
     def __init__(
         self, log: EventLog, settings: ChannelSettings, followers: Mapping[Hashable, Follower]
@@ -47,13 +47,16 @@ class Retention:
         self._settings = settings
         self._followers = followers
         self._behind: str | None = None
+        # A cursor that is not before `_behind`: many clients are at the same place.
+        self._held: str | None = None
         self._looked = float("-inf")
 
     def hold(self, cursor: str) -> None:
         """A client is behind, at `cursor`: keep the events after it."""
         log = self._log
-        if cursor not in (self._behind, log.top):
+        if cursor not in (self._behind, self._held, log.top):
             self._behind = log.earlier(self._behind or log.top, cursor)
+            self._held = cursor
 
     def hold_new(self, start: str) -> None:
         """As `hold`, for clients that still need the newest events, those after `start`."""
@@ -121,6 +124,7 @@ class Retention:
         few = sum(follower.behind for follower in self._followers.values()) <= FEW
         if few or now() - self._looked >= GRAIN:
             self._looked = now()
+            self._held = None
             lowest: str | None = None
             for follower in self._followers.values():
                 place = follower.lowest(self._log.channel)

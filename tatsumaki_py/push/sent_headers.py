@@ -1,16 +1,28 @@
-"""The headers of an answer after they were sent: shared, because thousands of streams are idle."""
+"""The headers of an answer after they were sent: shared, because thousands of streams are idle.
+
+Touches of Tornado's what its documentation does not name: `_as_list`
+(``t/handler/test_tornado_contract.py``).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tornado.httputil import HTTPHeaders
 
-__all__ = ["SENT"]
+__all__ = ["SENT", "SentHeaders"]
 
 
-class _SentHeaders(HTTPHeaders):
+class SentHeaders(HTTPHeaders):
     """In place of headers that are out: changes go nowhere."""
+
+    @classmethod
+    def of(cls, values: Mapping[str, list[str]]) -> SentHeaders:
+        """Headers with these values by name."""
+        headers = cls()
+        headers._as_list.update(values)
+        return headers
 
     def __setitem__(self, name: str, value: str) -> None:
         pass
@@ -22,4 +34,4 @@ class _SentHeaders(HTTPHeaders):
         pass
 
 
-SENT: HTTPHeaders = _SentHeaders()
+SENT: HTTPHeaders = SentHeaders()

@@ -1,0 +1,106 @@
+"""A coroutine that runs without a task until it waits."""
+
+import asyncio
+from contextvars import ContextVar
+
+import pytest
+
+from tatsumaki_py.at_once import at_once, in_task
+
+var = ContextVar("var", default="none")
+
+
+@pytest.mark.gen_test
+async def test_it_does_not_wait():
+    """It has run when `at_once` returns, without a current task and in a context of its own."""
+    seen = []
+
+    async def work():
+        seen.append(asyncio.current_task())
+        var.set("its own")
+
+    here = asyncio.current_task()
+    done = at_once(work())
+    assert seen == [None]
+    assert done.done()
+    done.add_done_callback(seen.append)
+    await done
+    assert (asyncio.current_task(), var.get()) == (here, "none")
+
+
+@pytest.mark.gen_test
+async def test_it_waits():
+    """After `in_task` it runs in a task, with the context that it has had before."""
+    seen = []
+    wake = asyncio.get_running_loop().create_future()
+
+    async def work():
+        var.set("its own")
+        seen.append("begun")
+        await in_task()
+        async with asyncio.timeout(10):
+            seen.append((await wake, var.get()))
+        await in_task()
+        await asyncio.sleep(0)
+        seen.append(asyncio.current_task())
+
+    task = at_once(work())
+    assert seen == ["begun"]
+    await asyncio.sleep(0)
+    wake.set_result("woken")
+    await task
+    assert seen == ["begun", ("woken", "its own"), task]
+
+
+@pytest.mark.gen_test
+async def test_in_a_task_already():
+    """`in_task` does nothing there."""
+    turns = []
+    asyncio.get_running_loop().call_soon(turns.append, 1)
+    await in_task()
+    assert turns == []
+
+
+@pytest.mark.parametrize("how", ["raises", "is cancelled", "suppresses"])
+@pytest.mark.gen_test
+async def test_errors(how):
+    """An exception, and a cancellation, reach the coroutine and come out of its task."""
+    seen = []
+
+    async def work():
+        await in_task()
+        try:
+            await asyncio.sleep(0 if how == "raises" else 10)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            if how == "suppresses":
+                return
+            raise
+        raise ValueError("no")
+
+    task = at_once(work())
+    await asyncio.sleep(0)
+    if how == "raises":
+        with pytest.raises(ValueError, match="no"):
+            await task
+        return
+    task.cancel()
+    if how == "suppresses":
+        await task
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert seen == ["cancelled"]
+
+
+@pytest.mark.gen_test
+async def test_it_raises_at_once():
+    """The exception comes out of the call, and the caller's task is the current one again."""
+
+    async def work():
+        raise ValueError("no")
+
+    here = asyncio.current_task()
+    with pytest.raises(ValueError, match="no"):
+        at_once(work())
+    assert asyncio.current_task() is here

@@ -1,0 +1,96 @@
+"""Long polls that time out together."""
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+from message_queue.fakes import Taker
+
+from tatsumaki_py.message_queue.timeouts import SHORT, TICK, Timeouts
+
+
+class Limited:
+    due = None
+
+    def __init__(self, calls, does=None):
+        self._calls = calls
+        self._does = does
+
+    def timed_out(self):
+        self._calls.append(self)
+        if self._does is not None:
+            self._does()
+
+
+@pytest.mark.gen_test
+async def test_one_timer_for_many(clock, monkeypatch):
+    """Those of one tick share a timer, and none comes early."""
+    loop = asyncio.get_running_loop()
+    timers, call_at = [], loop.call_at
+    monkeypatch.setattr(
+        loop, "call_at", lambda *args, **kwargs: timers.append(1) or call_at(*args, **kwargs)
+    )
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    calls = []
+    for _ in range(100):
+        Timeouts.add(Limited(calls), 10)
+    monkeypatch.undo()
+    assert len(timers) == 1
+    await clock.advance(9.9)
+    assert calls == []
+    await clock.advance(0.1 + TICK)
+    assert len(calls) == 100
+
+
+@pytest.mark.gen_test
+async def test_left_before(clock):
+    """One that has left its bucket is not called, and is not kept."""
+    calls = []
+    limited = Limited(calls)
+    Timeouts.add(limited, 10)
+    del limited.due[limited]
+    gone = weakref.ref(limited)
+    del limited
+    gc.collect()
+    assert gone() is None
+    await clock.advance(11)
+    assert calls == []
+
+
+@pytest.mark.gen_test
+async def test_one_fails(clock, expect_log):
+    """The others are called."""
+    calls = []
+
+    def fail():
+        raise ValueError("no")
+
+    Timeouts.add(Limited(calls, fail), 10)
+    Timeouts.add(Limited(calls), 10)
+    with expect_log("tatsumaki", "a time-out was not handled"):
+        await clock.advance(11)
+    assert len(calls) == 2
+
+
+@pytest.mark.gen_test
+async def test_short(queue, clock):
+    """A short time-out has its own timer, and is exact."""
+    taker = Taker()
+    queue.poll_once("me", taker, SHORT / 2)
+    await clock.advance(SHORT / 2 + 0.001)
+    assert taker.calls == [[]]
+
+
+def test_loop_that_ends():
+    """A loop that ended keeps nothing alive, and the next one has its own timers."""
+
+    async def add(calls, seconds):
+        Timeouts.add(Limited(calls), seconds)
+        await asyncio.sleep(2 * TICK + seconds if seconds < 1 else 0)
+
+    calls = []
+    asyncio.run(add(calls, 1000))
+    asyncio.run(add(calls, 0))
+    assert len(calls) == 1

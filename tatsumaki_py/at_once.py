@@ -1,0 +1,100 @@
+"""Runs a request's coroutine without a task as far as it goes without waiting. Most requests never
+wait, and a task costs a turn of the event loop.
+
+Rules:
+1. While the coroutine runs here, no task is the current one, whichever task called.
+2. A method that is marked with `runs_at_once` awaits code of a user, such as the coroutine of a
+   hook, and anything else that may wait, after `in_task`: that code may need a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+__all__ = ["FINISHED", "at_once", "in_task", "may_run_at_once", "runs_at_once"]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def runs_at_once(method: _Method) -> _Method:
+    """Mark a method of the package that keeps rule 2. An override of a user has no mark."""
+    method.runs_at_once = True  # type: ignore[attr-defined]
+    return method
+
+
+def may_run_at_once(method: object) -> bool:
+    """Whether `method` is marked."""
+    return hasattr(method, "runs_at_once")
+
+
+class _Finished(Future[None]):
+    """In place of a task that is done: one for all, because it has no result and no loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_result(None)
+
+    def add_done_callback(self, fn: object) -> None:
+        """The callback would only look for an exception."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+FINISHED = _Finished()
+"""The result of `at_once` if the coroutine did not have to wait."""
+
+
+def at_once(coroutine: Coroutine[Any, Any, None]) -> Future[None] | asyncio.Task[None]:
+    """Run `coroutine` in a context of its own. If it has to wait, a task, which is returned, goes
+    on with it.
+    """
+    return copy_context().run(_begin, coroutine)
+
+
+def _begin(coroutine: Coroutine[Any, Any, None]) -> Future[None] | asyncio.Task[None]:
+    loop = asyncio.get_running_loop()
+    caller: Any = asyncio.current_task(loop)
+    if caller is not None:
+        asyncio._leave_task(loop, caller)
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return FINISHED
+    finally:
+        if caller is not None:
+            asyncio._enter_task(loop, caller)
+    return loop.create_task(_rest(coroutine))
+
+
+async def _rest(coroutine: Coroutine[Any, Any, None]) -> None:
+    # An `async def` has a name for the log, which a generator has not.
+    await _going_on(coroutine)
+
+
+@types.coroutine
+def _going_on(coroutine: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+    # It stopped in `in_task`.
+    step, value = coroutine.send, None
+    try:
+        while True:
+            waits: Any = step(value)
+            try:
+                step, value = coroutine.send, (yield waits)
+            except BaseException as error:
+                step, value = coroutine.throw, error
+    except StopIteration:
+        return
+
+
+@types.coroutine
+def in_task() -> Generator[None, None, None]:
+    """Go on in a task, if this coroutine runs without one."""
+    if asyncio.current_task() is None:
+        yield
