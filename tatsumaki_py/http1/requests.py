@@ -179,16 +179,14 @@ class Requests:
 
     def _step(self) -> bool:
         """Returns whether there may be more to do now."""
-        match self._state:
-            case _State.HEAD:
-                return self._take_head()
-            case _State.ACCEPTED:
-                return self._begin_body()
-            case _State.BODY:
-                return self._take_body()
-            case _State.COMPLETE:
-                return self._complete()
-        return False
+        state = self._state
+        if state is _State.HEAD:
+            return self._take_head()
+        if state is _State.BODY:
+            return self._take_body()
+        if state is _State.COMPLETE:
+            return self._complete()
+        return state is _State.ACCEPTED and self._begin_body()
 
     def _take_head(self) -> bool:
         data = self.ahead
@@ -215,7 +213,8 @@ class Requests:
         self._state = _State.ACCEPTED
         delegate = self._delegate = self._server.start_message(self._line, exchange)
         self._wait_for(delegate.headers_received(head.start_line, head.headers))
-        return True
+        # Most requests go straight on. The delegate may have closed the connection.
+        return self._paused or self._state is not _State.ACCEPTED or self._begin_body()
 
     def _await_head(self, data: bytes) -> None:
         """The head is not complete."""
@@ -231,8 +230,7 @@ class Requests:
         head = exchange.head
         self._body = body_of(head, exchange.max_body_size)
         if self._body is None:
-            self._state = _State.COMPLETE
-            return True
+            return self._complete()
         if head.expects and not exchange.finished and not self.ahead:
             self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._state = _State.BODY
