@@ -2,7 +2,8 @@
 
 Long polls, connections and reconnections of many clients at once, plain requests, memory, and a
 burst of POSTs: each is measured by the benchmark of that name, with the contenders side by side.
-In the end one table of all, and the goals. A ratio of more than 1 is in favour of tatsumaki_py.
+In the end one table of all, as docs/guide/performance.md has it, and the goals. A ratio of more
+than 1 is in favour of tatsumaki_py.
 
 Name measures to run only these: request_path.py long-poll memory
 """
@@ -54,8 +55,7 @@ COLUMNS = (
     "Tornado",
     "aiohttp",
     "nchan",
-    "sse-starlette",
-    "Bun",
+    "another",
 )
 UNITS = {
     "rate": "per second",
@@ -86,7 +86,8 @@ class Summary:
             for column, other in others.items():
                 if other.name in results:
                     figure = _figure(key, results[other.name][key])
-                    cells[column] = f"{figure} ({times(results, ours, other, key):.2f} x)"
+                    name = f"{other.name}: " if column == "another" else ""
+                    cells[column] = f"{name}{figure} ({times(results, ours, other, key):.2f} x)"
             row = (cells.get(column, "") for column in COLUMNS)
             self._rows.append((f"{what}: {UNITS[key]}", *row))
 
@@ -104,9 +105,9 @@ class Summary:
             self.goals.at_most(f"{what}: KB", results[ours.name]["bytes"] / 1000, goal)
 
     def table(self, bench: Benchmark) -> None:
-        used = [n for n in range(len(COLUMNS) + 1) if any(row[n] for row in self._rows)]
-        rows = [tuple(row[n] for n in used) for row in self._rows]
-        bench.table("The request path", [("", *COLUMNS)[n] for n in used], rows)
+        print(f"## The request path, median of {bench.rounds} rounds\n")
+        rows = [("", *COLUMNS), ("---",) * (len(COLUMNS) + 1), *self._rows]
+        print(*(f"| {' | '.join(row)} |" for row in rows), sep="\n", end="\n\n")
         self.goals.table(bench)
 
 
@@ -148,7 +149,7 @@ def connecting(bench: Benchmark, summary: Summary) -> None:
 
 def reconnecting(bench: Benchmark, summary: Summary) -> None:
     results = reconnect_storm.compare(bench, RESUMING)
-    others = {"Tornado": TORNADO, "nchan": NCHAN, "sse-starlette": SSE_STARLETTE}
+    others = {"Tornado": TORNADO, "nchan": NCHAN, "another": SSE_STARLETTE}
     subscribe = "reconnect storm, SubscribeHandler, EventSource"
     chat = "reconnect storm, the chat's Handler"
     for what, ours in ((subscribe, SUBSCRIBE_SSE), (chat, TATSUMAKI_CURSOR)):
@@ -197,7 +198,7 @@ def burst(bench: Benchmark, summary: Summary) -> None:
     results = fan_out_burst.compare_posted(bench, (*ours, *map(on_tornado, ours), BUN_WEBSOCKET))
     for way, contender in ways.items():
         what = f"{fan_out_burst.WINDOW} POSTs in flight, SubscribeHandler, {way}"
-        others = {COLUMNS[1]: on_tornado(contender), "Bun": BUN_WEBSOCKET}
+        others = {COLUMNS[1]: on_tornado(contender), "another": BUN_WEBSOCKET}
         summary.add(what, results, contender, others)
         summary.at_least(what, results, contender, BUN_WEBSOCKET, 0.5)
 
