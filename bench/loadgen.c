@@ -291,8 +291,7 @@ static const char *find_header(const char *head, const char *name, size_t *len) 
 static void read_head(struct conn *c, const char *head) {
     size_t len;
     const char *value;
-    int status = 0;
-    sscanf(head, "HTTP/1.%*d %d", &status);
+    int status = strncmp(head, "HTTP/1.", 7) ? 0 : atoi(head + strcspn(head, " "));
     if (status != 101 && (status < 200 || status > 204))
         die("answer to %s: %.300s", c->publisher ? publish_path : c->probe ? probe_path : path, head);
     int subscriber = !c->publisher && !c->probe;
@@ -326,10 +325,12 @@ static char *read_markers(struct conn *c, char *data, char *end, double at) {
     for (char *tilde; (tilde = memchr(data, '~', end - data));) {
         if (end - tilde < MARKER)
             return tilde;
-        char digits[MARKER] = {0};
-        memcpy(digits, tilde + 1, MARKER - 1);
-        if (strspn(digits, "0123456789") == MARKER - 1) {
-            delivered(c, atol(digits), at);
+        long id = 0;
+        int digits = 0;
+        for (char digit; digits < MARKER - 1 && (digit = tilde[digits + 1]) >= '0' && digit <= '9'; digits++)
+            id = id * 10 + digit - '0';
+        if (digits == MARKER - 1) {
+            delivered(c, id, at);
             data = tilde + MARKER;
         } else
             data = tilde + 1; /* the length of a WebSocket frame */
