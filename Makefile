@@ -66,8 +66,8 @@ bench: $(VENV)/.run
 	@$(BIN)/python bench/all.py $(ARGS)
 
 bench-peers: $(VENV)/.run
-	@$(PIP) install --quiet --editable '.[redis]'
-	@$(PIP) install --quiet aiohttp python-socketio sse-starlette starlette uvicorn uvloop httptools websockets
+	@$(PIP) install --quiet --editable '.[fast,redis]'
+	@$(PIP) install --quiet aiohttp python-socketio sse-starlette starlette uvicorn uvloop websockets
 	@if command -v npm >/dev/null; then \
 		mkdir -p $(VENV)/peers && cp bench/peers/package*.json $(VENV)/peers/ && \
 		npm ci --prefix $(VENV)/peers --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null; \
