@@ -160,13 +160,16 @@ class Application(tornado.web.Application):
         return RoutingDelegate(self, server_conn, request_conn)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """See `tornado.routing.Router.find_handler`. The request then measures its time by a clock
-        that does not step, and its connection makes no reference cycle.
+        """See `tornado.routing.Router.find_handler`. The request becomes a `Request`, and its
+        connection makes no reference cycle.
         """
         self._life.remind()
         Request.adopt(request)
         adopt_connection(request.connection)
-        return super().find_handler(request, **kwargs)
+        # Where no rule has a host, the only rule leads to `wildcard_router`.
+        one = len(self.default_router.rules) == 1
+        found = self.wildcard_router.find_handler(request) if one else None
+        return found or super().find_handler(request, **kwargs)
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:
         """Log one line for each request, with control characters escaped. The line of a stream

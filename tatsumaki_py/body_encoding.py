@@ -95,7 +95,7 @@ class EncodingHandler(EventEncoding, LeanHandler):
             entries = [item.entry for item in chunk if isinstance(item, (Event, Entry))]
             if len(entries) == len(chunk):
                 # So that a client that loses this answer can say where it was.
-                self.set_header("Last-Event-ID", entries[-1].id)
+                self._headers["Last-Event-ID"] = entries[-1].id
                 if self.json is JSON:
                     return b"[%b]" % b",".join([entry.payload for entry in entries])
                 chunk = [_value(entry.event()) for entry in entries]

@@ -308,6 +308,8 @@ class Request(HTTPServerRequest):
         Raises `Error.HTTP` as `tatsumaki_py.form.parse`. Tornado's own method compares the media
         type as it was written, and leaves `Multipart/Form-Data` unread.
         """
+        if "Content-Type" not in self.headers:
+            return
         fields, files = form.parse(self.headers, self.body)
         self.body_arguments.update(fields)
         self.files.update(files)

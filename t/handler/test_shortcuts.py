@@ -5,18 +5,21 @@ These are contract tests, too: they name what Tornado's documentation does not.
 
 import asyncio
 import inspect
+import time
+from types import SimpleNamespace
 
 import pytest
 import tornado.web
 from support.wire import read_head
+from tornado import httputil
 from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer, _HTTPRequestContext
-from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.httputil import HTTPHeaders, HTTPInputError, HTTPServerRequest, RequestStartLine
 from tornado.routing import _DefaultMessageDelegate, _RoutingDelegate
 
 from tatsumaki_py import Application, Handler, Request
 from tatsumaki_py.lean_handler import _DATE
-from tatsumaki_py.request_delegate import HandlerDelegate, RoutingDelegate
+from tatsumaki_py.request_delegate import HandlerDelegate, RoutingDelegate, received
 from tatsumaki_py.strict_http import StrictServing
 
 seen = []
@@ -90,6 +93,63 @@ def test_etag(sent):
         handler.set_header("Etag", '"a"')
         answers.append(handler.check_etag_header())
     assert answers == [sent.get("If-None-Match") == '"a"'] * 2
+
+
+HOSTS = ["x", "x:80", "[::1]:80", "A.Example", "", None, "a,b", "a b", "a@b", "caf\xe9"]
+TARGETS = ["/", "/a?b", "/?a=1&a=2&b=%41", "/?a=%FF&=1", "/?" + "&".join(["a=1"] * 5000), "*", "?"]
+
+
+def outcome(make, target, version, host):
+    """The attributes of a request, or the message of its refusal."""
+    line = RequestStartLine("POST", target, version)
+    headers = HTTPHeaders({} if host is None else {"Host": host})
+    connection = SimpleNamespace(context=SimpleNamespace(remote_ip="1.2.3.4", protocol="https"))
+    try:
+        made = make(line, headers, connection)
+    except HTTPInputError as error:
+        return str(error)
+    times = {"_start_time": 0}
+    return {**vars(made), **times, "headers": list(headers.get_all()), "connection": None}
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("host", HOSTS)
+def test_received(version, target, host):
+    """A request has the attributes that the constructor of `HTTPServerRequest` sets, and is refused
+    for the same reasons. (request_delegate.py)"""
+
+    def theirs(line, headers, connection):
+        return HTTPServerRequest(
+            start_line=line, headers=headers, connection=connection, server_connection="server"
+        )
+
+    def ours(line, headers, connection):
+        return received(connection, "server", line, headers)
+
+    expected, found = (outcome(make, target, version, host) for make in (theirs, ours))
+    if isinstance(expected, str):
+        # Tornado has a text of its own for two hosts.
+        assert found == expected.replace("Multiple host headers not allowed", "Invalid Host header")
+    else:
+        assert found == {**expected, "connection": None}
+        if target.startswith("/?a=1&a"):
+            made = ours(RequestStartLine("GET", target, version), HTTPHeaders({"Host": "x"}), None)
+            made.query_arguments["a"].append(b"3")
+            assert made.arguments["a"] == [b"1", b"2"]
+            assert abs(made._start_time - time.monotonic()) < 60
+
+
+def test_the_limit_of_fields():
+    """`set_parse_body_config` replaces `_DEFAULT_PARSE_BODY_CONFIG`. (request_delegate.py)"""
+    before = httputil._DEFAULT_PARSE_BODY_CONFIG
+    few = httputil.ParseBodyConfig(urlencoded=httputil.ParseUrlEncodedConfig(max_arguments=1))
+    httputil.set_parse_body_config(few)
+    try:
+        with pytest.raises(HTTPInputError, match="Invalid query"):
+            received(None, None, RequestStartLine("GET", "/?a=1&b=1", "HTTP/1.0"), HTTPHeaders())
+    finally:
+        httputil.set_parse_body_config(before)
 
 
 def test_delegates():

@@ -72,7 +72,8 @@ PRIVATE = {
     ),
     "_reason": "lean_handler.py, endpoint/shared_answers.py",
     "_server_request_loop": "strict_http.py",
-    "_start_time": "request.py",
+    "_finish_time": "request_delegate.py",
+    "_start_time": "request.py, request_delegate.py",
     "_status_code": "lean_handler.py",
     "_transforms": (
         "push/answer_handler.py, push/stream_handler.py, endpoint/body_limit.py, "

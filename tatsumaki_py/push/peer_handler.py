@@ -153,7 +153,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         if self._headers_written:
             super()._peer_at(cursor)
         else:
-            self.set_header("Last-Event-ID", cursor)
+            self._headers["Last-Event-ID"] = cursor
 
     def _peer_retry(self, seconds: int) -> None:
         if not self._headers_written and "Retry-After" not in self._headers:
@@ -166,7 +166,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         if self._watchers is None:
             self._watchers = []
             if not self._headers_written and "Cache-Control" not in self._headers:
-                self.set_header("Cache-Control", "no-store")
+                self._headers["Cache-Control"] = "no-store"
             self._slim()
         self._watchers.append(watcher)
         if watcher.once and (first or self._polls is None) and not self._streams_messages:
