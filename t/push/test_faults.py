@@ -229,6 +229,7 @@ async def test_wheel(clock, expect_log):
     assert len(turned) == 3
 
 
+@pytest.mark.tornado_server
 @pytest.mark.gen_test
 async def test_hang_ups(get, clock, expect_log, monkeypatch):
     """A callback that fails when its client hung up."""

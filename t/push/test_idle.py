@@ -10,6 +10,8 @@ from tornado.iostream import IOStream
 from tatsumaki_py import Application, Handler, MessageQueue
 from tatsumaki_py.iostream import ForgettingStream
 
+pytestmark = pytest.mark.tornado_server
+
 streams = []
 
 

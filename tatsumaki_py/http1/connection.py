@@ -2,8 +2,8 @@
 
 Rules:
 1. A client that closes its side of the connection has left, whether an answer is due or not.
-2. At most `AHEAD` bytes wait behind a request. With more, nothing is read, and `HangUps` notices a
-   client that leaves.
+2. Few bytes wait to be parsed (`Requests.full`). With more, nothing is read, and `HangUps` notices
+   a client that leaves.
 3. A connection that is closed or handed over refers to no request: no cycle survives it.
 """
 
@@ -34,8 +34,6 @@ __all__ = ["Connection", "ConnectionServer"]
 
 READ_SIZE = 65536
 """Bytes that are read at once. A TLS record has fewer."""
-AHEAD = 65536
-"""Bytes that may wait behind a request."""
 LINGER = 2.0
 """Seconds that a client gets to take its last answer while it still sends."""
 LINGER_SIZE = 1024 * 1024
@@ -165,7 +163,7 @@ class Connection:
             self._client_left(False)
         elif self._phase is _Phase.OPEN and requests is not None:
             requests.received(data)
-            if len(requests.ahead) > AHEAD and self._reads and not self.closed():
+            if requests.full and self._reads and not self.closed():
                 self._reads = False
                 self._loop.remove_reader(self._descriptor)
                 HangUps.current().watch(self._descriptor, self._hang_up)
@@ -176,7 +174,7 @@ class Connection:
 
     def read_on(self) -> None:
         """See `ReadLine.read_on`."""
-        if not self._reads:
+        if not self._reads and not (self._requests and self._requests.full):
             self._reads = True
             HangUps.current().forget(self._descriptor)
             self._loop.add_reader(self._descriptor, self._readable)
@@ -196,7 +194,8 @@ class Connection:
 
     def write(self, data: bytes) -> asyncio.Future[None]:
         """See `Line.write`. Raises `StreamBufferFullError` if too much waits."""
-        if self._phase is _Phase.OVER:
+        if self._phase is not _Phase.OPEN:
+            # Also if the server has answered in place of the handler.
             return failed()
         outgoing = self._outgoing
         if outgoing is None:
@@ -306,6 +305,9 @@ class Connection:
         """Have no more to do with the socket. With `tell`, the request is not finished, and the
         code that is busy with it is told.
         """
+        if self._phase is _Phase.HANDSHAKE:
+            # It may wait to write.
+            self._loop.remove_writer(self._descriptor)
         self._phase = _Phase.OVER
         if self._requests is not None:
             self._requests.end(tell=tell)

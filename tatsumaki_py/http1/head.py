@@ -29,7 +29,7 @@ __all__ = ["Head", "parse"]
 _FIRST_LINE = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) (HTTP/1\.[01])\r\n"
 )
-_ABSOLUTE = re.compile(r"(?i:https?)://([^/?#@]+)(.*)")
+_ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]+)(.*)")
 
 # llhttp sees a first line that it always takes.
 _KNOWN_LINE = b"POST / HTTP/1.1\r\n"
@@ -131,11 +131,15 @@ def _why(data: bytes) -> str | None:
 def _origin_form(target: str, headers: HTTPHeaders) -> str:
     """The path and query of a target that is a whole URL, whose host replaces the header Host
     (RFC 9112 section 3.2.2). Any other target stays as it is.
+
+    Raises `HTTPInputError` if the URL has a user name (RFC 9110 section 4.2.4).
     """
     url = _ABSOLUTE.fullmatch(target)
     if url is None:
         return target
     host, path = url.groups()
+    if "@" in host:
+        raise HTTPInputError("a user name in the target")
     if "Host" in headers:
         headers["Host"] = host
     return path if path.startswith("/") else f"/{path}"

@@ -57,7 +57,11 @@ class ReadLine(Line, Protocol):
         """Close when the client has taken all that was written."""
 
     def read_on(self) -> None:
-        """Bytes that were too many to wait may have been read by now."""
+        """`Requests.full` may be over."""
+
+
+AHEAD = 65536
+"""Bytes that may wait behind a request, or for a delegate that takes its time."""
 
 
 class _State(Enum):
@@ -110,6 +114,13 @@ class Requests:
         """The handler whose answer is not complete. None while the request is read."""
         exchange = self._exchange
         return None if exchange is None else getattr(exchange.close_callback, "__self__", None)
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be read for now."""
+        waiting = len(self.ahead)
+        # A head that is longer than this is refused.
+        return waiting > AHEAD and waiting > self._server.conn_params.max_header_size
 
     def received(self, data: bytes) -> None:
         """Take bytes that have arrived."""
@@ -192,7 +203,9 @@ class Requests:
         data = self.ahead
         if data[:2] == b"\r\n":
             # RFC 9112 section 2.2: an empty line before a request is skipped.
-            data = self.ahead = data.lstrip(b"\r\n")
+            data = data[2:]
+            if data[:2] == b"\r\n":
+                raise HTTPInputError("empty lines in place of a request")
         params = self._server.conn_params
         end = data.find(b"\r\n\r\n") + 4
         if (end if end > 3 else len(data)) > params.max_header_size:
@@ -202,7 +215,7 @@ class Requests:
             self._refuse(b"HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n")
             return False
         if end == 3:
-            self._await_head(data)
+            self._await_head()
             return False
         self._server.idle.discard(self._line)
         self._line.no_limit()
@@ -216,8 +229,9 @@ class Requests:
         # Most requests go straight on. The delegate may have closed the connection.
         return self._paused or self._state is not _State.ACCEPTED or self._begin_body()
 
-    def _await_head(self, data: bytes) -> None:
+    def _await_head(self) -> None:
         """The head is not complete."""
+        data = self.ahead
         if data.count(b"\n") != data.count(b"\r\n"):
             raise HTTPInputError("bare LF in the head of a request")
         if data:
@@ -245,6 +259,7 @@ class Requests:
         assert self._delegate is not None
         part, size = body.read(self.ahead, self._server.conn_params.chunk_size)
         self.ahead = self.ahead[size:]
+        self._line.read_on()
         if body.done:
             self._state = _State.COMPLETE
         if part and not exchange.finished:
@@ -262,9 +277,16 @@ class Requests:
         self._body = None
         self._state = _State.ANSWER
         exchange.read_finished = True
-        if not exchange.finished:
-            self._delegate.finish()
-        self._delegate = None
+        delegate, self._delegate = self._delegate, None
+        if exchange.finished:
+            # Its handler did not wait for the end of the request.
+            _logged(delegate.on_connection_close)
+            return False
+        try:
+            delegate.finish()
+        except Exception:
+            _logged(delegate.on_connection_close)
+            raise
         return False
 
     def _wait_for(self, result: Awaitable[None] | None) -> None:

@@ -1,0 +1,94 @@
+"""Much at once, and slow handlers: what is not wanted yet is not read, and is read later."""
+
+import asyncio
+
+import pytest
+from support.wire import open_sockets, read_reply, soon
+from tornado.web import RequestHandler, stream_request_body
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.server.fast_server import FastServer
+
+HEAD = b"POST /upload HTTP/1.1\r\nHost: x\r\n"
+SIZE = 1_000_000
+
+
+@stream_request_body
+class Upload(RequestHandler):
+    """Is slower than its clients. Answers with the size."""
+
+    def prepare(self):
+        self.size = 0
+
+    async def data_received(self, chunk):
+        self.size += len(chunk)
+        await asyncio.sleep(0.001)
+
+    def post(self):
+        self.finish(str(self.size))
+
+
+@pytest.fixture
+def app(app):
+    app.add_handlers(r".*", [("/upload", Upload)])
+    return app
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: %d\r\n\r\n" % SIZE + b"x" * SIZE,
+        b"Transfer-Encoding: chunked\r\n\r\n"
+        + (b"3e8\r\n" + b"x" * 1000 + b"\r\n") * (SIZE // 1000)
+        + b"0\r\n\r\n",
+    ],
+    ids=["length", "chunks"],
+)
+@pytest.mark.gen_test
+async def test_slow_handler(server, rest):
+    """A body that is larger than what the server reads ahead arrives."""
+    assert (await server(HEAD + rest)).body == b"%d" % SIZE
+
+
+@pytest.mark.gen_test
+async def test_small_chunks(server):
+    """So does one of chunks with one byte each. Others are served meanwhile."""
+    body = b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\n"
+    client = await server.connect(HEAD + body[:-1])
+    await server.is_well()
+    await client.send(body[-1:])
+    assert (await read_reply(client)).body == b"20000"
+
+
+@pytest.mark.gen_test
+async def test_many_requests(server, http_server):
+    """Thousands of pipelined requests are answered, one by one; few of them wait in memory."""
+    request = b"GET /echo HTTP/1.1\r\nHost:x\r\n\r\n"
+    poll = b"GET /chat/room/poll?client_id=a HTTP/1.1\r\nHost: x\r\n\r\n"
+    client = await server.connect(poll)
+    sending = asyncio.ensure_future(client.send(request * 20_000))
+    queue = MessageQueue.instance("room")
+    await soon(lambda: queue.clients)
+    await asyncio.sleep(0.02)
+    queue.publish({"n": 1})
+    waiting = 0
+    for _ in range(300):
+        assert (await read_reply(client)).status == 200
+        if isinstance(http_server, FastServer):
+            (connection,) = http_server.connections()
+            waiting = max(waiting, len(connection._requests.ahead))
+    assert waiting < 200_000
+    sending.cancel()
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.gen_test
+async def test_gone_behind_a_poll(server, end):
+    """A client that leaves is noticed, however much it has sent behind its poll."""
+    client = await server.connect(
+        b"GET /chat/room/poll?client_id=a HTTP/1.1\r\nHost: x\r\n\r\n"
+        + b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n" * 6000
+    )
+    await soon(lambda: MessageQueue.instance("room").clients)
+    getattr(client, end)()
+    await soon(lambda: not open_sockets(server.port))
