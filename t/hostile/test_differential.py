@@ -1,0 +1,100 @@
+"""The same bytes to Tornado's server and to the fast one: each difference is a decision."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from support import requests_grammar as grammar
+from support.differences import DIFFERENCES
+from support.same_bytes import SameBytes, Side, first_difference
+
+from tatsumaki_py.server.fast_server import FastServer
+from tatsumaki_py.server.http_server import LIMITS, StrictServer
+
+# No shrinking, which would take a minute: the pieces of a stream are short.
+bounded = settings(
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.fixture(scope="module")
+def send(tmp_path_factory):
+    """`tornado, fast = send(pieces, half_close)`: the two outcomes of a connection."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    path = tmp_path_factory.mktemp("sockets")
+
+    async def start():
+        sides = []
+        for server_class in (StrictServer, FastServer):
+            make = lambda app, server_class=server_class: server_class(app, **LIMITS)  # noqa: E731
+            sides.append(Side(make, path / server_class.__name__))
+        return SameBytes(*sides)
+
+    same = loop.run_until_complete(start())
+    yield lambda *args: loop.run_until_complete(same.send(*args))
+    for side in same.sides:
+        loop.run_until_complete(side.stop())
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+def is_decided(data, words):
+    """Whether a difference, if there is one, has a reason."""
+    return words is None or any(one.explains(data, words) for one in DIFFERENCES)
+
+
+@pytest.mark.parametrize(
+    ("difference", "data"),
+    [(one, data) for one in DIFFERENCES for data in one.examples],
+    ids=lambda value: getattr(value, "name", None) or value[:60].decode("latin-1"),
+)
+def test_decided(send, difference, data):
+    """Each decision, by an example: the difference is there, in one piece and byte by byte."""
+    words = first_difference(*send([data], False))
+    assert words == difference.examples[data]
+    assert difference.explains(data, words)
+
+
+@given(requests=st.lists(grammar.sound(), min_size=1, max_size=4), data=st.data())
+@settings(bounded, max_examples=300)
+def test_sound(send, requests, data):
+    """Both take every request that is right, in the same way, and nothing that is in a body."""
+    stream = b"".join(bytes(request) for request, _ in requests)
+    tornado, fast = send(data.draw(grammar.pieces(stream)), False)
+    assert tornado == fast
+    assert [(seen.method.encode(), seen.uri.encode(), seen.body) for seen in fast.seen] == [
+        (request.method, request.target, body) for request, body in requests
+    ]
+    assert fast.answers == [200] * len(requests)
+    assert fast.open
+
+
+@st.composite
+def odd_streams(draw):
+    """A request with oddities between two that are right."""
+    around = st.lists(grammar.sound().map(lambda sound: bytes(sound[0])), max_size=1)
+    stream = b"".join([*draw(around), bytes(draw(grammar.odd())), *draw(around)])
+    return draw(grammar.pieces(stream))
+
+
+@given(pieces=odd_streams(), half_close=st.booleans())
+@settings(bounded, max_examples=700)
+def test_odd(send, pieces, half_close):
+    """One request is not as it should be. No server answers a request that is in a body."""
+    outcomes = send(pieces, half_close)
+    assert is_decided(b"".join(pieces), first_difference(*outcomes)), (pieces, outcomes)
+    for outcome in outcomes:
+        assert not any(seen.uri == "/in" for seen in outcome.seen)
+
+
+@given(data=grammar.mutated().flatmap(grammar.pieces), half_close=st.booleans())
+@settings(bounded, max_examples=400)
+def test_mutated(send, data, half_close):
+    """Bytes that are missing, added or changed."""
+    outcomes = send(data, half_close)
+    assert is_decided(b"".join(data), first_difference(*outcomes)), (data, outcomes)
