@@ -197,7 +197,9 @@ class Connection:
         if self._phase is not _Phase.OPEN:
             # Also if the server has answered in place of the handler.
             return failed()
-        outgoing = self._outgoing
+        outgoing, limit = self._outgoing, self.max_write_buffer_size
+        if limit is not None and len(data) + (outgoing.size if outgoing else 0) > limit:
+            raise StreamBufferFullError("Reached maximum write buffer size")
         if outgoing is None:
             try:
                 sent = self.sock.send(data)
@@ -212,9 +214,6 @@ class Connection:
             self._loop.add_writer(self._descriptor, self._writable)
         else:
             sent = 0
-        limit = self.max_write_buffer_size
-        if limit is not None and outgoing.size + len(data) - sent > limit:
-            raise StreamBufferFullError("Reached maximum write buffer size")
         return outgoing.add(memoryview(data)[sent:])
 
     def _writable(self) -> None:

@@ -27,9 +27,6 @@ class Idle:
         self._since: dict[_Expiring, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def __contains__(self, connection: _Expiring) -> bool:
-        return connection in self._since
-
     def add(self, connection: _Expiring) -> None:
         """`connection` begins to wait."""
         loop = asyncio.get_running_loop()
@@ -42,7 +39,7 @@ class Idle:
         self._since.pop(connection, None)
 
     def clear(self) -> None:
-        """The server has ended."""
+        """All connections were closed."""
         self._since.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -236,7 +236,8 @@ class Requests:
             raise HTTPInputError("bare LF in the head of a request")
         if data:
             self._server.idle.discard(self._line)
-            self._line.limit(HEAD_TIMEOUT, self._line.close)
+            seconds = self._server.conn_params.header_timeout or HEAD_TIMEOUT
+            self._line.limit(min(seconds, HEAD_TIMEOUT), self._line.close)
 
     def _begin_body(self) -> bool:
         exchange = self._exchange

@@ -12,14 +12,13 @@ import contextvars
 import socket
 from typing import cast
 
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 
 from tatsumaki_py.iostream import ForgettingStream, adopt
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.pile import Pile
 from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
-from tatsumaki_py.strict_http import HeadStream
 
 __all__ = ["IOStreamStream", "SocketStream", "socket_of", "take_over"]
 
@@ -49,10 +48,9 @@ def take_over(
 def socket_of(iostream: IOStream) -> socket.socket | None:
     """The socket below, on its own, if it is a plain one. Close `iostream` then."""
     adopt(iostream)
-    plain = type(iostream) in (ForgettingStream, HeadStream)
-    if not isinstance(iostream, ForgettingStream) or not plain or iostream.writing():
+    if isinstance(iostream, SSLIOStream) or not isinstance(iostream, ForgettingStream):
         return None
-    return iostream.part()
+    return None if iostream.writing() else iostream.part()
 
 
 class SocketStream(Stream):

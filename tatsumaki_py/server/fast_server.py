@@ -68,6 +68,7 @@ class FastServer(ListeningServer):
         """See `tornado.httpserver.HTTPServer.close_all_connections`."""
         for connection in self.connections():
             connection.close()
+        self.idle.clear()
         # Their handlers are told in the next iteration.
         await asyncio.sleep(0)
 
