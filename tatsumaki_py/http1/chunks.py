@@ -113,7 +113,7 @@ class Chunks:
             self._count(len(extension))
             try:
                 # llhttp has taken it: it has no sign, no prefix and no "_".
-                self._left = int(digits.strip(b" \t"), 16)
+                self._left = int(digits, 16)
             except ValueError:
                 raise HTTPInputError(_Line.SIZE.value) from None
             self._room -= self._left
