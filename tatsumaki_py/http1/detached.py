@@ -37,5 +37,10 @@ class _DetachedTLS(_Detached, SSLIOStream):
 
 def detached(sock: socket.socket, ahead: bytes) -> IOStream:
     """The `IOStream` for `sock`, from which `ahead` was read already."""
-    kind = _DetachedTLS if isinstance(sock, ssl.SSLSocket) else _Detached
-    return kind(sock, ahead)
+    if not isinstance(sock, ssl.SSLSocket):
+        return _Detached(sock, ahead)
+    stream = _DetachedTLS(sock, ahead)
+    # It takes the handshake for one that goes on, and the first call of `write` for its next step:
+    # bytes would be lost if the stream was closed then.
+    stream.write(b"")
+    return stream

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable
 
 from tornado.escape import native_str
+from tornado.http1connection import parse_int
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
@@ -126,7 +127,8 @@ class Exchange(HTTPConnection, ClientConnection):
         if method == "HEAD" or code == 304:
             self._remaining = 0
         elif has_length:
-            self._remaining = int(headers["Content-Length"])
+            # Raises `ValueError` for "+1" and "1_0", which `int` takes.
+            self._remaining = parse_int(headers["Content-Length"])
         data = _encode(f"HTTP/1.1 {code} {start_line.reason}", headers)
         if chunk:
             data += self._frame(chunk)
@@ -186,6 +188,12 @@ class Exchange(HTTPConnection, ClientConnection):
         if not self.finished:
             self.close_callback = None
             self._line.close()
+
+    def client_left(self) -> None:
+        """Tell the handler, if its answer is not complete."""
+        callback, self.close_callback = self.close_callback, None
+        if callback is not None and not self.finished:
+            callback()
 
     def detach(self) -> IOStream:
         """See `tornado.http1connection.HTTP1Connection.detach`."""
