@@ -164,13 +164,12 @@ class Requests:
         self.ahead = b""
         if exchange is None:
             return
-        callback, exchange.close_callback = exchange.close_callback, None
-        if delegate is not None:
-            callback = delegate.on_connection_close
-        elif exchange.finished:
+        if not tell:
+            exchange.close_callback = None
             return
-        if tell and callback is not None:
-            asyncio.get_running_loop().call_soon(_logged, callback)
+        # In the next iteration: the handler may be running now, and may finish before.
+        left = exchange.client_left if delegate is None else delegate.on_connection_close
+        asyncio.get_running_loop().call_soon(_logged, left)
 
     # -- one request
 
