@@ -1,0 +1,40 @@
+"""All of this runs on `FastServer`."""
+
+import ssl
+
+import pytest
+from tornado.testing import AsyncHTTPSTestCase
+
+from tatsumaki_py.server.fast_server import FastServer
+
+
+@pytest.fixture
+def http_server_class():
+    return FastServer
+
+
+@pytest.fixture
+def connect(http_server, http_port, raw):
+    """`client = await connect(b"...")` sends that."""
+
+    async def connect(*parts):
+        client = await raw(http_port)
+        for part in parts:
+            await client.send(part)
+        return client
+
+    return connect
+
+
+@pytest.fixture
+def certificate():
+    """The paths of a certificate and its key, as `ssl_options`."""
+    return AsyncHTTPSTestCase.default_ssl_options()
+
+
+@pytest.fixture
+def trusting():
+    """The context of a client that takes any certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -1,0 +1,128 @@
+"""A handler that takes the connection for a protocol of its own."""
+
+import asyncio
+import ssl
+
+import pytest
+from support.wire import read_exactly, soon
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+
+ASK = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n"
+
+
+class Echo(RequestHandler):
+    """Answers each line by the same line."""
+
+    def initialize(self, streams):
+        self.streams = streams
+
+    async def get(self):
+        self.set_status(101)
+        await self.flush()
+        stream = self.detach()
+        self.streams.append(stream)
+        try:
+            while True:
+                line = await stream.read_until(b"\n")
+                await stream.write(line)
+        except StreamClosedError:
+            stream.close()
+
+
+@pytest.fixture
+def streams():
+    return []
+
+
+@pytest.fixture
+def app(streams):
+    return Application([("/", Echo, {"streams": streams})])
+
+
+@pytest.mark.parametrize("ahead", [b"", b"one\n", b"one\nt"])
+@pytest.mark.gen_test
+async def test_a_real_stream(connect, streams, http_server, ahead):
+    """It begins at the byte after the head. The server does not have the connection any more."""
+    client = await connect(ASK + ahead)
+    assert (await client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    await client.send(b"one\ntwo\n"[len(ahead) :])
+    assert await read_exactly(client, 8) == b"one\ntwo\n"
+    (stream,) = streams
+    assert isinstance(stream, IOStream)
+    await http_server.close_all_connections()
+    await client.send(b"three\n")
+    assert await client.read_until(b"\n") == b"three\n"
+    client.close()
+    await soon(stream.closed)
+
+
+@pytest.mark.gen_test
+async def test_much_read_ahead(connect, streams):
+    """More than the server reads at a time."""
+    data = b"".join(b"%7d\n" % number for number in range(40_000))
+    client = await connect(ASK)
+    sending = asyncio.ensure_future(client.send(data))
+    assert (await client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    assert await read_exactly(client, len(data)) == data
+    await sending
+
+
+@pytest.mark.gen_test
+async def test_much_unsent(connect, app):
+    """What the kernel has not taken of the answer goes out before what the stream writes."""
+    size = 8 * 1024 * 1024
+
+    class Large(RequestHandler):
+        async def get(self):
+            self.set_header("Content-Length", size)
+            self.write(b"a" * size)
+            self.flush()
+            stream = self.detach()
+            await stream.write(b"end")
+            stream.close()
+
+    app.add_handlers(".*", [("/large", Large)])
+    client = await connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    await client.read_until(b"\r\n\r\n")
+    body = await client.read_all()
+    assert (len(body), body.count(b"a"), body[-3:]) == (size + 3, size, b"end")
+
+
+@pytest.mark.gen_test
+async def test_over_tls(app, streams, certificate, trusting, http_server_class):
+    """Also with lines that TLS has taken from the socket already."""
+    server = http_server_class(app, ssl_options=certificate)
+    listening, port = bind_unused_port()
+    server.add_socket(listening)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+    writer.write(ASK + b"one\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    assert await reader.readuntil(b"\n") == b"one\n"
+    writer.write(b"two\n")
+    assert await reader.readuntil(b"\n") == b"two\n"
+    (stream,) = streams
+    assert isinstance(stream, SSLIOStream)
+    assert isinstance(stream.socket, ssl.SSLSocket)
+    writer.close()
+    await soon(stream.closed)
+    server.stop()
+
+
+@pytest.mark.gen_test
+async def test_from_a_callback(http_server_class, raw):
+    """A plain function as application may do it, too; and what it writes before it closes comes."""
+
+    def answer(request):
+        stream = request.connection.detach()
+        stream.write(b"raw")
+        stream.close()
+
+    server = http_server_class(answer)
+    listening, port = bind_unused_port()
+    server.add_socket(listening)
+    client = await raw(port)
+    await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await client.read_all() == b"raw"
+    server.stop()

@@ -1,0 +1,103 @@
+"""When a connection stays open after an answer, and what the answer says of it."""
+
+import asyncio
+
+import pytest
+from support.wire import read_reply
+from tornado.web import Application, RequestHandler
+
+from tatsumaki_py import Handler
+
+
+class Hello(RequestHandler):
+    def get(self):
+        self.write("hello")
+
+    post = get
+
+
+class Ours(Handler):
+    def get(self):
+        self.write("hello")
+
+
+@pytest.fixture
+def app():
+    return Application([("/", Hello), ("/ours", Ours)])
+
+
+async def stays_open(client, ask):
+    """Whether a second request gets an answer."""
+    await client.send(ask)
+    try:
+        return (await read_reply(client)).status == 200
+    except (EOFError, ConnectionError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("version", "fields", "said", "stays"),
+    [
+        ("1.1", "", None, True),
+        ("1.1", "Connection: close", "close", False),
+        ("1.1", "Connection: CLOSE", "close", False),
+        ("1.1", "connection: Keep-Alive, Close", "close", False),
+        ("1.1", "Connection: x\r\nConnection: close", "close", False),
+        ("1.1", "Connection: Keep-Alive, Upgrade", None, True),
+        ("1.1", "Connection: Upgrade\r\nUpgrade: h2c", None, True),
+        ("1.1", "Connection: closed", None, True),
+        ("1.0", "", None, False),
+        ("1.0", "Connection: keep-alive", "Keep-Alive", True),
+        ("1.0", "Connection: KEEP-ALIVE, te", "Keep-Alive", True),
+        ("1.0", "Connection: keep-alive, close", None, False),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/ours"])
+@pytest.mark.gen_test
+async def test_connection(connect, path, version, fields, said, stays):
+    head = "\r\n".join([f"GET {path} HTTP/{version}", "Host: x", *fields.split("\r\n")]).strip()
+    ask = f"{head}\r\n\r\n".encode()
+    client = await connect(ask)
+    reply = await read_reply(client)
+    assert (reply.status, reply.headers.get("connection"), reply.body) == (200, said, b"hello")
+    assert await stays_open(client, ask) is stays
+
+
+@pytest.mark.gen_test
+async def test_a_body_that_ends_with_the_connection(connect):
+    """A client of HTTP/1.0 may send one. Its length is not known: the connection is closed."""
+    client = await connect(b"POST / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nbody")
+    assert (await client.read_all()).endswith(b"\r\n\r\nhello")
+    client = await connect()
+    for _ in range(2):
+        await client.send(
+            b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nbody"
+        )
+        assert (await read_reply(client)).headers["connection"] == "Keep-Alive"
+
+
+@pytest.mark.parametrize("server_options", [{"no_keep_alive": True}])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.gen_test
+async def test_no_keep_alive(connect, server_options, version):
+    """Every answer is the last one of its connection."""
+    ask = f"GET / HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n".encode()
+    client = await connect(ask * 2)
+    reply = await read_reply(client)
+    assert reply.headers.get("connection") == ("close" if version == "1.1" else None)
+    assert (reply.body, await client.read_all()) == (b"hello", b"")
+
+
+@pytest.mark.parametrize("server_options", [{"idle_connection_timeout": 0.05}])
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+@pytest.mark.gen_test
+async def test_idle(connect, server_options, before):
+    """A connection that waits for a request too long is closed, the first one and a later one."""
+    client = await connect(before)
+    if before:
+        await read_reply(client)
+        await asyncio.sleep(0.03)
+        assert await stays_open(client, before)
+    started = asyncio.get_running_loop().time()
+    assert await client.read_all() == b""
+    assert asyncio.get_running_loop().time() - started > 0.04

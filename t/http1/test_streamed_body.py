@@ -1,0 +1,146 @@
+"""`stream_request_body`: a handler that takes the body piece by piece, at its own pace."""
+
+import asyncio
+
+import pytest
+from support.wire import read_reply, soon
+from tornado.web import Application, RequestHandler, stream_request_body
+
+
+@stream_request_body
+class Upload(RequestHandler):
+    def initialize(self, got):
+        self.got = got
+
+    async def prepare(self):
+        connection = self.request.connection
+        if limit := self.get_argument("limit", ""):
+            connection.set_max_body_size(int(limit))
+        if timeout := self.get_argument("timeout", ""):
+            connection.set_body_timeout(float(timeout))
+
+    async def data_received(self, chunk):
+        self.got.append(chunk)
+        await self.application.settings["gate"].wait()
+
+    def post(self):
+        self.write(str(sum(map(len, self.got))))
+
+
+@pytest.fixture
+def got():
+    return []
+
+
+@pytest.fixture
+def app(got, gate):
+    return Application([("/", Upload, {"got": got})], gate=gate)
+
+
+@pytest.fixture
+def gate():
+    """Handlers take the next piece while it is open."""
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+@pytest.fixture
+def server_options():
+    return {"chunk_size": 1000, "max_body_size": 50_000_000}
+
+
+def head(length, path="/"):
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+@pytest.mark.gen_test
+async def test_pieces(connect, got):
+    """Of `chunk_size` bytes at most."""
+    client = await connect(head(2500) + b"a" * 2500)
+    assert (await read_reply(client)).body == b"2500"
+    assert max(map(len, got)) <= 1000
+
+
+@pytest.mark.gen_test
+async def test_as_they_come(connect, got):
+    """A piece is not kept until there is more."""
+    client = await connect(head(6))
+    for size, piece in enumerate([b"ab", b"cd", b"ef"], 1):
+        await client.send(piece)
+        await soon(lambda size=size: len(got) == size)
+    assert (await read_reply(client)).body == b"6"
+    assert got == [b"ab", b"cd", b"ef"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.gen_test
+async def test_flow_control(connect, got, gate, chunked):
+    """A handler that takes no more holds the client up: the server does not read on."""
+    size = 20_000_000
+    gate.clear()
+    start, body = head(size), b"a" * size
+    if chunked:
+        start = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
+    client = await connect(start)
+    sending = asyncio.ensure_future(client.send(body))
+    await soon(lambda: got)
+    await asyncio.sleep(0.02)
+    assert len(got) == 1
+    assert not sending.done()
+    gate.set()
+    assert (await read_reply(client)).body == b"%d" % size
+    await sending
+
+
+@pytest.mark.gen_test
+async def test_the_loop_runs_on(connect):
+    """A client that sends as fast as it can does not have the loop for itself."""
+    size = 20_000_000
+    client = await connect(head(size))
+    sending = asyncio.ensure_future(client.send(b"a" * size))
+    answer = asyncio.ensure_future(read_reply(client))
+    turns = 0
+    while not answer.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert answer.result().body == b"%d" % size
+    assert turns > 40
+    await sending
+
+
+@pytest.mark.gen_test
+async def test_limits_of_one_request(connect):
+    """A handler may allow more, or less, for its request only."""
+    client = await connect(head(2, "/?limit=1") + b"ab")
+    assert await client.read_all() == b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    client = await connect(head(60_000_000, "/?limit=60000000"))
+    sending = asyncio.ensure_future(client.send(b"a" * 60_000_000))
+    assert (await read_reply(client)).status == 200
+    await sending
+    await client.send(head(60_000_000))
+    assert await client.read_all() == b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+@pytest.mark.parametrize("server_options", [{"body_timeout": 0.05}, {"body_timeout": 60.0}])
+@pytest.mark.gen_test
+async def test_body_timeout(connect, server_options):
+    """Of the server, or the one that the handler has set. Nothing is answered."""
+    path = "/" if server_options["body_timeout"] < 1 else "/?timeout=0.05"
+    client = await connect(head(2, path) + b"a")
+    started = asyncio.get_running_loop().time()
+    assert await client.read_all() == b""
+    assert asyncio.get_running_loop().time() - started > 0.04
+
+
+@pytest.mark.parametrize("server_options", [{"body_timeout": 0.05}])
+@pytest.mark.gen_test
+async def test_only_of_the_body(connect, server_options):
+    """A connection that has sent its body is not closed."""
+    client = await connect(head(2) + b"a")
+    await client.send(b"b")
+    await read_reply(client)
+    await asyncio.sleep(0.08)
+    await client.send(head(1) + b"a")
+    assert (await read_reply(client)).status == 200
