@@ -177,7 +177,9 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             if self._strays is None:
                 self._strays = Strays()
             self._strays.add(watcher, task)
-        self._client_connection.waits()
+        if not self._streams_messages:
+            # A stream of messages begins soon, and has its connection to itself.
+            self._client_connection.waits()
         return True
 
     def _peer_unwatch(self, watcher: peer.Watcher) -> None:

@@ -67,8 +67,9 @@ class SocketStream(Stream):
     ) -> None:
         super().__init__(sock, framing, max_buffer, owner)
         # In a context of its own: that of the request is not needed any more.
+        # The loop gets the descriptor: it would describe the socket in errors that it catches.
         loop = asyncio.get_running_loop()
-        contextvars.Context().run(loop.add_reader, sock, self._readable)
+        contextvars.Context().run(loop.add_reader, sock.fileno(), self._readable)
 
     def _readable(self) -> None:
         # A peer has nothing more to say on this stream. It is read to see it go.
@@ -92,7 +93,7 @@ class SocketStream(Stream):
         self._gone(False)
 
     def _block(self) -> None:
-        asyncio.get_running_loop().add_writer(self.wire, self._writable)
+        asyncio.get_running_loop().add_writer(self.wire.fileno(), self._writable)
 
     def _writable(self) -> None:
         assert self._rest is not None
@@ -105,7 +106,7 @@ class SocketStream(Stream):
             return
         data = self._rest.data[sent:]
         if not data:
-            asyncio.get_running_loop().remove_writer(self.wire)
+            asyncio.get_running_loop().remove_writer(self.wire.fileno())
         self._progress(data)
 
     def go_on(self) -> None:

@@ -18,6 +18,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -73,7 +74,8 @@ class Stream(Counted):
         self._rest: Rest | None = None
         self._ending = False
         self._losing = False
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            # Not TCP, or closed by now.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ask_peer(sock)
         if framing.has_heartbeat and owner.heartbeat_interval:

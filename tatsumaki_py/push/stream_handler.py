@@ -93,11 +93,11 @@ class StreamHandler(PeerHandler):
         if on and self._transport is not transport:
             verb = str(self.request.method).lower()
             # A HEAD has nothing to push, whatever its method is.
-            coroutine = verb == "head" or self._is_coroutine(verb)
+            stays = self.asynchronous or verb == "head" or self._is_coroutine(verb)
             if self._transport is not None:
                 begun = self._transport.framing.content_type
                 raise RuntimeError(f"this is a stream of {begun} already")
-            if not self.asynchronous and not coroutine:
+            if not stays:
                 raise RuntimeError(
                     f"{transport.call} needs an answer that stays open: "
                     f"set asynchronous = True in {type(self).__name__}, or write async def {verb}"
@@ -204,10 +204,15 @@ class StreamHandler(PeerHandler):
         body.
         """
         head = self.request.method == "HEAD"
+        kind = Framing if self._transport is None else self._transport.framing
+        beginning = b""
         if not self._headers_written:
             self._prepare_headers()
             if not head:
-                self.set_header("Connection", "close")
+                self._headers["Connection"] = "close"
+                # Together with the head: a packet less for each client that connects.
+                beginning = kind.of(self._options).begin(self._headers.get("Last-Event-ID"))
+                self._write_buffer.append(beginning)
             super().flush()
         elif "Content-Encoding" in self._headers:
             raise RuntimeError("stream_write() cannot go on with what flush() compressed")
@@ -223,8 +228,6 @@ class StreamHandler(PeerHandler):
             raise ClientDisconnect
         self._end_poll()
         chunked = self._headers.get("Transfer-Encoding") == "chunked"
-        cursor = self._headers.get("Last-Event-ID")
-        kind = Framing if self._transport is None else self._transport.framing
         frames = kind.of(self._options | Option.CHUNKED if chunked else self._options)
         stream = self._client_connection.take_over(frames, self.max_buffer, self)
         self._stream = self._live = stream
@@ -236,9 +239,8 @@ class StreamHandler(PeerHandler):
         if self._watchers is None:
             # No poll has done it.
             self._slim()
-        beginning = stream.framing.begin(cursor)
         if beginning:
-            stream.write_wire(beginning)
+            stream.took(len(frames.wire(beginning)), 0)
         if self._reading is not None:
             self._reading.begin(stream)
         return stream
