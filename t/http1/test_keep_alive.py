@@ -16,6 +16,21 @@ class Hello(RequestHandler):
     post = get
 
 
+class Flushed(RequestHandler):
+    """Its length is not known when it begins."""
+
+    async def get(self):
+        self.write("hel")
+        await self.flush()
+        self.write("lo")
+
+
+class Closing(RequestHandler):
+    def get(self):
+        self.set_header("Connection", "close")
+        self.write("hello")
+
+
 class Ours(Handler):
     def get(self):
         self.write("hello")
@@ -23,7 +38,8 @@ class Ours(Handler):
 
 @pytest.fixture
 def app():
-    return Application([("/", Hello), ("/ours", Ours)])
+    rules = {"/": Hello, "/ours": Ours, "/flushed": Flushed, "/closing": Closing}
+    return Application(list(rules.items()))
 
 
 async def stays_open(client, ask):
@@ -74,6 +90,28 @@ async def test_a_body_that_ends_with_the_connection(connect):
             b"POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 4\r\n\r\nbody"
         )
         assert (await read_reply(client)).headers["connection"] == "Keep-Alive"
+
+
+@pytest.mark.parametrize(
+    ("path", "version", "stays"),
+    [
+        ("/flushed", "1.1", True),
+        ("/flushed", "1.0", False),
+        ("/closing", "1.1", False),
+        ("/closing", "1.0", False),
+    ],
+)
+@pytest.mark.gen_test
+async def test_of_the_answer(connect, path, version, stays):
+    """Also if the client wants to keep it: an old one sees no end of an answer without a length,
+    and a handler may close it.
+    """
+    ask = f"GET {path} HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n".encode()
+    client = await connect(ask)
+    reply = await read_reply(client)
+    assert reply.body == b"hello"
+    assert reply.headers.get("connection") in ("close", None)
+    assert await stays_open(client, ask) is stays
 
 
 @pytest.mark.parametrize("server_options", [{"no_keep_alive": True}])

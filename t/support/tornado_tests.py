@@ -17,7 +17,7 @@ SERVER = ["httpserver_test", "security_corpus_test", "web_test", "websocket_test
 """Tornado's modules of tests whose subject is the server, or handlers on it."""
 
 # `simple_httpclient_test` has the classes of `httpclient_test`, too. `curl_httpclient_test` needs
-# pycurl. `process_test` forks the process of the tests: `t/server` has programs that fork.
+# pycurl. `process_test` forks the process of the tests.
 MORE = [
     "auth_test",
     "circlerefs_test",

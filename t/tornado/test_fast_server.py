@@ -1,5 +1,8 @@
 """Tornado's own tests, on `FastServer`."""
 
+import subprocess
+import sys
+
 import pytest
 from support import tornado_tests
 from support.tornado_tests import LEFT_OUT, patience, server_under_test  # noqa: F401
@@ -21,3 +24,17 @@ def test_left_out(test):
 
 def test_it_is_the_server_of_these_tests():
     assert type(HTTPServer(Application())) is FastServer
+
+
+def test_by_name():
+    """Tornado's own runner of the tests takes the server by its name. These fork, and so have a
+    process of their own.
+    """
+    name = f"{FastServer.__module__}.{FastServer.__name__}"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "tornado.test.runtests"),
+            *(f"--httpserver={name}", "tornado.test.process_test"),
+        ],
+        check=True,
+    )
