@@ -11,6 +11,7 @@ from tatsumaki_py.server.fast_server import FastServer
 
 HEAD = b"POST /upload HTTP/1.1\r\nHost: x\r\n"
 SIZE = 1_000_000
+sizes = []
 
 
 @stream_request_body
@@ -25,11 +26,13 @@ class Upload(RequestHandler):
         await asyncio.sleep(0.001)
 
     def post(self):
+        sizes.append(self.size)
         self.finish(str(self.size))
 
 
 @pytest.fixture
 def app(app):
+    sizes.clear()
     app.add_handlers(r".*", [("/upload", Upload)])
     return app
 
@@ -48,6 +51,16 @@ def app(app):
 async def test_slow_handler(server, rest):
     """A body that is larger than what the server reads ahead arrives."""
     assert (await server(HEAD + rest)).body == b"%d" % SIZE
+
+
+@pytest.mark.parametrize("end", ["close", "half_close"])
+@pytest.mark.gen_test
+async def test_gone_after_a_body(server, app, end):
+    """A client that has sent all of its body, and closes the connection, has uploaded it."""
+    client = await server.connect(HEAD + b"Content-Length: %d\r\n\r\n" % SIZE + b"x" * SIZE)
+    getattr(client, end)()
+    await soon(lambda: sizes)
+    assert sizes == [SIZE]
 
 
 @pytest.mark.gen_test

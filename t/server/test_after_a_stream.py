@@ -20,6 +20,8 @@ from tornado.testing import AsyncHTTPSTestCase
 
 from tatsumaki_py import Application, Handler
 
+pytestmark = pytest.mark.both_servers
+
 alive = weakref.WeakSet()
 
 

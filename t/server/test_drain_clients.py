@@ -29,6 +29,8 @@ from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 from tatsumaki_py.server import drain
 from tatsumaki_py.server.drain import Drain, Limits
 
+pytestmark = pytest.mark.both_servers
+
 closed = []
 ANSWER_503 = (
     b"<html><title>503: Service Unavailable</title><body>503: Service Unavailable</body></html>"

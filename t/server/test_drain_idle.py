@@ -11,6 +11,8 @@ from tatsumaki_py.life import Life
 from tatsumaki_py.server import drain
 from tatsumaki_py.server.drain import Drain, Limits
 
+pytestmark = pytest.mark.both_servers
+
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
 
 

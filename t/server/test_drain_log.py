@@ -10,6 +10,8 @@ from support.wire import soon
 from tatsumaki_py import Application, MessageQueue, WebSocketHandler
 from tatsumaki_py.logger import LineFormatter
 
+pytestmark = pytest.mark.both_servers
+
 
 class Echo(WebSocketHandler):
     def open(self):

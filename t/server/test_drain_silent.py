@@ -12,6 +12,8 @@ from tatsumaki_py.server import drain
 from tatsumaki_py.server.drain import Drain, Limits
 from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
+pytestmark = pytest.mark.both_servers
+
 
 @pytest.fixture
 def server(io_loop, _unused_port):

@@ -10,6 +10,8 @@ import pytest
 from tatsumaki_py import Application
 from tatsumaki_py.server.http_server import StrictServer
 
+pytestmark = pytest.mark.both_servers
+
 REQUESTS = {
     "no colon": b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
     "bare LF": b"GET / HTTP/1.1\nHost: x\n\n",

@@ -10,6 +10,8 @@ from tornado.netutil import bind_sockets
 from tatsumaki_py import Application, Handler
 from tatsumaki_py.server.http_server import StrictServer
 
+pytestmark = pytest.mark.both_servers
+
 
 class Hello(Handler):
     def get(self):

@@ -17,6 +17,8 @@ from tornado.testing import AsyncHTTPSTestCase
 from tatsumaki_py import Application, Handler, MessageQueue
 from tatsumaki_py.strict_http import HeadStream
 
+pytestmark = pytest.mark.both_servers
+
 calls = []
 
 
@@ -166,6 +168,7 @@ async def test_a_head_in_parts(connect, clock):
     assert not await is_open(client)
 
 
+@pytest.mark.tornado_server
 @pytest.mark.gen_test
 async def test_no_larger_than_tornados(connect, http_server):
     """A connection has no name in its dict that Tornado's has not: see `HeadStream`."""
@@ -178,6 +181,7 @@ async def test_no_larger_than_tornados(connect, http_server):
     there.close()
 
 
+@pytest.mark.tornado_server
 @pytest.mark.gen_test
 async def test_nothing_is_left(connect, http_server):
     """A connection that is closed takes its timer with it."""

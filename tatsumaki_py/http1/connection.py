@@ -115,6 +115,11 @@ class Connection:
         return self._phase is _Phase.OVER
 
     @property
+    def lingers(self) -> bool:
+        """Whether the last answer is sent, and only the end of the connection is missing."""
+        return self._phase is _Phase.LINGER
+
+    @property
     def last(self) -> bool:
         """See `Line.last`."""
         return self._server.conn_params.no_keep_alive
@@ -160,13 +165,20 @@ class Connection:
             return
         requests = self._requests
         if not data:
-            self._client_left(False)
+            if requests is not None and requests.behind:
+                # The rest of its request may have arrived. `read_on` comes back here.
+                self._reads = False
+                self._loop.remove_reader(self._descriptor)
+            else:
+                self._client_left(False)
         elif self._phase is _Phase.OPEN and requests is not None:
             requests.received(data)
             if requests.full and self._reads and not self.closed():
                 self._reads = False
                 self._loop.remove_reader(self._descriptor)
-                HangUps.current().watch(self._descriptor, self._hang_up)
+                if requests.complete:
+                    # The rest of a body arrives also if the client has closed the connection.
+                    HangUps.current().watch(self._descriptor, self._hang_up)
         else:
             self._dropped += len(data)
             if self._dropped > LINGER_SIZE:

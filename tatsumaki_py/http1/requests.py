@@ -116,6 +116,16 @@ class Requests:
         return None if exchange is None else getattr(exchange.close_callback, "__self__", None)
 
     @property
+    def complete(self) -> bool:
+        """Whether the delegate has the whole request."""
+        return self._state is _State.ANSWER
+
+    @property
+    def behind(self) -> bool:
+        """Whether the delegate has not got all that has arrived of its request."""
+        return self._paused and (self._body is not None or bool(self.ahead))
+
+    @property
     def full(self) -> bool:
         """Whether no more may be read for now."""
         waiting = len(self.ahead)
@@ -264,9 +274,10 @@ class Requests:
             self._state = _State.COMPLETE
         if part and not exchange.finished:
             self._wait_for(self._delegate.data_received(part))
-        if size and body.slow and not body.done:
-            asyncio.get_running_loop().call_soon(self._advance)
-            return False
+        if size and body.slow and not body.done and not self._paused:
+            # Others get their turn.
+            self._paused = True
+            asyncio.get_running_loop().call_soon(self._go_on)
         return size > 0
 
     def _complete(self) -> bool:
@@ -274,8 +285,11 @@ class Requests:
         assert exchange is not None
         assert self._delegate is not None
         self._line.no_limit()
-        self._body = None
         self._state = _State.ANSWER
+        if self._body is not None or self.ahead:
+            self._body = None
+            # It may wait for this to notice a client that leaves.
+            self._line.read_on()
         exchange.read_finished = True
         delegate, self._delegate = self._delegate, None
         if exchange.finished:
@@ -307,6 +321,10 @@ class Requests:
         elif not future.cancelled():
             # The connection has ended, and so has the request.
             future.exception()
+
+    def _go_on(self) -> None:
+        self._paused = False
+        self._advance()
 
     def _late(self) -> None:
         gen_log.info("Timeout reading body from %s", self._line.address)

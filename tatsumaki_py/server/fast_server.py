@@ -61,12 +61,12 @@ class FastServer(ListeningServer):
         return self._done
 
     def connections(self) -> list[Connection]:
-        """See `ListeningServer.connections`."""
-        return list(self._connections)
+        """See `ListeningServer.connections`. Connections whose last answer is sent are left out."""
+        return [one for one in self._connections if not one.lingers]
 
     async def close_all_connections(self) -> None:
         """See `tornado.httpserver.HTTPServer.close_all_connections`."""
-        for connection in self.connections():
+        for connection in list(self._connections):
             connection.close()
         self.idle.clear()
         # Their handlers are told in the next iteration.
