@@ -147,7 +147,7 @@ class Arrivals:
         listener.client = client
         # User code that is called meanwhile must not take away what this client still needs.
         self._roster.busy(client)
-        if cursor:
+        if cursor and cursor != self._source.log.top:
             self._source.hold(cursor)
         if named and superseded is None:
             poll.arrival = self._source.arrive(name, getattr(on_unsubscribe, "hook", ""))
@@ -301,8 +301,6 @@ def _timer(listener: Listener, timeout: float | None) -> asyncio.TimerHandle | N
 
 
 def _check_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if asyncio._get_running_loop() is None:
         mend = "poll in a handler, a coroutine or a callback of IOLoop.current().add_callback"
-        raise RuntimeError(f"no running event loop: {mend}") from None
+        raise RuntimeError(f"no running event loop: {mend}")

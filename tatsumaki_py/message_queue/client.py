@@ -229,6 +229,8 @@ class Listener:
 
     def begin(self) -> None:
         """The queue has taken it; see rule 5."""
+        if self.raw and self.peer is not None:
+            return
         assert self.callback is not None
         of_peer = self.peer is not None and getattr(self.callback, "__self__", None) is self.peer
         if of_peer and not _is_coroutine_function(self.callback):

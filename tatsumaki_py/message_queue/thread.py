@@ -72,6 +72,10 @@ class LoopThread:
 
     def check(self, method: str, of: str = "mq") -> None:
         """Raise `RuntimeError` if `claim` fails; `method` of the object `of` was called."""
+        loop = asyncio._get_running_loop()
+        if loop is not None and self._loop is not None and self._loop() is loop:
+            # `claim` would say the same.
+            return
         if not self.claim():
             raise RuntimeError(
                 f"{method}() was called in another thread than that of the event loop: "
