@@ -42,6 +42,16 @@ class RawClient:
         head, self._buffer = self._buffer.split(mark, 1)
         return head + mark
 
+    async def read_exactly(self, size):
+        """Returns the next `size` bytes; `EOFError` if the peer closes before."""
+        while len(self._buffer) < size:
+            chunk = await self._receive()
+            if not chunk:
+                raise EOFError(self._buffer)
+            self._buffer += chunk
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
+
     async def read_all(self):
         """Returns what comes until the peer closes."""
         while chunk := await self._receive():

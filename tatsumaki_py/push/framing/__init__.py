@@ -68,10 +68,11 @@ class Framing:
     @classmethod
     def of(cls, options: Option = Option.NONE) -> Self:
         """The one instance for these options."""
-        key = cls, options & cls.knows
-        made = _made.get(key)
+        made = _made.get((cls, options))
         if made is None:
-            made = _made[key] = cls(options & cls.knows)
+            known = options & cls.knows
+            made = _made.get((cls, known)) or cls(known)
+            _made[cls, known] = _made[cls, options] = made
         assert isinstance(made, cls)
         return made
 
@@ -128,3 +129,4 @@ class Framing:
 
 
 _made: dict[tuple[type[Framing], Option], Framing] = {}
+"""Each instance by its options, with those that make no difference and without."""

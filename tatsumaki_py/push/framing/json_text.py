@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from json.encoder import encode_basestring_ascii
 from typing import Any, NoReturn
 
 from tatsumaki_py.message_queue.event import Entry
@@ -63,10 +64,8 @@ def place(cursor: str, retry: int | None = None) -> bytes:
     """A place in a stream, as JSON. With `retry`, the stream ends there, and the client should
     reconnect after so many milliseconds.
     """
-    value: dict[str, Any] = {"id": cursor}
-    if retry is not None:
-        value["retry"] = retry
-    return json.dumps(value, separators=(",", ":")).encode()
+    end = "" if retry is None else f',"retry":{retry}'
+    return f'{{"id":{encode_basestring_ascii(cursor)}{end}}}'.encode()
 
 
 def _is_gap(value: Any) -> bool:

@@ -52,7 +52,8 @@ class ServerSentEvents(Framing):
 
     def begin(self, cursor: str | None) -> bytes:
         # Without a cursor the line is the first one of the next event.
-        retry = b"retry: %d\n" % random.randint(*RETRY)
+        least, most = RETRY
+        retry = b"retry: %d\n" % (least + (most - least) * random.random())
         return self.wire(retry + self._place(cursor) if cursor else retry)
 
     def at(self, cursor: str) -> bytes:

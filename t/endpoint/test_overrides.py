@@ -1,0 +1,165 @@
+"""What a program overrides of a `SubscribeHandler` is called, whatever short ways there are."""
+
+import asyncio
+import json
+from contextvars import ContextVar
+
+import pytest
+from support.answers import until
+
+from tatsumaki_py import Application, MessageQueue, PublishHandler, SubscribeHandler
+
+pytestmark = pytest.mark.both_servers
+
+var = ContextVar("var", default="none")
+seen = []
+
+
+class Noting(SubscribeHandler):
+    """Each hook notes its name and whether it runs in a task of its own."""
+
+    def note(self, name):
+        seen.append((name, self.request.param("client_id")))
+
+
+class Prepared(Noting):
+    async def prepare(self):
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0)
+        self.note("prepare")
+        if self.request.param("client_id") == "out":
+            self.set_status(401)
+            self.finish("out")
+
+
+class Got(Noting):
+    async def get(self, *args):
+        self.note("get")
+        async with asyncio.timeout(5):
+            await super().get(*args)
+        self.note("got")
+
+
+class Async(Noting):
+    """Hooks that need a task."""
+
+    async def channels(self):
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0)
+        self.note("channels")
+        return ["room"]
+
+    async def can_subscribe(self, channel):
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0)
+        self.note("can_subscribe")
+        return self.request.param("client_id") != "out"
+
+    async def on_subscribe(self, channel):
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0)
+        self.note("on_subscribe")
+
+
+class Sync(Noting):
+    """Hooks that are plain functions, and see the context of their request alone."""
+
+    def channels(self):
+        assert var.get() == "none"
+        var.set(self.request.param("client_id"))
+        self.note("channels")
+        return ["room"]
+
+    def can_subscribe(self, channel):
+        self.note("can_subscribe")
+        assert var.get() == self.request.param("client_id")
+        if self.request.param("client_id") == "bad":
+            raise ValueError("no")
+        return self.request.param("client_id") != "out"
+
+    def on_subscribe(self, channel):
+        self.note("on_subscribe")
+        assert var.get() == self.request.param("client_id")
+
+
+class Initialized(Noting):
+    """Hooks of one object."""
+
+    def initialize(self):
+        self.can_subscribe = lambda channel: self.request.param("client_id") != "out"
+        self.on_subscribe = lambda channel: self.note("on_subscribe")
+
+
+class AsyncPublish(PublishHandler):
+    async def can_publish(self, channel):
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0)
+        return True
+
+
+@pytest.fixture
+def app():
+    kinds = (Prepared, Got, Async, Sync, Initialized)
+    rules = [(f"/{kind.__name__}/(.*)", kind) for kind in kinds]
+    return Application([*rules, ("/publish/(.*)", AsyncPublish)])
+
+
+@pytest.fixture(autouse=True)
+def nothing_seen():
+    seen.clear()
+
+
+@pytest.mark.parametrize(
+    ("kind", "calls"),
+    [
+        (Prepared, ["prepare"]),
+        (Got, ["get", "got"]),
+        (Async, ["channels", "can_subscribe", "on_subscribe"]),
+        (Sync, ["channels", "can_subscribe", "on_subscribe"]),
+        (Initialized, ["on_subscribe"]),
+    ],
+)
+@pytest.mark.gen_test
+async def test_called(http_client, base_url, kind, calls):
+    """In their order, for each request, with its own context."""
+    urls = [f"{base_url}/{kind.__name__}/room?client_id={name}" for name in "ab"]
+    answers = [http_client.fetch(url) for url in urls]
+    mq = MessageQueue.instance("room")
+    await until(lambda: {"a", "b"} <= mq.clients.keys())
+    await until(lambda: len(seen) == 2 * len(calls))
+    mq.publish({"n": 1})
+    for answer in answers:
+        assert json.loads((await answer).body) == [{"n": 1}]
+    for name in "ab":
+        assert [call for call, client in seen if client == name] == calls
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(Prepared, 401), (Async, 403), (Sync, 403), (Initialized, 403)]
+)
+@pytest.mark.gen_test
+async def test_refused(http_client, base_url, kind, status):
+    """The client has its refusal, and is no subscriber."""
+    url = f"{base_url}/{kind.__name__}/room?client_id=out"
+    assert (await http_client.fetch(url, raise_error=False)).code == status
+    assert not MessageQueue.instance("room").clients
+
+
+@pytest.mark.gen_test
+async def test_raises(http_client, base_url, expect_log):
+    """A hook that raises is a 500 and a line of the log, without a task, too."""
+    with expect_log("tornado.application", "Uncaught exception GET /Sync/room"):
+        answer = await http_client.fetch(f"{base_url}/Sync/room?client_id=bad", raise_error=False)
+    assert answer.code == 500
+
+
+@pytest.mark.gen_test
+async def test_publish(http_client, base_url):
+    """A hook of a `PublishHandler` has a task when it waits."""
+    answer = await http_client.fetch(
+        f"{base_url}/publish/room",
+        method="POST",
+        body='{"n": 1}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert json.loads(answer.body)["id"] == MessageQueue.instance("room").cursor()
