@@ -10,9 +10,11 @@ Rules:
    section 9.6): it would have an effect, and no answer.
 5. A connection that is closed or detached refers to no request: no cycle survives it.
 
-Uses six undocumented names of Tornado: `_close_callback`, `_disconnect_on_finish`,
-`_parse_headers`, `_read_buffer_size`, `_request_headers`, `_server_request_loop`
-(``t/handler/test_tornado_contract.py``).
+Uses undocumented names of Tornado: `_chunking_output`, `_close_callback`, `_disconnect_on_finish`,
+`_expected_content_remaining`, `_format_chunk`, `_on_write_complete`, `_parse_headers`,
+`_pending_write`, `_read_buffer_size`, `_request_headers`, `_request_start_line`,
+`_response_start_line`, `_server_request_loop`, `_write_future`
+(``t/handler/test_tornado_contract.py``, ``t/handler/test_shortcuts.py``).
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ import ssl
 from collections.abc import Awaitable
 from typing import Any
 
-from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
+from tornado.concurrent import future_add_done_callback
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection, parse_int
 from tornado.httputil import (
     HTTPHeaders,
     HTTPInputError,
@@ -35,6 +38,7 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError, Unsatisfi
 from tornado.log import gen_log
 from tornado.netutil import ssl_options_to_context
 
+from tatsumaki_py.answer_head import encode_head
 from tatsumaki_py.iostream import ForgettingStream
 
 __all__ = ["HeadStream", "StrictConnection", "StrictServing", "TLSHeadStream", "tls_context"]
@@ -176,14 +180,45 @@ class StrictConnection(HTTP1Connection):
         headers: HTTPHeaders,
         chunk: bytes | None = None,
     ) -> asyncio.Future[None]:
-        """See `tornado.httputil.HTTPConnection.write_headers`."""
-        if self.params.no_keep_alive and isinstance(start_line, ResponseStartLine):
+        """As Tornado's own, for answers only, with one check of all lines for line ends."""
+        request, asked = self._request_start_line, self._request_headers
+        assert isinstance(start_line, ResponseStartLine)
+        assert request is not None
+        assert asked is not None
+        code = start_line.code
+        if self.params.no_keep_alive:
             # The header Connection of a WebSocket handshake says something else.
-            last = self._disconnect_on_finish = start_line.code != 101
-            if last and self._request_headers is not None:
+            last = self._disconnect_on_finish = code != 101
+            if last:
                 # Tornado promises HTTP/1.0 clients that ask for it that it keeps the connection.
-                self._request_headers.pop("Connection", None)
-        return super().write_headers(start_line, headers, chunk)
+                asked.pop("Connection", None)
+        self._response_start_line = start_line
+        has_length = "Content-Length" in headers
+        bodiless = request.method == "HEAD" or code in (204, 304) or 100 <= code < 200
+        self._chunking_output = False
+        if request.version == "HTTP/1.1":
+            self._chunking_output = not (has_length or bodiless)
+            if self._disconnect_on_finish:
+                headers["Connection"] = "close"
+        elif "Connection" in asked and asked["Connection"].lower() == "keep-alive":
+            headers["Connection"] = "Keep-Alive"
+        if self._chunking_output:
+            headers["Transfer-Encoding"] = "chunked"
+        if request.method == "HEAD" or code == 304:
+            self._expected_content_remaining = 0
+        else:
+            length = parse_int(headers["Content-Length"]) if has_length else None
+            self._expected_content_remaining = length
+        data = encode_head(f"HTTP/1.1 {code} {start_line.reason}", headers)
+        # `write` would frame these bytes as a part of the body.
+        written = self._write_future = asyncio.Future()
+        if self.stream.closed():
+            written.set_exception(StreamClosedError())
+            written.exception()
+            return written
+        self._pending_write = self.stream.write(data + self._format_chunk(chunk) if chunk else data)
+        future_add_done_callback(self._pending_write, self._on_write_complete)
+        return written
 
     def close(self) -> None:
         """See `tornado.http1connection.HTTP1Connection.close`. Tornado calls it after the last

@@ -12,15 +12,22 @@ import pytest
 import tornado.web
 from support.wire import read_head
 from tornado import httputil
-from tornado.http1connection import HTTP1ServerConnection
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
 from tornado.httpserver import HTTPServer, _HTTPRequestContext
-from tornado.httputil import HTTPHeaders, HTTPInputError, HTTPServerRequest, RequestStartLine
+from tornado.httputil import (
+    HTTPHeaders,
+    HTTPInputError,
+    HTTPServerRequest,
+    RequestStartLine,
+    ResponseStartLine,
+)
 from tornado.routing import _DefaultMessageDelegate, _RoutingDelegate
 
 from tatsumaki_py import Application, Handler, Request
+from tatsumaki_py.done import done_future
 from tatsumaki_py.lean_handler import _DATE
 from tatsumaki_py.request_delegate import HandlerDelegate, RoutingDelegate, received
-from tatsumaki_py.strict_http import StrictServing
+from tatsumaki_py.strict_http import StrictConnection, StrictServing
 
 seen = []
 
@@ -217,6 +224,76 @@ async def test_task(ask, expect_log):
         await read_head(client)
     (task,) = seen
     assert task.get_coro().cr_code is tornado.web.RequestHandler._execute.__code__
+
+
+HEADERS = [
+    {},
+    {"Content-Length": "3"},
+    {"Content-Length": "+3"},
+    {"X": "a\nb"},
+    {"X": b"bytes", "Connection": "close"},
+]
+
+
+class Written:
+    """In place of an `IOStream`."""
+
+    max_buffer_size = 1000
+
+    def __init__(self, closed):
+        self.closed = lambda: closed
+        self.data = []
+        self.set_close_callback = self.close = lambda *args: None
+
+    def write(self, data):
+        self.data.append(data)
+        return done_future()
+
+
+def written(kind, line, asked, code, headers, closed=False, last=False):
+    """What an answer does to the stream and to the connection."""
+    connection = kind(Written(closed), False)
+    connection._request_start_line, connection._request_headers = line, HTTPHeaders(asked)
+    connection._disconnect_on_finish = last
+    sent = HTTPHeaders(headers)
+    head = ResponseStartLine("HTTP/1.1", code, "Any \xe4")
+    try:
+        future = connection.write_headers(
+            head, sent, b"abc" if code == 200 and line.method == "GET" else None
+        )
+    except ValueError as error:
+        return type(error)
+    state = {
+        name: value
+        for name, value in vars(connection).items()
+        if isinstance(value, (int, bool, str, tuple, type(None)))
+    }
+    return connection.stream.data, state, future.done(), list(sent.get_all())
+
+
+@pytest.mark.parametrize("headers", HEADERS)
+@pytest.mark.parametrize("code", [101, 200, 204, 304])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.gen_test
+async def test_heads_of_answers(method, code, headers):
+    """`write_headers` sends what Tornado's own sends, and sets the same names. (strict_http.py)"""
+    for version in ("HTTP/1.0", "HTTP/1.1"):
+        line = RequestStartLine(method, "/", version)
+        for asked in ({}, {"Connection": "Keep-Alive"}):
+            for last in (False, True):
+                theirs, ours = (
+                    written(kind, line, asked, code, headers, last=last)
+                    for kind in (HTTP1Connection, StrictConnection)
+                )
+                if isinstance(theirs, tuple):
+                    # Tornado sends the phrase in UTF-8, and all else in Latin-1.
+                    theirs[0][0] = theirs[0][0].replace(b"\xc3\xa4", b"\xe4")
+                assert ours == theirs
+        closed = [
+            written(kind, line, {}, code, {}, closed=True)
+            for kind in (HTTP1Connection, StrictConnection)
+        ]
+        assert closed[0] == closed[1]
 
 
 def test_serving():

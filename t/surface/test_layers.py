@@ -11,6 +11,7 @@ PACKAGE = ROOT / "tatsumaki_py"
 FLOORS = [
     [
         "at_once",
+        "answer_head",
         "charset",
         "content_type",
         "control_characters",

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from tornado.escape import native_str
 from tornado.http1connection import parse_int
 from tornado.httputil import (
     HTTPConnection,
@@ -24,6 +23,7 @@ from tornado.httputil import (
 )
 from tornado.iostream import IOStream
 
+from tatsumaki_py.answer_head import encode_head
 from tatsumaki_py.http1.client_address import ClientAddress
 from tatsumaki_py.http1.head import Head
 from tatsumaki_py.http1.line import Line
@@ -129,7 +129,7 @@ class Exchange(HTTPConnection, ClientConnection):
         elif has_length:
             # Raises `ValueError` for "+1" and "1_0", which `int` takes.
             self._remaining = parse_int(headers["Content-Length"])
-        data = _encode(f"HTTP/1.1 {code} {start_line.reason}", headers)
+        data = encode_head(f"HTTP/1.1 {code} {start_line.reason}", headers)
         if chunk:
             data += self._frame(chunk)
         return self._write(data)
@@ -223,19 +223,3 @@ class Exchange(HTTPConnection, ClientConnection):
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
         self.close_callback = None
         return self._line.take_over(framing, max_buffer, owner)
-
-
-def _encode(first_line: str, headers: HTTPHeaders) -> bytes:
-    """The head of an answer. Raises `ValueError` if one of its lines is more than one line."""
-    lines = [first_line]
-    try:
-        lines += [name + ": " + value for name, value in headers.get_all()]
-    except TypeError:
-        # Tornado takes bytes, too.
-        lines += [f"{native_str(name)}: {native_str(value)}" for name, value in headers.get_all()]
-    text = "\r\n".join(lines)
-    breaks = len(lines) - 1
-    if text.count("\n") != breaks or text.count("\r") != breaks:
-        bad = next(line for line in lines if "\n" in line or "\r" in line)
-        raise ValueError(f"Illegal characters (CR or LF) in header: {bad!r}")
-    return text.encode("latin-1") + b"\r\n\r\n"
