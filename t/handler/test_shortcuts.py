@@ -132,7 +132,7 @@ def test_received(version, target, host):
         )
 
     def ours(line, headers, connection):
-        return received(connection, "server", line, headers)
+        return received(Request, connection, "server", line, headers)
 
     expected, found = (outcome(make, target, version, host) for make in (theirs, ours))
     if isinstance(expected, str):
@@ -145,6 +145,10 @@ def test_received(version, target, host):
             made.query_arguments["a"].append(b"3")
             assert made.arguments["a"] == [b"1", b"2"]
             assert abs(made._start_time - time.monotonic()) < 60
+            line = RequestStartLine("GET", target, version)
+            plain = received(HTTPServerRequest, None, None, line, HTTPHeaders({"Host": "x"}))
+            assert type(plain) is HTTPServerRequest
+            assert 0 <= plain.request_time() < 60
 
 
 def test_the_limit_of_fields():
@@ -153,8 +157,9 @@ def test_the_limit_of_fields():
     few = httputil.ParseBodyConfig(urlencoded=httputil.ParseUrlEncodedConfig(max_arguments=1))
     httputil.set_parse_body_config(few)
     try:
+        line = RequestStartLine("GET", "/?a=1&b=1", "HTTP/1.0")
         with pytest.raises(HTTPInputError, match="Invalid query"):
-            received(None, None, RequestStartLine("GET", "/?a=1&b=1", "HTTP/1.0"), HTTPHeaders())
+            received(Request, None, None, line, HTTPHeaders())
     finally:
         httputil.set_parse_body_config(before)
 
@@ -169,7 +174,7 @@ def test_delegates():
     start, headers = RequestStartLine("GET", "/", "HTTP/1.1"), HTTPHeaders({"Host": "x"})
     made = [app.start_request(server, connection) for app in (theirs, ours)]
     assert [type(one) for one in made] == [_RoutingDelegate, RoutingDelegate]
-    assert vars(made[1]) == {**vars(made[0]), "router": ours}
+    assert vars(made[1]) == {**vars(made[0]), "router": ours, "_kind": Request}
     for one in made:
         assert one.headers_received(start, headers) is None
     handling = [one.delegate for one in made]

@@ -103,7 +103,7 @@ def parse(data: bytes) -> Head:
         raise HTTPInputError(_why(data) or str(error)) from None
     if not fields.complete:
         raise HTTPInputError("a head that does not end")
-    method, target, version = (part.decode("latin-1") for part in line.groups())
+    method, target, version = line[0].decode("latin-1")[:-2].split(" ")
     headers = HTTPHeaders.__new__(HTTPHeaders)
     headers._as_list, headers._combined_cache = fields.by_name, {}
     if target[0] != "/":

@@ -19,6 +19,7 @@ from tatsumaki_py.http1.exchange import Exchange
 from tatsumaki_py.http1.idle import Idle
 from tatsumaki_py.http1.line import Line
 from tatsumaki_py.push.hangup import ask_peer
+from tatsumaki_py.request_delegate import lean
 from tatsumaki_py.server.http_server import ListeningServer
 
 __all__ = ["FastServer"]
@@ -38,6 +39,7 @@ class FastServer(ListeningServer):
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
+        self.request_callback = lean(self.request_callback)
         params = self.conn_params
         limit = params.max_body_size
         self.max_body = (self.max_buffer_size or MAX_BODY) if limit is None else limit
