@@ -205,8 +205,8 @@ class StreamHandler(PeerHandler):
         """
         head = self.request.method == "HEAD"
         kind = Framing if self._transport is None else self._transport.framing
-        beginning = b""
-        if not self._headers_written:
+        beginning, flushed = b"", self._headers_written
+        if not flushed:
             self._prepare_headers()
             if not head:
                 self._headers["Connection"] = "close"
@@ -228,6 +228,7 @@ class StreamHandler(PeerHandler):
             raise ClientDisconnect
         self._end_poll()
         chunked = self._headers.get("Transfer-Encoding") == "chunked"
+        cursor = self._headers.get("Last-Event-ID")
         frames = kind.of(self._options | Option.CHUNKED if chunked else self._options)
         stream = self._client_connection.take_over(frames, self.max_buffer, self)
         self._stream = self._live = stream
@@ -241,6 +242,8 @@ class StreamHandler(PeerHandler):
             self._slim()
         if beginning:
             stream.took(len(frames.wire(beginning)), 0)
+        elif flushed and (beginning := frames.begin(cursor)):
+            stream.write_wire(beginning)
         if self._reading is not None:
             self._reading.begin(stream)
         return stream
