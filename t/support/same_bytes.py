@@ -44,7 +44,8 @@ def first_difference(one, other):
     """How the outcomes of two servers begin to differ, as two words: what each server did.
 
     "answered", "refused" (by the server), "closed" (without an answer), "waits" (for more), or, if
-    both have answered the same request, what of it they saw, as "uri=/x". None if they agree.
+    both have answered the same request, what of it they saw, as "uri=/x"; "part=" is what a handler
+    got of a body that was not complete. None if they agree.
     """
     for number in range(max(len(one.answers), len(other.answers)) + 1):
         words = _word(one, number), _word(other, number)
@@ -57,7 +58,10 @@ def first_difference(one, other):
             name = next(
                 name for name, value in vars(pair[0]).items() if value != getattr(pair[1], name)
             )
-            return tuple(f"{name}={getattr(seen, name)}" for seen in pair)
+            word = name
+            if name == "body" and all(seen.end == "closed" for seen in pair):
+                word = "part"
+            return tuple(f"{word}={getattr(seen, name)}" for seen in pair)
     if one.continues != other.continues:
         return tuple(f"continues={side.continues}" for side in (one, other))
     return None
