@@ -208,6 +208,7 @@ FLOORS = [
         "server.side_by_side",
         "server.turns",
         "server.forking",
+        "server.collector",
         "server.child",
     ],
     ["server.fast_server", "server.in_flight"],

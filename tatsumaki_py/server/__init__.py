@@ -31,6 +31,7 @@ from tatsumaki_py.server import signals
 from tatsumaki_py.server.addresses import Addresses, ListenError
 from tatsumaki_py.server.announcing import Announcer, Announcing
 from tatsumaki_py.server.choose import new_server
+from tatsumaki_py.server.collector import fewer_collections
 from tatsumaki_py.server.drain import Drain, Limits, close_engine
 from tatsumaki_py.server.forking import ProcessesError, check_fork, process_count
 from tatsumaki_py.server.http_server import LIMITS, ListeningServer
@@ -184,7 +185,11 @@ class Server:
         try:
             self._addresses.bind()
             # A second signal also ends a program whose threads delay the end of the loop.
-            with signals.kept(), asyncio.Runner(loop_factory=current_loop) as runner:
+            with (
+                fewer_collections(),
+                signals.kept(),
+                asyncio.Runner(loop_factory=current_loop) as runner,
+            ):
                 self._run(runner.get_loop(), app)
         finally:
             self._addresses.close()
