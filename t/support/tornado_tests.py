@@ -16,11 +16,14 @@ from tornado.testing import AsyncHTTPTestCase
 SERVER = ["httpserver_test", "security_corpus_test", "web_test", "websocket_test"]
 """Tornado's modules of tests whose subject is the server, or handlers on it."""
 
-# `simple_httpclient_test` has the classes of `httpclient_test`, too. `curl_httpclient_test` needs
-# pycurl. `process_test` forks the process of the tests.
+# All that have a class whose tests start a server, but `curl_httpclient_test`, which needs pycurl,
+# and `process_test`, which forks the process of the tests.
 MORE = [
+    "asyncio_test",
     "auth_test",
     "circlerefs_test",
+    "gen_test",
+    "httpclient_test",
     "iostream_test",
     "routing_test",
     "simple_httpclient_test",
