@@ -72,12 +72,17 @@ def patience(monkeypatch):
 def cases(modules, left_out):
     """Subclasses of Tornado's test classes, by name, without the tests that are `left_out`.
 
-    `left_out` is a dict of reasons by "Class.test".
+    `left_out` is a dict of reasons by "Class.test". Of two classes with one name, the latter has
+    its module before its name.
     """
+    found = {}
     with pytest.MonkeyPatch.context() as environment:
         # `gen_test` looks at it when the modules are imported.
         environment.setenv("ASYNC_TEST_TIMEOUT", "30")
-        found = {case.__name__: case for module in modules for case in _cases_of(module)}
+        for module in modules:
+            for case in _cases_of(module):
+                name = case.__name__
+                found[f"{module}_{name}" if name in found else name] = case
     for name in left_out:
         case, test = name.split(".")
         setattr(found[case], test, None)
