@@ -218,8 +218,11 @@ class Requests:
         params = self._server.conn_params
         end = data.find(b"\r\n\r\n") + 4
         if (end if end > 3 else len(data)) > params.max_header_size:
+            # The first two words are Tornado's.
             gen_log.info(
-                "a head of more than %d bytes from %s", params.max_header_size, self._line.address
+                "Unsatisfiable read: a head of more than %d bytes from %s",
+                params.max_header_size,
+                self._line.address,
             )
             self._refuse(b"HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n")
             return False
