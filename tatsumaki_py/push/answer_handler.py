@@ -80,7 +80,8 @@ class AnswerHandler(StreamHandler):
         if self._finished:
             self._too_late("write()")
             return
-        self._begin()
+        if self._transport is not None:
+            self._begin()
         if self._live is not None:
             # Or it would overtake, or be overtaken by, what is streamed.
             self.stream_write(chunk, *more)
@@ -105,10 +106,11 @@ class AnswerHandler(StreamHandler):
         if self._finished:
             self._too_late("finish()")
             return done_future()
-        self._begin()
-        if self._finished:
-            # The client had gone before its stream began.
-            return done_future()
+        if self._transport is not None:
+            self._begin()
+            if self._finished:
+                # The client had gone before its stream began.
+                return done_future()
         if self._stream is not None:
             if not self._gone:
                 self.stream_write(chunk)

@@ -11,6 +11,7 @@ Rules:
 1. A descriptor is watched from `watch` until `forget` or until it was reported once. A callback
    that raises is logged.
 2. While any descriptor is watched, one system call polls all of them every `INTERVAL` seconds.
+3. The descriptors that are watched, and are not new, are those that are registered.
 """
 
 from __future__ import annotations
@@ -142,6 +143,8 @@ class HangUps:
     def __init__(self) -> None:
         self._poll = _new_poll()
         self._callbacks: dict[int, Callable[[], None]] = {}
+        # Not registered yet: most are forgotten before the next poll.
+        self._new: set[int] = set()
         self._asking = False
 
     @classmethod
@@ -151,7 +154,8 @@ class HangUps:
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
         """Call `callback` once when the peer of `fd` hangs up."""
-        self._poll.register(fd, _HUNG_UP)
+        if fd not in self._callbacks:
+            self._new.add(fd)
         self._callbacks[fd] = callback
         if not self._asking:
             self._asking = True
@@ -159,11 +163,18 @@ class HangUps:
 
     def forget(self, fd: int) -> None:
         """Watch `fd` no more."""
-        if self._callbacks.pop(fd, None) is not None:
+        if self._callbacks.pop(fd, None) is None:
+            return
+        if fd in self._new:
+            self._new.remove(fd)
+        else:
             self._poll.unregister(fd)
 
     def _ask(self) -> None:
         try:
+            for fd in self._new:
+                self._poll.register(fd, _HUNG_UP)
+            self._new.clear()
             for fd, _ in self._poll.poll(0):
                 self._report(fd)
         finally:

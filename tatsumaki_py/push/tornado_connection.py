@@ -46,7 +46,9 @@ def adopt_connection(connection: HTTPConnection | None) -> None:
 class _TornadoConnection(ClientConnection):
     """A `tornado.http1connection.HTTP1Connection`."""
 
-    __slots__ = ("_connection", "_watched")
+    __slots__ = ("_connection", "_hang_ups", "_watched")
+
+    _hang_ups: HangUps
 
     def __init__(self, connection: Any) -> None:
         self._connection: HTTP1Connection = connection
@@ -79,11 +81,12 @@ class _TornadoConnection(ClientConnection):
         if self._watched is None and stream is not None and not stream.closed():
             ask_peer(stream.socket)
             self._watched = stream.socket.fileno()
-            HangUps.current().watch(self._watched, self._hang_up)
+            self._hang_ups = HangUps.current()
+            self._hang_ups.watch(self._watched, self._hang_up)
 
     def answers(self) -> None:
         if self._watched is not None:
-            HangUps.current().forget(self._watched)
+            self._hang_ups.forget(self._watched)
             self._watched = None
 
     def _hang_up(self) -> None:
