@@ -254,3 +254,28 @@ async def test_bounded(ask, monkeypatch, http_server):
     assert [answer.headers["X-Default"] for answer in answers] == names
     if is_fast(http_server):
         assert len(shared_answers._last.answers) == 2
+
+
+@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.gen_test
+async def test_slow_client(http_server, http_port, small_buffers, raw_small, raw, reads):
+    """An answer that the kernel does not take at once counts when it has it all: a client that goes
+    without it gets its events again.
+    """
+    mq = MessageQueue.instance("room")
+    client = await raw_small(http_port)
+    path = "/SubscribeHandler/room?client_id=slow"
+    await send(client, path)
+    await until(lambda: mq.clients)
+    mq.publish({"n": "x" * 500_000})
+    assert mq.clients["slow"].listener is not None
+    if reads:
+        assert len((await receive(client)).body) == 500_010
+    else:
+        client.reset()
+    await until(lambda: mq.clients["slow"].listener is None)
+    mq.publish({"n": 2})
+    client = await raw(http_port)
+    await send(client, path)
+    events = json.loads((await receive(client)).body)
+    assert [len(str(event["n"])) for event in events] == ([1] if reads else [500_000, 1])

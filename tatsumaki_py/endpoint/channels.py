@@ -80,6 +80,8 @@ class ChannelHandler(CrossOriginHandler):
     async def _named(self) -> list[str]:
         """The channels, each once, in the order in which they are named."""
         given = self.channels()
+        if type(given) is list and len(given) == 1 and given[0]:
+            return given[:]
         if not isinstance(given, (list, tuple)) and inspect.isawaitable(given):
             await in_task()
             names = await given

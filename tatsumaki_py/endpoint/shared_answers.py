@@ -77,7 +77,7 @@ def send_shared(handler: Handler, entries: tuple[Entry, ...]) -> bool:
         handler.on_finish()
     finally:
         handler.ui = None  # type: ignore[assignment]
-        if not handler._client_connection.when_sent(handler._sent):
+        if not handler._client_connection.when_sent(handler._sent) and handler._finished:
             handler._dismiss_watchers()
     return True
 
