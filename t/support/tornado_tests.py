@@ -32,6 +32,8 @@ MORE = [
 ]
 """Those of other parts of Tornado that start a server."""
 
+# `SimpleHTTPClientCommonTestCase` is the same with the same client.
+AGAIN = "HTTPClientCommonTestCase"
 
 BARE_LF = "its lines end with bare LF, which is refused: 400 with another log line"
 
@@ -115,6 +117,7 @@ def _cases_of(module):
             and issubclass(case, unittest.TestCase)
             # Else it was imported, or is there for its subclasses only (`abstract_base_test`).
             and (case.__module__, case.__name__) == (module.__name__, name)
+            and name != AGAIN
             and _starts_server(case)
         ):
             yield type(name, (case,), {"__module__": __name__})
