@@ -43,8 +43,12 @@ def send(tmp_path_factory):
     loop.close()
 
 
-def is_decided(data, words):
+def is_decided(data, outcomes, half_close):
     """Whether a difference, if there is one, has a reason."""
+    words = first_difference(*outcomes)
+    if half_close == "early" and words and words[0] == "closed" and "answered" in words[1]:
+        # Tornado does not always answer such a client.
+        return True
     return words is None or any(one.explains(data, words) for one in DIFFERENCES)
 
 
@@ -55,7 +59,7 @@ def is_decided(data, words):
 )
 def test_decided(send, difference, data):
     """Each decision, by an example: the difference is there, in one piece and byte by byte."""
-    words = first_difference(*send([data], False))
+    words = first_difference(*send([data]))
     assert words == difference.examples[data]
     assert difference.explains(data, words)
 
@@ -65,13 +69,23 @@ def test_decided(send, difference, data):
 def test_sound(send, requests, data):
     """Both take every request that is right, in the same way, and nothing that is in a body."""
     stream = b"".join(bytes(request) for request, _ in requests)
-    tornado, fast = send(data.draw(grammar.pieces(stream)), False)
+    tornado, fast = send(data.draw(grammar.pieces(stream)))
     assert tornado == fast
     assert [(seen.method.encode(), seen.uri.encode(), seen.body) for seen in fast.seen] == [
         (request.method, request.target, body) for request, body in requests
     ]
     assert fast.answers == [200] * len(requests)
     assert fast.open
+
+
+@given(requests=st.lists(grammar.sound(), min_size=1, max_size=4), data=st.data())
+@settings(bounded, max_examples=100)
+def test_half_closed(send, requests, data):
+    """The fast server answers all that a client has sent before it closed its side."""
+    stream = b"".join(bytes(request) for request, _ in requests)
+    _, fast = send(data.draw(grammar.pieces(stream)), "early")
+    assert fast.answers == [200] * len(requests)
+    assert not fast.open
 
 
 @st.composite
@@ -82,19 +96,22 @@ def odd_streams(draw):
     return draw(grammar.pieces(stream))
 
 
-@given(pieces=odd_streams(), half_close=st.booleans())
+@given(pieces=odd_streams(), half_close=st.sampled_from(["", "early", "late"]))
 @settings(bounded, max_examples=700)
 def test_odd(send, pieces, half_close):
     """One request is not as it should be. No server answers a request that is in a body."""
     outcomes = send(pieces, half_close)
-    assert is_decided(b"".join(pieces), first_difference(*outcomes)), (pieces, outcomes)
+    assert is_decided(b"".join(pieces), outcomes, half_close), (pieces, outcomes)
     for outcome in outcomes:
         assert not any(seen.uri == "/in" for seen in outcome.seen)
 
 
-@given(data=grammar.mutated().flatmap(grammar.pieces), half_close=st.booleans())
+@given(
+    data=grammar.mutated().flatmap(grammar.pieces),
+    half_close=st.sampled_from(["", "early", "late"]),
+)
 @settings(bounded, max_examples=400)
 def test_mutated(send, data, half_close):
     """Bytes that are missing, added or changed."""
     outcomes = send(data, half_close)
-    assert is_decided(b"".join(data), first_difference(*outcomes)), (data, outcomes)
+    assert is_decided(b"".join(data), outcomes, half_close), (data, outcomes)

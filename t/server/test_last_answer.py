@@ -65,16 +65,6 @@ async def test_a_server_that_stops(http_server, http_port, raw, version):
 async def test_a_client_that_leaves(http_server, http_port, raw):
     """A request that it sent before it closed the connection is executed."""
     client = await raw(http_port)
-    client.sock.send(POST)
-    client.close()
-    await soon(lambda: done == ["post"])
-
-
-@pytest.mark.tornado_server
-@pytest.mark.gen_test
-async def test_pipelined_by_a_client_that_leaves(http_server, http_port, raw):
-    """So are those behind it, on Tornado's server."""
-    client = await raw(http_port)
     client.sock.send(POST + POST)
     client.close()
     await soon(lambda: done == ["post", "post"])

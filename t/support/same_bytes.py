@@ -188,17 +188,21 @@ class SameBytes:
     def __init__(self, *sides):
         self.sides = sides
 
-    async def send(self, pieces, half_close=False):
-        """The outcomes of a connection."""
+    async def send(self, pieces, half_close=""):
+        """The outcomes of a connection. With `half_close`, the client closes its side: "early",
+        together with the last piece, or "late", after the answers.
+        """
         for side in self.sides:
             side.connect()
         for piece in pieces:
             for side in self.sides:
                 side.send(piece)
+                if half_close == "early" and piece is pieces[-1]:
+                    side.half_close()
             for _ in range(READ):
                 await asyncio.sleep(0)
         await self._quiet()
-        if half_close:
+        if half_close == "late":
             for side in self.sides:
                 side.half_close()
             await self._quiet()

@@ -80,6 +80,8 @@ class Chunks:
                 limit -= len(part)
                 at += len(part)
                 continue
+            if self._line is _Line.DATA_END and not b"\r\n".startswith(data[at : at + 2]):
+                raise HTTPInputError(_Line.DATA_END.value)
             end = data.find(b"\r\n", at)
             if end < 0 or end - at > MAX_LINE:
                 if len(data) - at > MAX_LINE:

@@ -57,7 +57,7 @@ class ReadLine(Line, Protocol):
         """Close when the client has taken all that was written."""
 
     def read_on(self) -> None:
-        """`Requests.full` may be over."""
+        """`Requests.full` or `Requests.behind` may be over."""
 
 
 AHEAD = 65536
@@ -122,8 +122,8 @@ class Requests:
 
     @property
     def behind(self) -> bool:
-        """Whether the delegate has not got all that has arrived of its request."""
-        return self._paused and (self._body is not None or bool(self.ahead))
+        """Whether bytes that have arrived are still to be read, or given to the delegate."""
+        return self._paused
 
     @property
     def full(self) -> bool:
@@ -158,7 +158,7 @@ class Requests:
         self._exchange = None
         self._state = _State.HEAD
         if self.ahead:
-            asyncio.get_running_loop().call_soon(self._advance)
+            self._later()
         else:
             self._server.idle.add(line)
         line.read_on()
@@ -279,8 +279,7 @@ class Requests:
             self._wait_for(self._delegate.data_received(part))
         if size and body.slow and not body.done and not self._paused:
             # Others get their turn.
-            self._paused = True
-            asyncio.get_running_loop().call_soon(self._go_on)
+            self._later()
         return size > 0
 
     def _complete(self) -> bool:
@@ -289,10 +288,7 @@ class Requests:
         assert self._delegate is not None
         self._line.no_limit()
         self._state = _State.ANSWER
-        if self._body is not None or self.ahead:
-            self._body = None
-            # It may wait for this to notice a client that leaves.
-            self._line.read_on()
+        self._body = None
         exchange.read_finished = True
         delegate, self._delegate = self._delegate, None
         if exchange.finished:
@@ -318,16 +314,23 @@ class Requests:
             future.add_done_callback(self._resume)
 
     def _resume(self, future: asyncio.Future[None]) -> None:
-        self._paused = False
         if self._state is not _State.OVER:
-            self._advance(future)
+            self._go_on(future)
         elif not future.cancelled():
             # The connection has ended, and so has the request.
             future.exception()
 
-    def _go_on(self) -> None:
+    def _later(self) -> None:
+        """Go on in the next iteration of the loop."""
+        self._paused = True
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self, waited: asyncio.Future[None] | None = None) -> None:
         self._paused = False
-        self._advance()
+        self._advance(waited)
+        if self._state is not _State.OVER:
+            # `behind` may be over.
+            self._line.read_on()
 
     def _late(self) -> None:
         gen_log.info("Timeout reading body from %s", self._line.address)
