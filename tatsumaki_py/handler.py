@@ -21,7 +21,7 @@ Differs from `tornado.web.RequestHandler` in:
    `Error.ClientDisconnect`.
 7. Without a ``template_path``, templates are looked for beside the module of the handler's class
    (in Tornado: of the caller).
-8. `stream_write` takes the connection over from Tornado (`detach`): it does not go through output
+8. `stream_write` takes the connection over from the server: it does not go through output
    transforms such as compression. At its end the connection is closed, unless it is a plain one of
    a `Server`.
 9. After `finish`, a second `finish`, `write`, `render`, `redirect` and `stream_write` do nothing,

@@ -3,7 +3,7 @@
 Rules:
 1. The answer is over when `_finished` is true, however it ended: `finish`, an error, or the client
    left. Then `on_finish` was called and the access log has its line, once.
-2. While a stream is open, `_live` is its `Stream` and Tornado's connection is gone (`detach`):
+2. While a stream is open, `_live` is its `Stream` and the request has no connection any more:
    nothing of `RequestHandler` that writes may be reached.
 
 Touches of Tornado's what its documentation does not name: `_auto_finish`, `_finished`,
