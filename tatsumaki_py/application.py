@@ -37,6 +37,7 @@ from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.not_found import NoHandshake, NotFound, handshake_1_0
 from tatsumaki_py.program import beside_the_program
 from tatsumaki_py.push.tornado_connection import adopt_connection
+from tatsumaki_py.recent_routes import RecentRoutes
 from tatsumaki_py.request import Request
 from tatsumaki_py.request_delegate import HandlerDelegate, RoutingDelegate
 from tatsumaki_py.routes import to_rule
@@ -95,6 +96,7 @@ class Application(tornado.web.Application):
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
         make_loop_to_reload(settings)
         super().__init__([to_rule(rule) for rule in rules], default_host, transforms, **settings)
+        self._recent_routes = RecentRoutes(self.wildcard_router)
         self._services: dict[str, AnyService] = {}
         self._life = Life()
         options = settings.keys() & {"autoescape", "template_whitespace"}
@@ -168,8 +170,10 @@ class Application(tornado.web.Application):
         adopt_connection(request.connection)
         # Where no rule has a host, the only rule leads to `wildcard_router`.
         one = len(self.default_router.rules) == 1
-        found = self.wildcard_router.find_handler(request) if one else None
-        return found or super().find_handler(request, **kwargs)
+        route = self._recent_routes.find(request) if one else None
+        if route is not None:
+            return self.get_handler_delegate(request, *route)
+        return super().find_handler(request, **kwargs)
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:
         """Log one line for each request, with control characters escaped. The line of a stream

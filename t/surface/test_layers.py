@@ -40,6 +40,7 @@ FLOORS = [
         "http_client",
         "static_file",
         "routes",
+        "recent_routes",
         "logger",
         "strict_http",
         "ticket",
