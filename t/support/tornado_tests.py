@@ -10,6 +10,7 @@ import logging
 import unittest
 
 import pytest
+import tornado
 from tornado.httpserver import HTTPServer
 from tornado.testing import AsyncHTTPTestCase
 
@@ -42,14 +43,16 @@ LEFT_OUT = {
     "HTTPServerRawTest.test_chunked_request_body_duplicate_header": BARE_LF,
     "HTTPServerRawTest.test_chunked_request_body_transfer_encoding_and_content_length": BARE_LF,
     "HTTPServerRawTest.test_chunked_request_body_unsupported_transfer_encoding": BARE_LF,
-    "HTTPServerRawTest.test_content_length_list_whitespace": (
-        "no list of lengths is accepted: 400 with another log line"
-    ),
     "KeepAliveTest.test_keepalive_chunked": "HTTP/1.0 has no chunks: 400",
     "SSLTest.test_error_logging": "a TLS handshake that fails is logged at level DEBUG",
     "SSLTest.test_non_ssl_request": "a TLS handshake that fails is logged at level DEBUG",
 }
 """The tests that fail on both of our servers, and why."""
+
+if tornado.version_info >= (6, 6, 1):
+    LEFT_OUT["HTTPServerRawTest.test_content_length_list_whitespace"] = (
+        "no list of lengths is accepted: 400 with another log line"
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")
