@@ -49,8 +49,8 @@ PRIVATE = {
         "push/answer_handler.py, push/peer_handler.py, push/stream_handler.py, "
         "endpoint/subscribe.py, endpoint/shared_answers.py, server/in_flight.py"
     ),
-    "_as_list": "http1/head.py, push/sent_headers.py, endpoint/shared_answers.py",
-    "_combined_cache": "http1/head.py, push/peer_handler.py, request.py",
+    "_as_list": "http1/head.py, lean_handler.py, push/sent_headers.py, endpoint/shared_answers.py",
+    "_combined_cache": "http1/head.py, lean_handler.py, push/peer_handler.py, request.py",
     "_handle_connection": "server/http_server.py",
     "_chunking_output": "strict_http.py",
     "_close_callback": "strict_http.py",
