@@ -205,11 +205,14 @@ class StreamHandler(PeerHandler):
         """
         head = self.request.method == "HEAD"
         kind = Framing if self._transport is None else self._transport.framing
-        beginning, flushed = b"", self._headers_written
-        if not flushed:
+        beginning, apart = b"", self._headers_written
+        if not self._headers_written:
             self._prepare_headers()
+            # The program's own transforms must not see it.
+            apart = bool(self._transforms)
             if not head:
                 self._headers["Connection"] = "close"
+            if not (head or apart):
                 # Together with the head: a packet less for each client that connects.
                 beginning = kind.of(self._options).begin(self._headers.get("Last-Event-ID"))
                 self._write_buffer.append(beginning)
@@ -242,7 +245,7 @@ class StreamHandler(PeerHandler):
             self._slim()
         if beginning:
             stream.took(len(frames.wire(beginning)), 0)
-        elif flushed and (beginning := frames.begin(cursor)):
+        elif apart and (beginning := frames.begin(cursor)):
             stream.write_wire(beginning)
         if self._reading is not None:
             self._reading.begin(stream)
