@@ -34,7 +34,7 @@ async def test_stream(ask):
     """A transform sees the headers of a stream, and nothing of its body."""
     client = await ask("GET /")
     head = await read_head(client)
-    assert head.headers["X-Shouting"] == "yes"
+    assert head.headers["x-shouting"] == "yes"
     assert (await read_chunk(client)).startswith(b"retry: ")
     assert chunks == [b""]
     client.close()
