@@ -65,7 +65,7 @@ def test_decided(send, difference, data):
 
 
 @given(requests=st.lists(grammar.sound(), min_size=1, max_size=4), data=st.data())
-@settings(bounded, max_examples=300)
+@settings(bounded, max_examples=250)
 def test_sound(send, requests, data):
     """Both take every request that is right, in the same way, and nothing that is in a body."""
     stream = b"".join(bytes(request) for request, _ in requests)
@@ -97,7 +97,7 @@ def odd_streams(draw):
 
 
 @given(pieces=odd_streams(), half_close=st.sampled_from(["", "early", "late"]))
-@settings(bounded, max_examples=700)
+@settings(bounded, max_examples=500)
 def test_odd(send, pieces, half_close):
     """One request is not as it should be. No server answers a request that is in a body."""
     outcomes = send(pieces, half_close)

@@ -35,6 +35,7 @@ PHASES = {
     "refused, too long": b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 40_000,
     "answered early": b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\nabc",
     "busy with the head": b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n",
+    "busy with the head, and waiting": b"GET /waiting HTTP/1.1\r\nHost: x\r\n\r\n",
     "unread answer": b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
     "unread answers": b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 3,
 }
@@ -64,6 +65,19 @@ class Late(Slow):
         self.write("late")
 
 
+@stream_request_body
+class Waiting(Late):
+    def initialize(self):
+        self.gone = asyncio.Event()
+
+    async def get(self):
+        await self.gone.wait()
+
+    def on_connection_close(self):
+        super().on_connection_close()
+        self.gone.set()
+
+
 class Large(RequestHandler):
     async def get(self):
         for _ in range(8):
@@ -75,7 +89,7 @@ class Large(RequestHandler):
 
 @pytest.fixture
 def app(app):
-    rules = {"/slow": Slow, "/early": Early, "/late": Late, "/large": Large}
+    rules = {"/slow": Slow, "/early": Early, "/late": Late, "/waiting": Waiting, "/large": Large}
     app.add_handlers(r".*", list(rules.items()))
     return app
 

@@ -123,7 +123,7 @@ class Requests:
     @property
     def behind(self) -> bool:
         """Whether bytes that have arrived are still to be read, or given to the delegate."""
-        return self._paused
+        return self._paused and self._state is not _State.OVER
 
     @property
     def full(self) -> bool:
