@@ -10,7 +10,7 @@ import pytest
 from support.wire import iterations, open_sockets, soon
 
 from tatsumaki_py import MessageQueue
-from tatsumaki_py.message_queue.client import Listener
+from tatsumaki_py.message_queue import timeouts
 
 WAYS = ["close", "reset", "half_close"]
 
@@ -307,13 +307,10 @@ async def test_a_stream_that_goes_before_the_backlog_is_sent(chat, way):
 # -- nothing stays
 
 
-def poll_timers(loop):
-    """The time-outs of polls that are still to come."""
-    return [
-        timer
-        for timer in loop._scheduled
-        if not timer.cancelled() and isinstance(getattr(timer._callback, "__self__", 0), Listener)
-    ]
+def waiting_polls():
+    """The polls whose time-outs are still to come."""
+    buckets = timeouts._last._buckets.values() if timeouts._last else []
+    return [poll for bucket in buckets for poll in bucket]
 
 
 @pytest.mark.engines("memory")  # nothing is published
@@ -323,11 +320,10 @@ def poll_timers(loop):
 @pytest.mark.gen_test
 async def test_who_vanished_is_released(chat, handlers, way, kind, talk):
     """Handler, socket and timer are gone within a second, without help of the collector."""
-    loop = asyncio.get_running_loop()
     clients = [await chat.request(f"GET {kind}?client_id={name}") for name in "abc"]
     await chat.listening(*"abc")
     assert len(handlers) == open_sockets(chat.port) == 3
-    assert len(poll_timers(loop)) == (3 if kind == "poll" else 0)
+    assert len(waiting_polls()) == (3 if kind == "poll" else 0)
     gc.disable()
     try:
         for client in clients:
@@ -337,7 +333,7 @@ async def test_who_vanished_is_released(chat, handlers, way, kind, talk):
             getattr(client, way)()
         await chat.absent(*"abc")
         await soon(lambda: not open_sockets(chat.port))
-        assert poll_timers(loop) == []
+        assert waiting_polls() == []
         await soon(lambda: not any(handler() for handler in handlers))
     finally:
         gc.enable()
