@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
+import select
 from typing import Any
 
+from tatsumaki_py.life import StartError
 from tatsumaki_py.server.http_server import ListeningServer, StrictServer
 
 __all__ = ["new_server"]
 
 _log = logging.getLogger("tatsumaki")
 
+# The event loop of Windows cannot watch a socket for others, and Windows has no `poll`.
+_WATCHES = hasattr(select, "poll")
+
 
 def new_server(app: Any, **options: Any) -> ListeningServer:
     """The fast server if httptools is installed, else the one with Tornado's HTTP code.
     ``TATSUMAKI_HTTP=tornado`` in the environment asks for the latter.
 
-    Raises `ValueError` for another value of it.
+    Raises `StartError` for another value of it, or for ``fast`` where there is no fast server.
     """
     wanted = os.environ.get("TATSUMAKI_HTTP", "")
     if wanted not in ("", "fast", "tornado"):
-        raise ValueError(f"TATSUMAKI_HTTP is fast or tornado, not {wanted!r}")
-    if wanted == "tornado":
-        return StrictServer(app, **options)
-    if importlib.util.find_spec("httptools") is None:
-        _log.debug("requests are read by Tornado: pip install tatsumaki_py[fast] is faster")
-        return StrictServer(app, **options)
-    # Needs httptools.
-    from tatsumaki_py.server.fast_server import FastServer
-
-    return FastServer(app, **options)
+        raise StartError(f"TATSUMAKI_HTTP is fast or tornado, not {wanted!r}")
+    missing = "" if wanted == "tornado" else "Windows has no fast HTTP server"
+    if _WATCHES and wanted != "tornado":
+        try:
+            # Needs httptools.
+            from tatsumaki_py.server.fast_server import FastServer
+        except ImportError as error:
+            missing = f"{error}: pip install 'tatsumaki_py[fast]'"
+        else:
+            return FastServer(app, **options)
+    if wanted == "fast":
+        raise StartError(f"TATSUMAKI_HTTP=fast: {missing}")
+    if missing:
+        _log.debug("Tornado's HTTP code reads the requests: %s", missing)
+    return StrictServer(app, **options)
