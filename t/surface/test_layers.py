@@ -195,7 +195,7 @@ FLOORS = [
         "http1.outgoing",
         "http1.detached",
     ],
-    ["http1.body", "http1.line"],
+    ["http1.body", "http1.line", "http1.streaming"],
     ["http1.stream_view"],
     ["http1.exchange"],
     ["http1.requests"],

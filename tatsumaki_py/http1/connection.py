@@ -19,14 +19,13 @@ from typing import Any, Protocol
 from tornado.iostream import IOStream, StreamBufferFullError
 
 from tatsumaki_py.http1.client_address import ClientAddress
-from tatsumaki_py.http1.detached import detached
+from tatsumaki_py.http1.detached import closed_stream, detached
 from tatsumaki_py.http1.outgoing import Outgoing, failed
 from tatsumaki_py.http1.requests import Requests, RequestServer
+from tatsumaki_py.http1.streaming import stream_on
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.hangup import HangUps, hung_up, was_reset
 from tatsumaki_py.push.owner import Owner
-from tatsumaki_py.push.pile import Pile
-from tatsumaki_py.push.sockets import SocketStream
 from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
 from tatsumaki_py.strict_http import HEAD_TIMEOUT
 
@@ -333,9 +332,7 @@ class Connection:
     def detach(self) -> IOStream:
         """See `Line.detach`. The stream of a connection that is closed already is closed, too."""
         if self.closed():
-            stream = IOStream(socket.socket())
-            stream.close()
-            return stream
+            return closed_stream()
         outgoing = self._outgoing
         ahead = b"" if self._requests is None else self._requests.ahead
         self._loop.remove_reader(self._descriptor)
@@ -350,20 +347,4 @@ class Connection:
         outgoing = self._outgoing
         self._let_go()
         # It replaces the reader of this object.
-        stream = SocketStream(self.sock, framing, max_buffer, owner)
-        if outgoing is not None:
-            # These bytes were not written to the stream, and do not count as its own.
-            stream.keep(b"", 0, Pile())
-            self._loop.add_writer(self._descriptor, self._send_before, outgoing, stream)
-        return stream
-
-    def _send_before(self, outgoing: Outgoing, stream: SocketStream) -> None:
-        """Send what was written before `stream` took over."""
-        try:
-            done = outgoing.send(self.sock)
-        except OSError as error:
-            stream.fail(error)
-            return
-        if done:
-            self._loop.remove_writer(self._descriptor)
-            stream.go_on()
+        return stream_on(self.sock, outgoing, framing, max_buffer, owner)

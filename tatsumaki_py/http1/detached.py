@@ -12,7 +12,7 @@ from tornado.iostream import IOStream, SSLIOStream
 
 from tatsumaki_py.iostream import ForgettingStream
 
-__all__ = ["detached"]
+__all__ = ["closed_stream", "detached"]
 
 
 class _Detached(ForgettingStream):
@@ -43,4 +43,11 @@ def detached(sock: socket.socket, ahead: bytes) -> IOStream:
     # It takes the handshake for one that goes on, and the first call of `write` for its next step:
     # bytes would be lost if the stream was closed then.
     stream.write(b"")
+    return stream
+
+
+def closed_stream() -> IOStream:
+    """The `IOStream` of a connection that is closed already."""
+    stream = IOStream(socket.socket())
+    stream.close()
     return stream
