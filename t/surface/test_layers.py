@@ -194,6 +194,7 @@ FLOORS = [
         "http1.idle",
         "http1.outgoing",
         "http1.detached",
+        "http1.handshake",
     ],
     ["http1.body", "http1.line", "http1.streaming"],
     ["http1.stream_view"],

@@ -20,11 +20,12 @@ from tornado.iostream import IOStream, StreamBufferFullError
 
 from tatsumaki_py.http1.client_address import ClientAddress
 from tatsumaki_py.http1.detached import closed_stream, detached
+from tatsumaki_py.http1.handshake import shake_hands
 from tatsumaki_py.http1.outgoing import Outgoing, failed
 from tatsumaki_py.http1.requests import Requests, RequestServer
 from tatsumaki_py.http1.streaming import stream_on
 from tatsumaki_py.push.framing import Framing
-from tatsumaki_py.push.hangup import HangUps, hung_up, was_reset
+from tatsumaki_py.push.hangup import HangUps, give_up, hung_up, was_reset
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
 from tatsumaki_py.strict_http import HEAD_TIMEOUT
@@ -66,6 +67,7 @@ class Connection:
     __slots__ = (
         "_descriptor",
         "_dropped",
+        "_gives_up",
         "_loop",
         "_outgoing",
         "_phase",
@@ -95,6 +97,8 @@ class Connection:
         self._outgoing: Outgoing | None = None
         # Whether the loop reads.
         self._reads = True
+        # Whether the kernel ends it if the client takes nothing.
+        self._gives_up = False
         # Bytes that were read after the last answer.
         self._dropped = 0
         # For a handshake, a head or a body that has begun.
@@ -104,7 +108,7 @@ class Connection:
         if isinstance(sock, ssl.SSLSocket):
             self._phase = _Phase.HANDSHAKE
             self.limit(HEAD_TIMEOUT, self.close)
-            loop.add_reader(self._descriptor, self._shake_hands)
+            shake_hands(sock, self._encrypted)
         else:
             self._phase = _Phase.OPEN
             loop.add_reader(self._descriptor, self._readable)
@@ -135,24 +139,16 @@ class Connection:
 
     # -- reading
 
-    def _shake_hands(self) -> None:
-        assert isinstance(self.sock, ssl.SSLSocket)
-        try:
-            self.sock.do_handshake()
-        except ssl.SSLWantReadError:
-            self._loop.remove_writer(self._descriptor)
-        except ssl.SSLWantWriteError:
-            self._loop.add_writer(self._descriptor, self._shake_hands)
-        except OSError:
-            # `strict_http` has logged it.
+    def _encrypted(self, done: bool) -> None:
+        """The TLS handshake is over."""
+        if not done:
             self.close()
-        else:
-            self._loop.remove_writer(self._descriptor)
-            self.no_limit()
-            self._phase = _Phase.OPEN
-            self._loop.add_reader(self._descriptor, self._readable)
-            # A request may have come together with the end of the handshake.
-            self._readable()
+            return
+        self.no_limit()
+        self._phase = _Phase.OPEN
+        self._loop.add_reader(self._descriptor, self._readable)
+        # A request may have come together with the end of the handshake.
+        self._readable()
 
     def _readable(self) -> None:
         try:
@@ -242,6 +238,12 @@ class Connection:
         elif self._requests is not None:
             self._requests.sent()
 
+    def waits(self) -> None:
+        """See `Line.waits`."""
+        if not self._gives_up and self._phase is _Phase.OPEN:
+            self._gives_up = True
+            give_up(self.sock)
+
     def unsent(self) -> bool:
         """See `ReadLine.unsent`."""
         return self._outgoing is not None
@@ -323,7 +325,8 @@ class Connection:
             self._requests.end(tell=tell)
             self._requests = None
         self.no_limit()
-        HangUps.current().forget(self._descriptor)
+        if not self._reads:
+            HangUps.current().forget(self._descriptor)
         if self._outgoing is not None:
             self._loop.remove_writer(self._descriptor)
             self._outgoing = None
@@ -344,6 +347,8 @@ class Connection:
 
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
         """See `Line.take_over`."""
+        # Fewer calls than a stream would need.
+        self.waits()
         outgoing = self._outgoing
         self._let_go()
         # It replaces the reader of this object.

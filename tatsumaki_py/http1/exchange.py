@@ -212,7 +212,8 @@ class Exchange(HTTPConnection, ClientConnection):
         return self._line.was_reset()
 
     def waits(self) -> None:
-        """Nothing: the connection is read all the time."""
+        """A client that leaves is noticed all the time, because the connection is read."""
+        self._line.waits()
 
     def answers(self) -> None:
         """Nothing."""

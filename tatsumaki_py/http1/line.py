@@ -58,5 +58,8 @@ class Line(Protocol):
     def was_reset(self) -> bool:
         """See `ClientConnection.was_reset`."""
 
+    def waits(self) -> None:
+        """The answer waits for events: notice a client that vanishes."""
+
     def when_sent(self, callback: Callable[[bool], None]) -> bool:
         """See `ClientConnection.when_sent`."""

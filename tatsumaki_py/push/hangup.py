@@ -34,7 +34,7 @@ except ImportError:
 
 from tatsumaki_py.push.per_loop import per_loop
 
-__all__ = ["HangUps", "ask_peer", "hung_up", "unacknowledged", "was_reset"]
+__all__ = ["HangUps", "ask_peer", "give_up", "hung_up", "probe", "unacknowledged", "was_reset"]
 
 INTERVAL = 0.5
 KEEP_IDLE = 15
@@ -50,26 +50,32 @@ above, or one lost packet would end the connection.
 """
 _log = logging.getLogger("tatsumaki")
 
+_NETWORKS = (socket.AF_INET, socket.AF_INET6)
+_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+
 # Only Linux reports that the peer has closed its side; elsewhere an error or a full close is seen.
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 
 def ask_peer(sock: socket.socket) -> None:
-    """Let the kernel probe whether the peer of `sock` is there, if `sock` is on a network, and let
-    Python report how an encrypted connection ends.
-    """
-    if isinstance(sock, ssl.SSLSocket):
-        # Python reports a reset as an end without a close_notify, and by default hides both.
-        sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+    """Let the kernel find out whether the peer of `sock` is there: `probe` and `give_up`."""
     # One call, where an earlier request on this connection has made the others.
-    if _asked(sock) or sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if isinstance(sock, ssl.SSLSocket) or not _asked(sock):
+        probe(sock)
+        give_up(sock)
+
+
+def probe(sock: socket.socket) -> None:
+    """Let the kernel probe whether the peer of `sock` is there. Connections that a listening socket
+    accepts have its options.
+    """
+    if sock.family not in _NETWORKS:
         return
     options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     for name, value in (
         ("TCP_KEEPIDLE", KEEP_IDLE),
         ("TCP_KEEPINTVL", KEEP_INTERVAL),
         ("TCP_KEEPCNT", KEEP_COUNT),
-        ("TCP_USER_TIMEOUT", int(USER_TIMEOUT * 1000)),
     ):
         # Not all platforms have all of these options.
         number = getattr(socket, name, None)
@@ -81,13 +87,24 @@ def ask_peer(sock: socket.socket) -> None:
             sock.setsockopt(*option)
 
 
+def give_up(sock: socket.socket) -> None:
+    """Let the kernel end the connection when its peer has taken nothing for `USER_TIMEOUT`, and let
+    Python report how an encrypted connection ends.
+    """
+    if isinstance(sock, ssl.SSLSocket):
+        # Python reports a reset as an end without a close_notify, and by default hides both.
+        sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
+    if _USER_TIMEOUT is not None and sock.family in _NETWORKS:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(USER_TIMEOUT * 1000))
+
+
 def _asked(sock: socket.socket) -> bool:
     """Whether the last option of `ask_peer` is set. False where the system does not have it."""
-    number = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if number is None:
+    if _USER_TIMEOUT is None:
         return False
     try:
-        return sock.getsockopt(socket.IPPROTO_TCP, number) == int(USER_TIMEOUT * 1000)
+        return sock.getsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT) == int(USER_TIMEOUT * 1000)
     except OSError:
         # It is no TCP socket.
         return False

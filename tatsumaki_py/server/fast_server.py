@@ -18,7 +18,7 @@ from tatsumaki_py.http1.connection import Connection
 from tatsumaki_py.http1.exchange import Exchange
 from tatsumaki_py.http1.idle import Idle
 from tatsumaki_py.http1.line import Line
-from tatsumaki_py.push.hangup import ask_peer
+from tatsumaki_py.push.hangup import probe
 from tatsumaki_py.request_delegate import lean
 from tatsumaki_py.server.http_server import ListeningServer
 
@@ -78,7 +78,7 @@ class FastServer(ListeningServer):
         """See `ListeningServer.serve_connection`."""
         connection.setblocking(False)
         secure = isinstance(connection, ssl.SSLSocket)
-        if secure or sys.platform != "linux":
+        if sys.platform != "linux":
             _prepare(connection)
         protocol = self.protocol or ("https" if secure else "http")
         client = ClientAddress(connection.family, address, protocol, self._trusted)
@@ -100,6 +100,6 @@ class FastServer(ListeningServer):
 
 def _prepare(sock: socket.socket) -> None:
     """Let the kernel notice a client that vanishes, and send answers at once."""
-    ask_peer(sock)
+    probe(sock)
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
