@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 import tornado.httpserver
 
+from tatsumaki_py.server.fast_server import FastServer
 from tatsumaki_py.server.http_server import LIMITS
 
-try:
-    from tatsumaki_py.server.fast_server import FastServer
-except ImportError:
-    FastServer = None
-
-SERVERS = ["tornado"] if FastServer is None else ["tornado", "fast"]
-
+SERVERS = ["tornado", "fast"]
 
 # Folders of `t` that are about HTTP as a client sees it.
 BOTH = {"handler", "hostile", "push", "request", "static_file", "websocket"}
