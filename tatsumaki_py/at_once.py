@@ -5,6 +5,7 @@ Rules:
 1. While the coroutine runs here, no task is the current one, whichever task called.
 2. A method that is marked with `runs_at_once` awaits code of a user, such as the coroutine of a
    hook, and anything else that may wait, after `in_task`: that code may need a task.
+3. The coroutine has one context, here and in the task: it may reset a variable that it has set.
 """
 
 from __future__ import annotations
@@ -13,23 +14,26 @@ import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
-__all__ = ["FINISHED", "at_once", "in_task", "may_run_at_once", "runs_at_once"]
+__all__ = ["FINISHED", "at_once", "in_task", "is_rest", "may_run_at_once", "runs_at_once"]
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
+
+# No attribute of the methods: `functools.wraps` would give it to a wrapper of a user, too.
+_marked: set[object] = set()
 
 
 def runs_at_once(method: _Method) -> _Method:
     """Mark a method of the package that keeps rule 2. An override of a user has no mark."""
-    method.runs_at_once = True  # type: ignore[attr-defined]
+    _marked.add(method)
     return method
 
 
 def may_run_at_once(method: object) -> bool:
     """Whether `method` is marked."""
-    return hasattr(method, "runs_at_once")
+    return isinstance(method, types.FunctionType) and method in _marked
 
 
 class _Finished(Future[None]):
@@ -55,10 +59,13 @@ def at_once(coroutine: Coroutine[Any, Any, None]) -> Future[None] | asyncio.Task
     """Run `coroutine` in a context of its own. If it has to wait, a task, which is returned, goes
     on with it.
     """
-    return copy_context().run(_begin, coroutine)
+    context = copy_context()
+    return context.run(_begin, coroutine, context)
 
 
-def _begin(coroutine: Coroutine[Any, Any, None]) -> Future[None] | asyncio.Task[None]:
+def _begin(
+    coroutine: Coroutine[Any, Any, None], context: Context
+) -> Future[None] | asyncio.Task[None]:
     loop = asyncio.get_running_loop()
     caller: Any = asyncio.current_task(loop)
     if caller is not None:
@@ -70,7 +77,7 @@ def _begin(coroutine: Coroutine[Any, Any, None]) -> Future[None] | asyncio.Task[
     finally:
         if caller is not None:
             asyncio._enter_task(loop, caller)
-    return loop.create_task(_rest(coroutine))
+    return loop.create_task(_rest(coroutine), context=context)
 
 
 async def _rest(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -80,17 +87,13 @@ async def _rest(coroutine: Coroutine[Any, Any, None]) -> None:
 
 @types.coroutine
 def _going_on(coroutine: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
-    # It stopped in `in_task`.
-    step, value = coroutine.send, None
-    try:
-        while True:
-            waits: Any = step(value)
-            try:
-                step, value = coroutine.send, (yield waits)
-            except BaseException as error:
-                step, value = coroutine.throw, error
-    except StopIteration:
-        return
+    # It stopped in `in_task`. Python does not let `await` go on with it.
+    yield from coroutine.__await__()
+
+
+def is_rest(coroutine: object) -> bool:
+    """Whether `coroutine` is that of a task which `at_once` has returned."""
+    return getattr(coroutine, "cr_code", None) is _rest.__code__
 
 
 @types.coroutine

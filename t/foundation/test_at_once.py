@@ -1,11 +1,12 @@
 """A coroutine that runs without a task until it waits."""
 
 import asyncio
+import functools
 from contextvars import ContextVar
 
 import pytest
 
-from tatsumaki_py.at_once import at_once, in_task
+from tatsumaki_py.at_once import at_once, in_task, may_run_at_once, runs_at_once
 
 var = ContextVar("var", default="none")
 
@@ -104,3 +105,32 @@ async def test_it_raises_at_once():
     with pytest.raises(ValueError, match="no"):
         at_once(work())
     assert asyncio.current_task() is here
+
+
+@pytest.mark.gen_test
+async def test_one_context():
+    """A variable that was set before the coroutine waits may be reset after it."""
+
+    async def work():
+        token = var.set("its own")
+        await in_task()
+        var.reset(token)
+        return var.get()
+
+    await at_once(work())
+    assert var.get() == "none"
+
+
+def test_marks():
+    """The mark is on the method itself, not on a wrapper of it."""
+
+    @runs_at_once
+    async def method():
+        pass
+
+    @functools.wraps(method)
+    async def wrapper():
+        pass
+
+    assert may_run_at_once(method)
+    assert not any(map(may_run_at_once, (wrapper, None, [])))

@@ -6,6 +6,8 @@ from functools import partial
 import pytest
 
 from tatsumaki_py import Application, Handler, MessageQueue
+from tatsumaki_py.at_once import at_once, in_task
+from tatsumaki_py.push.stray import stray_task
 
 QUEUE = partial(MessageQueue.instance, "room")
 
@@ -131,6 +133,19 @@ async def test_warns(fetch, expect_log, got):
 async def test_quiet(fetch, name):
     """No mistake: a task that was cancelled, an error, a stream, and polls that are awaited."""
     await fetch(f"/{name}")
+
+
+@pytest.mark.gen_test
+async def test_own_task():
+    """The task of a request that was begun without one is no stray."""
+    found = []
+
+    async def work():
+        await in_task()
+        found.append(stray_task())
+
+    await at_once(work())
+    assert found == [None]
 
 
 @pytest.mark.gen_test

@@ -14,6 +14,7 @@ from typing import Any
 
 import tornado.web
 
+from tatsumaki_py.at_once import is_rest
 from tatsumaki_py.message_queue.peer import Watcher
 
 __all__ = ["Strays", "stray_task"]
@@ -28,8 +29,10 @@ def stray_task() -> asyncio.Task[Any] | None:
     task = asyncio.current_task()
     if task is None:
         return None
-    code = getattr(task.get_coro(), "cr_code", None)
-    return None if code is tornado.web.RequestHandler._execute.__code__ else task
+    coroutine = task.get_coro()
+    code = getattr(coroutine, "cr_code", None)
+    own = code is tornado.web.RequestHandler._execute.__code__ or is_rest(coroutine)
+    return None if own else task
 
 
 class Strays:
