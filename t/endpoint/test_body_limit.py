@@ -10,6 +10,7 @@ from support.wire import read_reply
 from tornado.httpserver import HTTPServer
 
 from tatsumaki_py import Application, Handler, PublishHandler, SubscribeHandler
+from tatsumaki_py.server.fast_server import FastServer
 
 
 class Publish(PublishHandler):
@@ -94,15 +95,23 @@ def post(http_server, http_port, raw):
 @pytest.mark.parametrize(
     ("path", "limit"), [("/publish/room", 100_000), ("/events/room", 4096), ("/small", 10)]
 )
-@pytest.mark.parametrize("length", ["{}", "{0}, {0}", "1" * 30])
 @pytest.mark.gen_test
-async def test_a_length_that_is_too_large(post, access_log, path, limit, length):
+async def test_a_length_that_is_too_large(post, access_log, path, limit):
     """413 for the head alone, by the handler."""
-    client = await post(path, length.format(limit + 1))
+    client = await post(path, limit + 1)
     reply = await asyncio.wait_for(read_reply(client), 2)
     line = b"error 413" if path == "/small" else b"more than %d bytes in one request" % limit
     assert (reply.status, reply.body) == (413, line)
     assert [record.getMessage()[:3] for record in access_log()] == ["413"]
+
+
+@pytest.mark.parametrize("length", ["200000, 200000", "1" * 30])
+@pytest.mark.gen_test
+async def test_an_odd_length(post, http_server_class, length):
+    """The fast server refuses it before there is a handler."""
+    client = await post("/small", length)
+    reply = await asyncio.wait_for(read_reply(client), 2)
+    assert reply.status == (400 if http_server_class is FastServer else 413)
 
 
 @pytest.mark.parametrize("length", [4_000_000, "chunked"])
@@ -176,12 +185,18 @@ async def test_who_leaves(post, length):
 
 
 @pytest.mark.gen_test
-async def test_expect(post):
+async def test_expect(post, http_server_class):
     """A client that asks before it sends is not told to go on."""
     client = await post("/publish/room", 100_001, "Expect: 100-continue")
-    assert (await read_reply(client)).status == 413
+    reply = await read_reply(client)
+    assert reply.status == 413
+    if http_server_class is FastServer:
+        # No code can tell whether the body or the next request follows.
+        assert reply.headers["connection"] == "close"
+        client.half_close()
+        assert await client.read_all() == b""
     client = await post("/publish/room", 7, "Expect: 100-continue")
-    await client.read_until(b"HTTP/1.1 100 (Continue)\r\n\r\n")
+    assert (await client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
     await client.send(b'{"n":1}')
     assert (await read_reply(client)).status == 200
 

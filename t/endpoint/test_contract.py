@@ -8,6 +8,7 @@ from support.subscriber import CLIENTS, STREAMS, Ended
 from support.wire import iterations, soon
 
 from tatsumaki_py import MessageQueue, SubscribeHandler
+from tatsumaki_py.http1.exchange import Exchange
 
 
 def numbered(*numbers):
@@ -328,13 +329,18 @@ async def test_channels_are_apart(subscriber, queue, transport):
 async def test_long_polls_get_the_same_body(subscriber, queue, monkeypatch):
     """Clients that waited together get the same bytes; a client that comes later gets its own."""
     bodies = []
-    encode = SubscribeHandler._encode_json
+    encode, send = SubscribeHandler._encode_json, Exchange.send_whole
 
     def note(self, chunk):
         bodies.append(encode(self, chunk))
         return bodies[-1]
 
+    def note_whole(self, data):
+        bodies.append(data.partition(b"\r\n\r\n")[2])
+        return send(self, data)
+
     monkeypatch.setattr(SubscribeHandler, "_encode_json", note)
+    monkeypatch.setattr(Exchange, "send_whole", note_whole)
     clients = [subscriber("long-poll", cursor=queue.cursor()) for _ in range(5)]
     opening = [asyncio.ensure_future(client.open()) for client in clients]
     await soon(lambda: queue.subscribers == 5)

@@ -16,7 +16,7 @@ from tatsumaki_py.server.http_server import LIMITS
 SERVERS = ["tornado", "fast"]
 
 # Folders of `t` that are about HTTP as a client sees it.
-BOTH = {"handler", "hostile", "push", "request", "static_file", "websocket"}
+BOTH = {"endpoint", "handler", "hostile", "push", "request", "static_file", "websocket"}
 
 
 def pytest_addoption(parser):

@@ -109,7 +109,9 @@ class Exchange(HTTPConnection, ClientConnection):
         method, _, version = self.head.start_line
         code = self.code = start_line.code
         asked = "Connection" in headers and headers["Connection"].lower() == "close"
-        if asked or (self._line.last and code != 101):
+        # The end of a body that may never come cannot be found.
+        unclear = self.head.expects and not self.read_finished
+        if asked or unclear or (self._line.last and code != 101):
             self.last = True
         has_length = "Content-Length" in headers
         endless = not (has_length or method == "HEAD" or code in (204, 304) or code < 200)

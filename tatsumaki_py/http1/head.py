@@ -50,7 +50,9 @@ class Head:
         """The bytes of the body, if it is not chunked."""
         self.chunked = False
         self.expects = False
-        """Whether the client waits for ``100 Continue`` before it sends the body."""
+        """Whether the client waits for ``100 Continue``, or for an answer, before it sends the
+        body. After an answer, it may never send it.
+        """
         self.keep_alive = start_line.version == "HTTP/1.1"
         """Whether the client lets the connection stay open after the answer."""
 
@@ -108,7 +110,7 @@ def parse(data: bytes) -> Head:
     headers._as_list, headers._combined_cache = fields.by_name, {}
     if target[0] != "/":
         target = _origin_form(target, headers)
-    head = Head(RequestStartLine(method, target, version), headers)
+    head = Head(RequestStartLine._make((method, target, version)), headers)
     _read_framing(head, fields.by_name)
     return head
 

@@ -258,8 +258,10 @@ class Requests:
         self._body = body_of(head, exchange.max_body_size)
         if self._body is None:
             return self._complete()
-        if head.expects and not exchange.finished and not self.ahead:
-            self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if head.expects and not exchange.code:
+            head.expects = False
+            if not self.ahead:
+                self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._state = _State.BODY
         if exchange.body_timeout is not None:
             self._line.limit(exchange.body_timeout, self._late)
