@@ -10,6 +10,7 @@ Touches of Tornado's what its documentation does not name: `_ABNF`, `_DEFAULT_PA
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable
 from functools import lru_cache
@@ -145,9 +146,19 @@ def _host_name(host: str) -> str:
 _recent_host = lru_cache(256)(_host_name)
 
 
+_ESCAPED = re.compile("[%+]")
+
+
 def _fields(query: str) -> dict[str, list[bytes]]:
     # A program may change the limit (`tornado.httputil.set_parse_body_config`).
     limit = httputil._DEFAULT_PARSE_BODY_CONFIG.urlencoded.max_arguments
+    if query.isascii() and not _ESCAPED.search(query) and query.count("&") < limit:
+        # What `parse_qs_bytes` does where nothing is escaped.
+        fields: dict[str, list[bytes]] = {}
+        for field in filter(None, query.split("&")):
+            name, _, value = field.partition("=")
+            fields.setdefault(name, []).append(value.encode())
+        return fields
     try:
         return parse_qs_bytes(query, keep_blank_values=True, max_num_fields=limit)
     except ValueError as error:

@@ -8,10 +8,13 @@ import inspect
 import time
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 import tornado.web
+from hypothesis import strategies
 from support.wire import read_head
 from tornado import httputil
+from tornado.escape import parse_qs_bytes
 from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
 from tornado.httpserver import HTTPServer, _HTTPRequestContext
 from tornado.httputil import (
@@ -26,7 +29,7 @@ from tornado.routing import _DefaultMessageDelegate, _RoutingDelegate
 from tatsumaki_py import Application, Handler, Request
 from tatsumaki_py.done import done_future
 from tatsumaki_py.lean_handler import _DATE
-from tatsumaki_py.request_delegate import HandlerDelegate, RoutingDelegate, received
+from tatsumaki_py.request_delegate import HandlerDelegate, RoutingDelegate, _fields, received
 from tatsumaki_py.strict_http import StrictConnection, StrictServing
 
 seen = []
@@ -149,6 +152,15 @@ def test_received(version, target, host):
             plain = received(HTTPServerRequest, None, None, line, HTTPHeaders({"Host": "x"}))
             assert type(plain) is HTTPServerRequest
             assert 0 <= plain.request_time() < 60
+
+
+@hypothesis.settings(derandomize=True, max_examples=300, deadline=None)
+@hypothesis.given(strategies.text("ab=&;%4+#\xe9", max_size=12))
+def test_fields(query):
+    """Fields of a query are those that `parse_qs_bytes` finds, in its order."""
+    assert list(_fields(query).items()) == list(
+        parse_qs_bytes(query, keep_blank_values=True).items()
+    )
 
 
 def test_the_limit_of_fields():
