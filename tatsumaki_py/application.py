@@ -172,7 +172,7 @@ class Application(tornado.web.Application):
         one = len(self.default_router.rules) == 1
         route = self._recent_routes.find(request) if one else None
         if route is not None:
-            return self.get_handler_delegate(request, *route)
+            return self.get_handler_delegate(request, **route)
         return super().find_handler(request, **kwargs)
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:

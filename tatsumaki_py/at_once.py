@@ -14,7 +14,7 @@ import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 __all__ = ["FINISHED", "at_once", "in_task", "is_rest", "may_run_at_once", "runs_at_once"]
@@ -60,12 +60,14 @@ def at_once(coroutine: Coroutine[Any, Any, None]) -> Future[None] | asyncio.Task
     on with it.
     """
     context = copy_context()
-    return context.run(_begin, coroutine, context)
+    if context.run(_ends, coroutine):
+        return FINISHED
+    # Not within the context: a task that begins eagerly enters it.
+    return asyncio.get_running_loop().create_task(_rest(coroutine), context=context)
 
 
-def _begin(
-    coroutine: Coroutine[Any, Any, None], context: Context
-) -> Future[None] | asyncio.Task[None]:
+def _ends(coroutine: Coroutine[Any, Any, None]) -> bool:
+    """Run it, and return whether it has not had to wait."""
     loop = asyncio.get_running_loop()
     caller: Any = asyncio.current_task(loop)
     if caller is not None:
@@ -73,11 +75,11 @@ def _begin(
     try:
         coroutine.send(None)
     except StopIteration:
-        return FINISHED
+        return True
     finally:
         if caller is not None:
             asyncio._enter_task(loop, caller)
-    return loop.create_task(_rest(coroutine), context=context)
+    return False
 
 
 async def _rest(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -3,53 +3,59 @@
 Rules:
 1. Only a rule whose matcher looks at nothing but the path is remembered, and only if the matchers
    of all rules before it do the same.
-2. Adding a rule forgets all paths. The number of paths, and their length, is bounded.
+2. Any change of the list of rules forgets all paths. The number of paths, and their length, is
+   bounded.
+3. Each request gets lists and dicts of its own: an override may change them.
 """
 
 from __future__ import annotations
 
 import inspect
-from typing import Any, NamedTuple
+from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches, Rule, RuleRouter
 from tornado.web import RequestHandler
 
-__all__ = ["RecentRoutes", "Route"]
+__all__ = ["RecentRoutes"]
 
 MAX_PATHS = 256
 LONG_PATH = 200
 """Characters of a path that is not remembered any more."""
 
-
-class Route(NamedTuple):
-    """What `tornado.web.Application.get_handler_delegate` takes after the request."""
-
-    target_class: type[RequestHandler]
-    target_kwargs: dict[str, Any] | None
-    path_args: list[bytes] | None
-    path_kwargs: dict[str, bytes] | None
+_Match = tuple[Rule, dict[str, Any]]
+"""A rule, and what its matcher returned."""
 
 
 class RecentRoutes:
     """Those of one router."""
 
-    __slots__ = ("_count", "_found", "_router")
+    __slots__ = ("_found", "_router", "_rules")
 
     def __init__(self, router: RuleRouter) -> None:
         self._router = router
-        self._count = 0
-        self._found: dict[str, Route] = {}
+        self._rules: list[Rule] = []
+        self._found: dict[str, _Match] = {}
 
-    def find(self, request: HTTPServerRequest) -> Route | None:
-        """The handler of `request`; None if the router has to be asked."""
+    def find(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """The arguments of `tornado.web.Application.get_handler_delegate`, by name, after the
+        request; None if the router has to be asked.
+        """
         rules = self._router.rules
-        if len(rules) != self._count:
-            self._count = len(rules)
+        if rules != self._rules:
+            self._rules = rules[:]
             self._found.clear()
-        return self._found.get(request.path) or self._search(rules, request)
+        match = self._found.get(request.path) or self._search(rules, request)
+        if match is None:
+            return None
+        rule, matched = match
+        arguments = {name: value.copy() for name, value in matched.items()}
+        if rule.target_kwargs:
+            arguments["target_kwargs"] = rule.target_kwargs
+        arguments["target_class"] = rule.target
+        return arguments
 
-    def _search(self, rules: list[Rule], request: HTTPServerRequest) -> Route | None:
+    def _search(self, rules: list[Rule], request: HTTPServerRequest) -> _Match | None:
         for rule in rules:
             handles = inspect.isclass(rule.target) and issubclass(rule.target, RequestHandler)
             if type(rule.matcher) is not PathMatches or not handles:
@@ -57,11 +63,9 @@ class RecentRoutes:
             matched = rule.matcher.match(request)
             if matched is None:
                 continue
-            arguments = matched.get("path_args"), matched.get("path_kwargs")
-            route = Route(rule.target, rule.target_kwargs or None, *arguments)
             if len(request.path) <= LONG_PATH:
                 if len(self._found) >= MAX_PATHS:
                     self._found.clear()
-                self._found[request.path] = route
-            return route
+                self._found[request.path] = rule, matched
+            return rule, matched
         return None

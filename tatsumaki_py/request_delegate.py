@@ -10,6 +10,7 @@ Touches of Tornado's what its documentation does not name: `_ABNF`, `_DEFAULT_PA
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 import time
 from collections.abc import Awaitable
@@ -18,6 +19,7 @@ from typing import Any, TypeVar, cast
 
 from tornado import httputil
 from tornado.escape import parse_qs_bytes
+from tornado.gen import convert_yielded
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
@@ -28,6 +30,7 @@ from tornado.httputil import (
     RequestStartLine,
     ResponseStartLine,
 )
+from tornado.log import app_log
 from tornado.routing import Router, _DefaultMessageDelegate, _RoutingDelegate
 from tornado.web import _HandlerDelegate
 
@@ -36,7 +39,7 @@ from tatsumaki_py.request import Request
 
 __all__ = ["HandlerDelegate", "RoutingDelegate", "TornadoApplication", "lean", "received"]
 
-_tasks: set[asyncio.Task[Any]] = set()
+_tasks: set[asyncio.Future[Any]] = set()
 
 
 class RoutingDelegate(_RoutingDelegate):
@@ -63,6 +66,7 @@ class RoutingDelegate(_RoutingDelegate):
         request = received(self._kind, self.request_conn, self.server_conn, line, headers)
         found = self.router.find_handler(request)
         if found is None:
+            app_log.debug("Delegate for %s %s request not found", line.method, line.path)
             found = _DefaultMessageDelegate(self.request_conn)
         elif type(found) is _HandlerDelegate:
             found.__class__ = HandlerDelegate
@@ -87,8 +91,9 @@ class TornadoApplication(HTTPServerConnectionDelegate):
 
 def lean(delegate: Any) -> Any:
     """`delegate`, or what does the same in fewer steps."""
-    plain = getattr(type(delegate), "start_request", None) is Router.start_request
-    return TornadoApplication(delegate) if plain else delegate
+    # An object may have one of its own, too.
+    start = getattr(getattr(delegate, "start_request", None), "__func__", None)
+    return TornadoApplication(delegate) if start is Router.start_request else delegate
 
 
 _Kind = TypeVar("_Kind", bound=HTTPServerRequest)
@@ -178,15 +183,17 @@ class HandlerDelegate(_HandlerDelegate):
         running: Any = handler._execute(transforms, *self.path_args, **self.path_kwargs)
         if running is FINISHED:
             return None
-        # A request that was begun without a task may go on in one.
-        begun = isinstance(running, asyncio.Task)
-        task = running if begun else asyncio.get_running_loop().create_task(running)
+        if inspect.iscoroutine(running):
+            task: asyncio.Future[Any] = asyncio.get_running_loop().create_task(running)
+        else:
+            # The task of a request that was begun without one, or what an override returns.
+            task = convert_yielded(running)
         _tasks.add(task)
         task.add_done_callback(_over)
         return None
 
 
-def _over(task: asyncio.Task[Any]) -> None:
+def _over(task: asyncio.Future[Any]) -> None:
     _tasks.discard(task)
     if not task.cancelled():
         task.result()

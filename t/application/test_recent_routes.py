@@ -2,7 +2,7 @@
 
 import pytest
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
-from tornado.routing import Matcher, Rule
+from tornado.routing import Matcher, PathMatches, Rule
 
 from tatsumaki_py import Application, Handler
 from tatsumaki_py.recent_routes import LONG_PATH, MAX_PATHS
@@ -52,6 +52,30 @@ def test_a_new_rule(app):
     find(app, "/one/a")
     app.add_handlers("x", [(r"/one/a", Two)])
     assert find(app, "/one/a")[0] is Two
+
+
+def test_another_rule_in_its_place(app):
+    find(app, "/one/a")
+    app.wildcard_router.rules[0] = Rule(PathMatches("/one/a"), Two)
+    assert find(app, "/one/a")[0] is Two
+    app.wildcard_router.rules.reverse()
+    app.wildcard_router.rules[0] = Rule(PathMatches("/one/.*"), One)
+    assert find(app, "/one/a")[0] is One
+
+
+def test_override():
+    """An override of `get_handler_delegate` is called as Tornado does it, and may change what it
+    gets."""
+
+    class Mine(Application):
+        def get_handler_delegate(self, request, target_class, **kwargs):
+            kwargs.get("path_kwargs", {}).pop("lang", None)
+            return super().get_handler_delegate(request, target_class, **kwargs)
+
+    app = Mine([(r"/(?P<lang>\w+)/(?P<name>\w+)", One), ("/", Two)])
+    for _ in range(2):
+        assert find(app, "/en/a") == (One, {}, [], {"name": b"a"})
+        assert find(app, "/") == (Two, {}, [], {})
 
 
 def test_more_than_the_path(app):

@@ -121,6 +121,28 @@ async def test_one_context():
     assert var.get() == "none"
 
 
+@pytest.mark.gen_test
+async def test_eager_tasks():
+    """A task may begin at once, in its context, as with `asyncio.eager_task_factory`."""
+
+    def factory(loop, coroutine, context):
+        context.run(seen.append, "entered")
+        return asyncio.Task(coroutine, loop=loop, context=context)
+
+    async def work():
+        await in_task()
+
+    seen = []
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(factory)
+    try:
+        task = at_once(work())
+    finally:
+        loop.set_task_factory(None)
+    await task
+    assert seen == ["entered"]
+
+
 def test_marks():
     """The mark is on the method itself, not on a wrapper of it."""
 

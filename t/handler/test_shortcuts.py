@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import hypothesis
 import pytest
+import tornado.gen
 import tornado.web
 from hypothesis import strategies
 from support.wire import read_head
@@ -29,7 +30,14 @@ from tornado.routing import _DefaultMessageDelegate, _RoutingDelegate
 from tatsumaki_py import Application, Handler, Request
 from tatsumaki_py.done import done_future
 from tatsumaki_py.lean_handler import _DATE
-from tatsumaki_py.request_delegate import HandlerDelegate, RoutingDelegate, _fields, received
+from tatsumaki_py.request_delegate import (
+    HandlerDelegate,
+    RoutingDelegate,
+    TornadoApplication,
+    _fields,
+    lean,
+    received,
+)
 from tatsumaki_py.strict_http import StrictConnection, StrictServing
 
 seen = []
@@ -241,6 +249,28 @@ async def test_task(ask, expect_log):
         await read_head(client)
     (task,) = seen
     assert task.get_coro().cr_code is tornado.web.RequestHandler._execute.__code__
+
+
+class Decorated(tornado.web.RequestHandler):
+    @tornado.gen.coroutine
+    def _execute(self, *args):
+        yield super()._execute(*args)
+
+
+@pytest.mark.gen_test
+async def test_future(fetch, app):
+    """An override of `_execute` may return a future, as coroutines of `tornado.gen` do."""
+    app.route("/decorated", type("Late", (Decorated,), {"get": lambda self: self.write("late")}))
+    assert (await fetch("/decorated")).body == b"late"
+
+
+def test_lean():
+    """A delegate whose own way to begin a request is not a router's is used as it is."""
+    app = tornado.web.Application()
+    assert type(lean(app)) is TornadoApplication
+    app.start_request = lambda *args: None
+    assert lean(app) is app
+    assert lean(print) is print
 
 
 HEADERS = [
