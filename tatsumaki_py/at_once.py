@@ -11,13 +11,22 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import sys
 import types
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-__all__ = ["FINISHED", "at_once", "in_task", "is_rest", "may_run_at_once", "runs_at_once"]
+__all__ = [
+    "FINISHED",
+    "at_once",
+    "in_task",
+    "is_rest",
+    "may_run_at_once",
+    "runs_at_once",
+    "runs_here",
+]
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -91,6 +100,14 @@ async def _rest(coroutine: Coroutine[Any, Any, None]) -> None:
 def _going_on(coroutine: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
     # It stopped in `in_task`. Python does not let `await` go on with it.
     yield from coroutine.__await__()
+
+
+def runs_here() -> bool:
+    """Whether the caller is called by a coroutine that runs without a task."""
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not _ends.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def is_rest(coroutine: object) -> bool:

@@ -97,11 +97,18 @@ class AsyncPublish(PublishHandler):
         return True
 
 
+class EarlyPublish(PublishHandler):
+    def can_publish(self, channel):
+        self.finish("early")
+        return True
+
+
 @pytest.fixture
 def app():
     kinds = (Prepared, Got, Async, Sync, Initialized)
     rules = [(f"/{kind.__name__}/(.*)", kind) for kind in kinds]
-    return Application([*rules, ("/publish/(.*)", AsyncPublish)])
+    publish = [("/publish/(.*)", AsyncPublish), ("/early/(.*)", EarlyPublish)]
+    return Application([*rules, *publish])
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +170,10 @@ async def test_publish(http_client, base_url):
         headers={"Content-Type": "application/json"},
     )
     assert json.loads(answer.body)["id"] == MessageQueue.instance("room").cursor()
+
+
+@pytest.mark.gen_test
+async def test_answers_early(http_client, base_url):
+    """A hook that answers is no callback, though it has no task: the log does not warn."""
+    answer = await http_client.fetch(f"{base_url}/early/room", method="POST", body="a=b")
+    assert answer.body == b"early"

@@ -57,7 +57,26 @@ class Ended(SubscribeHandler):
         self.set_header("X-Late", "does nothing")
 
 
-KINDS = (SubscribeHandler, Origins, Cookie, Default, Written, Finished, Own, Ended)
+class Status(SubscribeHandler):
+    def can_subscribe(self, channel):
+        self.set_status(203, "OK")
+        return True
+
+
+class Length(SubscribeHandler):
+    """A mistake."""
+
+    ended: ClassVar[list] = []
+
+    def can_subscribe(self, channel):
+        self.set_header("Content-Length", "1")
+        return True
+
+    def on_finish(self):
+        self.ended.append(self.get_status())
+
+
+KINDS = (SubscribeHandler, Origins, Cookie, Default, Written, Finished, Own, Ended, Status, Length)
 
 
 @pytest.fixture
@@ -197,6 +216,26 @@ async def test_overridden(ask, kind):
         else:
             assert answer.body == b"mine"
     assert not whole
+
+
+@pytest.mark.gen_test
+async def test_status(ask):
+    (answer,) = await ask(Status, ["a"])
+    assert answer.line == "HTTP/1.1 203 OK"
+
+
+@pytest.mark.gen_test
+async def test_wrong_length(http_server, http_port, raw, expect_log):
+    """The connection ends, and so does the request: with `on_finish` and a line of the log."""
+    Length.ended.clear()
+    client = await raw(http_port)
+    with (
+        expect_log("tatsumaki", "raised"),
+        expect_log("tornado.general", "Cannot send error response"),
+    ):
+        await send(client, "/Length/room?timeout=0")
+        assert await client.read_all() == b""
+    assert Length.ended == [200]
 
 
 @pytest.mark.gen_test

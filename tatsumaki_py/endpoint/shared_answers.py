@@ -6,10 +6,11 @@ Rules:
    that the handler has are compared, whoever has set them.
 2. A class that overrides a part of the normal way, an answer that is transformed, and a connection
    that has its own head (``send_whole``) take the normal way.
-3. The events of one answer are kept at most, so at most `batch.MAX_ANSWER` bytes.
+3. The events of one answer are kept (`batch.MAX_ANSWER`), and that answer with up to `MAX_HEADS`
+   heads.
 
 Touches of Tornado's what its documentation does not name: `_as_list`, `_finished`, `_headers`,
-`_headers_written`, `_log`, `_new_cookie`, `_reason`, `_transforms`, `_write_buffer`
+`_headers_written`, `_log`, `_new_cookie`, `_reason`, `_status_code`, `_transforms`, `_write_buffer`
 (``t/handler/test_tornado_contract.py``).
 """
 
@@ -94,6 +95,7 @@ def _is_plain(handler: Handler) -> bool:
         and kind.set_etag_header is Handler.set_etag_header
         and kind.check_etag_header is Handler.check_etag_header
         and handler.request.method == "GET"
+        and handler._status_code == 200
         and handler._reason == "OK"
         and not handler._reframes
         and not handler._transforms

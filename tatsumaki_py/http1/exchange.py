@@ -162,7 +162,7 @@ class Exchange(HTTPConnection, ClientConnection):
     def _frame(self, chunk: bytes) -> bytes:
         if self._remaining is not None:
             self._remaining -= len(chunk)
-            if self._remaining < 0:
+            if self._remaining < 0 and not self.closed():
                 self.close()
                 raise HTTPOutputError("Tried to write more data than Content-Length")
         # An empty chunk would be the end of the body.

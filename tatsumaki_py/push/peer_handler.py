@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import tornado.web
 
+from tatsumaki_py.at_once import runs_here
 from tatsumaki_py.body_encoding import EncodingHandler
 from tatsumaki_py.counters import COUNTERS, Traffic, traffic
 from tatsumaki_py.error import ClientDisconnect
@@ -223,7 +224,7 @@ def _in_callback() -> bool:
     Tornado calls.
     """
     try:
-        return asyncio.current_task() is None
+        return asyncio.current_task() is None and not runs_here()
     except RuntimeError:
         # No loop runs in this thread.
         return False
