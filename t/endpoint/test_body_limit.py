@@ -12,6 +12,8 @@ from tornado.httpserver import HTTPServer
 from tatsumaki_py import Application, Handler, PublishHandler, SubscribeHandler
 from tatsumaki_py.server.fast_server import FastServer
 
+pytestmark = pytest.mark.both_servers
+
 
 class Publish(PublishHandler):
     allowed_origins = ("https://www.example.com",)

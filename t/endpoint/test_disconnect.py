@@ -9,6 +9,8 @@ from support.wire import read_reply, soon
 from tatsumaki_py import Application, Error, MessageQueue, SubscribeHandler
 from tatsumaki_py.endpoint.groups import GROUPS
 
+pytestmark = pytest.mark.both_servers
+
 
 class Events(SubscribeHandler):
     """The user comes from a cookie, as bytes. Banned users are refused."""

@@ -3,6 +3,8 @@
 import pytest
 from support.wire import read_head, read_reply
 
+pytestmark = pytest.mark.both_servers
+
 MEDIA_TYPES = {
     "sse": "text/event-stream",
     "ndjson": "application/x-ndjson",

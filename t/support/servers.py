@@ -1,8 +1,10 @@
 """The HTTP servers that tests run on: Tornado's or our `StrictServer`, and `FastServer`.
 
 The tests of the folders `BOTH`, and others with the mark `both_servers`, run on the server of their
-folder and on `FastServer`, unless they have the mark `tornado_server`.
-`pytest --http-server=fast` runs every test that has the fixture `http_server` on `FastServer`.
+folder and on `FastServer`, unless they have the mark `tornado_server`. The other tests of the
+folders `FAST` run on `FastServer`.
+`pytest --http-server=fast` runs every test that has the fixture `http_server` on `FastServer`, and
+`--http-server=tornado` on the other one.
 """
 
 from pathlib import Path
@@ -16,11 +18,14 @@ from tatsumaki_py.server.http_server import LIMITS
 SERVERS = ["tornado", "fast"]
 
 # Folders of `t` that are about HTTP as a client sees it.
-BOTH = {"endpoint", "handler", "hostile", "push", "request", "static_file", "websocket"}
+BOTH = {"handler", "hostile", "push", "request", "static_file", "websocket"}
+
+# What a `Server` serves, with many tests.
+FAST = {"endpoint"}
 
 
 def pytest_addoption(parser):
-    parser.addoption("--http-server", choices=["tornado", "fast"], default="tornado")
+    parser.addoption("--http-server", choices=["tornado", "fast"])
 
 
 def pytest_configure(config):
@@ -44,9 +49,9 @@ def tornado_server_class():
 @pytest.fixture
 def http_server_class(request, tornado_server_class):
     """The class of `http_server`."""
-    if getattr(request, "param", request.config.getoption("--http-server")) == "tornado":
-        return tornado_server_class
-    return FastServer
+    usual = "fast" if request.path.parent.name in FAST else "tornado"
+    kind = getattr(request, "param", request.config.getoption("--http-server") or usual)
+    return tornado_server_class if kind == "tornado" else FastServer
 
 
 @pytest.fixture
