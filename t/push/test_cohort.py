@@ -304,7 +304,7 @@ async def test_a_loop_that_is_closed(feed, join):
     reader.reading.stop()
     reader.stream.wire.close()
     reader.client.close()
-    assert Flusher.current() is here.stream._flusher
+    assert Flusher.current() is here.stream.flusher
 
 
 @pytest.mark.gen_test(timeout=30)

@@ -63,9 +63,8 @@ class Cohorts:
         self._dirty = False
 
     @classmethod
-    def of(cls, readable: Readable, framing: Framing, max_slice: int) -> Cohorts:
-        """Those of the running loop."""
-        flusher = Flusher.current()
+    def of(cls, readable: Readable, framing: Framing, max_slice: int, flusher: Flusher) -> Cohorts:
+        """Those of the loop of `flusher`."""
         key = (framing, max_slice, flusher)
         cohorts = readable.readers.get(key)
         if not isinstance(cohorts, Cohorts):

@@ -50,6 +50,8 @@ above, or one lost packet would end the connection.
 """
 _log = logging.getLogger("tatsumaki")
 
+# One for all uses, as it has no state.
+_TRIED = contextlib.suppress(OSError)
 _NETWORKS = (socket.AF_INET, socket.AF_INET6)
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
@@ -94,8 +96,9 @@ def give_up(sock: socket.socket) -> None:
     if isinstance(sock, ssl.SSLSocket):
         # Python reports a reset as an end without a close_notify, and by default hides both.
         sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
-    if _USER_TIMEOUT is not None and sock.family in _NETWORKS:
-        with contextlib.suppress(OSError):
+    if _USER_TIMEOUT is not None:
+        # Not TCP, or closed by now.
+        with _TRIED:
             sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(USER_TIMEOUT * 1000))
 
 

@@ -37,11 +37,11 @@ class Lifetime:
 
     __slots__ = ("_end", "_stream")
 
-    def __init__(self, stream: Lasting, seconds: float) -> None:
+    def __init__(self, stream: Lasting, seconds: float, wheel: Wheel) -> None:
         self._stream = stream
         delay = jittered(seconds, JITTER)
         self._end = asyncio.get_running_loop().time() + delay
-        Wheel.current().add(self, min(delay, LOOK))
+        wheel.add(self, min(delay, LOOK))
 
     def turn(self) -> float | None:
         """End the stream, if it is due."""

@@ -49,8 +49,10 @@ class Reading:
         if self._readable is not None:
             self.stream = stream
             stream.tail = self
-            self._cohorts = Cohorts.of(self._readable, stream.framing, stream.max_slice)
-            self._cohorts.enter(self)
+            self._cohorts = cohorts = Cohorts.of(
+                self._readable, stream.framing, stream.max_slice, stream.flusher
+            )
+            cohorts.enter(self)
             if self._pull_slice():
                 # A client that comes back need not wait for the end of a burst.
                 stream.flush()

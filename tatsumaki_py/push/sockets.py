@@ -16,6 +16,7 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 
 from tatsumaki_py.iostream import ForgettingStream, adopt
 from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.hangup import ask_peer
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.pile import Pile
 from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
@@ -50,7 +51,19 @@ def socket_of(iostream: IOStream) -> socket.socket | None:
     adopt(iostream)
     if isinstance(iostream, SSLIOStream) or not isinstance(iostream, ForgettingStream):
         return None
-    return None if iostream.writing() else iostream.part()
+    if iostream.writing():
+        return None
+    sock = iostream.part()
+    _prepare(sock)
+    return sock
+
+
+def _prepare(sock: socket.socket) -> None:
+    """Let the kernel send at once, and notice a client that vanishes."""
+    with contextlib.suppress(OSError):
+        # Not TCP, or closed by now.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    ask_peer(sock)
 
 
 class SocketStream(Stream):
@@ -157,6 +170,7 @@ class IOStreamStream(Stream):
         owner: Owner,
     ) -> None:
         self._iostream = iostream
+        _prepare(iostream.socket)
         super().__init__(iostream.socket, framing, max_buffer, owner)
         if iostream.writing():
             self.keep(b"", 0, Pile())

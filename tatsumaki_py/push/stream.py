@@ -18,7 +18,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
@@ -29,7 +28,6 @@ from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.push.counted import CLOSED, CUT, FAILED, FINISHED, LOST, SLOW, Counted
 from tatsumaki_py.push.flusher import Flusher
 from tatsumaki_py.push.framing import Framing
-from tatsumaki_py.push.hangup import ask_peer
 from tatsumaki_py.push.lifetime import Lifetime
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.pile import Pile, Rest, first_of, piled
@@ -52,11 +50,11 @@ class Stream(Counted):
 
     __slots__ = (
         "_ending",
-        "_flusher",
         "_losing",
         "_max_buffer",
         "_rest",
         "dirty",
+        "flusher",
         "waiting",
         "wire",
     )
@@ -69,21 +67,18 @@ class Stream(Counted):
         self.waiting: Entry | Pile | None = None
         """What waits for the end of a burst, or until the stream is not blocked any more."""
         self._max_buffer = max_buffer
-        self._flusher = Flusher.current()
-        self.dirty = self._flusher.dirty
+        self.flusher = Flusher.current()
+        self.dirty = self.flusher.dirty
         self._rest: Rest | None = None
         self._ending = False
         self._losing = False
-        with contextlib.suppress(OSError):
-            # Not TCP, or closed by now.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        ask_peer(sock)
+        wheel = Wheel.current()
         if framing.has_heartbeat and owner.heartbeat_interval:
-            Wheel.current().add(self, jittered(owner.heartbeat_interval, JITTER))
+            wheel.add(self, jittered(owner.heartbeat_interval, JITTER))
         else:
-            self._flusher.silent.add(self)
+            self.flusher.silent.add(self)
         if owner.max_stream_time:
-            Lifetime(self, owner.max_stream_time)
+            Lifetime(self, owner.max_stream_time, wheel)
 
     @property
     def blocked(self) -> bool:
@@ -113,7 +108,7 @@ class Stream(Counted):
             self.waiting = event
             dirty = self.dirty
             if not dirty:
-                self._flusher.wake()
+                self.flusher.wake()
             dirty.append(self)
             return DONE
         frame = self.framing.frame(event)
@@ -139,7 +134,7 @@ class Stream(Counted):
         """As `write_wire`, without regard to the log that the stream reads; see `Pile.add`."""
         if self.waiting is None:
             if not self.dirty:
-                self._flusher.wake()
+                self.flusher.wake()
             self.dirty.append(self)
         return self._add(data, event, times)
 
@@ -203,8 +198,8 @@ class Stream(Counted):
             self.keep(data, sent, pile)
             return
         self.took(sent, pile.count)
-        if self._flusher.sample:
-            self.look_at(pile.published(), self._flusher.sample)
+        if self.flusher.sample:
+            self.look_at(pile.published(), self.flusher.sample)
         if self.tail is not None:
             self.tail.confirm()
 
@@ -268,7 +263,7 @@ class Stream(Counted):
             self.write_wire(self.framing.heartbeat(owner._stream_cursor()))
         if owner.heartbeat_interval:
             return jittered(owner.heartbeat_interval, JITTER)
-        self._flusher.silent.add(self)
+        self.flusher.silent.add(self)
         return None
 
     def expire(self, retry: int | None = None) -> bool:
@@ -335,7 +330,7 @@ class Stream(Counted):
 
     def _forget(self) -> None:
         """Send nothing any more."""
-        self._flusher.silent.discard(self)
+        self.flusher.silent.discard(self)
         if self.tail is not None:
             self.tail.stop()
         self._losing = True
