@@ -49,7 +49,10 @@ PRIVATE = {
         "push/answer_handler.py, push/peer_handler.py, push/stream_handler.py, "
         "endpoint/subscribe.py, endpoint/shared_answers.py, server/in_flight.py"
     ),
-    "_as_list": "http1/head.py, lean_handler.py, push/sent_headers.py, endpoint/shared_answers.py",
+    "_as_list": (
+        "http1/head.py, lean_handler.py, push/sent_headers.py, push/stream_head.py, "
+        "endpoint/shared_answers.py"
+    ),
     "_combined_cache": "http1/head.py, lean_handler.py, push/peer_handler.py, request.py",
     "_handle_connection": "server/http_server.py",
     "_chunking_output": "strict_http.py",
@@ -64,9 +67,9 @@ PRIVATE = {
     "_connections": "server/http_server.py, server/fast_server.py",
     "_disconnect_on_finish": "strict_http.py",
     "_headers": (
-        "lean_handler.py, push/peer_handler.py, push/stream_handler.py, response.py, "
-        "endpoint/websocket.py, endpoint/cross_origin.py, endpoint/shared_answers.py, "
-        "endpoint/subscribe.py"
+        "lean_handler.py, push/peer_handler.py, push/stream_handler.py, push/stream_head.py, "
+        "response.py, endpoint/websocket.py, endpoint/cross_origin.py, "
+        "endpoint/shared_answers.py, endpoint/subscribe.py"
     ),
     "_log": (
         "push/stream_handler.py, push/websocket.py, endpoint/websocket.py, "
@@ -75,20 +78,21 @@ PRIVATE = {
     "_new_cookie": "endpoint/websocket.py",
     "_prepared_future": "endpoint/channels.py",
     "_headers_written": (
-        "push/peer_handler.py, push/stream_handler.py, endpoint/cross_origin.py, "
-        "endpoint/shared_answers.py, server/in_flight.py"
+        "push/peer_handler.py, push/stream_handler.py, push/stream_head.py, "
+        "endpoint/cross_origin.py, endpoint/shared_answers.py, server/in_flight.py"
     ),
-    "_reason": "lean_handler.py, endpoint/shared_answers.py",
+    "_reason": "lean_handler.py, push/stream_head.py, endpoint/shared_answers.py",
     "_server_request_loop": "strict_http.py",
     "_finish_time": "request_delegate.py",
     "_start_time": "request.py, request_delegate.py",
     "_status_code": "lean_handler.py",
     "_transforms": (
-        "push/answer_handler.py, push/stream_handler.py, endpoint/body_limit.py, "
+        "push/answer_handler.py, push/stream_handler.py, push/stream_head.py, "
+        "endpoint/body_limit.py, "
         "endpoint/shared_answers.py"
     ),
     "_write_buffer": (
-        "iostream.py, lean_handler.py, push/stream_handler.py, response.py, "
+        "iostream.py, lean_handler.py, push/stream_handler.py, push/stream_head.py, response.py, "
         "endpoint/shared_answers.py"
     ),
     "_write_futures": "iostream.py",

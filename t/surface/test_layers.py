@@ -160,7 +160,13 @@ FLOORS = [
         "push.tornado_connection",
     ],
     ["push.lazy_ui", "push.peer_base", "push.peer_handler", "push.stray"],
-    ["push.frame_reader", "push.sent_headers", "push.websocket_socket", "push.websocket_stream"],
+    [
+        "push.frame_reader",
+        "push.sent_headers",
+        "push.stream_head",
+        "push.websocket_socket",
+        "push.websocket_stream",
+    ],
     ["push.stream_handler", "push.answer_handler", "push.websocket"],
     ["handler", "snapshot"],
     [

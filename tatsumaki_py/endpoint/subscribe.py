@@ -218,8 +218,16 @@ class SubscribeHandler(ChannelHandler):
         if self.recheck_time and not (isinstance(transport, Poll) and timeout < self.recheck_time):
             Recheck(self, names, self.recheck_time)
         if isinstance(transport, Streaming):
-            self._push(transport, options=self._framing_options())
+            options = self._framing_options()
+            if self.request.method != "GET" or type(self).get is not SubscribeHandler.get:
+                # There may be code after this that wants to answer.
+                self._push(transport, options=options)
+                self._subscribe(names, self)
+                return
+            self._stream_as(transport, options)
             self._subscribe(names, self)
+            # One turn of the loop less than by `_push`.
+            self._begin()
         elif isinstance(transport, Poll):
             self._headers["Cache-Control"] = "no-store"
             self._polls = traffic(transport.name)

@@ -136,6 +136,19 @@ class Exchange(HTTPConnection, ClientConnection):
             data += self._frame(chunk)
         return self._write(data)
 
+    def send_head(self, data: bytes) -> bool:
+        """Send `data`, the head of a chunked answer of HTTP/1.1 with status 200 and ``Connection:
+        close``, and perhaps the first chunks.
+
+        Returns False, and does nothing, if this request needs a head of its own.
+        """
+        method, _, version = self.head.start_line
+        if self.code or self.finished or version != "HTTP/1.1" or method == "HEAD":
+            return False
+        self.code, self.last, self._chunking = 200, True, True
+        self._line.write(data)
+        return True
+
     def send_whole(self, data: bytes) -> bool:
         """Send `data`, a whole answer of HTTP/1.1 with a Content-Length, as it is, and finish.
 

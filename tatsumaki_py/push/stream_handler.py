@@ -32,12 +32,10 @@ from tatsumaki_py.push.peer_handler import PeerHandler
 from tatsumaki_py.push.reading import Reading
 from tatsumaki_py.push.sent_headers import SENT
 from tatsumaki_py.push.stream import Stream
+from tatsumaki_py.push.stream_head import PROMPT, send_shared_head
 from tatsumaki_py.push.transports import MULTIPART, NDJSON, SSE, Streaming, asked
 
 __all__ = ["StreamHandler"]
-
-# A proxy that compresses would also wait for more to compress.
-_CACHE_CONTROL = "no-store, no-transform"
 
 
 class StreamHandler(PeerHandler):
@@ -106,16 +104,26 @@ class StreamHandler(PeerHandler):
                 if self._gone:
                     return True
                 raise RuntimeError(f"{transport.call} has to come before anything is sent")
-            self._transport, self._options = transport, options | asked(self.request)
-            self.set_header("Content-Type", transport.framing.content_type)
-            if "Cache-Control" not in self._headers:
-                self.set_header("Cache-Control", _CACHE_CONTROL)
+            self._stream_as(transport, options)
             if verb == "head":
                 self._open_stream()
             else:
                 # After the method: what it raises can still be answered.
                 asyncio.get_running_loop().call_soon(self._begin_later)
         return self._transport is transport
+
+    def _stream_as(self, transport: Streaming, options: Option) -> None:
+        """The answer is a stream of `transport`. It is not begun yet."""
+        wanted = asked(self.request)
+        self._transport = transport
+        # Mostly there is none, and to join two takes its time.
+        self._options = options if wanted is Option.NONE else options | wanted
+        # Tornado's `set_header` would look at what kind of values these are.
+        own = type(self).set_header is not tornado.web.RequestHandler.set_header
+        say = self.set_header if own else self._headers.__setitem__
+        say("Content-Type", transport.framing.content_type)
+        if "Cache-Control" not in self._headers:
+            say("Cache-Control", PROMPT["Cache-Control"])
 
     def _is_coroutine(self, verb: str) -> bool:
         """Whether Tornado awaits the method of that name."""
@@ -203,36 +211,26 @@ class StreamHandler(PeerHandler):
         """Send the headers and take the connection over. None for a HEAD, whose answer has no
         body.
         """
-        head = self.request.method == "HEAD"
         kind = Framing if self._transport is None else self._transport.framing
-        beginning, apart = b"", self._headers_written
-        if not self._headers_written:
-            self._prepare_headers()
-            # The program's own transforms must not see it.
-            apart = bool(self._transforms)
-            if not head:
-                self._headers["Connection"] = "close"
-            if not (head or apart):
-                # Together with the head: a packet less for each client that connects.
-                beginning = kind.of(self._options).begin(self._headers.get("Last-Event-ID"))
-                self._write_buffer.append(beginning)
-            super().flush()
-        elif "Content-Encoding" in self._headers:
-            raise RuntimeError("stream_write() cannot go on with what flush() compressed")
-        elif self._write_buffer:
-            super().flush()
-        if head:
-            self.finish()
-            # As after a client that left, an endless loop ends here.
-            self._gone = True
-            return None
+        frames: Framing = kind.of(self._options)
+        cursor = self._headers.get("Last-Event-ID")
+        chunks = frames.in_chunks()
+        sent = None if self._headers_written else send_shared_head(self, chunks, cursor)
+        if sent is None:
+            sent = self._send_head(frames, cursor)
+            if self.request.method == "HEAD":
+                self.finish()
+                # As after a client that left, an endless loop ends here.
+                self._gone = True
+                return None
+            if self._headers.get("Transfer-Encoding") == "chunked":
+                frames, sent = chunks, chunks.wire(sent)
+        else:
+            frames = chunks
         if self._client_connection.closed():
             self._client_gone()
             raise ClientDisconnect
         self._end_poll()
-        chunked = self._headers.get("Transfer-Encoding") == "chunked"
-        cursor = self._headers.get("Last-Event-ID")
-        frames = kind.of(self._options | Option.CHUNKED if chunked else self._options)
         stream = self._client_connection.take_over(frames, self.max_buffer, self)
         self._stream = self._live = stream
         self._client_connection = UNKNOWN
@@ -243,13 +241,33 @@ class StreamHandler(PeerHandler):
         if self._watchers is None:
             # No poll has done it.
             self._slim()
-        if beginning:
-            stream.took(len(frames.wire(beginning)), 0)
-        elif apart and (beginning := frames.begin(cursor)):
+        if sent:
+            stream.took(len(sent), 0)
+        elif beginning := frames.begin(cursor):
             stream.write_wire(beginning)
         if self._reading is not None:
             self._reading.begin(stream)
         return stream
+
+    def _send_head(self, frames: Framing, cursor: str | None) -> bytes:
+        """Send the headers. Returns the beginning of the body if it was sent together with them: a
+        packet less for each client that connects.
+        """
+        beginning = b""
+        if not self._headers_written:
+            self._prepare_headers()
+            if self.request.method != "HEAD":
+                self._headers["Connection"] = "close"
+                # The program's own transforms must not see it.
+                if not self._transforms:
+                    beginning = frames.begin(cursor)
+                    self._write_buffer.append(beginning)
+            super().flush()
+        elif "Content-Encoding" in self._headers:
+            raise RuntimeError("stream_write() cannot go on with what flush() compressed")
+        elif self._write_buffer:
+            super().flush()
+        return beginning
 
     @property
     def _streams_messages(self) -> bool:
@@ -263,11 +281,7 @@ class StreamHandler(PeerHandler):
         return reading
 
     def _prepare_headers(self) -> None:
-        for name, value in (
-            ("Cache-Control", _CACHE_CONTROL),
-            ("X-Accel-Buffering", "no"),
-            ("X-Content-Type-Options", "nosniff"),
-        ):
+        for name, value in PROMPT.items():
             if name not in self._headers:
                 self.set_header(name, value)
         if self.request.version == "HTTP/1.0":

@@ -64,6 +64,7 @@ class Framing:
         self.chunked = Option.CHUNKED in options
         self.traffic = traffic(self.transport)
         """The counters of its streams."""
+        self._in_chunks: Framing | None = None
 
     @classmethod
     def of(cls, options: Option = Option.NONE) -> Self:
@@ -75,6 +76,13 @@ class Framing:
             _made[cls, known] = _made[cls, options] = made
         assert isinstance(made, cls)
         return made
+
+    def in_chunks(self) -> Framing:
+        """The instance for the same options and `Option.CHUNKED`."""
+        # Kept: to join two options, and to look for an instance, takes longer.
+        if self._in_chunks is None:
+            self._in_chunks = self.of(self.options | Option.CHUNKED)
+        return self._in_chunks
 
     def wire(self, data: bytes) -> bytes:
         """`data` as it goes to the socket."""

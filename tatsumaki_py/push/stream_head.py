@@ -1,0 +1,117 @@
+"""The heads of streams: clients whose handlers have the same headers share the bytes.
+
+Rules:
+1. Bytes are shared only if the normal way, `tornado.web.RequestHandler.flush`, would make the same
+   ones: the headers that the handler has are compared, whoever has set them.
+2. A class that overrides `set_header`, an answer that is transformed, has cookies or another status
+   than 200, and a connection that has its own head (``send_head``) take the normal way.
+3. Few heads are kept. The cursor, which differs from client to client, is not part of them.
+
+Touches of Tornado's what its documentation does not name: `_as_list`, `_headers`,
+`_headers_written`, `_new_cookie`, `_reason`, `_transforms`, `_write_buffer`
+(``t/handler/test_tornado_contract.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import tornado.web
+from tornado.httputil import HTTPHeaders
+
+from tatsumaki_py.push.framing import Framing
+from tatsumaki_py.push.peer_handler import PeerHandler
+
+__all__ = ["PROMPT", "send_shared_head"]
+
+# A proxy that compresses would also wait for more to compress.
+PROMPT = {
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
+"""The headers of a stream, unless the handler has others of these names: nothing between server and
+client keeps its bytes back.
+"""
+
+MAX_HEADS = 8
+"""Heads that are kept: such as one for each origin of a page. With each second comes a new one."""
+
+_CURSOR = "Last-Event-Id"
+_LINE = re.compile(r"[\t -~\x80-\xff]*")
+
+
+class _Head(NamedTuple):
+    headers: dict[str, list[str]]
+    """Those that its handler had."""
+    data: bytes
+    """Without the empty line at the end."""
+
+
+_heads: list[_Head] = []
+"""Those that were used or made last, the newest first."""
+
+
+def send_shared_head(handler: PeerHandler, frames: Framing, cursor: str | None) -> bytes | None:
+    """Send the head of a stream, and return the beginning of its body, which is sent, too. Returns
+    None, and does nothing, if that has to go the normal way.
+
+    Args:
+        frames: what the stream looks like, in chunks.
+        cursor: the header Last-Event-ID of the answer.
+    """
+    connection = handler.request.connection
+    send = cast(Callable[[bytes], bool] | None, getattr(connection, "send_head", None))
+    if send is None or not _is_plain(handler):
+        return None
+    head, beginning = _made(handler._headers), frames.begin(cursor)
+    if cursor is None:
+        place = b""
+    elif cursor.isascii() and cursor.isprintable():
+        place = b"%b: %b\r\n" % (_CURSOR.encode(), cursor.encode())
+    else:
+        return None
+    if head is None or not send(b"%b%b\r\n%b" % (head, place, beginning)):
+        return None
+    handler._headers_written = True
+    return beginning
+
+
+def _is_plain(handler: PeerHandler) -> bool:
+    """Whether the normal way would only send the headers."""
+    return (
+        type(handler).set_header is tornado.web.RequestHandler.set_header
+        and handler._reason == "OK"
+        and handler.get_status() == 200
+        and not handler._transforms
+        and not handler._write_buffer
+        and not hasattr(handler, "_new_cookie")
+    )
+
+
+def _made(headers: HTTPHeaders) -> bytes | None:
+    """The head of a stream whose handler has `headers`; None if they are not usual."""
+    values = headers._as_list
+    cursor = values.pop(_CURSOR, None)
+    try:
+        if cursor is not None and len(cursor) > 1:
+            return None
+        for head in _heads:
+            if head.headers == values:
+                return head.data
+        if "Content-Length" in values or "Transfer-Encoding" in values:
+            return None
+        before = {name: [*each] for name, each in values.items()}
+    finally:
+        if cursor is not None:
+            values[_CURSOR] = cursor
+    added = {name: [value] for name, value in PROMPT.items() if name not in before}
+    after = {**before, **added, "Connection": ["close"], "Transfer-Encoding": ["chunked"]}
+    lines = [f"{name}: {value}" for name, values in after.items() for value in values]
+    if not all(map(_LINE.fullmatch, lines)):
+        return None
+    data = "\r\n".join(["HTTP/1.1 200 OK", *lines, ""]).encode("latin-1")
+    _heads[:] = [_Head(before, data), *_heads[: MAX_HEADS - 1]]
+    return data
