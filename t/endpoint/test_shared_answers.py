@@ -12,7 +12,9 @@ from tornado.web import GZipContentEncoding
 
 from tatsumaki_py import Application, MessageQueue, SubscribeHandler
 from tatsumaki_py.endpoint import shared_answers
+from tatsumaki_py.http1 import connection
 from tatsumaki_py.http1.exchange import Exchange
+from tatsumaki_py.push import tornado_connection
 
 pytestmark = pytest.mark.both_servers
 
@@ -318,3 +320,21 @@ async def test_slow_client(http_server, http_port, small_buffers, raw_small, raw
     await send(client, path)
     events = json.loads((await receive(client)).body)
     assert [len(str(event["n"])) for event in events] == ([1] if reads else [500_000, 1])
+
+
+@pytest.mark.gen_test
+async def test_reset_meanwhile(http_server, http_port, raw, monkeypatch):
+    """A client that resets its connection just before the answer gets its events again."""
+    for module in (tornado_connection, connection):
+        monkeypatch.setattr(module, "hung_up", lambda descriptor: False)
+    mq = MessageQueue.instance("room")
+    client = await raw(http_port)
+    path = "/SubscribeHandler/room?client_id=reset"
+    await send(client, path)
+    await until(lambda: mq.clients)
+    client.reset()
+    mq.publish({"n": 1})
+    await until(lambda: mq.clients["reset"].listener is None)
+    client = await raw(http_port)
+    await send(client, path)
+    assert json.loads((await receive(client)).body) == [{"n": 1}]

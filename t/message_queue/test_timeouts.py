@@ -2,12 +2,14 @@
 
 import asyncio
 import gc
+import sys
+import time
 import weakref
 
 import pytest
 from message_queue.fakes import Taker
 
-from tatsumaki_py.message_queue.timeouts import SHORT, TICK, Timeouts
+from tatsumaki_py.message_queue.timeouts import SHORT, TICK, TURN, Timeouts
 
 
 class Limited:
@@ -83,14 +85,43 @@ async def test_short(queue, clock):
     assert taker.calls == [[]]
 
 
+@pytest.mark.gen_test
+async def test_for_ever(queue):
+    """Any number of seconds is a time-out."""
+    for seconds in (sys.float_info.max, float("inf"), 10**20):
+        queue.poll_once("me", Taker(), seconds)
+        assert queue.clients["me"].listener is not None
+
+
+@pytest.mark.gen_test
+async def test_turns(clock):
+    """Many that are due together do not keep the loop for themselves."""
+    calls, others = [], []
+
+    def work():
+        time.sleep(TURN)
+        asyncio.get_running_loop().call_soon(lambda: others.append(len(calls)))
+
+    for _ in range(3):
+        Timeouts.add(Limited(calls, work), 10)
+    await clock.advance(11)
+    while len(others) < 3:
+        await asyncio.sleep(0)
+    assert others == [1, 2, 3]
+
+
 def test_loop_that_ends():
     """A loop that ended keeps nothing alive, and the next one has its own timers."""
 
     async def add(calls, seconds):
-        Timeouts.add(Limited(calls), seconds)
+        limited = Limited(calls)
+        Timeouts.add(limited, seconds)
         await asyncio.sleep(2 * TICK + seconds if seconds < 1 else 0)
+        return weakref.ref(limited)
 
     calls = []
-    asyncio.run(add(calls, 1000))
+    left = asyncio.run(add(calls, 1000))
+    gc.collect()
+    assert left() is None
     asyncio.run(add(calls, 0))
     assert len(calls) == 1

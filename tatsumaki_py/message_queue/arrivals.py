@@ -34,7 +34,7 @@ from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.roster import Roster
 from tatsumaki_py.message_queue.source import Follower, Source
 from tatsumaki_py.message_queue.takeover import Takeover
-from tatsumaki_py.message_queue.timeouts import SHORT, Timeouts
+from tatsumaki_py.message_queue.timeouts import LONG, SHORT, Timeouts
 from tatsumaki_py.message_queue.trail import Trail
 
 __all__ = ["Arrivals", "Home", "Search"]
@@ -269,7 +269,7 @@ class Arrivals:
             return
         self._delivery.ready(client)
         if listener.timer is None:
-            if timeout is not None and SHORT <= timeout < float("inf"):
+            if timeout is not None and SHORT <= timeout <= LONG:
                 Timeouts.add(listener, timeout)
             else:
                 listener.timer = _timer(listener, timeout)

@@ -97,7 +97,12 @@ class _TornadoConnection(ClientConnection):
 
     def when_sent(self, callback: Callable[[bool], None]) -> bool:
         stream = self._iostream
-        if stream is None or not stream.writing():
+        if stream is None:
+            return False
+        if stream.closed() and stream.error is not None:
+            asyncio.get_running_loop().call_soon(callback, True)
+            return True
+        if not stream.writing():
             return False
 
         def written(done: asyncio.Future[None]) -> None:
