@@ -27,6 +27,7 @@ from tatsumaki_py.http1.streaming import stream_on
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.hangup import HangUps, give_up, hung_up, was_reset
 from tatsumaki_py.push.owner import Owner
+from tatsumaki_py.push.sockets import Relay
 from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
 from tatsumaki_py.strict_http import HEAD_TIMEOUT
 
@@ -72,6 +73,7 @@ class Connection:
         "_outgoing",
         "_phase",
         "_reads",
+        "_relay",
         "_requests",
         "_server",
         "_timer",
@@ -97,6 +99,8 @@ class Connection:
         self._outgoing: Outgoing | None = None
         # Whether the loop reads.
         self._reads = True
+        # What the loop calls; None if that is `_readable` itself, and when it is handed over.
+        self._relay: Relay | None = Relay(self._readable)
         # Whether the kernel ends it if the client takes nothing.
         self._gives_up = False
         # Bytes that were read after the last answer.
@@ -111,7 +115,7 @@ class Connection:
             shake_hands(sock, self._encrypted)
         else:
             self._phase = _Phase.OPEN
-            loop.add_reader(self._descriptor, self._readable)
+            loop.add_reader(self._descriptor, self._relay)
 
     def closed(self) -> bool:
         """Whether it is closed, or handed over."""
@@ -146,7 +150,8 @@ class Connection:
             return
         self.no_limit()
         self._phase = _Phase.OPEN
-        self._loop.add_reader(self._descriptor, self._readable)
+        assert self._relay is not None
+        self._loop.add_reader(self._descriptor, self._relay)
         # A request may have come together with the end of the handshake.
         self._readable()
 
@@ -183,6 +188,8 @@ class Connection:
         """See `ReadLine.read_on`."""
         if not self._reads and not (self._requests and self._requests.full):
             self._reads = True
+            # In the context of a request, which a stream must not keep.
+            self._relay = None
             HangUps.current().forget(self._descriptor)
             self._loop.add_reader(self._descriptor, self._readable)
 
@@ -320,7 +327,7 @@ class Connection:
         if self._phase is _Phase.HANDSHAKE:
             # It may wait to write.
             self._loop.remove_writer(self._descriptor)
-        self._phase = _Phase.OVER
+        self._phase, self._relay = _Phase.OVER, None
         if self._requests is not None:
             self._requests.end(tell=tell)
             self._requests = None
@@ -349,7 +356,7 @@ class Connection:
         """See `Line.take_over`."""
         # Fewer calls than a stream would need.
         self.waits()
-        outgoing = self._outgoing
+        outgoing, relay = self._outgoing, self._relay if self._reads else None
         self._let_go()
         # It replaces the reader of this object.
-        return stream_on(self.sock, outgoing, framing, max_buffer, owner)
+        return stream_on(self.sock, outgoing, framing, max_buffer, owner, relay)

@@ -9,7 +9,7 @@ from tatsumaki_py.http1.outgoing import Outgoing
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.pile import Pile
-from tatsumaki_py.push.sockets import SocketStream
+from tatsumaki_py.push.sockets import Relay, SocketStream
 
 __all__ = ["stream_on"]
 
@@ -20,9 +20,12 @@ def stream_on(
     framing: Framing,
     max_buffer: int,
     owner: Owner,
+    relay: Relay | None,
 ) -> SocketStream:
-    """The stream on `sock`, which sends `outgoing` first."""
-    stream = SocketStream(sock, framing, max_buffer, owner)
+    """The stream on `sock`, which sends `outgoing` first. If `relay` is not None, the loop calls it
+    already.
+    """
+    stream = SocketStream(sock, framing, max_buffer, owner, relay)
     if outgoing is not None:
         # These bytes were not written to the stream, and do not count as its own.
         stream.keep(b"", 0, Pile())

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 import socket
+from collections.abc import Callable
 from typing import cast
 
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
@@ -21,7 +22,7 @@ from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.pile import Pile
 from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
 
-__all__ = ["IOStreamStream", "SocketStream", "socket_of", "take_over"]
+__all__ = ["IOStreamStream", "Relay", "SocketStream", "socket_of", "take_over"]
 
 READ_SIZE = 4096
 
@@ -66,6 +67,20 @@ def _prepare(sock: socket.socket) -> None:
     ask_peer(sock)
 
 
+class Relay:
+    """What the loop calls when a client has sent something, first for the requests of a connection,
+    then for its stream: to register another callback takes longer than the rest of a hand-over.
+    """
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call = call
+
+    def __call__(self) -> None:
+        self.call()
+
+
 class SocketStream(Stream):
     """A plain socket. Without an `IOStream` around it, a subscriber costs half as much memory."""
 
@@ -77,8 +92,12 @@ class SocketStream(Stream):
         framing: Framing,
         max_buffer: int,
         owner: Owner,
+        relay: Relay | None = None,
     ) -> None:
         super().__init__(sock, framing, max_buffer, owner)
+        if relay is not None:
+            relay.call = self._readable
+            return
         # In a context of its own: that of the request is not needed any more.
         # The loop gets the descriptor: it would describe the socket in errors that it catches.
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 from typing import Any
 
 from tatsumaki_py.message_queue.event import Entry
@@ -67,6 +68,8 @@ class ServerSentEvents(Framing):
         return self.wire(line + self._place(cursor, retry) if cursor else line)
 
     @staticmethod
+    # Clients that come between two events have the same place.
+    @lru_cache(maxsize=16)
     def _place(cursor: str, retry: int | None = None) -> bytes:
         # An empty id would take from the client the one that it has.
         field = b"id: %b\n" % cursor.encode() if cursor else b""
