@@ -1,6 +1,7 @@
 """What a program overrides of a `SubscribeHandler` is called, whatever short ways there are."""
 
 import asyncio
+import functools
 import json
 from contextvars import ContextVar
 
@@ -97,6 +98,19 @@ class AsyncPublish(PublishHandler):
         return True
 
 
+def noting(method):
+    @functools.wraps(method)
+    def noting(self, chunk=None, *more):
+        seen.append("stream_write")
+        return method(self, chunk, *more)
+
+    return noting
+
+
+class Wrapped(SubscribeHandler):
+    stream_write = noting(SubscribeHandler.stream_write)
+
+
 class EarlyPublish(PublishHandler):
     def can_publish(self, channel):
         self.finish("early")
@@ -105,7 +119,7 @@ class EarlyPublish(PublishHandler):
 
 @pytest.fixture
 def app():
-    kinds = (Prepared, Got, Async, Sync, Initialized)
+    kinds = (Prepared, Got, Async, Sync, Initialized, Wrapped)
     rules = [(f"/{kind.__name__}/(.*)", kind) for kind in kinds]
     publish = [("/publish/(.*)", AsyncPublish), ("/early/(.*)", EarlyPublish)]
     return Application([*rules, *publish])
@@ -177,3 +191,15 @@ async def test_answers_early(http_client, base_url):
     """A hook that answers is no callback, though it has no task: the log does not warn."""
     answer = await http_client.fetch(f"{base_url}/early/room", method="POST", body="a=b")
     assert answer.body == b"early"
+
+
+@pytest.mark.gen_test
+async def test_wrapped(http_server, http_port, raw):
+    """A wrapper of `stream_write` is called for each event."""
+    client = await raw(http_port)
+    await client.send(b"GET /Wrapped/room?transport=sse HTTP/1.1\r\nHost: x\r\n\r\n")
+    mq = MessageQueue.instance("room")
+    await until(lambda: mq.clients)
+    mq.publish({"n": 1})
+    await client.read_until(b'{"n":1}')
+    assert seen == ["stream_write"]

@@ -34,9 +34,13 @@ MAX_PLACES = 1000
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
+# No attribute of the methods: `functools.wraps` would give it to a wrapper of a user, too.
+_showing: set[object] = set()
+
+
 def shows_events(method: _Method) -> _Method:
     """Mark a method of ours that only writes the events that it is called with, as they are."""
-    method.shows_events = True  # type: ignore[attr-defined]
+    _showing.add(method)
     return method
 
 
@@ -187,7 +191,8 @@ class PeerBase:
         free = self._reading is None or self._reading.stopped
         mine = getattr(callback, "__self__", None) is self
         # A `stream_write` of the user has no mark: it may do anything.
-        shows = all(hasattr(call, "shows_events") for call in (callback, self.stream_write))
+        calls = (callback, self.stream_write)
+        shows = all(getattr(call, "__func__", None) in _showing for call in calls)
         return free and mine and shows and self._streams_messages and not self._reframes
 
     @property
