@@ -85,7 +85,7 @@ PRIVATE = {
     "_server_request_loop": "strict_http.py",
     "_finish_time": "request_delegate.py",
     "_start_time": "request.py, request_delegate.py",
-    "_status_code": "lean_handler.py",
+    "_status_code": "endpoint/shared_answers.py, lean_handler.py",
     "_transforms": (
         "push/answer_handler.py, push/stream_handler.py, push/stream_head.py, "
         "endpoint/body_limit.py, "
