@@ -6,11 +6,13 @@ import re
 import signal
 import socket
 import time
+from collections import Counter
 
 import pytest
 from support.program import received
 
 from tatsumaki_py import Application, Handler, Server, life
+from tatsumaki_py.server import drain
 from tatsumaki_py.server.signals import REPEAT
 
 PROGRAM = "t/server/draining.py"
@@ -221,3 +223,25 @@ def test_a_task_that_ignores_its_cancellation(monkeypatch, expect_log, clients):
     assert len(records) == 1
     released.append(True)
     assert read(asked[0]).startswith("HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize(
+    ("clients", "longest", "last"), [(1, 30, 500), (10_000, 30, 10_500), (90_000, 30, 30_500)]
+)
+def test_clients_return_one_after_the_other(clients, longest, last):
+    """A few at once, and never more than a thousand in one second, until `drain_time` is over."""
+    retry = drain._Retry(clients, longest)
+    times = sorted(retry.next() for _ in range(clients))
+    assert times[0] >= 500
+    assert abs(times[-1] - last) < 2
+    each = Counter(time // 100 for time in times)
+    assert max(each.values()) - 2 <= max(100, clients // (longest * 10))
+    assert retry.next() >= 500
+
+
+@pytest.mark.parametrize("name", ["grace", "drain_delay", "drain_time"])
+@pytest.mark.parametrize("value", [-1, "soon", float("inf"), float("nan"), None])
+def test_bad_limits(name, value):
+    """The error names the argument that is no time."""
+    with pytest.raises(ValueError, match=f"{name}= takes a number of seconds from 0 on"):
+        Server(**{name: value})

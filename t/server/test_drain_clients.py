@@ -5,7 +5,6 @@ import contextlib
 import socket
 import ssl
 import time
-from collections import Counter
 
 import pytest
 import tornado.websocket
@@ -19,7 +18,6 @@ from tatsumaki_py import (
     Error,
     MessageQueue,
     PublishHandler,
-    Server,
     SubscribeHandler,
     WebSocketHandler,
 )
@@ -300,20 +298,6 @@ async def test_a_message_is_refused(http_server, http_port, monkeypatch, path):
     client.leave()
 
 
-@pytest.mark.parametrize(
-    ("clients", "longest", "last"), [(1, 30, 500), (10_000, 30, 10_500), (90_000, 30, 30_500)]
-)
-def test_clients_return_one_after_the_other(clients, longest, last):
-    """A few at once, and never more than a thousand in one second, until `drain_time` is over."""
-    retry = drain._Retry(clients, longest)
-    times = sorted(retry.next() for _ in range(clients))
-    assert times[0] >= 500
-    assert abs(times[-1] - last) < 2
-    each = Counter(time // 100 for time in times)
-    assert max(each.values()) - 2 <= max(100, clients // (longest * 10))
-    assert retry.next() >= 500
-
-
 @pytest.mark.gen_test
 async def test_long_polls_return_one_after_the_other(http_port, stop, monkeypatch):
     """As streams do, and before them: by `Retry-After`, which has whole seconds."""
@@ -331,14 +315,6 @@ async def test_long_polls_return_one_after_the_other(http_port, stop, monkeypatc
     assert 3500 <= stream.retry <= 4500
     for client in (*polls, stream):
         client.leave()
-
-
-@pytest.mark.parametrize("name", ["grace", "drain_delay", "drain_time"])
-@pytest.mark.parametrize("value", [-1, "soon", float("inf"), float("nan"), None])
-def test_bad_limits(name, value):
-    """The error names the argument that is no time."""
-    with pytest.raises(ValueError, match=f"{name}= takes a number of seconds from 0 on"):
-        Server(**{name: value})
 
 
 @pytest.mark.parametrize("reads", [True, False])

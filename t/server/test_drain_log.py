@@ -10,8 +10,6 @@ from support.wire import soon
 from tatsumaki_py import Application, MessageQueue, WebSocketHandler
 from tatsumaki_py.logger import LineFormatter
 
-pytestmark = pytest.mark.both_servers
-
 
 class Echo(WebSocketHandler):
     def open(self):
@@ -53,6 +51,7 @@ async def test_publishing(app, monkeypatch, expect_log):
     assert lines[-1] == "work failed: the server is stopping"
 
 
+@pytest.mark.both_servers
 @pytest.mark.gen_test
 async def test_an_answer_on_a_closed_websocket(http_server, http_port):
     """A message that crosses the close frame of the server may be answered in vain: that is not

@@ -10,25 +10,20 @@ from tatsumaki_py import Application, SubscribeHandler
 from tatsumaki_py.life import Life
 from tatsumaki_py.server import drain
 from tatsumaki_py.server.drain import Drain, Limits
-from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
 pytestmark = pytest.mark.both_servers
 
 
 @pytest.fixture
-def server(io_loop, _unused_port):
-    server = StrictServer(Application([(r"/events/(\w+)", SubscribeHandler)]), **LIMITS)
-    server.add_socket(_unused_port[0])
-    yield server
-    server.stop()
-    io_loop.run_sync(server.close_all_connections)
+def app():
+    return Application([(r"/events/(\w+)", SubscribeHandler)])
 
 
 @pytest.mark.gen_test
-async def test_closed(server, http_port, monkeypatch):
+async def test_closed(http_server, http_port, monkeypatch):
     monkeypatch.setattr(drain, "LAST", 0.1)
     client = CLIENTS["websocket"](http_port)
     await client.open()
-    await Drain(server, Life(), Limits(0.1, 0, 0)).run()
+    await Drain(http_server, Life(), Limits(0.1, 0, 0)).run()
     assert open_sockets(http_port) == 0
     client.leave()

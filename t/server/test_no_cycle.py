@@ -8,7 +8,6 @@ import struct
 import pytest
 
 from tatsumaki_py import Application
-from tatsumaki_py.server.http_server import StrictServer
 
 pytestmark = pytest.mark.both_servers
 
@@ -26,15 +25,6 @@ def app():
     return Application()
 
 
-@pytest.fixture
-def port(app, io_loop, _unused_port):
-    server = StrictServer(app)
-    server.add_socket(_unused_port[0])
-    yield _unused_port[1]
-    server.stop()
-    io_loop.run_sync(server.close_all_connections)
-
-
 async def request(port, data, reset):
     """Sends it and goes, before anything of the server runs."""
     sock = socket.create_connection(("127.0.0.1", port))
@@ -48,14 +38,14 @@ async def request(port, data, reset):
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("name", REQUESTS)
 @pytest.mark.gen_test
-async def test_no_cycle(port, name, reset):
+async def test_no_cycle(http_server, http_port, name, reset):
     """However the client goes."""
-    await request(port, REQUESTS[name], reset)
+    await request(http_port, REQUESTS[name], reset)
     gc.collect()
     gc.disable()
     try:
         for _ in range(3):
-            await request(port, REQUESTS[name], reset)
+            await request(http_port, REQUESTS[name], reset)
         assert gc.collect() == 0
     finally:
         gc.enable()

@@ -8,7 +8,6 @@ from support.wire import iterations
 from tornado.netutil import bind_sockets
 
 from tatsumaki_py import Application, Handler
-from tatsumaki_py.server.http_server import StrictServer
 
 pytestmark = pytest.mark.both_servers
 
@@ -35,9 +34,9 @@ async def answer(client):
 
 
 @pytest.mark.gen_test
-async def test_clients_in_the_queue():
+async def test_clients_in_the_queue(http_server_class):
     """They are answered, though nothing was accepted before the stop."""
-    server = StrictServer(Application([("/", Hello)]))
+    server = http_server_class(Application([("/", Hello)]))
     sockets = [bind_sockets(0, "127.0.0.1")[0] for _ in range(2)]
     server.add_sockets(sockets[:1])
     server.add_socket(sockets[1])
