@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Protocol
@@ -20,7 +19,6 @@ from tornado.iostream import IOStream, StreamBufferFullError
 
 from tatsumaki_py.http1.client_address import ClientAddress
 from tatsumaki_py.http1.detached import closed_stream, detached
-from tatsumaki_py.http1.handshake import shake_hands
 from tatsumaki_py.http1.outgoing import Outgoing, failed
 from tatsumaki_py.http1.requests import Requests, RequestServer
 from tatsumaki_py.http1.streaming import stream_on
@@ -29,7 +27,6 @@ from tatsumaki_py.push.hangup import HangUps, give_up, hung_up, was_reset
 from tatsumaki_py.push.owner import Owner
 from tatsumaki_py.push.sockets import Relay
 from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
-from tatsumaki_py.strict_http import HEAD_TIMEOUT
 
 __all__ = ["Connection", "ConnectionServer"]
 
@@ -53,8 +50,6 @@ class ConnectionServer(RequestServer, Protocol):
 
 
 class _Phase(Enum):
-    HANDSHAKE = auto()
-    """The TLS handshake is not complete."""
     OPEN = auto()
     LINGER = auto()
     """The last answer is written. What the client sends is dropped."""
@@ -105,17 +100,12 @@ class Connection:
         self._gives_up = False
         # Bytes that were read after the last answer.
         self._dropped = 0
-        # For a handshake, a head or a body that has begun.
+        # For a head or a body that has begun, or for the client to take its last answer.
         self._timer: asyncio.TimerHandle | None = None
         # Until it is closed or handed over.
         self._requests: Requests | None = Requests(self, server)
-        if isinstance(sock, ssl.SSLSocket):
-            self._phase = _Phase.HANDSHAKE
-            self.limit(HEAD_TIMEOUT, self.close)
-            shake_hands(sock, self._encrypted)
-        else:
-            self._phase = _Phase.OPEN
-            loop.add_reader(self._descriptor, self._relay)
+        self._phase = _Phase.OPEN
+        loop.add_reader(self._descriptor, self._relay)
 
     def closed(self) -> bool:
         """Whether it is closed, or handed over."""
@@ -142,18 +132,6 @@ class Connection:
         return None if self._requests is None else self._requests.handler
 
     # -- reading
-
-    def _encrypted(self, done: bool) -> None:
-        """The TLS handshake is over."""
-        if not done:
-            self.close()
-            return
-        self.no_limit()
-        self._phase = _Phase.OPEN
-        assert self._relay is not None
-        self._loop.add_reader(self._descriptor, self._relay)
-        # A request may have come together with the end of the handshake.
-        self._readable()
 
     def _readable(self) -> None:
         try:
@@ -324,9 +302,6 @@ class Connection:
         """Have no more to do with the socket. With `tell`, the request is not finished, and the
         code that is busy with it is told.
         """
-        if self._phase is _Phase.HANDSHAKE:
-            # It may wait to write.
-            self._loop.remove_writer(self._descriptor)
         self._phase, self._relay = _Phase.OVER, None
         if self._requests is not None:
             self._requests.end(tell=tell)
@@ -349,6 +324,7 @@ class Connection:
         self._let_go()
         stream = detached(self.sock, ahead)
         if outgoing is not None:
+            outgoing.release()
             stream.write(outgoing.rest())
         return stream
 

@@ -1,33 +1,71 @@
-"""A TLS handshake on a socket that does not block."""
+"""A connection whose TLS handshake is not complete."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections.abc import Callable
+from typing import Any, Protocol
 
-__all__ = ["shake_hands"]
+__all__ = ["Handshake"]
 
 
-def shake_hands(sock: ssl.SSLSocket, over: Callable[[bool], None]) -> None:
-    """Go on with the handshake of `sock` whenever that is possible, and call `over` at its end:
-    with True when it is complete, with False if it has failed, which is logged. The loop watches
-    the socket until then, and for bytes to read also after that.
+class _Server(Protocol):
+    """The server, as this file sees it."""
+
+    def on_close(self, server_conn: Any) -> None:
+        """This object has no more to do with the socket."""
+
+
+class Handshake:
+    """Does the handshake of `sock`, which does not block, and calls `complete` at its end. If it
+    fails, which is logged, or is not complete in `seconds`, the socket is closed.
     """
-    loop, descriptor = asyncio.get_running_loop(), sock.fileno()
 
-    def go_on() -> None:
+    __slots__ = ("_complete", "_descriptor", "_loop", "_server", "_sock", "_timer")
+
+    # See `tatsumaki_py.http1.connection.Connection`.
+    idle = True
+    handler = None
+    lingers = False
+
+    def __init__(
+        self, server: _Server, sock: ssl.SSLSocket, seconds: float, complete: Callable[[], None]
+    ) -> None:
+        self._server = server
+        self._sock = sock
+        self._complete = complete
+        self._descriptor = sock.fileno()
+        self._loop = loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(seconds, self.close)
+        loop.add_reader(self._descriptor, self._go_on)
+
+    def _go_on(self) -> None:
         try:
-            sock.do_handshake()
+            self._sock.do_handshake()
         except ssl.SSLWantReadError:
-            loop.remove_writer(descriptor)
+            self._loop.remove_writer(self._descriptor)
         except ssl.SSLWantWriteError:
-            loop.add_writer(descriptor, go_on)
+            self._loop.add_writer(self._descriptor, self._go_on)
         except OSError:
             # `strict_http` has logged it.
-            over(False)
+            self.close()
         else:
-            loop.remove_writer(descriptor)
-            over(True)
+            self._let_go()
+            self._complete()
 
-    loop.add_reader(descriptor, go_on)
+    def _let_go(self) -> None:
+        self._timer.cancel()
+        self._loop.remove_reader(self._descriptor)
+        self._loop.remove_writer(self._descriptor)
+        self._server.on_close(self)
+
+    def closed(self) -> bool:
+        """Whether it is closed. The socket of a complete handshake belongs to a `Connection`."""
+        return self._sock.fileno() == -1
+
+    def close(self) -> None:
+        """Close it now."""
+        if not self.closed():
+            self._let_go()
+            self._sock.close()

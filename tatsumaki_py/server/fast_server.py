@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import socket
 import ssl
@@ -16,11 +17,13 @@ from tornado.httputil import HTTPMessageDelegate
 from tatsumaki_py.http1.client_address import ClientAddress
 from tatsumaki_py.http1.connection import Connection
 from tatsumaki_py.http1.exchange import Exchange
+from tatsumaki_py.http1.handshake import Handshake
 from tatsumaki_py.http1.idle import Idle
 from tatsumaki_py.http1.line import Line
 from tatsumaki_py.push.hangup import probe
 from tatsumaki_py.request_delegate import lean
-from tatsumaki_py.server.http_server import ListeningServer
+from tatsumaki_py.server.http_server import ListeningServer, ServerConnection
+from tatsumaki_py.strict_http import HEAD_TIMEOUT
 
 __all__ = ["FastServer"]
 
@@ -44,7 +47,7 @@ class FastServer(ListeningServer):
         limit = params.max_body_size
         self.max_body = (self.max_buffer_size or MAX_BODY) if limit is None else limit
         self.idle = Idle(params.header_timeout or math.inf)
-        self._connections: set[Connection] = set()  # type: ignore[assignment]
+        self._connections: set[Connection | Handshake] = set()  # type: ignore[assignment]
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """See `tornado.tcpserver.TCPServer.add_sockets`."""
@@ -62,7 +65,7 @@ class FastServer(ListeningServer):
             self._done.set_result(None)
         return self._done
 
-    def connections(self) -> list[Connection]:
+    def connections(self) -> list[ServerConnection]:
         """See `ListeningServer.connections`. Connections whose last answer is sent are left out."""
         return [one for one in self._connections if not one.lingers]
 
@@ -77,10 +80,17 @@ class FastServer(ListeningServer):
     def serve_connection(self, connection: socket.socket, address: Any) -> None:
         """See `ListeningServer.serve_connection`."""
         connection.setblocking(False)
-        secure = isinstance(connection, ssl.SSLSocket)
         if sys.platform != "linux":
             _prepare(connection)
-        protocol = self.protocol or ("https" if secure else "http")
+        if isinstance(connection, ssl.SSLSocket):
+            seconds = min(self.conn_params.header_timeout or HEAD_TIMEOUT, HEAD_TIMEOUT)
+            complete = functools.partial(self._accepted, connection, address, "https")
+            self._connections.add(Handshake(self, connection, seconds, complete))
+        else:
+            self._accepted(connection, address, "http")
+
+    def _accepted(self, connection: socket.socket, address: Any, protocol: str) -> None:
+        protocol = self.protocol or protocol
         client = ClientAddress(connection.family, address, protocol, self._trusted)
         self._connections.add(Connection(self, connection, client))
 
