@@ -34,12 +34,11 @@ class Outgoing:
         self._futures: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def add(self, data: memoryview) -> asyncio.Future[None]:
-        """Send `data` after the rest; done when the kernel has taken it."""
-        future = asyncio.get_running_loop().create_future()
-        self._parts.append(data)
-        self._added += len(data)
-        self._futures.append((self._added, future))
-        return future
+        """Send `data` after the rest; see `end`."""
+        if data:
+            self._parts.append(data)
+            self._added += len(data)
+        return self.end()
 
     @property
     def size(self) -> int:
@@ -47,8 +46,12 @@ class Outgoing:
         return self._added - self._sent
 
     def end(self) -> asyncio.Future[None]:
-        """The future of the last write."""
-        return self._futures[-1][1]
+        """A future that is done when the kernel has taken all that was added so far. The program
+        may cancel it.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._futures.append((self._added, future))
+        return future
 
     def send(self, sock: socket.socket) -> bool:
         """Send what the kernel takes. Returns whether that is all. Raises `OSError`."""
@@ -69,11 +72,14 @@ class Outgoing:
                 future.set_result(None)
         return not self._parts
 
-    def rest(self) -> bytes:
-        """What is not sent. Another object sends it."""
+    def release(self) -> None:
+        """Another object sends it: no code has to wait for that any more."""
         for _, future in self._futures:
             if not future.done():
                 future.set_result(None)
+
+    def rest(self) -> bytes:
+        """What is not sent."""
         return b"".join(self._parts)
 
     def fail(self) -> None:

@@ -27,6 +27,7 @@ def stream_on(
     """
     stream = SocketStream(sock, framing, max_buffer, owner, relay)
     if outgoing is not None:
+        outgoing.release()
         # These bytes were not written to the stream, and do not count as its own.
         stream.keep(b"", 0, Pile())
         asyncio.get_running_loop().add_writer(sock, _send_before, outgoing, stream)

@@ -1,0 +1,117 @@
+"""A client that reads slowly: what becomes of the writes, and of code that waits for them."""
+
+import asyncio
+
+import pytest
+from support.wire import raw_small, small_buffers, soon  # noqa: F401
+from tornado.iostream import StreamClosedError
+from tornado.web import Application, RequestHandler
+
+from tatsumaki_py import Handler
+
+SIZE = 200_000
+
+
+class Parts(RequestHandler):
+    """Each part is flushed before the one before it is sent."""
+
+    async def get(self):
+        writes = []
+        for letter in "abc":
+            self.write(letter * SIZE)
+            writes.append(self.flush())
+        self.settings["writes"] = writes
+        await asyncio.wait(writes)
+        self.finish("end")
+
+
+class Asking(RequestHandler):
+    """Asks for the end of a write whose future it has cancelled."""
+
+    def get(self):
+        self.set_header("Content-Length", SIZE)
+        self.write("a" * SIZE)
+        self.flush().cancel()
+        connection = self.request.connection
+        assert connection.when_sent(self.settings["sent"].append)
+        self.finish()
+
+
+class Streaming(Handler):
+    """Becomes a stream while bytes wait, and a task waits for them."""
+
+    async def get(self):
+        self.settings["write"] = asyncio.ensure_future(self.one())
+        await asyncio.sleep(0)
+        await self.stream_write("b")
+
+    async def one(self):
+        self.write("a" * SIZE)
+        await self.flush()
+
+
+@pytest.fixture
+def app():
+    rules = [("/parts", Parts), ("/asking", Asking), ("/streaming", Streaming)]
+    return Application(rules, sent=[])
+
+
+@pytest.fixture
+def ask(http_server, http_port, small_buffers, raw_small):  # noqa: F811
+    """`client = await ask(path)`"""
+
+    async def ask(path):
+        client = await raw_small(http_port)
+        await client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return client
+
+    return ask
+
+
+@pytest.mark.gen_test
+async def test_several_writes(ask, app):
+    """Each is done in its turn."""
+    client = await ask("/parts")
+    await soon(lambda: "writes" in app.settings)
+    await client.read_until(b"b")
+    writes = app.settings["writes"]
+    await soon(writes[0].done)
+    assert not writes[2].done()
+    body = await client.read_until(b"\r\n0\r\n\r\n")
+    assert body.endswith(b"\r\n3\r\nend\r\n0\r\n\r\n")
+    assert [one.result() for one in writes] == [None] * 3
+
+
+@pytest.mark.parametrize("way", ["close", "reset"])
+@pytest.mark.gen_test
+async def test_that_leaves(ask, app, way):
+    client = await ask("/parts")
+    await soon(lambda: "writes" in app.settings)
+    getattr(client, way)()
+    writes = app.settings["writes"]
+    await soon(writes[2].done)
+    assert [type(one.exception()) for one in writes] == [StreamClosedError] * 3
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.gen_test
+async def test_the_end_of_a_write(ask, app, leaves):
+    """`when_sent` does not depend on what the program does with the future of a write."""
+    client = await ask("/asking")
+    await client.read_until(b"\r\n\r\n")
+    assert app.settings["sent"] == []
+    if leaves:
+        client.reset()
+    else:
+        assert await client.read_exactly(SIZE) == b"a" * SIZE
+    await soon(lambda: app.settings["sent"])
+    assert app.settings["sent"] == [leaves]
+
+
+@pytest.mark.gen_test
+async def test_that_leaves_a_stream(ask, app):
+    """The task does not wait for ever."""
+    client = await ask("/streaming")
+    await soon(lambda: "write" in app.settings)
+    client.close()
+    await asyncio.wait_for(app.settings["write"], 5)
