@@ -9,6 +9,8 @@ from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from tatsumaki_py.http1 import requests
+
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n"
 
 
@@ -126,3 +128,19 @@ async def test_from_a_callback(http_server_class, raw):
     await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert await client.read_all() == b"raw"
     server.stop()
+
+
+@pytest.mark.gen_test
+async def test_never(connect, app, monkeypatch):
+    """After a finished 101 the connection is closed: the client speaks another protocol."""
+
+    class Forgetting(RequestHandler):
+        def get(self):
+            self.set_status(101)
+            self.finish()
+
+    monkeypatch.setattr(requests, "DETACH", 0.05)
+    app.add_handlers(".*", [("/never", Forgetting)])
+    client = await connect(ASK.replace(b" / ", b" /never ") + b"one\n")
+    assert (await client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    assert await asyncio.wait_for(client.read_all(), 2) == b""

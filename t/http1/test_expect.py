@@ -1,5 +1,7 @@
 """`Expect: 100-continue`: the client waits for a word before it sends the body."""
 
+import asyncio
+
 import pytest
 from support.wire import read_reply
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
@@ -59,6 +61,17 @@ async def test_another(connect, expect):
     """Is not known, and does not hold the request up."""
     client = await connect(HEAD % (b"/", expect) + b"abc")
     assert (await read_reply(client)).body == b"abc"
+
+
+@pytest.mark.parametrize("server_options", [{"body_timeout": 0.02}])
+@pytest.mark.gen_test
+async def test_a_client_that_has_left(connect, server_options, caplog):
+    """Nothing is logged, and nothing is left of it."""
+    caplog.set_level("INFO")
+    client = await connect(HEAD % (b"/", b"100-continue"))
+    client.reset()
+    await asyncio.sleep(0.06)
+    assert caplog.messages == []
 
 
 @pytest.mark.gen_test

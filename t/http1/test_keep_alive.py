@@ -139,3 +139,14 @@ async def test_idle(connect, server_options, before):
     started = asyncio.get_running_loop().time()
     assert await client.read_all() == b""
     assert asyncio.get_running_loop().time() - started > 0.04
+
+
+@pytest.mark.parametrize("server_options", [{"idle_connection_timeout": 0.05}])
+@pytest.mark.gen_test
+async def test_an_empty_line_behind(connect, http_server, server_options):
+    """As old browsers send it: it begins no request."""
+    client = await connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n\r\n")
+    await read_reply(client)
+    (connection,) = http_server.connections()
+    assert connection.idle
+    assert await asyncio.wait_for(client.read_all(), 2) == b""

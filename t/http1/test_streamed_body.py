@@ -140,3 +140,49 @@ async def test_only_of_the_body(connect, server_options):
     await asyncio.sleep(0.08)
     await client.send(head(1) + b"a")
     assert (await read_reply(client)).status == 200
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.gen_test
+async def test_what_it_raises(connect, got, gate, app, leaves, expect_log):
+    """Is logged, also if the client has left; and the connection is closed."""
+
+    async def data_received(self, chunk):
+        got.append(chunk)
+        await gate.wait()
+        raise ValueError
+
+    gate.clear()
+    app.add_handlers(".*", [("/raising", _upload("Raising", data_received), {"got": got})])
+    client = await connect(head(2, "/raising") + b"a")
+    await soon(lambda: got)
+    if leaves:
+        client.reset()
+        await asyncio.sleep(0.02)
+    with expect_log("tornado.application", "Uncaught exception") as records:
+        gate.set()
+        await soon(lambda: records)
+    assert records[0].exc_info[0] is ValueError
+    assert leaves or await client.read_all() == b""
+
+
+@pytest.mark.gen_test
+async def test_cancelled(connect, got, app, expect_log):
+    """What `data_received` waits for is cancelled: the rest of the body would wait for ever."""
+
+    async def data_received(self, chunk):
+        waiting = asyncio.get_running_loop().create_future()
+        got.append(waiting)
+        await waiting
+
+    app.add_handlers(".*", [("/waiting", _upload("Waiting", data_received), {"got": got})])
+    client = await connect(head(2, "/waiting") + b"a")
+    await soon(lambda: got)
+    with expect_log("tornado.application", "Uncaught exception"):
+        got[0].cancel()
+        assert await client.read_all() == b""
+
+
+def _upload(name, data_received):
+    """The class `Upload` with another `data_received`."""
+    return stream_request_body(type(name, (Upload,), {"data_received": data_received}))

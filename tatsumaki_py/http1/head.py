@@ -24,7 +24,7 @@ from tornado.httputil import (
     parse_request_start_line,
 )
 
-__all__ = ["Head", "parse"]
+__all__ = ["Head", "HeadTooLarge", "cut", "parse"]
 
 _FIRST_LINE = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) (HTTP/1\.[01])\r\n"
@@ -85,6 +85,31 @@ def _name(name: bytes) -> str:
 
 
 _cached_name = lru_cache(1000)(_name)
+
+
+class HeadTooLarge(Exception):
+    """The head of a request is larger than the server allows."""
+
+
+def cut(data: bytes, max_size: int) -> tuple[bytes, bytes] | None:
+    """The head that `data` begins with, and the bytes behind it. None if the head is not complete.
+
+    Raises `HTTPInputError` if `data` cannot become a head, `HeadTooLarge` if the head has more than
+    `max_size` bytes.
+    """
+    if data[:2] == b"\r\n":
+        # RFC 9112 section 2.2: an empty line before a request is skipped.
+        data = data[2:]
+        if data[:2] == b"\r\n":
+            raise HTTPInputError("empty lines in place of a request")
+    end = data.find(b"\r\n\r\n") + 4
+    if (end if end > 3 else len(data)) > max_size:
+        raise HeadTooLarge(f"a head of more than {max_size} bytes")
+    if end > 3:
+        return data[:end], data[end:]
+    if data.count(b"\n") != data.count(b"\r\n"):
+        raise HTTPInputError("bare LF in the head of a request")
+    return None
 
 
 def parse(data: bytes) -> Head:

@@ -24,7 +24,7 @@ from tornado.log import app_log, gen_log
 
 from tatsumaki_py.http1.body import Body, body_of
 from tatsumaki_py.http1.exchange import Exchange
-from tatsumaki_py.http1.head import parse
+from tatsumaki_py.http1.head import HeadTooLarge, cut, parse
 from tatsumaki_py.http1.idle import Idle
 from tatsumaki_py.http1.line import Line
 from tatsumaki_py.strict_http import HEAD_TIMEOUT
@@ -62,6 +62,8 @@ class ReadLine(Line, Protocol):
 
 AHEAD = 65536
 """Bytes that may wait behind a request, or for a delegate that takes its time."""
+DETACH = 2.0
+"""Seconds after a finished answer 101 in which the handler has to call `detach`."""
 
 
 class _State(Enum):
@@ -107,7 +109,8 @@ class Requests:
     @property
     def idle(self) -> bool:
         """Whether no byte of a request has arrived."""
-        return self._state is _State.HEAD and not self.ahead
+        # An empty line before it is skipped.
+        return self._state is _State.HEAD and self.ahead in (b"", b"\r\n")
 
     @property
     def handler(self) -> object:
@@ -145,8 +148,12 @@ class Requests:
     def answered(self, exchange: object) -> None:
         """The handler has written all."""
         line, mine = self._line, self._exchange
-        if mine is None or exchange is not mine or line.unsent() or mine.code == 101:
-            # `sent` comes later. A handler that switches protocols goes on with `detach`.
+        if mine is None or exchange is not mine or line.unsent():
+            # `sent` comes later.
+            return
+        if mine.code == 101:
+            # The next bytes are of another protocol.
+            line.limit(DETACH, line.close)
             return
         if mine.last:
             if mine.read_finished and not self.ahead:
@@ -157,10 +164,9 @@ class Requests:
         mine.close_callback = None
         self._exchange = None
         self._state = _State.HEAD
+        self._server.idle.add(line)
         if self.ahead:
             self._later()
-        else:
-            self._server.idle.add(line)
         line.read_on()
 
     def end(self, *, tell: bool) -> None:
@@ -174,12 +180,13 @@ class Requests:
         self.ahead = b""
         if exchange is None:
             return
-        if not tell:
-            exchange.close_callback = None
-            return
-        # In the next iteration: the handler may be running now, and may finish before.
         left = exchange.client_left if delegate is None else delegate.on_connection_close
-        asyncio.get_running_loop().call_soon(_logged, left)
+        if delegate is not None or not tell:
+            # It refers to the handler, which refers to the exchange.
+            exchange.close_callback = None
+        if tell:
+            # In the next iteration: the handler may be running now, and may finish before.
+            asyncio.get_running_loop().call_soon(_logged, left)
 
     # -- one request
 
@@ -190,10 +197,14 @@ class Requests:
                 waited.result()
             while not self._paused and self._step():
                 pass
+        except HeadTooLarge as error:
+            # The first two words are Tornado's.
+            gen_log.info("Unsatisfiable read: %s from %s", error, self._line.address)
+            self._refuse(b"HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n")
         except HTTPInputError as error:
             gen_log.info("Malformed HTTP message from %s: %s", self._line.address, error)
             self._refuse(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        except Exception:
+        except (Exception, asyncio.CancelledError):
             app_log.error("Uncaught exception", exc_info=True)
             self._line.close()
 
@@ -209,30 +220,15 @@ class Requests:
         return state is _State.ACCEPTED and self._begin_body()
 
     def _take_head(self) -> bool:
-        data = self.ahead
-        if data[:2] == b"\r\n":
-            # RFC 9112 section 2.2: an empty line before a request is skipped.
-            data = data[2:]
-            if data[:2] == b"\r\n":
-                raise HTTPInputError("empty lines in place of a request")
         params = self._server.conn_params
-        end = data.find(b"\r\n\r\n") + 4
-        if (end if end > 3 else len(data)) > params.max_header_size:
-            # The first two words are Tornado's.
-            gen_log.info(
-                "Unsatisfiable read: a head of more than %d bytes from %s",
-                params.max_header_size,
-                self._line.address,
-            )
-            self._refuse(b"HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n")
-            return False
-        if end == 3:
+        found = cut(self.ahead, params.max_header_size)
+        if found is None:
             self._await_head()
             return False
         self._server.idle.discard(self._line)
         self._line.no_limit()
-        self.ahead = data[end:]
-        head = parse(data[:end])
+        data, self.ahead = found
+        head = parse(data)
         exchange = Exchange(self._line, head, self._server.max_body, params.body_timeout)
         self._exchange = exchange
         self._state = _State.ACCEPTED
@@ -243,10 +239,7 @@ class Requests:
 
     def _await_head(self) -> None:
         """The head is not complete."""
-        data = self.ahead
-        if data.count(b"\n") != data.count(b"\r\n"):
-            raise HTTPInputError("bare LF in the head of a request")
-        if data:
+        if not self.idle:
             self._server.idle.discard(self._line)
             seconds = self._server.conn_params.header_timeout or HEAD_TIMEOUT
             self._line.limit(min(seconds, HEAD_TIMEOUT), self._line.close)
@@ -258,13 +251,14 @@ class Requests:
         self._body = body_of(head, exchange.max_body_size)
         if self._body is None:
             return self._complete()
-        if head.expects and not exchange.code:
-            head.expects = False
-            if not self.ahead:
-                self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._state = _State.BODY
         if exchange.body_timeout is not None:
             self._line.limit(exchange.body_timeout, self._late)
+        if head.expects and not exchange.code:
+            head.expects = False
+            if not self.ahead:
+                # Ends it if the client has left.
+                self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True
 
     def _take_body(self) -> bool:
@@ -318,9 +312,9 @@ class Requests:
     def _resume(self, future: asyncio.Future[None]) -> None:
         if self._state is not _State.OVER:
             self._go_on(future)
-        elif not future.cancelled():
+        elif not future.cancelled() and (error := future.exception()) is not None:
             # The connection has ended, and so has the request.
-            future.exception()
+            app_log.error("Uncaught exception", exc_info=error)
 
     def _later(self) -> None:
         """Go on in the next iteration of the loop."""
