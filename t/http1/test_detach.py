@@ -4,7 +4,7 @@ import asyncio
 import ssl
 
 import pytest
-from support.wire import read_exactly, soon
+from support.wire import read_exactly, read_reply, soon
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
@@ -144,3 +144,21 @@ async def test_never(connect, app, monkeypatch):
     client = await connect(ASK.replace(b" / ", b" /never ") + b"one\n")
     assert (await client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
     assert await asyncio.wait_for(client.read_all(), 2) == b""
+
+
+@pytest.mark.gen_test
+async def test_too_late(connect, app):
+    """A handler that is kept after its answer cannot take the connection of another request."""
+    kept = []
+
+    class Keeping(RequestHandler):
+        async def get(self):
+            kept.append(self)
+            if len(kept) == 2:
+                assert kept[0].detach().closed()
+            self.write("hello")
+
+    app.add_handlers(".*", [("/keeping", Keeping)])
+    client = await connect(ASK.replace(b" / ", b" /keeping ") * 2)
+    for _ in range(2):
+        assert (await read_reply(client)).body == b"hello"

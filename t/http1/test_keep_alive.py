@@ -150,3 +150,24 @@ async def test_an_empty_line_behind(connect, http_server, server_options):
     (connection,) = http_server.connections()
     assert connection.idle
     assert await asyncio.wait_for(client.read_all(), 2) == b""
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.gen_test
+async def test_a_body_where_none_may_be(connect, app, status, expect_log):
+    """It would be taken for the answer to the next request: the connection is closed before it."""
+
+    class Writing(RequestHandler):
+        async def get(self):
+            self.set_status(status)
+            await self.flush()
+            self.write("HTTP/1.1 200 OK\r\n\r\n")
+            await self.flush()
+
+    app.add_handlers(".*", [("/writing", Writing)])
+    client = await connect(b"GET /writing HTTP/1.1\r\nHost: x\r\n\r\n")
+    with (
+        expect_log("tornado.application", "Uncaught exception"),
+        expect_log("tornado.general", "Cannot send error response"),
+    ):
+        assert (await client.read_all()).count(b"HTTP/1.1") == 1

@@ -314,12 +314,12 @@ class Connection:
             self._outgoing = None
         self._server.on_close(self)
 
-    def detach(self) -> IOStream:
+    def detach(self, exchange: object) -> IOStream:
         """See `Line.detach`. The stream of a connection that is closed already is closed, too."""
-        if self.closed():
+        if self._requests is None or self._requests.serves_another(exchange):
             return closed_stream()
         outgoing = self._outgoing
-        ahead = b"" if self._requests is None else self._requests.ahead
+        ahead = self._requests.ahead
         self._loop.remove_reader(self._descriptor)
         self._let_go()
         stream = detached(self.sock, ahead)

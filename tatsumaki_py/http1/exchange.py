@@ -126,7 +126,8 @@ class Exchange(HTTPConnection, ClientConnection):
             self.last = True
         elif not self.last:
             headers["Connection"] = "Keep-Alive"
-        if method == "HEAD" or code == 304:
+        if method == "HEAD" or code in (204, 304):
+            # What the handler writes would be taken for the next answer.
             self._remaining = 0
         elif has_length:
             # Raises `ValueError` for "+1" and "1_0", which `int` takes.
@@ -213,7 +214,7 @@ class Exchange(HTTPConnection, ClientConnection):
     def detach(self) -> IOStream:
         """See `tornado.http1connection.HTTP1Connection.detach`."""
         self.close_callback = None
-        return self._line.detach()
+        return self._line.detach(self)
 
     # -- as a `ClientConnection`
 

@@ -46,8 +46,10 @@ class Line(Protocol):
     def close(self) -> None:
         """Close it, and tell the handler nothing."""
 
-    def detach(self) -> IOStream:
-        """Hand it over."""
+    def detach(self, exchange: object) -> IOStream:
+        """Hand it over to the handler of `exchange`. If another request is under way on it, the
+        stream is a closed one.
+        """
 
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
         """Hand it over."""

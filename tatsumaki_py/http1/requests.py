@@ -135,6 +135,10 @@ class Requests:
         # A head that is longer than this is refused.
         return waiting > AHEAD and waiting > self._server.conn_params.max_header_size
 
+    def serves_another(self, exchange: object) -> bool:
+        """Whether a request is under way that is not `exchange`."""
+        return self._exchange is not None and self._exchange is not exchange
+
     def received(self, data: bytes) -> None:
         """Take bytes that have arrived."""
         self.ahead = self.ahead + data if self.ahead else data
@@ -223,7 +227,10 @@ class Requests:
         params = self._server.conn_params
         found = cut(self.ahead, params.max_header_size)
         if found is None:
-            self._await_head()
+            if not self.idle:
+                self._server.idle.discard(self._line)
+                seconds = params.header_timeout or HEAD_TIMEOUT
+                self._line.limit(min(seconds, HEAD_TIMEOUT), self._line.close)
             return False
         self._server.idle.discard(self._line)
         self._line.no_limit()
@@ -236,13 +243,6 @@ class Requests:
         self._wait_for(delegate.headers_received(head.start_line, head.headers))
         # Most requests go straight on. The delegate may have closed the connection.
         return self._paused or self._state is not _State.ACCEPTED or self._begin_body()
-
-    def _await_head(self) -> None:
-        """The head is not complete."""
-        if not self.idle:
-            self._server.idle.discard(self._line)
-            seconds = self._server.conn_params.header_timeout or HEAD_TIMEOUT
-            self._line.limit(min(seconds, HEAD_TIMEOUT), self._line.close)
 
     def _begin_body(self) -> bool:
         exchange = self._exchange
