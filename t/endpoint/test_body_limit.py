@@ -7,7 +7,6 @@ import tracemalloc
 import pytest
 import tornado.web
 from support.wire import read_reply
-from tornado.httpserver import HTTPServer
 
 from tatsumaki_py import Application, Handler, PublishHandler, SubscribeHandler
 from tatsumaki_py.server.fast_server import FastServer
@@ -248,12 +247,8 @@ class TestCompressed:
     """A server that unpacks what is compressed."""
 
     @pytest.fixture
-    def http_server(self, io_loop, _unused_port, app):
-        server = HTTPServer(app, decompress_request=True)
-        server.add_socket(_unused_port[0])
-        yield server
-        server.stop()
-        io_loop.run_sync(server.close_all_connections)
+    def server_options(self):
+        return {"decompress_request": True}
 
     @pytest.mark.gen_test
     async def test_publish(self, post, queue):

@@ -8,8 +8,6 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 from tatsumaki_py import Application, PublishHandler
 
-pytestmark = pytest.mark.both_servers
-
 FORM = "application/x-www-form-urlencoded"
 
 

@@ -72,8 +72,7 @@ class Timeouts:
         try:
             # A callback may end other polls, which leave the bucket.
             while bucket and time.perf_counter() - began < TURN:
-                limited = next(iter(bucket))
-                del bucket[limited]
+                limited, _ = bucket.popitem()
                 limited.due = None
                 try:
                     limited.timed_out()

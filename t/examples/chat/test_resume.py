@@ -309,8 +309,8 @@ async def test_a_stream_that_goes_before_the_backlog_is_sent(chat, way):
 
 def waiting_polls():
     """The polls whose time-outs are still to come."""
-    buckets = timeouts._last._buckets.values() if timeouts._last else []
-    return [poll for bucket in buckets for poll in bucket]
+    last = timeouts._last and timeouts._last()
+    return [poll for bucket in last._buckets.values() for poll in bucket] if last else []
 
 
 @pytest.mark.engines("memory")  # nothing is published
