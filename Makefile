@@ -36,7 +36,7 @@ help:
 	@echo 'make chat      serve the chat on http://127.0.0.1:5000/'
 	@echo 'make dashboard show what a server does, live, same address'
 	@echo 'make demo      serve the small examples, same address'
-	@echo 'make test      run the tests, three at a time; ARGS="t/handler -k root -n 0" is handed to pytest'
+	@echo 'make test      run the tests, four at a time; ARGS="t/handler -k root -n 0" is handed to pytest'
 	@echo 'make test-all  run the tests on every Python here and on the lowest Tornado allowed'
 	@echo 'make bench     run the benchmarks, about an hour; ARGS=--quick for a rough idea'
 	@echo 'make bench-peers  install what they compare with (npm: Bun; Debian: nginx with nchan, and Redis, which start on ports 80 and 6379)'
@@ -57,7 +57,7 @@ demo: $(RUN)
 	@exec $(BIN)/python examples/demo.py
 
 test: $(VENV)/.test $(VENV)/.npm
-	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 test-all:
 	@.ci/test-all
