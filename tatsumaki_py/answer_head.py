@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from tornado.escape import native_str
 from tornado.httputil import HTTPHeaders
 
-__all__ = ["encode_head"]
+__all__ = ["encode_head", "encode_ok"]
+
+_LINE = re.compile(r"[\t -~\x80-\xff]*")
 
 
 def encode_head(first_line: str, headers: HTTPHeaders) -> bytes:
@@ -22,3 +27,13 @@ def encode_head(first_line: str, headers: HTTPHeaders) -> bytes:
         bad = next(line for line in lines if "\n" in line or "\r" in line)
         raise ValueError(f"Illegal characters (CR or LF) in header: {bad!r}")
     return text.encode("latin-1") + b"\r\n\r\n"
+
+
+def encode_ok(headers: Mapping[str, list[str]]) -> bytes | None:
+    """The head of an answer with the status 200, without its empty line; None if one of its lines
+    has more than printable Latin-1 text.
+    """
+    lines = [f"{name}: {value}" for name, values in headers.items() for value in values]
+    if not all(map(_LINE.fullmatch, lines)):
+        return None
+    return "\r\n".join(["HTTP/1.1 200 OK", *lines, ""]).encode("latin-1")

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import os
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -27,12 +26,11 @@ from typing import Any, Protocol, TypeVar, overload
 import tornado.web
 import tornado.websocket
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate, HTTPServerRequest
-from tornado.log import access_log
 from tornado.routing import Rule
 
 from tatsumaki_py.endpoint.body_limit import limited
 from tatsumaki_py.life import Life, make_loop_to_reload
-from tatsumaki_py.logger import guard, logged
+from tatsumaki_py.logger import guard, log_answer
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.not_found import NoHandshake, NotFound, handshake_1_0
 from tatsumaki_py.program import beside_the_program
@@ -181,13 +179,8 @@ class Application(tornado.web.Application):
         """
         if "log_function" in self.settings:
             super().log_request(handler)
-            return
-        status = handler.get_status()
-        level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
-        if access_log.isEnabledFor(level):
-            summary = logged(handler._request_summary())
-            milliseconds = 1000.0 * handler.request.request_time()
-            access_log.log(level, "%d %s %.2fms", status, summary, milliseconds)
+        else:
+            log_answer(handler)
 
     # -- static files
 

@@ -17,12 +17,22 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, overload
 
 from tornado.log import access_log, app_log, gen_log
+from tornado.web import RequestHandler
 
 from tatsumaki_py.control_characters import escape_controls
 from tatsumaki_py.error import ServerStopping
 from tatsumaki_py.private_query import without_secrets
 
-__all__ = ["LineFormatter", "Log", "LogAttribute", "guard", "log_to_stderr", "log_worker", "logged"]
+__all__ = [
+    "LineFormatter",
+    "Log",
+    "LogAttribute",
+    "guard",
+    "log_answer",
+    "log_to_stderr",
+    "log_worker",
+    "logged",
+]
 
 _logger = logging.getLogger("tatsumaki")
 
@@ -30,6 +40,16 @@ _logger = logging.getLogger("tatsumaki")
 def logged(text: str) -> str:
     """`text` of a client, such as a URL, in the form for a log."""
     return escape_controls(without_secrets(text))
+
+
+def log_answer(handler: RequestHandler) -> None:
+    """Log one line in the access log, if the level of the answer is logged at all."""
+    status = handler.get_status()
+    level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
+    if access_log.isEnabledFor(level):
+        summary = logged(handler._request_summary())
+        milliseconds = 1000.0 * handler.request.request_time()
+        access_log.log(level, "%d %s %.2fms", status, summary, milliseconds)
 
 
 class Log(logging.LoggerAdapter[Any]):

@@ -8,7 +8,7 @@ import json
 import random
 
 import pytest
-from support.wire import open_sockets, read_exactly, soon
+from support.wire import open_sockets, soon
 
 from tatsumaki_py.push import websocket_socket
 
@@ -56,10 +56,10 @@ async def listen(client):
     """Reads until the server closes: frames are whole, events are in order."""
     last = -1
     while True:
-        first, size = await read_exactly(client.client, 2)
+        first, size = await client.client.read_exactly(2)
         if size == 126:
-            size = int.from_bytes(await read_exactly(client.client, 2))
-        data = await read_exactly(client.client, size)
+            size = int.from_bytes(await client.client.read_exactly(2))
+        data = await client.client.read_exactly(size)
         if first == 0x80 | CLOSE:
             return
         assert first in (0x80 | TEXT, 0x80 | PING, 0x80 | PONG)

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from support.wire import iterations, read_exactly, soon
+from support.wire import iterations, soon
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClosedError, websocket_connect
 
@@ -161,14 +161,14 @@ async def test_sizes(handler, subscriber):
     await client.open()
     await client.next()
     await client.send(0x1, b"x" * 5000)
-    assert await read_exactly(client.client, 4) == b"\x88\x11" + (1009).to_bytes(2)
+    assert await client.client.read_exactly(4) == b"\x88\x11" + (1009).to_bytes(2)
     handler.max_message_size = 10_000
     client = subscriber("websocket")
     await client.open()
     await client.next()
     await client.send(0x1, b"x" * 5000)
     await client.send(0x9, b"ping")
-    assert await read_exactly(client.client, 6) == b"\x8a\x04ping"
+    assert await client.client.read_exactly(6) == b"\x8a\x04ping"
 
 
 @pytest.mark.parametrize("kind", ["method", "coroutine"])

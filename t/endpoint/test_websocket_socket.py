@@ -6,7 +6,7 @@ import json
 
 import pytest
 from support.subscriber import Ended
-from support.wire import open_sockets, read_exactly, soon
+from support.wire import open_sockets, soon
 from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
 from tornado.testing import AsyncHTTPSTestCase, bind_unused_port
@@ -44,9 +44,9 @@ def connect(subscriber, seen):
 
 async def close_frame(client):
     """The code and the reason of the close frame that comes next."""
-    first, size = await read_exactly(client.client, 2)
+    first, size = await client.client.read_exactly(2)
     assert first == 0x88
-    data = await read_exactly(client.client, size)
+    data = await client.client.read_exactly(size)
     return int.from_bytes(data[:2]), data[2:].decode()
 
 
@@ -55,13 +55,13 @@ async def test_pings(connect, queue):
     """A ping is answered, the last of several; what is pushed stays in order around it."""
     client, _ = await connect()
     await client.send(PING, b"one")
-    assert await read_exactly(client.client, 5) == b"\x8a\x03one"
+    assert await client.client.read_exactly(5) == b"\x8a\x03one"
     queue.publish({"n": 1})
     assert await client.take(1) == [{"n": 1}]
     await client.send(0x1, b"ignored")
     await client.send(PONG, b"ignored")
     await client.send(PING)
-    assert await read_exactly(client.client, 2) == b"\x8a\x00"
+    assert await client.client.read_exactly(2) == b"\x8a\x00"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ async def test_the_handler_closes(connect, queue, seen):
     handler.finish("bye")
     queue.publish({"n": 2})
     assert await client.take(1) == [{"n": 1}]
-    assert await read_exactly(client.client, 5) == b"\x81\x03bye"
+    assert await client.client.read_exactly(5) == b"\x81\x03bye"
     assert await close_frame(client) == (1000, "")
     assert queue.subscribers == 0
     assert len(seen) == 1

@@ -101,7 +101,7 @@ PRIVATE = {
     "_parse_headers": "strict_http.py",
     "_read_buffer_size": "strict_http.py",
     "_request_headers": "strict_http.py",
-    "_request_summary": "application.py, static_file.py",
+    "_request_summary": "logger.py, static_file.py",
 }
 OWN = {
     "_closed": "http_client.py",

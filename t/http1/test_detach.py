@@ -4,7 +4,7 @@ import asyncio
 import ssl
 
 import pytest
-from support.wire import read_exactly, read_reply, soon
+from support.wire import read_reply, soon
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
@@ -50,7 +50,7 @@ async def test_a_real_stream(connect, streams, http_server, ahead):
     client = await connect(ASK + ahead)
     assert (await client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
     await client.send(b"one\ntwo\n"[len(ahead) :])
-    assert await read_exactly(client, 8) == b"one\ntwo\n"
+    assert await client.read_exactly(8) == b"one\ntwo\n"
     (stream,) = streams
     assert isinstance(stream, IOStream)
     await http_server.close_all_connections()
@@ -67,7 +67,7 @@ async def test_much_read_ahead(connect, streams):
     client = await connect(ASK)
     sending = asyncio.ensure_future(client.send(data))
     assert (await client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-    assert await read_exactly(client, len(data)) == data
+    assert await client.read_exactly(len(data)) == data
     await sending
 
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 from support.answers import until
-from support.wire import read_exactly, read_head
+from support.wire import read_head
 from tornado.iostream import IOStream
 
 from tatsumaki_py import Application, Handler, MessageQueue
@@ -53,7 +53,7 @@ async def test_answers(small_buffers, ask, size):
         await waiting(number)
         MessageQueue.instance("room").publish({"size": size})
         await read_head(client)
-        assert await read_exactly(client, size + 1) == b"a" + b"b" * size
+        assert await client.read_exactly(size + 1) == b"a" + b"b" * size
         await client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
 

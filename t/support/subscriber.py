@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from support.raw import RawClient
-from support.wire import read_chunk, read_exactly, read_head
+from support.wire import read_chunk, read_head
 
 
 @dataclass
@@ -244,10 +244,10 @@ class WebSocket(Enveloped):
         await super().request(**upgrade, **{"Sec-WebSocket-Version": "13"})
 
     async def next(self):
-        first, size = await read_exactly(self.client, 2)
+        first, size = await self.client.read_exactly(2)
         if size > 125:
-            size = int.from_bytes(await read_exactly(self.client, 2 if size == 126 else 8))
-        data = await read_exactly(self.client, size)
+            size = int.from_bytes(await self.client.read_exactly(2 if size == 126 else 8))
+        data = await self.client.read_exactly(size)
         if first == 0x88:
             raise Ended(int.from_bytes(data[:2]))
         if first == 0x89:
@@ -274,7 +274,7 @@ class LongPoll(Subscriber):
         self.batch = []
 
     async def begin(self):
-        body = await read_exactly(self.client, int(self.head.headers["content-length"]))
+        body = await self.client.read_exactly(int(self.head.headers["content-length"]))
         self.batch = [_message(value) for value in json.loads(body)]
         if self.batch:
             self.batch[-1].id = self.cursor

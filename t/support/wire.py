@@ -47,27 +47,16 @@ async def read_reply(client, method="GET"):
         while chunk := await read_chunk(client):
             reply.body += chunk
     elif "content-length" in reply.headers:
-        reply.body = await read_exactly(client, int(reply.headers["content-length"]))
+        reply.body = await client.read_exactly(int(reply.headers["content-length"]))
     else:
         reply.body = await client.read_all()
     return reply
 
 
-async def read_exactly(client, size):
-    """`size` bytes."""
-    while len(client._buffer) < size:
-        chunk = await client._receive()
-        if not chunk:
-            raise EOFError(client._buffer)
-        client._buffer += chunk
-    data, client._buffer = client._buffer[:size], client._buffer[size:]
-    return data
-
-
 async def read_chunk(client):
     """One chunk (RFC 9112 7.1); the last one is b""."""
     size = int((await client.read_until(b"\r\n"))[:-2], 16)
-    data = await read_exactly(client, size + 2)
+    data = await client.read_exactly(size + 2)
     assert data.endswith(b"\r\n")
     return data[:-2]
 

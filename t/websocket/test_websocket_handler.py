@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 from support.subscriber import Ended
-from support.wire import iterations, read_exactly, soon
+from support.wire import iterations, soon
 
 from tatsumaki_py import Error
 from tatsumaki_py.push.websocket_stream import WebSocketStream
@@ -15,10 +15,10 @@ from tatsumaki_py.push.websocket_stream import WebSocketStream
 
 async def frame(client):
     """The next frame as (first byte, payload)."""
-    first, size = await read_exactly(client.client, 2)
+    first, size = await client.client.read_exactly(2)
     if size > 125:
-        size = int.from_bytes(await read_exactly(client.client, 2 if size == 126 else 8))
-    return first, await read_exactly(client.client, size)
+        size = int.from_bytes(await client.client.read_exactly(2 if size == 126 else 8))
+    return first, await client.client.read_exactly(size)
 
 
 @pytest.mark.gen_test

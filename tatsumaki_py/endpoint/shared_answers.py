@@ -16,10 +16,10 @@ Touches of Tornado's what its documentation does not name: `_as_list`, `_finishe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
+from tatsumaki_py.answer_head import encode_ok
 from tatsumaki_py.handler import Handler
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.push.sent_headers import SentHeaders
@@ -28,9 +28,6 @@ __all__ = ["send_shared"]
 
 MAX_HEADS = 8
 """Heads that are kept for the events of one answer: such as one for each origin of a page."""
-
-
-_LINE = re.compile(r"[\t -~\x80-\xff]*")
 
 
 class _Answer(NamedTuple):
@@ -122,10 +119,9 @@ def _made(handler: Handler, entries: tuple[Entry, ...]) -> _Answer | None:
     if entries:
         after["Last-Event-Id"] = [entries[-1].id]
     after["Content-Length"] = [str(len(last.body))]
-    lines = [f"{name}: {value}" for name, values in after.items() for value in values]
-    if not all(map(_LINE.fullmatch, lines)):
+    head = encode_ok(after)
+    if head is None:
         return None
-    head = "\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode("latin-1")
-    answer = _Answer(before, head + last.body, SentHeaders.of(after))
+    answer = _Answer(before, b"%b\r\n%b" % (head, last.body), SentHeaders.of(after))
     last.answers = [answer, *last.answers[: MAX_HEADS - 1]]
     return answer

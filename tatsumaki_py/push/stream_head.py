@@ -14,13 +14,13 @@ Touches of Tornado's what its documentation does not name: `_as_list`, `_headers
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import tornado.web
 from tornado.httputil import HTTPHeaders
 
+from tatsumaki_py.answer_head import encode_ok
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.peer_handler import PeerHandler
 
@@ -40,7 +40,6 @@ MAX_HEADS = 8
 """Heads that are kept: such as one for each origin of a page. With each second comes a new one."""
 
 _CURSOR = "Last-Event-Id"
-_LINE = re.compile(r"[\t -~\x80-\xff]*")
 
 
 class _Head(NamedTuple):
@@ -109,9 +108,7 @@ def _made(headers: HTTPHeaders) -> bytes | None:
             values[_CURSOR] = cursor
     added = {name: [value] for name, value in PROMPT.items() if name not in before}
     after = {**before, **added, "Connection": ["close"], "Transfer-Encoding": ["chunked"]}
-    lines = [f"{name}: {value}" for name, values in after.items() for value in values]
-    if not all(map(_LINE.fullmatch, lines)):
-        return None
-    data = "\r\n".join(["HTTP/1.1 200 OK", *lines, ""]).encode("latin-1")
-    _heads[:] = [_Head(before, data), *_heads[: MAX_HEADS - 1]]
+    data = encode_ok(after)
+    if data is not None:
+        _heads[:] = [_Head(before, data), *_heads[: MAX_HEADS - 1]]
     return data

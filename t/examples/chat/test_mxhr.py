@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.wire import iterations, read_chunk, read_exactly, read_head, read_reply, soon
+from support.wire import iterations, read_chunk, read_head, read_reply, soon
 
 DELIMITER = re.compile(r'multipart/mixed; boundary="(?P<boundary>[A-Za-z0-9]+)"')
 
@@ -101,10 +101,10 @@ async def test_http_1_0_gets_the_bytes_as_they_are(chat, raw):
     assert head.headers.get("connection", "close").lower() == "close"
     boundary = DELIMITER.fullmatch(head.headers["content-type"])["boundary"]
     delimiter = f"--{boundary}\n".encode()
-    assert await read_exactly(client, len(delimiter)) == delimiter
+    assert await client.read_exactly(len(delimiter)) == delimiter
     await chat.publish(1)
     part = b'Content-Type: application/json\n\n{"n":1}\n' + delimiter
-    assert await read_exactly(client, len(part)) == part
+    assert await client.read_exactly(len(part)) == part
     chat.queue.disconnect()
     assert await client.read_all() == b""
 
