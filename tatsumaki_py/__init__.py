@@ -52,7 +52,7 @@ __all__ = [
     "WebSocketHandler",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Where the names are. (A type checker would take any name with `__getattr__`.)
 _MODULES = {

@@ -9,7 +9,10 @@ import zipfile
 import pytest
 from support.program import ROOT
 
+from tatsumaki_py import __version__
+
 SHIPPED = [*ROOT.glob("tatsumaki_py/**/*.py"), *ROOT.glob("tatsumaki_py/static/*.js")]
+DIST_INFO = f"tatsumaki_py-{__version__}.dist-info/"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def wheel(tmp_path_factory):
 def test_content(wheel):
     """Every module of both languages and the type marker; beside them only the metadata."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    metadata = {name for name in names if name.startswith("tatsumaki_py-0.1.0.dist-info/")}
+    metadata = {name for name in names if name.startswith(DIST_INFO)}
     expected = {str(path.relative_to(ROOT)) for path in SHIPPED} | {"tatsumaki_py/py.typed"}
     assert names - metadata == expected
     assert {name.split("/", 1)[1] for name in metadata} == {
@@ -45,7 +48,7 @@ def test_content(wheel):
 def test_metadata(wheel):
     """Python and Tornado versions are stated; Tornado is the only thing that is always needed."""
     with zipfile.ZipFile(wheel) as archive:
-        metadata = email.message_from_bytes(archive.read("tatsumaki_py-0.1.0.dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(f"{DIST_INFO}METADATA"))
     assert metadata["Name"] == "tatsumaki_py"
     assert metadata["Requires-Python"] == ">=3.11"
     required = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]

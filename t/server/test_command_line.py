@@ -16,7 +16,7 @@ import tornado
 from support.program import ROOT, STOP
 from tornado.testing import AsyncHTTPSTestCase
 
-from tatsumaki_py import Server
+from tatsumaki_py import Server, __version__
 from tatsumaki_py.command_line import main
 from tatsumaki_py.commands import serve
 from tatsumaki_py.program import SERVED_FILE
@@ -317,7 +317,7 @@ def test_version_and_help(command):
     """Both commands show their own name."""
     python = platform.python_version()
     out = subprocess.run([*command, "--version"], capture_output=True, text=True, cwd=ROOT).stdout
-    assert out == f"tatsumaki_py 0.1.0 (Tornado {tornado.version}, Python {python})\n"
+    assert out == f"tatsumaki_py {__version__} (Tornado {tornado.version}, Python {python})\n"
     if command is MODULE:
         out = subprocess.run([*command, "--help"], capture_output=True, text=True, cwd=ROOT).stdout
         assert out.startswith("usage: python -m tatsumaki_py [-h] ")
