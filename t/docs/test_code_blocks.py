@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support.blocks import Blocks
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGES.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(language):
@@ -18,14 +18,27 @@ def blocks(language):
             yield pytest.param(match[1], id=f"{document.relative_to(ROOT)}:{line}")
 
 
+@pytest.fixture(scope="module")
+def processes():
+    with Blocks() as processes:
+        yield processes
+
+
 @pytest.mark.parametrize("code", list(blocks("python")))
-def test_python_runs(code):
+def test_python_runs(processes, code):
     """Each block is a program of its own: it runs, and complains of nothing."""
-    # Not as __main__: that would serve.
-    run = "import sys; exec(compile(sys.stdin.read(), 'block', 'exec'), {'__name__': 'block'})"
-    command = [sys.executable, "-W", "error", "-c", run]
-    result = subprocess.run(command, input=code, capture_output=True, text=True, timeout=30)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert processes.run(code) == (0, "")
+
+
+def test_a_block_that_fails(processes):
+    """Each way to fail is seen, and the next block runs after it."""
+    status, errors = processes.run("1 / 0")
+    assert status == 1
+    assert errors.endswith("ZeroDivisionError: division by zero\n")
+    assert processes.run("import warnings; warnings.warn('mine')")[0] == 1
+    assert "ResourceWarning" in processes.run("import socket; socket.socket()")[1]
+    assert processes.run("import os; os.kill(os.getpid(), 9)")[0] == -9
+    assert processes.run("print(1)") == (0, "")
 
 
 @pytest.mark.parametrize("code", list(blocks("sh")))

@@ -14,24 +14,25 @@ import tornado
 from tornado.httpserver import HTTPServer
 from tornado.testing import AsyncHTTPTestCase
 
-SERVER = ["httpserver_test", "security_corpus_test", "web_test", "websocket_test"]
-"""Tornado's modules of tests whose subject is the server, or handlers on it."""
-
-# All that have a class whose tests start a server, but `curl_httpclient_test`, which needs pycurl,
-# and `process_test`, which forks the process of the tests.
-MORE = [
+# But `curl_httpclient_test`, which needs pycurl, and `process_test`, which forks the process of the
+# tests.
+MODULES = [
     "asyncio_test",
     "auth_test",
     "circlerefs_test",
     "gen_test",
     "httpclient_test",
+    "httpserver_test",
     "iostream_test",
     "routing_test",
+    "security_corpus_test",
     "simple_httpclient_test",
     "testing_test",
+    "web_test",
+    "websocket_test",
     "wsgi_test",
 ]
-"""Those of other parts of Tornado that start a server."""
+"""Tornado's modules of tests that have a class whose tests start a server."""
 
 # `SimpleHTTPClientCommonTestCase` is the same with the same client.
 AGAIN = "HTTPClientCommonTestCase"

@@ -13,7 +13,7 @@ from tatsumaki_py.server.fast_server import FastServer
 
 SERVER = FastServer
 
-CASES = tornado_tests.cases(tornado_tests.SERVER + tornado_tests.MORE, LEFT_OUT)
+CASES = tornado_tests.cases(tornado_tests.MODULES, LEFT_OUT)
 globals().update(CASES)
 
 
