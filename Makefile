@@ -30,7 +30,7 @@ BIN := $(VENV)/bin
 RUN = $(VENV)/.run $(if $(filter redis%,$(TATSUMAKI_ENGINE)),$(VENV)/.redis)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help chat dashboard demo test test-all bench bench-peers lint types clean
+.PHONY: help chat dashboard demo test test-all bench bench-peers lint types types-js clean
 
 help:
 	@echo 'make chat      serve the chat on http://127.0.0.1:5000/'
@@ -42,6 +42,7 @@ help:
 	@echo 'make bench-peers  install what they compare with (npm: Bun; Debian: nginx with nchan, and Redis, which start on ports 80 and 6379)'
 	@echo 'make lint      check style and format (ruff)'
 	@echo 'make types     check types (mypy)'
+	@echo 'make types-js  write tatsumaki.d.ts, the types of tatsumaki.js, anew (npm: TypeScript)'
 	@echo 'make clean     remove what the other targets made'
 	@echo
 	@echo 'PORT=8000 HOST=0.0.0.0 change the address, PYTHON=python3.12 the interpreter.'
@@ -82,6 +83,9 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	@$(BIN)/python -m mypy
+
+types-js: $(VENV)/.npm
+	@node $(VENV)/npm/node_modules/typescript/bin/tsc --project tatsumaki_py/static
 
 clean:
 	rm -rf .venv .venvs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tatsumaki_py.application import Application
+    from tatsumaki_py.application import AnyService, Application
     from tatsumaki_py.endpoint.health import HealthHandler
     from tatsumaki_py.endpoint.metrics import MetricsHandler
     from tatsumaki_py.endpoint.publish import PublishHandler
@@ -19,35 +19,64 @@ if TYPE_CHECKING:
     from tatsumaki_py.endpoint.ticketed import TicketedHandler
     from tatsumaki_py.error import Error
     from tatsumaki_py.handler import Handler
-    from tatsumaki_py.http_client import HTTPClient
-    from tatsumaki_py.message_queue import Event, MessageQueue
+    from tatsumaki_py.http_client import HTTPClient, HTTPResponse
+    from tatsumaki_py.json_codec import JSONCodec
+    from tatsumaki_py.message_queue import (
+        AwaitedPoll,
+        Client,
+        Event,
+        IteratedPoll,
+        MergedQueue,
+        MessageQueue,
+        Poll,
+        Published,
+        State,
+    )
+    from tatsumaki_py.push.counted import StreamInfo
     from tatsumaki_py.push.websocket import WebSocketHandler
-    from tatsumaki_py.request import Request
-    from tatsumaki_py.response import Response
+    from tatsumaki_py.request import MultiValue, Request
+    from tatsumaki_py.response import Cookies, Response
     from tatsumaki_py.server import Server
     from tatsumaki_py.service import Service
-    from tatsumaki_py.snapshot import Snapshot
+    from tatsumaki_py.snapshot import Durations, Snapshot
     from tatsumaki_py.static_file import TatsumakiJS
-    from tatsumaki_py.template import Template
+    from tatsumaki_py.template import Template, TemplateEngine
+    from tatsumaki_py.ticket import Ticket
 
 __all__ = [
+    "AnyService",
     "Application",
+    "AwaitedPoll",
+    "Client",
+    "Cookies",
+    "Durations",
     "Error",
     "Event",
     "HTTPClient",
+    "HTTPResponse",
     "Handler",
     "HealthHandler",
+    "IteratedPoll",
+    "JSONCodec",
+    "MergedQueue",
     "MessageQueue",
     "MetricsHandler",
+    "MultiValue",
+    "Poll",
     "PublishHandler",
+    "Published",
     "Request",
     "Response",
     "Server",
     "Service",
     "Snapshot",
+    "State",
+    "StreamInfo",
     "SubscribeHandler",
     "TatsumakiJS",
     "Template",
+    "TemplateEngine",
+    "Ticket",
     "TicketedHandler",
     "WebSocketHandler",
 ]
@@ -56,23 +85,39 @@ __version__ = "0.2.0"
 
 # Where the names are. (A type checker would take any name with `__getattr__`.)
 _MODULES = {
+    "AnyService": "application",
     "Application": "application",
+    "AwaitedPoll": "message_queue",
+    "Client": "message_queue",
+    "Cookies": "response",
+    "Durations": "snapshot",
     "Error": "error",
     "Event": "message_queue",
     "HTTPClient": "http_client",
+    "HTTPResponse": "http_client",
     "Handler": "handler",
     "HealthHandler": "endpoint.health",
+    "IteratedPoll": "message_queue",
+    "JSONCodec": "json_codec",
+    "MergedQueue": "message_queue",
     "MessageQueue": "message_queue",
     "MetricsHandler": "endpoint.metrics",
+    "MultiValue": "request",
+    "Poll": "message_queue",
     "PublishHandler": "endpoint.publish",
+    "Published": "message_queue",
     "Request": "request",
     "Response": "response",
     "Server": "server",
     "Service": "service",
     "Snapshot": "snapshot",
+    "State": "message_queue",
+    "StreamInfo": "push.counted",
     "SubscribeHandler": "endpoint.subscribe",
     "TatsumakiJS": "static_file",
     "Template": "template",
+    "TemplateEngine": "template",
+    "Ticket": "ticket",
     "TicketedHandler": "endpoint.ticketed",
     "WebSocketHandler": "push.websocket",
 }

@@ -51,12 +51,15 @@ T = TypeVar("T")
 
 
 class AnyService(Protocol):
-    """A service, as the application sees it."""
+    """A service, as the application sees it; see `Service` about `start` and `stop`."""
 
-    application: Application
+    @property
+    def application(self) -> Application:
+        """Set by `Application.add_service`."""
 
+    @application.setter
+    def application(self, application: Application) -> None: ...
     def start(self) -> Any: ...
-
     def stop(self) -> Any: ...
 
 

@@ -11,7 +11,8 @@ from support.program import ROOT
 
 from tatsumaki_py import __version__
 
-SHIPPED = [*ROOT.glob("tatsumaki_py/**/*.py"), *ROOT.glob("tatsumaki_py/static/*.js")]
+STATIC = ROOT / "tatsumaki_py/static"
+SHIPPED = [*ROOT.glob("tatsumaki_py/**/*.py"), *STATIC.glob("*.js"), *STATIC.glob("*.ts")]
 DIST_INFO = f"tatsumaki_py-{__version__}.dist-info/"
 
 
@@ -30,7 +31,7 @@ def wheel(tmp_path_factory):
 
 
 def test_content(wheel):
-    """Every module of both languages and the type marker; beside them only the metadata."""
+    """Every module of both languages and their types; beside them only the metadata."""
     names = set(zipfile.ZipFile(wheel).namelist())
     metadata = {name for name in names if name.startswith(DIST_INFO)}
     expected = {str(path.relative_to(ROOT)) for path in SHIPPED} | {"tatsumaki_py/py.typed"}

@@ -1,22 +1,42 @@
 """A user's program with strict types needs no ignore."""
 
 import importlib.util
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.outside import NODE_MODULES, find_program, node_environment
 from support.program import ROOT
 
 PROGRAM = Path(__file__).with_name("user_program.py")
+# Mistakes, and the rules of mypy and of pyright that report them.
 MISTAKES = {
-    "self.request.parm('a')": "attr-defined",
-    "self.response.status = 'ok'": "assignment",
-    "MessageQueue.instance(b'a')": "call-overload",
-    "MessageQueue.instance('a').poll_once(b'a')": "arg-type",
-    "MessageQueue.instance('a', 'b').publish({})": "union-attr",
+    "self.request.parm('a')": ("attr-defined", "reportAttributeAccessIssue"),
+    "self.response.status = 'ok'": ("assignment", "reportAttributeAccessIssue"),
+    "MessageQueue.instance(b'a')": ("call-overload", "reportCallIssue"),
+    "MessageQueue.instance('a').poll_once(b'a')": ("call-overload", "reportArgumentType"),
+    "MessageQueue.instance('a', 'b').publish({})": ("union-attr", "reportAttributeAccessIssue"),
+    "await mq.poll('a')": ("misc", "reportGeneralTypeIssues"),
+    "await mq.poll('a', print)": ("misc", "reportGeneralTypeIssues"),
+    "await mq.poll_once('a', print)": ("misc", "reportGeneralTypeIssues"),
+    "[event async for event in mq.poll_once('a')]": ("attr-defined", "reportGeneralTypeIssues"),
+    "[event async for event in mq.poll('a', print)]": ("attr-defined", "reportGeneralTypeIssues"),
 }
+
+
+@pytest.fixture(scope="module")
+def mistakes(tmp_path_factory):
+    """A program with one mistake in each of its last lines, and the number of the first of them."""
+    lines = ["from tatsumaki_py import Handler, MessageQueue", "class H(Handler):"]
+    lines += ["    async def get(self) -> None:", "        mq = MessageQueue.instance('a')"]
+    path = tmp_path_factory.mktemp("mistakes") / "mistakes.py"
+    path.write_text("\n".join([*lines, *(f"        {mistake}" for mistake in MISTAKES)]))
+    return path, len(lines) + 1
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +66,36 @@ def test_user_program(mypy):
     assert done.stdout == "Success: no issues found in 1 source file\n", done.stdout + done.stderr
 
 
-def test_mistakes_are_found(mypy, tmp_path):
+def test_mistakes_are_found(mypy, mistakes):
     """The package is typed, not merely silent: mistakes in its use are errors."""
-    lines = ["from tatsumaki_py import Handler, MessageQueue", "class H(Handler):"]
-    lines += ["    def get(self) -> None:", *(f"        {mistake}" for mistake in MISTAKES)]
-    (tmp_path / "mistakes.py").write_text("\n".join(lines))
-    done = mypy(tmp_path / "mistakes.py")
-    for code in MISTAKES.values():
-        assert f"[{code}]" in done.stdout
+    path, first = mistakes
+    found = re.findall(r"mistakes\.py:(\d+): error: .*\[([\w-]+)\]", mypy(path).stdout)
+    assert {(first + index, rules[0]) for index, rules in enumerate(MISTAKES.values())} == {
+        (int(line), rule) for line, rule in found
+    }
+
+
+def test_pyright(mistakes, tmp_path):
+    """Strict pyright agrees on both programs."""
+    mistaken, first = mistakes
+    for path in (PROGRAM, mistaken):
+        shutil.copy(path, tmp_path)
+    settings = {"strict": ["."], "extraPaths": [str(ROOT)]}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    node, environment = find_program("node", "nodejs npm"), node_environment()
+    command = [node, NODE_MODULES / "pyright/index.js", "--outputjson", "--project", tmp_path]
+    done = subprocess.run(
+        [*command, "--pythonpath", sys.executable], env=environment, capture_output=True, text=True
+    )
+    said = json.loads(done.stdout)
+    assert said["summary"]["filesAnalyzed"] == 2
+    found = {
+        (Path(one["file"]).name, one["range"]["start"]["line"] + 1, one["rule"])
+        for one in said["generalDiagnostics"]
+    }
+    expected = {
+        (mistaken.name, first + index, rules[1]) for index, rules in enumerate(MISTAKES.values())
+    }
+    # It may have more to say about a line, such as that it does not know a type.
+    assert expected <= found
+    assert {place[:2] for place in found} == {place[:2] for place in expected}

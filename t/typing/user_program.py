@@ -10,26 +10,41 @@ import tornado.web
 from tornado.httputil import HTTPFile
 
 from tatsumaki_py import (
+    AnyService,
     Application,
+    AwaitedPoll,
+    Client,
+    Cookies,
+    Durations,
     Error,
     Event,
     Handler,
     HealthHandler,
     HTTPClient,
+    HTTPResponse,
+    IteratedPoll,
+    JSONCodec,
+    MergedQueue,
     MessageQueue,
     MetricsHandler,
+    MultiValue,
+    Poll,
+    Published,
     PublishHandler,
     Request,
     Response,
     Server,
     Service,
     Snapshot,
+    State,
+    StreamInfo,
     SubscribeHandler,
     Template,
+    TemplateEngine,
+    Ticket,
     TicketedHandler,
     WebSocketHandler,
 )
-from tatsumaki_py.message_queue import MergedQueue, Published
 from tatsumaki_py.publisher import Publisher
 
 
@@ -43,7 +58,7 @@ class Dated(MessageQueue):
     json = json.JSONEncoder(default=str)
 
 
-class Poll(Handler):
+class Polls(Handler):
     asynchronous = True
 
     def get(self, channel: str) -> None:
@@ -174,6 +189,8 @@ class Awaits(Handler):
         self.write(text.upper(), items[0], mapping["n"], number + 1, text.data, len(items))
         for item in items:
             self.stream_write(item)
+        first, count = items[0], mapping.get("n", 0)
+        self.write(first, count)
         self.write(text)
         mq.append_backlog(text, text.data)
         mq.flush_events("me", "text", None)
@@ -254,7 +271,7 @@ class Engine:
 
 
 rules = [
-    (r"/(\w+)/poll", Poll),
+    (r"/(\w+)/poll", Polls),
     (r"/(\w+)/stream", Stream, {"greeting": "hello"}),
     tornado.web.url(r"/(\w+)", Awaits, name="awaits"),
 ]
@@ -293,6 +310,38 @@ def several(names: list[str]) -> str:
     assert_type(poll.new, bool)
     assert_type(both.subscribers, int)
     return poll.cursor
+
+
+class Dashboard:
+    """Keeps what the package gives it, so it has to name the types."""
+
+    codec: JSONCodec = Dated.json
+    engine: TemplateEngine = Template()
+    poll: Poll | None = None
+    answer: HTTPResponse | None = None
+    lately: Durations | None = None
+    stream: StreamInfo | None = None
+    ticket: Ticket | None = None
+
+    async def follow(self, mq: MessageQueue | MergedQueue) -> list[Event]:
+        once: AwaitedPoll = mq.poll_once(None)
+        every: IteratedPoll = mq.poll("me")
+        self.poll = every
+        async for events in every:
+            assert_type(events, list[Event])
+            break
+        every.cancel()
+        self.poll = mq.poll_once("me", print, 0)
+        self.poll = mq.poll("me", callback=print)
+        assert_type(await asyncio.wait_for(once, 5), list[Event])
+        return await mq.poll_once("me", None, 5)
+
+    def names(self, clients: Mapping[str, Client], services: Mapping[str, AnyService]) -> list[str]:
+        return [name for name, one in clients.items() if one.state is State.LISTENING] + [*services]
+
+    def first(self, fields: MultiValue[str], cookies: Cookies) -> str:
+        cookies["seen"] = "1"
+        return fields.get_all("a")[0]
 
 
 def in_a_thread(mq: MessageQueue) -> list[str]:

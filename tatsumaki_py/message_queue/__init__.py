@@ -32,7 +32,7 @@ from tatsumaki_py.message_queue.engine.choose import choice_of
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.message_queue.event_json import check_bytes, event_json
 from tatsumaki_py.message_queue.idempotency import check_key
-from tatsumaki_py.message_queue.mailbox import Poll
+from tatsumaki_py.message_queue.mailbox import AwaitedPoll, IteratedPoll, Poll
 from tatsumaki_py.message_queue.merged import MAX_MERGED, MergedChannels
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.own_settings import Settings, check
@@ -42,10 +42,12 @@ from tatsumaki_py.message_queue.registry import Registry
 from tatsumaki_py.message_queue.settings import ChannelSettings, settings_of
 
 __all__ = [
+    "AwaitedPoll",
     "Client",
     "Engine",
     "EngineError",
     "Event",
+    "IteratedPoll",
     "MergedQueue",
     "MessageQueue",
     "Poll",

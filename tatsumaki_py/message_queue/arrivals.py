@@ -29,7 +29,7 @@ from tatsumaki_py.message_queue.client import (
 from tatsumaki_py.message_queue.delivery import Delivery
 from tatsumaki_py.message_queue.departures import Departures
 from tatsumaki_py.message_queue.ids import NOWHERE
-from tatsumaki_py.message_queue.mailbox import Awaited, Mailbox, Poll
+from tatsumaki_py.message_queue.mailbox import AwaitedPoll, IteratedPoll, Mailbox, Poll
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.roster import Roster
 from tatsumaki_py.message_queue.source import Follower, Source
@@ -111,7 +111,7 @@ class Arrivals:
         named = client_id is not None
         # A random name, so that no other client can take this place over.
         name = checked_name("client_id", client_id) if named else secrets.token_hex(16)
-        poll = Awaited(listener) if callback is None else Poll(listener)
+        poll = _poll(listener)
         # Raises if there is none, before anything has changed.
         _check_loop()
         home.check_thread("poll", "mq")
@@ -292,6 +292,12 @@ def _listener(home: Home, callback: Callable[..., Any] | None, once: bool) -> Li
     if not callable(callback):
         raise TypeError(f"not a callback: {callback!r}")
     return Listener(home, callback, once)
+
+
+def _poll(listener: Listener) -> Poll:
+    if not isinstance(listener, Mailbox):
+        return Poll(listener)
+    return AwaitedPoll(listener) if listener.once else IteratedPoll(listener)
 
 
 def _timer(listener: Listener, timeout: float | None) -> asyncio.TimerHandle | None:

@@ -17,7 +17,7 @@ Rules:
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tatsumaki_py.json_codec import Constant
@@ -178,13 +178,17 @@ _framed = Recent[Entry](RECENT_FRAMES)
 
 
 if TYPE_CHECKING:
-    # A type checker lets a program use an event as any value.
-    _Value = Any
+
+    class _Value(Any):  # type: ignore[misc]
+        # A type checker lets a program use an event as any value.
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, key: Any) -> Any: ...
+        def __iter__(self) -> Iterator[Any]: ...
 else:
     _Value = object
 
 
-class Event(_Value):  # type: ignore[misc]
+class Event(_Value):
     """One event: the value that was published, read-only.
 
     An object is a `dict`, a list a `list`, and so on; true, false and null are objects that equal

@@ -1,4 +1,4 @@
-"""The listener for `await` and `async for`, and the object that `poll` and `poll_once` return.
+"""The listener for ``await`` and ``async for``, and the objects that `poll` and `poll_once` return.
 
 Rules:
 1. The queue holds a `Mailbox`; the caller holds a `Poll`. A coroutine that is dropped drops its
@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.client import ListenedTo, Listener
 from tatsumaki_py.message_queue.event import Entry, Event
 
-__all__ = ["PENDING", "Awaited", "Mailbox", "Poll", "waiting_tasks"]
+__all__ = ["PENDING", "AwaitedPoll", "IteratedPoll", "Mailbox", "Poll", "waiting_tasks"]
 
 waiting_tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 """The tasks that wait for events on behalf of no peer; among them are requests of handlers that are
@@ -115,33 +115,31 @@ class Mailbox(Listener):
 
 
 class Poll:
-    """The result of `MessageQueue.poll_once` and `MessageQueue.poll`.
-
-    Without a callback: ``events = await mq.poll_once(client_id)`` gives a list of `Event`, and
-    ``async for events in mq.poll(client_id)`` gives one list for each delivery. A batch counts as
-    received when the next one is asked for, so a slow loop holds one batch at most: the log keeps
-    the events after it.
-
-    With a callback, it cannot be awaited; `cancel` ends it.
-
-    Attributes:
-        new: whether this poll made the client a subscriber of this process
-            (`MessageQueue.subscribers`).
-        cursor: where the client was when it polled; "" if there was nobody to wait for, or if the
-            engine had yet to say.
+    """The result of `MessageQueue.poll_once` and `MessageQueue.poll` with a callback: `cancel` ends
+    it. Without a callback the result is one that is awaited or iterated: an `AwaitedPoll` or an
+    `IteratedPoll`, which are polls, too.
     """
 
     __slots__ = ("_listener", "arrival", "cursor", "new")
+
+    new: bool
+    """Whether this poll made the client a subscriber of this process (`MessageQueue.subscribers`).
+    """
+    cursor: str
+    """The place of the client when it polled; "" if there was nobody to wait for, or if the engine
+    had yet to find the place.
+    """
+    arrival: asyncio.Future[bool] | None
+    """Whether the poll made the client a subscriber, if other processes have to be asked."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self.new = False
         self.cursor = ""
-        self.arrival: asyncio.Future[bool] | None = None
-        """Whether it made the client a subscriber, if other processes have to be asked."""
+        self.arrival = None
 
     def when_known(self, call: Callable[[bool], object]) -> None:
-        """Call `call(new)` as soon as it is known whether this poll made the client a subscriber:
+        """Call ``call(new)`` as soon as it is known whether this poll made the client a subscriber:
         now, or when the other processes have been asked.
         """
         arrival = self.arrival
@@ -151,55 +149,87 @@ class Poll:
             arrival.add_done_callback(lambda done: done.cancelled() or call(done.result()))
 
     def cancel(self) -> None:
-        """Stop listening. The client's place is kept for `MessageQueue.reconnect_time` seconds."""
+        """Stop listening. The client's place is kept for `MessageQueue.reconnect_time` seconds.
+        Raises `RuntimeError` in another thread than that of the event loop.
+        """
         audience = self._listener.audience
         if audience is not None:
             audience.check_thread("cancel", "poll")
             self._listener.cancel()
 
+    if not TYPE_CHECKING:
+        # A type checker finds these mistakes by itself.
+
+        def __await__(self):
+            raise TypeError(
+                "a poll with a callback cannot be awaited: leave the callback out, or do not "
+                "return the poll from a handler's method or to IOLoop.add_callback"
+            )
+
+        __aiter__ = __await__
+
+
+class _Waited(Poll):
+    """A poll of code that waits for its events."""
+
+    __slots__ = ()
+
+    _listener: Mailbox
+
+    def __del__(self) -> None:
+        # No code can take events from this mailbox any more. (A long poll whose events were taken
+        # goes on until the answer is out.)
+        listener, audience = self._listener, self._listener.audience
+        if audience is not None and not (listener.once and listener.taken):
+            audience.in_thread(listener.cancel)
+
+
+class AwaitedPoll(_Waited):
+    """The result of `MessageQueue.poll_once` without a callback.
+
+    ``events = await mq.poll_once(client_id)`` gives a list of `Event`, which is empty after the
+    time-out and if the poll was ended. A cancelled await ends the poll. Raises
+    `Error.ClientDisconnect` if the client of the request leaves.
+    """
+
+    __slots__ = ()
+
     def __await__(self) -> Generator[Any, None, list[Event]]:
-        self._mailbox()
-        if not self._listener.once:
-            raise TypeError("poll is not awaited: async for events in mq.poll(client_id)")
-        return self._once().__await__()
+        return self._take().__await__()
 
-    async def _once(self) -> list[Event]:
-        return await self._mailbox().take() or []
+    async def _take(self) -> list[Event]:
+        return await self._listener.take() or []
 
-    def __aiter__(self) -> Poll:
-        if self._listener.once:
+    if not TYPE_CHECKING:
+
+        def __aiter__(self):
             raise TypeError("poll_once is not iterated: events = await mq.poll_once(client_id)")
-        self._mailbox()
+
+
+class IteratedPoll(_Waited):
+    """The result of `MessageQueue.poll` without a callback.
+
+    ``async for events in mq.poll(client_id)`` gives one list of `Event` for each delivery. A batch
+    counts as received when the next one is asked for, so a slow loop holds one batch at most: the
+    log keeps the events after it. The loop ends when the poll ends, also when the client of the
+    request leaves.
+    """
+
+    __slots__ = ()
+
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> list[Event]:
         try:
-            batch = await self._mailbox().take()
+            batch = await self._listener.take()
         except ClientDisconnect:
             batch = None
         if batch is None:
             raise StopAsyncIteration
         return batch
 
-    def _mailbox(self) -> Mailbox:
-        if not isinstance(self._listener, Mailbox):
-            raise TypeError(
-                "a poll with a callback cannot be awaited: leave the callback out, or do not "
-                "return the poll from a handler's method or to IOLoop.add_callback"
-            )
-        return self._listener
+    if not TYPE_CHECKING:
 
-
-class Awaited(Poll):
-    """The `Poll` of code that waits for its events."""
-
-    __slots__ = ()
-
-    def __del__(self) -> None:
-        # No code can take events from this mailbox any more. (A long poll whose events were taken
-        # goes on until the answer is out.)
-        listener, audience = self._listener, self._listener.audience
-        if audience is None or not isinstance(listener, Mailbox):
-            return
-        if not (listener.once and listener.taken):
-            audience.in_thread(listener.cancel)
+        def __await__(self):
+            raise TypeError("poll is not awaited: async for events in mq.poll(client_id)")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, overload
 
 from tatsumaki_py.message_queue.audience import Audience
 from tatsumaki_py.message_queue.client import Client
 from tatsumaki_py.message_queue.ids import NOWHERE
-from tatsumaki_py.message_queue.mailbox import Poll
+from tatsumaki_py.message_queue.mailbox import AwaitedPoll, IteratedPoll, Poll
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.processes import Processes
 from tatsumaki_py.message_queue.settings import ChannelSettings
@@ -102,6 +102,28 @@ class Queue:
         """
         await self._audience.ready()
 
+    @overload
+    def poll_once(
+        self,
+        client_id: str | int | None,
+        callback: None = None,
+        timeout: float | None = TIMEOUT,
+        *,
+        last_event_id: str | None = None,
+        on_unsubscribe: Callable[[], Any] | None = None,
+    ) -> AwaitedPoll: ...
+
+    @overload
+    def poll_once(
+        self,
+        client_id: str | int | None,
+        callback: Callable[..., Any],
+        timeout: float | None = TIMEOUT,
+        *,
+        last_event_id: str | None = None,
+        on_unsubscribe: Callable[[], Any] | None = None,
+    ) -> Poll: ...
+
     def poll_once(
         self,
         client_id: str | int | None,
@@ -135,8 +157,8 @@ class Queue:
                 logged.
 
         Returns:
-            A `Poll`. Without a callback, it is awaited for the list of events. With one,
-            `Poll.cancel` ends it. `Poll.new` says whether the client was no subscriber before.
+            A `Poll`, which `Poll.cancel` ends; `Poll.new` says whether the client was no subscriber
+            before. Without a callback it is an `AwaitedPoll`: awaiting it gives the list of events.
 
         Raises:
             TypeError, ValueError: `client_id` or `last_event_id` is not a str, `timeout` is not a
@@ -155,6 +177,26 @@ class Queue:
             audience, client_id, callback, last_event_id, on_unsubscribe, timeout, once=True
         )
 
+    @overload
+    def poll(
+        self,
+        client_id: str | int | None,
+        callback: None = None,
+        *,
+        last_event_id: str | None = None,
+        on_unsubscribe: Callable[[], Any] | None = None,
+    ) -> IteratedPoll: ...
+
+    @overload
+    def poll(
+        self,
+        client_id: str | int | None,
+        callback: Callable[..., Any],
+        *,
+        last_event_id: str | None = None,
+        on_unsubscribe: Callable[[], Any] | None = None,
+    ) -> Poll: ...
+
     def poll(
         self,
         client_id: str | int | None,
@@ -166,9 +208,9 @@ class Queue:
         """Stream: all events for a client from its cursor on, until it goes.
 
         As `poll_once`, but the callback is called for each delivery, and without one the result is
-        iterated: ``async for events in mq.poll(client_id)``. A callback that returns an awaitable
-        is not called again before that is done; the log keeps the events that come meanwhile (up to
-        `buffer_length`; if there are more, the client gets a gap).
+        an `IteratedPoll`: ``async for events in mq.poll(client_id)``. A callback that returns an
+        awaitable is not called again before that is done; the log keeps the events that come
+        meanwhile (up to `buffer_length`; if there are more, the client gets a gap).
         """
         audience = self._audience
         return audience.arrivals.listen(

@@ -1,0 +1,118 @@
+export class Subscription {
+    /** @param {string | URL} url @param {Options} [options] */
+    constructor(url: string | URL, options?: Options);
+    /** What the connection does: "connecting", "open", "waiting" (to try again) or "closed" (for good). */
+    get state(): State;
+    /** The cursor after the last event that was handed on. */
+    get lastEventId(): string;
+    set transport(name: Transport);
+    /** The transport in use. Setting it goes over to another one, in all tabs that share; nothing is lost, nothing comes
+     * twice. If it does not get through, those of the option `transports` are tried. */
+    get transport(): Transport;
+    /** Tries now, if it waits: for a button "Try now". */
+    retry(): void;
+    /** Ends it, for good. */
+    close(): void;
+    #private;
+}
+export type State = "connecting" | "open" | "waiting" | "closed";
+export type Transport = "sse" | "websocket" | "ndjson" | "multipart" | "long-poll" | "interval-poll";
+export type Gap = {
+    type: "gap";
+    after: string;
+    id: string;
+    channel?: string;
+};
+export type Item = {
+    data: any;
+    channel?: string;
+    gap?: boolean;
+};
+/**
+ * `status` is that of HTTP, 0 if there was no answer.
+ */
+export type Refusal = {
+    message: string;
+    status: number;
+};
+export type Details = {
+    transport: Transport;
+    error: Refusal | null;
+    until: number;
+};
+export type Place = {
+    state: State;
+    details: Details;
+    cursor: string;
+};
+export type News = {
+    prev: string;
+    id: string;
+    items: Item[];
+};
+/**
+ * from tab to tab
+ */
+export type Message = {
+    news?: News;
+    place?: Place;
+    prefer?: Transport;
+    wake?: boolean;
+};
+export type Options = {
+    /**
+     * an event: the value that was
+     * published, any that JSON has. `id` is the cursor after it, "" if more of the same answer follow; `channel` is said
+     * if there are several.
+     */
+    onEvent?: ((data: any, at: {
+        id: string;
+        channel?: string;
+    }) => void) | undefined;
+    /**
+     * events between `after` and `id` are lost.
+     */
+    onGap?: ((gap: Gap) => void) | undefined;
+    /**
+     * `transport` is the one in use, `error` why it is
+     * "waiting" or "closed", `until` when it tries again, in ms of `Date.now()`.
+     */
+    onState?: ((state: State, details: Details) => void) | undefined;
+    /**
+     * tried in this order; the first is kept unless it does not get through.
+     * Default: sse, or ndjson if there are `headers`; then long-poll.
+     */
+    transports?: Transport[] | undefined;
+    /**
+     * go on from this cursor. Default: from what a newcomer gets.
+     */
+    lastEventId?: string | undefined;
+    /**
+     * the name of the client for the server. Two of one name end each other's connections.
+     * Default: one that nobody else has.
+     */
+    clientId?: string | undefined;
+    /**
+     * for a URL that names none.
+     */
+    channels?: string[] | undefined;
+    /**
+     * one connection for all tabs that subscribe to the same. Default: true, but a page that
+     * came by plain http from another host than localhost is not given the means.
+     */
+    shared?: boolean | undefined;
+    /**
+     * for all transports but sse and
+     * websocket, which can send none.
+     */
+    headers?: Record<string, string> | [string, string][] | Headers | undefined;
+    /**
+     * send cookies to another origin.
+     */
+    withCredentials?: boolean | undefined;
+    /**
+     * returns a ticket for the URL. It is called before each
+     * attempt to connect, so that a ticket need not be valid for long.
+     */
+    ticket?: (() => string | Promise<string>) | undefined;
+};
