@@ -30,7 +30,7 @@ BIN := $(VENV)/bin
 RUN = $(VENV)/.run $(if $(filter redis%,$(TATSUMAKI_ENGINE)),$(VENV)/.redis)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help chat dashboard demo test test-all bench bench-peers lint types types-js clean
+.PHONY: help chat dashboard demo test test-all bench bench-peers lint types types-js dist clean
 
 help:
 	@echo 'make chat      serve the chat on http://127.0.0.1:5000/'
@@ -43,6 +43,7 @@ help:
 	@echo 'make lint      check style and format (ruff)'
 	@echo 'make types     check types (mypy)'
 	@echo 'make types-js  write tatsumaki.d.ts, the types of tatsumaki.js, anew (npm: TypeScript)'
+	@echo 'make dist      build the sdist and the wheel in dist/, and check them'
 	@echo 'make clean     remove what the other targets made'
 	@echo
 	@echo 'PORT=8000 HOST=0.0.0.0 change the address, PYTHON=python3.12 the interpreter.'
@@ -86,6 +87,11 @@ types: $(VENV)/.dev
 
 types-js: $(VENV)/.npm
 	@node $(VENV)/npm/node_modules/typescript/bin/tsc --project tatsumaki_py/static
+
+dist: $(VENV)/.dev
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation >$(VENV)/dist.log 2>&1 || { cat $(VENV)/dist.log; exit 1; }
+	@$(BIN)/python -m twine check --strict dist/*
 
 clean:
 	rm -rf .venv .venvs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
