@@ -168,7 +168,7 @@ async def test_charset(post, body, content_type, charset, status):
         ("[" * 90_000, b"not JSON: too deep"),
         ('{"n":' + "9" * 5000 + "}", b"no event: a number of 5000 characters"),
         ('{"n":' + "9" * 990 + ".0}", b"no event: a number is too long or too large"),
-        ('{"n":NaN}', b"not JSON: NaN is no number of JSON"),
+        ('{"n":NaN}', b"not JSON: NaN is not a number in JSON"),
         ('{"n":1e999}', b"no event"),
         ('{"n":"\\ud800"}', b"no event"),
         # It would move the cursors of those who believe it.

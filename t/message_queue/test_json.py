@@ -92,7 +92,7 @@ BROKEN = {
     "nothing": ("", ValueError, "has to return JSON"),
     "more": ("{} {}", ValueError, "has to return JSON: Extra data"),
     "lines": ("1\n2", ValueError, "has to return JSON: Extra data"),
-    "nan": ('{"n":NaN}', ValueError, "has to return JSON: NaN is no number of JSON"),
+    "nan": ('{"n":NaN}', ValueError, "has to return JSON: NaN is not a number in JSON"),
     "infinity": ("1e999", ValueError, "a number is too long or too large"),
     "half": ('"\\ud800"', ValueError, "half of a surrogate pair"),
     "half as it is": ('"\ud800"', ValueError, "has to return JSON"),

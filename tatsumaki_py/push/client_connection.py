@@ -16,8 +16,8 @@ __all__ = ["UNKNOWN", "ClientConnection"]
 
 
 class ClientConnection:
-    """What a handler asks of its connection, and tells it. This one knows nothing of its client:
-    the client stays, and takes all bytes at once.
+    """The questions that a handler asks its connection, and what it tells it. This class knows
+    nothing about the client: it answers as if the client stays and takes all bytes at once.
     """
 
     __slots__ = ()
@@ -27,38 +27,41 @@ class ClientConnection:
         return False
 
     def hung_up(self) -> bool:
-        """Whether the client closed the connection, noticed or not: it asks the kernel."""
+        """Whether the client closed the connection, even if the server has not noticed: it asks the
+        kernel.
+        """
         return False
 
     def was_reset(self) -> bool:
-        """Whether the connection did not end in order: it was reset, or timed out."""
+        """Whether the connection was reset, or timed out, and so did not end in order."""
         return False
 
     def waits(self) -> None:
-        """The answer waits for events from now on: notice a client that leaves, and hold less
+        """The answer waits for events from now on: watch for a client that leaves, and use less
         memory. May be called again.
         """
 
     def answers(self) -> None:
-        """The answer does not wait any more. May be called again."""
+        """The answer has stopped waiting. May be called again."""
 
     def when_sent(self, callback: Callable[[bool], None]) -> bool:
-        """Call `callback` once when the kernel has taken all that was written, with False, or will
-        never take it, with True. Returns False, and never calls it, if the kernel has it all now.
+        """Call ``callback(False)`` when the kernel has taken everything that was written, or
+        ``callback(True)`` when it never will. Returns whether it will call: False if the kernel has
+        taken everything already.
         """
         return False
 
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
-        """The stream on this connection, whose head was written. The connection has no request any
-        more: nothing but the stream reads or writes.
+        """Make the stream on this connection, whose head was written. From now on, only the stream
+        reads from the connection and writes to it.
 
         Args:
-            framing: what events look like on it.
+            framing: how events are written.
             max_buffer: bytes that may wait to be sent.
-            owner: is told what becomes of it.
+            owner: the handler, which the stream notifies.
         """
         raise NotImplementedError(f"a {type(self).__name__} has no socket for a stream")
 
 
 UNKNOWN = ClientConnection()
-"""The connection of a handler whose stream has it, or one that is of neither kind."""
+"""The connection of a handler whose stream has taken over, or a connection of an unknown class."""

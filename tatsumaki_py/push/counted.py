@@ -1,10 +1,10 @@
 """The counters of one stream, its owner, and the reason of its end.
 
 Rules:
-1. A cohort counts for all its members at once (`push/member.py`). Bytes that one stream sends by
-   itself are counted here.
-2. Events are counted when the kernel has taken the last byte of the data that they were sent in.
-3. The first reason for which a stream ends counts.
+1. A cohort counts for all its members at once (`push/member.py`). The bytes that a stream sends
+   without its cohort are counted here.
+2. Events are counted when the kernel has taken the last byte of the data that contains them.
+3. A stream may end for several reasons. The first one counts.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 ANSWERED = "answered"
-"""Why most long polls end."""
-# Why a stream ended: label values of metrics, and words of the access log.
+"""The reason for which most long polls end."""
+# The reasons for which a stream ends: label values of metrics, and words of the access log.
 CLOSED = "closed"  # by the client, cleanly
 LOST = "lost"  # the connection was reset or timed out
 SLOW = "slow"  # cut off: too much waited for the client
@@ -49,11 +49,11 @@ class StreamInfo(NamedTuple):
     """The counters of a stream.
 
     Attributes:
-        transport: ``sse``, ``websocket``, ``ndjson``, ``multipart``, or ``stream`` for a body as it
-            is.
-        events: the number of events that the kernel has taken whole.
+        transport: ``sse``, ``websocket``, ``ndjson``, ``multipart``, or ``stream`` for a body
+            without messages.
+        events: the number of events whose bytes the kernel has taken.
         bytes: the number of bytes that the kernel has taken, without the headers.
-        end: the reason of its end: ``closed``, ``lost``, ``slow``, ``failed``, ``too_big``,
+        end: the reason for its end: ``closed``, ``lost``, ``slow``, ``failed``, ``too_big``,
             ``protocol_error``, ``cut``, ``expired`` or ``finished``; "" while it is open.
     """
 
@@ -75,18 +75,19 @@ class Counted:
         self._owner: Owner | None = owner
         self.framing = framing
         self.tail: Tail | None = None
-        """The log that it reads by itself."""
+        """The log that the stream reads by itself."""
         self.sent_events = 0
-        """Events, without those that its cohort has not reported yet (`Tail.settle`)."""
+        """The number of events, without those that its cohort has not reported yet (`Tail.settle`).
+        """
         self.sent_bytes = 0
-        """Bytes, as `sent_events`."""
+        """The number of bytes, without those that its cohort has not reported yet."""
         self.end = ""
-        """The reason of its end; "" while it is open."""
+        """The reason for its end; "" while it is open."""
         framing.traffic.begin()
 
     @property
     def info(self) -> StreamInfo:
-        """Its counters so far."""
+        """The counters up to now."""
         if self.tail is not None:
             self.tail.settle()
         return StreamInfo(self.framing.transport, self.sent_events, self.sent_bytes, self.end)
@@ -97,7 +98,7 @@ class Counted:
         return self._owner is None
 
     def tell_late(self, cursor: str) -> None:
-        """It does not keep up with the log, and is about to get what follows `cursor`."""
+        """The stream does not keep up with the log, and will get the events after `cursor`."""
         if self._owner is not None:
             self._owner._stream_reads(cursor)
 
@@ -121,7 +122,7 @@ class Counted:
             COUNTERS.delivered(times, clients, since=self._owner._stream_began)
 
     def ends(self, reason: str) -> None:
-        """It has ended for `reason`, unless it had ended before."""
+        """The stream ends for `reason`, unless it has ended before."""
         if not self.end:
             self.end = reason
             self.framing.traffic.end(reason)

@@ -1,16 +1,17 @@
 """When the streams of an event loop send.
 
 Rules:
-1. Writes of one moment are joined: a stream that gets something to send is put into `dirty` once,
-   and sends all it has when the loop has been quiet for `QUIET` iterations. So does a `Batch` of
-   streams, once for all of them. One event waits for no visible time; a burst costs one `send` a
-   subscriber, not one an event. A burst that does not end is waited for `PATIENCE` seconds, or
-   `SHARE` times as long as the last pass took, up to `MAX_PATIENCE`: sending costs the same for a
-   few events as for many.
-2. A pass over many streams stops after `SLICE` seconds and goes on in the next iteration, so that
-   others have their turn. Streams and batches take turns, too.
-3. A stream that fails is cut off, and the pass goes on. However a pass ends, a stream or a batch
-   that still has something to send is served by another one.
+1. Writes of a burst are joined. A stream that gets something to send is put into `dirty` once. It
+   sends everything when the loop has been quiet for `QUIET` iterations. A `Batch` of streams does
+   the same for all of its streams. The delay of a single event is too short to notice; a burst
+   costs one `send` for each subscriber instead of one for each event. If the burst goes on, the
+   flusher sends after `PATIENCE` seconds, or after `SHARE` times the duration of the last pass if
+   that is longer, but after `MAX_PATIENCE` at the latest: sending many events costs as much as
+   sending a few.
+2. A pass over many streams stops after `SLICE` seconds and continues in the next iteration, so that
+   other callbacks run in between. Streams and batches take turns.
+3. A stream that fails is cut off, and the pass continues. However a pass ends, another pass serves
+   every stream and batch that still has something to send.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PATIENCE, MAX_PATIENCE = 0.005, 0.02
 SHARE = 4
 SLICE = 0.002
 GROUP = 64
-"""Streams that are sent to between two looks at the clock."""
+"""The number of streams that are served before the clock is read again."""
 
 
 class Sending(Protocol):
@@ -63,11 +64,11 @@ class Sending(Protocol):
 
 
 class Batch(Protocol):
-    """Streams that are sent to together."""
+    """Streams that are served together."""
 
     def serve(self) -> Iterator[None]:
-        """Send to all of them; stops after each `GROUP`. The batch adds itself to the flusher again
-        if there is more to send.
+        """Send to all of them; yields after each `GROUP`. The batch adds itself to the flusher
+        again if there is more to send.
         """
 
 
@@ -76,17 +77,17 @@ class Flusher:
 
     def __init__(self) -> None:
         self.dirty: list[Sending] = []
-        """The streams that have something to send; always the same list. The first one to be added
-        calls `wake` before.
+        """The streams that have something to send; always the same list. A stream calls `wake`
+        before it adds itself to an empty list.
         """
         self.activity = 0
         """Counts how often a batch got more to send."""
         self.sample = 1
-        """For how many streams the one stands that is sending now, in a histogram."""
+        """How many streams the stream that is sending now represents in a histogram."""
         self.silent: set[Sending] = set()
         """The open streams that have no heartbeat; the wheel has the others."""
         self._batches: list[Batch] = []
-        # Those of this pass, and the one that is being served.
+        # The batches of this pass, and the batch that is being served.
         self._due: deque[Batch] = deque()
         self._serving: Iterator[None] | None = None
         self._batches_first = False
@@ -100,7 +101,7 @@ class Flusher:
 
     @classmethod
     def current(cls) -> Flusher:
-        """That of the running loop."""
+        """The flusher of the running loop."""
         return per_loop(cls)
 
     def add(self, batch: Batch) -> None:
@@ -117,7 +118,7 @@ class Flusher:
             self._loop.call_soon(self._wait)
 
     def _wait(self) -> None:
-        # A burst makes more streams dirty, or gives more to those that are.
+        # While a burst lasts, more streams become dirty, or dirty streams get more to send.
         dirty = self.dirty
         first, last = (_amount(dirty[0]), _amount(dirty[-1])) if dirty else (0, 0)
         seen = (self.activity, len(dirty), first, last)
@@ -129,7 +130,7 @@ class Flusher:
             self._send()
 
     def _send(self) -> None:
-        # Not the time that other processes took meanwhile.
+        # CPU time: other processes on the machine do not count.
         began = time.process_time()
         end = time.monotonic() + SLICE
         self._batches_first = not self._batches_first
@@ -175,12 +176,12 @@ class Flusher:
             self.dirty[:0] = streams[start:]
 
     def _send_to(self, streams: list[Sending]) -> None:
-        # Most have the same event to send.
+        # Most streams have the same event to send.
         last: Entry | None = None
         framing: Framing | None = None
         data, size = b"", 0
         took: list[Sending] = []
-        # Of the streams with more than one event, one stands for all.
+        # Of the streams with more than one event, one represents all in the histogram.
         sampled = any_of(streams)
         for stream in streams:
             try:
@@ -196,10 +197,10 @@ class Flusher:
                     data = stream.framing.frame(event)
                     last, framing, size = event, stream.framing, len(data)
                 try:
-                    # A method that is kept is one more thing to fetch for each stream.
+                    # `wire.send` is not cached in the stream: reading it there would not be faster.
                     sent = stream.wire.send(data)
                 except OSError:
-                    # Would it block, or is the peer gone? The stream finds out.
+                    # The kernel is full, or the peer has left: `flush` finds out which.
                     stream.flush()
                     continue
                 stream.waiting = None
@@ -219,8 +220,8 @@ class Flusher:
 
 
 def _count(streams: list[Sending], event: Entry | None, size: int) -> None:
-    """The kernel has taken `event`, in `size` bytes, for each of `streams`. One of them
-    represents all where the time of its request matters.
+    """The kernel has taken `event`, in `size` bytes, for each of `streams`. For the histogram, one
+    stream represents all of them.
     """
     if not streams or event is None:
         return

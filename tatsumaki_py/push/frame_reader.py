@@ -1,10 +1,10 @@
 """Reads the frames of a client (RFC 6455 5) whose messages are ignored.
 
 Rules:
-1. It touches no socket: bytes go in, control frames come out.
-2. It holds one message at most, up to `max_size` bytes, until it is known to be valid.
-3. A frame that no client may send raises `RefusedFrame`, before its payload has come where its
-   head says so.
+1. It uses no socket: bytes go in, control frames come out.
+2. It holds at most one message, of up to `max_size` bytes, until the message is known to be valid.
+3. A frame that a client may not send raises `RefusedFrame`. If the head of the frame is enough to
+   tell, it does not wait for the payload.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FrameReader:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._buffer = bytearray()
-        # The message whose last fragment has not come.
+        # The message whose last fragment has not arrived.
         self._message: bytearray | None = None
         self._text = False
 

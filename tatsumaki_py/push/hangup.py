@@ -1,17 +1,17 @@
 """Notices clients that close their connection while nothing reads from it, and clients that vanish.
 
-Tornado notices that a client closes its connection only while the client has sent nothing that is
-unread: a client that sent more than its request, and waits for the answer, would count as present
-until its time-out. The kernel knows better, so it is polled.
+Tornado does not notice that a client closed its connection while bytes of this client are unread.
+A client that sent more than its request, and left before the answer, would count as present until
+the poll times out. So the kernel is polled.
 
-A peer whose machine or network fails sends nothing that says so. TCP's keep-alive probes find out,
-and the kernel reports the loss as an error of the socket.
+If the machine or the network of a client fails, no packet reports it. TCP keep-alive probes find
+out, and the kernel reports the loss as an error of the socket.
 
 Rules:
-1. A descriptor is watched from `watch` until `forget` or until it was reported once. A callback
-   that raises is logged.
+1. A descriptor is watched from `watch` until `forget`, or until it is reported. An exception of a
+   callback is logged.
 2. While any descriptor is watched, one system call polls all of them every `INTERVAL` seconds.
-3. The descriptors that are watched, and are not new, are those that are registered.
+3. A watched descriptor is registered in `_poll`, unless it is in `_new`.
 """
 
 from __future__ import annotations
@@ -44,32 +44,34 @@ KEEP_INTERVAL = 5
 KEEP_COUNT = 3
 """Probes without an answer after which the connection is lost."""
 USER_TIMEOUT = 30
-"""Seconds for which sent data may stay without an acknowledgement, and for which the peer's window
-may stay closed. On Linux this limit ends keep-alive probing, too: it has to be the sum of the
-above, or one lost packet would end the connection.
+"""Seconds for which sent data may stay unacknowledged, and for which the peer's window may stay
+closed. On Linux this limit also ends keep-alive probing. It has to be the whole time of probing,
+`KEEP_IDLE` + `KEEP_COUNT` * `KEEP_INTERVAL`, because otherwise one lost probe would end the
+connection.
 """
 _log = logging.getLogger("tatsumaki")
 
-# One for all uses, as it has no state.
+# Shared, because it has no state.
 _TRIED = contextlib.suppress(OSError)
 _NETWORKS = (socket.AF_INET, socket.AF_INET6)
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
-# Only Linux reports that the peer has closed its side; elsewhere an error or a full close is seen.
+# Only Linux reports that the peer has closed its side. Other systems report an error or a full
+# close.
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 
 def ask_peer(sock: socket.socket) -> None:
-    """Let the kernel find out whether the peer of `sock` is there: `probe` and `give_up`."""
-    # One call, where an earlier request on this connection has made the others.
+    """Let the kernel detect that the peer of `sock` has vanished: `probe` and `give_up`."""
+    # An earlier request on this connection may have set the options: to ask takes one system call.
     if isinstance(sock, ssl.SSLSocket) or not _asked(sock):
         probe(sock)
         give_up(sock)
 
 
 def probe(sock: socket.socket) -> None:
-    """Let the kernel probe whether the peer of `sock` is there. Connections that a listening socket
-    accepts have its options.
+    """Let the kernel send keep-alive probes to the peer of `sock`. Accepted connections inherit the
+    options of a listening socket.
     """
     if sock.family not in _NETWORKS:
         return
@@ -90,14 +92,14 @@ def probe(sock: socket.socket) -> None:
 
 
 def give_up(sock: socket.socket) -> None:
-    """Let the kernel end the connection when its peer has taken nothing for `USER_TIMEOUT`, and let
-    Python report how an encrypted connection ends.
+    """Let the kernel end the connection if the peer acknowledges nothing for `USER_TIMEOUT`
+    seconds, and let Python report how a TLS connection ends.
     """
     if isinstance(sock, ssl.SSLSocket):
-        # Python reports a reset as an end without a close_notify, and by default hides both.
+        # Python reports a reset as an end without close_notify. By default it hides both.
         sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
     if _USER_TIMEOUT is not None:
-        # Not TCP, or closed by now.
+        # The socket is not TCP, or is closed by now.
         with _TRIED:
             sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(USER_TIMEOUT * 1000))
 
@@ -109,12 +111,12 @@ def _asked(sock: socket.socket) -> bool:
     try:
         return sock.getsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT) == int(USER_TIMEOUT * 1000)
     except OSError:
-        # It is no TCP socket.
+        # Not a TCP socket.
         return False
 
 
 class _NoPoll:
-    """In place of `select.poll` on systems without it, such as Windows. It never reports anything:
+    """Replaces `select.poll` on systems without it, such as Windows. It reports nothing: there,
     only Tornado notices clients that leave.
     """
 
@@ -132,7 +134,7 @@ _new_poll: Callable[[], Any] = getattr(select, "poll", _NoPoll)
 
 
 def hung_up(fd: int) -> bool:
-    """Whether the peer of `fd` has hung up by now."""
+    """Whether the peer of `fd` has hung up."""
     poll = _new_poll()
     poll.register(fd, _HUNG_UP)
     return bool(poll.poll(0))
@@ -152,7 +154,7 @@ def unacknowledged(fd: int) -> bool:
     try:
         waiting = fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4))
     except (OSError, ValueError):
-        # The descriptor is closed, or is not of a TCP socket.
+        # The descriptor is closed, or does not belong to a TCP socket.
         return False
     return any(waiting) or was_reset(fd)
 
@@ -163,7 +165,7 @@ class HangUps:
     def __init__(self) -> None:
         self._poll = _new_poll()
         self._callbacks: dict[int, Callable[[], None]] = {}
-        # Not registered yet: most are forgotten before the next poll.
+        # Not registered yet, because most are forgotten before the next poll.
         self._new: set[int] = set()
         self._asking = False
 
@@ -182,7 +184,7 @@ class HangUps:
             asyncio.get_running_loop().call_later(INTERVAL, self._ask)
 
     def forget(self, fd: int) -> None:
-        """Watch `fd` no more."""
+        """Stop watching `fd`."""
         if self._callbacks.pop(fd, None) is None:
             return
         if fd in self._new:

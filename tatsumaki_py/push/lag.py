@@ -1,6 +1,6 @@
 """How late the event loop is.
 
-Rule: a timer of the loop itself measures it, so this needs no thread.
+Rule: a timer of the loop measures it, so no thread is needed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ __all__ = ["LoopLag"]
 INTERVAL = 0.25
 """Seconds between two measurements."""
 RECENT = 8
-"""Measurements that count as recent, over two seconds."""
+"""The number of measurements that count as recent: those of two seconds."""
 
 
 class LoopLag:
-    """Measures how late a timer of the running loop comes, from the first use on until the loop
+    """Measures how late a timer of the running loop is called, from its first use until the loop
     ends.
     """
 
@@ -33,7 +33,7 @@ class LoopLag:
 
     @classmethod
     def current(cls) -> LoopLag:
-        """The one of the running loop."""
+        """The measurement of the running loop."""
         return per_loop(cls)
 
     @property

@@ -1,7 +1,7 @@
-"""The UI modules of a handler, which templates use: given up while a client waits, and made again
-when they are needed. They take 450 bytes for each handler, and refer to it.
+"""The UI modules of a handler, which templates use. They are dropped while a client waits, and made
+again when they are needed. They take 450 bytes for each handler, and refer to the handler.
 
-Touches of Tornado's what its documentation does not name: `_UIModuleNamespace`
+Uses a name that Tornado does not document: `_UIModuleNamespace`
 (``t/handler/test_tornado_contract.py``).
 """
 
@@ -16,7 +16,7 @@ __all__ = ["LazyUI"]
 
 
 class _UI:
-    """The attribute `ui` of a handler that has none of its own."""
+    """The attribute `ui` of a handler without an own one: makes it."""
 
     def __get__(
         self, handler: tornado.web.RequestHandler | None, owner: type[tornado.web.RequestHandler]
@@ -29,13 +29,13 @@ class _UI:
 
 
 class LazyUI(tornado.web.RequestHandler):
-    """A handler that can do without its `ui` for a while."""
+    """A handler that can drop its `ui` for a while."""
 
     if not TYPE_CHECKING:
         ui = _UI()
 
     def _give_ui_up(self) -> None:
         ui = self.ui
-        # The modules have two names in it. What the program has put there stays.
+        # The modules are in it under two names. If the program has added others, it stays.
         if len(ui) == 2 and not self.application.ui_methods:
             del self.ui

@@ -1,7 +1,7 @@
-"""The end of a stream that has lasted long enough: its client reconnects, perhaps elsewhere.
+"""Ends a stream after its maximum time. Its client reconnects, perhaps to another process.
 
-Rule: a stream ends when all that it was given is sent, and not in the middle of a delivery. A
-stream that is not ready to end when it is due is asked again until it is.
+Rule: a stream ends when everything it was given is sent, and not in the middle of a delivery. If it
+is not ready when its time is over, it is asked again until it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Lasting", "Lifetime"]
 
 JITTER = 0.1
 LOOK = 60.0
-"""The longest time in seconds before a `Lifetime` notices that its stream is gone."""
+"""Seconds after which a `Lifetime` notices that its stream is gone, at the latest."""
 
 
 class Lasting(Protocol):
@@ -26,14 +26,14 @@ class Lasting(Protocol):
         """Whether it has ended."""
 
     def expire(self) -> bool:
-        """End it, if that is possible just now. Returns whether it has ended."""
+        """End the stream, if that is possible now. Returns whether it has ended."""
 
     def fail(self, error: BaseException) -> None:
-        """`error` was raised while it was to end: cut it off."""
+        """`error` was raised when the stream was to end: cut it off."""
 
 
 class Lifetime:
-    """Ends one stream after `seconds`, less a jitter. Only streams with a limit have one."""
+    """Ends one stream after `seconds`, less a jitter. Streams without a limit have none."""
 
     __slots__ = ("_end", "_stream")
 

@@ -1,7 +1,7 @@
 """The open streams of an event loop.
 
-Rule: the wheel has every stream that has a heartbeat, until some time after its end, and the
-flusher has the others. So no other list of streams is kept.
+Rule: the wheel has every stream with a heartbeat, until some time after its end. The flusher has
+all other streams. So no further list of streams is needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["open_streams"]
 
 
 def open_streams() -> Iterator[Stream]:
-    """The streams of the running loop, without those that end during the iteration."""
+    """The streams of the running loop. A stream that ends during the iteration is left out."""
     members = [*Wheel.current().members(), *Flusher.current().silent]
     for one in dict.fromkeys(members):
         if isinstance(one, Stream) and not one.over:

@@ -20,36 +20,36 @@ class Owner(Protocol):
 
     @property
     def _stream_began(self) -> float:
-        """When the request arrived, in seconds of the event loop's clock."""
+        """The time when the request arrived, in seconds of the event loop's clock."""
 
     def _stream_closed(self, lost: bool) -> None:
-        """The peer went, or was cut off; see `tatsumaki_py.message_queue.peer.Watcher.left`."""
+        """The client left, or was cut off; see `tatsumaki_py.message_queue.peer.Watcher.left`."""
 
     def _stream_expired(self, retry: int | None) -> bool:
-        """The stream has lasted long enough, or the server stops, and all is sent: finish it.
-        Returns False if there is more to send first; the stream asks again.
+        """The time of the stream is over, or the server stops, and everything is sent: finish it.
+        Returns False if there is more to send first. Then the stream asks again.
 
         Args:
             retry: milliseconds after which the client should reconnect.
         """
 
     def _stream_answers(self) -> bool:
-        """Whether the stream is an answer that a handler's method writes. A server that stops waits
-        for its end.
+        """Whether a handler's method writes the stream as its answer. A server that stops waits for
+        the end of such a stream.
         """
 
     def _stream_cut(self) -> None:
-        """The server stops and `grace` is over: the stream is about to be cut off."""
+        """The server stops, and its `grace` is over: the stream is about to be cut off."""
 
     def _stream_cursor(self) -> str:
-        """The client's cursor; "" if that is not known, or events are on their way."""
+        """The client's cursor; "" if it is not known, or if events are on their way."""
 
     def _stream_blocked(self, blocked: bool) -> None:
-        """The peer does not keep up, or does so again."""
+        """The client does not keep up (True), or keeps up again (False)."""
 
     def _stream_reads(self, cursor: str) -> None:
-        """The stream does not keep up with the log that it reads, and is about to get what follows
-        `cursor`.
+        """The stream does not keep up with the log that it reads, and is about to get the events
+        after `cursor`.
         """
 
 
@@ -57,18 +57,18 @@ class Tail(Protocol):
     """The log that a stream reads by itself, as the stream sees it."""
 
     def pull(self) -> None:
-        """Give the stream what was published before now, as far as it keeps up: something else is
+        """Give the stream the events that were published before now, if it keeps up: other data is
         about to be written.
         """
 
     def confirm(self) -> None:
-        """The kernel has taken all that the stream was given."""
+        """The kernel has taken everything that the stream was given."""
 
     def catch_up(self) -> None:
-        """Give the stream what was published before now, and send it at once."""
+        """Give the stream the events that were published before now, and send them at once."""
 
     def settle(self) -> None:
         """Add the counts of its time in a cohort to the stream (`Counted.sent_events`)."""
 
     def stop(self) -> None:
-        """The stream reads no more."""
+        """The stream stops reading the log."""

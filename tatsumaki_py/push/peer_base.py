@@ -1,7 +1,8 @@
-"""What a `Handler` and a `WebSocketHandler` have in common as a
-`tatsumaki_py.message_queue.peer.Peer`, and the settings of their streams.
+"""The common part of `Handler` and `WebSocketHandler` as a `tatsumaki_py.message_queue.peer.Peer`,
+and the settings of their streams.
 
-Rule: each `Watcher` of a client is told once how its answer ended: complete, or the client left.
+Rule: each `Watcher` of a client is told once how the answer ended: it is complete, or the client
+left.
 
 Touches of Tornado's what its documentation does not name: `_request_summary`
 (``t/handler/test_tornado_contract.py``).
@@ -29,17 +30,17 @@ __all__ = ["PeerBase", "shows_events"]
 _log = logging.getLogger("tatsumaki")
 
 MAX_PLACES = 1000
-"""Places that are known of one request."""
+"""The number of places that are remembered for one request."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-# No attribute of the methods: `functools.wraps` would give it to a wrapper of a user, too.
+# Not an attribute of the methods: `functools.wraps` would copy it to a user's wrapper.
 _showing: set[object] = set()
 
 
 def shows_events(method: _Method) -> _Method:
-    """Mark a method of ours that only writes the events that it is called with, as they are."""
+    """Mark a method of this package that only writes its arguments, events, as they are."""
     _showing.add(method)
     return method
 
@@ -48,13 +49,13 @@ class PeerBase:
     """Keeps the watchers of one client and its places in the logs."""
 
     stream_write: Callable[..., Awaitable[None]]
-    # Whether events have a form of the handler's own.
+    # Whether the handler gives events a form of its own.
     _reframes: bool
 
     max_buffer: int = 1024 * 1024
     """Bytes that may wait for the client of a stream. If a callback writes more, the stream is cut
-    off and its client reconnects with its cursor. A stream that reads the log by itself is not cut
-    off: it reads a quarter of this at once, and the next slice when that is sent.
+    off, and its client reconnects with its cursor. A stream that reads the log by itself is not cut
+    off: it reads slices of a quarter of `max_buffer`, each when the one before is sent.
     """
     heartbeat_interval: float | None = 25.0
     """Seconds between two heartbeats of a stream, less a jitter of up to a fifth; None for none.
@@ -66,14 +67,14 @@ class PeerBase:
     `Error.ClientDisconnect`.
     """
 
-    # True from the moment that the client is known to have left before the answer was over.
+    # Whether the client is known to have left before the end of the answer.
     _gone = False
     _stream: Stream | None = None
-    # The same while it is open.
+    # `_stream` while it is open, else None.
     _live: Stream | None = None
-    # Where the client is in each log, by log and name, if it polled before in this request.
+    # The client's cursor in each log, by log and name, if it polled before in this request.
     _places: dict[tuple[Hashable, str | None], str] | None = None
-    # The log that the stream reads by itself, or will when it is open.
+    # The reading of the log that the stream reads by itself, or will read when it is open.
     _reading: Reading | None = None
     # None until a queue serves this client.
     _watchers: list[Watcher] | None = None
@@ -82,11 +83,11 @@ class PeerBase:
 
     @property
     def stream_info(self) -> StreamInfo | None:
-        """The counters of the stream so far, for a ``log_function``; None without a stream."""
+        """The counters of the stream up to now, for a ``log_function``; None without a stream."""
         return None if self._stream is None else self._stream.info
 
     def _request_summary(self) -> str:
-        # In the access log, whose line is written when the stream has ended.
+        # The access log calls this when the stream has ended.
         info = self.stream_info
         return f"{self._request_line()} {info}" if info and info.end else self._request_line()
 
@@ -95,9 +96,9 @@ class PeerBase:
         return logged(super()._request_summary())  # type: ignore[misc]
 
     def _compact(self) -> None:
-        """Make the dict of this handler smaller if that is possible. A dict
-        that grew step by step has room for three times as much; one whose names are in the class is
-        the smallest.
+        """Make the `__dict__` of this handler smaller, if that is possible. A dict that grew step
+        by step has room for three times as much. A dict that shares its keys with the class is the
+        smallest.
         """
         small = dict(vars(self))
         if sys.getsizeof(small) < sys.getsizeof(vars(self)):
@@ -117,7 +118,7 @@ class PeerBase:
 
     def _stream_cursor(self) -> str:
         watchers = self._watchers or ()
-        # The cursor of one of several queues would lose events of the others.
+        # With the cursor of one of several queues, the client would lose events of the others.
         return watchers[0].cursor() if len(watchers) == 1 else ""
 
     def _busy(self) -> bool:
@@ -139,7 +140,7 @@ class PeerBase:
                 self._live.write_wire(goodbye)
 
     def _dismiss_watchers(self, lost: bool = False, *, left: bool = False) -> None:
-        """Notify the watchers how the answer ended. With `left`, the client counts as gone, even if
+        """Tell the watchers how the answer ended. With `left`, the client counts as gone, even if
         it is connected.
         """
         watchers, self._watchers = self._watchers or [], []
@@ -153,7 +154,7 @@ class PeerBase:
                 _log.exception("a queue was not told of the end of a client")
 
     def _peer_retry(self, seconds: int) -> None:
-        """A stream sends it in its own format; see `_say_retry`."""
+        """Nothing to do: a stream sends the delay in its own format; see `_say_retry`."""
 
     def _peer_place(self, log: Hashable, name: str | None) -> str | None:
         return None if self._places is None else self._places.get((log, name))
@@ -190,7 +191,7 @@ class PeerBase:
     def _peer_reads(self, callback: Callable[..., Any]) -> bool:
         free = self._reading is None or self._reading.stopped
         mine = getattr(callback, "__self__", None) is self
-        # A `stream_write` of the user has no mark: it may do anything.
+        # A `stream_write` that a user wrote has no mark, because it may do anything.
         calls = (callback, self.stream_write)
         shows = all(getattr(call, "__func__", None) in _showing for call in calls)
         return free and mine and shows and self._streams_messages and not self._reframes

@@ -1,9 +1,10 @@
 """A `tornado.web.RequestHandler` that is the `Peer` of its queues: it knows whether its client is
-still there.
+still connected.
 
 Rules:
-1. `_gone` is true from the moment that the client is known to have left before the answer was over.
-2. The watchers are told of it in the same call; see `tatsumaki_py.push.peer_base`.
+1. `_gone` is true from the moment at which the client is known to have left before the end of the
+   answer.
+2. The watchers are told in the same call; see `tatsumaki_py.push.peer_base`.
 """
 
 from __future__ import annotations
@@ -37,34 +38,35 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     """The client of a `Handler`."""
 
     asynchronous: ClassVar[bool] = False
-    """Whether the answer is still open when the method has returned. Inherited (in Perl it was
-    not).
+    """Whether the answer stays open when the method has returned, until `finish` is called.
+    Subclasses inherit it (in Perl they did not).
     """
     nonblocking: ClassVar[bool] = False
     """Another name for `asynchronous`."""
 
     request: Request
 
-    # The counters of its transport, while it waits for an answer. A `SubscribeHandler` sets it.
+    # The counters of the transport while the client waits for an answer. A `SubscribeHandler` sets
+    # it.
     _polls: Traffic | None = None
-    # `UNKNOWN` as soon as a stream has it.
+    # `UNKNOWN` as soon as a stream has taken over the connection.
     _client_connection: ClientConnection = UNKNOWN
-    # Polls that a task of this request has begun. Few handlers have some.
+    # Polls that began in a task of this request. Few handlers have any.
     _strays: Strays | None = None
-    # Whether `_too_late` has logged its line. Only a finished handler has one of its own.
+    # Whether `_too_late` has logged its line.
     _told_late = False
 
     @property
     def response(self) -> Response:
         """The status and the headers, as attributes."""
-        # Made anew each time: kept, it would be a reference cycle for each request.
+        # Made for each call: a stored one would be a reference cycle for each request.
         return Response(self)
 
     def _too_late(self, call: str) -> None:
         """Log, once for each request, that `call` came after the end of the answer and does
-        nothing. Nothing is logged if the client left: its handler cannot have known. The line is a
-        warning if the call is in a callback and the handler is not `asynchronous`, because that
-        was forgotten.
+        nothing. If the client left, nothing is logged, because the handler could not know. If the
+        call is in a callback of a handler that is not `asynchronous`, the line is a warning,
+        because the programmer has probably forgotten to set it.
         """
         if self._gone or self._told_late:
             return
@@ -96,7 +98,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             self._end()
 
     def _end(self) -> None:
-        """Finish. An exception of a user's override is logged and goes no further."""
+        """Finish the answer. An exception of a user's override is logged, not raised."""
         try:
             self.finish()
         except Exception:
@@ -112,19 +114,19 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             self._stream.ends(EXPIRED)
         self._say_retry(retry)
         self._end()
-        # As after a client that left, an endless loop ends here.
+        # An endless loop in the method ends, as it does when the client leaves.
         self._gone = True
         return True
 
     def _stream_cut(self) -> None:
-        # For the log: the client has received another status.
+        # For the log only: the client has received another status.
         self.set_status(503)
 
     def _dismiss_watchers(self, lost: bool = False, *, left: bool = False) -> None:
         if self._watchers is None:
             return
         self._client_connection.answers()
-        # The loop of a stream may wait for events until the stream ends.
+        # The `async for` of a stream may wait for events until the stream ends.
         over = self._stream is None and not (self._gone or left)
         answered = over and self.get_status() < 400
         if self._strays is not None and answered:
@@ -179,7 +181,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
                 self._strays = Strays()
             self._strays.add(watcher, task)
         if not self._streams_messages:
-            # A stream of messages begins soon, and has its connection to itself.
+            # A stream of messages will begin soon, and watches its connection itself.
             self._client_connection.waits()
         return True
 
@@ -189,9 +191,9 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             self._strays.discard(watcher)
 
     def _slim(self) -> None:
-        """Hold less memory, because thousands of requests may wait."""
+        """Use less memory, because thousands of requests may wait."""
         self.request.slim()
-        # Made again from the lists of values.
+        # Tornado makes this cache again from the lists of values.
         self._headers._combined_cache.clear()
         self._give_ui_up()
 
@@ -211,7 +213,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         try:
             self.send_error(code, exc_info=(type(error), error, error.__traceback__))
         except Exception:
-            # As in _end.
+            # See `_end`.
             self.log_exception(*sys.exc_info())
 
     def _peer_finish(self) -> None:
@@ -220,8 +222,8 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
 
 
 def _in_callback() -> bool:
-    """Whether this is called by the event loop, and neither by a coroutine nor by a method that
-    Tornado calls.
+    """Whether a callback of the event loop is running: no coroutine, and no method that Tornado
+    called.
     """
     try:
         return asyncio.current_task() is None and not runs_here()

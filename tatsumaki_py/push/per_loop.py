@@ -1,7 +1,7 @@
 """One object of a class for each event loop.
 
-Rule: the reference here is weak, or an object that refers to its loop would keep a loop alive that
-has ended. Users of the object, and timers of its loop, keep it as long as it is needed.
+Rule: the references here are weak. Otherwise an object that refers to its loop would keep the loop
+alive after its end. Users of the object, and timers of its loop, keep the object alive.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 _held: weakref.WeakKeyDictionary[
     asyncio.AbstractEventLoop, weakref.WeakValueDictionary[type, Any]
 ] = weakref.WeakKeyDictionary()
-# The loop that was asked for last, and its objects: mostly there is one loop.
+# The loop of the latest call, and its objects: most programs have one loop.
 _latest: tuple[Callable[[], object], weakref.WeakValueDictionary[type, Any]] = (
     lambda: None,
     weakref.WeakValueDictionary(),
@@ -26,7 +26,7 @@ _latest: tuple[Callable[[], object], weakref.WeakValueDictionary[type, Any]] = (
 
 
 def per_loop(cls: type[T]) -> T:
-    """The object of `cls` that belongs to the running loop; made if there is none."""
+    """The object of `cls` that belongs to the running loop. If there is none, it is made."""
     global _latest
     loop = asyncio.get_running_loop()
     reference, held = _latest

@@ -1,4 +1,4 @@
-"""Bytes that wait to be sent: for the end of a burst, or until the kernel takes them."""
+"""Bytes that wait for the end of a burst, or for room in the kernel's buffer."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Pile:
         self.parts: list[bytes] = []
         self.size = 0
         self.events: list[Entry] = []
-        """The events, without those of a log that the stream reads by itself."""
+        """The events, except those of a log that the stream reads by itself."""
         self.times = [*times]
-        """When each of the others was published (`Entry.time`)."""
+        """When each event of a log that the stream reads by itself was published (`Entry.time`)."""
 
     def add(self, data: bytes, event: Entry | None, times: Sequence[float] = ()) -> None:
-        """Add bytes: of `event`, or of events of a log that the stream reads by itself, which were
-        published at `times`.
+        """Add the bytes of `event`, or of events of a log that the stream reads by itself, which
+        were published at `times`.
         """
         self.parts.append(data)
         self.size += len(data)
@@ -45,7 +45,7 @@ class Pile:
         return [*self.times, *(event.time for event in self.events)]
 
     def first_of(self, log: Hashable) -> Entry | None:
-        """The first of `events` that is of `log` (`Entry.log`), if there is one."""
+        """The first of `events` that belongs to `log` (`Entry.log`), or None."""
         return next((event for event in self.events if event.log == log), None)
 
 
@@ -57,29 +57,29 @@ class Rest:
     def __init__(self, data: memoryview, pile: Pile) -> None:
         self.data = data
         self.firsts: dict[Hashable, Entry] = {}
-        """The first event of each log in what was to be sent; see `Pile.events`."""
+        """The first event of each log among those that are waiting; see `Pile.events`."""
         self.times: list[float] = []
-        """When each event was published that is not out."""
+        """When each event that is not sent yet was published."""
         self._out: asyncio.Future[None] | None = None
         self.add(pile)
 
     def add(self, pile: Pile) -> None:
-        """What is on `pile` is behind it."""
+        """The bytes of `pile` follow these."""
         self.firsts = {event.log: event for event in reversed(pile.events)} | self.firsts
         self.times += pile.published()
 
     def out(self) -> Awaitable[None]:
-        """Done when `release` is called."""
+        """An awaitable that is done when `release` is called."""
         if self._out is None or self._out.done():
             self._out = asyncio.get_running_loop().create_future()
         return self._out
 
     def inherit(self, before: Rest) -> None:
-        """The code that waits for `before` has to wait for this."""
+        """Code that waits for `before` waits for this instead."""
         self._out, before._out = before._out, None
 
     def release(self) -> None:
-        """Most of it is out, or never will be."""
+        """Most of the bytes are sent, or never will be."""
         if self._out is not None and not self._out.done():
             self._out.set_result(None)
 
@@ -95,7 +95,7 @@ def piled(waiting: Entry | Pile | None, framing: Framing) -> Pile:
 
 
 def first_of(waiting: Entry | Pile | None, log: Hashable) -> Entry | None:
-    """The first event of `log` (`Entry.log`) in `waiting`, if there is one."""
+    """The first event of `log` (`Entry.log`) in `waiting`, or None."""
     if isinstance(waiting, Pile):
         return waiting.first_of(log)
     return waiting if waiting is not None and waiting.log == log else None

@@ -1,4 +1,4 @@
-"""A place in a log, and what follows it."""
+"""A place in a log, and the events that follow it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ class Place:
     def __init__(self, cursor: str, quiet: str | None = None) -> None:
         self.cursor = cursor
         self.quiet = quiet
-        """The cursor up to which quiet events are sent, too; None: no quiet events are."""
+        """The cursor up to which quiet events are sent as well. With None, no quiet event is sent.
+        """
 
     @property
     def key(self) -> tuple[str, str | None]:
-        """The same for all places that have the same events after them."""
+        """Equal for all places that have the same events after them."""
         return self.cursor, self.quiet
 
     def copy(self) -> Place:
-        """One that stays where it is."""
+        """Another place at the same cursor."""
         return Place(self.cursor, self.quiet)
 
 
@@ -60,8 +61,8 @@ class Slice:
 
     @classmethod
     def of(cls, log: ReadableLog, place: Place, framing: Framing, room: int) -> Slice:
-        """What follows `place` in `log`: at least one event, if there is one, and not much more
-        than `room` bytes.
+        """The events that follow `place` in `log`: at least one event, if there is one, and not
+        much more than `room` bytes.
         """
         cursor, quiet = place.cursor, place.quiet
         frames: list[bytes] = []
@@ -74,11 +75,11 @@ class Slice:
             frames.append(frame)
             cursor = event.id
             if quiet is not None and (event.gap or cursor == quiet):
-                # After a gap it is not known any more which quiet events came later.
+                # After a gap, the log does not know which quiet events came later.
                 quiet = None
                 break
         if not events:
-            # There are only quiet ones.
+            # All events after it are quiet.
             cursor = log.top
         if cursor == log.top:
             quiet = None

@@ -1,6 +1,6 @@
-"""The headers of an answer after they were sent: shared, because thousands of streams are idle.
+"""The headers of an answer after they were sent. Streams share them, because thousands may be idle.
 
-Touches of Tornado's what its documentation does not name: `_as_list`
+Uses a name that Tornado does not document: `_as_list`
 (``t/handler/test_tornado_contract.py``).
 """
 
@@ -15,7 +15,7 @@ __all__ = ["SENT", "SentHeaders"]
 
 
 class SentHeaders(HTTPHeaders):
-    """In place of headers that are out: changes go nowhere."""
+    """Replaces headers that were sent. Changes have no effect."""
 
     @classmethod
     def of(cls, values: Mapping[str, list[str]]) -> SentHeaders:

@@ -1,7 +1,7 @@
-"""The two kinds of connection that a stream has: a plain socket, or whatever Tornado has.
+"""The two kinds of connection of a stream: a plain socket, or an `IOStream` of Tornado.
 
-Rule: a connection ends with its stream. What a client sends behind the request of a stream is read
-and dropped.
+Rule: a connection ends with its stream. Bytes that a client sends after the request of a stream are
+read and dropped.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def take_over(
     """The stream for a detached `tornado.iostream.IOStream`.
 
     Args:
-        framing: what events look like on it.
+        framing: how events are written.
         max_buffer: bytes that may wait to be sent.
-        owner: is told what becomes of it.
+        owner: the handler, which the stream notifies.
     """
     sock = socket_of(iostream)
     if sock is None:
@@ -48,7 +48,7 @@ def take_over(
 
 
 def socket_of(iostream: IOStream) -> socket.socket | None:
-    """The socket below, on its own, if it is a plain one. Close `iostream` then."""
+    """The socket of `iostream`, parted from it; None if it is not plain. Close `iostream` then."""
     adopt(iostream)
     if isinstance(iostream, SSLIOStream) or not isinstance(iostream, ForgettingStream):
         return None
@@ -62,14 +62,15 @@ def socket_of(iostream: IOStream) -> socket.socket | None:
 def _prepare(sock: socket.socket) -> None:
     """Let the kernel send at once, and notice a client that vanishes."""
     with contextlib.suppress(OSError):
-        # Not TCP, or closed by now.
+        # The socket is not TCP, or is closed by now.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     ask_peer(sock)
 
 
 class Relay:
-    """What the loop calls when a client has sent something, first for the requests of a connection,
-    then for its stream: to register another callback takes longer than the rest of a hand-over.
+    """The callback that the loop calls when a client has sent data: first for the requests of a
+    connection, later for its stream. It is replaced here, because registering another callback with
+    the loop takes longer than all other steps.
     """
 
     __slots__ = ("call",)
@@ -82,7 +83,7 @@ class Relay:
 
 
 class SocketStream(Stream):
-    """A plain socket. Without an `IOStream` around it, a subscriber costs half as much memory."""
+    """A stream on a plain socket. Without an `IOStream`, a subscriber takes half as much memory."""
 
     __slots__ = ()
 
@@ -98,13 +99,13 @@ class SocketStream(Stream):
         if relay is not None:
             relay.call = self._readable
             return
-        # In a context of its own: that of the request is not needed any more.
-        # The loop gets the descriptor: it would describe the socket in errors that it catches.
+        # In a context of its own, so that the one of the request is freed. The loop gets the
+        # descriptor, because it would put the `repr` of a socket into errors that it catches.
         loop = asyncio.get_running_loop()
         contextvars.Context().run(loop.add_reader, sock.fileno(), self._readable)
 
     def _readable(self) -> None:
-        # A peer has nothing more to say on this stream. It is read to see it go.
+        # Reading is the way to notice that the client leaves.
         try:
             data = self.wire.recv(READ_SIZE)
         except WOULD_BLOCK:
@@ -118,7 +119,7 @@ class SocketStream(Stream):
             self._ended()
 
     def receive(self, data: bytes) -> None:
-        """Take what the client has sent, which is nothing that matters."""
+        """Take the bytes that the client has sent. They are ignored here."""
 
     def _ended(self) -> None:
         """The client has closed the connection."""
@@ -142,11 +143,11 @@ class SocketStream(Stream):
         self._progress(data)
 
     def go_on(self) -> None:
-        """What was written before it took over is sent."""
+        """Everything that was written before the stream took over is sent."""
         self._progress(memoryview(b""))
 
     def _shut(self) -> None:
-        # asyncio would describe the socket in an error that it catches.
+        # The descriptor: asyncio would put the `repr` of a socket into errors that it catches.
         descriptor = self.wire.fileno()
         if descriptor != -1:
             loop = asyncio.get_running_loop()
@@ -156,7 +157,7 @@ class SocketStream(Stream):
 
 
 class _Closed:
-    """In place of an `IOStream` that was closed."""
+    """Replaces an `IOStream` that was closed."""
 
     error = None
 
@@ -177,7 +178,7 @@ _CLOSED = _Closed()
 
 
 class IOStreamStream(Stream):
-    """Any `tornado.iostream.IOStream`, such as one with TLS."""
+    """A stream on any `tornado.iostream.IOStream`, such as one with TLS."""
 
     __slots__ = ("_iostream",)
 
@@ -198,7 +199,7 @@ class IOStreamStream(Stream):
         self._watch()
 
     def _watch(self) -> None:
-        """See the peer go."""
+        """Notice that the client leaves."""
         self._iostream.set_close_callback(self._ended)
         self._read()
 
@@ -206,7 +207,7 @@ class IOStreamStream(Stream):
         self._gone(self._iostream.error is not None)
 
     def _read(self, last: asyncio.Future[bytes] | None = None) -> None:
-        # As in SocketStream._readable.
+        # See `SocketStream._readable`.
         if not self._iostream.closed() and (last is None or last.exception() is None):
             with contextlib.suppress(StreamClosedError):
                 read = asyncio.ensure_future(self._iostream.read_bytes(READ_SIZE, partial=True))
@@ -214,7 +215,7 @@ class IOStreamStream(Stream):
 
     def _block(self) -> None:
         assert self._rest is not None
-        # A stream that is closed has said so by its callback.
+        # The callback of a closed `IOStream` has been called.
         with contextlib.suppress(StreamClosedError):
             self._pass(self._rest.data)
 
@@ -232,6 +233,6 @@ class IOStreamStream(Stream):
         self._let_go()
 
     def _let_go(self) -> None:
-        """Have no more to do with the `IOStream`."""
-        # The timer wheel keeps this object for a while, but need not keep that one.
+        """Drop the `IOStream`."""
+        # The timer wheel refers to this object for a while: free the `IOStream` now.
         self._iostream = cast(IOStream, _CLOSED)

@@ -1,7 +1,7 @@
-"""Polls that began in a task that a handler's method started. Such a poll belongs to the request,
-and ends with it. This is a mistake if the task should continue.
+"""Polls that began in a task that a handler's method started. Such a poll belongs to the request
+and ends with it. If the task should outlive the request, that is a mistake, and a warning says so.
 
-Uses one name that Tornado's documentation does not have: the task of a request runs `_execute`
+Uses one name that Tornado does not document: the task of a request runs `_execute`
 (``t/handler/test_tornado_contract.py``).
 """
 
@@ -21,7 +21,7 @@ __all__ = ["Strays", "stray_task"]
 
 _log = logging.getLogger("tatsumaki")
 _told: weakref.WeakSet[type] = weakref.WeakSet()
-"""The classes of handlers that the log has named."""
+"""The classes of handlers that a warning has named."""
 
 
 def stray_task() -> asyncio.Task[Any] | None:
@@ -36,7 +36,7 @@ def stray_task() -> asyncio.Task[Any] | None:
 
 
 class Strays:
-    """Such polls of one request."""
+    """The polls of one request that began in other tasks."""
 
     def __init__(self) -> None:
         self._tasks: dict[Watcher, weakref.ref[asyncio.Task[Any]]] = {}

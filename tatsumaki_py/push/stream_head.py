@@ -1,13 +1,13 @@
-"""The heads of streams: clients whose handlers have the same headers share the bytes.
+"""The heads of streams. Clients whose handlers have the same headers share the bytes.
 
 Rules:
-1. Bytes are shared only if the normal way, `tornado.web.RequestHandler.flush`, would make the same
-   ones: the headers that the handler has are compared, whoever has set them.
-2. A class that overrides `set_header`, an answer that is transformed, has cookies or another status
-   than 200, and a connection that has its own head (``send_head``) take the normal way.
+1. Bytes are shared only if `tornado.web.RequestHandler.flush`, the normal way, would make the same
+   bytes: all headers of the handler are compared.
+2. The normal way is taken if the class overrides `set_header`, if the answer is transformed, has
+   cookies or a status other than 200, or if the connection has no ``send_head``.
 3. Few heads are kept. The cursor, which differs from client to client, is not part of them.
 
-Touches of Tornado's what its documentation does not name: `_as_list`, `_headers`,
+Uses names that Tornado does not document: `_as_list`, `_headers`,
 `_headers_written`, `_new_cookie`, `_reason`, `_transforms`, `_write_buffer`
 (``t/handler/test_tornado_contract.py``).
 """
@@ -26,39 +26,39 @@ from tatsumaki_py.push.peer_handler import PeerHandler
 
 __all__ = ["PROMPT", "send_shared_head"]
 
-# A proxy that compresses would also wait for more to compress.
+# `no-transform`: a proxy that compresses would wait for more data.
 PROMPT = {
     "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",
     "X-Content-Type-Options": "nosniff",
 }
-"""The headers of a stream, unless the handler has others of these names: nothing between server and
-client keeps its bytes back.
+"""The headers of a stream, unless the handler has set these names itself. They keep proxies from
+holding back its bytes.
 """
 
 MAX_HEADS = 8
-"""Heads that are kept: such as one for each origin of a page. With each second comes a new one."""
+"""The number of heads that are kept, such as one for each origin. Each second makes a new head."""
 
 _CURSOR = "Last-Event-Id"
 
 
 class _Head(NamedTuple):
     headers: dict[str, list[str]]
-    """Those that its handler had."""
+    """The headers of its handler."""
     data: bytes
-    """Without the empty line at the end."""
+    """The bytes, without the empty line at the end."""
 
 
 _heads: list[_Head] = []
-"""Those that were used or made last, the newest first."""
+"""The heads that were used or made last, the newest first."""
 
 
 def send_shared_head(handler: PeerHandler, frames: Framing, cursor: str | None) -> bytes | None:
-    """Send the head of a stream, and return the beginning of its body, which is sent, too. Returns
-    None, and does nothing, if that has to go the normal way.
+    """Send the head of a stream and the beginning of its body, and return this beginning. Returns
+    None, and does nothing, if the normal way has to be taken.
 
     Args:
-        frames: what the stream looks like, in chunks.
+        frames: the framing of the stream, in chunks.
         cursor: the header Last-Event-ID of the answer.
     """
     connection = handler.request.connection
@@ -91,7 +91,7 @@ def _is_plain(handler: PeerHandler) -> bool:
 
 
 def _made(headers: HTTPHeaders) -> bytes | None:
-    """The head of a stream whose handler has `headers`; None if they are not usual."""
+    """The head of a stream whose handler has `headers`; None if the normal way has to be taken."""
     values = headers._as_list
     cursor = values.pop(_CURSOR, None)
     try:

@@ -3,7 +3,7 @@
 Rules:
 1. `HangUps` notices a client that leaves while its answer waits, even if the client has sent more
    than its request. It closes the connection in Tornado's own way, which calls the close callback.
-2. Nothing here refers to a handler, but the callback of `when_sent` until it is called.
+2. Nothing here refers to a handler, except the callback of `when_sent` until it is called.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["adopt_connection", "client_connection"]
 
 
 def client_connection(connection: HTTPConnection | None) -> ClientConnection:
-    """`connection` itself if it is a `ClientConnection`, else one for it."""
+    """`connection` itself if it is a `ClientConnection`, else a `ClientConnection` for it."""
     if isinstance(connection, ClientConnection):
         return connection
     adopt_connection(connection)
@@ -38,7 +38,7 @@ def client_connection(connection: HTTPConnection | None) -> ClientConnection:
 
 
 def adopt_connection(connection: HTTPConnection | None) -> None:
-    """See `tatsumaki_py.iostream.adopt`. A `ClientConnection` needs nothing of it."""
+    """See `tatsumaki_py.iostream.adopt`. Does nothing for a `ClientConnection`."""
     if not isinstance(connection, ClientConnection):
         adopt(getattr(connection, "stream", None))
 
@@ -108,7 +108,7 @@ class _TornadoConnection(ClientConnection):
         def written(done: asyncio.Future[None]) -> None:
             callback(done.cancelled() or done.exception() is not None)
 
-        # The end of it is the end of all that was written before.
+        # This write is done when all earlier writes are.
         stream.write(b"").add_done_callback(written)
         return True
 

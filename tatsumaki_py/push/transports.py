@@ -1,8 +1,8 @@
 """The table of transports.
 
 `TRANSPORTS` drives the negotiation of `SubscribeHandler`, the methods of `Handler` that begin a
-stream, the framing of what they send, and the table in ``docs/guide/subscribing.md``. A new
-transport is a subclass of `Framing` and a row here.
+stream, their framing, and the table in ``docs/guide/subscribing.md``. A new transport is a subclass
+of `Framing` and a row here.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Streaming(Transport):
 
     @property
     def call(self) -> str:
-        """The call that begins it, for errors."""
+        """The call that begins it, for error messages."""
         return f"{self.method}(True)" if self.method else f"the transport {self.name}"
 
 
@@ -85,27 +85,27 @@ SSE = Streaming(
 )
 WEBSOCKET = Handshake(
     "websocket",
-    "one text message an event",
+    "one text message for each event",
     by="the handshake (`Upgrade: websocket`)",
     framing=WebSocket,
 )
 NDJSON = Streaming(
     "ndjson",
-    "one line of JSON an event",
+    "one line of JSON for each event",
     ("application/x-ndjson", "application/ndjson", "application/jsonl"),
     framing=JSONLines,
     method="json_lines",
 )
 MULTIPART = Streaming(
     "multipart",
-    "one part an event, as in Tatsumaki",
+    "one part for each event, as in Tatsumaki",
     ("multipart/mixed", "multipart/*"),
     framing=Multipart,
     method="multipart_xhr_push",
 )
 LONG_POLL = Poll(
     "long-poll",
-    "a JSON list, as soon as there is something; `[]` after 25 s",
+    "a JSON list, as soon as there are events; `[]` after 25 s",
     ("application/json", "application/*", "*/*"),
     by="`Accept: application/json`, `*/*` or nothing",
 )
@@ -120,6 +120,6 @@ TRANSPORTS: dict[str, Transport] = {
 
 
 def asked(request: Request) -> Option:
-    """The options that a request asks for, whichever handler it reaches."""
+    """The options that a request asks for, by any handler."""
     options = Option.IDS if request.knows_cursors else Option.NONE
     return options | Option.HEARTBEATS if request.param("heartbeat") == "1" else options

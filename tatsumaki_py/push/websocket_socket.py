@@ -1,12 +1,12 @@
-"""The plain socket of a WebSocket whose client has nothing to say.
+"""The plain socket of a WebSocket whose messages no code reads.
 
 To read messages, Tornado keeps an `IOStream`, its HTTP code and 12 suspended coroutines for each
-WebSocket, about 13 KB. This needs 160 bytes and the socket.
+WebSocket: about 13 KB. This class takes 160 bytes and the socket.
 
 Rules:
 1. Pings and the close frame of the client are answered; its messages are checked and dropped.
-2. After the close frame of either side nothing is sent and nothing is read but the client's end.
-3. A client that closes its connection without a close frame is lost.
+2. After a close frame of either side, nothing is sent, and only the end of the connection is read.
+3. A client that closes its connection without a close frame counts as lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tatsumaki_py.push.sockets import SocketStream, socket_of
 
 __all__ = ["SocketOwner", "WebSocketSocket", "take_socket"]
 
-# What a client may close with (RFC 6455 7.4, and the registry of IANA).
+# The codes with which a client may close (RFC 6455 7.4, and the registry of IANA).
 _CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
 
 AHEAD = 65536
@@ -46,7 +46,7 @@ class SocketOwner(Owner, Protocol):
 def take_socket(
     iostream: IOStream, framing: WebSocket, max_buffer: int, owner: SocketOwner, max_size: int
 ) -> WebSocketSocket | None:
-    """The stream for a detached connection after the handshake; None if it is no plain socket.
+    """The stream for a detached connection after the handshake; None if it is not a plain socket.
 
     Args:
         max_size: bytes that one message of the client may have.
@@ -63,7 +63,7 @@ def take_socket(
 
 
 def _read_ahead(iostream: IOStream) -> bytes:
-    """The bytes that came together with the handshake."""
+    """The bytes that arrived together with the handshake."""
     with contextlib.suppress(StreamClosedError):
         reading = asyncio.ensure_future(iostream.read_bytes(AHEAD + 1, partial=True))
         if reading.done() and reading.exception() is None:
@@ -136,7 +136,8 @@ class WebSocketSocket(SocketStream):
     def _refuse(self, refused: RefusedFrame) -> None:
         self.ends(TOO_BIG if refused.code == frame_reader.TOO_BIG else PROTOCOL_ERROR)
         self._send_close(refused.code.to_bytes(2) + refused.reason.encode())
-        # Unread bytes would make the kernel reset the connection, and the client lose the frame.
+        # If bytes are unread, the kernel resets the connection, and the client may lose the close
+        # frame.
         with contextlib.suppress(OSError):
             self.wire.recv(AHEAD)
         self._gone(True)
@@ -150,7 +151,7 @@ class WebSocketSocket(SocketStream):
                 self.tail.stop()
 
     def say_goodbye(self, code: int | None, reason: str | None) -> None:
-        """Close: send a close frame after what was written, and wait for the client's."""
+        """Send a close frame after everything that was written, and wait for the client's."""
         if not self.closing and not self.over:
             self.ends(FINISHED)
             text = "" if reason is None else reason
@@ -158,7 +159,7 @@ class WebSocketSocket(SocketStream):
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._gone, False)
 
     def _shut(self) -> None:
-        # The timer wheel keeps this object for a while, but need not keep half a message.
+        # The timer wheel refers to this object for a while: drop an incomplete message now.
         self._reader = None
         super()._shut()
 

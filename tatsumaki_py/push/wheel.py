@@ -1,10 +1,11 @@
-"""One timer for all that the streams of an event loop do from time to time.
+"""One timer for all periodic work of the streams of an event loop.
 
 Rules:
-1. Each member of the wheel is in one bucket, that of its next turn, and costs a place in a list. At
-   its turn a member says when it wants the next one, or leaves; no member is removed before.
-2. A turn comes up to `TICK` seconds late. A turn that raises is logged, and its member has no
-   further ones. However the turns of a tick end, the timer for the next tick is set.
+1. Each member of the wheel is in one bucket, that of its next turn. It costs one item of a list. At
+   its turn a member says when it wants the next one, or leaves. No member is removed before its
+   turn.
+2. A turn comes up to `TICK` seconds late. If a turn raises, the exception is logged, and its member
+   has no further turns. However the turns of a tick end, the timer for the next tick is set.
 3. The timer of the loop refers to the wheel, and the wheel does not refer to the loop: both are
    freed together.
 """
@@ -22,15 +23,17 @@ from tatsumaki_py.push.per_loop import per_loop
 __all__ = ["TICK", "Turning", "Wheel", "jittered"]
 
 TICK = 0.25
-"""Seconds of one bucket: with 10 000 streams and heartbeats every 25 s, a hundred streams."""
+"""Seconds of one bucket. With 10 000 streams and a heartbeat every 25 s, it holds a hundred
+streams.
+"""
 
 
 _log = logging.getLogger("tatsumaki")
 
 
 def jittered(amount: float, jitter: float) -> float:
-    """`amount` less a random part of it, up to `jitter`: what began together for many clients does
-    not come due together.
+    """`amount` less a random part of it, up to `jitter`, so that clients that began together do not
+    come due together.
     """
     return amount * (1 - jitter * random.random())
 
@@ -71,13 +74,13 @@ class Wheel:
 
     def _arm(self, tick: int) -> None:
         self._due = tick
-        # Not in the context of the request that is handled at the moment.
+        # In a context of its own: the current one belongs to a request.
         loop = asyncio.get_running_loop()
         loop.call_at(tick * TICK, self._turn, tick, context=Context())
 
     def _turn(self, due: int) -> None:
         if due != self._due:
-            # A timer for an earlier tick was set after this one, and sets the next ones.
+            # A timer for an earlier tick was set after this one. It sets the next timer.
             return
         now = max(due, int(asyncio.get_running_loop().time() / TICK))
         try:

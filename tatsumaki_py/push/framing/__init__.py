@@ -1,11 +1,11 @@
-"""Bytes on the wire: what every transport has in common.
+"""Bytes on the wire: the common part of all transports.
 
 Rules:
-1. A framing touches no socket and no clock, and keeps nothing of a subscriber: all subscribers with
-   the same options share one instance, so an event is framed once for them.
+1. A framing uses no socket and no clock, and keeps no state of a subscriber. All subscribers with
+   the same options share one instance, so an event is framed once for all of them.
 2. The results of `frame`, `begin`, `at`, `heartbeat`, `goodbye` and `wire` go to the socket
    unchanged: `chunked` framings add the chunk sizes of HTTP/1.1 (RFC 9112 7.1).
-3. A body that is not an event has no id: it moves no cursor.
+3. A body that is not an event has no id, so it does not move a cursor.
 """
 
 from __future__ import annotations
@@ -29,17 +29,19 @@ class Option(Flag):
 
     NONE = 0
     CHUNKED = auto()
-    """HTTP/1.1: each write says its length."""
+    """HTTP/1.1: each write is a chunk, with its length."""
     IDS = auto()
-    """The client has sent a cursor, so ids may stand where the original's client expects none."""
+    """The client has sent a cursor, so it understands ids where the client of the original expects
+    none.
+    """
     TYPES = auto()
     """The ``type`` of an event is its type for an ``EventSource``."""
     HEARTBEATS = auto()
-    """Heartbeats are messages that a page sees."""
+    """Heartbeats are messages that a page can see."""
     TEXT = auto()
-    """An event that is a string goes out as that string instead of as JSON."""
+    """An event that is a string is sent as that string, not as JSON."""
     PLAIN = auto()
-    """Messages are events as they were published, without ids, and nothing tells a place."""
+    """Messages are events as they were published, without ids and places."""
 
 
 class Framing:
@@ -53,7 +55,7 @@ class Framing:
     """Its name in metrics and in the access log."""
     content_type: ClassVar[str]
     knows: ClassVar[Option] = Option.CHUNKED
-    """The options that make a difference."""
+    """The options that this framing knows."""
     has_heartbeat: ClassVar[bool] = False
     """Whether the transport has a heartbeat."""
     last: ClassVar[bytes] = LAST_CHUNK
@@ -79,7 +81,7 @@ class Framing:
 
     def in_chunks(self) -> Framing:
         """The instance for the same options and `Option.CHUNKED`."""
-        # Kept: to join two options, and to look for an instance, takes longer.
+        # Cached, because joining the options and looking up the instance takes longer.
         if self._in_chunks is None:
             self._in_chunks = self.of(self.options | Option.CHUNKED)
         return self._in_chunks
@@ -99,7 +101,8 @@ class Framing:
         """An event as one message of the transport.
 
         Args:
-            payload: what a handler has made of it; by default it is as it was published.
+            payload: the text that a handler has made of it; by default, the event as it was
+                published.
         """
         if payload is None:
             return self.part(event.payload, JSON, event.id)
@@ -119,7 +122,7 @@ class Framing:
         return b""
 
     def heartbeat(self, cursor: str) -> bytes:
-        """The bytes on the socket that tell a client of a silent stream that the server is there.
+        """The bytes on the socket that tell the client of an idle stream that the server is alive.
 
         Args:
             cursor: where the client is; "" if that is not known.
@@ -137,4 +140,4 @@ class Framing:
 
 
 _made: dict[tuple[type[Framing], Option], Framing] = {}
-"""Each instance by its options, with those that make no difference and without."""
+"""Each instance by its options, both with and without options that its framing does not know."""

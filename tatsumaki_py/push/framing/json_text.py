@@ -1,6 +1,7 @@
-"""JSON as messages carry it: an event with its id beside it, a place, a string as it is.
+"""The JSON of messages: an event with its id beside it, a place, and a string as it is.
 
-Rule: text of a user that is sent as it is, or that a handler returns, can say no loss and no id.
+Rule: a string that is sent as it is, or JSON that a handler made, is never taken for a gap or an
+id.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ __all__ = [
 ]
 
 LINE_END = re.compile(rb"\r\n|\r|\n")
-"""The end of a line for a parser of text/event-stream."""
+"""The end of a line in text/event-stream."""
 NO_JSON = object()
-# The end of a line for others, such as Python's `str.splitlines`. JSON may have them as they are.
+# The end of a line for other parsers, such as `str.splitlines`. JSON may have these unescaped.
 _SEPARATORS = {char.encode(): b"\\u%04x" % ord(char) for char in "\x85\u2028\u2029"}
 
 
 def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse)
@@ -41,7 +42,7 @@ _decoder = json.JSONDecoder(parse_constant=_refuse)
 def parsed(body: bytes) -> Any:
     """The value of `body` as JSON, or `NO_JSON`."""
     try:
-        # `json.loads` takes bytes that look like UTF-16, and a byte order mark.
+        # `json.loads` would accept UTF-16 and a byte order mark.
         return _decoder.decode(body.decode())
     except (ValueError, RecursionError):
         return NO_JSON
@@ -53,7 +54,7 @@ def quoted(body: bytes) -> bytes:
 
 
 def escaped(body: bytes) -> bytes:
-    """JSON without the characters that some clients take for the end of a line."""
+    """`body` with the characters escaped that some clients take for the end of a line."""
     if b"\xe2\x80" in body or b"\xc2\x85" in body:
         for char, escape in _SEPARATORS.items():
             body = body.replace(char, escape)
@@ -62,7 +63,7 @@ def escaped(body: bytes) -> bytes:
 
 def place(cursor: str, retry: int | None = None) -> bytes:
     """A place in a stream, as JSON. With `retry`, the stream ends there, and the client should
-    reconnect after so many milliseconds.
+    reconnect after `retry` milliseconds.
     """
     end = "" if retry is None else f',"retry":{retry}'
     return f'{{"id":{encode_basestring_ascii(cursor)}{end}}}'.encode()
@@ -73,8 +74,8 @@ def _is_gap(value: Any) -> bool:
 
 
 def own_form(event: Entry, payload: bytes) -> tuple[bytes, Any]:
-    """What is to be sent for `payload`, which a handler has made of `event`, and its value as JSON
-    or `NO_JSON`. JSON that would be taken for a loss becomes a JSON string.
+    """The bytes to send for `payload`, which a handler has made of `event`, and their value as
+    JSON, or `NO_JSON`. JSON that would be taken for a gap becomes a JSON string.
     """
     value = parsed(payload)
     if _is_gap(value) and not event.gap:
@@ -86,7 +87,7 @@ def enveloped(event: Entry, payload: bytes | None) -> bytes:
     """An event with its id beside it.
 
     Args:
-        payload: what a handler has made of it; by default it is as it was published.
+        payload: the text that a handler has made of it; by default, the event as it was published.
     """
     if payload is None:
         return event.envelope
@@ -101,15 +102,15 @@ def enveloped(event: Entry, payload: bytes | None) -> bytes:
 
 
 def _has_channel(value: dict[str, Any]) -> bool:
-    """Whether an object may have an id put beside its channel."""
+    """Whether the id can be added to an object that has a channel."""
     return "channel" in value and "id" not in value
 
 
 def string_of(event: Entry) -> bytes | None:
-    """The string that was published, in UTF-8; None if the event is something else, or the string
-    would be taken for a loss.
+    """The string that was published, in UTF-8. None if the event is not a string, or if the string
+    would be taken for a gap.
     """
-    # JSON of a client may begin with white space.
+    # JSON that a client published may begin with white space.
     body = event.json.lstrip()
     if not body.startswith(b'"'):
         return None

@@ -11,11 +11,11 @@ __all__ = ["Multipart"]
 
 
 class Multipart(Framing):
-    """multipart/mixed as ``DUI.Stream`` of the original reads it: LF, and the next boundary at once
-    after each part.
+    """multipart/mixed as ``DUI.Stream`` of the original reads it: lines end with LF, and each part
+    is followed by the next boundary at once.
 
     With `Option.IDS`, each part has the id of its event, and a heartbeat has the cursor, in a
-    header ``Last-Event-ID``. The original's client does not expect that.
+    header ``Last-Event-ID``. The client of the original does not expect these.
 
     >>> part = Multipart().part(b"{}", "application/json")
     >>> part.startswith(b"Content-Type: application/json\\n\\n{}\\n--")
@@ -23,7 +23,7 @@ class Multipart(Framing):
     """
 
     transport = "multipart"
-    # One for the whole process: subscribers share the parts.
+    # One boundary for the whole process, so that subscribers can share the bytes of a part.
     boundary = "".join(random.SystemRandom().choices(string.ascii_letters + string.digits, k=16))
     content_type = f'multipart/mixed; boundary="{boundary}"'
     knows = Option.CHUNKED | Option.IDS
@@ -41,12 +41,12 @@ class Multipart(Framing):
         return self.heartbeat(cursor) if self._ids else b""
 
     def heartbeat(self, cursor: str) -> bytes:
-        # A part of a type without a listener: the original's client ignores no other part.
+        # The client of the original ignores only parts whose type has no listener.
         return self.wire(self.part(b"", "application/x-heartbeat", cursor))
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         if self._delimiter in body + b"\n":
-            # Not JSON then: JSON has no line ends.
+            # It is not JSON: the JSON of an event has no line ends.
             raise ValueError("a part must not contain the boundary")
         cursor = f"Last-Event-ID: {id}\n" if self._ids and id else ""
         return b"Content-Type: %b\n%b\n%b\n%b" % (

@@ -13,28 +13,28 @@ from tatsumaki_py.push.framing.json_text import LINE_END, escaped, place, string
 __all__ = ["RETRY", "ServerSentEvents"]
 
 RETRY = 2000, 4000
-"""Milliseconds after which an ``EventSource`` reconnects: when a server goes, its clients must not
-all come back in the same moment.
+"""Milliseconds after which an ``EventSource`` reconnects: the clients of a server that stops must
+not all reconnect at the same moment.
 """
-# Names that mean something to the EventSource of a browser, or that this framing uses itself.
+# Names with a meaning for the EventSource of a browser, and names that this framing uses itself.
 _RESERVED_TYPES = {"", "cursor", "error", "gap", "message", "open"}
 
 
 class ServerSentEvents(Framing):
     r"""text/event-stream (WHATWG HTML 9.2).
 
-    With `Option.TYPES`, the ``type`` of an event is its ``event`` field too, if it is a single line
-    that means nothing else to an ``EventSource``. With `Option.HEARTBEATS`, a heartbeat is a place
-    instead of a comment, which a page does not see. With `Option.TEXT`, an event that is a string
-    is its lines.
+    With `Option.TYPES`, the ``type`` of an event is also its ``event`` field, if it is a single
+    line without another meaning for an ``EventSource``. With `Option.HEARTBEATS`, a heartbeat is a
+    place, because a page does not see a comment. With `Option.TEXT`, an event that is a string is
+    sent as its lines.
 
-    Text goes out as it is: a client that takes U+2028, U+2029 or U+0085 for the end of a line
-    misreads it. In JSON they are escaped.
+    Text is sent as it is. A client that takes U+2028, U+2029 or U+0085 for the end of a line
+    misreads it. JSON has these escaped.
 
-    A place in the stream is an event of type ``cursor``, whose data may have ``retry``, too,
-    because a page cannot read the field ``retry:``. Many clients remember an id only if its event
-    has data, and a named event does not reach ``onmessage``. To some clients a blank line without
-    data before it is an empty message, so only events end with one.
+    A place in the stream is an event of type ``cursor``. Its data may also have ``retry``, because
+    a page cannot read the field ``retry:``. It has data, because many clients remember an id only
+    if its event has data. It has a name, so that it does not reach ``onmessage``. Some clients take
+    a blank line without data before it for an empty message, so only events end with a blank line.
 
     >>> ServerSentEvents().part(b"two\r\nlines", "text/plain", "1-0")
     b'id: 1-0\ndata: two\ndata: lines\n\n'
@@ -52,7 +52,7 @@ class ServerSentEvents(Framing):
         self._text = Option.TEXT in options
 
     def begin(self, cursor: str | None) -> bytes:
-        # Without a cursor the line is the first one of the next event.
+        # Without a cursor, this line belongs to the next event.
         least, most = RETRY
         retry = b"retry: %d\n" % (least + (most - least) * random.random())
         return self.wire(retry + self._place(cursor) if cursor else retry)
@@ -68,10 +68,10 @@ class ServerSentEvents(Framing):
         return self.wire(line + self._place(cursor, retry) if cursor else line)
 
     @staticmethod
-    # Clients that come between two events have the same place.
+    # Clients that subscribe between two events have the same place.
     @lru_cache(maxsize=16)
     def _place(cursor: str, retry: int | None = None) -> bytes:
-        # An empty id would take from the client the one that it has.
+        # An empty id would clear the id that the client remembers.
         field = b"id: %b\n" % cursor.encode() if cursor else b""
         return b"%bevent: cursor\ndata: %b\n\n" % (field, place(cursor, retry))
 
@@ -86,7 +86,7 @@ class ServerSentEvents(Framing):
     @staticmethod
     def _type(event: Entry) -> str:
         if b'"type"' not in event.json and b"\\u" not in event.json:
-            # Most of the cost of framing would be to parse it.
+            # Not parsed: that would be most of the cost of framing.
             return ""
         value = event.event()
         name: Any = value.get("type") if isinstance(value, dict) else ""

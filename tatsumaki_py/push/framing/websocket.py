@@ -14,7 +14,7 @@ TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
 
 def websocket_frame(opcode: int, data: bytes) -> bytes:
-    """One frame of a server (RFC 6455 5.2): whole, and not masked.
+    """One frame of a server (RFC 6455 5.2), not fragmented and not masked.
 
     >>> websocket_frame(TEXT, b"hi")
     b'\\x81\\x02hi'
@@ -32,9 +32,9 @@ def websocket_frame(opcode: int, data: bytes) -> bytes:
 class WebSocket(Framing):
     """Messages of a WebSocket: an event is the text of a JSON object with its id.
 
-    With `Option.HEARTBEATS`, a heartbeat is a place instead of a ping, which a page does not see.
-    With `Option.PLAIN`, messages are events as they were published, and nothing else but gaps.
-    `Option.TEXT` is the same, and an event that is a string is the message itself.
+    With `Option.HEARTBEATS`, a heartbeat is a place, because a page does not see a ping.
+    With `Option.PLAIN`, the messages are events as they were published, and gaps. With
+    `Option.TEXT`, in addition, an event that is a string is the message itself.
     """
 
     transport = "websocket"
@@ -45,7 +45,7 @@ class WebSocket(Framing):
     def __init__(self, options: Option = Option.NONE) -> None:
         super().__init__(options)
         self._text = Option.TEXT in options
-        # A client that reads strings cannot tell them from ids and places.
+        # A client could not tell a string from a place.
         self._plain = self._text or Option.PLAIN in options
         self._visible = Option.HEARTBEATS in options and not self._plain
 
@@ -56,7 +56,7 @@ class WebSocket(Framing):
         if not self._plain:
             return enveloped(event, payload)
         if payload is not None:
-            # A client gives up a connection on which a text is not UTF-8.
+            # A client closes a connection if a text is not UTF-8.
             return own_form(event, payload.decode("utf-8", "replace").encode())[0]
         string = string_of(event) if self._text else None
         return event.payload if string is None else string
