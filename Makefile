@@ -30,7 +30,7 @@ BIN := $(VENV)/bin
 RUN = $(VENV)/.run $(if $(filter redis%,$(TATSUMAKI_ENGINE)),$(VENV)/.redis)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help chat dashboard demo test test-all bench bench-peers lint types types-js dist clean
+.PHONY: help chat dashboard demo test test-all bench bench-peers lint types types-js docs dist clean
 
 help:
 	@echo 'make chat      serve the chat on http://127.0.0.1:5000/'
@@ -43,6 +43,7 @@ help:
 	@echo 'make lint      check style and format (ruff)'
 	@echo 'make types     check types (mypy)'
 	@echo 'make types-js  write tatsumaki.d.ts, the types of tatsumaki.js, anew (npm: TypeScript)'
+	@echo 'make docs      build the documentation in build/docs (Sphinx)'
 	@echo 'make dist      build the sdist and the wheel in dist/, and check them'
 	@echo 'make clean     remove what the other targets made'
 	@echo
@@ -88,6 +89,13 @@ types: $(VENV)/.dev
 types-js: $(VENV)/.npm
 	@node $(VENV)/npm/node_modules/typescript/bin/tsc --project tatsumaki_py/static
 
+SPHINX = $(BIN)/python -m sphinx --nitpicky --fail-on-warning --quiet --doctree-dir build/doctrees
+
+docs: $(VENV)/.docs
+	@$(SPHINX) docs build/docs
+	@$(SPHINX) --builder coverage docs build/docs-coverage
+	@echo 'Open build/docs/index.html'
+
 dist: $(VENV)/.dev
 	@rm -rf dist
 	@$(BIN)/python -m build --no-isolation >$(VENV)/dist.log 2>&1 || { cat $(VENV)/dist.log; exit 1; }
@@ -129,6 +137,11 @@ $(VENV)/.npm: t/clients/node/package-lock.json | $(VENV)/.run
 		npm ci --prefix $(VENV)/npm --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null && \
 		touch $@; \
 	fi
+
+$(VENV)/.docs: $(VENV)/.run
+	@echo 'Installing what the documentation needs ...' >&2
+	@$(PIP) install --quiet --editable '.[docs]'
+	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo 'Installing what lint, types and tests need ...' >&2

@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 class AnyService(Protocol):
-    """A service, as the application sees it; see `Service` about `start` and `stop`."""
+    """A service, as the application sees it."""
 
     @property
     def application(self) -> Application:
@@ -59,8 +59,11 @@ class AnyService(Protocol):
 
     @application.setter
     def application(self, application: Application) -> None: ...
-    def start(self) -> Any: ...
-    def stop(self) -> Any: ...
+    def start(self) -> Any:
+        """See `Service.start`."""
+
+    def stop(self) -> Any:
+        """See `Service.stop`."""
 
 
 class Application(tornado.web.Application):
@@ -178,7 +181,7 @@ class Application(tornado.web.Application):
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:
         """Log one line for each request, with control characters escaped. The line of a stream
-        comes at its end, with its `stream_info`. See `tornado.web.Application.log_request`.
+        comes at its end, with its `Handler.stream_info`. See `tornado.web.Application.log_request`.
         """
         if "log_function" in self.settings:
             super().log_request(handler)
@@ -239,9 +242,7 @@ class Application(tornado.web.Application):
 
     @property
     def template(self) -> TemplateEngine:
-        """The template engine: any object with ``render_file(name, args)`` and ``include_path``.
-        The default is `Template`.
-        """
+        """The template engine, a `TemplateEngine`. The default is `Template`."""
         return self.settings.get("template") or self._default_template
 
     @template.setter
@@ -263,13 +264,13 @@ class Application(tornado.web.Application):
     @overload
     def add_service(self, name: str, service: ServiceT, /) -> ServiceT: ...
     def add_service(self, *args: Any) -> Any:
-        """Add a service, set its `application` and return it.
+        """Add a service, set its ``application`` and return it.
 
         Its `start` is called when the application starts (`start`), or now if the application runs;
         an awaitable that it returns becomes a task. Its `stop` is called at the end. Both run in an
         empty context, so a poll or a task that they begin belongs to no request.
 
-        Without a `name`, the service is named after its class; a second service of that class has
+        Without a ``name``, the service is named after its class; a second service of that class has
         a 0 after the name, a third a 1. A service with a given name replaces the one of that name.
         """
         if len(args) == 2:
@@ -306,7 +307,7 @@ class Application(tornado.web.Application):
         `HTTPServer` of its own calls ``await app.start()``.
 
         Raises `RuntimeError` if the application runs, or if one of them fails: the message names
-        it, `__cause__` is the reason, and the others that have started are stopped.
+        it, ``__cause__`` is the reason, and the others that have started are stopped.
         """
         # From now on any thread may publish.
         MessageQueue._registry.thread.claim()
@@ -317,8 +318,7 @@ class Application(tornado.web.Application):
         `on_stop` functions, in reverse order. `Server` does this at its end.
 
         Each has 5 seconds. The log names one that takes longer, and the stop continues. An
-        exception is logged.
-        Raises `RuntimeError` while the application starts or stops.
+        exception is logged. Raises `RuntimeError` while the application starts or stops.
         """
         await self._life.stop()
 

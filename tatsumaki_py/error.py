@@ -31,7 +31,9 @@ class Error(Exception):
     """The base of all exceptions of this package."""
 
     HTTP: ClassVar[type[HTTPError]]
+    """An error that the client is told: `HTTPError`."""
     ClientDisconnect: ClassVar[type[ClientDisconnect]]
+    """The client has gone: `tatsumaki_py.error.ClientDisconnect`."""
 
     @classmethod
     def throw(cls, *args: Any, **kwargs: Any) -> NoReturn:

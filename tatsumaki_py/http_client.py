@@ -66,15 +66,12 @@ Reply = asyncio.Future[HTTPResponse]
 
 
 class Options(TypedDict, total=False):
-    """The keyword arguments of every method.
-
-    Attributes:
-        headers: a mapping, or pairs, in which a name may come twice.
-        timeout: seconds, in place of the client's `timeout`.
-    """
+    """The keyword arguments of every method."""
 
     headers: Headers
+    """A mapping, or pairs, in which a name may come twice."""
     timeout: float
+    """Seconds, in place of the ``timeout`` of the client."""
 
 
 class HTTPClient:
@@ -88,18 +85,18 @@ class HTTPClient:
             100 MiB). A larger answer ends in 597.
 
     Each method starts the request at once and returns a `Future` of its `HTTPResponse`. The future
-    need not be awaited; cancelling it, or the await, ends the request. `callback` (may be a
+    need not be awaited; cancelling it, or the await, ends the request. ``callback`` (may be a
     coroutine function) is called once with the response, from the loop, never before the method has
     returned, and not for a cancelled request. If it raises, logger "tatsumaki" gets the traceback;
-    wrapped by `Handler.async_cb` it also answers the client. `options` are `Options`.
+    wrapped by `Handler.async_cb` it also answers the client. ``options`` are `Options`.
 
-    `body` is sent as it is (str in UTF-8), or as a form if it is a mapping or pairs. Its
-    Content-Type is application/x-www-form-urlencoded unless `headers` has another.
+    ``body`` is sent as it is (str in UTF-8), or as a form if it is a mapping or pairs. Its
+    Content-Type is application/x-www-form-urlencoded unless ``headers`` has another.
 
     Up to 10 redirects are followed; one more ends in 599. A 303, and a 301 or 302 after POST,
     becomes a GET without the body. To another scheme, host or port neither Authorization, Cookie,
     Proxy-Authorization, Referer nor the URL's user and password are sent; all other headers are.
-    `AsyncHTTPClient.configure` is honoured, except for `max_clients`.
+    `AsyncHTTPClient.configure` is honoured, except for ``max_clients``.
 
     Raises, at the call: `ValueError` for control characters in a method or header, a timeout of 0
     or less, a form field that is None; `TypeError` for an argument of the wrong type;
@@ -165,9 +162,9 @@ class HTTPClient:
     ) -> Reply:
         """``client.request("PATCH", url, body, callback)`` or ``client.request(request, callback)``
 
-        All attributes of a `tornado.httpclient.HTTPRequest` count, such as `ca_certs`,
-        `request_timeout`, `follow_redirects` and `max_redirects`. A request with a
-        `streaming_callback` or `header_callback` is a `ValueError`.
+        All attributes of a `tornado.httpclient.HTTPRequest` count, such as ``ca_certs``,
+        ``request_timeout``, ``follow_redirects`` and ``max_redirects``. A request with a
+        ``streaming_callback`` or ``header_callback`` is a `ValueError`.
         """
         if isinstance(method, HTTPRequest):
             request, callback = copy.copy(method), url

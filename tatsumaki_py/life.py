@@ -43,7 +43,7 @@ NAMED = 5
 
 
 class StartError(RuntimeError):
-    """A part of the application did not start. `__cause__` is the reason."""
+    """A part of the application did not start. ``__cause__`` is the reason."""
 
 
 class _Phase(Enum):

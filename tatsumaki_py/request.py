@@ -175,7 +175,7 @@ class Request(HTTPServerRequest):
     @overload
     def param(self, name: str, default: _Default) -> str | _Default: ...
     def param(self, name: str | None = None, default: object = None) -> object:
-        """The last value of a field of the query or the form, as in `parameters`; `default` if it
+        """The last value of a field of the query or the form, as in `parameters`; ``default`` if it
         was not sent. Without a name, the names of all fields.
         """
         if name is None:
@@ -202,8 +202,8 @@ class Request(HTTPServerRequest):
 
     @property
     def uploads(self) -> MultiValue[HTTPFile]:
-        """The files of a multipart form by field name, each with `filename`, `content_type` and
-        `body` (bytes).
+        """The files of a multipart form by field name, each with ``filename``,
+        ``content_type`` and ``body`` (bytes).
         """
         return MultiValue(self.files)
 

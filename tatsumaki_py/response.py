@@ -27,7 +27,7 @@ class Cookies:
 
     The attributes are those of `tornado.web.RequestHandler.set_cookie`: domain, expires, path,
     max_age (seconds), httponly, secure, samesite. As in Plack, max_age may be spelt ``max-age``,
-    `expires` may also be a number in a string or a date as text, and a value a number. A 0 for
+    ``expires`` may also be a number in a string or a date as text, and a value a number. A 0 for
     either of the two deletes the cookie (Tornado takes it for "not set").
     """
 
@@ -60,7 +60,8 @@ def _moment(expires: Any) -> Any:
 
 
 class Response:
-    """Another interface to `set_status`, `set_header` and so on; it stores nothing itself.
+    """Another interface to Tornado's ``set_status``, ``set_header`` and so on; it stores nothing
+    itself.
 
     Changes after the first flush have no effect, as with Tornado's methods.
     """
@@ -84,7 +85,7 @@ class Response:
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers, names without regard to case. Assign a mapping or pairs to replace all of
-        them but `Server` and `Date`; a list or tuple is one line for each of its values.
+        them but ``Server`` and ``Date``; a list or tuple is one line for each of its values.
         """
         # Not documented by Tornado, but there is no other way to read a header.
         return self._handler._headers

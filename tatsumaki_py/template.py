@@ -41,6 +41,9 @@ class TemplateEngine(Protocol):
     """A template engine, as the framework uses it."""
 
     include_path: list[str]
+    """The directories of the templates, in the order in which they are searched.
+    `Application.template_path` sets it.
+    """
 
     def render_file(self, name: str, args: Mapping[str, Any], /) -> str | bytes:
         """The file of that name, from the first directory that has it, filled in with `args`."""
@@ -62,7 +65,8 @@ class SearchLoader(tornado.template.BaseLoader):
 
     Args:
         paths: a directory, or several in the order in which they are searched.
-        kwargs: `autoescape`, `namespace` and `whitespace` as in `tornado.template.BaseLoader`.
+        kwargs: ``autoescape``, ``namespace`` and ``whitespace``, as in
+            `tornado.template.BaseLoader`.
 
     A name in ``{% extends %}`` or ``{% include %}`` is relative to the directory of the template it
     stands in, as in Tornado, and is again looked for in all the directories.
@@ -122,6 +126,9 @@ class Template:
         include_path: a directory, or several in the order in which they are searched.
         autoescape, template_whitespace: as the settings of `tornado.web.Application` of that name.
     """
+
+    include_path: list[str]
+    """The directories, as text. May be set at any time."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ def make(tmp_path):
     pip = f'if [ "$2" = pip ]; then echo "$@" >> {tmp_path}/installed; exit; fi'
     (venv / "bin/python").write_text(f'#!/bin/sh\n{pip}\nexec {sys.executable} "$@"\n')
     (venv / "bin/python").chmod(0o755)
-    for stamp in (".run", ".test", ".npm", ".dev"):
+    for stamp in (".run", ".test", ".npm", ".docs", ".dev"):
         (venv / stamp).touch()
     # What a make above this one hands down is not ours.
     env = {name: value for name, value in os.environ.items() if "MAKE" not in name}

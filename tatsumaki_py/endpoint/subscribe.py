@@ -91,7 +91,7 @@ class SubscribeHandler(ChannelHandler):
     Other events stay JSON; NDJSON, multipart and polls are JSON always.
     """
     close_code: int | None = None
-    """The code that a client closed its WebSocket with, for `on_close`; see
+    """The code that a client closed its WebSocket with, for ``on_close``; see
     `tornado.websocket.WebSocketHandler.on_close`.
     """
     close_reason: str | None = None

@@ -257,7 +257,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
                 would take for a loss. Nothing is published if this raises.
             Error.HTTP: 413 if one has more than `max_event_size` bytes, 503 if there are too many
                 channels or the server is stopping, 400 for a bad key, 422 if other events were
-                published under it. In another thread, `result` raises 503 and 422.
+                published under it. In another thread, `Published.result` raises 503 and 422.
             RuntimeError: in another thread, if no event loop owns the queues. The main
                 thread may publish before one runs.
         """

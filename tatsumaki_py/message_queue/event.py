@@ -35,11 +35,16 @@ VALUE = 10
 
 
 class Entry:
-    """An event as a log keeps it.
+    """An event as a log keeps it; ``id``, ``prev``, ``json``, ``channel``, ``gap`` and ``quiet`` as
+    in `Event`.
+
+    Args:
+        json_bytes: the JSON that was published, in UTF-8.
+        id: its id.
+        prev: the id of the event before it.
 
     Attributes:
-        id, prev, json, channel, gap, quiet: see `Event`.
-        log: the log to which `id` belongs: the name of a channel, or a tuple of names.
+        log: the log to which the id belongs: the name of a channel, or a tuple of names.
         time: when it was published, in seconds of the event loop's clock; 0.0 if that is not known
             here.
     """

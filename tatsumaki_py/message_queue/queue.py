@@ -25,6 +25,7 @@ class All(Enum):
     """In place of a client's name: all clients."""
 
     ALL = "all clients"
+    """The only value."""
 
 
 ALL = All.ALL
@@ -39,9 +40,9 @@ class Queue:
         self._channels = channels
 
     def cursor(self) -> str:
-        """The id of the newest event: a poll with this `last_event_id` gets the events after it. ""
-        if the log was never loaded (see `ready`): with that, a poll is a new client's, which gets
-        the backlog.
+        """The id of the newest event: a poll with this ``last_event_id`` gets the events after it.
+        "" if the log was never loaded (see `ready`): with that, a poll is a new client's, which
+        gets the backlog.
         """
         top = self._audience.log.top
         # `NOWHERE` is a place after which events are lost.
@@ -58,7 +59,7 @@ class Queue:
         listen to this channel among others. See `count_subscribers` for those of all processes.
 
         A client counts from its first poll until its connection is closed or its callback fails. A
-        client with a `client_id` counts for `reconnect_time` more when its long poll was answered
+        client with a ``client_id`` counts for `reconnect_time` more when its long poll was answered
         or the server ended its stream.
         """
         return self._processes.count(self._channels)
@@ -210,7 +211,7 @@ class Queue:
         As `poll_once`, but the callback is called for each delivery, and without one the result is
         an `IteratedPoll`: ``async for events in mq.poll(client_id)``. A callback that returns an
         awaitable is not called again before that is done; the log keeps the events that come
-        meanwhile (up to `buffer_length`; if there are more, the client gets a gap).
+        meanwhile (up to `MessageQueue.buffer_length`; if there are more, the client gets a gap).
         """
         audience = self._audience
         return audience.arrivals.listen(

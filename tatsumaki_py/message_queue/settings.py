@@ -12,9 +12,10 @@ __all__ = ["ChannelSettings", "settings_of"]
 
 
 class ChannelSettings:
-    """The settings of channels, and their defaults. All but `max_channels`, `max_clients` and
-    `max_size` may also be set on one queue. In a subclass, a setting may be a property, which may
-    ask for `channel` and other settings, and for nothing else of the queue.
+    """The settings of channels, and their defaults: those of `MessageQueue`. All but
+    ``max_channels``, ``max_clients`` and ``max_size`` may also be set on one queue. In a subclass,
+    a setting may be a property, which may ask for ``channel`` and other settings, and for nothing
+    else of the queue.
     """
 
     channel: str
@@ -47,7 +48,7 @@ class ChannelSettings:
     idle_timeout: float = 3600.0
     """Seconds without a listener and without a new event after which a channel is forgotten."""
     idempotency_time: float = 300.0
-    """Seconds for which a channel remembers an `idempotency_key`."""
+    """Seconds for which a channel remembers an idempotency key (`MessageQueue.publish`)."""
     idempotency_keys: int = 1000
     """How many such keys a channel remembers; the oldest go first."""
     max_size: int = 256 * 1024 * 1024

@@ -128,9 +128,9 @@ class Publisher:
                 says whether they may have been accepted without an answer. Over HTTP also what the
                 server answers, such as 401, 403 or 429.
             RuntimeError: a handler of the log publishes a line that was logged by the thread of its
-                own publisher for Redis; or the interpreter ends, such as in `__del__` of an object
-                that lives until then. A function that `atexit` calls may publish; from Python
-                3.12 on, only if the program has published before.
+                own publisher for Redis; or the interpreter ends, such as in ``__del__`` of an
+                object that lives until then. A function that `atexit` calls may publish; from
+                Python 3.12 on, only if the program has published before.
         """
         bodies = [event_json(event, self.json) for event in events]
         return self._publish(channel, bodies, idempotency_key)

@@ -45,6 +45,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     """Another name for `asynchronous`."""
 
     request: Request
+    """The request, which is Tornado's and also has Tatsumaki's names."""
 
     # The counters of the transport while the client waits for an answer. A `SubscribeHandler` sets
     # it.

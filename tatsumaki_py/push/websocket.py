@@ -78,12 +78,13 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     """
 
     plain_messages = False
-    """Whether an event is a message as it was published, ``{...}`` instead of ``{"id": ..., "data":
-    {...}}``, and nothing says where the client is. A gap is still told. For clients that expect
-    such messages; they have no cursor, so they resume by their `client_id` or not at all.
+    """Whether an event is a message as it was published, without its id around it, and nothing says
+    where the client is. A gap is still told. For clients that expect such messages; they have no
+    cursor, so they resume by their ``client_id`` or not at all.
     """
 
     request: Request
+    """See `Handler.request`."""
     # Whether the connection has yet to get its line in the access log.
     _unlogged = False
 

@@ -29,7 +29,7 @@ class Clients(Protocol):
 
     def take(self, channels: tuple[str, ...], client_id: str) -> str:
         """The client has arrived in another process: end its poll here, and forget it without
-        calling `on_unsubscribe`. Returns the place that it reached; "" if that is not known here.
+        calling ``on_unsubscribe``. Returns the place that it reached; "" if that is not known here.
         """
 
     def place(self, channels: tuple[str, ...], client_id: str) -> str:
@@ -80,8 +80,8 @@ class Presence(Protocol):
             seconds: how long it is expected back if this process ends.
 
         Returns:
-            Whether it is new: present in no process. The futures of `arrive` and `gone` for one
-            client are done in the order of the calls.
+            A future of whether the client is new, which means present in no process. The futures of
+            `arrive` and `gone` for one client are done in the order of the calls.
         """
 
     def gone(self, channels: tuple[str, ...], client_id: str) -> asyncio.Future[bool] | None:

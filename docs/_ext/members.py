@@ -1,0 +1,171 @@
+"""What autodoc shows of a class: its own public names, and those that it has from classes of the
+package that no page describes.
+
+Rules:
+1. A name is shown once, at the first class that a page describes; those of Tornado are not shown.
+2. A public name without a docstring is a warning, and a warning is an error.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator
+
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util import logging
+
+import tatsumaki_py
+
+_log = logging.getLogger(__name__)
+
+OWN = {name: getattr(tatsumaki_py, name) for name in tatsumaki_py.__all__}
+MADE_IN = {name: kind.__module__ for name, kind in OWN.items()}
+"""The module of each name. The pages show it as a name of `tatsumaki_py`."""
+
+INTERNAL = {
+    "Application": "find_handler get_handler_delegate start_request",
+    "Client": "confirm deliver delivered forget is_late leave listen listener load place",
+    "Entry": "data entry envelope event frame frames keep_frame loss payload size work"
+    " channel gap id json prev quiet",
+    "Event": "entry envelope frames log payload",
+    "Handler": "ui",
+    "Poll": "arrival when_known",
+    "Request": "adopt knows_cursors slim",
+    "WebSocketHandler": "ui",
+}
+"""Names that have no underscore because other modules of the package use them."""
+
+_CLASS = re.compile(r"^\.\. autoclass:: (\S+)\n(?! +:)", re.M)
+_FIELDS = re.compile(r"^ +Attributes:\n((?: {8,}.*\n?|\n)+)", re.M)
+_OF_CLASSES = ("attribute", "property")
+
+
+def members(kind: type) -> list[str]:
+    """The names to show, in the order of their classes and lines."""
+    internal = INTERNAL.get(kind.__name__, "").split()
+    names: dict[str, None] = {}
+    for one in kind.__mro__:
+        described = one in OWN.values() and one is not kind
+        if described or not one.__module__.startswith("tatsumaki_py"):
+            break
+        described_there = _fields(one)
+        for name in [*vars(one), *inspect.get_annotations(one)]:
+            if name.startswith("_") or name in internal or name in described_there:
+                continue
+            if name not in names and _has_text(kind, one, name):
+                names[name] = None
+    return list(names)
+
+
+def _fields(kind: type) -> set[str]:
+    """The names in the section Attributes of its docstring."""
+    section = _FIELDS.search((kind.__doc__ or "") + "\n")
+    return set() if section is None else set(re.findall(r"^ {8}(\w+)", section[1], re.M))
+
+
+def _has_text(kind: type, one: type, name: str) -> bool:
+    """Whether `name` is to be shown: a name of Tornado's that only refers to Tornado is not."""
+    text = _text(one, name)
+    if _is_tornados(kind, name, text):
+        return False
+    if not text and any(hasattr(base, name) for base in kind.__mro__[1:] if base in OWN.values()):
+        # Another value of what that class describes.
+        return False
+    if not text:
+        _log.warning("no docstring: %s.%s", kind.__name__, name)
+    return bool(text)
+
+
+def _is_tornados(kind: type, name: str, text: str) -> bool:
+    foreign = (base for base in kind.__mro__ if not base.__module__.startswith("tatsumaki_py"))
+    known = any(name in vars(base) for base in foreign)
+    return known and (not text or text.startswith("See `tornado"))
+
+
+def _text(kind: type, name: str) -> str:
+    """The docstring of `name` in the body of the class."""
+    analyzer = ModuleAnalyzer.for_module(kind.__module__)
+    lines = analyzer.find_attr_docs().get((kind.__qualname__, name))
+    if lines is not None:
+        return "\n".join(lines)
+    value = inspect.getattr_static(kind, name, None)
+    # A value has the docstring of its class.
+    return "" if value is None or value.__doc__ is type(value).__doc__ else value.__doc__ or ""
+
+
+def _select(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Give each autoclass its members."""
+
+    def with_members(match: re.Match[str]) -> str:
+        module, _, name = match[1].rpartition(".")
+        kind = OWN[name] if not module else getattr(__import__(module, fromlist=[name]), name)
+        names = ", ".join(members(kind))
+        return f"{match[0]}   :members: {names}\n" if names else match[0]
+
+    content[0] = _CLASS.sub(with_members, content[0])
+
+
+def _sign(app, what, name, obj, options, signature, returns):  # type: ignore[no-untyped-def]
+    """Show no arguments of a class that says nothing of them: the package makes its objects."""
+    hidden = what in ("class", "exception") and "Args:" not in (obj.__doc__ or "")
+    return ("", None) if hidden and signature is not None else None
+
+
+def _made_in(app: Sphinx, module: str, name: str | None) -> str | None:
+    return MADE_IN.get((name or "").split(".")[0]) if module == "tatsumaki_py" else None
+
+
+def _not_shown() -> Iterator[str]:
+    """Patterns of the methods that are left out."""
+    for kind, names in INTERNAL.items():
+        yield from (rf"\b{kind}\.{name}$" for name in names.split())
+    for kind in OWN.values():
+        for name in vars(kind):
+            if _is_tornados(kind, name, _text(kind, name)):
+                yield rf"\b{kind.__name__}\.{name}$"
+
+
+def _read_sources() -> None:
+    """Let Sphinx find what is in the sources, such as the docstrings of attributes, though the
+    classes are shown as if they were made in `tatsumaki_py`.
+    """
+    shown = ModuleAnalyzer.for_module("tatsumaki_py")
+    shown.analyze()
+    for name, kind in OWN.items():
+        analyzer = ModuleAnalyzer.for_module(kind.__module__)
+        analyzer.analyze()
+        shown.attr_docs |= analyzer.attr_docs
+        shown.annotations |= analyzer.annotations
+        first = len(shown.tagorder)
+        for place, tag in enumerate(analyzer.tagorder):
+            if tag == name or tag.startswith(f"{name}."):
+                shown.tagorder[tag] = first + place
+        kind.__module__ = "tatsumaki_py"
+
+
+_kept: dict[str, list[str]] = {}
+
+
+def _keep(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
+    """Before Napoleon, which takes the first words of an attribute's text for a type if there is a
+    colon after them.
+    """
+    if what in _OF_CLASSES:
+        _kept[name] = [*lines]
+
+
+def _restore(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
+    """After Napoleon."""
+    if what in _OF_CLASSES:
+        lines[:] = _kept.pop(name)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    _read_sources()
+    app.config.coverage_ignore_pyobjects = [*_not_shown()]
+    app.connect("source-read", _select)
+    app.connect("autodoc-process-docstring", _keep, priority=100)
+    app.connect("autodoc-process-docstring", _restore, priority=900)
+    app.connect("autodoc-process-signature", _sign)
+    app.connect("viewcode-follow-imported", _made_in)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,95 @@
+"""References that are no link of this site, or that Sphinx does not find by itself.
+
+In backquotes are, beside the names that a page describes in full:
+
+1. names of a class: also those that it has from another one, and those of its class in Tornado.
+2. names of Python and Tornado: they have to exist.
+3. arguments of the function or class that the text is about.
+"""
+
+import importlib
+import inspect
+
+from docutils import nodes
+from members import OWN
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+SHORT = ("builtins", "asyncio", "tornado.web", "tornado.httputil", "tornado.httpclient")
+"""Modules whose names are written without them."""
+
+
+def _resolve(
+    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, text: nodes.TextElement
+) -> nodes.Node | None:
+    if node.get("refdomain") != "py":
+        return None
+    target = node["reftarget"].removesuffix("()")
+    python = env.domains["py"]
+    known = python.objects
+    kind = OWN.get((node.get("py:class") or "").split(".")[0])
+    bases = [] if kind is None else kind.__mro__
+    names = [target, *(f"{base.__module__}.{base.__name__}.{target}" for base in bases)]
+    names += [f"tatsumaki_py.{target}", *(name for name in known if _is_last(name, target))]
+    found = next(filter(known.__contains__, names), None)
+    if found is not None:
+        return python.resolve_xref(env, node["refdoc"], app.builder, "obj", found, node, text)
+    if any(_has(base, target) for base in bases if not _is_ours(base)):
+        return text
+    return text if _exists(target) or target in _arguments(node) else None
+
+
+def _is_last(name: str, target: str) -> bool:
+    """Whether `target` is a class in another module, or a name in it."""
+    return target[0].isupper() and name.endswith(f".{target}") and name[: -len(target)].islower()
+
+
+def _has(kind: type, name: str) -> bool:
+    """Whether a class of Tornado has an attribute of that name, or its objects have."""
+    begin = vars(kind).get("__init__")
+    set_there = getattr(getattr(begin, "__code__", None), "co_names", ())
+    return hasattr(kind, name) or name in set_there or name in inspect.get_annotations(kind)
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.startswith("tatsumaki_py")
+
+
+def _exists(target: str) -> bool:
+    """Whether it is a name of Python or Tornado, or a variable for types."""
+    for name in (target, *(f"{module}.{target}" for module in SHORT)):
+        found = _look(name)
+        if found is not None:
+            ours = name.startswith("tatsumaki_py")
+            return not ours or type(found).__name__ == "TypeVar"
+    return False
+
+
+def _look(name: str) -> object:
+    steps = name.split(".")
+    for length in range(len(steps), 0, -1):
+        try:
+            found = importlib.import_module(".".join(steps[:length]))
+        except (ImportError, ValueError):
+            continue
+        for step in steps[length:]:
+            found = getattr(found, step, None)
+        return found
+    return None
+
+
+def _arguments(node: nodes.Node) -> set[str]:
+    """The names of the arguments of all that the text is about."""
+    names = set()
+    while node is not None:
+        if isinstance(node, addnodes.desc):
+            for parameter in node[0].findall(addnodes.desc_parameter):
+                names |= {name.astext() for name in parameter.findall(addnodes.desc_sig_name)}
+        node = node.parent
+    return names
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("missing-reference", _resolve)
+    return {"parallel_read_safe": True}
