@@ -10,6 +10,7 @@ import tornado.web
 from support.program import ROOT
 
 import tatsumaki_py
+from tatsumaki_py import testing
 
 NAMES = [
     "AnyService",
@@ -48,6 +49,21 @@ NAMES = [
     "TicketedHandler",
     "WebSocketHandler",
 ]
+TESTING = [
+    "Attempt",
+    "BadAnswer",
+    "Clock",
+    "Connection",
+    "Ended",
+    "FreshQueues",
+    "Message",
+    "Proxy",
+    "RedisServer",
+    "Refused",
+    "Reply",
+    "Subscriber",
+    "until",
+]
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(tatsumaki_py.__path__, "tatsumaki_py.")
@@ -67,6 +83,15 @@ def test_names():
     assert {*NAMES} <= {*dir(tatsumaki_py)}
     for name in NAMES:
         assert getattr(tatsumaki_py, name).__name__ == name
+
+
+def test_testing():
+    """These names are in `tatsumaki_py.testing`, and no others."""
+    assert testing.__all__ == TESTING == sorted(testing._MODULES)
+    assert not hasattr(testing, "Nothing")
+    for name in TESTING:
+        assert getattr(testing, name).__name__ == name
+    assert {*TESTING} <= {*dir(testing)}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 from support.program import ROOT
 
 SCRIPT = """
@@ -31,14 +32,27 @@ assert logging.getLogger("tatsumaki").level == logging.NOTSET
 assert threading.active_count() == 1
 optional = {"redis", "pytest", "mypy", "playwright", "jinja2", "pycurl", "tornado.testing"}
 assert not optional & sys.modules.keys(), optional & sys.modules.keys()
+assert "tatsumaki_py.testing" not in sys.modules
+
+from tatsumaki_py.testing import *
+assert not optional & sys.modules.keys(), optional & sys.modules.keys()
+"""
+# The plugin is loaded by each pytest of a Python environment.
+PLUGIN = """
+import sys, pytest
+before = set(sys.modules)
+import tatsumaki_py.testing.pytest_plugin
+after = {"tatsumaki_py", "tatsumaki_py.testing", "tatsumaki_py.testing.pytest_plugin"}
+assert set(sys.modules) - before == after, set(sys.modules) - before
 """
 
 
-def test_no_side_effects():
+@pytest.mark.parametrize("script", [SCRIPT, PLUGIN], ids=["package", "plugin"])
+def test_no_side_effects(script):
     """No event loop, socket, thread, signal handler or logging is set up, and nothing optional is
     imported, by the import or by the constructors."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT],
+        [sys.executable, "-W", "error", "-c", script],
         cwd=ROOT,
         capture_output=True,
         text=True,

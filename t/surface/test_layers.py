@@ -237,6 +237,31 @@ FLOORS = [
     ["commands", "commands.parser", "commands.publish", "commands.serve", "commands.subscribe"],
     ["command_line"],
     ["__main__"],
+    [
+        "testing.clock",
+        "testing.connection",
+        "testing.proxy",
+        "testing.queues",
+        "testing.redis_server",
+        "testing.waiting",
+    ],
+    ["testing.reply"],
+    ["testing.message"],
+    ["testing.attempt", "testing.readers.reader"],
+    [
+        "testing.delivery",
+        "testing.readers.json_lines",
+        "testing.readers.multipart",
+        "testing.readers.polls",
+        "testing.readers.server_sent_events",
+        "testing.readers.websocket",
+        "testing.target",
+    ],
+    ["testing.readers"],
+    ["testing.session"],
+    ["testing.subscriber"],
+    ["testing"],
+    ["testing.pytest_plugin"],
 ]
 # What only a type checker reads does not count here, neither do docstrings.
 LEAVES = {"client", "event", "event_json", "idempotency", "log", "merged_log", "framing"}
@@ -352,6 +377,13 @@ def test_queue_and_handler_meet_in_callbacks():
             assert queue <= {"message_queue.event", "message_queue.peer"}, name
 
 
+def test_programs_do_not_import_the_tools_for_tests():
+    """Nothing else of the package imports `tatsumaki_py.testing`."""
+    for name, others in graph().items():
+        if not name.startswith("testing"):
+            assert not {other for other in others if other.startswith("testing")}, name
+
+
 REDIS = "message_queue.engine.redis."
 # Modules below it that programs without redis-py may import.
 PURE = {f"{REDIS}{name}" for name in ("calls", "keys", "options", "scripts", "wire")}
@@ -361,6 +393,8 @@ def extras(name):
     """The packages of extras that a module may import: it is imported when they are needed."""
     if name == "endpoint.metrics":
         return {"prometheus_client"}
+    if name == "testing.pytest_plugin":
+        return {"pytest"}
     if name in ("http1.head", "http1.chunks"):
         return {"httptools"}
     return {"redis", "hiredis"} if name.startswith(REDIS) and name not in PURE else set()

@@ -44,8 +44,20 @@ from tatsumaki_py import (
     Ticket,
     TicketedHandler,
     WebSocketHandler,
+    testing,
 )
 from tatsumaki_py.publisher import Publisher
+from tatsumaki_py.testing import (
+    Connection,
+    Ended,
+    FreshQueues,
+    Message,
+    Proxy,
+    RedisServer,
+    Reply,
+    Subscriber,
+    until,
+)
 
 
 class Clock(Service):
@@ -406,6 +418,32 @@ async def embedded() -> None:
     await server.serve(app)
     server.stop()
     Server(unix=Path("chat.sock"), mode=0o600)
+
+
+async def tests(port: int) -> None:
+    with FreshQueues(), RedisServer(port=6379, appendonly="yes") as redis, testing.Clock() as clock:
+        await clock.advance(1.5)
+        assert_type(redis.ask("PING"), str)
+    async with FreshQueues("sqlite:test.db"), Proxy(port, lambda: 1000) as proxy:
+        proxy.cut_after(10)
+        url, params = f"{proxy.url}/events", {"channel": ["a", "b"]}
+        async with Subscriber(url, ["sse", "long-poll"], params=params) as client:
+            message = await client.next(timeout=1)
+            assert_type(message, Message)
+            assert_type((message.gap, message.end, message.id), tuple[bool, bool, str | None])
+            assert_type(await client.take(2), list[Any])
+            client.follow()
+            await client.until(lambda client: client.heartbeats > 1)
+            assert_type(await client.reconnect("websocket", reset=True), Subscriber)
+            await client.assert_delivered(["a", {"n": 1}], allow_gap=False, channel="a")
+            async for message in client:
+                print(message.data)
+    try:
+        assert_type(await Subscriber(lambda: url).open(), Reply)
+    except Ended as ended:
+        print(ended.args)
+    connection = await Connection.connect(port, receive_buffer=4096)
+    assert_type(await until(lambda: connection.sock.fileno()), int)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""One connection of a subscriber, for checks and for messages of failed tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tatsumaki_py.testing.message import Message
+
+__all__ = ["Attempt"]
+
+
+@dataclass
+class Attempt:
+    """What came over one connection. All polls up to the next reconnect are one."""
+
+    number: int
+    """Which connection of its client it is, from 1 on."""
+    transport: str
+    """The transport, as in ``?transport=``."""
+    cursor: str | None
+    """The cursor that the client sent; None without one."""
+    messages: list[Message] = field(default_factory=list)
+    """The messages that came, oldest first."""
+    end: str = "open"
+    """How it ended, in words."""
+
+    @property
+    def name(self) -> str:
+        """For messages, such as ``"connection 2 (sse, reconnected after 17-0)"``."""
+        begun = "new" if self.number == 1 else "reconnected"
+        place = f"after {self.cursor}" if self.cursor else "without a cursor"
+        if self.number == 1 and not self.cursor:
+            return f"connection 1 ({self.transport}, new)"
+        return f"connection {self.number} ({self.transport}, {begun} {place})"
+
+    def __str__(self) -> str:
+        count = len(self.messages)
+        ids = [message.id for message in self.messages if message.id]
+        last = f", the last one with id {ids[-1]}" if ids else ""
+        return f"{self.name}: {count} message{'s' * (count != 1)}{last}; {self.end}"

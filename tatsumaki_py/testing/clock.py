@@ -1,0 +1,144 @@
+"""A clock to turn: timers of an event loop run without anybody waiting for them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from tornado.ioloop import IOLoop
+from tornado.platform.asyncio import BaseAsyncIOLoop
+
+__all__ = ["Clock"]
+
+SETTLE = 20
+"""Iterations of the loop. A timer may wake a task that wakes another."""
+
+
+class Clock:
+    """Replaces the clock of an event loop: real time, plus the seconds that a test adds.
+
+    >>> async def main():
+    ...     with Clock() as clock:
+    ...         task = asyncio.ensure_future(asyncio.sleep(3600, "an hour later"))
+    ...         await clock.advance(3600)
+    ...         return task.result()
+    >>> asyncio.run(main())
+    'an hour later'
+
+    Only timers of the loop see it (`call_later`, `sleep`, time-outs, Tornado's `add_timeout` and
+    `PeriodicCallback`, all of this package). `time.time()`, `time.monotonic()`, threads and other
+    processes do not: the clocks of Redis and of the SQLite engine stay real.
+
+    Args:
+        loop: an asyncio loop or an `IOLoop`; without it, the one that runs at the first `advance`
+            or at ``with Clock()``. With an `IOLoop`, the time-outs of its `run_sync`, by which
+            ``gen_test`` and pytest-tornado run a test, stay in real time; otherwise give
+            ``gen_test`` a time-out that is longer than what the test advances.
+
+    Raises:
+        RuntimeError: the loop is not one of asyncio's own. The clock of uvloop cannot be turned.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | IOLoop | None = None) -> None:
+        self._offset = 0.0
+        self._loop: asyncio.BaseEventLoop | None = None
+        self._restore: list[Callable[[], None]] = []
+        if loop is not None:
+            self._replace(loop)
+
+    def time(self) -> float:
+        """The loop's time in seconds."""
+        return self._real() + self._offset
+
+    async def advance(self, seconds: float) -> None:
+        """Add seconds, and run the timers that are due after that.
+
+        It is one leap: a timer that sets itself again, such as a heartbeat, runs once. Other tasks
+        get 20 iterations of the loop before the leap, in which they may set timers, and 20 after
+        it. Data that crosses a socket has to be awaited after that.
+        """
+        if not seconds >= 0:
+            raise ValueError(f"a clock only goes forward, not by {seconds!r} seconds")
+        self._bind()
+        await _settle()
+        self._offset += seconds
+        await _settle()
+
+    def restore(self) -> None:
+        """Give the loop its own clock again. Timers that were set after an `advance` are late by
+        those seconds.
+        """
+        while self._restore:
+            self._restore.pop()()
+
+    def __enter__(self) -> Self:
+        if asyncio._get_running_loop() is not None:
+            self._bind()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.restore()
+
+    def _bind(self) -> None:
+        running = asyncio.get_running_loop()
+        if self._loop is None:
+            self._replace(running)
+        elif self._loop is not running:
+            raise RuntimeError("this Clock belongs to another event loop than the running one")
+
+    def _replace(self, loop: asyncio.AbstractEventLoop | IOLoop) -> None:
+        own = loop.asyncio_loop if isinstance(loop, BaseAsyncIOLoop) else loop
+        if not isinstance(own, asyncio.BaseEventLoop):
+            raise RuntimeError(
+                f"the clock of {type(own).__module__}.{type(own).__name__} cannot be turned: "
+                "run this test on an event loop of asyncio"
+            )
+        if isinstance(loop, IOLoop):
+            self._set(loop, "run_sync", partial(_run_sync, loop.run_sync))
+        self._loop = own
+        self._real = own.time
+        self._set(own, "time", self.time)
+
+    def _set(self, loop: object, name: str, value: object) -> None:
+        own = vars(loop)
+        if name in own:
+            self._restore.append(partial(own.__setitem__, name, own[name]))
+        else:
+            self._restore.append(partial(own.__delitem__, name))
+        own[name] = value
+
+
+async def _settle() -> None:
+    for _ in range(SETTLE):
+        await asyncio.sleep(0)
+
+
+def _run_sync(
+    run_sync: Callable[..., Any], func: Callable[[], Any], timeout: float | None = None
+) -> Any:
+    # The time-out of `run_sync` is a timer of the same loop: a turned clock would end the test.
+    return run_sync(lambda: _in_real_time(func(), timeout))
+
+
+async def _in_real_time(result: Awaitable[Any] | Any, timeout: float | None) -> Any:
+    if result is None:
+        return None
+    end = None if timeout is None else time.monotonic() + timeout
+    task = asyncio.ensure_future(result)
+    while not task.done():
+        left = None if end is None else end - time.monotonic()
+        if left is not None and left <= 0:
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
+            raise TimeoutError(f"no end after {timeout} s of real time")
+        await asyncio.wait([task], timeout=left)
+    return task.result()

@@ -1,0 +1,111 @@
+"""What a subscriber gets: messages, and the ends of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tatsumaki_py.testing.reply import Reply
+
+__all__ = [
+    "BadAnswer",
+    "Ended",
+    "Message",
+    "Place",
+    "Refused",
+    "enveloped",
+    "message_of",
+    "parsed",
+    "place_of",
+]
+
+
+@dataclass
+class Message:
+    """An event or a gap, as a client sees it."""
+
+    data: Any
+    """What was published, as its JSON says it; text if it is not JSON."""
+    id: str | None = None
+    """Its id. Only the last event of the answer to a poll has one."""
+    channel: str | None = None
+    """Its channel, if the client reads several."""
+    gap: bool = False
+    """Whether this is no event, but says that events are lost: those after the cursor
+    ``data["after"]``.
+    """
+    event: str | None = None
+    """The field ``event`` of a Server-Sent Event."""
+
+    @property
+    def end(self) -> bool:
+        """Whether this is the end of its channel."""
+        return isinstance(self.data, dict) and self.data == {"type": "end"}
+
+
+@dataclass
+class Place:
+    """A place in a stream: no event, but a cursor."""
+
+    id: str
+    """The cursor; "" if it says none."""
+    retry: int | None = None
+    """Milliseconds after which the client should reconnect. The stream ends after this."""
+
+
+class Ended(Exception):
+    """The server ended the stream normally, or there is nothing more to come. ``args`` has the code
+    with which a WebSocket was closed.
+    """
+
+
+class Refused(Exception):
+    """The answer has no events."""
+
+    def __init__(self, reply: Reply) -> None:
+        text = reply.body.decode("utf-8", "replace").strip().partition("\n")[0]
+        super().__init__(f"{reply.line}: {text}" if text else reply.line)
+        self.reply = reply
+        """The answer."""
+
+
+class BadAnswer(AssertionError):
+    """The bytes of a server are not those of the transport that was asked for."""
+
+
+def parsed(text: bytes) -> Any:
+    """The value of a JSON text, or the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.decode("utf-8", "replace")
+
+
+def message_of(value: Any, id: str | None = None) -> Message:
+    """The message that one value is, on any transport."""
+    if isinstance(value, dict):
+        if value.get("type") == "gap" and "after" in value:
+            return Message(value, value["id"], value.get("channel"), True)
+        if set(value) == {"channel", "data"}:
+            return Message(value["data"], id, value["channel"])
+    return Message(value, id)
+
+
+def enveloped(value: Any) -> Message | Place:
+    """The same where the id is in the JSON."""
+    if isinstance(value, dict):
+        if {"id", "data"} <= set(value) <= {"id", "data", "channel"}:
+            return Message(value["data"], value["id"], value.get("channel"))
+        if set(value) in ({"id"}, {"id", "retry"}):
+            return place_of(value)
+    return message_of(value)
+
+
+def place_of(value: dict[str, Any]) -> Place:
+    """The place that an object is. Raises `BadAnswer` if it is none."""
+    known = set(value) in ({"id"}, {"id", "retry"}) and isinstance(value["id"], str)
+    retry = value.get("retry", 1)
+    if not known or type(retry) is not int or retry <= 0 or ("retry" in value and not value["id"]):
+        raise BadAnswer(f"this is neither an event nor a place in the stream: {value!r}")
+    return Place(value["id"], value.get("retry"))

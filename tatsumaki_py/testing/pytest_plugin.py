@@ -1,0 +1,89 @@
+"""Fixtures for pytest, which finds this plugin by itself.
+
+Rules:
+1. pytest loads this module for every project of the Python environment: it imports nothing but
+   pytest, and the package when a fixture is used.
+2. No fixture is used by itself. All names begin with ``tatsumaki_``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tatsumaki_py import MessageQueue
+    from tatsumaki_py.testing import Clock, RedisServer, Subscriber
+
+__all__ = [
+    "tatsumaki_clock",
+    "tatsumaki_queues",
+    "tatsumaki_redis",
+    "tatsumaki_subscriber",
+]
+
+
+@pytest.fixture
+def tatsumaki_queues() -> Iterator[type[MessageQueue]]:
+    """No channel is left from the test before, and none for the next; settings of `MessageQueue`
+    that the test changes are restored. Gives `MessageQueue`.
+    """
+    from tatsumaki_py import MessageQueue
+    from tatsumaki_py.testing import FreshQueues
+
+    with FreshQueues():
+        yield MessageQueue
+
+
+@pytest.fixture
+def tatsumaki_clock(request: pytest.FixtureRequest) -> Iterator[Clock]:
+    """The clock of the test's event loop: ``await tatsumaki_clock.advance(30)`` runs all timers of
+    the next 30 seconds. A time-out of pytest-tornado's ``gen_test`` stays in real time.
+    """
+    from tatsumaki_py.testing import Clock
+
+    with Clock(_tornado_loop(request)) as clock:
+        yield clock
+
+
+@pytest.fixture
+def tatsumaki_subscriber(request: pytest.FixtureRequest) -> Iterator[Callable[..., Subscriber]]:
+    """``client = tatsumaki_subscriber(url, "sse")`` makes a `Subscriber`. It is connected by
+    ``await client.start()``, and closed after the test.
+    """
+    from tatsumaki_py.testing import Subscriber
+
+    made: list[Subscriber] = []
+
+    def subscriber(*args: Any, **options: Any) -> Subscriber:
+        made.append(Subscriber(*args, **options))
+        return made[-1]
+
+    yield subscriber
+    loop = _tornado_loop(request)
+    for client in made:
+        if loop is None:
+            client.close()
+        else:
+            loop.run_sync(client.aclose)
+
+
+@pytest.fixture
+def tatsumaki_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A `RedisServer` of this test, which runs, is empty, and may be killed and started again. The
+    test is skipped where ``redis-server`` is not installed.
+    """
+    from tatsumaki_py.testing import RedisServer
+
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+def _tornado_loop(request: pytest.FixtureRequest) -> Any:
+    """The `IOLoop` of a test that pytest-tornado runs; None for others."""
+    if "io_loop" in request.fixturenames:
+        return request.getfixturevalue("io_loop")
+    return None

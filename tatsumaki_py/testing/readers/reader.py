@@ -1,0 +1,74 @@
+"""What the readers of all transports have in common.
+
+Rules:
+1. A reader reads one answer, and only when it is asked to: a `Subscriber` that is not read is a
+   slow client.
+2. It checks that the bytes are those of its transport, and raises `BadAnswer` if they are not.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from tatsumaki_py.testing.connection import Connection
+from tatsumaki_py.testing.message import BadAnswer, Ended, Message, Place
+from tatsumaki_py.testing.reply import Reply, read_chunk
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Reads one answer."""
+
+    streams: ClassVar[bool] = True
+    """Whether the answer stays open."""
+    pause: ClassVar[float] = 0.0
+    """Seconds before a poll."""
+    fields: ClassVar[dict[str, str]] = {}
+    """Headers of the request."""
+    params: ClassVar[dict[str, str]] = {}
+    """Parameters of the URL."""
+    between: ClassVar[re.Pattern[bytes]] = re.compile(b"")
+    """What may come after the last message."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.cursor: str | None = None
+        """The id of the last event, else the place at which the stream began."""
+        self.batch: list[Message] = []
+        """The messages of the answer to a poll that were not taken yet."""
+        self.beats = 0
+        self._body = b""
+        self._head = Reply("", {})
+
+    @property
+    def heartbeats(self) -> int:
+        """How many heartbeats came."""
+        return self.beats
+
+    async def begin(self, head: Reply) -> None:
+        """Begin with the body that follows `head`."""
+        self._head = head
+        self.cursor = head.headers.get("last-event-id")
+
+    async def step(self) -> Message | Place | None:
+        """The next message, or the next place. None is a heartbeat without a place."""
+        raise NotImplementedError
+
+    async def until(self, mark: bytes) -> bytes:
+        """The body up to `mark`, without it. Raises `Ended` at the end."""
+        while mark not in self._body:
+            chunk = await self._piece()
+            if not chunk:
+                if not self.between.fullmatch(self._body):
+                    raise BadAnswer(f"the stream ended in the middle of a message: {self._body!r}")
+                raise Ended
+            self._body += chunk
+        part, self._body = self._body.split(mark, 1)
+        return part
+
+    async def _piece(self) -> bytes:
+        if self._head.headers.get("transfer-encoding") == "chunked":
+            return await read_chunk(self.connection)
+        return await self.connection.read_some()

@@ -1,0 +1,50 @@
+"""WebSockets."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+
+from tatsumaki_py.testing.message import BadAnswer, Ended, Message, Place, enveloped, parsed
+from tatsumaki_py.testing.readers.reader import Reader
+
+__all__ = ["WebSocket", "frame"]
+
+TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0xA
+
+
+class WebSocket(Reader):
+    """Reads the messages of a WebSocket, and answers pings."""
+
+    fields = {  # noqa: RUF012
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+
+    async def step(self) -> Message | Place | None:
+        first, size = await self.connection.read_exactly(2)
+        if size > 125:
+            size = int.from_bytes(await self.connection.read_exactly(2 if size == 126 else 8))
+        data = await self.connection.read_exactly(size)
+        if first == CLOSE:
+            raise Ended(int.from_bytes(data[:2]), *filter(None, [data[2:].decode()]))
+        if first == PING:
+            self.beats += 1
+            with contextlib.suppress(OSError):
+                await self.connection.send(frame(PONG, data))
+            return None
+        if first != TEXT:
+            raise BadAnswer(f"a frame that begins with {first:#x} is no text message")
+        return enveloped(parsed(data))
+
+
+def frame(opcode: int, data: bytes = b"") -> bytes:
+    """One frame of a client (RFC 6455 5.2), whole and masked, of up to 65535 bytes of data."""
+    mask = os.urandom(4)
+    masked = bytes(byte ^ key for byte, key in zip(data, itertools.cycle(mask), strict=False))
+    size = len(data)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
+    return bytes([0x80 | opcode]) + length + mask + masked

@@ -1,0 +1,246 @@
+"""One client of a handler that pushes: its connection, its cursor, and what came.
+
+Rules:
+1. The cursor moves when a message was read, and for a poll when its whole answer was read: a client
+   that loses its connection before that asks for the same events again.
+2. Nothing is read ahead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from contextlib import suppress
+
+from tatsumaki_py.testing.attempt import Attempt
+from tatsumaki_py.testing.connection import Connection
+from tatsumaki_py.testing.message import BadAnswer, Ended, Message, Refused
+from tatsumaki_py.testing.readers import READERS
+from tatsumaki_py.testing.readers.reader import Reader
+from tatsumaki_py.testing.readers.websocket import frame
+from tatsumaki_py.testing.reply import Reply, read_body, read_head
+from tatsumaki_py.testing.target import Target
+
+__all__ = ["Session"]
+
+TEXT = 0x1
+
+
+class Session:
+    """The part of a `Subscriber` that connects and reads, step by step; see there."""
+
+    def __init__(
+        self, target: Target, transport: str | Sequence[str], cursor: str | None, remembers: bool
+    ) -> None:
+        self._target = target
+        self.transports: tuple[str, ...] = ()
+        """The transports, one after the other."""
+        self._use(transport)
+        self.cursor = cursor
+        """The id of the last event that it read, or the place at which its stream began."""
+        self.remembers = remembers
+        """Whether it sends its cursor when it reconnects."""
+        self.connections: list[Attempt] = []
+        """What came, for each connection."""
+        self.connection: Connection | None = None
+        """The open connection."""
+        self.head: Reply | None = None
+        """The head of the last answer."""
+        self.retry: int | None = None
+        """Milliseconds after which the server asks this client to reconnect; None if it did not."""
+        self.ended = False
+        """Whether the channel has ended."""
+        self._reader: Reader | None = None
+        self._attempt: Attempt | None = None
+        self._beats = 0
+
+    def _use(self, transport: str | Sequence[str]) -> None:
+        self.transports = (transport,) if isinstance(transport, str) else tuple(transport)
+        for name in self.transports:
+            if name not in READERS:
+                raise ValueError(f"transport is one of {', '.join(READERS)}, not {name!r}")
+        self._turns = itertools.cycle(self.transports)
+
+    @property
+    def transport(self) -> str:
+        """The transport of the connection; of the first one before it connects."""
+        return self.transports[0] if self._attempt is None else self._attempt.transport
+
+    @property
+    def streams(self) -> bool:
+        """Whether that is a stream, and no poll."""
+        return READERS[self.transport].streams
+
+    @property
+    def messages(self) -> list[Message]:
+        """All messages that came, over all connections."""
+        return [message for attempt in self.connections for message in attempt.messages]
+
+    @property
+    def heartbeats(self) -> int:
+        """How many heartbeats came."""
+        return self._beats + (0 if self._reader is None else self._reader.heartbeats)
+
+    @property
+    def unread(self) -> list[Message]:
+        """The messages of the answer to a poll that were not read yet."""
+        return [] if self._reader is None else self._reader.batch
+
+    def __repr__(self) -> str:
+        return f"<Subscriber {'/'.join(self.transports)} {self._target.url} {self.params}>"
+
+    @property
+    def params(self) -> dict[str, str | Sequence[str]]:
+        """The parameters of the URL; a change counts from the next request on."""
+        return self._target.params
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of its requests; a change counts from the next request on."""
+        return self._target.headers
+
+    # -- a connection
+
+    def _begin(self) -> None:
+        if self.connections and not self.remembers:
+            self.cursor = None
+        self._attempt = Attempt(len(self.connections) + 1, next(self._turns), self.cursor)
+        self.connections.append(self._attempt)
+        self.retry = None
+        self.ended = False
+
+    def _drop(self, end: str, reset: bool = False) -> None:
+        if self._attempt is not None and self._attempt.end == "open":
+            self._attempt.end = end
+        self._attempt = None
+        self._hang_up(reset)
+
+    def _hang_up(self, reset: bool = False) -> None:
+        if self._reader is not None:
+            self._beats, self._reader = self.heartbeats, None
+        if self.connection is not None:
+            self.connection.reset() if reset else self.connection.close()
+            self.connection = None
+
+    # -- one request and its answer
+
+    async def _start(self) -> None:
+        """Connect, and subscribe to a stream. A poll subscribes when it is read."""
+        self._begin()
+        if not self.streams:
+            return
+        try:
+            await self._ask()
+            await self._check()
+        except (EOFError, OSError) as error:
+            self._note(f"lost ({type(error).__name__})")
+            raise
+        except Refused as refused:
+            self._note(f"refused ({refused})")
+            raise
+
+    async def _request(self) -> Connection:
+        assert self._attempt is not None
+        self._hang_up()
+        transport = self._attempt.transport
+        kind = READERS[transport]
+        self.connection = await self._target.request(transport, kind, self.cursor)
+        return self.connection
+
+    async def _ask(self) -> Reply:
+        assert self._attempt is not None
+        connection = await self._request()
+        self.head = head = await read_head(connection)
+        if head.status in (101, 200):
+            reader = READERS[self._attempt.transport](connection)
+            await reader.begin(head)
+            self._reader = reader
+            self.cursor = reader.cursor or self.cursor
+        return head
+
+    async def _check(self) -> None:
+        """Raise `Refused`, or `Ended`, if the last answer has no events."""
+        head = self.head
+        assert head is not None
+        if head.status in (101, 200):
+            return
+        if head.status == 204:
+            self.ended = True
+            raise Ended
+        assert self.connection is not None
+        with suppress(EOFError, OSError):
+            head.body = await read_body(self.connection, head)
+        raise Refused(head)
+
+    async def send(self, data: bytes | str, opcode: int = TEXT) -> None:
+        """Send one frame on its WebSocket: a text message, by default."""
+        assert self.connection is not None, "the client is not connected"
+        await self.connection.send(frame(opcode, data.encode() if isinstance(data, str) else data))
+
+    # -- reading
+
+    async def step(self) -> Message | None:
+        """Read one message, or one sign of life without a message, which is None.
+
+        Raises `Ended`, `Refused`, and `EOFError` or `OSError` if the connection is lost.
+        """
+        if self._attempt is None:
+            if self.streams:
+                raise RuntimeError(f"{self!r} is not connected: use `async with`, or start()")
+            self._begin()
+        try:
+            message = await self._step()
+        except Ended as ended:
+            # A channel that has ended closes with 1000.
+            self.ended = self.ended or ended.args == (1000, "end")
+            self._note("ended by the server")
+            raise
+        except (EOFError, OSError) as error:
+            self._note(f"lost ({type(error).__name__})")
+            raise
+        except Refused as refused:
+            self._note(f"refused ({refused})")
+            raise
+        if message is not None:
+            self._add(message)
+        return message
+
+    async def _step(self) -> Message | None:
+        if not self.streams and not self.unread:
+            await self._poll()
+        reader = self._reader
+        if reader is None:
+            raise RuntimeError(f"the answer to {self!r} has no events: {self.head}")
+        over = self.retry is not None
+        item = await reader.step()
+        if over and item is not None and self.streams:
+            raise BadAnswer(f"the stream goes on after its end was announced: {item}")
+        if item is None or isinstance(item, Message):
+            return item
+        self.cursor = item.id or self.cursor
+        self.retry = item.retry
+        return None
+
+    async def _poll(self) -> None:
+        await asyncio.sleep(READERS[self.transport].pause)
+        try:
+            await self._ask()
+            await self._check()
+        except BaseException:
+            # Of an answer that is late there is nothing to read any more.
+            self._hang_up()
+            raise
+        # An answer that came at once must not keep the loop from everything else.
+        await asyncio.sleep(0)
+
+    def _add(self, message: Message) -> None:
+        assert self._attempt is not None
+        self.cursor = message.id or self.cursor
+        self._attempt.messages.append(message)
+        if message.end and message.channel is None:
+            self.ended = True
+
+    def _note(self, end: str) -> None:
+        if self._attempt is not None:
+            self._attempt.end = end

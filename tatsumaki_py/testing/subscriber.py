@@ -1,0 +1,355 @@
+"""A client of a `SubscribeHandler`, or of any handler that pushes, by every transport.
+
+Rules:
+1. Nothing is read ahead, except by `follow`.
+2. `aclose` leaves no task and no socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from tatsumaki_py.testing.connection import Connection
+from tatsumaki_py.testing.delivery import Delivery
+from tatsumaki_py.testing.message import Ended, Message, Refused
+from tatsumaki_py.testing.reply import Reply
+from tatsumaki_py.testing.session import Session
+from tatsumaki_py.testing.target import Dial, Params, Target
+from tatsumaki_py.testing.waiting import until, within
+
+__all__ = ["LOST", "Subscriber"]
+
+LOST = (EOFError, OSError, Ended)
+"""What ends a connection without a fault of the client."""
+QUIET = 0.02
+"""Seconds in which nothing may come after the last event."""
+LISTED = 10
+"""Connections in the message of a failed test."""
+
+
+class Subscriber(Session):
+    """One client, which remembers its cursor.
+
+        async with Subscriber("http://127.0.0.1:5000/events/news", "sse") as client:
+            mq.publish("hello")
+            assert (await client.next()).data == "hello"
+            await client.reconnect("websocket")
+            mq.publish("again")
+            await client.assert_delivered(["hello", "again"])
+
+    It reads when `next`, `take` or `assert_delivered` ask it to; a client that is not asked is a
+    client that does not read. After `follow` it reads in a task of its own, and reconnects whenever
+    its connection ends.
+
+    Args:
+        url: where to subscribe, beginning with ``http://``; or a function without arguments that
+            returns a URL, called for each connection.
+        transport: ``sse``, ``websocket``, ``ndjson``, ``multipart``, ``long-poll`` or
+            ``interval-poll``; or several names, of which each connection takes the next one.
+        cursor: the id of the event after which it begins; None for a new client.
+        client_id: its name, sent as the parameter ``client_id``.
+        params: more parameters of the URL, each a text or several.
+        headers: headers of the request, such as ``{"Cookie": "user=ann"}``.
+        remembers: whether it sends its cursor when it reconnects.
+        receive_buffer: bytes that the kernel keeps for it when it does not read, at least some
+            thousand. With 4096, the server notices soon that the client has stopped reading.
+        timeout: seconds of real time to wait for a message; after that, an `AssertionError` is
+            raised.
+        connect: an async function without arguments that returns a `Connection`, in place of one to
+            the host of `url`.
+
+    Raises:
+        ValueError: `transport` is unknown, or `url` is not one of ``http``.
+    """
+
+    def __init__(
+        self,
+        url: str | Callable[[], str],
+        transport: str | Sequence[str] = "sse",
+        *,
+        cursor: str | None = None,
+        client_id: str | None = None,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        remembers: bool = True,
+        receive_buffer: int | None = None,
+        timeout: float = 10.0,
+        connect: Dial | None = None,
+    ) -> None:
+        params = dict(params or {})
+        if client_id is not None:
+            params["client_id"] = client_id
+        target = Target(url, params, headers or {}, receive_buffer, connect)
+        super().__init__(target, transport, cursor, remembers)
+        self.timeout = timeout
+        """Seconds of real time to wait for a message."""
+        self.refusals: list[Reply] = []
+        """The answers without events that `follow` got."""
+        self._waiting: deque[Message] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+
+    # -- connections
+
+    async def start(self) -> Self:
+        """Connect and subscribe. With a poll, that is done when the first message is read.
+
+        Raises `Refused` if the answer has no events, and `OSError` if there is no connection.
+        """
+        self.close()
+        try:
+            await self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def open(self) -> Reply:
+        """Connect and subscribe, and return the head of the answer, whatever it says. With a poll,
+        this waits for the answer.
+        """
+        self.close()
+        self._begin()
+        return await self._ask()
+
+    async def request(self) -> Connection:
+        """Connect and send the request, without waiting for an answer."""
+        self.close()
+        self._begin()
+        return await self._request()
+
+    async def reconnect(
+        self, transport: str | Sequence[str] | None = None, *, reset: bool = False
+    ) -> Self:
+        """Leave, and subscribe again with the cursor. A client that follows goes on to follow.
+
+        Args:
+            transport: by which one; by default, the next of its transports.
+            reset: leave with RST instead of FIN.
+        """
+        follows = self._task is not None
+        await self._stop()
+        self.close(reset=reset)
+        if transport is not None:
+            self._use(transport)
+        return self.follow() if follows else await self.start()
+
+    def close(self, *, reset: bool = False) -> None:
+        """Leave with FIN, or with RST. It may come back with `start` or `reconnect`. (A client that
+        follows needs `aclose`.)
+        """
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+        self._drop("closed by the client", reset)
+
+    async def aclose(self) -> None:
+        """Leave for good. Raises what went wrong in `follow`."""
+        task = self._task
+        await self._stop()
+        self.close()
+        if task is not None and not task.cancelled():
+            task.result()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.aclose()
+        else:
+            await self._stop()
+            self.close()
+
+    # -- reading
+
+    async def next(self, timeout: float | None = None) -> Message:
+        """The next message: an event, or a gap. `timeout` replaces that of the client.
+
+        Raises:
+            AssertionError: nothing came in time; or the bytes are wrong (`BadAnswer`).
+            Ended: the server has ended the stream normally.
+            Refused: the answer has no events.
+            EOFError, OSError: the connection is lost. `reconnect` brings it back.
+        """
+        seconds = self.timeout if timeout is None else timeout
+        async with within(seconds, lambda: self._failed(f"no message came within {seconds:g} s")):
+            return await self._next()
+
+    async def take(self, count: int) -> list[Any]:
+        """The data of the next `count` messages; raises as `next`, whose timeout is for all."""
+        taken: list[Any] = []
+        late = f"messages came within {self.timeout:g} s"
+        async with within(self.timeout, lambda: self._failed(f"{len(taken)} of {count} {late}")):
+            while len(taken) < count:
+                taken.append((await self._next()).data)
+        return taken
+
+    async def _next(self) -> Message:
+        while not self._waiting:
+            if self._task is not None:
+                await self._followed()
+            elif (message := await self.step()) is not None:
+                return message
+        return self._waiting.popleft()
+
+    def __aiter__(self) -> Self:
+        """Iterate over the messages, until the server ends the stream; with `follow`, until the
+        channel ends.
+        """
+        return self
+
+    async def __anext__(self) -> Message:
+        try:
+            return await self.next()
+        except Ended:
+            raise StopAsyncIteration from None
+
+    # -- in a task
+
+    def _add(self, message: Message) -> None:
+        super()._add(message)
+        if self._task is not None:
+            self._waiting.append(message)
+            self._news.set()
+
+    def follow(self, pause: float = 0.01) -> Self:
+        """Read in a task from now on, and reconnect whenever the connection ends, until `aclose` or
+        the end of the channel. A refusal with a status of 400 to 499, except 429, ends it.
+
+        Args:
+            pause: seconds before it reconnects.
+        """
+        if self._task is not None:
+            raise RuntimeError(f"{self!r} follows already")
+        self._task = asyncio.get_running_loop().create_task(self._follow(pause))
+        self._task.add_done_callback(lambda _: self._news.set())
+        return self
+
+    async def _follow(self, pause: float) -> None:
+        try:
+            while True:
+                try:
+                    if self._attempt is None:
+                        await self._start()
+                    while True:
+                        await self.step()
+                        while self.unread:
+                            # The answer to a poll is here as a whole.
+                            self._add(self.unread.pop(0))
+                except Refused as refused:
+                    self._drop(f"refused ({refused})")
+                    self.refusals.append(refused.reply)
+                    if 400 <= refused.reply.status < 500 and refused.reply.status != 429:
+                        raise
+                except LOST as lost:
+                    self._drop(f"lost ({type(lost).__name__})")
+                if self.ended:
+                    return
+                await asyncio.sleep(pause)
+        finally:
+            self._drop("closed by the client")
+
+    async def _followed(self) -> None:
+        """Wait until the task has read a message."""
+        assert self._task is not None
+        self._news.clear()
+        if not self._task.done():
+            await self._news.wait()
+        if self._task.done():
+            self._task.result()
+            if not self._waiting:
+                raise Ended
+
+    async def _stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                # It is told by `aclose`.
+                task.exception()
+
+    async def until(
+        self, condition: Callable[[Self], object], timeout: float | None = None
+    ) -> None:
+        """Wait until `condition(client)` is true of a client that follows."""
+        seconds = self.timeout if timeout is None else timeout
+
+        def check() -> bool:
+            if self._task is not None and self._task.done() and not self._task.cancelled():
+                self._task.result()
+            return bool(condition(self))
+
+        late = f"the condition was not true within {seconds:g} s"
+        async with within(seconds, lambda: self._failed(late)):
+            await until(check, 2 * seconds)
+
+    # -- the promise
+
+    async def assert_delivered(
+        self,
+        events: Iterable[Any],
+        *,
+        allow_gap: bool = True,
+        channel: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Assert that the client got every one of `events` once and in order, or a gap in place of
+        those that are missing, and nothing else; over all its connections.
+
+        Reads until the last of them has come, and 20 ms longer, in which nothing more may come.
+
+        Args:
+            events: all that was published for this client, oldest first: values, or `Event`s.
+            allow_gap: False demands that nothing is lost.
+            channel: of a client of several channels, look at the messages of this one.
+            timeout: seconds of real time for all of them; by default that of the client.
+
+        Raises `AssertionError`, which says which event is missing, doubled or out of order, with
+        its id, and lists the connections.
+        """
+        seconds = self.timeout if timeout is None else timeout
+        named = "client_id" in self.params
+        delivery = Delivery([*events], allow_gap, self.remembers, named, channel)
+        with suppress(_Late, *LOST):
+            async with within(seconds, _Late):
+                while not delivery.look(self.connections):
+                    await self._more()
+        if not delivery.problem and not delivery.missing:
+            with suppress(_Late, Refused, *LOST):
+                async with within(QUIET, _Late):
+                    while True:
+                        await self._more()
+            delivery.look(self.connections)
+        self._waiting.clear()
+        problem = delivery.problem or delivery.missing
+        if problem:
+            raise self._failed(problem)
+
+    async def _more(self) -> None:
+        """Wait until something has come."""
+        if self._task is None:
+            await self.step()
+        else:
+            self._waiting.clear()
+            await self._followed()
+
+    def _failed(self, problem: str) -> AssertionError:
+        attempts = [f"  {attempt}" for attempt in self.connections]
+        if len(attempts) > LISTED:
+            attempts[:-LISTED] = [f"  ... {len(attempts) - LISTED} connections before"]
+        return AssertionError("\n".join([problem, f"of {self!r}", *attempts]))
+
+
+class _Late(Exception):
+    """Time is up."""

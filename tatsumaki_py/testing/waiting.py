@@ -1,0 +1,66 @@
+"""Waiting in real time, also while a test turns the loop's clock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+__all__ = ["until", "within"]
+
+_Result = TypeVar("_Result")
+
+PAUSE = 0.005
+
+
+async def until(condition: Callable[[], _Result], timeout: float = 5.0) -> _Result:
+    """Wait until `condition()` is true, and return its result.
+
+    Args:
+        condition: a function without arguments, called every 5 milliseconds.
+        timeout: seconds of real time; after that an `AssertionError` is raised.
+    """
+    end = time.monotonic() + timeout
+    while not (result := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"{_described(condition)} was not true within {timeout:g} s")
+        await asyncio.sleep(PAUSE)
+    return result
+
+
+def _described(condition: Callable[[], object]) -> str:
+    code = getattr(condition, "__code__", None)
+    if code is None:
+        return repr(condition)
+    return f"the condition at {code.co_filename}:{code.co_firstlineno}"
+
+
+@asynccontextmanager
+async def within(seconds: float, late: Callable[[], BaseException]) -> AsyncIterator[None]:
+    """Raise `late()` if the block takes more than `seconds` of real time."""
+    loop = asyncio.get_running_loop()
+    end = time.monotonic() + seconds
+    timer: asyncio.TimerHandle
+    try:
+        async with asyncio.timeout(None) as scope:
+
+            def check() -> None:
+                nonlocal timer
+                left = end - time.monotonic()
+                if left > 0:
+                    # The loop's clock was turned.
+                    timer = loop.call_later(left, check)
+                else:
+                    scope.reschedule(loop.time())
+
+            timer = loop.call_later(seconds, check)
+            try:
+                yield
+            finally:
+                timer.cancel()
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        raise late() from None
