@@ -29,15 +29,15 @@ class Clock:
     >>> asyncio.run(main())
     'an hour later'
 
-    Only timers of the loop see it (`call_later`, `sleep`, time-outs, Tornado's `add_timeout` and
-    `PeriodicCallback`, all of this package). `time.time()`, `time.monotonic()`, threads and other
-    processes do not: the clocks of Redis and of the SQLite engine stay real.
+    Only timers of the loop see it: ``call_later``, ``sleep``, time-outs, Tornado's ``add_timeout``
+    and `tornado.ioloop.PeriodicCallback`, all of this package. `time.time()`, `time.monotonic()`,
+    threads and other processes do not: the clocks of Redis and of the SQLite engine stay real.
 
     Args:
-        loop: an asyncio loop or an `IOLoop`; without it, the one that runs at the first `advance`
-            or at ``with Clock()``. With an `IOLoop`, the time-outs of its `run_sync`, by which
-            ``gen_test`` and pytest-tornado run a test, stay in real time; otherwise give
-            ``gen_test`` a time-out that is longer than what the test advances.
+        loop: an asyncio loop or a `tornado.ioloop.IOLoop`; without it, the one that runs at the
+            first `advance` or at ``with Clock()``. With an ``IOLoop``, the time-outs of its
+            ``run_sync``, by which ``gen_test`` and pytest-tornado run a test, stay in real time;
+            otherwise give ``gen_test`` a time-out that is longer than what the test advances.
 
     Raises:
         RuntimeError: the loop is not one of asyncio's own. The clock of uvloop cannot be turned.

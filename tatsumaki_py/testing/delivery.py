@@ -29,7 +29,7 @@ class Delivery:
     """Compares what came with what was published.
 
     Args:
-        events: what was published, oldest first: values, or `Event`s.
+        events: what was published, oldest first: values, or `Event` objects.
         allow_gap: whether a gap may stand for events.
         remembers: whether the client sends its cursor when it reconnects.
         named: whether it has a name.

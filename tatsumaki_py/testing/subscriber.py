@@ -282,7 +282,7 @@ class Subscriber(Session):
     async def until(
         self, condition: Callable[[Self], object], timeout: float | None = None
     ) -> None:
-        """Wait until `condition(client)` is true of a client that follows."""
+        """Wait until ``condition(client)`` is true of a client that follows."""
         seconds = self.timeout if timeout is None else timeout
 
         def check() -> bool:
@@ -310,7 +310,7 @@ class Subscriber(Session):
         Reads until the last of them has come, and 20 ms longer, in which nothing more may come.
 
         Args:
-            events: all that was published for this client, oldest first: values, or `Event`s.
+            events: all that was published for this client, oldest first: values or `Event` objects.
             allow_gap: False demands that nothing is lost.
             channel: of a client of several channels, look at the messages of this one.
             timeout: seconds of real time for all of them; by default that of the client.
