@@ -1,6 +1,6 @@
-# Each target sets up what it needs, once: the stamps in $(VENV) are older than setup.cfg when it must be done again.
-# HOST, PORT, ENGINE and PROCESSES of make's command line reach the programs through the environment. Those of make's own
-# environment do not: conda sets HOST to the name of a compiler.
+# Each target sets up what it needs, once. The setup is repeated when a stamp in $(VENV) is older than setup.cfg.
+# HOST, PORT, ENGINE and PROCESSES on make's command line are passed to the programs in the environment. The same names in make's own
+# environment are not, because conda sets HOST to the name of a compiler.
 ifeq ($(origin HOST),command line)
 export TATSUMAKI_HOST := $(HOST)
 endif
@@ -16,17 +16,17 @@ export TATSUMAKI_PROCESSES := $(PROCESSES)
 endif
 
 ifdef PYTHON
-# A named interpreter gets a venv of its own, or it would be handed the one another interpreter made.
+# A named interpreter gets a separate venv, so that it does not use the venv of another interpreter.
 VENV ?= .venvs/$(subst /,-,$(PYTHON))
 else
 VENV ?= .venv
 endif
-# Looked up only when a recipe needs it.
+# The interpreter is looked up only when a recipe needs it.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 BIN := $(VENV)/bin
-# What the programs need: with a URL of Redis, its client, too.
+# What the programs need. With the URL of a Redis, they also need its client.
 RUN = $(VENV)/.run $(if $(filter redis%,$(TATSUMAKI_ENGINE)),$(VENV)/.redis)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -34,21 +34,21 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 help:
 	@echo 'make chat      serve the chat on http://127.0.0.1:5000/'
-	@echo 'make dashboard show what a server does, live, same address'
+	@echo 'make dashboard serve a page with live figures of the server, same address'
 	@echo 'make demo      serve the small examples, same address'
-	@echo 'make test      run the tests, four at a time; ARGS="t/handler -k root -n 0" is handed to pytest'
-	@echo 'make test-all  run the tests on every Python here and on the lowest Tornado allowed'
+	@echo 'make test      run the tests, four at a time; ARGS="t/handler -k root -n 0" is passed to pytest'
+	@echo 'make test-all  run the tests on every installed Python, and on the oldest supported Tornado'
 	@echo 'make bench     run the benchmarks, about an hour; ARGS=--quick for a rough idea'
-	@echo 'make bench-peers  install what they compare with (npm: Bun; Debian: nginx with nchan, and Redis, which start on ports 80 and 6379)'
+	@echo 'make bench-peers  install the servers that the benchmarks compare with (npm: Bun; Debian: nginx with nchan, and Redis, which start on ports 80 and 6379)'
 	@echo 'make lint      check style and format (ruff)'
 	@echo 'make types     check types (mypy)'
 	@echo 'make types-js  write tatsumaki.d.ts, the types of tatsumaki.js, anew (npm: TypeScript)'
 	@echo 'make docs      build the documentation in build/docs (Sphinx)'
 	@echo 'make dist      build the sdist and the wheel in dist/, and check them'
-	@echo 'make clean     remove what the other targets made'
+	@echo 'make clean     remove everything that the other targets made'
 	@echo
-	@echo 'PORT=8000 HOST=0.0.0.0 change the address, PYTHON=python3.12 the interpreter.'
-	@echo 'ENGINE=redis://127.0.0.1:6379 or ENGINE=sqlite:chat.db keeps the events there, PROCESSES=3 serves with three processes over Redis.'
+	@echo 'PORT=8000 HOST=0.0.0.0 changes the address, PYTHON=python3.12 the interpreter.'
+	@echo 'ENGINE=redis://127.0.0.1:6379 or ENGINE=sqlite:chat.db keeps the events there; PROCESSES=3 serves from three processes over Redis.'
 
 chat: $(RUN)
 	@exec $(BIN)/python examples/chat/app.py
@@ -74,10 +74,10 @@ bench-peers: $(VENV)/.run
 	@if command -v npm >/dev/null; then \
 		mkdir -p $(VENV)/peers && cp bench/peers/package*.json $(VENV)/peers/ && \
 		npm ci --prefix $(VENV)/peers --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null; \
-	else echo 'Bun is left out: it takes npm' >&2; fi
+	else echo 'Skipping Bun: it needs npm' >&2; fi
 	@if command -v apt-get >/dev/null; then \
 		$$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install -y nginx libnginx-mod-nchan redis-server gcc libc6-dev; \
-	else echo 'nchan and Redis are left out: they take the Debian packages nginx, libnginx-mod-nchan and redis-server' >&2; fi
+	else echo 'Skipping nchan and Redis: they need the Debian packages nginx, libnginx-mod-nchan and redis-server' >&2; fi
 
 lint: $(VENV)/.dev
 	@$(BIN)/python -m ruff check
@@ -108,7 +108,7 @@ clean:
 $(VENV)/.run: setup.cfg pyproject.toml
 	@python='$(PYTHON)'; \
 	if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-		echo "Python 3.11 or later is needed, $${python:-none} was found. On Debian: apt install python3 python3-venv" >&2; exit 1; \
+		echo "Python 3.11 or later is needed, but $${python:-none} was found. On Debian: apt install python3 python3-venv" >&2; exit 1; \
 	fi; \
 	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
 		echo "$$python lacks the venv module. On Debian: apt install python3-venv" >&2; exit 1; \
@@ -116,7 +116,7 @@ $(VENV)/.run: setup.cfg pyproject.toml
 	echo "Setting up $(VENV) with $$("$$python" --version) ..." >&2; \
 	"$$python" -m venv $(VENV)
 	@$(PIP) install --quiet --editable '.[fast]' || { \
-		echo 'httptools cannot be installed here: the server reads requests with the HTTP code of Tornado, which is slower' >&2; \
+		echo 'httptools cannot be installed here: the server will use the HTTP code of Tornado, which is slower' >&2; \
 		$(PIP) install --quiet --editable .; }
 	@touch $@
 
@@ -126,11 +126,11 @@ $(VENV)/.redis: $(VENV)/.run
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	@echo 'Installing what the tests need ...' >&2
+	@echo 'Installing the packages for the tests ...' >&2
 	@$(PIP) install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/.redis
 
-# Not everybody has Node: without it the tests say what they leave out.
+# Node is optional: without it, the tests say what they skip.
 $(VENV)/.npm: t/clients/node/package-lock.json | $(VENV)/.run
 	@if command -v npm >/dev/null; then \
 		mkdir -p $(VENV)/npm && cp t/clients/node/package*.json $(VENV)/npm/ && \
@@ -144,6 +144,6 @@ $(VENV)/.docs: $(VENV)/.run
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@echo 'Installing what lint, types and tests need ...' >&2
+	@echo 'Installing the packages for lint, types and tests ...' >&2
 	@$(PIP) install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.test $(VENV)/.redis

@@ -1,14 +1,13 @@
-"""A bot on IRC, as a service. It publishes the messages of an IRC channel, and sends posted
-messages to it.
+"""An IRC bot, as a service. It publishes the messages of an IRC channel, and sends posted
+messages to the channel.
 
     IRC=irc.libera.chat IRC_CHANNEL='#tatsumaki' python examples/bot.py
 
     curl -N 'http://127.0.0.1:5000/events/irc?transport=ndjson'
     curl http://127.0.0.1:5000/say -d name=ann -d text=hello
 
-The service is a client of the channel "irc", so it needs no queue of its own for messages that are
-posted while it is not connected: when it reconnects, it resumes after the last message that it has
-sent.
+The service is a client of the channel "irc". It needs no queue for messages that are posted while
+it is disconnected: when it reconnects, it resumes after the last message that it has sent.
 """
 
 import asyncio
@@ -20,9 +19,9 @@ from random import random, randrange
 
 from tatsumaki_py import Application, Handler, MessageQueue, Server, Service, SubscribeHandler
 
-FIRST_WAIT, LAST_WAIT = 0.25, 60.0  # seconds between two connections, doubled each time
-PAUSE = 0.5  # seconds between two messages: an IRC server drops clients that send too much
-SILENCE = 300.0  # seconds after which a server that neither sends nor reads is considered dead
+FIRST_WAIT, LAST_WAIT = 0.25, 60.0  # seconds between two attempts, doubled each time
+PAUSE = 0.5  # seconds between two messages: an IRC server disconnects clients that send too fast
+SILENCE = 300.0  # seconds of silence after which the server counts as dead
 
 mq = MessageQueue.instance("irc")
 log = logging.getLogger("bot")
@@ -46,12 +45,12 @@ class Bot(Service):
                 await self.connect()
             except* (OSError, ValueError) as errors:  # ValueError: a line of more than 64 KiB
                 log.warning("not connected to %s:%d: %r", *self.address, errors.exceptions[0])
-            # With a jitter, so that not all bots of a server that restarts return at once.
+            # With jitter, so that not all bots reconnect at once when the server restarts.
             await asyncio.sleep(self.wait * (0.5 + random()))
             self.wait = min(2 * self.wait, LAST_WAIT)
 
     async def connect(self):
-        """One connection, from beginning to end."""
+        """Opens a connection and serves it until it ends."""
         async with asyncio.timeout(30):
             reader, self.writer = await asyncio.open_connection(*self.address)
         try:
@@ -65,7 +64,7 @@ class Bot(Service):
             with contextlib.suppress(OSError):
                 async with asyncio.timeout(1):
                     await self.writer.wait_closed()
-            # It may not read.
+            # The server may have stopped reading.
             self.writer.transport.abort()
 
     async def listen(self, reader, group):
@@ -93,7 +92,7 @@ class Bot(Service):
                     mq.publish({"type": "message", "from": "irc", "name": who, "text": text})
 
     async def speak(self):
-        """Says what is posted."""
+        """Sends posted messages to IRC."""
         async for events in mq.poll("bot", last_event_id=self.cursor):
             for event in events:
                 posted = event.get("from") == "web"
@@ -105,13 +104,13 @@ class Bot(Service):
                     await asyncio.sleep(PAUSE)
 
     def send(self, line):
-        # One line of the length that IRC allows, whatever was posted.
+        # One line, and no longer than IRC allows, whatever was posted.
         line = re.sub(r"[\x00-\x1f]+", " ", line).encode()[:450].decode(errors="ignore")
         self.writer.write(f"{line}\r\n".encode())
 
 
 def parse(line):
-    """The name of who sent a line, its command and its parameters (RFC 1459 section 2.3.1)."""
+    """The sender's name, the command and the parameters of a line (RFC 1459 section 2.3.1)."""
     prefix = ""
     if line.startswith(":"):
         prefix, _, line = line[1:].partition(" ")

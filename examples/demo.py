@@ -1,8 +1,8 @@
 """The original's ``eg/demo.pl``, line for line. Run it with ``make demo``.
 
 ``/`` says hello; ``/stream`` tells the time, ten times a second (``curl -N``); ``/feed/tornado``
-fetches a list of entries. The feed that the original fetches is gone: ``ApiHandler`` takes its
-place, so that the demo runs without the Internet.
+fetches a list of entries. The feed that the original fetches no longer exists: ``ApiHandler``
+replaces it, and the demo needs no Internet.
 """
 
 import json
@@ -61,7 +61,7 @@ class FeedHandler(Handler):
         self.finish()
 
     def api(self):
-        """This server, at the address at which it was asked."""
+        """The URL of this server, from the address of the request."""
         env = self.request.env
         host = env["SERVER_NAME"]
         return f"http://{f'[{host}]' if ':' in host else host}:{env['SERVER_PORT']}"

@@ -73,7 +73,7 @@ class ChatRoomHandler(Handler):
         self.render("chat.html")
 
 
-# In text that is escaped. Punctuation at the end is no part of a link, a bracket that is closed is.
+# For escaped text. Punctuation at the end is not part of a link; a closed bracket is.
 link_re = (
     r"https?://(?:(?:[.,:;!?*'\]}。]|&amp;|&#x27;)*+"
     r"(?:[^\s&().,:;!?*'\]}。]|\([^\s&()]*\))++)++"

@@ -1,7 +1,7 @@
 """A page with live figures of this server. Run it with ``make dashboard``.
 
-A background task takes the figures once a second, and publishes them on three channels. The page
-subscribes to all three by one stream.
+A background task collects the figures once a second and publishes them on three channels. The page
+subscribes to all three with one stream.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tatsumaki_py import (
 
 CHANNELS = ("cpu", "traffic", "server")
 HISTORY = 120
-"""Events of each channel that a page gets when it opens."""
+"""How many events of each channel a page gets when it opens."""
 
 
 class Figures(MessageQueue):
@@ -36,13 +36,13 @@ class Dashboard(Handler):
 
 
 def cpu_times():
-    """Seconds that this process has used, and those in which the machine worked and could work."""
+    """CPU seconds of this process; busy time and total time of the machine."""
     try:
         with open("/proc/stat") as stat:
             times = [int(field) for field in stat.readline().split()[1:9]]
     except OSError:
         times = [0] * 8
-    # The fourth and the fifth are those in which there was nothing to do.
+    # The fourth and fifth fields are idle time.
     return time.process_time(), sum(times) - sum(times[3:5]), sum(times)
 
 

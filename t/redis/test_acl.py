@@ -9,7 +9,7 @@ from support.program import ROOT
 PAGE = (ROOT / "docs/guide/engines.md").read_text()
 (RIGHTS,) = re.findall(r"^ACL SETUSER chat on >secret (.*)$", PAGE, re.M)
 MORE = re.findall(
-    r"`(\+[a-z|]+)`", PAGE.partition("### A user of its own")[2].partition("\n## ")[0]
+    r"`(\+[a-z|]+)`", PAGE.partition("### A Redis user for the engine")[2].partition("\n## ")[0]
 )
 
 

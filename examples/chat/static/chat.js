@@ -1,4 +1,4 @@
-// Puts the page together: the connection, the list of messages, the form.
+// The page: the connection, the list of messages, the form.
 
 import { Subscription } from "../tatsumaki.js";
 import { Messages, avatar, whoIs } from "./messages.js";
@@ -9,7 +9,7 @@ const base = location.pathname.replace(/\/+$/, "");
 const title = document.title;
 const [name, ident, text] = [$("name"), $("ident"), $("text")];
 
-// Storage may be switched off; then things are remembered as long as the page is open.
+// If the browser blocks storage, values last only while the page is open.
 function remember(key, value) {
   try {
     localStorage.setItem(`chat.${key}`, value);
@@ -28,11 +28,12 @@ function randomId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
-// Sent as `avatar`: the seed of this browser's colour, and how it knows its own messages. A look, not a proof.
+// Sent as `avatar`: the seed of this browser's colour. The page also recognizes its own messages by
+// it. It proves nothing.
 const seed = recall("seed") || randomId();
 remember("seed", seed);
 
-// --- who I am
+// --- the user's name and badge
 
 function showMe() {
   const me = whoIs({ name: name.value, ident: ident.value, avatar: seed });
@@ -65,7 +66,7 @@ document.addEventListener("pointerdown", (event) => {
   if (!$("more").contains(event.target)) $("more").open = false;
 });
 
-// --- what is said
+// --- messages
 
 let unread = 0;
 const messages = new Messages({
@@ -101,18 +102,18 @@ function showState(state, { transport, error, until }) {
   menu.value = transport;
   $("status-by").textContent = state === "open" ? `via ${menu.selectedOptions[0].text}` : "";
   $("status-retry").hidden = state !== "waiting";
-  // Every second for the eye only: a screen reader hears the word, once.
+  // The countdown is hidden from screen readers, which announce only the state.
   const tick = () => {
     const left = Math.max(0, Math.ceil((until - Date.now()) / 1000));
     $("status-wait").textContent = until ? `${offline ? "· trying " : ""}in ${left} s` : "";
   };
   tick();
   if (until) countdown = setInterval(tick, 250);
-  // What was said before is there to be read, not to be read out.
+  // A screen reader announces only messages that arrive after the page has opened.
   if (state === "open") setTimeout(() => ($("log").ariaBusy = null), 1000);
 }
 
-/** @param {string} cursor @param {string} [transport] one that was chosen for this tab, which does not share it */
+/** @param {string} cursor @param {string} [transport] the user's choice for this tab, which then does not share its connection */
 function subscribe(cursor, transport) {
   return new Subscription(`${base}/events`, {
     lastEventId: cursor,
@@ -124,12 +125,12 @@ function subscribe(cursor, transport) {
   });
 }
 
-// `?mxhr=1` is how the original is told to stream.
+// The original streams if the URL has `?mxhr=1`.
 const query = new URLSearchParams(location.search);
 const wanted = query.get("mxhr") === "1" ? "multipart" : query.get("transport");
 const known = [...menu.options].some((option) => option.value === wanted);
 
-// The page was made with what had been said so far, and says where that ends.
+// The page was rendered with the messages so far and with the cursor after the last one.
 show(JSON.parse(document.body.dataset.backlog));
 let subscription = subscribe(document.body.dataset.cursor, known ? wanted : undefined);
 
@@ -137,7 +138,7 @@ menu.addEventListener("change", () => {
   const chosen = menu.value; // close() shows the old one
   subscription.close();
   subscription = subscribe(subscription.lastEventId, chosen);
-  // So that a reload, and another room, keep it.
+  // Keep the choice after a reload and in another room.
   query.delete("mxhr");
   query.set("transport", chosen);
   history.replaceState(null, "", `?${query}`);
@@ -145,16 +146,16 @@ menu.addEventListener("change", () => {
 
 $("status-retry").addEventListener("click", () => subscription.retry());
 
-// --- what to try: open where there is room for it, until it is closed
+// --- "What to try": open on large screens until the user closes it
 
 const roomy = matchMedia("(min-width: 52rem) and (min-height: 40rem)").matches;
 $("hint").open = roomy && recall("hint") !== "closed";
 $("hint").addEventListener("toggle", () => roomy && remember("hint", $("hint").open ? "open" : "closed"));
 
-// --- saying something
+// --- sending a message
 
 let sending = false;
-let next = false; // Enter was pressed while the last text was still on its way
+let next = false; // Enter was pressed while the last message was still being sent
 async function send() {
   const said = text.value;
   if (!said.trim()) return;
@@ -169,7 +170,7 @@ async function send() {
     const signal = AbortSignal.timeout(SEND_TIMEOUT);
     const response = await fetch(`${base}/post`, { method: "POST", body, signal });
     if (!response.ok) throw new Error(await oneLine(response));
-    // What was typed meanwhile stays.
+    // Keep text that the user typed meanwhile.
     if (text.value.startsWith(said)) text.value = text.value.slice(said.length);
     messages.toEnd();
   } catch (error) {
@@ -183,7 +184,7 @@ async function send() {
   if (next) send();
 }
 
-/** What a failed response says, on one line: the server's text, or the bare status. */
+/** The error of a failed response on one line: the server's text, or the status. */
 async function oneLine(response) {
   const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
   const line = plain ? (await response.text()).split("\n", 1)[0].slice(0, 200) : "";
@@ -200,7 +201,7 @@ $("compose").addEventListener("submit", (event) => {
   text.focus();
 });
 text.addEventListener("keydown", (event) => {
-  // Enter that ends the input of a Japanese or Chinese word does not send.
+  // Enter that completes a Japanese or Chinese word does not send.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
   event.preventDefault();
   send();
@@ -211,6 +212,6 @@ text.addEventListener("keydown", (event) => {
 $("goto").addEventListener("submit", (event) => {
   event.preventDefault();
   const room = $("goto-room").value;
-  if (!/^[\w.-]+$/.test(room) || /^\.+$/.test(room)) return; // "." and ".." are no rooms in a URL
+  if (!/^[\w.-]+$/.test(room) || /^\.+$/.test(room)) return; // a URL cannot name the rooms "." and ".."
   location.href = base.replace(/[^/]*$/, room) + location.search;
 });

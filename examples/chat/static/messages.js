@@ -1,10 +1,10 @@
-// The list of messages. An event was made by strangers: all of it becomes text,
-// but for links to http: and https:, which are built anew here.
+// The list of messages. Events are untrusted: everything in them becomes text, except http: and
+// https: links, which are rebuilt here.
 
-const KEEP = 500; // messages in the page
-const TOGETHER = 120; // seconds between two messages of one person under one head
-const MISSING = "The server was restarted, or this page was away for long: messages may be missing here";
-const NEAR = 60; // pixels from the end that count as "at the end"
+const KEEP = 500; // maximum number of messages in the page
+const TOGETHER = 120; // seconds within which messages of one person share a heading
+const MISSING = "The server was restarted, or this page was offline for long: messages may be missing here";
+const NEAR = 60; // pixels from the end that still count as "at the end"
 
 export class Messages {
   #log;
@@ -15,7 +15,7 @@ export class Messages {
   #unseen = 0;
   #atEnd = true;
 
-  /** log, jump, empty: elements; mine(event): did this browser send it? */
+  /** log, jump, empty: elements; mine(event): whether this browser sent it. */
   constructor({ log, jump, empty, mine }) {
     this.#log = log;
     this.#jump = jump;
@@ -31,7 +31,7 @@ export class Messages {
     document.addEventListener("visibilitychange", () => document.hidden || this.refreshTimes());
   }
 
-  /** Shows events, oldest first; gives how many messages that were. */
+  /** Shows events, oldest first; returns how many messages were added. */
   add(events) {
     const stay = this.#atEnd;
     let count = 0;
@@ -45,7 +45,7 @@ export class Messages {
     return count;
   }
 
-  /** Messages may be missing here. The sentence stands at the last such place, the others keep a mark. */
+  /** Marks a place where messages may be missing. The last such place has the sentence, earlier ones only dots. */
   gap() {
     if (this.#log.lastElementChild.className === "notice") return;
     const stay = this.#atEnd;
@@ -119,14 +119,14 @@ export class Messages {
   }
 }
 
-/** Who an event says it is from: short texts, and the seed of the colour. */
+/** The sender according to the event: short texts, and the seed of the colour. */
 export function whoIs(event) {
   const name = clean(event.name, 40) || "Anonymous";
   const ident = clean(event.ident, 200);
   return { name, ident, seed: clean(event.avatar, 64) || ident || name };
 }
 
-/** A round badge with initials, drawn here: no other host is asked. */
+/** A round badge with initials, drawn here, so that no other host is contacted. */
 export function avatar(who) {
   const badge = element("span", "avatar", initials(who.name));
   badge.ariaHidden = "true";
@@ -156,7 +156,7 @@ function identity(ident) {
   return link;
 }
 
-/** What an event says: its `html`, or else its `text`. */
+/** The content of an event: its `html`, or else its `text`. */
 function content({ html, text }) {
   const plain = typeof html !== "string" && typeof text === "string";
   if (!plain) return safeHtml(html);
@@ -165,7 +165,7 @@ function content({ html, text }) {
   return fragment;
 }
 
-/** The server's HTML, built anew from its text and its web links; everything else is dropped. */
+/** The server's HTML, rebuilt from its text and web links; everything else is dropped. */
 function safeHtml(html) {
   const inert = new DOMParser().parseFromString(typeof html === "string" ? html : "", "text/html");
   const copy = document.createDocumentFragment();
@@ -210,7 +210,7 @@ function initials(name) {
   return letters.filter(Boolean).slice(0, 2).join("").toUpperCase() || "?";
 }
 
-/** A hue in degrees, always the same for the same text (FNV-1a). */
+/** The hue of a text in degrees, always the same for the same text (FNV-1a). */
 function hue(text) {
   let hash = 0x811c9dc5;
   for (const char of text) hash = Math.imul(hash ^ char.codePointAt(0), 0x01000193) >>> 0;

@@ -1,4 +1,4 @@
-// Draws the figures that the server publishes. Each event has the figures of one second.
+// Draws the figures that the server publishes. Each event has the figures for one second.
 
 import { Subscription } from "../tatsumaki.js";
 
@@ -14,7 +14,7 @@ let spoken = 0;
 
 const subscription = new Subscription("figures", {
   channels,
-  // Each tab has a connection of its own, to be counted.
+  // Each tab opens its own connection, so that the connections can be counted.
   shared: false,
   onEvent(look, { channel }) {
     looks[channel].push(look);
@@ -22,9 +22,9 @@ const subscription = new Subscription("figures", {
     draw();
   },
   onState(state) {
-    const words = { open: "live", connecting: "connecting", waiting: "server away, trying again", closed: "closed" };
+    const words = { open: "live", connecting: "connecting", waiting: "server unreachable, reconnecting", closed: "closed" };
     const away = state !== "open" && looks.cpu.length > 0;
-    // Further attempts are not announced: a screen reader would read each.
+    // Do not announce further attempts: a screen reader would read out each one.
     if (state !== "connecting" || !away) $("status-word").textContent = words[state];
     $("status").dataset.state = state;
     $("retry").hidden = state !== "waiting";
@@ -33,7 +33,7 @@ const subscription = new Subscription("figures", {
 });
 $("retry").addEventListener("click", () => subscription.retry());
 
-// --- drawing, once a frame
+// --- drawing, once per frame
 
 function draw() {
   if (drawing) return;
@@ -68,10 +68,10 @@ function traffic(all) {
   const last = all.at(-1);
   if (!last) return;
   $("delivered").textContent = number(last.delivered);
-  $("delivered-note").textContent = `${number(last.published)} published a second`;
+  $("delivered-note").textContent = `${number(last.published)} published per second`;
   const [amount, unit] = size(last.bytes);
   $("bytes").textContent = amount;
-  $("bytes-unit").textContent = `${unit} a second`;
+  $("bytes-unit").textContent = `${unit} per second`;
   $("delay").textContent = last.delay === null ? "–" : number(1000 * last.delay);
   spark("delivered", all.map((look) => look.delivered));
   spark("bytes", all.map((look) => look.bytes));
@@ -96,7 +96,7 @@ function spark(name, values) {
   plot($(`${name}-spark`), [[values, "line", true]], Math.max(...values) * 1.1 || 1, 200, 40, false);
 }
 
-// The newest value is at the right; the older ones move left by one step each second.
+// The newest value is at the right; older values move left by one step each second.
 function plot(svg, lines, top, width, height, grid) {
   const step = width / (HISTORY - 1);
   const shapes = grid ? [0, 0.5, 1].map((part) => shape("path", "grid", `M0 ${part * height}H${width}`)) : [];
@@ -125,7 +125,7 @@ function speak() {
   const [look, load] = [looks.server.at(-1), looks.cpu.at(-1)];
   if (!look || !load || Date.now() - spoken < SPEAK) return;
   spoken = Date.now();
-  $("spoken").textContent = `CPU ${percent(load.process)}, ${$("connections").textContent} connections, ${$("delivered").textContent} events a second.`;
+  $("spoken").textContent = `CPU ${percent(load.process)}, ${$("connections").textContent} connections, ${$("delivered").textContent} events per second.`;
 }
 
 function percent(value) {
