@@ -136,11 +136,10 @@ def _read_sources() -> None:
         analyzer.analyze()
         shown.attr_docs |= analyzer.attr_docs
         shown.annotations |= analyzer.annotations
-        first = len(shown.tagorder)
-        for place, tag in enumerate(analyzer.tagorder):
-            if tag == name or tag.startswith(f"{name}."):
-                shown.tagorder[tag] = first + place
         kind.__module__ = "tatsumaki_py"
+    for name, kind in OWN.items():
+        for member in members(kind):
+            shown.tagorder[f"{name}.{member}"] = len(shown.tagorder)
 
 
 _kept: dict[str, list[str]] = {}

@@ -34,6 +34,9 @@ def _resolve(
     names += [f"tatsumaki_py.{target}", *(name for name in known if _is_last(name, target))]
     found = next(filter(known.__contains__, names), None)
     if found is not None:
+        if target.startswith("Error."):
+            # Sphinx shows the last part of the name only.
+            text = nodes.literal(target, target)
         return python.resolve_xref(env, node["refdoc"], app.builder, "obj", found, node, text)
     if any(_has(base, target) for base in bases if not _is_ours(base)):
         return text
