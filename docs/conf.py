@@ -38,6 +38,7 @@ autodoc_default_options = {"member-order": "bysource"}
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 python_maximum_signature_line_length = 80
 viewcode_follow_imported_members = True
 

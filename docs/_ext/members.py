@@ -131,7 +131,7 @@ def _read_sources() -> None:
     """
     shown = ModuleAnalyzer.for_module("tatsumaki_py")
     shown.analyze()
-    for name, kind in OWN.items():
+    for kind in OWN.values():
         analyzer = ModuleAnalyzer.for_module(kind.__module__)
         analyzer.analyze()
         shown.attr_docs |= analyzer.attr_docs
