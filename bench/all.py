@@ -1,4 +1,4 @@
-"""Run all benchmarks, one after the other; the arguments are handed to each."""
+"""Run all benchmarks, one after the other, with the same arguments."""
 
 import subprocess
 import sys

@@ -1,8 +1,7 @@
-"""How long does it take until 5000 clients that connect at once are all subscribed?
+"""If 5000 clients connect at once, how long does it take until all are subscribed?
 
-Subscribed is proved: one event is published when the last one has its response headers, and has to
-reach all of them. All servers listen with the same backlog, 4096. Bun is left out: its backlog is
-always 512.
+As a proof, one event is published when the last client has its response headers, and must reach all
+of them. All servers listen with the same backlog, 4096. Bun is left out: its backlog is always 512.
 """
 
 from collections.abc import Sequence

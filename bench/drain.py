@@ -1,10 +1,10 @@
 """Does a server that stops lose events, block its event loop, or get all its clients back at once?
 
 10 publishers publish as fast as they can to 2000 streams (``--quick``: 500), half of them SSE and
-half NDJSON; after a second the server gets SIGTERM. Of the events that were accepted, each has to
-be in each stream before its end. Beside that: the longest time in which the loop of the server was
-held while it stopped, how long the streams took to end, and between which times after its end each
-client was told to come back.
+half NDJSON; after a second the server gets SIGTERM. Every accepted event must be in every stream
+before the stream ends. The benchmark also measures the longest time for which the loop of the
+server was blocked during the stop, how long the streams took to end, and the shortest and longest
+delay that the server sent to clients.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ RETRY = re.compile(rb'"retry":(\d+)')
 
 @dataclass
 class Seen:
-    """What the clients saw."""
+    """What the clients have received."""
 
     accepted: set[str] = field(default_factory=set)
     streams: list[bytes] = field(default_factory=list)
 
 
 async def publish(port: int, number: int, seen: Seen) -> None:
-    """Publish one event after the other, until the server is gone."""
+    """Publish one event after the other, until the server has ended."""
     writer = None
     count = 0
     while True:

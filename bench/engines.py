@@ -3,10 +3,10 @@
 Fan-out to 1000 streams of one process, with one event in flight and with 64: the engine in memory,
 Redis with one process and with two that share the streams, nchan and python-socketio with the same
 Redis. Then the time from publish to delivery with one stream, publishing without a listener, and
-the commands that Redis gets while 10 000 channels with a named client each are idle.
+the number of commands that Redis gets while 10 000 channels, each with a named client, are idle.
 
-CPU times are the lowest of the rounds, because other processes can only raise them; the servers'
-and Redis's are counted separately. Two processes share the one core of a server.
+CPU times are the lowest of the rounds, because other processes can only raise them. The CPU times
+of the servers and of Redis are counted separately. Two processes share the one core of a server.
 """
 
 import time
@@ -131,7 +131,7 @@ class Engines:
         return result
 
     def idle(self) -> None:
-        """Once, as it takes the engine's own intervals."""
+        """Runs once, because it takes the engine's own intervals."""
         seconds = 45 if self.bench.quick else 90
 
         def measure(contender: Contender) -> Result:

@@ -1,6 +1,6 @@
-"""How many deliveries a second when one event at a time goes to 100, 1000 and 5000 subscribers?
+"""How many deliveries per second, with one event at a time to 100, 1000 and 5000 subscribers?
 
-The next event is published when all have the last one, and its publisher has its answer.
+The next event is published when all subscribers have the last one and its publisher has the answer.
 """
 
 from harness import delivery

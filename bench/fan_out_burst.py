@@ -1,13 +1,13 @@
 """What does a delivery cost when 64 events at a time go to 1000 subscribers?
 
 First with 64 publishers: each publishes by POST as soon as fewer than 64 events are in flight. The
-bare loop is no limit here: it makes one `send` of each event.
+bare loop is not the upper limit here, because it makes one `send` for each event.
 
-Then without a publisher: the process publishes 64 events by itself, and the next 64 when all were
-delivered. The bare loop joins them here: one `send` to each subscriber.
+Then without a publisher: the process itself publishes 64 events, and the next 64 when all were
+delivered. Here the bare loop joins them: one `send` to each subscriber.
 
-What a POST costs by itself is measured with one subscriber: the CPU time of an event that is
-published by POST, less that of one that the process publishes.
+The cost of a POST is measured with one subscriber: the CPU time of an event published by POST,
+minus that of an event that the process itself publishes.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def compare_posted(bench: Benchmark, contenders: Sequence[Contender]) -> dict[st
 
 
 def cpu(bench: Benchmark, contender: Contender, *, clients: int, inside: int) -> float:
-    """Microseconds of the server for a delivery."""
+    """Microseconds of CPU time of the server for each delivery."""
     with serving(contender) as server:
         result = bench.generator.run(
             server,

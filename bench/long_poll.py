@@ -1,7 +1,7 @@
-"""How many answers a second when 500 long-poll clients ask again at once?
+"""How many answers per second do 500 long-poll clients get that poll again at once?
 
-The next event is published when all have the last one; a client asks again on its connection the
-moment it has an answer.
+The next event is published when all clients have the last one. A client polls again on the same
+connection as soon as it has an answer.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
-"""What does a delivery cost when 10 000 subscribers are on 10 000 channels, not on one?
+"""What does a delivery cost with 10 000 subscribers on 10 000 channels instead of one?
 
-The process publishes by itself: one event to each channel, and the next ones when all have theirs;
-beside it, one event to the 10 000 subscribers of one channel.
+The process itself publishes one event to each channel, and the next ones when all subscribers have
+theirs. For comparison, it publishes one event at a time to 10 000 subscribers of one channel.
 
 A measurement takes four seconds, because one pass of Python's garbage collector over 10 000
 connections can take a second.
@@ -11,12 +11,12 @@ from harness.contenders import INSIDE, SOCKET_LOOP, Contender
 from harness.process import serving
 from harness.report import Benchmark, Result
 
-# The bare loop knows no channels.
+# The bare loop has no channels.
 CONTENDERS = tuple(contender for contender in INSIDE if contender is not SOCKET_LOOP)
 
 
 def cpu(bench: Benchmark, contender: Contender, path: str, **options: int) -> float:
-    """Microseconds of the server for a delivery."""
+    """Microseconds of CPU time of the server for each delivery."""
     with serving(contender) as server:
         result = bench.generator.run(
             server,

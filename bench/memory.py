@@ -1,10 +1,10 @@
-"""How much memory does a client that waits cost, with 10 000 of each kind?
+"""How much memory does a waiting client take, with 10 000 clients of each kind?
 
-Streams, long-polls that wait for an event, and kept-alive connections without a request. Anonymous
-and shared memory of all processes of the server (nchan keeps its messages in shared memory), before
-the clients came and when the server is idle again. A few others were there before, so that nothing
-is counted that is made once. What the kernel keeps for a socket is the same for all, and is not
-counted.
+Streams, long-polls that wait for an event, and kept-alive connections without a request. The figure
+is the growth of the anonymous and shared memory of all processes of the server (nchan keeps its
+messages in shared memory) from before the clients connect until the server is idle again. A few
+clients connect earlier, so that one-time allocations are not counted. The kernel's memory for a
+socket is the same for all servers, and is not counted.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from harness.contenders import KEPT_ALIVE, LONG_POLLS, STREAMS, Contender
 from harness.process import serving
 from harness.report import Benchmark, Result, ratio
 
-WARM = 20  # few: what they leave behind is used again by those who are counted
+WARM = 20  # Only a few: the counted clients reuse the memory that these leave behind.
 
 Kind = Callable[[Contender], dict[str, Any]]
 """What the load generator is told of a contender (loadgen.c)."""

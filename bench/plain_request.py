@@ -1,7 +1,7 @@
 """What does a plain request cost: text, a JSON list, a template?
 
-A `Handler` and a plain Tornado application, on both HTTP servers that `Server` has, beside plain
-Tornado and aiohttp. 32 clients ask again as soon as they have the answer.
+Compares a `Handler` and a plain Tornado application, each on both HTTP servers of `Server`, with
+plain Tornado and aiohttp. 32 clients repeat the request as soon as they have the answer.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,10 @@
-"""How do several processes best listen on one port?
+"""What is the best way for several processes to listen on one port?
 
 Four processes serve. Balance: 2000 clients connect one after the other, 1 ms apart, or all at once,
-and stay; the table has the fewest and the most connections of a process (500 is even). CPU: the CPU
-time that all processes together take for a request, each on a connection of its own. Lost: requests
-whose connection is refused, or ends before the answer, while 8 clients send requests without a
-pause and the processes are replaced one after the other.
+and stay; the table has the fewest and the most connections of a process (an even share is 500).
+CPU: the CPU time that all processes together take for a request, with a new connection for each
+request. Lost: requests whose connection is refused, or ends before the answer, while 8 clients send
+requests without a pause and the processes are replaced one after the other.
 """
 
 import contextlib

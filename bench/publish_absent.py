@@ -1,7 +1,8 @@
 """What does `publish` cost with 100 000 absent clients, and with 1, 100 and 10 000 channels?
 
-An absent client is one that was answered and is expected back. In one process and without a socket,
-as nothing else would show it; no other contender remembers clients.
+An absent client was answered and is expected back. The benchmark runs in one process without a
+socket, because otherwise the difference would be too small to see. It has no other contenders,
+because none remembers clients.
 """
 
 from harness.contenders import Contender

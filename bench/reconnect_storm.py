@@ -1,4 +1,4 @@
-"""How long does it take until 5000 clients that return at once have the 100 events they missed?"""
+"""If 5000 clients reconnect at once, how long until each has the 100 events it missed?"""
 
 import http.client
 import json
@@ -45,7 +45,7 @@ def take_cursor(server: Server, contender: Contender) -> str:
             if not data:
                 raise Trouble("closed the connection of the first subscriber")
     body = received.partition(b"\r\n\r\n")[2]
-    # A stream may begin with the place where it starts; the event's own id comes later.
+    # A stream may begin with its starting cursor; the event's own id comes later.
     if not (cursors := CURSOR.findall(body)):
         raise Trouble(f"no event id in {body!r}")
     return cursors[-1].decode()
@@ -57,7 +57,7 @@ def compare(bench: Benchmark, contenders: Sequence[Contender]) -> dict[str, Resu
     def measure(contender: Contender) -> Result:
         with serving(contender) as server:
             cursor = take_cursor(server, contender)
-            time.sleep(0.2)  # the server has to see it leave
+            time.sleep(0.2)  # the server must notice that it has left
             publish(server, contender, range(1, MISSED + 1))
             header = [*contender.headers]
             if "{cursor}" not in contender.stream:

@@ -1,9 +1,9 @@
 """What does a request cost, on the fast HTTP server and on Tornado's?
 
 Long polls, connections and reconnections of many clients at once, plain requests, memory, and a
-burst of POSTs: each is measured by the benchmark of that name, with the contenders side by side.
-In the end one table of all, as docs/guide/performance.md has it, and the goals. A ratio of more
-than 1 is in favour of tatsumaki_py.
+burst of POSTs: each is measured by the benchmark of that name, with all contenders. At the end, it
+prints one table of all results, as in docs/guide/performance.md, and the goals. A ratio of more
+than 1 favours tatsumaki_py.
 
 Name measures to run only these: request_path.py long-poll memory
 """
@@ -67,7 +67,7 @@ KEYS = {"rate": "rate", "cpu": "CPU", "seconds": "time", "bytes": "memory"}
 
 
 class Summary:
-    """Collects what was measured, and prints it as one table."""
+    """Collects the results, and prints them as one table."""
 
     def __init__(self) -> None:
         self.goals = Goals()
@@ -112,7 +112,7 @@ class Summary:
 
 
 def times(results: Results, ours: Contender, other: Contender, key: str) -> float:
-    """How many times better `ours` is; less is better for all but rates."""
+    """How many times better `ours` is. Lower values are better, except for rates."""
     mine, its = results[ours.name][key], results[other.name][key]
     return mine / its if key == "rate" else its / mine
 

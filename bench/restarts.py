@@ -1,9 +1,9 @@
 """How many requests does a restart lose, with SO_REUSEPORT and with one listening socket?
 
-A new process starts beside the old one and takes over from it, again and again. Meanwhile 8 clients
-connect without a pause, and send one request each time; or they keep their connection, and send the
-next request as soon as they have the answer to the last one. A request is lost if its connection is
-refused, or ends before the answer does.
+Again and again, a new process starts beside the old one and takes over from it. Meanwhile 8 clients
+send requests without a pause: each on a new connection, or all on kept connections, the next
+request as soon as the last one is answered. A request is lost if its connection is refused, or ends
+before the answer does.
 """
 
 import http.client
@@ -43,11 +43,11 @@ WAYS = (
 
 
 class Deployment:
-    """The processes of one way, of which the newest stays."""
+    """The processes of one way; only the newest stays."""
 
     def __init__(self, way: Way) -> None:
         self._way = way
-        # A socket that does not listen only keeps the port.
+        # This socket does not listen: it only reserves the port.
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self._socket.bind(("127.0.0.1", 0))

@@ -1,8 +1,8 @@
 """How long do other requests wait while events are pushed to 10 000 streams?
 
-A plain request every 5 ms on a connection of its own: first with nothing published, then with one
-event after the other, the next when all have the last one. A request that was due while another one
-waited counts with what it would have waited.
+A separate connection sends a plain request every 5 ms: first while nothing is published, then while
+events are published, each when all streams have the last one. A request that becomes due while
+another one waits counts with the time that it would have waited.
 """
 
 from harness.contenders import STALLING, Contender

@@ -1,14 +1,14 @@
-"""Which functions of the package does an event go through, from `publish` to the socket?
+"""Which functions of the package does an event pass through, from `publish` to the socket?
 
 One event to one subscriber (`SubscribeHandler`, EventSource, a real socket), after some others. The
-walk begins with the call of `publish` and ends with the `send` of the event, which is in a later
-iteration of the event loop. Functions called in between count, whatever they are called for.
-`sys.setprofile` sees them:
+walk begins with the call of `publish` and ends with the `send` of the event, in a later iteration
+of the event loop. All functions called in between count, whatever their purpose. `sys.setprofile`
+reports them:
 
-- calls: of functions in the package's folder, each as often as it is called. Comprehensions and
-  lambdas are part of the function that they are in.
+- calls: how often functions in the package's folder are called. Comprehensions and lambdas count as
+  part of the function that contains them.
 - files: where these functions are.
-- returns: calls into a file that the walk was in before, and had left for another one.
+- returns: calls into a file that the walk had been in before and had left for another file.
 
 PYTHONPATH=CHECKOUT measures the package of another checkout. Arguments are ignored.
 """
@@ -94,7 +94,7 @@ async def walk() -> None:
     await reader.readuntil(b'"number":%d' % BEFORE)
     sys.setprofile(None)
     if not taken.sent:
-        sys.exit(f"the event came without one of {', '.join(sorted(SENDS))}")
+        sys.exit(f"the event arrived without a call of {', '.join(sorted(SENDS))}")
 
     for call in taken.calls:
         print(f"{'  ' * call.depth}{call.file} {call.function}")

@@ -1,1 +1,1 @@
-"""What the benchmarks share. Linux only: epoll, /proc, and CPU affinity."""
+"""Shared code of the benchmarks. Linux only: it uses epoll, /proc and CPU affinity."""

@@ -1,4 +1,4 @@
-"""Who takes part, and how the load generator talks to them."""
+"""The contenders, and how the load generator talks to them."""
 
 import importlib.util
 import shutil
@@ -35,7 +35,7 @@ class Contender:
     """What the server is told after its port."""
 
     def missing(self) -> list[str]:
-        """What is not installed of `needs`: modules, programs, or files with a slash."""
+        """The items of `needs` that are not installed: modules, programs, or files with a slash."""
         return [need for need in self.needs if not _is_there(need)]
 
 
@@ -66,8 +66,8 @@ TATSUMAKI = Contender(
     publish="/chat/room/post",
     headers=(),
 )
-# The same stream, asked for with cursors in it: what a client uses that wants to come back.
-# nchan and the others take the cursor in the header that EventSource sends.
+# The same stream with cursors in it, for clients that will reconnect.
+# nchan and the others read the cursor from the header that EventSource sends.
 TATSUMAKI_CURSOR = Contender(
     "tatsumaki_py",
     "tatsumaki.py",
@@ -152,7 +152,7 @@ CONNECTING = (
     on_tornado(TATSUMAKI),
     on_tornado(SUBSCRIBE_SSE),
 )
-# Those whose process publishes by itself when a datagram asks for it.
+# Servers whose process publishes by itself on request by a datagram.
 INSIDE = (
     TATSUMAKI,
     SUBSCRIBE_SSE,
@@ -202,5 +202,5 @@ RESUMING = (
     TORNADO,
     SSE_STARLETTE,
 )
-# Those that answer a plain request, too.
+# Servers that also answer a plain request.
 KEPT_ALIVE = (TATSUMAKI, on_tornado(TATSUMAKI), NCHAN, TORNADO, AIOHTTP)

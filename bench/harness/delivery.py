@@ -1,4 +1,4 @@
-"""Publish to many subscribers, and how soon they have it: what three of the benchmarks measure."""
+"""Publishes to many subscribers and measures the delivery, for three of the benchmarks."""
 
 from collections.abc import Sequence
 
@@ -85,7 +85,7 @@ def compare(
 def _compare_rates(
     bench: Benchmark, title: str, contenders: Sequence[Contender], results: dict[str, Result]
 ) -> None:
-    """Each way of ours beside each of the others."""
+    """Compare each of our contenders with each of the others."""
     running = [contender for contender in contenders if contender.name in results]
     ours = [contender.name for contender in running if contender.server == TATSUMAKI.server]
     others = [contender.name for contender in running if contender.server != TATSUMAKI.server]

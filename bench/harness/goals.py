@@ -1,4 +1,4 @@
-"""What the measurements of a benchmark should reach, and whether they do."""
+"""The goals of a benchmark, and whether the measurements reach them."""
 
 from harness.report import Benchmark
 

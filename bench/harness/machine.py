@@ -1,4 +1,4 @@
-"""The machine a benchmark runs on: what it is, which core is whose, and who else is using it."""
+"""The machine of a benchmark: its description, the roles of its cores, and its other load."""
 
 import os
 import platform
@@ -14,17 +14,20 @@ from pathlib import Path
 
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, GENERATOR_CORE = CORES[0], CORES[-1]
-# Where Debian keeps nginx, and not everybody looks; where `make bench-peers` puts Bun.
+# Debian's folder of nginx, which is not in every PATH; and the folder of `make bench-peers` for
+# Bun.
 FOLDERS = ("/usr/sbin", *map(str, Path(sys.prefix, "peers/node_modules/@oven").glob("*/bin")))
 os.environ["PATH"] = os.pathsep.join((os.environ["PATH"], *FOLDERS))
 TICK = os.sysconf("SC_CLK_TCK")
 
 
 def raise_file_limit(wanted: int) -> None:
-    """Child processes inherit it. Exits if `wanted` descriptors are not allowed."""
+    """Raises the soft limit, which child processes inherit. Exits if the hard limit is lower than
+    `wanted`.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
-        sys.exit(f"{wanted} open files are needed, {hard} are allowed: raise `ulimit -Hn`")
+        sys.exit(f"{wanted} open files are needed, but only {hard} are allowed: raise `ulimit -Hn`")
     limit = 65536 if hard == resource.RLIM_INFINITY else hard
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
@@ -65,7 +68,7 @@ DISTRIBUTIONS = (
 
 
 def describe() -> str:
-    """Two lines: the machine, and the versions of all that takes part and is there."""
+    """Two lines: the machine, and the versions of all installed contenders."""
     machine = (
         f"{time.strftime('%Y-%m-%d')}, {_processor()}, {len(CORES)} cores, "
         f"Linux {platform.release()}, Python {platform.python_version()}"
@@ -93,14 +96,14 @@ def _children_cpu() -> float:
 
 
 class Others:
-    """How much of the machine was used by processes that are not ours."""
+    """How much of the machine other processes have used."""
 
     def __init__(self) -> None:
         self.cpu = self.seconds = 0.0
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Around starting, using and stopping a server: a child counts when it is waited for."""
+        """Must include the start and the stop of a server: a child counts when it is waited for."""
         busy, ours, began = _busy(), _children_cpu(), time.monotonic()
         try:
             yield

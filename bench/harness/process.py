@@ -1,4 +1,4 @@
-"""Server processes and the load generator: started on their core, and gone afterwards."""
+"""Starts server processes and the load generator on their cores, and ends them afterwards."""
 
 import contextlib
 import ctypes
@@ -20,19 +20,19 @@ from harness.machine import CORES, GENERATOR_CORE, SERVER_CORE
 BENCH = Path(__file__).resolve().parents[1]
 START_TIME = 10.0
 PR_SET_PDEATHSIG = 1
-PROCESS_CLOCK = 2  # what clock_getcpuclockid(3) makes the clock of a process from
+PROCESS_CLOCK = 2  # clock_getcpuclockid(3) makes the clock of a process from this
 SPIN = 20
-"""Microseconds between two looks of the generator (loadgen.c says why), if it has its own core."""
+"""Microseconds between two polls of the generator (see loadgen.c), if it has its own core."""
 
 _libc = ctypes.CDLL(None)
 
 
 class Trouble(Exception):
-    """A contender or the generator failed; the text is one or a few lines for the reader."""
+    """A contender or the generator failed. The text is one or a few lines for the user."""
 
 
 def prepare(core: int) -> Callable[[], None]:
-    """What a child process does first: go to its core, and end when this process ends."""
+    """A function that binds a child process to its core, and lets it end with this process."""
 
     def run() -> None:
         os.sched_setaffinity(0, {core})
@@ -42,10 +42,10 @@ def prepare(core: int) -> Callable[[], None]:
 
 
 def environment(engine: str = "", http: str = "") -> dict[str, str]:
-    """That of a server."""
+    """The environment of a server."""
     return {
         **os.environ,
-        "PYTHONPATH": str(BENCH.parent),  # this checkout is what is measured
+        "PYTHONPATH": str(BENCH.parent),  # measure this checkout
         "TATSUMAKI_ENGINE": engine,
         "TATSUMAKI_HTTP": http,
     }
@@ -88,7 +88,7 @@ class Server:
         return sum(map(cpu_of, self.pids))
 
     def memory(self) -> int:
-        """Bytes that are its own: anonymous memory, and its share of what its processes share."""
+        """Bytes of its anonymous memory, and its share of the memory that its processes share."""
         total = 0
         for pid in self.pids:
             for line in _read(pid, "smaps_rollup").splitlines():
@@ -97,7 +97,7 @@ class Server:
         return total
 
     def settle(self, quiet: float = 0.5, timeout: float = 20.0) -> None:
-        """Wait until it has next to nothing to do."""
+        """Wait until it is nearly idle."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             before = self.cpu()
@@ -114,7 +114,7 @@ class Server:
             ):
                 probe.sendall(
                     b"GET / HTTP/1.0\r\n\r\n"
-                )  # a connection alone may find no worker yet
+                )  # the port may accept connections before a worker runs
                 if probe.recv(1):
                     return
             if self._process.poll() is not None:
@@ -135,7 +135,7 @@ def free_port() -> int:
 
 
 def stop(process: subprocess.Popen[Any]) -> None:
-    """SIGTERM to the whole group, then SIGKILL to what is left of it."""
+    """Send SIGTERM to the whole group, then SIGKILL to the rest of it."""
     for number, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, 5)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -147,7 +147,7 @@ def stop(process: subprocess.Popen[Any]) -> None:
 
 @contextlib.contextmanager
 def serving(contender: Contender) -> Iterator[Server]:
-    """A fresh server of a contender, in a folder of its own that goes with it."""
+    """A new server of a contender, in a temporary folder."""
     port = free_port()
     file = BENCH / "servers" / contender.server
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -174,8 +174,8 @@ def serving(contender: Contender) -> Iterator[Server]:
 def run_alone(
     file: str, *arguments: object, engine: str = "", timeout: float = 60
 ) -> dict[str, float]:
-    """Run a program of servers/ that measures itself, on the servers' core and in a folder of its
-    own; what it prints.
+    """Run a program of servers/ that measures itself, on the servers' core and in a temporary
+    folder. Returns its output.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         try:
@@ -198,7 +198,7 @@ def run_alone(
 
 
 class Generator:
-    """The load generator, compiled once a run."""
+    """The load generator, compiled once per run."""
 
     def __init__(self, folder: Path) -> None:
         self._program = folder / "loadgen"
@@ -213,7 +213,7 @@ class Generator:
 
     @contextlib.contextmanager
     def start(self, server: Server, **options: Any) -> Iterator[subprocess.Popen[str]]:
-        """Run it; `options` as in loadgen.c, a list for what is repeated."""
+        """Start it. `options` are those of loadgen.c, with a list for a repeated option."""
         arguments = [f"port={server.port}", f"pids={','.join(map(str, server.pids))}"]
         if len(CORES) > 1:
             arguments.append(f"spin={SPIN}")

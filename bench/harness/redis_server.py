@@ -1,4 +1,4 @@
-"""A Redis of the benchmark's own: empty, without files, on the core of the load generator."""
+"""A separate Redis for a benchmark: empty, without files, on the core of the load generator."""
 
 import contextlib
 import shutil
@@ -16,7 +16,7 @@ try:
 except ImportError:
     sys.exit("redis-py is missing: make bench-peers")
 
-# The generator looks again and again, and never sleeps: Redis gets a core of its own if it can.
+# The generator polls without sleeping, so Redis gets a separate core if there is one.
 REDIS_CORE = CORES[1] if len(CORES) > 2 else CORES[-1]
 assert len(CORES) == 1 or REDIS_CORE != SERVER_CORE
 
@@ -33,7 +33,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def cpu(self) -> float:
-        """Seconds that it has used so far."""
+        """CPU seconds that it has used so far."""
         return cpu_of(self.pid)
 
     def empty(self) -> None:
@@ -42,7 +42,7 @@ class RedisServer:
             client.flushall()
 
     def commands(self) -> int:
-        """How many commands it has run so far, also those within scripts, by INFO commandstats."""
+        """How many commands it has run so far, including those in scripts (INFO commandstats)."""
         with redis.Redis(port=self.port) as client:
             statistics = client.info("commandstats")
         return sum(entry["calls"] for name, entry in statistics.items() if name != "cmdstat_info")

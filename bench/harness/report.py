@@ -1,4 +1,4 @@
-"""The course of a benchmark: contenders in turns, a line of progress, and a table in the end."""
+"""Runs a benchmark: contenders in turn, a progress line, and a table at the end."""
 
 import argparse
 import os
@@ -19,18 +19,22 @@ DISTURBED = 0.05
 
 
 class Benchmark:
-    """One question. Prints what it runs on at once, tables as they come.
+    """One benchmark. Prints the machine at once, and each table when it is complete.
 
     Args:
         doc: the script's docstring; its first line is the title.
-        files: file descriptors that a process of it may need.
-        measures: what it can measure; words of the command line name some, else it is all.
+        files: how many file descriptors one of its processes may need.
+        measures: the names of its measures. The command line may select some; the default is all.
     """
 
     def __init__(self, doc: str, files: int = 1024, measures: Sequence[str] = ()) -> None:
         parser = argparse.ArgumentParser(description=doc)
-        parser.add_argument("--quick", action="store_true", help="short and small: a rough idea")
-        parser.add_argument("--only", metavar="TEXT", help="contenders whose name contains TEXT")
+        parser.add_argument(
+            "--quick", action="store_true", help="short and small, for a rough idea"
+        )
+        parser.add_argument(
+            "--only", metavar="TEXT", help="only contenders whose name contains TEXT"
+        )
         if measures:
             parser.add_argument("measures", nargs="*", metavar="MEASURE", help=", ".join(measures))
         arguments = parser.parse_args()
@@ -44,7 +48,7 @@ class Benchmark:
         self._left_out: list[str] = []
         machine.raise_file_limit(files)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: sys.exit(1))  # servers are stopped on the way out
+            signal.signal(number, lambda *_: sys.exit(1))  # leaves the `with` of each server
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         self.generator = Generator(Path(self._folder.name))
         print(f"# {doc.splitlines()[0]}\n\n{machine.describe()}")
@@ -58,17 +62,17 @@ class Benchmark:
         lowest: Collection[str] = (),
         rounds: int = 0,
     ) -> dict[str, Result]:
-        """Call `measure` for each contender in turns; the medians by name, of those who made it.
+        """Call `measure` for each contender in turn. Returns the medians by name, without failed
+        contenders.
 
-        Args:
-            lowest: names of values that other processes can only raise: the lowest, not the median.
-            rounds: how many, if not as many as usual.
+        Args: lowest: names of values that other processes can only raise: for these, the lowest
+            value counts instead of the median. rounds: how many, if not the usual number.
         """
         rounds = rounds or self.rounds
         running = [contender for contender in contenders if self._takes_part(contender)]
         results: dict[str, list[Result]] = {contender.name: [] for contender in running}
         for number in range(rounds):
-            # another one is first each time, so that nobody always follows the same neighbour
+            # Each round starts with another contender, so that none always runs after the same one.
             first = number % len(running) if running else 0
             for contender in running[first:] + running[:first]:
                 self._progress(f"{title}: round {number + 1} of {rounds}, {contender.name}")
@@ -77,7 +81,7 @@ class Benchmark:
                         results[contender.name].append(measure(contender))
                 except Trouble as trouble:
                     self._progress("")
-                    print(f"{contender.name} left out: {trouble}", flush=True)
+                    print(f"{contender.name} skipped: {trouble}", flush=True)
                     running = [other for other in running if other is not contender]
                     del results[contender.name]
         self._progress("")
@@ -91,7 +95,7 @@ class Benchmark:
         *,
         over: str = "median",
     ) -> None:
-        """Print a table that is also Markdown; `over` is what was made of the rounds."""
+        """Print a table in Markdown; `over` tells how the rounds were combined."""
         lines = [tuple(columns), *map(tuple, rows)]
         if len(lines) == 1:
             return
@@ -105,17 +109,19 @@ class Benchmark:
         print(flush=True)
 
     def end(self) -> None:
-        """Print what a reader has to know about the numbers."""
+        """Print how reliable the numbers are."""
         self._folder.cleanup()
         share = self._others.share()
-        print(f"Other processes had {share:.0%} of the machine", end="")
-        print(": not a measurement." if share > DISTURBED else ".", flush=True)
+        print(f"Other processes used {share:.0%} of the machine", end="")
+        print(": discard these numbers." if share > DISTURBED else ".", flush=True)
 
     def _takes_part(self, contender: Contender) -> bool:
         missing = contender.missing()
         if missing and contender.name not in self._left_out:
             self._left_out.append(contender.name)
-            print(f"{contender.name} left out: no {', '.join(missing)} here (make bench-peers)\n")
+            print(
+                f"{contender.name} skipped: {', '.join(missing)} not installed (make bench-peers)\n"
+            )
         return not missing and self._only in contender.name.lower()
 
     @staticmethod
@@ -127,8 +133,8 @@ class Benchmark:
 
 
 def medians(rounds: Sequence[Result], lowest: Collection[str] = ()) -> Result:
-    """Of each value, but the lowest of those named in `lowest`; and `spread`, (highest - lowest) /
-    median of the first one.
+    """The median of each value, or the lowest for those named in `lowest`; and `spread`, (highest -
+    lowest) / median of the first value.
     """
     middle = {
         key: (min if key in lowest else statistics.median)(result[key] for result in rounds)

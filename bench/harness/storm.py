@@ -1,4 +1,4 @@
-"""Many clients that come at once, and how long it takes until all have what they came for."""
+"""Many clients connect at once; measures how long it takes until all are served."""
 
 from harness.report import Benchmark, Result, ratio
 

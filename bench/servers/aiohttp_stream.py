@@ -1,5 +1,5 @@
-"""aiohttp: a `StreamResponse` per subscriber and `write` to every one of them, long-polls on a
-future.
+"""aiohttp: a `StreamResponse` per subscriber, a `write` to each of them, and long polls that wait
+on a future.
 """
 
 import asyncio
@@ -73,5 +73,5 @@ if __name__ == "__main__":
         backlog=4096,
         access_log=None,
         print=None,
-        handler_cancellation=True,  # else the waiting handler of a client that left stays
+        handler_cancellation=True,  # else the handler of a client that has left would stay
     )

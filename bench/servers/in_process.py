@@ -1,7 +1,7 @@
-"""Not a server: what one `publish` costs in its own process. Prints {"microseconds": ...}.
+"""Not a server: measures the cost of one `publish` in this process. Prints {"microseconds": ...}.
 
 usage: in_process.py ABSENT CHANNELS. Each channel has one listening stream; the absent clients are
-spread over the channels, and have cursors that differ.
+spread over the channels, and have different cursors.
 """
 
 import asyncio

@@ -1,16 +1,17 @@
-"""nchan on nginx with one worker: writes nginx.conf into the working directory, becomes nginx.
+"""nchan on nginx with one worker: writes nginx.conf into the working directory, and becomes nginx
+(exec).
 
-TATSUMAKI_ENGINE in the environment is the URL of a Redis that the messages go through.
+TATSUMAKI_ENGINE in the environment is the URL of a Redis for the messages.
 """
 
 import os
 import sys
 from pathlib import Path
 
-MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")  # where Debian puts it
+MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")  # Debian's path
 
-# Two kinds of subscriber: chunked was the cheapest measured, EventSource is the one with a cursor.
-# All is nchan's default but what would end the run: limits, and a buffer of ten events.
+# Two kinds of subscriber: chunked was the cheapest, EventSource has a cursor.
+# nchan's defaults, except those that would end the run: its limits, and its buffer of ten events.
 CONFIGURATION = """
 load_module {module};
 {user}

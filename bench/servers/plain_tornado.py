@@ -1,7 +1,7 @@
 """Plain requests in plain Tornado: text, a JSON list, a template.
 
-usage: plain_tornado.py PORT [Server]. With the word Server, `tatsumaki_py.Server` serves the same
-application, else Tornado's own HTTPServer does.
+usage: plain_tornado.py PORT [Server]. With the word Server, `tatsumaki_py.Server` serves the
+application, otherwise Tornado's own HTTPServer.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""Not a server: what a process can publish through its engine. Prints {"rate": ..., "cpu":
-microseconds for each, "published": ...}.
+"""Not a server: measures how fast a process can publish through its engine. Prints {"rate": ...,
+"cpu": microseconds for each, "published": ...}.
 
 usage: publishing.py IN_FLIGHT CHANNELS SECONDS. Each of IN_FLIGHT publishers publishes its next
-event when the last one is accepted, to one of CHANNELS channels. Nobody listens.
+event when the last one is accepted, to one of CHANNELS channels. The channels have no listeners.
 """
 
 import asyncio
@@ -23,7 +23,9 @@ WARM = 0.3
 
 
 async def report(run: Callable[[float], Awaitable[int]], seconds: float) -> None:
-    """Print what `run` can do; it publishes until a time, and returns how many events."""
+    """Measure and print the speed of `run`, which publishes until a time and returns how many
+    events it published.
+    """
     warm = await run(time.perf_counter() + WARM)
     began, cpu = time.perf_counter(), time.process_time()
     count = await run(began + seconds)
@@ -39,7 +41,7 @@ async def publish(channel: str, until: float) -> int:
         await queue.publish(EVENT)
         count += 1
         if count % 100 == 0:
-            await asyncio.sleep(0)  # the engine in memory waits for nothing
+            await asyncio.sleep(0)  # the engine in memory never waits
     return count
 
 

@@ -1,5 +1,5 @@
-"""Not a server: what plain pipelines of redis-py can publish with the engine's script. Prints the
-same as publishing.py.
+"""Not a server: measures how fast plain pipelines of redis-py can publish with the engine's script.
+Prints the same as publishing.py.
 
 usage: redis_pipeline.py IN_FLIGHT CHANNELS SECONDS. Each pipeline has IN_FLIGHT calls.
 """

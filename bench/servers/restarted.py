@@ -1,4 +1,4 @@
-"""A server to be replaced by the next one.
+"""A server that the next one replaces.
 
 usage: restarted.py PORT [plain] [--descriptor NUMBER]
 """
@@ -28,10 +28,10 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     if arguments.close:
-        # Closes the socket, and what waits in its queue is lost.
+        # Closes the socket: connections in its backlog are lost.
         StrictServer.stop = HTTPServer.stop
     if arguments.descriptor is not None:
-        # Hands the socket over as systemd does.
+        # Passes the socket as systemd does.
         os.dup2(arguments.descriptor, 3)
         os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
     Server("127.0.0.1", arguments.port, reuse_port=True).run(app)

@@ -1,7 +1,7 @@
-"""The limit: a bare `socket.send` loop over all subscribers, with just enough HTTP around it.
+"""The upper limit: a bare `socket.send` loop over all subscribers, with a minimum of HTTP.
 
 A POST is one event. A datagram to the same port asks the process to publish a burst by itself
-(loadgen.c, inside=1), and its events are joined: one `send` a subscriber.
+(loadgen.c, inside=1). The events of a burst are joined into one `send` for each subscriber.
 """
 
 import json
@@ -53,7 +53,7 @@ def serve(port: int) -> None:
                 continue
             connection = connections[fd]
             try:
-                request = connection.recv(65536)  # a request is always one segment here
+                request = connection.recv(65536)  # here, a request is always one segment
             except ConnectionError:
                 request = b""
             if request.startswith(b"GET"):

@@ -22,7 +22,7 @@ async def publish(request: Request) -> PlainTextResponse:
 
 if __name__ == "__main__":
     routes = Starlette(routes=[Route("/publish", publish, methods=["POST"])])
-    # uvicorn takes uvloop, httptools and websockets by itself where they are installed
+    # uvicorn uses uvloop, httptools and websockets if they are installed
     uvicorn.run(
         socketio.ASGIApp(server, routes),
         host="127.0.0.1",

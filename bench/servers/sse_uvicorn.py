@@ -44,7 +44,7 @@ async def publish(request: Request) -> PlainTextResponse:
 
 if __name__ == "__main__":
     app = Starlette(routes=[Route("/stream", stream), Route("/publish", publish, methods=["POST"])])
-    # uvicorn takes uvloop and httptools by itself where they are installed
+    # uvicorn uses uvloop and httptools if they are installed
     uvicorn.run(
         app,
         host="127.0.0.1",

@@ -1,5 +1,5 @@
 """`SubscribeHandler` and `PublishHandler`. When it stops, it prints on stderr, as JSON, the longest
-time in which its loop did nothing else, and how long the streams took to end.
+time for which its loop was blocked, and how long the streams took to end.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ EVERY = 0.001
 
 
 class Probe:
-    """Looks at the clock every millisecond."""
+    """Reads the clock every millisecond."""
 
     began = longest = 0.0
 
@@ -24,7 +24,7 @@ class Probe:
         self.look()
 
     def look(self) -> None:
-        # Not the time that other processes took meanwhile.
+        # Without the time that other processes took meanwhile.
         now = time.process_time()
         if Health.current().draining:
             self.began = self.began or time.perf_counter()

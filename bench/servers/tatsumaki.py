@@ -1,6 +1,6 @@
-"""tatsumaki_py: the queue part of the chat example, class for class; events come as JSON. Beside
-it, the same channel by `SubscribeHandler` and by `WebSocketHandler`. A datagram to the same port
-asks the process to publish by itself (loadgen.c, inside=1).
+"""tatsumaki_py: the queue part of the chat example, class for class; events are posted as JSON.
+`SubscribeHandler` and `WebSocketHandler` serve the same channel. A datagram to the same port asks
+the process to publish by itself (loadgen.c, inside=1).
 """
 
 import logging

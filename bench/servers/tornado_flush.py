@@ -1,4 +1,4 @@
-"""Plain Tornado: streams with `write` and `flush` to every handler, long-polls on a future."""
+"""Plain Tornado: streams with `write` and `flush` to every handler, long polls on a future."""
 
 import asyncio
 import sys

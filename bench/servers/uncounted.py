@@ -1,4 +1,4 @@
-"""tatsumaki.py, which counts nothing of what its streams are sent: what the counters would save."""
+"""tatsumaki.py without the counters of its streams, to measure their cost."""
 
 import runpy
 from pathlib import Path
@@ -14,7 +14,7 @@ def nothing(*args: Any) -> None:
     pass
 
 
-# Two additions for each stream are left, in `Flusher._send_to`.
+# Two additions for each stream remain, in `Flusher._send_to`.
 cohort.count = flusher._count = nothing
 Counted.took = Counted.look_at = Reading.settle = nothing
 Sent.with_ = lambda sent, read, times=1: sent

@@ -1,10 +1,10 @@
-"""A server of four processes, whose page is the id of the process that answers.
+"""A server of four processes. Its page is the id of the answering process.
 
 usage: worked.py PORT turns | shared | own | kept
 
 turns: `Server(processes=4)`. shared: the same, but each process accepts whenever it can. own: each
-process binds a socket of its own, with SO_REUSEPORT. kept: the parent binds these sockets, and
-keeps them open.
+process binds a separate socket, with SO_REUSEPORT. kept: the parent binds these sockets and keeps
+them open.
 """
 
 import logging
@@ -46,11 +46,11 @@ def listening(port: int, *, backlog: int = 4096) -> socket.socket:
 
 
 class Forks:
-    """Processes with a socket each. One that ends is started again."""
+    """Processes with one socket each. A process that ends is replaced."""
 
     def __init__(self, port: int, *, kept: bool) -> None:
         self._port = port
-        # A socket that does not listen only keeps the port.
+        # This socket does not listen: it only reserves the port.
         self._sockets = [listening(port, backlog=4096 if kept else 0) for _ in range(PROCESSES)]
         self._kept = kept
         self._numbers: dict[int, int] = {}
@@ -81,7 +81,7 @@ class Forks:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sock = self._sockets[number] if self._kept else listening(self._port)
-            # Hands the socket over as systemd does.
+            # Passes the socket as systemd does.
             descriptor = os.dup(sock.fileno())
             os.dup2(descriptor, 3)
             os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
