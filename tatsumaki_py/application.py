@@ -74,9 +74,10 @@ class Application(tornado.web.Application):
             or a dict ``{path: handler}``. Paths are regular expressions, as text or compiled, that
             match to the end (in Perl: a prefix). A compiled one in `tornado.web.url` matches a
             prefix, as in Tornado.
-        default_host, transforms, settings: Tornado's. ``template_path`` and ``static_path`` are
-            also attributes. Their defaults are the directories ``templates`` and ``static`` beside
-            the program, if these exist; None means that there is no such directory.
+        default_host, transforms: as in Tornado.
+        settings: Tornado's. ``template_path`` and ``static_path`` are also attributes. Their
+            defaults are the directories ``templates`` and ``static`` beside the program, if these
+            exist; None means that there is no such directory.
 
     Once there is an `Application`, control characters are escaped in all that Tornado logs, so that
     no client can forge a line of the log.
@@ -116,14 +117,14 @@ class Application(tornado.web.Application):
     # -- routes
 
     def route(self, path: str | re.Pattern[str], handler: Any, **kwargs: Any) -> None:
-        """Add a rule after the existing ones; `kwargs` go to the handler's ``initialize``."""
+        """Add a rule at the end; `kwargs` go to ``initialize``. `ValueError` for a bad `path`."""
         self.wildcard_router.add_rules([to_rule((path, handler, kwargs))])
 
     def add_handlers(self, host_pattern: str | re.Pattern[str], *handlers: Any) -> None:
         """Add rules: Tornado's ``add_handlers(host_pattern, [rule, ...])``, or Tatsumaki's
         ``add_handlers(path, handler, path, handler, ...)``.
 
-        Raises `TypeError` if there is a path without a handler.
+        Raises `TypeError` if there is a path without a handler, or a rule that is no pair.
         """
         if len(handlers) == 1 and isinstance(handlers[0], (list, tuple)):
             super().add_handlers(host_pattern, [to_rule(rule) for rule in handlers[0]])  # type: ignore[arg-type]
@@ -252,9 +253,7 @@ class Application(tornado.web.Application):
     def render_file(
         self, name: str, args: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> str | bytes:
-        """A template filled in, outside of any request. `FileNotFoundError` if there is no
-        template of that name.
-        """
+        """A template filled in, outside of any request. `FileNotFoundError` if it is missing."""
         return render_file(self.template, self.settings, name, {**(args or {}), **kwargs})
 
     # -- services

@@ -144,13 +144,14 @@ class Handler(AnswerHandler):
         escaping.
 
         Args:
-            channels: the names of the channels, up to 200.
-            seconds: its life, up to a day. An open connection may outlive it.
-            group: the user, for `SubscribeHandler.disconnect`.
+            channels: the names of the channels, 1 to 200.
+            seconds: its life, up to 86400 (a day). An open connection may outlive it.
+            group: the user, for `SubscribeHandler.disconnect`; None for no user.
 
         Raises:
             RuntimeError: the setting ``cookie_secret`` is missing.
-            TypeError, ValueError: an argument is invalid.
+            TypeError, ValueError: an argument is invalid, or the text has more than 16384
+                characters.
         """
         return create(self, channels, seconds, group)
 

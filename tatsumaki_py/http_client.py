@@ -111,11 +111,11 @@ class HTTPClient:
         self.max_body_size = max_body_size
 
     def get(self, url: str, callback: Callback | None = None, **options: Unpack[Options]) -> Reply:
-        """``client.get(url, callback, headers={"Accept": "application/json"})``"""
+        """Send a GET: ``client.get(url, callback, headers={"Accept": "application/json"})``."""
         return self.request("GET", url, None, callback, **options)
 
     def head(self, url: str, callback: Callback | None = None, **options: Unpack[Options]) -> Reply:
-        """``client.head(url, callback)``"""
+        """Send a HEAD: ``client.head(url, callback)``."""
         return self.request("HEAD", url, None, callback, **options)
 
     def post(
@@ -125,7 +125,9 @@ class HTTPClient:
         callback: Callback | None = None,
         **options: Unpack[Options],
     ) -> Reply:
-        """``client.post(url, {"a": 1, "b": "x y"}, callback)``; the body may be left out."""
+        """Send a POST: ``client.post(url, {"a": 1, "b": "x y"}, callback)``. The body may be left
+        out.
+        """
         return self.request("POST", url, body, callback, **options)
 
     def put(
@@ -135,13 +137,13 @@ class HTTPClient:
         callback: Callback | None = None,
         **options: Unpack[Options],
     ) -> Reply:
-        """``client.put(url, png, callback, headers={"Content-Type": "image/png"})``"""
+        """Send a PUT: ``client.put(url, png, callback, headers={"Content-Type": "image/png"})``."""
         return self.request("PUT", url, body, callback, **options)
 
     def delete(
         self, url: str, callback: Callback | None = None, **options: Unpack[Options]
     ) -> Reply:
-        """``client.delete(url, callback)``"""
+        """Send a DELETE: ``client.delete(url, callback)``."""
         return self.request("DELETE", url, None, callback, **options)
 
     @overload
@@ -160,7 +162,8 @@ class HTTPClient:
     def request(
         self, method: Any, url: Any = None, body: Any = None, callback: Any = None, **options: Any
     ) -> Reply:
-        """``client.request("PATCH", url, body, callback)`` or ``client.request(request, callback)``
+        """Send any request: ``client.request("PATCH", url, body, callback)``, or
+        ``client.request(request, callback)``.
 
         All attributes of a `tornado.httpclient.HTTPRequest` count, such as ``ca_certs``,
         ``request_timeout``, ``follow_redirects`` and ``max_redirects``. A request with a

@@ -51,18 +51,16 @@ class Signing(Protocol):
 
 
 class Ticket(NamedTuple):
-    """The content of a valid ticket.
-
-    Attributes:
-        channels: the names of the channels.
-        group: the user; None if it has none.
-        made, expires: seconds since the epoch.
-    """
+    """The content of a valid ticket."""
 
     channels: list[str]
+    """The names of the channels."""
     group: str | None
+    """The user; None if the ticket has none."""
     made: float
+    """When it was made, in seconds since the epoch."""
     expires: float
+    """When it expires, in seconds since the epoch."""
 
 
 def create(

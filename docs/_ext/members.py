@@ -9,6 +9,7 @@ Rules:
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
@@ -29,9 +30,11 @@ INTERNAL = {
     " channel gap id json prev quiet",
     "Event": "entry envelope frames log payload",
     "Handler": "ui",
+    "HealthHandler": "compute_etag",
+    "MetricsHandler": "compute_etag",
     "Poll": "arrival when_known",
     "Request": "adopt knows_cursors slim",
-    "WebSocketHandler": "ui",
+    "WebSocketHandler": "detach get on_ws_connection_close ui",
 }
 """Names that have no underscore because other modules of the package use them."""
 
@@ -40,6 +43,8 @@ _FIELDS = re.compile(r"^ +Attributes:\n((?: {8,}.*\n?|\n)+)", re.M)
 _OF_CLASSES = ("attribute", "property")
 
 
+# Once for each class: Sphinx adds annotations to classes.
+@cache
 def members(kind: type) -> list[str]:
     """The names to show, in the order of their classes and lines."""
     internal = INTERNAL.get(kind.__name__, "").split()
@@ -49,12 +54,26 @@ def members(kind: type) -> list[str]:
         if described or not one.__module__.startswith("tatsumaki_py"):
             break
         described_there = _fields(one)
-        for name in [*vars(one), *inspect.get_annotations(one)]:
-            if name.startswith("_") or name in internal or name in described_there:
+        for name in _names(one):
+            if name in internal or name in described_there:
                 continue
             if name not in names and _has_text(kind, one, name):
                 names[name] = None
     return list(names)
+
+
+def _names(kind: type) -> Iterator[str]:
+    """The public names in the body of a class, and those of its objects that have a docstring."""
+    documented = (
+        name for owner, name in _analyzer(kind).find_attr_docs() if owner == kind.__name__
+    )
+    for name in [*vars(kind), *inspect.get_annotations(kind), *documented]:
+        if name == "__call__" or not name.startswith("_"):
+            yield name
+
+
+def _analyzer(kind: type) -> ModuleAnalyzer:
+    return ModuleAnalyzer.for_module(kind.__module__)
 
 
 def _fields(kind: type) -> set[str]:
@@ -84,8 +103,7 @@ def _is_tornados(kind: type, name: str, text: str) -> bool:
 
 def _text(kind: type, name: str) -> str:
     """The docstring of `name` in the body of the class."""
-    analyzer = ModuleAnalyzer.for_module(kind.__module__)
-    lines = analyzer.find_attr_docs().get((kind.__qualname__, name))
+    lines = _analyzer(kind).find_attr_docs().get((kind.__qualname__, name))
     if lines is not None:
         return "\n".join(lines)
     value = inspect.getattr_static(kind, name, None)
@@ -136,10 +154,25 @@ def _read_sources() -> None:
         analyzer.analyze()
         shown.attr_docs |= analyzer.attr_docs
         shown.annotations |= analyzer.annotations
+        shown.overloads |= analyzer.overloads
         kind.__module__ = "tatsumaki_py"
     for name, kind in OWN.items():
         for member in members(kind):
             shown.tagorder[f"{name}.{member}"] = len(shown.tagorder)
+            for base in kind.__mro__[1:]:
+                if base.__module__.startswith("tatsumaki_py"):
+                    _inherit(shown, name, base, member)
+
+
+def _inherit(shown: ModuleAnalyzer, name: str, base: type, member: str) -> None:
+    """What the source of `base` says of one of the names that the class `name` has from it."""
+    source = _analyzer(base)
+    source.analyze()
+    if (base.__name__, member) in source.annotations:
+        shown.annotations.setdefault((name, member), source.annotations[base.__name__, member])
+    if f"{base.__name__}.{member}" in source.overloads:
+        overloads = source.overloads[f"{base.__name__}.{member}"]
+        shown.overloads.setdefault(f"{name}.{member}", overloads)
 
 
 _kept: dict[str, list[str]] = {}

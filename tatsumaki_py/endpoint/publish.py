@@ -42,10 +42,10 @@ class PublishHandler(ChannelHandler):
     """
 
     max_batch: ClassVar[int] = 1000
-    """How many events one request may have."""
+    """How many events one request may have; 413 for more."""
     max_values: ClassVar[int] = 100_000
     """How many values (objects, lists, strings, numbers and so on) the JSON of one request may
-    have. Reading so many takes about 30 ms, in which no other client is served.
+    have; 413 for more. Reading so many takes about 30 ms, in which no other client is served.
     """
     max_body_size: ClassVar[int | None] = 2 * 1024 * 1024
     """See `Handler.max_body_size`. In a plain `tornado.web.Application`, a larger body is read and

@@ -161,7 +161,7 @@ class SubscribeHandler(ChannelHandler):
         Called once for each subscriber, however often it polls or reconnects in time. Without a
         `client_id`, each long poll is a subscriber of its own, and an interval poll is none. The
         hooks of one `client_id` and channel are called one at a time and in order: a call waits
-        until the hook before it is done.
+        until the hook before it is done. An exception is logged, and ends nothing.
         """
         return None
 

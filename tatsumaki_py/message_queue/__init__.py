@@ -196,7 +196,9 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     @classmethod
     def reset(cls) -> None:
-        """Forget all channels and end all polls. For tests."""
+        """Forget all channels, their settings and the engine, and end all polls. For tests. Raises
+        `RuntimeError` in another thread than that of the event loop.
+        """
         cls._registry.thread.check("reset", "MessageQueue")
         queues = cls.channels()
         for queue in (*MessageQueue._registry.merged.values(), *queues):
@@ -250,7 +252,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         until there is room. A later error that no code waits for is logged.
 
         Returns:
-            An awaitable of the events' ids; waiting for it is optional.
+            An awaitable of the events' ids, a list of `str`; waiting for it is optional.
 
         Raises:
             TypeError, ValueError: an event cannot be encoded, or is of type "gap", which clients
@@ -314,8 +316,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         """Give events to one client that is listening, and to no other; they are not kept.
 
         Without an event, its long poll is answered with no events. Returns whether the client was
-        there; raises as `publish`. A client that listens in another process is not there: publish
-        in a channel of its own to reach it everywhere.
+        there; raises as `publish`, and `RuntimeError` in another thread. A client that listens in
+        another process is not there: publish in a channel of its own to reach it everywhere.
         """
         self._registry.thread.check("flush_events")
         bodies = [self._encode(event) for event in events]

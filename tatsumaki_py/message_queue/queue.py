@@ -90,6 +90,10 @@ class Queue:
 
         Returns:
             Whether there was a poll to end in this process.
+
+        Raises:
+            TypeError: `client_id` is None, or no name.
+            RuntimeError: the call is not in the thread of the event loop.
         """
         self._audience.check_thread("disconnect", "mq")
         name = None
@@ -99,7 +103,8 @@ class Queue:
 
     async def ready(self) -> None:
         """Wait until the engine has loaded the log; the engine in memory always has. After that,
-        `cursor` and `MessageQueue.backlog_events` are up to date.
+        `cursor` and `MessageQueue.backlog_events` are up to date. Raises the error
+        with which the engine fails, such as `Error.HTTP` 503.
         """
         await self._audience.ready()
 
@@ -165,6 +170,7 @@ class Queue:
             TypeError, ValueError: `client_id` or `last_event_id` is not a str, `timeout` is not a
                 number from 0 on.
             Error.HTTP: 400 for an overlong `client_id`, 503 for too many clients or channels.
+            RuntimeError: no event loop runs, or it is not that of the queues.
             Error.ClientDisconnect: when awaited, if the client of the request leaves.
         """
         timeout = TIMEOUT if timeout is None else timeout

@@ -70,7 +70,9 @@ class Server:
             and ``TATSUMAKI_WORKER`` in the environment has its number, from 1 on. Default:
             TATSUMAKI_PROCESSES in the environment, else 1: this process.
         options: the options of `tornado.httpserver.HTTPServer`, such as ``xheaders`` or
-            ``ssl_options``.
+            ``ssl_options``. These have stricter defaults than Tornado's: ``max_header_size``
+            (32 KiB), ``max_body_size`` (16 MiB), ``body_timeout`` (60 seconds) and
+            ``idle_connection_timeout`` (120 seconds).
 
     If systemd opened sockets for this process (socket activation), they are used in place of all
     these addresses.
