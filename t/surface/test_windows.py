@@ -30,7 +30,7 @@ asyncio.unix_events._UnixSelectorEventLoop.add_signal_handler = missing
 asyncio.unix_events._UnixSelectorEventLoop.remove_signal_handler = missing
 """
 PROGRAM = """
-import pkgutil, threading, urllib.request
+import json, pkgutil, threading, urllib.request
 import tatsumaki_py
 from tatsumaki_py import Application, Handler, MessageQueue, Server
 
@@ -52,7 +52,7 @@ def fetch(path):
 def ask():
     try:
         server.listening.wait(5)
-        poll = threading.Thread(target=lambda: print(fetch("poll")))
+        poll = threading.Thread(target=lambda: print({*json.loads(fetch("poll"))}))
         poll.start()
         print(fetch("static/large.txt") == b"x" * 2_000_000)
         while poll.is_alive():
@@ -81,5 +81,5 @@ def test_windows(tmp_path):
         timeout=30,
     )
     lines = done.stdout.splitlines()[1:]
-    assert (sorted(lines), done.returncode) == (["True", "b'[\"hello\"]'"], 0), done.stderr
+    assert (sorted(lines), done.returncode) == (["True", "{'hello'}"], 0), done.stderr
     assert "Traceback" not in done.stderr, done.stderr
