@@ -10,7 +10,7 @@ Rules:
 1. The error of a `ForgettingStream` has no traceback, and no other error behind it.
 2. Nothing is put into `_NOTHING`: `write` makes new queues first.
 
-Touches of Tornado's what its documentation does not name: `_write_buffer`, `_write_futures`
+Uses names that Tornado does not document: `_write_buffer`, `_write_futures`
 (``t/handler/test_tornado_contract.py``).
 """
 

@@ -1,6 +1,6 @@
 """What Tornado does for each answer, with less work and the same result.
 
-Touches of Tornado's what its documentation does not name: `_as_list`, `_combined_cache`,
+Uses names that Tornado does not document: `_as_list`, `_combined_cache`,
 `_headers`, `_reason`, `_status_code`, `_write_buffer` (``t/handler/test_tornado_contract.py``).
 """
 

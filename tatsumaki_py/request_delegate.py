@@ -2,7 +2,7 @@
 
 Rule: a task that runs a handler is kept until it ends, and what it raises is logged by the loop.
 
-Touches of Tornado's what its documentation does not name: `_ABNF`, `_DEFAULT_PARSE_BODY_CONFIG`,
+Uses names that Tornado does not document: `_ABNF`, `_DEFAULT_PARSE_BODY_CONFIG`,
 `_DefaultMessageDelegate`, `_HandlerDelegate`, `_RoutingDelegate`, `_execute`, `_finish_time`,
 `_start_time` (``t/handler/test_shortcuts.py``).
 """

@@ -124,7 +124,7 @@ EMPTY = "it is empty: is a variable of the shell not set?"
         (["a", "1 2"], 1, "not JSON: Extra data: line 1 column 2 (char 1)"),
         (["a", '"\udcff"'], 1, "not JSON: 'utf-8' codec can't decode byte 0xff in position 1: "
          "invalid start byte"),
-        (["a", '{"type": "gap"}'], 1, "no event: an event of type \"gap\" would be taken for a "
+        (["a", '{"type": "gap"}'], 1, "not an event: an event of type \"gap\" would be taken for a "
          "loss; give it another type"),
         (["a", "[" * 100_000], 1, "not JSON: too deep"),
         (["a", "1", "--engine", "memory:"], 2, "--engine: the events of memory: belong to one "

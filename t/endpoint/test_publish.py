@@ -119,7 +119,7 @@ async def test_the_names_of_a_multipart_form(post, queue):
 async def test_a_form_without_fields(post, queue, body):
     """400: an empty event is JSON."""
     reply = await post(body, FORM)
-    assert (reply.code, reply.body) == (400, b"a form without fields is no event")
+    assert (reply.code, reply.body) == (400, b"a form without fields is not an event")
     assert queue.backlog_events == []
 
 
@@ -166,17 +166,17 @@ async def test_charset(post, body, content_type, charset, status):
         ("{", b"not JSON"),
         (b"\xff", b"not JSON"),
         ("[" * 90_000, b"not JSON: too deep"),
-        ('{"n":' + "9" * 5000 + "}", b"no event: a number of 5000 characters"),
-        ('{"n":' + "9" * 990 + ".0}", b"no event: a number is too long or too large"),
+        ('{"n":' + "9" * 5000 + "}", b"not an event: a number of 5000 characters"),
+        ('{"n":' + "9" * 990 + ".0}", b"not an event: a number is too long or too large"),
         ('{"n":NaN}', b"not JSON: NaN is not a number in JSON"),
-        ('{"n":1e999}', b"no event"),
-        ('{"n":"\\ud800"}', b"no event"),
+        ('{"n":1e999}', b"not an event"),
+        ('{"n":"\\ud800"}', b"not an event"),
         # It would move the cursors of those who believe it.
-        ('{"type":"gap","after":"1-0","id":"0-0"}', b"no event"),
-        ("1e999", b"no event: a number is too long or too large"),
-        ('"\\ud800"', b"no event: half of a surrogate pair"),
+        ('{"type":"gap","after":"1-0","id":"0-0"}', b"not an event"),
+        ("1e999", b"not an event: a number is too long or too large"),
+        ('"\\ud800"', b"not an event: half of a surrogate pair"),
         ("nul", b"not JSON"),
-        ("[" * 102 + "]" * 102, b"no event: nested more than 100 deep"),
+        ("[" * 102 + "]" * 102, b"not an event: nested more than 100 deep"),
         ('[{"n":1} {"n":2}]', b"not JSON: Expecting ','"),
         ('[{"n":1},]', b"not JSON"),
         ("[{}", b"not JSON"),
@@ -185,12 +185,12 @@ async def test_charset(post, body, content_type, charset, status):
         ("{}{}", b"not JSON: Expecting the end"),
         ('\ufeff{"n":1}', b"not JSON: it begins with a byte order mark"),
         ('{"n":1}'.encode("utf-16"), b"not JSON"),
-        ('{"n":"\\ude00\\ud83d"}', b"no event: half of a surrogate pair"),
-        ('{"n":"\\\\\\uD83D\\\\uDE00"}', b"no event: half of a surrogate pair"),
-        ('{"t\\u0079pe":"gap"}', b"no event"),
-        ('{"type":"gap","t\\u0079pe":"x"}', b"no event: a name is there twice in one object"),
-        ('{"n":[{"a":1,"b":2,"a":1}]}', b"no event: a name is there twice in one object"),
-        ('{"n":' + "[" * 100 + "]" * 100 + "}", b"no event: nested more than 100 deep"),
+        ('{"n":"\\ude00\\ud83d"}', b"not an event: half of a surrogate pair"),
+        ('{"n":"\\\\\\uD83D\\\\uDE00"}', b"not an event: half of a surrogate pair"),
+        ('{"t\\u0079pe":"gap"}', b"not an event"),
+        ('{"type":"gap","t\\u0079pe":"x"}', b"not an event: a name occurs twice in one object"),
+        ('{"n":[{"a":1,"b":2,"a":1}]}', b"not an event: a name occurs twice in one object"),
+        ('{"n":' + "[" * 100 + "]" * 100 + "}", b"not an event: nested more than 100 deep"),
     ],
     ids=range(28),
 )

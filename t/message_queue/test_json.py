@@ -99,7 +99,7 @@ BROKEN = {
     "deep": ("[" * 101 + "]" * 101, ValueError, "nested more than 100 deep"),
     "very deep": ("[" * 100_000 + "]" * 100_000, ValueError, "nested too deeply"),
     "gap": ('{"type":"gap"}', ValueError, 'of type "gap"'),
-    "twice": ('{"a":1,"a":2}', ValueError, "a name is there twice in one object"),
+    "twice": ('{"a":1,"a":2}', ValueError, "a name occurs twice in one object"),
 }
 
 

@@ -1,5 +1,5 @@
-"""What the handlers of channels have in common: which channels a request names, and whether its
-client may use them.
+"""The common part of the handlers of channels: the channels that a request names, and whether its
+client has permission for them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tatsumaki_py.message_queue.merged import MAX_MERGED
 __all__ = ["LEAST", "ChannelHandler", "check_limit"]
 
 LEAST = 1e-6
-"""The least number of seconds, or of events a second."""
+"""The smallest limit in seconds, or in events a second."""
 
 
 def check_limit(cls: type, name: str, least: float) -> None:
@@ -52,7 +52,7 @@ class ChannelHandler(CrossOriginHandler):
         self, transforms: list[tornado.web.OutputTransform], *args: bytes, **kwargs: bytes
     ) -> Any:
         running = super()._execute(transforms, *args, **kwargs)
-        # Code of a user runs in a task, and so does a request whose body is a stream.
+        # Code of a user runs in a task. So does a request whose body is a stream.
         quick = (
             may_run_at_once(getattr(type(self), str(self.request.method).lower(), None))
             and type(self).prepare is tornado.web.RequestHandler.prepare
@@ -61,11 +61,12 @@ class ChannelHandler(CrossOriginHandler):
         return at_once(running) if quick else running
 
     def channels(self) -> Iterable[str] | Awaitable[Iterable[str]]:
-        """The names of the channels that the request is about. Override it, also with an ``async
-        def``, if they are others.
+        """The names of the channels of the request. Override it, also with an ``async def``, to
+        choose other names.
 
-        By default what the group of the route matched. Without a group, or if it took no part: the
-        parameters ``channel`` of the query. A route with several groups needs its own `channels`.
+        By default, the text that the group of the route matched. Without a group, or if the group
+        matched nothing, the parameters ``channel`` of the query. A route with several groups needs
+        a `channels` of its own.
         """
         groups: list[str | None] = [*self.path_args, *self.path_kwargs.values()]
         if len(groups) > 1:
@@ -99,7 +100,7 @@ class ChannelHandler(CrossOriginHandler):
     async def _admit(
         self, may: Callable[[str], bool | Awaitable[bool]], names: Iterable[str]
     ) -> None:
-        """403 unless the client `may` with all channels."""
+        """Raise 403 unless `may` returns True for all channels."""
         for name in names:
             try:
                 answer = may(name)

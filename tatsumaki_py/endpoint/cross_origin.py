@@ -1,12 +1,13 @@
 """Lets pages of other origins use a handler.
 
 Rules:
-1. An origin that is not on the list gets no CORS header, so the browser keeps the answer from the
-   page.
-2. "*" is for public handlers: it never goes with credentials.
-3. Every answer to an allowed origin has the CORS headers, also an error: the page can read why.
-4. A preflight carries no credentials, so it is not refused when `prepare` demands some; the request
-   that follows it is.
+1. An origin that is not on the list gets no CORS header, so the browser does not show the answer to
+   the page.
+2. "*" is for public handlers: it is never combined with credentials.
+3. Every answer to an allowed origin has the CORS headers, also an error, so that the page can read
+   the reason.
+4. A preflight carries no credentials, so it is not refused when `prepare` requires them. The
+   request that follows it is refused.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _REQUEST_HEADERS = (
 # Other headers are allowed when a preflight asks for them, within these limits.
 _MAX_ASKED = 50
 _MAX_NAME = 100
-# Not the headers by which a proxy tells the server the client's address or user.
+# The headers by which a proxy tells the server the address or the user of a client. Not allowed.
 _PROXY = re.compile(r"forwarded|x-forwarded-.*|x-real-ip|x-scheme|(x-)?remote-user", re.IGNORECASE)
 
 
@@ -48,8 +49,9 @@ class CrossOriginHandler(Handler):
     of the setting ``trusted_origins``; "*" for all.
     """
     allow_credentials: ClassVar[bool]
-    """Whether these pages may do so in the name of the user, that is with cookies. Not with "*".
-    The default is that of a class further along the MRO, as of Jupyter's handlers, else False.
+    """Whether these pages may do so in the name of the user, with cookies. Not allowed with "*".
+    The default is the value of a class further along the MRO, such as Jupyter's handlers, else
+    False.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -65,7 +67,7 @@ class CrossOriginHandler(Handler):
             )
 
     def check_trusted_origin(self, origin: str) -> bool:
-        """Whether pages of `origin` may change things and open WebSockets: yes if the origin is on
+        """Whether pages of `origin` may change things and open WebSockets: True if the origin is on
         a list, or if the handler is public and the request carries no credentials. See
         `tornado.web.RequestHandler.check_trusted_origin`.
         """
@@ -134,8 +136,8 @@ class CrossOriginHandler(Handler):
         ]
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """See `tornado.web.RequestHandler.send_error`. A preflight is not refused: the request
-        that follows it is.
+        """See `tornado.web.RequestHandler.send_error`. A preflight is not refused. The request that
+        follows it is refused.
         """
         asked = self.request.headers
         preflight = self.request.method == "OPTIONS" and "Access-Control-Request-Method" in asked
@@ -148,7 +150,7 @@ class CrossOriginHandler(Handler):
 
 
 def _check(origin: str) -> None:
-    """Raises `ValueError` for an origin that no browser sends: it would match no request."""
+    """Raise `ValueError` for an origin that no browser sends, because it would match no request."""
     if "*" in origin and origin != "*":
         raise ValueError(
             f"allowed_origins has {origin!r}: override check_trusted_origin() for a pattern"

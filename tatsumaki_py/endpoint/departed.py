@@ -1,10 +1,10 @@
-"""Calls `on_unsubscribe` for clients whose process has ended, and that have not come back.
+"""Calls `on_unsubscribe` for clients whose process has ended and that have not come back.
 
 Rules:
-1. The request of such a client is gone with its process. The hook is called on a handler that is
-   made for a request with the parameter ``client_id`` and nothing else.
-2. A process calls the hooks of the classes that it has served a request with: otherwise it does not
-   know their `Application`.
+1. The request of such a client ended with its process. The hook is called on a handler that is made
+   for a request with the parameter ``client_id`` and nothing else.
+2. A process calls only hooks of classes with which it has served a request, because it does not
+   know the `Application` of other classes.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _gone(
         headers=HTTPHeaders({"Host": "localhost"}),
         connection=_NoConnection(),  # type: ignore[arg-type]
     )
-    # In a context of its own: a handler makes itself the current one.
+    # In a context of its own, because a handler makes itself the current one.
     handler = Context().run(handler_class, app, request, **options)
     hook: Hook = getattr(handler, left)
     hooks = Attendance(channels, client_id, hook, hook, handler._hook_failed)
@@ -83,7 +83,7 @@ def _gone(
 
 
 class _NoConnection:
-    """In place of the connection of a request that did not come here."""
+    """Replaces the connection of a request that another process received."""
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         """It never closes."""

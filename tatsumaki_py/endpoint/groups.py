@@ -2,10 +2,10 @@
 its calls.
 
 Rules:
-1. All that is remembered is bounded.
+1. Everything that is remembered is bounded.
 2. Ending many connections does not block the event loop: after the first `AT_ONCE`, they end in
-   turns of `TURN` seconds. All are marked first (`Member.expelled`), so no request of them is
-   admitted in this time.
+   turns of `TURN` seconds. All of them are marked first (`Member.expelled`), so none of their
+   requests is admitted in this time.
 3. If one connection fails to end, the others still end.
 """
 
@@ -32,12 +32,12 @@ TURN = 0.002
 _log = logging.getLogger("tatsumaki")
 
 GROUPS = Members()
-"""Those of all `SubscribeHandler` classes of this process, by `group_key`."""
+"""The handlers of all `SubscribeHandler` classes of this process, by `group_key`."""
 
 
 class Revoked:
-    """When each of the last disconnected groups was disconnected. Tickets that were made before are
-    not valid any more.
+    """The times at which the last groups were disconnected. Tickets that were made before are no
+    longer valid.
 
     >>> revoked = Revoked()
     >>> revoked.note(int, "ann", 1000.5)
@@ -49,8 +49,8 @@ class Revoked:
         self._times: dict[tuple[type, str], float] = {}
 
     def note(self, kind: type, group: str, when: float) -> None:
-        """The connections of `group` to handlers of `kind` were ended at that time, in seconds
-        since the epoch.
+        """The connections of `group` to handlers of `kind` were ended at `when`, in seconds since
+        the epoch.
         """
         before = self._times.pop((kind, group), 0.0)
         self._times[kind, group] = max(when, before)
@@ -58,16 +58,16 @@ class Revoked:
             del self._times[next(iter(self._times))]
 
     def since(self, kind: type, group: str) -> float:
-        """The time of the last `note`, in seconds since the epoch; 0 if that is not known."""
+        """The time of the last `note`, in seconds since the epoch; 0 if it is not known."""
         return max(self._times.get((base, group), 0.0) for base in kind.__mro__)
 
 
 REVOKED = Revoked()
-"""Those of this process."""
+"""The disconnected groups that this process knows."""
 
 
 class Expelled(Protocol):
-    """A handler of a member, as it is seen here."""
+    """The handler of a member, as this module sees it."""
 
     def _expel(self, error: HTTPError) -> None:
         """End the stream or the waiting poll; `error` is the reason."""
@@ -86,7 +86,7 @@ def disconnect(kind: type, key: str, when: float) -> int:
 
 
 def _may_expel(kind: type, member: Member) -> bool:
-    """Whether `member` has a handler of `kind`, and its client is here to stay."""
+    """Whether `member` has a handler of `kind` whose answer is not over."""
     handler = member()
     if handler is None or not isinstance(handler, kind):
         return False
@@ -98,7 +98,7 @@ def obey(root: type, said: dict[str, Any]) -> None:
     kinds = [root]
     for kind in kinds:
         if class_name(kind) == said["kind"]:
-            # The message may be late: a ticket that was made meanwhile is valid.
+            # The message may be late. A ticket that was made in the meantime is valid.
             disconnect(kind, said["group"], said["time"])
         kinds += kind.__subclasses__()
 
@@ -113,7 +113,7 @@ def expel(members: Iterable[Member]) -> None:
 
 
 def _later(left: deque[Member]) -> None:
-    # It does not belong to the request that is handled now.
+    # In a context of its own: the current one belongs to a request.
     asyncio.get_running_loop().call_soon(_turn, left, context=Context())
 
 

@@ -17,14 +17,14 @@ __all__ = ["HealthHandler"]
 
 
 class HealthHandler(Handler):
-    """Answers ``ok``, or 503 with the reason as text: the server is about to stop (``draining``),
-    its event loop is too late (`max_loop_lag`), or one of ``Health.current().checks`` returns
-    a reason.
+    """Answers ``ok``. If the server is about to stop (``draining``), if its event loop is too late
+    (`max_loop_lag`), or if one of ``Health.current().checks`` returns a reason, it answers 503 with
+    the reason as text.
     """
 
     max_loop_lag: ClassVar[float | None] = 1.0
-    """Seconds by which the event loop may have been late in the last two seconds; None for no
-    limit. It is measured from the first request on.
+    """The highest delay of the event loop in the last two seconds, in seconds; None for no limit.
+    The delay is measured from the first request on.
     """
     retry_after: ClassVar[int] = 5
     """Seconds in the ``Retry-After`` of a 503."""

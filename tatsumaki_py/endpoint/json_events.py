@@ -1,10 +1,10 @@
 """Events that a client sent as JSON.
 
 Rules:
-1. Nothing is parsed before it is known that parsing it takes the loop little time: the time depends
-   on the number of values, not on the number of bytes.
+1. A body is parsed only if that does not block the loop for long. The time depends on the number of
+   values, not on the number of bytes, so the values are counted first.
 2. An event is published as it was sent (`event_json.read_event`).
-3. A list is several events: an event that is a list is in a list.
+3. A list contains several events. To publish an event that is a list, a client puts it into a list.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 def read(body: bytes, max_values: int, max_events: int) -> tuple[list[bytes], bool]:
     """The events in `body`, and whether it is a list of them.
 
-    Raises `Error.HTTP`: 400 if it is not JSON or one is no event, 413 for more than `max_values`
-    values or `max_events` events.
+    Raises `Error.HTTP`: 400 if the body is not JSON, or contains a value that is not a valid event;
+    413 for more than `max_values` values or `max_events` events.
     """
     if _has_more(body, max_values):
         raise HTTPError(413, f"more than {max_values} values in one request")
@@ -34,7 +34,7 @@ def read(body: bytes, max_values: int, max_events: int) -> tuple[list[bytes], bo
             raise ValueError("it begins with a byte order mark")
         return _split(text, max_events)
     except Unfit as error:
-        raise HTTPError(400, f"no event: {error}") from None
+        raise HTTPError(400, f"not an event: {error}") from None
     except RecursionError:
         raise HTTPError(400, "not JSON: too deep") from None
     except ValueError as error:
@@ -45,14 +45,14 @@ def _has_more(body: bytes, limit: int) -> bool:
     """Whether there are more than `limit` values in `body`, which may be JSON."""
     if _most(body) <= limit:
         return False
-    # Many of the commas may be in strings. Escaped quotes begin and end none.
+    # Many of the commas may be in strings. An escaped quote does not begin or end a string.
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
-    # Each value has a name at most.
+    # Each value has at most one name.
     return unescaped.count(b'"') > 4 * limit or _most(b"".join(unescaped.split(b'"')[::2])) > limit
 
 
 def _most(text: bytes) -> int:
-    """How many values there may be, if `text` has no strings."""
+    """The highest number of values that `text` may have, if it contains no strings."""
     return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
@@ -87,7 +87,7 @@ def _skip(text: str, index: int) -> int:
 
 
 def _expect(text: str, index: int, sign: str) -> None:
-    """Raises `ValueError` unless `sign` is at `index`, "" for the end."""
+    """Raise `ValueError` unless `sign` is at `index`; "" stands for the end."""
     if text[index : index + 1] != sign:
         wanted = f"'{sign}'" if sign else "the end"
         raise json.JSONDecodeError(f"Expecting {wanted}", text, index)

@@ -1,10 +1,10 @@
-"""Handlers by a key, such as the user or the address of their clients.
+"""Handlers by a key, such as the user or the address of the client.
 
 Rules:
 1. References to handlers are weak. A handler that is freed is removed, and a key without handlers
    is forgotten.
-2. A handler without a key has no entry, so it costs nothing.
-3. Changes are made in the thread of the event loop. Python may free a handler in any thread.
+2. A handler without a key has no entry, and costs nothing.
+3. Python may free a handler in any thread. Changes are made in the thread of the event loop.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Leaving", "Member", "Members"]
 
 
 class Leaving(Protocol):
-    """A handler, as it is seen here."""
+    """A handler, as this module sees it."""
 
     def _peer_left(self) -> bool:
         """Whether its answer is over."""
@@ -32,11 +32,13 @@ class Member(weakref.ref[Leaving]):
 
     key: str
     expelled: bool
-    """Whether its connection is to end. A handler checks this before it admits its client."""
+    """Whether the connection is about to be ended. A handler checks this before it admits its
+    client.
+    """
 
 
 class Members:
-    """Handlers by key, each as long as it lives.
+    """Handlers by key, each until it is freed.
 
     >>> class Over:
     ...     def _peer_left(self):
@@ -56,17 +58,17 @@ class Members:
         self._freed = self._forget
 
     def add(self, key: str, handler: Leaving) -> Member:
-        """Let `handler` be one of `key`."""
+        """Add `handler` under `key`."""
         member = Member(handler, self._freed)
         member.key, member.expelled = key, False
         members = self._members.get(key, set())
         members.add(member)
-        # Python may have freed the last other one meanwhile.
+        # Python may have freed the last of the others in the meantime, and the set with it.
         self._members[key] = members
         return member
 
     def of(self, key: str) -> tuple[Member, ...]:
-        """The handlers of `key` now."""
+        """The handlers that are under `key` now."""
         return tuple(self._members.get(key, ()))
 
     def full(self, key: str, limit: int) -> bool:
@@ -74,13 +76,13 @@ class Members:
         members = self._members.get(key, ())
         if len(members) < limit:
             return False
-        # Code of the user may hold some that are over.
+        # The program may hold handlers whose answers are over.
         handlers = (member() for member in tuple(members))
         alive = [one for one in handlers if one is not None and not one._peer_left()]
         return len(alive) >= limit
 
     def __len__(self) -> int:
-        """How many keys there are."""
+        """The number of keys."""
         return len(self._members)
 
     def _forget(self, member: weakref.ref[Leaving]) -> None:

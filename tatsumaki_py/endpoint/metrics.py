@@ -4,8 +4,8 @@
 >>> app = Application([("/metrics", MetricsHandler)])
 
 Rules:
-1. A scrape only reads counters; it visits no channel, client or stream. A thread formats them, for
-   one scrape at a time, so that many scrapes do not block the event loop.
+1. A scrape only reads counters. It visits no channel, client or stream. A thread formats the text,
+   for one scrape at a time, so that many scrapes do not block the event loop.
 2. The values of labels are names of transports and reasons, never those of channels or clients.
 """
 
@@ -29,7 +29,7 @@ __all__ = ["MetricsHandler"]
 # The fields of `Snapshot` that are shown: the kind of metric, the text, and the labels.
 _METRICS = {
     "connections": ("gauge", "Streams that are open, and polls that wait", "transport"),
-    "connections_opened": ("counter", "Streams and polls so far", "transport"),
+    "connections_opened": ("counter", "Streams and polls since the start", "transport"),
     "connections_ended": (
         "counter",
         "Streams and polls that have ended, by the reason",
@@ -57,7 +57,7 @@ _METRICS = {
         "histogram",
         "Time from the publishing of an event until the kernel has taken its last byte",
     ),
-    "loop_lag_seconds": ("histogram", "Time by which a timer of the event loop came late"),
+    "loop_lag_seconds": ("histogram", "Delay of a timer of the event loop"),
 }
 
 
@@ -65,8 +65,8 @@ class MetricsHandler(Handler):
     """Answers with the metrics of this process, in the text format of Prometheus, or in that of
     OpenMetrics if the client asks for it.
 
-    They are those of this package, whose names begin with ``tatsumaki_``, and those in
-    ``prometheus_client.REGISTRY``: of the process, of Python, and of your program. Any client may
+    The answer has the metrics of this package, whose names begin with ``tatsumaki_``, and those in
+    ``prometheus_client.REGISTRY``: of the process, of Python, and of your program. Every client may
     read them, unless you refuse it in `prepare`.
 
     Needs ``prometheus_client``: ``pip install 'tatsumaki_py[metrics]'``. Without it, a request is
@@ -98,7 +98,7 @@ class MetricsHandler(Handler):
         self.finish(data)
 
     def compute_etag(self) -> str | None:
-        """None: no answer is like one before."""
+        """None: every answer is different."""
         return None
 
 

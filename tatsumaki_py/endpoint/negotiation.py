@@ -1,6 +1,7 @@
 """The transport that a request asks for, by the table in `tatsumaki_py.push.transports`.
 
-Rule: a request that asks for no transport of the table is refused, and the refusal lists them.
+Rule: a request for a transport that is not in the table is refused. The refusal lists the
+transports.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from tatsumaki_py.request import Request
 __all__ = ["negotiate", "waiting_time"]
 
 JITTER = 0.1
-"""The part of its time by which a long poll may be answered early."""
+"""The part of its waiting time by which a long poll may be answered early."""
 MAX_ENTRIES = 100
-"""Entries of one ``Accept`` header; thousands would take the loop's time."""
+"""The highest number of entries in an ``Accept`` header. Thousands would block the loop."""
 MAX_CACHED = 200
-"""Characters of a header whose meaning is kept."""
+"""The highest number of characters of a header whose meaning is cached."""
 
 
 def negotiate(request: Request) -> Transport:
     """The transport that a request asks for: by the header ``Upgrade``, else by the parameter
     ``transport``, else by the header ``Accept``. A request without any of them is a long poll.
 
-    Raises `Error.HTTP`: 400 for a transport that is none, 406 if nothing is acceptable or there are
-    more than `MAX_ENTRIES` entries, 426 for a WebSocket without its handshake.
+    Raises `Error.HTTP`: 400 for an unknown transport, 406 if no transport is acceptable or if there
+    are more than `MAX_ENTRIES` entries, 426 for a WebSocket without its handshake.
     """
     headers = request.headers
     if "Upgrade" in headers and headers["Upgrade"].lower() == "websocket":
@@ -47,7 +48,7 @@ def negotiate(request: Request) -> Transport:
 
 
 def _acceptable(accept: str, rows: tuple[Transport, ...]) -> Transport:
-    """The one of `rows` that an ``Accept`` header prefers."""
+    """The row that an ``Accept`` header prefers."""
     known = {entry: row for row in rows for entry in row.media_types}
     weights = _weights(accept)
     for media_type in sorted(weights, key=weights.__getitem__, reverse=True):
@@ -61,13 +62,13 @@ def _acceptable(accept: str, rows: tuple[Transport, ...]) -> Transport:
     raise HTTPError(406, f"acceptable are {', '.join(acceptable)}")
 
 
-# Most clients send one of a few headers.
+# Most clients send one of a few different headers.
 _known = lru_cache(maxsize=64)(_acceptable)
 
 
 def waiting_time(request: Request, longest: float) -> float:
     """The seconds that a long poll waits: the parameter ``timeout``, up to `longest` less a jitter.
-    Raises 400 if that is no number.
+    Raises 400 if the parameter is not a number from 0 on.
     """
     longest *= 1 - JITTER * random.random()
     asked = request.param("timeout")
@@ -81,8 +82,8 @@ def waiting_time(request: Request, longest: float) -> float:
 
 
 def _weights(header: str) -> dict[str, float]:
-    """The weight of each media type of an ``Accept`` header (RFC 9110 12.4.2); a weight that is
-    none is 0.
+    """The weight of each media type of an ``Accept`` header (RFC 9110 12.4.2). An invalid weight
+    counts as 0.
     """
     if header.count(",") >= MAX_ENTRIES:
         raise HTTPError(406, f"the header Accept has more than {MAX_ENTRIES} entries")

@@ -4,8 +4,8 @@ Rules:
 1. An IPv4 address counts by itself. An IPv6 address counts with its network of 64 bits, because
    one customer has at least one such network.
 2. A client of a Unix socket has no address, unless a proxy sends it in a header that the server
-   trusts (``xheaders``). Without an address it is not limited, and the log says so once.
-3. The number of remembered addresses is bounded. An address that has been quiet is forgotten.
+   trusts (``xheaders``). A client without an address is not limited, and the log says so once.
+3. The number of remembered addresses is bounded. An address without recent requests is forgotten.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_ADDRESSES = 100_000
 
 _log = logging.getLogger("tatsumaki")
 
-# Tornado's address for a client of a Unix socket.
+# The address that Tornado gives a client of a Unix socket.
 _NONE = "0.0.0.0"
 
 ADDRESSES = Members()
@@ -63,8 +63,8 @@ def _warn() -> None:
 
 
 class Rates:
-    """How much each key may do in a second: a token bucket for each, which holds `burst` tokens and
-    gets `rate` a second.
+    """Token buckets, one for each key. A bucket holds up to `burst` tokens, and gets `rate` tokens
+    a second.
 
     >>> rates = Rates()
     >>> rates.take("a", now=0.0, rate=2.0)
@@ -78,7 +78,7 @@ class Rates:
         self._sweep_at = 1000
 
     def __len__(self) -> int:
-        """How many keys are remembered."""
+        """The number of keys that are remembered."""
         return len(self._full)
 
     def wait(self, key: Hashable, now: float, rate: float, burst: float) -> float:
@@ -87,7 +87,7 @@ class Rates:
         return max(full - now - (burst - 1) / rate, 0.0)
 
     def take(self, key: Hashable, now: float, rate: float, tokens: float = 1.0) -> None:
-        """Take tokens, also more than there are: `key` waits longer after that."""
+        """Take tokens, even more than there are. After that, `key` waits longer."""
         full = self._full.pop(key, now)
         self._full[key] = max(full, now) + tokens / rate
         if len(self._full) >= self._sweep_at:
@@ -96,12 +96,12 @@ class Rates:
     def _sweep(self, now: float) -> None:
         self._full = {key: full for key, full in self._full.items() if full > now}
         if len(self._full) >= MAX_ADDRESSES:
-            # Forget those that have been quiet for longest, a tenth at a time: otherwise each new
-            # address would look at all others.
+            # Forget a tenth of the keys, those that were used longest ago. With fewer, each new key
+            # would soon start another sweep over all of them.
             for key in list(islice(self._full, MAX_ADDRESSES // 10)):
                 del self._full[key]
         self._sweep_at = min(max(2 * len(self._full), 1000), MAX_ADDRESSES)
 
 
 RATES = Rates()
-"""Those of all `PublishHandler` classes of this process, by class and address."""
+"""The rates of all `PublishHandler` classes of this process, by class and address."""

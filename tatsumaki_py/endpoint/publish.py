@@ -27,25 +27,26 @@ __all__ = ["PublishHandler"]
 
 
 class PublishHandler(ChannelHandler):
-    """Publishes the body of a POST. Any JSON value, or the fields of a form, is one event; but a
-    JSON list is several, so that an event that is a list is sent in a list. JSON is published as it
-    was sent.
+    """Publishes the body of a POST. A JSON value, or the fields of a form, is one event. A JSON
+    list contains several events: to publish an event that is a list, put it into a list. JSON is
+    published as it was sent.
 
     Answers ``{"id": "1795643788411-812345678901"}``; for a list ``{"ids": [...]}``. A client that
-    sends the header ``Idempotency-Key`` may send the request again, if the answer was lost: within
+    sends the header ``Idempotency-Key`` may repeat the request if the answer was lost: within
     `MessageQueue.idempotency_time` it gets the same answer, and nothing is published again.
 
-    400 for a body that is no event, 413 for too much (`max_batch`, `max_values`, `max_body_size`,
-    `MessageQueue.max_event_size`), 415 for another content type, 422 for the key of another
-    request, 429 for too many events (`max_rate`). Forged requests are refused as the settings
-    ``xsrf_cookies`` and ``cross_origin_protection`` say.
+    400 for a body that is not an event, 413 for too much (`max_batch`, `max_values`,
+    `max_body_size`, `MessageQueue.max_event_size`), 415 for another content type, 422 for a key
+    that was used for other events, 429 for too many events (`max_rate`). Forged requests are
+    refused as the settings ``xsrf_cookies`` and ``cross_origin_protection`` say.
     """
 
     max_batch: ClassVar[int] = 1000
-    """How many events one request may have; 413 for more."""
+    """The highest number of events in one request; 413 for more."""
     max_values: ClassVar[int] = 100_000
-    """How many values (objects, lists, strings, numbers and so on) the JSON of one request may
-    have; 413 for more. Reading so many takes about 30 ms, in which no other client is served.
+    """The highest number of values (objects, lists, strings, numbers and so on) in the JSON of one
+    request; 413 for more. To read 100 000 values takes about 30 ms, in which no other client is
+    served.
     """
     max_body_size: ClassVar[int | None] = 2 * 1024 * 1024
     """See `Handler.max_body_size`. In a plain `tornado.web.Application`, a larger body is read and
@@ -89,7 +90,7 @@ class PublishHandler(ChannelHandler):
         key = self.request.headers.get("Idempotency-Key")
         queue = MessageQueue.instance(names[0])
         ids: list[str] = []
-        # To publish nothing means something else.
+        # `publish_json` without an event would answer the waiting long polls.
         if bodies:
             published = queue.publish_json(*bodies, idempotency_key=key)
             if not isinstance(published, Done):
@@ -138,9 +139,9 @@ class PublishHandler(ChannelHandler):
         fields = dict(request.body_parameters)
         fields.pop("_xsrf", None)
         if not fields:
-            raise HTTPError(400, "a form without fields is no event")
+            raise HTTPError(400, "a form without fields is not an event")
         try:
             check_type(fields)
         except ValueError as error:
-            raise HTTPError(400, f"no event: {error}") from None
+            raise HTTPError(400, f"not an event: {error}") from None
         return encode(fields)

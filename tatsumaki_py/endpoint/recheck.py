@@ -2,8 +2,8 @@
 
 Rules:
 1. References to handlers are weak. A handler whose answer is over is neither kept nor checked.
-2. `AT_ONCE` checks of a loop run at a time. A check that takes `TIMEOUT` seconds has failed, and
-   its later result is ignored. Clients that subscribed together are not due together.
+2. At most `AT_ONCE` checks of a loop run at a time. A check that takes `TIMEOUT` seconds has
+   failed, and its later result is ignored. Clients that subscribed together are not due together.
 3. A client has one check at a time.
 4. The state of a client that has left is freed within `LOOK` seconds, even if its next check is far
    away.
@@ -29,11 +29,11 @@ AT_ONCE = 10
 TIMEOUT = 30.0
 
 RECHECKS: ContextVar[bool] = ContextVar("tatsumaki_rechecks", default=False)
-"""Whether the check is one of a client that was admitted before."""
+"""Whether the client that is checked was admitted before."""
 
 
 class Checked(Protocol):
-    """A handler, as it is seen here."""
+    """A handler, as this module sees it."""
 
     def _peer_left(self) -> bool:
         """Whether its answer is over."""
@@ -58,7 +58,7 @@ class Recheck:
         self._handler = weakref.ref(handler)
         self._names = names
         self._seconds = seconds
-        # That of the request.
+        # The context of the request.
         self._context = copy_context()
         self._waits = False
         Wheel.current().add(self, self._next(FIRST_JITTER))
@@ -70,7 +70,7 @@ class Recheck:
         return min(delay, LOOK)
 
     def turn(self) -> float | None:
-        """Check, if that is due."""
+        """Check, if a check is due."""
         handler = self._handler()
         if handler is None or handler._peer_left():
             return None

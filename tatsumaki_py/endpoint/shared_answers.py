@@ -1,15 +1,15 @@
-"""The answers of long polls: clients that get the same events share the bytes of the body and, if
-their headers are the same, those of the head.
+"""The answers of long polls. Clients that get the same events share the bytes of the body and, if
+their headers are the same, the bytes of the head.
 
 Rules:
-1. Bytes are shared only if the normal way, `Handler.finish`, would make the same ones: the headers
-   that the handler has are compared, whoever has set them.
-2. A class that overrides a part of the normal way, an answer that is transformed, and a connection
-   that has its own head (``send_whole``) take the normal way.
-3. The events of one answer are kept (`batch.MAX_ANSWER`), and that answer with up to `MAX_HEADS`
+1. Bytes are shared only if `Handler.finish`, the normal way, would make the same bytes: all headers
+   of the handler are compared.
+2. The normal way is taken if the class overrides a part of it, if the answer is transformed, or if
+   the connection has no ``send_whole``.
+3. The events of one answer are kept (`batch.MAX_ANSWER`), and this answer with up to `MAX_HEADS`
    heads.
 
-Touches of Tornado's what its documentation does not name: `_as_list`, `_finished`, `_headers`,
+Uses names that Tornado does not document: `_as_list`, `_finished`, `_headers`,
 `_headers_written`, `_log`, `_new_cookie`, `_reason`, `_status_code`, `_transforms`, `_write_buffer`
 (``t/handler/test_tornado_contract.py``).
 """
@@ -27,19 +27,19 @@ from tatsumaki_py.push.sent_headers import SentHeaders
 __all__ = ["send_shared"]
 
 MAX_HEADS = 8
-"""Heads that are kept for the events of one answer: such as one for each origin of a page."""
+"""The number of heads that are kept for the events of one answer, such as one for each origin."""
 
 
 class _Answer(NamedTuple):
     headers: dict[str, list[str]]
-    """Those that its handler had."""
+    """The headers of its handler."""
     data: bytes
     sent: SentHeaders
     """All headers in `data`."""
 
 
 class _Last:
-    """The answers that were made last."""
+    """The latest answers."""
 
     __slots__ = ("answers", "body", "entries")
 
@@ -53,8 +53,8 @@ _last = _Last(())
 
 
 def send_shared(handler: Handler, entries: tuple[Entry, ...]) -> bool:
-    """Finish the answer to a long poll with `entries`. Returns False, and does nothing, if that has
-    to go the normal way.
+    """Finish the answer to a long poll with `entries`. Returns False, and does nothing, if the
+    normal way has to be taken.
     """
     connection = handler.request.connection
     send = cast(Callable[[bytes], bool] | None, getattr(connection, "send_whole", None))
@@ -104,7 +104,7 @@ def _is_plain(handler: Handler) -> bool:
 
 
 def _made(handler: Handler, entries: tuple[Entry, ...]) -> _Answer | None:
-    """The answer with these `entries`; None if its headers are not usual."""
+    """The answer with these `entries`; None if the normal way has to be taken."""
     global _last
     last, headers = _last, handler._headers._as_list
     if entries != last.entries:

@@ -7,7 +7,7 @@ Rules:
 1. Before a request is admitted, nothing is sent and its client is no subscriber.
 2. If the group of a client is disconnected before its request is admitted, it is not admitted.
 
-Touches of Tornado's what its documentation does not name: `_execute`, `_finished`
+Uses names that Tornado does not document: `_execute`, `_finished`
 (``t/handler/test_tornado_contract.py``).
 """
 

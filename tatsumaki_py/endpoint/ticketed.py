@@ -1,4 +1,4 @@
-"""TicketedHandler: a `SubscribeHandler` for clients that can send no headers and no cookies.
+"""TicketedHandler: a `SubscribeHandler` for clients that cannot send headers or cookies.
 
 >>> from tatsumaki_py import Application, Handler, TicketedHandler
 >>> class Tickets(Handler):
@@ -34,8 +34,8 @@ class TicketedHandler(SubscribeHandler):
 
     def check_ticket(self, channel: str) -> Ticket:
         """Return the ticket if it was valid for `channel` when the request arrived. Otherwise raise
-        `Error.HTTP` 403. For a `can_subscribe` of your own. A recheck (`recheck_time`) ignores the
-        age of the ticket.
+        `Error.HTTP` 403. Call it in a `can_subscribe` of your own. A recheck (`recheck_time`)
+        ignores the age of the ticket.
         """
         text = self.request.query_parameters.get("ticket")
         if not text:

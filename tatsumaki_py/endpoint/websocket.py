@@ -4,7 +4,7 @@ Rule: a method that Tornado documents for overriding in a `tornado.websocket.Web
 called if the `SubscribeHandler` defines it. `SubscribeHandler` itself defines `select_subprotocol`
 only, because other base classes of a program may have the others.
 
-Touches of Tornado's what its documentation does not name: `_headers`, `_log`, `_new_cookie`
+Uses names that Tornado does not document: `_headers`, `_log`, `_new_cookie`
 (``t/handler/test_tornado_contract.py``).
 """
 

@@ -81,9 +81,9 @@ def _encoded(value: Any, codec: JSONCodec) -> bytes:
     except RecursionError as error:
         raise _refusal(error, value, codec) from None
     except Unfit as error:
-        raise ValueError(f"MessageQueue.json has returned no event: {error}") from None
-    except ValueError as error:
-        raise ValueError(f"MessageQueue.json has to return JSON: {error}") from None
+        raise ValueError(f"MessageQueue.json has returned a value that is not an event: {error}")
+    from None except ValueError as error: raise ValueError(f"MessageQueue.json has to return JSON:
+        {error}") from None
 
 
 def _plain(value: Any) -> Any:
@@ -171,13 +171,13 @@ def check_bytes(body: object) -> None:
 def checked_json(body: bytes) -> bytes:
     """`body`, which should be JSON in UTF-8, as the JSON of an event.
 
-    Raises `TypeError` if it is not of type bytes, `ValueError` if it is not JSON, or is no event.
+    Raises `TypeError` if it is not of type bytes, `ValueError` if it is not JSON, or not an event.
     """
     check_bytes(body)
     try:
         return _read_whole(body.decode())
     except Unfit as error:
-        raise ValueError(f"no event: {error}") from None
+        raise ValueError(f"not an event: {error}") from None
     except RecursionError:
         raise ValueError("not JSON: too deep") from None
     except ValueError as error:
@@ -196,7 +196,8 @@ def _read_whole(text: str) -> bytes:
 def read_event(text: str, index: int = 0) -> tuple[bytes, int]:
     """The event at `index` of `text`, and the index after it.
 
-    Raises `Unfit` if it is no event, another `ValueError` or `RecursionError` if it is not JSON.
+    Raises `Unfit` if it is not an event, and another `ValueError`, or `RecursionError`, if it is
+    not JSON.
     """
     value, end = _decoder.raw_decode(text, index)
     source = text[index:end]
@@ -225,7 +226,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         # Some clients would take the first of two values, others the last.
-        raise Unfit("a name is there twice in one object")
+        raise Unfit("a name occurs twice in one object")
     return found
 
 

@@ -6,7 +6,7 @@ Rules:
 2. While a stream is open, `_live` is its `Stream` and the request has no connection any more:
    nothing of `RequestHandler` that writes may be reached.
 
-Touches of Tornado's what its documentation does not name: `_auto_finish`, `_finished`,
+Uses names that Tornado does not document: `_auto_finish`, `_finished`,
 `_transforms` (``t/handler/test_tornado_contract.py``).
 """
 

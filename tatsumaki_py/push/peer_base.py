@@ -4,7 +4,7 @@ and the settings of their streams.
 Rule: each `Watcher` of a client is told once how the answer ended: it is complete, or the client
 left.
 
-Touches of Tornado's what its documentation does not name: `_request_summary`
+Uses names that Tornado does not document: `_request_summary`
 (``t/handler/test_tornado_contract.py``).
 """
 

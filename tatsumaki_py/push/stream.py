@@ -119,7 +119,7 @@ class Stream(Counted):
         return self.write_wire(self.framing.wire(self.framing.event(event, payload)), event)
 
     def write(self, data: bytes, content_type: str) -> Awaitable[None]:
-        """Send something that is no event, soon; as `send`."""
+        """Send data that is not an event, soon; as `send`."""
         return self.write_wire(self.framing.wire(self.framing.part(data, content_type)))
 
     def write_wire(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:

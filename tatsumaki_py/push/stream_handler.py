@@ -5,7 +5,7 @@ Rules:
    the method raises can still be answered.
 2. While a stream is open, `_live` is its `Stream` and the request has no connection any more.
 
-Touches of Tornado's what its documentation does not name: `_finished`, `_headers`,
+Uses names that Tornado does not document: `_finished`, `_headers`,
 `_headers_written`, `_log`, `_transforms`, `_write_buffer` (``t/handler/test_tornado_contract.py``).
 """
 

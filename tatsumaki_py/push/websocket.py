@@ -15,7 +15,7 @@ Rules:
    order in which it was written (`WebSocketStream`).
 2. After the close frame nothing is pushed.
 
-Touches of Tornado's what its documentation does not name: `on_ws_connection_close`, and that the
+Uses names that Tornado does not document: `on_ws_connection_close`, and that the
 handshake is logged by `_log` and ends in `detach` (``t/handler/test_tornado_contract.py``).
 """
 

@@ -6,7 +6,7 @@ Rules:
 2. A request that only waits for events is not in flight: it is answered at once, or its stream is
    ended, and its client reconnects.
 
-Touches of Tornado's what its documentation does not name: `_execute`, `_finished`,
+Uses names that Tornado does not document: `_execute`, `_finished`,
 `_headers_written`
 (``t/handler/test_tornado_contract.py``).
 """
