@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
@@ -149,5 +150,5 @@ async def test_configured_arguments(implementation, answer, peer):
 async def test_tornado_contract():
     """What `_Connections` replaces is there: it is how a cancelled request is closed at once."""
     client = SimpleAsyncHTTPClient(force_instance=True)
-    assert asyncio.iscoroutinefunction(client.tcp_client.connect)
+    assert inspect.iscoroutinefunction(client.tcp_client.connect)
     client.close()

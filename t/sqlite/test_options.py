@@ -1,5 +1,6 @@
 """The URL of a file, and the options."""
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -47,4 +48,5 @@ async def test_synchronous(path, option, level):
     assert found == level
     assert engine._session._file.writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     await engine.close()
-    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)

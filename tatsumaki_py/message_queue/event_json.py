@@ -81,9 +81,10 @@ def _encoded(value: Any, codec: JSONCodec) -> bytes:
     except RecursionError as error:
         raise _refusal(error, value, codec) from None
     except Unfit as error:
-        raise ValueError(f"MessageQueue.json has returned a value that is not an event: {error}")
-    from None except ValueError as error: raise ValueError(f"MessageQueue.json has to return JSON:
-        {error}") from None
+        message = f"MessageQueue.json has returned a value that is not an event: {error}"
+        raise ValueError(message) from None
+    except ValueError as error:
+        raise ValueError(f"MessageQueue.json has to return JSON: {error}") from None
 
 
 def _plain(value: Any) -> Any:
