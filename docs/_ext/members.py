@@ -8,6 +8,7 @@ Rules:
 
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
 
@@ -73,7 +74,9 @@ def _names(kind: type) -> Iterator[str]:
 
 
 def _analyzer(kind: type) -> ModuleAnalyzer:
-    return ModuleAnalyzer.for_module(kind.__module__)
+    analyzer = ModuleAnalyzer.for_module(kind.__module__)
+    analyzer.analyze()
+    return analyzer
 
 
 def _fields(kind: type) -> set[str]:
@@ -150,29 +153,22 @@ def _read_sources() -> None:
     shown = ModuleAnalyzer.for_module("tatsumaki_py")
     shown.analyze()
     for kind in OWN.values():
-        analyzer = ModuleAnalyzer.for_module(kind.__module__)
-        analyzer.analyze()
+        analyzer = _analyzer(kind)
         shown.attr_docs |= analyzer.attr_docs
         shown.annotations |= analyzer.annotations
-        shown.overloads |= analyzer.overloads
+        for name, value in vars(sys.modules[kind.__module__]).items():
+            # Python reads annotations with the names of the module.
+            vars(tatsumaki_py).setdefault(name, value)
         kind.__module__ = "tatsumaki_py"
     for name, kind in OWN.items():
         for member in members(kind):
             shown.tagorder[f"{name}.{member}"] = len(shown.tagorder)
             for base in kind.__mro__[1:]:
                 if base.__module__.startswith("tatsumaki_py"):
-                    _inherit(shown, name, base, member)
-
-
-def _inherit(shown: ModuleAnalyzer, name: str, base: type, member: str) -> None:
-    """What the source of `base` says of one of the names that the class `name` has from it."""
-    source = _analyzer(base)
-    source.analyze()
-    if (base.__name__, member) in source.annotations:
-        shown.annotations.setdefault((name, member), source.annotations[base.__name__, member])
-    if f"{base.__name__}.{member}" in source.overloads:
-        overloads = source.overloads[f"{base.__name__}.{member}"]
-        shown.overloads.setdefault(f"{name}.{member}", overloads)
+                    overloads = _analyzer(base).overloads
+                    inherited = overloads.get(f"{base.__name__}.{member}")
+                    if inherited is not None:
+                        overloads.setdefault(f"{name}.{member}", inherited)
 
 
 _kept: dict[str, list[str]] = {}

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -343,6 +343,9 @@ class Dashboard:
             assert_type(events, list[Event])
             break
         every.cancel()
+        waited: Awaitable[list[Event]] = once
+        iterated: AsyncIterator[list[Event]] = every
+        assert_type((await waited, await anext(iterated)), tuple[list[Event], list[Event]])
         self.poll = mq.poll_once("me", print, 0)
         self.poll = mq.poll("me", callback=print)
         assert_type(await asyncio.wait_for(once, 5), list[Event])
