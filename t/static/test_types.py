@@ -1,5 +1,7 @@
 """The module's types, as an editor of a page's author sees them."""
 
+import json
+import re
 import shutil
 import subprocess
 
@@ -8,14 +10,13 @@ from support.outside import NODE_MODULES, find_program, node_environment
 from support.program import ROOT
 
 STATIC = ROOT / "tatsumaki_py/static"
-OPTIONS = "--strict --noEmit --target es2022 --module es2022 --moduleResolution bundler"
 USE = """
-import { Subscription } from "./tatsumaki.js";
+import { Subscription, type Details } from "tatsumaki";
 
 const subscription = new Subscription(new URL("https://a.example/events"), {
   onEvent: (data, { id, channel }) => console.log(data.anything, id.length, channel?.length),
   onGap: ({ after, id }) => console.log(after.length + id.length),
-  onState: (state, { transport, error, until }) => {
+  onState: (state, { transport, error, until }: Details) => {
     if (state === "closed") console.log(transport.length, error?.status, until + 1);
   },
   transports: ["websocket", "long-poll"],
@@ -60,8 +61,13 @@ def test_declarations(tsc, tmp_path):
 
 
 def test_use(tsc, tmp_path):
-    """What the declarations give to a page in strict TypeScript is what the guide says."""
+    """What the declarations give to a page in strict TypeScript is what the guide says, and so is
+    the compiler's configuration.
+    """
     shutil.copy(STATIC / "tatsumaki.d.ts", tmp_path)
-    use = tmp_path / "use.ts"
-    use.write_text(USE)
-    assert tsc(*OPTIONS.split(), use) == (0, "")
+    (tmp_path / "use.ts").write_text(USE)
+    guide = (ROOT / "docs/guide/browser.md").read_text().partition("## TypeScript")[2]
+    settings = json.loads(re.search(r"```json\n(.*?)```", guide, re.S)[1])
+    settings["compilerOptions"] |= {"strict": True, "noEmit": True, "target": "es2022"}
+    (tmp_path / "tsconfig.json").write_text(json.dumps(settings))
+    assert tsc("--project", tmp_path) == (0, "")
