@@ -206,7 +206,7 @@ def test_not_here():
         f"Cannot listen on 192.0.2.1:{port}: this machine does not have that address ({sources})"
     )
     line = refusal("x86_64-conda-linux-gnu.invalid", port)
-    assert ": that is no address, and not the name of one: " in line
+    assert ": neither an address nor the name of one: " in line
     assert line.endswith(f" ({sources})")
 
 
@@ -219,7 +219,7 @@ def test_not_here():
             "fe80::1",
             80,
             errno.EINVAL,
-            "a link-local address takes its interface, such as fe80::1%eth0",
+            "a link-local address needs its interface, such as fe80::1%eth0",
         ),
         ("127.0.0.1", 80, errno.EINVAL, "Invalid argument"),
     ],
@@ -260,7 +260,7 @@ def test_bad_port(port):
         ({"unix": ""}, r"unix= takes the path of a file, not ''"),
         ({"unix": "\0chat"}, r"unix= takes the path of a file, not '\\x00chat'"),
         ({"mode": 0o1000}, r"mode= takes permissions, such as 0o660, not 512"),
-        ({"unix": "x", "reuse_port": True}, r"reuse_port= does not go with unix="),
+        ({"unix": "x", "reuse_port": True}, r"reuse_port= cannot be combined with unix="),
     ],
 )
 def test_bad_options(options, message):

@@ -222,7 +222,7 @@ def test_a_second_server(here, tmp_path):
         (["--mode=999"], "argument --mode: '999' is not permissions in octal, such as 660"),
         (
             ["--unix=x", "--reuse-port"],
-            "--reuse-port does not go with --unix: only one process can listen there",
+            "--reuse-port cannot be combined with --unix: only one process can listen there",
         ),
         (["--unix="], "--unix takes the path of a file, not ''"),
         (["--mode=600"], "--mode needs --unix"),

@@ -113,7 +113,7 @@ def test_their_life(start):
     wait(lambda: len(set(workers.pids) - set(before)) == 2 and len(workers.pids) == 3)
     wait(lambda: workers.log.count(" listens\n") == 5)
     number = answers[killed][0]
-    text = f"worker {number} (process {killed}) was killed by SIGKILL; it is started again in 0.1 s"
+    text = f"worker {number} (process {killed}) was killed by SIGKILL; starting it again in 0.1 s"
     assert f"ERROR tatsumaki: {text}econds\n" in workers.log
     number = answers[told][0]
     assert f"INFO tatsumaki: worker {number} (process {told}) ended with status 0" in workers.log
@@ -210,7 +210,7 @@ def test_a_later_start_fails(start, tmp_path):
     (tmp_path / "fails-2").touch()
     killed, stays = workers.pids
     os.kill(killed, signal.SIGKILL)
-    wait(lambda: "started again in 0.4 seconds" in workers.log)
+    wait(lambda: "starting it again in 0.4 seconds" in workers.log)
     assert workers.get()[1] == stays
     assert workers.log.count("ended with status 1: starts did not start: ValueError: ") == 2
     (tmp_path / "fails-1").unlink()
@@ -249,7 +249,7 @@ def test_a_worker_that_hangs(popen, tmp_path):
     (tmp_path / "app.py").write_text(SLOW)
     log = tmp_path / "log"
     process = popen(sys.executable, tmp_path / "app.py")
-    wait(lambda: "does not listen yet, after 0.3 seconds\n" in log.read_text())
+    wait(lambda: "does not listen after 0.3 seconds\n" in log.read_text())
     process.send_signal(signal.SIGTERM)
     wait(lambda: "has not ended after 0.3 seconds: kill -9 " in log.read_text())
     pid = int(log.read_text().split()[-3])
@@ -268,7 +268,7 @@ def test_systemd(start, tmp_path):
         inbox.setblocking(False)
         workers = start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="500000")
         with workers.ask("/blocks"):
-            wait(lambda: "has been blocked for 0.5 seconds: it is killed" in workers.log)
+            wait(lambda: "has been blocked for 0.5 seconds: killing it" in workers.log)
             wait(lambda: workers.log.count(" listens\n") == 4)
         workers.process.send_signal(signal.SIGTERM)
         assert workers.process.wait(STOP) == 0

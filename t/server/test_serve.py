@@ -84,9 +84,9 @@ async def test_mistakes(make_app, capsys):
         with pytest.raises(TypeError, match="nonsense"):
             await mistaken.serve(make_app())
     async with serving(make_app()) as (server, task):
-        with pytest.raises(RuntimeError, match="this server runs already"):
+        with pytest.raises(RuntimeError, match="this server is already running"):
             await server.serve(make_app())
-        with pytest.raises(RuntimeError, match="this server runs already"):
+        with pytest.raises(RuntimeError, match="this server is already running"):
             await asyncio.to_thread(server.run, make_app())
         with pytest.raises(RuntimeError, match=r"use await server\.serve\(app\)"):
             Server("127.0.0.1", 0).run(make_app())

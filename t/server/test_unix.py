@@ -189,8 +189,8 @@ def test_another_process(addresses, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("file", "there is a file of that name that is not a socket"),
-        ("link", "there is a file of that name that is not a socket"),
+        ("file", "the file exists and is not a socket"),
+        ("link", "the file exists and is not a socket"),
         ("missing/chat.sock", "No such file or directory"),
         ("x" * 200, "AF_UNIX path too long"),
     ],

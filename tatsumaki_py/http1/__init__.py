@@ -1,1 +1,1 @@
-"""HTTP/1.1 for servers, with the heads of requests parsed by llhttp (the extra ``fast``)."""
+"""HTTP/1.1 for servers. llhttp (the extra ``fast``) parses the heads of requests."""

@@ -21,20 +21,20 @@ class Body(Protocol):
 
     @property
     def slow(self) -> bool:
-        """Whether a few bytes of it may take long to read."""
+        """Whether reading a few of its bytes may take long."""
 
     def read(self, data: bytes, limit: int) -> tuple[bytes, int]:
-        """Read `data`, which begins where the last call has stopped.
+        """Read `data`, which begins where the last call stopped.
 
-        Returns up to `limit` bytes of the body, and how many bytes of `data` were read for it: 0 if
-        more are needed to go on.
+        Returns up to `limit` bytes of the body, and how many bytes of `data` were used for them: 0
+        if more data is needed.
 
         Raises `HTTPInputError` if the body is malformed or too large.
         """
 
 
 def body_of(head: Head, max_size: int) -> Body | None:
-    """The body that follows `head`; None if there is none.
+    """The body after `head`; None if there is none.
 
     Raises `HTTPInputError` if it has more than `max_size` bytes.
     """

@@ -1,8 +1,7 @@
 """A chunked body (RFC 9112 section 7.1).
 
 Rules:
-1. llhttp and this file both have to see each line, each chunk and the end of the body at the same
-   place.
+1. llhttp and this file must agree where each line, each chunk and the body end.
 2. Chunk extensions and trailers are checked and dropped, and their number of bytes is limited.
 """
 
@@ -18,15 +17,15 @@ __all__ = ["Chunks"]
 _HEAD = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 MAX_LINE = 4096
-"""Bytes of one line."""
+"""Maximum bytes of one line."""
 MAX_EXTRA = 16384
-"""Bytes of all extensions and trailers of a body."""
+"""Maximum bytes of all extensions and trailers of a body."""
 MAX_LINES = 256
-"""Lines that are read in one call, so that it does not take long."""
+"""Lines that one call reads at most, to keep it short."""
 
 
 class _Line(Enum):
-    """What the next line is. The value is the error, if it is malformed."""
+    """The kind of the next line. The value is the error if the line is malformed."""
 
     SIZE = "invalid chunk size"
     DATA_END = "improperly terminated chunk"
@@ -34,7 +33,7 @@ class _Line(Enum):
 
 
 class _End:
-    """What llhttp calls."""
+    """The callbacks of llhttp."""
 
     __slots__ = ("reached",)
 
@@ -56,7 +55,7 @@ class Chunks:
         self._end = _End()
         self._parser = HttpRequestParser(self._end)
         self._parser.feed_data(_HEAD)
-        # Bytes of the current chunk, and bytes that all chunks together may still have.
+        # The remaining bytes of the current chunk, and the remaining limit for all chunks.
         self._left = 0
         self._room = max_size
         self._extra = 0
@@ -114,7 +113,7 @@ class Chunks:
             digits, _, extension = line.partition(b";")
             self._count(len(extension))
             try:
-                # llhttp has taken it: it has no sign, no prefix and no "_".
+                # llhttp has accepted it, so it has no sign, no prefix and no "_".
                 self._left = int(digits, 16)
             except ValueError:
                 raise HTTPInputError(_Line.SIZE.value) from None

@@ -1,4 +1,4 @@
-"""Where the client of a connection is, as handlers see it (`HTTPServerRequest.remote_ip`)."""
+"""The address of a client, as handlers see it (`HTTPServerRequest.remote_ip`)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tornado.netutil import is_valid_ip
 __all__ = ["ClientAddress"]
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-# An address of IPv6 in brackets, or one of IPv4, each perhaps with a port (RFC 7239 section 6).
+# An IPv6 address in brackets, or an IPv4 address, each with an optional port (RFC 7239 section 6).
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:]*):\d+")
 
 
 class ClientAddress:
     """The address and the protocol of a client. `HTTPServerRequest` reads `remote_ip` and
-    `protocol`, and Tornado's server calls the methods, whose names are its own, if it trusts the
+    `protocol`, and Tornado's server calls the methods, which have Tornado's names, if it trusts the
     headers of proxies (``xheaders``).
     """
 
@@ -38,21 +38,21 @@ class ClientAddress:
     ) -> None:
         self.address = address
         self.address_family = family
-        # A Unix socket has no address; this is Tornado's value for it.
+        # Tornado's value for a Unix socket, which has no address.
         self.remote_ip = address[0] if family in _INTERNET and address else "0.0.0.0"
         self.protocol = protocol
         self.trusted_downstream = trusted_downstream
         self._own_ip, self._own_protocol = self.remote_ip, protocol
 
     def __str__(self) -> str:
-        """For the log."""
+        """The text for the log."""
         return self.remote_ip if self.address_family in _INTERNET else str(self.address)
 
     def _apply_xheaders(self, headers: HTTPHeaders) -> None:
         """Take the client's address and protocol from the headers of a proxy, for one request."""
         forwarded = headers.get("X-Forwarded-For", self.remote_ip)
         for address in map(_bare, reversed(forwarded.split(","))):
-            # The proxies that are trusted add themselves at the end.
+            # Trusted proxies are at the end.
             if address not in self.trusted_downstream:
                 break
         address = _bare(headers.get("X-Real-Ip", address))
@@ -64,7 +64,9 @@ class ClientAddress:
             self.protocol = protocol
 
     def _unapply_xheaders(self) -> None:
-        """Forget these: the next request of the connection may be another client's."""
+        """Restore the connection's own values, because the next request may come from another
+        client.
+        """
         self.remote_ip, self.protocol = self._own_ip, self._own_protocol
 
 

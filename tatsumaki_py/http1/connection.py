@@ -1,10 +1,10 @@
-"""One connection of a client: the socket on which its requests arrive, and its answers leave.
+"""One connection of a client: the socket for its requests and their answers.
 
 Rules:
-1. A client that closes its side of the connection has left, whether an answer is due or not.
-2. Few bytes wait to be parsed (`Requests.full`). With more, nothing is read, and `HangUps` notices
-   a client that leaves.
-3. A connection that is closed or handed over refers to no request: no cycle survives it.
+1. A client that closes its side of the connection has left, even if it waits for an answer.
+2. Only few bytes may wait to be parsed (`Requests.full`). While there are more, the socket is not
+   read, and `HangUps` notices a client that leaves.
+3. A closed or handed-over connection refers to no request, so no reference cycle remains.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from tatsumaki_py.push.stream import WOULD_BLOCK, Stream
 __all__ = ["Connection", "ConnectionServer"]
 
 READ_SIZE = 65536
-"""Bytes that are read at once. A TLS record has fewer."""
+"""Bytes to read in one call. A TLS record has fewer."""
 LINGER = 2.0
-"""Seconds that a client gets to take its last answer while it still sends."""
+"""Seconds for a client that still sends to read its last answer."""
 LINGER_SIZE = 1024 * 1024
 """Bytes that a client may send in that time."""
 
@@ -43,7 +43,7 @@ class ConnectionServer(RequestServer, Protocol):
 
     @property
     def done(self) -> asyncio.Future[None]:
-        """The result of a write that the kernel has taken."""
+        """The result of a write whose bytes the kernel has taken."""
 
     def on_close(self, server_conn: Any) -> None:
         """The connection was closed, or handed over."""
@@ -52,7 +52,7 @@ class ConnectionServer(RequestServer, Protocol):
 class _Phase(Enum):
     OPEN = auto()
     LINGER = auto()
-    """The last answer is written. What the client sends is dropped."""
+    """The last answer is written. Further bytes of the client are dropped."""
     OVER = auto()
     """The connection is closed, or belongs to another object."""
 
@@ -84,25 +84,25 @@ class Connection:
         self.sock = sock
         self.address = address
         self.reset = False
-        """Whether it ended by an error."""
+        """Whether an error ended it."""
         self.max_write_buffer_size: int | None = None
         """Bytes that may wait to be sent; None for any number."""
         self._server = server
         self._descriptor = sock.fileno()
         self._loop = loop = asyncio.get_running_loop()
-        # What the kernel has not taken.
+        # Bytes that the kernel has not taken.
         self._outgoing: Outgoing | None = None
-        # Whether the loop reads.
+        # Whether the loop watches it for reading.
         self._reads = True
-        # What the loop calls; None if that is `_readable` itself, and when it is handed over.
+        # The loop's callback; None if that is `_readable` itself, or after a handover.
         self._relay: Relay | None = Relay(self._readable)
-        # Whether the kernel ends it if the client takes nothing.
+        # Whether the kernel closes it if the client takes no bytes.
         self._gives_up = False
         # Bytes that were read after the last answer.
         self._dropped = 0
-        # For a head or a body that has begun, or for the client to take its last answer.
+        # The timer for a head or a body that has begun, or for reading the last answer.
         self._timer: asyncio.TimerHandle | None = None
-        # Until it is closed or handed over.
+        # Set until it is closed or handed over.
         self._requests: Requests | None = Requests(self, server)
         self._phase = _Phase.OPEN
         loop.add_reader(self._descriptor, self._relay)
@@ -113,7 +113,7 @@ class Connection:
 
     @property
     def lingers(self) -> bool:
-        """Whether the last answer is sent, and only the end of the connection is missing."""
+        """Whether the last answer is sent, and the connection only has to end."""
         return self._phase is _Phase.LINGER
 
     @property
@@ -128,7 +128,7 @@ class Connection:
 
     @property
     def handler(self) -> object:
-        """The handler whose answer is not complete. None while the request is read."""
+        """The handler whose answer is incomplete. None while the request is being read."""
         return None if self._requests is None else self._requests.handler
 
     # -- reading
@@ -144,7 +144,7 @@ class Connection:
         requests = self._requests
         if not data:
             if requests is not None and requests.behind:
-                # The rest of its request may have arrived. `read_on` comes back here.
+                # The rest of its request may have arrived. `read_on` calls this method again.
                 self._reads = False
                 self._loop.remove_reader(self._descriptor)
             else:
@@ -155,7 +155,7 @@ class Connection:
                 self._reads = False
                 self._loop.remove_reader(self._descriptor)
                 if requests.complete:
-                    # The rest of a body arrives also if the client has closed the connection.
+                    # The rest of a body also arrives if the client has closed the connection.
                     HangUps.current().watch(self._descriptor, self._hang_up)
         else:
             self._dropped += len(data)
@@ -166,13 +166,13 @@ class Connection:
         """See `ReadLine.read_on`."""
         if not self._reads and not (self._requests and self._requests.full):
             self._reads = True
-            # In the context of a request, which a stream must not keep.
+            # This is the context of a request, which a stream must not keep.
             self._relay = None
             HangUps.current().forget(self._descriptor)
             self._loop.add_reader(self._descriptor, self._readable)
 
     def limit(self, seconds: float, late: Callable[[], None]) -> None:
-        """See `ReadLine.limit`. One that runs already goes on."""
+        """See `ReadLine.limit`. A timer that already runs continues."""
         if self._timer is None:
             self._timer = self._loop.call_later(seconds, late)
 
@@ -187,7 +187,7 @@ class Connection:
     def write(self, data: bytes) -> asyncio.Future[None]:
         """See `Line.write`. Raises `StreamBufferFullError` if too much waits."""
         if self._phase is not _Phase.OPEN:
-            # Also if the server has answered in place of the handler.
+            # Also when the server has answered instead of the handler.
             return failed()
         outgoing, limit = self._outgoing, self.max_write_buffer_size
         if limit is not None and len(data) + (outgoing.size if outgoing else 0) > limit:
@@ -268,8 +268,8 @@ class Connection:
         return self.reset or (not self.closed() and was_reset(self._descriptor))
 
     def linger(self) -> None:
-        """See `ReadLine.linger`. If bytes of the client were left unread, the kernel would reset
-        the connection, and the client could lose the answer.
+        """See `ReadLine.linger`. If the client's bytes stayed unread, the kernel would reset the
+        connection, and the client could lose the answer.
         """
         if self._phase is not _Phase.OPEN or self._requests is None:
             return
@@ -288,7 +288,7 @@ class Connection:
             self.close()
 
     def close(self) -> None:
-        """Close it now, and tell the code that is busy with its request."""
+        """Close it now, and notify the code that handles its request."""
         if self.closed():
             return
         outgoing = self._outgoing
@@ -299,8 +299,8 @@ class Connection:
             outgoing.fail()
 
     def _let_go(self, *, tell: bool = False) -> None:
-        """Have no more to do with the socket. With `tell`, the request is not finished, and the
-        code that is busy with it is told.
+        """Give up the socket. With `tell`, the request is unfinished, and the code that handles it
+        is notified.
         """
         self._phase, self._relay = _Phase.OVER, None
         if self._requests is not None:
@@ -315,7 +315,7 @@ class Connection:
         self._server.on_close(self)
 
     def detach(self, exchange: object) -> IOStream:
-        """See `Line.detach`. The stream of a connection that is closed already is closed, too."""
+        """See `Line.detach`. If the connection is already closed, so is the stream."""
         if self._requests is None or self._requests.serves_another(exchange):
             return closed_stream()
         outgoing = self._outgoing
@@ -330,9 +330,9 @@ class Connection:
 
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
         """See `Line.take_over`."""
-        # Fewer calls than a stream would need.
+        # This needs fewer calls than a stream.
         self.waits()
         outgoing, relay = self._outgoing, self._relay if self._reads else None
         self._let_go()
-        # It replaces the reader of this object.
+        # This replaces the reader of this object.
         return stream_on(self.sock, outgoing, framing, max_buffer, owner, relay)

@@ -1,6 +1,6 @@
 """A connection that a handler takes over (`RequestHandler.detach`), such as Tornado's WebSockets.
 
-Rule: bytes that the client sent behind its request are the first that are read.
+Rule: bytes that the client sent after its request are read first.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class _DetachedTLS(_Detached, SSLIOStream):
 
 
 def detached(sock: socket.socket, ahead: bytes) -> IOStream:
-    """The `IOStream` for `sock`, from which `ahead` was read already."""
+    """The `IOStream` for `sock`, from which `ahead` has already been read."""
     if not isinstance(sock, ssl.SSLSocket):
         return _Detached(sock, ahead)
     stream = _DetachedTLS(sock, ahead)
-    # It takes the handshake for one that goes on, and the first call of `write` for its next step:
-    # bytes would be lost if the stream was closed then.
+    # It would take the handshake for unfinished, and the first `write` for its next step: bytes
+    # would be lost if the stream was closed then.
     stream.write(b"")
     return stream
 
 
 def closed_stream() -> IOStream:
-    """The `IOStream` of a connection that is closed already."""
+    """The `IOStream` of a connection that is already closed."""
     stream = IOStream(socket.socket())
     stream.close()
     return stream

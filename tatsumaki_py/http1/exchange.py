@@ -1,9 +1,10 @@
-"""One request and its answer, as Tornado's handlers see their connection.
+"""One request and its answer: the connection that Tornado's handlers see.
 
 Rules:
-1. Once an exchange is finished, nothing that its handler does reaches the connection: the answer of
-   another request may be under way there.
-2. An answer has exactly as many bytes as its Content-Length; otherwise the connection is closed.
+1. After an exchange is finished, its handler cannot reach the connection, which may already carry
+   the answer to another request.
+2. An answer has exactly as many bytes as its Content-Length says; otherwise the connection is
+   closed.
 
 Source: `tornado.http1connection.HTTP1Connection`.
 """
@@ -38,7 +39,7 @@ __all__ = ["Exchange"]
 
 
 class Exchange(HTTPConnection, ClientConnection):
-    """What a request's `connection` is."""
+    """The `connection` of a request."""
 
     __slots__ = (
         "_chunking",
@@ -66,12 +67,12 @@ class Exchange(HTTPConnection, ClientConnection):
         self.read_finished = False
         """Whether the body has been read."""
         self.finished = False
-        """Whether the handler has written all."""
+        """Whether the handler has written the whole answer."""
         self.close_callback: Callable[[], None] | None = None
         self.code = 0
         """The status, once the headers are written."""
         self._chunking = False
-        # Bytes of the body that are still to be written; None if their number is not known.
+        # Bytes of the body still to be written; None if unknown.
         self._remaining: int | None = None
 
     @property
@@ -109,7 +110,7 @@ class Exchange(HTTPConnection, ClientConnection):
         method, _, version = self.head.start_line
         code = self.code = start_line.code
         asked = "Connection" in headers and headers["Connection"].lower() == "close"
-        # The end of a body that may never come cannot be found.
+        # The next request cannot be found after a body that may never come.
         unclear = self.head.expects and not self.read_finished
         if asked or unclear or (self._line.last and code != 101):
             self.last = True
@@ -122,15 +123,15 @@ class Exchange(HTTPConnection, ClientConnection):
                 self._chunking = True
                 headers["Transfer-Encoding"] = "chunked"
         elif endless:
-            # Only the end of the connection is the end of the answer.
+            # Only the end of the connection marks the end of the answer.
             self.last = True
         elif not self.last:
             headers["Connection"] = "Keep-Alive"
         if method == "HEAD" or code in (204, 304):
-            # What the handler writes would be taken for the next answer.
+            # The client would take further bytes for the next answer.
             self._remaining = 0
         elif has_length:
-            # Raises `ValueError` for "+1" and "1_0", which `int` takes.
+            # Raises `ValueError` for "+1" and "1_0", which `int` accepts.
             self._remaining = parse_int(headers["Content-Length"])
         data = encode_head(f"HTTP/1.1 {code} {start_line.reason}", headers)
         if chunk:
@@ -141,7 +142,7 @@ class Exchange(HTTPConnection, ClientConnection):
         """Send `data`, the head of a chunked answer of HTTP/1.1 with status 200 and ``Connection:
         close``, and perhaps the first chunks.
 
-        Returns False, and does nothing, if this request needs a head of its own.
+        Returns False, and does nothing, if this request needs a different head.
         """
         method, _, version = self.head.start_line
         if self.code or self.finished or version != "HTTP/1.1" or method == "HEAD":
@@ -151,10 +152,10 @@ class Exchange(HTTPConnection, ClientConnection):
         return True
 
     def send_whole(self, data: bytes) -> bool:
-        """Send `data`, a whole answer of HTTP/1.1 with a Content-Length, as it is, and finish.
+        """Send `data`, a whole HTTP/1.1 answer with a Content-Length, unchanged, and finish.
 
-        Returns False, and does nothing, if this request needs an answer of its own: the connection
-        is closed after it, the request is a HEAD, or something was written before.
+        Returns False, and does nothing, if this request needs a different answer: the connection
+        will be closed, the request is a HEAD, or something has already been written.
         """
         own = self.last or self._line.last or self.code or self.finished
         if own or self.head.start_line.version != "HTTP/1.1" or not self.read_finished:
@@ -179,7 +180,7 @@ class Exchange(HTTPConnection, ClientConnection):
             if self._remaining < 0 and not self.closed():
                 self.close()
                 raise HTTPOutputError("Tried to write more data than Content-Length")
-        # An empty chunk would be the end of the body.
+        # An empty chunk would end the body.
         return b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunking and chunk else chunk
 
     def finish(self) -> None:
@@ -195,7 +196,7 @@ class Exchange(HTTPConnection, ClientConnection):
             self._line.write(b"0\r\n\r\n")
         self.finished = True
         if not self.read_finished:
-            # Closing is the only way not to read the whole body.
+            # Closing is the only way to avoid reading the whole body.
             self.last = True
         self._line.answered(self)
 
@@ -206,7 +207,7 @@ class Exchange(HTTPConnection, ClientConnection):
             self._line.close()
 
     def client_left(self) -> None:
-        """Tell the handler, if its answer is not complete."""
+        """Notify the handler if its answer is incomplete."""
         callback, self.close_callback = self.close_callback, None
         if callback is not None and not self.finished:
             callback()
@@ -228,11 +229,11 @@ class Exchange(HTTPConnection, ClientConnection):
         return self._line.was_reset()
 
     def waits(self) -> None:
-        """A client that leaves is noticed all the time, because the connection is read."""
+        """Does nothing: the connection is always read, so a client that leaves is noticed."""
         self._line.waits()
 
     def answers(self) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def when_sent(self, callback: Callable[[bool], None]) -> bool:
         return self._line.when_sent(callback)

@@ -14,12 +14,12 @@ class _Server(Protocol):
     """The server, as this file sees it."""
 
     def on_close(self, server_conn: Any) -> None:
-        """This object has no more to do with the socket."""
+        """This object has given up the socket."""
 
 
 class Handshake:
-    """Does the handshake of `sock`, which does not block, and calls `complete` at its end. If it
-    fails, which is logged, or is not complete in `seconds`, the socket is closed.
+    """Does the handshake of `sock`, which is non-blocking, and then calls `complete`. If the
+    handshake fails, which is logged, or takes longer than `seconds`, the socket is closed.
     """
 
     __slots__ = ("_complete", "_descriptor", "_loop", "_server", "_sock", "_timer")
@@ -48,7 +48,7 @@ class Handshake:
         except ssl.SSLWantWriteError:
             self._loop.add_writer(self._descriptor, self._go_on)
         except OSError:
-            # `strict_http` has logged it.
+            # `strict_http` has already logged it.
             self.close()
         else:
             self._let_go()
@@ -61,7 +61,7 @@ class Handshake:
         self._server.on_close(self)
 
     def closed(self) -> bool:
-        """Whether it is closed. The socket of a complete handshake belongs to a `Connection`."""
+        """Whether it is closed. After the handshake, the socket belongs to a `Connection`."""
         return self._sock.fileno() == -1
 
     def close(self) -> None:

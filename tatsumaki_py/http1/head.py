@@ -2,12 +2,12 @@
 
 Rules:
 1. A head is accepted only if llhttp and the checks of this file accept it. Two parsers must never
-   see the end of a request, or its body, at different places (RFC 9112 sections 2.2, 6.1 and 6.3).
-2. The first line is parsed here, because llhttp takes only the methods that it knows, and no target
-   outside of ASCII.
+   disagree where a request or its body ends (RFC 9112 sections 2.2, 6.1 and 6.3).
+2. The first line is parsed here, because llhttp accepts only the methods that it knows, and only
+   ASCII targets.
 
-Uses two undocumented names of Tornado, as an `HTTPHeaders` that checks each header again would take
-most of the time: `_as_list`, `_combined_cache` (``t/handler/test_tornado_contract.py``).
+Uses two undocumented names of Tornado, because an `HTTPHeaders` that checks each header again would
+take most of the time: `_as_list`, `_combined_cache` (``t/handler/test_tornado_contract.py``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FIRST_LINE = re.compile(
 )
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]+)(.*)")
 
-# llhttp sees a first line that it always takes.
+# llhttp gets a first line that it always accepts.
 _KNOWN_LINE = b"POST / HTTP/1.1\r\n"
 
 _LONG_NAME = 64
@@ -47,18 +47,18 @@ class Head:
         self.start_line = start_line
         self.headers = headers
         self.length = 0
-        """The bytes of the body, if it is not chunked."""
+        """The length of the body in bytes, unless it is chunked."""
         self.chunked = False
         self.expects = False
         """Whether the client waits for ``100 Continue``, or for an answer, before it sends the
-        body. After an answer, it may never send it.
+        body. After an answer, it may never send the body.
         """
         self.keep_alive = start_line.version == "HTTP/1.1"
-        """Whether the client lets the connection stay open after the answer."""
+        """Whether the client allows the connection to stay open after the answer."""
 
 
 class _Fields:
-    """What llhttp calls."""
+    """The callbacks of llhttp."""
 
     __slots__ = ("by_name", "complete")
 
@@ -92,10 +92,10 @@ class HeadTooLarge(Exception):
 
 
 def cut(data: bytes, max_size: int) -> tuple[bytes, bytes] | None:
-    """The head that `data` begins with, and the bytes behind it. None if the head is not complete.
+    """The head at the beginning of `data`, and the bytes after it. None if the head is incomplete.
 
-    Raises `HTTPInputError` if `data` cannot become a head, `HeadTooLarge` if the head has more than
-    `max_size` bytes.
+    Raises `HTTPInputError` if `data` cannot be the beginning of a head, `HeadTooLarge` if the head
+    has more than `max_size` bytes.
     """
     if data[:2] == b"\r\n":
         # RFC 9112 section 2.2: an empty line before a request is skipped.
@@ -113,7 +113,7 @@ def cut(data: bytes, max_size: int) -> tuple[bytes, bytes] | None:
 
 
 def parse(data: bytes) -> Head:
-    """The head in `data`, which ends with its empty line.
+    """The head in `data`, including the empty line at its end.
 
     Raises `HTTPInputError` if it is malformed or ambiguous.
     """
@@ -124,12 +124,12 @@ def parse(data: bytes) -> Head:
     try:
         HttpRequestParser(fields).feed_data(_KNOWN_LINE + data[line.end() :])
     except HttpParserUpgrade:
-        # llhttp stops at the end of the head if the client asks for another protocol.
+        # llhttp stops at the end of the head if the client wants another protocol.
         pass
     except HttpParserError as error:
         raise HTTPInputError(_why(data) or str(error)) from None
     if not fields.complete:
-        raise HTTPInputError("a head that does not end")
+        raise HTTPInputError("a head without an end")
     method, target, version = line[0].decode("latin-1")[:-2].split(" ")
     headers = HTTPHeaders.__new__(HTTPHeaders)
     headers._as_list, headers._combined_cache = fields.by_name, {}
@@ -141,7 +141,7 @@ def parse(data: bytes) -> Head:
 
 
 def _why(data: bytes) -> str | None:
-    """Tornado's reason not to take a head, which is clearer than llhttp's."""
+    """Tornado's reason to refuse a head, which is clearer than llhttp's."""
     line, _, rest = data.decode("latin-1").partition("\r\n")
     try:
         parse_request_start_line(line)
@@ -156,8 +156,8 @@ def _why(data: bytes) -> str | None:
 
 
 def _origin_form(target: str, headers: HTTPHeaders) -> str:
-    """The path and query of a target that is a whole URL, whose host replaces the header Host
-    (RFC 9112 section 3.2.2). Any other target stays as it is.
+    """The path and query of a target that is an absolute URL, whose host replaces the header Host
+    (RFC 9112 section 3.2.2). Any other target is returned unchanged.
 
     Raises `HTTPInputError` if the URL has a user name (RFC 9110 section 4.2.4).
     """
@@ -173,7 +173,7 @@ def _origin_form(target: str, headers: HTTPHeaders) -> str:
 
 
 def _read_framing(head: Head, by_name: dict[str, list[str]]) -> None:
-    """Find out where the request ends, and whether it is the last one."""
+    """Determine where the request ends, and whether it is the last one."""
     method, _, version = head.start_line
     codings = by_name.get("Transfer-Encoding")
     if codings is not None:
@@ -184,7 +184,7 @@ def _read_framing(head: Head, by_name: dict[str, list[str]]) -> None:
     lengths = by_name.get("Content-Length")
     if lengths is not None:
         if len(lengths) > 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
-            raise HTTPInputError("Content-Length that is no number, or not the only one")
+            raise HTTPInputError("a Content-Length that is not a number, or several of them")
         head.length = int(lengths[0])
     if "Expect" in by_name:
         head.expects = by_name["Expect"][0].lower() == "100-continue" and version == "HTTP/1.1"
@@ -194,5 +194,5 @@ def _read_framing(head: Head, by_name: dict[str, list[str]]) -> None:
         if version == "HTTP/1.1":
             head.keep_alive = "close" not in named
         elif "close" not in named and "keep-alive" in named:
-            # An old client may send a body that ends with the connection.
+            # An old client may end the body by closing the connection.
             head.keep_alive = lengths is not None or method in ("GET", "HEAD")

@@ -19,7 +19,7 @@ class _Expiring(Protocol):
 class Idle:
     """The connections of a server that wait for a request. Each is closed after `seconds`.
 
-    All wait equally long, so the one that came first is the one that is closed first.
+    All wait equally long, so the connection that came first is closed first.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -35,11 +35,11 @@ class Idle:
             self._timer = loop.call_later(self._seconds, self._look)
 
     def discard(self, connection: _Expiring) -> None:
-        """`connection` does not wait any more."""
+        """`connection` no longer waits."""
         self._since.pop(connection, None)
 
     def clear(self) -> None:
-        """All connections were closed."""
+        """All connections have been closed."""
         self._since.clear()
         if self._timer is not None:
             self._timer.cancel()

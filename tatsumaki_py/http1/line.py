@@ -1,4 +1,4 @@
-"""A connection, as the request sees it that came on it."""
+"""A connection, as its request sees it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Line(Protocol):
     sock: socket.socket
     address: ClientAddress
     reset: bool
-    """Whether it ended by an error."""
+    """Whether an error ended it."""
     max_write_buffer_size: int | None
     """Bytes that may wait to be sent; None for any number."""
 
@@ -32,22 +32,22 @@ class Line(Protocol):
 
     @property
     def last(self) -> bool:
-        """Whether the server takes no more requests on it."""
+        """Whether the server accepts no more requests on it."""
 
     def unsent(self) -> bool:
-        """Whether the kernel has not taken all that was written."""
+        """Whether written bytes still wait for the kernel."""
 
     def write(self, data: bytes) -> asyncio.Future[None]:
-        """Send `data`; done when the kernel has taken it."""
+        """Send `data`. The result is done when the kernel has taken it."""
 
     def answered(self, exchange: object) -> None:
         """The answer to `exchange` is complete."""
 
     def close(self) -> None:
-        """Close it, and tell the handler nothing."""
+        """Close it without notifying the handler."""
 
     def detach(self, exchange: object) -> IOStream:
-        """Hand it over to the handler of `exchange`. If another request is under way on it, the
+        """Hand it over to the handler of `exchange`. If it already carries another request, the
         stream is a closed one.
         """
 
@@ -61,7 +61,7 @@ class Line(Protocol):
         """See `ClientConnection.was_reset`."""
 
     def waits(self) -> None:
-        """The answer waits for events: notice a client that vanishes."""
+        """The answer waits for events: make the kernel notice a client that vanishes."""
 
     def when_sent(self, callback: Callable[[bool], None]) -> bool:
         """See `ClientConnection.when_sent`."""

@@ -14,7 +14,7 @@ __all__ = ["Outgoing", "failed"]
 
 
 def failed() -> asyncio.Future[None]:
-    """The result of a write to a connection that is closed. It is no error if no code awaits it."""
+    """The result of a write to a closed connection. No error is logged if no code awaits it."""
     future = asyncio.get_running_loop().create_future()
     future.set_exception(StreamClosedError())
     future.exception()
@@ -22,7 +22,7 @@ def failed() -> asyncio.Future[None]:
 
 
 class Outgoing:
-    """What waits to be sent on one connection, in order."""
+    """The bytes that wait to be sent on one connection, in order."""
 
     __slots__ = ("_added", "_futures", "_parts", "_sent")
 
@@ -30,7 +30,7 @@ class Outgoing:
         self._parts: deque[memoryview] = deque()
         self._added = 0
         self._sent = 0
-        # Each write, with the number of bytes up to its end.
+        # The future of each write, and the number of bytes up to its end.
         self._futures: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def add(self, data: memoryview) -> asyncio.Future[None]:
@@ -46,15 +46,15 @@ class Outgoing:
         return self._added - self._sent
 
     def end(self) -> asyncio.Future[None]:
-        """A future that is done when the kernel has taken all that was added so far. The program
-        may cancel it.
+        """A future that is done when the kernel has taken all bytes added so far. The program may
+        cancel it.
         """
         future = asyncio.get_running_loop().create_future()
         self._futures.append((self._added, future))
         return future
 
     def send(self, sock: socket.socket) -> bool:
-        """Send what the kernel takes. Returns whether that is all. Raises `OSError`."""
+        """Send what the kernel takes. Returns whether no bytes are left. Raises `OSError`."""
         while self._parts:
             part = self._parts[0]
             try:
@@ -73,17 +73,17 @@ class Outgoing:
         return not self._parts
 
     def release(self) -> None:
-        """Another object sends it: no code has to wait for that any more."""
+        """Another object sends the rest: the code that waits for it continues."""
         for _, future in self._futures:
             if not future.done():
                 future.set_result(None)
 
     def rest(self) -> bytes:
-        """What is not sent."""
+        """The bytes that are not sent."""
         return b"".join(self._parts)
 
     def fail(self) -> None:
-        """The connection is closed."""
+        """The connection has been closed."""
         for _, future in self._futures:
             if not future.done():
                 future.set_exception(StreamClosedError())

@@ -1,13 +1,12 @@
-"""Reads the requests of one connection, one after the other, and gives them to their delegates.
+"""Reads the requests of one connection, one after the other, and passes them to their delegates.
 
 Rules:
-1. One request at a time. What the client sends behind it waits in `ahead`, unparsed, until its
-   answer is complete.
-2. After the last answer nothing is read: a request behind it would have an effect, and no answer
-   (RFC 9112 section 9.6).
+1. One request at a time. Bytes after it wait in `ahead`, unparsed, until its answer is complete.
+2. Nothing is read after the last answer, because a further request would take effect without an
+   answer (RFC 9112 section 9.6).
 3. `headers_received` of a delegate is followed by either `finish` or `on_connection_close`, once.
-4. No call of this file takes long, whatever the client has sent: the rest waits for the next
-   iteration of the loop.
+4. No call takes long, whatever the client has sent: the rest waits for the next iteration of the
+   loop.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class RequestServer(Protocol):
     conn_params: HTTP1ConnectionParameters
     idle: Idle
     max_body: int
-    """Bytes of a body, unless the handler says otherwise."""
+    """Maximum bytes of a body, unless the handler sets another limit."""
 
     def start_message(self, connection: Line, exchange: Exchange) -> HTTPMessageDelegate:
         """The delegate for a request."""
@@ -54,27 +53,27 @@ class ReadLine(Line, Protocol):
         """See `limit`."""
 
     def linger(self) -> None:
-        """Close when the client has taken all that was written."""
+        """Close it when the client has read the whole answer."""
 
     def read_on(self) -> None:
         """`Requests.full` or `Requests.behind` may be over."""
 
 
 AHEAD = 65536
-"""Bytes that may wait behind a request, or for a delegate that takes its time."""
+"""Bytes that may wait after a request, or for a slow delegate."""
 DETACH = 2.0
-"""Seconds after a finished answer 101 in which the handler has to call `detach`."""
+"""Seconds after a finished 101 within which the handler must call `detach`."""
 
 
 class _State(Enum):
     HEAD = auto()
     ACCEPTED = auto()
-    """The head was given to the delegate."""
+    """The delegate has the head."""
     BODY = auto()
     COMPLETE = auto()
     """The body has arrived."""
     ANSWER = auto()
-    """The delegate has the whole request, and the answer is not complete."""
+    """The delegate has the whole request, and the answer is incomplete."""
     OVER = auto()
 
 
@@ -97,19 +96,19 @@ class Requests:
         self._server = server
         self._state = _State.HEAD
         self.ahead = b""
-        """What was read and is not parsed."""
+        """Bytes that were read and not parsed yet."""
         self._exchange: Exchange | None = None
-        # Until the request is complete.
+        # Set until the request is complete.
         self._delegate: HTTPMessageDelegate | None = None
         self._body: Body | None = None
-        # Whether the delegate has to be waited for.
+        # Whether reading must wait for the delegate.
         self._paused = False
         server.idle.add(line)
 
     @property
     def idle(self) -> bool:
         """Whether no byte of a request has arrived."""
-        # An empty line before it is skipped.
+        # An empty line before a request does not count.
         return self._state is _State.HEAD and self.ahead in (b"", b"\r\n")
 
     @property
@@ -125,38 +124,38 @@ class Requests:
 
     @property
     def behind(self) -> bool:
-        """Whether bytes that have arrived are still to be read, or given to the delegate."""
+        """Whether arrived bytes still have to be parsed or passed to the delegate."""
         return self._paused and self._state is not _State.OVER
 
     @property
     def full(self) -> bool:
-        """Whether no more may be read for now."""
+        """Whether reading must pause."""
         waiting = len(self.ahead)
-        # A head that is longer than this is refused.
+        # A longer head is refused.
         return waiting > AHEAD and waiting > self._server.conn_params.max_header_size
 
     def serves_another(self, exchange: object) -> bool:
-        """Whether a request is under way that is not `exchange`."""
+        """Whether a request other than `exchange` is in progress."""
         return self._exchange is not None and self._exchange is not exchange
 
     def received(self, data: bytes) -> None:
-        """Take bytes that have arrived."""
+        """Process bytes that have arrived."""
         self.ahead = self.ahead + data if self.ahead else data
         self._advance()
 
     def sent(self) -> None:
-        """The kernel has taken all that was written."""
+        """The kernel has taken all written bytes."""
         if self._exchange is not None and self._exchange.finished:
             self.answered(self._exchange)
 
     def answered(self, exchange: object) -> None:
-        """The handler has written all."""
+        """The handler has written the whole answer."""
         line, mine = self._line, self._exchange
         if mine is None or exchange is not mine or line.unsent():
-            # `sent` comes later.
+            # `sent` is called later.
             return
         if mine.code == 101:
-            # The next bytes are of another protocol.
+            # The next bytes belong to another protocol.
             line.limit(DETACH, line.close)
             return
         if mine.last:
@@ -174,8 +173,8 @@ class Requests:
         line.read_on()
 
     def end(self, *, tell: bool) -> None:
-        """The connection takes no more requests. With `tell`, the code that is busy with one is
-        told that it will not be finished.
+        """The connection accepts no more requests. With `tell`, the code that handles one learns
+        that it will not be finished.
         """
         exchange, delegate = self._exchange, self._delegate
         self._state = _State.OVER
@@ -189,20 +188,20 @@ class Requests:
             # It refers to the handler, which refers to the exchange.
             exchange.close_callback = None
         if tell:
-            # In the next iteration: the handler may be running now, and may finish before.
+            # In the next iteration, because the handler may be running now and may finish before.
             asyncio.get_running_loop().call_soon(_logged, left)
 
     # -- one request
 
     def _advance(self, waited: asyncio.Future[None] | None = None) -> None:
-        """Go on with the request, as far as its bytes have arrived."""
+        """Process the request as far as its bytes have arrived."""
         try:
             if waited is not None:
                 waited.result()
             while not self._paused and self._step():
                 pass
         except HeadTooLarge as error:
-            # The first two words are Tornado's.
+            # The first two words are the same as in Tornado.
             gen_log.info("Unsatisfiable read: %s from %s", error, self._line.address)
             self._refuse(b"HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n")
         except HTTPInputError as error:
@@ -241,7 +240,7 @@ class Requests:
         self._state = _State.ACCEPTED
         delegate = self._delegate = self._server.start_message(self._line, exchange)
         self._wait_for(delegate.headers_received(head.start_line, head.headers))
-        # Most requests go straight on. The delegate may have closed the connection.
+        # Most requests continue at once. The delegate may have closed the connection.
         return self._paused or self._state is not _State.ACCEPTED or self._begin_body()
 
     def _begin_body(self) -> bool:
@@ -257,7 +256,7 @@ class Requests:
         if head.expects and not exchange.code:
             head.expects = False
             if not self.ahead:
-                # Ends it if the client has left.
+                # This ends it if the client has left.
                 self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True
 
@@ -274,7 +273,7 @@ class Requests:
         if part and not exchange.finished:
             self._wait_for(self._delegate.data_received(part))
         if size and body.slow and not body.done and not self._paused:
-            # Others get their turn.
+            # Let other connections have their turn.
             self._later()
         return size > 0
 
@@ -288,7 +287,7 @@ class Requests:
         exchange.read_finished = True
         delegate, self._delegate = self._delegate, None
         if exchange.finished:
-            # Its handler did not wait for the end of the request.
+            # The handler answered before the end of the request.
             _logged(delegate.on_connection_close)
             return False
         try:
@@ -299,7 +298,7 @@ class Requests:
         return False
 
     def _wait_for(self, result: Awaitable[None] | None) -> None:
-        """Do not go on before `result`, which the delegate has returned, is done."""
+        """Wait until `result`, which the delegate has returned, is done."""
         if result is None:
             return
         future = convert_yielded(result)
@@ -313,11 +312,11 @@ class Requests:
         if self._state is not _State.OVER:
             self._go_on(future)
         elif not future.cancelled() and (error := future.exception()) is not None:
-            # The connection has ended, and so has the request.
+            # The connection and the request have ended.
             app_log.error("Uncaught exception", exc_info=error)
 
     def _later(self) -> None:
-        """Go on in the next iteration of the loop."""
+        """Continue in the next iteration of the loop."""
         self._paused = True
         asyncio.get_running_loop().call_soon(self._go_on)
 
@@ -325,7 +324,7 @@ class Requests:
         self._paused = False
         self._advance(waited)
         if self._state is not _State.OVER:
-            # `behind` may be over.
+            # `behind` may now be False.
             self._line.read_on()
 
     def _late(self) -> None:
@@ -333,7 +332,7 @@ class Requests:
         self._line.close()
 
     def _refuse(self, answer: bytes) -> None:
-        """Answer instead of a handler, and close."""
+        """Answer instead of a handler, and close the connection."""
         if self._exchange is None or not self._exchange.code:
             self._line.write(answer)
         self._line.linger()

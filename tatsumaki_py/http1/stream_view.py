@@ -1,4 +1,4 @@
-"""`request.connection.stream`, for programs that look at the connection below a request."""
+"""`request.connection.stream`, for programs that inspect the connection of a request."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["StreamView"]
 
 
 class StreamView:
-    """Has the names of a `tornado.iostream.IOStream` that make sense while the connection is the
-    server's. `HTTPServerRequest.get_ssl_certificate` uses `socket`. To read, use `detach`.
+    """Has those names of a `tornado.iostream.IOStream` that are useful while the server owns the
+    connection. `HTTPServerRequest.get_ssl_certificate` uses `socket`. To read, use `detach`.
     """
 
     __slots__ = ("_line", "set_close_callback")
@@ -59,7 +59,7 @@ class StreamView:
         return self._line.write(data)
 
     def set_nodelay(self, value: bool) -> None:
-        """Nothing: the kernel sends at once all the time."""
+        """Does nothing: the kernel always sends at once."""
 
     def close(self) -> None:
         self._line.close()

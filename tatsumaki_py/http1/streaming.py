@@ -1,4 +1,4 @@
-"""The stream that takes a connection over."""
+"""The stream that takes over a connection."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def stream_on(
     owner: Owner,
     relay: Relay | None,
 ) -> SocketStream:
-    """The stream on `sock`, which sends `outgoing` first. If `relay` is not None, the loop calls it
-    already.
+    """The stream on `sock`, which sends `outgoing` first. If `relay` is not None, the loop already
+    calls it.
     """
     stream = SocketStream(sock, framing, max_buffer, owner, relay)
     if outgoing is not None:
         outgoing.release()
-        # These bytes were not written to the stream, and do not count as its own.
+        # These bytes were not written to the stream, and do not count as bytes of the stream.
         stream.keep(b"", 0, Pile())
         asyncio.get_running_loop().add_writer(sock, _send_before, outgoing, stream)
     return stream

@@ -43,7 +43,7 @@ __all__ = ["Server"]
 _log = logging.getLogger("tatsumaki")
 
 _FAILURES = ListenError, EngineError, StartError, ProcessesError
-"""Errors whose text is the one line that ends the process."""
+"""Errors that end the process. Their text is the one line on stderr."""
 
 
 class Server:
@@ -51,31 +51,30 @@ class Server:
 
     Args:
         host: a name or an address to listen on, or several. Default: TATSUMAKI_HOST in the
-            environment, else 127.0.0.1, not reachable from the network.
-        port: the port of each of them; 0 for any free port. Default: TATSUMAKI_PORT in the
+            environment, else 127.0.0.1, which the network cannot reach.
+        port: the port of all hosts; 0 for any free port. Default: TATSUMAKI_PORT in the
             environment, else PORT, else 5000 (plackup's).
         unix: the path of a Unix socket. Without `host` and `port`, it is the only address. The file
             is removed at the end. A socket that an earlier process left behind is replaced.
         mode: the permissions of that file. Default: 0o660, its owner and group.
         reuse_port: whether other processes may listen on the same port; the kernel gives each
             connection to one of them. Default: False.
-        grace: seconds that requests in flight, and slow readers, get to end when the server stops.
-            Default: 10.
-        drain_delay: seconds in which the server still accepts requests, but `HealthHandler` answers
-            503, before it stops listening. For load balancers. Default: 0.
-        drain_time: seconds over which the clients of streams and long polls reconnect, at most. The
+        grace: seconds at a stop for requests in flight and slow readers. Default: 10.
+        drain_delay: seconds at a stop during which `HealthHandler` answers 503 while the server
+            still accepts requests, for load balancers. Default: 0.
+        drain_time: maximum seconds over which the clients of streams and long polls reconnect. The
             server sends them delays that are one millisecond apart, or less. Default: 30.
-        processes: how many worker processes serve, with `run`; 0 for one per core. More than one
-            need an engine that they share, such as Redis. Services and hooks run in each of them,
-            and ``TATSUMAKI_WORKER`` in the environment has its number, from 1 on. Default:
+        processes: the number of worker processes of `run`; 0 for one per core. With more than one,
+            they must share an engine, such as Redis. Services and hooks run in each worker, and
+            ``TATSUMAKI_WORKER`` in its environment is its number, from 1 on. Default:
             TATSUMAKI_PROCESSES in the environment, else 1: this process.
         options: the options of `tornado.httpserver.HTTPServer`, such as ``xheaders`` or
             ``ssl_options``. These have stricter defaults than Tornado's: ``max_header_size``
             (32 KiB), ``max_body_size`` (16 MiB), ``body_timeout`` (60 seconds) and
             ``idle_connection_timeout`` (120 seconds).
 
-    If systemd opened sockets for this process (socket activation), they are used in place of all
-    these addresses.
+    If systemd opened sockets for this process (socket activation), they replace all these
+    addresses.
 
     Raises `ValueError` for an invalid value or combination. `run` checks the values of the
     environment.
@@ -101,17 +100,17 @@ class Server:
         self._limits = Limits(grace, drain_delay, drain_time)
         self.options = LIMITS | options
         self.listening = threading.Event()
-        """Set while clients can connect, for a thread that waits for the server to start."""
+        """Set while clients can connect. A thread can wait for it."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._processes = processes
         self._announcing: Announcing = Announcer()
-        """Where this process reports to: a worker process, to its parent."""
+        """The recipient of this process's reports; in a worker process, its parent."""
         self._parent: Processes | None = None
         """The worker processes, in the process that started them."""
 
     @property
     def port(self) -> int | None:
-        """The port that the server listens on, or will. None if there is no TCP port."""
+        """The port that the server listens on, or will listen on. None without a TCP port."""
         return self._addresses.port
 
     def run(self, app: tornado.web.Application) -> None:
@@ -119,26 +118,26 @@ class Server:
         used, the engine is not usable, or a service does not start, exit with status 1 and one line
         on stderr.
 
-        With several `processes`, this process starts and watches them, and a process that ends is
-        started again. `run` returns only here, when all of them have stopped.
+        With several `processes`, this process starts and watches the workers, and replaces a worker
+        that ends. `run` returns only in this process, when all workers have stopped.
 
         Timers and callbacks that the program has scheduled on `tornado.ioloop.IOLoop.current` run
         in that loop, too.
 
-        Outside of the main thread, only `stop` ends it, not a signal. An error that would end the
-        process in the main thread is raised (`OSError`, `EngineError`, `StartError`,
+        Outside of the main thread, only `stop` ends it, not a signal. Errors that would end the
+        process in the main thread are raised there (`OSError`, `EngineError`, `StartError`,
         `RuntimeError`).
 
         Logs to stderr, unless logging is set up already. Each record is one line, and the lines of
-        a traceback follow, indented. Control characters, which may be a client's, are escaped in
-        that log; in a log that you set up yourself, only in Tornado's records.
+        a traceback follow, indented. Control characters, which a client may have sent, are escaped
+        in that log; in a log that you set up yourself, only in Tornado's records.
 
         With TATSUMAKI_DEBUG=1 in the environment, the logger ``tatsumaki`` has level DEBUG. The
         answers to clients do not change.
         """
         self._check(app)
         if asyncio._get_running_loop() is not None:
-            raise RuntimeError("an event loop runs here already: use await server.serve(app)")
+            raise RuntimeError("an event loop is already running: use await server.serve(app)")
         log_to_stderr()
         try:
             count = process_count(self._processes)
@@ -154,7 +153,7 @@ class Server:
             sys.exit(escape_controls(str(error)))
 
     def _run_processes(self, count: int, app: tornado.web.Application) -> None:
-        # An option that is wrong is an error here, not in each worker.
+        # Report a wrong option here, not in each worker.
         new_server(app, **self.options)
         check_fork(count, app)
         self._addresses.bind()
@@ -172,7 +171,7 @@ class Server:
             self._addresses.close()
 
     def _work(self, app: tornado.web.Application, worker: Worker) -> int:
-        """Serve in a worker process, until it stops; its exit status."""
+        """Serve in a worker process until it stops. Returns the exit status."""
         self._announcing, self._parent = worker, None
         try:
             self._run_alone(app)
@@ -203,9 +202,9 @@ class Server:
         try:
             loop.run_until_complete(serving)
         except (SystemExit, KeyboardInterrupt):
-            # A callback or a task raised it, between others. The loop may raise it again.
+            # A callback or a task raised it, and the loop may raise it again.
             if self._loop is None:
-                # It has not begun.
+                # `serve` has not begun.
                 serving.cancel()
             self._stop_here()
             while not serving.done():
@@ -220,7 +219,7 @@ class Server:
         try:
             await self.serve(app)
         finally:
-            # asyncio would wait without a limit.
+            # asyncio would wait for them without a limit.
             await end_all_tasks()
 
     async def serve(self, app: tornado.web.Application) -> None:
@@ -237,13 +236,13 @@ class Server:
         if isinstance(self._announcing, Announcer) and process_count(self._processes) != 1:
             raise RuntimeError("server.serve uses one process: use server.run(app) for more")
         server = new_server(app, **self.options)
-        # From now on, not only from the first poll, a call from another thread raises.
+        # Calls from other threads raise from now on, not only from the first poll on.
         MessageQueue._registry.thread.claim()
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         life = app._life if isinstance(app, Application) else Life()
         try:
             self._addresses.bind()
-            # An engine that cannot be used is an error now, and not of the first request.
+            # Report an unusable engine now, not at the first request.
             MessageQueue._registry.processes.begin()
             with signals.handled(self._stop_here), self._announcing.watch():
                 await self._serve(server, life)
@@ -257,7 +256,9 @@ class Server:
         if not isinstance(app, HTTPServerConnectionDelegate):
             raise TypeError(f"Server.run takes an Application(...), not {app!r}")
         if self._loop is not None:
-            raise RuntimeError("this server runs already: each application needs its own Server")
+            raise RuntimeError(
+                "this server is already running: each application needs its own Server"
+            )
 
     def stop(self) -> None:
         """Stop as after a signal, with all processes. Any thread may call it; it returns at once.
@@ -287,7 +288,7 @@ class Server:
                 await self._listen(drain)
         finally:
             if drain is None:
-                # Something that has started may have used it.
+                # A service may have used the engine already.
                 await close_engine()
 
     async def _start_services(self, life: Life) -> bool:
@@ -307,7 +308,7 @@ class Server:
         return True
 
     async def _bound_sockets(self, life: Life) -> list[socket.socket]:
-        """The sockets, which listen now."""
+        """Listen, and return the sockets."""
         try:
             return self._addresses.listen()
         except ListenError:
@@ -318,14 +319,14 @@ class Server:
         return self._addresses.urls("https" if self.options.get("ssl_options") else "http")
 
     async def _listen(self, drain: Drain) -> None:
-        """Until it is stopped, and drained."""
+        """Serve until the server is stopped and drained."""
         watchdog = asyncio.ensure_future(self._announcing.keep_alive())
         try:
             self._announcing.listening(self._urls())
             self.listening.set()
             await self._stopping.wait()
         finally:
-            # Also if this is cancelled, as it is when a callback raises SystemExit.
+            # Also after a cancellation, for example when a callback raises SystemExit.
             self._announcing.stopping()
             await drain.run()
             watchdog.cancel()

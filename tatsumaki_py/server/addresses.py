@@ -1,10 +1,9 @@
 """Where a `Server` listens: TCP addresses, a Unix socket, or the sockets that systemd opened.
 
 Rules:
-1. A socket is bound first and listens later, when the application has started. No client waits for
-   an application that does not start.
-2. An address that cannot be used is an error of one line, which names the address and the sources
-   of its values.
+1. A socket is bound first, and listens only when the application has started, so that no client
+   waits for an application that fails to start.
+2. An unusable address is an error of one line that names the address and the sources of its values.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from tatsumaki_py.server.bind import ANY, UnixSocket, bind_tcp
 __all__ = ["Addresses", "ListenError"]
 
 BACKLOG = 4096
-"""Connections that may wait to be accepted. With Tornado's 128, a thousand clients that connect at
-once wait for seconds.
+"""Connections that may wait to be accepted. With Tornado's 128, some of a thousand clients that
+connect at once would wait for seconds.
 """
 HOST = "127.0.0.1"
-"""Not reachable from the network; plackup's default is."""
+"""Unreachable from the network, unlike plackup's default."""
 PORT = 5000
 """plackup's default."""
 VARIABLES = {"host": ("TATSUMAKI_HOST",), "port": ("TATSUMAKI_PORT", "PORT")}
-"""Names in the environment; the first that is set wins. HOST is not read: conda sets it to the name
-of a compiler.
+"""Names in the environment; the first that is set wins. HOST is not read, because conda sets it to
+the name of a compiler.
 """
 AIRPLAY_PORTS = (5000, 7000)
-"""The ports of AirPlay Receiver of macOS."""
+"""The ports of the AirPlay Receiver of macOS."""
 
 
 class ListenError(OSError):
@@ -42,7 +41,7 @@ class ListenError(OSError):
 
 
 class _Value(NamedTuple):
-    """A value, and the argument or the variable that it came from. Both are None for a default."""
+    """A value with the argument or the variable that it came from. Both are None for a default."""
 
     value: Any
     argument: str | None = None
@@ -50,7 +49,7 @@ class _Value(NamedTuple):
 
 
 class _Bound(NamedTuple):
-    """An address, its sockets, and the settings that it was made of."""
+    """An address, its sockets, and the settings that it came from."""
 
     address: str
     sockets: list[socket.socket]
@@ -83,7 +82,7 @@ class Addresses:
             raise ValueError(f"mode= takes permissions, such as 0o660, not {mode!r}")
         if reuse_port and path is not None:
             raise ValueError(
-                "reuse_port= does not go with unix=: only one process can listen there"
+                "reuse_port= cannot be combined with unix=: only one process can listen there"
             )
         self.argument = "the argument {}="
         """How an error names a setting from the program. The command line uses ``--{}``."""
@@ -135,15 +134,15 @@ class Addresses:
         port = _port(value)
         if port is None:
             raise ListenError(f"{variable} is a number from 0 to 65535, not {value!r}")
-        # 0.0.0.0 and :: first: they leave no address for others.
+        # 0.0.0.0 and :: come first, because they cover the other addresses.
         for host in sorted(self._settings["host"].value, key=lambda host: host not in ANY):
-            # localhost may be 127.0.0.1 again.
+            # For example, localhost may be 127.0.0.1, which is already bound.
             bound = {sock.getsockname()[0] for sock in self._sockets()}
             try:
                 sockets = bind_tcp(host, port, reuse_port=self._reuse_port, bound=bound)
             except (OSError, UnicodeError) as error:
                 raise self._error(_tcp_address(host, port), ("host", "port"), error) from None
-            # With port 0 the first host gets a free port, and the others the same.
+            # With port 0, the first host gets a free port, and the others get the same one.
             port = int(sockets[0].getsockname()[1]) if sockets else port
             self._bound.append(_Bound(_tcp_address(host, port), sockets, ("host", "port"), port))
 
@@ -192,9 +191,9 @@ class Addresses:
         elif number == errno.EACCES and 0 < port < 1024:
             reason += ", as for most users below port 1024"
         elif isinstance(error, socket.gaierror):
-            reason = f"that is no address, and not the name of one: {reason}"
+            reason = f"neither an address nor the name of one: {reason}"
         elif number == errno.EINVAL and "fe80:" in address:
-            reason = "a link-local address takes its interface, such as fe80::1%eth0"
+            reason = "a link-local address needs its interface, such as fe80::1%eth0"
         text = f"Cannot listen on {address}: {reason} ({', '.join(sources)})"
         if number == errno.EADDRINUSE and port:
             text += (

@@ -20,7 +20,7 @@ class Announcing(Protocol):
     """The recipient of a server's reports."""
 
     def watch(self) -> contextlib.AbstractContextManager[None]:
-        """Stop the servers of this process when the parent says so, inside the with block."""
+        """Inside the with block, stop the servers of this process when the parent says so."""
 
     def sockets(self, sockets: list[socket.socket], load: Callable[[], int]) -> list[socket.socket]:
         """The listening sockets, as the server should use them; `load` counts its connections."""
@@ -73,5 +73,5 @@ def _say(line: str) -> None:
     try:
         print(escape_controls(line), flush=True)
     except (OSError, ValueError) as error:
-        # Its reader is gone, its disk is full, or its encoding lacks these letters.
+        # Its reader is gone, its disk is full, or its encoding lacks the characters.
         _log.warning("stdout cannot be written (%s): %s", error, line)

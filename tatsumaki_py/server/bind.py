@@ -24,13 +24,13 @@ ANY = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}
 def bind_tcp(
     host: str, port: int, *, reuse_port: bool = False, bound: Collection[str] = ()
 ) -> list[socket.socket]:
-    """A socket for each address that `host` stands for, all on the same port. Addresses in `bound`
-    are left out, also those that 0.0.0.0 or :: in `bound` stands for.
+    """A socket for each address of `host`, all on the same port. Addresses in `bound` are skipped,
+    and so are those that 0.0.0.0 or :: in `bound` covers.
 
     Like `tornado.netutil.bind_sockets`, but the sockets do not listen. As there, an IPv6 socket
-    takes no IPv4 connections, so that 0.0.0.0 and :: can be listened on at once.
+    accepts no IPv4 connections, so that 0.0.0.0 and :: can be used together.
 
-    Raises `OSError`, or `UnicodeError` for a name that no host can have.
+    Raises `OSError`, or `UnicodeError` for an invalid host name.
     """
     if reuse_port and not hasattr(socket, "SO_REUSEPORT"):
         raise OSError("this system has no SO_REUSEPORT")
@@ -70,7 +70,7 @@ def bind_tcp(
 
 def _set_options(sock: socket.socket, reuse_port: bool) -> None:
     sock.setblocking(False)
-    # On Windows, SO_REUSEADDR would take the port of a program that runs.
+    # On Windows, SO_REUSEADDR would take over the port of a running program.
     if os.name != "nt":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if reuse_port:
@@ -83,12 +83,12 @@ class UnixSocket(socket.socket):
     """A Unix socket with a file, which is removed when the socket is closed."""
 
     _file: tuple[str, int, os.stat_result] | None = None
-    """Its path, the process that made it, and its status then."""
+    """Its path, the process that made it, and its status at that time."""
 
     @classmethod
     def bound(cls, path: str, mode: int) -> UnixSocket:
-        """A socket that is bound to `path`, with the permissions `mode`. A socket that no process
-        listens on is replaced.
+        """A socket bound to `path`, with the permissions `mode`. Replaces a socket that no process
+        listens on.
 
         Raises `OSError` if a process listens there, or if the path is not that of a socket.
         """
@@ -100,7 +100,7 @@ class UnixSocket(socket.socket):
             sock.setblocking(False)
             sock.bind(path)
             sock._file = os.path.abspath(path), os.getpid(), os.lstat(path)
-            # No client can connect before: the socket does not listen.
+            # No client can have connected earlier, because the socket does not listen yet.
             os.chmod(path, mode)
         except BaseException:
             sock.close()
@@ -116,7 +116,7 @@ class UnixSocket(socket.socket):
     def close(self) -> None:
         """Close the socket and remove its file, unless another process has replaced it."""
         if self._file is not None and self._file[1] == os.getpid() and self._is_there():
-            # An inode number is not reused while the socket is open.
+            # An inode number cannot be reused while the socket is open.
             with contextlib.suppress(OSError):
                 os.unlink(self._file[0])
         self._file = None
@@ -136,11 +136,11 @@ def _remove_stale(path: str) -> None:
     """Remove the socket at `path`, if there is one and no process listens on it."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise OSError("there is a file of that name that is not a socket")
+            raise OSError("the file exists and is not a socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        # A full backlog belongs to a running process.
+        # A full backlog means that a process is running.
         client.setblocking(False)
         try:
             client.connect(path)

@@ -12,16 +12,16 @@ from collections.abc import Iterator
 __all__ = ["Child"]
 
 LONGEST = 65536
-"""Bytes of a report."""
+"""Maximum bytes of a report."""
 
 
 class Child:
     """A worker that was started.
 
     Args:
-        number: that of the worker, counted from 1. The worker that replaces it has the same.
+        number: the worker's number, counted from 1. Its replacement has the same number.
         process: its process id.
-        channel: this process's end of the channel; see `worker`. It is not blocking.
+        channel: this process's end of the channel; see `worker`. It is non-blocking.
     """
 
     def __init__(self, number: int, process: int, channel: socket.socket) -> None:
@@ -29,15 +29,15 @@ class Child:
         self.process = process
         self.channel = channel
         self.heard = time.monotonic()
-        """When it last reported."""
+        """The time of its last report."""
         self.listens: float | None = None
-        """Since when it listens."""
+        """The time from which it listens."""
         self.late: float | None = None
-        """When it should have started, or ended. None if that is not awaited."""
+        """The time by which it should have started or ended. None if neither is awaited."""
         self.leaving = False
-        """Whether it stops by itself, and another worker is to take its place."""
+        """Whether it is stopping by itself and must be replaced."""
         self.failure: str | None = None
-        """Why it did not start."""
+        """The reason why it did not start."""
         self.silent = False
         """Whether it has closed its end of the channel."""
         self._bytes = b""
@@ -46,7 +46,7 @@ class Child:
         return f"worker {self.number} (process {self.process})"
 
     def reports(self) -> Iterator[tuple[str, str]]:
-        """Its reports since the last call, each with its text."""
+        """The reports since the last call, each with its text."""
         with contextlib.suppress(OSError):
             while data := self.channel.recv(LONGEST):
                 self._bytes = (self._bytes + data)[-LONGEST:]
@@ -57,17 +57,17 @@ class Child:
             yield report, text
 
     def stop(self) -> None:
-        """Let it stop; see `worker`."""
+        """Tell it to stop; see `worker`."""
         with contextlib.suppress(OSError):
             self.channel.shutdown(socket.SHUT_WR)
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill it."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process, signal.SIGKILL)
 
     def end(self, status: int) -> str:
-        """How it has ended, for a log. `status` is negative for a signal."""
+        """How it ended, for the log. `status` is negative for a signal."""
         if status >= 0:
             text = f"{self} ended with status {status}"
         else:

@@ -1,4 +1,4 @@
-"""Which HTTP server a `Server` uses."""
+"""Chooses the HTTP server of a `Server`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ __all__ = ["new_server"]
 
 _log = logging.getLogger("tatsumaki")
 
-# The event loop of Windows cannot watch a socket for others, and Windows has no `poll`.
+# On Windows the event loop cannot watch a socket for other code, and there is no `poll`.
 _WATCHES = hasattr(select, "poll")
 
 
 def new_server(app: Any, **options: Any) -> ListeningServer:
     """The fast server if httptools is installed, else the one with Tornado's HTTP code.
-    ``TATSUMAKI_HTTP=tornado`` in the environment asks for the latter.
-
-    Raises `StartError` for another value of it, or for ``fast`` where there is no fast server.
+    ``TATSUMAKI_HTTP=tornado`` in the environment selects the latter. Raises `StartError` for an
+    unknown value, or for ``fast`` if the fast server is not available.
     """
     wanted = os.environ.get("TATSUMAKI_HTTP", "")
     if wanted not in ("", "fast", "tornado"):

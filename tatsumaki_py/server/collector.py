@@ -1,8 +1,8 @@
 """Lets Python's garbage collector run less often in a process that serves.
 
-Requests and streams make no reference cycles: each is freed when it ends. With Python's defaults,
-the collector looks at the objects of all waiting clients again and again: that takes a tenth of the
-time of a request, and stops the loop.
+Requests and streams make no reference cycles, so each is freed when it ends. With Python's
+defaults, the collector traverses the objects of all waiting clients again and again. This takes a
+tenth of the time of a request, and blocks the loop.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ THRESHOLD = (10_000, 20, 50)
 
 @contextlib.contextmanager
 def fewer_collections() -> Iterator[None]:
-    """Use `THRESHOLD`, unless the program has chosen its own thresholds, or does other things in
-    its main thread.
+    """Use `THRESHOLD`, unless the program has chosen its own thresholds, or this is not the main
+    thread.
     """
     alone = threading.current_thread() is threading.main_thread()
     if gc.get_threshold() != _DEFAULT or not alone:

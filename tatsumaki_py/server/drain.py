@@ -2,18 +2,18 @@
 
 1. Health checks fail (`Health.draining`), for `drain_delay` seconds, so that load balancers send no
    more requests.
-2. The server stops listening. Idle connections get a moment for a request that is on its way, and
-   are closed.
-3. Requests in flight are finished, for up to `grace` seconds. Their events are accepted. Tasks are
-   cancelled after that.
+2. The server stops listening. Idle connections are closed after a short wait for a request that is
+   on its way.
+3. Requests in flight are finished, for up to `grace` seconds. Their events are accepted. After
+   that, tasks are cancelled.
 4. Publishing ends. Accepted events reach their readers: waiting polls are answered, and each stream
    ends when all events are sent, or at the end of `grace`.
-5. Services and hooks stop (`Life.stop`), and the engine is closed, also after a start that failed.
+5. Services and hooks stop (`Life.stop`), and the engine is closed, also after a failed start.
 
 Rules:
-1. Nothing here blocks the event loop: many connections are ended in turns of `TURN` seconds.
+1. No step blocks the event loop: many connections are ended in turns of `TURN` seconds.
 2. The log says how many requests and streams were cut.
-3. Steps 4 and 5 end parts that the servers of an event loop share (`side_by_side`).
+3. Steps 4 and 5 end parts that all servers of an event loop share (`side_by_side`).
 """
 
 from __future__ import annotations
@@ -54,23 +54,23 @@ _log = logging.getLogger("tatsumaki")
 T = TypeVar("T")
 
 TURN = 0.002
-"""Seconds after which the loop gets to do other work."""
+"""Seconds after which the loop may do other work."""
 LOOK = 0.01
 """Seconds between two checks."""
 ON_ITS_WAY = 0.2
-"""Seconds that a request gets to arrive on an idle connection. A POST that meets a closed one is
-lost: HTTP does not let a client or a proxy send it again by itself (RFC 9110 section 9.2.2).
+"""Seconds to wait for a request on an idle connection. A POST to a closed connection is lost,
+because HTTP does not allow a client or a proxy to repeat it (RFC 9110 section 9.2.2).
 """
 TELL = 0.5
 """Seconds after which the log says what the server waits for."""
 LAST = 1.0
-"""Seconds that the last bytes get, and the answer to the close frame of a WebSocket."""
+"""Seconds for the last bytes, and for the answer to the close frame of a WebSocket."""
 ENGINE = 5.0
-"""Seconds that the engine gets to close."""
+"""Seconds for closing the engine."""
 SOONEST = 500
 """Milliseconds after which the first client reconnects."""
 RETURNS = 1000
-"""Clients that reconnect in a second."""
+"""Clients that reconnect per second."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Drain:
         self._server = server
         self._life = life
         self._limits = limits
-        # Queues of another thread's loop stay open.
+        # The queues of another thread's loop stay open.
         self._owns_queues = MessageQueue._registry.thread.claim()
         self._servers = Servers.current()
         self._servers.add(self)
@@ -125,7 +125,7 @@ class Drain:
             if self._owns_queues and servers.is_last(self):
                 await _close()
         finally:
-            # The process may have another server, later.
+            # The process may run another server later.
             if servers.is_last(self):
                 health.draining = False
                 if self._owns_queues:
@@ -135,7 +135,7 @@ class Drain:
     # -- requests in flight
 
     async def _finish_requests(self, end: float) -> None:
-        # Bytes that have arrived are read in the next iterations.
+        # Bytes that have already arrived are read in the next iterations.
         for _ in range(3):
             await asyncio.sleep(0)
         told = False
@@ -146,7 +146,7 @@ class Drain:
             if not told and now > self._began + TELL:
                 told = True
                 _log.info(
-                    "stopping: %d requests in flight have %.1f more seconds; "
+                    "stopping: waiting for %d requests in flight, for up to %.1f more seconds; "
                     "a second signal (Ctrl-C) stops at once",
                     len(busy),
                     end - now,
@@ -188,13 +188,13 @@ class Drain:
         ended: list[Stream] = []
         while True:
             left: list[Stream] = []
-            # A request in flight may have opened more.
+            # A request in flight may have opened more streams.
             async for stream in _in_turns(open_streams()):
                 (ended if stream.expire(retry.next()) else left).append(stream)
             if not left or time.monotonic() >= end:
                 break
             await asyncio.sleep(LOOK)
-        # Another server that stops may have cut some.
+        # Another stopping server may have cut some.
         self._cut_streams += sum(1 for stream in left if not stream.end)
         async for stream in _in_turns(left):
             stream.cut()
@@ -206,7 +206,7 @@ class Drain:
                 sockets.append(connection)
             self._close(socket)
         if not self._servers.go_on:
-            # Handlers of Tornado's that poll in a loop write the end of their answers now.
+            # Plain Tornado handlers that poll in a loop now write the end of their answers.
             await self._end_polls(retry)
         await self._last_bytes(ended, sockets, end)
 
@@ -246,7 +246,7 @@ class Drain:
         for socket in sockets:
             socket.close()
         await self._cut(busy)
-        # Some may poll for ever.
+        # Some may poll forever.
         await self._cut([Request(stream) for stream in self._server.connections()])
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._server.close_all_connections(), LAST)
@@ -257,7 +257,7 @@ class Drain:
         self._cut_requests += len(requests)
         for request in requests:
             request.cut()
-        # Some handlers finish by themselves when they learn of it.
+        # Some handlers finish by themselves when they are told.
         for _ in range(3):
             await asyncio.sleep(0)
         for request in requests:
@@ -274,7 +274,7 @@ class Drain:
 
 
 async def close_engine() -> None:
-    """Close the engine after a start that failed, unless a server of the running loop serves."""
+    """Close the engine after a failed start, unless another server of the running loop serves."""
     if MessageQueue._registry.thread.claim() and Servers.current().is_last(None):
         await _close()
 
@@ -289,7 +289,7 @@ class _Retry:
 
     Args:
         clients: how many there are.
-        longest: seconds of that time at most.
+        longest: the maximum of that time, in seconds.
     """
 
     def __init__(self, clients: int, longest: float) -> None:
@@ -298,18 +298,18 @@ class _Retry:
         self._told = 0
 
     def next(self) -> int:
-        """Milliseconds for the next client."""
+        """The delay of the next client in milliseconds."""
         place = (self._told % self._clients + random.random()) / self._clients
         self._told += 1
         return SOONEST + round(self._spread * place)
 
     def next_seconds(self) -> int:
-        """Whole seconds for the next client, as the header ``Retry-After`` has them."""
+        """The delay of the next client in whole seconds, for the header ``Retry-After``."""
         return math.ceil(self.next() / 1000)
 
 
 async def _in_turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """`items`, with a pause for other work after each turn."""
+    """Yields `items`, with a pause for other work after each turn."""
     end = time.monotonic() + TURN
     for item in items:
         yield item

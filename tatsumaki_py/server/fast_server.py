@@ -53,7 +53,7 @@ class FastServer(ListeningServer):
         """See `tornado.tcpserver.TCPServer.add_sockets`."""
         sockets = list(sockets)
         for sock in sockets:
-            # Linux gives these options to each connection that is accepted.
+            # On Linux, accepted connections inherit these options.
             _prepare(sock)
         super().add_sockets(sockets)
 
@@ -66,7 +66,9 @@ class FastServer(ListeningServer):
         return self._done
 
     def connections(self) -> list[ServerConnection]:
-        """See `ListeningServer.connections`. Connections whose last answer is sent are left out."""
+        """See `ListeningServer.connections`. Leaves out connections whose last answer has been
+        sent.
+        """
         return [one for one in self._connections if not one.lingers]
 
     async def close_all_connections(self) -> None:
@@ -74,7 +76,7 @@ class FastServer(ListeningServer):
         for connection in list(self._connections):
             connection.close()
         self.idle.clear()
-        # Their handlers are told in the next iteration.
+        # Their handlers are notified in the next iteration.
         await asyncio.sleep(0)
 
     def serve_connection(self, connection: socket.socket, address: Any) -> None:
@@ -109,7 +111,7 @@ class FastServer(ListeningServer):
 
 
 def _prepare(sock: socket.socket) -> None:
-    """Let the kernel notice a client that vanishes, and send answers at once."""
+    """Make the kernel notice a client that vanishes, and send answers immediately."""
     probe(sock)
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

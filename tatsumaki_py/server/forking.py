@@ -1,10 +1,10 @@
 """How many processes a `Server` has, and whether the program can be forked.
 
-Rule: threads, an event loop or a used channel, which a fork would break, are an error of one line
-before any process starts. A fork has only the main thread, so locks of other threads stay locked.
-An event loop that both processes use works in neither. Clients, events and connections belong to
-the process that has them (`Registry.bind`); channels that were only made, and their settings, do
-not.
+Rule: running threads, an event loop and used channels, which a fork would break, are an error of
+one line before any process starts. A forked process has only the main thread, so locks of other
+threads stay locked. An event loop that two processes share works in neither. Clients, events and
+connections belong to the process that has them (`Registry.bind`). Channels without use, and their
+settings, may be copied.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tatsumaki_py.message_queue.engine.choose import VARIABLE as ENGINE
 __all__ = ["PROCESSES", "ProcessesError", "check_fork", "process_count"]
 
 PROCESSES = "TATSUMAKI_PROCESSES"
-"""The name of the number in the environment."""
+"""The environment variable with the number."""
 MOST = 1000
-"""Processes of one server, at most."""
+"""The maximum number of processes of one server."""
 
 
 class ProcessesError(RuntimeError):
@@ -31,8 +31,8 @@ class ProcessesError(RuntimeError):
 
 
 def process_count(given: int | None) -> int:
-    """The number of processes: `given`, or that of the environment, or 1. For 0, one for each core
-    that this process may use.
+    """The number of processes: `given`, else the number in the environment, else 1. 0 means one for
+    each core that this process may use.
 
     Raises `ValueError` for an invalid argument, `ProcessesError` for an invalid variable.
     """
@@ -56,8 +56,8 @@ def _cores() -> int:
 
 
 def check_fork(count: int, app: object) -> None:
-    """Raise `ProcessesError` if `app` cannot be served by `count` processes, `EngineError` if the
-    engine does not exist. This makes no engine.
+    """Raise `ProcessesError` if `count` processes cannot serve `app`, `EngineError` if the engine
+    does not exist. Does not make the engine.
     """
     if not hasattr(os, "fork"):
         raise ProcessesError(f"{count} processes need fork(), which this system lacks: use one")
@@ -101,7 +101,7 @@ def _check_engine(count: int) -> None:
 
 def _has_loop() -> bool:
     """Whether the current event loop exists already: callbacks may be scheduled on it."""
-    # asyncio cannot be asked: it makes the loop when there is none, at least before Python 3.14.
+    # asyncio cannot answer this: at least before Python 3.14, it makes a loop if there is none.
     made = [
         one
         for one in gc.get_objects()
@@ -117,7 +117,7 @@ def _has_loop() -> bool:
             return False
     if any(one is current for one in made):
         return True
-    # The question has made the loop, which all processes would share.
+    # The call has made a loop, which all processes would share.
     current.close()
     asyncio.set_event_loop(None)
     return False

@@ -1,4 +1,4 @@
-"""What both HTTP servers have in common, and the one that uses Tornado's HTTP code."""
+"""The common part of both HTTP servers, and the server that uses Tornado's HTTP code."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ __all__ = ["LIMITS", "ListeningServer", "ServerConnection", "StrictServer"]
 _log = logging.getLogger("tatsumaki")
 
 LIMITS = {
-    # Cookies of 64 KiB, Tornado's own limit, would take the loop 70 ms to parse.
+    # Parsing cookies of 64 KiB, Tornado's own limit, would block the loop for 70 ms.
     "max_header_size": 32 * 1024,
     "max_body_size": 16 * 1024 * 1024,
     "body_timeout": 60.0,
     "idle_connection_timeout": 120.0,
 }
-"""Bytes and seconds that a client may take, unless `options` say more; Tornado's own are 64 KiB,
-100 MiB, for ever and an hour.
+"""Default limits for a client in bytes and seconds. Tornado's own are 64 KiB, 100 MiB, none and an
+hour.
 """
 
 
@@ -51,7 +51,7 @@ MAX_QUEUED = 4096
 
 
 class ServerConnection(Protocol):
-    """A connection of requests and answers, as the end of a server sees it."""
+    """A connection of requests and answers, as the stopping server sees it."""
 
     @property
     def idle(self) -> bool:
@@ -59,7 +59,7 @@ class ServerConnection(Protocol):
 
     @property
     def handler(self) -> object:
-        """The handler whose answer is not complete. None while the request is read."""
+        """The handler whose answer is incomplete. None while the request is being read."""
 
     def closed(self) -> bool:
         """Whether it is closed."""
@@ -69,8 +69,8 @@ class ServerConnection(Protocol):
 
 
 class ListeningServer(HTTPServer):
-    """Refuses connections while there are still descriptors left to accept them with, and loses no
-    connection that waits when it stops listening.
+    """Refuses connections shortly before the process runs out of file descriptors. When it stops
+    listening, it loses no waiting connection.
 
     Uses two undocumented names of Tornado: `_connections`, `_handle_connection`
     (``t/handler/test_tornado_contract.py``).
@@ -91,8 +91,8 @@ class ListeningServer(HTTPServer):
         self._listening += sockets
 
     def stop(self) -> None:
-        """Stop listening. Connections that wait to be accepted are accepted first: the kernel
-        resets them when their socket is closed, even if another process listens on that port
+        """Accept the connections in the backlog, and stop listening. The kernel would reset these
+        connections when their socket is closed, even if another process listens on that port
         (SO_REUSEPORT).
         """
         listening, self._listening = self._listening, []
@@ -103,30 +103,30 @@ class ListeningServer(HTTPServer):
     def _accept_waiting(self, sock: socket.socket) -> None:
         for _ in range(MAX_QUEUED):
             try:
-                # Not its own `accept`, which leaves connections to other processes (`turns`).
+                # Not `sock.accept`, which leaves connections to other processes (`turns`).
                 connection, address = socket.socket.accept(sock)
             except ConnectionAbortedError:
                 continue
             except OSError:
-                # No more of them, or no descriptor for the next one.
+                # The backlog is empty, or there is no descriptor for the next connection.
                 return
             self._handle_connection(connection, address)
 
     def keep_no_connection(self) -> None:
-        """From now on, the next answer of each connection is its last one."""
+        """Let each connection end after its next answer."""
         self.conn_params.no_keep_alive = True
 
     def connections(self) -> Sequence[ServerConnection]:
-        """The connections of requests and answers. Connections of streams are detached."""
+        """The connections of requests and answers, without those of streams, which are detached."""
         raise NotImplementedError
 
     def load(self) -> int:
-        """How many connections it has, with the streams of the process."""
+        """The number of its connections, including the streams of the process."""
         detached = sum(one.open for one in COUNTERS.traffic.values()) - traffic("long-poll").open
         return len(self._connections) + detached
 
     def _handle_connection(self, connection: socket.socket, address: Any) -> None:
-        # A descriptor is the lowest number that is free.
+        # A new descriptor gets the lowest free number.
         if connection.fileno() > self._last:
             COUNTERS.refused["descriptors"] += 1
             connection.close()
@@ -135,20 +135,20 @@ class ListeningServer(HTTPServer):
             self.serve_connection(connection, address)
             return
         try:
-            # Fails if the client is gone. Python would not close a socket that it cannot wrap.
+            # Wrapping fails if the client is gone, and Python would not close the socket.
             connection.getpeername()
             encrypted = ssl_wrap_socket(
                 connection, self.ssl_options, server_side=True, do_handshake_on_connect=False
             )
         except OSError as error:
-            # Tornado would let most of these errors through to the loop, with a traceback.
+            # Tornado would pass most of these errors on to the loop, with a traceback.
             _log.debug("a connection ended before its TLS handshake: %s", str(error))
             connection.close()
             return
         self.serve_connection(encrypted, address)
 
     def serve_connection(self, connection: socket.socket, address: Any) -> None:
-        """Serve requests on an accepted connection; with TLS, its handshake is still to come."""
+        """Serve requests on an accepted connection. With TLS, its handshake comes first."""
         raise NotImplementedError
 
 
@@ -176,7 +176,7 @@ class StrictServer(ListeningServer):
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         context = _HTTPRequestContext(stream, address, self.protocol)
-        # In place of the set that Tornado makes for each connection.
+        # Replaces the set that Tornado makes for each connection.
         context.trusted_downstream = self._trusted
         connection = StrictServing(stream, self.conn_params, context)
         self._connections.add(connection)
@@ -193,7 +193,7 @@ class StrictServer(ListeningServer):
 
 
 def _max_descriptors() -> float:
-    """The limit of open descriptors, after the soft one is raised to the hard one."""
+    """Raise the soft limit of open descriptors to the hard limit, and return it."""
     if resource is None:
         return math.inf
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,13 +1,12 @@
-"""The requests in flight of a server: those that it has to finish before it stops.
+"""The requests in flight of a server, which it must finish before it stops.
 
 Rules:
 1. A request is in flight from the first byte of its head until the kernel has the last byte of its
-   answer, also if it writes the answer in parts (`Handler.stream_write`).
-2. A request that only waits for events is not in flight: it is answered at once, or its stream is
-   ended, and its client reconnects.
+   answer, even if the handler writes it in parts (`Handler.stream_write`).
+2. A request that only waits for events is not in flight: the server answers it at once or ends its
+   stream, and the client reconnects.
 
-Uses names that Tornado does not document: `_execute`, `_finished`,
-`_headers_written`
+Uses undocumented names of Tornado: `_execute`, `_finished`, `_headers_written`
 (``t/handler/test_tornado_contract.py``).
 """
 
@@ -38,17 +37,19 @@ class InFlight(Protocol):
     """A request that may be in flight."""
 
     def busy(self, waiting: Collection[object] = ()) -> bool:
-        """Whether it is. `waiting` are handlers that wait for events; see `waiting_handlers`."""
+        """Whether it is in flight. `waiting` are handlers that wait for events; see
+        `waiting_handlers`.
+        """
 
     def cut(self) -> None:
         """End it now. Its line in the access log has the status 503."""
 
     def finish(self) -> None:
-        """Finish it where nothing else has, some iterations after `cut`. That logs it."""
+        """Some iterations after `cut`, finish and log it if no other code has done so."""
 
 
 def _running(tasks: Iterable[asyncio.Task[Any]]) -> list[Any]:
-    """The handlers whose methods are run by `tasks`."""
+    """The handlers whose methods run in `tasks`."""
     execute = tornado.web.RequestHandler._execute.__code__
     coroutines: list[Any] = [task.get_coro() for task in tasks]
     requests = [one for one in coroutines if getattr(one, "cr_code", None) is execute]
@@ -56,12 +57,12 @@ def _running(tasks: Iterable[asyncio.Task[Any]]) -> list[Any]:
 
 
 def waiting_handlers() -> list[object]:
-    """The handlers whose class is Tornado's, and whose method awaits ``mq.poll_once()`` itself."""
+    """The plain Tornado handlers whose method itself awaits ``mq.poll_once()``."""
     return _running(waiting_tasks)
 
 
 def tornado_websockets() -> list[WebSocketHandler]:
-    """The open WebSockets whose class is Tornado's. The tasks of their requests last as long."""
+    """The open plain Tornado WebSockets. The tasks of their requests last as long as they do."""
     handlers = [one for one in _running(asyncio.all_tasks()) if not isinstance(one, PeerBase)]
     sockets = [one for one in handlers if isinstance(one, WebSocketHandler)]
     return [one for one in sockets if one.ws_connection is not None]
@@ -85,10 +86,10 @@ class Request:
         return not (handler._waits() if isinstance(handler, PeerHandler) else handler in waiting)
 
     def cut(self) -> None:
-        """See `InFlight.cut`. A client that has nothing of the answer yet gets a 503."""
+        """See `InFlight.cut`. A client that has received no byte of the answer gets a 503."""
         handler = self._connection.handler
         if not isinstance(handler, tornado.web.RequestHandler):
-            # Its request is not complete, or its answer is in the log already.
+            # Its request is incomplete, or its answer is already in the log.
             self._connection.close()
         elif handler._headers_written:
             handler.set_status(503)
@@ -113,7 +114,7 @@ class Request:
 
 
 class Answer:
-    """An answer that is written in parts."""
+    """An answer that its handler writes in parts."""
 
     __slots__ = ("_stream",)
 
@@ -129,4 +130,4 @@ class Answer:
         self._stream.cut()
 
     def finish(self) -> None:
-        """Its handler does that."""
+        """Does nothing: the handler finishes it."""

@@ -4,11 +4,10 @@ Rules:
 1. The parent runs no event loop, no service and no request. It keeps the listening sockets open, so
    a connection that arrives while a worker is replaced waits for another worker.
 2. Until all workers have listened once, a worker that ends also ends the server, with one line.
-   After that, a worker that ends is started again, with a longer delay each time if it does not
-   live long.
-3. The end of a worker's channel tells the worker of a stop, or of the parent's death. The parent
-   never sends a signal for that: systemd signals all processes of a unit, and a second SIGTERM
-   would end a worker at once.
+   After that, a worker that ends is replaced, with a longer delay each time if it ended soon.
+3. A worker stops when its channel is closed: by the parent, or because the parent has died. The
+   parent never sends a signal for this, because systemd signals all processes of a unit, and a
+   second SIGTERM would end a worker at once.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ __all__ = ["Processes"]
 _log = logging.getLogger("tatsumaki")
 
 FIRST_DELAY = 0.1
-"""Seconds until a worker that ended is started again. They double each time."""
+"""Seconds until a worker that has ended is replaced. The delay doubles each time."""
 LAST_DELAY = 5.0
 """The longest such delay, in seconds."""
 LONG = 30.0
@@ -71,16 +70,16 @@ class Processes:
         self._delay = delay
         self._turns = Turns(count)
         self._children: dict[int, Child] = {}
-        """By process id."""
+        """The workers by process id."""
         self._due = dict.fromkeys(range(1, count + 1), 0.0)
-        """When the workers that do not run are to be started, by their number."""
+        """When to start the missing workers, by number."""
         self._ends = dict.fromkeys(range(1, count + 1), 0)
-        """How often in a row each worker has ended before it lived long."""
+        """How often in a row each worker has ended too soon."""
         self._ready = False
-        """Whether all have listened once."""
+        """Whether all workers have listened once."""
         self._stopping = False
         self._closing: float | None = None
-        """When this process has to close the listening sockets."""
+        """When this process must close the listening sockets."""
         self._closed = False
         self._failure: str | None = None
         self._announcer = Announcer()
@@ -88,7 +87,7 @@ class Processes:
         self._kept_alive = 0.0
 
     def run(self) -> None:
-        """Until all workers have stopped. Raises `ProcessesError` if one does not start."""
+        """Run until all workers have stopped. Raises `ProcessesError` if one does not start."""
         with self._woken(), signals.handled(self.stop, self._kill):
             while self._children or not self._stopping:
                 self._start_due()
@@ -110,7 +109,7 @@ class Processes:
 
     @contextlib.contextmanager
     def _woken(self) -> Iterator[None]:
-        """Let signals, also that of a child's end, end the wait."""
+        """Let signals end the wait, including SIGCHLD."""
         awake, self._wake = socket.socketpair()
         for sock in (awake, self._wake):
             sock.setblocking(False)
@@ -138,7 +137,7 @@ class Processes:
             try:
                 self._fork(number)
             except OSError as error:
-                # There are too many processes or descriptors, or too little memory.
+                # Too many processes or descriptors, or too little memory.
                 self._not_started(number, f"worker {number} cannot be started: {error.strerror}")
 
     def _fork(self, number: int) -> None:
@@ -149,7 +148,7 @@ class Processes:
             # Otherwise both processes would write the contents of the buffer.
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
-        # The worker must not run the handlers of this process.
+        # The worker must not run the signal handlers of this process.
         blocked = {*signals.NUMBERS, signal.SIGCHLD}
         before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         try:
@@ -157,7 +156,7 @@ class Processes:
             if not process:
                 here.close()
                 self._live(number, there, before)
-            # Before a second signal, which kills all of them.
+            # Must be known before a second signal, which kills all workers.
             self._children[process] = child = Child(number, process, here)
             child.late = child.heard + LONG
         except OSError:
@@ -169,7 +168,7 @@ class Processes:
         self._selector.register(here, selectors.EVENT_READ, child)
 
     def _live(self, number: int, channel: socket.socket, mask: set[int | signal.Signals]) -> None:
-        """The life of the worker, in its process, which it ends."""
+        """Run the worker in its process, and end the process."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -186,7 +185,7 @@ class Processes:
         except BaseException:
             traceback.print_exc()
         finally:
-            # The functions of `atexit`, and the rest of the program, are the parent's.
+            # `atexit` functions and the rest of the program belong to the parent.
             with contextlib.suppress(BaseException):
                 logging.shutdown()
                 sys.stdout.flush()
@@ -254,10 +253,10 @@ class Processes:
 
     def _ended(self, child: Child, status: int) -> None:
         text = child.end(status)
-        # The worker that has its number now corrects it at the next connection.
+        # A new worker with this number corrects it at its next connection.
         self._turns.leave(child.number)
         if self._stopping or child.leaving:
-            # A SIGTERM to all processes also ends those that have not begun to start.
+            # A SIGTERM to all processes also ends workers that have not begun to start.
             clean = self._stopping and status in (0, -signal.SIGTERM)
             if self._failure is None and not clean:
                 _log.log(logging.WARNING if status else logging.INFO, "%s", text)
@@ -268,9 +267,9 @@ class Processes:
             self._not_started(child.number, text)
 
     def _not_started(self, number: int, text: str) -> None:
-        """`text` says why worker `number` does not run."""
+        """Worker `number` has ended or could not start, for the reason `text`."""
         if self._ready:
-            _log.error("%s; it is started again in %g seconds", text, self._again(number))
+            _log.error("%s; starting it again in %g seconds", text, self._again(number))
         else:
             self._failure = self._failure or text
             self.stop()
@@ -280,15 +279,15 @@ class Processes:
             self._ends[child.number] = 0
 
     def _again(self, number: int) -> float:
-        """Start worker `number` again after some seconds, which are returned."""
+        """Schedule the restart of worker `number`. Returns the delay in seconds."""
         delay = min(FIRST_DELAY * 2.0 ** self._ends[number], LAST_DELAY)
-        # No more than `LAST_DELAY` needs.
+        # Larger exponents would exceed `LAST_DELAY` anyway.
         self._ends[number] = min(self._ends[number] + 1, 10)
         self._due[number] = time.monotonic() + delay
         return delay
 
     def _keep_alive(self) -> None:
-        """Report to systemd that this process runs, and kill workers whose loop is blocked."""
+        """Report to systemd that this process is alive, and kill workers whose loop is blocked."""
         now = time.monotonic()
         if self._period is None or now < self._kept_alive + self._period / 2:
             return
@@ -296,18 +295,20 @@ class Processes:
         systemd.notify("WATCHDOG=1")
         for child in self._children.values():
             if child.listens is not None and now > child.heard + self._period:
-                _log.error("%s has been blocked for %g seconds: it is killed", child, self._period)
+                _log.error("%s has been blocked for %g seconds: killing it", child, self._period)
                 child.kill()
 
     def _name_slow(self) -> None:
-        """Log which workers do not start or end. If the server fails to start, kill them."""
+        """Log the workers that do not start or end in time. If the server fails to start, kill
+        them.
+        """
         now = time.monotonic()
         for child in self._children.values():
             if child.late is None or now < child.late:
                 continue
             child.late = None
             if not (self._stopping or child.leaving):
-                _log.warning("%s does not listen yet, after %g seconds", child, LONG)
+                _log.warning("%s does not listen after %g seconds", child, LONG)
             elif self._failure is None:
                 _log.warning(
                     "%s has not ended after %g seconds: kill -9 %d ends it",
@@ -330,7 +331,7 @@ class Processes:
                 child.stop()
                 child.late = self._closing + LONG
         if not self._closed and time.monotonic() >= self._closing:
-            # Workers that stop close theirs. A connection that arrives later is refused.
+            # Stopping workers close their sockets. A connection that arrives later is refused.
             self._closed = True
             self._close()
 
@@ -340,7 +341,7 @@ class Processes:
 
 
 def _status(code: object) -> int:
-    """The exit status of a `SystemExit`, as Python gives it."""
+    """The exit status that Python would give for a `SystemExit`."""
     if code is None or isinstance(code, int):
         return (code or 0) & 0xFF
     print(code, file=sys.stderr)

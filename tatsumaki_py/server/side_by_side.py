@@ -1,7 +1,7 @@
 """The servers of one event loop, which share its queues and streams.
 
 Rules:
-1. Publishing ends, and the engine is closed, only when each server of the loop stops.
+1. Publishing ends, and the engine is closed, only when all servers of the loop stop.
 2. Servers that stop together finish all their requests before one of them ends streams: the events
    of a request reach the streams of all servers.
 """
@@ -15,7 +15,7 @@ from tatsumaki_py.push.per_loop import per_loop
 __all__ = ["Servers"]
 
 LOOK = 0.01
-"""Seconds between two looks at the other servers."""
+"""Seconds between two checks of the other servers."""
 
 
 class Servers:
@@ -33,7 +33,7 @@ class Servers:
 
     @property
     def go_on(self) -> bool:
-        """Whether a server serves that does not stop."""
+        """Whether any server is not stopping."""
         return bool(self._serving)
 
     def add(self, server: object) -> None:
@@ -41,19 +41,19 @@ class Servers:
         self._serving.add(server)
 
     def stop(self, server: object) -> None:
-        """`server` stops, and finishes its requests."""
+        """`server` stops, and still finishes its requests."""
         self._serving.discard(server)
         self._finishing.add(server)
         self._stopping.add(server)
 
     async def finished(self, server: object) -> None:
-        """`server` has finished its requests: wait until the others that stop have done so."""
+        """`server` has finished its requests: wait until the other stopping servers have, too."""
         self._finishing.discard(server)
         while self._finishing:
             await asyncio.sleep(LOOK)
 
     def is_last(self, server: object) -> bool:
-        """Whether there is no other server, not even one that stops."""
+        """Whether there is no other server, not even a stopping one."""
         return not self._serving and self._stopping <= {server}
 
     def remove(self, server: object) -> None:

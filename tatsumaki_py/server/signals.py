@@ -2,12 +2,12 @@
 once.
 
 Rules:
-1. The same signal again within `REPEAT` seconds is no second signal. ``timeout`` of coreutils, for
-   example, signals its child and then its process group, which has the child.
+1. The same signal again within `REPEAT` seconds does not count as a second signal. ``timeout`` of
+   coreutils, for example, signals its child and then its process group, which includes the child.
 2. The second signal needs no event loop: it also ends a program whose loop is blocked.
-3. Only the main thread can have signals. A server in another thread has `Server.stop`.
-4. In a worker process (`become_worker`) only SIGTERM stops. A terminal sends SIGINT to all
-   processes, and the parent passes it on.
+3. Only the main thread receives signals. A server in another thread is stopped by `Server.stop`.
+4. In a worker process (`become_worker`), only SIGTERM stops the server. A terminal sends SIGINT to
+   all processes, and the parent passes the stop on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REPEAT = 0.3
 
 
 class _Signals:
-    """The handlers of the process, for all servers of the main thread."""
+    """The signal handlers of the process, for all servers of the main thread."""
 
     def __init__(self) -> None:
         self._stops: list[Callable[[], None]] = []
@@ -86,8 +86,8 @@ def _nothing() -> None:
 
 @contextlib.contextmanager
 def handled(stop: Callable[[], None], last: Callable[[], None] = _nothing) -> Iterator[None]:
-    """Call `stop`, which may be called at any moment, for the first signal. The second one calls
-    `last` and ends the process with the status 128 + its number, as shells say it.
+    """Call `stop` at the first signal, at any moment. The second signal calls `last` and ends the
+    process with the status 128 + its number, as in shells.
     """
     if not _main():
         yield
@@ -100,16 +100,16 @@ def handled(stop: Callable[[], None], last: Callable[[], None] = _nothing) -> It
 
 
 def stop() -> None:
-    """Stop all servers, as the first signal does, which may still come."""
+    """Stop all servers as the first signal does. The next signal still counts as the first."""
     _signals.stop()
 
 
 def become_worker() -> None:
-    """This process was just forked: forget the handlers of its parent. See rule 4."""
+    """Forget the handlers of the parent, in a process that was just forked. See rule 4."""
     global _signals, _numbers
     _signals, _numbers = _Signals(), (signal.SIGTERM,)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Not SIG_IGN, which programs that this process runs would inherit.
+    # Not SIG_IGN, because child programs would inherit it.
     signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
@@ -119,7 +119,7 @@ def kept() -> Iterator[None]:
     if not _main():
         yield
         return
-    # Before asyncio.Runner sets its own.
+    # Must run before asyncio.Runner sets its own handler.
     before: dict[int, Any] = {number: signal.getsignal(number) for number in _numbers}
     _signals.kept = True
     try:
@@ -132,7 +132,7 @@ def kept() -> Iterator[None]:
 
 def _set(handlers: Mapping[int, Any]) -> None:
     for number, handler in handlers.items():
-        # None: it was not set by Python.
+        # None means that Python did not set it.
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 

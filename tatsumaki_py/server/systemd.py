@@ -20,21 +20,22 @@ _log = logging.getLogger("tatsumaki")
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START."""
 NOTIFY_TIMEOUT = 1.0
-"""Seconds that systemd gets to take a message."""
+"""Seconds within which systemd must accept a message."""
 
 _told: set[str] = set()
-"""Values of NOTIFY_SOCKET whose failure was logged."""
+"""Values of NOTIFY_SOCKET whose failure has been logged."""
 
 
 def activated_sockets() -> list[socket.socket]:
     """The listening sockets that systemd opened for this process (socket activation), in the order
     of the socket unit; empty if there are none.
 
-    This removes the variables LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES. No child process inherits
-    the sockets, only a program that Tornado's autoreload restarts. They are not blocking.
+    This removes the variables LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES. Child processes do not
+    inherit the sockets; only a program that Tornado's autoreload restarts does. They are
+    non-blocking.
 
-    Raises `OSError` if a descriptor is not that of a listening stream socket, `ValueError` if
-    LISTEN_FDS is not a number.
+    Raises `OSError` if a descriptor is not a listening stream socket, `ValueError` if LISTEN_FDS is
+    not a number.
     """
     process = os.environ.pop("LISTEN_PID", "")
     count = os.environ.pop("LISTEN_FDS", "")
@@ -67,7 +68,7 @@ def activated_sockets() -> list[socket.socket]:
             if sock.fileno() != -1:
                 os.set_inheritable(sock.fileno(), True)
 
-    # A program that is reloaded is the same process with the same descriptors.
+    # A reloaded program is the same process with the same descriptors.
     tornado.autoreload.add_reload_hook(hand_on)
     return sockets
 
@@ -97,7 +98,7 @@ def notify(state: str) -> None:
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
-    # An @ stands for the zero byte of an abstract socket.
+    # "@" stands for the zero byte of an abstract socket.
     address = f"\0{path[1:]}" if path.startswith("@") else path
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
@@ -105,14 +106,14 @@ def notify(state: str) -> None:
             sock.connect(address)
             sock.sendall(state.encode())
     except (OSError, AttributeError) as error:
-        # The AttributeError is that of a system without Unix sockets.
+        # AttributeError: a system without Unix sockets.
         if path not in _told:
             _told.add(path)
             _log.warning("systemd cannot be notified of %s at %s: %s", state, path, error)
 
 
 def watchdog_period() -> float | None:
-    """Seconds of WatchdogSec= in the unit; None without it, or if it is for another process."""
+    """WatchdogSec= of the unit in seconds; None if it is missing or is for another process."""
     period = os.environ.get("WATCHDOG_USEC", "")
     process = os.environ.get("WATCHDOG_PID", str(os.getpid()))
     if not period.isdecimal() or len(period) > 20 or process != str(os.getpid()):
@@ -121,8 +122,8 @@ def watchdog_period() -> float | None:
 
 
 async def keep_alive(period: float | None, tell: Callable[[], None]) -> None:
-    """Call `tell` twice in each `period` that the event loop runs, until cancelled. Without a
-    period, this returns at once.
+    """Call `tell` twice in each `period` while the event loop runs, until cancelled. Without a
+    period, return at once.
     """
     while period is not None:
         tell()

@@ -1,10 +1,10 @@
 """Spread connections evenly over processes that accept from the same sockets.
 
 Rules:
-1. A process with more connections than the one that has fewest waits for `PAUSE` seconds before it
-   accepts more, so that the others come first. After that it accepts the connections that are still
-   there: a process whose event loop is blocked delays the others by at most `PAUSE` seconds.
-2. A process writes only its own place of the shared memory.
+1. A process with more connections than the one with the fewest waits for `PAUSE` seconds before it
+   accepts more, to let the others go first. After that, it accepts the connections that still wait:
+   a process whose event loop is blocked delays a connection by at most `PAUSE` seconds.
+2. A process writes only its own slot of the shared memory.
 
 Without this, Linux gives most connections to the same process (``bench/processes.py``).
 """
@@ -22,16 +22,16 @@ from tornado.ioloop import IOLoop
 __all__ = ["TurnSocket", "Turns"]
 
 SLACK = 4
-"""Connections that a process may have more than another one, and still accept the next."""
+"""How many more connections than another process a process may have and still accept."""
 SHARE = 32
-"""A process may have one more for every `SHARE` connections of its own."""
+"""This tolerance grows by one for every `SHARE` connections of the process."""
 PAUSE = 0.01
 AWAY = 1 << 62
-"""The number of connections of a process that does not listen."""
+"""The value for a process that does not listen."""
 
 
 class Turns:
-    """How many connections each of `count` processes has. It is made before they are forked."""
+    """How many connections each of `count` processes has. Must be made before the fork."""
 
     def __init__(self, count: int) -> None:
         self._loads = memoryview(mmap.mmap(-1, 8 * count)).cast("q")
@@ -48,7 +48,7 @@ class Turns:
         return load <= min(self._loads) + SLACK + load // SHARE
 
     def socket(self, sock: socket.socket, number: int, load: Callable[[], int]) -> TurnSocket:
-        """`sock`, for process `number`, whose number of connections `load` counts."""
+        """`sock` as a `TurnSocket` of process `number`; `load` counts its connections."""
         turn = TurnSocket(fileno=sock.detach())
         turn.setblocking(False)
         turn.is_mine = lambda: self.is_mine(number, load())
@@ -56,7 +56,7 @@ class Turns:
 
 
 class TurnSocket(socket.socket):
-    """A listening socket that the handler of Tornado accepts connections from."""
+    """A listening socket for Tornado's accept handler."""
 
     is_mine: Callable[[], bool]
     """Whether this process should accept one."""
@@ -76,7 +76,7 @@ class TurnSocket(socket.socket):
             return
         IOLoop.current().update_handler(self.fileno(), IOLoop.READ)
         self._waited = True
-        # Connections that are still there are accepted in the next iteration, after its callbacks.
+        # Waiting connections are accepted in the next iteration, after its callbacks.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._end_turn)
 

@@ -1,7 +1,7 @@
 """A worker process, as it sees itself: its number, and the channel to its parent.
 
-The channel is a socket pair. The worker writes lines: a report, and for some a space and a text.
-The parent writes nothing: when it closes its end, or dies, the worker stops as after SIGTERM.
+The channel is a socket pair. The worker writes lines: a report, for some followed by a space and a
+text. The parent writes nothing. When it closes its end or dies, the worker stops as after SIGTERM.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ __all__ = ["FAILED", "LISTENING", "STOP", "STOPPING", "Worker"]
 _log = logging.getLogger("tatsumaki")
 
 VARIABLE = "TATSUMAKI_WORKER"
-"""The name of a worker's number in its environment."""
+"""The environment variable with the worker's number."""
 LISTENING = "listening"
 RUNS = "runs"
 """The event loop is not blocked."""
 STOPPING = "stopping"
 STOP = "stop"
-"""`Server.stop` was called: all processes have to stop."""
+"""`Server.stop` was called: all processes must stop."""
 FAILED = "failed"
-"""The worker did not start; the text says why."""
+"""The worker did not start; the text gives the reason."""
 LONGEST_TEXT = 4000
-"""Characters of a text. The channel takes a report as a whole, or not at all."""
+"""Maximum characters of a text. The channel takes a report as a whole, or not at all."""
 
 
 class Worker:
     """This process: worker `number`, counted from 1.
 
     Args:
-        channel: this process's end of the channel to the parent. It is not blocking.
+        channel: this process's end of the channel to the parent. It is non-blocking.
         turns: the connections of all workers.
         period: seconds in which the parent expects two reports that the event loop runs.
     """
@@ -54,12 +54,12 @@ class Worker:
         self._turns = turns
         self._period = period
         os.environ[VARIABLE] = str(number)
-        # Another server of this process, such as one for metrics, cannot have more.
+        # Another server in this process, such as one for metrics, must use one process.
         os.environ[PROCESSES] = "1"
         log_worker(number)
 
     def _report(self, report: str, text: str = "") -> None:
-        # The parent may be gone. If it does not read, a later report of the same kind will do.
+        # The parent may be gone. If it does not read now, a later report of the same kind suffices.
         with contextlib.suppress(OSError):
             self._channel.send(f"{report} {escape_controls(text)}\n".encode())
 
