@@ -17,12 +17,16 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 
 import tatsumaki_py
+import tatsumaki_py.testing
 
 _log = logging.getLogger(__name__)
 
-OWN = {name: getattr(tatsumaki_py, name) for name in tatsumaki_py.__all__}
+MODULES = (tatsumaki_py, tatsumaki_py.testing)
+"""They import their names from other modules. The pages show them as names of these."""
+HOMES = {name: module for module in MODULES for name in module.__all__}
+OWN = {name: getattr(module, name) for name, module in HOMES.items()}
 MADE_IN = {name: kind.__module__ for name, kind in OWN.items()}
-"""The module of each name. The pages show it as a name of `tatsumaki_py`."""
+"""The module of each name."""
 
 INTERNAL = {
     "Application": "find_handler get_handler_delegate start_request",
@@ -39,7 +43,7 @@ INTERNAL = {
 }
 """Names that have no underscore because other modules of the package use them."""
 
-_CLASS = re.compile(r"^\.\. autoclass:: (\S+)\n(?! +:)", re.M)
+_CLASS = re.compile(r"^\.\. auto(?:class|exception):: (\S+)\n(?! +:)", re.M)
 _FIELDS = re.compile(r"^ +Attributes:\n((?: {8,}.*\n?|\n)+)", re.M)
 _OF_CLASSES = ("attribute", "property")
 
@@ -133,42 +137,49 @@ def _sign(app, what, name, obj, options, signature, returns):  # type: ignore[no
 
 
 def _made_in(app: Sphinx, module: str, name: str | None) -> str | None:
-    return MADE_IN.get((name or "").split(".")[0]) if module == "tatsumaki_py" else None
+    first = (name or "").split(".")[0]
+    return MADE_IN[first] if first in HOMES and module == HOMES[first].__name__ else None
 
 
 def _not_shown() -> Iterator[str]:
     """Patterns of the methods that are left out."""
     for kind, names in INTERNAL.items():
         yield from (rf"\b{kind}\.{name}$" for name in names.split())
-    for kind in OWN.values():
+    for kind in filter(inspect.isclass, OWN.values()):
         for name in vars(kind):
             if _is_tornados(kind, name, _text(kind, name)):
                 yield rf"\b{kind.__name__}\.{name}$"
 
 
 def _read_sources() -> None:
-    """Let Sphinx find what is in the sources, such as the docstrings of attributes, though the
-    classes are shown as if they were made in `tatsumaki_py`.
+    """Let Sphinx find what is in the sources, such as the docstrings of attributes, though it shows
+    the names as names of `MODULES`.
     """
-    shown = ModuleAnalyzer.for_module("tatsumaki_py")
-    shown.analyze()
-    for kind in OWN.values():
-        analyzer = _analyzer(kind)
-        shown.attr_docs |= analyzer.attr_docs
-        shown.annotations |= analyzer.annotations
+    for home, kind in zip(HOMES.values(), OWN.values(), strict=True):
+        source, shown = _analyzer(kind), ModuleAnalyzer.for_module(home.__name__)
+        shown.analyze()
+        shown.attr_docs |= source.attr_docs
+        shown.annotations |= source.annotations
         for name, value in vars(sys.modules[kind.__module__]).items():
             # Python reads annotations with the names of the module.
-            vars(tatsumaki_py).setdefault(name, value)
-        kind.__module__ = "tatsumaki_py"
+            vars(home).setdefault(name, value)
+        kind.__module__ = home.__name__
     for name, kind in OWN.items():
-        for member in members(kind):
-            shown.tagorder[f"{name}.{member}"] = len(shown.tagorder)
-            for base in kind.__mro__[1:]:
-                if base.__module__.startswith("tatsumaki_py"):
-                    overloads = _analyzer(base).overloads
-                    inherited = overloads.get(f"{base.__name__}.{member}")
-                    if inherited is not None:
-                        overloads.setdefault(f"{name}.{member}", inherited)
+        if inspect.isclass(kind):
+            _place(name, kind)
+
+
+def _place(name: str, kind: type) -> None:
+    """Give the members of a class their order, and those that it inherits their overloads."""
+    shown = _analyzer(kind)
+    for member in members(kind):
+        shown.tagorder[f"{name}.{member}"] = len(shown.tagorder)
+        for base in kind.__mro__[1:]:
+            if base.__module__.startswith("tatsumaki_py"):
+                overloads = _analyzer(base).overloads
+                inherited = overloads.get(f"{base.__name__}.{member}")
+                if inherited is not None:
+                    overloads.setdefault(f"{name}.{member}", inherited)
 
 
 _kept: dict[str, list[str]] = {}

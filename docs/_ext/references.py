@@ -29,7 +29,7 @@ def _resolve(
     python = env.domains["py"]
     known = python.objects
     kind = OWN.get((node.get("py:class") or "").split(".")[0])
-    bases = [] if kind is None else kind.__mro__
+    bases = getattr(kind, "__mro__", ())
     names = [target, *(f"{base.__module__}.{base.__name__}.{target}" for base in bases)]
     names += [f"tatsumaki_py.{target}", *(name for name in known if _is_last(name, target))]
     found = next(filter(known.__contains__, names), None)
