@@ -18,7 +18,7 @@ ENDLESS = sys.maxsize
 
 class Proxy:
     """Passes bytes both ways between its own port and a server of this machine, and cuts
-    connections when it is told to.
+    connections when it is told to::
 
         async with Proxy(server_port) as proxy:
             client = Subscriber(f"{proxy.url}/events/news")

@@ -33,7 +33,7 @@ def _end_all() -> None:
 
 class RedisServer:
     """One ``redis-server``, in a folder of its own. It is empty, and keeps nothing when it is
-    killed, unless an option says so.
+    killed, unless an option says so::
 
         with RedisServer(appendonly="yes", appendfsync="always") as server:
             MessageQueue.configure(server.url)

@@ -33,7 +33,7 @@ LISTED = 10
 
 
 class Subscriber(Session):
-    """One client, which remembers its cursor.
+    """One client, which remembers its cursor::
 
         async with Subscriber("http://127.0.0.1:5000/events/news", "sse") as client:
             mq.publish("hello")
