@@ -3,8 +3,7 @@
     tatsumaki --host 0.0.0.0 --port 8000 app.py
     tatsumaki publish news '{"text": "hello"}' --engine redis://127.0.0.1:6379/0
 
-A command is imported when it runs: those beside ``serve``, which is the one without a name, need no
-server.
+A command is imported when it runs: ``serve``, the default, needs a server; the others do not.
 """
 
 from __future__ import annotations

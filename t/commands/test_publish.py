@@ -114,7 +114,7 @@ def test_redis_is_away(command):
     )
 
 
-EMPTY = "it is empty: is a variable of the shell not set?"
+EMPTY = "it is empty: is a shell variable not set?"
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,9 @@ EMPTY = "it is empty: is a variable of the shell not set?"
         (["a", "1", "--engine", "memory:"], 2, "--engine: the events of memory: belong to one "
          "process: publish by a PublishHandler of that process, with its URL, such as "
          "http://127.0.0.1:5000/publish/{channel}"),
-        (["a", "1", "--header", "secret"], 2, "argument --header: a header is 'NAME: VALUE'"),
-        (["a", "-", "--idempotency-key", "k"], 2, "--idempotency-key goes with one event"),
+        (["a", "1", "--header", "secret"], 2, "argument --header: a header must have the form "
+         "'NAME: VALUE'"),
+        (["a", "-", "--idempotency-key", "k"], 2, "--idempotency-key needs a single event"),
         (["a", "1", "--header", "a b: secret"], 2, "argument --header: not a header name: 'a b'"),
         (["a", "1", "--timeout", "0.01"], 2, "argument --timeout: '0.01' is not a number of "
          "seconds from 0.05 to 300"),

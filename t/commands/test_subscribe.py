@@ -77,9 +77,9 @@ def test_a_full_disk(subscribe, server, publisher, tmp_path):
         ("events/a?transport=nothing", [], "400 transport is one of sse, websocket, ndjson, "),
         ("nothing", [], "404 Not Found"),
         ("page", [], "404 Not Found"),
-        ("events/a?transport=long-poll&timeout=0", [], "the answer is not that of a "
+        ("events/a?transport=long-poll&timeout=0", [], "the answer does not come from a "
          "SubscribeHandler: check the URL"),
-        ("events/a", ["--count", "0"], "argument --count: '0' is not a number from 1 on"),
+        ("events/a", ["--count", "0"], "argument --count: '0' is not a positive number"),
         ("events/a", ["--header", "a b: c"], "argument --header: not a header name: 'a b'"),
     ],
 )  # fmt: skip
@@ -107,7 +107,7 @@ def test_a_server_that_is_not_there_yet(subscribe, http_server, tmp_path):
     assert lines(process, 1)[0]["data"] == 1
     assert process.wait(5) == 0
     log = (tmp_path / "log").read_text()
-    assert log == "python -m tatsumaki_py subscribe: Connection refused; trying again\n"
+    assert log == "python -m tatsumaki_py subscribe: Connection refused; reconnecting\n"
 
 
 def test_a_server_without_tls(subscribe, tmp_path):
@@ -123,7 +123,7 @@ def test_a_server_without_tls(subscribe, tmp_path):
         process.wait()
     assert (tmp_path / "log").read_text() == (
         f"python -m tatsumaki_py subscribe: TLS with 127.0.0.1:{port} failed: wrong version number "
-        "(perhaps the server does not speak https); trying again\n"
+        "(perhaps the server does not speak https); reconnecting\n"
     )
 
 

@@ -94,7 +94,7 @@ def test_urls(url, options, error, monkeypatch):
 
 
 def test_options_of_the_other_kind():
-    with pytest.raises(TypeError, match="with an http:// URL there is no option linger"):
+    with pytest.raises(TypeError, match="an http:// URL does not take the option linger"):
         Publisher(NOWHERE, linger=1)
     with pytest.raises(TypeError, match="headers need an http:// or https:// URL"):
         Publisher("redis://", headers={"a": "b"})

@@ -75,7 +75,7 @@ def test_refusals(server):
     publisher = Publisher(f"{server.url}nothing/{{channel}}")
     assert refused(publisher, "a", 1) == (404, "Not Found")
     publisher = Publisher(f"{server.url}page/{{channel}}")
-    text = "the answer is not that of a PublishHandler: check the URL"
+    text = "the answer does not come from a PublishHandler: check the URL"
     assert refused(publisher, "a", 1) == (502, text)
     publisher = Publisher(f"{server.url}publish/{{channel}}")
     publisher.publish("a", 1, idempotency_key="key")

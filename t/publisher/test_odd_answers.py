@@ -10,7 +10,7 @@ from tatsumaki_py import Error
 from tatsumaki_py.publisher import Publisher
 
 GOOD = b'{"ids": ["1-1"]}'
-OTHER = "the answer is not that of a PublishHandler: check the URL"
+OTHER = "the answer does not come from a PublishHandler: check the URL"
 LATE = "the events were not known to be accepted within 0.2 s: "
 
 
@@ -92,6 +92,8 @@ def test_names(odd):
     """A scheme in any case; a name that has no UTF-8."""
     url = odd([answer(GOOD)]).replace("http", "HTTP")
     with Publisher(url) as publisher:
-        with pytest.raises(ValueError, match=r"over HTTP a channel's name is text in UTF-8, not '"):
+        with pytest.raises(
+            ValueError, match=r"over HTTP, a channel's name must be text in UTF-8, not '"
+        ):
             publisher.publish("\ud800", 1)
         assert publisher.publish("a\nb", 1) == ["1-1"]

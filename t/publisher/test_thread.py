@@ -226,7 +226,7 @@ def test_a_log_that_is_published(publisher, redis_server):
     publisher.publish("a", 1)
     assert redis_server.ask("XLEN", "tats:{log}:s") == ":1"
     assert caught == [
-        "the thread of a publisher cannot publish with it, such as in a handler of the log"
+        "the thread of a publisher cannot publish with it, for example in a logging.Handler"
     ]
 
 

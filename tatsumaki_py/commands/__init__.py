@@ -1,4 +1,4 @@
-"""The commands: ``serve``, which serves an application, and the named ones."""
+"""The commands: ``serve``, the default, which serves an application, and the others by name."""
 
 __all__ = ["NAMES"]
 

@@ -1,4 +1,4 @@
-"""Functions that all commands use."""
+"""Functions for all commands."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Parser", "ReaderGone", "add_headers", "end_quietly", "not_empty", "w
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports an error in one line, and takes no abbreviated flags."""
+    """Reports an error in one line, and rejects abbreviated flags."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -29,22 +29,22 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_headers(parser: Parser) -> None:
-    """Add the flag ``--header``, which may be given several times. Its value is a list of pairs."""
+    """Add the flag ``--header``, which may be repeated. Its value is a list of pairs."""
     parser.add_argument(
         "--header",
         action="append",
         default=[],
         type=_header,
         metavar="'NAME: VALUE'",
-        help="header of each request; may be given several times",
+        help="header of each request; may be repeated",
     )
 
 
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon:
-        # The text may be a secret.
-        raise argparse.ArgumentTypeError("a header is 'NAME: VALUE'")
+        # The text may be secret, so it is not shown.
+        raise argparse.ArgumentTypeError("a header must have the form 'NAME: VALUE'")
     field = name.strip(), value.strip()
     try:
         header_fields(dict([field]))
@@ -54,14 +54,14 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def not_empty(text: str) -> str:
-    """`text`, the value of a flag. Another value than that of the user would be taken for ""."""
+    """`text`, the value of a flag. Refuses "", in place of which a default would be used."""
     if not text:
-        raise argparse.ArgumentTypeError("it is empty: is a variable of the shell not set?")
+        raise argparse.ArgumentTypeError("it is empty: is a shell variable not set?")
     return text
 
 
 def end_quietly(number: signal.Signals) -> NoReturn:
-    """End the program as if a signal had: SIGINT after Ctrl-C, SIGPIPE if the reader of stdout is
+    """End the program as a signal would: SIGINT after Ctrl-C, SIGPIPE if the reader of stdout is
     gone.
     """
     sys.exit(128 + number)
@@ -72,11 +72,11 @@ class ReaderGone(Exception):
 
 
 def write_out(data: bytes) -> None:
-    """Write to stdout. Raises `ReaderGone`, or `ValueError` with one line if stdout cannot be
-    written, such as to a full disk.
+    """Write to stdout. Raises `ReaderGone`, or `ValueError` with one line if the write fails, for
+    example because the disk is full.
     """
     try:
-        # Unbuffered: at the end of the program, Python would try again to write the buffer.
+        # Unbuffered, because at its end Python would try again to write the buffer.
         while data:
             data = data[os.write(sys.stdout.fileno(), data) :]
     except BrokenPipeError:

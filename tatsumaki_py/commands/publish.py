@@ -32,9 +32,9 @@ from tatsumaki_py.publisher import Publisher
 __all__ = ["main", "make_parser"]
 
 PIECE = 256 * 1024
-"""Bytes that are read at a time; the lines in them are published together."""
+"""Bytes to read in one call; the lines in them are published together."""
 BATCH = 1024 * 1024
-"""Bytes of events that are published together, unless one event is larger."""
+"""Maximum bytes of events that are published together, unless one event is larger."""
 
 
 def main(arguments: list[str], prog: str) -> None:
@@ -45,17 +45,17 @@ def main(arguments: list[str], prog: str) -> None:
     options = parser.parse_args(arguments)
     several = options.json == "-"
     if several and options.idempotency_key is not None:
-        parser.error("--idempotency-key goes with one event")
+        parser.error("--idempotency-key needs a single event")
     if several and sys.stdin is None:
         parser.fail("stdin is closed")
 
-    # The line on stderr says it.
+    # The line on stderr reports it.
     logging.getLogger("tatsumaki").addHandler(logging.NullHandler())
 
     def send(*bodies: bytes) -> None:
         key = options.idempotency_key
         ids = publisher.publish_json(options.channel, *bodies, idempotency_key=key)
-        # A job may have closed it.
+        # A parent process may have closed it.
         if sys.stdout is not None:
             write_out("".join(f"{id}\n" for id in ids).encode())
 
@@ -81,7 +81,7 @@ def make_parser(prog: str) -> Parser:
     parser = Parser(prog=prog, description="Publish an event, and print its id.")
     add = parser.add_argument
     add("channel", type=not_empty, help="name of the channel")
-    add("json", help="the event as JSON; or - for lines of stdin, each of which is an event")
+    add("json", help="the event as JSON; or - to publish each line of stdin")
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--engine",
@@ -92,18 +92,18 @@ def make_parser(prog: str) -> Parser:
     where.add_argument(
         "--url",
         type=not_empty,
-        help="URL of a PublishHandler; {channel} in it stands for the channel",
+        help="URL of a PublishHandler; {channel} in it is replaced by the channel",
     )
     add(
         "--idempotency-key",
         metavar="KEY",
-        help="name of the event; within 5 minutes, it is published once under this name",
+        help="key of the event; within 5 minutes, it is published once under this key",
     )
     add(
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help="how long to try while the server is away, from 0.05 to 300 (default: 5)",
+        help="how long to retry while the server is away, from 0.05 to 300 (default: 5)",
     )
     add_headers(parser)
     return parser
@@ -130,7 +130,7 @@ def _publisher(parser: Parser, options: argparse.Namespace) -> Publisher:
 
 
 def _send_lines(send: Callable[..., None], max_size: int) -> None:
-    """Publish the lines of stdin, as many together as there are."""
+    """Publish the lines of stdin, and lines that arrive together in one call."""
     number = 0
     for lines in _pieces(max_size):
         batch: list[bytes] = []
@@ -152,7 +152,7 @@ def _send_lines(send: Callable[..., None], max_size: int) -> None:
 
 
 def _pieces(max_size: int) -> Iterator[list[bytes]]:
-    """Lines of stdin, as they come."""
+    """Lines of stdin, as they arrive."""
     rest = b""
     while piece := os.read(sys.stdin.fileno(), PIECE):
         *lines, rest = (rest + piece).split(b"\n")

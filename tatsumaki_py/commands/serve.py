@@ -50,7 +50,7 @@ def main(arguments: list[str], prog: str) -> None:
     target, reload, log_level, access = (
         options.pop(name) for name in ("app", "reload", "log_level", "access_log")
     )
-    # `Server` has the defaults of all other options.
+    # All other options have their defaults in `Server`.
     given = {name: value for name, value in options.items() if value is not None}
     try:
         if "mode" in given and "unix" not in given:
@@ -77,7 +77,8 @@ def main(arguments: list[str], prog: str) -> None:
     if access is not None:
         access_log.disabled = not access
     if reload:
-        # Tornado's autoreload would make the loop with a warning on Python 3.12 and 3.13.
+        # Otherwise, Tornado's autoreload would make the loop, with a warning on Python 3.12 and
+        # 3.13.
         current_loop()
         tornado.autoreload.start()
     try:
@@ -90,21 +91,21 @@ def main(arguments: list[str], prog: str) -> None:
 
 
 def _by_flags(text: str, options: Iterable[str]) -> str:
-    """An error of `Server`, which names its arguments."""
+    """An error of `Server`, with the flags in place of the arguments."""
     for name in options:
         text = re.sub(rf"\b{name}=", f"--{name.replace('_', '-')}", text)
     return text
 
 
 def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
-    """The flags. Those of `Server` have the names of its arguments, and no default of their own."""
+    """The parser. The flags for `Server` have the names of its arguments, and no default here."""
     parser = Parser(
         prog=prog,
         description="Serve the application of a Python file.",
         epilog=f"Other commands: {', '.join(f'{prog} {name} --help' for name in NAMES)}.",
     )
     add = parser.add_argument
-    add("app", help="app.py, whose application is `app`; or app.py:name, module, module:name")
+    add("app", help="app.py with an application `app`; or app.py:name, module, module:name")
     add(
         "-o",
         "--host",
@@ -119,8 +120,12 @@ def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
         help="port; 0 for any free port "
         f"(default: {' or '.join(VARIABLES['port'])} in the environment, else {PORT})",
     )
-    add("--unix", metavar="PATH", help="Unix socket; the only address without --host or --port")
-    add("--mode", type=_mode, help="permissions of the file of --unix, in octal (default: 660)")
+    add(
+        "--unix",
+        metavar="PATH",
+        help="Unix socket; without --host and --port, the only address",
+    )
+    add("--mode", type=_mode, help="permissions of the socket's file, in octal (default: 660)")
     add(
         "--reuse-port",
         action="store_true",
@@ -148,19 +153,19 @@ def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
         "--grace",
         type=seconds,
         metavar="SECONDS",
-        help="seconds that requests get to finish when the server stops (default: 10)",
+        help="seconds for requests to finish when the server stops (default: 10)",
     )
     add(
         "--drain-delay",
         type=seconds,
         metavar="SECONDS",
-        help="seconds in which health checks fail before a stop (default: 0)",
+        help="seconds for which health checks fail before a stop (default: 0)",
     )
     add(
         "--drain-time",
         type=seconds,
         metavar="SECONDS",
-        help="seconds over which waiting clients reconnect after a stop (default: 30)",
+        help="maximum seconds over which waiting clients reconnect after a stop (default: 30)",
     )
     add(
         "--log-level", type=str.lower, choices=LEVELS, help="level of the whole log (default: info)"
@@ -168,7 +173,7 @@ def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
     add(
         "--access-log",
         action=argparse.BooleanOptionalAction,
-        help="a line for each request (default: yes)",
+        help="log a line for each request (default: yes)",
     )
     add(
         "--version",
@@ -198,7 +203,7 @@ def _mode(text: str) -> int:
 
 
 def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
-    """Raises `ValueError` with one line if these files cannot be used."""
+    """The TLS context of these files. Raises `ValueError` with one line if they are unusable."""
     if cert is None and key is None:
         return None
     if cert is None or key is None:
@@ -221,12 +226,12 @@ def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
 
 
 def _no_password() -> str:
-    # OpenSSL would ask on the terminal.
+    # Without this, OpenSSL would ask for the passphrase on the terminal.
     raise ValueError("the key of --key is encrypted: decrypt it with openssl pkey")
 
 
 def _wait_for_a_change(error: Exception) -> NoReturn:
-    """Restart when a file of the program, which has failed to run or to start, changes."""
+    """Wait until a file of the program, which has failed to start, changes, and restart."""
     traceback.print_exception(error)
     log_to_stderr()
     for frame, _ in traceback.walk_tb(error.__traceback__):

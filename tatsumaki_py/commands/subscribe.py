@@ -3,9 +3,9 @@
     tatsumaki subscribe http://127.0.0.1:5000/events/news
 
 Rules:
-1. A line is printed whole or not at all, and the cursor moves when its line was printed.
-2. After a connection has ended, the command reconnects with the cursor. Only an answer that a retry
-   would not change ends it: a refusal, or something other than events.
+1. A line is printed completely or not at all, and the cursor moves after its line was printed.
+2. After a connection has ended, the command reconnects with the cursor. It ends only after an
+   answer that a retry would not change: a refusal, or something other than events.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ NDJSON = "application/x-ndjson"
 SILENCE = 75.0
 """Seconds without a byte after which a connection counts as lost: three heartbeats."""
 FIRST, LONGEST = 0.5, 15.0
-"""Seconds of the first pause before a new connection, and of the longest. Each pause is twice as
-long as the one before.
+"""Seconds of the first and of the longest pause before reconnecting. Each pause is twice as long as
+the one before.
 """
 PIECE = 256 * 1024
-"""Bytes that are read at a time."""
+"""Bytes to read in one call."""
 MAX_LINE = 64 * 1024 * 1024
-NO_EVENTS = "the answer is not that of a SubscribeHandler: check the URL"
+NO_EVENTS = "the answer does not come from a SubscribeHandler: check the URL"
 
 
 def main(arguments: list[str], prog: str) -> None:
@@ -78,8 +78,8 @@ def make_parser(prog: str) -> Parser:
     )
     add = parser.add_argument
     add("url", type=not_empty, help="URL of a SubscribeHandler, with its query")
-    add("--last-event-id", metavar="ID", help="begin after this event")
-    add("--count", type=_count, metavar="N", help="end after N lines")
+    add("--last-event-id", metavar="ID", help="start after this event")
+    add("--count", type=_count, metavar="N", help="exit after N lines")
     add_headers(parser)
     return parser
 
@@ -88,21 +88,21 @@ def _count(text: str) -> int:
     with contextlib.suppress(ValueError):
         if (count := int(text)) > 0:
             return count
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
 
 
 class _Refused(Exception):
-    """The server refuses to send events, now and later. The text is one line."""
+    """The server permanently refuses to send events. The text is one line."""
 
 
 class _Subscription:
-    """Prints the events that come.
+    """Prints events as they arrive.
 
     Args:
-        target: where they come from.
+        target: the URL of the events.
         cursor: the id of the event after which it begins; None for a new client.
-        count: lines after which it ends; None for never.
-        prog: begins each line on stderr.
+        count: lines after which it ends; None for no limit.
+        prog: the beginning of each line on stderr.
     """
 
     def __init__(self, target: Target, cursor: str | None, count: int | None, prog: str) -> None:
@@ -124,14 +124,14 @@ class _Subscription:
                 return
             if reason and not self._told:
                 self._told = True
-                print(f"{self._prog}: {reason}; trying again", file=sys.stderr)
+                print(f"{self._prog}: {reason}; reconnecting", file=sys.stderr)
             _check_reader()
             time.sleep(max(self._wait, self._pause * random.uniform(0.5, 1)))
             self._pause = min(2 * self._pause, LONGEST)
 
     def _connect(self) -> str:
-        """Print the events of one connection. Returns why the connection has failed; "" if it ended
-        normally.
+        """Print the events of one connection. Returns the reason if the connection failed; "" if it
+        ended normally.
         """
         connection = self._target.connection(SILENCE)
         headers = self._target.headers
@@ -162,7 +162,7 @@ class _Subscription:
         return text
 
     def _read(self, response: HTTPResponse) -> None:
-        """Print the events of an answer, until it ends. Raises one of `FAULTS` if it is cut."""
+        """Print the events of an answer until it ends. Raises one of `FAULTS` if it breaks off."""
         rest = bytearray()
         while self._left != 0 and (piece := response.read1(PIECE)):
             self._pause = FIRST
@@ -181,7 +181,7 @@ class _Subscription:
         for line in lines:
             message = _parsed(line)
             if message.keys() <= {"id", "retry"}:
-                # A place, which is also the heartbeat.
+                # Only a cursor, which is also the heartbeat.
                 if "retry" in message:
                     self._wait = message["retry"] / 1000
             elif self._left == len(out):

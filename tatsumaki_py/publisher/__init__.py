@@ -1,5 +1,5 @@
-"""Publisher: publish from outside of a server, such as in a cron job, a Celery task, a Django view
-or a thread.
+"""Publisher: publish from outside of a server, for example from a cron job, a Celery task, a Django
+view or a thread.
 
 >>> from tatsumaki_py.publisher import Publisher
 >>> publisher = Publisher("http://127.0.0.1:5000/publish/{channel}")
@@ -7,10 +7,10 @@ or a thread.
 ...     return publisher.publish("orders", {"id": order, "state": "paid"})
 
 Rules:
-1. A publisher keeps no log, has no subscription, and needs no event loop of its program.
+1. A publisher keeps no log and no subscription, and needs no event loop in its program.
 2. A link, which has connections and threads, belongs to one process. A forked process makes its own
-   link, and never uses or ends that of its parent.
-3. Events are checked here, as `MessageQueue.publish` checks them, before any of them is sent.
+   link, and never uses or closes that of its parent.
+3. Events are checked here, with the checks of `MessageQueue.publish`, before any of them is sent.
 """
 
 from __future__ import annotations
@@ -40,16 +40,18 @@ class _Link(Protocol):
     """The connections of one process to the server. The methods may be called in any thread."""
 
     def publish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
-        """The ids of the events. Blocks, and raises 503 after the time that a call has."""
+        """Publish, and return the ids of the events. Blocks; raises 503 when the call has run out
+        of time.
+        """
 
     async def apublish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
-        """As `publish`, without blocking."""
+        """Like `publish`, without blocking."""
 
     def close(self) -> None:
-        """Close the connections. A later call opens others."""
+        """Close the connections. A later call opens new ones."""
 
     def leave(self) -> None:
-        """Drop the connections: this process is a fork of the one that the link belongs to."""
+        """Drop the connections, in a fork of the process that the link belongs to."""
 
 
 class Publisher:
@@ -57,24 +59,24 @@ class Publisher:
 
     Args:
         url: where to publish. An ``http://`` or ``https://`` URL is that of a `PublishHandler`;
-            ``{channel}`` in it stands for the name of the channel. Any other URL is that of an
-            engine in Redis, as `MessageQueue.configure` takes it. None is the URL in the
-            environment variable ``TATSUMAKI_ENGINE``.
+            ``{channel}`` in it is replaced by the name of the channel. Any other URL is that of an
+            engine in Redis, as for `MessageQueue.configure`. None means the URL in the environment
+            variable ``TATSUMAKI_ENGINE``.
         json: the encoder of events; see `MessageQueue.json`.
-        max_event_size: bytes of JSON that one event may have. Default: as
-            `MessageQueue.max_event_size`, 1 MiB.
-        publish_timeout: seconds that a call tries, in all, from 0.05 to 300. Default 5.
+        max_event_size: maximum bytes of JSON in one event. Default: 1 MiB, as in
+            `MessageQueue.max_event_size`.
+        publish_timeout: total seconds for which a call retries, from 0.05 to 300. Default: 5.
         headers: with an HTTP URL, headers of each request, such as ``Authorization``. The user and
             the password of the URL are sent as Basic authentication.
-        options: with the URL of an engine, its options, as if they were in the query of the URL.
+        options: with the URL of an engine, its options, as in the query of the URL.
 
     Raises:
-        ValueError: the URL or an option is not valid, or the URL is of an engine that belongs to
-            one process (``memory:`` and ``sqlite:``).
+        ValueError: the URL or an option is invalid, or the URL names an engine that belongs to one
+            process (``memory:`` and ``sqlite:``).
         EngineError: redis-py is not installed.
 
-    Connections are opened when they are needed, and kept for later calls. After `close`, a
-    publisher can be used again. ``with Publisher(...) as publisher`` and ``async with`` close it.
+    Connections are opened when needed, and kept for later calls. A publisher can be used again
+    after `close`. ``with Publisher(...) as publisher`` and ``async with`` close it.
     """
 
     def __init__(
@@ -94,14 +96,14 @@ class Publisher:
         self._make_link = _maker(url or os.environ.get(VARIABLE), headers, options)
         self._links = {os.getpid(): self._make_link()}
         _publishers.add(self)
-        # Also at the end of the program.
+        # Also runs at the end of the program.
         weakref.finalize(self, _close, self._links)
 
     @property
     def _link(self) -> _Link:
-        """That of this process."""
+        """The link of this process."""
         link = self._links.get(os.getpid())
-        # Threads that make one at the same time get the same.
+        # Threads that come at the same time get the same link.
         return link or self._links.setdefault(os.getpid(), self._make_link())
 
     def publish(
@@ -111,26 +113,26 @@ class Publisher:
         are accepted.
 
         Args:
-            channel: the name of the channel; an int is taken as its text.
-            events: values that JSON can carry, or that `json` encodes, 1000 at most. Without any,
-                nothing is sent.
-            idempotency_key: a name for these events, 1 to 255 characters. If they were published
-                under it within `MessageQueue.idempotency_time`, they are not published again, and
-                the ids are the same as before. The retries of one call need no key; a program that
-                may run again needs one.
+            channel: the name of the channel; an int is converted to a str.
+            events: up to 1000 JSON values, or values that `json` encodes. Without events, nothing
+                is sent.
+            idempotency_key: a key for these events, 1 to 255 characters. If they were already
+                published under this key within `MessageQueue.idempotency_time`, they are not
+                published again, and the result is the same ids. The retries of one call need no
+                key; a program that may run again needs one.
 
         Raises:
             TypeError, ValueError: an event cannot be encoded, or is of type "gap". Nothing is
                 published.
-            Error.HTTP: 413 for too large an event, more than 1000 events or 4 MiB, 400 for a bad
-                key or an overlong name of the channel, 422 if other events were published under
-                the key, 503 if the events were not accepted within `publish_timeout`: the text
-                says whether they may have been accepted without an answer. Over HTTP also what the
-                server answers, such as 401, 403 or 429.
-            RuntimeError: a handler of the log publishes a line that was logged by the thread of its
-                own publisher for Redis; or the interpreter ends, such as in ``__del__`` of an
-                object that lives until then. A function that `atexit` calls may publish; from
-                Python 3.12 on, only if the program has published before.
+            Error.HTTP: 413 for an oversized event, more than 1000 events or 4 MiB; 400 for an
+            invalid key or an overlong name of the channel; 422 if other events were published under
+            the key; 503 if the events were not accepted within `publish_timeout` (the text says
+            whether they may have been accepted without an answer). Over HTTP, also other statuses
+            of the server, such as 401, 403 or 429.
+            RuntimeError: a `logging.Handler` publishes a line that the thread of its own publisher
+                for Redis has logged; or the interpreter is ending, for example in ``__del__`` of an
+                object that lives until then. An `atexit` function may publish; from Python 3.12 on,
+                only if the program has published before.
         """
         bodies = [event_json(event, self.json) for event in events]
         return self._publish(channel, bodies, idempotency_key)
@@ -138,10 +140,10 @@ class Publisher:
     def publish_json(
         self, channel: str | int, *bodies: bytes, idempotency_key: str | None = None
     ) -> list[str]:
-        """Publish events that are JSON already; see `publish`.
+        """Publish events that are already JSON; see `publish`.
 
         Args:
-            bodies: JSON in UTF-8, of type bytes. `ValueError` if one is not JSON.
+            bodies: JSON in UTF-8, of type bytes. Raises `ValueError` if one is not JSON.
         """
         return self._publish(channel, list(map(checked_json, bodies)), idempotency_key)
 
@@ -154,11 +156,10 @@ class Publisher:
     async def apublish(
         self, channel: str | int, *events: Any, idempotency_key: str | None = None
     ) -> list[str]:
-        """As `publish`, in any asyncio event loop, also in several: another thread does the work.
-
-        Calls that are awaited one after the other are accepted in that order. If the await is
-        cancelled, the events may still be published. Over HTTP, 32 calls run at a time; others wait
-        for them, within their `publish_timeout`.
+        """Like `publish`, in any asyncio event loop or several: another thread does the work. Calls
+        that are awaited one after the other are accepted in that order. If the await is cancelled,
+        the events may still be published. Over HTTP, up to 32 calls run at a time; further calls
+        wait, within their `publish_timeout`.
         """
         bodies = [event_json(event, self.json) for event in events]
         name = self._checked(channel, bodies, idempotency_key)
@@ -167,7 +168,7 @@ class Publisher:
         return await self._link.apublish(name, bodies, idempotency_key)
 
     def _checked(self, channel: str | int, bodies: Sequence[bytes], key: str | None) -> str:
-        """The name of the channel. Raises like `publish`."""
+        """The name of the channel. Raises the same errors as `publish`."""
         name = checked_name("a channel's name", channel)
         if key is not None:
             check_key(key)
@@ -180,13 +181,13 @@ class Publisher:
         return name
 
     def close(self) -> None:
-        """Close the connections. Calls that have begun are finished, through Redis within 3 s, or
-        0.2 s if no code waits for any of them, because it was interrupted or cancelled.
+        """Close the connections. Running calls are finished first: through Redis within 3 s, or 0.2
+        s if no code waits for any of them because it was interrupted or cancelled.
         """
         _close(self._links)
 
     async def aclose(self) -> None:
-        """As `close`, without blocking the event loop."""
+        """Like `close`, without blocking the event loop."""
         await asyncio.to_thread(self.close)
 
     def __enter__(self) -> Self:
@@ -206,10 +207,9 @@ _publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
 
 
 def _leave_parent() -> None:
-    """This process was forked just now."""
+    """Called in a process that was just forked."""
     for publisher in [*_publishers]:
-        # The link of the parent's parent is left alone: other files may have its descriptors by
-        # now.
+        # The link of a grandparent is left alone, because other files may now have its descriptors.
         if link := publisher._links.get(os.getppid()):
             link.leave()
 
@@ -228,7 +228,7 @@ def _close(links: Mapping[int, _Link]) -> None:
 def _maker(
     url: str | None, headers: Mapping[str, str | float] | None, options: dict[str, Any]
 ) -> Callable[[], _Link]:
-    """The function that makes a link."""
+    """Returns the function that makes a link."""
     if url is None:
         raise ValueError(
             "a Publisher needs a URL: that of a PublishHandler, such as "
@@ -238,7 +238,9 @@ def _maker(
     kind = url.partition(":")[0].lower()
     if kind in ("http", "https"):
         if others := options.keys() - {"publish_timeout"}:
-            raise TypeError(f"with an {kind}:// URL there is no option {', '.join(sorted(others))}")
+            raise TypeError(
+                f"an {kind}:// URL does not take the option {', '.join(sorted(others))}"
+            )
         return partial(HTTPLink, url, dict(headers or {}), **options)
     if headers:
         raise TypeError("headers need an http:// or https:// URL")

@@ -17,7 +17,7 @@ class Attempts:
     """The attempts of one call.
 
     Args:
-        timeout: seconds that they may take in all, from now on.
+        timeout: total seconds for all attempts, from now on.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -28,15 +28,15 @@ class Attempts:
         """Whether an attempt may have succeeded without an answer."""
 
     def left(self, reason: str) -> float:
-        """The seconds that are left. Raises 503 with `reason` if there are none."""
+        """The remaining seconds. Raises 503 with `reason` if there are none."""
         left = self._until - time.monotonic()
         if left <= 0:
             raise self._late(reason)
         return left
 
     def wait(self, reason: str, seconds: int = 0) -> None:
-        """Pause before the next attempt, for `seconds` at least. Raises 503 with `reason` if there
-        is no time for that, or none is left after the pause.
+        """Pause before the next attempt, for at least `seconds`. Raises 503 with `reason` if the
+        time does not suffice for the pause and another attempt.
         """
         if seconds >= self.left(reason):
             raise self._late(reason)

@@ -1,7 +1,7 @@
 """Publishing by POST requests to a `PublishHandler`.
 
 Rules:
-1. Each call has an idempotency key, so an attempt whose answer is lost can be repeated.
+1. Each call has an idempotency key, so that an attempt can be repeated if its answer was lost.
 2. A connection belongs to one call at a time.
 """
 
@@ -28,19 +28,19 @@ __all__ = ["HTTPLink"]
 
 PLACEHOLDER = "{channel}"
 MAX_IDLE = 32
-"""Connections that are kept for later calls."""
+"""Maximum number of connections to keep for later calls."""
 MAX_THREADS = 32
-"""Calls that run at a time without blocking the thread of the caller."""
+"""How many calls may run at a time without blocking the caller's thread."""
 MAX_ANSWER = 1024 * 1024
-"""Bytes of an answer that is no error."""
+"""Maximum bytes of a successful answer."""
 AGAIN = (429, 502, 503, 504)
-"""Statuses after which another attempt may succeed."""
+"""Statuses after which a retry may succeed."""
 
-NO_ANSWER = "the answer is not that of a PublishHandler: check the URL"
+NO_ANSWER = "the answer does not come from a PublishHandler: check the URL"
 
 
 class HTTPLink:
-    """Publishes at a URL, from one process. See `tatsumaki_py.publisher.Publisher` about the
+    """Publishes at a URL, from one process. See `tatsumaki_py.publisher.Publisher` for the
     arguments.
     """
 
@@ -62,7 +62,7 @@ class HTTPLink:
         return self._publish(channel, bodies, key, Attempts(self._timeout))
 
     async def apublish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
-        """As `publish`, in another thread."""
+        """Like `publish`, in another thread."""
         attempts = Attempts(self._timeout)
         with self._lock:
             if self._threads is None:
@@ -74,10 +74,10 @@ class HTTPLink:
         self, channel: str, bodies: Sequence[bytes], key: str | None, attempts: Attempts
     ) -> list[str]:
         path = self._path(channel)
-        # A list, so that an event that is a list is one event.
+        # In a list, because an event that is itself a list must stay one event.
         body = b"[%b]" % b",".join(bodies)
         headers = self._target.headers | {"Idempotency-Key": _header(key or uuid4().hex)}
-        reason = "other calls took all threads"
+        reason = "other calls occupied all threads"
         while True:
             connection, used = self._connection(attempts.left(reason))
             try:
@@ -85,7 +85,7 @@ class HTTPLink:
             except FAULTS as error:
                 reason = explained(error)
                 if used:
-                    # The server may have closed all connections that were idle.
+                    # The server may have closed all idle connections.
                     self._close_idle()
                 else:
                     attempts.wait(reason)
@@ -105,7 +105,7 @@ class HTTPLink:
             try:
                 return path.replace(PLACEHOLDER, quote(channel, safe=""))
             except UnicodeEncodeError:
-                text = f"over HTTP a channel's name is text in UTF-8, not {channel!r}"
+                text = f"over HTTP, a channel's name must be text in UTF-8, not {channel!r}"
                 raise ValueError(text) from None
         if channel not in map(unquote, re.split("[/?&=]", path)):
             raise ValueError(
@@ -122,9 +122,9 @@ class HTTPLink:
         headers: Mapping[str, str],
         attempts: Attempts,
     ) -> tuple[HTTPResponse, str]:
-        """The answer, and its text. Raises one of `FAULTS` if it is not whole."""
+        """The answer, and its text. Raises one of `FAULTS` if the answer is incomplete."""
         try:
-            # A server may refuse a large body before it has read it.
+            # A server may refuse a large body before reading it.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request("POST", path, body, headers)
             try:
@@ -137,8 +137,8 @@ class HTTPLink:
         except BaseException:
             connection.close()
             raise
-        # A server that answers so may not know whether its engine accepted the events, and a proxy
-        # may not know whether the server did.
+        # After such a status, neither a server nor a proxy may know whether the events were
+        # accepted.
         attempts.sent |= response.status in (502, 503, 504)
         if response.isclosed() and not response.will_close:
             self._idle.append(connection)
@@ -150,7 +150,7 @@ class HTTPLink:
         return response, text
 
     def _connection(self, timeout: float) -> tuple[HTTPConnection, bool]:
-        """A connection, and whether it was used before."""
+        """A connection, and whether it has been used before."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -160,11 +160,11 @@ class HTTPLink:
         return connection, True
 
     def leave(self) -> None:
-        """Close the connections that no call uses, in a process that was forked just now."""
+        """Close the unused connections, in a process that was just forked."""
         self._close_idle()
 
     def close(self) -> None:
-        """Close the connections that no call uses."""
+        """Close the unused connections."""
         with self._lock:
             threads, self._threads = self._threads, None
             if threads is not None:
@@ -173,26 +173,28 @@ class HTTPLink:
 
     def _close_idle(self) -> None:
         while self._idle:
-            # Another thread may take it.
+            # Another thread may take one meanwhile.
             with contextlib.suppress(IndexError):
                 self._idle.pop().close()
 
 
 def _header(key: str) -> str:
     if not (key.isascii() and key.isprintable() and key == key.strip()):
-        raise ValueError("over HTTP an idempotency key is printable ASCII without space around it")
+        raise ValueError(
+            "over HTTP, an idempotency key must be printable ASCII, not padded by spaces"
+        )
     return key
 
 
 def _json(response: HTTPResponse) -> str:
-    """The text of an answer in JSON. "" if it is something else, such as a stream without end."""
+    """The text of a JSON answer; "" for anything else, such as an endless stream."""
     if media_type(response.getheader("Content-Type", "")) != "application/json":
         return ""
     return response.read(MAX_ANSWER).decode("utf-8", "replace")
 
 
 def _ids(text: str, count: int) -> list[str]:
-    """The ids that an answer gives."""
+    """The ids in an answer."""
     try:
         ids = json.loads(text)["ids"]
     except (ValueError, LookupError, TypeError, RecursionError):

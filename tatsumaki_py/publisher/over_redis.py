@@ -1,9 +1,9 @@
-"""Publishing through Redis, as servers do, but with no log and no subscription.
+"""Publishing through Redis, as servers do, but without a log and a subscription.
 
 Rules:
-1. The connections belong to the event loop of one thread. Other threads hand their calls over.
-2. Each call ends, also if that thread fails or hangs, or cannot start.
-3. The settings that servers have stored for a channel hold, such as how long events are kept.
+1. The connections belong to the event loop of one thread. Other threads pass their calls to it.
+2. Each call ends, even if that thread fails, hangs or cannot start.
+3. The settings that servers have stored for a channel apply, such as how long events are kept.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from tatsumaki_py.publisher.thread_log import ThreadLog
 __all__ = ["RedisLink"]
 
 MAX_CHANNELS = 1000
-"""Channels whose names of keys are kept."""
+"""Maximum number of channels whose key names are cached."""
 START = 5.0
-"""Seconds that the thread may take to start."""
+"""Seconds for the thread to start."""
 SPARE = 3.0
-"""Seconds that the thread may be late with an answer."""
+"""Seconds by which an answer of the thread may be late."""
 GOODBYE = 1.0
-"""Seconds that connections may take to close."""
+"""Seconds for connections to close."""
 HURRY = 0.2
-"""Seconds for the answers and then for closing, if no code waits for an answer any more."""
+"""Seconds for the answers, and again for closing, if no code waits for an answer."""
 CLOSE = 5.0
-"""Seconds that the thread may take to end."""
+"""Seconds for the thread to end."""
 
 FAILED = "the thread of the publisher has failed"
 HANGS = "the thread of the publisher hangs"
@@ -59,7 +59,7 @@ class RedisLink:
     def __init__(self, options: RedisOptions) -> None:
         self._options = options
         self._patience = options.publish_timeout + SPARE
-        # A signal handler may publish while its thread does.
+        # Reentrant, because a signal handler may publish while its thread is publishing.
         self._lock = RLock()
         self._log = ThreadLog()
         self._worker: _Worker | None = None
@@ -80,9 +80,9 @@ class RedisLink:
     def _submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> _Ids:
         if self._log.is_here:
             raise RuntimeError(
-                "the thread of a publisher cannot publish with it, such as in a handler of the log"
+                "the thread of a publisher cannot publish with it, for example in a logging.Handler"
             )
-        # No thread runs any more, and a new one would never start.
+        # No other thread runs any more, and a new one would never start.
         if sys.is_finalizing():
             raise RuntimeError(
                 "the interpreter ends, and a publisher for Redis cannot publish any more, such as "
@@ -91,7 +91,7 @@ class RedisLink:
         with self._lock:
             worker = self._worker
             if worker is None or worker.over:
-                # It is known before its thread runs: an exception of a signal may end this call.
+                # Stored before its thread runs, because a signal's exception may end this call.
                 worker = self._worker = _Worker(self._options, self._log)
             worker.start()
             return worker.submit(channel, bodies, key)
@@ -105,17 +105,17 @@ class RedisLink:
             outcome = "not accepted" if ids.cancel() else "not known to be accepted"
             raise HTTPError(503, f"the events were {outcome}: {HANGS}") from None
         finally:
-            # An exception such as KeyboardInterrupt may have ended the wait.
+            # An exception such as KeyboardInterrupt may end the wait.
             ids.awaited = False
 
     def leave(self) -> None:
-        """Leave the parent's connections alone: this process was forked just now."""
+        """Leave the parent's connections alone, in a process that was just forked."""
         if self._worker is not None:
             self._worker.leave()
 
     def close(self) -> None:
-        """Wait for the answers to all calls, for 3 seconds, and close the connections. Calls whose
-        waiting code was interrupted get 0.2 seconds.
+        """Wait up to 3 seconds for the answers to all calls, or 0.2 seconds if no code waits for
+        them, and close the connections.
         """
         with self._lock:
             worker, self._worker = self._worker, None
@@ -135,7 +135,7 @@ class _Worker:
     """A thread with an event loop, until it is closed or fails.
 
     Attributes:
-        over: whether it has ended.
+        over: whether the thread has ended.
     """
 
     def __init__(self, options: RedisOptions, log: ThreadLog) -> None:
@@ -144,13 +144,13 @@ class _Worker:
         self._log = log
         self._channel = lru_cache(MAX_CHANNELS)(_Channel)
         self._calls: set[_Ids] = set()
-        # Not epoll: its kernel object would be shared with a forked process. Windows has no poll.
+        # Not epoll, whose kernel object a forked process would share. Windows has no poll.
         self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
         self._ready: Future[None] = Future()
         self._thread = Thread(target=self._run, name="tatsumaki-publisher", daemon=True)
 
     def start(self) -> None:
-        """Start the thread, unless it runs, and wait until it takes calls."""
+        """Start the thread, unless it runs, and wait until it accepts calls."""
         if self._thread.ident is None:
             self._thread.start()
         try:
@@ -161,7 +161,7 @@ class _Worker:
             self._ready.result()
 
     def _cancel(self) -> bool:
-        """Whether the thread takes no call, and ends as soon as it can."""
+        """Whether the thread accepts no more calls, and ends as soon as possible."""
         self.over = self.over or self._ready.cancel()
         return self.over
 
@@ -187,7 +187,7 @@ class _Worker:
         own = len(self._selector.get_map())
         self._stop = asyncio.Event()
         self._outage = _Outage(options.place, lambda: None)
-        # Why an attempt failed is known before the publish fails.
+        # The reason of a failed attempt is known before the publish fails.
         connections = Connections(patient(options))
         self._outbox = Outbox(
             secrets.token_hex(8),
@@ -211,15 +211,15 @@ class _Worker:
             await self._goodbye(own, HURRY if hurry else GOODBYE)
 
     async def _goodbye(self, own: int, seconds: float) -> None:
-        """Wait until all sockets but `own` are closed: by TLS, Redis answers that."""
+        """Wait until all sockets but `own` are closed: with TLS, Redis answers the close."""
         end = self._loop.time() + seconds
         while len(self._selector.get_map()) > own and self._loop.time() < end:
             await asyncio.sleep(0.001)
-        # The callbacks of answers, and of the last socket.
+        # Lets the callbacks of answers and of the last socket run.
         await asyncio.sleep(0)
 
     def submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> _Ids:
-        """Publish, called in any other thread."""
+        """Publish; called in any other thread."""
         ids = _Ids()
         self._calls.add(ids)
         ids.add_done_callback(self._calls.discard)
@@ -254,8 +254,8 @@ class _Worker:
             _fail(ids, error)
 
     def leave(self) -> None:
-        """Drop the sockets: this process was forked from that of the thread."""
-        # Other objects still have these descriptors' numbers, so the numbers stay in use.
+        """Drop the sockets, in a fork of the thread's process."""
+        # Other objects still refer to these descriptors, so their numbers must stay in use.
         with open(os.devnull, "rb") as nothing:
             for key in (self._selector.get_map() or {}).values():
                 os.dup2(nothing.fileno(), key.fd, inheritable=False)
@@ -265,16 +265,16 @@ class _Worker:
             self._selector.close()
             return
         if not self._cancel():
-            # It may have failed.
+            # The thread may have failed.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._stop.set)
-        # Python collects garbage, such as a publisher, in any thread.
+        # Python may collect garbage, such as a publisher, in any thread.
         if current_thread() is not self._thread:
             self._thread.join(CLOSE)
 
 
 def _fail(ids: _Ids, error: BaseException) -> None:
-    # The caller may have cancelled it.
+    # The caller may have cancelled the call.
     with contextlib.suppress(InvalidStateError):
         ids.set_exception(error)
 
@@ -292,7 +292,7 @@ class _Outage(Outage):
 
 
 class _Channel(Feed):
-    """A channel of which this process has no log."""
+    """A channel without a log in this process."""
 
     settings = ChannelSettings()
     name = top = floor = ""

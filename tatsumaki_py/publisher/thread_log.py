@@ -1,10 +1,10 @@
-"""What the thread of a publisher logs.
+"""The log lines of the thread of a publisher.
 
 Rules:
-1. That thread never waits for a handler of the log: a handler may wait for that thread, because it
-   publishes lines. Another thread logs the lines, and ends when none is left.
-2. The publisher refuses what a handler publishes of these lines. Otherwise, each line about a fault
-   of the publisher could cause the next one.
+1. That thread never waits for a `logging.Handler`, because a handler that publishes lines may wait
+   for that thread. Another thread logs the lines, and ends when none is left.
+2. The publisher refuses to publish these lines. Otherwise, each line about a fault of the publisher
+   could cause the next one.
 3. Each line is logged once. A forked process logs none of its parent's lines.
 """
 
@@ -17,11 +17,12 @@ from collections import deque
 __all__ = ["ThreadLog"]
 
 MOST = 1000
-"""Lines that may wait while a handler blocks. Further ones are dropped, and counted in a line."""
+"""Maximum number of lines that wait while a handler blocks. Further lines are dropped and counted.
+"""
 FLUSH = 0.5
-"""Seconds that `ThreadLog.flush` waits."""
+"""Maximum seconds that `ThreadLog.flush` waits."""
 
-# asyncio logs its own faults, and those of tasks that are collected in this thread.
+# asyncio logs its own faults, and those of tasks that this thread garbage-collects.
 _loggers = [logging.getLogger("tatsumaki"), logging.getLogger("asyncio")]
 
 
@@ -29,27 +30,27 @@ class ThreadLog:
     """The lines of the threads of one publisher."""
 
     def __init__(self) -> None:
-        # Python may collect garbage, whose finalizers may log, at any place.
+        # Python may collect garbage anywhere, and finalizers may log.
         self._lock = threading.RLock()
         self._records: deque[logging.LogRecord] = deque()
         self._dropped = 0
         self._thread: threading.Thread | None = None
 
     def adopt(self) -> None:
-        """The calling thread is that of the publisher."""
+        """Register the calling thread as the publisher's thread."""
         _here.log, _here.is_publisher = self, True
         for logger in _loggers:
             if _is_logged_here not in logger.filters:
-                # Other filters would see the line twice.
+                # Otherwise other filters would see the line twice.
                 logger.filters.insert(0, _is_logged_here)
 
     @property
     def is_here(self) -> bool:
-        """Whether the calling thread is that of the publisher, or logs the lines of that thread."""
+        """Whether the calling thread is the publisher's thread, or logs the lines of it."""
         return _here.log is self
 
     def add(self, record: logging.LogRecord) -> None:
-        """Log this soon."""
+        """Log a record soon, in another thread."""
         with self._lock:
             if len(self._records) >= MOST:
                 self._dropped += 1
@@ -62,7 +63,7 @@ class ThreadLog:
                 try:
                     self._thread.start()
                 except RuntimeError:
-                    # The interpreter ends: `flush` logs it.
+                    # The interpreter is ending: `flush` logs it.
                     self._thread = None
 
     def _run(self) -> None:
@@ -83,15 +84,16 @@ class ThreadLog:
             try:
                 logging.getLogger(record.name).handle(record)
             except BaseException:
-                # To stderr, with the line. Also SystemExit: further lines would wait for ever.
+                # Printed to stderr with the line. SystemExit is caught, too, or further lines would
+                # wait forever.
                 logging.Handler().handleError(record)
 
     def flush(self) -> None:
-        """Wait until the lines are logged, but not long: the caller may be in a handler."""
+        """Wait until the lines are logged, but not long, because the caller may be in a handler."""
         if self.is_here:
             return
         with self._lock:
-            # It is started by now.
+            # The thread has been started.
             thread = self._thread
         if thread is not None:
             thread.join(FLUSH)
@@ -108,7 +110,7 @@ def _warning(text: str) -> logging.LogRecord:
 
 
 class _Here(threading.local):
-    """The calling thread."""
+    """The identity of the calling thread."""
 
     log: ThreadLog | None = None
     is_publisher = False
