@@ -1,0 +1,98 @@
+"""Tornado's demos with the handlers of this package, in a plain `tornado.web.Application`."""
+
+import re
+from urllib.parse import urlencode
+
+import pytest
+from support.recipe import assert_shown, code_blocks
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+
+from tatsumaki_py.testing import Subscriber
+
+PROGRAM = "examples/recipes/from_tornado_demos/app.py"
+
+
+def data(client, channel="chat"):
+    """What came on a channel, over all connections."""
+    return [message.data for message in client.messages if message.channel == channel]
+
+
+def bodies(client):
+    return [event["body"] for event in data(client)]
+
+
+@pytest.fixture
+def http_client(io_loop):
+    client = AsyncHTTPClient(force_instance=True)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def say(http_client):
+    async def say(url, text, **headers):
+        body = urlencode({"body": text})
+        await http_client.fetch(f"{url}chat/new", method="POST", body=body, headers=headers)
+
+    return say
+
+
+@pytest.mark.gen_test
+async def test_chat(serve_program, http_client, say):
+    """A page is rendered with the messages and a cursor; after it, each client gets each message
+    once, also one that was away.
+    """
+    url = serve_program(PROGRAM).url
+    await say(url, "<before>")
+    page = (await http_client.fetch(url)).body.decode()
+    assert "<li>&lt;before&gt;</li>" in page
+    cursor = re.search(r'data-cursor="([^"]+)"', page)[1]
+    await say(url, "between")
+    async with (
+        Subscriber(f"{url}chat/updates", "long-poll", cursor=cursor, client_id="ann") as ann,
+        Subscriber(f"{url}chat/socket", "websocket", cursor=cursor, client_id="bob") as bob,
+    ):
+        ann.follow()
+        while {"here": 2} not in data(bob, "counts"):
+            await bob.next()
+        bob.close()
+        await say(url, "while Bob is away")
+        await bob.reconnect()
+        await bob.send("by WebSocket")
+        with pytest.raises(HTTPClientError, match="403"):
+            await say(url, "forged", Origin="https://evil.example")
+        while len(bodies(bob)) < 3:
+            await bob.next()
+        await ann.until(lambda ann: len(bodies(ann)) == 3)
+        assert bodies(ann) == bodies(bob) == ["between", "while Bob is away", "by WebSocket"]
+
+
+@pytest.mark.gen_test
+async def test_two_processes(serve_program, say, make_redis):
+    """A client resumes at the other process, and both processes count the same clients."""
+    environment = {"TATSUMAKI_ENGINE": make_redis().url}
+    one, two = (serve_program(PROGRAM, environment=environment).url for _ in range(2))
+    async with (
+        Subscriber(f"{one}chat/updates", "sse", client_id="ann") as ann,
+        Subscriber(f"{two}chat/updates", "sse", client_id="bob") as bob,
+    ):
+        while {"here": 2} not in data(ann, "counts"):
+            await ann.next()
+        await say(two, "one")
+        while bodies(bob) != ["one"]:
+            await bob.next()
+        cursor = bob.cursor
+        bob.close()
+        await say(two, "two")
+    async with Subscriber(f"{one}chat/updates", cursor=cursor, client_id="bob") as bob:
+        while not bodies(bob):
+            await bob.next()
+        assert bodies(bob) == ["two"]
+
+
+def test_page():
+    """The page shows the program, and counts lines correctly."""
+    *counted, shown = code_blocks("from-tornado-demos")
+    assert_shown(shown, PROGRAM)
+    lines = [len([line for line in block.splitlines() if line.strip()]) for block in counted]
+    assert lines == [29, 18, 14]
