@@ -74,7 +74,7 @@ def _look(name: str) -> object:
     for length in range(len(steps), 0, -1):
         try:
             found = importlib.import_module(".".join(steps[:length]))
-        except (ImportError, ValueError):
+        except (ImportError, TypeError, ValueError):
             continue
         for step in steps[length:]:
             found = getattr(found, step, None)
