@@ -69,6 +69,42 @@ async def test_other_values_are_json(subscriber, socket, queue, value):
 
 
 @pytest.mark.gen_test
+async def test_text_with_a_type(subscriber, socket, queue):
+    """An object of a type and a text is an event of that type; the text can forge no field."""
+    client, other = subscriber("sse", cursor=queue.cursor()), await socket()
+    await client.open()
+    assert await lines(client) == []
+    queue.publish({"type": "patch", "text": FORGED})
+    name, _, *data = (await client.until(b"\n\n")).decode().split("\n")
+    assert name == "event: patch"
+    forged = ["one", "", "id: 9-9", "data: two", "event: gap", "three", ""]
+    assert data == [f"data: {line}" for line in forged]
+    assert json.loads(await other.read_message()) == {"type": "patch", "text": FORGED}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "patch", "text": "x", "n": 1},
+        {"type": "patch", "text": 1},
+        {"type": "patch"},
+        {"type": "cursor", "text": "x"},
+        {"type": "two\nlines", "text": "x"},
+        {"type": "", "text": "x"},
+        {"text": "x", "n": "y"},
+    ],
+)
+@pytest.mark.gen_test
+async def test_other_objects_are_json(subscriber, queue, value):
+    """An object with anything else, or with a type that has a meaning already, is JSON."""
+    client = subscriber("sse", cursor=queue.cursor())
+    await client.open()
+    assert await lines(client) == []
+    queue.publish(value)
+    assert await lines(client) == [f"data: {json.dumps(value, separators=(',', ':'))}"]
+
+
+@pytest.mark.gen_test
 async def test_resume(subscriber, queue):
     """Ids are as ever: an `EventSource` goes on where it was."""
     client = subscriber("sse", event_type=1)

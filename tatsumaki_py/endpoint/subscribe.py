@@ -88,7 +88,8 @@ class SubscribeHandler(ChannelHandler):
     text = False
     """Whether an event that is a string goes out as that string, for pages that want HTML. In SSE
     the string is the data, on a WebSocket it is the message, and `plain_messages` is implied.
-    Other events stay JSON; NDJSON, multipart and polls are JSON always.
+    In SSE, an object ``{"type": "news", "text": "..."}`` of two strings is sent as its text, in an
+    event of that type. Other events stay JSON; NDJSON, multipart and polls are JSON always.
     """
     close_code: int | None = None
     """The code that a client closed its WebSocket with, for ``on_close``; see

@@ -26,7 +26,8 @@ class ServerSentEvents(Framing):
     With `Option.TYPES`, the ``type`` of an event is also its ``event`` field, if it is a single
     line without another meaning for an ``EventSource``. With `Option.HEARTBEATS`, a heartbeat is a
     place, because a page does not see a comment. With `Option.TEXT`, an event that is a string is
-    sent as its lines.
+    sent as its lines, and an object that has only a ``type`` and a string ``text`` as the lines of
+    the text, with its type in the ``event`` field.
 
     Text is sent as it is. A client that takes U+2028, U+2029 or U+0085 for the end of a line
     misreads it. JSON has these escaped.
@@ -76,20 +77,31 @@ class ServerSentEvents(Framing):
         return b"%bevent: cursor\ndata: %b\n\n" % (field, place(cursor, retry))
 
     def event(self, event: Entry, payload: bytes | None = None) -> bytes:
-        string = string_of(event) if self._text and payload is None else None
+        if event.gap:
+            return b"event: gap\n" + super().event(event, payload)
+        as_text = self._text and payload is None
+        string = string_of(event) if as_text else None
         if string is not None:
             return self.part(string, TEXT, event.id)
-        name = "gap" if event.gap else self._type(event) if self._types else ""
+        value = self._with_type(event) if self._types or as_text else {}
+        name, text = self._type(value), value.get("text")
         field = b"event: %b\n" % name.encode() if name else b""
-        return field + super().event(event, payload)
+        if name and as_text and len(value) == 2 and isinstance(text, str):
+            return field + self.part(text.encode("utf-8", "replace"), TEXT, event.id)
+        return (field if self._types else b"") + super().event(event, payload)
 
     @staticmethod
-    def _type(event: Entry) -> str:
+    def _with_type(event: Entry) -> dict[str, Any]:
+        """The event if it is an object that may have a ``type``, or an empty one."""
         if b'"type"' not in event.json and b"\\u" not in event.json:
             # Not parsed: that would be most of the cost of framing.
-            return ""
+            return {}
         value = event.event()
-        name: Any = value.get("type") if isinstance(value, dict) else ""
+        return value if isinstance(value, dict) else {}
+
+    @staticmethod
+    def _type(value: dict[str, Any]) -> str:
+        name: Any = value.get("type")
         usable = isinstance(name, str) and name not in _RESERVED_TYPES and name.isprintable()
         return name if usable else ""
 
