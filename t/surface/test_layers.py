@@ -124,6 +124,7 @@ FLOORS = [
     ["message_queue.callback", "message_queue.loading"],
     ["message_queue.processes"],
     ["message_queue.departures", "message_queue.registry", "message_queue.retention"],
+    ["message_queue.ending"],
     ["message_queue.front"],
     ["message_queue.delivery"],
     ["message_queue.telling"],

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Awaitable
 from typing import Any, ClassVar
 
@@ -21,9 +22,11 @@ from tatsumaki_py.error import HTTPError
 from tatsumaki_py.form import FORMS
 from tatsumaki_py.message_queue import MessageQueue
 from tatsumaki_py.message_queue.alarm import now
-from tatsumaki_py.message_queue.event_json import check_type, encode
+from tatsumaki_py.message_queue.event_json import END, check_type, encode
 
 __all__ = ["PublishHandler"]
+
+_END = re.compile(rb'\s*{\s*"type"\s*:\s*"end"\s*}\s*')
 
 
 class PublishHandler(ChannelHandler):
@@ -53,6 +56,10 @@ class PublishHandler(ChannelHandler):
     then refused.
     """
 
+    may_end: ClassVar[bool] = False
+    """Whether a client that may publish in a channel may also end it (`MessageQueue.end`), by the
+    JSON ``{"type": "end"}``; 403 otherwise.
+    """
     max_rate: ClassVar[float | None] = None
     """Events a second that one address (`Request.address`) may publish in the long run; None for no
     limit. 429 with ``Retry-After`` for more. Each class counts by itself, in this process. A list
@@ -122,6 +129,10 @@ class PublishHandler(ChannelHandler):
             raise HTTPError(415, "an event is sent in UTF-8")
         media_type = request.media_type
         if media_type == "application/json" or media_type.endswith("+json"):
+            if _END.fullmatch(request.body):
+                if not self.may_end:
+                    raise HTTPError(403, "channels are not ended here")
+                return [END], False
             return json_events.read(request.body, self.max_values, self.max_batch)
         if media_type not in FORMS:
             raise HTTPError(415, "an event is JSON (application/json) or a form")

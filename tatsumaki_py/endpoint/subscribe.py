@@ -39,7 +39,7 @@ from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.peer import takes_entries
 from tatsumaki_py.push.framing import Option
 from tatsumaki_py.push.peer_base import shows_events
-from tatsumaki_py.push.transports import Poll, Streaming
+from tatsumaki_py.push.transports import Handshake, Poll, Streaming
 
 __all__ = ["SubscribeHandler"]
 
@@ -59,6 +59,9 @@ class SubscribeHandler(ChannelHandler):
     ``last_event_id``. Other parameters: ``client_id`` (see `client_id`), ``timeout`` (seconds that
     a long poll waits, up to `poll_timeout`), ``event_type=1`` (see `Handler.server_sent_events`),
     ``heartbeat=1`` (heartbeats of SSE and WebSocket are messages that a page sees).
+
+    A channel that has ended (`MessageQueue.end`) is answered with 204 if the client has all of its
+    events, or is new and there are none. A WebSocket is closed with 1000 and the reason ``end``.
 
     Errors: 400 for bad parameters, 403 for a client that may not subscribe (`can_subscribe`), 406
     if no transport is acceptable, 429 for too many connections (`max_per_address`).
@@ -218,6 +221,14 @@ class SubscribeHandler(ChannelHandler):
         # A poll that ends sooner is checked when the client polls again.
         if self.recheck_time and not (isinstance(transport, Poll) and timeout < self.recheck_time):
             Recheck(self, names, self.recheck_time)
+        queue = MessageQueue.instance(*names)
+        over = queue.ended and queue._is_over(self.request.last_event_id, self.client_id())
+        if over and not isinstance(transport, Handshake):
+            # An EventSource does not reconnect after it (WHATWG HTML 9.2).
+            self.set_status(204)
+            self._headers["Cache-Control"] = "no-store"
+            self.finish()
+            return
         if isinstance(transport, Streaming):
             options = self._framing_options()
             if self.request.method != "GET" or type(self).get is not SubscribeHandler.get:

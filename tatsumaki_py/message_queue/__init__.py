@@ -30,7 +30,7 @@ from tatsumaki_py.message_queue.client import Client, State
 from tatsumaki_py.message_queue.engine import Engine, EngineError
 from tatsumaki_py.message_queue.engine.choose import choice_of
 from tatsumaki_py.message_queue.event import Event
-from tatsumaki_py.message_queue.event_json import check_bytes, event_json
+from tatsumaki_py.message_queue.event_json import END, check_bytes, event_json
 from tatsumaki_py.message_queue.idempotency import check_key
 from tatsumaki_py.message_queue.mailbox import AwaitedPoll, IteratedPoll, Poll
 from tatsumaki_py.message_queue.merged import MAX_MERGED, MergedChannels
@@ -301,6 +301,24 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
             method = "append_backlog" if quiet else "publish"
             self._registry.bind(f"{method}() was called on channel {self.channel!r}")
         return ids if isinstance(ids, Done) else InLoop(ids)
+
+    def end(self, *, idempotency_key: str | None = None) -> Published:
+        """End the channel: publish the event ``{"type": "end"}`` (`Event.end`). Each subscriber
+        gets the events that it lacks, and this one as the last. Then its stream is finished, and it
+        is not expected back. A long poll is answered as usual.
+
+        A subscriber that comes later gets what is left for it, up to the end. If nothing is, a
+        `SubscribeHandler` answers with 204, after which an ``EventSource`` does not reconnect; a
+        WebSocket is closed with 1000; ``poll`` and ``poll_once`` give the end again.
+
+        An event that is published later continues the channel. `ended` says how things are.
+
+        Returns an awaitable of the end's id in a list, works in another thread, and raises, as
+        `publish` does.
+        """
+        if idempotency_key is not None:
+            check_key(idempotency_key)
+        return self._publish([END], idempotency_key)
 
     def append_backlog(self, *events: Any) -> Published:
         """Append events for new clients: they are in the backlog that a new client gets. A client

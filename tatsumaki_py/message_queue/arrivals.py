@@ -263,7 +263,8 @@ class Arrivals:
             if callback is not None and peer._peer_reads(callback):
                 self._read(home, client, listener, peer)
                 return
-        events = self._source.log.since(client.cursor, client.new)
+        log = self._source.log
+        events = log.since(client.cursor, client.new) or (log.again() if log.ended else ())
         if events or timeout == 0:
             self._delivery.deliver(client, events)
             return

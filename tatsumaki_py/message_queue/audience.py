@@ -16,6 +16,7 @@ from tatsumaki_py.message_queue.arrivals import Arrivals
 from tatsumaki_py.message_queue.client import LISTENING, LOADING, Listener, Place
 from tatsumaki_py.message_queue.delivery import Delivery
 from tatsumaki_py.message_queue.departures import Departures
+from tatsumaki_py.message_queue.ending import Ending
 from tatsumaki_py.message_queue.front import Front
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.roster import Roster
@@ -36,8 +37,9 @@ class Audience:
         self.roster = Roster()
         self._departures = Departures(self.roster, source)
         front = Front(Place(source.log.top))
-        self._delivery = Delivery(self.roster, source, self._departures, front)
-        self._telling = Telling(self.roster, source, self._delivery, front)
+        self._ending = Ending(self.roster, source, self._departures)
+        self._delivery = Delivery(self.roster, source, self._departures, front, self._ending)
+        self._telling = Telling(self.roster, source, self._delivery, front, self._ending)
         self._takeover = Takeover(source, self._departures, self._delivery)
         self.arrivals = Arrivals(
             self.roster, source, self._departures, self._delivery, self._takeover
@@ -56,6 +58,19 @@ class Audience:
     def log(self) -> Log:
         """See `Source.log`."""
         return self._source.log
+
+    def read(self) -> None:
+        """See `Readable.read`."""
+        self._ending.look()
+
+    def has_all(self, cursor: str | None, client_id: str | None) -> bool:
+        """Whether there is no event for a client; for a new client, none but an end."""
+        log = self._source.log
+        if not cursor and client_id is not None:
+            cursor = self.place(client_id)
+        if cursor:
+            return log.normalized(cursor) == log.top
+        return all(entry.end for entry in log.since(self._source.first_cursor(), True))
 
     # -- for the source; see `Follower`
 

@@ -28,6 +28,7 @@ from tatsumaki_py.message_queue.client import (
     serving,
 )
 from tatsumaki_py.message_queue.departures import Departures
+from tatsumaki_py.message_queue.ending import Ending
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.front import Front
 from tatsumaki_py.message_queue.mailbox import PENDING
@@ -53,12 +54,18 @@ class Delivery:
     """Hands the events of a source to one client at a time."""
 
     def __init__(
-        self, roster: Roster, source: Source, departures: Departures, front: Front
+        self,
+        roster: Roster,
+        source: Source,
+        departures: Departures,
+        front: Front,
+        ending: Ending,
     ) -> None:
         self._roster = roster
         self._source = source
         self._departures = departures
         self._front = front
+        self._ending = ending
 
     def reachable(self, client: Client) -> bool:
         """Whether `client` can be given something now."""
@@ -88,6 +95,8 @@ class Delivery:
         # Perhaps there was something for newcomers only.
         client.place = front.told if front.told.cursor == top else Place(top)
         roster.ready(client)
+        if self._source.log.ended:
+            self._ending.look()
 
     def under_way(self, client: Client, delivered: Place) -> None:
         """Events up to `delivered` are on their way to `client`."""

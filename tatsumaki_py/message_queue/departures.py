@@ -79,7 +79,12 @@ class Departures:
         *,
         expected: bool = False,
     ) -> None:
-        """`client` is away from now on. With `expected`, the server ended its poll."""
+        """`client` is away from now on. With `expected`, the server ended its poll. If the client
+        has every event of a log that has ended, it is not expected back.
+        """
+        log = self._source.log
+        if expected and log.ended and client.cursor == log.top:
+            expected = False
         if _log.isEnabledFor(logging.DEBUG):
             what = "was answered" if expected else "left"
             _log.debug("client %s of channel %r %s", Pseudonym(client.id), self._source.key, what)

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tatsumaki_py.json_codec import Constant
-from tatsumaki_py.message_queue.event_json import encode
+from tatsumaki_py.message_queue.event_json import END, encode
 from tatsumaki_py.message_queue.frozen import FrozenDict, FrozenList, parse
 from tatsumaki_py.message_queue.ids import NOWHERE
 from tatsumaki_py.message_queue.recent import Recent
@@ -104,6 +104,11 @@ class Entry:
         return self
 
     @property
+    def end(self) -> bool:
+        """See `Event.end`."""
+        return self.json == END
+
+    @property
     def work(self) -> int:
         """The cost of making an event of it, in bytes of text that cost as much."""
         if not self._work:
@@ -127,6 +132,8 @@ class Entry:
         """The data that a transport sends if it has no other place for the id; see `payload`."""
         if self.gap:
             return self.payload
+        if self.end:
+            return b'{"type":"end","id":"%b"}' % self.id.encode()
         return b'{"id":"%b","data":%b}' % (self.id.encode(), self.json)
 
     def event(self) -> Event:
@@ -208,6 +215,8 @@ class Event(_Value):
         channel: the name of its channel.
         gap: True for the event that says that events are lost (its data is ``{"type": "gap",
             "after": <the cursor that is lost>, "id": <the one to go on from>}``).
+        end: True for the event that ends the channel (`MessageQueue.end`); its data is ``{"type":
+            "end"}``.
         quiet: whether only new clients get it (`MessageQueue.append_backlog`).
 
     >>> event = Event(b'{"type":"message","tags":["a"]}', "1700000000000-0")
@@ -270,6 +279,10 @@ class Event(_Value):
     @property
     def gap(self) -> bool:
         return self.entry.gap
+
+    @property
+    def end(self) -> bool:
+        return self.entry.end
 
     @property
     def quiet(self) -> bool:

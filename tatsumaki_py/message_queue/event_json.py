@@ -3,7 +3,8 @@
 Rules:
 1. Every client can read the JSON that passes here, on every transport: it is UTF-8 without half
    surrogates, has no NaN, is nested `MAX_DEPTH` deep at most, and is on one line.
-2. A value that looks like a gap is refused: clients would take its cursor for theirs.
+2. A value that looks like a gap or an end is refused: clients would take the cursor of a gap for
+   theirs, and would not come back after an end.
 3. Received JSON stays as it is, except for its line ends: it is parsed only to be checked.
 """
 
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 from tatsumaki_py.json_codec import JSON, JSONCodec
 
 __all__ = [
+    "END",
     "MAX_DEPTH",
     "Unfit",
     "check_bytes",
@@ -28,6 +30,8 @@ __all__ = [
     "read_event",
 ]
 
+END = b'{"type":"end"}'
+"""The JSON of the event that ends a channel."""
 MAX_DEPTH = 100
 """The depth to which lists and dicts may be nested in an event; many parsers refuse more."""
 MAX_DIGITS = 1000
@@ -95,9 +99,12 @@ def _plain(value: Any) -> Any:
 
 def check_type(value: Any) -> None:
     """Raises `Unfit` for an object of a type that cannot be published."""
-    if isinstance(value, (dict, Mapping)) and value.get("type") == "gap":
-        # On some transports a gap is told by its type alone, and clients take over its cursor.
+    kind = value.get("type") if isinstance(value, (dict, Mapping)) else None
+    # On some transports a gap and an end are told by their type alone.
+    if kind == "gap":
         raise Unfit('an event of type "gap" would be taken for a loss; give it another type')
+    if kind == "end":
+        raise Unfit('an event of type "end" would end the channel; give it another type')
 
 
 def _depth(value: Any) -> int:

@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from tatsumaki_py.message_queue.event import Entry, loud
+from tatsumaki_py.message_queue.event_json import END
 from tatsumaki_py.message_queue.ids import NOWHERE, normalized, position
 
 __all__ = ["EventLog"]
@@ -45,6 +46,7 @@ class EventLog:
         "_start",
         "_times",
         "channel",
+        "ended",
         "length",
         "size",
         "top",
@@ -53,6 +55,8 @@ class EventLog:
     def __init__(self, channel: str = "", *, start: str) -> None:
         self.channel = channel
         self.top = start
+        self.ended = False
+        """Whether the newest event is the end of the channel."""
         self.length = 0
         """Events held."""
         self.size = 0
@@ -130,6 +134,10 @@ class EventLog:
         events = self._after(cursor)
         return events if quiet or not self._quiet else loud(events)
 
+    def again(self) -> tuple[Entry, ...]:
+        """The end of a log that has ended, for a client that has it already."""
+        return (Entry(END, self.top, self.top, channel=self.channel),)
+
     def _after(self, cursor: str) -> tuple[Entry, ...]:
         index = self._start
         if self.length and self._events[-1].prev == cursor:
@@ -166,6 +174,7 @@ class EventLog:
         self.size += event.size
         self._quiet += event.quiet
         self.top = event.id
+        self.ended = event.end
 
     def prepend(self, events: Sequence[Entry]) -> None:
         """Add events that end where the log begins; they get the time of its oldest event. Raises
@@ -203,6 +212,7 @@ class EventLog:
                 self.append(event, time)
             return
         self.clear()
+        self.ended = self.ended and self.top == top
         self.top = events[0].prev if events else top
         for event in events:
             self.append(event, time)

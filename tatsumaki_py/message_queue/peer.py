@@ -57,6 +57,10 @@ class ReadableLog(Protocol):
     def top(self) -> str:
         """The newest cursor."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the newest event is the end."""
+
     def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
         """The events after `cursor`, with a gap where some are lost. A long list may be cut off:
         read on from the id of its last event. Quiet events are left out unless `quiet`.
@@ -74,6 +78,9 @@ class Readable(Protocol):
     @property
     def log(self) -> ReadableLog:
         """The log."""
+
+    def read(self) -> None:
+        """Some streams may have every event of a log that has ended."""
 
 
 class Reading(Protocol):
@@ -167,6 +174,11 @@ class Peer(Protocol):
 
     def _peer_finish(self) -> None:
         """End the answer: no more events will come for this peer."""
+
+    def _peer_ended(self) -> None:
+        """A log that this peer listened to has ended: end the answer, unless it listens to others,
+        too.
+        """
 
     def _peer_room(self) -> int:
         """The bytes that should be written at once at most."""

@@ -49,6 +49,19 @@ class Queue:
         return "" if NOWHERE in top.split(",") else top
 
     @property
+    def ended(self) -> bool:
+        """Whether the newest event is the end of the channel (`MessageQueue.end`), of several
+        channels that of each. False if the log was never loaded (see `ready`).
+        """
+        return self._audience.log.ended
+
+    def _is_over(self, cursor: str | None, client_id: str | None) -> bool:
+        """Whether the channel has ended, and has no more events for a client. A client without a
+        cursor that is not known by its name is new; for it, the end alone does not count.
+        """
+        return self._audience.log.ended and self._audience.has_all(cursor, client_id)
+
+    @property
     def clients(self) -> Mapping[str, Client]:
         """The clients that listen or are expected back, by id. Read-only."""
         return MappingProxyType(self._audience.roster.clients)

@@ -83,6 +83,13 @@ class Log(Protocol):
     def top(self) -> str:
         """The newest cursor."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the newest event is the end; of several channels, that of each."""
+
+    def again(self) -> tuple[Entry, ...]:
+        """The end of a log that has ended, for a client that has it already."""
+
     def normalized(self, cursor: str) -> str:
         """`cursor`, or `NOWHERE` if it does not have the form of one."""
 

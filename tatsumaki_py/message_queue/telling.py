@@ -17,6 +17,7 @@ from tatsumaki_py.message_queue.batch import Batch
 from tatsumaki_py.message_queue.callback import RAISED, is_awaited
 from tatsumaki_py.message_queue.client import LISTENING, Client, Listener, Place
 from tatsumaki_py.message_queue.delivery import Delivery
+from tatsumaki_py.message_queue.ending import Ending
 from tatsumaki_py.message_queue.event import Entry, Event
 from tatsumaki_py.message_queue.front import Front
 from tatsumaki_py.message_queue.mailbox import PENDING
@@ -34,11 +35,14 @@ def _alike(events: Sequence[Entry]) -> Sequence[Entry]:
 class Telling:
     """Tells all listeners of one source."""
 
-    def __init__(self, roster: Roster, source: Source, delivery: Delivery, front: Front) -> None:
+    def __init__(
+        self, roster: Roster, source: Source, delivery: Delivery, front: Front, ending: Ending
+    ) -> None:
         self._roster = roster
         self._source = source
         self._delivery = delivery
         self._front = front
+        self._ending = ending
 
     def flush(self) -> None:
         """Call all listeners with no events."""
@@ -70,6 +74,8 @@ class Telling:
             peers.current.reset(token)
             self._front.start = self._front.told
             self._front.told_now = None
+        if log.ended:
+            self._ending.look()
         return False
 
     def lowest(self) -> str | None:

@@ -45,8 +45,8 @@ class Cohorts:
     def __init__(
         self, readable: Readable, framing: Framing, max_slice: int, flusher: Flusher
     ) -> None:
+        self._readable = readable
         self._log = readable.log
-        self._readers = readable.readers
         self._framing = framing
         self._max_slice = max_slice
         self._flusher = flusher
@@ -113,7 +113,7 @@ class Cohorts:
             self.release(sent)
         self._streams -= 1
         if not self._streams:
-            del self._readers[self._key]
+            del self._readable.readers[self._key]
 
     def join(self, reading: Member) -> None:
         """Put a stream that keeps up into the cohort at its place."""
@@ -121,6 +121,8 @@ class Cohorts:
         self.move(reading, self.at(place))
         if place.cursor != self._log.top:
             self._follow_again()
+        elif self._log.ended:
+            self._readable.read()
 
     def move(self, reading: Member, place: Place) -> None:
         """`reading` is at `place` from now on."""
@@ -183,6 +185,8 @@ class Cohorts:
             top = self._log.top
             if any(cohort.cursor != top for cohort in self._cohorts.values()):
                 self._follow_again()
+            if self._log.ended:
+                self._readable.read()
 
     def _advance(self, cohort: Cohort, read: Slice) -> None:
         """Serve a small cohort, which moves as a whole: there may be thousands of them."""

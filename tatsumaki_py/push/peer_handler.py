@@ -221,6 +221,10 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
         if not self._finished:
             self._end()
 
+    def _peer_ended(self) -> None:
+        if not self._watchers:
+            self._peer_finish()
+
 
 def _in_callback() -> bool:
     """Whether a callback of the event loop is running: no coroutine, and no method that Tornado

@@ -60,6 +60,7 @@ _OFFER = re.compile(
     r"(no_context_takeover|max_window_bits(\s*=\s*(9|1[0-5]|\"(9|1[0-5])\"))?))*"
 )
 
+NORMAL = 1000
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
 UNREAD_MESSAGE_SIZE = 4096
@@ -285,9 +286,13 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     def _peer_finish(self) -> None:
         self._end(GOING_AWAY)
 
-    def _end(self, code: int | None) -> None:
+    def _peer_ended(self) -> None:
+        if not self._watchers:
+            self._end(NORMAL, "end")
+
+    def _end(self, code: int | None, reason: str | None = None) -> None:
         """Close. An exception of a user's override is logged, and does not reach the caller."""
         try:
-            self.close(code)
+            self.close(code, reason)
         except Exception:
             self.log_exception(*sys.exc_info())

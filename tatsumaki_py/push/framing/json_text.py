@@ -1,7 +1,7 @@
 """The JSON of messages: an event with its id beside it, a place, and a string as it is.
 
-Rule: a string that is sent as it is, or JSON that a handler made, is never taken for a gap or an
-id.
+Rule: a string that is sent as it is, or JSON that a handler made, is never taken for a gap, an end
+or an id.
 """
 
 from __future__ import annotations
@@ -69,16 +69,17 @@ def place(cursor: str, retry: int | None = None) -> bytes:
     return f'{{"id":{encode_basestring_ascii(cursor)}{end}}}'.encode()
 
 
-def _is_gap(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("type") == "gap"
+def _is_special(value: Any) -> bool:
+    """Whether a client would take `value` for a gap or an end."""
+    return isinstance(value, dict) and value.get("type") in ("gap", "end")
 
 
 def own_form(event: Entry, payload: bytes) -> tuple[bytes, Any]:
     """The bytes to send for `payload`, which a handler has made of `event`, and their value as
-    JSON, or `NO_JSON`. JSON that would be taken for a gap becomes a JSON string.
+    JSON, or `NO_JSON`. JSON that would be taken for a gap or an end becomes a JSON string.
     """
     value = parsed(payload)
-    if _is_gap(value) and not event.gap:
+    if _is_special(value) and not (event.gap or event.end):
         return quoted(payload), payload.decode()
     return payload, value
 
@@ -94,7 +95,7 @@ def enveloped(event: Entry, payload: bytes | None) -> bytes:
     payload, value = own_form(event, payload)
     if value is NO_JSON:
         payload = quoted(payload)
-    elif event.gap and isinstance(value, dict):
+    elif (event.gap or event.end) and isinstance(value, dict):
         return payload
     elif event.payload is not event.json and isinstance(value, dict) and _has_channel(value):
         return b'{"id":"%b",%b' % (event.id.encode(), payload.lstrip()[1:])
@@ -108,11 +109,11 @@ def _has_channel(value: dict[str, Any]) -> bool:
 
 def string_of(event: Entry) -> bytes | None:
     """The string that was published, in UTF-8. None if the event is not a string, or if the string
-    would be taken for a gap.
+    would be taken for a gap or an end.
     """
     # JSON that a client published may begin with white space.
     body = event.json.lstrip()
     if not body.startswith(b'"'):
         return None
     string: bytes = json.loads(body).encode("utf-8", "replace")
-    return None if string.lstrip().startswith(b"{") and _is_gap(parsed(string)) else string
+    return None if string.lstrip().startswith(b"{") and _is_special(parsed(string)) else string

@@ -17,7 +17,7 @@ RETRY = 2000, 4000
 not all reconnect at the same moment.
 """
 # Names with a meaning for the EventSource of a browser, and names that this framing uses itself.
-_RESERVED_TYPES = {"", "cursor", "error", "gap", "message", "open"}
+_RESERVED_TYPES = {"", "cursor", "end", "error", "gap", "message", "open"}
 
 
 class ServerSentEvents(Framing):
@@ -77,8 +77,9 @@ class ServerSentEvents(Framing):
         return b"%bevent: cursor\ndata: %b\n\n" % (field, place(cursor, retry))
 
     def event(self, event: Entry, payload: bytes | None = None) -> bytes:
-        if event.gap:
-            return b"event: gap\n" + super().event(event, payload)
+        if event.gap or event.end:
+            field = b"event: gap\n" if event.gap else b"event: end\n"
+            return field + super().event(event, payload)
         as_text = self._text and payload is None
         string = string_of(event) if as_text else None
         if string is not None:
