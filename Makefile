@@ -59,7 +59,7 @@ dashboard: $(RUN)
 demo: $(RUN)
 	@exec $(BIN)/python examples/demo.py
 
-test: $(VENV)/.test $(VENV)/.npm
+test: $(VENV)/.test $(VENV)/.npm $(VENV)/sockjs
 	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 test-all:
@@ -137,6 +137,10 @@ $(VENV)/.npm: t/clients/node/package-lock.json | $(VENV)/.run
 		npm ci --prefix $(VENV)/npm --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null && \
 		touch $@; \
 	fi
+
+# Outside of site-packages, where its namespace package would make pkg_resources warn.
+$(VENV)/sockjs: | $(VENV)/.run
+	@$(PIP) install --quiet --no-deps --target $@ sockjs-tornado==1.0.7
 
 $(VENV)/.docs: $(VENV)/.run
 	@echo 'Installing what the documentation needs ...' >&2

@@ -1,0 +1,98 @@
+"""A chat on sockjs-tornado, and the same chat moved, with both endpoints in one program."""
+
+import json
+import re
+import sys
+import warnings
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+from support.program import ROOT
+from support.recipe import assert_shown, code_blocks
+from tornado.httpclient import AsyncHTTPClient
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+
+from tatsumaki_py.testing import Subscriber
+
+# Installed by `make test`.
+SOCKJS = Path(sys.prefix) / "sockjs"
+PROGRAM = "examples/recipes/from_sockjs_tornado.py"
+PAGE = (ROOT / "docs/recipes/from-sockjs-tornado.md").read_text()
+# Those that need sockjs-tornado.
+BEFORE, BRIDGE = re.findall(r"^```py\n(.*?)^```", PAGE, re.M | re.S)
+
+
+class SockJS:
+    """A client of SockJS that polls, as in a network without WebSockets."""
+
+    def __init__(self, url, session):
+        self.url = f"{url}/000/{session}"
+        self.client = AsyncHTTPClient(force_instance=True)
+
+    async def poll(self):
+        """The messages of the next frame; its first letter, if it has none."""
+        answer = await self.client.fetch(f"{self.url}/xhr", method="POST", body="")
+        frame = answer.body.decode().rstrip("\n")
+        return json.loads(frame[1:]) if frame.startswith("a") else frame
+
+    async def send(self, *messages):
+        body = json.dumps(messages)
+        await self.client.fetch(f"{self.url}/xhr_send", method="POST", body=body)
+
+
+@pytest.fixture
+def sockjs():
+    if not SOCKJS.exists():
+        pytest.skip("sockjs-tornado is not installed: make test does that")
+    return str(SOCKJS)
+
+
+@pytest.mark.gen_test
+async def test_before(sockjs, monkeypatch):
+    """What the page shows of sockjs-tornado is a chat."""
+    namespace = {}
+    monkeypatch.setattr(sys, "path", [sockjs, *sys.path])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        exec(BEFORE, namespace)
+    server = HTTPServer(namespace["app"])
+    sock, port = bind_unused_port()
+    server.add_socket(sock)
+    ann, bob = (SockJS(f"http://127.0.0.1:{port}/chat", name) for name in ("ann", "bob"))
+    assert [await ann.poll(), await bob.poll()] == ["o", "o"]
+    assert await ann.poll() == ["Someone joined."]
+    await bob.send("hello")
+    assert [await ann.poll(), await bob.poll()] == [["hello"], ["hello"]]
+    server.stop()
+
+
+@pytest.mark.gen_test
+async def test_side_by_side(sockjs, serve_program):
+    """A page of SockJS and one of tatsumaki.js are in the same chat; the latter loses nothing."""
+    url = serve_program(PROGRAM, environment={"PYTHONPATH": sockjs}).url
+    old = SockJS(f"{url}sockjs", "old")
+    assert await old.poll() == "o"
+    async with Subscriber(f"{url}chat/events", client_id="new") as new:
+        await old.send("from SockJS")
+        seen = await new.take(3)
+        new.close()
+        await old.client.fetch(f"{url}chat/say", method="POST", body="text=while+away")
+        await new.reconnect("websocket")
+        await new.send("by WebSocket")
+        while seen[-1] != "by WebSocket":
+            seen += await new.take(1)
+        assert [text for text in seen if not text.startswith("Someone")] == [
+            "from SockJS",
+            "while away",
+            "by WebSocket",
+        ]
+        assert await old.poll() == seen
+
+
+def test_page():
+    """The page shows the program."""
+    for block in code_blocks("from-sockjs-tornado"):
+        assert_shown(block, PROGRAM)
+    assert indent(BRIDGE, "    ") in (ROOT / PROGRAM).read_text()
