@@ -1,4 +1,4 @@
-"""The thread that writes: it ends by `close`, or by a mistake; no job waits for ever."""
+"""The writer thread: it ends by `close` or by a mistake; no job waits forever."""
 
 import asyncio
 
@@ -20,13 +20,13 @@ async def test_a_mistake(program, monkeypatch, expect_log):
     def write(*args):
         raise SystemExit("a mistake")
 
-    ended = expect_log("tatsumaki", "the thread that writes /.* has ended")
+    ended = expect_log("tatsumaki", "the writer thread of /.* has ended")
     told = expect_log("tatsumaki", "events cannot be stored in .*a mistake")
     with monkeypatch.context() as patch, ended, told:
         patch.setattr(Store, "write", write)
         calls = [queue.publish({"n": 2}), queue.publish({"n": 3})]
         for call in calls:
-            with pytest.raises(Error.HTTP, match="the thread that writes has ended") as error:
+            with pytest.raises(Error.HTTP, match="the writer thread has ended") as error:
                 await asyncio.wait_for(call._ids, 5)
             assert error.value.code == 503
     await queue.publish({"n": 4})

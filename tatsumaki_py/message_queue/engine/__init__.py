@@ -1,11 +1,11 @@
-"""Engines: they accept events, keep those that have to outlive this process, and feed channels.
+"""Engines: they accept events, keep those that must outlive this process, and feed channels.
 
 Rules:
-1. A channel here is a log in memory. The engine decides the order of events: those that it passes
-   to `Feed.accept` follow the log's `top`.
+1. A channel in this process is a log in memory. The engine decides the order of events: the events
+   that it passes to `Feed.accept` follow the log's `top`.
 2. If a method returns None instead of an awaitable, there is nothing to wait for. The engine in
-   memory always does so: the work is done before the method of the queue returns.
-3. Events that are not in the log are asked of `Engine.history`; only its answer makes a gap.
+   memory always does so, and its work is done before the method of the queue returns.
+3. `Engine.history` is asked for events that are not in the log; only its answer can make a gap.
 4. `open`, `detach`, `forget` and `remember` do not raise. They may be called without a running
    loop.
 
@@ -25,14 +25,14 @@ __all__ = ["Clients", "Engine", "EngineError", "Feed", "Presence"]
 
 
 class EngineError(RuntimeError):
-    """The engine cannot be used as it is configured. Its text is one line, without a password."""
+    """The engine cannot be used as configured. The text is one line, without a password."""
 
 
 class Feed(Protocol):
     """A channel, as an engine sees it."""
 
     beside: int
-    """Bytes that the engine holds in this process for the channel, beside its log."""
+    """Bytes that the engine keeps in this process for the channel, in addition to its log."""
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ class Feed(Protocol):
 
     @property
     def top(self) -> str:
-        """The id of the newest event of the log, or the place where it begins."""
+        """The id of the newest event of the log, or the place where an empty log begins."""
 
     @property
     def floor(self) -> str:
@@ -52,34 +52,34 @@ class Feed(Protocol):
 
     @property
     def behind(self) -> str:
-        """The place of the client here that is the furthest behind, or one before it; `top` if each
-        client has every event.
+        """The place of the client in this process that is furthest behind, or an earlier place;
+        `top` if every client has all events.
         """
 
     def reserve(self) -> None:
-        """Make room for events that will be kept here. Raises 503 if there is none."""
+        """Make room for events that will be kept in this process. Raises 503 if there is none."""
 
     def load(self, top: str, events: Sequence[Entry]) -> None:
-        """Replace the log by `events`, each of which follows the one before; the last one is
-        `top`. From now on the channel is loaded. Clients whose place is not in the new log get a
-        gap: if the engine still has the events after the old `Feed.top`, it begins there at the
-        latest. Raises `ValueError` if the events do not follow each other.
+        """Replace the log by `events`, each of which follows the one before; the last one is `top`.
+        From now on the channel is loaded. Clients whose place is not in the new log get a gap. If
+        the engine still has the events after the old `Feed.top`, the new log must begin there or
+        earlier. Raises `ValueError` if the events do not follow each other.
         """
 
     def fail(self, error: Exception) -> None:
-        """The log cannot be loaded for now. Polls that wait for the log end with `error`: a long
-        poll is answered with its status if it is an `Error.HTTP`, a stream is closed. The engine
-        retries.
+        """The log cannot be loaded at the moment. Polls that wait for the log end with `error`: a
+        long poll is answered with its status if it is an `Error.HTTP`, a stream is closed. The
+        engine retries.
         """
 
     def unload(self) -> None:
-        """The log is not fed any more. If a client listens, `Engine.attach` is called at once;
-        otherwise the events are dropped.
+        """The engine has stopped feeding the log. If a client listens, `Engine.attach` is called at
+        once; otherwise the events are dropped.
         """
 
     def accept(self, events: Sequence[Entry]) -> None:
-        """Append events, oldest first, and call all listeners before this returns. Raises
-        `ValueError` if the first one does not follow `top`; then call `load`.
+        """Append events, oldest first, and call all listeners before returning. Raises `ValueError`
+        if the first event does not follow `top`; call `load` in that case.
         """
 
 
@@ -88,7 +88,7 @@ class Engine(Protocol):
 
     @property
     def presence(self) -> Presence | None:
-        """In which process each client is; None if only this process has clients."""
+        """Tells in which process each client is; None if only this process has clients."""
 
     def publish(
         self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
@@ -97,8 +97,8 @@ class Engine(Protocol):
 
         Args:
             feed: the channel. It need not be attached.
-            bodies: the events as JSON, oldest first; all or none are accepted, one right after the
-                other.
+            bodies: the events as JSON, oldest first. All or none are accepted, without other events
+                in between.
             key: their idempotency key. If the events were accepted under this key lately, they are
                 not accepted again; 422 if other events were.
             quiet: whether only new clients get them.
@@ -109,14 +109,13 @@ class Engine(Protocol):
         """
 
     def open(self, feed: Feed) -> None:
-        """The channel is used for the first time in this process. An engine that has all of its
-        events in this process calls `Feed.load` now.
+        """The channel is used for the first time in this process. An engine that has all events of
+        the channel in this process calls `Feed.load` now.
         """
 
     def attach(self, feed: Feed) -> None:
-        """A client listens to the channel, or code waits for it: load it if it is not loaded, and
-        pass on the events that are published. If this raises, the polls that wait end with the
-        error.
+        """A client listens to the channel, or code waits for it: load the channel if necessary, and
+        pass on published events. If this raises, the waiting polls end with the error.
         """
 
     def detach(self, feed: Feed) -> None:
@@ -125,33 +124,33 @@ class Engine(Protocol):
         """
 
     def forget(self, feed: Feed) -> None:
-        """The channel was emptied, and no code uses it in this process. An engine that has events
+        """The channel was emptied, and no code in this process uses it. An engine that has events
         elsewhere calls `Feed.unload`, and stops feeding the channel.
         """
 
     def history(self, feed: Feed, cursor: str, limit: int) -> Awaitable[list[Entry] | None] | None:
-        """The events that follow `cursor`, which is not in the log, up to `Feed.floor`, where the
-        log begins. The awaitable gives None if some of them are lost, or if they are more than
-        `limit`; None without an awaitable says the same at once.
+        """The events after `cursor`, which is not in the log, up to `Feed.floor`, where the log
+        begins. The awaitable gives None if some of them are lost, or if there are more than
+        `limit`; a returned None means the same at once.
 
-        A `cursor` after `Feed.top` is of an event that is still on its way to this process: the
+        A `cursor` after `Feed.top` belongs to an event that has not reached this process yet: the
         engine passes on the missing events (`Feed.accept`) before it answers.
         """
 
     def recall(self, channels: tuple[str, ...], client_id: str) -> Awaitable[str | None] | None:
-        """The last place of a named client, in any process. Called whenever a named client that
-        does not listen here comes.
+        """The last place of a named client, in any process. Called whenever a named client arrives
+        that does not listen in this process.
 
         Args:
             channels: the channels that the client listens to together, sorted by name.
             client_id: its name.
 
         Returns:
-            An awaitable of the cursor with which `remember` was called last, even if it was called
-            in this process a moment ago, unless its seconds have passed. If `Presence.arrive` has
-            ended the client's poll elsewhere, the place that this poll reached comes first. It
-            gives None if there is no such cursor. None without an awaitable says that this process
-            knows the place best.
+            An awaitable of the cursor with which `remember` was last called, even a moment ago in
+            this process, unless its seconds have passed. If `Presence.arrive` has ended the
+            client's poll in another process, the place that this poll reached has priority. The
+            awaitable gives None if there is no such cursor. A returned None means that this process
+            itself knows the latest place.
         """
 
     def remember(
@@ -162,6 +161,6 @@ class Engine(Protocol):
         """
 
     async def close(self) -> None:
-        """Close connections and files, and end tasks and timers of the event loop. A later call of
-        another method, perhaps in another loop, opens them again.
+        """Close connections and files, and end the tasks and timers in the event loop. A later call
+        of another method, perhaps in another loop, opens them again.
         """

@@ -1,6 +1,6 @@
-"""Which engine the queues use: a URL names it, such as ``memory:``.
+"""Chooses the engine of the queues by a URL, such as ``memory:``.
 
-Rule: reading a URL opens nothing and imports no engine that is not chosen.
+Rule: parsing a URL opens nothing, and imports only the chosen engine.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from tatsumaki_py.message_queue.engine.redis.options import SCHEMES
 __all__ = ["VARIABLE", "Choice", "choice_of", "choose", "from_environment", "redacted"]
 
 VARIABLE = "TATSUMAKI_ENGINE"
-"""The name of the URL in the environment."""
+"""The environment variable with the URL."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine that was chosen, and is not made yet."""
+    """A chosen engine that is not made yet."""
 
     url: str
     """Its URL without a password, for logs."""
     shared: bool
-    """Whether several processes can use it together."""
+    """Whether several processes can share it."""
     make: Callable[[], Engine]
-    """Makes the engine. Raises `EngineError` if it cannot be used."""
+    """Makes the engine. Raises `EngineError` if the engine cannot be used."""
 
 
 def choose(url: str, options: Mapping[str, Any]) -> Choice:
-    """The engine of `url`. `options` count as if they were in its query.
+    """The engine of `url`. `options` are treated as if they were in its query.
 
     Raises:
-        ValueError: the URL or an option is not valid.
+        ValueError: the URL or an option is invalid.
         EngineError: a package that the engine needs is not installed.
     """
     scheme, colon, _ = url.partition(":")
@@ -50,20 +50,22 @@ def choose(url: str, options: Mapping[str, Any]) -> Choice:
 
 
 def choice_of(engine: Engine | str, options: Mapping[str, Any]) -> Choice:
-    """`choose`, or an engine that a program has made. Raises `TypeError` if it is neither."""
+    """`choose` for a URL, or the engine that a program has made. Raises `TypeError` for anything
+    else.
+    """
     if isinstance(engine, str):
         return choose(engine, options)
     _check_engine(engine)
     if options:
-        raise TypeError("options go with the URL of an engine, not with an engine")
-    # Only its programmer knows whether several processes can use it together.
+        raise TypeError("options can be given with the URL of an engine, not with an engine")
+    # Only its author knows whether several processes can share it.
     shared = bool(getattr(engine, "shared", False))
     return Choice(type(engine).__name__, shared, lambda: engine)
 
 
 def from_environment() -> Choice:
-    """The engine that the environment names, else that in memory. `EngineError` if the URL is not
-    valid.
+    """The engine that the environment names, else the engine in memory. Raises `EngineError` if the
+    URL is invalid.
     """
     url = os.environ.get(VARIABLE) or "memory:"
     try:
@@ -73,13 +75,13 @@ def from_environment() -> Choice:
 
 
 def redacted(url: str) -> str:
-    """`url` without a password, also if it is not a valid URL.
+    """`url` without a password, even if it is not a valid URL.
 
     >>> redacted("redis://user:secret@localhost:6379/0?sentinel_password=secret")
     'redis://user:***@localhost:6379/0?sentinel_password=***'
     """
-    # A password may have a "/" or an "@" that should be encoded: it ends at the last "@". A login
-    # without a colon may be a password, too.
+    # A password may contain an unencoded "/" or "@", so it ends at the last "@". A login without a
+    # colon may also be a password.
     url = re.sub(r"//([^/?#@:]*:)?.*@", r"//\1***@", url, flags=re.DOTALL)
     return re.sub(r"(password=)[^&#]*", r"\1***", url)
 
@@ -93,7 +95,7 @@ def _check_engine(engine: object) -> None:
         )
     kind = f"the class {engine.__name__}" if isinstance(engine, type) else type(engine).__name__
     missing = [name for name in _ENGINE if not hasattr(engine, name)]
-    # The text of another value may be a URL with a password.
+    # The repr of another value could show a URL with a password.
     if isinstance(engine, type) or len(missing) == len(_ENGINE):
         raise TypeError(f"{take}, or an engine, not {kind}")
     if missing:
@@ -101,7 +103,7 @@ def _check_engine(engine: object) -> None:
 
 
 _ENGINE = [name for name in vars(Engine) if not name.startswith("_")]
-"""The names of its methods and attributes."""
+"""The names of the protocol's methods and attributes."""
 
 
 def _memory(url: str, options: Mapping[str, Any]) -> Choice:
@@ -137,8 +139,9 @@ def _sqlite(url: str, options: Mapping[str, Any]) -> Choice:
 
 
 def _missing(error: ImportError | AttributeError) -> str:
-    """The top-level module that `error` is about; "" if that is not known. It may be there without
-    its contents: Python takes a folder of its name in the current directory for an empty package.
+    """The top-level module that `error` is about; "" if unknown. The module may exist without
+    contents, because Python takes a folder of that name in the current directory for an empty
+    package.
     """
     if isinstance(error, AttributeError):
         name = getattr(error.obj, "__name__", "")

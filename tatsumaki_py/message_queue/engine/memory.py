@@ -1,11 +1,11 @@
-"""The engine that keeps all events in this process. None survives a restart: a client that
-reconnects after it gets a gap.
+"""The engine that keeps all events in this process. No event survives a restart: a client that
+reconnects after a restart gets a gap.
 
 Rules:
-1. The logs of the channels have all events, so they are loaded from the beginning.
-2. A forgotten channel leaves its newest id in `_tops`, so that a client that had all of its events
-   gets no gap. If there are too many of these ids, the oldest are dropped, and all unknown channels
-   begin at a new id: every client of one of them gets a gap.
+1. The logs of the channels have all events, so they count as loaded from the beginning.
+2. The newest id of a forgotten channel stays in `_tops`, so that a client that has all of its
+   events gets no gap. If there are too many of these ids, the oldest are dropped, and all unknown
+   channels begin at a new id: every client of such a channel gets a gap.
 3. An idempotency key is remembered before its events are delivered.
 """
 
@@ -23,14 +23,14 @@ from tatsumaki_py.message_queue.ids import Ids
 __all__ = ["MemoryEngine"]
 
 MAX_TOPS = 10_000
-"""Forgotten channels whose newest id is kept."""
+"""How many forgotten channels keep their newest id."""
 
 
 class MemoryEngine:
-    """Gives ids by this machine's clock and hands the events to the channel at once.
+    """Assigns ids by this machine's clock, and passes the events to the channel at once.
 
-    All channels share the ids: their order is the order in which events were published, also among
-    channels.
+    All channels share one sequence of ids, so ids show the order of publishing across channels,
+    too.
     """
 
     presence = None
@@ -101,7 +101,7 @@ class MemoryEngine:
             self._start = self._ids.next()
 
     def history(self, feed: Feed, cursor: str, limit: int) -> None:
-        """See `Engine.history`: there are no events that are not in the log."""
+        """See `Engine.history`: all events are in the log."""
 
     def recall(self, channels: tuple[str, ...], client_id: str) -> None:
         """See `Engine.recall`: there is no other process."""

@@ -1,7 +1,7 @@
 """The options of an engine: fields of a frozen dataclass. Their values come from the query of the
 URL or from keywords.
 
-Rule: no text contains the value of a secret option.
+Rule: no message contains the value of a secret option.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def option(
 
     Args:
         default: its default value.
-        unit: of its value, for documents: "seconds".
+        unit: the unit of its value, for documents: "seconds".
         low: the least value.
         high: the greatest value.
-        choices: all values that are possible.
-        secret: whether no text may have the value.
+        choices: all possible values.
+        secret: whether messages must not show the value.
     """
     about = {"unit": unit, "low": low, "high": high, "choices": choices, "secret": secret}
     return field(default=default, repr=not secret, metadata={"option": about})
@@ -48,15 +48,15 @@ def options_of(kind: type[Any]) -> dict[str, Field[Any]]:
 
 
 def read_options(kind: type[Any], query: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a URL's query and keywords give, checked.
+    """The checked options from a URL's query and from keywords.
 
     Args:
         kind: the dataclass.
-        query: what follows "?", percent-encoded.
-        keywords: values of the field's type. Text is read as in a query.
+        query: the part after "?", percent-encoded.
+        keywords: values of the field's type. Text is parsed as in a query.
 
     Raises:
-        ValueError: an option that `kind` does not have or that is given twice, or a bad value.
+        ValueError: an unknown or repeated option, or an invalid value.
     """
     known, types = options_of(kind), get_type_hints(kind)
     found: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def _read(name: str, value: Any, kind: Any, about: Mapping[str, Any]) -> Any:
 
 
 def _converted(value: Any, wanted: type) -> Any:
-    """`value` as `wanted`; None if it is not."""
+    """`value` as the type `wanted`; None if it has another type."""
     if wanted is bool:
         return BOOLEANS.get(value.lower()) if isinstance(value, str) else _exactly(value, bool)
     if isinstance(value, bool):

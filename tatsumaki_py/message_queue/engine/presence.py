@@ -1,18 +1,17 @@
 """Presence: in which process each client is, if several processes share an engine.
 
 Rules:
-1. A named client belongs to one process: the one in which it arrived last. It is present from
+1. A named client belongs to one process: the one in which it last arrived. It is present from
    `Presence.arrive` until `Presence.gone`, or until its process has ended and it has not come back.
-   A client that listens to several channels together is another client than one of the same name
-   that listens to one of them.
+   A client of several channels together differs from a client of the same name on one of them.
 2. An arrival ends the client's poll in the process that it belonged to (`Clients.take`).
-   `Engine.recall`, called after it, gives the place that this poll reached. If the old process does
-   not answer within a second, `recall` gives the place that was remembered last: events may come
+   `Engine.recall`, called next, gives the place that this poll reached. If the old process does not
+   answer within a second, `recall` gives the place that was last remembered, and events may come
    twice.
-3. For each client that comes, one `arrive` in all processes gives True; for each that has gone,
-   one `gone` gives True, or `Clients.gone_elsewhere` is called in one process.
+3. For each new client, exactly one `arrive` in all processes gives True. For each client that has
+   gone, exactly one `gone` gives True, or `Clients.gone_elsewhere` is called in one process.
 4. No method raises. A message that cannot be sent to the other processes now is sent later.
-5. An idle client costs nothing: a process reports for all of its clients together that it is alive.
+5. An idle client costs nothing: the heartbeat of a process covers all of its clients.
 """
 
 from __future__ import annotations
@@ -28,28 +27,28 @@ class Clients(Protocol):
     """The clients of this process, as an engine sees them."""
 
     def take(self, channels: tuple[str, ...], client_id: str) -> str:
-        """The client has arrived in another process: end its poll here, and forget it without
-        calling ``on_unsubscribe``. Returns the place that it reached; "" if that is not known here.
+        """The client has arrived in another process: end its poll here, and remove it without
+        calling ``on_unsubscribe``. Returns the place that it reached; "" if unknown here.
         """
 
     def place(self, channels: tuple[str, ...], client_id: str) -> str:
-        """The place that the client is known to have reached; "" if that is not known here."""
+        """The place that the client is known to have reached; "" if unknown here."""
 
     def count(self, channels: tuple[str, ...]) -> int:
-        """How many subscribers listen here: for one channel also those that listen to it among
-        others, for several channels those that listen to just these.
+        """How many subscribers listen here: for one channel, all that listen to it, alone or among
+        others; for several channels, those that listen to exactly these.
         """
 
     def calls(self, hook: str) -> bool:
         """Whether `gone_elsewhere` can call this hook here."""
 
     def gone_elsewhere(self, channels: tuple[str, ...], client_id: str, hook: str) -> None:
-        """The process of the client has ended, and the client has not come back: call the hook with
+        """The client's process has ended, and the client has not come back: call the hook with
         which it arrived.
         """
 
     def present_again(self, channels: tuple[str, ...], client_id: str) -> None:
-        """This process counted as dead, and `gone_elsewhere` was called in another process for a
+        """While this process counted as dead, `gone_elsewhere` was called in another process for a
         client that is still here.
         """
 
@@ -58,13 +57,13 @@ class Clients(Protocol):
 
 
 class Presence(Protocol):
-    """What an engine for several processes knows of their clients."""
+    """The clients of all processes, as an engine for several processes knows them."""
 
     def connect(self, clients: Clients) -> None:
-        """The first call: `clients` are those of this process."""
+        """The first call: `clients` are the clients of this process."""
 
     def begin(self) -> None:
-        """A server of this process starts, in the running loop: from now on this process receives
+        """A server of this process starts in the running loop: from now on, this process receives
         the messages of the others (`Clients.receive`), even if it has no client yet.
         """
 
@@ -80,21 +79,21 @@ class Presence(Protocol):
             seconds: how long it is expected back if this process ends.
 
         Returns:
-            A future of whether the client is new, which means present in no process. The futures of
-            `arrive` and `gone` for one client are done in the order of the calls.
+            A future of whether the client is new, that is, present in no process. For one client,
+            the futures of `arrive` and `gone` are done in the order of the calls.
         """
 
     def gone(self, channels: tuple[str, ...], client_id: str) -> asyncio.Future[bool] | None:
-        """A named client is no subscriber of this process any more. The future says whether it is
-        in no other process either. None if no event loop runs.
+        """A named client is no longer a subscriber of this process. The future tells whether no
+        other process has it either. None if no event loop runs.
         """
 
     def count(self, channels: tuple[str, ...]) -> Awaitable[int]:
-        """The sum of `Clients.count` in all other processes. A process that does not answer for a
-        second does not count. Raises 503 if the others cannot be asked.
+        """The sum of `Clients.count` in all other processes, without those that do not answer
+        within a second. Raises 503 if the others cannot be asked.
         """
 
     def send(self, message: bytes) -> None:
-        """Call `Clients.receive` in all other processes, once in each. The order of the messages of
-        one process is kept.
+        """Call `Clients.receive` once in each of the other processes. The messages of one process
+        keep their order.
         """

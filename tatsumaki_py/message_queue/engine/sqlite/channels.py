@@ -13,7 +13,7 @@ from tatsumaki_py.message_queue.settings import ChannelSettings
 __all__ = ["Channels", "Limits", "Row", "limits_of"]
 
 CACHED = 10_000
-"""Rows that are cached."""
+"""Maximum number of cached rows."""
 COLUMNS = (
     "id, name, first, top, behind, count, bytes, oldest, used, backlog, kept, idle, time_to_live"
 )
@@ -38,7 +38,7 @@ class Limits(NamedTuple):
 
 
 def limits_of(settings: ChannelSettings) -> Limits:
-    """The limits that follow from a channel's settings."""
+    """The limits derived from a channel's settings."""
     return Limits(
         settings.backlog_length,
         settings.buffer_length,
@@ -94,14 +94,14 @@ class Channels:
         return self._size
 
     def grow(self, row: Row, count: int, size: int) -> None:
-        """The numbers of events and bytes of a channel change by these, which may be negative."""
+        """Add to the numbers of events and bytes of a channel; both may be negative."""
         self._size = self.size + size
         row.count += count
         row.bytes += size
 
     def row(self, name: str, clock: float) -> Row:
-        """The channel of that name, which may be new. Its limits may be those of an earlier life,
-        and without bounds.
+        """The channel of that name, which may be new. Its limits may come from an earlier run, and
+        be unbounded.
         """
         row = self._rows.get(name)
         if row is None:
@@ -120,7 +120,7 @@ class Channels:
         return Row(self._next, name, start, start, start, 0, 0, clock, clock, limits)
 
     def select(self, condition: str, values: Sequence[object]) -> list[Row]:
-        """The channels of which `condition` is true."""
+        """The channels for which `condition` is true."""
         return [self._rows.get(row.name, row) for row in self._select(condition, values)]
 
     def _select(self, condition: str, values: Sequence[object]) -> list[Row]:
@@ -128,14 +128,14 @@ class Channels:
         return [_row(found) for found in self._file.execute(query, values).fetchall()]
 
     def save(self, rows: Iterable[Row]) -> None:
-        """Write rows that were changed or are new."""
+        """Write new and changed rows."""
         values = [_values(row) for row in rows]
         insert(self._file, f"channels ({COLUMNS})", 13, values, end=_CHANGE)
         if len(self._rows) > CACHED:
             self._rows.clear()
 
     def used(self, name: str, clock: float) -> None:
-        """The channel was used at that time; the file says so."""
+        """Record in the file that the channel was used at that time."""
         if name in self._rows:
             self._rows[name].used = clock
 
@@ -166,7 +166,7 @@ def _values(row: Row) -> tuple[object, ...]:
 
 def _row(found: Sequence[Any]) -> Row:
     *rest, backlog, kept, idle, time_to_live = found
-    # The other limits hold when an event is written.
+    # The other limits are applied when an event is written.
     limits = limits_of(ChannelSettings())._replace(
         backlog_length=backlog,
         buffer_length=float("inf"),

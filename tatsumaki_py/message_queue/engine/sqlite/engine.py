@@ -2,10 +2,10 @@
 
 Rules:
 1. An event is delivered when it is committed. Channels get events in the order of the commits.
-2. The event loop never waits for a write to the disk, nor for the thread that writes. While no loop
-   runs, `publish` waits for them, and calls the listeners before it returns.
+2. The event loop never waits for the disk or for the writer thread. While no loop runs, `publish`
+   waits for both, and calls the listeners before it returns.
 3. When the process ends, normally or by an exception, published events are stored first.
-4. A process that was forked does not touch the file that its parent has open.
+4. A forked process does not touch the file that its parent has open.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = ["SQLiteEngine"]
 _log = logging.getLogger("tatsumaki")
 
 MAX_WAITING = 64 * 1024 * 1024
-"""Bytes of events that may wait for the disk. A publish beyond them is a 503."""
+"""Bytes of events that may wait for the disk. A publish beyond this limit is a 503."""
 LOOK = 0.005
 """Seconds between two checks whether the thread has ended."""
 
 _of_parents: list[Session] = []
-"""Objects that a forked process does not touch, not even to free them."""
+"""Objects that a forked process must not touch, not even to free them."""
 
 
 class SQLiteEngine:
@@ -95,8 +95,8 @@ class SQLiteEngine:
         return Done(write.ids)
 
     def _send(self, job: Job) -> asyncio.AbstractEventLoop | None:
-        """Give a job to the thread, which begins at the end of this iteration of the loop. Returns
-        the loop; without one, call `Writer.wait`.
+        """Give a job to the thread, which starts at the end of this iteration of the loop. Returns
+        the loop; without a loop, call `Writer.wait`.
         """
         if not self.session().writer.add(job):
             self._late.append(partial(self._send, job))
@@ -117,14 +117,14 @@ class SQLiteEngine:
             self._session.writer.wake()
 
     def _tell(self) -> None:
-        """There are results. Called in the thread that writes."""
+        """There are results. Called in the writer thread."""
         loop = self._loop
         if loop is not None and not self._told:
             self._told = True
             try:
                 loop.call_soon_threadsafe(self._collect)
             except RuntimeError:
-                # It is closed; the next one looks by itself.
+                # The session is closed; the next one checks by itself.
                 self._told = False
 
     def _collect(self) -> None:
@@ -144,7 +144,7 @@ class SQLiteEngine:
                 session.writing.failed(job)
             else:
                 writes = [job]
-                # Consecutive events of one channel are one delivery.
+                # Deliver consecutive events of one channel together.
                 while done and isinstance(done[0], Write) and done[0].name == job.name:
                     writes.append(done.popleft())  # type: ignore[arg-type]
                 self._deliver(session, writes)
@@ -174,7 +174,7 @@ class SQLiteEngine:
             return
         answer.set_exception(write.error)
         if isinstance(write.error, HTTPError) and write.error.code == 503:
-            # The log says it once. The publisher need not wait for the answer.
+            # The error is logged once. The publisher need not wait for the answer.
             answer.exception()
 
     # -- channels
@@ -236,7 +236,7 @@ class SQLiteEngine:
             self._finish(self._session)
         if self._session is None:
             self._session = Session(self._options, self._feeds.in_use, self._tell)
-            # A program that forgets `close` loses nothing when it ends.
+            # Even a program that does not call `close` loses nothing when it ends.
             self._finalizer = weakref.finalize(self, self._session.end)
         return self._session
 
@@ -263,7 +263,7 @@ class SQLiteEngine:
             self._finish(session)
 
     def _finish(self, session: Session) -> None:
-        """The thread has ended, because of `close` or of an error: close the file."""
+        """The thread has ended, because of `close` or an error: close the file."""
         self._finishing = True
         try:
             self._take(session)
@@ -273,7 +273,7 @@ class SQLiteEngine:
             self._session = None
             session.close()
             self._feeds.clear()
-        # Callbacks may have published in the meantime: the file is opened again.
+        # Callbacks may have published meanwhile, so the file is opened again.
         late, self._late = self._late, []
         for call in late:
             call()

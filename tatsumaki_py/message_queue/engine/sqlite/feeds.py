@@ -1,7 +1,7 @@
 """The channels of this process, and their reads from the file.
 
-Rule: a channel is loaded at once if that is quick, otherwise by the thread that writes. Loaded
-channels get each committed event.
+Rule: a channel is loaded at once if that is quick, otherwise by the writer thread. Loaded channels
+    get each committed event.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from tatsumaki_py.message_queue.settings import ChannelSettings
 __all__ = ["Feeds", "Reads"]
 
 AT_ONCE = Budget(events=500, bytes=256 * 1024)
-"""How much is read in the event loop: about a millisecond."""
+"""The limit of a read in the event loop: about a millisecond."""
 RETRY = 1.0
-"""Seconds until a channel that could not be loaded is loaded again, if it has clients."""
+"""Seconds until a failed load is retried, if the channel has clients."""
 
 Answer = asyncio.Future[list[Entry] | None]
 Asked = tuple[str, str, str, int]
@@ -41,7 +41,7 @@ class Reads(Protocol):
         """The open file. `EngineError` if it cannot be opened."""
 
     def ask(self, question: Question) -> None:
-        """Let the thread that writes answer a question."""
+        """Let the writer thread answer a question."""
 
 
 class Feeds:
@@ -62,7 +62,7 @@ class Feeds:
         self._histories: dict[Asked, list[Answer]] = {}
 
     def clear(self) -> None:
-        """No channel is fed any more: the file is closed."""
+        """Stop feeding all channels, because the file is closed."""
         self._fed.clear()
         self._loading.clear()
         self._histories.clear()
@@ -79,7 +79,7 @@ class Feeds:
         try:
             self._load(feed)
         except (HTTPError, EngineError):
-            # The log says why. Clients that come get the error.
+            # The reason is logged. Arriving clients get the error.
             self._fed.pop(feed.name, None)
 
     def _load(self, feed: Feed) -> None:
@@ -125,8 +125,8 @@ class Feeds:
     # -- feeding
 
     def prepare(self, feed: Feed) -> str | None:
-        """Events of the channel are about to be written. Returns the place of its client that is
-        the furthest behind; None if it is not loaded.
+        """Events of the channel are about to be written. Returns the place of the client that is
+        furthest behind; None if the channel is not loaded.
         """
         if not self._knows(feed):
             self.open(feed)
@@ -138,7 +138,7 @@ class Feeds:
         if feed is None:
             return
         if events[0].prev != feed.top:
-            # It was loaded after these were committed.
+            # The channel was loaded after these events were committed.
             top = position(feed.top)
             events = [event for event in events if position(event.id) > top]
         if events and events[0].prev == feed.top:
@@ -152,7 +152,7 @@ class Feeds:
         if self._loading.get(feed.name) is feed:
             return
         fed = self._fed.get(feed.name) is feed
-        # Another thread may have opened it while events were on their way.
+        # Another thread may have opened it while events were being written.
         top = partial(reading.top, name=feed.name)
         if not fed or self._engine.session().read(top) != feed.top:
             self._load(feed)
@@ -165,7 +165,7 @@ class Feeds:
                 del feeds[feed.name]
         feed.unload()
 
-    # -- older events. Many clients may come back to one place: they share a question
+    # -- older events. Many clients may reconnect at one place: they share a question
 
     def history(self, feed: Feed, cursor: str, limit: int) -> Answer:
         """See `Engine.history`."""
@@ -189,7 +189,7 @@ class Feeds:
             if answer.done() or answer.get_loop().is_closed():
                 continue
             if told is None or broken(error):
-                # The events on a broken page are lost: the client gets a gap.
+                # The events on a corrupt page are lost: the client gets a gap.
                 answer.set_result(question.answer)
             else:
                 answer.set_exception(told)

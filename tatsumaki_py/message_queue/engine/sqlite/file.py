@@ -1,14 +1,14 @@
-"""The file: which process uses it, its schema, and its connections.
+"""The file: its lock, its schema and its connections.
 
 Rules:
-1. One process uses a file: the one that holds the lock of the file ``-lock`` beside it. The
-   operating system frees the lock when the process ends, even if it is killed. The file ``-lock``
-   stays: a process that deleted it could delete the lock of the next one.
-2. A file of another program is refused before it is changed, and so is one of a newer version.
-3. The schema of version n is made from that of version n - 1 by `STEPS[n - 1]`, in one transaction.
+1. Only one process uses a file: the process that holds the lock of the file ``-lock`` beside it.
+   The operating system frees the lock when the process ends, even if it is killed. The file
+   ``-lock`` stays, because a process that deleted it could delete the lock of the next one.
+2. A file of another program or of a newer version is refused before it is changed.
+3. `STEPS[n - 1]` makes the schema of version n from that of version n - 1, in one transaction.
    Version 0 is an empty file.
-4. SQLite continues to write to a file that was deleted or replaced, and everything that it writes
-   there is lost. So `check` is called before each transaction.
+4. SQLite continues to write to a file that was deleted or replaced, and these writes are lost.
+   `check` is therefore called before each transaction.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ __all__ = ["File", "broken", "said"]
 APPLICATION = 0x74617473
 """The application id of this engine's files: "tats"."""
 WAL_SIZE = 4 * 1024 * 1024
-"""Bytes to which the write-ahead log is cut when it begins anew."""
+"""Bytes to which the write-ahead log is cut when SQLite starts to overwrite it."""
 PATIENCE = 5.0
 """Seconds for which a write waits for another program, such as a backup, to finish."""
 
 STEPS = [
     (
-        # `start` is where channels begin that are not known, `newest` the newest id of all;
+        # `start` is the place where unknown channels begin, `newest` the newest id of all;
         # `clock` is in seconds, see `store`; `open` is 1 while a process uses the file.
         "CREATE TABLE life (start TEXT, newest TEXT, clock REAL, open INTEGER)",
         # `first` is the place before the oldest event; `behind` is that of the client that was the
@@ -76,8 +76,8 @@ class File:
     """An open file. Raises `EngineError` if it cannot be used.
 
     Attributes:
-        writer: the connection of the thread that writes.
-        reader: a connection that only reads, also while the other one writes.
+        writer: the connection of the writer thread.
+        reader: a connection that only reads, even while the other one writes.
     """
 
     def __init__(self, options: SQLiteOptions) -> None:
@@ -133,7 +133,8 @@ class File:
         file = self.writer
         file.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _migrate(file)
-        # Only now: the mark and the version are in the file itself, and not in its log.
+        # Not earlier, so that the application id and the version are in the file itself, not in its
+        # log.
         (mode,) = file.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise EngineError(f"{self.path}: this file system has no shared memory for SQLite")
@@ -150,7 +151,7 @@ class File:
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
-        """An error of SQLite is an `EngineError` that says what to do, and the file is closed."""
+        """Turn an error of SQLite into an `EngineError` with advice, and close the file."""
         try:
             with _explained(self.path):
                 yield
@@ -159,7 +160,7 @@ class File:
             raise
 
     def close(self) -> None:
-        """Let another process use it."""
+        """Close it, so that another process can use it."""
         for name in ("reader", "writer", "_lock"):
             connection = getattr(self, name, None)
             if connection is not None:
@@ -187,7 +188,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _migrate(file: sqlite3.Connection) -> None:
-    """Bring the schema to the version of this program."""
+    """Upgrade the schema to the version of this program."""
     (version,) = file.execute("PRAGMA user_version").fetchone()
     if version == len(STEPS):
         return
@@ -209,7 +210,7 @@ def _migrate(file: sqlite3.Connection) -> None:
 
 @contextlib.contextmanager
 def _explained(path: str) -> Iterator[None]:
-    """An `EngineError` for an error of SQLite: it says what to do."""
+    """An `EngineError` for an error of SQLite; its text says what to do."""
     try:
         yield
     except sqlite3.Error as error:
@@ -230,7 +231,7 @@ def _mend(error: sqlite3.Error, path: str) -> str:
 
 
 def broken(error: Exception | None) -> bool:
-    """Whether the file itself is damaged: a retry would fail, too."""
+    """Whether the file itself is damaged, so that a retry would fail, too."""
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -240,5 +241,5 @@ def _code(error: Exception | None) -> int:
 
 
 def said(error: Exception) -> str:
-    """The message of SQLite, in one line."""
+    """The message of SQLite in one line."""
     return " ".join(str(error).split()) or type(error).__name__

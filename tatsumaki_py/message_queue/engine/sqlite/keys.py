@@ -1,6 +1,6 @@
-"""The answers to publishers that gave an idempotency key, as stored in the file.
+"""The stored answers to publishers that gave an idempotency key.
 
-Rule: a key is written in the transaction of its events.
+Rule: a key is written in the same transaction as its events.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tatsumaki_py.message_queue.idempotency import OVERHEAD, digest_of
 __all__ = ["SIZE", "Keyed", "Keys"]
 
 SIZE = f"total({OVERHEAD} + 4 * length(key) + length(ids))"
-"""Bytes that keys count as, as `idempotency` counts them."""
+"""The bytes of keys, as `idempotency` counts them."""
 _COUNT = f"SELECT count(*), {SIZE} FROM keys WHERE channel = ?"
 _DROP = "DELETE FROM keys WHERE n IN (SELECT n FROM keys WHERE channel = ? ORDER BY n LIMIT ?)"
 _FIND = "SELECT digest, ids FROM keys WHERE channel = ? AND key = ? AND until > ?"
@@ -37,11 +37,11 @@ class Keys:
 
     def __init__(self, file: sqlite3.Connection) -> None:
         self._file = file
-        # What this transaction adds.
+        # The keys that this transaction adds.
         self._new: dict[tuple[int, str], tuple[float, bytes, str]] = {}
 
     def find(self, write: Keyed, key: str, row: Row, clock: float) -> bool:
-        """Whether its key is known; it has the ids then, or a 422."""
+        """Whether its key is known. If so, it gets the ids or a 422."""
         new = self._new.get((row.id, key))
         known = self._file.execute(_FIND, (row.id, stored(key), clock)).fetchone()
         found = known if new is None else new[1:]
@@ -75,7 +75,7 @@ class Keys:
         count, size = self._file.execute(_COUNT, (row.id,)).fetchone()
         limit, bytes = row.limits.idempotency_keys, row.limits.buffer_size
         while count and (count > limit or size > bytes):
-            # A tenth goes at once if they are too large.
+            # If they are too large, drop a tenth at once.
             drop = count - whole(limit) if count > limit else count // 10 + 1
             self._file.execute(_DROP, (row.id, drop))
             count, size = self._file.execute(_COUNT, (row.id,)).fetchone()
@@ -94,5 +94,5 @@ class Keys:
         self._file.execute("DELETE FROM keys WHERE channel = ?", (row.id,))
 
     def forget(self) -> None:
-        """The transaction is over."""
+        """The transaction has ended."""
         self._new.clear()

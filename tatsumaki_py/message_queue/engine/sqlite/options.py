@@ -1,6 +1,6 @@
 """The options of the engine: which file it uses, and how. They come from a URL.
 
-Rule: nothing is opened here.
+Rule: this module opens nothing.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class SQLiteOptions:
     """
     synchronous: str = option("normal", choices=("normal", "full"))
     """With `full`, an event is on the disk before it is delivered. With `normal`, the operating
-    system has it: a kill of the process loses no event, but a power failure may lose the events of
-    the last seconds.
+    system has it: if the process is killed, no event is lost; a power failure may lose the events
+    of the last seconds.
     """
 
 
 def parse(url: str, keywords: Mapping[str, Any]) -> SQLiteOptions:
-    """The options that `url` and `keywords` give. A relative path is relative to the working
-    directory of this moment. `ValueError` says what is wrong.
+    """The options from `url` and `keywords`. A relative path is relative to the current working
+    directory. Raises `ValueError` that says what is wrong.
 
     >>> parse("sqlite:/var/lib/events.db?synchronous=full", {})
     SQLiteOptions(path='/var/lib/events.db', synchronous='full')

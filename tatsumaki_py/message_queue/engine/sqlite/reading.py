@@ -1,6 +1,6 @@
-"""Queries. Each is answered from one state of the file.
+"""Queries. Each sees one consistent state of the file.
 
-Rule: nothing here writes, so any connection can be used.
+Rule: queries do not write, so any connection can be used.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NTH_BEFORE = (
 
 
 class Budget(NamedTuple):
-    """How much is read at once."""
+    """The limits of one read."""
 
     events: int
     bytes: int
@@ -55,7 +55,7 @@ class Loaded(NamedTuple):
 
 class _Channel(NamedTuple):
     """A channel: its number, the place before its oldest event, its newest id, and the place of the
-    client that was the furthest behind.
+    client that was furthest behind.
     """
 
     id: int
@@ -74,7 +74,7 @@ def _in_one_state(file: sqlite3.Connection, read: Callable[[], T]) -> T:
 
 def newest(file: sqlite3.Connection, *, feed: Feed, budget: Budget | None) -> Loaded | None:
     """The newest events of a channel, as many as a new client gets, and those that its clients
-    lack; None if they are more than `budget`.
+    lack; None if they exceed `budget`.
     """
     return _in_one_state(file, lambda: _newest(file, feed, budget or NO_BUDGET))
 
@@ -109,7 +109,7 @@ def _backlog(
 
 
 def _since_ms(feed: Feed) -> float:
-    """Milliseconds since the epoch: older events of the channel are dropped."""
+    """The time, in milliseconds since the epoch, before which events of the channel are dropped."""
     time_to_live = feed.settings.time_to_live
     return 0 if time_to_live is None else (time.time() - time_to_live) * 1000
 
@@ -122,8 +122,8 @@ def top(file: sqlite3.Connection, *, name: str) -> str:
 def between(
     file: sqlite3.Connection, *, feed: Feed, cursor: str, end: str, limit: int
 ) -> list[Entry] | None:
-    """The events after `cursor` up to that of the id `end`. None if some are lost or too old, or if
-    they are more than `limit`.
+    """The events after `cursor` up to the id `end`. None if some are lost or too old, or if there
+    are more than `limit`.
     """
     return _in_one_state(file, lambda: _between(file, feed, cursor, end, limit))
 
@@ -147,7 +147,7 @@ def _between(
 def place(
     file: sqlite3.Connection, *, channels: tuple[str, ...], client_id: str
 ) -> tuple[str, float, float] | None:
-    """The cursor of a named client, the time when it was remembered, and for how many seconds."""
+    """The cursor of a named client, when it was remembered, and for how many seconds."""
     query = "SELECT cursor, time, seconds FROM places WHERE channels = ? AND client = ?"
     found: tuple[str, float, float] | None = file.execute(
         query, (places_key(channels), stored(client_id))
@@ -158,11 +158,11 @@ def place(
 def crash_place(
     file: sqlite3.Connection, *, name: str, killed: float, recovery_time: float, backlog: float
 ) -> tuple[str, bool]:
-    """The place where a client resumes that may have listened when the process was killed, at the
-    time `killed`. The client gets the backlog of that time, the events of the last `recovery_time`
-    seconds before it, those that a slow client did not have yet, and all later ones. If some of
-    these are not in the file any more, neither is the place: the client gets a gap. Also whether
-    these are more events than a new client gets.
+    """The place at which a client resumes that may have listened when the process was killed, at
+    the time `killed`; and whether it gets more events than a new client. The client gets the
+    backlog of that time, the events of the last `recovery_time` seconds before it, those that a
+    slow client had not received yet, and all later ones. If the file no longer has some of these,
+    it does not have the place either, and the client gets a gap.
     """
     return _in_one_state(
         file, lambda: _crash_place(file, name, killed, recovery_time, whole(backlog))

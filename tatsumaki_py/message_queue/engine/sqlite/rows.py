@@ -1,7 +1,7 @@
-"""How values and rows go into the file.
+"""How values and rows are written to the file.
 
-Python's sqlite3 lets other threads run during each statement, and then waits for its turn again:
-many small statements would take longer than one large one while the event loop is busy.
+Python's sqlite3 releases the interpreter lock during each statement, and then waits for it again:
+while the event loop is busy, many small statements would take longer than one large one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import chain
 __all__ = ["insert", "places_key", "restored", "stored", "whole"]
 
 SIZES = (64, 8, 1)
-"""Rows of one statement. There are few sizes, so that SQLite compiles few statements."""
+"""Numbers of rows in one statement. Only few, so that SQLite compiles few statements."""
 
 
 def insert(
@@ -26,7 +26,7 @@ def insert(
     verb: str = "INSERT",
     end: str = "",
 ) -> None:
-    """Insert rows, each of which has `width` values. `end` is put after the values."""
+    """Insert rows of `width` values each. `end` is appended to the statement."""
     done = 0
     for size in SIZES:
         while len(rows) - done >= size:
@@ -37,12 +37,12 @@ def insert(
 
 
 def whole(number: float) -> int:
-    """A setting, which may be any number, as a count for SQLite."""
+    """A setting, which may be any number, as an integer for SQLite."""
     return int(min(number, 1 << 62))
 
 
 def stored(name: str) -> str | bytes:
-    """A name as the file has it: bytes, if it is no valid Unicode.
+    """A name as stored in the file: bytes if it is not valid Unicode.
 
     >>> stored("lobby"), stored("\\ud800")
     ('lobby', b'\\xed\\xa0\\x80')
@@ -55,10 +55,10 @@ def stored(name: str) -> str | bytes:
 
 
 def restored(name: str | bytes) -> str:
-    """The name of which `stored` is `name`."""
+    """The inverse of `stored`."""
     return name if isinstance(name, str) else name.decode("utf-8", "surrogatepass")
 
 
 def places_key(channels: Iterable[str]) -> str:
-    """Channels as the table of places has them."""
+    """Channels as stored in the table of places."""
     return json.dumps(list(channels))

@@ -31,7 +31,7 @@ class Clock:
     """The file's clock; see `store`. It follows that of the event loop.
 
     Args:
-        start: the time that it is.
+        start: the current time of the file.
     """
 
     def __init__(self, start: float) -> None:
@@ -43,8 +43,8 @@ class Clock:
         return self._start + self._ahead + time.monotonic()
 
     def follow(self) -> float:
-        """The time, in the thread of the event loop, whose clock may be another one."""
-        # It never goes back.
+        """The time, in the thread of the event loop, which may use another clock."""
+        # The time never goes back.
         self._ahead = max(self._ahead, now() - time.monotonic())
         return self()
 
@@ -54,9 +54,9 @@ class Session:
 
     Args:
         options: which file it is.
-        in_use: the names of the channels that have clients, which may change.
-        tell: a method that is called in another thread when there are results in `Writer.done`. The
-            session does not keep its object alive.
+        in_use: the names of the channels with clients; the set may change.
+        tell: a method, called in another thread when `Writer.done` has results. The session does
+            not keep its object alive.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Session:
         )
 
     def end(self) -> None:
-        """Wait until all is written, and close the file."""
+        """Wait until everything is written, and close the file."""
         if os.getpid() == self._process:
             self.writer.end()
             self.writer.join()
@@ -97,7 +97,7 @@ class Session:
     # -- reading
 
     def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        """Ask now, in any thread. 503 if the file cannot be read."""
+        """Read now, in any thread. Raises 503 if the file cannot be read."""
         try:
             with self._reading:
                 answer = question(self._file.reader)
@@ -107,7 +107,7 @@ class Session:
         return answer
 
     def unreadable(self, error: Exception) -> Exception:
-        """The error for clients; the log gets `error` itself."""
+        """The error for clients; `error` itself is logged."""
         if not isinstance(error, sqlite3.Error):
             return error
         self._trouble.failed(error)
@@ -118,8 +118,8 @@ class Session:
     def recall(
         self, channels: tuple[str, ...], client_id: str, settings: Mapping[str, ChannelSettings]
     ) -> Done[str | None] | None:
-        """See `Engine.recall`: for a client that was here in this session, memory knows the place
-        best.
+        """See `Engine.recall`: if the client was connected in this session, the queue itself knows
+        the latest place.
 
         Args:
             channels: the channels that it listens to.
@@ -140,7 +140,7 @@ class Session:
     def _after_crash(
         self, since: float, settings: Mapping[str, ChannelSettings]
     ) -> Done[str | None] | None:
-        """The place of a client that may have listened when the last process with this file was
+        """The place of a client that may have listened when the last process of this file was
         killed, `since` seconds ago.
         """
         if not self._killed or all(since > one.reconnect_time for one in settings.values()):

@@ -1,12 +1,12 @@
-"""All writes to the file: synchronous, in one thread, and without a clock of its own.
+"""All writes to the file: synchronous, in one thread. Times are arguments.
 
 Rules:
-1. One call is one transaction: either all of it is in the file, or nothing.
-2. Ids increase from one life of the file to the next, also if the machine's clock went back.
-3. Times are seconds of the file's own clock, which runs only while a process uses the file: nothing
-   expires while no process runs. Only `time_to_live` uses the machine's clock.
-4. Each channel's row has its length and its bytes. The cache of rows is dropped when a transaction
-   fails.
+1. One call is one transaction: it is written completely or not at all.
+2. Ids increase from one run to the next, even if the machine's clock stepped back.
+3. Times are seconds of the file's own clock, which runs only while a process uses the file, so
+   nothing expires while no process runs. Only `time_to_live` uses the machine's clock.
+4. Each channel's row has its number of events and bytes. The cache of rows is dropped when a
+   transaction fails.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from tatsumaki_py.message_queue.ids import Ids, position
 __all__ = ["Place", "Store", "Write"]
 
 SPARE_PAGES = 256
-"""Free pages that the file keeps for new events."""
+"""Free pages that the file reserves for new events."""
 TURN = 2000
-"""Free pages that are given back at once."""
+"""Free pages to release in one go."""
 
 Place = tuple[tuple[str, ...], str, str, float, float]
-"""The channels, the name and the cursor of a client, and when and for how long it is remembered."""
+"""A client's channels, name and cursor, and when and for how long it is remembered."""
 
 
 class Write:
-    """Events to be written, and the result: `events` and `ids`, or `error`."""
+    """Events to write, and the result: `events` and `ids`, or `error`."""
 
     __slots__ = (
         "behind",
@@ -79,18 +79,18 @@ class Store:
 
     Args:
         file: the connection.
-        in_use: the channels that have clients, which may change.
+        in_use: the channels with clients; the set may change.
 
     Attributes:
-        opened: the time at which this life of the file began.
-        killed: whether the life before did not end normally.
+        opened: the time at which this run began.
+        killed: whether the previous run did not end normally.
     """
 
     def __init__(self, file: sqlite3.Connection, in_use: Collection[str]) -> None:
         self._file = file
         self._in_use = in_use
         newest, clock, killed = file.execute("SELECT newest, clock, open FROM life").fetchone()
-        # An event of this life is later than all events of the life before.
+        # Events of this run are later than all events of the previous run.
         self.opened: float = clock + 1
         self.killed = bool(killed)
         self._ids = Ids(after=newest)
@@ -98,7 +98,7 @@ class Store:
         self._channels = Channels(file)
         self._trimming = Trimming(file, self._channels, self._keys, in_use, self.opened)
         with self:
-            # A client that was away keeps its place for the whole time, from now on.
+            # An absent client keeps its place for the whole time, counted from now.
             file.execute("UPDATE places SET time = ?", (self.opened - 0.5,))
             file.execute("UPDATE life SET open = 1")
 
@@ -118,7 +118,7 @@ class Store:
                 self._file.rollback()
 
     def write(self, writes: Sequence[Write], clock: float) -> None:
-        """Write events. Each of `writes` has the result, unless this raises."""
+        """Write events. Each of `writes` gets its result, unless this raises."""
         with self:
             room = self._trimming.make_room(writes[-1].limits.max_size)
             touched: dict[int, Row] = {}
@@ -148,7 +148,7 @@ class Store:
         row = self._channels.row(write.name, clock)
         row.limits = write.limits
         if write.behind is not None:
-            # Clients of a life that was killed may come back, and have not moved in the meantime.
+            # Clients of a killed run may come back, and have not moved meanwhile.
             expected = self.killed and clock - self.opened <= row.limits.kept
             places = (row.behind, write.behind) if expected else (write.behind,)
             row.behind = min(places, key=position)
@@ -174,7 +174,7 @@ class Store:
         self._file.execute("UPDATE life SET newest = ?, clock = ?", (newest, clock))
 
     def remember(self, places: Collection[Place], left: Collection[str], clock: float) -> None:
-        """Remember the places of clients, and that the last client has left some channels."""
+        """Store the places of clients, and which channels their last client has left."""
         with self:
             rows = [
                 (places_key(channels), stored(client_id), *rest)
@@ -188,7 +188,7 @@ class Store:
             self._tell(clock)
 
     def sweep(self, clock: float) -> bool:
-        """Drop what has expired, a part at a time. Returns whether there may be more."""
+        """Drop some of the expired rows. Returns whether there may be more."""
         with self:
             self._file.execute("DELETE FROM places WHERE time + seconds <= ?", (clock,))
             more = self._trimming.sweep(clock, time.time() * 1000, self._ids)
@@ -196,14 +196,14 @@ class Store:
         (free,) = self._file.execute("PRAGMA freelist_count").fetchone()
         if free > 2 * SPARE_PAGES:
             pages = min(free - SPARE_PAGES, TURN)
-            # Each step of the statement frees one page, and `execute` makes only one.
+            # Each step of the statement frees one page, and `execute` alone makes one step.
             self._file.executescript(f"PRAGMA incremental_vacuum({pages})")
         return more
 
     def end(self, clock: float) -> None:
-        """This life ends normally."""
+        """This run ends normally."""
         with self:
             self._file.execute("UPDATE life SET open = 0")
             self._tell(clock)
-        # Closing the file would do this, too, and may be slow.
+        # Closing the file would do this, too, but may be slow.
         self._file.execute("PRAGMA wal_checkpoint(PASSIVE)")

@@ -1,16 +1,16 @@
 """Drops old events from the file.
 
 Rules:
-1. Events are kept as in memory (`message_queue.retention`), by length, bytes and age: the newest
-   `backlog_length`, and younger ones up to `buffer_length` and `buffer_size`. No event is kept for
-   a client that is behind.
-2. Several events are dropped at once: a channel may exceed its bounds by a sixteenth, and events
-   may be older by an eighth.
-3. No event is dropped because of its age, and no channel is emptied because it is idle, before
-   clients had the time to come back to this life of the file.
-4. A channel without events keeps its newest id, so that a client that had all of them gets no gap.
-   Beyond `MAX_TOPS`, the least recently used ones are forgotten, and all unknown channels begin at
-   a new id.
+1. Events are kept as in memory (`message_queue.retention`), by number, bytes and age: the newest
+   `backlog_length`, and recent ones up to `buffer_length` and `buffer_size`. No event is kept for a
+   client that lags behind.
+2. Several events are dropped at once: a channel may exceed its limits by a sixteenth, and events
+   their age by an eighth.
+3. After a start, clients first get time to come back: until then, no event is dropped because of
+   its age, and no channel is emptied because it is idle.
+4. A channel without events keeps its newest id, so that a client that has all of them gets no gap.
+   Beyond `MAX_TOPS`, the least recently used channels are dropped, and all unknown channels begin
+   at a new id.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tatsumaki_py.message_queue.ids import Ids
 __all__ = ["MAX_TOPS", "Trimming"]
 
 MAX_TOPS = 100_000
-"""Channels without events whose newest id is kept."""
+"""How many channels without events keep their newest id."""
 TURN = 200
-"""Channels that are checked in one transaction."""
+"""Channels to check in one transaction."""
 SPARE = 16
 """See rule 2."""
 
@@ -56,11 +56,11 @@ _IDLE = f"count > 0 AND used <= ? - idle AND ? > kept LIMIT {TURN}"
 
 
 class Trimming:
-    """Drops events of one file. Its methods are called in a transaction.
+    """Drops events of one file. The methods must be called in a transaction.
 
     Args:
-        in_use: the names of the channels that have clients.
-        opened: the time at which this life of the file began.
+        in_use: the names of the channels with clients.
+        opened: the time at which this run began.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Trimming:
     # -- one channel
 
     def trim(self, row: Row, clock: float) -> None:
-        """Drop the events of a channel that need not be kept. The row is to be saved."""
+        """Drop the events of a channel that need not be kept. The caller saves the row."""
         limits = row.limits
         ends = []
         if row.count > limits.buffer_length * (1 + 1 / SPARE):
@@ -137,7 +137,7 @@ class Trimming:
     # -- all channels
 
     def make_room(self, max_size: float) -> bool:
-        """Whether there is room for events. Channels without clients are emptied for that, the
+        """Whether there is room for events. To make room, channels without clients are emptied, the
         least recently used first.
         """
         if self._channels.size + self._keys_size <= max_size:
@@ -152,12 +152,12 @@ class Trimming:
         return self._channels.size + self._keys_size <= max_size
 
     def sweep(self, clock: float, now_ms: float, ids: Ids) -> bool:
-        """Drop the events that are too old, in any channel. Returns whether there may be more.
+        """Drop outdated events in all channels. Returns whether there may be more.
 
         Args:
             clock: the time.
-            now_ms: milliseconds of the machine's clock since the epoch.
-            ids: give the new beginning of unknown channels.
+            now_ms: the machine's clock, in milliseconds since the epoch.
+            ids: gives the new beginning of unknown channels.
         """
         self._keys.expire(clock)
         self._keys_size = self._keys.size()

@@ -1,11 +1,11 @@
-"""The thread that writes: all events that wait are one transaction (group commit).
+"""The writer thread: all waiting events go into one transaction (group commit).
 
 Rules:
-1. Events are written in the order in which they were given, and their results come in that order.
-2. A question is answered after the events that were given before it. Events and questions take
-   turns: neither can hold up the other for long.
-3. Places of clients are written up to `LAZY` seconds later: if the process is killed before that,
-   the client gets some events again.
+1. Events are written in the order of the calls, and their results come in that order.
+2. A question is answered after the events that came before it. Events and questions take turns, so
+   that neither can hold up the other for long.
+3. Places of clients are written up to `LAZY` seconds later. If the process is killed before that, a
+   client gets some events again.
 4. If a transaction fails, all events in it fail.
 5. Each job gets a result, even if the thread ends because of an error in the program.
 """
@@ -30,18 +30,18 @@ __all__ = ["Job", "Question", "Writer"]
 T = TypeVar("T")
 
 LAZY = 0.2
-"""Seconds until places are written."""
+"""Maximum seconds until places are written."""
 SWEEP = 5.0
 """Seconds between two searches for expired rows."""
 BATCH = 1000
 BYTES = 4 * 1024 * 1024
-"""Publishes, and bytes of events, in one transaction."""
+"""Maximum number of publishes, and bytes of events, in one transaction."""
 
 _log = logging.getLogger("tatsumaki")
 
 
 class Question:
-    """A call that reads from the file, and its `answer` or its `error`."""
+    """A call that reads from the file, and its `answer` or `error`."""
 
     __slots__ = ("answer", "ask", "error", "tell")
 
@@ -50,7 +50,7 @@ class Question:
     ) -> None:
         self.ask = ask
         self.tell = tell
-        """The code that takes the results calls this function with the answered question."""
+        """Called with the answered question by the code that takes the results."""
         self.answer: Any = None
         self.error: Exception | None = None
 
@@ -59,17 +59,17 @@ Job = Write | Question
 
 
 class Writer:
-    """Writes to a file in a thread of its own.
+    """Writes to a file in a separate thread.
 
     Args:
         file: the file.
         store: writes to it.
         clock: gives the time of the file's clock, in any thread.
-        tell: called in the thread when there is something in `done`.
+        tell: called in the thread when `done` is not empty.
 
     Attributes:
-        done: jobs that are done, in order, and errors of work that belongs to no job.
-        over: whether the thread takes no more jobs.
+        done: finished jobs, in order, and errors of work without a job.
+        over: whether the thread accepts no more jobs.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class Writer:
         self._clock = clock
         self._tell = tell
         self._wakes: SimpleQueue[None] = SimpleQueue()
-        # Held only for moments, because the event loop takes it, too.
+        # Held only briefly, because the event loop takes it, too.
         self._lock = threading.Lock()
         self._given: deque[Job] = deque()
         self._places: dict[tuple[tuple[str, ...], str], Place] = {}
         self._left: set[str] = set()
         self._ending = False
-        # All that follows belongs to the thread.
+        # Everything below belongs to the thread.
         self._writes: deque[Write] = deque()
         self._batch: list[Write] = []
         self._questions: deque[tuple[int, Question]] = deque()
@@ -98,27 +98,27 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="tatsumaki-sqlite", daemon=True)
         self._thread.start()
 
-    # -- for the engine, in any thread. False: it is too late for that
+    # -- for the engine, in any thread. False: the thread accepts no more jobs
 
     def add(self, job: Job) -> bool:
-        """Do a job, at the next `wake` at the latest."""
+        """Add a job, which starts at the next `wake` or earlier."""
         with self._lock:
             if not self.over:
                 self._given.append(job)
             return not self.over
 
     def wake(self) -> None:
-        """Do the jobs that were added."""
+        """Start the added jobs."""
         if self._wakes.empty():
             self._wakes.put(None)
 
     def remember(self, place: Place) -> bool:
-        """Write the place of a client, soon."""
+        """Write the place of a client soon."""
         channels, client_id, *_ = place
         return self._soon(lambda: self._places.update({(channels, client_id): place}))
 
     def left(self, name: str) -> bool:
-        """Write, soon, that the last client has left a channel."""
+        """Soon write that the last client has left a channel."""
         return self._soon(lambda: self._left.add(name))
 
     def _soon(self, note: Callable[[], object]) -> bool:
@@ -128,7 +128,7 @@ class Writer:
             first = not self._places and not self._left
             note()
         if first:
-            # The thread may wait for longer than that.
+            # The thread may otherwise wait longer.
             self.wake()
         return True
 
@@ -137,7 +137,7 @@ class Writer:
         return (channels, client_id) in self._places
 
     def wait(self) -> None:
-        """Wait until the jobs that were added are done."""
+        """Wait until the added jobs are done."""
         done = threading.Event()
         self.add(Question(lambda _: done.set(), lambda _: None))
         self.wake()
@@ -145,7 +145,7 @@ class Writer:
             pass
 
     def end(self) -> None:
-        """Do the jobs that were added, and end. It can be called again."""
+        """Let the thread finish the added jobs and end. May be called again."""
         self._ending = True
         self.wake()
 
@@ -167,7 +167,7 @@ class Writer:
                 self._take()
                 self._work()
         except BaseException as error:
-            _log.critical("the thread that writes %s has ended", self._file.path, exc_info=error)
+            _log.critical("the writer thread of %s has ended", self._file.path, exc_info=error)
             self._give_up(error)
         self._tell()
 
@@ -177,12 +177,12 @@ class Writer:
         written = self._flush()
         self._try(lambda: self._store.end(self._clock()))
         with self._lock:
-            # A client may have left in the meantime.
+            # A client may have left meanwhile.
             self.over = not self._given and not (written and self._places)
         return self.over
 
     def _take(self) -> None:
-        """Take the jobs that wait; wait for one if there is nothing to do."""
+        """Take the waiting jobs; wait for one if there is nothing to do."""
         if self._flush_at is None and (self._places or self._left):
             self._flush_at = time.monotonic() + LAZY
         if not (self._writes or self._questions or self._ending):
@@ -237,10 +237,10 @@ class Writer:
         self._tell()
 
     def _flush(self) -> bool:
-        """Write the places that wait. Returns whether the file could be written."""
+        """Write the waiting places. Returns whether the file could be written."""
         self._flush_at = None
         with self._lock:
-            # `waiting_place` sees them until they are written.
+            # Keep them visible to `waiting_place` until they are written.
             places, left = dict(self._places), self._left
             self._left = set()
         if not places and not left:
@@ -258,7 +258,7 @@ class Writer:
         return not failed
 
     def _try(self, call: Callable[[], T]) -> T | Exception:
-        """The result of `call`, which writes. Its error is a result, too."""
+        """The result of `call`, which writes, or its error."""
         try:
             self._file.check()
             return call()
@@ -268,10 +268,10 @@ class Writer:
             return error
 
     def _give_up(self, error: BaseException) -> None:
-        """No job is done any more."""
+        """The thread ends: fail the remaining jobs."""
         with self._lock:
             self.over = True
-        why = sqlite3.OperationalError(f"the thread that writes has ended: {error!r}")
+        why = sqlite3.OperationalError(f"the writer thread has ended: {error!r}")
         questions = [question for _, question in self._questions]
         for job in (*self._batch, *self._writes, *questions, *self._given):
             job.error = why
