@@ -31,7 +31,7 @@ Differs from `tornado.web.RequestHandler` in:
 10. `write` and `stream_write` take None, or no argument: they write nothing, as in Tatsumaki.
     Tornado refuses None.
 11. A form is read whatever the letter case of its media type. One that cannot be read is refused
-    with the reason, and so is one that would take long to read; see `tatsumaki_py.form`.
+    with the reason, and so is one that would take long to read; see ``tatsumaki_py.form``.
 
 Source: ``Tatsumaki::Handler``.
 """

@@ -199,12 +199,33 @@ def _restore(app, what, name, obj, options, lines):  # type: ignore[no-untyped-d
         lines[:] = _kept.pop(name)
 
 
+def _add_module(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
+    """After the docstring of a class: what that of its module says to users. The first word tells
+    that the module is about one class.
+    """
+    title = name.rpartition(".")[2]
+    text = inspect.getdoc(sys.modules.get(MADE_IN.get(title, ""))) or ""
+    if what not in ("class", "exception"):
+        return
+    about = text.startswith(f"{title}: ")
+    listed = False
+    for paragraph in text.split("\n\n")[1:]:
+        example = paragraph.startswith(">>> ") and (about or f"{title}(" in paragraph)
+        differs = about and paragraph.startswith("Differs from")
+        source = paragraph.startswith("Source: ") and not any("Source: " in line for line in lines)
+        if example or differs or source or listed:
+            lines.extend(["", *paragraph.splitlines()])
+        listed = differs and paragraph.endswith(":")
+    lines.append("")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     _read_sources()
     app.config.coverage_ignore_pyobjects = [*_not_shown()]
     app.connect("source-read", _select)
     app.connect("autodoc-process-docstring", _keep, priority=100)
     app.connect("autodoc-process-docstring", _restore, priority=900)
+    app.connect("autodoc-process-docstring", _add_module, priority=900)
     app.connect("autodoc-process-signature", _sign)
     app.connect("viewcode-follow-imported", _made_in)
     return {"parallel_read_safe": True}
