@@ -69,7 +69,7 @@ def test_a_value_that_is_no_engine(value, said):
 
 
 def test_options_take_a_url():
-    with pytest.raises(TypeError, match="options go with the URL"):
+    with pytest.raises(TypeError, match="options can be given with the URL"):
         MessageQueue.configure(MemoryEngine(), prefix="chat")
 
 
