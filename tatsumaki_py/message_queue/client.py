@@ -63,12 +63,12 @@ class Client:
     """A consumer of a queue's events, with or without a name.
 
     Attributes:
-        id: the ``client_id`` that it polls with, or one made up.
-        named: whether it polls with a ``client_id``, by which it can come back.
-        new: whether it has had no event yet: it gets the quiet events, too.
-        state: a `State`.
-        deadline: while ABSENT, the time at which it is forgotten (seconds of the event loop's
-            clock).
+        id (str): the ``client_id`` that it polls with, or one made up.
+        named (bool): whether it polls with a ``client_id``, by which it can come back.
+        new (bool): whether it has had no event yet: it gets the quiet events, too.
+        state (State): what it does.
+        deadline (float): while ABSENT, the time at which it is forgotten (seconds of the event
+            loop's clock).
 
     >>> client = Client("alice", Place("1-0"))
     >>> client.leave(now=100.0, reconnect_time=30.0)

@@ -209,15 +209,15 @@ class Event(_Value):
 
     Attributes:
         data: the value alone: a read-only dict or list, or a plain str, int, float, bool or None.
-        id: its id in the channel, to be sent back as ``last_event_id``.
-        prev: the id of the event before it.
-        json: the JSON that was published, in UTF-8; the same `bytes` for every subscriber.
-        channel: the name of its channel.
-        gap: True for the event that says that events are lost (its data is ``{"type": "gap",
+        id (str): its id in the channel, to be sent back as ``last_event_id``.
+        prev (str): the id of the event before it.
+        json (bytes): the JSON that was published, in UTF-8; the same `bytes` for every subscriber.
+        channel (str): the name of its channel.
+        gap (bool): True for the event that says that events are lost (its data is ``{"type": "gap",
             "after": <the cursor that is lost>, "id": <the one to go on from>}``).
-        end: True for the event that ends the channel (`MessageQueue.end`); its data is ``{"type":
-            "end"}``.
-        quiet: whether only new clients get it (`MessageQueue.append_backlog`).
+        end (bool): True for the event that ends the channel (`MessageQueue.end`); its data is
+            ``{"type": "end"}``.
+        quiet (bool): whether only new clients get it (`MessageQueue.append_backlog`).
 
     >>> event = Event(b'{"type":"message","tags":["a"]}', "1700000000000-0")
     >>> event["type"], event.id
