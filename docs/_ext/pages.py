@@ -55,7 +55,7 @@ def _relinked(text: str, base: Path, folder: Path) -> str:
 
 class _Plain(TextLexer):
     name = "Configuration that Pygments does not know"
-    aliases = ("haproxy",)
+    aliases = ("caddy", "caddyfile", "haproxy")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
