@@ -161,7 +161,7 @@ async def test_the_reader_dies(make_engine, redis_server, attached, expect_log):
     here, there = make_engine(redis_server.url, **OPTIONS), make_engine(redis_server.url)
     feed = await attached(here)
     here.session()._listener._task.cancel()
-    with expect_log("tatsumaki", "the reader of pub/sub failed, and is started again"):
+    with expect_log("tatsumaki", "the reader of pub/sub failed: starting it again"):
         await there.publish(Feed("room", {}), bodies(1))
         await feed.has(1)
 

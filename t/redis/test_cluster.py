@@ -165,6 +165,6 @@ async def test_nodes_are_away(connect, make_cluster, log_watch):
 @pytest.mark.gen_test
 async def test_the_wrong_kind(connect, redis_cluster, redis_server):
     (error,) = await connect(redis_cluster.url.replace("+cluster", "")).run([("PING",)])
-    assert "its URL begins with redis+cluster://" in str(error)
-    with pytest.raises(ConnectionError, match="is no node of a cluster"):
+    assert "use a URL that begins with redis+cluster://" in str(error)
+    with pytest.raises(ConnectionError, match="is not a node of a cluster"):
         await connect(f"redis+cluster://127.0.0.1:{redis_server.port}").subscriber()

@@ -43,10 +43,10 @@ def test_keywords_count_as_the_query():
     [
         ("redis:h", {}, r"the URL of Redis is redis://\["),
         ("redis://h:99999", {}, "the host or the port"),
-        ("redis://a,b", {}, "has one host"),
+        ("redis://a,b", {}, "takes one host"),
         ("redis://h/chat", {}, "the path in the URL"),
         ("redis://h/1/2", {}, "the path in the URL"),
-        ("redis://h#1", {}, '"#" in the URL of Redis is written %23'),
+        ("redis://h#1", {}, 'contains a "#": write it as %23'),
         ("redis://h\n", {}, "white space"),
         ("unix://", {}, r"the URL of Redis is unix://\["),
         ("redis+sentinel://h", {}, "name of the service is missing"),
@@ -62,9 +62,9 @@ def test_keywords_count_as_the_query():
         ("redis://h", {"db": True}, "the option db is a whole number, not True"),
         ("redis://h?ssl_check_hostname=2", {}, "is yes or no, not '2'"),
         ("redis://h?ssl_cert_reqs=maybe", {}, "is one of required, none, not 'maybe'"),
-        ("redis://h?sentinel_password=x", {}, "belong to redis\\+sentinel://"),
-        ("redis://h?prefix={a}", {}, "the option prefix has"),
-        ("redis://h?backoff=2&max_backoff=1", {}, "max_backoff is at least"),
+        ("redis://h?sentinel_password=x", {}, "need a redis\\+sentinel:// URL"),
+        ("redis://h?prefix={a}", {}, "the option prefix must not be"),
+        ("redis://h?backoff=2&max_backoff=1", {}, "max_backoff must not be less"),
     ],
 )
 def test_mistakes(url, keywords, said):

@@ -154,7 +154,7 @@ async def test_nobody_waits_for_the_answer(make_engine, expect_log):
         await asyncio.sleep(0.15)
         gc.collect()
     with expect_log(
-        "tatsumaki", "5 publishes that no code waited for failed: the events were not accepted"
+        "tatsumaki", "5 publishes without a waiter failed: the events were not accepted"
     ):
         await engine.close()
 
@@ -182,5 +182,5 @@ def test_a_loop_ends_before_redis_has_the_event(make_engine, redis_server, expec
 
 
 def test_without_a_loop(make_engine):
-    with pytest.raises(RuntimeError, match=r"uses tatsumaki_py\.publisher\.Publisher"):
+    with pytest.raises(RuntimeError, match=r"use tatsumaki_py\.publisher\.Publisher"):
         make_engine("redis://127.0.0.1:1").publish(Feed("room", {}), bodies(1))

@@ -52,7 +52,7 @@ async def test_a_user_without_channels(chat, make_engine, attached, expect_log):
         await feed.until(lambda: len(lines) == 3)
     away, publish, back = [line.getMessage() for line in lines]
     assert re.search("is away: .*no permissions to access", away, re.IGNORECASE)
-    assert "lists the rights that the ACL user needs" in publish
+    assert "lists the permissions of the ACL user" in publish
     assert "is back" in back
     await asyncio.gather(*(engine.publish(feed, bodies(n)) for n in (4, 5)))
     assert (await attached(make_engine(url))).numbers == feed.numbers == [4, 5]
@@ -63,7 +63,7 @@ async def test_a_user_without_channels(chat, make_engine, attached, expect_log):
     [
         ("chat:wrong@", 0, "refused the login: check the user and the password"),
         ("chat:secret@", 99, "refused the connection: DB index is out of range"),
-        ("", 0, "wants a password: give it in the URL or as an option"),
+        ("", 0, "requires a password: give it in the URL or as an option"),
     ],
 )
 @pytest.mark.gen_test

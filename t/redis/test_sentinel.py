@@ -88,7 +88,7 @@ async def test_a_replica_is_not_used(connect, make_watched):
     watched = make_watched()
     master, replica = watched.servers
     (error,) = await connect(replica.url).run([("PING",)])
-    assert f"127.0.0.1:{replica.port} is a replica, which takes no writes" in str(error)
+    assert f"127.0.0.1:{replica.port} is a replica, which accepts no writes" in str(error)
     watched.sentinel.pause()
     connections = connect(watched.url, connect_timeout=0.2)
     (error,) = await connections.run([("PING",)])
@@ -110,7 +110,7 @@ async def test_another_name_or_kind(connect, make_watched):
     sentinel, master = watched.sentinel.port, watched.servers[0].port
     for url, said in [
         (f"redis+sentinel://127.0.0.1:{sentinel}/game", "no service of this name"),
-        (f"redis://127.0.0.1:{sentinel}", "its URL begins with redis\\+sentinel://"),
+        (f"redis://127.0.0.1:{sentinel}", "use a URL that begins with redis\\+sentinel://"),
         (f"redis+sentinel://127.0.0.1:{master}/chat", "unknown command"),
     ]:
         with pytest.raises(Exception, match=said):

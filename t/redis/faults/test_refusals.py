@@ -42,7 +42,7 @@ def hang(server):
 
 @pytest.mark.gen_test
 async def test_the_master_becomes_a_replica(make_scene, make_redis, outage):
-    """The old master is alive, and takes no writes: publishes wait for one that does."""
+    """The old master is alive, and accepts no writes: publishes wait for one that does."""
     server = make_redis()
     scene = await make_scene(server)
     await scene.publish(0)

@@ -1,7 +1,7 @@
 """Which nodes of a cluster are away, so that the others need not wait for them.
 
 Rules:
-1. A node that is away gets one command in `PAUSE` seconds, until it answers or has left the
+1. A node that is away gets one command every `PAUSE` seconds, until it answers or has left the
    cluster.
 2. The log gets one line when nodes go and one when all are back. If all nodes are away, the engine
    logs that instead.
@@ -29,11 +29,11 @@ class NodeAway(exceptions.ConnectionError):
 
 
 class Absent:
-    """The nodes that are away.
+    """Keeps track of the nodes that are away.
 
     Args:
-        answers: whether a node answers.
-        masters: asks for the nodes that have slots.
+        answers: returns whether a node answers.
+        masters: asks which nodes have slots.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Absent:
         return address in self._errors
 
     def add(self, address: Address, error: object) -> None:
-        """The node could not be reached because of `error`."""
+        """The node could not be reached, because of `error`."""
         self._errors.setdefault(address, error)
         if self._task is None:
             self._task = asyncio.create_task(self._watch())
@@ -96,7 +96,7 @@ class Absent:
             _log.warning("the node %s:%d of the Redis cluster is away: %s", host, port, error)
 
     async def close(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,6 +1,6 @@
-"""The result of a publish that Redis has not answered yet.
+"""The result of a publish, to which Redis has not replied yet.
 
-Rule: errors that no code waits for are logged, those of one second in one line.
+Rule: errors that no code waits for are logged, in one line per second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAUSE = 1.0
 
 
 class Unheard:
-    """Counts the publishes that failed while no code waited for them."""
+    """Counts failed publishes that no code waited for."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -27,7 +27,7 @@ class Unheard:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, error: Exception) -> None:
-        """One more."""
+        """Count one more."""
         self._count += 1
         self._last = error
         if self._timer is None:
@@ -37,12 +37,12 @@ class Unheard:
                 self.report()
 
     def report(self) -> None:
-        """Log them."""
+        """Log the count."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._count:
-            _log.error("%d publishes that no code waited for failed: %s", self._count, self._last)
+            _log.error("%d publishes without a waiter failed: %s", self._count, self._last)
             self._count, self._last = 0, None
 
 
@@ -75,11 +75,11 @@ class Answer(asyncio.Future[list[str]]):
         """The events are not accepted."""
         if self._is_wanted():
             self.set_exception(error)
-            # asyncio would log it in words of its own.
+            # asyncio would log it in its own words.
             self.exception()
 
     def _is_wanted(self) -> bool:
-        """Whether code may still wait for it: it was not cancelled, and its loop has not ended."""
+        """Whether code may still wait for it: it is not cancelled, and its loop has not ended."""
         return not self.done() and not self.get_loop().is_closed()
 
     def __del__(self) -> None:

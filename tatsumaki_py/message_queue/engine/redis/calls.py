@@ -1,7 +1,7 @@
-"""One call of the script that publishes, and the meaning of its reply: the same for servers and for
-publishers outside of them.
+"""A call of the publishing script, and the meaning of its reply. Servers and `Publisher` use the
+same.
 
-Rule: nothing of redis-py is imported here, and nothing is sent.
+Rule: this module does not import redis-py and sends nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tatsumaki_py.message_queue.idempotency import digest_of
 __all__ = ["MAX_EVENTS", "MAX_SIZE", "Accepted", "Late", "check_size", "publish_call", "read_reply"]
 
 MAX_EVENTS = 1000
-"""Events that one call may have: Redis does nothing else during a call."""
+"""Maximum number of events in one call, because Redis does nothing else during a call."""
 MAX_SIZE = 4 * 1024 * 1024
-"""Bytes that the events of one call may have, each with 512 bytes for itself."""
+"""Maximum bytes of the events in one call, counting 512 bytes of overhead for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Accepted:
 
     Attributes:
         prev: the newest id before them.
-        ids: theirs.
+        ids: the ids of the events.
         now: the clock of Redis, in milliseconds since the epoch.
     """
 
@@ -40,13 +40,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The events came after their deadline, and are not accepted."""
+    """The events arrived after their deadline and are not accepted."""
 
     now: int
 
 
 def check_size(bodies: Sequence[bytes]) -> None:
-    """413 if these events are too many for one call."""
+    """Raise 413 if these events are too many or too large for one call."""
     if len(bodies) > MAX_EVENTS:
         raise HTTPError(413, f"one publish has up to {MAX_EVENTS} events, not {len(bodies)}")
     size = size_of(bodies)
@@ -69,14 +69,14 @@ def publish_call(
     """The arguments of EVALSHA or EVAL after the script.
 
     Args:
-        keys: those of the channel.
+        keys: the keys of the channel.
         process: a random name of the publisher.
-        number: of the call; a later call of the process has a greater one. A call that is repeated,
-            because its reply was lost, has the same.
+        number: the number of the call. Later calls of the process have greater numbers. A call that
+            is repeated because its reply was lost keeps its number.
         bodies: the events, as JSON; see `check_size`.
         quiet: whether only new clients get each event. If empty, none is quiet.
-        settings: see `wire.stored_settings`. If empty, those that a server has set.
-        top_time: seconds for which the newest id is remembered.
+        settings: see `wire.stored_settings`. If empty, the settings stored by a server apply.
+        top_time: seconds for which Redis remembers the newest id.
         key: the idempotency key.
         deadline: when Redis stops accepting the events, in milliseconds of its clock.
     """
@@ -98,7 +98,7 @@ def publish_call(
 
 
 def read_reply(reply: bytes, count: int) -> Accepted | Late:
-    """The meaning of the script's answer to a call with `count` events. 422 if other events were
+    """Parse the script's answer to a call with `count` events. Raises 422 if other events were
     published under the idempotency key.
     """
     words = reply.decode().split()

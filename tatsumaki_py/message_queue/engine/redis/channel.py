@@ -1,12 +1,12 @@
-"""One channel as this process knows it.
+"""One channel, as this process knows it.
 
 Rules:
 1. Events that follow the log's top are appended; known events are skipped. Otherwise the channel
-   has missed events, and asks Redis for them: one question at a time.
-2. Messages that come before Redis has answered wait. If there are too many of them, they are
+   has missed events, and asks Redis for them, one query at a time.
+2. Messages that arrive before Redis has answered wait. If there are too many of them, they are
    dropped, and Redis is asked again.
 3. Clients get a gap only for events that Redis no longer has, or if an event in Redis does not
-   follow the one before it: a script that Redis stopped halfway leaves such an event.
+   follow the previous one, as after a script that Redis stopped halfway.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from tatsumaki_py.message_queue.ids import position
 __all__ = ["RedisChannel"]
 
 MAX_WAITING = 1000
-"""Messages that may wait for an answer of Redis,"""
+"""Maximum number of messages that wait for an answer of Redis,"""
 MAX_WAITING_SIZE = 4 * 1024 * 1024
-"""and their bytes."""
+"""and of their bytes."""
 RECENT = 32
-"""Ids of events that are known to be in the log. For a message with older events, Redis is asked.
+"""How many ids are remembered as being in the log. For a message with older events, Redis is asked.
 """
 
 
@@ -45,14 +45,14 @@ class RedisChannel:
         feed: the channel.
         keys: its keys.
         loaded: whether its log is loaded.
-        asking: whether a question to Redis is in flight.
-        stale: whether Redis has to be asked again.
+        asking: whether a query to Redis is in flight.
+        stale: whether Redis must be asked again.
         subscribed: whether Redis has confirmed its subscription at least once.
         linger: the timer that ends the subscription.
-        waiters: wait for the answer to the present question.
-        arrivals: functions to call as soon as the events of that id are in the log.
-        late: the timer that calls these functions if the events take long.
-        used: when the expiry of its keys was last renewed, in seconds of the loop's clock.
+        waiters: futures that wait for the answer to the current query.
+        arrivals: functions to call as soon as the event of an id is in the log.
+        late: the timer that calls these functions if the events take too long.
+        used: when the expiry of its keys was last renewed, by the loop's clock in seconds.
     """
 
     __slots__ = (
@@ -88,10 +88,10 @@ class RedisChannel:
         self._waiting: list[bytes] = []
         self._size = 0
 
-    # -- what is published
+    # -- published events
 
     def heard(self, data: bytes) -> bool:
-        """A message came. Returns whether Redis has to be asked for missing events."""
+        """A message has arrived. Returns whether Redis must be asked for missing events."""
         if self.loaded and self._take(data):
             return False
         if not self.asking:
@@ -106,12 +106,12 @@ class RedisChannel:
     def accepted(
         self, prev: str, ids: Sequence[str], bodies: Sequence[bytes], quiet: Sequence[bool]
     ) -> None:
-        """Redis has accepted events of this process, whose message may come later."""
+        """Redis has accepted events of this process; their message may arrive later."""
         if self.loaded and prev == self.feed.top:
             self._accept(made(self.feed.name, prev, ids, bodies, quiet))
 
     def _take(self, data: bytes) -> bool:
-        """Append the events of a message. Returns whether none is missing."""
+        """Append the events of a message. Returns whether no event is missing."""
         message = Message(data)
         feed = self.feed
         if message.prev == feed.top:
@@ -126,10 +126,10 @@ class RedisChannel:
             del recent[next(iter(recent))]
         self.feed.accept(events)
 
-    # -- what Redis has
+    # -- events in Redis
 
     def question(self) -> list[bytes | str | int]:
-        """The arguments of `scripts.RECOVER`: what is here, and what is wanted."""
+        """The arguments of `scripts.RECOVER`: the present and the wanted events."""
         self.asking, self.stale = True, False
         self._cursor = self.feed.top
         settings = self.feed.settings
@@ -138,14 +138,14 @@ class RedisChannel:
         return [self._cursor, "" if self.loaded else backlog, most]
 
     def answered(self, reply: Sequence[Any]) -> bool:
-        """Take the answer of Redis. Returns whether it has to be asked again."""
+        """Process the answer of Redis. Returns whether Redis must be asked again."""
         known, top, rows = reply[0], reply[1].decode(), reply[2]
         self.asking = False
         feed = self.feed
         events = entries_of(feed.name, rows)
         went_on = self.loaded and feed.top != self._cursor
         if went_on:
-            # Messages that follow the log came in the meantime.
+            # Messages that follow the log have arrived meanwhile.
             events = following(events, feed.top)
         whole = unbroken(events)
         follows = not events or (len(whole) == len(events) and events[0].prev == feed.top)
@@ -155,11 +155,11 @@ class RedisChannel:
                 feed.accept(events)
         else:
             self._note(whole)
-            # Redis may have lost the stream, but not its top.
+            # Redis may have lost the stream but not its newest id.
             feed.load(top, whole if whole and whole[-1].id == top else ())
             self.loaded = True
         if feed.top != top and position(feed.top) < position(top):
-            # There were too many for one answer.
+            # There were too many events for one answer.
             self.stale = True
         return self._merge()
 
@@ -171,7 +171,7 @@ class RedisChannel:
             del recent[next(iter(recent))]
 
     def _merge(self) -> bool:
-        """Append the messages that waited. Returns whether an event is missing."""
+        """Append the waiting messages. Returns whether an event is missing."""
         waiting = self._waiting
         self._drop_waiting()
         return self.stale or not all(self._take(data) for data in waiting)
@@ -182,7 +182,7 @@ class RedisChannel:
         return self.loaded and (top == id or position(top) > position(id))
 
     def arrive(self, everything: bool = False) -> None:
-        """Call the functions that wait for events, or all of them."""
+        """Call the functions whose events have arrived, or all of them."""
         arrivals, self.arrivals = self.arrivals, []
         for id, arrived in arrivals:
             if everything or self.has(id):
@@ -204,7 +204,7 @@ class RedisChannel:
         self._size = 0
 
     def end_linger(self) -> None:
-        """A client listens again, or the channel is dropped."""
+        """Stop the timer: a client listens again, or the channel is dropped."""
         if self.linger is not None:
             self.linger.cancel()
             self.linger = None

@@ -1,15 +1,15 @@
-"""Commands to a cluster: each goes to the node that has its slot.
+"""Commands to a cluster: each is sent to the node that has its slot.
 
 Rules:
-1. The commands of one hash tag stay in order: they are in the same slot, so they are sent to the
+1. The commands of one hash tag stay in order. They belong to the same slot, so they are sent to the
    same node in one batch, and follow the slot together when it moves.
-2. A command that a node refuses because a slot moves is retried a few times, and then answered with
-   a `NodeAway`: it may succeed soon.
-3. If a node cannot be reached or has no slots, the slots are asked for again before the next
-   batch, but not twice within `PAUSE` seconds. A slot that has moved needs no such question: the
-   reply of its old node says where it is.
-4. A node that does not answer, or refuses to write for now, is away. Commands for it fail at once,
-   with a `NodeAway` if others answer, so that their commands do not wait.
+2. A command that a node refuses because a slot is moving is retried a few times, and then answered
+   with a `NodeAway`, because it may succeed soon.
+3. If a node cannot be reached or has no slots, the slots are queried again before the next batch,
+   but at most once in `PAUSE` seconds. A moved slot needs no query, because the reply of its old
+   node tells the new one.
+4. A node that does not answer, or temporarily refuses writes, is away. Commands for it fail at
+   once, so that commands for other nodes do not wait; with a `NodeAway` if other nodes answer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Cluster"]
 
 PAUSE = 0.1
 TRIES = 1000
-"""So many keys that each node has at least one of them."""
+"""A number of keys that gives each node at least one."""
 REDIRECTS = 5
 """How often a command follows its slot."""
 
@@ -44,7 +44,7 @@ class Cluster:
     """The nodes of a cluster.
 
     Args:
-        options: some of them.
+        options: name some of the nodes.
         dial: opens connections.
     """
 
@@ -68,15 +68,15 @@ class Cluster:
         return self._slots.owner(slot_of(key))
 
     def moved(self, slot: int, address: Address) -> None:
-        """A node has said that the slot is there now."""
+        """A node has told that the slot is now at `address`."""
         self._slots.move(slot, address)
 
     def doubt(self) -> None:
-        """Ask for the slots again before they are needed next."""
+        """Query the slots again before their next use."""
         self._stale = True
 
     async def refresh(self) -> None:
-        """Ask for the slots, if they may have changed. `RedisError` if no node answers."""
+        """Query the slots if they may have changed. Raises `RedisError` if no node answers."""
         async with self._lock:
             if not self._stale or asyncio.get_running_loop().time() < self._again:
                 return
@@ -93,7 +93,7 @@ class Cluster:
             raise exceptions.ConnectionError(f"no node of the cluster answers: {'; '.join(said)}")
 
     async def _know(self, masters: set[Address], first: Address) -> None:
-        """Keep the nodes of the URL, in case all others have gone."""
+        """Keep the nodes of the URL, in case all others are gone."""
         others = [*masters, *self._options.hosts]
         self._known = [*dict.fromkeys([first, *others])]
         self._masters = masters
@@ -108,14 +108,16 @@ class Cluster:
         return node
 
     async def _look(self) -> set[Address]:
-        """The nodes that are known to have slots now."""
+        """The nodes that are known to have slots."""
         self._stale = True
         with contextlib.suppress(exceptions.RedisError):
             await self.refresh()
         return self._masters
 
     async def _answers(self, address: Address) -> bool:
-        """Whether a node writes to a slot that it has; it may be there, and the cluster not."""
+        """Whether a node accepts writes to one of its slots. A running node may refuse while the
+        cluster is down.
+        """
         keys = (f"{self._options.prefix}:{{{n}}}:p" for n in range(TRIES))
         key = next((key for key in keys if self.owner(key) == address), None)
         call = ("PING",) if key is None else ("SET", key, b"", "PX", 1000)
@@ -130,20 +132,22 @@ class Cluster:
         left: Sequence[int] = range(len(calls))
         for attempt in range(REDIRECTS):
             if attempt:
-                # A slot on its way needs a moment.
+                # A moving slot needs a moment.
                 await asyncio.sleep(0.005 * (2**attempt - 1))
             left = await self._attempt(calls, left, replies)
             if not left:
                 break
         for index, reply in enumerate(replies):
             if isinstance(reply, Moving):
-                replies[index] = NodeAway(f"the slot is on its way: {reply}")
+                replies[index] = NodeAway(f"the slot is moving: {reply}")
         return replies
 
     async def _attempt(
         self, calls: Sequence[Call], indexes: Sequence[int], replies: list[Any]
     ) -> list[int]:
-        """Run the calls with these indexes; those whose slot is elsewhere are to be run again."""
+        """Run the calls with these indexes. Returns those to run again because their slot is
+        elsewhere.
+        """
         try:
             if self._stale:
                 await self.refresh()
@@ -181,7 +185,7 @@ class Cluster:
         if address in self.absent:
             return [self._away(address)] * len(batch)
         found = await self._node(address).run(batch)
-        # If the connection broke, all replies are the same error.
+        # If the connection broke, all replies are that error.
         error = next((reply for reply in found if is_passing(reply)), None)
         if error is None:
             return found
@@ -198,7 +202,7 @@ class Cluster:
         return exceptions.ConnectionError("no node of the cluster answers")
 
     async def _ask(self, calls: Sequence[Call], indexes: Iterable[int], replies: list[Any]) -> None:
-        """Run calls at the node that has their keys already, before it has their slot."""
+        """Run calls at the node that already has their keys but not yet their slot."""
         groups: dict[Address, list[int]] = {}
         for index in indexes:
             reply = replies[index]

@@ -1,12 +1,12 @@
 """Subscriptions in a cluster: a connection to each node that has a channel's slot.
 
 Rules:
-1. A channel that is subscribed has an address in `_channels`; one without an address (None) is
-   looked for by `_mend`, with pauses, until a node confirms it.
-2. When a subscription is confirmed again, `read` gives SUBSCRIBED again.
-3. `read` raises if no node of the cluster answers, or if the ACL user may not subscribe. It does
-   not raise if only some nodes are away: their channels wait.
-4. A connection counts as lost if nothing comes on it for a `probe_interval`, not even the answer to
+1. A subscribed channel has an address in `_channels`. For a channel without an address (None),
+   `_mend` looks for a node, with pauses, until a node confirms it.
+2. When a subscription is confirmed again, `read` returns SUBSCRIBED again.
+3. `read` raises if no node of the cluster answers, or if the ACL user may not subscribe. If only
+   some nodes are away, their channels wait.
+4. A connection counts as lost if it brings no byte for a `probe_interval`, not even the answer to
    the PING at the beginning of that interval.
 """
 
@@ -28,10 +28,10 @@ from tatsumaki_py.message_queue.engine.redis.subscriber import MESSAGE, SUBSCRIB
 __all__ = ["ClusterSubscriber"]
 
 MOST_PAUSE = 1.0
-"""Seconds between two searches for the nodes of channels that wait."""
+"""Seconds between two searches for the nodes of waiting channels."""
 MOST_UNREAD = 1000
-"""Messages that may wait for `read`. Beyond that, the connections are not read, and Redis buffers
-the rest.
+"""Maximum number of messages that wait for `read`. Beyond that, the connections are not read, and
+Redis buffers the rest.
 """
 
 Lost = (exceptions.RedisError, OSError)
@@ -45,10 +45,10 @@ class _Link:
         self.reader: asyncio.Task[None] | None = None
         self.lock = asyncio.Lock()
         self.heard = True
-        """Whether anything has come since the last look."""
+        """Whether anything has arrived since the last check."""
 
     async def send(self, command: str, channels: Iterable[bytes], timeout: float) -> None:
-        """One command for each slot, because a node refuses several in one."""
+        """Send one command for each slot, because a node refuses several slots in one command."""
         if self.connection is None:
             raise exceptions.ConnectionError("the connection is closed")
         slots: dict[int, list[bytes]] = {}
@@ -71,7 +71,7 @@ class ClusterSubscriber:
         self._options = options
         self._channels: dict[bytes, Address | None] = {}
         self._waiting: set[bytes] = set()
-        """Channels that no node has confirmed yet, or not since their node was lost."""
+        """Channels that no node has confirmed, or not since their node was lost."""
         self._links: dict[Address, _Link] = {}
         self._unread: asyncio.Queue[list[Any] | Exception] = asyncio.Queue(MOST_UNREAD)
         self._mender: asyncio.Task[None] | None = None
@@ -128,7 +128,7 @@ class ClusterSubscriber:
         self._end(exceptions.ConnectionError("the subscriber is closed"))
 
     def _end(self, error: Exception) -> None:
-        """From now on, `read` raises."""
+        """Let `read` raise from now on."""
         while not self._unread.empty():
             self._unread.get_nowait()
         self._unread.put_nowait(error)
@@ -136,7 +136,7 @@ class ClusterSubscriber:
     # -- where channels are
 
     async def _place(self, channels: Sequence[bytes]) -> None:
-        """Subscribe to channels without an address, each at the node that has its slot."""
+        """Subscribe to the channels without an address, each at the node that has its slot."""
         groups: dict[Address, list[bytes]] = {}
         for name in channels:
             address = self._cluster.owner(name)
@@ -159,7 +159,7 @@ class ClusterSubscriber:
                     link.connection = await self._open(address)
                     reading = self._read_link(address, link, link.connection)
                     link.reader = asyncio.create_task(reading)
-                # They may have been unsubscribed, or placed, in the meantime.
+                # They may have been unsubscribed or placed meanwhile.
                 wanted = [name for name in names if self._homeless(name)]
                 for name in wanted:
                     self._channels[name] = address
@@ -176,7 +176,7 @@ class ClusterSubscriber:
             raise
 
     async def _lose(self, address: Address, link: _Link) -> None:
-        """The connection is broken: its channels have no address."""
+        """The connection is broken: its channels lose their address."""
         if self._links.get(address) is link:
             del self._links[address]
         if link.reader is not None and link.reader is not asyncio.current_task():
@@ -198,7 +198,7 @@ class ClusterSubscriber:
             self._mender = asyncio.create_task(self._mend())
 
     async def _mend(self) -> None:
-        """Find the nodes of the channels without an address. The pauses become longer until all
+        """Find the nodes of the channels without an address. The pauses get longer until all
         channels are confirmed.
         """
         try:
@@ -221,7 +221,7 @@ class ClusterSubscriber:
         if not self._waiting:
             self._pause = 0.0
 
-    # -- what comes
+    # -- messages
 
     async def _read_link(self, address: Address, link: _Link, connection: AnyConnection) -> None:
         while True:
@@ -248,7 +248,7 @@ class ClusterSubscriber:
             self._confirmed(channel)
             await self._unread.put([SUBSCRIBED, channel, data])
         elif kind == b"sunsubscribe" and here:
-            # The slot has gone to another node.
+            # The slot has moved to another node.
             self._cluster.doubt()
             self._unplace([channel])
         elif kind == b"sunsubscribe" and channel not in self._channels:
@@ -260,7 +260,7 @@ class ClusterSubscriber:
         self._unplace([name for name in placed if slot_of(name) == error.slot_id])
 
     async def _watch(self) -> None:
-        """Notice connections on which not even the answer to a PING comes."""
+        """Notice connections that do not even bring the answer to a PING."""
         while True:
             await asyncio.sleep(self._options.probe_interval)
             for address, link in [*self._links.items()]:

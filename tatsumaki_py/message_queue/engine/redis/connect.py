@@ -24,14 +24,14 @@ __all__ = ["Connections", "patient"]
 
 
 class Connections:
-    """The connections of one event loop to Redis. They are opened when they are needed.
+    """The connections of one event loop to Redis. They are opened on demand.
 
     Args:
         options: where Redis is.
     """
 
     publish_command: str
-    """The command that publishes to subscribers: PUBLISH, in a cluster SPUBLISH."""
+    """The command that publishes to subscribers: PUBLISH, or SPUBLISH in a cluster."""
 
     def __init__(self, options: RedisOptions) -> None:
         if options.kind == CLUSTER:
@@ -55,16 +55,16 @@ class Connections:
         self._commands = Node(self._open, options.command_timeout)
 
     async def run(self, calls: Sequence[Call]) -> list[Any]:
-        """Send commands in one piece, and wait for their replies.
+        """Send commands in one batch, and wait for their replies.
 
         Args:
-            calls: commands. All keys of one have the same hash tag. Those of one hash tag run in
-                order.
+            calls: commands. All keys of one command must have the same hash tag. Commands of one
+                hash tag run in order.
 
         Returns:
-            The replies, in the same order. Instead of a reply there may be a `RedisError` or an
-            `OSError`: `ResponseError` if Redis refused the command; after any other error, the
-            command may have run.
+            The replies, in the same order. A reply may be a `RedisError` or an `OSError` instead:
+            `ResponseError` if Redis refused the command; after any other error, the command may
+            have run.
         """
         return await self._commands.run(calls)
 
@@ -84,24 +84,24 @@ class Connections:
         return subscriber
 
     async def _renew(self) -> None:
-        """Another server is the master: leave the old one. Subscribers end."""
+        """Another server has become the master: leave the old one. Subscribers end."""
         if isinstance(self._commands, Node):
             await self._commands.renew()
         for subscriber in [*self._subscribers]:
             await subscriber.close()
 
     async def close(self) -> None:
-        """Close all connections but those of subscribers, which close their own."""
+        """Close all connections except those of subscribers, which close their own."""
         if self._master is not None:
             await self._master.close()
         await self._commands.close()
 
 
 def patient(options: RedisOptions) -> RedisOptions:
-    """Options with which a publish tries more than once, also if a server does not answer.
+    """Options that leave a publish time for several attempts, even if a server does not answer.
 
-    In a cluster, publishes to other nodes wait for a node that does not answer, once for a
-    connection and once for a reply. These waits must not use up the time of those publishes.
+    In a cluster, publishes to other nodes wait for an unresponsive node, once for a connection and
+    once for a reply. These waits must not use up their time.
     """
     most = options.publish_timeout / 3
     return replace(

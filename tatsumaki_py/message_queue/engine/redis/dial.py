@@ -1,12 +1,12 @@
-"""Opens connections to a server, logs in, and checks that the server can be used.
+"""Opens connections to a server, logs in, and checks that the server is usable.
 
 Rules:
-1. A connection that is handed out has been greeted: its server is new enough and of the kind that
-   the URL says, and it takes writes, unless it is a node of a cluster. For any other server, a
-   `ConnectionError` says what to mend.
-2. redis-py repeats no command. Only the engine knows which ones it may repeat.
-3. No text contains the URL's password. redis-py has it in the arguments of connections, which are
-   never shown.
+1. A returned connection has been checked: its server is new enough and of the kind that the URL
+   says, and it accepts writes, unless it is a node of a cluster. For any other server, a
+   `ConnectionError` says what to fix.
+2. redis-py must not repeat commands. Only the engine knows which commands may be repeated.
+3. No message contains the URL's password. redis-py keeps it in the arguments of connections, which
+   are never shown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NAME = "tatsumaki"
 """The name of the connections in `CLIENT LIST`."""
 OLDEST = {SERVER: (6, 2), CLUSTER: (7, 0)}
 SENTINEL_TIMEOUT = 1.0
-"""Seconds that a sentinel may take before the next one is asked."""
+"""Seconds after which the next sentinel is asked."""
 MODES = {b"cluster": "redis+cluster://", b"sentinel": "redis+sentinel://"}
 
 
@@ -46,8 +46,8 @@ class Dial:
         self._checked = False
 
     async def open(self, host: str = "", port: int = 0) -> AnyConnection:
-        """A new connection, to the Unix socket if the options name one. `RedisError` if there is
-        none. The reader of a connection sets the time that an answer may take.
+        """A new connection, to the Unix socket if the options name one. Raises `RedisError` on
+        failure. The reader of a connection sets the time limit for answers.
         """
         options = self._options
         login = (options.username, options.password)
@@ -61,7 +61,7 @@ class Dial:
         return connection
 
     async def open_sentinel(self, host: str, port: int) -> AnyConnection:
-        """A new connection to a sentinel. `RedisError` if there is none."""
+        """A new connection to a sentinel. Raises `RedisError` on failure."""
         options = self._options
         login = (options.sentinel_username, options.sentinel_password)
         connection = self._make(host, port, 0, login)
@@ -72,7 +72,7 @@ class Dial:
     def asking_sentinel(
         self, connection: AnyConnection, host: str, port: int
     ) -> AbstractAsyncContextManager[None]:
-        """A block that asks a sentinel. If the answer is late, the connection is closed."""
+        """A block that asks a sentinel. Closes the connection if the answer is late."""
         options = self._options
         timeout = min(options.connect_timeout, SENTINEL_TIMEOUT)
         has_login = bool(options.sentinel_username or options.sentinel_password)
@@ -120,21 +120,21 @@ class Dial:
             await self._check_memory(connection)
 
     def _misfit(self, about: dict[bytes, Any]) -> str:
-        """Why the server is not the right one."""
+        """The reason why the server is unsuitable, if it is."""
         mode, kind = about[b"mode"], self._options.kind
         if kind == CLUSTER:
-            return "" if mode == b"cluster" else "is no node of a cluster"
+            return "" if mode == b"cluster" else "is not a node of a cluster"
         if mode in MODES:
-            return f"is of another kind: its URL begins with {MODES[mode]}"
-        return "" if about[b"role"] == b"master" else "is a replica, which takes no writes"
+            return f"is of another kind: use a URL that begins with {MODES[mode]}"
+        return "" if about[b"role"] == b"master" else "is a replica, which accepts no writes"
 
     async def _check_memory(self, connection: AnyConnection) -> None:
-        """Warn if Redis may evict keys that the engine has promised to keep."""
+        """Warn if Redis may evict keys that must be kept."""
         await connection.send_command("INFO", "memory")
         try:
             reply = await connection.read_response()
         except exceptions.ResponseError:
-            return  # The ACL user may not ask.
+            return  # The ACL user may not be allowed to ask.
         lines = (line.partition(":") for line in reply.decode().splitlines())
         about = {name: value for name, _, value in lines}
         policy = about.get("maxmemory_policy", "")
@@ -150,7 +150,7 @@ class Dial:
 async def _in_time(
     connection: AnyConnection, where: str, seconds: float, has_login: bool
 ) -> AsyncIterator[None]:
-    """The connection is closed if the block is not done in time, or fails."""
+    """Closes the connection if the block is late or fails."""
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -170,7 +170,7 @@ async def _in_time(
 
 def _login_error(where: str, error: Exception, has_login: bool) -> str:
     if not has_login:
-        return f"{where} wants a password: give it in the URL or as an option"
+        return f"{where} requires a password: give it in the URL or as an option"
     return f"{where} refused the login: check the user and the password ({error})"
 
 

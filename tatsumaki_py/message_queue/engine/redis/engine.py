@@ -1,8 +1,8 @@
 """The engine in Redis.
 
 Rules:
-1. Everything that belongs to an event loop is in a `Session`. `close` ends it; the next call opens
-   another one, and the channels that were fed are fed again.
+1. All objects of an event loop are in a `Session`. `close` ends it; the next call opens a new one,
+   which feeds the same channels again.
 2. Every event goes to Redis first, which assigns its id and its place in the order.
 """
 
@@ -43,17 +43,17 @@ class Session:
 
     Attributes:
         loop: the event loop.
-        process: a random name of this process, as long as the session lasts.
+        process: a random name of this process, for the duration of the session.
         own: the pub/sub channel of this process.
         questions: runs scripts and commands.
-        feeding: the channels that are fed.
+        feeding: feeds the channels.
         outage: whether Redis can be reached.
     """
 
     def __init__(self, options: RedisOptions, clients: Clients) -> None:
         self.loop = asyncio.get_running_loop()
         self._options = options
-        # Each session has a name of its own, because the numbers of calls begin anew.
+        # Each session has a new name, because the numbers of calls start again.
         self.process = secrets.token_hex(8)
         connections = self._connections = Connections(options)
         self.outage = Outage(options.place, self._changed)
@@ -72,7 +72,7 @@ class Session:
         self._pinger: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Find out whether Redis can be reached, so that the log says at once if it cannot."""
+        """Find out whether Redis can be reached, and log at once if it cannot."""
         self.questions.ping(self.own)
 
     def listen(self) -> None:
@@ -103,7 +103,7 @@ class Session:
         return self.publish(process_channel(self._options.prefix, process), data)
 
     def publish(self, channel: bytes, data: bytes) -> asyncio.Future[int]:
-        """Send a message to all that are subscribed to `channel`. Returns how many received it."""
+        """Send a message to all subscribers of `channel`. Returns how many received it."""
         return self.questions.command(self._connections.publish_command, channel, data)
 
     def _message(self, channel: bytes, data: bytes) -> None:
@@ -145,17 +145,17 @@ class Session:
         """See `Engine.history`."""
         channel = self.feeding.channels.get(feed.name)
         if max(position(cursor)) >= 1 << 64:
-            # This is no id, and Redis could not parse it.
+            # Not an id: Redis could not parse it.
             return None
         if channel is not None and position(cursor) > position(feed.top):
-            # Its event is on its way.
+            # Its event has not arrived yet.
             await self.feeding.catch_up(channel)
             if position(cursor) > position(feed.top):
                 return None
         return await self.histories.ask(feed, Keys(self._options.prefix, feed.name), cursor, limit)
 
     async def close(self) -> list[Feed]:
-        """Send waiting events, and close all connections. Returns the channels that were fed."""
+        """Send waiting events, and close all connections. Returns the fed channels."""
         await self.outbox.close()
         await self.presence.close()
         if self._pinger is not None:
@@ -169,12 +169,12 @@ class Session:
         feeds = self.feeding.close()
         self.outage.end()
         await self._connections.close()
-        # The loop, which may end now, closes the sockets in its next iteration.
+        # The loop closes the sockets in its next iteration, and may end right after this.
         await asyncio.sleep(0)
         return feeds
 
     def abandon(self) -> list[Feed]:
-        """The loop has ended without `close`. Returns the channels that were fed."""
+        """The loop has ended without `close`. Returns the fed channels."""
         feeds = self.feeding.close()
         self.outbox.abandon()
         self.outage.end()
@@ -196,7 +196,7 @@ class RedisEngine:
         self._closing = False
 
     def session(self) -> Session:
-        """The session of the running loop. `RuntimeError` without a loop."""
+        """The session of the running loop. Raises `RuntimeError` without a loop."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -210,7 +210,7 @@ class RedisEngine:
         return session
 
     def _wake(self) -> None:
-        """Feed the channels that were fed before the engine was closed."""
+        """Feed the channels again that were fed before the engine was closed."""
         dormant, self._dormant = self._dormant, {}
         for feed in dormant.values():
             self.attach(feed)
@@ -248,7 +248,7 @@ class RedisEngine:
         self._in_loop(Feeding.drop, feed)
 
     def _in_loop(self, call: Callable[[Feeding, Feed], None], feed: Feed) -> None:
-        """Make a call in the loop of the session, which may not be running here."""
+        """Make a call in the session's loop, which may not be the running one."""
         self._dormant.pop(feed.name, None)
         session = self._session
         if session is None or session.loop.is_closed():
@@ -275,7 +275,7 @@ class RedisEngine:
         self, channels: tuple[str, ...], client_id: str, cursor: str, seconds: float
     ) -> None:
         """See `Engine.remember`."""
-        # Without a loop nothing can be sent.
+        # Nothing can be sent without a loop.
         with contextlib.suppress(RuntimeError):
             self.session().presence.remember(channels, client_id, cursor, seconds)
 
@@ -295,11 +295,11 @@ class RedisEngine:
         finally:
             self._closing = False
             if self._session is not None:
-                # It was used in the meantime.
+                # It has been used meanwhile.
                 self._wake()
 
 
 _NO_LOOP = (
-    "no event loop runs: publish in a handler, a coroutine or a function given to app.on_start; a "
-    "program without a loop uses tatsumaki_py.publisher.Publisher"
+    "no event loop runs: publish in a handler, a coroutine or a function given to app.on_start; "
+    "in a program without a loop, use tatsumaki_py.publisher.Publisher"
 )

@@ -1,13 +1,13 @@
 """The channels that this process feeds with events from Redis.
 
 Rules:
-1. A channel is fed from `attach` until `linger` seconds after `detach`. Redis is asked for its
-   events at once, so that clients need not wait for the subscription. It is asked again each time
-   that it confirms a subscription, so that no message is missed in between.
-2. While Redis is away, logs that are loaded stay as they are. Clients that wait for other logs are
-   told to retry later.
-3. An error of one channel does not affect the others. It is logged (see `sparing`), and Redis is
-   asked for the channel again, with pauses.
+1. A channel is fed from `attach` until `linger` seconds after `detach`. Its events are queried at
+   once, so that clients need not wait for the subscription. They are queried again whenever Redis
+   confirms a subscription, so that no message in between is missed.
+2. While Redis is away, loaded logs stay unchanged. Clients that wait for other logs are told to
+   retry later.
+3. An error of one channel does not affect the others. It is logged (see `sparing`), and the channel
+   is queried again, with pauses.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from tatsumaki_py.message_queue.engine.redis.wire import stored_settings
 __all__ = ["Feeding", "Subscriptions"]
 
 ARRIVAL = 0.25
-"""Seconds for which a publisher waits until its events are in the log here."""
+"""Maximum seconds that a publisher waits until its events are in the log of this process."""
 TELL = 1.0
-"""Seconds after which waiting clients are told again that Redis is away."""
+"""Seconds between two notices to waiting clients that Redis is away."""
 
 
 class Subscriptions(Protocol):
-    """The part of a listener that this file uses."""
+    """The methods of a listener that this file uses."""
 
     def add(self, channel: bytes) -> None:
         """Subscribe to `channel`."""
@@ -52,7 +52,7 @@ class Feeding:
     """The channels of one event loop.
 
     Attributes:
-        channels: those that are fed, by name.
+        channels: the fed channels, by name.
         subscriptions: the listener.
     """
 
@@ -120,8 +120,8 @@ class Feeding:
         quiet: Sequence[bool],
         arrived: Callable[[], None],
     ) -> None:
-        """Redis has accepted events of this process. `arrived` is called when the listeners here
-        have the events, or when that takes too long.
+        """Redis has accepted events of this process. `arrived` is called when the listeners in this
+        process have the events, or when that takes too long.
         """
         channel = self.channels.get(feed.name)
         if channel is None or channel.feed is not feed:
@@ -136,7 +136,7 @@ class Feeding:
             channel.late = self._loop.call_later(ARRIVAL, self._overdue, channel)
 
     def _overdue(self, channel: RedisChannel) -> None:
-        """A message that should have come by now may be lost."""
+        """An overdue message may be lost."""
         channel.arrive(everything=True)
         if self.channels.get(channel.feed.name) is channel:
             self.ask(channel)
@@ -144,7 +144,7 @@ class Feeding:
     # -- for the listener
 
     def message(self, name: bytes, data: bytes) -> None:
-        """A message came."""
+        """A message has arrived."""
         channel = self._by_messages.get(name)
         if channel is None:
             return
@@ -154,14 +154,14 @@ class Feeding:
             channel.arrive()
 
     def subscribed(self, name: bytes) -> None:
-        """The messages of a channel come from now on."""
+        """The messages of a channel arrive from now on."""
         channel = self._by_messages.get(name)
         if channel is not None:
             channel.subscribed = True
             self.ask(channel)
 
     def _guarded(self, channel: RedisChannel, call: Callable[..., Any], *args: Any) -> Any:
-        """Make a call. If it raises, the channel may have missed something."""
+        """Make a call. If it raises, the channel may have missed events."""
         try:
             return call(*args)
         except Exception:
@@ -173,10 +173,10 @@ class Feeding:
             self._ask_again()
             return False
 
-    # -- questions
+    # -- queries
 
     def ask(self, channel: RedisChannel) -> None:
-        """Ask Redis which events the channel has; ask again if a question is in flight."""
+        """Query the events of the channel; if a query is in flight, query again after it."""
         channel.stale = True
         if not channel.asking:
             options = self._options
@@ -195,7 +195,7 @@ class Feeding:
         if self.channels.get(channel.feed.name) is not channel or answer.cancelled():
             return
         error = answer.exception()
-        # A callback may lead to a new question, for which others wait.
+        # A callback may cause a new query, for which others wait.
         waiters, channel.waiters = channel.waiters, []
         if error is None:
             reply = answer.result()
@@ -230,11 +230,11 @@ class Feeding:
                 self.ask(channel)
 
     async def catch_up(self, channel: RedisChannel) -> None:
-        """Wait until the channel has the events that Redis had a moment ago, or Redis does not
-        answer.
+        """Wait until the channel has the events that Redis had at the time of the call, or until
+        Redis fails to answer.
         """
         if channel.asking:
-            # That question may be older.
+            # The current query may be older.
             await self._asked(channel)
         if self.channels.get(channel.feed.name) is channel:
             self.ask(channel)
@@ -270,7 +270,7 @@ class Feeding:
             self._tell_soon(TELL)
 
     def close(self) -> list[Feed]:
-        """Stop feeding all channels. Returns those that were fed."""
+        """Stop feeding all channels. Returns them."""
         for timer in (self._retry, self._teller):
             if timer is not None:
                 timer.cancel()
@@ -292,5 +292,5 @@ def _end(waiters: Sequence[asyncio.Future[None]], error: BaseException | None) -
             waiter.set_result(None)
         else:
             waiter.set_exception(error)
-            # The task that waited may be gone.
+            # The waiting task may be gone.
             waiter.exception()

@@ -1,8 +1,8 @@
-"""Events that are older than the log of a channel.
+"""Events older than the log of a channel.
 
 Rules:
-1. Clients that need the same events at the same time share one question.
-2. If Redis refuses to read events, they are not lost: the answer is a 503.
+1. Clients that need the same events at the same time share one query.
+2. If Redis refuses a read, the events are not lost: the answer is a 503.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Asked = tuple[str, str, str, int]
 
 
 class Histories:
-    """The questions of one event loop."""
+    """The queries of one event loop."""
 
     def __init__(self, questions: Questions) -> None:
         self._questions = questions
@@ -35,20 +35,20 @@ class Histories:
         self._errors = Sparing()
 
     async def ask(self, feed: Feed, keys: Keys, cursor: str, limit: int) -> list[Entry] | None:
-        """See `Engine.history`, of a cursor that is older than the log."""
+        """See `Engine.history`; for a cursor that is older than the log."""
         asked = feed.name, cursor, feed.floor, limit
         task = self._asked.get(asked)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._ask(feed, keys, *asked[1:]))
             self._asked[asked] = task
             task.add_done_callback(partial(self._answered, asked))
-        # The others still wait if this one is cancelled.
+        # If one is cancelled, the others still wait.
         return await asyncio.shield(task)
 
     def _answered(self, asked: _Asked, task: asyncio.Task[list[Entry] | None]) -> None:
         del self._asked[asked]
         if not task.cancelled():
-            # All clients that asked may be gone.
+            # All waiting clients may be gone.
             task.exception()
 
     async def _ask(

@@ -1,7 +1,7 @@
 """The names of keys and of pub/sub channels in Redis.
 
-Rule: all keys of a channel have the same hash tag, so they are in one slot of Redis Cluster. A
-character of the name that would end the tag is percent-encoded.
+Rule: all keys of a channel have the same hash tag, so they are in one slot of Redis Cluster.
+    Characters of the name that would end the tag are percent-encoded.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ def tag(text: str) -> bytes:
     (b'a%7Db', b'50%25', b'%')
     """
     encoded = text.encode("utf-8", "surrogatepass").replace(b"%", b"%25").replace(b"}", b"%7D")
-    # Redis does not take an empty pair of braces as a tag.
+    # Redis does not accept empty braces as a tag.
     return encoded or b"%"
 
 
 def process_channel(prefix: str, process: str) -> bytes:
-    """The pub/sub channel for messages of other processes to this one."""
+    """The pub/sub channel for messages from other processes to this one."""
     return f"{prefix}:{{{process}}}:p".encode()
 
 
@@ -30,7 +30,7 @@ class Keys:
 
     Attributes:
         messages: its pub/sub channel.
-        stream: the events that are kept.
+        stream: the kept events.
         top: the newest id, and the notes of the scripts about the channel.
 
     >>> Keys("tats", "news").stream
@@ -45,15 +45,15 @@ class Keys:
         self.top = self.messages + b":t"
 
     def record(self, process: str) -> bytes:
-        """The last call by which `process` published."""
+        """The last publishing call of `process`."""
         return b"%b:w:%b" % (self.messages, process.encode())
 
     @property
     def answer(self) -> bytes:
-        """The first part of the keys of answers; an idempotency key follows."""
+        """The first part of the keys of answers; the idempotency key follows."""
         return self.messages + b":i:"
 
     @property
     def answers(self) -> bytes:
-        """The idempotency keys that are known, by time."""
+        """The known idempotency keys, by time."""
         return self.messages + b":k"

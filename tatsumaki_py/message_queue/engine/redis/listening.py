@@ -1,14 +1,15 @@
 """The pub/sub connection of one event loop.
 
 Rules:
-1. It is subscribed to the channels that clients here use, and to the channel of this process.
-2. A lost connection is replaced, with pauses from `backoff` to `max_backoff`, for ever. After that,
-   `subscribed` is called for each channel again, because messages may be lost. A connection counts
-   as working when Redis has confirmed a subscription: some ACL users may connect, but not
-   subscribe.
-3. Every `probe_interval` the process sends itself a message through Redis. If it does not come
-   back, the connection counts as lost.
-4. An error in this file, or in a function that it calls, is logged, and ends no subscription.
+1. It is subscribed to the channels that clients of this process use, and to the channel of this
+   process.
+2. A lost connection is always replaced, with pauses from `backoff` to `max_backoff`. After that,
+   `subscribed` is called for each channel again, because messages may have been lost. A connection
+   counts as working when Redis has confirmed a subscription, because some ACL users may connect but
+   not subscribe.
+3. Every `probe_interval`, the process sends itself a message through Redis. If the message does not
+   come back, the connection counts as lost.
+4. An error in this file, or in a function that it calls, is logged and does not end a subscription.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from tatsumaki_py.message_queue.engine.redis.subscriber import MESSAGE, SUBSCRIB
 __all__ = ["Listener"]
 
 PIECE = 500
-"""Channels in one command."""
+"""Maximum number of channels in one command."""
 TURN = 0.005
-"""Seconds for which messages are handled before other code of the loop has a turn."""
+"""Seconds for which messages are handled before other code of the loop runs."""
 PROBE = b"?"
-"""What a probe begins with."""
+"""The beginning of a probe."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -43,9 +44,9 @@ class Listener:
 
     Args:
         own: the channel of this process.
-        probe: publishes that text on it.
-        message: called with each message: its channel, and its data.
-        subscribed: called with each channel that is subscribed from now on.
+        probe: publishes a text on that channel.
+        message: called with the channel and the data of each message.
+        subscribed: called with each channel whose subscription is confirmed.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Listener:
         self._task = self._start()
         self._prober = self._loop.create_task(self._watch())
 
-    # -- what is wanted
+    # -- wanted subscriptions
 
     def add(self, channel: bytes) -> None:
         """Subscribe to `channel`."""
@@ -93,14 +94,14 @@ class Listener:
 
     def _change(self, channel: bytes, wanted: bool) -> None:
         if self._subscriber is not None:
-            # The latest change goes to the end.
+            # Move the latest change to the end.
             self._changes.pop(channel, None)
             self._changes[channel] = wanted
             if self._writer is None:
                 self._writer = self._loop.create_task(self._write())
 
     async def _write(self) -> None:
-        """Tell Redis what has changed."""
+        """Send the changes to Redis."""
         try:
             while self._changes and self._subscriber is not None:
                 piece = [*islice(self._changes.items(), PIECE)]
@@ -109,7 +110,7 @@ class Listener:
                 await self._subscriber.unsubscribe(*[one for one, wanted in piece if not wanted])
                 await self._subscriber.subscribe(*[one for one, wanted in piece if wanted])
         except (exceptions.RedisError, OSError):
-            # The reader will notice.
+            # The reader will notice the error.
             await self._hang_up()
         finally:
             self._writer = None
@@ -122,14 +123,14 @@ class Listener:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """The reader has ended, by an error or because the loop ended."""
+        """The reader has ended, because of an error or the end of the loop."""
         error = None if task.cancelled() else task.exception()
         if not self._closed:
             self._loop.call_later(self._options.backoff, self._restart, error)
 
     def _restart(self, error: BaseException | None) -> None:
         if not self._closed:
-            _log.error("the reader of pub/sub failed, and is started again", exc_info=error)
+            _log.error("the reader of pub/sub failed: starting it again", exc_info=error)
             self._task = self._start()
 
     async def _run(self) -> None:
@@ -144,7 +145,8 @@ class Listener:
             finally:
                 await self._hang_up()
             self._failures += 1
-            # The first time, a lost connection is replaced at once. A refusal would be repeated.
+            # A lost connection is first replaced at once. After a refusal, the next attempt would
+            # be refused, too.
             if self._failures > 1 or isinstance(error, exceptions.ResponseError):
                 self._outage.failed("listening", error, began)
                 await self._pause()
@@ -156,7 +158,7 @@ class Listener:
                 await self._hurry.wait()
 
     def hurry(self) -> None:
-        """Redis can be reached: reconnect now instead of after the pause."""
+        """Redis can be reached: reconnect now, without the rest of the pause."""
         self._hurry.set()
 
     async def _connect(self) -> None:
@@ -201,7 +203,7 @@ class Listener:
             if channel in self._wanted:
                 self._subscribed(channel)
             elif channel != self._own:
-                # It was given up while the connection was being opened.
+                # It was closed while the connection was being opened.
                 self._change(channel, False)
 
     # -- probes
@@ -218,7 +220,7 @@ class Listener:
             try:
                 await self._probe(PROBE + b"%d" % self._probes)
             except Exception as error:
-                # The connection of commands is another one.
+                # Commands use another connection.
                 _log.debug("a probe was not sent: %s", error)
                 self._returned = self._probes
 

@@ -1,11 +1,10 @@
-"""Commands to one server: batches, each on a connection of its own, and their replies.
+"""Commands to one server: batches, each on a separate connection, and their replies.
 
 Rules:
-1. A batch is one write. Its commands run in order; those of two batches that are in flight at the
-   same time may mix.
+1. A batch is one write. Its commands run in order; the commands of two concurrent batches may mix.
 2. A reply may be an exception. If the connection breaks, all replies of the batch are that error,
-   also of commands that have run.
-3. A connection whose server refuses writes is closed, because another one may be the master now.
+   even for commands that have run.
+3. A connection whose server refuses writes is closed, because another server may now be the master.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ Call = Sequence[bytes | str | int | float]
 """A command and its arguments."""
 
 MAX_IN_FLIGHT = 4
-"""Connections, and so batches in flight at the same time. Further batches wait."""
+"""Maximum number of connections, and of batches in flight. Further batches wait."""
 MOST_KEYS = 1000
-"""Keys that one MGET asks for."""
+"""Keys in one MGET."""
 
 
 class Node:
-    """One server, or the one that takes writes now.
+    """One server, or the current master.
 
     Args:
         dial: opens a connection to it.
-        timeout: seconds that a batch may take.
+        timeout: seconds for a batch.
     """
 
     def __init__(self, dial: Callable[[], Awaitable[AnyConnection]], timeout: float) -> None:
@@ -65,7 +64,8 @@ class Node:
                 return [late] * len(calls)
             except (RedisError, OSError) as error:
                 await connection.disconnect(nowait=True)
-                # The others were perhaps closed at the same time: the next attempt opens one.
+                # The other connections may have been closed at the same time: let the next attempt
+                # open a new one.
                 await self._drop_idle()
                 return [error] * len(calls)
             except BaseException:
@@ -79,7 +79,7 @@ class Node:
             return replies
 
     async def values(self, keys: Sequence[str | bytes]) -> list[Any]:
-        """The values of keys, or exceptions instead."""
+        """The values of keys; a value may be an exception instead."""
         pieces = [keys[begin : begin + MOST_KEYS] for begin in range(0, len(keys), MOST_KEYS)]
         replies = await self.run([("MGET", *piece) for piece in pieces])
         found: list[Any] = []
@@ -92,19 +92,19 @@ class Node:
             raise exceptions.ConnectionError("the connections are closed")
         while self._idle:
             connection = self._idle.pop()
-            # A connection that the server has closed is readable, too.
+            # A connection that the server has closed is also readable.
             if not await connection.can_read():
                 return connection
             await connection.disconnect(nowait=True)
         return await self._dial()
 
     async def close(self) -> None:
-        """Close the connections, those in use after their batch."""
+        """Close the connections; those in use are closed after their batch."""
         self._closed = True
         await self.renew()
 
     async def renew(self) -> None:
-        """Replace the open connections; those in use finish their batch first."""
+        """Stop using the open connections; those in use finish their batch first."""
         self._renewed += 1
         await self._drop_idle()
 
@@ -114,7 +114,7 @@ class Node:
 
 
 def _packed(calls: Sequence[Call]) -> bytes:
-    # redis-py's connections of asyncio pack in Python, which takes seven times as long.
+    # redis-py's asyncio connections pack commands in Python, which takes seven times as long.
     pack: Callable[[Any], bytes] = hiredis.pack_command
     return b"".join([pack(tuple(call)) for call in calls])
 

@@ -1,8 +1,8 @@
 """The options of the engine: where Redis is, and how the engine uses it. They come from a URL.
 
 Rules:
-1. Nothing of redis-py is imported here.
-2. No text has a password: neither a message of an error nor the repr of the options.
+1. This module does not import redis-py.
+2. No text contains a password: neither an error message nor the repr of the options.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SCHEMES = {
     "redis+cluster": (CLUSTER, False),
     "rediss+cluster": (CLUSTER, True),
 }
-"""The kind of service of each scheme, and whether it is reached by TLS."""
+"""The kind of service for each scheme, and whether it uses TLS."""
 
 PORTS = {SERVER: 6379, SENTINEL: 26379, CLUSTER: 6379}
 
@@ -42,47 +42,47 @@ class RedisOptions:
     tls: bool = False
     """Whether all connections use TLS."""
     hosts: tuple[tuple[str, int], ...] = (("localhost", 6379),)
-    """Names or addresses, and ports: of the server, of the sentinels, or of some nodes."""
+    """Names or addresses and ports of the server, of the sentinels, or of some nodes."""
     path: str = ""
     """The path of a Unix socket, instead of `hosts`."""
     service: str = ""
-    """The name of the master at the sentinels."""
+    """The sentinels' name for the master."""
 
     username: str | None = option(None)
     """The ACL user. Without one, the password is that of the user `default`."""
     password: str | None = option(None, secret=True)
-    """The password, not percent-encoded if it comes as a keyword."""
+    """The password; as a keyword, not percent-encoded."""
     db: int = option(0, low=0)
     """The number of the database. Redis Cluster has only 0."""
     sentinel_username: str | None = option(None)
     """The ACL user of the sentinels."""
     sentinel_password: str | None = option(None, secret=True)
-    """The password of the sentinels, which is not that of the servers."""
+    """The password of the sentinels, not of the servers."""
     ssl_ca_certs: str | None = option(None)
-    """With TLS: the path of the certificates (PEM) of authorities to trust, beside those of the
-    system.
+    """With TLS: the path of the certificates (PEM) of further authorities to trust, in addition to
+    those of the system.
     """
     ssl_certfile: str | None = option(None)
-    """With TLS: the path of the client's certificate (PEM), if Redis wants one."""
+    """With TLS: the path of the client's certificate (PEM), if Redis requires one."""
     ssl_keyfile: str | None = option(None)
-    """With TLS: the path of the key of `ssl_certfile`, if that file does not have it."""
+    """With TLS: the path of the key of `ssl_certfile`, unless that file contains the key."""
     ssl_cert_reqs: str = option("required", choices=("required", "none"))
     """With TLS: `none` trusts any certificate. An attacker on the network can then read and change
     everything.
     """
     ssl_check_hostname: bool = option(True)
-    """With TLS: whether the certificate must be for the name or address that is connected to."""
+    """With TLS: whether the certificate must match the name or address of the server."""
 
     prefix: str = option("tats")
     """The first part of the names of all keys and pub/sub channels. Programs with different
-    prefixes can use one Redis, and share no channel.
+    prefixes can use one Redis without sharing channels.
     """
     connect_timeout: float = option(5.0, "seconds", low=0.05, high=60)
-    """How long connecting may take, with the login."""
+    """How long connecting may take, including the login."""
     command_timeout: float = option(5.0, "seconds", low=0.05, high=60)
     """How long Redis may take to answer a command before the connection is closed."""
     publish_timeout: float = option(5.0, "seconds", low=0.05, high=300)
-    """How long a publish tries, in all, before it fails with a 503."""
+    """The total time for which a publish retries before it fails with a 503."""
     linger: float = option(60.0, "seconds", low=0, high=86400)
     """How long this process stays subscribed to a channel after its last client has left."""
     probe_interval: float = option(30.0, "seconds", low=0.05, high=3600)
@@ -90,7 +90,7 @@ class RedisOptions:
     back before the next one is sent, the process reconnects.
     """
     check_interval: float = option(40.0, "seconds", low=0.05, high=3600)
-    """How often the process compares its newest event of each channel with that of Redis."""
+    """How often the process compares the newest event of each channel with Redis."""
     backoff: float = option(0.1, "seconds", low=0.001, high=60)
     """The pause before the second attempt to connect; each further pause is 1.5 times as long."""
     max_backoff: float = option(10.0, "seconds", low=0.001, high=600)
@@ -111,7 +111,7 @@ class RedisOptions:
 
 
 def parse(url: str, keywords: Mapping[str, Any]) -> RedisOptions:
-    """The options that `url` and `keywords` give. `ValueError` says what is wrong, without a
+    """The options from `url` and `keywords`. Raises `ValueError` that says what is wrong, without a
     password.
 
     >>> options = parse("redis+sentinel://:secret@one,two:5000/chat/2?linger=5", {})
@@ -122,16 +122,16 @@ def parse(url: str, keywords: Mapping[str, Any]) -> RedisOptions:
     kind, tls = SCHEMES[scheme]
     form = _form(scheme)
     if re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise ValueError(f"the URL of Redis has white space in it, which is written %20: {form}")
+        raise ValueError(f"the URL of Redis contains white space: write it as %20: {form}")
     if not url.startswith(f"{scheme}://"):
         raise ValueError(f"the URL of Redis is {form}")
     try:
         parts = urlsplit(url)
     except ValueError:
-        # The error of Python may quote the password.
+        # Python's error may quote the password.
         raise ValueError(f"the URL of Redis is {form}") from None
     if parts.fragment or url.endswith("#"):
-        raise ValueError(f'a "#" in the URL of Redis is written %23: {form}')
+        raise ValueError(f'the URL of Redis contains a "#": write it as %23: {form}')
     user, at, places = parts.netloc.rpartition("@")
     found: dict[str, Any] = {"kind": kind, "tls": tls}
     if at:
@@ -153,7 +153,7 @@ def parse(url: str, keywords: Mapping[str, Any]) -> RedisOptions:
 
 
 def _form(scheme: str) -> str:
-    """How a URL of that scheme looks."""
+    """The form of a URL of that scheme."""
     kind, _ = SCHEMES[scheme]
     if scheme in ("unix", "redis+unix"):
         return f"{scheme}://[user:password@]/path/of/the.sock[?option=value]"
@@ -178,12 +178,12 @@ def _login(user: str) -> dict[str, Any]:
 def _host(place: str, default: int, form: str) -> tuple[str, int]:
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]@]*))(?::(\d{1,5}))?", place)
     if match is None or not 0 < int(match[3] or default) < 65536:
-        raise ValueError(f"the host or the port in the URL of Redis is not valid: {form}")
+        raise ValueError(f"the host or the port in the URL of Redis is invalid: {form}")
     return match[1] or unquote(match[2]) or "localhost", int(match[3] or default)
 
 
 def _path(path: str, kind: str, form: str) -> dict[str, Any]:
-    """The service and the database that the path names."""
+    """The service and the database from the path."""
     steps = [unquote(step) for step in path.removeprefix("/").split("/")] if path else []
     found: dict[str, Any] = {}
     if kind == SENTINEL:
@@ -193,7 +193,7 @@ def _path(path: str, kind: str, form: str) -> dict[str, Any]:
     if steps and kind == CLUSTER and steps != ["0"]:
         raise ValueError("Redis Cluster has only the database 0")
     if len(steps) > 1 or not all(re.fullmatch(r"[0-9]{1,9}", step) for step in steps):
-        raise ValueError(f"the path in the URL of Redis is not valid: {form}")
+        raise ValueError(f"the path in the URL of Redis is invalid: {form}")
     if steps and kind != CLUSTER:
         found["db"] = int(steps[0])
     return found
@@ -202,15 +202,15 @@ def _path(path: str, kind: str, form: str) -> dict[str, Any]:
 def _check(options: RedisOptions, places: int, form: str) -> None:
     if options.kind == SERVER and places > 1:
         raise ValueError(
-            f"{form} has one host: several are of redis+sentinel:// or redis+cluster://"
+            f"{form} takes one host: for several, use redis+sentinel:// or redis+cluster://"
         )
     if options.kind == SENTINEL and not options.service:
         raise ValueError(f"the name of the service is missing in the URL of Redis: {form}")
     if options.kind == CLUSTER and options.db:
         raise ValueError("Redis Cluster has only the database 0")
     if options.kind != SENTINEL and (options.sentinel_username or options.sentinel_password):
-        raise ValueError("sentinel_username and sentinel_password belong to redis+sentinel://")
+        raise ValueError("sentinel_username and sentinel_password need a redis+sentinel:// URL")
     if not options.prefix or re.search(r"[{}\s\x00-\x1f\x7f*?\[\]]", options.prefix):
-        raise ValueError("the option prefix has one or more characters, but no space or {}[]*?")
+        raise ValueError("the option prefix must not be empty or contain a space or {}[]*?")
     if options.max_backoff < options.backoff:
-        raise ValueError("the option max_backoff is at least the option backoff")
+        raise ValueError("the option max_backoff must not be less than the option backoff")

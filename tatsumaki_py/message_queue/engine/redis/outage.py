@@ -1,8 +1,8 @@
-"""Whether Redis can be reached: one line in the log when it goes and one when it is back, and the
-metric `engine_up`.
+"""Whether Redis can be reached: one log line when it goes and one when it is back, and the metric
+`engine_up`.
 
-Rule: Redis is away while any part of the engine says so. One broken connection that is replaced at
-once is no outage.
+Rule: Redis is away while any part of the engine cannot reach it. A broken connection that is
+    replaced at once is not an outage.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ _log = logging.getLogger("tatsumaki")
 
 
 def unavailable(why: str = "Redis is away") -> HTTPError:
-    """The error of a request that needs Redis while Redis cannot be reached. Its `Retry-After`
-    varies, so that clients retry at different times.
+    """The error of a request that needs Redis during an outage. Its `Retry-After` varies, so that
+    clients retry at different times.
     """
     return HTTPError(503, why, retry_after=random.randint(1, 5))
 
 
 class Backoff:
-    """The pauses between attempts, each 1.5 times as long, up to `most` seconds, with jitter."""
+    """The pauses between attempts, with jitter: each 1.5 times as long as the last, up to `most`
+    seconds.
+    """
 
     def __init__(self, first: float, most: float) -> None:
         self._first, self._most = min(first, most), most
@@ -69,8 +71,8 @@ class Outage:
         return part in self._parts
 
     def failed(self, part: str, error: object, began: float) -> None:
-        """An attempt of `part` to reach Redis, begun at `began` in seconds of the loop's clock, has
-        failed. An attempt that began before Redis came back does not count.
+        """An attempt of `part` to reach Redis has failed. It began at `began`, by the loop's clock
+        in seconds; an attempt that began before Redis came back does not count.
         """
         if began < self._worked:
             return
@@ -94,6 +96,6 @@ class Outage:
                 self._changed()
 
     def end(self) -> None:
-        """The engine is not in use any more."""
+        """The engine is no longer in use."""
         self._parts.clear()
         COUNTERS.engine_up = 1

@@ -1,6 +1,6 @@
-"""Publishes that have no answer yet.
+"""Publishes without an answer.
 
-Rule: each publish has an answer within `timeout` seconds.
+Rule: each publish gets an answer within `timeout` seconds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PendingCall:
     by_text: bool = False
     """Whether Redis has forgotten the script."""
     sent: bool = False
-    """Whether Redis may have it. False is sure."""
+    """Whether Redis may have it. False is certain."""
     over: bool = False
     """Whether the publishers have an answer."""
 
@@ -50,14 +50,14 @@ def answer_all(answers: Sequence[tuple[int, Answer]], ids: Sequence[str]) -> Non
 
 
 class PendingCalls:
-    """Those of one event loop.
+    """The publishes of one event loop.
 
     Args:
-        timeout: seconds that a call may take.
+        timeout: seconds for a call.
 
     Attributes:
-        size: their bytes.
-        unheard: the errors that no code waits for.
+        size: the bytes of their events.
+        unheard: counts the errors that no code waits for.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -66,7 +66,7 @@ class PendingCalls:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._calls: dict[PendingCall, None] = {}
-        """Oldest first."""
+        """The calls, oldest first."""
         self._alarm: asyncio.TimerHandle | None = None
 
     def begin(self, feed: Feed, keys: Keys, key: str | None, number: int) -> PendingCall:
@@ -88,13 +88,13 @@ class PendingCalls:
         return answer
 
     def fail(self, call: PendingCall, error: HTTPError) -> None:
-        """Redis has not accepted the events of a call."""
+        """Redis has refused the events of a call."""
         for _, answer in call.answers:
             answer.fail(error)
         self.finish(call)
 
     def fail_all(self, error: HTTPError) -> None:
-        """Nothing more is sent."""
+        """Send no more calls."""
         for call in [*self._calls]:
             self.fail(call, error)
 
@@ -107,7 +107,7 @@ class PendingCalls:
             del self._calls[call]
 
     def rest(self) -> None:
-        """Stop the timer, if no call is left."""
+        """Stop the timer if no call is left."""
         if not self._calls and self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

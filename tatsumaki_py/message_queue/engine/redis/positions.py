@@ -1,7 +1,7 @@
-"""Finds channels whose last message was lost, and renews the expiry of their keys in Redis.
+"""Finds channels whose last message was lost, and renews the expiry of channels' keys in Redis.
 
-Rule: an idle channel is one key of an MGET every `check_interval`, and costs nothing else, except
-that its keys are renewed when half of their time to live is over.
+Rule: an idle channel costs one key of an MGET every `check_interval`, and a renewal of its keys
+    when half of their time to live has passed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tatsumaki_py.message_queue.engine.redis.wire import USE
 __all__ = ["Positions"]
 
 PIECE = 500
-"""Channels in one command."""
+"""Maximum number of channels in one command."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -28,7 +28,7 @@ class Positions:
     """Compares the newest events here with those in Redis.
 
     Args:
-        channels: those that are fed.
+        channels: the fed channels.
         ask: asks Redis for the events of a channel.
     """
 
@@ -62,7 +62,7 @@ class Positions:
             piece = channels[start : start + PIECE]
             tops = await self._connections.values([one.keys.top for one in piece])
             if all(isinstance(top, Exception) for top in tops):
-                # Redis is away: the next check is soon enough.
+                # Redis is away: wait for the next check.
                 return
             for channel, top in zip(piece, tops, strict=True):
                 if self._channels.get(channel.feed.name) is not channel:
@@ -73,7 +73,7 @@ class Positions:
                     self._ask(channel)
 
     def _keep(self, channel: RedisChannel) -> None:
-        """Renew the expiry of the keys of a channel that clients listen to."""
+        """Renew the expiry of a channel's keys while clients listen to it."""
         settings = channel.feed.settings
         seconds = settings.idle_timeout + USE
         if settings.time_to_live is not None:
@@ -85,6 +85,6 @@ class Positions:
             self._questions.command("PEXPIRE", channel.keys.top, self._top_time)
 
     async def close(self) -> None:
-        """Compare no more."""
+        """Stop comparing."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)

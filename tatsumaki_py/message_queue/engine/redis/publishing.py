@@ -3,14 +3,14 @@
 Rules:
 1. The events of a channel are accepted in the order of the calls of `publish`. One pipeline is in
    flight at a time, and it has one call for each channel.
-2. Events that are published in one iteration of the loop to one channel, without a key, are one
-   call: they are accepted together.
-3. A call whose reply is lost is repeated, and Redis recognizes it. Each publish has an answer
-   within `publish_timeout`, and Redis does not accept its events later: the call carries a deadline
-   by the clock of Redis, which is asked for before the first call.
-4. Events that wait have at most `MAX_WAITING` bytes.
+2. Events that are published to one channel in one iteration of the loop, without a key, form one
+   call and are accepted together.
+3. A call whose reply is lost is repeated, and Redis recognizes it. Each publish gets an answer
+   within `publish_timeout`, and Redis does not accept its events later: the call has a deadline by
+   the clock of Redis, which is queried before the first call.
+4. Waiting events have at most `MAX_WAITING` bytes.
 5. If one node of a cluster is away, the calls for it are put aside, and other channels continue. A
-   channel whose call was put aside sends no other call.
+   channel sends no other call while its call is put aside.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ from tatsumaki_py.message_queue.engine.redis.wire import size_of, stored_setting
 __all__ = ["MAX_WAITING", "Outbox"]
 
 MAX_WAITING = 64 * 1024 * 1024
-"""Bytes of events that may wait for Redis. A publish beyond them is a 503."""
+"""Bytes of events that may wait for Redis. A publish beyond this limit is a 503."""
 CALLS = 200
-"""Calls in one pipeline."""
+"""Maximum number of calls in one pipeline."""
 PIPELINE = 8 * 1024 * 1024
-"""Bytes of events in one pipeline, after which no more calls are added."""
+"""Bytes of events after which no more calls are added to a pipeline."""
 
 ASIDE = 0.2
-"""Seconds until a call for a node that is away is sent again."""
+"""Seconds until a call that was put aside is sent again."""
 CLOSE = 3.0
-"""Seconds that a server that stops waits for Redis."""
+"""Maximum seconds that a stopping server waits for Redis."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -87,7 +87,7 @@ class Outbox:
             them, their ids and bodies, whether each is quiet, and a function that answers the
             publishers.
         knows_settings: whether the feeds have the settings of their channels. Otherwise the
-            settings that a server has stored count.
+            settings stored by a server apply.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Outbox:
     def publish(
         self, feed: Feed, keys: Keys, bodies: Sequence[bytes], key: str | None, quiet: bool
     ) -> Answer:
-        """See `Engine.publish`. 413 if the events are too many for one call."""
+        """See `Engine.publish`. Raises 413 if the events are too many for one call."""
         check_size(bodies)
         size = size_of(bodies)
         if self._pending.size + size > MAX_WAITING:
@@ -133,14 +133,14 @@ class Outbox:
         return answer
 
     def _call(self, feed: Feed, keys: Keys, key: str | None, count: int, size: int) -> PendingCall:
-        """A call that can take some more events."""
+        """A call with room for more events."""
         calls = self._aside.get(feed.name) or self._waiting.get(feed.name)
         if calls is None:
             calls = self._waiting[feed.name] = deque()
         elif key is None and calls:
             last = calls[-1]
             fits = len(last.bodies) + count <= MAX_EVENTS and last.size + size <= MAX_SIZE
-            # Redis would know the repeated call again, and leave out what was added since.
+            # Redis would recognize the repeated call, and ignore events added since.
             is_open = not (last.sent or last.over)
             if is_open and last.key is None and fits and last.feed is feed:
                 return last
@@ -161,13 +161,13 @@ class Outbox:
             await self._deliver(self._next())
 
     def _sent(self, task: asyncio.Task[None]) -> None:
-        """Nothing is in flight."""
+        """The pipeline has ended."""
         self._task = None
         if task.cancelled():
             self.abandon()
         elif error := task.exception():
             _log.error("events could not be published", exc_info=error)
-            # Otherwise the events of its pipeline would wait for their deadline.
+            # Otherwise the events of this pipeline would wait for their deadline.
             self._fail_all(HTTPError(503, "the events could not be published"))
         self._begin()
         self._pending.rest()
@@ -180,7 +180,7 @@ class Outbox:
             queue = self._waiting.pop(name)
             call = queue.popleft()
             if queue:
-                # Behind the other channels.
+                # It comes after the other channels.
                 self._waiting[name] = queue
             if not call.over:
                 calls.append(call)
@@ -199,7 +199,7 @@ class Outbox:
                 self._backoff.reset()
             elif calls:
                 attempt += 1
-                # The first time, a connection may have been closed while it was idle.
+                # The first failure may be due to an idle connection that was closed.
                 if attempt > 1:
                     self._outage.failed("commands", failure, began)
                     await asyncio.sleep(self._backoff.pause())
@@ -238,7 +238,7 @@ class Outbox:
     def _read(
         self, calls: Sequence[PendingCall], replies: Sequence[object]
     ) -> tuple[list[PendingCall], object]:
-        """Handle replies. Returns the calls to repeat, and why."""
+        """Handle replies. Returns the calls to repeat, and the reason."""
         again: list[PendingCall] = []
         failure: object = None
         for call, reply in zip(calls, replies, strict=True):
@@ -272,7 +272,7 @@ class Outbox:
         self._begin()
 
     def _answered(self, call: PendingCall, reply: bytes) -> bool:
-        """Read one reply. Returns whether the call is to be repeated."""
+        """Handle one reply. Returns whether to repeat the call."""
         try:
             result = read_reply(reply, len(call.bodies))
         except HTTPError as error:
@@ -280,7 +280,7 @@ class Outbox:
             return False
         self._clock.note(result.now)
         if isinstance(result, Late):
-            # The clock of Redis was moved, or this reply took long.
+            # The clock of Redis was changed, or this reply took long.
             return not call.over
         self._take(call, result)
         return False
@@ -294,16 +294,16 @@ class Outbox:
             answer()
 
     def _refused(self, call: PendingCall, reply: object) -> None:
-        """Redis refuses the events, and would refuse them again."""
+        """Redis has refused the events and would refuse them again."""
         text = str(reply)
         if is_full(reply):
             self._pending.fail(call, unavailable("Redis is out of memory"))
         else:
             if may_not(reply):
-                text += " (the guide to engines lists the rights that the ACL user needs)"
+                text += " (the guide to engines lists the permissions of the ACL user)"
             self._refusals.error("Redis refused events of channel %r: %s", call.feed.name, text)
             error = HTTPError(503, "Redis refused the events")
-            # Not for clients.
+            # The details are not for clients.
             error.__cause__ = reply if isinstance(reply, Exception) else None
             self._pending.fail(call, error)
 
@@ -316,7 +316,7 @@ class Outbox:
 
     async def close(self, wait: float | None = None) -> None:
         """Wait up to `wait` seconds, by default `CLOSE`, until all events are accepted or refused;
-        refuse the rest.
+        then refuse the rest.
         """
         self._take_up()
         if self._task is not None:
@@ -329,6 +329,6 @@ class Outbox:
         self._pending.unheard.report()
 
     def abandon(self) -> None:
-        """The loop has ended without `close`: waiting events are not sent."""
+        """The loop has ended without `close`: drop the waiting events."""
         self._fail_all(HTTPError(503, "the event loop ended before Redis confirmed the events"))
         self._pending.unheard.report()

@@ -1,13 +1,13 @@
-"""Scripts and commands whose answer is not an order of events: all questions of one iteration of
-the loop are one pipeline.
+"""Scripts and commands that do not publish: all questions of one iteration of the loop form one
+pipeline.
 
 Rules:
-1. Each question gets one answer, or `Error.HTTP` 503 if Redis cannot be reached, or the error by
-   which Redis refused it. While Redis is away, it gets the 503 at once.
-2. A question may be asked twice, if the first answer was lost.
-3. Questions to one server are answered in the order in which they were asked, also after it was
-   restarted: a script that it may not know is sent as text, once in a pipeline. Only after a SCRIPT
-   FLUSH are scripts run after the commands that were asked with them.
+1. Each question gets one answer, or an `Error.HTTP` 503 if Redis cannot be reached, or the error
+   with which Redis refused it. While Redis is away, it gets the 503 at once.
+2. A question may be sent twice, if the first answer was lost.
+3. One server answers questions in the order in which they were asked, even after a restart: a
+   script that it may not know is sent as text, once per pipeline. Only after a SCRIPT FLUSH do
+   scripts run after the commands of the same pipeline.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tatsumaki_py.message_queue.engine.redis.scripts import Script
 __all__ = ["Questions"]
 
 MOST = 200
-"""Questions in one pipeline."""
+"""Maximum number of questions in one pipeline."""
 ATTEMPTS = 2
 
 _Question = tuple[Script | None, Call, asyncio.Future[Any]]
@@ -56,7 +56,7 @@ class Questions:
         return self._ask(None, words)
 
     def ping(self, key: bytes) -> asyncio.Future[Any]:
-        """Find out whether Redis is back, and takes writes: set `key` for a second."""
+        """Find out whether Redis is back and accepts writes, by setting `key` for a second."""
         return self._ask(None, ("SET", key, b"", "PX", 1000), ping=True)
 
     def _ask(self, script: Script | None, words: Call, ping: bool = False) -> asyncio.Future[Any]:
@@ -74,7 +74,7 @@ class Questions:
         try:
             while self._waiting:
                 questions, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-                # The askers of some may be gone.
+                # The callers of some may be gone.
                 self._asked = [one for one in questions if not one[2].done()]
                 if self._asked:
                     await self._answer(self._asked)
@@ -94,7 +94,7 @@ class Questions:
                     self._known.discard(script)
                     again.append(question)
                 elif isinstance(reply, NodeAway):
-                    # Others answer: Redis is not away.
+                    # Other nodes answer, so Redis is not away.
                     if not answer.done():
                         _settle(answer, unavailable("a part of Redis is away"))
                 elif is_passing(reply):
@@ -126,7 +126,7 @@ class Questions:
         return calls
 
     async def close(self) -> None:
-        """Give up all questions."""
+        """Fail all questions."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -139,7 +139,7 @@ class Questions:
 def _settle(answer: asyncio.Future[Any], reply: Any) -> None:
     if isinstance(reply, Exception):
         answer.set_exception(reply)
-        # The asker may be gone.
+        # The caller may be gone.
         answer.exception()
     else:
         answer.set_result(reply)

@@ -1,18 +1,17 @@
 """The Lua scripts, which Redis runs one at a time.
 
 Rules:
-1. Ids increase, also when the clock of Redis steps back. `t` has the newest id. If `t` is lost, the
+1. Ids increase, even if the clock of Redis steps back. `t` has the newest id. If `t` is lost, the
    newest id is that of the newest entry. Without an entry it is a new id, so that no cursor from
    before the loss is known.
 2. A place is known if it is the newest id, the id of an entry, or the id before the first entry.
    Events after any other place may be lost.
 3. A process publishes to a channel in the order of the numbers of its calls. A repeated call is
    answered as before. A call that comes after a later one does nothing.
-4. A call does nothing after its deadline, so that no event is accepted after its publisher got an
-   error.
-5. Redis does not undo a script that fails halfway. PUBLISH is the only command that may be
-   forbidden on its own, because it needs a right to a pub/sub channel: if it fails, the events are
-   removed again.
+4. A call does nothing after its deadline, so that no event is accepted after its publisher has got
+   an error.
+5. Redis does not undo a script that fails halfway. Only PUBLISH can be forbidden separately,
+   because it needs permission for a pub/sub channel: if it fails, the events are removed again.
 
 `t` is ``<newest id> <bytes of all events ever> <a part of these that is not kept> <milliseconds of
 the next time to drop old events> <settings>``. `wire` has the other formats.
@@ -29,7 +28,7 @@ __all__ = ["HISTORY", "PUBLISH", "PUBLISH_SHARDED", "RECOVER", "Script"]
 
 
 class Script:
-    """A script and its digest, by which Redis knows it."""
+    """A script and its digest, by which Redis identifies it."""
 
     __slots__ = ("digest", "text")
 

@@ -1,7 +1,8 @@
-"""Asks Sentinel for the server that takes writes, and notices a failover.
+"""Asks Sentinel for the master, and notices a failover.
 
 Rules:
-1. A sentinel's answer may be old: a connection is used only if its server says that it is a master.
+1. A sentinel's answer may be outdated: a connection is used only if its server says that it is a
+   master.
 2. Sentinel is asked for each new connection. While connections are open, one sentinel reports
    failovers. If no sentinel can be reached, a connection is closed when its server refuses a write.
 """
@@ -27,7 +28,7 @@ class Master:
     """The master that the sentinels of `options` name.
 
     Args:
-        moved: called when another server is the master.
+        moved: called when another server has become the master.
     """
 
     def __init__(
@@ -37,13 +38,13 @@ class Master:
         self._dial = dial
         self._moved = moved
         self._sentinels = deque(options.hosts)
-        """The one that answered last comes first."""
+        """The sentinels; the one that answered last comes first."""
         self._address: Address | None = None
-        """Where the newest connection is."""
+        """The address of the newest connection."""
         self._follower: asyncio.Task[None] | None = None
 
     async def open(self) -> AnyConnection:
-        """A new connection to the master. `RedisError` if there is none."""
+        """A new connection to the master. Raises `RedisError` if there is none."""
         said = []
         for _ in range(len(self._sentinels)):
             host, port = self._sentinels[0]
@@ -81,7 +82,7 @@ class Master:
     # -- failovers
 
     async def _follow(self) -> None:
-        """Listen for failovers at one sentinel, or at the next one if it is away."""
+        """Listen for failovers at one sentinel, or at the next one if the first is away."""
         sentinels = deque(self._sentinels)
         while True:
             try:
@@ -102,7 +103,7 @@ class Master:
                     if service != self._options.service:
                         continue
                 else:
-                    # It may have happened before the subscription.
+                    # The failover may have happened before the subscription.
                     address = await self._ask(host, port)
                 if address != self._address:
                     await self._moved()

@@ -1,6 +1,7 @@
-"""Which node of a cluster has which slot.
+"""Maps the slots of a cluster to its nodes.
 
-Rule: a slot is where the last node that was asked said, until a node says that the slot has moved.
+Rule: the last node that was asked determines where a slot is, until a node says that the slot has
+    moved.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ class Slots:
         self._owners: list[Address | None] = [None] * COUNT
 
     def load(self, reply: Sequence[Any], asked: Address) -> set[Address]:
-        """Take over the reply of CLUSTER SLOTS from the node `asked`; the addresses in it."""
+        """Use the reply to CLUSTER SLOTS from the node `asked`. Returns the addresses in it."""
         owners: list[Address | None] = [None] * COUNT
         addresses = set()
         for first, last, (host, port, *_), *_ in reply:
-            # A node that does not know its own name leaves it out.
+            # A node that does not know its own name omits it.
             name = host.decode() if host else ""
             address = (asked[0] if name in ("", "?") else name, port)
             owners[first : last + 1] = [address] * (last + 1 - first)
@@ -40,7 +41,7 @@ class Slots:
         return addresses
 
     def move(self, slot: int, address: Address) -> None:
-        """A node has said that the slot is there now."""
+        """A node has told that the slot is now at `address`."""
         self._owners[slot] = address
 
     def owner(self, slot: int) -> Address | None:

@@ -16,7 +16,9 @@ _log = logging.getLogger("tatsumaki")
 
 
 class Sparing:
-    """Logs errors, one line in `PAUSE` seconds. A line says how many were left out before it."""
+    """Logs errors, at most one line every `PAUSE` seconds. A line counts the errors skipped before
+    it.
+    """
 
     def __init__(self) -> None:
         self._next = 0.0

@@ -16,21 +16,21 @@ MESSAGE, SUBSCRIBED, UNSUBSCRIBED = b"message", b"subscribe", b"unsubscribe"
 
 
 class Subscriber(Protocol):
-    """Subscriptions to channels, and their messages. It lives until `read` raises. After that it is
-    closed, and a new one is opened.
+    """Subscriptions to channels, and their messages. It lasts until `read` raises; after that, the
+    caller closes it and opens a new one.
     """
 
     async def subscribe(self, *channels: str | bytes) -> None:
-        """Ask for the messages of `channels`. For each of them, `read` gives SUBSCRIBED: all
-        messages that are published after it come. Raises `RedisError`.
+        """Ask for the messages of `channels`. For each channel, `read` returns SUBSCRIBED; all
+        messages published after it will arrive. Raises `RedisError`.
         """
 
     async def unsubscribe(self, *channels: str | bytes) -> None:
-        """Stop the messages of `channels`. `read` gives UNSUBSCRIBED. Raises `RedisError`."""
+        """Stop the messages of `channels`. `read` returns UNSUBSCRIBED. Raises `RedisError`."""
 
     async def read(self) -> list[Any]:
-        """The next message: its kind, the channel as bytes, the data. For one task, which is not
-        cancelled before the subscriber is closed.
+        """The next message: its kind, the channel as bytes, the data. Only one task may call this,
+        and it must not be cancelled before the subscriber is closed.
 
         A channel that was SUBSCRIBED may be so again: its messages in between may be lost. Raises
         `RedisError` if the connection is lost.
@@ -45,7 +45,7 @@ class ServerSubscriber:
 
     Args:
         connection: its connection, which it closes.
-        timeout: seconds that a command may take to be sent.
+        timeout: seconds for sending a command.
     """
 
     def __init__(self, connection: AnyConnection, timeout: float) -> None:

@@ -1,12 +1,12 @@
-"""The bytes that go to and come from Redis: packed events, messages of pub/sub, entries of streams.
+"""The formats of packed events, pub/sub messages and stream entries.
 
 Rules:
-1. Packed events are ``<lengths> <bodies>``: the lengths in bytes, joined by commas, each with a "q"
-   behind it if the event is quiet; the bodies without anything between them.
+1. Packed events are ``<lengths> <bodies>``: the lengths in bytes, joined by commas, each followed
+   by "q" if the event is quiet; the bodies without separators.
 2. A message is ``<prev> <first> <packed events>``: the newest id before the events, and the id of
    the first event. The sequence numbers of the others go up by one.
-3. An entry of a stream has one field: ``<prev> <total> <q or nothing> <body>``, where `total` are
-   the bytes of all events that the channel had before.
+3. An entry of a stream has one field: ``<prev> <total> <q or nothing> <body>``, where `total` is
+   the bytes of all earlier events of the channel.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ __all__ = [
 ]
 
 SLACK = 5.0
-"""Seconds for which events are kept in Redis longer than in a process."""
+"""Additional seconds for which Redis keeps events, compared with a process."""
 USE = 100.0
-"""Seconds for which an idle channel is kept longer: a process that uses it says so every
+"""Additional seconds for which an idle channel is kept, because a process renews it only every
 `check_interval`.
 """
 MOST = 1 << 50
-"""Infinity, in the settings that scripts get."""
+"""Infinity, in the settings for scripts."""
 
 
 def pack(bodies: Sequence[bytes], quiet: Sequence[bool]) -> bytes:
@@ -62,7 +62,7 @@ def size_of(bodies: Sequence[bytes]) -> int:
 
 
 def ids_from(first: str, count: int) -> list[str]:
-    """The ids of events that were accepted together.
+    """The ids of `count` events that were accepted together.
 
     >>> ids_from("17-8", 3)
     ['17-8', '17-9', '17-10']
@@ -86,7 +86,7 @@ def made(
 
 
 class Message:
-    """A message of pub/sub, of which only the head is read."""
+    """A pub/sub message, of which only the head is parsed at first."""
 
     __slots__ = ("_head", "_rest", "first", "last", "prev")
 
@@ -124,7 +124,7 @@ def entries_of(channel: str, rows: Sequence[Any]) -> list[Entry]:
 
 
 def following(events: Sequence[Entry], cursor: str) -> list[Entry]:
-    """The events after `cursor`, which is a place among them."""
+    """The events after `cursor`, which is the place of one of them."""
     for index, event in enumerate(events):
         if event.prev == cursor:
             return list(events[index:])
@@ -132,7 +132,7 @@ def following(events: Sequence[Entry], cursor: str) -> list[Entry]:
 
 
 def unbroken(events: Sequence[Entry]) -> list[Entry]:
-    """The newest of `events`, back to one that does not follow the one before."""
+    """The newest of `events`, back to the first that does not follow its predecessor."""
     start = len(events) - 1
     while start > 0 and events[start].prev == events[start - 1].id:
         start -= 1
@@ -140,7 +140,7 @@ def unbroken(events: Sequence[Entry]) -> list[Entry]:
 
 
 def stored_settings(settings: ChannelSettings) -> str:
-    """The settings that scripts need: "-" for the defaults, else numbers with spaces between:
+    """The settings for scripts: "-" for the defaults, else numbers separated by spaces:
     events, events and bytes that are kept; milliseconds for which they are kept, live, and stay
     without use, and those of idempotency keys; the number of these keys.
     """
