@@ -29,6 +29,7 @@ PAGE = """<!doctype html>
     form { display: flex; flex-wrap: wrap; gap: .5rem }
     input, button { font: inherit; padding: .25rem .5rem }
     [name=text] { flex: 1 }
+    [name=name] { width: 8rem }
   </style>
   {scripts}
 </head>
@@ -41,8 +42,8 @@ PAGE = """<!doctype html>
 """
 
 FORM = """<form hx-post="/say" hx-swap="outerHTML">
-  <input name="name" value="{name}" placeholder="your name" aria-label="Your name" size="12" required>
-  <input name="text" placeholder="message" aria-label="Message" required autocomplete="off" autofocus>
+  <input name="name" value="{name}" placeholder="your name" aria-label="Your name" required>
+  <input name="text" placeholder="message" aria-label="Message" required autofocus>
   <button>Say</button>
 </form>"""
 
