@@ -3,8 +3,6 @@
 import pytest
 from hypothesis import settings
 
-from tatsumaki_py import MessageQueue
-
 pytest_plugins = [
     "support.log",
     "support.clock",
@@ -30,10 +28,5 @@ def pytest_configure(config):
 
 
 @pytest.fixture(autouse=True)
-def forget_channels():
+def forget_channels(tatsumaki_queues):
     """Takes every channel away after the test, with its clients and timers."""
-    yield
-    MessageQueue.reset()
-    # Somebody may still hold one, such as a traceback: the next test gets another.
-    MessageQueue._registry.instances.clear()
-    MessageQueue._registry.merged.clear()

@@ -72,7 +72,7 @@ def subscriber(http_server, http_port):
 
     yield subscriber
     for client in made:
-        client.leave()
+        client.close()
 
 
 @pytest.fixture
@@ -94,12 +94,12 @@ async def test_a_client_that_leaves(subscriber, queue, access_log, app, transpor
     """Transport, reason, events, bytes and time, and the URL without the client's name."""
     client = subscriber(transport, client_id="secret")
     head = await client.open()
-    before = len(client._body)
+    before = len(client._reader._body)
     queue.publish({"n": 1})
     queue.publish({"n": 2})
     await client.take(2)
     assert access_log() == []
-    client.leave()
+    client.close()
     (line,) = await messages(access_log)
     end = "lost" if transport == "websocket" else "closed"
     url = re.escape(f"/events/room?transport={transport}&client_id=...") + r"\S*"
@@ -128,7 +128,7 @@ async def test_the_server_ends_it(ask, subscriber, queue, access_log, app):
         queue.publish({"n": 1})
         await client.take(1)
         seen = len(access_log())
-        await client.client.send(b"\x88\x82\0\0\0\0\x03\xe8")
+        await client.connection.send(b"\x88\x82\0\0\0\0\x03\xe8")
         line = (await messages(access_log, seen + 1))[seen]
         assert re.search(rf"^101 GET {path}.* websocket closed, 1 events, \d+ bytes {TIME}$", line)
 
@@ -155,7 +155,7 @@ async def test_frames_that_are_refused(subscriber, access_log, app):
         client = subscriber("websocket")
         await client.open()
         seen = len(access_log())
-        await client.client.send(head)
+        await client.connection.send(head)
         line = (await messages(access_log, seen + 1))[seen]
         assert f" websocket {reason}, 0 events" in line
 
@@ -171,7 +171,7 @@ async def test_log_function(subscriber, queue, app):
         await client.open()
         queue.publish({"n": 1})
         await client.take(1)
-        client.leave()
+        client.close()
         await soon(lambda: said)
         ((seen, info),) = said
         assert (seen, info.transport, info.events, info.end) == (kind, "websocket", 1, "lost")
@@ -185,7 +185,7 @@ async def test_pretty_logging(subscriber, app, caplog):
     caplog.set_level(logging.INFO, "tornado.access")
     client = subscriber("sse")
     await client.open()
-    client.leave()
+    client.close()
     await soon(lambda: caplog.records)
     text = tornado.log.LogFormatter(color=False).format(caplog.records[0])
     assert re.search(r"^\[I .* sse closed, 0 events, \d+ bytes [\d.]+ms$", text)

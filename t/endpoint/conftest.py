@@ -84,4 +84,4 @@ def subscriber(http_server, http_port):
 
     yield subscriber
     for client in made:
-        client.leave()
+        client.close()

@@ -1,15 +1,17 @@
 """A client that comes back by its name alone: what an end of its connection means for it."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from support.wire import soon
 
 from tatsumaki_py import MessageQueue
+from tatsumaki_py.testing import Connection
 
 
 async def numbers(client, count):
-    return [(await client.read()).data["n"] for _ in range(count)]
+    return [(await client.next()).data["n"] for _ in range(count)]
 
 
 async def gone(queue):
@@ -26,7 +28,7 @@ async def test_a_reset(subscriber, queue, stream):
     for n in range(1, 6):
         queue.publish({"n": n})
     await asyncio.sleep(0.05)
-    client.client.reset()
+    client.connection.reset()
     await gone(queue)
     again = subscriber(stream, client_id="ann")
     await again.open()
@@ -36,21 +38,21 @@ async def test_a_reset(subscriber, queue, stream):
 @pytest.mark.gen_test
 async def test_a_reset_that_the_server_does_not_know_of(subscriber, queue, stream):
     """The client is back while its old connection seems to be open."""
-    client, again = (subscriber(stream, client_id="ann") for _ in range(2))
+    client = subscriber(stream, client_id="ann")
+    again = subscriber(stream, client_id="ann", connect=partial(reset_and_connect, client))
     await client.open()
     await soon(lambda: queue.clients)
     for n in range(5):
         queue.publish({"n": n})
     await asyncio.sleep(0.05)
     # In one step: nothing of the server runs in between but what the connection needs.
-    again.connect = lambda port: reset_and_connect(client, port)
     await again.open()
     assert await numbers(again, 5) == [0, 1, 2, 3, 4]
 
 
 async def reset_and_connect(client, port):
-    connection = await type(client)(port).connect(port)
-    client.client.reset()
+    connection = await Connection.connect(port)
+    client.connection.reset()
     return connection
 
 
@@ -63,7 +65,7 @@ async def test_an_orderly_end(subscriber, queue, stream):
     await soon(lambda: queue.clients)
     queue.publish({"n": 0})
     assert await numbers(client, 1) == [0]
-    client.client.close()
+    client.connection.close()
     await gone(queue)
     queue.publish({"n": 1})
     again = subscriber(stream, client_id="ann")
@@ -81,9 +83,9 @@ async def test_the_end_of_a_websocket(subscriber, queue):
         queue.publish({"n": n})
         assert await numbers(client, 1) == [n]
         if goodbye:
-            await client.client.send(bytes([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8]))
+            await client.connection.send(bytes([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8]))
         else:
-            client.client.close()
+            client.connection.close()
         await gone(queue)
     again = subscriber("websocket", client_id="ann")
     await again.open()
@@ -99,7 +101,7 @@ async def test_a_cursor_wins(subscriber, queue, stream):
     for n in range(3):
         queue.publish({"n": n})
     assert await numbers(client, 3) == [0, 1, 2]
-    client.client.reset()
+    client.connection.reset()
     await gone(queue)
     queue.publish({"n": 3})
     again = subscriber(stream, client_id="ann", cursor=client.cursor)
@@ -117,7 +119,7 @@ async def test_several_channels(subscriber, stream):
     for n in range(4):
         (a, b)[n % 2].publish({"n": n})
     await asyncio.sleep(0.05)
-    client.client.reset()
+    client.connection.reset()
     await soon(lambda: MessageQueue.instance("a", "b").clients["ann"].listener is None)
     again = subscriber(stream, path="/events", channel=["a", "b"], client_id="ann")
     await again.open()

@@ -95,9 +95,8 @@ async def test_refusals(subscriber, transport, kind):
     """A status and one line; nothing of a stream has begun, and nobody is there."""
     for channel, status, line in (("x", 403, b"Forbidden"), ("who", 401, b"log in")):
         client = subscriber(transport, path=f"/{kind}/{channel}")
-        client.client = await client.connect(client.port)
         await client.request()
-        reply = await read_reply(client.client)
+        reply = await read_reply(client.connection)
         assert (reply.status, reply.body) == (status, line)
         assert reply.headers["content-type"] == "text/plain; charset=UTF-8"
         assert not MessageQueue.instance(channel).clients
@@ -117,11 +116,10 @@ async def test_admitted(subscriber, queue, transport, kind):
 async def test_who_leaves_before(subscriber, queue, transport, access_log):
     """Nobody was there, and nothing is wrong."""
     client = subscriber(transport, path="/waiting/room")
-    client.client = await client.connect(client.port)
     WaitingSub.last = None
     await client.request()
     handler = await soon(lambda: WaitingSub.last)
-    client.leave()
+    client.close()
     await soon(handler._peer_left)
     handler.may.set_result(True)
     await asyncio.sleep(0.01)
@@ -188,7 +186,7 @@ class TestPrepared:
         head = await client.open()
         assert head.headers["set-cookie"].startswith("session=s")
         assert head.headers["x-served-by"] == "me"
-        client.leave()
+        client.close()
         await soon(lambda: logged)
         (handler,) = logged
         status = 101 if transport == "websocket" else 200

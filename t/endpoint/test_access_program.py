@@ -6,8 +6,10 @@ import urllib.error
 import urllib.request
 
 import pytest
-from support.subscriber import CLIENTS, Ended
+from support.subscriber import CLIENTS
 from support.wire import read_reply, soon
+
+from tatsumaki_py.testing import Ended
 
 
 @pytest.fixture
@@ -27,13 +29,12 @@ def subscribe(program):
             program.port, path, headers=headers, ticket=ticket, client_id=f"s3cret-{len(made)}"
         )
         made.append(client)
-        client.client = await client.connect(program.port)
         await client.request()
         return client
 
     yield subscribe
     for client in made:
-        client.leave()
+        client.close()
 
 
 def ask(program, path, address="10.0.0.9", body=None):
@@ -58,19 +59,18 @@ async def test_the_life_of_a_process(program, subscribe):
     # The server may take requests that come together in another order.
     await soon(lambda: ask(program, "there") == (200, "2"))
     beyond = await subscribe("sse", "10.0.0.1", tickets["bob"])
-    assert (await read_reply(beyond.client)).status == 429
+    assert (await read_reply(beyond.connection)).status == 429
     bob = await subscribe("websocket", "10.0.0.2", tickets["bob"])
-    await bob.client.read_until(b"\r\n\r\n")
+    await bob.answer()
     slow = await subscribe("sse", "10.0.0.3", tickets["bob"], "slow")
-    await slow.client.read_until(b"\r\n\r\n")
-    await ann.client.read_until(b"\r\n\r\n")
+    await slow.connection.read_until(b"\r\n\r\n")
+    await ann.answer()
     assert json.loads(ask(program, "ban/ann", body=b"")[1]) == {"ended": 2}
-    assert (await read_reply(poll.client)).status == 403
-    ann._body = b""
+    assert (await read_reply(poll.connection)).status == 403
     with pytest.raises(Ended):
-        await ann.read()
+        await ann.next()
     again = await subscribe("sse", "10.0.0.1", tickets["ann"])
-    reply = await read_reply(again.client)
+    reply = await read_reply(again.connection)
     assert (reply.status, reply.body) == (403, b"the ticket was revoked")
     codes = [ask(program, "publish/room", body=b"n=1")[0] for _ in range(2)]
     assert codes == [200, 429]

@@ -26,16 +26,16 @@ async def test_an_empty_channel(subscriber, transport, channels):
         # A WebSocket says it in its first message, Server-Sent Events in their first event.
         await soon(lambda: MessageQueue.instance("room").subscribers)
         client.cursor = MessageQueue.instance(*QUERIES[channels].get("channel", ["room"])).cursor()
-    client.leave()
+    client.close()
     await soon(lambda: not MessageQueue.instance("room").subscribers)
     MessageQueue.instance("room").publish({"n": 1})
     restart()
     MessageQueue.instance("room").publish({"n": 2})
     again = subscriber(transport, cursor=client.cursor, **QUERIES[channels])
     await again.open()
-    messages = [await again.read()]
+    messages = [await again.next()]
     while messages[-1].gap:
-        messages.append(await again.read())
+        messages.append(await again.next())
     assert len(messages) == (2 if channels == "one" else 3)
     assert messages[-1].data == {"n": 2}
 
@@ -47,5 +47,5 @@ async def test_of_another_server(subscriber, transport, cursor):
     MessageQueue.instance("room").publish({"n": 1})
     client = subscriber(transport, cursor=cursor)
     await client.open()
-    gap, event = await client.read(), await client.read()
+    gap, event = await client.next(), await client.next()
     assert (gap.gap, event.gap, event.data) == (True, False, {"n": 1})

@@ -52,7 +52,7 @@ async def test_of_several_channels(subscriber, transport):
         queue.publish(*VALUES)
     for queue in (a, b):
         for value in VALUES:
-            message = await client.read()
+            message = await client.next()
             same(message.data, value)
             assert (message.channel, message.gap) == (queue.channel, False)
 
@@ -75,7 +75,7 @@ async def test_the_type_of_an_event(subscriber, queue):
     for value in ['"type"', ["type", '\\u"type"'], {"type": "join"}, None, [{"type": "join"}]]:
         queue.publish(value)
         same(await client.take(1), [value])
-        assert client.event == ("join" if isinstance(value, dict) else None)
+        assert client.messages[-1].event == ("join" if isinstance(value, dict) else None)
 
 
 @pytest.mark.gen_test

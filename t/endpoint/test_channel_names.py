@@ -51,7 +51,7 @@ async def test_as_many_as_the_handler_allows(subscriber, stream):
     for name in names:
         MessageQueue.instance(name).publish({"in": name})
     assert [message["in"] for message in await client.take(25)] == names
-    client.leave()
+    client.close()
     MessageQueue.instance(names[7]).publish({"n": 1})
     again = subscriber("long-poll", path="/many", channel=names, cursor=client.cursor)
     assert await again.take(1) == [{"n": 1}]

@@ -4,9 +4,10 @@ import asyncio
 import random
 
 import pytest
-from support.subscriber import CLIENTS, Ended
+from support.subscriber import CLIENTS
 
 from tatsumaki_py import MessageQueue
+from tatsumaki_py.testing import Ended
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def follow(subscriber, both):
 
 async def read(client, count):
     async with asyncio.timeout(10):
-        return [await client.read() for _ in range(count)]
+        return [await client.next() for _ in range(count)]
 
 
 @pytest.mark.gen_test
@@ -60,7 +61,7 @@ async def test_resume(follow, queues, transport, after):
     queues["a"].publish({"n": 1})
     queues["b"].publish({"n": 2})
     await read(first, 2)
-    first.leave()
+    first.close()
     queues["b"].publish({"n": 3}, {"n": 4})
     queues["a"].publish({"n": 5})
     second = follow(after, first.cursor)
@@ -148,17 +149,17 @@ async def test_while_coming_and_going(follow, queues, transport):
     for turn in range(30):
         await client.open()
         for _ in range(turn % 4):
-            take(await client.read())
-        for message in getattr(client, "batch", ()):
+            take(await client.next())
+        for message in client.unread:
             # They were received, and the cursor is after them.
             take(message)
-        client.batch = []
-        client.leave()
+        client.unread.clear()
+        client.close()
     done = True
     await publishing
     await client.open()
     async with asyncio.timeout(5):
         while got != sent:
-            take(await client.read())
+            take(await client.next())
             assert len(got["a"]) <= len(sent["a"])
             assert len(got["b"]) <= len(sent["b"])

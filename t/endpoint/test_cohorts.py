@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from support.subscriber import Ended
 from support.wire import iterations, soon
 
 from tatsumaki_py import Application, Handler, MessageQueue, WebSocketHandler
 from tatsumaki_py.push.framing import server_sent_events
 from tatsumaki_py.push.peer_base import PeerBase
+from tatsumaki_py.testing import Ended
 
 ONE = {"path": "/events/room"}
 TWO = {"path": "/events", "channel": ["room", "hall"]}
@@ -122,7 +122,7 @@ async def test_subscribe_handler(subscriber, handler, stream):
         client = subscriber(stream, **options)
         await client.open()
         await soon(lambda expected=expected: readers() == expected)
-        client.leave()
+        client.close()
         await soon(lambda: readers() == [0, 0])
 
 
@@ -152,8 +152,8 @@ async def test_the_same_bytes(
     options = [{}, {}, {"alone": 1}, {"connect": raw_small}, {"connect": raw_small}]
     clients = [subscriber(stream, **where, **each) for each in options]
     for client in clients:
-        client.begin = lambda: asyncio.sleep(0)
-        await client.open()
+        await client.request()
+        await client.connection.read_until(b"\r\n\r\n")
     await iterations()
     for number in range(100):
         for queue in (room, hall):
@@ -162,7 +162,9 @@ async def test_the_same_bytes(
     room.publish({"last": True})
     bodies = []
     for client in clients:
-        bodies.append(await everything(client.client, b"}" if stream == "websocket" else b"\r\n"))
+        bodies.append(
+            await everything(client.connection, b"}" if stream == "websocket" else b"\r\n")
+        )
     assert len({*bodies}) == 1
     assert bodies[0].count(b'"n":') == (100 if where is ONE else 200)
 

@@ -4,11 +4,12 @@ import asyncio
 import itertools
 
 import pytest
-from support.subscriber import CLIENTS, STREAMS, Ended
+from support.subscriber import CLIENTS, STREAMS
 from support.wire import iterations, soon
 
 from tatsumaki_py import MessageQueue, SubscribeHandler
 from tatsumaki_py.http1.exchange import Exchange
+from tatsumaki_py.testing import Ended
 
 
 def numbered(*numbers):
@@ -46,7 +47,7 @@ async def test_resume(subscriber, queue, transport):
         queue.publish(*numbered(*range(start, start + 5)))
         expected = range(start - 5 if start else 0, start + 5)
         assert await client.take(len(expected)) == numbered(*expected)
-        client.leave()
+        client.close()
         queue.publish(*numbered(*range(start + 5, start + 10)))
 
 
@@ -58,7 +59,7 @@ async def test_resume_across_transports(subscriber, queue, transport, after):
     await first.start()
     queue.publish(*numbered(1, 2))
     assert await first.take(2) == numbered(1, 2)
-    first.leave()
+    first.close()
     queue.publish(*numbered(3, 4))
     second = subscriber(after, cursor=first.cursor)
     await second.start()
@@ -76,12 +77,12 @@ async def test_the_start_is_told(subscriber, queue, transport):
     client.cursor = None
     if transport == "websocket":
         # A page is not shown the headers of a handshake.
-        assert await client.next() is None
+        assert await client.step() is None
     elif client.streams:
         client.cursor = client.head.headers["last-event-id"]
     else:
         client.cursor = client.head.headers["last-event-id"]
-        assert client.batch == []
+        assert client.unread == []
     assert client.cursor == queue.cursor()
 
 
@@ -94,7 +95,7 @@ async def test_gap(subscriber, queue, transport):
     await queue.publish(*numbered(*range(40)))
     client = subscriber(transport, cursor="1-0")
     await client.open()
-    gap = await client.read()
+    gap = await client.next()
     assert (gap.gap, gap.data["after"]) == (True, "1-0")
     assert await client.take(30) == numbered(*range(10, 40))
     again = subscriber(transport, cursor=gap.data["id"])
@@ -112,7 +113,7 @@ async def test_heartbeat(subscriber, queue, clock, stream):
     for beats in (0, 1, 2):
         queue.publish({"n": beats})
         assert await client.take(1) == numbered(beats)
-        assert client.beats == beats
+        assert client.heartbeats == beats
         await clock.advance(26)
 
 
@@ -124,15 +125,15 @@ async def test_heartbeat_that_a_page_sees(subscriber, queue, clock, stream):
     client = subscriber(stream, cursor=queue.cursor(), heartbeat="1")
     await client.open()
     await soon(lambda: len(queue.clients) == 1)
-    assert await client.next() is None  # the beginning
+    assert await client.step() is None  # the beginning
     queue.publish({"n": 0})
     assert await client.take(1) == numbered(0)
     for _ in range(2):
         client.cursor = ""
         await clock.advance(26)
-        assert await client.next() is None
+        assert await client.step() is None
         assert client.cursor == queue.cursor()
-    assert client.beats == 0
+    assert client.heartbeats == 0
 
 
 @pytest.mark.gen_test
@@ -157,10 +158,9 @@ async def test_vanished(subscriber, queue, transport):
     if client.streams:
         await client.open()
     else:
-        client.client = await client.connect(client.port)
         await client.request()
     await soon(lambda: "ann" in queue.clients)
-    client.client.reset()
+    client.connection.reset()
     await soon(lambda: queue.clients["ann"].listener is None)
     queue.publish({"n": 1})
     client.cursor = None
@@ -178,8 +178,7 @@ async def test_lost_on_the_way(subscriber, queue, stream):
         queue.publish(*numbered(*range(start, start + 100)))
         await asyncio.sleep(0.006)
     assert await client.take(10) == numbered(*range(10))
-    client.client.reset()
-    client.client = None
+    client.connection.reset()
     await soon(lambda: not queue.subscribers)
     await client.open()
     assert await client.take(890) == numbered(*range(10, 900))
@@ -222,7 +221,7 @@ async def test_server_goes(subscriber, queue, transport):
         assert ended.value.args == ((1001,) if transport == "websocket" else ())
     else:
         assert (await opened).status == 200
-        assert client.batch == []
+        assert client.unread == []
 
 
 TEXTS = [
@@ -282,13 +281,12 @@ async def test_while_coming_and_going(subscriber, queue, transport):
             got += await client.take(1)
         if not client.streams:
             # They were received, and the cursor is after them.
-            got += [message.data for message in client.batch]
-            client.batch.clear()
+            got += [message.data for message in client.unread]
+            client.unread.clear()
         if turn % 2:
-            client.leave()
-        elif client.client:
-            client.client.reset()
-            client.client = None
+            client.close()
+        elif client.connection:
+            client.connection.reset()
     done = True
     count = await publishing
     await client.open()
@@ -348,7 +346,7 @@ async def test_long_polls_get_the_same_body(subscriber, queue, monkeypatch):
     await asyncio.gather(*opening)
     assert len(bodies) == 5
     assert len(set(bodies)) == 1
-    assert {tuple(message.data["n"] for message in client.batch) for client in clients} == {(1, 2)}
+    assert {tuple(message.data["n"] for message in client.unread) for client in clients} == {(1, 2)}
     queue.publish({"n": 3})
     late = subscriber("long-poll", cursor=clients[0].cursor)
     assert await late.take(1) == numbered(3)

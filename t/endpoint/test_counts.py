@@ -23,13 +23,13 @@ async def test_ends(handler, subscriber, queue, stream):
     await soon(lambda: len(queue.clients) == 9)
     assert Snapshot.take().connections[stream] - before.connections[stream] == 9
     for client in clients[:3]:
-        client.leave()
+        client.close()
     for client in clients[3:6]:
-        client.client.reset()
+        client.connection.reset()
     await soon(lambda: len(queue.clients) == 3)
     assert handler.disconnect("everyone") == 3
     for client in clients:
-        client.leave()
+        client.close()
     await soon(lambda: Snapshot.take().connections == before.connections)
     now = Snapshot.take()
     assert now.connections_opened[stream] - before.connections_opened[stream] == 9
@@ -49,9 +49,8 @@ async def test_bytes(handler, subscriber, queue, stream):
     queue.publish("old")
     before = Snapshot.take()
     client = subscriber(stream, last_event_id=0)
-    client.client = await client.connect(client.port)
     await client.request()
-    await client.client.read_until(b"\r\n\r\n")
+    await client.connection.read_until(b"\r\n\r\n")
     await soon(lambda: queue.clients)
     for number in range(5):
         queue.publish({"n": number})
@@ -59,8 +58,8 @@ async def test_bytes(handler, subscriber, queue, stream):
     handler.disconnect("everyone")
     if stream == "websocket":
         # The server waits for the client's close frame.
-        await client.send(8, b"\x03\xe8")
-    got = await client.client.read_all()
+        await client.send(b"\x03\xe8", 8)
+    got = await client.connection.read_all()
     await soon(lambda: Snapshot.take().connections == before.connections)
     assert Snapshot.take().sent_bytes[stream] - before.sent_bytes[stream] == len(got)
 

@@ -3,7 +3,6 @@
 from contextlib import nullcontext
 
 import pytest
-from support.subscriber import SSE, WebSocket
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 from tatsumaki_py import Application, Error, PublishHandler, SubscribeHandler
@@ -217,7 +216,6 @@ async def test_stream(subscriber):
     """A stream says the same."""
     client = subscriber("sse", path="/Listed/room", headers={"Origin": FRIEND})
     head = await client.open()
-    assert isinstance(client, SSE)
     assert head.headers["access-control-allow-origin"] == FRIEND
 
 
@@ -243,7 +241,6 @@ async def test_websocket(subscriber, http_port, kind, origin, headers, status):
     """A browser asks nobody before a WebSocket: it is the server that has to look."""
     fields = {"Origin": origin.format(port=http_port)} if origin else {}
     client = subscriber("websocket", path=f"/{kind}/room", headers=fields | headers)
-    assert isinstance(client, WebSocket)
     assert (await client.open()).status == status
 
 

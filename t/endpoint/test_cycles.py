@@ -5,7 +5,6 @@ import collections
 import gc
 
 import pytest
-from support.raw import RawClient
 from support.subscriber import CLIENTS
 from support.wire import iterations, soon
 from tornado.httpserver import HTTPServer
@@ -13,6 +12,7 @@ from tornado.iostream import IOStream
 
 from tatsumaki_py import Application, Handler, MessageQueue, SubscribeHandler, WebSocketHandler
 from tatsumaki_py.server.http_server import StrictServer
+from tatsumaki_py.testing import Connection
 
 COUNT = 8
 
@@ -56,58 +56,58 @@ def port(request, app, io_loop, _unused_port):
 
 
 async def at_once(client):
-    await client.client.send(b"")
-    client.client.reset()
+    await client.connection.send(b"")
+    client.connection.reset()
 
 
 async def before_the_answer(client):
     await asyncio.sleep(0.005)
-    client.client.reset()
+    client.connection.reset()
 
 
 async def orderly(client):
-    await client.client._receive()
-    client.client.close()
+    await client.connection.read_some()
+    client.connection.close()
 
 
 async def reset(client):
-    await client.client._receive()
-    client.client.reset()
+    await client.connection.read_some()
+    client.connection.reset()
 
 
 async def while_events_come(client):
-    await client.client._receive()
-    client.client.reset()
+    await client.connection.read_some()
+    client.connection.reset()
     for number in range(3):
         MessageQueue.instance("room").publish({"n": number})
 
 
 async def after_an_event(client):
-    await client.client._receive()
+    await client.connection.read_some()
     MessageQueue.instance("room").publish({"n": 1})
     await iterations()
-    client.client.reset()
+    client.connection.reset()
 
 
 async def close_frame(client):
-    await client.client._receive()
-    await client.send(0x8)
-    await client.client.read_all()
-    client.client.close()
+    await client.connection.read_some()
+    await client.send(b"", 0x8)
+    await client.connection.read_all()
+    client.connection.close()
 
 
 async def no_frame(client):
-    await client.client._receive()
-    await client.client.send(b"\xff" * 4)
-    await client.client.read_all()
-    client.client.close()
+    await client.connection.read_some()
+    await client.connection.send(b"\xff" * 4)
+    await client.connection.read_all()
+    client.connection.close()
 
 
 async def disconnected(client):
-    await client.client._receive()
+    await client.connection.read_some()
     Grouped.disconnect("ann")
-    await client.client._receive()
-    client.client.close()
+    await client.connection.read_some()
+    client.connection.close()
 
 
 WAYS = [at_once, before_the_answer, orderly, reset, while_events_come, after_an_event]
@@ -139,7 +139,6 @@ def connect(port):
         name, foreign, _ = path.partition("/room?foreign")
         headers = {"Origin": "http://elsewhere.example"} if foreign else {}
         client = CLIENTS[transport](port, f"{name}/room", headers=headers, timeout=0)
-        client.client = await client.connect(port)
         await client.request()
         return client
 
@@ -195,7 +194,7 @@ async def test_nothing_is_left_of_other_requests(port, handlers, request_):
     """Handshakes and requests that are refused, old ones, and such without a body."""
 
     async def one():
-        client = await RawClient.connect(port)
+        client = await Connection.connect(port)
         await client.send(f"{request_}Host: localhost\r\n\r\n".encode())
         await client._receive()
         client.reset()

@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from support.subscriber import Ended
 from support.wire import read_reply, soon
 
 from tatsumaki_py import Application, Error, MessageQueue, SubscribeHandler
 from tatsumaki_py.endpoint.groups import GROUPS
+from tatsumaki_py.testing import Ended
 
 pytestmark = pytest.mark.both_servers
 
@@ -118,8 +118,7 @@ def user(subscriber):
 
 async def ask(client):
     """Sends the request, on a new connection."""
-    client.leave()
-    client.client = await client.connect(client.port)
+    client.close()
     await client.request()
 
 
@@ -127,10 +126,10 @@ async def end_of(client):
     """How it ended: the status of a poll, the code of a WebSocket, else 0."""
     async with asyncio.timeout(5):
         if not client.streams:
-            return (await read_reply(client.client)).status
+            return (await read_reply(client.connection)).status
         try:
             while True:
-                await client.read()
+                await client.next()
         except Ended as ended:
             return ended.args[0] if ended.args else 0
 
@@ -151,10 +150,10 @@ async def test_at_once(user, transport, path):
     assert Events.disconnect("ann") == 1
     assert await end_of(ann) == CODES.get(transport, 0)
     await ask(ann)
-    assert (await read_reply(ann.client)).status == 403
+    assert (await read_reply(ann.connection)).status == 403
     MessageQueue.instance("a" if query else "room").publish({"n": 1})
     if transport == "long-poll":
-        assert (await read_reply(bob.client)).status == 200
+        assert (await read_reply(bob.connection)).status == 200
     else:
         assert await bob.take(1) == [{"n": 1}]
 
@@ -214,7 +213,7 @@ async def test_before_it_is_admitted(subscriber, queue, transport):
     handler = await soon(lambda: Waiting.last)
     assert Events.disconnect("ann") == 1
     handler.may.set_result(True)
-    reply = await read_reply(client.client)
+    reply = await read_reply(client.connection)
     assert (reply.status, reply.body) == (403, b"Forbidden")
     assert not queue.clients
 
@@ -235,13 +234,13 @@ async def test_before_it_is_open(subscriber, queue):
 async def test_it_says_nothing_more(user):
     """Messages after the server's close frame do not reach the program."""
     client = await user("websocket", "ann", "/talking/room")
-    await client.send(0x1, b"before")
+    await client.send(b"before", 0x1)
     await soon(lambda: "before" in Events.hooks)
     Events.disconnect("ann")
-    await client.send(0x1, b"after")
+    await client.send(b"after", 0x1)
     assert await end_of(client) == 4403
-    await client.send(0x8, (4403).to_bytes(2))
-    assert await client.client.read_all() == b""
+    await client.send((4403).to_bytes(2), 0x8)
+    assert await client.connection.read_all() == b""
     assert "after" not in Events.hooks
 
 
@@ -256,7 +255,7 @@ async def test_in_a_callback(user, queue):
 
     queue.poll("watch", callback)
     queue.publish({"n": 1})
-    assert (await read_reply(ann.client)).status == 200
+    assert (await read_reply(ann.connection)).status == 200
     assert await end_of(stream) == 0
     assert queue.subscribers == 1
 
@@ -265,7 +264,7 @@ async def test_in_a_callback(user, queue):
 async def test_by_a_message_of_the_user(user):
     """A handler may disconnect its own client."""
     ann = await user("websocket", "ann", "/talking/room")
-    await ann.send(0x1, b"log me out")
+    await ann.send(b"log me out", 0x1)
     assert await end_of(ann) == 4403
     assert Events.hooks == ["+room", "log me out", "-room", 1]
 
@@ -280,7 +279,7 @@ async def test_by_a_hook_of_the_user(subscriber, queue, transport):
         assert await end_of(client) == 4403
     else:
         await ask(client)
-        assert (await read_reply(client.client)).status == 403
+        assert (await read_reply(client.connection)).status == 403
     assert Events.hooks == ["-room"]
     assert not queue.subscribers
 
@@ -295,7 +294,7 @@ async def test_nothing_is_kept(user, subscriber, transport):
     else:
         client = await user(transport, "ann")
         assert len(GROUPS) == 1
-    client.leave()
+    client.close()
     await soon(lambda: len(GROUPS) == 0)
 
 
@@ -305,9 +304,9 @@ async def test_own_refusal(user):
     ann = await user("sse", "ann")
     Events.disconnect("ann")
     assert await end_of(ann) == 0
-    ann.path = "/loggedout/room"
+    ann.url = ann.url.replace("/events/", "/loggedout/")
     await ask(ann)
-    reply = await read_reply(ann.client)
+    reply = await read_reply(ann.connection)
     assert (reply.status, reply.body) == (401, b"log in")
 
 

@@ -56,7 +56,6 @@ def many(subscriber, queue):
     async def many(transport):
         clients = [subscriber(transport, path="/events/room") for _ in range(MANY)]
         for client in clients:
-            client.client = await client.connect(client.port)
             await client.request()
         await soon(lambda: queue.subscribers == MANY)
         return clients
@@ -77,7 +76,7 @@ async def test_in_turns(many, queue, transport):
         left.append(queue.subscribers)
     assert left == [*range(MANY - 3, -1, -1)]
     for client in clients:
-        client.leave()
+        client.close()
     await soon(lambda: len(GROUPS) == 0)
 
 
@@ -87,7 +86,7 @@ async def test_a_client_that_leaves_before_its_turn(many, queue):
     clients = await many("sse")
     Events.disconnect("ann")
     for client in clients:
-        client.leave()
+        client.close()
     await soon(lambda: len(GROUPS) == 0)
     assert not queue.subscribers
 
@@ -97,12 +96,11 @@ async def test_no_other_comes_meanwhile(many, subscriber, queue):
     """A request that waits for `can_subscribe` is refused before its turn has come."""
     await many("sse")
     client = subscriber("sse", path="/waiting/room")
-    client.client = await client.connect(client.port)
     await client.request()
     handler = await soon(lambda: Waiting.last)
     assert Events.disconnect("ann") == MANY + 1
     handler.may.set_result(True)
-    assert (await read_reply(client.client)).status == 403
+    assert (await read_reply(client.connection)).status == 403
     await soon(lambda: not queue.subscribers)
 
 

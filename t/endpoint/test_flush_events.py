@@ -21,7 +21,7 @@ async def test_order(subscriber, queue, stream):
     queue.publish(*numbered(8, 9))
     assert await client.take(10) == numbered(*range(10))
     assert client.cursor == queue.cursor()
-    client.leave()
+    client.close()
     queue.publish({"n": 10})
     await client.start()
     assert await client.take(1) == numbered(10)
@@ -32,5 +32,5 @@ async def test_after_it_left(subscriber, queue, stream):
     """A client that is gone is not there."""
     client = subscriber(stream, cursor=queue.cursor(), client_id="ann")
     await client.start()
-    client.leave()
+    client.close()
     await soon(lambda: not queue.flush_events("ann", {"n": 1}))

@@ -110,8 +110,7 @@ async def test_who_leaves(subscriber, queue, transport, name):
     assert queue.subscribers == 1
     opening.cancel()
     await iterations()
-    client.client.reset()
-    client.client = None
+    client.connection.reset()
     await soon(lambda: calls == ONCE)
     assert queue.subscribers == 0
 
@@ -182,10 +181,10 @@ async def test_two_connections_with_one_name(subscriber, queue, stream):
     await come(first, queue)
     await second.open()
     await soon(lambda: queue.clients["ann"].listener is not None)
-    first.leave()
+    first.close()
     await iterations()
     assert (calls, queue.subscribers) == (ONCE[:1], 1)
-    second.leave()
+    second.close()
     await soon(lambda: calls == ONCE)
 
 
@@ -197,7 +196,7 @@ async def test_each_channel(subscriber, stream):
     both = MessageQueue.instance("a", "b")
     await soon(lambda: both.subscribers == 1 and len(calls) == 2)
     assert [MessageQueue.instance(name).subscribers for name in "ab"] == [1, 1]
-    client.leave()
+    client.close()
     await soon(lambda: len(calls) == 4)
     assert calls == [("+", "a"), ("+", "b"), ("-", "a"), ("-", "b")]
     assert [MessageQueue.instance(name).subscribers for name in "ab"] == [0, 0]
@@ -209,7 +208,7 @@ async def test_order(subscriber, queue, stream):
     Slow.go_on = asyncio.Event()
     client = subscriber(stream, path="/slow/room")
     await come(client, queue)
-    client.leave()
+    client.close()
     await soon(lambda: queue.subscribers == 0)
     await iterations()
     assert calls == []
@@ -228,7 +227,7 @@ async def test_order_over_requests(subscriber, queue, stream):
     second = subscriber(stream, path="/steps/room", client_id="ann", n=2)
     await second.open()
     await soon(lambda: queue.clients["ann"].listener is not None)
-    second.leave()
+    second.close()
     await soon(lambda: queue.subscribers == 0)
     # Others do not wait.
     other = subscriber(stream, path="/steps/room", client_id="bob", n=3)
@@ -249,7 +248,7 @@ async def test_a_return_while_a_hook_runs(subscriber, queue, stream):
     )
     await come(first, queue)
     await soon(lambda: len(calls) == 2)
-    first.leave()
+    first.close()
     await soon(lambda: len(calls) == 3)
     await come(second, queue)
     await iterations()
@@ -268,7 +267,7 @@ async def test_mistakes(subscriber, queue, stream, expect_log):
         await come(client, queue)
         queue.publish({"n": 1})
         assert await client.take(1) == [{"n": 1}]
-        client.leave()
+        client.close()
         await soon(lambda: len(records) == 2)
     assert calls == ONCE
 

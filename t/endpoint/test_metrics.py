@@ -96,12 +96,12 @@ async def test_a_stream(subscriber, queue, since, transport):
     before = traffic.open
     client = subscriber(transport)
     await client.open()
-    body = len(client._body)
+    body = len(client._reader._body)
     queue.publish({"n": 1})
     queue.publish({"n": 2})
     assert await client.take(2) == [{"n": 1}, {"n": 2}]
     assert (await change())["connections", transport] == 1
-    client.leave()
+    client.close()
     await soon(lambda: traffic.open == before)
     now = await change()
     assert now["connections", transport] == 0
@@ -120,7 +120,7 @@ async def test_a_long_poll(subscriber, queue, since):
     """A poll waits, and is answered."""
     change = await since()
     client = subscriber("long-poll", client_id="me")
-    reading = asyncio.ensure_future(client.read())
+    reading = asyncio.ensure_future(client.next())
     await soon(lambda: queue.clients)
     assert (await change())["connections", "long-poll"] == 1
     queue.publish("one")
@@ -145,12 +145,12 @@ async def test_a_client_that_comes_late(subscriber, queue, since):
     queue._channel.log.trim(2, 2, float("inf"))
     client = subscriber("sse", cursor=before)
     await client.open()
-    assert [(await client.read()).gap for _ in range(3)] == [True, False, False]
+    assert [(await client.next()).gap for _ in range(3)] == [True, False, False]
     now = await change()
     assert now["events_delivered_total", "sse"] == 2
     assert now["gaps_told_total",] == 1
     assert now["delivery_seconds_count",] == 0
-    client.leave()
+    client.close()
 
 
 @pytest.mark.gen_test

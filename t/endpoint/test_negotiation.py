@@ -209,5 +209,4 @@ async def test_event_type(subscriber, queue):
         client = subscriber("sse", event_type=asked)
         await client.open()
         for name in types:
-            await client.read()
-            assert client.event == name
+            assert (await client.next()).event == name

@@ -3,13 +3,17 @@
 import json
 
 import pytest
-from support.subscriber import Enveloped
+from support.subscriber import subscriber
 from support.wire import read_reply
 
 from tatsumaki_py import SubscribeHandler
 from tatsumaki_py.push.framing import Framing
 from tatsumaki_py.push.framing.json_text import enveloped, place
 from tatsumaki_py.push.transports import TRANSPORTS, Streaming
+from tatsumaki_py.testing.message import Place
+from tatsumaki_py.testing.message import enveloped as enveloped_item
+from tatsumaki_py.testing.readers import READERS
+from tatsumaki_py.testing.readers.reader import Reader
 
 
 class JSONSequence(Framing):
@@ -33,24 +37,21 @@ class JSONSequence(Framing):
 ROW = Streaming("json-seq", "a sequence", ("application/json-seq",), framing=JSONSequence)
 
 
-class Client(Enveloped):
-    """A client of the new transport."""
+class Sequence(Reader):
+    """Reads the new transport."""
 
-    transport = "json-seq"
-
-    async def next(self):
+    async def step(self):
         text = await self.until(b"\n")
         assert text[:1] == b"\x1e"
-        return self.unwrap(text[1:])
-
-    def place(self, cursor):
-        super().place(cursor)
-        self.beats += 1
+        item = enveloped_item(json.loads(text[1:]))
+        self.beats += isinstance(item, Place)
+        return item
 
 
 @pytest.fixture(autouse=True)
 def row(monkeypatch):
     monkeypatch.setitem(TRANSPORTS, ROW.name, ROW)
+    monkeypatch.setitem(READERS, ROW.name, Sequence)
 
 
 @pytest.fixture
@@ -59,12 +60,12 @@ def client(http_server, http_port):
     made = []
 
     def client(**options):
-        made.append(Client(http_port, **options))
+        made.append(subscriber(ROW.name, http_port, **options))
         return made[-1]
 
     yield client
     for one in made:
-        one.leave()
+        one.close()
 
 
 @pytest.mark.gen_test
@@ -88,7 +89,7 @@ async def test_resume(client, queue):
     await one.open()
     queue.publish({"n": 1})
     assert await one.take(1) == [{"n": 1}]
-    one.leave()
+    one.close()
     queue.publish({"n": 2}, {"n": 3})
     await one.open()
     assert await one.take(2) == [{"n": 2}, {"n": 3}]
@@ -102,7 +103,7 @@ async def test_a_gap(client, queue):
     """A loss is told."""
     one = client(cursor="1-0")
     await one.open()
-    message = await one.read()
+    message = await one.next()
     assert message.gap
     assert message.data["after"] == "1-0"
 
@@ -113,9 +114,9 @@ async def test_heartbeat(client, queue, monkeypatch):
     monkeypatch.setattr(SubscribeHandler, "heartbeat_interval", 0.01)
     one = client()
     await one.open()
-    begun = one.beats
-    while one.beats < begun + 2:
-        assert await one.next() is None
+    begun = one.heartbeats
+    while one.heartbeats < begun + 2:
+        assert await one.step() is None
     assert one.cursor == queue.cursor()
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tatsumaki_py import MessageQueue
+from tatsumaki_py.testing.readers import json_lines, websocket
 
 GAP = '{"type":"gap","after":"1-0","id":"9-9"}'
 FORGED = [
@@ -55,14 +56,15 @@ async def test_enveloped(subscriber, monkeypatch, transport, names):
     queue = MessageQueue.instance(*names)
     client = subscriber(transport, path="/events", channel=names, cursor=queue.cursor())
     messages = []
-    monkeypatch.setattr(client, "unwrap", lambda text: messages.append(strict(text)))
+    for reader in (json_lines, websocket):
+        monkeypatch.setattr(reader, "parsed", lambda text: messages.append(strict(text)))
     await client.open()
     if transport == "websocket":
         # It says where the client is. An NDJSON stream does so by its next heartbeat.
-        await client.next()
+        await client.step()
     for text in FORGED:
         MessageQueue.instance("room").publish(text)
-        await client.next()
+        await client.step()
         assert messages[-1]["id"] == queue.cursor()
         assert messages[-1].get("type") is None
         assert messages[-1]["data"] in (text, json.loads(text) if text[-1] == "}" else None)
@@ -76,7 +78,7 @@ async def test_no_loss(subscriber, queue, transport, text):
     client = subscriber(transport, cursor=queue.cursor())
     await client.open()
     queue.publish(text)
-    message = await client.read()
+    message = await client.next()
     assert (message.data, message.gap, message.id) == (text, False, queue.cursor())
 
 
@@ -85,7 +87,7 @@ async def test_a_loss(subscriber, stream):
     """One that happened is still told."""
     client = subscriber(stream, cursor="1-0")
     await client.open()
-    assert (await client.read()).gap
+    assert (await client.next()).gap
 
 
 @pytest.mark.parametrize(("made", "sent"), [(b"caf\xe9", "caf\ufffd"), (GAP, json.dumps(GAP))])
@@ -96,8 +98,8 @@ async def test_plain_messages(subscriber, handler, queue, monkeypatch, made, sen
     handler.get_chunk = lambda self, chunk, *more: made
     client = subscriber("websocket", cursor=queue.cursor())
     texts = []
-    monkeypatch.setattr(client, "unwrap", texts.append)
+    monkeypatch.setattr(websocket, "parsed", texts.append)
     await client.open()
     queue.publish({"n": 1})
-    await client.next()
+    await client.step()
     assert texts[0].decode() == sent

@@ -63,7 +63,6 @@ def come(subscriber):
 
     async def come(transport, address, path="/two/room"):
         client = subscriber(transport, path=path, headers={"X-Real-IP": address})
-        client.client = await client.connect(client.port)
         await client.request()
         return client
 
@@ -72,7 +71,7 @@ def come(subscriber):
 
 async def refused(client):
     """Whether it is refused for its address."""
-    reply = await read_reply(client.client)
+    reply = await read_reply(client.connection)
     assert (reply.status, reply.headers["retry-after"]) == (429, "10")
     assert reply.body == b"too many connections from this address"
 
@@ -87,11 +86,11 @@ async def test_connections(come, queue, transport):
     await refused(await come(transport, "10.0.0.1"))
     other = await come(transport, "10.0.0.2")
     await soon(lambda: queue.subscribers == 3)
-    one.leave()
+    one.close()
     await soon(lambda: queue.subscribers == 2)
     await come(transport, "10.0.0.1")
     await soon(lambda: queue.subscribers == 3)
-    other.leave()
+    other.close()
 
 
 @pytest.mark.gen_test
@@ -112,7 +111,7 @@ async def test_what_is_over_does_not_count(come, queue):
         client = await come("long-poll", "10.0.0.1", "/one/room")
         await soon(lambda: queue.subscribers == 1)
         queue.disconnect()
-        assert (await read_reply(client.client)).status == 200
+        assert (await read_reply(client.connection)).status == 200
     assert len(One.kept) == 3
 
 
@@ -122,7 +121,7 @@ async def test_nothing_is_kept(come, queue):
     clients = [await come("sse", f"10.0.0.{number}") for number in range(5)]
     await soon(lambda: len(ADDRESSES) == 5)
     for client in clients:
-        client.leave()
+        client.close()
     await soon(lambda: len(ADDRESSES) == 0)
 
 

@@ -5,13 +5,13 @@ import weakref
 
 import pytest
 import tornado.web
-from support.subscriber import Ended
 from support.wire import iterations, read_reply, soon
 
 from tatsumaki_py import Application, Error, SubscribeHandler
 from tatsumaki_py.endpoint import recheck
 from tatsumaki_py.endpoint.recheck import Recheck
 from tatsumaki_py.push.wheel import Wheel
+from tatsumaki_py.testing import Ended
 
 LASTING = ["sse", "ndjson", "multipart", "websocket", "long-poll"]
 
@@ -103,7 +103,6 @@ def open_one(subscriber, queue):
     async def open_one(transport, kind="events", **options):
         client = subscriber(transport, path=f"/{kind}/room", **options)
         count = queue.subscribers
-        client.client = await client.connect(client.port)
         await client.request()
         await soon(lambda: queue.subscribers == count + 1)
         return client
@@ -115,12 +114,12 @@ async def end_of(client):
     """The end of its connection: the code of a WebSocket, or its answer."""
     async with asyncio.timeout(5):
         if client.transport != "websocket":
-            reply = await read_reply(client.client)
+            reply = await read_reply(client.connection)
             return reply.status, reply.body if client.transport == "long-poll" else b""
-        await client.client.read_until(b"\r\n\r\n")
+        await client.answer()
         try:
             while True:
-                await client.next()
+                await client.step()
         except Ended as ended:
             return ended.args[0], b""
 
@@ -206,7 +205,7 @@ async def test_gone_meanwhile(open_one, clock, queue, transport):
     client = await open_one(transport, "waiting")
     await clock.advance(61)
     await soon(lambda: Events.asked == 2)
-    client.client.close()
+    client.connection.close()
     await soon(lambda: not queue.subscribers)
     Waiting.may.set_result(False)
     await iterations()
@@ -260,7 +259,7 @@ async def test_spread(open_one, clock):
 async def test_who_left(open_one, clock, queue, transport):
     """A client that has left is not asked about, and is not kept until it would be."""
     client = await open_one(transport)
-    client.client.close()
+    client.connection.close()
     await soon(lambda: not queue.subscribers)
     await iterations()
     assert Events.last() is None
@@ -278,7 +277,7 @@ async def test_not_kept_for_long(open_one, clock, queue, monkeypatch):
     del recheck
     await clock.advance(61)
     assert known() is not None
-    client.client.close()
+    client.connection.close()
     await soon(lambda: not queue.subscribers)
     await clock.advance(61)
     await iterations()

@@ -33,7 +33,7 @@ def socket(http_server, http_port):
 
 async def lines(client):
     """The next event of a stream of Server-Sent Events, without its id."""
-    id, *rest = (await client.until(b"\n\n")).decode().split("\n")
+    id, *rest = (await client._reader.until(b"\n\n")).decode().split("\n")
     while not id.startswith("id: "):
         id, *rest = rest
     client.cursor = id.removeprefix("id: ")
@@ -75,7 +75,7 @@ async def test_text_with_a_type(subscriber, socket, queue):
     await client.open()
     assert await lines(client) == []
     queue.publish({"type": "patch", "text": FORGED})
-    name, _, *data = (await client.until(b"\n\n")).decode().split("\n")
+    name, _, *data = (await client._reader.until(b"\n\n")).decode().split("\n")
     assert name == "event: patch"
     forged = ["one", "", "id: 9-9", "data: two", "event: gap", "three", ""]
     assert data == [f"data: {line}" for line in forged]
@@ -112,7 +112,7 @@ async def test_resume(subscriber, queue):
     await lines(client)
     queue.publish("one")
     assert await lines(client) == ["data: one"]
-    client.leave()
+    client.close()
     queue.publish("two")
     await client.open()
     assert await lines(client) == []
@@ -135,7 +135,7 @@ async def test_a_gap(subscriber, socket, queue):
     client = subscriber("sse", cursor="1-0")
     await client.open()
     assert await lines(client) == []
-    name, _, data = (await client.until(b"\n\n")).decode().split("\n")
+    name, _, data = (await client._reader.until(b"\n\n")).decode().split("\n")
     assert name == "event: gap"
     assert json.loads(data.removeprefix("data: "))["after"] == "1-0"
     message = await (await socket("last_event_id=1-0")).read_message()

@@ -5,13 +5,13 @@ import re
 import time
 
 import pytest
-from support.subscriber import Ended
 from support.wire import read_reply, soon
 from tornado.web import create_signed_value
 
 from tatsumaki_py import Application, Handler, SubscribeHandler, TicketedHandler, ticket
 from tatsumaki_py.endpoint.departed import class_name
 from tatsumaki_py.endpoint.groups import obey
+from tatsumaki_py.testing import Ended
 
 SECRET = "a secret of the tests"
 
@@ -68,9 +68,8 @@ def refused(subscriber):
 
     async def refused(transport, path="/events/room", **query):
         client = subscriber(transport, path=path, **query)
-        client.client = await client.connect(client.port)
         await client.request()
-        reply = await read_reply(client.client)
+        reply = await read_reply(client.connection)
         assert reply.status == 403
         return reply.body.decode()
 
@@ -129,7 +128,7 @@ async def test_a_connection_outlives_it(subscriber, make, queue, monkeypatch, cl
     await soon(lambda: len(checked) == 2)
     queue.publish({"n": 1})
     assert await client.take(1) == [{"n": 1}]
-    again = subscriber("sse", path="/events/room", ticket=client.query["ticket"])
+    again = subscriber("sse", path="/events/room", ticket=client.params["ticket"])
     assert (await again.open()).status == 403
 
 

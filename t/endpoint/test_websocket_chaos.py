@@ -48,7 +48,7 @@ async def talk(client):
     for data in some_frames():
         step = random.choice([1, 1000])
         for at in range(0, len(data), step):
-            await client.client.send(data[at : at + step])
+            await client.connection.send(data[at : at + step])
         await asyncio.sleep(random.random() / 50)
 
 
@@ -56,10 +56,10 @@ async def listen(client):
     """Reads until the server closes: frames are whole, events are in order."""
     last = -1
     while True:
-        first, size = await client.client.read_exactly(2)
+        first, size = await client.connection.read_exactly(2)
         if size == 126:
-            size = int.from_bytes(await client.client.read_exactly(2))
-        data = await client.client.read_exactly(size)
+            size = int.from_bytes(await client.connection.read_exactly(2))
+        data = await client.connection.read_exactly(size)
         if first == 0x80 | CLOSE:
             return
         assert first in (0x80 | TEXT, 0x80 | PING, 0x80 | PONG)
@@ -88,8 +88,8 @@ async def live(client):
         # asyncio lets go of the descriptor late, when another connection may have its number.
         await asyncio.sleep(0.02)
         if random.random() < 0.3:
-            client.client.reset()
-        client.leave()
+            client.connection.reset()
+        client.close()
 
 
 async def publish(queue, ended):

@@ -159,16 +159,16 @@ async def test_sizes(handler, subscriber):
     """Without `on_message` a client may not send much; `max_message_size` says otherwise."""
     client = subscriber("websocket")
     await client.open()
-    await client.next()
-    await client.send(0x1, b"x" * 5000)
-    assert await client.client.read_exactly(4) == b"\x88\x11" + (1009).to_bytes(2)
+    await client.step()
+    await client.send(b"x" * 5000, 0x1)
+    assert await client.connection.read_exactly(4) == b"\x88\x11" + (1009).to_bytes(2)
     handler.max_message_size = 10_000
     client = subscriber("websocket")
     await client.open()
-    await client.next()
-    await client.send(0x1, b"x" * 5000)
-    await client.send(0x9, b"ping")
-    assert await client.client.read_exactly(6) == b"\x8a\x04ping"
+    await client.step()
+    await client.send(b"x" * 5000, 0x1)
+    await client.send(b"ping", 0x9)
+    assert await client.connection.read_exactly(6) == b"\x8a\x04ping"
 
 
 @pytest.mark.parametrize("kind", ["method", "coroutine"])

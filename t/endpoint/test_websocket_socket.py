@@ -5,7 +5,6 @@ import gc
 import json
 
 import pytest
-from support.subscriber import Ended
 from support.wire import open_sockets, soon
 from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
@@ -15,6 +14,7 @@ from tornado.websocket import websocket_connect
 from tatsumaki_py.push import websocket_socket
 from tatsumaki_py.push.frame_reader import FrameReader
 from tatsumaki_py.push.websocket_socket import WebSocketSocket
+from tatsumaki_py.testing import Ended
 
 PING, PONG, CLOSE = 0x9, 0xA, 0x8
 
@@ -36,7 +36,7 @@ def connect(subscriber, seen):
     async def connect(**options):
         client = subscriber("websocket", **options)
         assert (await client.open()).status == 101
-        assert await client.next() is None
+        assert await client.step() is None
         return client, seen[-1]
 
     return connect
@@ -44,9 +44,9 @@ def connect(subscriber, seen):
 
 async def close_frame(client):
     """The code and the reason of the close frame that comes next."""
-    first, size = await client.client.read_exactly(2)
+    first, size = await client.connection.read_exactly(2)
     assert first == 0x88
-    data = await client.client.read_exactly(size)
+    data = await client.connection.read_exactly(size)
     return int.from_bytes(data[:2]), data[2:].decode()
 
 
@@ -54,14 +54,14 @@ async def close_frame(client):
 async def test_pings(connect, queue):
     """A ping is answered, the last of several; what is pushed stays in order around it."""
     client, _ = await connect()
-    await client.send(PING, b"one")
-    assert await client.client.read_exactly(5) == b"\x8a\x03one"
+    await client.send(b"one", PING)
+    assert await client.connection.read_exactly(5) == b"\x8a\x03one"
     queue.publish({"n": 1})
     assert await client.take(1) == [{"n": 1}]
-    await client.send(0x1, b"ignored")
-    await client.send(PONG, b"ignored")
-    await client.send(PING)
-    assert await client.client.read_exactly(2) == b"\x8a\x00"
+    await client.send(b"ignored", 0x1)
+    await client.send(b"ignored", PONG)
+    await client.send(b"", PING)
+    assert await client.connection.read_exactly(2) == b"\x8a\x00"
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ async def test_pings(connect, queue):
 async def test_the_client_closes(connect, queue, seen, http_port, payload, answer, told):
     """Its close frame is answered with its code, the connection ends, the handler is told once."""
     client, handler = await connect()
-    await client.send(CLOSE, payload)
-    assert await client.client.read_all() == answer
+    await client.send(payload, CLOSE)
+    assert await client.connection.read_all() == answer
     await soon(lambda: not queue.subscribers and len(seen) == 3)
     assert seen[1:] == [told, "finish"]
     assert handler._finished
@@ -92,13 +92,13 @@ async def test_the_handler_closes(connect, queue, seen):
     handler.finish("bye")
     queue.publish({"n": 2})
     assert await client.take(1) == [{"n": 1}]
-    assert await client.client.read_exactly(5) == b"\x81\x03bye"
+    assert await client.connection.read_exactly(5) == b"\x81\x03bye"
     assert await close_frame(client) == (1000, "")
     assert queue.subscribers == 0
     assert len(seen) == 1
-    await client.send(PING, b"late")
-    await client.send(CLOSE, b"\x03\xe8")
-    assert await client.client.read_all() == b""
+    await client.send(b"late", PING)
+    await client.send(b"\x03\xe8", CLOSE)
+    assert await client.connection.read_all() == b""
     await soon(lambda: len(seen) == 3)
     assert seen[1:] == [(1000, None), "finish"]
 
@@ -112,7 +112,7 @@ async def test_no_answer_to_a_close_frame(connect, seen, monkeypatch, way):
     handler.finish()
     assert await close_frame(client) == (1000, "")
     if way != "wait":
-        getattr(client.client, way)()
+        getattr(client.connection, way)()
     await soon(lambda: len(seen) == 3)
     assert seen[1:] == [(None, None), "finish"]
 
@@ -135,11 +135,11 @@ REFUSED = {
 async def test_refused(connect, queue, seen, data, code):
     """The client is told why, and nothing after it is read."""
     client, _ = await connect()
-    await client.client.send(data + b"\x89\x80\0\0\0\0")
+    await client.connection.send(data + b"\x89\x80\0\0\0\0")
     told, reason = await close_frame(client)
     assert told == code
     assert reason
-    assert await client.client.read_all() == b""
+    assert await client.connection.read_all() == b""
     await soon(lambda: not queue.subscribers and len(seen) == 3)
 
 
@@ -151,9 +151,9 @@ async def test_half_a_message(connect, seen):
         return sum(type(one) is FrameReader for one in gc.get_objects())
 
     client, _ = await connect()
-    await client.client.send(b"\x81\xfe\x0f\xa0\0\0\0\0" + b"x" * 3000)
+    await client.connection.send(b"\x81\xfe\x0f\xa0\0\0\0\0" + b"x" * 3000)
     await soon(lambda: readers() == 1)
-    client.leave()
+    client.close()
     await soon(lambda: "finish" in seen)
     assert readers() == 0
 
@@ -162,12 +162,11 @@ async def test_half_a_message(connect, seen):
 async def test_frames_with_the_handshake(subscriber, seen, http_port):
     """A client may send frames, also many, before its handshake was answered."""
     client = subscriber("websocket")
-    client.client = await client.connect(client.port)
     await client.request()
-    await client.client.send(b"\x89\x80\0\0\0\0" * 20_000)
-    await client.client.read_until(b"\r\n\r\n")
-    await asyncio.wait_for(client.client.read_until(b"\x8a\x00"), 5)
-    client.leave()
+    await client.connection.send(b"\x89\x80\0\0\0\0" * 20_000)
+    await client.connection.read_until(b"\r\n\r\n")
+    await asyncio.wait_for(client.connection.read_until(b"\x8a\x00"), 5)
+    client.close()
     await soon(lambda: open_sockets(http_port) == 0)
 
 
@@ -179,7 +178,7 @@ async def test_it_ends_in_time(connect, handler, seen, monkeypatch, http_port):
     with pytest.raises(Ended) as ended:
         await asyncio.wait_for(client.take(1), 5)
     assert ended.value.args == (1001,)
-    client.leave()
+    client.close()
     await soon(lambda: open_sockets(http_port) == 0)
 
 
@@ -192,7 +191,7 @@ async def test_open_fails(subscriber, handler, queue, expect_log):
     handler.on_close = lambda self: logged.append("close")
     client = subscriber("websocket")
     await client.open()
-    assert await client.client.read_all() == b""
+    assert await client.connection.read_all() == b""
     await soon(lambda: logged == [ZeroDivisionError, "close"])
     assert queue.subscribers == 0
 
@@ -204,7 +203,7 @@ async def test_on_close_fails(connect, handler, seen):
     handler.on_close = lambda self: 1 / 0
     handler.log_exception = lambda self, *exc_info: logged.append(exc_info[0])
     client, _ = await connect()
-    client.leave()
+    client.close()
     await soon(lambda: "finish" in seen)
     assert logged == [ZeroDivisionError]
 

@@ -119,7 +119,7 @@ def connect(http_server, http_port):
 
     yield connect
     for client in clients:
-        client.leave()
+        client.close()
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ async def test_a_codec_with_several_channels(connect, queue, transport):
     transform = {"CHANNEL": "ROOM", "DATA": {"N": 1}}
     client = await connect(transport, "/codec", channel=["hall", "room"], timeout=0)
     queue.publish({"n": 1})
-    message = await client.read()
+    message = await client.next()
     assert message.data == transform
     assert client.cursor == MessageQueue.instance("hall", "room").cursor()
 

@@ -189,7 +189,7 @@ async def test_half_closed(server, transport):
     """Who says that it sends nothing more has left, for all that can be known."""
     subscriber = CLIENTS[transport](server.port, connect=server.raw)
     await subscriber.open()
-    subscriber.client.half_close()
+    subscriber.connection.half_close()
     await soon(lambda: open_sockets(server.port) == 0)
     await server.is_well()
 
@@ -249,11 +249,10 @@ async def test_a_storm(server):
     for number in range(300):
         kind = list(CLIENTS.values())[number % len(CLIENTS)]
         subscriber = kind(server.port, connect=server.raw, client_id=f"c{number % 7}")
-        subscriber.client = await server.raw(server.port)
         await subscriber.request()
         if number % 3:
             await asyncio.sleep(0)
-        subscriber.client.reset() if number % 2 else subscriber.client.close()
+        subscriber.connection.reset() if number % 2 else subscriber.connection.close()
     queue = MessageQueue.instance("room")
     await soon(lambda: open_sockets(server.port) == 0)
     queue.publish({"n": 1})

@@ -7,7 +7,7 @@ import struct
 import zlib
 
 import pytest
-from support.subscriber import WebSocket
+from support.subscriber import CLIENTS
 from support.wire import open_sockets, soon
 
 from tatsumaki_py import MessageQueue
@@ -68,7 +68,7 @@ def connect(server):
     """`client = await connect()`: a WebSocket that is open."""
 
     async def connect(**headers):
-        client = WebSocket(server.port, connect=server.raw, headers=headers)
+        client = CLIENTS["websocket"](server.port, connect=server.raw, headers=headers)
         assert (await client.open()).status == 101
         return client
 
@@ -81,8 +81,8 @@ async def test_what_is_no_frame(server, connect, data):
     """The connection is closed; another subscriber has its events."""
     client, other = await connect(), await connect()
     with contextlib.suppress(ConnectionError):
-        await client.client.send(data)
-        await asyncio.wait_for(client.client.read_all(), 2)
+        await client.connection.send(data)
+        await asyncio.wait_for(client.connection.read_all(), 2)
     await soon(lambda: open_sockets(server.port) == 1)
     queue = MessageQueue.instance("room")
     queue.publish({"n": 1})
@@ -95,13 +95,13 @@ async def test_what_is_no_frame(server, connect, data):
 async def test_what_means_nothing(server, connect, data):
     """It is ignored, or the connection is closed: events come whole or not at all."""
     client, other = await connect(), await connect()
-    await client.client.send(data)
+    await client.connection.send(data)
     await asyncio.sleep(0.02)
     queue = MessageQueue.instance("room")
     queue.publish({"n": 1})
     assert await other.take(1) == [{"n": 1}]
     if open_sockets(server.port) == 2:
-        await asyncio.wait_for(client.client.read_until(b'"data":{"n":1}}'), 2)
+        await asyncio.wait_for(client.connection.read_until(b'"data":{"n":1}}'), 2)
     await server.is_well()
 
 
@@ -124,10 +124,10 @@ async def test_closing(server, connect, data, way):
     queue = MessageQueue.instance("room")
     assert queue.subscribers == 5
     for client in clients:
-        await client.client.send(data)
+        await client.connection.send(data)
         queue.publish({"n": 1})
         if way != "wait":
-            getattr(client.client, way)()
+            getattr(client.connection, way)()
     await soon(lambda: open_sockets(server.port) == 0)
     assert queue.subscribers == 0
     await server.is_well()
@@ -144,10 +144,10 @@ TOO_BIG = {
 async def test_messages_that_nobody_reads(server, connect, data):
     """Up to 4 KB they are taken; a larger one ends the connection before it has come."""
     client = await connect()
-    await client.client.send(frame(0x81, b"x" * 4096) + frame(0x89, b"here"))
-    await client.client.read_until(b"\x8a\x04here")
-    await client.client.send(data)
-    await asyncio.wait_for(client.client.read_until(b"\x03\xf1message too big"), 2)
+    await client.connection.send(frame(0x81, b"x" * 4096) + frame(0x89, b"here"))
+    await client.connection.read_until(b"\x8a\x04here")
+    await client.connection.send(data)
+    await asyncio.wait_for(client.connection.read_until(b"\x03\xf1message too big"), 2)
     await server.is_well()
 
 
@@ -159,8 +159,8 @@ async def test_a_bomb(server, connect):
     assert "sec-websocket-extensions" not in client.head.headers
     pack = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = pack.compress(b"x" * 50_000_000) + pack.flush(zlib.Z_SYNC_FLUSH)
-    await client.client.send(frame(0xC1, bomb[:-4]))
-    await asyncio.wait_for(client.client.read_all(), 2)
+    await client.connection.send(frame(0xC1, bomb[:-4]))
+    await asyncio.wait_for(client.connection.read_all(), 2)
     await server.is_well()
 
 
@@ -170,8 +170,8 @@ async def test_noise(server, connect):
     for _ in range(40):
         client = await connect()
         with contextlib.suppress(ConnectionError):
-            await client.client.send(os.urandom(500))
-        client.client.half_close()
+            await client.connection.send(os.urandom(500))
+        client.connection.half_close()
     await soon(lambda: open_sockets(server.port) == 0)
     await server.is_well()
 
@@ -179,9 +179,8 @@ async def test_noise(server, connect):
 @pytest.mark.gen_test
 async def test_frames_with_the_handshake(server):
     """What comes together with the handshake is read after it."""
-    client = WebSocket(server.port, connect=server.raw)
-    client.client = await server.raw(server.port)
+    client = CLIENTS["websocket"](server.port, connect=server.raw)
     await client.request()
-    await client.client.send(frame(0x89, b"hello"))
-    await client.client.read_until(b"\x8a\x05hello")
+    await client.connection.send(frame(0x89, b"hello"))
+    await client.connection.read_until(b"\x8a\x05hello")
     await server.is_well()

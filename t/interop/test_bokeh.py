@@ -38,7 +38,7 @@ async def test_events(bokeh, ask_bokeh, raw, transport):
     assert await client.take(1) == [{"n": 0}]
     await ask_bokeh("POST", f"/publish/{transport}", b'{"n": 1}')
     assert await client.take(1) == [{"n": 1}]
-    client.leave()
+    client.close()
 
 
 @pytest.mark.gen_test
@@ -50,4 +50,4 @@ async def test_sessions(bokeh, ask_bokeh, raw):
     assert page.status == 200
     (event,) = await asyncio.wait_for(client.take(1), 5)
     assert re.fullmatch(r"\w{44}", event["session"])
-    client.leave()
+    client.close()

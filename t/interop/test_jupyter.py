@@ -61,7 +61,7 @@ async def test_events(jupyter, publish, raw, order, transport):
     for number in range(1, 4):
         assert (await publish(order, channel, {"n": number})).status == 200
     assert await client.take(3) == [{"n": 1}, {"n": 2}, {"n": 3}]
-    client.leave()
+    client.close()
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -70,9 +70,8 @@ async def test_events(jupyter, publish, raw, order, transport):
 async def test_without_a_token(jupyter, publish, raw, order, transport):
     """Jupyter sends it to the login page, before there is a subscriber."""
     client = CLIENTS[transport](jupyter.port, f"/{order}/room", connect=raw)
-    client.client = await raw(jupyter.port)
     await client.request()
-    reply = await read_reply(client.client)
+    reply = await read_reply(client.connection)
     assert (reply.status, reply.headers["location"][:7]) == (302, "/login?")
     assert (await publish(order, "room", {}, {})).status == 403
     # A client of a page sends its cookie, and needs Jupyter's token against forgery.
@@ -94,7 +93,7 @@ async def test_origins_of_websockets(jupyter, ask_jupyter, raw, order):
         headers = headers | {"Origin": origin}
         client = CLIENTS["websocket"](jupyter.port, f"/{order}/room", connect=raw, headers=headers)
         assert (await client.open()).status == status
-        client.leave()
+        client.close()
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -141,6 +140,6 @@ async def test_websocket_handler(jupyter, publish, raw):
     assert (await client.open()).status == 101
     await publish("Ours", "sockets", {"n": 1})
     assert await client.take(1) == [{"n": 1}]
-    client.leave()
-    client.headers = {}
+    client.close()
+    client.headers.clear()
     assert (await client.open()).status == 403

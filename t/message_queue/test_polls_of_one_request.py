@@ -2,11 +2,11 @@
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers
-from support.raw import RawClient
 from support.wire import read_reply
 
 from tatsumaki_py import Application, Handler, MessageQueue
 from tatsumaki_py.message_queue import peer as peers
+from tatsumaki_py.testing import Connection
 
 
 class Loop(Handler):
@@ -51,7 +51,7 @@ def app():
 async def test_over_http(http_server, http_port, way, name):
     """With a cursor on the request, each event comes once."""
     first, *_ = await MessageQueue.instance("room").publish(*events(0, 1, 2))
-    client = await RawClient.connect(http_port)
+    client = await Connection.connect(http_port)
     query = f"?client_id={name}" if name else ""
     await client.send(
         f"GET /{way}{query} HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {first}\r\n\r\n".encode()

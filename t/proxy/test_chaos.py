@@ -8,49 +8,45 @@ import json
 import random
 
 import pytest
-from support.follower import LOST, Follower
-from support.raw import RawClient
 from support.subscriber import CLIENTS
 from support.wire import read_reply
 
 from tatsumaki_py import MessageQueue
+from tatsumaki_py.testing import Connection, Subscriber
+from tatsumaki_py.testing.subscriber import LOST
 
 COUNT = 40
 CHANNELS = "other", "room"
 TEXTS = ["", "é☃𝄞", "a\r\nb\rc\nd", "\u2028\x00", "x" * 300, "y" * 1500]
 
 
-class Reader(Follower):
-    """A client that comes back with its cursor, until it has all events of all channels."""
+def reader(proxy, transports, rng, channels=("room",), client_id=None):
+    """A client that comes back with its cursor, by one of these transports."""
+    path, params = (
+        ("/events/room", {}) if len(channels) == 1 else ("/events", {"channel": channels})
+    )
+    return Subscriber(
+        f"{proxy.url}{path}",
+        rng.choices(transports, k=1000),
+        cursor=MessageQueue.instance(*channels).cursor(),
+        client_id=client_id,
+        params=params,
+    )
 
-    pause = 0
 
-    def __init__(self, port, transports, rng, channels=("room",), **query):
-        path = "/events/room"
-        if len(channels) > 1:
-            path, query["channel"] = "/events", channels
-        cursor = MessageQueue.instance(*channels).cursor()
-        super().__init__(port, transports, rng, path, cursor, **query)
-        self.numbers = {channel: [] for channel in channels}
-
-    async def read(self):
-        """Reads all."""
-        self.start()
-        await self.until(Reader.done, 40)
-        await self.stop()
-
-    def done(self):
-        return all(len(numbers) == COUNT for numbers in self.numbers.values())
-
-    def take(self, message):
-        assert not message.gap, f"{self.name}: {message}"
-        numbers = self.numbers[message.channel or "room"]
-        assert message.data == event(len(numbers)), self.name
-        numbers.append(message.data["n"])
+async def read(client):
+    """Reads until it has all events of all channels."""
+    client.follow(pause=0)
+    async with client:
+        for channel in client.params.get("channel", (None,)):
+            await client.assert_delivered(EVENTS, allow_gap=False, channel=channel, timeout=40)
 
 
 def event(number):
     return {"n": number, "text": TEXTS[number % len(TEXTS)]}
+
+
+EVENTS = [event(number) for number in range(COUNT)]
 
 
 async def publish(port, channel, rng):
@@ -64,7 +60,7 @@ async def publish(port, channel, rng):
             f"Idempotency-Key: {number}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         while True:
-            client = await RawClient.connect(port)
+            client = await Connection.connect(port)
             try:
                 await client.send(head.encode() + body)
                 reply = await read_reply(client)
@@ -90,17 +86,17 @@ async def test_every_event_once(subscribe_handler, proxy, seed, monkeypatch):
     proxy.rng = rng
     monkeypatch.setattr(subscribe_handler, "max_stream_time", 0.5)
     monkeypatch.setattr(MessageQueue, "backlog_length", COUNT)
-    readers = [Reader(proxy.port, [name], rng) for name in CLIENTS]
-    readers += [Reader(proxy.port, [name], rng, CHANNELS) for name in CLIENTS]
-    for who in ({}, {"client_id": "a"}):
-        readers.append(Reader(proxy.port, list(CLIENTS), rng, **who))
-        readers.append(Reader(proxy.port, list(CLIENTS), rng, CHANNELS, **who))
+    readers = [reader(proxy, [name], rng) for name in CLIENTS]
+    readers += [reader(proxy, [name], rng, CHANNELS) for name in CLIENTS]
+    for name in (None, "a"):
+        readers.append(reader(proxy, [*CLIENTS], rng, client_id=name))
+        readers.append(reader(proxy, [*CLIENTS], rng, CHANNELS, client_id=name))
     async with asyncio.TaskGroup() as tasks:
         for channel in CHANNELS:
             tasks.create_task(publish(proxy.port, channel, rng))
-        for reader in readers:
-            tasks.create_task(reader.read())
+        for client in readers:
+            tasks.create_task(read(client))
     for channel in CHANNELS:
         events = MessageQueue.instance(channel).backlog_events
-        assert events == [event(number) for number in range(COUNT)]
-    assert sum(len(reader.connections) for reader in readers) > 5 * len(readers)
+        assert events == EVENTS
+    assert sum(len(client.connections) for client in readers) > 5 * len(readers)

@@ -14,9 +14,10 @@ from support.haproxy import LINES
 from support.haproxy import MACHINES as HAPROXY
 from support.nginx import MACHINES, PAGE, with_upstream
 from support.program import free_port
-from support.raw import RawClient
-from support.subscriber import CLIENTS, Ended
+from support.subscriber import CLIENTS
 from support.wire import read_reply
+
+from tatsumaki_py.testing import Connection, Ended
 
 (PROGRAM,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 LOST = (Ended, EOFError, OSError)
@@ -74,7 +75,7 @@ async def publish(port, number):
     """Publishes it, and tries again if the request had reached a machine that was killed."""
     status = 502
     while status == 502:
-        client = await RawClient.connect(port)
+        client = await Connection.connect(port)
         head = "POST /publish/room HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         head += f"Idempotency-Key: {number}\r\nContent-Length: 1\r\n\r\n"
         await client.send(f"{head}{number}".encode())
@@ -88,7 +89,7 @@ async def numbers(client, last):
     found = []
     while not found or found[-1] < last:
         try:
-            message = await client.read()
+            message = await client.next()
             assert not message.gap
             found.append(message.data)
         except LOST:
@@ -117,4 +118,4 @@ async def test_a_machine_fails(machines, port):
         for client in clients:
             assert await numbers(client, 7) == [4, 5, 6, 7]
     for client in clients:
-        client.leave()
+        client.close()

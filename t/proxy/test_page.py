@@ -9,7 +9,7 @@ from support.answers import until
 from support.haproxy import LINES
 from support.nginx import BY_CHANNEL, HTTP_2, SITE, with_upstream
 from support.outside import find_program, running
-from support.subscriber import WebSocket
+from support.subscriber import CLIENTS
 from support.wire import read_reply
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -41,7 +41,7 @@ async def test_origin(nginx, raw, queue):
     """A page may open WebSockets to its own host, with its port; those of others may not."""
     port = nginx()
     for origin, status in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
-        client = WebSocket(port, connect=raw, headers={"Origin": origin})
+        client = CLIENTS["websocket"](port, connect=raw, headers={"Origin": origin})
         assert (await client.open()).status == status
 
 

@@ -26,11 +26,10 @@ def listening():
 
 async def subscribed(raw, port, transport, count=1, **headers):
     """The connection of a client that is one of `count` who wait."""
-    subscriber = CLIENTS[transport](port)
-    subscriber.client = await raw(port)
-    await subscriber.request(**headers)
+    subscriber = CLIENTS[transport](port, connect=raw, headers=headers)
+    await subscriber.request()
     await until(lambda: listening() == count)
-    return subscriber.client
+    return subscriber.connection
 
 
 async def comes_at_once(client, queue, number):
@@ -121,9 +120,11 @@ async def test_goes_on_after_the_end(nginx, raw, queue, transport):
     else:
         assert json.loads((await read_reply(client)).body) == [{"n": 1}]
     queue.publish({"n": 2})
-    again = CLIENTS["interval-poll"](0)
-    again.client = client
-    await again.request()
+
+    async def same(port):
+        return client
+
+    await CLIENTS["interval-poll"](0, connect=same).request()
     assert {"n": 2} in json.loads((await read_reply(client)).body)
 
 

@@ -38,7 +38,7 @@ async def test_events(unix_port, raw, queue):
     queue.publish({"n": 1})
     assert [await client.take(1) for client in clients] == [[{"n": 1}]] * len(clients)
     for client in clients:
-        client.leave()
+        client.close()
 
 
 @pytest.mark.gen_test

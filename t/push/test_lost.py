@@ -5,7 +5,7 @@ import socket
 import struct
 
 import pytest
-from support.subscriber import WebSocket
+from support.subscriber import subscriber
 from support.wire import iterations, read_chunk, read_head, soon
 
 from tatsumaki_py import Application, Handler, WebSocketHandler
@@ -132,11 +132,11 @@ async def test_over_tls(get_tls, path, how, lost):
 @pytest.mark.gen_test
 async def test_over_a_websocket(http_server, http_port, made, how, lost):
     """A connection that ends without a close frame is lost."""
-    client = WebSocket(http_port, "/ws")
+    client = subscriber("websocket", http_port, "/ws")
     assert (await client.open()).status == 101
     if "frame" in how:
-        await client.send(0x8, b"" if "empty" in how else (1000).to_bytes(2))
+        await client.send(b"" if "empty" in how else (1000).to_bytes(2), 0x8)
     else:
-        getattr(client.client, how)()
+        getattr(client.connection, how)()
     assert await told(made[0]) == [lost]
-    client.leave()
+    client.close()

@@ -5,9 +5,9 @@ import logging
 
 import pytest
 from engine.feed import Feed, answer, bodies, numbers
-from support.lossy import Proxy
 
 from tatsumaki_py.message_queue.engine.redis import feeding
+from tatsumaki_py.testing import Proxy
 
 OPTIONS = {"backoff": 0.01, "max_backoff": 0.05, "command_timeout": 0.2}
 OPTIONS |= {"probe_interval": 0.1, "check_interval": 0.1}

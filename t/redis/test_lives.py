@@ -6,12 +6,12 @@ import contextlib
 import pytest
 from engine.feed import Clients, answer, bodies
 from support.answers import until
-from support.lossy import Proxy
 
 from tatsumaki_py import Error
 from tatsumaki_py.message_queue.engine.redis.presence import lives
 from tatsumaki_py.message_queue.engine.redis.presence.keys import AllKeys, ClientKeys
 from tatsumaki_py.message_queue.engine.redis.presence.scripts import MOVE, SAY
+from tatsumaki_py.testing import Proxy
 
 ROOM = ("room",)
 OPTIONS = {"backoff": 0.01, "max_backoff": 0.05, "command_timeout": 0.2, "connect_timeout": 0.2}
@@ -46,7 +46,6 @@ def network(redis_server, io_loop):
     """The network between one process and Redis."""
     proxy = Proxy(redis_server.port)
     io_loop.run_sync(proxy.start)
-    proxy.url = f"redis://127.0.0.1:{proxy.port}"
     yield proxy
     io_loop.run_sync(proxy.stop)
 
@@ -70,7 +69,10 @@ async def test_redis_is_away_for_long(make_redis, process, expect_log):
 @pytest.mark.gen_test
 async def test_taken_for_dead(redis_server, network, process, expect_log):
     """Another process calls the hook of its clients; those that are still there come again."""
-    (one, its), (two, others) = process(network.url), process(redis_server.url)
+    (one, its), (two, others) = (
+        process(f"redis://127.0.0.1:{network.port}"),
+        process(redis_server.url),
+    )
     for name in ("stays", "leaves", "moves"):
         assert await one.presence.arrive(ROOM, name, "app.Events", BACK)
     await two.presence.arrive(ROOM, "x", "", BACK)
@@ -107,7 +109,7 @@ async def test_the_place_is_lost(redis_server, network, process, attached, expec
     """A client whose process is silent begins a little before the last sign of life, or gets a
     gap.
     """
-    (one, _), (two, _) = process(network.url), process(redis_server.url)
+    (one, _), (two, _) = process(f"redis://127.0.0.1:{network.port}"), process(redis_server.url)
     feed = await attached(two, buffer_length=2, backlog_length=2, recovery_time=0)
     ids = await two.publish(feed, bodies(1, 2))
     await one.presence.arrive(ROOM, "me", "", 30.0)
@@ -146,7 +148,10 @@ async def test_everything_expires(redis_server, process):
 @pytest.mark.gen_test
 async def test_counting_without_a_subscription(redis_server, network, process, expect_log):
     """A process that cannot hear the answers says so, and no number that is too small."""
-    (one, _), (two, others) = process(network.url), process(redis_server.url)
+    (one, _), (two, others) = (
+        process(f"redis://127.0.0.1:{network.port}"),
+        process(redis_server.url),
+    )
     others.places = {(ROOM, "me"): ""}
     for engine in (one, two):
         await engine.presence.arrive(ROOM, f"c{id(engine)}", "", BACK)

@@ -6,7 +6,7 @@ import signal
 from collections import Counter
 
 import pytest
-from support.subscriber import SSE, LongPoll, WebSocket, read_to_end
+from support.subscriber import CLIENTS, read_to_end
 from support.wire import soon
 from tornado.httpclient import AsyncHTTPClient
 
@@ -74,18 +74,18 @@ async def publish(program, *numbers, room="room"):
 
 @pytest.fixture
 def connect():
-    """`client = await connect(SSE, program, client_id="me")`, which leaves after the test."""
+    """`client = await connect("sse", program, client_id="me")`, which leaves after the test."""
     clients = []
 
     async def connect(kind, program, path="/events/room", **query):
-        client = kind(program.port, path, **query)
+        client = CLIENTS[kind](program.port, path, **query)
         clients.append(client)
         await client.start()
         return client
 
     yield connect
     for client in clients:
-        client.leave()
+        client.close()
 
 
 async def counted(program, expected):
@@ -105,11 +105,11 @@ def n(messages):
 async def test_moves(pair, connect):
     """A client's poll ends where it was, and its new one begins there; each hook is called once."""
     processes, one, two = pair
-    for kind, there in ((SSE, WebSocket), (WebSocket, LongPoll), (LongPoll, SSE)):
-        room = kind.transport.replace("-", "_")
+    for kind, there in (("sse", "websocket"), ("websocket", "long-poll"), ("long-poll", "sse")):
+        room = kind.replace("-", "_")
         options = {"path": f"/events/{room}", "client_id": "me"}
         before = await connect(kind, one, **options)
-        if kind.streams:
+        if before.streams:
             await publish(one, 1, room=room)
             assert n(await before.take(1)) == [1]
         else:
@@ -117,15 +117,15 @@ async def test_moves(pair, connect):
             await soon(lambda room=room: processes.said(room))
         after = await connect(there, two, **options)
         last = asyncio.ensure_future(after.take(1))
-        if kind.streams:
+        if before.streams:
             assert await read_to_end(before) == []
         else:
             # Its place comes with the empty answer.
             assert (await waiting).headers["last-event-id"]
-            assert before.batch == []
+            assert before.unread == []
         await publish(one, 2, room=room)
         assert n(await last) == [2]
-        after.leave()
+        after.close()
     rooms = "sse", "websocket", "long_poll"
     await soon(lambda: sum(processes.said(*rooms).values()) == 6)
     await asyncio.sleep(0.7)
@@ -142,33 +142,33 @@ async def test_a_name_alone(start, connect, redis_server):
     for number in range(12):
         await publish(programs[number % 3], number)
         if number % 2:
-            client = await connect(LongPoll, programs[at], client_id="me")
+            client = await connect("long-poll", programs[at], client_id="me")
             at = (at + 1) % 3
             await client.open()
-            seen += n(message.data for message in client.batch)
+            seen += n(message.data for message in client.unread)
     assert seen == [*range(12)]
     assert start.said() == {"+room me": 1}
     # Three at once: one of them gets what comes.
-    polls = [await connect(LongPoll, one, client_id="me") for one in programs]
+    polls = [await connect("long-poll", one, client_id="me") for one in programs]
     heads = [asyncio.ensure_future(poll.open()) for poll in polls]
     await soon(lambda: sum(head.done() for head in heads) == 2)
     await publish(programs[0], 12)
     await asyncio.gather(*heads)
-    assert [message.data["n"] for poll in polls for message in poll.batch] == [12]
+    assert [message.data["n"] for poll in polls for message in poll.unread] == [12]
 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_several_channels(pair, connect):
     """Clients of several channels move, too, with one place for each channel."""
     processes, one, two = pair
-    before = await connect(SSE, one, "/events", client_id="me", channel=["big", "hall"])
+    before = await connect("sse", one, "/events", client_id="me", channel=["big", "hall"])
     await publish(one, 1, room="big")
     assert n(await before.take(1)) == [1]
-    after = await connect(SSE, two, "/events", client_id="me", channel=["hall", "big"])
+    after = await connect("sse", two, "/events", client_id="me", channel=["hall", "big"])
     assert await read_to_end(before) == []
     await publish(one, 2, room="big")
     assert n(await after.take(1)) == [2]
-    after.leave()
+    after.close()
     expected = {"+big me", "+hall me", "-big me kept", "-hall me kept"}
     await soon(lambda: set(processes.said("big", "hall")) == expected)
     assert set(processes.said("big", "hall").values()) == {1}
@@ -181,11 +181,11 @@ async def test_killed(start, connect, redis_server):
     """
     one, two, three = start(3, 1.5)
     names = [f"c{number}" for number in range(30)]
-    clients = [await connect(SSE, one, client_id=name) for name in names]
-    clients += [await connect(SSE, one) for _ in range(5)]
+    clients = [await connect("sse", one, client_id=name) for name in names]
+    clients += [await connect("sse", one) for _ in range(5)]
     for program in (two, three):
         # They have served the class, too.
-        await connect(SSE, program, client_id="x")
+        await connect("sse", program, client_id="x")
     await soon(lambda: start.said()["+room x"] == 1)
     await counted(two, 36)
     last = await publish(two, 1)
@@ -193,7 +193,7 @@ async def test_killed(start, connect, redis_server):
         assert n(await client.take(1)) == [1]
     one.kill()
     await counted(two, 1)
-    back = [await connect(LongPoll, two, client_id=name, cursor=last) for name in names[:10]]
+    back = [await connect("long-poll", two, client_id=name, cursor=last) for name in names[:10]]
     polls = [asyncio.ensure_future(client.open()) for client in back]
     await soon(lambda: sum(line[0] == "-" for line in start.said().elements()) >= 20, 10.0)
     await publish(two, 2)
@@ -204,7 +204,7 @@ async def test_killed(start, connect, redis_server):
     assert {line for line in said if line[0] == "-"} == {
         f"-room {name} kept" for name in names[10:]
     }
-    assert [client.batch[0].data for client in back] == [{"n": 2}] * 10
+    assert [client.unread[0].data for client in back] == [{"n": 2}] * 10
     # Nothing of the process is left.
     assert redis_server.ask("ZCARD", "own:{%all}:alive") == ":2"
     one.start()
@@ -215,16 +215,16 @@ async def test_paused(start, connect):
     """A process that does not answer holds a client up for a second; its events may come twice."""
     one, two = start(2, 30)
     await publish(one, 1, 2)
-    poll = await connect(LongPoll, one, client_id="me")
+    poll = await connect("long-poll", one, client_id="me")
     assert n(await poll.take(2)) == [1, 2]
-    stream = await connect(SSE, one, client_id="you")
+    stream = await connect("sse", one, client_id="you")
     assert n(await stream.take(2)) == [1, 2]
     one.signal(signal.SIGSTOP)
     try:
         await publish(two, 3)
         me, you = [
             await connect(kind, two, client_id=name)
-            for kind, name in ((LongPoll, "me"), (SSE, "you"))
+            for kind, name in (("long-poll", "me"), ("sse", "you"))
         ]
         assert n(await me.take(1)) == [3]
         seen = []
@@ -244,10 +244,10 @@ async def test_stopped(start, connect):
     """A process that stops hands its clients over: those that do not come back are told of."""
     one, two = start(2, 2)
     for program, name in ((one, "me"), (one, "you"), (two, "she")):
-        await connect(SSE, program, client_id=name)
+        await connect("sse", program, client_id=name)
     await soon(lambda: len(start.said()) == 3)
     one.stop()
-    await connect(SSE, two, client_id="me")
+    await connect("sse", two, client_id="me")
     await soon(lambda: start.said()["-room you kept"] == 1)
     await asyncio.sleep(0.3)
     assert "-room me kept" not in start.said()
@@ -259,8 +259,8 @@ async def test_stopped(start, connect):
 async def test_disconnect(pair, connect, redis_server):
     """`disconnect` of a user or a client reaches all processes, late if it was lost at first."""
     _, one, two = pair
-    ann = await connect(SSE, two, user="ann")
-    bob = await connect(SSE, two, user="bob", client_id="bob")
+    ann = await connect("sse", two, user="ann")
+    bob = await connect("sse", two, user="bob", client_id="bob")
     assert await get(one, "kick/ann") == [0]
     assert await read_to_end(ann) == []
     assert await get(one, "end/bob") == [0]
@@ -275,13 +275,13 @@ async def test_disconnect(pair, connect, redis_server):
 async def test_closures(pair, connect, redis_server):
     """`on_unsubscribe` of a poll is called in its process, unless the client is elsewhere."""
     processes, one, two = pair
-    before = await connect(SSE, one, "/plain/me")
+    before = await connect("sse", one, "/plain/me")
     await soon(lambda: redis_server.ask("HEXISTS", "tats:{room}:n", "me") == ":1")
-    after = await connect(SSE, two, "/plain/me")
+    after = await connect("sse", two, "/plain/me")
     assert await read_to_end(before) == []
     await asyncio.sleep(0.7)
     assert processes.said("closure") == {}
-    after.leave()
+    after.close()
     await soon(lambda: processes.said("closure") == {"closure me": 1})
     assert "closure" in two.stdout
 
@@ -290,12 +290,12 @@ async def test_closures(pair, connect, redis_server):
 async def test_redis_forgets_all(pair, connect, redis_server):
     """After a FLUSHALL the processes say again which clients they have; no hook is called."""
     processes, one, two = pair
-    client = await connect(SSE, one, "/events/lobby", client_id="me")
+    client = await connect("sse", one, "/events/lobby", client_id="me")
     await soon(lambda: processes.said("lobby") == {"+lobby me": 1})
     redis_server.ask("FLUSHALL")
     await soon(lambda: redis_server.ask("EXISTS", "tats:{lobby}:n") == ":1")
-    after = await connect(SSE, two, "/events/lobby", client_id="me")
+    after = await connect("sse", two, "/events/lobby", client_id="me")
     await read_to_end(client)
     assert processes.said("lobby") == {"+lobby me": 1}
-    after.leave()
+    after.close()
     await soon(lambda: processes.said("lobby")["-lobby me kept"] == 1)

@@ -6,9 +6,9 @@ import logging
 
 import pytest
 from engine.feed import Feed, bodies, numbers
-from support.lossy import Proxy
 
 from tatsumaki_py import Error
+from tatsumaki_py.testing import Proxy
 
 
 @pytest.mark.gen_test

@@ -5,9 +5,10 @@ import itertools
 import json
 
 import pytest
-from support.raw import RawClient
 from support.subscriber import CLIENTS, STREAMS, read_to_end
 from support.wire import read_reply
+
+from tatsumaki_py.testing import Connection
 
 PUBLISHERS = 6
 STREAMS_OF_EACH = 50
@@ -18,7 +19,7 @@ async def publish(port, number, accepted, refused):
     client = None
     for count in itertools.count():
         try:
-            client = client or await RawClient.connect(port)
+            client = client or await Connection.connect(port)
             body = json.dumps(f"{number}-{count}")
             head = "Host: x\r\nContent-Type: application/json"
             length = f"Content-Length: {len(body)}"
@@ -65,10 +66,10 @@ async def test_all_are_received(serve_program):
         await asyncio.gather(*publishers)
         assert await asyncio.to_thread(program.wait) == 0
         assert (await waiting).status == 200
-        assert poll.batch == []
+        assert poll.unread == []
     finally:
         for client in [*clients, poll]:
-            client.leave()
+            client.close()
     for events in received:
         assert accepted <= set(events)
         assert events == received[0]

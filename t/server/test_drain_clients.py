@@ -8,7 +8,7 @@ import time
 
 import pytest
 import tornado.websocket
-from support.subscriber import CLIENTS, STREAMS, Ended, read_to_end
+from support.subscriber import CLIENTS, STREAMS, read_to_end
 from support.wire import iterations, open_sockets, read_reply, server_sockets, soon
 from tornado.testing import AsyncHTTPSTestCase
 from tornado.web import RequestHandler
@@ -26,6 +26,7 @@ from tatsumaki_py.life import Life
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 from tatsumaki_py.server import drain
 from tatsumaki_py.server.drain import Drain, Limits
+from tatsumaki_py.testing import Ended
 
 pytestmark = pytest.mark.both_servers
 
@@ -133,7 +134,7 @@ async def test_a_slow_reader(http_port, stop, transport, small_buffers, raw_smal
     await asyncio.sleep(0.1)
     received = await read_to_end(client)
     assert [event.split()[0] for event in received] == [str(number) for number in range(30)]
-    client.leave()
+    client.close()
     assert await stopping < 2
 
 
@@ -168,7 +169,7 @@ async def test_an_end_that_is_not_read(http_port, stop, transport, expect_log):
     with expect_log("tatsumaki", "cut after .*: 0 requests and 1 streams"):
         await stop(0.1)
     assert open_sockets(http_port) == 0
-    client.leave()
+    client.close()
 
 
 @pytest.mark.parametrize("ends", [True, False])
@@ -204,9 +205,9 @@ async def test_a_slow_engine(http_port, stop, transport, monkeypatch, expect_log
     if client.streams:
         assert await read_to_end(client) == []
     else:
-        assert client.batch == []
+        assert client.unread == []
     assert engine.closed == 1
-    client.leave()
+    client.close()
 
 
 @pytest.mark.gen_test
@@ -219,9 +220,9 @@ async def test_an_open_that_waits(http_port, stop, monkeypatch, expect_log):
     with expect_log("tatsumaki", "the engine did not close"):
         await stop()
     with pytest.raises(Ended) as end:
-        await client.next()
+        await client.step()
     assert end.value.args == (1001,)
-    client.leave()
+    client.close()
 
 
 @pytest.mark.gen_test
@@ -248,8 +249,8 @@ async def test_health(http_port, stop):
     assert await read_to_end(client) == await read_to_end(late) == [1]
     assert 0.1 < await stopping < 0.95
     assert Health.current().reason() is None
-    client.leave()
-    late.leave()
+    client.close()
+    late.close()
 
 
 @pytest.mark.gen_test
@@ -267,7 +268,7 @@ async def test_publishing_ends(http_port, stop, small_buffers, raw_small):
             publish("late")
         assert (refused.value.code, refused.value.retry_after) == (503, 1)
     assert len(await read_to_end(client)) == 30
-    client.leave()
+    client.close()
     await stopping
     assert await queue.publish("on time")
 
@@ -290,12 +291,12 @@ async def test_a_message_is_refused(http_server, http_port, monkeypatch, path):
     await client.open()
     MessageQueue.instance("room").publish("on time")
     monkeypatch.setattr(MessageQueue._registry, "closed", True)
-    await client.send(0x1, b"late")
-    assert (await client.read()).data == "on time"
+    await client.send(b"late", 0x1)
+    assert (await client.next()).data == "on time"
     with pytest.raises(Ended) as end:
-        await client.read()
+        await client.next()
     assert end.value.args == (1013,)
-    client.leave()
+    client.close()
 
 
 @pytest.mark.gen_test
@@ -314,7 +315,7 @@ async def test_long_polls_return_one_after_the_other(http_port, stop, monkeypatc
     assert await read_to_end(stream) == []
     assert 3500 <= stream.retry <= 4500
     for client in (*polls, stream):
-        client.leave()
+        client.close()
 
 
 @pytest.mark.parametrize("reads", [True, False])
@@ -331,14 +332,14 @@ async def test_a_tornado_websocket_that_is_slow(
     if reads:
         await asyncio.sleep(0.05)
         assert await read_to_end(client) == ["x" * 10_000] * 30
-        await client.send(0x8, b"\x03\xe9")
+        await client.send(b"\x03\xe9", 0x8)
         assert await stopping < 2
     else:
         with expect_log("tatsumaki", "cut after .*: 0 requests and 1 streams"):
             await stopping
     assert open_sockets(http_port) == 0
     await asyncio.gather(*written, return_exceptions=True)
-    client.leave()
+    client.close()
 
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -409,11 +410,11 @@ async def test_a_tornado_websocket(http_port, stop, answers, monkeypatch):
     await client.open()
     stopping = asyncio.ensure_future(stop(5))
     with pytest.raises(Ended) as end:
-        await client.read()
+        await client.next()
     assert end.value.args == (1001,)
     if answers:
-        await client.send(0x8, b"\x03\xe9")
+        await client.send(b"\x03\xe9", 0x8)
     assert (await stopping < 0.95) is answers
     assert open_sockets(http_port) == 0
     assert closed == [1001 if answers else None]
-    client.leave()
+    client.close()

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 import tornado.ioloop
-from support.subscriber import CLIENTS, Ended
+from support.subscriber import CLIENTS
 from support.wire import soon
 
 from tatsumaki_py import Application, MessageQueue, WebSocketHandler
 from tatsumaki_py.logger import LineFormatter
+from tatsumaki_py.testing import Ended
 
 
 class Echo(WebSocketHandler):
@@ -58,10 +59,10 @@ async def test_an_answer_on_a_closed_websocket(http_server, http_port):
     logged."""
     client = CLIENTS["websocket"](http_port, "/")
     await client.open()
-    await client.send(0x1, b"close")
-    await client.send(0x1, b"after")
+    await client.send(b"close", 0x1)
+    await client.send(b"after", 0x1)
     with pytest.raises(Ended) as end:
-        await client.read()
+        await client.next()
     assert end.value.args == (1001,)
-    client.leave()
+    client.close()
     await asyncio.sleep(0.02)

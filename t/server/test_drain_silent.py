@@ -26,4 +26,4 @@ async def test_closed(http_server, http_port, monkeypatch):
     await client.open()
     await Drain(http_server, Life(), Limits(0.1, 0, 0)).run()
     assert open_sockets(http_port) == 0
-    client.leave()
+    client.close()

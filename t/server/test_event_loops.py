@@ -10,9 +10,10 @@ import sys
 
 import pytest
 from support.program import Program, free_port
-from support.raw import RawClient
-from support.subscriber import CLIENTS, Ended
+from support.subscriber import CLIENTS
 from support.wire import read_reply
+
+from tatsumaki_py.testing import Connection, Ended
 
 PROGRAM = """
 import asyncio
@@ -137,7 +138,7 @@ def start(tmp_path, monkeypatch):
 
 
 async def ask(port, request):
-    client = await RawClient.connect(port)
+    client = await Connection.connect(port)
     await client.send(request.encode())
     reply = await read_reply(client)
     client.close()
@@ -168,12 +169,12 @@ async def test_quiet(start, how, develop, loop):
     clients = [kind(program.port) for kind in CLIENTS.values()]
     with contextlib.ExitStack() as stack:
         for client in clients:
-            stack.callback(client.leave)
+            stack.callback(client.close)
             await client.start()
             assert await client.take(1) == ["from a thread"]
         gone = CLIENTS["sse"](program.port)
         await gone.open()
-        gone.leave()
+        gone.close()
         body = '"from a client"'
         head = f"Host: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         reply = await ask(program.port, f"POST /publish/room HTTP/1.1\r\n{head}{body}")
@@ -188,8 +189,8 @@ async def test_quiet(start, how, develop, loop):
             if client.streams:
                 async with asyncio.timeout(10):
                     with pytest.raises(Ended):
-                        await client.read()
-                client.leave()
+                        await client.next()
+                client.close()
         assert await stopping == 0
     assert program.stdout.endswith("stopped\n")
     assert [line for line in program.stderr.splitlines() if not EXPECTED.search(line)] == []

@@ -5,7 +5,9 @@ import contextlib
 
 import pytest
 from support.program import Program, free_port
-from support.subscriber import CLIENTS, Ended
+from support.subscriber import CLIENTS
+
+from tatsumaki_py.testing import Ended
 
 PROGRAM = """
 import asyncio
@@ -48,17 +50,17 @@ async def test_stops(tmp_path):
     client = CLIENTS["ndjson"](program.port)
     try:
         await client.start()
-        first = (await client.read()).data
+        first = (await client.next()).data
         stopping = asyncio.get_running_loop().run_in_executor(None, program.stop)
         expected = first + 1
         with contextlib.suppress(Ended):
             while True:
-                message = await client.read()
+                message = await client.next()
                 assert message.data == expected
                 expected += 1
         assert await stopping == 0
     finally:
-        client.leave()
+        client.close()
         program.kill()
     _, refusal, last = program.stdout.splitlines()
     assert refusal.startswith("503 ")

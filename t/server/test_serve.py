@@ -5,9 +5,9 @@ import contextlib
 import signal
 
 import pytest
-from support.raw import RawClient
 
 from tatsumaki_py import Application, Handler, Server
+from tatsumaki_py.testing import Connection
 
 
 class Hello(Handler):
@@ -47,7 +47,7 @@ async def serving(app):
 async def test_cancelled(make_app, said, capsys):
     """It stops cleanly: the request is answered, and the application stops."""
     async with serving(make_app()) as (server, task):
-        client = await RawClient.connect(server.port)
+        client = await Connection.connect(server.port)
         await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         await asyncio.sleep(0.01)
         task.cancel()
@@ -90,7 +90,7 @@ async def test_mistakes(make_app, capsys):
             await asyncio.to_thread(server.run, make_app())
         with pytest.raises(RuntimeError, match=r"use await server\.serve\(app\)"):
             Server("127.0.0.1", 0).run(make_app())
-        client = await RawClient.connect(server.port)
+        client = await Connection.connect(server.port)
         await client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert (await client.read_all()).endswith(b"hello")
         client.close()

@@ -8,12 +8,13 @@ import time
 
 import pytest
 from support.program import STOP, free_port, received
-from support.subscriber import CLIENTS, Ended
+from support.subscriber import CLIENTS
 from support.wire import read_reply, soon
 
 from tatsumaki_py import Application, Handler, MessageQueue, Server, SubscribeHandler
 from tatsumaki_py.health import Health
 from tatsumaki_py.message_queue.engine.memory import MemoryEngine
+from tatsumaki_py.testing import Ended
 
 said = []
 
@@ -69,7 +70,7 @@ async def test_one_stops(servers, raw):
     assert await stream.take(2) == ["the last word", "and more"]
     assert heard == ["the last word", "and more"]
     assert said == ["asked"]
-    stream.leave()
+    stream.close()
 
 
 @pytest.mark.gen_test
@@ -86,15 +87,15 @@ async def test_both_stop(servers, raw):
     one.stop()
     await asyncio.sleep(0.02)
     assert Health.current().reason() == "draining"
-    assert (await stream.read()).data == "the last word"
+    assert (await stream.next()).data == "the last word"
     with pytest.raises(Ended):
-        await stream.read()
+        await stream.next()
     assert (await read_reply(client)).body == b"done"
     await asyncio.gather(*(serving for _, serving in servers))
     assert said == ["asked", "closed"]
     assert Health.current().reason() is None
     await MessageQueue.instance("room").publish("later")
-    stream.leave()
+    stream.close()
 
 
 ANOTHER = """

@@ -14,9 +14,10 @@ from collections import Counter
 
 import pytest
 from support.program import ROOT
-from support.raw import RawClient
-from support.subscriber import CLIENTS, STREAMS, Ended
+from support.subscriber import CLIENTS, STREAMS
 from support.wire import read_reply, soon
+
+from tatsumaki_py.testing import Connection, Ended
 
 # Runs a program with the socket as systemd does: it is descriptor 3, and for this process only.
 ACTIVATED = """
@@ -131,7 +132,7 @@ class Clients:
         try:
             await subscriber.start()
             while True:
-                message = await subscriber.read()
+                message = await subscriber.next()
                 self.count[subscriber.transport, "gaps" if message.gap else "events"] += 1
         except Ended:
             pass  # and comes again
@@ -139,7 +140,7 @@ class Clients:
 
 @contextlib.asynccontextmanager
 async def connected(port):
-    client = await RawClient.connect(port)
+    client = await Connection.connect(port)
     try:
         yield client
     finally:
@@ -181,7 +182,7 @@ async def test_two_restarts(shared):
         with pytest.raises(asyncio.CancelledError):
             await running
         for subscriber in clients.subscribers:
-            subscriber.leave()
+            subscriber.close()
         await deployment.stop()
     count, errors = clients.count, clients.errors
     if not shared:

@@ -24,7 +24,7 @@ def fetch(http_server, http_client, base_url):
 def ask(http_server, http_port, raw):
     """`client = await ask("GET /path", "Name: value")` sends a request and leaves the rest to you.
 
-    HTTP/1.1 unless the line says otherwise; the result is a `RawClient`.
+    HTTP/1.1 unless the line says otherwise; the result is a `Connection`.
     """
 
     async def ask(line, *headers, body=""):

@@ -3,11 +3,11 @@
 import asyncio
 import threading
 
-from support.lossy import Proxy
 from tornado.netutil import bind_sockets
 
 from tatsumaki_py import MessageQueue
 from tatsumaki_py.server.http_server import LIMITS, StrictServer
+from tatsumaki_py.testing import Proxy
 
 
 class Background:

@@ -15,13 +15,19 @@ WAIT = 15.0  # seconds for a change to be complete
 class SentinelServer(RedisServer):
     """A sentinel that watches the master on `port` under the name "chat"."""
 
+    program = package = "redis-sentinel"
+
     def __init__(self, folder, port, **options):
         monitored = {
             "sentinel monitor chat": f"127.0.0.1 {port} 1",
             "sentinel down-after-milliseconds chat": 300,
             "sentinel failover-timeout chat": 1000,
         }
-        super().__init__(folder, program="redis-sentinel", **monitored, **options)
+        super().__init__(folder, **monitored, **options)
+
+    def settings(self):
+        """A sentinel keeps nothing."""
+        return {"bind": "127.0.0.1", "port": self.port, "dir": self.folder}
 
     def answers(self):
         """See `RedisServer.answers`."""

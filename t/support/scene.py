@@ -6,13 +6,12 @@ import asyncio
 
 from engine.feed import Feed, bodies
 from support.follower import Follower
-from support.lossy import Proxy
-from support.raw import RawClient
 from support.subscriber import CLIENTS
 from support.wire import read_reply
 
 from tatsumaki_py import MessageQueue
 from tatsumaki_py.message_queue.engine.choose import choose
+from tatsumaki_py.testing import Connection, Proxy
 
 QUICK = {
     "command_timeout": 0.5,
@@ -60,7 +59,7 @@ class Scene:
         start = self.start_place = self.queue.cursor()
         for transport in transports or CLIENTS:
             follower = Follower(self.http_port, (transport,), cursor=start)
-            self.followers.append(follower.start())
+            self.followers.append(follower.follow())
         waiting = [one for one in self.followers if one.transports != ("interval-poll",)]
         await self.until(lambda: len(self.queue.clients) >= len(waiting))
         return self
@@ -92,7 +91,7 @@ class Scene:
         if key is not None:
             fields["Idempotency-Key"] = key
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        client = await RawClient.connect(self.http_port)
+        client = await Connection.connect(self.http_port)
         try:
             await client.send(f"POST /publish/room HTTP/1.1\r\n{lines}\r\n".encode() + body)
             return await read_reply(client)
@@ -121,7 +120,7 @@ class Scene:
         """The clients go, then the application leaves Redis."""
         try:
             for follower in self.followers:
-                await follower.stop()
+                await follower.aclose()
         finally:
             for other in self._others:
                 await other.close()

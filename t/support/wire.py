@@ -1,4 +1,4 @@
-"""What comes over a bare socket, taken apart; and clients that read little."""
+"""What the server has open and sends; and clients that read little."""
 
 import asyncio
 import contextlib
@@ -6,59 +6,11 @@ import os
 import socket
 import stat
 import time
-from dataclasses import dataclass
 
 import pytest
-from support.raw import RawClient
+from support.raw import raw_small  # noqa: F401
 
-
-@dataclass
-class Reply:
-    """One HTTP answer. `headers` has lower-case names; a name that came twice is joined by ", "."""
-
-    line: str
-    headers: dict
-    body: bytes = b""
-
-    @property
-    def status(self):
-        """The status code as an int."""
-        return int(self.line.split(" ")[1])
-
-
-async def read_head(client):
-    """The head of an answer as a `Reply` without body."""
-    head = (await client.read_until(b"\r\n\r\n")).decode("latin-1")
-    line, *fields = head[:-4].split("\r\n")
-    headers = {}
-    for field in fields:
-        name, value = field.split(": ", 1)
-        name = name.lower()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return Reply(line, headers)
-
-
-async def read_reply(client, method="GET"):
-    """A whole answer; one without a length must say that the connection is closed."""
-    reply = await read_head(client)
-    if method == "HEAD" or reply.status in (204, 304):
-        pass
-    elif reply.headers.get("transfer-encoding") == "chunked":
-        while chunk := await read_chunk(client):
-            reply.body += chunk
-    elif "content-length" in reply.headers:
-        reply.body = await client.read_exactly(int(reply.headers["content-length"]))
-    else:
-        reply.body = await client.read_all()
-    return reply
-
-
-async def read_chunk(client):
-    """One chunk (RFC 9112 7.1); the last one is b""."""
-    size = int((await client.read_until(b"\r\n"))[:-2], 16)
-    data = await client.read_exactly(size + 2)
-    assert data.endswith(b"\r\n")
-    return data[:-2]
+from tatsumaki_py.testing.reply import Reply, read_chunk, read_head, read_reply  # noqa: F401
 
 
 async def soon(condition, seconds=5.0):
@@ -103,27 +55,6 @@ def open_sockets(port):
 def small_buffers(_unused_port):
     """The server's connections have the smallest send buffer that the kernel gives."""
     _unused_port[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-
-
-@pytest.fixture
-def raw_small(io_loop):
-    """As `raw`, with a receive buffer of some kilobytes: who does not read is slow soon."""
-    clients = []
-
-    async def connect(port):
-        sock = socket.socket()
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        # The segments of the loopback are larger than that, and would wait for the window to open.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
-        client = RawClient(sock)
-        clients.append(client)
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-        return client
-
-    yield connect
-    for client in clients:
-        client.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A handler of a WebSocket that the test holds, and its client."""
 
 import pytest
-from support.subscriber import WebSocket
+from support.subscriber import CLIENTS
 from support.wire import raw_small, small_buffers, soon  # noqa: F401
 
 from tatsumaki_py import Application, MessageQueue, WebSocketHandler
@@ -67,11 +67,11 @@ def connect(http_server, http_port, made):
     clients = []
 
     async def connect(path="/ws", **options):
-        clients.append(WebSocket(http_port, path, **options))
+        clients.append(CLIENTS["websocket"](http_port, path, **options))
         head = await clients[-1].open()
         assert head.status == 101
         return clients[-1], made[-1]
 
     yield connect
     for client in clients:
-        client.leave()
+        client.close()

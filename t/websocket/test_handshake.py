@@ -4,7 +4,7 @@ import asyncio
 from typing import ClassVar
 
 import pytest
-from support.subscriber import WebSocket
+from support.subscriber import CLIENTS
 from support.wire import open_sockets, soon
 
 from tatsumaki_py import Application, Error, MessageQueue, SubscribeHandler, WebSocketHandler
@@ -58,11 +58,10 @@ def app(made):
 @pytest.mark.gen_test
 async def test_left_before_it_was_open(http_server, http_port, raw, made, path):
     """Nobody is a subscriber, and nothing is logged or left behind."""
-    client = WebSocket(http_port, path)
-    client.client = await raw(http_port)
+    client = CLIENTS["websocket"](http_port, path)
     await client.request()
     handler = await soon(lambda: made and made[0])
-    client.client.reset()
+    client.connection.reset()
     await soon(handler.request.connection.stream.closed)
     handler.go_on.set()
     await soon(lambda: handler._finished)

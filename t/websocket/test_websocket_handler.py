@@ -6,19 +6,19 @@ import json
 import weakref
 
 import pytest
-from support.subscriber import Ended
 from support.wire import iterations, soon
 
 from tatsumaki_py import Error
 from tatsumaki_py.push.websocket_stream import WebSocketStream
+from tatsumaki_py.testing import Ended
 
 
 async def frame(client):
     """The next frame as (first byte, payload)."""
-    first, size = await client.client.read_exactly(2)
+    first, size = await client.connection.read_exactly(2)
     if size > 125:
-        size = int.from_bytes(await client.client.read_exactly(2 if size == 126 else 8))
-    return first, await client.client.read_exactly(size)
+        size = int.from_bytes(await client.connection.read_exactly(2 if size == 126 else 8))
+    return first, await client.connection.read_exactly(size)
 
 
 @pytest.mark.gen_test
@@ -54,8 +54,8 @@ async def test_both_ways(connect):
     for number in range(3):
         handler.stream_write({"n": number})
         await handler.write_message({"m": number})
-        await client.send(0x1, b"hello %d" % number)
-        await client.send(0x9, b"ping")
+        await client.send(b"hello %d" % number, 0x1)
+        await client.send(b"ping", 0x9)
     frames = [await frame(client) for _ in range(9)]
     assert [data for first, data in frames if first == 0x8A] == [b"ping"] * 3
     texts = [json.loads(data) for first, data in frames if first == 0x81]
@@ -68,8 +68,8 @@ async def test_both_ways(connect):
 async def test_large_messages(connect):
     """A handler that reads messages takes those that Tornado takes."""
     client, handler = await connect()
-    await client.send(0x1, b"x" * 50_000)
-    await client.send(0x9, b"ping")
+    await client.send(b"x" * 50_000, 0x1)
+    await client.send(b"ping", 0x9)
     assert await frame(client) == (0x8A, b"ping")
     assert handler.messages == ["x" * 50_000]
 
@@ -81,7 +81,7 @@ async def test_whole_frames(connect, small_buffers, raw_small):
     for number in range(10):
         handler.stream_write(b"%d" % number * 20_000)
         handler.write_message(b"%d" % number * 10_000, binary=True)
-        await client.send(0x9, b"%d" % number)
+        await client.send(b"%d" % number, 0x9)
         await iterations()
     frames = []
     while sum(first == 0x82 for first, _ in frames) < 20:
@@ -99,7 +99,7 @@ async def test_whole_frames(connect, small_buffers, raw_small):
 async def test_one_order(connect, small_buffers, raw_small, queue, size):
     """Whatever writes, all arrives as it was written, also to a peer that takes little."""
     client, handler = await connect(connect=raw_small, id="ann")
-    await client.next()
+    await client.step()
     expected = []
 
     def sent(first, data):
@@ -173,8 +173,8 @@ async def test_close(connect, wait):
         handler.stream_write("x")
     assert await frame(client) == (0x81, b"last")
     assert await frame(client) == (0x88, (4001).to_bytes(2) + b"enough")
-    await client.send(0x8, (4001).to_bytes(2))
-    assert await client.client.read_all() == b""
+    await client.send((4001).to_bytes(2), 0x8)
+    assert await client.connection.read_all() == b""
     await soon(lambda: handler.closed)
     assert (handler.closed, handler.close_code) == (1, 4001)
 
@@ -197,12 +197,11 @@ async def test_the_client_leaves(connect, queue, how):
     """Its queue is told at once, and `on_close` is called once."""
     client, handler = await connect(id="ann")
     assert queue.clients["ann"].listener is not None
-    assert await client.next() is None
+    assert await client.step() is None
     if how == "frame":
-        await client.send(0x8, (1000).to_bytes(2))
+        await client.send((1000).to_bytes(2), 0x8)
         assert await frame(client) == (0x88, (1000).to_bytes(2))
-    getattr(client.client, how if how != "frame" else "close")()
-    client.client = None
+    getattr(client.connection, how if how != "frame" else "close")()
     await soon(lambda: queue.clients["ann"].listener is None)
     queue.publish({"n": 1})
     await soon(lambda: handler.closed)
@@ -237,7 +236,7 @@ async def test_open_fails(connect, expect_log):
     """What `open` raises is logged, and ends the connection."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         client, handler = await connect("/fail")
-        await client.client.read_all()
+        await client.connection.read_all()
     assert str(records[0].exc_info[1]) == "on purpose"
     await soon(handler._peer_left)
 
@@ -268,7 +267,7 @@ async def test_no_cycle(connect, queue, made):
     gc.collect()
     gc.disable()
     try:
-        client.leave()
+        client.close()
         await soon(lambda: queue.clients["ann"].listener is None)
         await iterations()
         assert reference() is None
@@ -296,7 +295,7 @@ async def test_no_cycle_of_the_stream(connect, made):
         del handler
         with pytest.raises(Ended):
             await client.take(1)
-        client.leave()
+        client.close()
         await soon(lambda: streams() <= before)
     finally:
         gc.enable()

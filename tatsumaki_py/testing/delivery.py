@@ -54,6 +54,7 @@ class Delivery:
         self._last: tuple[Message, Attempt] | None = None
         self._seen: dict[str, Attempt] = {}
         self._where: dict[int, Attempt] = {}
+        self._skipped: tuple[int, str] | None = None
         self.problem: str | None = None
         """The first thing that is wrong; None if nothing is."""
 
@@ -63,8 +64,13 @@ class Delivery:
         """
         pairs = [(message, attempt) for attempt in attempts for message in attempt.messages]
         for message, attempt in pairs[self._looked :]:
-            if self.problem is None and self._channel in (None, message.channel):
+            if self._channel not in (None, message.channel):
+                continue
+            if self.problem is None:
                 self.problem = self._taken(message, attempt)
+            elif self._skipped is not None and self._fits(message, self._skipped[0]):
+                place, where = self._skipped
+                self.problem = f"{self._names(place, place + 1)} came out of order: {where}"
         self._looked = len(pairs)
         return self.problem is not None or self._place == len(self._events)
 
@@ -112,12 +118,12 @@ class Delivery:
         ]
         where = f"{self._after()}{_said(message)} came on {attempt.name}"
         if after:
-            return f"{self._events_named(self._place, after[0])} missing: {where}, without a gap"
+            self._skipped = self._place, where
+            return f"{self._missing(self._place, after[0])}: {where}, without a gap"
         if before and before[-1] in self._where:
             return self._twice(message, self._where[before[-1]], attempt)
         if before:
-            first = f"event {before[-1] + 1} of {len(self._events)} came out of order"
-            return f"{first}: {where}"
+            return f"{where}, though a gap had said that it is lost"
         return f"{where}, and was never published"
 
     def _twice(self, message: Message, before: Attempt, attempt: Attempt) -> str:
@@ -137,18 +143,22 @@ class Delivery:
         count = len(self._events)
         if self._place == count:
             return ""
-        return f"{self._events_named(self._place, count)} missing at the end"
+        return f"{self._missing(self._place, count)} at the end"
 
-    def _events_named(self, start: int, end: int) -> str:
-        """Some events, in words, with the verb."""
+    def _names(self, start: int, end: int) -> str:
+        """Some events, in words."""
         shown = [
             _shown(self._events[place], self._ids[place])
             for place in range(start, min(end, start + LISTED))
         ]
         listed = ", ".join(shown) + (", ..." if end - start > LISTED else "")
+        count = len(self._events)
         if end - start == 1:
-            return f"event {end} of {len(self._events)} ({listed}) is"
-        return f"events {start + 1} to {end} of {len(self._events)} ({listed}) are"
+            return f"event {end} of {count} ({listed})"
+        return f"events {start + 1} to {end} of {count} ({listed})"
+
+    def _missing(self, start: int, end: int) -> str:
+        return f"{self._names(start, end)} {'is' if end - start == 1 else 'are'} missing"
 
 
 def _plain(event: Any) -> Any:

@@ -55,9 +55,14 @@ class Place:
 
 
 class Ended(Exception):
-    """The server ended the stream normally, or there is nothing more to come. ``args`` has the code
-    with which a WebSocket was closed.
-    """
+    """The server ended the stream normally, or there is nothing more to come."""
+
+    def __init__(self, code: int | None = None, reason: str = "") -> None:
+        super().__init__(*[] if code is None else [code])
+        self.code = code
+        """The code with which it closed a WebSocket; None for other streams."""
+        self.reason = reason
+        """The reason that it gave."""
 
 
 class Refused(Exception):
@@ -78,7 +83,7 @@ def parsed(text: bytes) -> Any:
     """The value of a JSON text, or the text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.decode("utf-8", "replace")
 
 

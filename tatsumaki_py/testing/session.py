@@ -25,6 +25,8 @@ from tatsumaki_py.testing.target import Target
 __all__ = ["Session"]
 
 TEXT = 0x1
+LISTED = 10
+"""Connections in the message of a failed test."""
 
 
 class Session:
@@ -51,6 +53,8 @@ class Session:
         """Milliseconds after which the server asks this client to reconnect; None if it did not."""
         self.ended = False
         """Whether the channel has ended."""
+        self.unread: list[Message] = []
+        """The messages that came and were not taken yet: by a poll, or by `follow`."""
         self._reader: Reader | None = None
         self._attempt: Attempt | None = None
         self._beats = 0
@@ -82,13 +86,17 @@ class Session:
         """How many heartbeats came."""
         return self._beats + (0 if self._reader is None else self._reader.heartbeats)
 
-    @property
-    def unread(self) -> list[Message]:
-        """The messages of the answer to a poll that were not read yet."""
-        return [] if self._reader is None else self._reader.batch
-
     def __repr__(self) -> str:
-        return f"<Subscriber {'/'.join(self.transports)} {self._target.url} {self.params}>"
+        return f"<Subscriber {'/'.join(self.transports)} {self.url} {self.params}>"
+
+    @property
+    def url(self) -> str:
+        """Where it subscribes; a change counts from the next request on."""
+        return self._target.url
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self._target.url = url
 
     @property
     def params(self) -> dict[str, str | Sequence[str]]:
@@ -99,6 +107,12 @@ class Session:
     def headers(self) -> dict[str, str]:
         """The headers of its requests; a change counts from the next request on."""
         return self._target.headers
+
+    def _failed(self, problem: str) -> AssertionError:
+        attempts = [f"  {attempt}" for attempt in self.connections]
+        if len(attempts) > LISTED:
+            attempts[:-LISTED] = [f"  ... {len(attempts) - LISTED} connections before"]
+        return AssertionError("\n".join([problem, f"of {self!r}", *attempts]))
 
     # -- a connection
 
@@ -149,14 +163,23 @@ class Session:
         return self.connection
 
     async def _ask(self) -> Reply:
+        await self._request()
+        return await self._answer()
+
+    async def _answer(self) -> Reply:
+        connection = self.connection
         assert self._attempt is not None
-        connection = await self._request()
+        assert connection is not None
         self.head = head = await read_head(connection)
         if head.status in (101, 200):
             reader = READERS[self._attempt.transport](connection)
             await reader.begin(head)
+            # From here on without a pause: what has moved the cursor is not lost.
             self._reader = reader
             self.cursor = reader.cursor or self.cursor
+            for message in reader.batch:
+                self._add(message)
+            self.unread += reader.batch
         return head
 
     async def _check(self) -> None:
@@ -185,15 +208,20 @@ class Session:
 
         Raises `Ended`, `Refused`, and `EOFError` or `OSError` if the connection is lost.
         """
+        message = None if self.unread else await self._read()
+        return self.unread.pop(0) if self.unread else message
+
+    async def _read(self) -> Message | None:
+        """Read one message of a stream, or one answer to a poll: its messages are in `unread`."""
         if self._attempt is None:
             if self.streams:
                 raise RuntimeError(f"{self!r} is not connected: use `async with`, or start()")
             self._begin()
         try:
-            message = await self._step()
+            return await (self._read_stream() if self.streams else self._poll())
         except Ended as ended:
             # A channel that has ended closes with 1000.
-            self.ended = self.ended or ended.args == (1000, "end")
+            self.ended = self.ended or (ended.code, ended.reason) == (1000, "end")
             self._note("ended by the server")
             raise
         except (EOFError, OSError) as error:
@@ -202,24 +230,20 @@ class Session:
         except Refused as refused:
             self._note(f"refused ({refused})")
             raise
-        if message is not None:
-            self._add(message)
-        return message
 
-    async def _step(self) -> Message | None:
-        if not self.streams and not self.unread:
-            await self._poll()
-        reader = self._reader
-        if reader is None:
+    async def _read_stream(self) -> Message | None:
+        if self._reader is None:
             raise RuntimeError(f"the answer to {self!r} has no events: {self.head}")
         over = self.retry is not None
-        item = await reader.step()
-        if over and item is not None and self.streams:
+        item = await self._reader.step()
+        if over and item is not None:
             raise BadAnswer(f"the stream goes on after its end was announced: {item}")
-        if item is None or isinstance(item, Message):
+        if isinstance(item, Message):
+            self._add(item)
             return item
-        self.cursor = item.id or self.cursor
-        self.retry = item.retry
+        if item is not None:
+            self.cursor = item.id or self.cursor
+            self.retry = item.retry
         return None
 
     async def _poll(self) -> None:
@@ -235,6 +259,7 @@ class Session:
         await asyncio.sleep(0)
 
     def _add(self, message: Message) -> None:
+        """`message` has come."""
         assert self._attempt is not None
         self.cursor = message.id or self.cursor
         self._attempt.messages.append(message)

@@ -8,7 +8,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -28,8 +27,6 @@ LOST = (EOFError, OSError, Ended)
 """What ends a connection without a fault of the client."""
 QUIET = 0.02
 """Seconds in which nothing may come after the last event."""
-LISTED = 10
-"""Connections in the message of a failed test."""
 
 
 class Subscriber(Session):
@@ -90,7 +87,6 @@ class Subscriber(Session):
         """Seconds of real time to wait for a message."""
         self.refusals: list[Reply] = []
         """The answers without events that `follow` got."""
-        self._waiting: deque[Message] = deque()
         self._task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
 
@@ -113,15 +109,18 @@ class Subscriber(Session):
         """Connect and subscribe, and return the head of the answer, whatever it says. With a poll,
         this waits for the answer.
         """
-        self.close()
-        self._begin()
-        return await self._ask()
+        await self.request()
+        return await self.answer()
 
     async def request(self) -> Connection:
-        """Connect and send the request, without waiting for an answer."""
+        """Connect and send the request, without waiting for the answer."""
         self.close()
         self._begin()
         return await self._request()
+
+    async def answer(self) -> Reply:
+        """Wait for the answer to `request`, and return its head."""
+        return await self._answer()
 
     async def reconnect(
         self, transport: str | Sequence[str] | None = None, *, reset: bool = False
@@ -156,7 +155,7 @@ class Subscriber(Session):
             task.result()
 
     async def __aenter__(self) -> Self:
-        return await self.start()
+        return self if self._task is not None else await self.start()
 
     async def __aexit__(
         self,
@@ -195,12 +194,11 @@ class Subscriber(Session):
         return taken
 
     async def _next(self) -> Message:
-        while not self._waiting:
-            if self._task is not None:
-                await self._followed()
-            elif (message := await self.step()) is not None:
-                return message
-        return self._waiting.popleft()
+        while self._task is not None and not self.unread:
+            await self._followed()
+        while (message := await self.step()) is None:
+            pass
+        return message
 
     def __aiter__(self) -> Self:
         """Iterate over the messages, until the server ends the stream; with `follow`, until the
@@ -218,9 +216,7 @@ class Subscriber(Session):
 
     def _add(self, message: Message) -> None:
         super()._add(message)
-        if self._task is not None:
-            self._waiting.append(message)
-            self._news.set()
+        self._news.set()
 
     def follow(self, pause: float = 0.01) -> Self:
         """Read in a task from now on, and reconnect whenever the connection ends, until `aclose` or
@@ -242,10 +238,9 @@ class Subscriber(Session):
                     if self._attempt is None:
                         await self._start()
                     while True:
-                        await self.step()
-                        while self.unread:
-                            # The answer to a poll is here as a whole.
-                            self._add(self.unread.pop(0))
+                        message = await self._read()
+                        if message is not None:
+                            self.unread.append(message)
                 except Refused as refused:
                     self._drop(f"refused ({refused})")
                     self.refusals.append(refused.reply)
@@ -267,7 +262,7 @@ class Subscriber(Session):
             await self._news.wait()
         if self._task.done():
             self._task.result()
-            if not self._waiting:
+            if not self.unread:
                 raise Ended
 
     async def _stop(self) -> None:
@@ -325,30 +320,22 @@ class Subscriber(Session):
             async with within(seconds, _Late):
                 while not delivery.look(self.connections):
                     await self._more()
-        if not delivery.problem and not delivery.missing:
+        if delivery.problem or not delivery.missing:
+            # Nothing more may come; and what comes says more about a problem.
             with suppress(_Late, Refused, *LOST):
                 async with within(QUIET, _Late):
                     while True:
                         await self._more()
             delivery.look(self.connections)
-        self._waiting.clear()
+        self.unread.clear()
         problem = delivery.problem or delivery.missing
         if problem:
             raise self._failed(problem)
 
     async def _more(self) -> None:
         """Wait until something has come."""
-        if self._task is None:
-            await self.step()
-        else:
-            self._waiting.clear()
-            await self._followed()
-
-    def _failed(self, problem: str) -> AssertionError:
-        attempts = [f"  {attempt}" for attempt in self.connections]
-        if len(attempts) > LISTED:
-            attempts[:-LISTED] = [f"  ... {len(attempts) - LISTED} connections before"]
-        return AssertionError("\n".join([problem, f"of {self!r}", *attempts]))
+        self.unread.clear()
+        await (self._read() if self._task is None else self._followed())
 
 
 class _Late(Exception):

@@ -32,8 +32,12 @@ class Target:
 
     @property
     def url(self) -> str:
-        """The URL of the next connection."""
+        """The URL of the next request."""
         return self._url if isinstance(self._url, str) else self._url()
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self._url = url
 
     async def request(self, transport: str, kind: type[Reader], cursor: str | None) -> Connection:
         """Connect, and send a request."""
@@ -43,7 +47,7 @@ class Target:
         headers = {"Host": url.netloc} | self.headers | kind.fields
         if cursor:
             headers["Last-Event-ID"] = cursor
-        params = {"transport": transport} | kind.params | self.params
+        params = {"transport": transport} | self.params | kind.params | self.params
         query = "&".join(filter(None, [url.query, urlencode(params, doseq=True)]))
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"GET {url.path or '/'}?{query} HTTP/1.1\r\n{lines}\r\n".encode()

@@ -10,24 +10,25 @@ from pathlib import Path
 
 import pytest
 from support.program import ROOT, STOP, free_port
-from support.subscriber import CLIENTS, Ended
+
+from tatsumaki_py.testing import Ended, Subscriber
 
 STREAMS = 15
 ROOM = "/chat/lobby"
 
 
-class Stream(CLIENTS["sse"]):
+class Stream(Subscriber):
     """A stream of the room."""
 
     @classmethod
     async def of(cls, port, cursor=None):
-        stream = cls(port, f"{ROOM}/events", cursor=cursor)
+        stream = cls(f"http://127.0.0.1:{port}{ROOM}/events", cursor=cursor)
         await stream.start()
         return stream
 
     async def texts(self, count):
         """Those of the next messages."""
-        return [(await self.read()).data["html"] for _ in range(count)]
+        return [(await self.next()).data["html"] for _ in range(count)]
 
 
 def post(port, text):
@@ -65,10 +66,10 @@ async def test_three_processes(popen, tmp_path, redis_server):
             assert await stream.texts(1) == ["while it is away"]
             reached += 1
         except (EOFError, OSError, Ended):
-            stream.leave()
+            stream.close()
             again = await Stream.of(port, stream.cursor)
             assert await again.texts(1) == ["while it is away"]
-            again.leave()
+            again.close()
     assert 0 < reached < STREAMS
     deadline = time.monotonic() + 10
     while log.read_text().count(" listens\n") < 4:
@@ -76,7 +77,7 @@ async def test_three_processes(popen, tmp_path, redis_server):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     for stream in streams:
-        stream.leave()
+        stream.close()
     assert process.wait(STOP) == 0
     lines = [line for line in log.read_text().splitlines() if "/chat/lobby/events" in line]
     numbers = {re.search(r"worker (\d)", line)[1] for line in lines}

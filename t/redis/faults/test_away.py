@@ -8,11 +8,12 @@ import time
 
 import pytest
 from support.follower import Follower
-from support.subscriber import CLIENTS, SSE, Ended, LongPoll, WebSocket
+from support.subscriber import CLIENTS
 from support.wire import read_chunk
 
 from tatsumaki_py import Error, Snapshot
 from tatsumaki_py.message_queue.engine.redis import publishing
+from tatsumaki_py.testing import Ended
 
 
 @pytest.fixture
@@ -36,22 +37,18 @@ async def test_what_waits(away, outage, clock):
     """Streams and long polls wait on, with heartbeats; their connections are the ones before."""
     scene, server = await away()
     waiting = [one for one in scene.followers if one.transports != ("interval-poll",)]
-    before = [len(follower.connections) for follower in waiting]
-    streams = [follower for follower in waiting if follower.client.streams]
-    beats = [follower.client.beats for follower in streams]
+    connections = [len(follower.connections) for follower in waiting]
+    streams = [follower for follower in waiting if follower.streams]
+    beats = [follower.heartbeats for follower in streams]
     await clock.advance(26)
-    await scene.until(lambda: all(map(beaten, streams, beats)))
-    assert [len(follower.connections) for follower in waiting] == before
+    pairs = list(zip(streams, beats, strict=True))
+    await scene.until(lambda: all(one.heartbeats > before for one, before in pairs))
+    assert [len(follower.connections) for follower in waiting] == connections
     await asyncio.to_thread(server.start)
     await scene.publish_elsewhere(1)
     await scene.all_get(0, 1)
-    assert [len(one.connections) for one in waiting if one.client.streams] == before[: len(streams)]
+    assert [len(one.connections) for one in waiting if one.streams] == connections[: len(streams)]
     await scene.until(lambda: outage() == ["away", "back"])
-
-
-def beaten(follower, before):
-    """Whether a heartbeat has come. One of an event stream is read with the next event."""
-    return follower.client.beats > before or follower.client._body == b":\n"
 
 
 @pytest.mark.gen_test
@@ -59,10 +56,10 @@ async def test_clients_whose_place_is_in_the_log_here(away):
     """They are served as ever, on every transport."""
     scene, _ = await away("ndjson")
     for transport in CLIENTS:
-        again = Follower(scene.http_port, (transport,), cursor=scene.start_place).start()
+        again = Follower(scene.http_port, (transport,), cursor=scene.start_place).follow()
         await again.until(lambda one: one.seen == [0])
         assert again.refusals == []
-        await again.stop()
+        await again.aclose()
 
 
 @pytest.mark.gen_test
@@ -72,23 +69,23 @@ async def test_clients_that_need_redis(away, http_port):
     """
     scene, server = await away("ndjson")
     for query in ({"path": "/events/new"}, {"cursor": "1-1"}):
-        stream = SSE(http_port, **query)
+        stream = CLIENTS["sse"](http_port, **query)
         assert (await stream.open()).status == 200
         rest = b""
-        while chunk := await read_chunk(stream.client):
+        while chunk := await read_chunk(stream.connection):
             rest += chunk
         assert re.fullmatch(rb"(retry: [1-9]\d{2,4}\n|:?\n)+", rest), rest
-        poll = LongPoll(http_port, **query)
+        poll = CLIENTS["long-poll"](http_port, **query)
         head = await poll.open()
         assert (head.status, 0 < int(head.headers["retry-after"]) < 60) == (503, True)
-        socket = WebSocket(http_port, **query)
+        socket = CLIENTS["websocket"](http_port, **query)
         await socket.open()
         with pytest.raises(Ended) as ended:
-            await socket.read()
+            await socket.next()
         assert ended.value.args == (1001,)
         for client in (stream, poll, socket):
-            client.leave()
-    newcomers = [Follower(http_port, (name,), path="/events/new").start() for name in CLIENTS]
+            client.close()
+    newcomers = [Follower(http_port, (name,), path="/events/new").follow() for name in CLIENTS]
     scene.followers += newcomers
     await asyncio.to_thread(server.start)
     await scene.publish_elsewhere(1, channel="new")

@@ -17,10 +17,10 @@ async def test_it_is_set(make_scene, make_redis, hours):
     ids += await scene.publish(2) + await scene.publish_elsewhere(3)
     await scene.all_get(0, 1, 2, 3)
     for follower in scene.followers:
-        await follower.stop()
+        await follower.aclose()
     ids += await scene.publish_elsewhere(4)
     for follower in scene.followers:
-        follower.start()
+        follower.follow()
     server.shift_clock(0)
     ids += await scene.publish(5, key="key") + await scene.publish_elsewhere(6)
     await scene.all_get(*range(7))

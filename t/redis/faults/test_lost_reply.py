@@ -3,7 +3,8 @@
 import asyncio
 
 import pytest
-from support.raw import RawClient
+
+from tatsumaki_py.testing import Connection
 
 
 @pytest.mark.parametrize("key", [None, "key"], ids=["no key", "key"])
@@ -28,7 +29,7 @@ async def test_between_the_server_and_its_client(make_scene, redis_server, http_
     """
     scene = await make_scene(redis_server)
     head = "POST /publish/room HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    client = await RawClient.connect(http_port)
+    client = await Connection.connect(http_port)
     key = "Idempotency-Key: key\r\n"
     await client.send(f'{head}{key}Content-Length: 9\r\n\r\n[{{"n":1}}]'.encode())
     await scene.all_get(1)

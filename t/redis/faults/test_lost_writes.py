@@ -40,7 +40,7 @@ async def test_a_client_that_had_none_of_them(make_scene, make_redis, outage):
     await scene.all_get(0)
     server.ask("SAVE")
     for follower in scene.followers:
-        await follower.stop()
+        await follower.aclose()
     await scene.publish(1)
     server.kill()
     await scene.until(lambda: outage() == ["away"])
@@ -48,7 +48,7 @@ async def test_a_client_that_had_none_of_them(make_scene, make_redis, outage):
     (id,) = await scene.publish(2)
     await scene.until(lambda: scene.queue.cursor() == id)
     for follower in scene.followers:
-        follower.start()
+        follower.follow()
     await scene.all_get(0, 2)
 
 

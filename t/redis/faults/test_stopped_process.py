@@ -24,8 +24,8 @@ async def test_a_subscriber_is_stopped(serve_program, make_redis, io_loop):
     server = make_redis()
     engine = choose(server.url, {}).make()
     worker = serve_program("t/redis/program.py", environment={"TATSUMAKI_ENGINE": server.url})
-    busy = Follower(worker.port, ("ndjson",), path="/events/busy").start()
-    calm = Follower(worker.port, ("sse",), path="/events/calm").start()
+    busy = Follower(worker.port, ("ndjson",), path="/events/busy").follow()
+    calm = Follower(worker.port, ("sse",), path="/events/calm").follow()
     for name in ("busy", "calm"):
         await engine.publish(Feed(name, {}), [b'{"n":0}'])
     for client in (busy, calm):
@@ -50,7 +50,7 @@ async def test_a_subscriber_is_stopped(serve_program, make_redis, io_loop):
     assert after == [*range(after[0], COUNT + 1)]
     assert len(after) > 30
     for client in (busy, calm):
-        await client.stop()
+        await client.aclose()
     await engine.close()
 
 
@@ -64,7 +64,7 @@ async def test_a_worker_is_killed_in_a_burst(serve_program, make_redis):
     workers = [serve_program("t/redis/program.py", environment=environment) for _ in range(2)]
     ports = [worker.port for worker in workers]
     clients = [
-        Follower(lambda: ports[0], (name,)).start() for name in ("sse", "websocket", "long-poll")
+        Follower(lambda: ports[0], (name,)).follow() for name in ("sse", "websocket", "long-poll")
     ]
     publisher = Publisher("p", lambda: ports[0], "room", random.Random(1), rate=500)
     await asyncio.sleep(0.1)
@@ -80,4 +80,4 @@ async def test_a_worker_is_killed_in_a_burst(serve_program, make_redis):
     for client in clients:
         await client.until(lambda one: one.seen[-1:] == expected[-1:])
         assert client.seen == expected, client.name
-        await client.stop()
+        await client.aclose()

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from support.raw import RawClient
 
 from tatsumaki_py.message_queue.engine.redis.presence import lives
+from tatsumaki_py.testing import Connection
 
 STREAMS, POLLS, CONNECTIONS = 500, 90, 50
 
@@ -33,7 +33,7 @@ async def test_five_thousand_clients(make_scene, redis_server, monkeypatch):
 
 async def stream(scene):
     """A client that has the first event, and gets the second one."""
-    client = await RawClient.connect(scene.http_port)
+    client = await Connection.connect(scene.http_port)
     await client.send(request(scene, "sse"))
     await client.read_until(b'{"n":0}')
     await client.read_until(b'{"n":1}')
@@ -42,7 +42,7 @@ async def stream(scene):
 
 async def polls(scene):
     """Polls of that many clients. They share a connection, as behind a proxy."""
-    client = await RawClient.connect(scene.http_port)
+    client = await Connection.connect(scene.http_port)
     await client.send(request(scene, "long-poll") * POLLS)
     for _ in range(POLLS):
         await client.read_until(b'\r\n\r\n[{"n":0},{"n":1}]')

@@ -24,11 +24,11 @@ async def test_at_full_rate(make_scene, redis_server):
     publishing = asyncio.ensure_future(publish())
     newcomers = []
     for turn in range(30):
-        newcomers.append(Follower(scene.http_port, (STREAMS[turn % len(STREAMS)],)).start())
+        newcomers.append(Follower(scene.http_port, (STREAMS[turn % len(STREAMS)],)).follow())
         await asyncio.sleep(0.01)
         if turn % 3 == 0:
             # The channel is loaded anew now and then.
-            await newcomers.pop(0).stop()
+            await newcomers.pop(0).aclose()
     done = True
     last = await publishing
     scene.followers += newcomers

@@ -1,9 +1,13 @@
 """The clients of the chaos: they come and go as they like."""
 
+import asyncio
+
 from support.follower import Follower
 from support.subscriber import CLIENTS, STREAMS
 
 POLLS = "long-poll", "interval-poll"
+TURNS = 1000
+"""Connections after which it takes its transports in the same order again."""
 
 
 class Client(Follower):
@@ -19,19 +23,41 @@ class Client(Follower):
         if self.faithful:
             transports = POLLS
         self.kind = kind
-        query = {"client_id": name} if kind in ("name", "both") else {}
+        params = {"client_id": name} if kind in ("name", "both") else {}
         super().__init__(
             port,
-            transports,
-            rng,
+            rng.choices(transports, k=TURNS),
             f"/events/{channel}",
             remembers=kind in ("cursor", "both"),
-            **query,
+            **params,
         )
         self.channel = channel
         self.restless = True
-        self.last = None
+        self._rng = rng
+        self._moving = None
+
+    def follow(self, pause=0.01):
+        super().follow(pause)
+        if self._moving is None and not self.faithful:
+            self._moving = asyncio.ensure_future(self._move())
+        return self
+
+    async def _move(self):
+        while self.restless:
+            await asyncio.sleep(self._rng.expovariate(1 / 3.0))
+            if self.restless:
+                await self.reconnect(reset=self._rng.random() < 0.5)
+
+    async def aclose(self):
+        if self._moving is not None:
+            self._moving.cancel()
+            await asyncio.wait([self._moving])
+        await super().aclose()
+
+    @property
+    def last(self):
         """What identifies the event that came last."""
+        return _item(self.messages[-1])[0] if self.messages else None
 
     @property
     def gets_all(self):
@@ -40,21 +66,12 @@ class Client(Follower):
 
     @property
     def name(self):
-        return f"{self.kind} {self.channel} {'/'.join(self.transports)} {self.query}"
-
-    def patience(self):
-        if not self.restless or self.faithful:
-            return None
-        return self.rng.expovariate(1 / 3.0)
-
-    def take(self, message):
-        super().take(message)
-        self.last = _item(message)[0]
+        return f"{self.kind} {self.channel} {'/'.join({*self.transports})} {self.params}"
 
     @property
     def items(self):
         """What came on each connection, as `Verdict.check` takes it."""
-        return [[_item(message) for message in messages] for messages in self.connections]
+        return [[_item(message) for message in one.messages] for one in self.connections]
 
 
 def _item(message):

@@ -3,9 +3,10 @@
 import asyncio
 import json
 
-from support.follower import LOST
-from support.raw import RawClient
 from support.wire import read_reply
+
+from tatsumaki_py.testing import Connection
+from tatsumaki_py.testing.subscriber import LOST
 
 PATIENCE = 15.0  # seconds for one request; the server gives up before
 
@@ -63,7 +64,7 @@ class Publisher:
         client = None
         try:
             async with asyncio.timeout(PATIENCE):
-                client = await RawClient.connect(self.port())
+                client = await Connection.connect(self.port())
                 await client.send(request)
                 reply = await read_reply(client)
                 return reply.status, reply.body

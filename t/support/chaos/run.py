@@ -8,7 +8,7 @@ from support.chaos.client import Client
 from support.chaos.publisher import Publisher
 from support.chaos.verdict import Verdict
 from support.chaos.world import World
-from support.subscriber import NDJSON
+from support.subscriber import subscriber
 
 CHANNELS = [f"room{number}" for number in range(8)]
 END = 30.0  # seconds in which all must have all events, when nothing goes wrong any more
@@ -41,7 +41,7 @@ class Run:
             self._judge(kept)
         finally:
             for client in self.clients:
-                await client.stop()
+                await client.aclose()
             await asyncio.to_thread(self.world.stop)
 
     def _dice(self):
@@ -50,16 +50,16 @@ class Run:
     async def _chaos(self):
         port = self.world.port
         for channel in CHANNELS:
-            reader = NDJSON(port, f"/events/{channel}")
+            reader = subscriber("ndjson", port, f"/events/{channel}")
             await reader.open()
             while not reader.cursor:
                 # It is told in the stream.
-                await reader.next()
+                await reader.step()
             self.starts[channel] = reader.cursor
-            reader.leave()
+            reader.close()
         for number in range(self._clients):
             channel = CHANNELS[number % len(CHANNELS)]
-            self.clients.append(Client(f"c{number}", port, channel, self._dice()).start())
+            self.clients.append(Client(f"c{number}", port, channel, self._dice()).follow())
         for number in range(self._publishers):
             channel = CHANNELS[number % len(CHANNELS)]
             self.publishers.append(Publisher(f"p{number}", port, channel, self._dice()))
@@ -98,18 +98,20 @@ class Run:
         return kept
 
     async def _kept(self, channel):
-        reader = NDJSON(self.world.port, f"/events/{channel}", cursor=self.starts[channel])
+        reader = subscriber(
+            "ndjson", self.world.port, f"/events/{channel}", cursor=self.starts[channel]
+        )
         await reader.open()
         kept = []
         async with asyncio.timeout(END):
             while kept[-1:] != [("end", 0)]:
-                message = await reader.read()
+                message = await reader.next()
                 assert not message.gap or self.sentinel, message
                 if message.gap:
                     kept = []
                 else:
                     kept.append((message.data["p"], message.data["n"]))
-        reader.leave()
+        reader.close()
         return kept
 
     def _judge(self, kept):

@@ -41,6 +41,7 @@ class Reader:
         self.beats = 0
         self._body = b""
         self._head = Reply("", {})
+        self._left: int | None = None
 
     @property
     def heartbeats(self) -> int:
@@ -50,6 +51,8 @@ class Reader:
     async def begin(self, head: Reply) -> None:
         """Begin with the body that follows `head`."""
         self._head = head
+        length = head.headers.get("content-length")
+        self._left = None if length is None else int(length)
         self.cursor = head.headers.get("last-event-id")
 
     async def step(self) -> Message | Place | None:
@@ -71,4 +74,8 @@ class Reader:
     async def _piece(self) -> bytes:
         if self._head.headers.get("transfer-encoding") == "chunked":
             return await read_chunk(self.connection)
-        return await self.connection.read_some()
+        if self._left is None:
+            return await self.connection.read_some()
+        data = await self.connection.read_exactly(self._left)
+        self._left = 0
+        return data

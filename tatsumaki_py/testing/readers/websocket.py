@@ -30,7 +30,7 @@ class WebSocket(Reader):
             size = int.from_bytes(await self.connection.read_exactly(2 if size == 126 else 8))
         data = await self.connection.read_exactly(size)
         if first == CLOSE:
-            raise Ended(int.from_bytes(data[:2]), *filter(None, [data[2:].decode()]))
+            raise Ended(int.from_bytes(data[:2]), data[2:].decode("utf-8", "replace"))
         if first == PING:
             self.beats += 1
             with contextlib.suppress(OSError):

@@ -1,0 +1,252 @@
+"""The client of tests: what it reads, how it reconnects, how it waits, and that nothing is left."""
+
+import asyncio
+import gc
+import socket
+import time
+
+import pytest
+from support.wire import open_sockets, soon
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.testing import BadAnswer, Ended, Refused, Subscriber
+from tatsumaki_py.testing.readers import READERS
+
+STREAMS = [name for name, reader in READERS.items() if reader.streams]
+
+
+async def read_one(client):
+    await client.start()
+    await client.next()
+
+
+async def fail(client):
+    async with client.follow():
+        await asyncio.sleep(0.01)
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("transport", READERS)
+@pytest.mark.gen_test
+async def test_every_transport(url, queue, transport):
+    """Events of any kind, with their cursor; and again by the next transport."""
+    events = [{"n": 1}, "text", None, [1, {"é": "\n"}], 5]
+    async with Subscriber(url, transport, cursor=queue.cursor()) as client:
+        queue.publish(*events)
+        assert await client.take(len(events)) == events
+        assert client.cursor == queue.cursor()
+        for other in READERS:
+            await client.reconnect(other)
+            queue.publish(other)
+            assert (await client.next()).data == other
+    assert [one.transport for one in client.connections] == [transport, *READERS]
+    assert [one.end for one in client.connections] == ["closed by the client"] * 7
+
+
+@pytest.mark.gen_test
+async def test_several_channels(http_server, base_url):
+    """A message says its channel, on streams and polls."""
+    params = {"channel": ["a", "b"]}
+    async with Subscriber(f"{base_url}/events", params=params) as client:
+        for transport in READERS:
+            await client.reconnect(transport)
+            for name in "ab":
+                MessageQueue.instance(name).publish(transport)
+                message = await client.next()
+                assert (message.channel, message.data) == (name, transport)
+        await client.assert_delivered(READERS, channel="a", allow_gap=False)
+
+
+@pytest.mark.gen_test
+async def test_a_gap(url, queue):
+    """It is a message, and is followed by what there is."""
+    queue.publish("newest")
+    async with Subscriber(url, cursor="1-1") as client:
+        gap = await client.next()
+        assert (gap.gap, gap.data["after"]) == (True, "1-1")
+        assert (await client.next()).data == "newest"
+
+
+@pytest.mark.gen_test
+async def test_text(http_server, base_url):
+    """Data that is not JSON is text; the iteration ends with the stream."""
+    async with Subscriber(f"{base_url}/text") as client:
+        assert [message.data async for message in client] == ["not {json}", 5]
+    assert client.connections[0].end == "ended by the server"
+
+
+@pytest.mark.gen_test
+async def test_refused(http_server, base_url, refusing):
+    """The status and the reason are in the exception, for streams, polls and iterations."""
+    for transport in ("sse", "long-poll", "websocket"):
+        client = Subscriber(f"{base_url}/refusing/room", transport)
+        with pytest.raises(Refused, match=r"HTTP/1\.1 403 Forbidden: not now") as refused:
+            await read_one(client)
+        assert refused.value.reply.status == 403
+        client.close()
+    assert (await client.open()).status == 403
+    with pytest.raises(RuntimeError, match="has no events"):
+        await client.next()
+    await client.aclose()
+
+
+@pytest.mark.gen_test
+async def test_what_is_wrong(http_server, base_url, url):
+    """A mistake of the test, and of the server, is named."""
+    with pytest.raises(ValueError, match=r"transport is one of sse, websocket, .*, not 'sms'"):
+        Subscriber(url, "sms")
+    with pytest.raises(ValueError, match="begins with http://, unlike 'ws://a/b'"):
+        await Subscriber("ws://a/b").start()
+    with pytest.raises(RuntimeError, match=r"is not connected: use `async with`, or start\(\)"):
+        await Subscriber(url).next()
+    async with Subscriber(f"{base_url}/broken", "ndjson") as client:
+        with pytest.raises(BadAnswer, match="in the middle of a message: b'half a li'"):
+            await client.next()
+    async with Subscriber(url).follow() as client:
+        with pytest.raises(RuntimeError, match="follows already"):
+            client.follow()
+
+
+@pytest.mark.gen_test
+async def test_patience(url, queue):
+    """A message that does not come fails the test, with what is known; a moved clock does not."""
+    queue.publish("one")
+    async with Subscriber(url, timeout=0.05) as client:
+        await client.take(1)
+        began = time.monotonic()
+        with pytest.raises(AssertionError) as late:
+            await client.take(2)
+        with pytest.raises(AssertionError, match=r"no message came within 0\.02 s\n"):
+            await client.next(0.02)
+        assert 0.07 < time.monotonic() - began < 2
+    first, which, connection = str(late.value).split("\n")
+    assert first == "0 of 2 messages came within 0.05 s"
+    assert which == f"of <Subscriber sse {url} {{}}>"
+    end = f"1 message, the last one with id {client.cursor}; open"
+    assert connection == f"  connection 1 (sse, new): {end}"
+
+
+@pytest.mark.gen_test
+async def test_real_time(url, queue, clock):
+    """Time-outs are in real time, also when the clock is turned."""
+    async with Subscriber(url, timeout=1) as client:
+        reading = asyncio.ensure_future(client.next())
+        await clock.advance(20)
+        queue.publish("late")
+        assert (await reading).data == "late"
+
+
+@pytest.mark.parametrize("transport", READERS)
+@pytest.mark.gen_test
+async def test_follow(url, queue, proxy, transport):
+    """It comes back after each end, and has each event once."""
+    here = url.replace(url.split("/")[2], f"127.0.0.1:{proxy.port}")
+    published = []
+    async with Subscriber(here, transport).follow() as client:
+        for number in range(6):
+            published.append({"n": number, "text": "x" * 2000})
+            queue.publish(published[-1])
+            await client.until(lambda client: len(client.messages) == len(published))
+            proxy.cut() if number % 2 else queue.disconnect()
+        await client.assert_delivered(published, allow_gap=False)
+    assert client.transport == transport
+
+
+@pytest.mark.gen_test
+async def test_follow_and_next(url, queue):
+    """What the task has read is there for `next`, in order; an iteration waits."""
+    async with Subscriber(url, ["ndjson", "long-poll"]).follow() as client:
+        queue.publish("a", "b")
+        await client.until(lambda client: len(client.messages) == 2)
+        assert await client.take(2) == ["a", "b"]
+        await client.reconnect()
+        assert client.transports == ("ndjson", "long-poll")
+        queue.publish("c")
+        async for message in client:
+            assert message.data == "c"
+            break
+    assert [one.transport for one in client.connections] == ["ndjson", "long-poll"]
+
+
+@pytest.mark.gen_test
+async def test_a_refusal_ends_it(http_server, base_url, refusing):
+    """One that would come again ends it; the server's trouble does not."""
+    refusing.status = 503
+    client = Subscriber(f"{base_url}/refusing/room", ["ndjson", "long-poll"]).follow(0)
+    await client.until(lambda client: len(client.refusals) > 3)
+    assert {reply.status for reply in client.refusals} == {503}
+    refusing.status = 403
+    with pytest.raises(Refused, match="403"):
+        await client.next()
+    with pytest.raises(Refused, match="403"):
+        await client.aclose()
+    assert open_sockets(int(base_url.split(":")[2])) == 0
+
+
+@pytest.mark.gen_test
+async def test_the_end_of_a_channel(http_server, base_url):
+    """204 says that nothing more will come."""
+    for transport in ("sse", "long-poll"):
+        client = Subscriber(f"{base_url}/gone", transport).follow()
+        assert [message async for message in client] == []
+        assert client.ended
+        await client.aclose()
+    with pytest.raises(Ended):
+        await Subscriber(f"{base_url}/gone").start()
+
+
+@pytest.mark.gen_test
+async def test_nothing_is_left(url, queue, http_port):
+    """No task, no socket and no client of the queue, however it was used."""
+    before = asyncio.all_tasks()
+    for transport in READERS:
+        async with Subscriber(url, transport):
+            pass
+        async with Subscriber(url, transport) as client:
+            client.follow()
+            await asyncio.sleep(0)
+        with pytest.raises(ZeroDivisionError):
+            await fail(Subscriber(url, transport))
+        async with Subscriber(url, transport) as client:
+            reading = asyncio.ensure_future(client.next())
+            await asyncio.sleep(0.01)
+            reading.cancel()
+            await asyncio.wait([reading])
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionRefusedError):
+            await Subscriber(f"http://127.0.0.1:{closed.getsockname()[1]}").start()
+    # ResourceWarnings are errors.
+    gc.collect()
+    assert not [task for task in asyncio.all_tasks() - before if "Subscriber" in repr(task)]
+    await soon(lambda: open_sockets(http_port) == 0)
+    await soon(lambda: queue.subscribers == 0)
+
+
+@pytest.mark.gen_test
+async def test_leaving_with_rst(url, queue):
+    """`reset` is a connection that was lost, for the server."""
+    async with Subscriber(url, "sse", client_id="ann") as ann:
+        queue.publish("one")
+        await ann.take(1)
+        queue.publish("two")
+        await asyncio.sleep(0.02)
+        ann.close(reset=True)
+        await soon(lambda: queue.clients["ann"].listener is None)
+        ann.cursor = None
+        await ann.start()
+        # Nothing says that it has the first one.
+        assert await ann.take(2) == ["one", "two"]
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.gen_test
+async def test_a_frozen_client(url, queue, stream):
+    """It reads nothing, until it is asked to; the others do not wait for it."""
+    events = [{"n": number, "text": "x" * 400_000} for number in range(20)]
+    async with Subscriber(url, stream, receive_buffer=4096) as frozen, Subscriber(url) as quick:
+        for event in events:
+            queue.publish(event)
+            assert await quick.take(1) == [event]
+        assert not frozen.messages
+        await frozen.assert_delivered(events, allow_gap=False)
