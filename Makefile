@@ -142,6 +142,11 @@ $(VENV)/.npm: t/clients/node/package-lock.json | $(VENV)/.run
 $(VENV)/sockjs: | $(VENV)/.run
 	@$(PIP) install --quiet --no-deps --target $@ sockjs-tornado==1.0.7
 
+# Datastar's current version is not on npm. The wheel of StarHTML contains it. Without it, a test says that it is skipped.
+$(VENV)/.datastar: | $(VENV)/.run
+	@$(PIP) install --quiet --no-deps --ignore-requires-python --target $(VENV)/datastar starhtml==0.7.0 && \
+		touch $@ || echo 'Datastar could not be downloaded' >&2
+
 $(VENV)/.docs: $(VENV)/.run
 	@echo 'Installing what the documentation needs ...' >&2
 	@$(PIP) install --quiet --editable '.[docs]'
