@@ -351,3 +351,17 @@ async def test_long_polls_get_the_same_body(subscriber, queue, monkeypatch):
     late = subscriber("long-poll", cursor=clients[0].cursor)
     assert await late.take(1) == numbered(3)
     assert bodies[-1] == b'[{"n":3}]'
+
+
+@pytest.mark.gen_test
+async def test_the_end(subscriber, queue, stream):
+    """A stream gets the end of its channel as the last event, and is finished."""
+    client = subscriber(stream, cursor=queue.cursor())
+    await client.start()
+    queue.publish({"n": 1})
+    await queue.end()
+    assert await client.take(2) == [{"n": 1}, {"type": "end"}]
+    with pytest.raises(Ended):
+        await client.read()
+    await soon(lambda: not queue.subscribers)
+    assert queue.ended

@@ -57,8 +57,10 @@ class Ending:
             left.extend((*self._roster.streams.values(), *self._roster.reading.values()))
         stop = time.monotonic() + TURN
         try:
-            while left and self._source.log.ended and time.monotonic() < stop:
+            while left and self._source.log.ended:
                 self._look_at(left.popleft())
+                if time.monotonic() >= stop:
+                    break
         finally:
             if left and self._source.log.ended:
                 self._later()

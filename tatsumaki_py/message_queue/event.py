@@ -132,8 +132,6 @@ class Entry:
         """The data that a transport sends if it has no other place for the id; see `payload`."""
         if self.gap:
             return self.payload
-        if self.end:
-            return b'{"type":"end","id":"%b"}' % self.id.encode()
         return b'{"id":"%b","data":%b}' % (self.id.encode(), self.json)
 
     def event(self) -> Event:

@@ -90,27 +90,6 @@ class _MergedLoss(_Merged):
         super().__init__(text % (prev.encode(), id.encode(), name), entry, id, prev, log, name)
 
 
-class _MergedEnd(_Merged):
-    """The end of one of the channels."""
-
-    __slots__ = ()
-
-    def __init__(
-        self, entry: Entry, id: str, prev: str, *, log: tuple[str, ...], name: bytes
-    ) -> None:
-        super().__init__(b'{"type":"end","channel":%b}' % name, entry, id, prev, log, name)
-
-    @property
-    def end(self) -> bool:
-        """See `Event.end`."""
-        return True
-
-    @property
-    def envelope(self) -> bytes:
-        """See `Entry.envelope`."""
-        return b'{"type":"end","id":"%b","channel":%b}' % (self.id.encode(), self._name)
-
-
 _Place = tuple[str, bool]
 """A cursor, and whether quiet events after it are wanted."""
 
@@ -151,7 +130,7 @@ class MergedLog:
         top, log, entries = self.top, self.channels, []
         for one, name in zip(self._logs, self._names, strict=True):
             (end,) = one.again()
-            entries.append(_MergedEnd(end, top, top, log=log, name=name))
+            entries.append(MergedEntry(end, top, top, log=log, name=name))
         return tuple(entries)
 
     def normalized(self, cursor: str) -> str:
@@ -215,7 +194,7 @@ class MergedLog:
         ):
             parts[index] = event.id
             id = ",".join(parts)
-            make = _MergedLoss if event.gap else _MergedEnd if event.end else MergedEntry
+            make = _MergedLoss if event.gap else MergedEntry
             merged.append(make(event, id, prev, log=self.channels, name=self._names[index]))
             prev, size = id, size + event.size + len(id)
             if size > _READ:

@@ -121,7 +121,12 @@ class Cohorts:
         self.move(reading, self.at(place))
         if place.cursor != self._log.top:
             self._follow_again()
-        elif self._log.ended:
+        else:
+            self.look(place)
+
+    def look(self, place: Place) -> None:
+        """A stream at `place` has nothing on its way: it may have all of a log that has ended."""
+        if self._log.ended and place.cursor == self._log.top:
             self._readable.read()
 
     def move(self, reading: Member, place: Place) -> None:

@@ -136,5 +136,7 @@ class Reading:
             if self._sent is not None:
                 cohorts.release(self._sent)
                 self._sent = None
-            if not isinstance(self.place, Cohort):
+            if isinstance(self.place, Cohort):
+                cohorts.look(self.place)
+            else:
                 cohorts.join(self)

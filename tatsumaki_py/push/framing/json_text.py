@@ -95,7 +95,7 @@ def enveloped(event: Entry, payload: bytes | None) -> bytes:
     payload, value = own_form(event, payload)
     if value is NO_JSON:
         payload = quoted(payload)
-    elif (event.gap or event.end) and isinstance(value, dict):
+    elif event.gap and isinstance(value, dict):
         return payload
     elif event.payload is not event.json and isinstance(value, dict) and _has_channel(value):
         return b'{"id":"%b",%b' % (event.id.encode(), payload.lstrip()[1:])

@@ -1,0 +1,204 @@
+"""end(): listeners get what they lack, the end as the last event, and are finished."""
+
+import asyncio
+
+import pytest
+from support.wire import iterations, soon
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.message_queue import ending
+
+END = {"type": "end"}
+
+
+@pytest.fixture
+def mq():
+    return MessageQueue.instance("room")
+
+
+async def collect(poll):
+    return [event async for events in poll for event in events]
+
+
+@pytest.mark.gen_test
+async def test_who_listens(mq):
+    """Code, a callback and a long poll get the events and the end; nobody is a subscriber then."""
+    told, left = [], []
+    reading = asyncio.ensure_future(collect(mq.poll("ann", on_unsubscribe=lambda: left.append(1))))
+    mq.poll("bob", lambda *events: told.extend(events), on_unsubscribe=lambda: left.append(2))
+    mq.poll(None, lambda *events: told.extend(events), on_unsubscribe=lambda: left.append(3))
+    polling = asyncio.ensure_future(mq.poll_once("eve", on_unsubscribe=lambda: left.append(4)))
+    await iterations()
+    assert mq.subscribers == 4
+    await mq.end()
+    assert await reading == [END]
+    assert await polling == [END]
+    await soon(lambda: len(left) == 4)
+    assert told == [END, END]
+    assert told[0].end
+    assert told[0].id == mq.cursor()
+    assert (mq.ended, mq.subscribers, sorted(left)) == (True, 0, [1, 2, 3, 4])
+
+
+@pytest.mark.gen_test
+async def test_who_comes_later(mq):
+    """Each gets what is left for it; who has everything gets the end again, at once."""
+    first, last = await mq.publish("a", "b")
+    (end,) = await mq.end()
+    assert await mq.poll_once(None) == ["a", "b", END]
+    assert await mq.poll_once(None, last_event_id=first) == ["b", END]
+    for cursor in (last, end):
+        assert await mq.poll_once(None, last_event_id=cursor) == [END]
+        assert await collect(mq.poll(None, last_event_id=cursor)) == [END]
+    assert await collect(mq.poll("ann")) == ["a", "b", END]
+    (again,) = await mq.poll_once("ann")
+    assert (again, again.id, again.end) == (END, end, True)
+    assert (await mq.poll_once(None, last_event_id="1-0"))[0].gap
+    assert await mq.poll_once("ann", timeout=0) == [END]
+
+
+@pytest.mark.gen_test
+async def test_a_slow_reader(mq):
+    """Code that has not asked for the next batch yet is not ended before it has all."""
+    poll = mq.poll("ann")
+    mq.publish(1)
+    assert await anext(poll) == [1]
+    mq.publish(2)
+    mq.end()
+    await iterations()
+    assert "ann" in mq.clients
+    assert mq.clients["ann"].listener is not None
+    assert await anext(poll) == [2, END]
+    with pytest.raises(StopAsyncIteration):
+        await anext(poll)
+
+
+@pytest.mark.gen_test
+async def test_a_slow_callback(mq):
+    """A callback that is awaited is called with all that came meanwhile before its poll ends."""
+    gate, told = asyncio.Event(), []
+
+    async def callback(*events):
+        told.append([*events])
+        await gate.wait()
+
+    mq.poll("ann", callback)
+    mq.publish(1)
+    await iterations()
+    mq.publish(2)
+    mq.end()
+    await iterations()
+    assert (told, mq.subscribers) == ([[1]], 1)
+    gate.set()
+    await soon(lambda: not mq.subscribers)
+    assert told == [[1], [2, END]]
+
+
+@pytest.mark.gen_test
+async def test_it_goes_on(mq):
+    """An event after the end continues the channel: who is still there stays."""
+    told = []
+    poll = mq.poll("ann", lambda *events: told.extend(events))
+    mq.end()
+    mq.publish("more")
+    assert not mq.ended
+    await iterations()
+    assert (told, mq.subscribers) == ([END, "more"], 1)
+    poll.cancel()
+    assert await mq.poll_once(None) == [END, "more"]
+    await mq.end()
+    await mq.end()
+    assert await mq.poll_once("bob") == [END, "more", END, END]
+
+
+@pytest.mark.gen_test
+async def test_a_callback_publishes(mq):
+    """A callback that is called with the end may publish: the poll goes on."""
+    told = []
+
+    def callback(*events):
+        told.extend(events)
+        if told == [END]:
+            mq.publish("a late one")
+
+    mq.poll("ann", callback)
+    mq.end()
+    await iterations()
+    assert (told, mq.subscribers, mq.ended) == ([END, "a late one"], 1, False)
+
+
+@pytest.mark.gen_test
+async def test_in_turns(mq, monkeypatch):
+    """Many polls end a few at a time, and the loop does other work in between."""
+    monkeypatch.setattr(ending, "TURN", 0.0)
+    for _ in range(20):
+        mq.poll(None, lambda *events: None)
+    mq.end()
+    counts = []
+    while mq.subscribers:
+        counts.append(mq.subscribers)
+        await asyncio.sleep(0)
+    assert counts == [*range(20, 0, -1)]
+
+
+@pytest.mark.gen_test
+async def test_several_channels(mq):
+    """A poll of several channels ends with the last of them; each end names its channel."""
+    other = MessageQueue.instance("other")
+    both = MessageQueue.instance("other", "room")
+    told = []
+    both.poll("ann", lambda *events: told.extend(events))
+    mq.end()
+    await iterations()
+    assert (told, both.ended, both.subscribers) == ([END], False, 1)
+    assert told[0].channel == "room"
+    assert told[0].end
+    other.publish("more")
+    other.end()
+    await soon(lambda: not both.subscribers)
+    assert told[1:] == ["more", END]
+    assert both.ended
+    assert told[-1].id == both.cursor()
+    again = await both.poll_once(None, last_event_id=both.cursor())
+    assert again == [END, END]
+    assert [event.channel for event in again] == ["other", "room"]
+
+
+@pytest.mark.gen_test
+async def test_idempotency_key(mq):
+    """An end that is repeated under its key is one event."""
+    first = await mq.end(idempotency_key="k")
+    assert await mq.end(idempotency_key="k") == first
+    assert mq.backlog_events == [END]
+    assert mq.backlog_events[0].json == b'{"type":"end"}'
+
+
+@pytest.mark.parametrize("event", [END, {"type": "end", "n": 1}])
+@pytest.mark.gen_test
+async def test_no_other_way(mq, event):
+    """Another event of that type is refused: it would be taken for the end."""
+    for call in (mq.publish, mq.append_backlog):
+        with pytest.raises(ValueError, match='type "end" would end the channel'):
+            call(event)
+    mq.publish({"type": "ended"}, "end", ["end"])
+    assert not mq.ended
+
+
+@pytest.mark.gen_test
+async def test_from_a_thread(mq):
+    """Another thread may end a channel."""
+    loop = asyncio.get_running_loop()
+    mq.publish("before")
+    (id,) = await loop.run_in_executor(None, lambda: mq.end().result(5))
+    assert (mq.ended, mq.cursor()) == (True, id)
+
+
+@pytest.mark.gen_test
+async def test_what_is_kept(mq):
+    """A channel is ended though its end is not kept any more, until it is forgotten."""
+    mq.backlog_length = mq.recovery_time = 0
+    await mq.end()
+    mq._channel.trim()
+    assert (mq.backlog_events, mq.ended) == ([], True)
+    (end,) = await mq.poll_once(None, last_event_id=mq.cursor())
+    assert end.end
