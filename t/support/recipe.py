@@ -1,15 +1,18 @@
-"""The page of a recipe, compared with its program."""
+"""The page of a recipe, compared with its program; and requests to the program."""
 
 import ast
 import re
 
 from support.program import ROOT
+from tornado.httpclient import AsyncHTTPClient
 
 
-def code_blocks(page):
-    """The blocks of Python on ``docs/recipes/<page>.md``."""
+def code_blocks(page, language="python"):
+    """The blocks of code on ``docs/recipes/<page>.md``. Those of Python that need other packages
+    are ``py``: `t/docs` runs those that are ``python``.
+    """
     text = (ROOT / f"docs/recipes/{page}.md").read_text()
-    return re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
 
 
 def definitions(code):
@@ -23,3 +26,21 @@ def assert_shown(block, program):
     shown = definitions(block)
     assert shown
     assert shown.items() <= definitions((ROOT / program).read_text()).items()
+
+
+async def ask(url, method="GET", body=None, **headers):
+    """The answer to a request, whatever its status is. Redirects are not followed. A header is
+    named as in ``Content_Type``.
+    """
+    client = AsyncHTTPClient(force_instance=True)
+    try:
+        return await client.fetch(
+            url,
+            method=method,
+            body=body,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+            follow_redirects=False,
+            raise_error=False,
+        )
+    finally:
+        client.close()

@@ -1,7 +1,6 @@
 """A chat on sockjs-tornado, and the same chat moved, with both endpoints in one program."""
 
 import json
-import re
 import sys
 import warnings
 from pathlib import Path
@@ -9,8 +8,7 @@ from textwrap import indent
 
 import pytest
 from support.program import ROOT
-from support.recipe import assert_shown, code_blocks
-from tornado.httpclient import AsyncHTTPClient
+from support.recipe import ask, assert_shown, code_blocks
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
@@ -19,9 +17,8 @@ from tatsumaki_py.testing import Subscriber
 # Installed by `make test`.
 SOCKJS = Path(sys.prefix) / "sockjs"
 PROGRAM = "examples/recipes/from_sockjs_tornado.py"
-PAGE = (ROOT / "docs/recipes/from-sockjs-tornado.md").read_text()
 # Those that need sockjs-tornado.
-BEFORE, BRIDGE = re.findall(r"^```py\n(.*?)^```", PAGE, re.M | re.S)
+BEFORE, BRIDGE = code_blocks("from-sockjs-tornado", "py")
 
 
 class SockJS:
@@ -29,17 +26,15 @@ class SockJS:
 
     def __init__(self, url, session):
         self.url = f"{url}/000/{session}"
-        self.client = AsyncHTTPClient(force_instance=True)
 
     async def poll(self):
         """The messages of the next frame; its first letter, if it has none."""
-        answer = await self.client.fetch(f"{self.url}/xhr", method="POST", body="")
+        answer = await ask(f"{self.url}/xhr", "POST", "")
         frame = answer.body.decode().rstrip("\n")
         return json.loads(frame[1:]) if frame.startswith("a") else frame
 
     async def send(self, *messages):
-        body = json.dumps(messages)
-        await self.client.fetch(f"{self.url}/xhr_send", method="POST", body=body)
+        assert (await ask(f"{self.url}/xhr_send", "POST", json.dumps(messages))).code == 204
 
 
 @pytest.fixture
@@ -78,7 +73,7 @@ async def test_side_by_side(sockjs, serve_program):
         await old.send("from SockJS")
         seen = await new.take(3)
         new.close()
-        await old.client.fetch(f"{url}chat/say", method="POST", body="text=while+away")
+        await ask(f"{url}chat/say", "POST", "text=while+away")
         await new.reconnect("websocket")
         await new.send("by WebSocket")
         while seen[-1] != "by WebSocket":

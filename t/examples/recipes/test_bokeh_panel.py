@@ -1,0 +1,112 @@
+"""Channels beside a Bokeh document and beside a Panel app."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.bokeh_session import BokehSession
+from support.program import ROOT, free_port
+from support.recipe import ask, assert_shown, code_blocks
+
+from tatsumaki_py.testing import Subscriber, until
+
+FOLDER = ROOT / "examples/recipes/bokeh_panel"
+TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll", "interval-poll"]
+
+
+@pytest.fixture(scope="module")
+def bokeh(serve_programs):
+    pytest.importorskip("bokeh")
+    return serve_programs(FOLDER / "bokeh_app.py").url
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.gen_test
+async def test_events(bokeh, transport):
+    """Every transport, beside Bokeh's own pages."""
+
+    async def publish(number):
+        body = json.dumps({"n": number})
+        url = f"{bokeh}publish/{transport}"
+        assert (await ask(url, "POST", body, Content_Type="application/json")).code == 200
+
+    await publish(0)
+    async with Subscriber(f"{bokeh}events/{transport}", transport, client_id="me") as client:
+        assert await client.take(1) == [{"n": 0}]
+        await publish(1)
+        assert await client.take(1) == [{"n": 1}]
+
+
+@pytest.mark.gen_test
+async def test_sessions(bokeh):
+    """A function that makes a Bokeh page publishes."""
+    async with Subscriber(f"{bokeh}events/sessions") as client:
+        assert (await ask(f"{bokeh}page")).code == 200
+        (event,) = await client.take(1)
+        assert re.fullmatch(r"\w{44}", event["session"])
+
+
+async def check_page(url, page, pane):
+    """What is said on a page reaches subscribers, and what they say reaches each page."""
+    expected = [{"text": "by Ann"}, {"text": "from outside"}]
+    async with (
+        Subscriber(f"{url}events/chat", "sse") as client,
+        BokehSession(f"{url}{page}") as ann,
+        BokehSession(f"{url}{page}") as bob,
+    ):
+        await ann.change("TextInput", "value", "by Ann")
+        assert await client.take(1) == expected[:1]
+        await bob.until_changed(pane, "text", "by Ann")
+        client.close()
+        assert (await ask(f"{url}publish/chat", "POST", "text=from+outside")).code == 200
+        for session in (ann, bob):
+            await session.until_changed(pane, "text", "from outside")
+        await client.reconnect("websocket")
+        await client.assert_delivered(expected, allow_gap=False)
+
+
+@pytest.mark.gen_test
+async def test_bokeh_page(bokeh):
+    """A document of Bokeh, whose callbacks run in the event loop."""
+    await check_page(bokeh, "page", "PreText")
+
+
+@pytest.mark.gen_test
+async def test_panel_page(serve_program):
+    """A page of Panel, whose callbacks run in threads."""
+    pytest.importorskip("panel")
+    await check_page(serve_program(FOLDER / "panel_app.py").url, "page", "HTML")
+
+
+@pytest.mark.gen_test
+async def test_panel_command(popen, tmp_path):
+    """The same app, served by Panel's command with the routes as a plugin."""
+    pytest.importorskip("panel")
+    url = f"http://127.0.0.1:{free_port()}/"
+    panel = Path(sys.executable).with_name("panel")
+    popen(
+        panel,
+        *("serve", "panel_app.py", "--plugins", "live_routes"),
+        *("--address", "127.0.0.1", "--port", url.rpartition(":")[2].strip("/")),
+        cwd=FOLDER,
+        stdout=subprocess.DEVNULL,
+    )
+    await until(lambda: "running at" in (tmp_path / "log").read_text(), 15)
+    await check_page(url, "panel_app", "HTML")
+
+
+@pytest.mark.gen_test
+async def test_forged(bokeh):
+    """Pages of other origins cannot publish."""
+    reply = await ask(f"{bokeh}publish/chat", "POST", "text=x", Origin="https://evil.example")
+    assert reply.code == 403
+
+
+def test_page():
+    """The page shows the programs."""
+    bokeh, panel = code_blocks("bokeh-panel", "py")
+    assert_shown(bokeh, FOLDER / "bokeh_app.py")
+    assert_shown(panel, FOLDER / "panel_app.py")
