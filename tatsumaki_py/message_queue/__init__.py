@@ -1,4 +1,4 @@
-"""MessageQueue: publish events, feed them to long polls and streams.
+"""MessageQueue: publish events, and feed them to long polls and streams.
 
 >>> import asyncio
 >>> from tatsumaki_py import MessageQueue
@@ -9,8 +9,8 @@
 >>> asyncio.run(main())
 [{'text': 'hello'}]
 
-A channel is one bounded log of events; a client is a cursor into it (`log`, `client`). There is no
-queue for each client.
+A channel is one bounded log of events, and a client is a cursor into it (`log`, `client`). Clients
+have no queues of their own.
 
 Source: ``Tatsumaki::MessageQueue``.
 """
@@ -60,8 +60,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     """The queue of one channel. Get it with `instance`.
 
     Its settings, such as `backlog_length`, are class attributes. All but `max_channels`,
-    `max_clients` and `max_size` may also be set on one queue: they belong to the name of its
-    channel, so they stay when no code holds the queue. A name that is no setting of the class is an
+    `max_clients` and `max_size` may also be set on one queue: such a setting belongs to the name of
+    the channel, and stays when no code holds the queue. Assigning an unknown setting raises
     `AttributeError`. A queue belongs to the thread of the event loop. Another thread may call
     `instance` and `publish`.
     """
@@ -69,9 +69,9 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     channel: str
     """The name of the channel."""
     json: JSONCodec = JSON
-    """Encodes the events that are published. Set an encoder of your own for values that are not
-    JSON, such as `datetime`; subscribers get what its JSON says. It has a method ``encode(value) ->
-    str``, as `json.JSONEncoder` has.
+    """The encoder of published events. Set your own for values that have no JSON form, such as
+    `datetime`; subscribers get the JSON that it returns. It needs a method ``encode(value) ->
+    str``, like `json.JSONEncoder`.
     """
 
     _registry: ClassVar[Registry] = Registry()
@@ -80,7 +80,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     def __init__(self, channel: str) -> None:
         if channel != MessageQueue._making:
-            # It would have a log of its own, which no other code reads.
+            # It would have a separate log, which no other code reads.
             raise TypeError(f"ask for {type(self).__name__}.instance({channel!r})")
         # A setting that is a property may ask for the channel.
         own = {"channel": channel, **self._registry.own.settings(channel)}
@@ -120,12 +120,11 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     def instance(cls, channel: str | int, *more: str | int) -> Self | MergedQueue:
         """The queue of `channel`, the same object for the same name.
 
-        With more names, the queue of all these channels, to listen to; the same object for the same
-        names, in whatever order, and the plain queue if they are all one. A name that is an int is
-        taken as its text.
+        With several names, a queue to listen to all these channels: the same object for the same
+        names in any order, or the plain queue if all names are equal. An int is converted to a str.
 
-        Called on a subclass, it returns a queue of that class (with more names, the queue of each
-        channel is one), also for later calls of `MessageQueue.instance`.
+        Called on a subclass, it returns a queue of that class, also in later calls of
+        `MessageQueue.instance`. With several names, the queue of each channel is of that class.
 
         Raises:
             TypeError: the channel is in use, and its queue is of another class.
@@ -143,7 +142,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         queue = registry.instances.get(name)
         if queue is None:
             with registry.lock:
-                # Another thread may have made it.
+                # Another thread may have made it meanwhile.
                 queue = registry.instances.get(name) or cls._make(name)
         if not isinstance(queue, cls):
             raise cls._another_class(name, type(queue))
@@ -191,13 +190,15 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     @classmethod
     def channels(cls) -> list[MessageQueue]:
-        """The queues of all channels that have an event or a client, or whose queue is in use."""
+        """The queues of all channels that have an event or a client, or whose queue
+        is referenced.
+        """
         return list(MessageQueue._registry.instances.values())
 
     @classmethod
     def reset(cls) -> None:
-        """Forget all channels, their settings and the engine, and end all polls. For tests. Raises
-        `RuntimeError` in another thread than that of the event loop.
+        """Drop all channels, their settings and the engine, and end all polls. For tests. Raises
+        `RuntimeError` outside of the event loop's thread.
         """
         cls._registry.thread.check("reset", "MessageQueue")
         queues = cls.channels()
@@ -209,20 +210,19 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     @classmethod
     def configure(cls, engine: Engine | str, **options: Any) -> None:
-        """Choose the engine that accepts and keeps the events of all channels. Without a call, it
-        is that of the URL in the environment variable ``TATSUMAKI_ENGINE``, else the memory of this
-        process.
+        """Choose the engine that accepts and keeps the events of all channels. The default is the
+        URL in the environment variable ``TATSUMAKI_ENGINE``, else the memory of this process.
 
         Args:
-            engine: its URL, such as ``"memory:"``; or an engine of your own, see
+            engine: its URL, such as ``"memory:"``; or your own engine, see
                 `tatsumaki_py.message_queue.engine`.
-            options: count as if they were in the query of the URL.
+            options: treated as if they were in the query of the URL.
 
         Raises:
             TypeError: `engine` is neither a URL nor an engine.
-            ValueError: the URL or an option is not valid.
-            EngineError: a package that the engine needs is not installed. (A server or a file that
-                cannot be used is an error of the first use, and of the start of a `Server`.)
+            ValueError: the URL or an option is invalid.
+            EngineError: a package that the engine needs is not installed. (An unusable file or
+                database server is an error at the first use, and at the start of a `Server`.)
             RuntimeError: a channel is in use.
         """
         registry = MessageQueue._registry
@@ -235,29 +235,28 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     def publish(self, *events: Any, idempotency_key: str | None = None) -> Published:
         """Append events to the channel's log. With the engine in memory, the callbacks of all
-        listeners are called before this returns; streams that read the log by themselves send after
+        listeners are called before this returns; streams that read the log themselves send after
         the burst.
 
         Args:
-            events: values that JSON can carry, or that `json` encodes. They are copied, so later
-                changes of them change nothing. Without an event, waiting long polls are answered
-                with no events.
-            idempotency_key: a name for these events, 1 to 255 characters. If they were published
-                under it within `idempotency_time`, they are not published again, and the ids are
-                the same as before. So a publisher can safely try again.
+            events: JSON values, or values that `json` encodes. They are copied, so later changes
+                have no effect. Without an event, waiting long polls are answered with no events.
+            idempotency_key: a key for these events, 1 to 255 characters. If they were already
+                published under this key within `idempotency_time`, they are not published again,
+                and the result is the same ids. This makes a retry safe.
 
-        Another thread than the event loop's encodes the events, and the loop publishes them, in the
-        order of that thread's calls. ``mq.publish(event).result(timeout)``
-        waits for their ids. If 100 such calls wait for the loop, the next call blocks its thread
-        until there is room. A later error that no code waits for is logged.
+        Another thread may call this, too: it encodes the events, and the loop publishes them in the
+        order of that thread's calls. ``mq.publish(event).result(timeout)`` waits for their ids. If
+        100 such calls wait for the loop, the next call blocks its thread until there is room. If no
+        code waits for the result, an error is logged.
 
         Returns:
             An awaitable of the events' ids, a list of `str`; waiting for it is optional.
 
         Raises:
             TypeError, ValueError: an event cannot be encoded, or is of type "gap", which clients
-                would take for a loss. Nothing is published if this raises.
-            Error.HTTP: 413 if one has more than `max_event_size` bytes, 503 if there are too many
+            would take for a loss. In this case nothing is published. Error.HTTP: 413 if one has
+            more than `max_event_size` bytes, 503 if there are too many
                 channels or the server is stopping, 400 for a bad key, 422 if other events were
                 published under it. In another thread, `Published.result` raises 503 and 422.
             RuntimeError: in another thread, if no event loop owns the queues. The main
@@ -268,11 +267,11 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         return self._publish([self._encode(event) for event in events], idempotency_key)
 
     def publish_json(self, *bodies: bytes, idempotency_key: str | None = None) -> Published:
-        """Publish events that are JSON already; see `publish`.
+        """Publish events that are already JSON; see `publish`.
 
         Args:
-            bodies: JSON in UTF-8, of type bytes, which the caller has checked: it is not parsed
-                here. Clients could not read what is not JSON.
+            bodies: JSON in UTF-8, of type bytes. It is not parsed, so the caller must make sure
+                that it is valid: clients cannot read anything else.
             idempotency_key: as in `publish`.
         """
         if idempotency_key is not None:
@@ -321,8 +320,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         return self._publish([END], idempotency_key)
 
     def append_backlog(self, *events: Any) -> Published:
-        """Append events for new clients: they are in the backlog that a new client gets. A client
-        that is here, is expected back or has a cursor does not get them.
+        """Append events for new clients, to the backlog that a new client gets. A client that is
+        connected, is expected back or has a cursor does not get them.
 
         Returns an awaitable of the events' ids, works in another thread, and raises, as `publish`
         does. Source: ``append_backlog`` of ``Tatsumaki::MessageQueue``.
@@ -331,11 +330,11 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         return self._publish(bodies, None, quiet=True) if bodies else Done([])
 
     def flush_events(self, client_id: str | int, *events: Any) -> bool:
-        """Give events to one client that is listening, and to no other; they are not kept.
+        """Send events to one listening client only; they are not kept.
 
         Without an event, its long poll is answered with no events. Returns whether the client was
-        there; raises as `publish`, and `RuntimeError` in another thread. A client that listens in
-        another process is not there: publish in a channel of its own to reach it everywhere.
+        listening in this process. Raises the same errors as `publish`, and `RuntimeError` in
+        another thread. To reach a client in any process, publish on a separate channel for it.
         """
         self._registry.thread.check("flush_events")
         bodies = [self._encode(event) for event in events]
@@ -350,7 +349,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         return self._fitting(event_json(event, self.json))
 
     def _fitting(self, body: bytes) -> bytes:
-        """`body`. Raises 413 if it is too large."""
+        """Returns `body`. Raises 413 if it is too large."""
         if len(body) > self.max_event_size:
             raise HTTPError(
                 413, f"an event of {len(body)} bytes is more than {self.max_event_size}"

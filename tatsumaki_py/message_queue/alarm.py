@@ -1,6 +1,6 @@
-"""One timer, which belongs to the loop that runs when it is set.
+"""One timer, which belongs to the loop that is running when it is set.
 
-Rule: no loop is stored: each test, and each thread, may have its own.
+Rule: no loop is stored, because each test and each thread may have its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Alarm", "now"]
 
 
 def now() -> float:
-    """Seconds of the running loop's clock, or of the clock that loops use by default."""
+    """The time in seconds, by the running loop's clock or by the default clock of loops."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:
@@ -23,7 +23,7 @@ def now() -> float:
 
 
 class Alarm:
-    """Makes a call at the earliest of the times that were set since the last call."""
+    """Makes a call at the earliest time that was set since the last call."""
 
     __slots__ = ("_loop", "_timer")
 
@@ -37,21 +37,21 @@ class Alarm:
         return None if self._timer is None else self._timer.when()
 
     def due_by(self, when: float) -> bool:
-        """Whether a call is due at `when` or before, in a loop that is not closed."""
+        """Whether a call is due at `when` or earlier, in a loop that is not closed."""
         if self._timer is None or self._timer.when() > when:
             return False
         loop = None if self._loop is None else self._loop()
         return loop is not None and not loop.is_closed()
 
     def due_here(self, by: float = float("inf")) -> bool:
-        """Whether a call is due at `by` or before, in the loop that runs here."""
+        """Whether a call is due at `by` or earlier, in the running loop."""
         timer = self._timer
         if timer is None or timer.when() > by or self._loop is None:
             return False
         return self._loop() is asyncio._get_running_loop()
 
     def set(self, when: float | None, call: Callable[[], None]) -> None:
-        """Make `call` at `when`, if a loop runs here. None is no time."""
+        """Make `call` at `when`, if a loop is running. None means never."""
         if when is None:
             return
         try:
@@ -64,7 +64,7 @@ class Alarm:
             if same_loop and self._timer.when() <= when:
                 return
             self._timer.cancel()
-        # Outside of the context of the request that is being handled.
+        # Outside of the current request's context.
         self._timer = loop.call_at(when, self._ring, call, context=Context())
         self._loop = weakref.ref(loop)
 
@@ -73,7 +73,7 @@ class Alarm:
         call()
 
     def cancel(self) -> None:
-        """Make no call."""
+        """Cancel the call."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

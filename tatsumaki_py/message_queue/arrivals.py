@@ -1,9 +1,9 @@
-"""How the clients of a queue come: a poll, and where it begins.
+"""How the clients of a queue arrive: a poll, and where it begins.
 
 Rules:
 1. A client has one listener; a second poll of the same client takes over from the first.
 2. A peer gets the cursor of its client when a stream begins, before any event is delivered.
-3. A client gets no gap before the engine has answered whether it has the events: until then the
+3. A client gets no gap before the engine has answered whether it has the events. Until then, the
    client is LOADING.
 """
 
@@ -42,11 +42,11 @@ __all__ = ["Arrivals", "Home", "Search"]
 _log = logging.getLogger("tatsumaki")
 
 LOAD_TIME = 5.0
-"""Seconds for which a poll with a time-out of 0 waits for the engine."""
+"""Seconds that a poll with a time-out of 0 waits for the engine."""
 
 
 class Search:
-    """A poll that waits until the engine has found the place of its client, or for its time-out."""
+    """A poll that waits for the engine to find the place of its client, or for its time-out."""
 
     __slots__ = ("finding", "start", "timer")
 
@@ -54,11 +54,11 @@ class Search:
         self.finding = finding
         self.timer: asyncio.TimerHandle | None = None
         self.start = ""
-        """Where the client begins if it is new, once the log is loaded."""
+        """Where a new client begins, once the log is loaded."""
 
     def cancel(self) -> None:
         """End the search: the poll has ended."""
-        # Queues may outlive a loop.
+        # A queue may outlive a loop.
         if not self.finding.get_loop().is_closed():
             self.finding.cancel()
         if self.timer is not None:
@@ -66,11 +66,11 @@ class Search:
 
 
 class Home(ListenedTo, peers.Readable, Follower, Protocol):
-    """The audience that a client comes to. (It is passed in and not kept: no cycle.)"""
+    """The audience that a client joins. (It is passed in and not stored, to avoid a cycle.)"""
 
 
 class Arrivals:
-    """Lets the clients of one source come."""
+    """Handles the arrivals of one source's clients."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Arrivals:
         timeout: float | None,
         once: bool,
     ) -> Poll:
-        """Let `callback`, or the code that waits for the result, have the events of a client; see
+        """Give the events of a client to `callback`, or to the code that waits for the result; see
         `MessageQueue.poll_once` and `MessageQueue.poll`.
         """
         listener = _listener(home, callback, once)
@@ -112,7 +112,7 @@ class Arrivals:
         # A random name, so that no other client can take this place over.
         name = checked_name("client_id", client_id) if named else secrets.token_hex(16)
         poll = _poll(listener)
-        # Raises if there is none, before anything has changed.
+        # Raises if there is no loop, before anything has changed.
         _check_loop()
         home.check_thread("poll", "mq")
         peer = peers.of(callback)
@@ -134,7 +134,7 @@ class Arrivals:
         was_waiting = client.state in (LISTENING, LOADING)
         self._roster.returned(client)
         self._source.occupied()
-        # Clients may have left in a loop that is closed.
+        # Clients may have left in a loop that is now closed.
         self._source.watch_here()
         if superseded is not None:
             self._takeover.inherit(client, superseded, peer)
@@ -145,7 +145,7 @@ class Arrivals:
             client.new = False
         listener.begin()
         listener.client = client
-        # User code that is called meanwhile must not take away what this client still needs.
+        # User code that is called meanwhile must not drop events that this client still needs.
         self._roster.busy(client)
         if cursor and cursor != self._source.log.top:
             self._source.hold(cursor)
@@ -160,7 +160,7 @@ class Arrivals:
             client.listen(listener)
         else:
             if client.new:
-                # It may turn out to have been elsewhere.
+                # It may turn out to come from another process.
                 search.start, client.place = client.cursor, Place("")
             client.load(listener)
             listener.timer = search
@@ -172,25 +172,25 @@ class Arrivals:
         if search is None:
             self._begin(home, client, listener, timeout)
         else:
-            # Code that wants the present events, without waiting for more, waits for the engine.
+            # A poll for the present events only still waits for the engine.
             search.timer = _timer(listener, LOAD_TIME if timeout == 0 else timeout)
             search.finding.add_done_callback(partial(self._found, home, listener, timeout, search))
         return poll
 
     def _search(self, client: Client, elsewhere: str | None) -> Search | None:
-        """Ask the engine for the place of a client and the events after it, if need be."""
+        """Ask the engine for the place of a client and the events after it, if necessary."""
         cursor = None if client.new else client.cursor or None
         if elsewhere is None and self._source.loaded and cursor in (None, self._source.log.top):
-            # It is known to have every event.
+            # The client is known to have every event.
             return None
         finding = self._source.locate(elsewhere, cursor)
         return None if finding is None else Search(asyncio.ensure_future(finding))
 
     def _enter(self, home: Home, client_id: str, named: bool) -> Client:
-        """A client that is not known here."""
+        """A client that is unknown here."""
         self._source.admit(home)
         client = self._roster.clients.get(client_id)
-        # `on_unsubscribe` of clients that made room may have polled with this name.
+        # The `on_unsubscribe` of clients that made room may have polled with this name.
         if client is None:
             place = Place(self._source.first_cursor() if self._source.loaded else "")
             client = self._roster.add(Client(client_id, place, named))
@@ -198,8 +198,8 @@ class Arrivals:
         return client
 
     def _said(self, peer: peers.Peer, name: str | None) -> str | None:
-        """The cursor that a request gives to a poll. The one that the client sent counts once: a
-        later poll goes on where the one before ended.
+        """The cursor that a request gives to a poll. The client's own cursor is used once: a later
+        poll resumes where the previous poll ended.
         """
         client = None if name is None else self._roster.clients.get(name)
         place = peer._peer_place(self._source.key, name)
@@ -229,7 +229,7 @@ class Arrivals:
             _log.error("channel %r could not be read", self._source.key, exc_info=error)
         cursor = NOWHERE if error is not None else finding.result()
         if cursor and (error is None or client.new):
-            # A client that may have been elsewhere is not new: it gets a gap.
+            # A client that may come from another process is not new: it gets a gap.
             client.place = Place(self._source.log.normalized(cursor))
             client.new = False
         elif not client.cursor:
@@ -239,7 +239,9 @@ class Arrivals:
         self._begin(home, client, listener, timeout)
 
     def _turn_away(self, client: Client, listener: Listener, error: Exception) -> None:
-        """The engine cannot serve a client for now. A stream ends, and its client comes back."""
+        """The engine cannot serve a client at the moment. A stream ends, and its
+        client reconnects.
+        """
         peer = listener.peer
         self._departures.leave(client, listener, error, expected=True)
         if peer is None:
@@ -251,7 +253,7 @@ class Arrivals:
             peer._peer_finish()
 
     def _begin(self, home: Home, client: Client, listener: Listener, timeout: float | None) -> None:
-        """Give `listener` the events that there are, or let it wait."""
+        """Give `listener` the present events, or let it wait."""
         peer = listener.peer
         if peer is not None and not listener.once:
             if client.named:
@@ -276,7 +278,7 @@ class Arrivals:
                 listener.timer = _timer(listener, timeout)
 
     def _read(self, home: Home, client: Client, listener: Listener, peer: peers.Peer) -> None:
-        """Let the stream of `peer` read the log by itself."""
+        """Let the stream of `peer` read the log itself."""
         quiet, client.new = client.new, False
         reading = peer._peer_read(home, client.cursor, quiet)
         if client.listener is not listener:

@@ -1,9 +1,9 @@
-"""The clients that listen to a source: how they come and how their polls end.
+"""The clients that listen to a source.
 
 Rules:
-1. Here it is told which part of an audience does what: how clients come (`arrivals`), how a poll
-   takes over from another (`takeover`), how events reach them (`telling`, `delivery`), how they go
-   (`departures`), and who they are (`roster`).
+1. The parts of an audience: arrivals of clients (`arrivals`), takeover of a poll by another
+   (`takeover`), delivery of events (`telling`, `delivery`), departures (`departures`), and the list
+   of clients (`roster`).
 2. The source and the listeners refer to an audience only while it has clients.
 """
 
@@ -47,7 +47,7 @@ class Audience:
         self.readers: dict[Hashable, peers.Reader] = {}
         """See `Readable.readers`."""
 
-    # -- the log, for streams that read it by themselves; see `Readable`
+    # -- the log, for streams that read it themselves; see `Readable`
 
     @property
     def key(self) -> str | tuple[str, ...]:
@@ -115,23 +115,23 @@ class Audience:
         await self._source.ready()
 
     def clear(self) -> None:
-        """Forget all clients."""
+        """Remove all clients."""
         self._departures.clear()
 
     def due(self) -> float | None:
-        """The time at which the next client is to be forgotten."""
+        """The time at which the next client is due to be removed."""
         return self.roster.due()
 
     def forget_late(self, time: float) -> None:
-        """Forget the clients that did not come back until `time`."""
+        """Remove the clients that did not come back by `time`."""
         self._departures.forget_late(time)
 
     @property
     def subscribers(self) -> int:
-        """How many clients are not known to be gone."""
+        """How many clients are connected or expected back."""
         return len(self.roster.subscribed)
 
-    # -- going
+    # -- departures
 
     def disconnect(self) -> bool:
         """End all polls; returns whether there was one. See `MessageQueue.disconnect`."""
@@ -171,7 +171,7 @@ class Audience:
         self._departures.present_again(client_id)
 
     def disconnect_client(self, client_id: str) -> bool:
-        """End the poll of one client, if it listens; returns whether it does."""
+        """End the poll of one client. Returns whether it was listening."""
         client = self.roster.clients.get(client_id)
         if client is None or client.listener is None:
             return False
@@ -180,7 +180,7 @@ class Audience:
         return True
 
     def give(self, client_id: str, bodies: list[bytes]) -> bool:
-        """Give events to one client, and to no other; see `MessageQueue.flush_events`."""
+        """Send events to one client only; see `MessageQueue.flush_events`."""
         client = self.roster.clients.get(client_id)
         return client is not None and self._delivery.give(client, bodies)
 
@@ -191,7 +191,7 @@ class Audience:
             listener.end(error)
             return
         if error is None and self._delivery.serves(listener):
-            # A callback that ends its own poll has its events.
+            # A callback that ends its own poll has received its events.
             self._delivery.finish(client, listener)
         self._delivery.take_back(client, listener)
         if lost:
@@ -207,11 +207,13 @@ class Audience:
         self._delivery.received(listener)
 
     def passes(self, listener: Listener, cursor: str) -> None:
-        """The stream of `listener`, which is late, is about to read the events after `cursor`."""
+        """The stream of `listener`, which lags behind, is about to read the events
+        after `cursor`.
+        """
         self._delivery.passes(listener, cursor)
 
     def blocked(self, listener: Listener, blocked: bool) -> None:
-        """A stream does not keep up, or does so again: keep the events that are not sent yet."""
+        """A stream has stopped or resumed keeping up: keep the events that are not sent yet."""
         client = listener.client
         if client is None or client.state is not LISTENING or listener.reading is not None:
             return
@@ -235,7 +237,7 @@ class Audience:
     # -- the loop's thread; see `ListenedTo`
 
     def check_thread(self, method: str, of: str) -> None:
-        """Raise `RuntimeError` if this thread is not that of the event loop."""
+        """Raise `RuntimeError` outside of the event loop's thread."""
         self._thread.check(method, of)
 
     def in_thread(self, call: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""The events of one delivery, prepared once for all listeners that are at the same place."""
+"""The events of one delivery, prepared once for all listeners at the same place."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tatsumaki_py.message_queue.event import Entry, Event
 __all__ = ["MAX_ANSWER", "Batch"]
 
 MAX_ANSWER = 1024 * 1024
-"""Bytes in the answer of one long poll, and in one batch for code without a peer, unless one event
-has more. They are counted as `Entry.work`.
+"""Maximum bytes in the answer to a long poll, and in one batch for code without a peer, unless a
+single event has more. Counted as `Entry.work`.
 """
 
 
 class Batch:
-    """The first of `entries`, up to `limit` bytes of them, but one at least.
+    """The first of `entries`, up to `limit` bytes but at least one.
 
     Args:
         cursor: the place of the listeners if there are no entries.

@@ -1,6 +1,6 @@
-"""The results and the exceptions of callbacks of users.
+"""The results and exceptions of users' callbacks.
 
-Rule: a callback that raises disturbs no other client.
+Rule: an exception in a callback does not affect other clients.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ RAISED = (Exception, asyncio.CancelledError)
 
 
 def is_awaited(result: Any) -> bool:
-    """Whether the result of a callback has to be awaited. A `Poll` (``return mq.poll_once(...)``)
-    has not, nor has the awaitable of `Handler.stream_write` if the client keeps up: it is done.
+    """Whether the result of a callback must be awaited. A `Poll` (``return mq.poll_once(...)``)
+    need not be, nor the awaitable of `Handler.stream_write` if the client keeps up, because it is
+    done.
     """
     if not inspect.isawaitable(result) or isinstance(result, Poll):
         return False
@@ -33,8 +34,8 @@ def is_awaited(result: Any) -> bool:
 
 
 def failure(future: asyncio.Future[Any]) -> BaseException | None:
-    """The error of a callback's future, if it failed. A cancelled one counts as a client that left,
-    because no code has its events.
+    """The error of a callback's future, if it failed. A cancelled future counts as a client that
+    left, because no code has its events.
     """
     return ClientDisconnect() if future.cancelled() else future.exception()
 
@@ -42,7 +43,7 @@ def failure(future: asyncio.Future[Any]) -> BaseException | None:
 def start(
     call: Callable[[], Any], context: Context, failed: Callable[[BaseException], None]
 ) -> None:
-    """Make a `call` whose end no code waits for. An awaitable that it returns is run in `context`.
+    """Make a `call` that no code waits for. If it returns an awaitable, that runs in `context`.
     `failed` is called with the exception of either.
     """
 

@@ -2,7 +2,7 @@
 
 Rules:
 1. No event is dropped in the middle of a delivery.
-2. The channel is in the registry as long as it has an event or a client.
+2. The channel is in the registry while it has an event or a client.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Channel:
         self.log = EventLog(name, start=NOWHERE)
         self.beside = 0
         self.followers: dict[Hashable, Follower] = {}
-        """The audiences that have clients: that of this channel, and those of several channels."""
+        """The audiences with clients: that of this channel, and those of merged queues."""
         self._accepting = False
         self.retention = Retention(self.log, settings, self.followers)
         self._last_use = 0.0
@@ -50,7 +50,7 @@ class Channel:
 
     @property
     def top(self) -> str:
-        """The id of the newest event, or the place where the log begins."""
+        """The id of the newest event, or the place where an empty log begins."""
         return self.log.top
 
     @property
@@ -64,7 +64,7 @@ class Channel:
         return self.retention.behind()
 
     def reserve(self) -> None:
-        """Events are about to come. 503 if there is no room for them, or for one more channel."""
+        """Make room for new events. Raises 503 if there is none, or none for one more channel."""
         registry = self._registry
         if registry.size > self.settings.max_size:
             registry.make_room(self)
@@ -82,11 +82,11 @@ class Channel:
         self._tell(start)
 
     def fail(self, error: Exception) -> None:
-        """The log cannot be loaded for now."""
+        """The log cannot be loaded at the moment."""
         self._loading.fail(self.name, error)
 
     def unload(self) -> None:
-        """The log is not fed any more."""
+        """The engine has stopped feeding the log."""
         self._loading.lost()
         if self.in_use():
             self._loading.attach(self, self._registry.engine)
@@ -94,7 +94,7 @@ class Channel:
             self.release()
 
     def accept(self, events: Sequence[Entry]) -> None:
-        """Take events, which follow the top, and deliver them."""
+        """Append events, which follow the top, and deliver them."""
         self._last_use = time = now()
         start = self.log.top
         for event in events:
@@ -106,7 +106,7 @@ class Channel:
     def _tell(self, start: str) -> None:
         """Tell the followers that there are events after `start`."""
         if self._accepting:
-            # A callback has published: the pass that called it goes on with the new events.
+            # A callback has published: the pass that called it continues with the new events.
             return
         self._accepting = True
         try:
@@ -170,7 +170,7 @@ class Channel:
             self._look_around()
 
     def extend(self, events: Sequence[Entry]) -> None:
-        """Add events that end where the log begins: a client is about to read them."""
+        """Put events before the log, because a client is about to read them."""
         self.hold(events[0].prev)
         self.log.prepend(events)
         self._count()
@@ -186,20 +186,20 @@ class Channel:
         self.join(self.key, follower)
 
     def join(self, key: Hashable, follower: Follower) -> None:
-        """`follower` gets clients."""
+        """`follower` has got its first client."""
         self._registry.use(self, "poll")
         if self._loading.loaded:
-            # Otherwise that is for those that wait for it.
+            # Otherwise, the callers that wait for it are responsible.
             self._loading.attach(self, self._registry.engine)
         self.followers[key] = follower
 
     def part(self, key: Hashable) -> None:
-        """The follower of that key lost its clients."""
+        """The follower of that key has lost its clients."""
         if self.followers.pop(key, None) is not None:
             self._look_around()
 
     def _look_around(self) -> None:
-        """Detach the engine if no client is here any more."""
+        """Detach the engine if no client is left."""
         if self.in_use():
             return
         self._loading.detach(self, self._registry.engine)
@@ -226,7 +226,7 @@ class Channel:
         self._registry.clients += 1
 
     def removed(self) -> None:
-        """One client less is known."""
+        """One client fewer is known."""
         self._registry.clients -= 1
 
     def expects_nameless(self, expects: bool) -> None:
@@ -234,26 +234,26 @@ class Channel:
         self._registry.nameless += 1 if expects else -1
 
     def occupied(self) -> None:
-        """A client is here."""
+        """A client is connected."""
         self._registry.vacant.pop(self.key, None)
 
     def vacated(self) -> None:
-        """All clients are away."""
+        """All clients are absent."""
         self._registry.vacant[self.key] = self.followers[self.key], self
 
     def deserted(self) -> None:
-        """No client is here or expected any more."""
+        """No client is connected or expected back."""
         self._registry.vacant.pop(self.key, None)
         self.part(self.key)
 
     # -- for the registry; see `Registered`
 
     def in_use(self) -> bool:
-        """Whether a client is here or expected."""
+        """Whether a client is connected or expected back."""
         return bool(self.followers) or self._waiting > 0
 
     def holds_nothing(self) -> bool:
-        """Whether no event is here."""
+        """Whether there is no event."""
         return not self.log
 
     def release(self) -> None:
@@ -279,7 +279,7 @@ class Channel:
             self.release()
 
     def _see_that_they_go(self) -> None:
-        """As `watch`, after events were added."""
+        """Like `watch`, after events were added."""
         settings = self.settings
         seconds = None if self.followers else settings.idle_timeout
         if self.log.length > settings.backlog_length:
@@ -292,18 +292,18 @@ class Channel:
             self.watch()
 
     def _count(self) -> None:
-        """Tell the registry how many bytes are held here."""
+        """Report the bytes of this channel to the registry."""
         size = self.log.size + self.beside
         before, self._counted = self._counted, size
         self._registry.size += size - before
         if not size:
             self._registry.holding.pop(self.name, None)
         elif not before:
-            # The events may have been accepted elsewhere, without a call of `reserve`.
+            # Another process may have accepted the events, without a call of `reserve` here.
             self._registry.keep(self)
 
     def watch(self) -> None:
-        """Set a timer to drop events and to forget clients that do not come back."""
+        """Set a timer to drop events and to remove clients that do not come back."""
         due = self.retention.due()
         if self.name in self._registry.deserted:
             idle = self._last_use + self.settings.idle_timeout
@@ -330,7 +330,7 @@ class Channel:
             if audience is not None:
                 audience.forget_late(now())
         finally:
-            # An error for one client must not keep the other clients for ever.
+            # An error for one client must not keep the other clients forever.
             self.watch()
         deserted = self.name in self._registry.deserted
         if deserted and now() >= self._last_use + self.settings.idle_timeout:

@@ -8,11 +8,11 @@ Rules:
 1. Every change of a client's state is made in this file.
 2. `place` is the last place that the client is known to have reached: it moves on `confirm`, never
    on `deliver`, so events that were on their way to a client that vanished are sent again.
-3. Nothing here knows a clock, a loop or a socket: callers pass the time in.
-4. A listener that ended makes no more calls, and refers to nothing (no cycle survives it).
+3. This file uses no clock, loop or socket: callers pass the time.
+4. An ended listener makes no more calls and refers to nothing, so no reference cycle remains.
 5. A callback runs in the context of the code that polled, as asyncio's callbacks do, not in that of
-   the code that publishes: otherwise a poll inside it would belong to the publisher's request. A
-   plain method of the peer needs no context: it runs while no request is current.
+   the publishing code. Otherwise a poll inside it would belong to the publisher's request. A plain
+   method of the peer needs no context, because it runs while no request is current.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class State(Enum):
     """The states of a client."""
 
     LISTENING = "listening"
-    """It waits for events. A stream that reads the log by itself stays in this state."""
+    """It waits for events. A stream that reads the log itself stays in this state."""
     DELIVERING = "delivering"
     """Events are on their way to it."""
     ABSENT = "absent"
     """It is between two requests and expected back."""
     GONE = "gone"
-    """It is forgotten."""
+    """It is removed."""
     LOADING = "loading"
     """It waits for the engine to load the log, or the part of it that the client asks for."""
 
@@ -60,14 +60,14 @@ class Place:
 
 
 class Client:
-    """A consumer of a queue's events, with or without a name.
+    """A consumer of a queue's events, named or anonymous.
 
     Attributes:
-        id (str): the ``client_id`` that it polls with, or one made up.
-        named (bool): whether it polls with a ``client_id``, by which it can come back.
-        new (bool): whether it has had no event yet: it gets the quiet events, too.
+        id (str): its ``client_id``, or a generated one.
+        named (bool): whether it polls with a ``client_id``, with which it can come back.
+        new (bool): whether it has received no event yet, and therefore also gets quiet events.
         state (State): what it does.
-        deadline (float): while ABSENT, the time at which it is forgotten (seconds of the event
+        deadline (float): while ABSENT, the time at which it is removed (seconds of the event
             loop's clock).
 
     >>> client = Client("alice", Place("1-0"))
@@ -83,7 +83,7 @@ class Client:
         self.named = named
         self.new = True
         self.place: Place | Reading = place
-        """The place of a stream that reads the log by itself moves on its own."""
+        """For a stream that reads the log itself, its `Reading`."""
         self.state = ABSENT
         self.deadline = 0.0
         self.listener: Listener | None = None
@@ -91,16 +91,18 @@ class Client:
 
     @property
     def cursor(self) -> str:
-        """The id of the last event that it has; "" if the engine has yet to say where it begins."""
+        """The id of the last event it received; "" while the engine is still looking
+        for its place.
+        """
         return self.place.cursor
 
     def load(self, listener: Listener) -> None:
-        """`listener` takes its events as soon as the engine has loaded them."""
+        """`listener` will receive its events as soon as the engine has loaded them."""
         self.listener = listener
         self.state = LOADING
 
     def listen(self, listener: Listener) -> None:
-        """`listener` takes its events from now on."""
+        """`listener` receives its events from now on."""
         self.listener = listener
         self.state = LISTENING
 
@@ -110,24 +112,24 @@ class Client:
         self.state = DELIVERING
 
     def confirm(self) -> None:
-        """The events that were on their way have arrived."""
+        """The events on their way have arrived."""
         self.new = False
         self.place = self.delivered
         self.state = LISTENING
 
     def leave(self, now: float, reconnect_time: float) -> None:
-        """It left, and is expected back until `now` + `reconnect_time`."""
+        """It has left, and is expected back until `now` + `reconnect_time`."""
         self._detach(ABSENT)
         if self.cursor:
             self.new = False
         self.deadline = now + reconnect_time
 
     def is_late(self, now: float) -> bool:
-        """Whether it did not come back in time."""
+        """Whether it has failed to come back in time."""
         return self.state is ABSENT and now >= self.deadline
 
     def forget(self) -> None:
-        """It is not expected any more."""
+        """It is no longer expected back."""
         self._detach(GONE)
 
     def _detach(self, state: State) -> None:
@@ -143,8 +145,8 @@ class ListenedTo(Protocol):
         """The name of its log: `Entry.log`."""
 
     def left(self, listener: Listener, error: Exception | None = None, lost: bool = False) -> None:
-        """The client of `listener` left, or its code has cancelled the poll. With an error, the
-        events that were on their way are lost; `lost` is as in `Watcher.left`.
+        """The client of `listener` has left, or its code has cancelled the poll. With an error, the
+        events on their way are lost; for `lost`, see `Watcher.left`.
         """
 
     def served(self, listener: Listener) -> None:
@@ -154,7 +156,7 @@ class ListenedTo(Protocol):
         """`listener` has taken the events that it held."""
 
     def blocked(self, listener: Listener, blocked: bool) -> None:
-        """The client of `listener` does not keep up, or does so again."""
+        """The client of `listener` has stopped or resumed keeping up."""
 
     def timed_out(self, listener: Listener) -> None:
         """The time-out of `listener` has passed without an event."""
@@ -175,13 +177,13 @@ class _Timer(Protocol):
 
 def _is_coroutine_function(callback: Callable[..., Any]) -> bool:
     if isinstance(callback, MethodType) and isinstance(callback.__func__, FunctionType):
-        # The same as below, at a tenth of the time.
+        # The same as below, in a tenth of the time.
         return bool(callback.__func__.__code__.co_flags & inspect.CO_COROUTINE)
     return inspect.iscoroutinefunction(callback)
 
 
 serving: ContextVar[Listener | None] = ContextVar("tatsumaki_listener", default=None)
-"""The listener whose callback is running, also in the tasks that it started."""
+"""The listener whose callback is running, including tasks that the callback started."""
 
 
 class Listener:
@@ -204,7 +206,7 @@ class Listener:
     )
 
     keeps = False
-    """Whether it holds its events until the code of the user asks for them."""
+    """Whether it holds its events until the user's code asks for them."""
 
     def __init__(self, audience: ListenedTo, callback: Callable[..., Any], once: bool) -> None:
         self.audience: ListenedTo | None = audience
@@ -219,22 +221,22 @@ class Listener:
         """When the events of the answer to a long poll were published; see `Watcher.given`."""
         self.peer: Peer | None = None
         self.reading: Reading | None = None
-        """Set for a stream that reads the log by itself; its callback is not called."""
+        """Set for a stream that reads the log itself; its callback is not called."""
         self.due: dict[Any, None] | None = None
         """Its bucket in `timeouts.Timeouts`."""
         self.timer: _Timer | None = None
         """Another timer, or the search for its place."""
         self.trail: Trail | None = None
-        """Set for a stream of a client with a name, which may come back by it."""
+        """Set for the stream of a named client, which may come back by its name."""
 
     def begin(self) -> None:
-        """The queue has taken it; see rule 5."""
+        """Called when the queue has accepted it; see rule 5."""
         if self.raw and self.peer is not None:
             return
         assert self.callback is not None
         of_peer = self.peer is not None and getattr(self.callback, "__self__", None) is self.peer
         if of_peer and not _is_coroutine_function(self.callback):
-            # Its peer is known without a context, which would take memory for each subscriber.
+            # Its peer is known, and a context would take memory for each subscriber.
             return
         self.context = copy_context()
         self.context.run(serving.set, self)
@@ -263,24 +265,24 @@ class Listener:
         return self.client is not None and self.client.state is DELIVERING
 
     def blocked(self, blocked: bool) -> None:
-        """The client does not keep up, or does so again."""
+        """The client has stopped or resumed keeping up."""
         if self.audience is not None:
             self.audience.blocked(self, blocked)
 
     def reads(self, cursor: str) -> None:
-        """Its stream, which is late, is about to read the events after `cursor`."""
+        """Its stream, which lags behind, is about to read the events after `cursor`."""
         if self.audience is not None:
             self.audience.passes(self, cursor)
 
-    # -- called by the queue and the code of the user
+    # -- called by the queue and the user's code
 
     def cancel(self) -> None:
-        """End it: its code needs no more events."""
+        """End it, because its code needs no more events."""
         if self.audience is not None:
             self.audience.left(self)
 
     def waits(self) -> bool:
-        """Whether its client listens by it, and has all events that it was given."""
+        """Whether its client listens by it, and has received all delivered events."""
         client = self.client
         if client is None or client.listener is not self:
             return False
@@ -292,7 +294,7 @@ class Listener:
             self.audience.timed_out(self)
 
     def has_all(self) -> bool:
-        """Whether the code of the user has all events that were delivered."""
+        """Whether the user's code has taken all delivered events."""
         return True
 
     def note(self, cursor: str) -> None:
@@ -316,7 +318,7 @@ class Listener:
             self.timer = None
 
     def end(self, error: Exception | None = None) -> None:
-        """Take nothing any more; see rule 4."""
+        """Receive nothing any more; see rule 4."""
         self.stop_timer()
         if self.reading is not None:
             self.reading.stop()

@@ -1,7 +1,7 @@
 """Calls the callback of one client with its events, and waits for what the callback returns.
 
-Rule: a callback that raises disturbs no other client. No callback is called in the middle of a
-change.
+Rule: an exception in a callback does not affect other clients. No callback is called in the middle
+    of a change.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tatsumaki_py.message_queue.source import Source
 __all__ = ["Delivery"]
 
 TURN = 0.01
-"""Seconds after which a stream that gets its backlog gives way to other work of the loop."""
+"""Seconds after which the delivery of a backlog yields to other work of the loop."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -51,7 +51,7 @@ async def _after_a_turn(drained: Awaitable[None] | None) -> None:
 
 
 class Delivery:
-    """Hands the events of a source to one client at a time."""
+    """Delivers the events of a source to one client at a time."""
 
     def __init__(
         self,
@@ -68,16 +68,16 @@ class Delivery:
         self._ending = ending
 
     def reachable(self, client: Client) -> bool:
-        """Whether `client` can be given something now."""
+        """Whether events can be delivered to `client` now."""
         return client.state is LISTENING and client.listener is not self._front.told_now
 
     def serves(self, listener: Listener) -> bool:
-        """Whether this is called by the callback of `listener`."""
+        """Whether the callback of `listener` is the caller."""
         return listener in (self._front.calling, self._front.told_now, serving.get())
 
     def finish(self, client: Client, listener: Listener) -> None:
-        """`client` has what `listener` was called with, as its callback says by ending its poll, by
-        polling again or by completing the answer.
+        """`client` has received the events of `listener`: its callback has ended its poll, polled
+        again or completed the answer.
         """
         if client.state is DELIVERING:
             client.confirm()
@@ -85,14 +85,14 @@ class Delivery:
             client.place = self._front.told
 
     def ready(self, client: Client) -> None:
-        """`client` has everything and waits for the next event."""
+        """`client` has all events and waits for the next one."""
         client.new = False
         top, roster, front = self._source.log.top, self._roster, self._front
         others = front.telling or roster.streams or roster.waiting
         if front.told.cursor != top and not others:
-            # Otherwise the others have yet to be called: a pass begins soon.
+            # Otherwise the other listeners are still to be called: a pass begins soon.
             front.told = front.start = Place(top)
-        # Perhaps there was something for newcomers only.
+        # There may have been events for new clients only.
         client.place = front.told if front.told.cursor == top else Place(top)
         roster.ready(client)
         if self._source.log.ended:
@@ -105,13 +105,15 @@ class Delivery:
         self._source.hold(client.cursor)
 
     def give(self, client: Client, bodies: Sequence[bytes]) -> bool:
-        """Give one client events that are not in the log. False if it cannot take them now."""
+        """Deliver events to one client that are not in the log. False if it cannot
+        take them now.
+        """
         listener = client.listener
         if listener is None or not self.reachable(client):
             return False
         reading = listener.reading
         if reading is not None:
-            # The events come after those that were published before, or not at all.
+            # The events must come after those published earlier, or not at all.
             reading.catch_up()
             if not listener.waits():
                 return False
@@ -131,9 +133,9 @@ class Delivery:
     def deliver(
         self, client: Client, events: Sequence[Entry] | None, *, whole: bool = False
     ) -> None:
-        """Give one client `events` (None: all after its place), then what was published
-        meanwhile. Of many `events`, only the first are given and the others are read from the log,
-        unless `whole`.
+        """Deliver `events` (None: all after its place) to one client, followed by events published
+        meanwhile. Unless `whole`, only the first of many `events` are delivered, and the others are
+        read from the log later.
         """
         began = time.perf_counter()
         while True:
@@ -178,14 +180,14 @@ class Delivery:
                 return
 
     def answer(self, client: Client, listener: Listener, batch: Batch) -> None:
-        """Give `batch` to a long poll."""
+        """Answer a long poll with `batch`."""
         listener.given = batch.times
         COUNTERS.gaps += batch.gaps
         context = listener.context
         self.under_way(client, batch.place)
         listener.stop_timer()
         if not listener.raw:
-            # The callback of a user may poll again in the same request.
+            # A user's callback may poll again in the same request.
             listener.note(batch.place.cursor)
         front = self._front
         outer, front.calling = front.calling, listener
@@ -203,7 +205,9 @@ class Delivery:
             self.settle(client, listener)
 
     def passes(self, listener: Listener, cursor: str) -> None:
-        """The events after `cursor` are about to be sent; they may turn out not to have arrived."""
+        """Remember that the events after `cursor` are about to be sent, in case they
+        do not arrive.
+        """
         if listener.trail is not None:
             listener.trail.step(cursor, now(), self._source.recovery_time)
 
@@ -238,7 +242,7 @@ class Delivery:
             self.deliver(client, None)
 
     def settle(self, client: Client, listener: Listener) -> bool:
-        """A callback is done with its events. Returns whether it may have more."""
+        """A callback has finished with its events. Returns whether it may get more."""
         if client.listener is not listener:
             return False
         if listener.once:
@@ -261,7 +265,7 @@ class Delivery:
     def take_back(self, client: Client, listener: Listener) -> None:
         """Move `client` back before the events that were written but not taken by the kernel."""
         if listener.reading is not None:
-            # What waits for the end of a burst would be sent all the same, and come twice.
+            # Bytes that wait for the end of a burst would still be sent, and arrive twice.
             listener.reading.catch_up()
             client.place = Place(listener.reading.cursor)
         elif listener.peer is not None:
@@ -271,8 +275,8 @@ class Delivery:
                 client.place = Place(unsent)
 
     def failed(self, client: Client, listener: Listener, error: BaseException) -> bool:
-        """A callback raised. A client with a peer is cut off and comes back; code goes on after the
-        events that it choked on: then this returns True.
+        """A callback has raised. A client with a peer is cut off and comes back. Code without a
+        peer continues after the events that failed; in this case, this returns True.
         """
         peer = listener.peer
         current = client.listener is listener

@@ -1,12 +1,12 @@
-"""How the clients of an audience leave, and when they are forgotten.
+"""How the clients of an audience leave, and when they are removed.
 
 Rules:
-1. A client without a name is forgotten when it leaves, because it cannot come back by name. The
-   source counts as used as long as the client may come back with its cursor.
-2. A client is no subscriber any more as soon as it leaves or, if it has no name, when its answer
-   is complete; otherwise when it is forgotten. `on_unsubscribe` is called last, because it may do
-   anything. If other processes have clients, it is called when they have said that the client is
-   not there.
+1. An anonymous client is removed when it leaves, because it cannot come back by name. The source
+   counts as used while the client may come back with its cursor.
+2. A client stops being a subscriber as soon as it leaves or, if it is anonymous, when its answer is
+   complete; otherwise when it is removed. `on_unsubscribe` is called last, because it may do
+   anything. If other processes have clients, it is called when they have confirmed that they do not
+   have the client.
 3. The place of a client that does not have every event is kept while the client is expected.
 """
 
@@ -32,8 +32,8 @@ _log = logging.getLogger("tatsumaki")
 
 
 class _Behind:
-    """The oldest places of the clients without a name that left without every event, for two
-    windows of time: a place is kept for one window at least, and for two at most.
+    """The oldest places of anonymous clients that left before they had all events, for two windows
+    of time: a place is kept for at least one window and at most two.
     """
 
     __slots__ = ("_before", "_place", "_since")
@@ -42,7 +42,7 @@ class _Behind:
         self.clear()
 
     def clear(self) -> None:
-        """Keep no place."""
+        """Drop the places."""
         self._place: str | None = None
         self._before: str | None = None
         self._since = float("-inf")
@@ -57,14 +57,14 @@ class _Behind:
             self._place = place if self._place is None else log.earlier(self._place, place)
 
     def places(self) -> Iterator[str]:
-        """The places that are kept."""
+        """The kept places."""
         for place in (self._before, self._place):
             if place is not None:
                 yield place
 
 
 class Departures:
-    """Lets the clients of one source go."""
+    """Handles the departures of one source's clients."""
 
     def __init__(self, roster: Roster, source: Source) -> None:
         self._roster = roster
@@ -99,7 +99,7 @@ class Departures:
             self.unsubscribe(client)
 
     def away(self, client: Client) -> None:
-        """`client` does not listen any more."""
+        """`client` has stopped listening."""
         known = bool(client.cursor)
         behind = known and client.cursor != self._source.log.top
         if behind:
@@ -121,7 +121,7 @@ class Departures:
         self._nameless_behind.add(behind, now(), self._source.reconnect_time, self._source.log)
 
     def forget(self, client: Client) -> None:
-        """`client` is not expected any more."""
+        """`client` is no longer expected back."""
         listener = client.listener
         self._remove(client)
         if listener is not None:
@@ -129,7 +129,7 @@ class Departures:
         self.unsubscribe(client)
 
     def hand_over(self, client: Client) -> None:
-        """`client` is in another process now, and still a subscriber there."""
+        """`client` is now in another process, and still a subscriber there."""
         self._roster.subscribed.pop(client.id, None)
         self._remove(client)
         if self._roster.vacant():
@@ -146,7 +146,7 @@ class Departures:
             self._source.deserted()
 
     def clear(self) -> None:
-        """Forget all clients."""
+        """Remove all clients."""
         for client in list(self._roster.clients.values()):
             self.forget(client)
         self._forget_nameless()
@@ -159,7 +159,7 @@ class Departures:
             self._look_around()
 
     def places(self) -> Iterator[str]:
-        """The cursors after which clients that are behind still need events."""
+        """The cursors after which clients that lag behind still need events."""
         yield from self._nameless_behind.places()
         for client in self._roster.behind.values():
             listener = client.listener
@@ -172,7 +172,7 @@ class Departures:
     # -- subscribers
 
     def subscribe(self, client: Client, on_unsubscribe: Callable[[], Any] | None) -> bool:
-        """Make `client` a subscriber. Returns whether it was none before."""
+        """Make `client` a subscriber. Returns whether it was not one before."""
         subscribed = self._roster.subscribed
         new = client.id not in subscribed
         if new or on_unsubscribe is not None:
@@ -180,13 +180,13 @@ class Departures:
         return new
 
     def present_again(self, client_id: str) -> None:
-        """Another process has called the hook of a client that is still here."""
+        """Another process has called the hook of a client that is still connected here."""
         again = getattr(self._roster.subscribed.get(client_id), "again", None)
         if again is not None:
             again()
 
     def unsubscribe(self, client: Client) -> None:
-        """`client` is gone: it is no subscriber any more."""
+        """`client` has gone and is no longer a subscriber."""
         subscribed = self._roster.subscribed
         if client.id not in subscribed:
             return
@@ -195,7 +195,7 @@ class Departures:
         if gone is None:
             self._tell(client.id, tell)
         elif tell is not None:
-            # It must not keep the request alive in its context.
+            # Its context must not keep the request alive.
             gone.add_done_callback(partial(self._gone, client.id, tell), context=Context())
 
     def _gone(self, client_id: str, tell: Callable[[], Any], gone: asyncio.Future[bool]) -> None:
@@ -204,7 +204,7 @@ class Departures:
 
     def _tell(self, client_id: str, tell: Callable[[], Any] | None) -> None:
         if tell is not None:
-            # In a context of its own, outside of the request that is being handled.
+            # In a separate context, outside of the current request.
             context = Context()
             start(partial(context.run, tell), context, partial(self._untold, client_id))
 
@@ -219,7 +219,7 @@ class Departures:
     # -- time
 
     def forget_late(self, time: float) -> None:
-        """Forget the clients that did not come back until `time`."""
+        """Remove the clients that did not come back by `time`."""
         for client in self._roster.late(time):
             name = Pseudonym(client.id)
             _log.debug("client %s of channel %r did not come back", name, self._source.key)
