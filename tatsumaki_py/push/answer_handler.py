@@ -1,10 +1,10 @@
-"""Writing an answer and finishing it, whether it stays open or not.
+"""Writes an answer and finishes it, whether it is a stream or not.
 
 Rules:
-1. The answer is over when `_finished` is true, however it ended: `finish`, an error, or the client
-   left. Then `on_finish` was called and the access log has its line, once.
-2. While a stream is open, `_live` is its `Stream` and the request has no connection any more:
-   nothing of `RequestHandler` that writes may be reached.
+1. The answer is over when `_finished` is true, whether by `finish`, by an error, or because the
+   client left. At that time `on_finish` was called, and the access log has its line, once.
+2. While a stream is open, `_live` is its `Stream`, and the request has no connection: no method of
+   `RequestHandler` that writes is called.
 
 Uses names that Tornado does not document: `_auto_finish`, `_finished`,
 `_transforms` (``t/handler/test_tornado_contract.py``).
@@ -49,8 +49,8 @@ class AnswerHandler(StreamHandler):
         self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any
     ) -> None:
         Request.adopt(request)
-        # All the names that a request may need, at once. CPython keeps them in the class, but not
-        # one that comes late, when others were made without it, nor more than 30: then an instance
+        # All attributes that a request may need are set here. CPython shares their names between
+        # instances, unless a name is added later or there are more than 30. Otherwise each instance
         # has a dict of its own, of 800 bytes (``t/endpoint/test_idle_memory.py``).
         self._transforms, self.path_args, self.path_kwargs = [], [], {}
         self._transport, self._options = None, Option.NONE
@@ -59,13 +59,13 @@ class AnswerHandler(StreamHandler):
         self._watchers, self._places, self._polls = None, None, None
         self._client_connection = client_connection(request.connection)
         super().__init__(application, request, **kwargs)
-        # After super().__init__, because users override initialize() and on_connection_close()
-        # without calling ours.
+        # After super().__init__, because initialize() and on_connection_close() of a user do not
+        # call those of this class.
         if self.asynchronous:
             self._auto_finish = False
         request.connection.set_close_callback(self._client_gone)  # type: ignore[union-attr]
         if self._client_connection.closed():
-            # The client left with its request, and Tornado will not tell. The call comes after the
+            # The client has left, and Tornado does not report it again. The call comes after the
             # method, which has not begun yet.
             loop = asyncio.get_running_loop()
             loop.call_soon(partial(loop.call_soon, self._client_gone))
@@ -74,8 +74,8 @@ class AnswerHandler(StreamHandler):
     # -- writing
 
     def write(self, chunk: Any = None, *more: Any) -> None:
-        """Add to the body; see `get_chunk` for what it takes. None is nothing. After the client has
-        gone, and after `finish`, it does nothing.
+        """Add `chunk` to the body; `get_chunk` lists the types that it takes. None adds nothing.
+        After the client has left, and after `finish`, this does nothing.
         """
         if self._finished:
             self._too_late("write()")
@@ -83,16 +83,16 @@ class AnswerHandler(StreamHandler):
         if self._transport is not None:
             self._begin()
         if self._live is not None:
-            # Or it would overtake, or be overtaken by, what is streamed.
+            # In order with everything that was streamed before.
             self.stream_write(chunk, *more)
         elif not self._gone and (more or chunk is not None):
             data = self.get_chunk(chunk, *more)
-            # Tornado takes an empty piece for a body, which a 204 must not have.
+            # Tornado takes an empty chunk for a body, which a 204 must not have.
             if data:
                 super().write(data)
 
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
-        """Send what was written; see `tornado.web.RequestHandler.flush`."""
+        """Send everything that was written; see `tornado.web.RequestHandler.flush`."""
         if self._finished and (self._gone or self._stream is None):
             return done_future()
         if self._stream is None:
@@ -101,7 +101,7 @@ class AnswerHandler(StreamHandler):
 
     def finish(self, chunk: Any = None) -> asyncio.Future[None]:
         """End the answer, after writing `chunk` if it is given; see
-        `tornado.web.RequestHandler.finish`. A second time it does nothing.
+        `tornado.web.RequestHandler.finish`. A second call does nothing.
         """
         if self._finished:
             self._too_late("finish()")
@@ -109,7 +109,7 @@ class AnswerHandler(StreamHandler):
         if self._transport is not None:
             self._begin()
             if self._finished:
-                # The client had gone before its stream began.
+                # The client left before its stream began.
                 return done_future()
         if self._stream is not None:
             if not self._gone:
@@ -127,7 +127,7 @@ class AnswerHandler(StreamHandler):
         try:
             return super().finish(chunk)
         finally:
-            # If the kernel does not take it all, the client may still go without it.
+            # If the kernel has not taken everything, the client may leave without it.
             if not (waits and self._client_connection.when_sent(self._sent)) and self._finished:
                 self._dismiss_watchers()
 
@@ -137,8 +137,8 @@ class AnswerHandler(StreamHandler):
         self._dismiss_watchers(failed and self._client_connection.was_reset())
 
     def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
-        """See `tornado.web.RequestHandler.redirect`. After the client has gone, and after `finish`,
-        it does nothing.
+        """See `tornado.web.RequestHandler.redirect`. After the client has left, and after `finish`,
+        this does nothing.
         """
         if self._gone or self._finished:
             self._too_late("redirect()")
@@ -154,18 +154,18 @@ class AnswerHandler(StreamHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log what was raised; a client that went is nothing to log. See
+        """Log an exception, unless it says that the client left. See
         `tornado.web.RequestHandler.log_exception`.
         """
         closed = self._gone or self._client_connection.closed()
-        # A StreamClosedError may also be that of a connection to another server.
+        # A StreamClosedError may also come from a connection to another server.
         if not isinstance(value, ClientDisconnect) and not (
             closed and isinstance(value, StreamClosedError)
         ):
             super().log_exception(typ, value, tb)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Answer with an error; cuts a stream off. See `tornado.web.RequestHandler.send_error`."""
+        """Answer with an error, or cut the stream; see `tornado.web.RequestHandler.send_error`."""
         if self._gone:
             self.finish()
         elif self._stream is None:
@@ -176,7 +176,7 @@ class AnswerHandler(StreamHandler):
             self._close_stream()
 
     def compute_etag(self) -> str | None:
-        """None for a push answer; see `tornado.web.RequestHandler.compute_etag`."""
+        """None if the answer waits for events; see `tornado.web.RequestHandler.compute_etag`."""
         return None if self.asynchronous or self._watchers is not None else super().compute_etag()
 
 

@@ -1,21 +1,21 @@
-"""Streams that read a log by themselves, and are sent to together.
+"""Streams that read a log by themselves, and are served together.
 
-A *cohort* is the streams that are at the same place in one log and have the same framing. When a
-burst is over, what follows that place is read and joined once, and each member gets one `send` of
-the same bytes.
+A *cohort* consists of the streams that are at the same place in one log and have the same framing.
+When a burst is over, the events after that place are read and joined once, and each member gets one
+`send` of the same bytes.
 
 Rules:
-1. Each stream has one `Reading`, whose `place` says how far it has read. A stream that keeps up is
-   a member of the cohort at its place. A stream that is blocked is in none; it reads on from its
-   place when the kernel has taken what it was given.
+1. Each stream has one `Reading`, whose `place` is the position up to which it has read. A stream
+   that keeps up is a member of the cohort at its place. A blocked stream is in no cohort. It reads
+   on from its place when the kernel has taken the data that it was given.
 2. A member that leaves its cohort gets another `place`, and stays in the list of members until the
    next pass. Nothing is sent to a member whose `place` is not the cohort.
-3. The log is the buffer: no stream has more than one slice in memory, and that is shared. A stream
+3. The log is the buffer: a stream has at most one slice in memory, and slices are shared. A stream
    that is too slow for the log gets a gap.
-4. A cohort that is not the front, the one that keeps up, is late: the owners of its streams are
-   told which place they are at before they read on.
-5. A stream that fails is cut off, and the pass goes on. However a pass ends, the members that were
-   not served are in a cohort.
+4. The front is the cohort that keeps up. Any other cohort is late: before its streams read on,
+   their owners are told the place.
+5. A stream that fails is cut off, and the pass continues. However a pass ends, the members that
+   were not served are in a cohort.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tatsumaki_py.push.stream import WOULD_BLOCK
 __all__ = ["Cohorts"]
 
 LEFT = 32
-"""Members that may have left a cohort before its list is made anew."""
+"""The number of members that may have left a cohort before its list is rebuilt."""
 
 
 class Cohorts:
@@ -53,18 +53,18 @@ class Cohorts:
         self._key = framing, max_slice, flusher
         self._cohorts: dict[tuple[str, str | None], Cohort] = {}
         self._front: Cohort | None = None
-        # The one that is being sent to; it is in `_cohorts` no more.
+        # The cohort that is being served. It is not in `_cohorts`.
         self._serving: Cohort | None = None
         self._streams = 0
-        # How many streams have something on its way, by the cursor before it.
+        # The number of streams that have data in flight, by the cursor before these data.
         self._held: dict[str, int] = {}
-        # What was read for single streams, until the end of the next pass.
+        # The slices that were read for single streams, until the end of the next pass.
         self._read: dict[tuple[str, str | None], Slice] = {}
         self._dirty = False
 
     @classmethod
     def of(cls, readable: Readable, framing: Framing, max_slice: int, flusher: Flusher) -> Cohorts:
-        """Those of the loop of `flusher`."""
+        """The cohorts of `readable` with this framing, in the loop of `flusher`."""
         key = (framing, max_slice, flusher)
         cohorts = readable.readers.get(key)
         if not isinstance(cohorts, Cohorts):
@@ -74,7 +74,7 @@ class Cohorts:
     # -- for the queue
 
     def follow(self) -> None:
-        """The log has something new."""
+        """The log has new events."""
         self._flusher.activity += 1
         if not self._dirty:
             self._dirty = True
@@ -82,7 +82,7 @@ class Cohorts:
 
     @property
     def behind(self) -> int:
-        """About how many places `places` has."""
+        """Roughly the number of places in `places`."""
         return len(self._held) + len(self._cohorts)
 
     def places(self) -> Iterable[str]:
@@ -108,7 +108,7 @@ class Cohorts:
         self.join(reading)
 
     def leave(self, sent: str | None) -> None:
-        """A stream reads no more; `sent` is what it held."""
+        """A stream has stopped reading; `sent` is the cursor that it held (`hold`), or None."""
         if sent is not None:
             self.release(sent)
         self._streams -= 1
@@ -145,7 +145,7 @@ class Cohorts:
                 before.left = 0
 
     def hold(self, cursor: str) -> None:
-        """What follows `cursor` is on its way to a stream."""
+        """Events after `cursor` are in flight to a stream."""
         self._held[cursor] = self._held.get(cursor, 0) + 1
 
     def release(self, cursor: str) -> None:
@@ -161,7 +161,7 @@ class Cohorts:
         return front is None or place.cursor != front.cursor
 
     def read(self, place: Place) -> Slice:
-        """What follows `place`, for one of several streams that may ask for it."""
+        """The events after `place`, for one of several streams that may ask for them."""
         read = self._read.get(place.key)
         if read is None:
             read = self._slice(place)
@@ -177,7 +177,7 @@ class Cohorts:
         try:
             top = self._log.top
             for key, cohort in [*self._cohorts.items()]:
-                # It may have gone meanwhile.
+                # A stream that failed may have been its last member.
                 if cohort.cursor != top and self._cohorts.get(key) is cohort:
                     read = self._slice(cohort)
                     if len(cohort.members) > GROUP or read.end.key in self._cohorts:
@@ -210,7 +210,7 @@ class Cohorts:
             if not late or (self._front is None and cohort.cursor == self._log.top):
                 self._front = there
             if there is not cohort:
-                # A stream has come there meanwhile.
+                # A stream has come to that place in the meantime.
                 for reading in members:
                     self.move(reading, there)
             elif not members:
@@ -223,7 +223,7 @@ class Cohorts:
         members, served = cohort.members, 0
         try:
             while served < len(members):
-                # The one before may be gone with its last member.
+                # The target of the group before may have lost its last member.
                 target = self._target(cohort, read)
                 if not late:
                     self._front = target
@@ -249,8 +249,8 @@ class Cohorts:
         members: list[Member],
         late: bool,
     ) -> None:
-        """Send `read` to those of a group that are in `cohort` still. They are in `target` then,
-        which gets `members`.
+        """Send `read` to the members of a group that are still in `cohort`. They move to `target`,
+        and are appended to `members`.
         """
         data, size = read.data, len(read.data)
         append, before = members.append, len(members)
@@ -290,12 +290,12 @@ class Cohorts:
             raise fatal
 
     def _target(self, cohort: Cohort, read: Slice) -> Cohort:
-        """The cohort that members of `cohort` join after `read`. This makes the counts of both
-        agree.
+        """The cohort that the members of `cohort` join after `read`. The counts of both are made
+        equal.
         """
         target, sent = self.at(read.end), cohort.sent.with_(read)
         if target.sent != sent:
-            # One of them may have very few members.
+            # Recount the one with fewer members.
             if len(target.members) <= len(cohort.members):
                 target.recount(sent)
             else:
@@ -303,7 +303,7 @@ class Cohorts:
         return target
 
     def _withdraw(self, reading: Member, place: Place) -> None:
-        """Take a stream that is blocked out of its cohort; it reads on from `place`."""
+        """Take a blocked stream out of its cohort. It will read on from `place`."""
         reading.settle()
         reading.hold()
         reading.place = place
@@ -329,7 +329,7 @@ class Cohorts:
                 self._front = None
 
     def _follow_again(self) -> None:
-        """There is something to send, though nothing new."""
+        """There is something to send, although the log has no new event."""
         if not self._dirty:
             self._dirty = True
             self._flusher.add(self)

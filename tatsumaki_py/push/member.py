@@ -1,8 +1,8 @@
 """A cohort, its members, and the counts of their data.
 
-Rule: the data that a cohort was sent (`Cohort.sent`) is counted once for all members. `Member.mark`
-is its value when the member joined; a member that leaves adds the difference to the numbers of its
-stream.
+Rule: the data that were sent to a cohort (`Cohort.sent`) are counted once for all members.
+`Member.mark` is the value of `Cohort.sent` when the member joined. A member that leaves adds the
+difference to the numbers of its stream.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Cohort(Place):
         self.sent = NOTHING
         self.members: list[Member] = []
         self.left = 0
-        """How many of the members are not at this place any more."""
+        """The number of members that are no longer at this place."""
 
     def recount(self, sent: Sent) -> None:
-        """Set `sent`, and keep the counts of the members."""
+        """Set `sent`, without a change to the counts of the members."""
         for member in self.members:
             if member.place is self:
                 member.settle()

@@ -1,9 +1,10 @@
 """One stream that reads a log by itself; see `tatsumaki_py.push.cohort`.
 
 Rules:
-1. `Reading.cursor` is what the kernel has taken whole. While some of a slice is on its way, it is
-   the place before that slice: its events come again if the connection is lost.
-2. A reading that is stopped refers to no stream and no log, and keeps its cursor.
+1. `Reading.cursor` is the last event that the kernel has taken completely. While a part of a slice
+   is in flight, it is the place before that slice: the client gets its events again if the
+   connection is lost.
+2. A stopped reading refers to no stream and no log, and keeps its cursor.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ class Reading:
     __slots__ = ("_cohorts", "_readable", "_sent", "mark", "place", "stream")
 
     def __init__(self, readable: Readable, cursor: str, quiet: bool) -> None:
-        # None when it is stopped.
+        # None when the reading is stopped.
         self._readable: Readable | None = readable
-        # None until the stream is open, and when it is stopped.
+        # None until the stream is open, and when the reading is stopped.
         self._cohorts: Cohorts | None = None
         self.stream = cast(Stream, None)
-        """Only while it is in `Cohorts`."""
+        """The stream, while the reading is in `Cohorts`."""
         top = readable.log.top
         self.place = Place(cursor, top if quiet and cursor != top else None)
-        # Where the stream was before what is on its way; None: nothing is.
+        # The place before the data in flight; None if there are none.
         self._sent: str | None = None
         self.mark = NOTHING
-        """`Cohort.sent` when it joined, or at the last `settle`."""
+        """`Cohort.sent` when this joined the cohort, or at the last `settle`."""
 
     @property
     def stopped(self) -> bool:
-        """Whether it reads no more."""
+        """Whether it has stopped reading."""
         return self._readable is None
 
     def begin(self, stream: Stream) -> None:
@@ -54,11 +55,11 @@ class Reading:
             )
             cohorts.enter(self)
             if self._pull_slice():
-                # A client that comes back need not wait for the end of a burst.
+                # A client that reconnects does not wait for the end of a burst.
                 stream.flush()
 
     def hold(self) -> None:
-        """The events after its place are about to be sent, or the stream is blocked."""
+        """The events after the place are about to be sent, or the stream is blocked."""
         if self._sent is None and self._cohorts is not None:
             self._sent = self.place.cursor
             self._cohorts.hold(self._sent)
@@ -67,7 +68,7 @@ class Reading:
 
     @property
     def cursor(self) -> str:
-        """The place after the last event that was handed to the kernel whole."""
+        """The place after the last event that was handed to the kernel completely."""
         return self.place.cursor if self._sent is None else self._sent
 
     def busy(self) -> bool:
@@ -78,14 +79,14 @@ class Reading:
         return on_its_way or self.place.cursor != self._readable.log.top
 
     def catch_up(self) -> None:
-        """Send now what there is, if the client keeps up."""
+        """Send all events now, if the client keeps up."""
         if self._cohorts is not None:
             self.stream.flush()
             self.pull()
             self.stream.flush()
 
     def stop(self) -> None:
-        """Read no more. `cursor` stays what it is."""
+        """Stop reading. `cursor` does not change."""
         self._readable = None
         cohorts, self._cohorts = self._cohorts, None
         if cohorts is not None:
@@ -98,13 +99,13 @@ class Reading:
     # -- for the stream; see `tatsumaki_py.push.owner.Tail`
 
     def pull(self) -> None:
-        """Give the stream what was published before now, as far as it keeps up."""
+        """Give the stream the events that were published before now, while it keeps up."""
         while self._pull_slice():
             pass
 
     def _pull_slice(self) -> bool:
-        """Give the stream what follows its place. Returns whether there was something, and the
-        stream keeps up.
+        """Give the stream the slice after its place. Returns whether there was one, and the stream
+        keeps up.
         """
         cohorts, stream = self._cohorts, self.stream
         if cohorts is None or stream.blocked or self.place.cursor == cohorts.top:
@@ -122,7 +123,7 @@ class Reading:
         return True
 
     def settle(self) -> None:
-        """Add the counts of its time in the cohort to the stream."""
+        """Add the counts of the time in the cohort to the stream."""
         if isinstance(self.place, Cohort):
             now, then = self.place.sent, self.mark
             self.stream.sent_events += now.events - then.events
@@ -130,7 +131,7 @@ class Reading:
             self.mark = now
 
     def confirm(self) -> None:
-        """The kernel has taken all that the stream was given."""
+        """The kernel has taken everything that the stream was given."""
         cohorts = self._cohorts
         if cohorts is not None:
             if self._sent is not None:

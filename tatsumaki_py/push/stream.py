@@ -1,18 +1,18 @@
-"""One subscriber's connection, after Tornado's HTTP code has let go of it.
+"""The connection of one subscriber, after the HTTP server has handed it over.
 
 Rules:
-1. Only a `Stream`, and the pass of a cohort that has made sure that nothing waits, writes to its
-   socket. `waiting` is what waits for the end of a burst, `_rest` what the kernel did not take (the
-   stream is blocked then); both go out in order.
-2. What waits is bounded by `max_buffer` bytes; a subscriber that lets more pile up is cut off, and
-   comes back with its cursor.
-3. The owner is told once, from the loop, that the peer went or was cut off; never after `finish` or
-   `abort`.
-4. Nothing is kept that an idle subscriber does not need: there are thousands of them.
-5. A failure in the middle of sending, even one of its owner, is logged, and the stream is cut off:
-   no caller of `flush` or `drain` meets it, as it may be busy with others.
-6. A stream may read a log by itself (`tail`). Anything else that is written to it comes after what
-   was published before, unless the stream is blocked.
+1. Only the `Stream` writes to its socket, and the pass of a cohort if nothing waits. `waiting`
+   holds the data that wait for the end of a burst. `_rest` holds the data that the kernel did not
+   take: then the stream is blocked. All data leave in order.
+2. At most `max_buffer` bytes wait. A subscriber for which more bytes wait is cut off, and
+   reconnects with its cursor.
+3. The owner is told once, by the loop, that the client left or was cut off. It is not told after
+   `finish` or `abort`.
+4. A stream keeps only the data that an idle subscriber needs, because there are thousands of them.
+5. A failure while sending, even one of the owner, is logged, and the stream is cut off. `flush` and
+   `drain` do not raise it, because their caller may be serving other streams.
+6. A stream may read a log by itself (`tail`). Other data that are written to it follow the events
+   that were published before, unless the stream is blocked.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["Stream"]
 JITTER = 0.2
 """The part of an interval by which a heartbeat may come early."""
 LINGER = 30.0
-"""Seconds that a peer has to take the end of its stream."""
+"""Seconds for which a client may take the end of its stream."""
 
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -65,7 +65,7 @@ class Stream(Counted):
         super().__init__(framing, owner)
         self.wire = sock
         self.waiting: Entry | Pile | None = None
-        """What waits for the end of a burst, or until the stream is not blocked any more."""
+        """The data that wait for the end of a burst, or until the stream is no longer blocked."""
         self._max_buffer = max_buffer
         self.flusher = Flusher.current()
         self.dirty = self.flusher.dirty
@@ -82,12 +82,12 @@ class Stream(Counted):
 
     @property
     def blocked(self) -> bool:
-        """Whether the kernel has not taken all that it was given, or the stream is lost."""
+        """Whether the kernel has not taken all data, or the stream is lost."""
         return self._rest is not None or self._losing
 
     @property
     def max_slice(self) -> int:
-        """The number of bytes that may well be written at once."""
+        """The number of bytes that should be written at once at most."""
         return self._max_buffer // 4
 
     def unsent(self, log: Hashable) -> str | None:
@@ -100,10 +100,10 @@ class Stream(Counted):
     def send(self, event: Entry) -> Awaitable[None]:
         """Send an event, soon.
 
-        Returns an awaitable that is done at once while the peer keeps up, else when most of what
-        waits is sent. It does not fail: a peer that goes is told to the owner.
+        Returns an awaitable that is done at once while the client keeps up, else when most of the
+        waiting data are sent. It does not fail: the owner is told if the client leaves.
         """
-        # Thousands of subscribers come here with the same event: no step more than there must be.
+        # Called for thousands of subscribers with the same event, so it takes few steps.
         if self.waiting is None and self.tail is None:
             self.waiting = event
             dirty = self.dirty
@@ -115,15 +115,15 @@ class Stream(Counted):
         return self._add(frame, event, ()) if self.tail is None else self.write_wire(frame, event)
 
     def send_as(self, event: Entry, payload: bytes) -> Awaitable[None]:
-        """Send an event whose payload its handler has made; as `send`."""
+        """Send an event whose payload the handler has made; see `send`."""
         return self.write_wire(self.framing.wire(self.framing.event(event, payload)), event)
 
     def write(self, data: bytes, content_type: str) -> Awaitable[None]:
-        """Send data that is not an event, soon; as `send`."""
+        """Send data that are not an event, soon; see `send`."""
         return self.write_wire(self.framing.wire(self.framing.part(data, content_type)))
 
     def write_wire(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:
-        """Send bytes that are framed already, and may be those of `event`; as `send`."""
+        """Send framed bytes, perhaps those of `event`; see `send`."""
         if self.tail is not None:
             self.tail.pull()
         return self.put(data, event)
@@ -131,7 +131,7 @@ class Stream(Counted):
     def put(
         self, data: bytes, event: Entry | None = None, times: Sequence[float] = ()
     ) -> Awaitable[None]:
-        """As `write_wire`, without regard to the log that the stream reads; see `Pile.add`."""
+        """As `write_wire`, but the log that the stream reads is not read first; see `Pile.add`."""
         if self.waiting is None:
             if not self.dirty:
                 self.flusher.wake()
@@ -139,12 +139,12 @@ class Stream(Counted):
         return self._add(data, event, times)
 
     def _pile(self) -> Pile:
-        """What waits, as a pile."""
+        """The waiting data, as a pile."""
         pile = self.waiting = piled(self.waiting, self.framing)
         return pile
 
     def _add(self, data: bytes, event: Entry | None, times: Sequence[float]) -> Awaitable[None]:
-        """Send `data` after what waits already, and see that it does not become too much."""
+        """Send `data` after the waiting data. Cut the stream off if too much waits."""
         if self._losing:
             return DONE
         pile = self.waiting if isinstance(self.waiting, Pile) else self._pile()
@@ -152,7 +152,7 @@ class Stream(Counted):
         if self._rest is None:
             if pile.size <= self._max_buffer // 4:
                 return DONE
-            # The kernel may take it all.
+            # The kernel may take all of it.
             self.flush()
             if self._rest is None:
                 return DONE
@@ -165,18 +165,18 @@ class Stream(Counted):
         return DONE if left <= self._max_buffer // 4 else self.drain()
 
     def drain(self) -> Awaitable[None]:
-        """Send at once. Returns an awaitable that is done when most of what waits is sent."""
+        """Send at once. Returns an awaitable that is done when most waiting data are sent."""
         self.flush()
         return DONE if self._rest is None or self._losing else self._rest.out()
 
     def fail(self, error: BaseException) -> None:
-        """`error` came up while it was sending: cut it off."""
+        """`error` was raised while the stream was sending: cut it off."""
         if not isinstance(error, OSError) and not self._losing:
             _log.error("a subscriber was cut off: sending to it failed", exc_info=error)
         self._lose(LOST if isinstance(error, OSError) else FAILED)
 
     def flush(self) -> None:
-        """Hand to the kernel what there is; see rule 5."""
+        """Hand the waiting data to the kernel; see rule 5."""
         if self.waiting is not None and not self.blocked:
             try:
                 self._flush()
@@ -204,17 +204,17 @@ class Stream(Counted):
             self.tail.confirm()
 
     def keep(self, data: bytes, sent: int, pile: Pile) -> None:
-        """The kernel took only `sent` bytes of `data`, of what is on `pile`: it is blocked."""
+        """The kernel took only `sent` bytes of `data`, the events on `pile`: this blocks."""
         self.took(sent, 0)
         self._rest = Rest(memoryview(data)[sent:], pile)
-        # So that `send` sees that it can not be quick.
+        # So that `send` takes its slow path.
         self.waiting = Pile()
         if self._owner is not None:
             self._owner._stream_blocked(True)
         self._block()
 
     def _progress(self, data: memoryview) -> None:
-        """The kernel has taken all of `_rest` but `data`; see rule 5."""
+        """The kernel has taken `_rest` except `data`; see rule 5."""
         try:
             self._advance(data)
         except Exception as error:
@@ -247,7 +247,7 @@ class Stream(Counted):
             self._rest.inherit(rest)
 
     def turn(self) -> float | None:
-        """A heartbeat is due. Returns the seconds until the next one; None: there is none."""
+        """A heartbeat is due. Returns the seconds until the next one, or None."""
         try:
             return self._beat()
         except Exception as error:
@@ -259,7 +259,7 @@ class Stream(Counted):
         if owner is None or self._losing:
             return None
         if self.waiting is None:
-            # A client that is about to get something, or does not keep up, needs no heartbeat.
+            # A client that is about to get data, or does not keep up, needs no heartbeat.
             self.write_wire(self.framing.heartbeat(owner._stream_cursor()))
         if owner.heartbeat_interval:
             return jittered(owner.heartbeat_interval, JITTER)
@@ -267,7 +267,7 @@ class Stream(Counted):
         return None
 
     def expire(self, retry: int | None = None) -> bool:
-        """End it, if that is possible just now. Returns whether it has ended."""
+        """End the stream, if that is possible now. Returns whether it has ended."""
         self.flush()
         if self.tail is not None:
             self.tail.catch_up()
@@ -277,7 +277,7 @@ class Stream(Counted):
         return owner._stream_expired(retry)
 
     def finish(self) -> None:
-        """Send what there is, mark the end, close."""
+        """Send the waiting data and the end of the body, then close."""
         if self.tail is not None:
             self.tail.pull()
         self.ends(FINISHED)
@@ -294,28 +294,28 @@ class Stream(Counted):
             asyncio.get_running_loop().call_later(LINGER, self._close)
 
     def cut(self) -> None:
-        """Cut it off: the server stops, and `grace` is over."""
+        """Cut the stream off: the server stops, and its `grace` is over."""
         if self._owner is not None:
             self._owner._stream_cut()
         self._lose(CUT)
 
     def abort(self) -> None:
-        """Close at once; the peer sees that the answer is not complete."""
+        """Close at once. The client sees that the answer is not complete."""
         self.ends(FAILED)
         self._owner = None
         self._close()
 
     def _lose(self, reason: str) -> None:
-        """The peer is lost. Whoever is writing now finishes that first."""
+        """The client is lost. The current caller finishes its write first."""
         if not self._losing:
             self.ends(reason)
             self._losing = True
-            # So that `send` and a cohort see that they cannot be quick.
+            # So that `send` and cohorts take their slow paths.
             self.waiting = self.waiting or Pile()
             asyncio.get_running_loop().call_soon(self._gone, True)
 
     def _gone(self, lost: bool) -> None:
-        """The peer went, in order or not (`lost`)."""
+        """The client left, in order or not (`lost`)."""
         self.ends(LOST if lost else CLOSED)
         owner, self._owner = self._owner, None
         try:
@@ -329,7 +329,7 @@ class Stream(Counted):
         self._shut()
 
     def _forget(self) -> None:
-        """Send nothing any more."""
+        """Stop sending."""
         self.flusher.silent.discard(self)
         if self.tail is not None:
             self.tail.stop()
@@ -339,7 +339,7 @@ class Stream(Counted):
             rest.release()
 
     def _block(self) -> None:
-        """See to it that `_rest` is sent, and call `_progress` for each part of it."""
+        """Have `_rest` sent, and call `_progress` for each part of it."""
         raise NotImplementedError
 
     def _shut(self) -> None:

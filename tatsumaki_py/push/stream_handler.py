@@ -1,9 +1,9 @@
 """A handler whose answer becomes a stream: its connection is taken over.
 
 Rules:
-1. A stream of messages is opened after the method that asked for it, or by its first message: what
-   the method raises can still be answered.
-2. While a stream is open, `_live` is its `Stream` and the request has no connection any more.
+1. A stream of messages is opened after the method that asked for it has returned, or by its first
+   message. Until then, an exception of the method can be answered with an error.
+2. While a stream is open, `_live` is its `Stream`, and the request has no connection.
 
 Uses names that Tornado does not document: `_finished`, `_headers`,
 `_headers_written`, `_log`, `_transforms`, `_write_buffer` (``t/handler/test_tornado_contract.py``).
@@ -41,13 +41,13 @@ __all__ = ["StreamHandler"]
 class StreamHandler(PeerHandler):
     """`stream_write` of a `Handler`, and the transports of its streams."""
 
-    # None for a body as it is.
+    # None for a body without messages.
     _transport: Streaming | None = None
     _options = Option.NONE
 
     @property
     def mxhr(self) -> bool:
-        """Whether this is a multipart stream."""
+        """Whether the answer is a multipart stream."""
         return self._transport is MULTIPART
 
     def multipart_xhr_push(self, on: bool | None = None) -> bool:
@@ -90,7 +90,7 @@ class StreamHandler(PeerHandler):
         """
         if on and self._transport is not transport:
             verb = str(self.request.method).lower()
-            # A HEAD has nothing to push, whatever its method is.
+            # A HEAD has no body, so any method will do.
             stays = self.asynchronous or verb == "head" or self._is_coroutine(verb)
             if self._transport is not None:
                 begun = self._transport.framing.content_type
@@ -108,17 +108,17 @@ class StreamHandler(PeerHandler):
             if verb == "head":
                 self._open_stream()
             else:
-                # After the method: what it raises can still be answered.
+                # After the method, so that an exception of it can still be answered.
                 asyncio.get_running_loop().call_soon(self._begin_later)
         return self._transport is transport
 
     def _stream_as(self, transport: Streaming, options: Option) -> None:
-        """The answer is a stream of `transport`. It is not begun yet."""
+        """Make the answer a stream of `transport`, which has not begun yet."""
         wanted = asked(self.request)
         self._transport = transport
-        # Mostly there is none, and to join two takes its time.
+        # Most requests ask for none, and joining two takes longer than this check.
         self._options = options if wanted is Option.NONE else options | wanted
-        # Tornado's `set_header` would look at what kind of values these are.
+        # Tornado's `set_header` would check the types of these values.
         own = type(self).set_header is not tornado.web.RequestHandler.set_header
         say = self.set_header if own else self._headers.__setitem__
         say("Content-Type", transport.framing.content_type)
@@ -126,7 +126,7 @@ class StreamHandler(PeerHandler):
             say("Cache-Control", PROMPT["Cache-Control"])
 
     def _is_coroutine(self, verb: str) -> bool:
-        """Whether Tornado awaits the method of that name."""
+        """Whether the method `verb` is one that Tornado awaits."""
         method = getattr(self, verb)
         return inspect.iscoroutinefunction(inspect.unwrap(method)) or is_coroutine_function(method)
 

@@ -11,9 +11,9 @@
 ...             self.stream_write(event)
 
 Rules:
-1. Tornado reads, and answers pings and the closing handshake; what is pushed goes past it, in the
-   order in which it was written (`WebSocketStream`).
-2. After the close frame nothing is pushed.
+1. Tornado reads, and answers pings and the closing handshake. Events are not written by Tornado,
+   but leave in order with its frames (`WebSocketStream`).
+2. After the close frame, no event is sent.
 
 Uses names that Tornado does not document: `on_ws_connection_close`, and that the
 handshake is logged by `_log` and ends in `detach` (``t/handler/test_tornado_contract.py``).
