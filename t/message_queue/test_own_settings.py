@@ -52,7 +52,12 @@ def test_the_default_again():
         ("publish", 5, AttributeError, "no setting 'publish'"),
         ("channel", "other", AttributeError, "no setting 'channel'"),
         ("subscribers", 5, AttributeError, "no setting 'subscribers'"),
-        ("max_channels", 5, AttributeError, "is of all channels: set MessageQueue.max_channels"),
+        (
+            "max_channels",
+            5,
+            AttributeError,
+            "applies to all channels: set MessageQueue.max_channels",
+        ),
         ("backlog_length", "5", TypeError, "backlog_length is a number, not '5'"),
         ("backlog_length", None, TypeError, "backlog_length is a number, not None"),
         ("reconnect_time", True, TypeError, "is a number, not True"),
@@ -184,8 +189,8 @@ def test_no_queue_of_nobody():
 
 
 def test_all_settings_are_documented():
-    """The guide names each."""
-    text = (ROOT / "docs/guide/queue.md").read_text()
+    """The page of settings names each."""
+    text = (ROOT / "docs/settings.md").read_text()
     names = [
         name
         for kind in MessageQueue.__mro__

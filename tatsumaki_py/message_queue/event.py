@@ -1,17 +1,16 @@
-"""Events: what was published, read-only, with an id.
+"""Events: published values, read-only, with an id.
 
 Rules:
-1. A log keeps entries: the JSON that was published and little more. An `Event` is made from an
-   entry when a program reads it. It is freed when the program drops it and it is not `Recent`.
+1. A log keeps entries: the published JSON and little more. An `Event` is made from an entry when a
+   program reads it, and freed when the program drops it and it is no longer `Recent`.
 2. Entries and events never change: all subscribers share them.
 3. Ids are ``"<milliseconds>-<sequence>"``, strictly increasing within a channel (the form of a
-   Redis stream id; see `ids`). `prev` is the id of the event before: a gap is noticed by it.
+   Redis stream id; see `ids`). `prev` is the id of the previous event and reveals a gap.
 4. An event is encoded once. `json` is the JSON that was published, byte for byte; `frames` are the
-   bytes that the transports made of it lately.
-5. The memory that is kept is counted: `size` is the bytes of an entry, `work` the cost of reading
-   its JSON.
-6. An event is the value that was published, whatever kind of JSON it is: there is a class of events
-   for each kind (`_KINDS`).
+   bytes that transports have recently made of it.
+5. Kept memory is counted: `size` is the bytes of an entry, `work` the cost of parsing its JSON.
+6. An event is the published value, of any kind of JSON: there is a class of events for each kind
+   (`_KINDS`).
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from tatsumaki_py.message_queue.recent import Recent
 __all__ = ["RECENT_EVENTS", "RECENT_FRAMES", "Entry", "Event", "encode", "loud"]
 
 OVERHEAD = 512
-"""Bytes that an entry takes beside its JSON."""
+"""Bytes that an entry takes in addition to its JSON."""
 VALUE = 10
-"""Bytes of text in JSON that are read in the time that one value takes."""
+"""Bytes of text in JSON that can be parsed in the time of one value."""
 
 
 class Entry:
@@ -49,8 +48,8 @@ class Entry:
             here.
     """
 
-    # There may be millions, and Python's garbage collector looks at each object: no object for
-    # what most of them do not need.
+    # There may be millions, and Python's garbage collector visits each object: most entries do
+    # without extra objects.
     __slots__ = (
         "_event",
         "_frame",
@@ -93,14 +92,14 @@ class Entry:
 
     @classmethod
     def loss(cls, cursor: str, id: str, channel: str = "") -> Entry:
-        """The entry of a gap: events after `cursor` are lost, and a client goes on from `id`."""
+        """The entry of a gap: events after `cursor` are lost, and a client resumes from `id`."""
         # Its `prev` is `cursor`: a client that does not get the gap is still at that place.
         body = encode({"type": "gap", "after": cursor, "id": id})
         return cls(body, id, cursor, channel=channel, gap=True)
 
     @property
     def entry(self) -> Entry:
-        """Itself, as `Event.entry` is the entry of an event."""
+        """Itself; compare `Event.entry`."""
         return self
 
     @property
@@ -110,7 +109,7 @@ class Entry:
 
     @property
     def work(self) -> int:
-        """The cost of making an event of it, in bytes of text that cost as much."""
+        """The cost of making an event of it, in bytes of text of the same cost."""
         if not self._work:
             body = self.json
             values = body.count(b",") + body.count(b"[") + body.count(b"{")
@@ -145,19 +144,19 @@ class Entry:
             if base is dict or base is list:
                 base.__init__(event, value)
             event.entry = self
-            if kind is not _IntegerEvent:  # Python has no weak references to an int.
+            if kind is not _IntegerEvent:  # An int has no weak references.
                 self._event = weakref.ref(event)
                 _events.add(event, _PARSED * self.work)
         return event
 
     @property
     def frames(self) -> dict[Any, bytes]:
-        """Its bytes on the wire, by framing, as far as they are kept."""
+        """The kept bytes on the wire, by framing."""
         first = {} if self._framing is None else {self._framing: self._frame}
         return first | (self._more_frames or {})
 
     def frame(self, framing: Any) -> bytes | None:
-        """What `framing` made of it, if that is kept."""
+        """Its frame by `framing`, if that is kept."""
         if self._framing is framing:
             return self._frame
         return None if self._more_frames is None else self._more_frames.get(framing)
@@ -176,21 +175,21 @@ class Entry:
         return frame
 
     def data(self) -> Any:
-        """The value that was published, read-only at every depth; it may be an event."""
+        """The published value, read-only at every depth; it may be an event."""
         return parse(self.json)
 
 
 _PARSED = 6
 """Bytes that an event takes for each byte of `Entry.work`."""
 RECENT_FRAMES = RECENT_EVENTS = 4 * 1024 * 1024
-"""Bytes of the frames that were made last, which are kept, and about as many of events."""
+"""Bytes of recent frames to keep, and roughly of recent events."""
 _framed = Recent[Entry](RECENT_FRAMES)
 
 
 if TYPE_CHECKING:
 
     class _Value(Any):  # type: ignore[misc]
-        # A type checker lets a program use an event as any value.
+        # For a type checker, an event may be used as any value.
         def __getattr__(self, name: str) -> Any: ...
         def __getitem__(self, key: Any) -> Any: ...
         def __iter__(self) -> Iterator[Any]: ...
@@ -199,11 +198,11 @@ else:
 
 
 class Event(_Value):
-    """One event: the value that was published, read-only.
+    """One event: the published value, read-only.
 
     An object is a `dict`, a list a `list`, and so on; true, false and null are objects that equal
-    ``True``, ``False`` and ``None``: ask ``event == None``, not ``event is None``. An event is
-    written as JSON, whatever it is; its `data` is written as that value.
+    ``True``, ``False`` and ``None``: ask ``event == None``, not ``event is None``. A handler writes
+    any event as JSON, and its `data` as the plain value.
 
     Attributes:
         data: the value alone: a read-only dict or list, or a plain str, int, float, bool or None.
@@ -247,11 +246,11 @@ class Event(_Value):
         return Entry(json_bytes, id, prev, channel=channel, gap=gap).event()
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        # `__new__` has done it.
+        # `__new__` has initialized it.
         pass
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A pickle or deepcopy is not shared: it is the plain value.
+        # A pickle or deepcopy is not shared, so it is the plain value.
         return self._base, (self._base(self),)
 
     @property
@@ -288,7 +287,7 @@ class Event(_Value):
 
     @property
     def frames(self) -> dict[Any, bytes]:
-        """The bytes that the transports made of it lately, by framing."""
+        """Recent bytes on the wire, by framing."""
         return self.entry.frames
 
     @property
@@ -323,7 +322,7 @@ class _TextEvent(Event, str):
 
 
 class _IntegerEvent(Event, int):
-    # Python has neither slots nor weak references in subclasses of int.
+    # Subclasses of int have neither slots nor weak references.
     _base = _plain = int
 
 

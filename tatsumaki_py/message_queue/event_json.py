@@ -1,11 +1,11 @@
-"""The JSON of an event: made of a value, or received and checked.
+"""The JSON of an event: encoded from a value, or received and checked.
 
 Rules:
-1. Every client can read the JSON that passes here, on every transport: it is UTF-8 without half
+1. Every client can parse the checked JSON, on every transport: it is UTF-8 without half
    surrogates, has no NaN, is nested `MAX_DEPTH` deep at most, and is on one line.
-2. A value that looks like a gap or an end is refused: clients would take the cursor of a gap for
-   theirs, and would not come back after an end.
-3. Received JSON stays as it is, except for its line ends: it is parsed only to be checked.
+2. A value that looks like a gap or an end is refused: clients would adopt the cursor of a gap, and
+   would not come back after an end.
+3. Received JSON is kept unchanged, except for its line ends: it is parsed only to be checked.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ __all__ = [
 END = b'{"type":"end"}'
 """The JSON of the event that ends a channel."""
 MAX_DEPTH = 100
-"""The depth to which lists and dicts may be nested in an event; many parsers refuse more."""
+"""Maximum nesting of lists and dicts in an event; many parsers refuse more."""
 MAX_DIGITS = 1000
-"""Characters of one number in received JSON."""
+"""Maximum characters of a number in received JSON."""
 _PATH = 200
-"""Characters of the path to a field in an error."""
+"""Maximum characters of the path to a field in an error."""
 
 # Half of a surrogate pair, in JSON from which escaped backslashes were removed.
 _HALF = re.compile(
@@ -46,11 +46,11 @@ _HALF = re.compile(
 
 
 class Unfit(ValueError):
-    """The value is JSON, but cannot be an event."""
+    """The value is JSON but cannot be an event."""
 
 
 def event_json(value: Any, codec: JSONCodec = JSON) -> bytes:
-    """`value` as the JSON of an event to be published, made by `codec`.
+    """`value` as the JSON of an event, encoded by `codec`.
 
     Raises `TypeError` or `ValueError` that names the field if there is no such JSON.
     """
@@ -61,7 +61,7 @@ def event_json(value: Any, codec: JSONCodec = JSON) -> bytes:
 
 
 def encode(value: Any) -> bytes:
-    """`value` as JSON in UTF-8. Raises as `event_json`."""
+    """`value` as JSON in UTF-8. Raises the same errors as `event_json`."""
     try:
         body = JSON.encode(_plain(value)).encode()
         if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(json.loads(body)) > MAX_DEPTH:
@@ -72,14 +72,14 @@ def encode(value: Any) -> bytes:
 
 
 def _encoded(value: Any, codec: JSONCodec) -> bytes:
-    """`value` as JSON by an encoder of the user's. Its result is checked, as it may be anything."""
+    """`value` as JSON by a user's encoder, whose result is checked."""
     value = _plain(value)
     try:
         text: Any = codec.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise _refusal(error, value, codec) from error
     if not isinstance(text, str):
-        raise TypeError(f"MessageQueue.json has to return a str, not {type(text).__name__}")
+        raise TypeError(f"MessageQueue.json must return a str, not {type(text).__name__}")
     try:
         return _read_whole(text)
     except RecursionError as error:
@@ -88,19 +88,19 @@ def _encoded(value: Any, codec: JSONCodec) -> bytes:
         message = f"MessageQueue.json has returned a value that is not an event: {error}"
         raise ValueError(message) from None
     except ValueError as error:
-        raise ValueError(f"MessageQueue.json has to return JSON: {error}") from None
+        raise ValueError(f"MessageQueue.json must return JSON: {error}") from None
 
 
 def _plain(value: Any) -> Any:
-    """`value`; a dict if it is a mapping of another kind."""
+    """`value`; converted to a dict if it is another kind of mapping."""
     is_other = not isinstance(value, dict) and isinstance(value, Mapping)
     return dict(value) if is_other else value
 
 
 def check_type(value: Any) -> None:
-    """Raises `Unfit` for an object of a type that cannot be published."""
+    """Raises `Unfit` for an object whose type cannot be published."""
     kind = value.get("type") if isinstance(value, (dict, Mapping)) else None
-    # On some transports a gap and an end are told by their type alone.
+    # On some transports, only the type reveals a gap and an end.
     if kind == "gap":
         raise Unfit('an event of type "gap" would be taken for a loss; give it another type')
     if kind == "end":
@@ -127,7 +127,7 @@ def _refusal(error: Exception, value: Any, codec: JSONCodec) -> Exception:
 
 
 def _fault(value: Any, codec: JSONCodec) -> str | None:
-    """Names the first part of `value` that `codec` cannot encode, and says why not."""
+    """Names the first part of `value` that `codec` cannot encode, with the reason."""
     seen: set[int] = set()
     parts: list[tuple[str, Any]] = [("event", value)]
     while parts:
@@ -154,7 +154,7 @@ def _name(key: Any) -> str:
 
 
 def _reason(part: Any, codec: JSONCodec) -> str:
-    """Why `codec` cannot encode `part`; "" if it can."""
+    """The reason why `codec` cannot encode `part`; "" if it can."""
     try:
         codec.encode(part).encode()
     except TypeError:
@@ -177,7 +177,7 @@ def check_bytes(body: object) -> None:
 
 
 def checked_json(body: bytes) -> bytes:
-    """`body`, which should be JSON in UTF-8, as the JSON of an event.
+    """`body`, JSON in UTF-8, as the JSON of an event.
 
     Raises `TypeError` if it is not of type bytes, `ValueError` if it is not JSON, or not an event.
     """
@@ -193,7 +193,7 @@ def checked_json(body: bytes) -> bytes:
 
 
 def _read_whole(text: str) -> bytes:
-    """The event that is all of `text`. Raises as `read_event`."""
+    """The event in `text`. Raises the same errors as `read_event`."""
     text = text.strip(" \t\r\n")
     body, end = read_event(text)
     if end < len(text):
@@ -215,12 +215,12 @@ def read_event(text: str, index: int = 0) -> tuple[bytes, int]:
     if _HALF.search(source.replace(r"\\", "")):
         # JSON can escape it, but UTF-8 cannot encode it.
         raise Unfit("half of a surrogate pair")
-    # Line ends can only be between tokens. On some transports a line is an event.
+    # Line ends can only occur between tokens. On some transports, a line is an event.
     return source.replace("\n", " ").replace("\r", " ").encode(), end
 
 
 def _integer(digits: str) -> None:
-    # The number itself is not needed.
+    # The value of the number is not needed.
     if len(digits) > MAX_DIGITS:
         raise Unfit(f"a number of {len(digits)} characters")
 
@@ -233,7 +233,7 @@ def _real(digits: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        # Some clients would take the first of two values, others the last.
+        # Some clients would use the first of two values, others the last.
         raise Unfit("a name occurs twice in one object")
     return found
 

@@ -1,12 +1,12 @@
-"""Where the clients are that listen with a callback, and whose callback runs.
+"""The place of the clients that listen with a callback, and the running callback.
 
 These rules keep order when a callback publishes, polls or ends its own poll:
-1. While a pass over all listeners runs, `start` is not `told`. A pass inside it leaves the rest to
-   the outer one.
-2. `told_now` is the listener whose callback the pass runs now, `calling` the one whose callback
-   `Delivery.deliver` runs now, which may be inside the other.
-3. A task that a callback started is known by the context variable `client.serving`.
-4. A channel knows by `Channel._accepting` that events are being told, and drops none meanwhile.
+1. While a pass over all listeners runs, `start` differs from `told`. A nested pass leaves the rest
+   to the outer pass.
+2. `told_now` is the listener whose callback the pass is running, `calling` the one whose callback
+   `Delivery.deliver` is running, which may be nested in the other.
+3. A task that a callback started is recognized by the context variable `client.serving`.
+4. While `Channel._accepting` shows that events are being delivered, the channel drops none.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ class Front:
     """The front of one audience.
 
     Attributes:
-        told: the place of the clients that listen with a callback; during a pass, the one after it.
-        start: during a pass, the place of the clients whose callbacks were not called yet; else the
-            same.
+        told: the place of the clients that listen with a callback; during a pass, their place after
+            it.
+        start: during a pass, the place of the clients whose callbacks have not been called yet;
+            otherwise the same as `told`.
         told_now, calling: see above.
     """
 

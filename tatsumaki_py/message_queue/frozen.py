@@ -1,4 +1,4 @@
-"""The dicts and lists of parsed JSON, read-only because several subscribers share them."""
+"""Read-only dicts and lists for parsed JSON that several subscribers share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["FrozenDict", "FrozenList", "frozen", "parse"]
 
 def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
     raise TypeError(
-        "an event is read-only, for others get it too; make a copy: dict(event, key=value) or "
+        "an event is read-only, because others share it; make a copy: dict(event, key=value) or "
         "list(event)"
     )
 
@@ -21,7 +21,7 @@ class FrozenDict(dict[str, Any]):
     clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A pickle or deepcopy is not shared: it is a plain dict.
+        # A pickle or deepcopy is not shared, so it is a plain dict.
         return dict, (dict(self),)
 
 

@@ -1,4 +1,4 @@
-"""The answers to publishers that gave a key: a publisher that tries again gets the same one.
+"""The answers to publishers that gave a key: a retry gets the same answer.
 
 Rule: a key is remembered before the events are delivered, because a callback may publish under it.
 """
@@ -14,19 +14,19 @@ __all__ = ["Answers", "check_key", "digest_of"]
 
 MAX_KEY = 255
 OVERHEAD = 512
-"""Bytes that a key takes beside its text and the ids."""
+"""Bytes that a key takes in addition to its text and the ids."""
 
 
 def check_key(key: object) -> None:
-    """Raises `TypeError`, or 400 if it has no or too many characters."""
+    """Raises `TypeError`, or 400 if the key is empty or too long."""
     if not isinstance(key, str):
         raise TypeError(f"idempotency_key is a str, not {type(key).__name__}")
     if not 1 <= len(key) <= MAX_KEY:
-        raise HTTPError(400, f"an idempotency key has 1 to {MAX_KEY} characters")
+        raise HTTPError(400, f"an idempotency key must have 1 to {MAX_KEY} characters")
 
 
 def digest_of(bodies: Sequence[bytes]) -> bytes:
-    """What tells these events from others."""
+    """A digest that identifies these events."""
     digest = sha256()
     for body in bodies:
         digest.update(b"%d:%b" % (len(body), body))
@@ -39,7 +39,7 @@ def _size(key: str, ids: str) -> int:
 
 
 class Answers:
-    """The ids that were given out for a key, oldest first. Times are seconds of the caller's clock.
+    """The ids for each key, oldest first. Times are seconds of the caller's clock.
 
     >>> answers = Answers()
     >>> answers.keep("key", [b"{}"], ["1-0"], now=0.0, limit=1000, max_size=10_000)
@@ -58,8 +58,8 @@ class Answers:
         return len(self._known)
 
     def find(self, key: str, bodies: Sequence[bytes], after: float) -> list[str] | None:
-        """The ids of `bodies`, if they were published under `key` after that time; 422 if other
-        events were.
+        """The ids of `bodies` if they were published under `key` after that time. Raises 422 if
+        other events were.
         """
         while self._known:
             oldest = next(iter(self._known))
@@ -85,7 +85,7 @@ class Answers:
         """Remember that `bodies` are published under `key`, with up to `limit` keys and `max_size`
         bytes in all.
         """
-        # One string takes a third of the memory of a list of strings.
+        # One string takes a third of the memory of a list.
         joined = " ".join(ids)
         if key in self._known:
             self._forget(key)
@@ -99,6 +99,6 @@ class Answers:
         self.size -= _size(key, joined)
 
     def clear(self) -> None:
-        """Forget all keys."""
+        """Drop all keys."""
         self._known.clear()
         self.size = 0

@@ -1,10 +1,10 @@
-"""Ids of events: how they are made, and how the cursors of clients are checked.
+"""Makes ids of events, and checks the cursors of clients.
 
 Rules:
 1. An id is ``"<milliseconds>-<sequence>"``: the form of a Redis stream id. The ids of one `Ids` are
-   strictly increasing, also when the clock steps back.
-2. No two lives of the process give out the same id: the sequence of each millisecond begins at a
-   random number that each life draws. So a cursor of another life matches no event, and is a gap.
+   strictly increasing, even when the clock steps back.
+2. No two runs of a process produce the same id, because the sequence of each millisecond begins at
+   a random number of the run. A cursor of another run therefore matches no event, and gives a gap.
 3. A cursor that does not have the form of an id becomes `NOWHERE`, which matches no event either.
 """
 
@@ -17,17 +17,17 @@ import time
 __all__ = ["NOWHERE", "Ids", "normalized", "position"]
 
 NOWHERE = "0-0"
-"""A cursor that no log knows: the events after it are lost."""
+"""A cursor that is in no log: the events after it count as lost."""
 
 _ID = re.compile(r"(\d{1,20})-(\d{1,20})", re.ASCII)
 _LIVES = 30
-"""Bits of the random number of a life."""
+"""Bits of the random number of a run."""
 _COUNT = 10
 """Bits of the count of events in one millisecond, below the random number."""
 
 
 def position(id: str) -> tuple[int, int]:
-    """An id as numbers, which are in the order of the channel. Raises `ValueError`."""
+    """An id as a pair of numbers, whose order is that of the channel. Raises `ValueError`."""
     match = _ID.fullmatch(id)
     if match is None:
         raise ValueError(f"not an event id: {id!r}")
@@ -43,7 +43,7 @@ class Ids:
     """Gives ids by this machine's clock.
 
     Args:
-        after: an id that an earlier life gave out. All ids are greater.
+        after: the last id of an earlier run. All ids are greater.
 
     >>> ids = Ids()
     >>> first, second = ids.next(), ids.next()
@@ -57,11 +57,11 @@ class Ids:
 
     @property
     def newest(self) -> str:
-        """The id that was given out last, or `after`."""
+        """The last id, or `after`."""
         return f"{self._last[0]}-{self._last[1]}"
 
     def next(self) -> str:
-        """An id that is greater than all before it."""
+        """An id greater than all earlier ones."""
         milliseconds, sequence = self._last
         now = time.time_ns() // 1_000_000
         self._last = (now, self._first) if now > milliseconds else (milliseconds, sequence + 1)

@@ -1,12 +1,12 @@
-"""Whether the log of a channel is loaded, and the questions to the engine about the rest.
+"""Whether the log of a channel is loaded, and the queries to the engine about the rest.
 
 Rules:
-1. `Engine.attach` is called once: when the first client begins to listen to the channel, or the
-   first caller of `ready` to wait for it. `Engine.detach` is called once for it.
+1. `Engine.attach` is called once, when the first client begins to listen to the channel or the
+   first caller of `ready` begins to wait for it. `Engine.detach` is called once after it.
 2. An error of the engine is raised where its answer is awaited. Where no answer is awaited, the
-   error is logged. If the client has gone meanwhile, the error is dropped.
-3. Events are put before the log only if they end at its `floor`: otherwise the log stays as it is,
-   and a client that asked for them gets a gap.
+   error is logged. If the client has left meanwhile, the error is dropped.
+3. Events are put before the log only if they end at its `floor`. Otherwise the log is not changed,
+   and a client that needs them gets a gap.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Loadable(Feed, Protocol):
     log: EventLog
 
     def extend(self, events: Sequence[Entry]) -> None:
-        """Add events that end where the log begins: a client is about to read them."""
+        """Put events before the log, because a client is about to read them."""
 
 
 def safely(name: str, call: Callable[..., None], *args: Any) -> bool:
-    """Make a call to the engine about the channel `name`, and log what it raises. Returns whether
-    it did not raise.
+    """Make a call to the engine about the channel `name`, and log an exception. Returns whether the
+    call succeeded.
     """
     try:
         call(*args)
@@ -62,7 +62,7 @@ def recalled(
 
 
 class Loading:
-    """The state of one channel's log. (It does not refer to the channel: no cycle.)"""
+    """The state of one channel's log. (It does not refer to the channel, to avoid a cycle.)"""
 
     __slots__ = ("_attached", "_waiting", "loaded")
 
@@ -84,7 +84,7 @@ class Loading:
                 self.fail(feed.name, error)
 
     def detach(self, feed: Loadable, engine: Engine) -> None:
-        """No client listens to the channel any more, and no caller waits for it."""
+        """No client listens to the channel, and no caller waits for it any more."""
         if self._attached:
             self._attached = False
             safely(feed.name, engine.detach, feed)
@@ -149,17 +149,17 @@ class Loading:
             waiting.set_result(None)
 
     def lost(self) -> None:
-        """The log is not fed any more."""
+        """The engine has stopped feeding the log."""
         self.loaded = self._attached = False
 
     def fail(self, name: str, error: Exception) -> None:
-        """The log cannot be loaded for now."""
+        """The log cannot be loaded at the moment."""
         if not isinstance(error, HTTPError):
             _log.error("channel %r could not be loaded", name, exc_info=error)
         waiting = self._taken()
         if waiting is not None:
             waiting.set_exception(error)
-            # Those that waited may all be gone.
+            # The waiting callers may all be gone.
             waiting.exception()
 
     def _taken(self) -> asyncio.Future[None] | None:
@@ -172,7 +172,7 @@ _History = asyncio.Future[list[Entry] | None]
 
 
 def _history(feed: Loadable, engine: Engine, cursor: str) -> _History | None:
-    """Ask for the events after `cursor`, as many as the log has room for."""
+    """Query the events after `cursor`, as many as the log has room for."""
     limit = int(min(feed.settings.buffer_length, 1 << 31)) - len(feed.log)
     try:
         history = engine.history(feed, cursor, max(limit, 0))
@@ -184,27 +184,27 @@ def _history(feed: Loadable, engine: Engine, cursor: str) -> _History | None:
 async def _extend(
     feed: Loadable, engine: Engine, cursor: str, history: _History | None, floor: str
 ) -> str:
-    """Put the events after `cursor` before the log, unless some of them are lost. `floor` is the
-    place where the log began when `history` was asked for.
+    """Put the events after `cursor` before the log, unless some of them are lost. `floor` is where
+    the log began when `history` was called.
     """
     log = feed.log
     while history is not None:
         events = await history
         if log.known(cursor) == cursor:
             break
-        # Others may have asked, too: the log may begin earlier by now.
+        # After another query, the log may now begin earlier.
         ends = [index for index, event in enumerate(events or ()) if event.id == log.floor]
         if events and ends:
             feed.extend(events[: ends[0] + 1])
             break
-        # Or it was loaded anew, and begins later.
+        # Or it was loaded again, and begins later.
         history = None if log.floor == floor else _history(feed, engine, cursor)
         floor = log.floor
     return cursor
 
 
 def _asked(answer: Awaitable[T]) -> asyncio.Future[T]:
-    """What the engine answers. The client may have gone when it answers with an error."""
+    """The engine's answer. If it is an error, the client may already have left."""
     asked = asyncio.ensure_future(answer)
     asked.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
     return asked

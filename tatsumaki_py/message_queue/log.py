@@ -1,14 +1,14 @@
 """The log of a channel: its events, oldest first.
 
 Rules:
-1. The `prev` of each event is the id of the event before it, the `prev` of the first the place
-   where the log begins; `top` is the id of the newest event that there ever was.
+1. The `prev` of each event is the id of the event before it; the `prev` of the first is the place
+   where the log begins. `top` is the id of the newest event ever.
 2. Reading removes nothing. Only `trim`, `expire`, `restart` and `clear` remove events, always the
    oldest ones.
-3. `trim` keeps the newest `backlog_length` events, recent ones, and those after the place of a
-   client that is behind, but for the latter two reasons never more than `buffer_length` events, and
-   never more than `buffer_size` bytes.
-4. A reader whose place is not in the log gets a gap first. Nothing here knows a clock or a client.
+3. `trim` keeps the newest `backlog_length` events, recent events, and events after the place of a
+   client that lags behind. For the latter two reasons, it keeps at most `buffer_length` events; in
+   all, at most `buffer_size` bytes.
+4. A reader whose place is not in the log gets a gap first. A log has no clock and no clients.
 """
 
 from __future__ import annotations
@@ -58,17 +58,17 @@ class EventLog:
         self.ended = False
         """Whether the newest event is the end of the channel."""
         self.length = 0
-        """Events held."""
+        """The number of events."""
         self.size = 0
-        """Bytes held."""
+        """The bytes of the events."""
         self._events: list[Entry] = []
         self._positions: list[tuple[int, int]] = []
         self._times: list[float] = []
-        # The three lists begin at `_start`; the items before it are removed now and then, all at
-        # once. Positions are added when they are needed.
+        # The three lists begin at `_start`. The items before it are removed from time to time, all
+        # at once. Positions are added on demand.
         self._start = 0
         self._quiet = 0
-        # The time of the newest event that was dropped.
+        # The time of the newest dropped event.
         self._dropped = float("-inf")
 
     def __len__(self) -> int:
@@ -76,14 +76,14 @@ class EventLog:
 
     @property
     def floor(self) -> str:
-        """The oldest cursor that loses nothing."""
+        """The oldest cursor after which no event is lost."""
         return self._events[self._start].prev if self.length else self.top
 
     # -- reading
 
     def newest(self, count: float) -> tuple[Entry, ...]:
         """The newest `count` events, oldest first."""
-        # A setting may be any number, also one without end.
+        # A setting may be any number, including infinity.
         return tuple(self._events[int(max(self._start, len(self._events) - count)) :])
 
     def normalized(self, cursor: str) -> str:
@@ -113,8 +113,8 @@ class EventLog:
         return max(one, other, key=position)
 
     def before(self, time: float) -> str:
-        """The newest cursor before all events that came after `time`; `NOWHERE` if some of these
-        were dropped.
+        """The newest cursor before all events after `time`; `NOWHERE` if some of these were
+        dropped.
         """
         if self._dropped > time:
             return NOWHERE
@@ -126,8 +126,8 @@ class EventLog:
         return self._times[self._start] if self.length > but else None
 
     def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
-        """The events after `cursor`; a gap first if `cursor` is not in the log. The quiet ones are
-        among them if `quiet`.
+        """The events after `cursor`, after a gap if `cursor` is not in the log. Includes quiet
+        events if `quiet`.
         """
         if cursor == self.top:
             return ()
@@ -162,7 +162,7 @@ class EventLog:
     # -- adding
 
     def append(self, event: Entry, time: float = 0.0) -> None:
-        """Add the newest event, which came at `time`. Raises `ValueError` if it does not follow
+        """Add the newest event, published at `time`. Raises `ValueError` if it does not follow
         `top`.
         """
         if event.prev != self.top:
@@ -196,8 +196,8 @@ class EventLog:
         self._quiet += sum(event.quiet for event in events)
 
     def restart(self, top: str, events: Sequence[Entry], time: float) -> None:
-        """Hold `events`, which end at `top`. What is here stays if they go on from it. Raises
-        `ValueError`, before anything has changed, if they do not follow each other.
+        """Replace the log by `events`, which end at `top`. Present events stay if the new ones
+        continue them. Raises `ValueError`, before any change, if they do not follow each other.
         """
         for index, event in enumerate(events):
             if index and event.prev != events[index - 1].id:
@@ -207,7 +207,7 @@ class EventLog:
         prevs = [event.prev for event in events]
         goes_on = self.top == top or self.top in prevs
         if len(self) and goes_on and self.floor not in prevs:
-            # Readers that are behind still need the events that are here.
+            # Readers that lag behind still need the present events.
             for event in events[prevs.index(self.top) :] if self.top in prevs else ():
                 self.append(event, time)
             return
@@ -230,16 +230,16 @@ class EventLog:
         """Drop the events that need not be kept; see rule 3.
 
         Args:
-            backlog_length: the number of newest events that are kept whatever their age.
-            buffer_length: the number of events that are kept at most.
-            buffer_size: the number of bytes that are kept at most.
-            since: a time; events that came from then on are kept.
+            backlog_length: the number of newest events to keep whatever their age.
+            buffer_length: the maximum number of events.
+            buffer_size: the maximum number of bytes.
+            since: a time; events from then on are kept.
             behind: a cursor; the events after it are kept.
         """
         self.shrink(buffer_length, buffer_size)
         if self.length <= backlog_length or self._times[self._start] >= since:
             return
-        # The first event that is recent, or after the place of a client that is behind.
+        # The first event that is recent, or after the place of a client that lags behind.
         first = bisect_left(self._times, since, lo=self._start)
         if behind is not None:
             first = min(first, self._index(behind))
@@ -248,7 +248,7 @@ class EventLog:
         self._compact()
 
     def shrink(self, buffer_length: float, buffer_size: float) -> None:
-        """Drop the events that are too many, whatever their age."""
+        """Drop the excess events, whatever their age."""
         if self.length > buffer_length or self.size > buffer_size:
             while self.length and (self.length > buffer_length or self.size > buffer_size):
                 self._drop_oldest()
@@ -276,7 +276,9 @@ class EventLog:
         self._drop_to(bisect_left(self._positions, (before, 0), lo=self._start))
 
     def clear(self) -> None:
-        """Drop all events. `top` stays, so a client that comes back later gets a gap."""
+        """Drop all events. `top` stays, so a client that comes back with an older cursor gets a
+        gap.
+        """
         self._drop_to(len(self._events))
 
     def _drop_to(self, index: int) -> None:

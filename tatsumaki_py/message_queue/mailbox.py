@@ -1,9 +1,9 @@
 """The listener for ``await`` and ``async for``, and the objects that `poll` and `poll_once` return.
 
 Rules:
-1. The queue holds a `Mailbox`; the caller holds a `Poll`. A coroutine that is dropped drops its
-   `Poll`, and that ends the mailbox.
-2. A batch counts as received when the code of the user asks for the next one.
+1. The queue holds a `Mailbox`; the caller holds a `Poll`. A dropped coroutine drops its `Poll`,
+   which ends the mailbox.
+2. A batch counts as received when the user's code asks for the next one.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from tatsumaki_py.message_queue.event import Entry, Event
 __all__ = ["PENDING", "AwaitedPoll", "IteratedPoll", "Mailbox", "Poll", "waiting_tasks"]
 
 waiting_tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
-"""The tasks that wait for events on behalf of no peer; among them are requests of handlers that are
-Tornado's.
+"""The tasks that wait for events without a peer, including requests of plain Tornado handlers.
 """
 PENDING = object()
 """The result of `Mailbox.put`: the events are not taken yet."""
@@ -39,17 +38,17 @@ class Mailbox(Listener):
         self.raw = True
         self.batch: list[Entry] | None = None
         self.taken = False
-        """Whether the code of the user has a batch and has not asked for the next one."""
+        """Whether the user's code has a batch and has not asked for the next one."""
         self.error: Exception | None = None
         self.ended = False
         self._wake: asyncio.Future[None] | None = None
 
     def begin(self) -> None:
-        # `put` calls no code of a user.
+        # `put` calls no user code.
         pass
 
     def put(self, *entries: Entry) -> object:
-        """Hold `entries`. The queue calls it, and is told when they are taken."""
+        """Hold `entries`. Called by the queue, which is notified when they are taken."""
         self.batch = list(entries)
         self._rouse()
         return PENDING
@@ -88,7 +87,7 @@ class Mailbox(Listener):
                     self.error = None
             return None
         self.taken = True
-        # Before the batch counts as received, because reading it may fail.
+        # Before the batch counts as received, because parsing it may fail.
         events = [entry.event() for entry in batch]
         if self.once:
             self._received()
@@ -109,15 +108,15 @@ class Mailbox(Listener):
 
     def _rouse(self) -> None:
         wake = self._wake
-        # A closed loop runs no coroutine.
+        # A closed loop cannot run a coroutine.
         if wake is not None and not wake.done() and not wake.get_loop().is_closed():
             wake.set_result(None)
 
 
 class Poll:
-    """The result of `MessageQueue.poll_once` and `MessageQueue.poll` with a callback: `cancel` ends
-    it. Without a callback the result is one that is awaited or iterated: an `AwaitedPoll` or an
-    `IteratedPoll`, which are polls, too.
+    """The result of `MessageQueue.poll_once` and `MessageQueue.poll` with a callback; `cancel` ends
+    it. Without a callback, the result is a subclass to await or iterate: an `AwaitedPoll` or an
+    `IteratedPoll`.
     """
 
     __slots__ = ("_listener", "arrival", "cursor", "new")
@@ -126,11 +125,13 @@ class Poll:
     """Whether this poll made the client a subscriber of this process (`MessageQueue.subscribers`).
     """
     cursor: str
-    """The place of the client when it polled; "" if there was nobody to wait for, or if the engine
-    had yet to find the place.
+    """The place of the client when it polled; "" if the poll ended at once, or if the engine was
+    still looking for the place.
     """
     arrival: asyncio.Future[bool] | None
-    """Whether the poll made the client a subscriber, if other processes have to be asked."""
+    """A future of whether the poll made the client a subscriber, if other processes
+    must be asked.
+    """
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -140,7 +141,7 @@ class Poll:
 
     def when_known(self, call: Callable[[bool], object]) -> None:
         """Call ``call(new)`` as soon as it is known whether this poll made the client a subscriber:
-        now, or when the other processes have been asked.
+        now, or when the other processes have answered.
         """
         arrival = self.arrival
         if arrival is None:
@@ -150,7 +151,7 @@ class Poll:
 
     def cancel(self) -> None:
         """Stop listening. The client's place is kept for `MessageQueue.reconnect_time` seconds.
-        Raises `RuntimeError` in another thread than that of the event loop.
+        Raises `RuntimeError` outside of the event loop's thread.
         """
         audience = self._listener.audience
         if audience is not None:
@@ -158,7 +159,7 @@ class Poll:
             self._listener.cancel()
 
     if not TYPE_CHECKING:
-        # A type checker finds these mistakes by itself.
+        # A type checker finds these mistakes.
 
         def __await__(self):
             raise TypeError(
@@ -178,7 +179,7 @@ class _Waited(Poll):
 
     def __del__(self) -> None:
         # No code can take events from this mailbox any more. (A long poll whose events were taken
-        # goes on until the answer is out.)
+        # continues until the answer is sent.)
         listener, audience = self._listener, self._listener.audience
         if audience is not None and not (listener.once and listener.taken):
             audience.in_thread(listener.cancel)
@@ -188,7 +189,7 @@ class AwaitedPoll(_Waited):
     """The result of `MessageQueue.poll_once` without a callback.
 
     ``events = await mq.poll_once(client_id)`` gives a list of `Event`, which is empty after the
-    time-out and if the poll was ended. A cancelled await ends the poll. Raises
+    time-out or if the poll was ended. Cancelling the await ends the poll. Raises
     `Error.ClientDisconnect` if the client of the request leaves.
     """
 
@@ -203,16 +204,16 @@ class AwaitedPoll(_Waited):
     if not TYPE_CHECKING:
 
         def __aiter__(self):
-            raise TypeError("poll_once is not iterated: events = await mq.poll_once(client_id)")
+            raise TypeError("poll_once cannot be iterated: events = await mq.poll_once(client_id)")
 
 
 class IteratedPoll(_Waited):
     """The result of `MessageQueue.poll` without a callback.
 
     ``async for events in mq.poll(client_id)`` gives one list of `Event` for each delivery. A batch
-    counts as received when the next one is asked for, so a slow loop holds one batch at most: the
-    log keeps the events after it. The loop ends when the poll ends, also when the client of the
-    request leaves.
+    counts as received when the next one is requested, so a slow loop holds at most one batch, and
+    the log keeps the events after it. The loop ends when the poll ends or the client of the request
+    leaves.
     """
 
     __slots__ = ()
@@ -232,4 +233,4 @@ class IteratedPoll(_Waited):
     if not TYPE_CHECKING:
 
         def __await__(self):
-            raise TypeError("poll is not awaited: async for events in mq.poll(client_id)")
+            raise TypeError("poll cannot be awaited: async for events in mq.poll(client_id)")

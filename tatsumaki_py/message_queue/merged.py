@@ -1,8 +1,9 @@
-"""Several channels, listened to as one.
+"""Several channels as one source.
 
 Rules:
-1. It follows its channels exactly while a client is here or expected, so they stay in use.
-2. An event that is accepted in one channel reaches the listeners before `Channel.accept` returns.
+1. It follows its channels exactly while a client is connected or expected back, which keeps them in
+   use.
+2. An event that one channel accepts reaches the listeners before `Channel.accept` returns.
 3. It keeps no events: each channel keeps the events that the clients need.
 """
 
@@ -21,20 +22,20 @@ from tatsumaki_py.message_queue.source import Follower
 __all__ = ["MAX_MERGED", "MergedChannels"]
 
 MAX_MERGED = 200
-"""Channels that one queue may have. Its cursors have about 30 characters for each channel, and have
-to fit in a header.
+"""Maximum number of channels of one queue. Cursors have about 30 characters for each channel, and
+must fit in a header.
 """
 
 
 class MergedChannels:
-    """A `Source` over channels, which are given in the order of their names."""
+    """A `Source` over channels, which must be given in the order of their names."""
 
     def __init__(self, channels: Sequence[Channel], registry: Registry) -> None:
         self._channels = tuple(channels)
         self._registry = registry
         self._follower: Follower | None = None
-        # The queue that the clients poll, as long as there are clients: without this reference, a
-        # second queue could be made for the same channels.
+        # The queue that the clients poll, while there are clients. Without this reference, a second
+        # queue could be made for the same channels.
         self._queue: object = None
         self._alarm = Alarm()
         self.log = MergedLog([channel.log for channel in channels])
@@ -89,7 +90,7 @@ class MergedChannels:
             await _all([channel.ready() for channel in self._channels], None)
 
     def hold(self, cursor: str) -> None:
-        """A client is behind, at `cursor`: keep the events after it in each channel."""
+        """A client lags behind, at `cursor`: keep the events after it in each channel."""
         for channel, part in zip(self._channels, cursor.split(","), strict=True):
             channel.hold(part)
 
@@ -103,7 +104,7 @@ class MergedChannels:
                 channel.join(self.key, follower)
 
     def watch(self) -> None:
-        """Set a timer to forget the clients that do not come back."""
+        """Set a timer to remove the clients that do not come back."""
         if self._follower is not None:
             self._alarm.set(self._follower.due(), self._sweep)
 
@@ -122,9 +123,9 @@ class MergedChannels:
             if self._follower is not None:
                 self._follower.forget_late(now())
         finally:
-            # An error for one client must not keep the other clients for ever.
+            # An error for one client must not keep the other clients forever.
             self.watch()
-        # Events that were kept for the forgotten clients may go.
+        # Events that were kept for the removed clients may be dropped.
         for channel in self._channels:
             channel.trim()
 
@@ -146,7 +147,7 @@ class MergedChannels:
         self._registry.clients += self.width
 
     def removed(self) -> None:
-        """One client less is known."""
+        """One client fewer is known."""
         self._registry.clients -= self.width
 
     def expects_nameless(self, expects: bool) -> None:
@@ -154,16 +155,16 @@ class MergedChannels:
         self._registry.nameless += self.width if expects else -self.width
 
     def occupied(self) -> None:
-        """A client is here."""
+        """A client is connected."""
         self._registry.vacant.pop(self.key, None)
 
     def vacated(self) -> None:
-        """All clients are away."""
+        """All clients are absent."""
         if self._follower is not None:
             self._registry.vacant[self.key] = self._follower, self
 
     def deserted(self) -> None:
-        """No client is here or expected any more."""
+        """No client is connected or expected back."""
         self._registry.vacant.pop(self.key, None)
         self._follower = self._queue = None
         self._alarm.cancel()
@@ -171,13 +172,13 @@ class MergedChannels:
             channel.part(self.key)
 
     def holds_nothing(self) -> bool:
-        """Whether no channel holds an event."""
+        """Whether no channel has an event."""
         return all(channel.holds_nothing() for channel in self._channels)
 
 
 def _all(found: Sequence[Awaitable[object]], cursor: str | None) -> asyncio.Future[str | None]:
-    """Done with `cursor` when all of these are done, also if one of them raises. If it is
-    cancelled, they are, too.
+    """A future that is done with `cursor` when all of these are done, even if one of them raises.
+    Cancelling it cancels them.
     """
     tasks = [asyncio.ensure_future(one) for one in found]
     done = asyncio.ensure_future(_after(tasks, cursor))
@@ -196,5 +197,5 @@ async def _after(tasks: Sequence[asyncio.Future[object]], cursor: str | None) ->
 def _end(tasks: Sequence[asyncio.Future[object]]) -> None:
     for task in tasks:
         if not task.cancel() and not task.cancelled():
-            # One error is told; asyncio would log the others.
+            # One error is raised; asyncio would log the others.
             task.exception()

@@ -1,14 +1,14 @@
 """The logs of several channels, read as one.
 
 Rules:
-1. It stores nothing: it is a view. A cursor is one of each log, in the order of their names, joined
-   by commas; none is left out.
-2. Events are in the order of their ids, those of each channel in its own order. The `id` of each is
-   the cursor after it, so a reader may stop at any of them and loses nothing of any channel.
-3. No more is read at once than goes into one answer, because many channels may hold much. The bytes
-   of the entries made here are counted: their ids grow with the number of channels.
-4. Clients that read from the same place get the same entries, so that each is framed once. The
-   entries of the last reads are kept for that, up to `RECENT_READS` bytes for all merged logs.
+1. It is only a view. A cursor consists of the cursors in all logs, in the order of their names,
+   joined by commas; none is left out.
+2. Events are in the order of their ids, and those of each channel in its order. The `id` of each is
+   the cursor after it, so a reader may stop at any event without losing events of any channel.
+3. One read gives no more than fits into one answer, because many channels may hold a lot. The bytes
+   of the entries made here are counted, because their ids grow with the number of channels.
+4. Clients that read from the same place get the same entries, so that each entry is framed once.
+   For this, the entries of recent reads are kept, up to `RECENT_READS` bytes for all merged logs.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ __all__ = ["RECENT_READS", "MergedEntry", "MergedLog"]
 _READ = 1024 * 1024
 """Bytes of entries after which reading stops."""
 RECENT_READS = 4 * 1024 * 1024
-"""Bytes of the entries of the last reads, which all merged logs keep."""
+"""Maximum bytes of the recently read entries that all merged logs keep."""
 _REMEMBERED = 4
-"""Places from which the events are kept until something changes: few, because most clients are at
-the same place.
+"""Number of places from which events are kept until the logs change: few, because most clients are
+at the same place.
 """
 
 
@@ -74,7 +74,7 @@ class MergedEntry(_Merged):
         return b'{"id":"%b","channel":%b,"data":%b}' % (self.id.encode(), self._name, self.json)
 
     def data(self) -> Any:
-        # It is frozen: it may be shared.
+        # It is frozen and may be shared.
         return self._entry.event()
 
 
@@ -95,7 +95,7 @@ _Place = tuple[str, bool]
 
 
 class MergedLog:
-    """A view of several `EventLog`, which are given in the order of their channels' names.
+    """A view of several `EventLog`, which must be given in the order of their channels' names.
 
     >>> a, b = EventLog("a", start="0-1"), EventLog("b", start="0-1")
     >>> for log, id in ((a, "1-0"), (b, "2-0"), (a, "3-0")):
@@ -151,17 +151,17 @@ class MergedLog:
 
     @staticmethod
     def earlier(one: str, other: str) -> str:
-        """The one of two cursors after which more comes, in each log."""
+        """The earlier of two cursors, in each log."""
         return ",".join(map(EventLog.earlier, one.split(","), other.split(",")))
 
     @staticmethod
     def later(one: str, other: str) -> str:
-        """The one of two cursors after which less comes, in each log."""
+        """The later of two cursors, in each log."""
         return ",".join(map(EventLog.later, one.split(","), other.split(",")))
 
     def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
-        """The events after `cursor`, up to 1 MiB of them; a gap in each channel in which its part
-        is not known (any more). Quiet ones are among them if `quiet`.
+        """The events after `cursor`, up to 1 MiB, with a gap for each channel that does not (any
+        longer) know its part. Includes quiet events if `quiet`.
         """
         if cursor == self.top:
             return ()

@@ -14,8 +14,8 @@ _KEY = secrets.token_bytes(16)
 
 
 class Pseudonym:
-    """A client in a log: 8 hexadecimal digits, which do not change for a name during the life of
-    the process. The name itself would let another client take over its place.
+    """A client's name for the log: 8 hexadecimal digits, the same for a name while the process
+    lives. The name itself would let another client take over its place.
     """
 
     __slots__ = ("_name",)
@@ -29,7 +29,7 @@ class Pseudonym:
 
 
 def checked_name(kind: str, value: object) -> str:
-    """`value`, if it is a valid name; an `int` is taken as its text.
+    """`value`, if it is a valid name; an `int` is converted to a `str`.
 
     Raises `TypeError`, or 400 if it is too long.
     """

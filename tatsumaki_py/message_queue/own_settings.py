@@ -1,10 +1,10 @@
-"""The settings and the class of queue that belong to a channel's name.
+"""The settings and the queue class that belong to a channel's name.
 
 Rules:
 1. A queue is freed when no code holds it; the settings and the class of its channel stay.
-2. There are at most `limit` channels with settings, and as many with a class. Beyond that, the one
-   that was asked for longest ago is forgotten; if it had settings, the log says so. (A queue that
-   is held still has its settings and its class.)
+2. At most `limit` channels have settings, and as many have a class. Beyond that, the least recently
+   used entry is dropped; if it had settings, the log says so. (A queue that code still holds keeps
+   its settings and its class.)
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ _OF_ALL = ("max_channels", "max_clients", "max_size")
 
 
 def check(kind: type, name: str, value: object) -> None:
-    """Let a queue of class `kind` have that setting.
+    """Check a setting for a queue of class `kind`.
 
     Raises `AttributeError` if the class has no setting of that name, `TypeError` or `ValueError` if
-    the value has to be a number and is not.
+    the value must be a number and is not.
     """
     default = getattr(kind, name, _MISSING)
     if default is _MISSING or callable(default) or isinstance(default, property):
         raise _unknown(kind, name)
     if name in _OF_ALL:
-        raise AttributeError(f"{name} is of all channels: set {kind.__name__}.{name}")
+        raise AttributeError(f"{name} applies to all channels: set {kind.__name__}.{name}")
     _check_value(name, default, value)
 
 
 class Settings(ABCMeta):
-    """The class of a class with settings: setting a name that the class does not have, or a value
-    that has to be a number and is not, raises. (The body of a subclass may add attributes.)
+    """The metaclass of a class with settings: assigning an unknown name, or a value that must be a
+    number and is not, raises. (The body of a subclass may add attributes.)
     """
 
     def __setattr__(cls, name: str, value: Any) -> None:
@@ -87,12 +87,12 @@ class OwnSettings:
         self._kinds: dict[str, type] = {}
 
     def settings(self, channel: str) -> dict[str, Any]:
-        """The settings of `channel`. This counts as asking for them."""
+        """The settings of `channel`. This counts as a use."""
         settings = _renewed(self._settings, channel)
         return {} if settings is None else dict(settings)
 
     def set(self, channel: str, name: str, value: object, limit: int) -> None:
-        """Keep a setting; up to `limit` channels have settings."""
+        """Store a setting; up to `limit` channels have settings."""
         self._settings[channel] = self.settings(channel) | {name: value}
         for forgotten in _beyond(self._settings, limit):
             _log.warning(
@@ -102,7 +102,7 @@ class OwnSettings:
             )
 
     def unset(self, channel: str, name: str) -> None:
-        """Forget a setting."""
+        """Drop a setting."""
         settings = self._settings.get(channel)
         if settings is not None:
             settings.pop(name, None)
@@ -110,25 +110,25 @@ class OwnSettings:
                 del self._settings[channel]
 
     def kind(self, channel: str) -> type | None:
-        """The class of the queue of `channel`. This counts as asking for it."""
+        """The class of the queue of `channel`. This counts as a use."""
         return _renewed(self._kinds, channel)
 
     def keep_kind(self, channel: str, kind: type, limit: int) -> None:
-        """Keep a class; up to `limit` channels have one. Clients may invent names of channels, so
-        classes push out no settings, and forgetting them is not logged.
+        """Store a class; up to `limit` channels have one. Clients may invent names of channels, so
+        classes do not push out settings, and dropping them is not logged.
         """
         self._kinds.pop(channel, None)
         self._kinds[channel] = kind
         _beyond(self._kinds, limit)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop everything."""
         self._settings.clear()
         self._kinds.clear()
 
 
 def _renewed(known: dict[str, _Said], channel: str) -> _Said | None:
-    """The value for `channel`. This counts as asking for it."""
+    """The value for `channel`. This counts as a use."""
     said = known.pop(channel, None)
     if said is not None:
         known[channel] = said
@@ -136,7 +136,7 @@ def _renewed(known: dict[str, _Said], channel: str) -> _Said | None:
 
 
 def _beyond(known: dict[str, _Said], limit: int) -> list[str]:
-    """Forget the oldest names beyond `limit`, and return them."""
+    """Drop the oldest names beyond `limit`, and return them."""
     count = max(len(known) - max(limit, 1), 0)
     names = [*islice(known, count)]
     for name in names:

@@ -2,8 +2,8 @@
 
 Rule: a queue knows a `Peer` and never a handler; a handler knows a `Watcher` and never a queue.
 
-A handler sets `current` to itself when it is made, so callbacks and coroutines that run on behalf
-of its request find it there.
+A handler sets `current` to itself when it is made, so that callbacks and coroutines of its request
+find it there.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def takes_entries(method: _Method) -> _Method:
-    """Mark a method of the package that takes entries of the log instead of events."""
+    """Mark a method of the package that takes log entries instead of events."""
     method.takes_entries = True  # type: ignore[attr-defined]
     return method
 
 
 class Reader(Protocol):
-    """Streams that read a log by themselves and are served together."""
+    """Streams that read a log themselves and are served together."""
 
     def follow(self) -> None:
-        """The log has something new. Called for each publish, so it costs next to nothing."""
+        """The log has new events. Called for each publish, so it must cost next to nothing."""
 
     @property
     def behind(self) -> int:
-        """About how many places `places` has."""
+        """The approximate number of `places`."""
 
     def places(self) -> Iterable[str]:
         """The cursors of the streams that still have something to send."""
 
 
 class ReadableLog(Protocol):
-    """A log, as the streams see it that read it by themselves."""
+    """A log, as seen by the streams that read it themselves."""
 
     @property
     def top(self) -> str:
@@ -63,16 +63,16 @@ class ReadableLog(Protocol):
 
     def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
         """The events after `cursor`, with a gap where some are lost. A long list may be cut off:
-        read on from the id of its last event. Quiet events are left out unless `quiet`.
+        continue from the id of its last event. Without quiet events unless `quiet`.
         """
 
 
 class Readable(Protocol):
-    """A log that streams read by themselves, and those that do so."""
+    """A log that streams read themselves, and these streams."""
 
     readers: dict[Hashable, Reader]
-    """The readers that are told of new events, by a key of their own. A reader adds itself with its
-    first stream and removes itself with its last one.
+    """The readers to notify of new events, by their own keys. A reader adds itself with its first
+    stream and removes itself with its last one.
     """
 
     @property
@@ -84,20 +84,20 @@ class Readable(Protocol):
 
 
 class Reading(Protocol):
-    """One stream that reads a log by itself."""
+    """One stream that reads a log itself."""
 
     @property
     def cursor(self) -> str:
-        """The place after the last event that was handed to the kernel whole."""
+        """The place after the last event that was handed completely to the kernel."""
 
     def busy(self) -> bool:
-        """Whether it has something to send, or does not keep up."""
+        """Whether it has events to send, or does not keep up."""
 
     def catch_up(self) -> None:
-        """Send now the events that were published, if the client keeps up."""
+        """Send the published events now, if the client keeps up."""
 
     def stop(self) -> None:
-        """Read no more. `cursor` stays what it is."""
+        """Stop reading. `cursor` does not change any more."""
 
 
 class Watcher(Protocol):
@@ -105,18 +105,18 @@ class Watcher(Protocol):
 
     @property
     def once(self) -> bool:
-        """Whether it takes events once: a long poll."""
+        """Whether it takes events only once, as a long poll does."""
 
     @property
     def given(self) -> Sequence[float]:
-        """When the events were published that a long poll is answered with (`Entry.time`)."""
+        """When the events in the answer to a long poll were published (`Entry.time`)."""
 
     def left(self, lost: bool) -> None:
-        """The client went before its answer was complete.
+        """The client left before its answer was complete.
 
         Args:
             lost: its connection was reset, timed out or was cut off, so the client may not have
-                received all that the kernel took. False: the client closed the connection.
+                received all bytes that the kernel took. False: the client closed the connection.
         """
 
     def busy(self) -> bool:
@@ -126,10 +126,10 @@ class Watcher(Protocol):
         """The cursor of the client; "" if events are on their way."""
 
     def blocked(self, blocked: bool) -> None:
-        """The client does not keep up with what is sent, or does so again."""
+        """The client has stopped or resumed keeping up."""
 
     def reads(self, cursor: str) -> None:
-        """Its stream, which is late, is about to read the events after `cursor`."""
+        """Its stream, which lags behind, is about to read the events after `cursor`."""
 
     def served(self) -> None:
         """The answer is complete."""
@@ -142,38 +142,42 @@ class Peer(Protocol):
         """The cursor that the client sent with this request."""
 
     def _peer_retry(self, seconds: int) -> None:
-        """The long poll is about to be answered with no events: send when to reconnect."""
+        """The long poll is about to be answered with no events: tell the client when
+        to reconnect.
+        """
 
     def _peer_place(self, log: Hashable, name: str | None) -> str | None:
-        """The id of the last event of `log` that the client `name` was given in this request, if
-        it was given some or an earlier poll had none for it.
+        """The id of the last event of `log` that the client `name` received in this request, if it
+        received any or an earlier poll had none for it.
         """
 
     def _peer_given(self, log: Hashable, name: str | None, cursor: str) -> None:
-        """`_peer_place` is `cursor` from now on."""
+        """Set `_peer_place` to `cursor`."""
 
     def _peer_at(self, cursor: str) -> None:
-        """Tell the client that it has all events up to `cursor`. Called when a stream begins, and
-        before a long poll is answered with no events.
+        """Send the client its `cursor`. Called when a stream begins, and before a long poll is
+        answered with no events.
         """
 
     def _peer_watch(self, watcher: Watcher) -> bool:
-        """Tell `watcher` how this request ends. False if it has ended, or takes no body (HEAD)."""
+        """Notify `watcher` how this request ends. False if it has ended, or takes no
+        body (HEAD).
+        """
 
     def _peer_unwatch(self, watcher: Watcher) -> None:
-        """Tell `watcher` nothing any more."""
+        """Stop notifying `watcher`."""
 
     def _peer_left(self) -> bool:
-        """Whether the client went before its answer was complete."""
+        """Whether the client left before its answer was complete."""
 
     def _peer_over(self) -> bool:
         """Whether its answer is complete."""
 
     def _peer_failed(self, error: BaseException) -> None:
-        """A callback on behalf of this peer raised: answer it."""
+        """A callback of this peer raised: answer the request with the error."""
 
     def _peer_finish(self) -> None:
-        """End the answer: no more events will come for this peer."""
+        """End the answer, because no more events will come for this peer."""
 
     def _peer_ended(self) -> None:
         """A log that this peer listened to has ended: end the answer, unless it listens to others,
@@ -181,7 +185,7 @@ class Peer(Protocol):
         """
 
     def _peer_room(self) -> int:
-        """The bytes that should be written at once at most."""
+        """The maximum number of bytes to write at once."""
 
     def _peer_drain(self) -> Awaitable[None]:
         """An awaitable that is done when most of the written bytes were sent."""
@@ -197,13 +201,13 @@ class Peer(Protocol):
         """
 
     def _peer_reads(self, callback: Callable[..., Any]) -> bool:
-        """Whether `callback` sends events as they are, so that the stream can do without it and
-        read the log by itself.
+        """Whether `callback` sends events unchanged, so that the stream can read the log itself
+        instead.
         """
 
     def _peer_read(self, readable: Readable, cursor: str, quiet: bool) -> Reading:
-        """Send the events after `cursor`, from now on. With `quiet`, the quiet events that are in
-        the log now are for this client, too.
+        """Send the events after `cursor`, from now on. With `quiet`, include the quiet events that
+        are now in the log.
         """
 
 
@@ -211,14 +215,12 @@ current: ContextVar[weakref.ref[Any] | None] = ContextVar("tatsumaki_peer", defa
 
 
 def of(callback: Callable[..., Any] | None) -> Peer | None:
-    """The peer that `callback` serves: the object it is a method of, else that of the current
-    request.
-    """
+    """The peer that `callback` serves: the object whose method it is, else the current request."""
     owner = getattr(callback, "__self__", None)
-    # Not isinstance: that looks for each method of the protocol, for each long poll.
+    # Not isinstance, which would look for each method of the protocol for each long poll.
     if hasattr(owner, "_peer_watch"):
         return owner
     reference = current.get()
     peer = None if reference is None else reference()
-    # A task may outlive the request that it was started in.
+    # A task may outlive the request that started it.
     return None if peer is None or peer._peer_over() else peer
