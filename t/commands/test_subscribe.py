@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from support.nginx import BLOCKS
+from support.nginx import SITE
 
 from tatsumaki_py.commands import subscribe as subscribe_command
 from tatsumaki_py.publisher import Publisher
@@ -132,7 +132,7 @@ def test_restarts_behind_nginx(subscribe, monkeypatch, redis_server, request):
     monkeypatch.setenv("TATSUMAKI_ENGINE", redis_server.url)
     program = request.getfixturevalue("http_server")
     run_nginx = request.getfixturevalue("run_nginx")
-    port = run_nginx(BLOCKS[0].replace("5000", str(program.port)))
+    port = run_nginx(SITE.replace("5000", str(program.port)))
     process = subscribe(f"http://127.0.0.1:{port}/events/chat", "--count", "200")
     found = []
     reading = threading.Thread(target=lambda: found.extend(lines(process, 200)))

@@ -1,4 +1,4 @@
-"""systemd accepts the units of docs/guide/deploying.md."""
+"""systemd accepts the units of the recipe, alone and as docs/guide/deploying.md changes them."""
 
 import re
 import subprocess
@@ -8,8 +8,9 @@ import pytest
 from support.outside import find_program
 from support.program import ROOT
 
+DEPLOY = "examples/recipes/deploy/systemd"
 PAGE = (ROOT / "docs/guide/deploying.md").read_text()
-UNITS = dict(re.findall(r"`/etc/systemd/system/([\w.]+)`:\n\n```ini\n(.*?)^```", PAGE, re.M | re.S))
+UNITS = {path.name: path.read_text() for path in (ROOT / DEPLOY).glob("chat.s*")}
 
 
 @pytest.fixture
@@ -46,3 +47,11 @@ def test_a_unit_that_is_wrong(verify):
     """systemd rejects it, so the other tests prove something."""
     _, said = verify({"chat.service": UNITS["chat.service"] + "\n[Service]\nTypo=1\n"})
     assert "Typo" in said
+
+
+def test_hardened():
+    """The service may do little (`systemd-analyze security` gives at most 10, for all)."""
+    program = find_program("systemd-analyze", "systemd")
+    command = [program, "security", "--offline=true", "--threshold=20", "chat.service"]
+    result = subprocess.run(command, cwd=ROOT / DEPLOY, capture_output=True, text=True, timeout=30)
+    assert result.returncode == 0, result.stdout

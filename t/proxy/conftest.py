@@ -1,9 +1,12 @@
 """The application as it is served behind a proxy."""
 
 import pytest
+from support.apache import run_apache  # noqa: F401
+from support.caddy import run_caddy  # noqa: F401
 from support.haproxy import run_haproxy  # noqa: F401
 from support.lossy import proxy  # noqa: F401
 from support.nginx import nginx, run_nginx  # noqa: F401
+from support.proxies import run_recipe  # noqa: F401
 from support.wire import iterations
 
 from tatsumaki_py import Application, MessageQueue, PublishHandler, SubscribeHandler

@@ -6,7 +6,6 @@ import re
 
 import pytest
 from support.answers import until
-from support.haproxy import LINES
 from support.nginx import BY_CHANNEL, HTTP_2, SITE, with_upstream
 from support.outside import find_program, running
 from support.subscriber import CLIENTS
@@ -99,12 +98,14 @@ async def test_publish(nginx, raw, queue, expect_log):
     assert queue.backlog_events == [{"n": 1}]
 
 
-@pytest.mark.parametrize(("name", "lines", "away"), [("nginx", SITE, 502), ("haproxy", LINES, 503)])
+@pytest.mark.parametrize(
+    ("proxy", "away"), [("nginx", 502), ("haproxy", 503), ("caddy", 502), ("apache", 503)]
+)
 @pytest.mark.gen_test
-async def test_unavailable(request, http_server, http_port, raw, app, name, lines, away):
+async def test_unavailable(run_recipe, http_server, http_port, raw, app, proxy, away):
     """An EventSource gets a stream in place of a 503 or 502, any other client the answer."""
     app.add_handlers("/full", Full)
-    port = request.getfixturevalue(f"run_{name}")(lines.replace("5000", str(http_port)))
+    port = run_recipe(proxy, http_port)
 
     async def reply(accept):
         client = await raw(port)

@@ -8,35 +8,11 @@ import zlib
 import pytest
 from support.answers import until
 from support.subscriber import CLIENTS, STREAMS
+from support.waiting import AT_ONCE, WAITING, comes_at_once, listening, subscribed
 from support.wire import read_chunk, read_head, read_reply
 
-from tatsumaki_py import MessageQueue
-
-WAITING = [*STREAMS, "long-poll"]
 HTTP = [transport for transport in WAITING if transport != "websocket"]
-AT_ONCE = 0.5  # seconds; what is held back comes with the end of the answer
 BARE = "server {{ listen 80; location / {{ proxy_pass http://127.0.0.1:{}; }} }}"
-
-
-def listening():
-    """How many clients wait for events of the channel."""
-    queue = MessageQueue.instance("room")
-    return sum(client.state.name == "LISTENING" for client in queue.clients.values())
-
-
-async def subscribed(raw, port, transport, count=1, **headers):
-    """The connection of a client that is one of `count` who wait."""
-    subscriber = CLIENTS[transport](port, connect=raw, headers=headers)
-    await subscriber.request()
-    await until(lambda: listening() == count)
-    return subscriber.connection
-
-
-async def comes_at_once(client, queue, number):
-    queue.publish({"n": number})
-    started = time.monotonic()
-    await asyncio.wait_for(client.read_until(b'"n":%d' % number), 5)
-    assert time.monotonic() - started < AT_ONCE
 
 
 @pytest.mark.parametrize("transport", WAITING)

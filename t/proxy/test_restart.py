@@ -1,13 +1,10 @@
-"""The server is restarted behind nginx or haproxy: pages come back by themselves, and are told of
-the gap.
-"""
+"""The server restarts behind a proxy: pages reconnect by themselves, and are told of the gap."""
 
 import json
 import urllib.request
 
 import pytest
-from support.haproxy import LINES
-from support.nginx import BLOCKS
+from support.proxies import FILES
 
 # Each keeps what came in `got` and how often it has tried in `tries`.
 CLIENTS = {
@@ -34,14 +31,10 @@ def http_server(serve_program):
     return serve_program("t/proxy/program.py")
 
 
-@pytest.fixture(params=["nginx", "haproxy"])
-def site(request, http_server):
+@pytest.fixture
+def site(run_recipe, http_server, proxy):
     """Where the proxy listens. An EventSource retries there after 100 ms."""
-    lines = BLOCKS[0] if request.param == "nginx" else LINES
-    assert lines.count("retry: 3000") == 1
-    lines = lines.replace("5000", str(http_server.port)).replace("retry: 3000", "retry: 100")
-    run = request.getfixturevalue(f"run_{request.param}")
-    return f"http://127.0.0.1:{run(lines)}"
+    return f"http://127.0.0.1:{run_recipe(proxy, http_server.port, retry=100)}"
 
 
 def publish(site, number):
@@ -55,7 +48,14 @@ def publish(site, number):
         return json.load(response)["id"]
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(
+    ("client", "proxy"),
+    [
+        *(("EventSource", proxy) for proxy in FILES),
+        ("tatsumaki.js", "nginx"),
+        ("tatsumaki.js", "haproxy"),
+    ],
+)
 def test_a_page_survives_a_restart(http_server, site, page, page_errors, client):
     """While the server is down, an EventSource gets an empty stream from the proxy."""
     page_errors.allow("50[23]")  # of other requests of tatsumaki.js

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from playwright.sync_api import expect
-from support.nginx import BLOCKS
+from support.nginx import SITE
 
 TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll"]
 
@@ -18,7 +18,7 @@ def http_server(serve_program):
 @pytest.fixture
 def site(http_server, run_nginx):
     """Where it is for the world."""
-    under = BLOCKS[0].replace("5000", str(http_server.port))
+    under = SITE.replace("5000", str(http_server.port))
     under = under.replace("location / {", "location /app/ {")
     under = under.replace("proxy_pass http://tatsumaki;", "proxy_pass http://tatsumaki/;")
     return f"http://127.0.0.1:{run_nginx(under)}/app/"

@@ -1,54 +1,46 @@
-"""A real haproxy in front of the application, configured as docs/guide/deploying.md says."""
+"""A real haproxy in front of the application, configured as the recipe says."""
 
+import contextlib
 import re
-import socket
-import subprocess
-import time
 
 import pytest
 from support.outside import find_program
-from support.program import ROOT, free_port
+from support.program import free_port
+from support.proxies import DEPLOY, PAGE, processes
 
-PAGE = (ROOT / "docs/guide/deploying.md").read_text()
-LINES, MACHINES = re.findall(r"^```haproxy\n(.*?)^```", PAGE, re.M | re.S)
-(RESTARTING,) = re.findall(r"^```http\n(.*?)^```", PAGE, re.M | re.S)
-START = 5.0  # seconds until it must listen
+LINES = (DEPLOY / "haproxy/haproxy.cfg").read_text()
+MACHINES = re.findall(r"^```haproxy\n(.*?)^```", PAGE, re.M | re.S)[1]
 
 
 @pytest.fixture
 def run_haproxy(tmp_path, http_server):
-    """`port = run_haproxy(lines)` runs it with these lines, but without its second tries, unless
-    `retries` is not 0.
-    """
-    path = find_program("haproxy", "haproxy")
-    answer, config, log = (tmp_path / name for name in ("restarting.http", "cfg", "log"))
-    head, body = RESTARTING.split("\n\n")
-    answer.write_bytes(f"{head}\n\n".replace("\n", "\r\n").encode() + body.encode())
-    processes = []
+    """`port = run_haproxy(lines)` runs it with these lines. It is gone before the server.
 
-    def run(lines, retries=0):
+    Args:
+        retries: how often it connects again, one second later.
+        retry: the milliseconds that an EventSource is to wait.
+    """
+    with running(tmp_path) as run:
+        yield run
+
+
+@contextlib.contextmanager
+def running(directory):
+    """`run_haproxy`, without a server."""
+    path = find_program("haproxy", "haproxy")
+
+    def run(lines, retries=0, retry=3000):
         port = free_port()
         assert lines.count("bind :80\n") == lines.count("mode http\n") == 1
         lines = lines.replace("bind :80\n", f"bind 127.0.0.1:{port}\n")
         lines = lines.replace("mode http\n", f"mode http\n    retries {retries}\n")
-        config.write_text(lines.replace("/etc/haproxy/restarting.http", str(answer)))
-        with log.open("w") as output:
-            command = [path, "-db", "-f", str(config)]
-            processes.append(subprocess.Popen(command, stdout=output, stderr=output))
-        deadline = time.monotonic() + START
-        while not listens(port):
-            if processes[-1].poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"haproxy does not run:\n{log.read_text()}")
-            time.sleep(0.02)
+        answer = (DEPLOY / "haproxy/restarting.http").read_bytes()
+        answer = answer.replace(b"Length: 12", b"Length: %d" % len(f"retry: {retry}\n"))
+        (directory / "restarting.http").write_bytes(answer.replace(b"3000", b"%d" % retry))
+        config = directory / f"{port}.cfg"
+        config.write_text(lines.replace("/etc/haproxy", str(directory)))
+        started.start([path, "-db", "-f", str(config)], port, directory / "haproxy.log")
         return port
 
-    yield run
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-def listens(port):
-    """Whether it does."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+    with processes() as started:
+        yield run

@@ -1,19 +1,19 @@
-"""A real nginx in front of the application, configured as docs/guide/deploying.md says."""
+"""A real nginx in front of the application, configured as the recipe and the guide say."""
 
 import contextlib
 import os
 import re
-import subprocess
-import time
 
 import pytest
 from support.outside import find_program
 from support.program import ROOT, free_port
+from support.proxies import DEPLOY, processes
+from support.proxies import PAGE as RECIPE
 
 PAGE = (ROOT / "docs/guide/deploying.md").read_text()
-BLOCKS = re.findall(r"^```nginx\n(.*?)^```", PAGE, re.M | re.S)
-SITE, MACHINES, HTTP_2, BY_CHANNEL = BLOCKS
-START = 5.0  # seconds until it must listen
+SITE = (DEPLOY / "nginx/chat.conf").read_text()
+MACHINES, BY_CHANNEL = re.findall(r"^```nginx\n(.*?)^```", PAGE, re.M | re.S)
+HTTP_2 = re.findall(r"^```nginx\n(.*?)^```", RECIPE, re.M | re.S)[1]
 
 FRAME = """
 daemon off;
@@ -41,10 +41,10 @@ def with_upstream(lines):
 
 @pytest.fixture
 def nginx(run_nginx, http_server, http_port):
-    """`port = nginx("gzip on;")` runs the page's configuration, after other directives."""
+    """`port = nginx("gzip on;")` runs the recipe's configuration, after other directives."""
 
     def start(*directives):
-        return run_nginx("\n".join([*directives, BLOCKS[0].replace("5000", str(http_port))]))
+        return run_nginx("\n".join([*directives, SITE.replace("5000", str(http_port))]))
 
     return start
 
@@ -75,8 +75,8 @@ def spreading(directory):
         # A worker that was away is asked again at once.
         servers = [f"server 127.0.0.1:{port} max_fails=0;" for port in ports]
         alone = "server 127.0.0.1:5000;"
-        assert alone in BLOCKS[0]
-        return run(BLOCKS[0].replace(alone, "\n".join(["random;", *servers])))
+        assert alone in SITE
+        return run(SITE.replace(alone, "\n".join(["random;", *servers])))
 
     with running(directory) as run:
         yield start
@@ -86,7 +86,6 @@ def spreading(directory):
 def running(directory):
     """`run_nginx`, without a server."""
     path = find_program("nginx", "nginx")
-    processes = []
 
     def run(http, listen="listen 80;"):
         port = free_port()
@@ -104,19 +103,9 @@ def running(directory):
         )
         log = prefix / "error.log"
         command = [path, "-p", str(prefix), "-e", str(log), "-c", str(config)]
-        processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))
-        deadline = time.monotonic() + START
         # It listens before it says who it is.
-        while not (prefix / "pid").exists():
-            if processes[-1].poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"nginx does not run:\n{log.read_text()}")
-            time.sleep(0.01)
+        started.start(command, port, log, ready=(prefix / "pid").exists)
         return port
 
-    try:
+    with processes() as started:
         yield run
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait()

@@ -1,0 +1,28 @@
+"""The pages of the recipes on deploying show the files as they are."""
+
+import re
+
+import pytest
+from support.program import ROOT
+
+DEPLOY = ROOT / "examples/recipes/deploy"
+SHOWN = {
+    "behind-a-proxy": [
+        "nginx/chat.conf",
+        "haproxy/haproxy.cfg",
+        "haproxy/restarting.http",
+        "caddy/Caddyfile",
+        "apache/chat.conf",
+        "apache/restarting.asis",
+    ],
+    "systemd": ["systemd/chat.socket", "systemd/chat.service", "systemd/chat.default"],
+}
+
+
+@pytest.mark.parametrize(("page", "file"), [(p, f) for p, files in SHOWN.items() for f in files])
+def test_file(page, file):
+    """One block is equal to the file."""
+    text = (ROOT / f"docs/recipes/{page}.md").read_text()
+    blocks = re.findall(r"^```\w+\n(.*?)^```", text, re.M | re.S)
+    # Universal newlines: a block has no CR.
+    assert (DEPLOY / file).read_text() in blocks
