@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tatsumaki_py.application import AnyService, Application
+    from tatsumaki_py.endpoint.cross_origin import CrossOriginHandler
     from tatsumaki_py.endpoint.health import HealthHandler
     from tatsumaki_py.endpoint.metrics import MetricsHandler
     from tatsumaki_py.endpoint.publish import PublishHandler
@@ -49,6 +50,7 @@ __all__ = [
     "AwaitedPoll",
     "Client",
     "Cookies",
+    "CrossOriginHandler",
     "Durations",
     "Error",
     "Event",
@@ -90,6 +92,7 @@ _MODULES = {
     "AwaitedPoll": "message_queue",
     "Client": "message_queue",
     "Cookies": "response",
+    "CrossOriginHandler": "endpoint.cross_origin",
     "Durations": "snapshot",
     "Error": "error",
     "Event": "message_queue",

@@ -18,6 +18,7 @@ NAMES = [
     "AwaitedPoll",
     "Client",
     "Cookies",
+    "CrossOriginHandler",
     "Durations",
     "Error",
     "Event",

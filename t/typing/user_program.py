@@ -15,6 +15,7 @@ from tatsumaki_py import (
     AwaitedPoll,
     Client,
     Cookies,
+    CrossOriginHandler,
     Durations,
     Error,
     Event,
@@ -142,7 +143,9 @@ class WithTickets(TicketedHandler):
         return self.check_ticket(channel).group != "mallory"
 
 
-class Tickets(Handler):
+class Tickets(CrossOriginHandler):
+    allowed_origins = ("https://www.example.com",)
+
     def post(self) -> None:
         assert_type(self.create_ticket(["a", 7], 60, group=self.get_signed_cookie("user")), str)
 
