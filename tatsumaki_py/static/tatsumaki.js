@@ -401,6 +401,8 @@ class Line {
   /** Finds out why it ended, and waits.
    * @param {Transport} name @param {Link} link @param {unknown} reason @param {AbortSignal} signal */
   async #recover(name, link, reason, signal) {
+    // The ticket of a connection that was open may have been revoked, however new it is.
+    if (link.opened) this.source.given = 0;
     let error = reason instanceof Refused ? reason : null;
     let blocked = error instanceof Blocked;
     if (!link.opened && (!error || blocked)) {
