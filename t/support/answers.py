@@ -1,8 +1,8 @@
 """Questions to the application under test, through Tornado's client and through bare sockets."""
 
-import asyncio
-
 import pytest
+
+from tatsumaki_py.testing import until  # noqa: F401
 
 
 @pytest.fixture
@@ -44,12 +44,3 @@ def access_log(caplog):
     """The lines of the access log so far, by a call."""
     caplog.set_level("INFO", "tornado.access")
     return lambda: [record for record in caplog.records if record.name == "tornado.access"]
-
-
-async def until(condition):
-    """Waits until `condition()` is true, 2 s at most, and returns what it gave."""
-    for _ in range(400):
-        if result := condition():
-            return result
-        await asyncio.sleep(0.005)
-    raise AssertionError(f"{condition} did not come true")

@@ -5,21 +5,12 @@ import contextlib
 import os
 import socket
 import stat
-import time
 
 import pytest
 from support.raw import raw_small  # noqa: F401
 
+from tatsumaki_py.testing import until as soon  # noqa: F401
 from tatsumaki_py.testing.reply import Reply, read_chunk, read_head, read_reply  # noqa: F401
-
-
-async def soon(condition, seconds=5.0):
-    """Waits until `condition()` is true, some seconds at most, and returns what it gave."""
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, "this did not come true in time"
-        await asyncio.sleep(0.005)
-    return result
 
 
 async def iterations(count=20):

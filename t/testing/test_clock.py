@@ -1,9 +1,14 @@
-"""The clock fixture moves the loop's time, and nothing else's."""
+"""The clock moves the loop's time, and nothing else's."""
 
 import asyncio
 import time
 
 import pytest
+import uvloop
+from tornado.ioloop import IOLoop
+from tornado.testing import AsyncTestCase, gen_test
+
+from tatsumaki_py.testing import Clock
 
 
 @pytest.mark.gen_test
@@ -48,3 +53,72 @@ async def test_real_time_goes_on(clock):
     assert asyncio.get_running_loop().time() - loop >= 1000
     await asyncio.sleep(0.01)
     assert asyncio.get_running_loop().time() - loop >= 1000.01
+
+
+@pytest.mark.gen_test(timeout=5000)
+async def test_restored():
+    """The loop's own clock is back, also from under another one."""
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    with Clock() as one, Clock() as two:
+        await one.advance(100)
+        await two.advance(1000)
+        assert loop.time() > before + 1100
+    assert loop.time() < before + 50
+    assert "time" not in vars(loop)
+
+
+@pytest.mark.gen_test
+async def test_mistakes():
+    """A clock goes forward, and belongs to one loop."""
+    clock = Clock(asyncio.get_running_loop())
+    with pytest.raises(ValueError, match="only goes forward, not by -1 seconds"):
+        await clock.advance(-1)
+    clock.restore()
+    other = IOLoop(make_current=False)
+    foreign = Clock(other)
+    with pytest.raises(RuntimeError, match="belongs to another event loop"):
+        await foreign.advance(1)
+    foreign.restore()
+    other.close()
+
+
+@pytest.mark.gen_test
+async def test_a_task_that_has_just_begun(clock):
+    """Its timer is set before the clock is turned."""
+    task = asyncio.ensure_future(asyncio.sleep(10, "woken"))
+    await clock.advance(10)
+    assert task.result() == "woken"
+
+
+def test_uvloop():
+    """Its clock cannot be turned, and the error says so."""
+
+    async def turn():
+        with pytest.raises(RuntimeError, match=r"clock of uvloop\.Loop cannot be turned"):
+            await Clock().advance(1)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(turn())
+
+
+class OfTornado(AsyncTestCase):
+    """Time-outs of `gen_test` are in real time."""
+
+    def setUp(self):
+        super().setUp()
+        self.clock = self.enterContext(Clock(self.io_loop))
+
+    @gen_test(timeout=1)
+    async def test_advance(self):
+        await self.clock.advance(3600)
+        await asyncio.sleep(0.01)
+
+    @gen_test(timeout=0.05)
+    async def hang(self):
+        await self.clock.advance(3600)
+        await asyncio.sleep(3600)
+
+    def test_hang(self):
+        with pytest.raises(TimeoutError, match=r"no end after 0\.05 s of real time"):
+            self.hang()

@@ -30,7 +30,7 @@ def test_examples(tmp_path):
     (tmp_path / "pytest.ini").write_text(CONFIGURATION)
     command = [sys.executable, "-m", "pytest", "-c", tmp_path / "pytest.ini", "--rootdir", tmp_path]
     command += ["-q", "--junitxml", tmp_path / "result.xml", tmp_path]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (run.returncode, run.stderr) == (0, ""), run.stdout + run.stderr
     cases = ElementTree.parse(tmp_path / "result.xml").iter("testcase")
     assert {case.get("name"): [*case] for case in cases} == {name: [] for name in TESTS}

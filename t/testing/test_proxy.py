@@ -1,0 +1,151 @@
+"""The network that fails, with a server that echoes."""
+
+import asyncio
+import time
+
+import pytest
+from support.wire import soon
+from tornado.iostream import StreamClosedError
+from tornado.tcpserver import TCPServer
+
+from tatsumaki_py.testing import Connection, Proxy
+
+
+class Echo(TCPServer):
+    """Sends back what comes, and "bye" when its client has sent a FIN."""
+
+    def __init__(self):
+        super().__init__()
+        self.ended = 0
+
+    async def handle_stream(self, stream, address):
+        try:
+            while data := await stream.read_bytes(1000, partial=True):
+                await stream.write(data)
+        except StreamClosedError:
+            self.ended += 1
+
+
+@pytest.fixture
+def echo(io_loop, _unused_port):
+    server = Echo()
+    server.add_socket(_unused_port[0])
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def connect(echo, http_port, raw):
+    """`proxy, client = await connect()`."""
+
+    async def connect(**options):
+        proxy = await Proxy(http_port, **options).start()
+        client = await raw(proxy.port)
+        await client.send(b"hello")
+        assert await client.read_exactly(5) == b"hello"
+        return proxy, client
+
+    return connect
+
+
+async def ended(client):
+    """Whether the connection has ended, by FIN or RST."""
+    try:
+        return await client.read_all() == b""
+    except ConnectionError:
+        return True
+
+
+@pytest.mark.gen_test
+async def test_cut(connect, echo):
+    """Both sides see the end."""
+    proxy, client = await connect()
+    assert proxy.url == f"http://127.0.0.1:{proxy.port}"
+    proxy.cut()
+    assert await ended(client)
+    await soon(lambda: echo.ended == 1)
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_cut_after(connect):
+    """After so many bytes for the client."""
+    proxy, client = await connect()
+    proxy.cut_after(3)
+    await client.send(b"abcdef")
+    assert await client.read_exactly(3) == b"abc"
+    assert await ended(client)
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_budget(connect):
+    """Each direction of a new connection has its own."""
+    proxy, client = await connect(budget=lambda: 8)
+    await client.send(b"abcdef")
+    with pytest.raises((EOFError, ConnectionError)):
+        await client.read_exactly(6)
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_freeze(connect, echo):
+    """Nothing passes any more, also no end."""
+    proxy, client = await connect()
+    proxy.freeze()
+    await client.send(b"lost")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(client.read_exactly(1), 0.03)
+    client.close()
+    await asyncio.sleep(0.02)
+    assert echo.ended == 0
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_half_close(connect, echo):
+    """The server sees the end of what the client sends, and ends the connection itself."""
+    proxy, client = await connect()
+    proxy.half_close()
+    await soon(lambda: echo.ended == 1)
+    assert await ended(client)
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_delay(connect):
+    """All data is late, in both directions, and in its order."""
+    proxy, client = await connect()
+    proxy.delay = 0.02
+    began = time.monotonic()
+    for number in range(50):
+        await client.send(b"%03d" % number)
+    assert await client.read_exactly(150) == b"".join(b"%03d" % number for number in range(50))
+    assert 0.04 <= time.monotonic() - began < 1
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_down_and_silent(connect, raw):
+    """New connections are refused, or get no answer; those that are there go on."""
+    proxy, client = await connect()
+    proxy.down = True
+    assert await ended(await raw(proxy.port))
+    proxy.down, proxy.silent = False, True
+    silent = await raw(proxy.port)
+    await silent.send(b"hello")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(silent.read_exactly(1), 0.03)
+    await client.send(b"still here")
+    assert await client.read_exactly(10) == b"still here"
+    assert proxy.accepted == 3
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_without_a_server():
+    """A server that is not there is a connection that ends."""
+    async with Proxy(1) as proxy:
+        client = await Connection.connect(proxy.port)
+        assert await ended(client)
+        client.close()

@@ -1,0 +1,102 @@
+"""The fixtures in the pytest of a user, without pytest-tornado and without a Redis."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+
+from tatsumaki_py.testing import pytest_plugin
+
+SUITE = '''
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+
+from tatsumaki_py import Application, MessageQueue, SubscribeHandler
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+def tatsumaki_clock():
+    """Of the user, who wins."""
+    return "mine"
+
+
+def test_first():
+    MessageQueue.instance("kept").publish(1)
+    MessageQueue.backlog_length = 7
+
+
+def test_no_fixture_is_used_by_itself():
+    assert MessageQueue.instance("kept").backlog_events == [1]
+    assert MessageQueue.backlog_length == 7
+
+
+def test_queues(tatsumaki_queues):
+    assert tatsumaki_queues is MessageQueue
+    assert not MessageQueue.channels()
+    MessageQueue.instance("other").publish(1)
+    MessageQueue.backlog_length = 9
+
+
+def test_after_the_queues():
+    assert not MessageQueue.channels()
+    assert MessageQueue.backlog_length == 7
+
+
+def test_clock(tatsumaki_clock):
+    assert tatsumaki_clock == "mine"
+
+
+@pytest.mark.anyio
+async def test_subscriber(tatsumaki_subscriber):
+    sock, port = bind_unused_port()
+    server = HTTPServer(Application([(r"/events/(.*)", SubscribeHandler)]))
+    server.add_socket(sock)
+    # They are left open, one in a task.
+    client = await tatsumaki_subscriber(f"http://127.0.0.1:{port}/events/a").start()
+    other = tatsumaki_subscriber(f"http://127.0.0.1:{port}/events/a", "long-poll").follow()
+    MessageQueue.instance("a").publish("hello")
+    assert (await client.next()).data == (await other.next()).data == "hello"
+    server.stop()
+    await server.close_all_connections()
+
+
+def test_redis(tatsumaki_redis):
+    raise AssertionError("there is no redis-server")
+'''
+
+
+def test_fixtures(tmp_path):
+    """None is used by itself, none leaves anything behind, and a user's own ones win."""
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    command = [sys.executable, "-m", "pytest", "-rs", "-p", "no:tornado", "-p", "no:asyncio"]
+    # There is no redis-server.
+    hidden = "import shutil; shutil.which = lambda *args, **options: None"
+    (tmp_path / "conftest.py").write_text(hidden)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert "6 passed, 1 skipped" in done.stdout, done.stdout
+    reason = r"SKIPPED .* redis-server is not installed \(Debian: apt install redis-server\)"
+    assert re.search(reason, done.stdout)
+
+
+def test_its_name():
+    """``-p no:tatsumaki`` leaves the plugin out."""
+    (plugin,) = entry_points(group="pytest11", name="tatsumaki")
+    assert plugin.load() is pytest_plugin
+
+
+@pytest.mark.gen_test
+async def test_with_pytest_tornado(http_server, base_url, queue, tatsumaki_subscriber):
+    """The client that is left to the fixture is closed with the loop of the test."""
+    client = tatsumaki_subscriber(f"{base_url}/events/room", ["sse", "long-poll"]).follow()
+    queue.publish("hello")
+    assert (await client.next()).data == "hello"

@@ -1,0 +1,58 @@
+"""Fresh queues: nothing is left of a test."""
+
+import contextlib
+
+import pytest
+
+from tatsumaki_py import MessageQueue
+from tatsumaki_py.testing import FreshQueues
+
+
+class News(MessageQueue):
+    backlog_length = 3
+
+
+def test_channels():
+    """Events, clients and settings of channels are forgotten, before and after."""
+    held = MessageQueue.instance("room")
+    held.publish("before")
+    with FreshQueues():
+        assert MessageQueue.instance("room") is not held
+        assert MessageQueue.instance("room").backlog_events == []
+        MessageQueue.instance("room").publish("within")
+        MessageQueue.instance("room").buffer_length = 5
+        MessageQueue.instance("a", "b")
+    assert MessageQueue.channels() == []
+    assert MessageQueue.instance("room").buffer_length == MessageQueue.buffer_length
+
+
+def test_settings():
+    """Those of the class and of its subclasses are restored, also after an error."""
+    with contextlib.suppress(ZeroDivisionError), FreshQueues():
+        MessageQueue.backlog_length = 7
+        MessageQueue.time_to_live = 1
+        News.backlog_length = 8
+        News.recovery_time = 9
+        raise ZeroDivisionError
+    assert (MessageQueue.backlog_length, MessageQueue.time_to_live) == (30, None)
+    assert (News.backlog_length, News.recovery_time) == (3, 30)
+    assert "recovery_time" not in vars(News)
+
+
+@pytest.mark.gen_test
+async def test_an_engine(tmp_path):
+    """It is configured, and closed at the end: the file is free."""
+    url = f"sqlite:{tmp_path}/events.db"
+    for expected in ([], ["hello"]):
+        async with FreshQueues(url, synchronous="normal"):
+            queue = MessageQueue.instance("room")
+            await queue.ready()
+            assert queue.backlog_events == expected
+            await queue.publish("hello")
+    assert MessageQueue.instance("room").backlog_events == []
+
+
+def test_an_engine_needs_a_loop():
+    """A plain `with` could not close it."""
+    with pytest.raises(RuntimeError, match="use `async with FreshQueues"), FreshQueues("memory:"):
+        pass

@@ -1,0 +1,46 @@
+"""A Redis to kill."""
+
+import os
+import unittest
+
+import pytest
+from support.outside import find_program
+
+from tatsumaki_py.testing import RedisServer
+
+
+@pytest.fixture(autouse=True)
+def installed():
+    find_program("redis-server", "redis-server")
+
+
+def test_its_life():
+    """It is empty, keeps what it is told to keep, and leaves no file behind."""
+    with RedisServer(appendonly="yes", appendfsync="always") as server:
+        assert server.ask("DBSIZE") == ":0"
+        server.ask("SET", "a", "1")
+        server.kill()
+        assert not server.answers()
+        server.start()
+        assert server.ask("GET", "a") == "$1\r\n1"
+        server.pause()
+        with pytest.raises(TimeoutError):
+            server._ask(("PING",))
+        server.resume()
+        assert server.answers()
+        folder = server.folder
+    assert not server.answers()
+    assert not os.path.exists(folder)
+
+
+def test_a_line_that_is_wrong(tmp_path):
+    """The error has what Redis says."""
+    with pytest.raises(RuntimeError, match=r"(?s)redis-server does not run:.*no-such-option"):
+        RedisServer(tmp_path, no_such_option="x").start()
+
+
+def test_where_there_is_none(monkeypatch):
+    """The test is skipped, in unittest and in pytest."""
+    monkeypatch.setattr(RedisServer, "program", "no-redis")
+    with pytest.raises(unittest.SkipTest, match=r"no-redis is not installed \(Debian: apt"):
+        RedisServer()
