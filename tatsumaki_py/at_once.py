@@ -1,5 +1,5 @@
-"""Runs a request's coroutine without a task as far as it goes without waiting. Most requests never
-wait, and a task costs a turn of the event loop.
+"""Runs a request's coroutine without a task until it has to wait. Most requests never wait, and a
+task costs a turn of the event loop.
 
 Rules:
 1. While the coroutine runs here, no task is the current one, whichever task called.
@@ -30,12 +30,12 @@ __all__ = [
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
-# No attribute of the methods: `functools.wraps` would give it to a wrapper of a user, too.
+# Not an attribute of the methods: `functools.wraps` would copy it to a user's wrapper.
 _marked: set[object] = set()
 
 
 def runs_at_once(method: _Method) -> _Method:
-    """Mark a method of the package that keeps rule 2. An override of a user has no mark."""
+    """Mark a method of the package that follows rule 2. A user's override has no mark."""
     _marked.add(method)
     return method
 
@@ -46,14 +46,14 @@ def may_run_at_once(method: object) -> bool:
 
 
 class _Finished(Future[None]):
-    """In place of a task that is done: one for all, because it has no result and no loop."""
+    """Replaces a task that is done. It is shared, because it has no result and no loop."""
 
     def __init__(self) -> None:
         super().__init__()
         self.set_result(None)
 
     def add_done_callback(self, fn: object) -> None:
-        """The callback would only look for an exception."""
+        """Ignored: the callback would only look for an exception."""
 
     def __await__(self) -> Generator[Any, None, None]:
         return
@@ -65,18 +65,18 @@ FINISHED = _Finished()
 
 
 def at_once(coroutine: Coroutine[Any, Any, None]) -> Future[None] | asyncio.Task[None]:
-    """Run `coroutine` in a context of its own. If it has to wait, a task, which is returned, goes
-    on with it.
+    """Run `coroutine` in a context of its own. If it has to wait, a task continues it, and is
+    returned.
     """
     context = copy_context()
     if context.run(_ends, coroutine):
         return FINISHED
-    # Not within the context: a task that begins eagerly enters it.
+    # Not within the context, because an eager task enters it at once.
     return asyncio.get_running_loop().create_task(_rest(coroutine), context=context)
 
 
 def _ends(coroutine: Coroutine[Any, Any, None]) -> bool:
-    """Run it, and return whether it has not had to wait."""
+    """Run it. Returns whether it has ended without having to wait."""
     loop = asyncio.get_running_loop()
     caller: Any = asyncio.current_task(loop)
     if caller is not None:
@@ -92,18 +92,18 @@ def _ends(coroutine: Coroutine[Any, Any, None]) -> bool:
 
 
 async def _rest(coroutine: Coroutine[Any, Any, None]) -> None:
-    # An `async def` has a name for the log, which a generator has not.
+    # An `async def`, because its name in the log is better than that of a generator.
     await _going_on(coroutine)
 
 
 @types.coroutine
 def _going_on(coroutine: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
-    # It stopped in `in_task`. Python does not let `await` go on with it.
+    # It stopped in `in_task`. Python does not let `await` continue it.
     yield from coroutine.__await__()
 
 
 def runs_here() -> bool:
-    """Whether the caller is called by a coroutine that runs without a task."""
+    """Whether a coroutine that runs without a task has called the caller."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code is not _ends.__code__:
         frame = frame.f_back
@@ -117,6 +117,6 @@ def is_rest(coroutine: object) -> bool:
 
 @types.coroutine
 def in_task() -> Generator[None, None, None]:
-    """Go on in a task, if this coroutine runs without one."""
+    """Continue in a task, if this coroutine runs without one."""
     if asyncio.current_task() is None:
         yield

@@ -1,4 +1,4 @@
-"""What blocking HTTP requests have in common, for programs without an event loop.
+"""The common part of blocking HTTP requests, for programs without an event loop.
 
 Rules:
 1. No text has the user or the password of a URL, or the value of a header.
@@ -21,17 +21,17 @@ from tatsumaki_py.http_client_request import header_fields, split_url
 __all__ = ["FAULTS", "Target", "explained", "refusal", "retry_after"]
 
 FAULTS = (OSError, HTTPException)
-"""What a request raises if there is no whole answer."""
+"""The exceptions of a request without a complete answer."""
 CONNECT = 10.0
-"""Seconds that connecting may take at most, and the TLS handshake after it."""
+"""The highest number of seconds for connecting, and for the TLS handshake after it."""
 MAX_TEXT = 500
 """Characters of an answer that an error shows."""
 MAX_ERROR = 16 * 1024
-"""Bytes of an answer that are read for them."""
+"""Bytes of an answer that are read for such an error."""
 
 
 class Target:
-    """Where requests go: the parts of a URL, and the headers of each request.
+    """The target of requests: the parts of a URL, and the headers of each request.
 
     Raises `ValueError` for a URL or header that cannot be sent, `TypeError` for a value of a header
     that is neither a str nor a number.
@@ -78,7 +78,7 @@ class _Connection(HTTPConnection):
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
-    """Says that it was the handshake that has failed, and with which server."""
+    """Names the handshake, and the server, in the error if the handshake fails."""
 
     def connect(self) -> None:
         try:
@@ -94,7 +94,7 @@ class _TLSConnection(_Connection, HTTPSConnection):
 
 
 def explained(error: Exception) -> str:
-    """One line that says why there is no answer.
+    """The reason why there is no answer, in one line.
 
     >>> explained(ConnectionRefusedError(111, "Connection refused"))
     'Connection refused'

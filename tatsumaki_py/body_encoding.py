@@ -12,7 +12,7 @@ __all__ = ["EncodingHandler", "EventEncoding", "reframes"]
 
 
 class _Attribute:
-    """The attribute `json` of handlers that have none of their own."""
+    """The attribute `json` of a handler that does not set one."""
 
     def __get__(self, handler: EventEncoding | None, owner: type) -> JSONCodec:
         return JSON if handler is None else handler._json
@@ -25,7 +25,7 @@ class _Attribute:
 class EventEncoding:
     """The encoding of events by a handler.
 
-    Rule: an event goes out as it was published, which costs nothing for each subscriber, unless
+    Rule: an event is sent as it was published, which costs nothing for each subscriber, unless
     `_reframes` is true.
     """
 

@@ -8,30 +8,30 @@
 
 Differs from `tornado.web.RequestHandler` in:
 
-1. ``asynchronous = True`` (Tatsumaki's word): the answer is not finished when the method returns,
-   you call `finish`. It is finished for you when the client goes.
-2. `write` takes lists, tuples and numbers, and several arguments. Lists are JSON, as in Tatsumaki;
-   Tornado refuses them because of browsers of before 2011. JSON is sent as ``application/json``
-   without a charset (RFC 8259 knows none).
-3. Errors are text/plain: the message of an `Error.HTTP`, for anything else the status phrase. 405
-   says what is allowed.
+1. ``asynchronous = True`` (Tatsumaki's word): the answer stays open when the method returns. You
+   call `finish`. If the client leaves, the answer is finished without that call.
+2. `write` takes lists, tuples and numbers, and several arguments. Lists are written as JSON, as in
+   Tatsumaki. Tornado refuses them because of a weakness of browsers before 2011. JSON is sent as
+   ``application/json`` without a charset (RFC 8259 has none).
+3. Errors are text/plain: the message of an `Error.HTTP`, for other errors the status phrase. A 405
+   has the header ``Allow``.
 4. HEAD is answered by `get`.
-5. An `asynchronous` answer has no ETag: a long poll that says the same twice is no 304.
-6. After the client has gone, `write`, `flush` and `finish` do nothing; `stream_write` raises
+5. An `asynchronous` answer has no ETag, so a long poll is never answered with 304.
+6. After the client has left, `write`, `flush` and `finish` do nothing, and `stream_write` raises
    `Error.ClientDisconnect`.
-7. Without a ``template_path``, templates are looked for beside the module of the handler's class
-   (in Tornado: of the caller).
-8. `stream_write` takes the connection over from the server: it does not go through output
-   transforms such as compression. At its end the connection is closed, unless it is a plain one of
-   a `Server`.
+7. Without a ``template_path``, templates are looked up beside the module of the handler's class (in
+   Tornado: of the caller).
+8. `stream_write` takes over the connection from the server. Its data do not go through output
+   transforms such as compression. At the end, the connection is closed, unless it is a plain
+   connection of a `Server`.
 9. After `finish`, a second `finish`, `write`, `render`, `redirect` and `stream_write` do nothing,
    as in Tatsumaki; Tornado raises `RuntimeError`. The logger ``tatsumaki`` gets one line for each
    such request, at level DEBUG, or WARNING where ``asynchronous`` was forgotten. A coroutine that
    awaits such a `stream_write` ends by `Error.ClientDisconnect`.
 10. `write` and `stream_write` take None, or no argument: they write nothing, as in Tatsumaki.
     Tornado refuses None.
-11. A form is read whatever the letter case of its media type. One that cannot be read is refused
-    with the reason, and so is one that would take long to read; see ``tatsumaki_py.form``.
+11. The letter case of a form's media type does not matter. A form that cannot be read, or that
+    would take long to read, is refused with the reason; see ``tatsumaki_py.form``.
 
 Source: ``Tatsumaki::Handler``.
 """
@@ -68,9 +68,10 @@ class Handler(AnswerHandler):
     """
 
     max_body_size: ClassVar[int | None] = None
-    """Bytes that the body of one request may have, None for as many as the server takes. In an
-    `Application`, a larger body is a 413 before it is read; in a plain `tornado.web.Application`
-    the limit of the server holds, as Tornado reads the whole body first.
+    """The highest number of bytes in the body of one request; None for the limit of the server. In
+    an `Application`, a larger body is refused with 413 before it is read. In a plain
+    `tornado.web.Application` only the limit of the server counts, because Tornado reads the whole
+    body first.
     """
 
     @property
@@ -96,7 +97,7 @@ class Handler(AnswerHandler):
                 `FileNotFoundError`, so a 500.
             namespaces: dicts of what the template sees, beside Tornado's names (``handler``,
                 ``request``, ...).
-            kwargs: more of that; wins.
+            kwargs: more names; they take precedence.
         """
         if self._peer_left():
             self._too_late("render()")
@@ -109,8 +110,8 @@ class Handler(AnswerHandler):
         return self.finish(render_file(engine, self.settings, template_name, names))
 
     def get_template_path(self) -> str:
-        """Where templates are: the setting ``template_path``, else the directory of the handler's
-        module.
+        """The directory of the templates: the setting ``template_path``, else the directory of the
+        handler's module.
         """
         path = self.settings.get("template_path")
         if path is None:
@@ -158,8 +159,8 @@ class Handler(AnswerHandler):
     # -- errors
 
     def async_cb(self, callback: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap a callback so that what it raises becomes the answer, as if it were raised in the
-        method.
+        """Wrap a callback. An exception that it raises becomes the answer, as if the method had
+        raised it.
         """
 
         @functools.wraps(callback)
@@ -208,7 +209,8 @@ class Handler(AnswerHandler):
                 self.finish(str(reason))
 
     def _allowed(self) -> list[str]:
-        # What a class does not define is the same in all: Tornado's own refusal.
+        # A method that a class does not define is the same function in all classes: Tornado's
+        # refusal.
         missing = tornado.web.RequestHandler.get
         verbs = {
             name: getattr(type(self), name.lower(), missing) for name in self.SUPPORTED_METHODS

@@ -14,7 +14,7 @@ _log = logging.getLogger("tatsumaki")
 
 
 class Health:
-    """One for each event loop."""
+    """The health of the server of one event loop."""
 
     _of_loops: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Health]] = (
         weakref.WeakKeyDictionary()
@@ -24,14 +24,14 @@ class Health:
         self.draining = False
         """Whether the server is about to stop."""
         self.checks: list[Callable[[], str | None]] = []
-        """Each returns one line, the reason why the server should get no more requests, or None.
-        Each health check calls them, so they must be fast. A check that raises is logged, and
-        counts as a reason.
+        """Functions that return the reason, in one line, why the server should get no more
+        requests, or None. Each health check calls them, so they must be fast. A check that raises
+        is logged, and counts as a reason.
         """
 
     @classmethod
     def current(cls) -> Health:
-        """The one of the running loop."""
+        """The health of the running loop."""
         loop = asyncio.get_running_loop()
         health = cls._of_loops.get(loop)
         if health is None:

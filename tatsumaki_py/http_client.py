@@ -18,8 +18,8 @@ Rules of this file:
 
 1. A fault of the network or of the other server is never an exception.
 2. No connection outlives its request. Each request has an `AsyncHTTPClient` of its own, which is
-   closed when the request ends, however it ends. (The shared one runs ten requests at a time, and
-   goes on with cancelled ones.)
+   closed when the request ends, in any way. (The shared client runs ten requests at a time, and
+   continues requests that were cancelled.)
 3. Redirects are followed here, not by Tornado: one time limit spans them all, credentials stay with
    the host they are meant for, and a bad target is an error. (Tornado begins a new time limit with
    each redirect, passes Proxy-Authorization and Referer on, and in 6.6 a redirect to a URL that is

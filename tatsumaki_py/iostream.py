@@ -1,13 +1,13 @@
-"""Tornado's connections without a reference cycle, and with less memory while nothing is written.
+"""Tornado's connections without a reference cycle, and with less memory while they are idle.
 
 A `tornado.iostream.IOStream` keeps the error that closed it. The error has a traceback, whose
-frames refer to the `IOStream` and to what was busy with it, such as a handler. Only the garbage
+frames refer to the `IOStream` and to objects that used it, such as a handler. Only the garbage
 collector would free them.
 
-An `IOStream` has two queues for what is written. They take 1.7 KB, also while they are empty.
+An `IOStream` has two queues for data to write. They take 1.7 KB, even while they are empty.
 
 Rules:
-1. The error of a `ForgettingStream` has no traceback, and no other error behind it.
+1. The error of a `ForgettingStream` has no traceback, and does not refer to another error.
 2. Nothing is put into `_NOTHING`: `write` makes new queues first.
 
 Uses names that Tornado does not document: `_write_buffer`, `_write_futures`
@@ -28,7 +28,7 @@ __all__ = ["ForgettingStream", "adopt"]
 
 
 class _Nothing:
-    """In place of a queue that is empty."""
+    """Replaces an empty queue."""
 
     __slots__ = ()
 
@@ -53,7 +53,7 @@ class ForgettingStream(IOStream):
     """A plain connection."""
 
     def rest(self) -> None:
-        """Give the queues back, if they are empty: nothing will be written for a while."""
+        """Free the queues, if they are empty, because nothing will be written for a while."""
         if not (self.closed() or self._write_buffer or self._write_futures):
             self._write_buffer = self._write_futures = _NOTHING
 
@@ -69,7 +69,7 @@ class ForgettingStream(IOStream):
         _forget(self)
 
     def part(self) -> socket.socket:
-        """The socket, which `close` leaves open from now on."""
+        """The socket. From now on, `close` leaves it open."""
         # Tornado calls it to close the socket.
         self.close_fd = _nothing  # type: ignore[method-assign]
         return self.socket
@@ -86,7 +86,7 @@ def adopt(iostream: IOStream | None) -> None:
     """Make `iostream` a `ForgettingStream`, if its class is one of Tornado's."""
     adopted = _ADOPTED.get(type(iostream))
     if adopted is not None and iostream is not None:
-        # In place, because Tornado goes on with this object.
+        # In place, because Tornado continues to use this object.
         iostream.__class__ = adopted
         _forget(iostream)
 
@@ -94,5 +94,5 @@ def adopt(iostream: IOStream | None) -> None:
 def _forget(iostream: IOStream) -> None:
     error = iostream.error
     if error is not None:
-        # An error that was being handled then, such as a malformed request, has a traceback, too.
+        # The error that was being handled at that time, such as a malformed request, has one, too.
         error.__traceback__ = error.__context__ = error.__cause__ = None

@@ -1,8 +1,8 @@
 """The handlers of recent paths, so that a request need not be compared with each rule.
 
 Rules:
-1. Only a rule whose matcher looks at nothing but the path is remembered, and only if the matchers
-   of all rules before it do the same.
+1. A rule is remembered only if its matcher, and the matchers of all rules before it, look at
+   nothing but the path.
 2. Any change of the list of rules forgets all paths. The number of paths, and their length, is
    bounded.
 3. Each request gets lists and dicts of its own: an override may change them.
@@ -21,14 +21,14 @@ __all__ = ["RecentRoutes"]
 
 MAX_PATHS = 256
 LONG_PATH = 200
-"""Characters of a path that is not remembered any more."""
+"""The number of characters from which on a path is not remembered."""
 
 _Match = tuple[Rule, dict[str, Any]]
 """A rule, and what its matcher returned."""
 
 
 class RecentRoutes:
-    """Those of one router."""
+    """The recent routes of one router."""
 
     __slots__ = ("_found", "_router", "_rules")
 

@@ -24,9 +24,9 @@ from tatsumaki_py.psgi import environment, path_info
 
 __all__ = ["MultiValue", "Request"]
 
-# The parameters that carry a cursor. The first two are of event-source-polyfill and of
-# amvtek/EventSource: these libraries append theirs to the page's URL, which may have an older
-# cursor in it. The last four are of pages written for Mercure and for other servers.
+# The parameters that carry a cursor. The libraries event-source-polyfill and amvtek/EventSource use
+# the first two: they append them to the page's URL, which may contain an older cursor. Pages that
+# were written for Mercure and for other servers use the last four.
 _CURSORS = (
     "lastEventId",
     "evs_last_event_id",
@@ -111,7 +111,7 @@ class Request(HTTPServerRequest):
         """Turn `request`, of Tornado's class or a subclass of it, into a `Request`, in place."""
         kind = type(request)
         if not issubclass(kind, cls):
-            # In place of the time of day: another attribute would cost memory for each client.
+            # Replaces the time of day: a further attribute would cost memory for each client.
             request._start_time += time.monotonic() - time.time()
             request.__class__ = cls if kind is HTTPServerRequest else _mixed(kind)
 

@@ -1,10 +1,11 @@
-"""How a `Server` reads the heads of requests: strictly, and with a time limit.
+"""Reads the heads of requests strictly, and with a time limit, for a `Server` on Tornado's HTTP
+code.
 
 Rules:
 1. A request whose end two parsers could see at different places is refused with 400, and its
    connection closed: with a bare CR or LF, two lengths, or a length and chunks (RFC 9112 sections
    2.2, 6.1 and 6.3). Tornado accepts some of these.
-2. A head whose first byte has arrived, and a TLS handshake, have `HEAD_TIMEOUT` to end.
+2. A client has `HEAD_TIMEOUT` seconds for a head, from its first byte on, and for a TLS handshake.
 3. A server that stops keeps no connection: its next answer on each connection is the last one.
 4. A request that is pipelined behind the last answer of a connection is not executed (RFC 9112
    section 9.6): it would have an effect, and no answer.
@@ -113,7 +114,7 @@ class HeadStream(ForgettingStream):
         size = super().read_from_fd(buf)
         if size and self._awaits_head:
             if bytes(buf[size - 4 : size]) == b"\r\n\r\n":
-                # Nearly always the whole head comes at once: it needs no timer.
+                # Nearly always the whole head arrives at once, and needs no timer.
                 self.head_ended()
             else:
                 self._start()
@@ -165,7 +166,7 @@ def tls_context(ssl_options: dict[str, Any] | ssl.SSLContext) -> ssl.SSLContext:
 
 
 class StrictConnection(HTTP1Connection):
-    """Takes a request only if its bounds are clear."""
+    """Accepts a request only if its end is clear."""
 
     @property
     def handler(self) -> object:
@@ -270,7 +271,7 @@ class StrictServing(HTTP1ServerConnection):
                 if not kept:
                     return
                 if self.stream._read_buffer_size:
-                    # A client that pipelines requests must not keep the loop for itself.
+                    # A client that pipelines requests must not block the loop.
                     await asyncio.sleep(0)
         finally:
             delegate.on_close(self)

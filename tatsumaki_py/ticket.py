@@ -31,7 +31,7 @@ _UNSAFE = str.maketrans("-_~.", "+/=|")
 
 
 class Signing(Protocol):
-    """A `tornado.web.RequestHandler`, as it is seen here."""
+    """A `tornado.web.RequestHandler`, as this module sees it."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -100,8 +100,8 @@ def read(handler: Signing, text: str) -> Ticket | None:
     if len(text) > _MAX_TEXT:
         return None
     value = text.translate(_UNSAFE)
-    # It has its own time, and the connections outlive it. Version 1 of signed values does not
-    # separate the name from the value.
+    # Tornado's own age limit is not used, because a ticket has its own time. Version 1 of signed
+    # values does not separate the name from the value.
     signed = handler.get_signed_cookie(_NAME, value, max_age_days=math.inf, min_version=2)
     return None if signed is None else Ticket(*json.loads(signed))
 
