@@ -49,8 +49,8 @@ class Feed:
     def reserve(self):
         pass
 
-    def load(self, top, events):
-        self.log.restart(top, events, 0.0)
+    def load(self, top, events, kept=()):
+        self.log.restart(top, events, 0.0, kept)
         self.loads += 1
 
     def fail(self, error):
@@ -65,6 +65,11 @@ class Feed:
         self.told.append(numbers(events))
 
     # -- for the tests
+
+    @property
+    def newcomer(self):
+        """What the events say that a new client gets."""
+        return numbers(self.log.since(*self.log.newcomer(self.settings.backlog_length)))
 
     @property
     def entries(self):

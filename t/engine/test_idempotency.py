@@ -12,8 +12,8 @@ from tatsumaki_py import Error
 async def test_again(engine, attached):
     """The same key with the same events: the same ids, and nothing is published."""
     feed = await attached(engine)
-    ids = await engine.publish(feed, bodies(1, 2), key="key")
-    assert await engine.publish(feed, bodies(1, 2), key="key") == ids
+    ids = await engine.publish(feed, bodies(1, 2), idempotency_key="key")
+    assert await engine.publish(feed, bodies(1, 2), idempotency_key="key") == ids
     await engine.publish(feed, bodies(3))
     await feed.has(1, 2, 3)
 
@@ -22,7 +22,9 @@ async def test_again(engine, attached):
 async def test_race(engine, attached):
     """Of ten publishes that race, one is accepted, and all get its ids."""
     feed = await attached(engine)
-    answers = await asyncio.gather(*(engine.publish(feed, bodies(1), key="key") for _ in range(10)))
+    answers = await asyncio.gather(
+        *(engine.publish(feed, bodies(1), idempotency_key="key") for _ in range(10))
+    )
     assert answers == [answers[0]] * 10
     await engine.publish(feed, bodies(2))
     await feed.has(1, 2)
@@ -32,8 +34,8 @@ async def test_race(engine, attached):
 async def test_race_of_two_processes(engine, other, attached):
     """The same, wherever they are published."""
     here, there = await attached(engine), await attached(other)
-    calls = [engine.publish(here, bodies(1), key="key") for _ in range(3)]
-    calls += [other.publish(there, bodies(1), key="key") for _ in range(3)]
+    calls = [engine.publish(here, bodies(1), idempotency_key="key") for _ in range(3)]
+    calls += [other.publish(there, bodies(1), idempotency_key="key") for _ in range(3)]
     answers = await asyncio.gather(*calls)
     assert answers == [answers[0]] * 6
     await here.has(1)
@@ -44,12 +46,12 @@ async def test_race_of_two_processes(engine, other, attached):
 async def test_other_events(engine, attached):
     """The same key with other events is a 422, and the key stays what it was."""
     feed = await attached(engine)
-    ids = await engine.publish(feed, bodies(1), key="key")
+    ids = await engine.publish(feed, bodies(1), idempotency_key="key")
     for different in (bodies(2), bodies(1, 1), []):
         with pytest.raises(Error.HTTP) as error:
-            await engine.publish(feed, different, key="key")
+            await engine.publish(feed, different, idempotency_key="key")
         assert error.value.code == 422
-    assert await engine.publish(feed, bodies(1), key="key") == ids
+    assert await engine.publish(feed, bodies(1), idempotency_key="key") == ids
     await feed.has(1)
 
 
@@ -57,9 +59,9 @@ async def test_other_events(engine, attached):
 async def test_a_key_belongs_to_its_channel(engine, attached):
     """The same key in another channel, and another key in this one, are others."""
     a, b = await attached(engine, "a"), await attached(engine, "b")
-    ids = await engine.publish(a, bodies(1), key="key")
-    assert await engine.publish(b, bodies(1), key="key") != ids
-    assert await engine.publish(a, bodies(1), key="other") != ids
+    ids = await engine.publish(a, bodies(1), idempotency_key="key")
+    assert await engine.publish(b, bodies(1), idempotency_key="key") != ids
+    assert await engine.publish(a, bodies(1), idempotency_key="other") != ids
     await a.has(1, 1)
     await b.has(1)
 
@@ -68,9 +70,9 @@ async def test_a_key_belongs_to_its_channel(engine, attached):
 async def test_for_a_time(engine, attached, passing):
     """After `idempotency_time` the key is free."""
     feed = await attached(engine, idempotency_time=passing.life)
-    ids = await engine.publish(feed, bodies(1), key="key")
+    ids = await engine.publish(feed, bodies(1), idempotency_key="key")
     await passing(60)
-    assert await engine.publish(feed, bodies(1), key="key") == ids
+    assert await engine.publish(feed, bodies(1), idempotency_key="key") == ids
     await passing(60)
-    assert await engine.publish(feed, bodies(1), key="key") != ids
+    assert await engine.publish(feed, bodies(1), idempotency_key="key") != ids
     await feed.has(1, 1)

@@ -27,6 +27,7 @@ OF_REAL_ENGINES = {
     "test_flush_events",
     "test_gap",
     "test_idempotency",
+    "test_keys",
     "test_last_event_id",
     "test_lost_connection",
     "test_loops",

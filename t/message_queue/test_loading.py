@@ -149,7 +149,7 @@ async def test_nothing_between_loading_and_listening(make_queue, stuck):
     feed = stuck.feeds["room"]
     stuck.failing.clear()
     stuck.loading.discard("room")
-    ids = stuck.store.append(feed, [b'{"n":1}'], None, False)
+    ids = stuck.store.append(feed, [b'{"n":1}'])
     before = stuck.store.logs["room"][0].prev
     feed.load(before, ())
     feed.accept(stuck.store.logs["room"])

@@ -21,8 +21,8 @@ async def work(name, engine, other):
         one.attach(feed)
         await feed.until(lambda feed=feed: feed.loads)
     await engine.publish(feeds[0], bodies(1, 2, 3))
-    first = await engine.publish(feeds[0], bodies(4), key="k")
-    assert await other.publish(feeds[1], bodies(4), key="k") == first
+    first = await engine.publish(feeds[0], bodies(4), idempotency_key="k")
+    assert await other.publish(feeds[1], bodies(4), idempotency_key="k") == first
     await feeds[1].has(1, 2, 3, 4)
     late = Feed(name, {})
     late.load(feeds[0].top, feeds[0].entries[-1:])

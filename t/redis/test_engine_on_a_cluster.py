@@ -67,8 +67,8 @@ async def test_a_named_key_and_a_history(make_engine, redis_cluster):
     """The scripts with several keys work, too."""
     engine = make_engine(redis_cluster.url)
     feed = await attach(engine, "a}b")
-    first = await engine.publish(feed, bodies(1, 2), key="k")
-    assert await engine.publish(feed, bodies(1, 2), key="k") == first
+    first = await engine.publish(feed, bodies(1, 2), idempotency_key="k")
+    assert await engine.publish(feed, bodies(1, 2), idempotency_key="k") == first
     other = Feed("a}b", {"backlog_length": 1})
     engines_other = make_engine(redis_cluster.url)
     engines_other.open(other)

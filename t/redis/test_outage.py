@@ -120,7 +120,10 @@ async def test_a_script_of_another_program_hangs(make_redis, make_engine, attach
     hung = loop.run_in_executor(None, hang, server, script)
     await asyncio.sleep(0.05)
     with expect_log("tatsumaki", "Redis at .* is (away: .*BUSY|back)"):
-        waiting = [engine.publish(feed, bodies(n), key=f"{n}" if n % 3 else None) for n in range(9)]
+        waiting = [
+            engine.publish(feed, bodies(n), idempotency_key=f"{n}" if n % 3 else None)
+            for n in range(9)
+        ]
         await asyncio.sleep(0.1)
         server.ask("SCRIPT", "KILL")
         await hung

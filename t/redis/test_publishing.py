@@ -36,9 +36,9 @@ async def test_keys_and_quiet_events_keep_their_place(make_engine, redis_server,
     feed = await attached(engine)
     answers = [
         engine.publish(feed, bodies(1)),
-        engine.publish(feed, bodies(2), key="a"),
+        engine.publish(feed, bodies(2), idempotency_key="a"),
         engine.publish(feed, bodies(3), quiet=True),
-        engine.publish(feed, bodies(4), key="b"),
+        engine.publish(feed, bodies(4), idempotency_key="b"),
         engine.publish(feed, bodies(5)),
     ]
     ids = [id for answer in answers for id in await answer]
@@ -87,7 +87,10 @@ async def test_a_reply_that_is_lost(make_engine, redis_server, attached):
                 proxy.cut_after(n // 3)
             case 2:
                 proxy.cut()
-        answers = [engine.publish(feed, bodies(n)), engine.publish(feed, bodies(-n), key=f"{n}")]
+        answers = [
+            engine.publish(feed, bodies(n)),
+            engine.publish(feed, bodies(-n), idempotency_key=f"{n}"),
+        ]
         accepted += [id for answer in answers for id in await answer]
     await reader.until(lambda: [event.id for event in reader.entries] == accepted)
     await reader.has(0, *[n for m in range(1, 12) for n in (m, -m)])

@@ -45,7 +45,7 @@ class Publisher:
 
     async def recover(self, cursor, backlog="", most=1000):
         words = (2, KEYS.stream, KEYS.top, cursor, backlog, most, self.settings, 1000, 7)
-        known, top, rows, _ = await self.run(RECOVER, *words)
+        known, top, rows, _, _ = await self.run(RECOVER, *words)
         return known, top.decode(), [entry.json for entry in entries_of("room", rows)]
 
 
@@ -186,16 +186,16 @@ async def test_idempotency_keys(publisher):
     one = publisher(idempotency_keys=3, idempotency_time=0.2)
     ids = {}
     for n in range(5):
-        ids[n] = (await one.publish(*events(n), key=f"key {n}")).ids
+        ids[n] = (await one.publish(*events(n), idempotency_key=f"key {n}")).ids
     for n in (2, 3, 4):
-        assert (await one.publish(*events(n), key=f"key {n}")).ids == ids[n]
+        assert (await one.publish(*events(n), idempotency_key=f"key {n}")).ids == ids[n]
         with pytest.raises(Error.HTTP) as raised:
-            await one.publish(*events(n, n), key=f"key {n}")
+            await one.publish(*events(n, n), idempotency_key=f"key {n}")
         assert raised.value.code == 422
-    assert (await one.publish(*events(0), key="key 0")).ids != ids[0]
-    assert (await one.publish(key="unknown")).ids == []
+    assert (await one.publish(*events(0), idempotency_key="key 0")).ids != ids[0]
+    assert (await one.publish(idempotency_key="unknown")).ids == []
     time.sleep(0.21)
-    assert (await one.publish(*events(4), key="key 4")).ids != ids[4]
+    assert (await one.publish(*events(4), idempotency_key="key 4")).ids != ids[4]
     (count,) = await one.connections.run([("ZCARD", KEYS.answers)])
     assert count == 1
 
@@ -205,7 +205,7 @@ async def test_everything_runs_out(publisher):
     """No key stays for ever."""
     one = publisher(idle_timeout=100)
     await one.publish(*events(1))
-    await one.publish(*events(2), key="key")
+    await one.publish(*events(2), idempotency_key="key")
     names = (await one.connections.run([("KEYS", "*")]))[0]
     assert len(names) == 5
     left = await one.connections.run([("PTTL", name) for name in names])

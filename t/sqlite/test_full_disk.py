@@ -121,7 +121,7 @@ async def test_a_large_channel_on_a_broken_page(program, log_watch, monkeypatch)
     await queue.publish(*({"n": n, "text": "x" * 100} for n in range(2000)))
     await program.stop()
     content = bytearray(program.path.read_bytes())
-    page = page_of(program.path, b'{"n":100,"text"') * 4096
+    page = page_of(program.path, b'{"n":104,"text"') * 4096
     content[page : page + 200] = b"\xff" * 200
     program.path.write_bytes(content)
     with log_watch.expect("tatsumaki", "events in .* cannot be read: .*malformed") as lines:

@@ -7,6 +7,7 @@ told what was accepted in order; the answers to `publish` come in any order.
 
 import asyncio
 import random
+import time
 import weakref
 
 from support.delayed_presence import DelayedPresence
@@ -14,7 +15,7 @@ from support.delayed_presence import DelayedPresence
 from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.engine import Engine
 from tatsumaki_py.message_queue.event import Entry
-from tatsumaki_py.message_queue.idempotency import Answers
+from tatsumaki_py.message_queue.idempotency import Answers, digest_of
 from tatsumaki_py.message_queue.ids import Ids, position
 
 
@@ -24,6 +25,8 @@ class Store:
     def __init__(self):
         self.ids = Ids()
         self.logs, self.tops, self.answers, self.places = {}, {}, {}, {}
+        self.lasts = {}
+        """The last event of each key, by channel."""
         self.present = {}
         """The named clients: `(process, hook, seconds)` by channels and name."""
         self.processes = weakref.WeakSet()
@@ -33,23 +36,37 @@ class Store:
         """The newest id of a channel, or where it begins."""
         return self.tops.setdefault(name, self.ids.next())
 
-    def append(self, feed, bodies, key, quiet):
+    def kept(self, feed):
+        """The last event of each key, oldest first."""
+        settings, lasts = feed.settings, list(self.lasts.get(feed.name, {}).values())
+        lasts = lasts[max(0, len(lasts) - settings.kept_keys) :]
+        while sum(event.size for event in lasts) > settings.buffer_size / 2:
+            del lasts[0]
+        since = 0 if settings.time_to_live is None else time.time() - settings.time_to_live
+        return [event for event in lasts if position(event.id)[0] >= 1000 * since]
+
+    def append(self, feed, bodies, key=None, name_of_events=None, quiet=False):
         """Accept events. Returns their ids."""
         name, settings = feed.name, feed.settings
         answers = self.answers.setdefault(name, Answers())
-        if key is not None:
-            ids = answers.find(key, bodies, now() - settings.idempotency_time)
+        if name_of_events is not None:
+            digest = digest_of(bodies, key)
+            ids = answers.find(name_of_events, digest, now() - settings.idempotency_time)
             if ids is not None:
                 return ids
         events, prev = [], self.top(name)
         for body in bodies:
-            events.append(Entry(body, self.ids.next(), prev, channel=name, quiet=quiet))
+            events.append(Entry(body, self.ids.next(), prev, channel=name, quiet=quiet, key=key))
             prev = self.tops[name] = events[-1].id
             self.times[prev] = now()
         ids = [event.id for event in events]
-        if key is not None:
+        if key is not None and events:
+            lasts = self.lasts.setdefault(name, {})
+            lasts.pop(key, None)
+            lasts[key] = events[-1]
+        if name_of_events is not None:
             limits = settings.idempotency_keys, settings.buffer_size
-            answers.keep(key, bodies, ids, now(), *limits)
+            answers.keep(name_of_events, digest, ids, now(), *limits)
         log = self.logs.setdefault(name, [])
         log += events
         kept = now() - max(settings.reconnect_time, settings.recovery_time) - 2
@@ -140,10 +157,10 @@ class Delayed(Engine):
 
     # -- publish: in the order of the calls; the answers in any
 
-    def publish(self, feed, bodies, *, key=None, quiet=False):
+    def publish(self, feed, bodies, *, key=None, idempotency_key=None, quiet=False):
         self.raise_at_once("publish")
         answer = asyncio.get_running_loop().create_future()
-        self.outbox.append((feed, bodies, key, quiet, answer))
+        self.outbox.append((feed, bodies, key, idempotency_key, quiet, answer))
         if self.sender is None or self.sender.done():
             self.sender = self.start(self.send())
         return answer
@@ -212,7 +229,10 @@ class Delayed(Engine):
         events = self.store.newest(name, feed.settings.backlog_length)
         # Clients that listen already go on from where the channel was.
         missed = self.store.after(name, feed.top) or []
-        feed.load(self.store.top(name), max(events, missed, key=len))
+        events = max(events, missed, key=len)
+        floor = position(events[0].prev if events else self.store.top(name))
+        kept = [event for event in self.store.kept(feed) if position(event.id) <= floor]
+        feed.load(self.store.top(name), events, kept)
 
     # -- channels
 

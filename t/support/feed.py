@@ -3,6 +3,7 @@
 import socket
 
 from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.lead import LeadIn
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.push.framing.json_lines import JSONLines
 from tatsumaki_py.push.reading import Reading
@@ -58,7 +59,8 @@ class Reader:
         self.lost = None
         self.late = []
         self.stream = SocketStream(ours, framing or JSONLines.of(), max_buffer, self)
-        self.reading = Reading(feed, place, quiet)
+        new = quiet and place != feed.top
+        self.reading = Reading(feed, place, LeadIn(place, feed.top) if new else None)
         self.reading.begin(self.stream)
 
     def _stream_closed(self, lost):

@@ -78,7 +78,9 @@ class Scene:
         """Another process publishes events together. Gives their ids."""
         if not self._others:
             self.elsewhere()
-        return await self._others[0].publish(Feed(channel, {}), bodies(*numbers), key=key)
+        return await self._others[0].publish(
+            Feed(channel, {}), bodies(*numbers), idempotency_key=key
+        )
 
     async def publish(self, *numbers, key=None):
         """This process publishes. Gives the ids."""

@@ -23,8 +23,8 @@ class Settled:
     def __getattr__(self, name):
         return getattr(self._engine, name)
 
-    def publish(self, feed, bodies, *, key=None, quiet=False):
-        answer = self._engine.publish(feed, bodies, key=key, quiet=quiet)
+    def publish(self, feed, bodies, **options):
+        answer = self._engine.publish(feed, bodies, **options)
         task = asyncio.ensure_future(self._settled(feed, answer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -48,6 +48,7 @@ FLOORS = [
     ["request_delegate"],
     [
         "message_queue.ids",
+        "message_queue.lead",
         "message_queue.own_settings",
         "message_queue.published",
         "message_queue.thread",
@@ -63,7 +64,12 @@ FLOORS = [
         "message_queue.settings",
         "message_queue.timeouts",
     ],
-    ["message_queue.log", "message_queue.merged_log", "message_queue.idempotency"],
+    [
+        "message_queue.kept",
+        "message_queue.log",
+        "message_queue.merged_log",
+        "message_queue.idempotency",
+    ],
     ["message_queue.engine.presence"],
     ["message_queue.engine", "message_queue.engine.option"],
     ["message_queue.engine.redis"],
@@ -109,7 +115,11 @@ FLOORS = [
         "message_queue.engine.sqlite.channels",
         "message_queue.engine.sqlite.reading",
     ],
-    ["message_queue.engine.sqlite.keys", "message_queue.engine.sqlite.trouble"],
+    [
+        "message_queue.engine.sqlite.keys",
+        "message_queue.engine.sqlite.lasts",
+        "message_queue.engine.sqlite.trouble",
+    ],
     ["message_queue.engine.sqlite.trimming"],
     ["message_queue.engine.sqlite.store"],
     ["message_queue.engine.sqlite.writer"],
@@ -369,13 +379,14 @@ def test_the_documentation_has_the_same_house():
 
 
 def test_queue_and_handler_meet_in_callbacks():
-    """The queue imports no handler, and of the queue a handler imports events and peers only."""
+    """The queue imports no handler, and a handler imports its events, places and peers only."""
     for name, others in graph().items():
         if name.startswith("message_queue"):
             assert not {other for other in others if "handler" in other or "push" in other}, name
         elif name in ("handler", "body_encoding") or name.startswith("push"):
             queue = {other for other in others if other.startswith("message_queue")}
-            assert queue <= {"message_queue.event", "message_queue.peer"}, name
+            below = ("event", "lead", "peer")
+            assert queue <= {f"message_queue.{module}" for module in below}, name
 
 
 def test_programs_do_not_import_the_tools_for_tests():

@@ -53,8 +53,9 @@ def main(arguments: list[str], prog: str) -> None:
     logging.getLogger("tatsumaki").addHandler(logging.NullHandler())
 
     def send(*bodies: bytes) -> None:
-        key = options.idempotency_key
-        ids = publisher.publish_json(options.channel, *bodies, idempotency_key=key)
+        ids = publisher.publish_json(
+            options.channel, *bodies, key=options.key, idempotency_key=options.idempotency_key
+        )
         # A parent process may have closed it.
         if sys.stdout is not None:
             write_out("".join(f"{id}\n" for id in ids).encode())
@@ -93,6 +94,11 @@ def make_parser(prog: str) -> Parser:
         "--url",
         type=not_empty,
         help="URL of a PublishHandler; {channel} in it is replaced by the channel",
+    )
+    add(
+        "--key",
+        metavar="KEY",
+        help="what the event is about; a new client gets only the last event of each key",
     )
     add(
         "--idempotency-key",

@@ -28,6 +28,7 @@ _REQUEST_HEADERS = (
     "Authorization",
     "Cache-Control",
     "Content-Type",
+    "Event-Key",
     "Idempotency-Key",
     "Last-Event-ID",
     "X-Api-Key",

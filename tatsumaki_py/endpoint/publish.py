@@ -36,12 +36,13 @@ class PublishHandler(ChannelHandler):
 
     Answers ``{"id": "1795643788411-812345678901"}``; for a list ``{"ids": [...]}``. A client that
     sends the header ``Idempotency-Key`` may repeat the request if the answer was lost: within
-    `MessageQueue.idempotency_time` it gets the same answer, and nothing is published again.
+    `MessageQueue.idempotency_time` it gets the same answer, and nothing is published again. The
+    header ``Event-Key`` has the key of the events (`MessageQueue.publish`).
 
     400 for a body that is not an event, 413 for too much (`max_batch`, `max_values`,
-    `max_body_size`, `MessageQueue.max_event_size`), 415 for another content type, 422 for a key
-    that was used for other events, 429 for too many events (`max_rate`). Forged requests are
-    refused as the settings ``xsrf_cookies`` and ``cross_origin_protection`` say.
+    `max_body_size`, `MessageQueue.max_event_size`), 415 for another content type, 422 for an
+    idempotency key that was used for other events, 429 for too many events (`max_rate`). Forged
+    requests are refused as the settings ``xsrf_cookies`` and ``cross_origin_protection`` say.
     """
 
     max_batch: ClassVar[int] = 1000
@@ -94,12 +95,13 @@ class PublishHandler(ChannelHandler):
         bodies, several = self._events()
         if rate is not None and address is not None:
             self._count(address, rate, max(len(bodies) - 1, 0))
-        key = self.request.headers.get("Idempotency-Key")
+        key = self.request.headers.get("Event-Key")
+        idempotency_key = self.request.headers.get("Idempotency-Key")
         queue = MessageQueue.instance(names[0])
         ids: list[str] = []
         # `publish_json` without an event would answer the waiting long polls.
         if bodies:
-            published = queue.publish_json(*bodies, idempotency_key=key)
+            published = queue.publish_json(*bodies, key=key, idempotency_key=idempotency_key)
             if not isinstance(published, Done):
                 await in_task()
             ids = await published

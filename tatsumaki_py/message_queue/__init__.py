@@ -31,7 +31,7 @@ from tatsumaki_py.message_queue.engine import Engine, EngineError
 from tatsumaki_py.message_queue.engine.choose import choice_of
 from tatsumaki_py.message_queue.event import Event
 from tatsumaki_py.message_queue.event_json import END, check_bytes, event_json
-from tatsumaki_py.message_queue.idempotency import check_key
+from tatsumaki_py.message_queue.idempotency import check_keys
 from tatsumaki_py.message_queue.mailbox import AwaitedPoll, IteratedPoll, Poll
 from tatsumaki_py.message_queue.merged import MAX_MERGED, MergedChannels
 from tatsumaki_py.message_queue.names import checked_name
@@ -233,7 +233,9 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     # -- publishing
 
-    def publish(self, *events: Any, idempotency_key: str | None = None) -> Published:
+    def publish(
+        self, *events: Any, key: str | None = None, idempotency_key: str | None = None
+    ) -> Published:
         """Append events to the channel's log. With the engine in memory, the callbacks of all
         listeners are called before this returns; streams that read the log themselves send after
         the burst.
@@ -241,6 +243,9 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         Args:
             events: JSON values, or values that `json` encodes. They are copied, so later changes
                 have no effect. Without an event, waiting long polls are answered with no events.
+            key: what the events are about, 1 to 255 characters, such as "EUR" for its exchange
+                rate. Of the events of a key, a new client gets only the last one, however old it is
+                (see `kept_keys`). Clients that are connected, or have a cursor, get every event.
             idempotency_key: a key for these events, 1 to 255 characters. If they were already
                 published under this key within `idempotency_time`, they are not published again,
                 and the result is the same ids. This makes a retry safe.
@@ -262,40 +267,51 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
             RuntimeError: in another thread, if no event loop owns the queues. The main
                 thread may publish before one runs.
         """
-        if idempotency_key is not None:
-            check_key(idempotency_key)
-        return self._publish([self._encode(event) for event in events], idempotency_key)
+        check_keys(key, idempotency_key)
+        bodies = [self._encode(event) for event in events]
+        return self._publish(bodies, key=key, idempotency_key=idempotency_key)
 
-    def publish_json(self, *bodies: bytes, idempotency_key: str | None = None) -> Published:
+    def publish_json(
+        self, *bodies: bytes, key: str | None = None, idempotency_key: str | None = None
+    ) -> Published:
         """Publish events that are already JSON; see `publish`.
 
         Args:
             bodies: JSON in UTF-8, of type bytes. It is not parsed, so the caller must make sure
                 that it is valid: clients cannot read anything else.
-            idempotency_key: as in `publish`.
+            key, idempotency_key: as in `publish`.
         """
-        if idempotency_key is not None:
-            check_key(idempotency_key)
+        check_keys(key, idempotency_key)
         for body in bodies:
             check_bytes(body)
-        return self._publish(list(map(self._fitting, bodies)), idempotency_key)
+        fitting = list(map(self._fitting, bodies))
+        return self._publish(fitting, key=key, idempotency_key=idempotency_key)
 
     def _publish(
-        self, bodies: list[bytes], idempotency_key: str | None, quiet: bool = False
+        self,
+        bodies: list[bytes],
+        *,
+        key: str | None,
+        idempotency_key: str | None = None,
+        quiet: bool = False,
     ) -> Published:
         thread = self._registry.thread
         if thread.is_here("append_backlog" if quiet else "publish"):
-            return self._accept(bodies, idempotency_key, quiet)
-        return thread.send(partial(self._accept, bodies, idempotency_key, quiet))
+            return self._accept(bodies, key, idempotency_key, quiet)
+        return thread.send(partial(self._accept, bodies, key, idempotency_key, quiet))
 
-    def _accept(self, bodies: list[bytes], idempotency_key: str | None, quiet: bool) -> Published:
+    def _accept(
+        self, bodies: list[bytes], key: str | None, idempotency_key: str | None, quiet: bool
+    ) -> Published:
         if self._registry.closed:
             self._registry.refuse()
         if not bodies and not quiet:
             for follower in tuple(self._channel.followers.values()):
                 follower.flush()
         engine = self._registry.engine
-        ids = engine.publish(self._channel, bodies, key=idempotency_key, quiet=quiet)
+        ids = engine.publish(
+            self._channel, bodies, key=key, idempotency_key=idempotency_key, quiet=quiet
+        )
         if self._registry.bound is None:
             method = "append_backlog" if quiet else "publish"
             self._registry.bind(f"{method}() was called on channel {self.channel!r}")
@@ -315,19 +331,20 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         Returns an awaitable of the end's id in a list, works in another thread, and raises, as
         `publish` does.
         """
-        if idempotency_key is not None:
-            check_key(idempotency_key)
-        return self._publish([END], idempotency_key)
+        check_keys(None, idempotency_key)
+        return self._publish([END], key=None, idempotency_key=idempotency_key)
 
-    def append_backlog(self, *events: Any) -> Published:
+    def append_backlog(self, *events: Any, key: str | None = None) -> Published:
         """Append events for new clients, to the backlog that a new client gets. A client that is
-        connected, is expected back or has a cursor does not get them.
+        connected, is expected back or has a cursor does not get them. `key` is as in
+        `publish`.
 
         Returns an awaitable of the events' ids, works in another thread, and raises, as `publish`
         does. Source: ``append_backlog`` of ``Tatsumaki::MessageQueue``.
         """
+        check_keys(key)
         bodies = [self._encode(event) for event in events]
-        return self._publish(bodies, None, quiet=True) if bodies else Done([])
+        return self._publish(bodies, key=key, quiet=True) if bodies else Done([])
 
     def flush_events(self, client_id: str | int, *events: Any) -> bool:
         """Send events to one listening client only; they are not kept.

@@ -53,8 +53,8 @@ class Search:
     def __init__(self, finding: asyncio.Future[str | None]) -> None:
         self.finding = finding
         self.timer: asyncio.TimerHandle | None = None
-        self.start = ""
-        """Where a new client begins, once the log is loaded."""
+        self.start: Place | None = None
+        """Where the client begins if it is new, once the log is loaded."""
 
     def cancel(self) -> None:
         """End the search: the poll has ended."""
@@ -92,7 +92,7 @@ class Arrivals:
             for client in self._roster.behind.values():
                 search = None if client.listener is None else client.listener.timer
                 if isinstance(search, Search) and not client.cursor:
-                    search.start = self._source.first_cursor()
+                    search.start = self._newcomer()
 
     def listen(
         self,
@@ -140,7 +140,8 @@ class Arrivals:
             self._takeover.inherit(client, superseded, peer)
         left_at = cursor = client.place.cursor
         if last_event_id:
-            if last_event_id != cursor:
+            if last_event_id != cursor or known is None:
+                # A client with a cursor is no newcomer.
                 client.place, cursor = Place(last_event_id), last_event_id
             client.new = False
         listener.begin()
@@ -156,12 +157,14 @@ class Arrivals:
         search = self._search(client, elsewhere)
         if search is None:
             if not client.cursor:
-                client.place = Place(self._source.first_cursor())
+                client.place = self._newcomer()
             client.listen(listener)
         else:
             if client.new:
-                # It may turn out to come from another process.
-                search.start, client.place = client.cursor, Place("")
+                # It may turn out to have been elsewhere.
+                if isinstance(client.place, Place) and client.cursor:
+                    search.start = client.place
+                client.place = Place("")
             client.load(listener)
             listener.timer = search
         poll.cursor = client.cursor
@@ -192,10 +195,14 @@ class Arrivals:
         client = self._roster.clients.get(client_id)
         # The `on_unsubscribe` of clients that made room may have polled with this name.
         if client is None:
-            place = Place(self._source.first_cursor() if self._source.loaded else "")
+            place = self._newcomer() if self._source.loaded else Place("")
             client = self._roster.add(Client(client_id, place, named))
             self._source.added()
         return client
+
+    def _newcomer(self) -> Place:
+        """The place of a client that is new."""
+        return Place(*self._source.newcomer())
 
     def _said(self, peer: peers.Peer, name: str | None) -> str | None:
         """The cursor that a request gives to a poll. The client's own cursor is used once: a later
@@ -233,7 +240,7 @@ class Arrivals:
             client.place = Place(self._source.log.normalized(cursor))
             client.new = False
         elif not client.cursor:
-            client.place = Place(search.start or self._source.first_cursor())
+            client.place = search.start or self._newcomer()
         listener.timer = search.timer
         client.listen(listener)
         self._begin(home, client, listener, timeout)
@@ -266,7 +273,7 @@ class Arrivals:
                 self._read(home, client, listener, peer)
                 return
         log = self._source.log
-        events = log.since(client.cursor, client.new) or (log.again() if log.ended else ())
+        events = log.since(client.cursor, client.lead) or (log.again() if log.ended else ())
         if events or timeout == 0:
             self._delivery.deliver(client, events)
             return
@@ -278,9 +285,9 @@ class Arrivals:
                 listener.timer = _timer(listener, timeout)
 
     def _read(self, home: Home, client: Client, listener: Listener, peer: peers.Peer) -> None:
-        """Let the stream of `peer` read the log itself."""
-        quiet, client.new = client.new, False
-        reading = peer._peer_read(home, client.cursor, quiet)
+        """Let the stream of `peer` read the log by itself."""
+        client.new = False
+        reading = peer._peer_read(home, client.cursor, client.lead)
         if client.listener is not listener:
             # The first bytes could not be sent.
             reading.stop()

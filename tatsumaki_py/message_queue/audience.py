@@ -70,7 +70,7 @@ class Audience:
             cursor = self.place(client_id)
         if cursor:
             return log.normalized(cursor) == log.top
-        return all(entry.end for entry in log.since(self._source.first_cursor(), True))
+        return all(entry.end for entry in log.since(*self._source.newcomer()))
 
     # -- for the source; see `Follower`
 

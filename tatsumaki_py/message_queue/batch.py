@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tatsumaki_py.message_queue.client import Place
 from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.message_queue.peer import ReadableLog
 
 __all__ = ["MAX_ANSWER", "Batch"]
 
@@ -19,20 +20,26 @@ class Batch:
     """The first of `entries`, up to `limit` bytes but at least one.
 
     Args:
-        cursor: the place of the listeners if there are no entries.
+        place: the place of the listeners.
+        log: the log that has the entries.
     """
 
     __slots__ = ("_values", "entries", "gaps", "place", "times")
 
-    def __init__(self, entries: Sequence[Entry], cursor: str, limit: float = MAX_ANSWER) -> None:
+    def __init__(
+        self, entries: Sequence[Entry], place: Place, log: ReadableLog, limit: float = MAX_ANSWER
+    ) -> None:
         if len(entries) > 1:
             entries = _first(entries, limit)
         self.entries = entries
-        self.place = Place(entries[-1].id if entries else cursor)
-        """The place after these entries."""
         self.times = [entry.time for entry in entries if not entry.gap]
         """When each event was published (`Entry.time`)."""
         self.gaps = len(entries) - len(self.times)
+        lead = place.lead
+        if lead is not None or self.gaps:
+            lead = log.lead_after(lead, entries)
+        self.place = Place(entries[-1].id if entries else place.cursor, lead)
+        """The place after these entries."""
         self._values: list[Event] | None = None
 
     def values(self) -> list[Event]:

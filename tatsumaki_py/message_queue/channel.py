@@ -14,6 +14,7 @@ from tatsumaki_py.counters import COUNTERS
 from tatsumaki_py.message_queue.alarm import Alarm, now
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import NOWHERE
+from tatsumaki_py.message_queue.lead import LeadIn
 from tatsumaki_py.message_queue.loading import Loading, safely
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.registry import Registry
@@ -71,11 +72,11 @@ class Channel:
         if self.name not in registry.holding:
             registry.hold(self)
 
-    def load(self, top: str, events: Sequence[Entry]) -> None:
+    def load(self, top: str, events: Sequence[Entry], kept: Sequence[Entry] = ()) -> None:
         """Replace the log."""
         self._last_use = time = now()
         start = self.log.top
-        self.log.restart(top, events, time)
+        self.log.restart(top, events, time, kept)
         self._loading.done()
         for follower in tuple(self.followers.values()):
             follower.loaded()
@@ -90,7 +91,7 @@ class Channel:
         self._loading.lost()
         if self.in_use():
             self._loading.attach(self, self._registry.engine)
-        elif self.log:
+        elif self.log.held:
             self.release()
 
     def accept(self, events: Sequence[Entry]) -> None:
@@ -137,16 +138,15 @@ class Channel:
         """See `Source.lately`."""
         return self.retention.lately()
 
-    def first_cursor(self) -> str:
-        """The place of a new client, which gets the backlog."""
-        backlog = self.backlog()
-        return backlog[0].prev if backlog else self.log.top
+    def newcomer(self) -> tuple[str, LeadIn | None]:
+        """See `Source.newcomer`."""
+        self.retention.expire()
+        self._count()
+        return self.log.newcomer(self.settings.backlog_length)
 
     def backlog(self) -> tuple[Entry, ...]:
         """The events that a new client gets, oldest first."""
-        self.retention.expire()
-        self._count()
-        return self.log.newest(self.settings.backlog_length)
+        return self.log.since(*self.newcomer())
 
     @property
     def loaded(self) -> bool:
@@ -254,7 +254,7 @@ class Channel:
 
     def holds_nothing(self) -> bool:
         """Whether there is no event."""
-        return not self.log
+        return not self.log.held
 
     def release(self) -> None:
         """Drop everything."""
@@ -293,7 +293,7 @@ class Channel:
 
     def _count(self) -> None:
         """Report the bytes of this channel to the registry."""
-        size = self.log.size + self.beside
+        size = self.log.held + self.beside
         before, self._counted = self._counted, size
         self._registry.size += size - before
         if not size:

@@ -26,6 +26,7 @@ from types import FunctionType, MethodType
 from typing import Any, Protocol
 
 from tatsumaki_py.error import ClientDisconnect
+from tatsumaki_py.message_queue.lead import LeadIn
 from tatsumaki_py.message_queue.peer import Peer, Reading
 from tatsumaki_py.message_queue.trail import Trail
 
@@ -51,12 +52,15 @@ LISTENING, DELIVERING, ABSENT, GONE, LOADING = State
 
 
 class Place:
-    """A place in a log. Clients at the same place share one object."""
+    """A place in a log, and what a client there has to read before what follows it. Clients at the
+    same place share one object.
+    """
 
-    __slots__ = ("cursor",)
+    __slots__ = ("cursor", "lead")
 
-    def __init__(self, cursor: str) -> None:
+    def __init__(self, cursor: str, lead: LeadIn | None = None) -> None:
         self.cursor = cursor
+        self.lead = lead
 
 
 class Client:
@@ -65,7 +69,7 @@ class Client:
     Attributes:
         id (str): its ``client_id``, or a generated one.
         named (bool): whether it polls with a ``client_id``, with which it can come back.
-        new (bool): whether it has received no event yet, and therefore also gets quiet events.
+        new (bool): whether it has received no event yet.
         state (State): what it does.
         deadline (float): while ABSENT, the time at which it is removed (seconds of the event
             loop's clock).
@@ -95,6 +99,11 @@ class Client:
         for its place.
         """
         return self.place.cursor
+
+    @property
+    def lead(self) -> LeadIn | None:
+        """The events that it has to read before those that follow `cursor` in the log."""
+        return self.place.lead if isinstance(self.place, Place) else None
 
     def load(self, listener: Listener) -> None:
         """`listener` will receive its events as soon as the engine has loaded them."""

@@ -140,7 +140,7 @@ class Delivery:
         began = time.perf_counter()
         while True:
             if events is None:
-                events = self._source.log.since(client.cursor, client.new)
+                events = self._source.log.since(client.cursor, client.lead)
                 if not events:
                     self.ready(client)
                     return
@@ -149,7 +149,8 @@ class Delivery:
             assert listener.call is not None
             peer = listener.peer
             room = MAX_ANSWER if listener.once or peer is None else peer._peer_room()
-            batch = Batch(events, client.cursor, float("inf") if whole else room)
+            place = client.place if isinstance(client.place, Place) else Place(client.cursor)
+            batch = Batch(events, place, self._source.log, float("inf") if whole else room)
             if listener.once:
                 self.answer(client, listener, batch)
                 return

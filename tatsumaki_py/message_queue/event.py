@@ -34,8 +34,8 @@ VALUE = 10
 
 
 class Entry:
-    """An event as a log keeps it; ``id``, ``prev``, ``json``, ``channel``, ``gap`` and ``quiet`` as
-    in `Event`.
+    """An event as a log keeps it; ``id``, ``prev``, ``json``, ``channel``, ``gap``, ``quiet`` and
+    ``key`` as in `Event`.
 
     Args:
         json_bytes: the JSON that was published, in UTF-8.
@@ -60,6 +60,7 @@ class Entry:
         "gap",
         "id",
         "json",
+        "key",
         "log",
         "prev",
         "quiet",
@@ -75,6 +76,7 @@ class Entry:
         channel: str = "",
         gap: bool = False,
         quiet: bool = False,
+        key: str | None = None,
     ) -> None:
         self.id = id
         self.prev = prev
@@ -83,6 +85,7 @@ class Entry:
         self.log: str | tuple[str, ...] = channel
         self.gap = gap
         self.quiet = quiet
+        self.key = key
         self.time = 0.0
         self._work = 0
         self._framing: Any = None
@@ -215,6 +218,8 @@ class Event(_Value):
         end (bool): True for the event that ends the channel (`MessageQueue.end`); its data is
             ``{"type": "end"}``.
         quiet (bool): whether only new clients get it (`MessageQueue.append_backlog`).
+        key (str | None): the key under which it was published; new clients get only the last event
+            of each key.
 
     >>> event = Event(b'{"type":"message","tags":["a"]}', "1700000000000-0")
     >>> event["type"], event.id
@@ -284,6 +289,10 @@ class Event(_Value):
     @property
     def quiet(self) -> bool:
         return self.entry.quiet
+
+    @property
+    def key(self) -> str | None:
+        return self.entry.key
 
     @property
     def frames(self) -> dict[Any, bytes]:

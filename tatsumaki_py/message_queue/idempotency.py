@@ -10,24 +10,33 @@ from hashlib import sha256
 
 from tatsumaki_py.error import HTTPError
 
-__all__ = ["Answers", "check_key", "digest_of"]
+__all__ = ["Answers", "check_keys", "digest_of"]
 
 MAX_KEY = 255
 OVERHEAD = 512
 """Bytes that a key takes in addition to its text and the ids."""
 
 
-def check_key(key: object) -> None:
-    """Raises `TypeError`, or 400 if the key is empty or too long."""
+def check_keys(key: object, idempotency_key: object = None) -> None:
+    """Raises `TypeError`, or 400 if a key is empty or too long. None is no key."""
+    if key is not None:
+        _check("key", "a key", key)
+    if idempotency_key is not None:
+        _check("idempotency_key", "an idempotency key", idempotency_key)
+
+
+def _check(name: str, noun: str, key: object) -> None:
     if not isinstance(key, str):
-        raise TypeError(f"idempotency_key is a str, not {type(key).__name__}")
+        raise TypeError(f"{name} is a str, not {type(key).__name__}")
     if not 1 <= len(key) <= MAX_KEY:
-        raise HTTPError(400, f"an idempotency key must have 1 to {MAX_KEY} characters")
+        raise HTTPError(400, f"{noun} must have 1 to {MAX_KEY} characters")
 
 
-def digest_of(bodies: Sequence[bytes]) -> bytes:
-    """A digest that identifies these events."""
+def digest_of(bodies: Sequence[bytes], key: str | None = None) -> bytes:
+    """A digest that identifies these events, which have `key`."""
     digest = sha256()
+    if key is not None:
+        digest.update(b"%b:" % key.encode("utf-8", "surrogatepass"))
     for body in bodies:
         digest.update(b"%d:%b" % (len(body), body))
     return digest.digest()
@@ -42,8 +51,9 @@ class Answers:
     """The ids for each key, oldest first. Times are seconds of the caller's clock.
 
     >>> answers = Answers()
-    >>> answers.keep("key", [b"{}"], ["1-0"], now=0.0, limit=1000, max_size=10_000)
-    >>> answers.find("key", [b"{}"], after=-300.0)
+    >>> digest = digest_of([b"{}"])
+    >>> answers.keep("key", digest, ["1-0"], now=0.0, limit=1000, max_size=10_000)
+    >>> answers.find("key", digest, after=-300.0)
     ['1-0']
     """
 
@@ -57,9 +67,9 @@ class Answers:
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, key: str, bodies: Sequence[bytes], after: float) -> list[str] | None:
-        """The ids of `bodies` if they were published under `key` after that time. Raises 422 if
-        other events were.
+    def find(self, key: str, digest: bytes, after: float) -> list[str] | None:
+        """The ids of the events with that digest, if they were published under `key` after that
+        time; 422 if other events were.
         """
         while self._known:
             oldest = next(iter(self._known))
@@ -68,28 +78,28 @@ class Answers:
             self._forget(oldest)
         if key not in self._known:
             return None
-        _, digest, ids = self._known[key]
-        if digest != digest_of(bodies):
+        _, known, ids = self._known[key]
+        if known != digest:
             raise HTTPError(422, "something else was published under this idempotency key")
         return ids.split()
 
     def keep(
         self,
         key: str,
-        bodies: Sequence[bytes],
+        digest: bytes,
         ids: Sequence[str],
         now: float,
         limit: int,
         max_size: int,
     ) -> None:
-        """Remember that `bodies` are published under `key`, with up to `limit` keys and `max_size`
-        bytes in all.
+        """Remember that events with that digest are published under `key`, with up to `limit` keys
+        and `max_size` bytes in all.
         """
         # One string takes a third of the memory of a list.
         joined = " ".join(ids)
         if key in self._known:
             self._forget(key)
-        self._known[key] = (now, digest_of(bodies), joined)
+        self._known[key] = (now, digest, joined)
         self.size += _size(key, joined)
         while self._known and (len(self._known) > limit or self.size > max_size):
             self._forget(next(iter(self._known)))

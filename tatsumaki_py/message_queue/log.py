@@ -8,7 +8,10 @@ Rules:
 3. `trim` keeps the newest `backlog_length` events, recent events, and events after the place of a
    client that lags behind. For the latter two reasons, it keeps at most `buffer_length` events; in
    all, at most `buffer_size` bytes.
-4. A reader whose place is not in the log gets a gap first. A log has no clock and no clients.
+4. A reader whose place is not in the log gets a gap first, then the kept last events of keys
+   (`kept`) that are after its place and before the log, then the log. A log has no clock and no
+   clients.
+5. The last event of each key is kept when the log drops it; `trim` does not drop it.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from collections.abc import Sequence
 from tatsumaki_py.message_queue.event import Entry, loud
 from tatsumaki_py.message_queue.event_json import END
 from tatsumaki_py.message_queue.ids import NOWHERE, normalized, position
+from tatsumaki_py.message_queue.kept import Kept, KeptLoss
+from tatsumaki_py.message_queue.lead import LeadIn
 
 __all__ = ["EventLog"]
 
@@ -41,6 +46,7 @@ class EventLog:
     __slots__ = (
         "_dropped",
         "_events",
+        "_kept",
         "_positions",
         "_quiet",
         "_start",
@@ -60,7 +66,8 @@ class EventLog:
         self.length = 0
         """The number of events."""
         self.size = 0
-        """The bytes of the events."""
+        """Bytes of these events."""
+        self._kept: Kept | None = None
         self._events: list[Entry] = []
         self._positions: list[tuple[int, int]] = []
         self._times: list[float] = []
@@ -75,6 +82,11 @@ class EventLog:
         return self.length
 
     @property
+    def held(self) -> int:
+        """Bytes of all events here, also of kept ones that are older than the log."""
+        return self.size if self._kept is None else self.size + self._kept.size
+
+    @property
     def floor(self) -> str:
         """The oldest cursor after which no event is lost."""
         return self._events[self._start].prev if self.length else self.top
@@ -85,6 +97,17 @@ class EventLog:
         """The newest `count` events, oldest first."""
         # A setting may be any number, including infinity.
         return tuple(self._events[int(max(self._start, len(self._events) - count)) :])
+
+    def newcomer(self, count: float) -> tuple[str, LeadIn | None]:
+        """The place of a newcomer, which gets the newest `count` events and all kept ones."""
+        first = self.newest(count)[:1]
+        start = first[0].prev if first else self.top
+        oldest = None if self._kept is None else self._kept.oldest()
+        if oldest is not None and position(oldest.id) <= position(start):
+            return oldest.prev, LeadIn(start, self.top)
+        if start == self.top or (self._kept is None and not self._quiet):
+            return start, None
+        return start, LeadIn(start, self.top)
 
     def normalized(self, cursor: str) -> str:
         """`cursor`, or `NOWHERE` if it does not have the form of one."""
@@ -125,12 +148,16 @@ class EventLog:
         """The time of the oldest event, if there are more than `but` events."""
         return self._times[self._start] if self.length > but else None
 
-    def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
-        """The events after `cursor`, after a gap if `cursor` is not in the log. Includes quiet
-        events if `quiet`.
+    def since(
+        self, cursor: str, lead: LeadIn | None = None, quiet: bool = False
+    ) -> tuple[Entry, ...]:
+        """The events after `cursor`; see rule 4. With `quiet`, the quiet ones in the log are among
+        them.
         """
         if cursor == self.top:
             return ()
+        if lead is not None and position(self.floor) <= position(self.later(cursor, lead.start)):
+            return self._with_lead(cursor, lead, quiet)
         events = self._after(cursor)
         return events if quiet or not self._quiet else loud(events)
 
@@ -146,8 +173,34 @@ class EventLog:
         if cursor != self.floor:
             index = self._index(cursor)
             if index == self._start or self._events[index - 1].id != cursor:
-                return (Entry.loss(cursor, self.floor, self.channel), *self._events[self._start :])
+                return (*self._loss(cursor), *self._events[self._start :])
         return tuple(self._events[index:])
+
+    def _loss(self, cursor: str) -> tuple[Entry, ...]:
+        """The gap after `cursor`, and the events that were kept from it."""
+        lost = None if self._kept is None else self._kept.loss(cursor, self.floor, self.channel)
+        return lost or (Entry.loss(cursor, self.floor, self.channel),)
+
+    def _with_lead(self, cursor: str, lead: LeadIn, quiet: bool) -> tuple[Entry, ...]:
+        """The events after `cursor`, for a reader that has to read `lead`, of which nothing is
+        lost.
+        """
+        first = self._index(self.later(cursor, lead.start))
+        end = self._index(lead.end) if lead.end else first
+        new, rest = self._events[first:end], self._events[max(first, end) :]
+        if self._kept is not None:
+            new = self._kept.lead_in(cursor, lead, new)
+        return (*new, *(rest if quiet or not self._quiet else loud(rest)))
+
+    def lead_after(self, lead: LeadIn | None, events: Sequence[Entry]) -> LeadIn | None:
+        """The part of `lead` that a reader has yet to read when it has read `events`."""
+        for event in events:
+            if event.gap:
+                lead = event.lead if isinstance(event, KeptLoss) else None
+        if lead is None or not events:
+            return lead
+        over = position(events[-1].id) >= position(lead.end or lead.start)
+        return None if over else lead
 
     def _index(self, cursor: str) -> int:
         """The index of the first event after `cursor`."""
@@ -175,6 +228,13 @@ class EventLog:
         self._quiet += event.quiet
         self.top = event.id
         self.ended = event.end
+        if event.key is not None:
+            self._keep().publish(event.key, event)
+
+    def _keep(self) -> Kept:
+        if self._kept is None:
+            self._kept = Kept()
+        return self._kept
 
     def prepend(self, events: Sequence[Entry]) -> None:
         """Add events that end where the log begins; they get the time of its oldest event. Raises
@@ -194,10 +254,15 @@ class EventLog:
         self.length += len(events)
         self.size += sum(event.size for event in events)
         self._quiet += sum(event.quiet for event in events)
+        if self._kept is not None:
+            self._kept.put_back(events)
 
-    def restart(self, top: str, events: Sequence[Entry], time: float) -> None:
-        """Replace the log by `events`, which end at `top`. Present events stay if the new ones
-        continue them. Raises `ValueError`, before any change, if they do not follow each other.
+    def restart(
+        self, top: str, events: Sequence[Entry], time: float, kept: Sequence[Entry] = ()
+    ) -> None:
+        """Hold `events`, which end at `top`, and the events of `kept`, which are older, as the last
+        ones of their keys. What is here stays if `events` go on from it. Raises `ValueError`,
+        before anything has changed, if they do not follow each other.
         """
         for index, event in enumerate(events):
             if index and event.prev != events[index - 1].id:
@@ -214,6 +279,8 @@ class EventLog:
         self.clear()
         self.ended = self.ended and self.top == top
         self.top = events[0].prev if events else top
+        if kept:
+            self._keep().load(kept)
         for event in events:
             self.append(event, time)
 
@@ -249,9 +316,10 @@ class EventLog:
 
     def shrink(self, buffer_length: float, buffer_size: float) -> None:
         """Drop the excess events, whatever their age."""
-        if self.length > buffer_length or self.size > buffer_size:
-            while self.length and (self.length > buffer_length or self.size > buffer_size):
+        if self.length > buffer_length or self.held > buffer_size:
+            while self.length and (self.length > buffer_length or self.held > buffer_size):
                 self._drop_oldest()
+                self.shrink_kept(float("inf"), buffer_size / 2)
             self._compact()
 
     def _drop_oldest(self) -> None:
@@ -260,6 +328,8 @@ class EventLog:
         self._dropped = self._times[start]
         self.size -= event.size
         self._quiet -= event.quiet
+        if event.key is not None:
+            self._keep().drop(event.key, event)
         self._events[start] = _DROPPED
         self._start += 1
         self.length -= 1
@@ -274,12 +344,20 @@ class EventLog:
         """Drop the events older than `before` milliseconds since the epoch."""
         self._add_positions()
         self._drop_to(bisect_left(self._positions, (before, 0), lo=self._start))
+        if self._kept is not None:
+            self._kept.expire(before)
 
     def clear(self) -> None:
         """Drop all events. `top` stays, so a client that comes back with an older cursor gets a
         gap.
         """
         self._drop_to(len(self._events))
+        self._kept = None
+
+    def shrink_kept(self, keys: float, size: float) -> None:
+        """Evict the keys that are too many; see `Kept.shrink`."""
+        if self._kept is not None:
+            self._kept.shrink(keys, size)
 
     def _drop_to(self, index: int) -> None:
         """Drop all events before that index."""
@@ -288,6 +366,8 @@ class EventLog:
         for event in self._events[self._start : index]:
             self.size -= event.size
             self._quiet -= event.quiet
+            if event.key is not None:
+                self._keep().drop(event.key, event)
         self._events[self._start : index] = [_DROPPED] * (index - self._start)
         self.length -= index - self._start
         self._start = index

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Sequence
 
 from tatsumaki_py.message_queue.alarm import Alarm, now
 from tatsumaki_py.message_queue.channel import Channel
+from tatsumaki_py.message_queue.lead import LeadIn, joined
 from tatsumaki_py.message_queue.loading import recalled, safely
 from tatsumaki_py.message_queue.merged_log import MergedLog
 from tatsumaki_py.message_queue.registry import Registry
@@ -56,9 +57,10 @@ class MergedChannels:
         """See `Source.lately`."""
         return ",".join([channel.lately() for channel in self._channels])
 
-    def first_cursor(self) -> str:
-        """The place of a new client, which gets the backlog of each channel."""
-        return ",".join([channel.first_cursor() for channel in self._channels])
+    def newcomer(self) -> tuple[str, LeadIn | None]:
+        """See `Source.newcomer`: a new client gets the backlog of each channel."""
+        places = [channel.newcomer() for channel in self._channels]
+        return ",".join([cursor for cursor, _ in places]), joined([lead for _, lead in places])
 
     @property
     def loaded(self) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import NOWHERE, normalized, position
+from tatsumaki_py.message_queue.lead import LeadIn, joined, parts_of
 from tatsumaki_py.message_queue.log import EventLog
 from tatsumaki_py.message_queue.recent import Recent
 
@@ -45,7 +46,13 @@ class _Merged(Entry):
         self, json_bytes: bytes, entry: Entry, id: str, prev: str, log: tuple[str, ...], name: bytes
     ) -> None:
         super().__init__(
-            json_bytes, id, prev, channel=entry.channel, gap=entry.gap, quiet=entry.quiet
+            json_bytes,
+            id,
+            prev,
+            channel=entry.channel,
+            gap=entry.gap,
+            quiet=entry.quiet,
+            key=entry.key,
         )
         self.time = entry.time
         self.log = log
@@ -81,17 +88,18 @@ class MergedEntry(_Merged):
 class _MergedLoss(_Merged):
     """A gap in one of the channels."""
 
-    __slots__ = ()
+    __slots__ = ("entry_of_channel",)
 
     def __init__(
         self, entry: Entry, id: str, prev: str, *, log: tuple[str, ...], name: bytes
     ) -> None:
         text = b'{"type":"gap","after":"%b","id":"%b","channel":%b}'
         super().__init__(text % (prev.encode(), id.encode(), name), entry, id, prev, log, name)
+        self.entry_of_channel = entry
 
 
-_Place = tuple[str, bool]
-"""A cursor, and whether quiet events after it are wanted."""
+_Place = tuple[str, LeadIn | None, bool]
+"""A cursor, what is read first, and whether quiet events after it are wanted."""
 
 
 class MergedLog:
@@ -111,7 +119,7 @@ class MergedLog:
         self._logs = tuple(logs)
         # As JSON.
         self._names = [json.dumps(channel).encode() for channel in self.channels]
-        self._bounds: list[tuple[str, str]] = []
+        self._bounds: list[tuple[str, str, int]] = []
         self._read: dict[_Place, tuple[Entry, ...]] = {}
         """The events after a cursor, as long as the logs have `_bounds`."""
 
@@ -159,22 +167,25 @@ class MergedLog:
         """The later of two cursors, in each log."""
         return ",".join(map(EventLog.later, one.split(","), other.split(",")))
 
-    def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
-        """The events after `cursor`, up to 1 MiB, with a gap for each channel that does not (any
-        longer) know its part. Includes quiet events if `quiet`.
+    def since(
+        self, cursor: str, lead: LeadIn | None = None, quiet: bool = False
+    ) -> tuple[Entry, ...]:
+        """The events after `cursor`, up to 1 MiB of them; a gap in each channel in which its part
+        is not known (any more). Quiet ones are among them if `quiet`.
         """
         if cursor == self.top:
             return ()
-        bounds = [(log.floor, log.top) for log in self._logs]
+        bounds = [(log.floor, log.top, log.held) for log in self._logs]
         if bounds != self._bounds:
             self._bounds = bounds
             self._read.clear()
-        events = self._read.get((cursor, quiet))
+        place = cursor, lead, quiet
+        events = self._read.get(place)
         if events is None:
             if len(self._read) == _REMEMBERED:
                 del self._read[next(iter(self._read))]
-            events, size = self._merge(cursor, quiet)
-            self._remember((cursor, quiet), events, size)
+            events, size = self._merge(*place)
+            self._remember(place, events, size)
         return events
 
     def _remember(self, place: _Place, events: tuple[Entry, ...], size: int) -> None:
@@ -184,13 +195,32 @@ class MergedLog:
             if log is not None:
                 log._read.pop(dropped, None)
 
-    def _merge(self, cursor: str, quiet: bool) -> tuple[tuple[Entry, ...], int]:
+    def lead_after(self, lead: LeadIn | None, events: Sequence[Entry]) -> LeadIn | None:
+        """The part of `lead` that is left after `events`, of which one may be a gap."""
+        if not events:
+            return lead
+        leads, ends = parts_of(lead, len(self._logs)), events[-1].id.split(",")
+        for index, (log, end) in enumerate(zip(self._logs, ends, strict=True)):
+            gaps = [each for each in events if each.gap and each.channel == log.channel]
+            last: Entry = Entry(b"", end)
+            if gaps and isinstance(gaps[-1], _MergedLoss):
+                leads[index] = log.lead_after(leads[index], [gaps[-1].entry_of_channel, last])
+            else:
+                leads[index] = log.lead_after(leads[index], [last])
+        return joined(leads)
+
+    def _merge(
+        self, cursor: str, lead: LeadIn | None, quiet: bool
+    ) -> tuple[tuple[Entry, ...], int]:
         """The events after `cursor`, and the bytes that they take."""
-        parts = cursor.split(",")
+        parts, leads = cursor.split(","), parts_of(lead, len(self._logs))
         merged: list[Entry] = []
         prev, size = cursor, 0
         for _, index, event in heapq.merge(
-            *(self._after(part, index, quiet) for index, part in enumerate(parts))
+            *(
+                self._after(part, leads[index], index, quiet)
+                for index, part in enumerate(cursor.split(","))
+            )
         ):
             parts[index] = event.id
             id = ",".join(parts)
@@ -202,10 +232,10 @@ class MergedLog:
         return tuple(merged), size
 
     def _after(
-        self, part: str, index: int, quiet: bool
+        self, part: str, lead: LeadIn | None, index: int, quiet: bool
     ) -> Iterator[tuple[tuple[int, int], int, Entry]]:
         # No two events of one channel have the same position, so entries are never compared.
-        for event in self._logs[index].since(part, quiet):
+        for event in self._logs[index].since(part, lead, quiet):
             yield position(event.id), index, event
 
 

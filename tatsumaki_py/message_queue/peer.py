@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
 from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.lead import LeadIn
 
 __all__ = [
     "Peer",
@@ -61,10 +62,14 @@ class ReadableLog(Protocol):
     def ended(self) -> bool:
         """Whether the newest event is the end."""
 
-    def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
+    def since(self, cursor: str, lead: LeadIn | None = None) -> tuple[Entry, ...]:
         """The events after `cursor`, with a gap where some are lost. A long list may be cut off:
-        continue from the id of its last event. Without quiet events unless `quiet`.
+        continue from the id of its last event, with `lead_after`. Without quiet events, except
+        those of `lead`.
         """
+
+    def lead_after(self, lead: LeadIn | None, events: Sequence[Entry]) -> LeadIn | None:
+        """The part of `lead` that is left after `events`, of which one may be a gap."""
 
 
 class Readable(Protocol):
@@ -205,10 +210,8 @@ class Peer(Protocol):
         instead.
         """
 
-    def _peer_read(self, readable: Readable, cursor: str, quiet: bool) -> Reading:
-        """Send the events after `cursor`, from now on. With `quiet`, include the quiet events that
-        are now in the log.
-        """
+    def _peer_read(self, readable: Readable, cursor: str, lead: LeadIn | None) -> Reading:
+        """Send the events after `cursor`, from now on; those of `lead` first."""
 
 
 current: ContextVar[weakref.ref[Any] | None] = ContextVar("tatsumaki_peer", default=None)

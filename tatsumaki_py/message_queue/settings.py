@@ -34,6 +34,10 @@ class ChannelSettings:
     """How many bytes of events are kept at most: their JSON, and 512 bytes for each. Idempotency
     keys may take as many.
     """
+    kept_keys: int = 1000
+    """How many keys (`MessageQueue.publish`) have their last event kept for new clients. The key
+    that was published longest ago goes first. These events may take half of `buffer_size`.
+    """
     reconnect_time: float = 30.0
     """Seconds for which a client that is away is expected back, and for which events are kept while
     a client is here or expected, within the bounds above.

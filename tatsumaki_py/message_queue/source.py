@@ -6,10 +6,11 @@ Rule: a source knows a `Follower` and never an audience; an audience knows a `So
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.lead import LeadIn
 
 __all__ = ["Follower", "Log", "Source"]
 
@@ -105,10 +106,15 @@ class Log(Protocol):
     def later(self, one: str, other: str) -> str:
         """The later one of two cursors."""
 
-    def since(self, cursor: str, quiet: bool = False) -> tuple[Entry, ...]:
+    def since(
+        self, cursor: str, lead: LeadIn | None = None, quiet: bool = False
+    ) -> tuple[Entry, ...]:
         """The events after `cursor`, with a gap where some are lost; only the first ones if there
-        are many. The quiet ones are among them if `quiet`.
+        are many. Those of `lead` come first. With `quiet`, the quiet ones are among them.
         """
+
+    def lead_after(self, lead: LeadIn | None, events: Sequence[Entry]) -> LeadIn | None:
+        """The part of `lead` that is left after `events`, of which one may be a gap."""
 
 
 class Source(Protocol):
@@ -163,8 +169,8 @@ class Source(Protocol):
         Raises 503 if there is no room for one more client.
         """
 
-    def first_cursor(self) -> str:
-        """The place of a new client, which gets the backlog."""
+    def newcomer(self) -> tuple[str, LeadIn | None]:
+        """The cursor of a new client, which gets the backlog, and what it reads first."""
 
     def locate(self, name: str | None, cursor: str | None) -> Awaitable[str | None] | None:
         """Find the place at which a client goes on, and load what follows it.

@@ -63,9 +63,12 @@ class Telling:
         token = peers.current.set(None)
         try:
             while self._front.told.cursor != log.top:
-                events = _alike(log.since(self._front.told.cursor, True))
                 start = self._front.start = self._front.told
-                self._front.told = Place(events[-1].id)
+                events = _alike(log.since(start.cursor, start.lead, quiet=True))
+                lead = start.lead
+                if lead is not None or events[0].gap:
+                    lead = log.lead_after(lead, events)
+                self._front.told = Place(events[-1].id, lead)
                 if events[0].quiet:
                     self._pass_over(start)
                 else:
@@ -101,7 +104,7 @@ class Telling:
                 self._delivery.deliver(client, None)
                 continue
             if batch is None:
-                batch = Batch(events, start.cursor)
+                batch = Batch(events, start, self._source.log)
             self._delivery.answer(client, client.listener, batch)
         for client in tuple(self._roster.streams.values()):
             if client.state is not LISTENING:

@@ -28,7 +28,7 @@ from tatsumaki_py.message_queue.engine.choose import VARIABLE, choose
 from tatsumaki_py.message_queue.engine.redis.calls import check_size
 from tatsumaki_py.message_queue.engine.redis.options import parse
 from tatsumaki_py.message_queue.event_json import checked_json, event_json
-from tatsumaki_py.message_queue.idempotency import check_key
+from tatsumaki_py.message_queue.idempotency import check_keys
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.settings import ChannelSettings
 from tatsumaki_py.publisher.over_http import HTTPLink
@@ -39,12 +39,24 @@ __all__ = ["Publisher"]
 class _Link(Protocol):
     """The connections of one process to the server. The methods may be called in any thread."""
 
-    def publish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
+    def publish(
+        self,
+        channel: str,
+        bodies: Sequence[bytes],
+        key: str | None,
+        idempotency_key: str | None,
+    ) -> list[str]:
         """Publish, and return the ids of the events. Blocks; raises 503 when the call has run out
         of time.
         """
 
-    async def apublish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
+    async def apublish(
+        self,
+        channel: str,
+        bodies: Sequence[bytes],
+        key: str | None,
+        idempotency_key: str | None,
+    ) -> list[str]:
         """Like `publish`, without blocking."""
 
     def close(self) -> None:
@@ -107,7 +119,11 @@ class Publisher:
         return link or self._links.setdefault(os.getpid(), self._make_link())
 
     def publish(
-        self, channel: str | int, *events: Any, idempotency_key: str | None = None
+        self,
+        channel: str | int,
+        *events: Any,
+        key: str | None = None,
+        idempotency_key: str | None = None,
     ) -> list[str]:
         """Publish events, all or none of them, and return their ids. Blocks the thread until they
         are accepted.
@@ -116,6 +132,7 @@ class Publisher:
             channel: the name of the channel; an int is converted to a str.
             events: up to 1000 JSON values, or values that `json` encodes. Without events, nothing
                 is sent.
+            key: what the events are about, 1 to 255 characters; see `MessageQueue.publish`.
             idempotency_key: a key for these events, 1 to 255 characters. If they were already
                 published under this key within `MessageQueue.idempotency_time`, they are not
                 published again, and the result is the same ids. The retries of one call need no
@@ -135,26 +152,40 @@ class Publisher:
                 only if the program has published before.
         """
         bodies = [event_json(event, self.json) for event in events]
-        return self._publish(channel, bodies, idempotency_key)
+        return self._publish(channel, bodies, key, idempotency_key)
 
     def publish_json(
-        self, channel: str | int, *bodies: bytes, idempotency_key: str | None = None
+        self,
+        channel: str | int,
+        *bodies: bytes,
+        key: str | None = None,
+        idempotency_key: str | None = None,
     ) -> list[str]:
         """Publish events that are already JSON; see `publish`.
 
         Args:
             bodies: JSON in UTF-8, of type bytes. Raises `ValueError` if one is not JSON.
         """
-        return self._publish(channel, list(map(checked_json, bodies)), idempotency_key)
+        return self._publish(channel, list(map(checked_json, bodies)), key, idempotency_key)
 
-    def _publish(self, channel: str | int, bodies: Sequence[bytes], key: str | None) -> list[str]:
-        name = self._checked(channel, bodies, key)
+    def _publish(
+        self,
+        channel: str | int,
+        bodies: Sequence[bytes],
+        key: str | None,
+        idempotency_key: str | None,
+    ) -> list[str]:
+        name = self._checked(channel, bodies, key, idempotency_key)
         if not bodies:
             return []
-        return self._link.publish(name, bodies, key)
+        return self._link.publish(name, bodies, key, idempotency_key)
 
     async def apublish(
-        self, channel: str | int, *events: Any, idempotency_key: str | None = None
+        self,
+        channel: str | int,
+        *events: Any,
+        key: str | None = None,
+        idempotency_key: str | None = None,
     ) -> list[str]:
         """Like `publish`, in any asyncio event loop or several: another thread does the work. Calls
         that are awaited one after the other are accepted in that order. If the await is cancelled,
@@ -162,16 +193,21 @@ class Publisher:
         wait, within their `publish_timeout`.
         """
         bodies = [event_json(event, self.json) for event in events]
-        name = self._checked(channel, bodies, idempotency_key)
+        name = self._checked(channel, bodies, key, idempotency_key)
         if not bodies:
             return []
-        return await self._link.apublish(name, bodies, idempotency_key)
+        return await self._link.apublish(name, bodies, key, idempotency_key)
 
-    def _checked(self, channel: str | int, bodies: Sequence[bytes], key: str | None) -> str:
+    def _checked(
+        self,
+        channel: str | int,
+        bodies: Sequence[bytes],
+        key: str | None,
+        idempotency_key: str | None,
+    ) -> str:
         """The name of the channel. Raises the same errors as `publish`."""
         name = checked_name("a channel's name", channel)
-        if key is not None:
-            check_key(key)
+        check_keys(key, idempotency_key)
         check_size(bodies)
         for body in bodies:
             if len(body) > self.max_event_size:

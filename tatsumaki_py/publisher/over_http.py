@@ -57,26 +57,43 @@ class HTTPLink:
         self._lock = RLock()
         self._threads: ThreadPoolExecutor | None = None
 
-    def publish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
+    def publish(
+        self,
+        channel: str,
+        bodies: Sequence[bytes],
+        key: str | None,
+        idempotency_key: str | None,
+    ) -> list[str]:
         """Publish events that are JSON, and return their ids. 503 after `publish_timeout`."""
-        return self._publish(channel, bodies, key, Attempts(self._timeout))
+        headers = _headers(key, idempotency_key)
+        return self._publish(channel, bodies, headers, Attempts(self._timeout))
 
-    async def apublish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
+    async def apublish(
+        self,
+        channel: str,
+        bodies: Sequence[bytes],
+        key: str | None,
+        idempotency_key: str | None,
+    ) -> list[str]:
         """Like `publish`, in another thread."""
-        attempts = Attempts(self._timeout)
+        headers, attempts = _headers(key, idempotency_key), Attempts(self._timeout)
         with self._lock:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(MAX_THREADS, "tatsumaki-publisher")
-            ids = self._threads.submit(self._publish, channel, bodies, key, attempts)
+            ids = self._threads.submit(self._publish, channel, bodies, headers, attempts)
         return await asyncio.wrap_future(ids)
 
     def _publish(
-        self, channel: str, bodies: Sequence[bytes], key: str | None, attempts: Attempts
+        self,
+        channel: str,
+        bodies: Sequence[bytes],
+        headers: dict[str, str],
+        attempts: Attempts,
     ) -> list[str]:
         path = self._path(channel)
         # In a list, because an event that is itself a list must stay one event.
         body = b"[%b]" % b",".join(bodies)
-        headers = self._target.headers | {"Idempotency-Key": _header(key or uuid4().hex)}
+        headers = self._target.headers | headers
         reason = "other calls occupied all threads"
         while True:
             connection, used = self._connection(attempts.left(reason))
@@ -178,7 +195,13 @@ class HTTPLink:
                 self._idle.pop().close()
 
 
-def _header(key: str) -> str:
+def _headers(key: str | None, idempotency_key: str | None) -> dict[str, str]:
+    """The keys of one call as headers."""
+    headers = {"Idempotency-Key": _header("an idempotency key", idempotency_key or uuid4().hex)}
+    return headers if key is None else headers | {"Event-Key": _header("a key", key)}
+
+
+def _header(noun: str, key: str) -> str:
     if not (key.isascii() and key.isprintable() and key == key.strip()):
         raise ValueError(
             "over HTTP, an idempotency key must be printable ASCII, not padded by spaces"

@@ -29,6 +29,7 @@ from tatsumaki_py.message_queue.engine.redis.keys import Keys
 from tatsumaki_py.message_queue.engine.redis.options import RedisOptions
 from tatsumaki_py.message_queue.engine.redis.outage import Outage
 from tatsumaki_py.message_queue.engine.redis.publishing import Outbox
+from tatsumaki_py.message_queue.engine.redis.wire import Mark, marked
 from tatsumaki_py.message_queue.settings import ChannelSettings
 from tatsumaki_py.publisher.thread_log import ThreadLog
 
@@ -64,20 +65,34 @@ class RedisLink:
         self._log = ThreadLog()
         self._worker: _Worker | None = None
 
-    def publish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
+    def publish(
+        self,
+        channel: str,
+        bodies: Sequence[bytes],
+        key: str | None,
+        idempotency_key: str | None,
+    ) -> list[str]:
         """Publish events that are JSON, and return their ids. 503 after `publish_timeout`."""
-        ids = self._submit(channel, bodies, key)
+        ids = self._submit(channel, bodies, marked(key), idempotency_key)
         with self._in_time(ids):
             return ids.result(self._patience)
 
-    async def apublish(self, channel: str, bodies: Sequence[bytes], key: str | None) -> list[str]:
+    async def apublish(
+        self,
+        channel: str,
+        bodies: Sequence[bytes],
+        key: str | None,
+        idempotency_key: str | None,
+    ) -> list[str]:
         """As `publish`, without blocking."""
-        ids = self._submit(channel, bodies, key)
+        ids = self._submit(channel, bodies, marked(key), idempotency_key)
         with self._in_time(ids):
             async with asyncio.timeout(self._patience):
                 return await asyncio.wrap_future(ids)
 
-    def _submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> _Ids:
+    def _submit(
+        self, channel: str, bodies: Sequence[bytes], mark: Mark, idempotency_key: str | None
+    ) -> _Ids:
         if self._log.is_here:
             raise RuntimeError(
                 "the thread of a publisher cannot publish with it, for example in a logging.Handler"
@@ -94,7 +109,7 @@ class RedisLink:
                 # Stored before its thread runs, because a signal's exception may end this call.
                 worker = self._worker = _Worker(self._options, self._log)
             worker.start()
-            return worker.submit(channel, bodies, key)
+            return worker.submit(channel, bodies, mark, idempotency_key)
 
     @contextlib.contextmanager
     def _in_time(self, ids: _Ids) -> Iterator[None]:
@@ -195,7 +210,7 @@ class _Worker:
             options,
             self._outage,
             RedisClock(),
-            lambda feed, prev, ids, bodies, quiet, arrived: arrived(),
+            lambda feed, prev, ids, bodies, marks, arrived: arrived(),
             knows_settings=False,
         )
         if not self._ready.set_running_or_notify_cancel():
@@ -218,24 +233,34 @@ class _Worker:
         # Lets the callbacks of answers and of the last socket run.
         await asyncio.sleep(0)
 
-    def submit(self, channel: str, bodies: Sequence[bytes], key: str | None) -> _Ids:
+    def submit(
+        self, channel: str, bodies: Sequence[bytes], mark: Mark, idempotency_key: str | None
+    ) -> _Ids:
         """Publish; called in any other thread."""
         ids = _Ids()
         self._calls.add(ids)
         ids.add_done_callback(self._calls.discard)
         try:
-            self._loop.call_soon_threadsafe(self._publish, ids, channel, bodies, key)
+            call = partial(self._publish, ids, channel, bodies, mark, idempotency_key)
+            self._loop.call_soon_threadsafe(call)
         except RuntimeError:
             _fail(ids, HTTPError(503, FAILED))
         return ids
 
-    def _publish(self, ids: _Ids, channel: str, bodies: Sequence[bytes], key: str | None) -> None:
+    def _publish(
+        self,
+        ids: _Ids,
+        channel: str,
+        bodies: Sequence[bytes],
+        mark: Mark,
+        idempotency_key: str | None,
+    ) -> None:
         if not ids.set_running_or_notify_cancel():
             return
         try:
             feed = self._channel(channel)
             keys = Keys(self._options.prefix, channel)
-            answer = self._outbox.publish(feed, keys, bodies, key, quiet=False)
+            answer = self._outbox.publish(feed, keys, bodies, mark, idempotency_key)
         except Exception as error:
             ids.set_exception(error)
         else:

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tatsumaki_py.counters import COUNTERS
+from tatsumaki_py.message_queue.lead import LeadIn
 from tatsumaki_py.message_queue.peer import Readable
 from tatsumaki_py.push.flusher import GROUP, Flusher
 from tatsumaki_py.push.framing import Framing
@@ -51,7 +52,7 @@ class Cohorts:
         self._max_slice = max_slice
         self._flusher = flusher
         self._key = framing, max_slice, flusher
-        self._cohorts: dict[tuple[str, str | None], Cohort] = {}
+        self._cohorts: dict[tuple[str, LeadIn | None], Cohort] = {}
         self._front: Cohort | None = None
         # The cohort that is being served. It is not in `_cohorts`.
         self._serving: Cohort | None = None
@@ -59,7 +60,7 @@ class Cohorts:
         # The number of streams that have data in flight, by the cursor before these data.
         self._held: dict[str, int] = {}
         # The slices that were read for single streams, until the end of the next pass.
-        self._read: dict[tuple[str, str | None], Slice] = {}
+        self._read: dict[tuple[str, LeadIn | None], Slice] = {}
         self._dirty = False
 
     @classmethod
@@ -204,7 +205,7 @@ class Cohorts:
         finally:
             self._serving = None
             cohort.sent = cohort.sent.with_(read)
-            cohort.cursor, cohort.quiet = read.end.cursor, read.end.quiet
+            cohort.cursor, cohort.lead = read.end.cursor, read.end.lead
             cohort.members, cohort.left = members, 0
             there = self._cohorts.setdefault(cohort.key, cohort)
             if not late or (self._front is None and cohort.cursor == self._log.top):

@@ -23,7 +23,7 @@ class Cohort(Place):
     __slots__ = ("left", "members", "sent")
 
     def __init__(self, place: Place) -> None:
-        super().__init__(place.cursor, place.quiet)
+        super().__init__(place.cursor, place.lead)
         self.sent = NOTHING
         self.members: list[Member] = []
         self.left = 0

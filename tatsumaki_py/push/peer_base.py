@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from tatsumaki_py.done import DONE
 from tatsumaki_py.logger import logged
+from tatsumaki_py.message_queue.lead import LeadIn
 from tatsumaki_py.message_queue.peer import Readable, Watcher
 from tatsumaki_py.push.counted import StreamInfo
 from tatsumaki_py.push.hangup import unacknowledged
@@ -201,8 +202,8 @@ class PeerBase:
         """Whether the stream has messages, each with its own end."""
         return True
 
-    def _peer_read(self, readable: Readable, cursor: str, quiet: bool) -> Reading:
-        reading = self._reading = Reading(readable, cursor, quiet)
+    def _peer_read(self, readable: Readable, cursor: str, lead: LeadIn | None) -> Reading:
+        reading = self._reading = Reading(readable, cursor, lead)
         if self._live is not None:
             reading.begin(self._live)
         return reading

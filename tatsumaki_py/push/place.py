@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tatsumaki_py.message_queue.event import Entry
+from tatsumaki_py.message_queue.lead import LeadIn
 from tatsumaki_py.message_queue.peer import ReadableLog
 from tatsumaki_py.push.framing import Framing
 
@@ -15,22 +16,21 @@ __all__ = ["NOTHING", "Place", "Sent", "Slice"]
 class Place:
     """A place in a log."""
 
-    __slots__ = ("cursor", "quiet")
+    __slots__ = ("cursor", "lead")
 
-    def __init__(self, cursor: str, quiet: str | None = None) -> None:
+    def __init__(self, cursor: str, lead: LeadIn | None = None) -> None:
         self.cursor = cursor
-        self.quiet = quiet
-        """The cursor up to which quiet events are sent as well. With None, no quiet event is sent.
-        """
+        self.lead = lead
+        """The events that are sent before those that follow `cursor` in the log."""
 
     @property
-    def key(self) -> tuple[str, str | None]:
+    def key(self) -> tuple[str, LeadIn | None]:
         """Equal for all places that have the same events after them."""
-        return self.cursor, self.quiet
+        return self.cursor, self.lead
 
     def copy(self) -> Place:
         """Another place at the same cursor."""
-        return Place(self.cursor, self.quiet)
+        return Place(self.cursor, self.lead)
 
 
 class Sent(NamedTuple):
@@ -64,9 +64,10 @@ class Slice:
         """The events that follow `place` in `log`: at least one event, if there is one, and not
         much more than `room` bytes.
         """
-        cursor, quiet = place.cursor, place.quiet
+        cursor, lead = place.cursor, place.lead
         frames: list[bytes] = []
-        events = log.since(cursor, quiet is not None)
+        gap = False
+        events = log.since(cursor, lead)
         for event in events:
             frame = framing.frame(event)
             room -= len(frame)
@@ -74,14 +75,13 @@ class Slice:
                 break
             frames.append(frame)
             cursor = event.id
-            if quiet is not None and (event.gap or cursor == quiet):
-                # After a gap, the log does not know which quiet events came later.
-                quiet = None
-                break
+            gap = gap or event.gap
+        if lead is not None or gap:
+            lead = log.lead_after(lead, events[: len(frames)])
         if not events:
-            # All events after it are quiet.
+            # Those after it are not for this reader: they are quiet, or no last values.
             cursor = log.top
         if cursor == log.top:
-            quiet = None
+            lead = None
         data = frames[0] if len(frames) == 1 else b"".join(frames)
-        return cls(data, Place(cursor, quiet), events[: len(frames)])
+        return cls(data, Place(cursor, lead), events[: len(frames)])

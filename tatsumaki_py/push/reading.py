@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import cast
 
 from tatsumaki_py.counters import COUNTERS
+from tatsumaki_py.message_queue.lead import LeadIn
 from tatsumaki_py.message_queue.peer import Readable
 from tatsumaki_py.push.cohort import Cohorts
 from tatsumaki_py.push.member import Cohort
@@ -26,15 +27,14 @@ class Reading:
 
     __slots__ = ("_cohorts", "_readable", "_sent", "mark", "place", "stream")
 
-    def __init__(self, readable: Readable, cursor: str, quiet: bool) -> None:
+    def __init__(self, readable: Readable, cursor: str, lead: LeadIn | None) -> None:
         # None when the reading is stopped.
         self._readable: Readable | None = readable
         # None until the stream is open, and when the reading is stopped.
         self._cohorts: Cohorts | None = None
         self.stream = cast(Stream, None)
         """The stream, while the reading is in `Cohorts`."""
-        top = readable.log.top
-        self.place = Place(cursor, top if quiet and cursor != top else None)
+        self.place = Place(cursor, lead)
         # The place before the data in flight; None if there are none.
         self._sent: str | None = None
         self.mark = NOTHING

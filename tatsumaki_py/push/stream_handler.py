@@ -24,6 +24,7 @@ from tornado.gen import is_coroutine_function
 from tatsumaki_py.done import DONE, OVER
 from tatsumaki_py.error import ClientDisconnect
 from tatsumaki_py.message_queue.event import Entry, Event
+from tatsumaki_py.message_queue.lead import LeadIn
 from tatsumaki_py.message_queue.peer import Readable
 from tatsumaki_py.push.client_connection import UNKNOWN
 from tatsumaki_py.push.framing import JSON, TEXT, Framing, Option
@@ -273,9 +274,9 @@ class StreamHandler(PeerHandler):
     def _streams_messages(self) -> bool:
         return self._transport is not None
 
-    def _peer_read(self, readable: Readable, cursor: str, quiet: bool) -> Reading:
-        reading = super()._peer_read(readable, cursor, quiet)
-        if self._live is None and readable.log.since(cursor, quiet):
+    def _peer_read(self, readable: Readable, cursor: str, lead: LeadIn | None) -> Reading:
+        reading = super()._peer_read(readable, cursor, lead)
+        if self._live is None and readable.log.since(cursor, lead):
             # As if they were written now.
             self._begin()
         return reading

@@ -59,11 +59,12 @@ class Feed(Protocol):
     def reserve(self) -> None:
         """Make room for events that will be kept in this process. Raises 503 if there is none."""
 
-    def load(self, top: str, events: Sequence[Entry]) -> None:
+    def load(self, top: str, events: Sequence[Entry], kept: Sequence[Entry] = ()) -> None:
         """Replace the log by `events`, each of which follows the one before; the last one is `top`.
-        From now on the channel is loaded. Clients whose place is not in the new log get a gap. If
-        the engine still has the events after the old `Feed.top`, the new log must begin there or
-        earlier. Raises `ValueError` if the events do not follow each other.
+        `kept` are older events, oldest first: the last event of each key. From now on the channel
+        is loaded. Clients whose place is not in the new log get a gap. If the engine still has the
+        events after the old `Feed.top`, the new log must begin there or earlier. Raises
+        `ValueError` if the events do not follow each other.
         """
 
     def fail(self, error: Exception) -> None:
@@ -91,7 +92,13 @@ class Engine(Protocol):
         """Tells in which process each client is; None if only this process has clients."""
 
     def publish(
-        self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
+        self,
+        feed: Feed,
+        bodies: Sequence[bytes],
+        *,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        quiet: bool = False,
     ) -> Awaitable[list[str]]:
         """Accept events, whether or not the result is awaited.
 
@@ -99,8 +106,10 @@ class Engine(Protocol):
             feed: the channel. It need not be attached.
             bodies: the events as JSON, oldest first. All or none are accepted, without other events
                 in between.
-            key: their idempotency key. If the events were accepted under this key lately, they are
-                not accepted again; 422 if other events were.
+            key: what they are about (`Entry.key`). The last event of each key is kept for new
+                clients, however old it is: `Feed.load` gets it.
+            idempotency_key: if the events were accepted under this key lately, they are not
+                accepted again; 422 if other events were.
             quiet: whether only new clients get them.
 
         Returns:

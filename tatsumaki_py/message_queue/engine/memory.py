@@ -17,7 +17,7 @@ from tatsumaki_py.done import Done
 from tatsumaki_py.message_queue.alarm import now
 from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.event import Entry
-from tatsumaki_py.message_queue.idempotency import Answers
+from tatsumaki_py.message_queue.idempotency import Answers, digest_of
 from tatsumaki_py.message_queue.ids import Ids
 
 __all__ = ["MemoryEngine"]
@@ -43,13 +43,21 @@ class MemoryEngine:
         self._answers: dict[str, Answers] = {}
 
     def publish(
-        self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
+        self,
+        feed: Feed,
+        bodies: Sequence[bytes],
+        *,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        quiet: bool = False,
     ) -> Done[list[str]]:
         """See `Engine.publish`."""
-        if key is not None:
+        digest = b""
+        if idempotency_key is not None:
+            digest = digest_of(bodies, key)
             answers = self._answers.get(feed.name)
             after = now() - feed.settings.idempotency_time
-            known = None if answers is None else answers.find(key, bodies, after)
+            known = None if answers is None else answers.find(idempotency_key, digest, after)
             if known is not None:
                 return Done(known)
         if not bodies:
@@ -60,22 +68,20 @@ class MemoryEngine:
         prev = feed.top
         for body in bodies:
             id = self._ids.next()
-            events.append(Entry(body, id, prev, channel=feed.name, quiet=quiet))
+            events.append(Entry(body, id, prev, channel=feed.name, quiet=quiet, key=key))
             ids.append(id)
             prev = id
-        if key is not None:
-            self._remember_key(feed, key, bodies, ids)
+        if idempotency_key is not None:
+            self._remember_key(feed, idempotency_key, digest, ids)
         feed.accept(events)
         return Done(ids)
 
-    def _remember_key(
-        self, feed: Feed, key: str, bodies: Sequence[bytes], ids: Sequence[str]
-    ) -> None:
+    def _remember_key(self, feed: Feed, key: str, digest: bytes, ids: Sequence[str]) -> None:
         answers = self._answers.get(feed.name)
         if answers is None:
             answers = self._answers[feed.name] = Answers()
         settings = feed.settings
-        answers.keep(key, bodies, ids, now(), settings.idempotency_keys, settings.buffer_size)
+        answers.keep(key, digest, ids, now(), settings.idempotency_keys, settings.buffer_size)
         feed.beside = answers.size
 
     def open(self, feed: Feed) -> None:

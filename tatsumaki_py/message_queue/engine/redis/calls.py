@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
-from tatsumaki_py.message_queue.engine.redis.wire import ids_from, pack, size_of
+from tatsumaki_py.message_queue.engine.redis.wire import (
+    PLAIN,
+    Mark,
+    ids_from,
+    key_bytes,
+    pack,
+    size_of,
+)
 from tatsumaki_py.message_queue.idempotency import digest_of
 
 __all__ = ["MAX_EVENTS", "MAX_SIZE", "Accepted", "Late", "check_size", "publish_call", "read_reply"]
@@ -59,11 +66,11 @@ def publish_call(
     process: str,
     number: int,
     bodies: Sequence[bytes],
-    quiet: Sequence[bool] = (),
+    marks: Sequence[Mark] = (),
     *,
     settings: str = "",
     top_time: float,
-    key: str | None = None,
+    idempotency_key: str | None = None,
     deadline: int | None = None,
 ) -> list[bytes | str | int]:
     """The arguments of EVALSHA or EVAL after the script.
@@ -74,16 +81,18 @@ def publish_call(
         number: the number of the call. Later calls of the process have greater numbers. A call that
             is repeated because its reply was lost keeps its number.
         bodies: the events, as JSON; see `check_size`.
-        quiet: whether only new clients get each event. If empty, none is quiet.
+        marks: the mark of each event. If empty, all are plain.
         settings: see `wire.stored_settings`. If empty, the settings stored by a server apply.
         top_time: seconds for which Redis remembers the newest id.
-        key: the idempotency key.
+        idempotency_key: the idempotency key of the events; all of them have the same mark.
         deadline: when Redis stops accepting the events, in milliseconds of its clock.
     """
-    named = keys.record(process) if key is None else keys.answer + _text(key)
+    named = keys.record(process)
+    if idempotency_key is not None:
+        named = keys.answer + key_bytes(idempotency_key)
     names = [keys.stream, keys.top, named]
     call: list[bytes | str | int] = [
-        pack(bodies, quiet or [False] * len(bodies)) if bodies else b"",
+        pack(bodies, marks or [PLAIN] * len(bodies)) if bodies else b"",
         settings,
         int(1000 * top_time),
         secrets.randbits(30),
@@ -91,9 +100,10 @@ def publish_call(
         number,
         "" if deadline is None else deadline,
     ]
-    if key is not None:
+    if idempotency_key is not None:
         names.append(keys.answers)
-        call += [digest_of(bodies).hex()[:32], keys.answer, _text(key)]
+        digest = digest_of(bodies, marks[0].key if marks else None)
+        call += [digest.hex()[:32], keys.answer, key_bytes(idempotency_key)]
     return [len(names), *names, *call]
 
 
@@ -110,7 +120,3 @@ def read_reply(reply: bytes, count: int) -> Accepted | Late:
         return Accepted("", [], 0)
     prev, first, now = words
     return Accepted(prev, ids_from(first, count), int(now))
-
-
-def _text(key: str) -> bytes:
-    return key.encode("utf-8", "surrogatepass")

@@ -18,6 +18,7 @@ from typing import Any
 from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
 from tatsumaki_py.message_queue.engine.redis.wire import (
+    Mark,
     Message,
     entries_of,
     following,
@@ -104,11 +105,11 @@ class RedisChannel:
         return False
 
     def accepted(
-        self, prev: str, ids: Sequence[str], bodies: Sequence[bytes], quiet: Sequence[bool]
+        self, prev: str, ids: Sequence[str], bodies: Sequence[bytes], marks: Sequence[Mark]
     ) -> None:
         """Redis has accepted events of this process; their message may arrive later."""
         if self.loaded and prev == self.feed.top:
-            self._accept(made(self.feed.name, prev, ids, bodies, quiet))
+            self._accept(made(self.feed.name, prev, ids, bodies, marks))
 
     def _take(self, data: bytes) -> bool:
         """Append the events of a message. Returns whether no event is missing."""
@@ -155,8 +156,11 @@ class RedisChannel:
                 feed.accept(events)
         else:
             self._note(whole)
+            # The last ones of their keys may be among the events before a hole.
+            kept = [*entries_of(feed.name, reply[4]), *events[: len(events) - len(whole)]]
             # Redis may have lost the stream but not its newest id.
-            feed.load(top, whole if whole and whole[-1].id == top else ())
+            whole = whole if whole and whole[-1].id == top else []
+            feed.load(top, whole, [event for event in kept if event.key is not None])
             self.loaded = True
         if feed.top != top and position(feed.top) < position(top):
             # There were too many events for one answer.

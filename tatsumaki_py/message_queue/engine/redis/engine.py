@@ -32,6 +32,7 @@ from tatsumaki_py.message_queue.engine.redis.presence.clients import RedisPresen
 from tatsumaki_py.message_queue.engine.redis.presence.shared import SharedPresence
 from tatsumaki_py.message_queue.engine.redis.publishing import Outbox
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
+from tatsumaki_py.message_queue.engine.redis.wire import marked
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import position
 
@@ -216,13 +217,20 @@ class RedisEngine:
             self.attach(feed)
 
     def publish(
-        self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
+        self,
+        feed: Feed,
+        bodies: Sequence[bytes],
+        *,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        quiet: bool = False,
     ) -> Awaitable[list[str]]:
         """See `Engine.publish`."""
         session = self.session()
-        if not bodies and key is None:
+        if not bodies and idempotency_key is None:
             return Done([])
-        return session.outbox.publish(feed, self._keys(feed), bodies, key, quiet)
+        keys, mark = self._keys(feed), marked(key, quiet)
+        return session.outbox.publish(feed, keys, bodies, mark, idempotency_key)
 
     def _keys(self, feed: Feed) -> Keys:
         return Keys(self.options.prefix, feed.name)

@@ -28,7 +28,7 @@ from tatsumaki_py.message_queue.engine.redis.outage import Backoff, Outage, unav
 from tatsumaki_py.message_queue.engine.redis.questions import Questions
 from tatsumaki_py.message_queue.engine.redis.scripts import RECOVER
 from tatsumaki_py.message_queue.engine.redis.sparing import Sparing
-from tatsumaki_py.message_queue.engine.redis.wire import stored_settings
+from tatsumaki_py.message_queue.engine.redis.wire import Mark, stored_settings
 
 __all__ = ["Feeding", "Subscriptions"]
 
@@ -117,7 +117,7 @@ class Feeding:
         prev: str,
         ids: Sequence[str],
         bodies: Sequence[bytes],
-        quiet: Sequence[bool],
+        marks: Sequence[Mark],
         arrived: Callable[[], None],
     ) -> None:
         """Redis has accepted events of this process. `arrived` is called when the listeners in this
@@ -127,7 +127,7 @@ class Feeding:
         if channel is None or channel.feed is not feed:
             arrived()
             return
-        self._guarded(channel, channel.accepted, prev, ids, bodies, quiet)
+        self._guarded(channel, channel.accepted, prev, ids, bodies, marks)
         if channel.has(ids[-1]):
             arrived()
             return

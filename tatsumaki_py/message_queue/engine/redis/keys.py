@@ -31,18 +31,24 @@ class Keys:
     Attributes:
         messages: its pub/sub channel.
         stream: the kept events.
+        last: the last event of each key, in the order in which they were published.
+        ids: a hash with the id and the bytes of each of these, by key; at the empty key, the bytes
+            of all.
         top: the newest id, and the notes of the scripts about the channel.
 
     >>> Keys("tats", "news").stream
     b'tats:{news}:s'
     """
 
-    __slots__ = ("messages", "stream", "top")
+    __slots__ = ("ids", "last", "messages", "stream", "top")
 
     def __init__(self, prefix: str, channel: str) -> None:
         self.messages = b"%b:{%b}" % (prefix.encode(), tag(channel))
         self.stream = self.messages + b":s"
         self.top = self.messages + b":t"
+        # The scripts make these two of that of the stream.
+        self.last = self.messages + b":l"
+        self.ids = self.messages + b":h"
 
     def record(self, process: str) -> bytes:
         """The last publishing call of `process`."""

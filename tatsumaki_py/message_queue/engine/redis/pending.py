@@ -14,6 +14,7 @@ from tatsumaki_py.message_queue.engine import Feed
 from tatsumaki_py.message_queue.engine.redis.answer import Answer, Unheard
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
 from tatsumaki_py.message_queue.engine.redis.outage import unavailable
+from tatsumaki_py.message_queue.engine.redis.wire import Mark
 
 __all__ = ["PendingCall", "PendingCalls", "answer_all"]
 
@@ -26,12 +27,12 @@ class PendingCall:
 
     feed: Feed
     keys: Keys
-    key: str | None
+    idempotency_key: str | None
     number: int
     deadline: float
     size: int = 0
     bodies: list[bytes] = field(default_factory=list)
-    quiet: list[bool] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     answers: list[tuple[int, Answer]] = field(default_factory=list)
     by_text: bool = False
     """Whether Redis has forgotten the script."""
@@ -69,19 +70,22 @@ class PendingCalls:
         """The calls, oldest first."""
         self._alarm: asyncio.TimerHandle | None = None
 
-    def begin(self, feed: Feed, keys: Keys, key: str | None, number: int) -> PendingCall:
+    def begin(
+        self, feed: Feed, keys: Keys, idempotency_key: str | None, number: int
+    ) -> PendingCall:
         """A new call, without an event."""
-        call = PendingCall(feed, keys, key, number, self._loop.time() + self._timeout)
+        deadline = self._loop.time() + self._timeout
+        call = PendingCall(feed, keys, idempotency_key, number, deadline)
         self._calls[call] = None
         if self._alarm is None:
             self._alarm = self._loop.call_at(call.deadline, self._expire)
         return call
 
-    def add(self, call: PendingCall, bodies: Sequence[bytes], quiet: bool, size: int) -> Answer:
-        """Add the events of a publish, which have `size` bytes."""
+    def add(self, call: PendingCall, bodies: Sequence[bytes], mark: Mark, size: int) -> Answer:
+        """Add the events of a publish, which have `mark` each, and `size` bytes in all."""
         answer = Answer(self.unheard)
         call.bodies += bodies
-        call.quiet += [quiet] * len(bodies)
+        call.marks += [mark] * len(bodies)
         call.answers.append((len(bodies), answer))
         call.size += size
         self.size += size

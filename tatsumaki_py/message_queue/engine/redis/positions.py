@@ -81,7 +81,8 @@ class Positions:
         time = asyncio.get_running_loop().time()
         if seconds < float("inf") and time - channel.used > seconds / 2 - self._interval:
             channel.used = time
-            self._questions.command("PEXPIRE", channel.keys.stream, int(1000 * seconds) or 1)
+            for key in (channel.keys.stream, channel.keys.last, channel.keys.ids):
+                self._questions.command("PEXPIRE", key, int(1000 * seconds) or 1)
             self._questions.command("PEXPIRE", channel.keys.top, self._top_time)
 
     async def close(self) -> None:

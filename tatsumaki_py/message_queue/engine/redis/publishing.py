@@ -3,8 +3,8 @@
 Rules:
 1. The events of a channel are accepted in the order of the calls of `publish`. One pipeline is in
    flight at a time, and it has one call for each channel.
-2. Events that are published to one channel in one iteration of the loop, without a key, form one
-   call and are accepted together.
+2. Events that are published to one channel in one iteration of the loop, without an idempotency
+   key, form one call and are accepted together.
 3. A call whose reply is lost is repeated, and Redis recognizes it. Each publish gets an answer
    within `publish_timeout`, and Redis does not accept its events later: the call has a deadline by
    the clock of Redis, which is queried before the first call.
@@ -54,7 +54,7 @@ from tatsumaki_py.message_queue.engine.redis.replies import (
 )
 from tatsumaki_py.message_queue.engine.redis.scripts import PUBLISH, PUBLISH_SHARDED
 from tatsumaki_py.message_queue.engine.redis.sparing import Sparing
-from tatsumaki_py.message_queue.engine.redis.wire import size_of, stored_settings
+from tatsumaki_py.message_queue.engine.redis.wire import Mark, size_of, stored_settings
 
 __all__ = ["MAX_WAITING", "Outbox"]
 
@@ -74,7 +74,7 @@ _log = logging.getLogger("tatsumaki")
 
 
 TakesAccepted = Callable[
-    [Feed, str, Sequence[str], Sequence[bytes], Sequence[bool], Callable[[], None]], None
+    [Feed, str, Sequence[str], Sequence[bytes], Sequence[Mark], Callable[[], None]], None
 ]
 
 
@@ -84,7 +84,7 @@ class Outbox:
     Args:
         process: the name of this process.
         accepted: called for events that Redis has accepted: with the feed, the newest id before
-            them, their ids and bodies, whether each is quiet, and a function that answers the
+            them, their ids, bodies and marks, and a function that answers the
             publishers.
         knows_settings: whether the feeds have the settings of their channels. Otherwise the
             settings stored by a server apply.
@@ -120,32 +120,41 @@ class Outbox:
         self._refusals = Sparing()
 
     def publish(
-        self, feed: Feed, keys: Keys, bodies: Sequence[bytes], key: str | None, quiet: bool
+        self,
+        feed: Feed,
+        keys: Keys,
+        bodies: Sequence[bytes],
+        mark: Mark,
+        idempotency_key: str | None,
     ) -> Answer:
-        """See `Engine.publish`. Raises 413 if the events are too many for one call."""
+        """See `Engine.publish`. Each event has `mark`. Raises 413 if the events are too many for
+        one call.
+        """
         check_size(bodies)
         size = size_of(bodies)
         if self._pending.size + size > MAX_WAITING:
             raise unavailable("too many events wait for Redis")
-        call = self._call(feed, keys, key, len(bodies), size)
-        answer = self._pending.add(call, bodies, quiet, size)
+        call = self._call(feed, keys, idempotency_key, len(bodies), size)
+        answer = self._pending.add(call, bodies, mark, size)
         self._begin()
         return answer
 
-    def _call(self, feed: Feed, keys: Keys, key: str | None, count: int, size: int) -> PendingCall:
+    def _call(
+        self, feed: Feed, keys: Keys, idempotency_key: str | None, count: int, size: int
+    ) -> PendingCall:
         """A call with room for more events."""
         calls = self._aside.get(feed.name) or self._waiting.get(feed.name)
         if calls is None:
             calls = self._waiting[feed.name] = deque()
-        elif key is None and calls:
+        elif idempotency_key is None and calls:
             last = calls[-1]
             fits = len(last.bodies) + count <= MAX_EVENTS and last.size + size <= MAX_SIZE
             # Redis would recognize the repeated call, and ignore events added since.
             is_open = not (last.sent or last.over)
-            if is_open and last.key is None and fits and last.feed is feed:
+            if is_open and last.idempotency_key is None and fits and last.feed is feed:
                 return last
         self._number += 1
-        call = self._pending.begin(feed, keys, key, self._number)
+        call = self._pending.begin(feed, keys, idempotency_key, self._number)
         calls.append(call)
         return call
 
@@ -223,10 +232,10 @@ class Outbox:
                 self._process,
                 call.number,
                 call.bodies,
-                call.quiet,
+                call.marks,
                 settings=stored_settings(call.feed.settings) if self._knows_settings else "",
                 top_time=self._options.top_time,
-                key=call.key,
+                idempotency_key=call.idempotency_key,
                 deadline=self._clock.at(call.deadline),
             )
             if call.by_text:
@@ -289,7 +298,7 @@ class Outbox:
         answer = partial(answer_all, call.answers, result.ids)
         self._pending.finish(call)
         if result.ids:
-            self._accepted(call.feed, result.prev, result.ids, call.bodies, call.quiet, answer)
+            self._accepted(call.feed, result.prev, result.ids, call.bodies, call.marks, answer)
         else:
             answer()
 

@@ -13,6 +13,9 @@ Rules:
 5. Redis does not undo a script that fails halfway. Only PUBLISH can be forbidden separately,
    because it needs permission for a pub/sub channel: if it fails, the events are removed again.
 
+6. The last event of each key is kept beside the stream, in `l` and `h` (see `keys.Keys`), also
+   while it is in the stream. `shrink_last` keeps them within their bounds, some at a time.
+
 `t` is ``<newest id> <bytes of all events ever> <a part of these that is not kept> <milliseconds of
 the next time to drop old events> <settings>``. `wire` has the other formats.
 """
@@ -23,6 +26,7 @@ from hashlib import sha1
 
 from tatsumaki_py.message_queue.engine.redis.wire import DEFAULTS
 from tatsumaki_py.message_queue.event import OVERHEAD
+from tatsumaki_py.message_queue.settings import ChannelSettings
 
 __all__ = ["HISTORY", "PUBLISH", "PUBLISH_SHARDED", "RECOVER", "Script"]
 
@@ -37,12 +41,15 @@ class Script:
         self.digest = sha1(self.text, usedforsecurity=False).hexdigest().encode()
 
 
-_COMMON = (
-    """
+KEPT_KEYS = int(ChannelSettings.kept_keys)
+"""If a process of an older version has stored the settings."""
+
+_COMMON = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stream = KEYS[1]
 local top, total, base, due, stored
+local last, ids = string.sub(stream, 1, -2) .. 'l', string.sub(stream, 1, -2) .. 'h'
 
 local function whole(number) return string.format('%.0f', number) end
 
@@ -92,15 +99,40 @@ local function known(cursor)
   return first and string.match(first[2][2], '^%S+') == cursor
 end
 
+-- drop the last event of a key
+local function forget(key, known)
+  local id, bytes = string.match(known, '^(%S+) (%d+)$')
+  redis.call('XDEL', last, id)
+  redis.call('HDEL', ids, key)
+  redis.call('HINCRBY', ids, '', -bytes)
+end
+
+local function shrink_last(keys, size, lives, most)
+  local oldest = lives < MOST and now - lives or 0
+  while most > 0 do
+    local entry = redis.call('XRANGE', last, '-', '+', 'COUNT', 1)[1]
+    if not entry then return end
+    local over = redis.call('XLEN', last) > keys
+      or tonumber(redis.call('HGET', ids, '') or 0) > size
+      or tonumber(string.match(entry[1], '^%d+')) < oldest
+    if not over then return end
+    local key = entry[2][4]
+    local known = redis.call('HGET', ids, key)
+    if known and string.match(known, '^%S+') == entry[1] then
+      forget(key, known)
+    else
+      redis.call('XDEL', last, entry[1])
+    end
+    most = most - 1
+  end
+end
+
 local function expire(lives)
   if lives < MOST then
     redis.call('XTRIM', stream, 'MINID', '=', whole(math.max(now - lives, 0)))
   end
 end
-""".replace("OVERHEAD", str(OVERHEAD))
-    .replace("DEFAULTS", DEFAULTS)
-    .replace("MOST", str(1 << 50))
-)
+"""
 
 _PUBLISH = """
 -- KEYS: stream, t, and either the record of the process, or the answer of an idempotency key and
@@ -120,19 +152,29 @@ end
 if packed == '' then return '!none' end
 if ARGV[7] ~= '' and now > tonumber(ARGV[7]) then return '!late ' .. whole(now) end
 read_top(random)
-local backlog, length, size, kept, lives, idle, answer_time, answers = settings(ARGV[2])
+local backlog, length, size, kept, lives, idle, answer_time, answers, keys = settings(ARGV[2])
 local tms, tsq = string.match(top, '(%d+)%-(%d+)')
 local ms, sq = now, tonumber(random)
 if now <= tonumber(tms) then ms, sq = tonumber(tms), tonumber(tsq) + 1 end
 local half = whole(ms) .. '-'
 local prev, first = top, half .. whole(sq)
 local head, at = string.match(packed, '^(%S+) ()')
-local added = {}
-for bytes, quiet in string.gmatch(head, '(%d+)(q?)') do
-  local id = half .. whole(sq)
+local added, keyed = {}, nil
+for bytes, quiet, long in string.gmatch(head, '(%d+)(q?)k?(%d*)') do
+  local id, key = half .. whole(sq), nil
+  if long ~= '' then
+    key = string.sub(packed, at, at + long - 1)
+    at = at + long
+  end
   local value = top .. ' ' .. whole(total) .. ' ' .. quiet .. ' ' ..
     string.sub(packed, at, at + bytes - 1)
-  redis.call('XADD', stream, id, 'e', value)
+  if key then
+    redis.call('XADD', stream, id, 'e', value, 'k', key)
+    keyed = keyed or {}
+    keyed[#keyed + 1] = {id, value, key, whole(bytes + OVERHEAD)}
+  else
+    redis.call('XADD', stream, id, 'e', value)
+  end
   at, total, top, sq = at + bytes, total + bytes + OVERHEAD, id, sq + 1
   added[#added + 1] = id
 end
@@ -171,7 +213,29 @@ if count > backlog and (now >= due or now < due - 2000) then
     redis.call('XTRIM', stream, 'MINID', '=', cut)
   end
 end
-redis.call('PEXPIRE', stream, whole(math.max(math.min(idle, lives), 1)))
+local stays = whole(math.max(math.min(idle, lives), 1))
+if keyed then
+  local newest = {}
+  for _, event in ipairs(keyed) do newest[event[3]] = event end
+  for _, event in ipairs(keyed) do
+    local id, value, key, bytes = unpack(event)
+    if newest[key] == event then
+      local known = redis.call('HGET', ids, key)
+      if known then forget(key, known) end
+      local done = redis.pcall('XADD', last, id, 'e', value, 'k', key)
+      if type(done) == 'table' and done.err then
+        -- They are of a life in which the clock was ahead.
+        redis.call('DEL', last, ids)
+        redis.call('XADD', last, id, 'e', value, 'k', key)
+      end
+      redis.call('HSET', ids, key, id .. ' ' .. bytes)
+      redis.call('HINCRBY', ids, '', bytes)
+    end
+  end
+  shrink_last(keys or KEPT_KEYS, size / 2, lives, 2 * #keyed + 100)
+end
+redis.call('PEXPIRE', stream, stays)
+if redis.call('PEXPIRE', ids, stays) == 1 then redis.call('PEXPIRE', last, stays) end
 write_top(ARGV[3])
 record = (digest or ARGV[6]) .. ' ' .. prev .. ' ' .. first
 if not digest then
@@ -187,15 +251,15 @@ elseif answer_time > 0 and answers > 0 then
   redis.call('PEXPIRE', KEYS[4], answer_time)
 end
 return prev .. ' ' .. first .. ' ' .. whole(now)
-""".replace("OVERHEAD", str(OVERHEAD))
+"""
 
 _RECOVER = """
 -- KEYS: stream, t. ARGV: cursor or '', events of the backlog or '' to get only those after the
 -- cursor, the most events, settings or '', milliseconds for which t lasts, random number.
--- Answers {whether the cursor is known, newest id, events, now}.
+-- Answers {whether the cursor is known, newest id, events, now, older last events of keys}.
 local cursor, most = ARGV[1], tonumber(ARGV[3])
 local was = read_top(ARGV[6]) and stored
-local _, _, _, _, lives, idle = settings(ARGV[4])
+local _, _, _, _, lives, idle, _, _, keys = settings(ARGV[4])
 if was ~= stored then write_top(ARGV[5]) end
 expire(lives)
 local newest, oldest = top, known(cursor)
@@ -205,7 +269,11 @@ if oldest and cursor ~= top then
 end
 local load = ARGV[2] ~= ''
 local wanted = load and tonumber(ARGV[2]) or 0
-if load then redis.call('PEXPIRE', stream, whole(math.max(math.min(idle, lives), 1))) end
+if load then
+  for _, name in ipairs({stream, last, ids}) do
+    redis.call('PEXPIRE', name, whole(math.max(math.min(idle, lives), 1)))
+  end
+end
 if not oldest and not load then wanted = most end
 if load and #after > most then after, wanted = {}, most end
 if #after > most then after[#after] = nil end
@@ -214,7 +282,14 @@ if wanted > #after then
   after = {}
   for index = #back, 1, -1 do after[#after + 1] = back[index] end
 end
-return {oldest and 1 or 0, newest, after, whole(now)}
+local older = {}
+if load or not oldest then
+  local upto = after[1] and '(' .. after[1][1] or '+'
+  local from = lives < MOST and whole(math.max(now - lives, 0)) or '-'
+  local back = redis.call('XREVRANGE', last, upto, from, 'COUNT', whole(keys or KEPT_KEYS))
+  for index = #back, 1, -1 do older[#older + 1] = back[index] end
+end
+return {oldest and 1 or 0, newest, after, whole(now), older}
 """
 
 _HISTORY = """
@@ -230,7 +305,16 @@ if #events > most then return nil end
 return events
 """
 
-PUBLISH = Script(_COMMON + _PUBLISH)
-PUBLISH_SHARDED = Script(_COMMON + _PUBLISH.replace("'PUBLISH'", "'SPUBLISH'"))
-RECOVER = Script(_COMMON + _RECOVER)
-HISTORY = Script(_COMMON + _HISTORY)
+
+def _script(text: str) -> Script:
+    """The script with numbers in place of words."""
+    text = _COMMON + text
+    for word, number in (("OVERHEAD", OVERHEAD), ("KEPT_KEYS", KEPT_KEYS), ("MOST", 1 << 50)):
+        text = text.replace(word, str(number))
+    return Script(text.replace("DEFAULTS", DEFAULTS))
+
+
+PUBLISH = _script(_PUBLISH)
+PUBLISH_SHARDED = _script(_PUBLISH.replace("'PUBLISH'", "'SPUBLISH'"))
+RECOVER = _script(_RECOVER)
+HISTORY = _script(_HISTORY)

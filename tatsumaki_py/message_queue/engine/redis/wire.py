@@ -2,29 +2,37 @@
 
 Rules:
 1. Packed events are ``<lengths> <bodies>``: the lengths in bytes, joined by commas, each followed
-   by "q" if the event is quiet; the bodies without separators.
+   by "q" if the event is quiet, and then, if it has a key, by "k" and the length of the key; the
+   bodies without separators, each after its key.
 2. A message is ``<prev> <first> <packed events>``: the newest id before the events, and the id of
    the first event. The sequence numbers of the others go up by one.
 3. An entry of a stream has one field: ``<prev> <total> <q or nothing> <body>``, where `total` is
-   the bytes of all earlier events of the channel.
+   the bytes of all earlier events of the channel. An event with a key has a second field, the key.
+4. Versions before 0.2 know no keys. They cannot read the "k" of rule 1 and the second field of rule
+   3, and log an error; they do not take the event for another one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tatsumaki_py.message_queue.event import OVERHEAD, Entry
 from tatsumaki_py.message_queue.settings import ChannelSettings
 
 __all__ = [
     "DEFAULTS",
+    "PLAIN",
     "USE",
+    "Mark",
     "Message",
     "entries_of",
     "following",
     "ids_from",
+    "key_bytes",
+    "key_of",
     "made",
+    "marked",
     "pack",
     "size_of",
     "stored_settings",
@@ -41,19 +49,49 @@ MOST = 1 << 50
 """Infinity, in the settings for scripts."""
 
 
-def pack(bodies: Sequence[bytes], quiet: Sequence[bool]) -> bytes:
+class Mark(NamedTuple):
+    """What an event has beside its body: `Entry.quiet` and `Entry.key`."""
+
+    quiet: bool = False
+    key: str | None = None
+
+
+PLAIN = Mark()
+
+
+def marked(key: str | None, quiet: bool = False) -> Mark:
+    """The mark of an event; `PLAIN` if it has nothing."""
+    return Mark(quiet, key) if quiet or key is not None else PLAIN
+
+
+def key_bytes(key: str) -> bytes:
+    """A key as Redis has it."""
+    return key.encode("utf-8", "surrogatepass")
+
+
+def key_of(data: bytes) -> str:
+    """The key of which `key_bytes` is `data`."""
+    return data.decode("utf-8", "surrogatepass")
+
+
+def pack(bodies: Sequence[bytes], marks: Sequence[Mark]) -> bytes:
     """Pack events; see rule 1.
 
-    >>> pack([b'{}', b'"a"'], [False, True])
-    b'2,3q {}"a"'
+    >>> pack([b'{}', b'"a"', b"1"], [PLAIN, Mark(quiet=True), Mark(key="EUR")])
+    b'2,3q,1k3 {}"a"EUR1'
     """
-    if len(bodies) == 1 and not quiet[0]:
+    if len(bodies) == 1 and marks[0] is PLAIN:
         return b"%d %b" % (len(bodies[0]), bodies[0])
-    lengths = b",".join(
-        b"%dq" % len(body) if soft else b"%d" % len(body)
-        for body, soft in zip(bodies, quiet, strict=True)
-    )
-    return b"%b %b" % (lengths, b"".join(bodies))
+    lengths, parts = [], []
+    for body, (quiet, key) in zip(bodies, marks, strict=True):
+        length = b"%dq" % len(body) if quiet else b"%d" % len(body)
+        if key is not None:
+            name = key_bytes(key)
+            length += b"k%d" % len(name)
+            parts.append(name)
+        lengths.append(length)
+        parts.append(body)
+    return b"%b %b" % (b",".join(lengths), b"".join(parts))
 
 
 def size_of(bodies: Sequence[bytes]) -> int:
@@ -75,12 +113,12 @@ def ids_from(first: str, count: int) -> list[str]:
 
 
 def made(
-    channel: str, prev: str, ids: Sequence[str], bodies: Sequence[bytes], quiet: Sequence[bool]
+    channel: str, prev: str, ids: Sequence[str], bodies: Sequence[bytes], marks: Sequence[Mark]
 ) -> list[Entry]:
     """The entries of events that were accepted together, after `prev`."""
     entries = []
-    for id, body, soft in zip(ids, bodies, quiet, strict=True):
-        entries.append(Entry(body, id, prev, channel=channel, quiet=soft))
+    for id, body, (quiet, key) in zip(ids, bodies, marks, strict=True):
+        entries.append(Entry(body, id, prev, channel=channel, quiet=quiet, key=key))
         prev = id
     return entries
 
@@ -104,22 +142,27 @@ class Message:
         head, rest = self._head, self._rest
         if head.isdigit():
             return [Entry(rest, self.first, self.prev, channel=channel)]
-        bodies, quiet, start = [], [], 0
+        bodies, marks, start = [], [], 0
         for length in head.split(b","):
-            end = start + int(length.rstrip(b"q"))
-            bodies.append(rest[start:end])
-            quiet.append(length.endswith(b"q"))
-            start = end
-        return made(channel, self.prev, ids_from(self.first, len(bodies)), bodies, quiet)
+            size, _, name = length.partition(b"k")
+            body = start + int(name or 0)
+            key = key_of(rest[start:body]) if name else None
+            start = body + int(size.rstrip(b"q"))
+            bodies.append(rest[body:start])
+            marks.append(Mark(size.endswith(b"q"), key))
+        return made(channel, self.prev, ids_from(self.first, len(bodies)), bodies, marks)
 
 
 def entries_of(channel: str, rows: Sequence[Any]) -> list[Entry]:
     """The events of a reply of XRANGE."""
     entries = []
-    for id, (_, value) in rows:
+    for id, (_, value, *rest) in rows:
         prev, _, soft, body = value.split(b" ", 3)
-        entry = Entry(body, id.decode(), prev.decode(), channel=channel, quiet=soft == b"q")
-        entries.append(entry)
+        key = key_of(rest[1]) if rest else None
+        quiet = soft == b"q"
+        entries.append(
+            Entry(body, id.decode(), prev.decode(), channel=channel, quiet=quiet, key=key)
+        )
     return entries
 
 
@@ -142,7 +185,8 @@ def unbroken(events: Sequence[Entry]) -> list[Entry]:
 def stored_settings(settings: ChannelSettings) -> str:
     """The settings for scripts: "-" for the defaults, else numbers separated by spaces:
     events, events and bytes that are kept; milliseconds for which they are kept, live, and stay
-    without use, and those of idempotency keys; the number of these keys.
+    without use, and those of idempotency keys; the number of these keys; the number of keys whose
+    last event is kept.
     """
     kept = _numbers(settings)
     return "-" if kept == DEFAULTS else kept
@@ -160,6 +204,7 @@ def _numbers(settings: ChannelSettings) -> str:
         1000 * (settings.idle_timeout + USE),
         1000 * settings.idempotency_time,
         settings.idempotency_keys,
+        settings.kept_keys,
     )
     return " ".join([str(int(min(number, MOST))) for number in numbers])
 

@@ -34,6 +34,7 @@ class Limits(NamedTuple):
     time_to_live: float | None
     idempotency_time: float
     idempotency_keys: float
+    kept_keys: float
     max_size: float
 
 
@@ -48,6 +49,7 @@ def limits_of(settings: ChannelSettings) -> Limits:
         settings.time_to_live,
         settings.idempotency_time,
         settings.idempotency_keys,
+        settings.kept_keys,
         settings.max_size,
     )
 

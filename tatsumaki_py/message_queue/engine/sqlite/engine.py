@@ -67,10 +67,16 @@ class SQLiteEngine:
     # -- publishing
 
     def publish(
-        self, feed: Feed, bodies: Sequence[bytes], *, key: str | None = None, quiet: bool = False
+        self,
+        feed: Feed,
+        bodies: Sequence[bytes],
+        *,
+        key: str | None = None,
+        idempotency_key: str | None = None,
+        quiet: bool = False,
     ) -> Awaitable[list[str]]:
         """See `Engine.publish`."""
-        if not bodies and key is None:
+        if not bodies and idempotency_key is None:
             return Done([])
         session = self.session()
         if self._waiting > MAX_WAITING:
@@ -82,7 +88,15 @@ class SQLiteEngine:
         behind = self._feeds.prepare(feed)
         session.clock.follow()
         limits = limits_of(feed.settings)
-        write = Write(feed.name, bodies, key=key, quiet=quiet, limits=limits, behind=behind)
+        write = Write(
+            feed.name,
+            bodies,
+            key=key,
+            idempotency_key=idempotency_key,
+            quiet=quiet,
+            limits=limits,
+            behind=behind,
+        )
         self._waiting += write.size
         loop = self._send(write)
         if loop is not None:

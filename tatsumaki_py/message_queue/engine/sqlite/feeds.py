@@ -117,7 +117,7 @@ class Feeds:
 
     def _loaded(self, feed: Feed, loaded: Loaded) -> None:
         self._fed[feed.name] = feed
-        feed.load(loaded.top, loaded.events)
+        feed.load(loaded.top, loaded.events, loaded.kept)
 
     def _knows(self, feed: Feed) -> bool:
         return self._fed.get(feed.name) is feed or self._loading.get(feed.name) is feed

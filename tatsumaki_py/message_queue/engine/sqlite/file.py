@@ -69,6 +69,18 @@ STEPS = [
         ) WITHOUT ROWID
         """,
     ),
+    (
+        "ALTER TABLE events ADD COLUMN key TEXT",
+        # The last event of each key; `prev` is the id before it.
+        """
+        CREATE TABLE lasts (
+            channel INTEGER, key TEXT, ms INTEGER NOT NULL, seq INTEGER NOT NULL,
+            prev TEXT NOT NULL, quiet INTEGER NOT NULL, body BLOB NOT NULL,
+            PRIMARY KEY (channel, key)
+        ) WITHOUT ROWID
+        """,
+        "CREATE UNIQUE INDEX lasts_order ON lasts (channel, ms, seq)",
+    ),
 ]
 
 

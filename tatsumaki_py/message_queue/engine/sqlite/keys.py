@@ -24,9 +24,10 @@ _FIND = "SELECT digest, ids FROM keys WHERE channel = ? AND key = ? AND until > 
 
 
 class Keyed(Protocol):
-    """Events with a key."""
+    """Events with an idempotency key."""
 
     bodies: Sequence[bytes]
+    key: str | None
     limits: Limits
     ids: list[str]
     error: Exception | None
@@ -40,23 +41,23 @@ class Keys:
         # The keys that this transaction adds.
         self._new: dict[tuple[int, str], tuple[float, bytes, str]] = {}
 
-    def find(self, write: Keyed, key: str, row: Row, clock: float) -> bool:
-        """Whether its key is known. If so, it gets the ids or a 422."""
-        new = self._new.get((row.id, key))
-        known = self._file.execute(_FIND, (row.id, stored(key), clock)).fetchone()
+    def find(self, write: Keyed, name: str, row: Row, clock: float) -> bool:
+        """Whether its idempotency key is known. If so, it gets the ids or a 422."""
+        new = self._new.get((row.id, name))
+        known = self._file.execute(_FIND, (row.id, stored(name), clock)).fetchone()
         found = known if new is None else new[1:]
         if found is None:
             return False
-        if found[0] == digest_of(write.bodies):
+        if found[0] == digest_of(write.bodies, write.key):
             write.ids = found[1].split()
         else:
             write.error = HTTPError(422, "something else was published under this idempotency key")
         return True
 
-    def keep(self, write: Keyed, key: str, row: Row, clock: float) -> None:
+    def keep(self, write: Keyed, name: str, row: Row, clock: float) -> None:
         """Remember its key."""
         until = clock + write.limits.idempotency_time
-        self._new[row.id, key] = until, digest_of(write.bodies), " ".join(write.ids)
+        self._new[row.id, name] = until, digest_of(write.bodies, write.key), " ".join(write.ids)
 
     def flush(self, rows: Collection[Row]) -> None:
         """Write the new keys of `rows`, and drop the oldest ones beyond their limits."""

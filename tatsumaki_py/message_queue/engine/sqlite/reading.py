@@ -8,10 +8,10 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tatsumaki_py.message_queue.engine import Feed
-from tatsumaki_py.message_queue.engine.sqlite.rows import places_key, stored, whole
+from tatsumaki_py.message_queue.engine.sqlite.rows import places_key, restored, stored, whole
 from tatsumaki_py.message_queue.event import Entry
 from tatsumaki_py.message_queue.ids import NOWHERE, position
 
@@ -20,15 +20,20 @@ __all__ = ["Budget", "Loaded", "between", "crash_place", "newest", "place", "top
 T = TypeVar("T")
 
 _NEWEST = (
-    "SELECT ms, seq, quiet, body FROM events WHERE channel = ? ORDER BY ms DESC, seq DESC LIMIT ?"
+    "SELECT ms, seq, quiet, body, key FROM events WHERE channel = ? "
+    "ORDER BY ms DESC, seq DESC LIMIT ?"
 )
 _BEFORE = (
     "SELECT ms, seq FROM events WHERE channel = ? AND (ms, seq) < (?, ?) "
     "ORDER BY ms DESC, seq DESC LIMIT 1"
 )
 _BETWEEN = (
-    "SELECT ms, seq, quiet, body FROM events WHERE channel = ? AND (ms, seq) > (?, ?) "
+    "SELECT ms, seq, quiet, body, key FROM events WHERE channel = ? AND (ms, seq) > (?, ?) "
     "AND (ms, seq) <= (?, ?) ORDER BY ms, seq LIMIT ?"
+)
+_LASTS = (
+    "SELECT ms, seq, quiet, body, key, prev FROM lasts WHERE channel = ? AND (ms, seq) <= (?, ?) "
+    "AND ms >= ? ORDER BY ms, seq"
 )
 _NTH_BEFORE = (
     "SELECT ms, seq FROM events WHERE channel = ? AND time <= ? "
@@ -47,10 +52,11 @@ NO_BUDGET = Budget(1 << 62, 1 << 62)
 
 
 class Loaded(NamedTuple):
-    """The newest events of a channel."""
+    """The newest events of a channel, and older ones, the last of their keys."""
 
     top: str
     events: list[Entry]
+    kept: list[Entry]
 
 
 class _Channel(NamedTuple):
@@ -73,8 +79,8 @@ def _in_one_state(file: sqlite3.Connection, read: Callable[[], T]) -> T:
 
 
 def newest(file: sqlite3.Connection, *, feed: Feed, budget: Budget | None) -> Loaded | None:
-    """The newest events of a channel, as many as a new client gets, and those that its clients
-    lack; None if they exceed `budget`.
+    """The newest events of a channel, as many as a new client gets, those that its clients lack,
+    and the last events of older keys; None if they exceed `budget`.
     """
     return _in_one_state(file, lambda: _newest(file, feed, budget or NO_BUDGET))
 
@@ -86,7 +92,9 @@ def _newest(file: sqlite3.Connection, feed: Feed, budget: Budget) -> Loaded | No
         return loaded
     lacking = _between(file, feed, here, loaded.top, whole(feed.settings.buffer_length))
     more = lacking is not None and len(lacking) > len(loaded.events)
-    return Loaded(loaded.top, lacking) if lacking is not None and more else loaded
+    if lacking is None or not more:
+        return loaded
+    return Loaded(loaded.top, lacking, _lasts(file, feed, channel, here))
 
 
 def _backlog(
@@ -105,7 +113,26 @@ def _backlog(
     if rows:
         before = file.execute(_BEFORE, (channel.id, *rows[-1][:2])).fetchone()
         first = channel.first if before is None else _id(*before)
-    return Loaded(channel.top, _entries(feed.name, first, reversed(rows)))
+    kept = _lasts(file, feed, channel, first)
+    if len(kept) > left.events or sum(len(event.json) for event in kept) > left.bytes:
+        return None
+    return Loaded(channel.top, _entries(feed.name, first, reversed(rows)), kept)
+
+
+def _lasts(file: sqlite3.Connection, feed: Feed, channel: _Channel, up_to: str) -> list[Entry]:
+    """The last events of keys that are not after `up_to`."""
+    found = file.execute(_LASTS, (channel.id, *position(up_to), _since_ms(feed))).fetchall()
+    return [
+        Entry(
+            body,
+            _id(ms, seq),
+            prev,
+            channel=feed.name,
+            quiet=bool(quiet),
+            key=restored(key),
+        )
+        for ms, seq, quiet, body, key, prev in found
+    ]
 
 
 def _since_ms(feed: Feed) -> float:
@@ -180,6 +207,11 @@ def _crash_place(
 
     places = nth_before(killed, backlog), nth_before(killed - recovery_time, 0), channel.behind
     place = min(places, key=position)
+    # Last values from before that place are lost to it, if it is not a gap.
+    query = "SELECT prev FROM lasts WHERE channel = ? AND (ms, seq) <= (?, ?) ORDER BY ms, seq"
+    older = file.execute(query, (channel.id, *position(place))).fetchone()
+    if older is not None and place != nth_before(float("inf"), backlog):
+        return older[0], True
     return place, place != nth_before(float("inf"), backlog)
 
 
@@ -196,10 +228,11 @@ def _id(ms: int, seq: int) -> str:
     return f"{ms}-{seq}"
 
 
-def _entries(name: str, prev: str, rows: Iterable[tuple[int, int, int, bytes]]) -> list[Entry]:
+def _entries(name: str, prev: str, rows: Iterable[tuple[int, int, int, bytes, Any]]) -> list[Entry]:
     events = []
-    for ms, seq, quiet, body in rows:
+    for ms, seq, quiet, body, stored_key in rows:
         id = _id(ms, seq)
-        events.append(Entry(body, id, prev, channel=name, quiet=bool(quiet)))
+        key = None if stored_key is None else restored(stored_key)
+        events.append(Entry(body, id, prev, channel=name, quiet=bool(quiet), key=key))
         prev = id
     return events

@@ -18,6 +18,7 @@ from collections.abc import Collection, Sequence
 from tatsumaki_py.error import HTTPError
 from tatsumaki_py.message_queue.engine.sqlite.channels import Channels, Limits, Row
 from tatsumaki_py.message_queue.engine.sqlite.keys import Keys
+from tatsumaki_py.message_queue.engine.sqlite.lasts import Lasts
 from tatsumaki_py.message_queue.engine.sqlite.rows import insert, places_key, stored
 from tatsumaki_py.message_queue.engine.sqlite.trimming import Trimming
 from tatsumaki_py.message_queue.event import OVERHEAD, Entry
@@ -42,6 +43,7 @@ class Write:
         "bodies",
         "error",
         "events",
+        "idempotency_key",
         "ids",
         "key",
         "limits",
@@ -56,6 +58,7 @@ class Write:
         bodies: Sequence[bytes],
         *,
         key: str | None,
+        idempotency_key: str | None,
         quiet: bool,
         limits: Limits,
         behind: str | None,
@@ -63,6 +66,7 @@ class Write:
         self.name = name
         self.bodies = bodies
         self.key = key
+        self.idempotency_key = idempotency_key
         self.quiet = quiet
         self.limits = limits
         self.behind = behind
@@ -95,8 +99,11 @@ class Store:
         self.killed = bool(killed)
         self._ids = Ids(after=newest)
         self._keys = Keys(file)
+        self._lasts = Lasts(file)
         self._channels = Channels(file)
-        self._trimming = Trimming(file, self._channels, self._keys, in_use, self.opened)
+        self._trimming = Trimming(
+            file, self._channels, self._keys, self._lasts, in_use, self.opened
+        )
         with self:
             # An absent client keeps its place for the whole time, counted from now.
             file.execute("UPDATE places SET time = ?", (self.opened - 0.5,))
@@ -115,6 +122,7 @@ class Store:
             if not committed:
                 self._channels.forget()
                 self._keys.forget()
+                self._lasts.forget()
                 self._file.rollback()
 
     def write(self, writes: Sequence[Write], clock: float) -> None:
@@ -124,8 +132,10 @@ class Store:
             touched: dict[int, Row] = {}
             added: list[tuple[object, ...]] = []
             for write in writes:
-                key = write.key
-                if key is not None and self._keys.find(write, key, self._row(write, clock), clock):
+                name = write.idempotency_key
+                if name is not None and self._keys.find(
+                    write, name, self._row(write, clock), clock
+                ):
                     continue
                 if not write.bodies:
                     continue
@@ -135,10 +145,13 @@ class Store:
                 row = self._row(write, clock)
                 touched[row.id] = row
                 self._add(write, row, clock, added)
-                if key is not None:
-                    self._keys.keep(write, key, row, clock)
-            insert(self._file, "events", 6, added)
+                if name is not None:
+                    self._keys.keep(write, name, row, clock)
+                if write.key is not None:
+                    self._lasts.keep(row, write.key, write.events[-1])
+            insert(self._file, "events", 7, added)
             self._keys.flush(touched.values())
+            self._lasts.flush(touched.values())
             for row in touched.values():
                 self._trimming.trim(row, clock)
             self._channels.save(touched.values())
@@ -156,12 +169,13 @@ class Store:
 
     def _add(self, write: Write, row: Row, clock: float, added: list[tuple[object, ...]]) -> None:
         prev, size = row.top, 0
+        key = None if write.key is None else stored(write.key)
         for body in write.bodies:
             id = self._ids.next()
-            event = Entry(body, id, prev, channel=write.name, quiet=write.quiet)
+            event = Entry(body, id, prev, channel=write.name, quiet=write.quiet, key=write.key)
             write.events.append(event)
             write.ids.append(id)
-            added.append((row.id, *position(id), clock, write.quiet, body))
+            added.append((row.id, *position(id), clock, write.quiet, body, key))
             size += event.size
             prev = id
         if not row.count:

@@ -20,6 +20,7 @@ from collections.abc import Collection
 
 from tatsumaki_py.message_queue.engine.sqlite.channels import Channels, Row
 from tatsumaki_py.message_queue.engine.sqlite.keys import Keys
+from tatsumaki_py.message_queue.engine.sqlite.lasts import Lasts
 from tatsumaki_py.message_queue.engine.sqlite.rows import whole
 from tatsumaki_py.message_queue.event import OVERHEAD
 from tatsumaki_py.message_queue.ids import Ids
@@ -52,7 +53,8 @@ _EXPIRED = (
     f"ORDER BY ms, seq LIMIT 1) < ? - time_to_live * 1000 LIMIT {TURN}"
 )
 _AGED = f"count > backlog AND oldest < ? - kept * 1.125 - 1 AND ? > kept LIMIT {TURN}"
-_IDLE = f"count > 0 AND used <= ? - idle AND ? > kept LIMIT {TURN}"
+_HOLDS = "(count > 0 OR EXISTS (SELECT 1 FROM lasts WHERE channel = channels.id))"
+_IDLE = f"{_HOLDS} AND used <= ? - idle AND ? > kept LIMIT {TURN}"
 
 
 class Trimming:
@@ -68,15 +70,17 @@ class Trimming:
         file: sqlite3.Connection,
         channels: Channels,
         keys: Keys,
+        lasts: Lasts,
         in_use: Collection[str],
         opened: float,
     ) -> None:
         self._file = file
         self._channels = channels
         self._keys = keys
+        self._lasts = lasts
         self._in_use = in_use
         self._opened = opened
-        self._keys_size = keys.size()
+        self._beside = keys.size() + lasts.size()
 
     # -- one channel
 
@@ -131,6 +135,7 @@ class Trimming:
     def _empty(self, row: Row) -> None:
         self._file.execute("DELETE FROM events WHERE channel = ?", (row.id,))
         self._keys.drop(row)
+        self._lasts.drop(row)
         self._channels.grow(row, -row.count, -row.bytes)
         row.first = row.top
 
@@ -140,16 +145,16 @@ class Trimming:
         """Whether there is room for events. To make room, channels without clients are emptied, the
         least recently used first.
         """
-        if self._channels.size + self._keys_size <= max_size:
+        if self._channels.size + self._beside <= max_size:
             return True
         enough = max_size * (1 - 1 / SPARE)
         for row in self._channels.select("count > 0 ORDER BY used", ()):
-            if self._channels.size + self._keys_size <= enough:
+            if self._channels.size + self._beside <= enough:
                 break
             if row.name not in self._in_use:
                 self._empty(row)
                 self._channels.save([row])
-        return self._channels.size + self._keys_size <= max_size
+        return self._channels.size + self._beside <= max_size
 
     def sweep(self, clock: float, now_ms: float, ids: Ids) -> bool:
         """Drop outdated events in all channels. Returns whether there may be more.
@@ -160,7 +165,8 @@ class Trimming:
             ids: gives the new beginning of unknown channels.
         """
         self._keys.expire(clock)
-        self._keys_size = self._keys.size()
+        self._lasts.expire(now_ms)
+        self._beside = self._keys.size() + self._lasts.size()
         age = clock - self._opened
         expired = self._channels.select(_EXPIRED, (now_ms,))
         for row in expired:
@@ -187,5 +193,6 @@ class Trimming:
         query = f"count = 0 ORDER BY used LIMIT {count - MAX_TOPS + MAX_TOPS // SPARE}"
         for row in self._channels.select(query, ()):
             if row.name not in self._in_use:
+                self._lasts.drop(row)
                 self._channels.drop(row)
         self._file.execute("UPDATE life SET start = ?", (ids.next(),))
