@@ -1,10 +1,12 @@
 """The chat of sockjs-tornado, moved, beside the old one for the pages that still use it.
 
-pip install sockjs-tornado  # if the old endpoint is to be served
-python examples/recipes/from_sockjs_tornado.py
+Start it, subscribe, and send a message:
 
-curl -N 'http://127.0.0.1:5000/chat/events?transport=ndjson'
-curl http://127.0.0.1:5000/chat/say -d text=hello
+    pip install sockjs-tornado  # if the old endpoint is to be served
+    python examples/recipes/from_sockjs_tornado.py
+
+    curl -N 'http://127.0.0.1:5000/chat/events?transport=ndjson'
+    curl http://127.0.0.1:5000/chat/say -d text=hello
 """
 
 import asyncio

@@ -1,10 +1,12 @@
 """Channels beside a Bokeh document, in one Bokeh server.
 
-pip install bokeh
-python examples/recipes/bokeh_panel/bokeh_app.py
+Start it, subscribe, and send a message:
 
-curl -N 'http://127.0.0.1:5000/events/chat?transport=ndjson'
-curl http://127.0.0.1:5000/publish/chat -d text=hello
+    pip install bokeh
+    python examples/recipes/bokeh_panel/bokeh_app.py
+
+    curl -N 'http://127.0.0.1:5000/events/chat?transport=ndjson'
+    curl http://127.0.0.1:5000/publish/chat -d text=hello
 """
 
 import os
@@ -12,8 +14,9 @@ import os
 from bokeh.layouts import column
 from bokeh.models import PreText, TextInput
 from bokeh.server.server import Server
+from live_routes import ROUTES, texts
 
-from tatsumaki_py import MessageQueue, PublishHandler, SubscribeHandler
+from tatsumaki_py import MessageQueue
 
 chat = MessageQueue.instance("chat")
 sessions = MessageQueue.instance("sessions")
@@ -31,8 +34,10 @@ def page(document):
         sessions.publish({"session": document.session_context.id})
 
     def show(*events):
-        lines = [event["text"] for event in events if not event.gap]
-        document.add_next_tick_callback(lambda: said.update(text="\n".join([said.text, *lines])))
+        document.add_next_tick_callback(lambda: add(texts(events)))
+
+    def add(lines):
+        said.text = "\n".join([said.text, *lines])
 
     def say(attribute, old, new):
         if new:
@@ -49,7 +54,7 @@ def main():
         {"/page": page},
         port=port,
         address="127.0.0.1",
-        extra_patterns=[("/events/(.*)", SubscribeHandler), ("/publish/(.*)", PublishHandler)],
+        extra_patterns=ROUTES,
         cross_origin_protection=True,
     )
     server.io_loop.add_callback(print, f"Listening on http://127.0.0.1:{port}/", flush=True)

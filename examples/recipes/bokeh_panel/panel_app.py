@@ -15,7 +15,7 @@ The command of Panel serves the same app:
 import os
 
 import panel as pn
-from live_routes import ROUTES
+from live_routes import ROUTES, texts
 
 from tatsumaki_py import MessageQueue
 
@@ -34,8 +34,7 @@ def page():
         pn.state.on_session_destroyed(lambda context: poll.cancel())
 
     def show(*events):
-        lines = [event["text"] for event in events if not event.gap]
-        document.add_next_tick_callback(lambda: add(lines))
+        document.add_next_tick_callback(lambda: add(texts(events)))
 
     def add(lines):
         said.object = "\n".join([said.object, *lines])

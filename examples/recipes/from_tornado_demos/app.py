@@ -1,9 +1,11 @@
 """The chats of Tornado's demos ``chat`` and ``websocket``, in one `tornado.web.Application`.
 
-python examples/recipes/from_tornado_demos/app.py
+Start it, subscribe, and send a message:
 
-curl -N 'http://127.0.0.1:5000/chat/updates?transport=ndjson'
-curl http://127.0.0.1:5000/chat/new -d body=hello
+    python examples/recipes/from_tornado_demos/app.py
+
+    curl -N 'http://127.0.0.1:5000/chat/updates?transport=ndjson'
+    curl http://127.0.0.1:5000/chat/new -d body=hello
 """
 
 import asyncio

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from support.bokeh_session import BokehSession
+from support.excerpts import assert_excerpts
 from support.program import ROOT, free_port
-from support.recipe import ask, assert_shown, code_blocks
+from support.recipe import ask
 
 from tatsumaki_py.testing import Subscriber, until
 
@@ -51,7 +52,7 @@ async def test_sessions(bokeh):
 
 async def check_page(url, page, pane):
     """What is said on a page reaches subscribers, and what they say reaches each page."""
-    expected = [{"text": "by Ann"}, {"text": "from outside"}]
+    expected = [{"text": "by Ann"}, {"nothing": "1"}, {"text": "from outside"}]
     async with (
         Subscriber(f"{url}events/chat", "sse") as client,
         BokehSession(f"{url}{page}") as ann,
@@ -61,7 +62,9 @@ async def check_page(url, page, pane):
         assert await client.take(1) == expected[:1]
         await bob.until_changed(pane, "text", "by Ann")
         client.close()
-        assert (await ask(f"{url}publish/chat", "POST", "text=from+outside")).code == 200
+        # What has no text does not end the poll of a page.
+        for body in ("nothing=1", "text=from+outside"):
+            assert (await ask(f"{url}publish/chat", "POST", body)).code == 200
         for session in (ann, bob):
             await session.until_changed(pane, "text", "from outside")
         await client.reconnect("websocket")
@@ -107,6 +110,5 @@ async def test_forged(bokeh):
 
 def test_page():
     """The page shows the programs."""
-    bokeh, panel = code_blocks("bokeh-panel", "py")
-    assert_shown(bokeh, FOLDER / "bokeh_app.py")
-    assert_shown(panel, FOLDER / "panel_app.py")
+    names = ("live_routes", "bokeh_app", "panel_app")
+    assert_excerpts("docs/recipes/bokeh-panel.md", *(FOLDER / f"{name}.py" for name in names))
