@@ -201,7 +201,7 @@ class Life:
         if self._phase is not _Phase.NEW and loop is not self._loop:
             coroutine.close()
             raise RuntimeError(
-                "app.spawn was called in another thread than that of the event loop: "
+                "app.spawn was called outside of the event loop's thread: "
                 "use asyncio.run_coroutine_threadsafe(f(), loop)"
             )
         if loop is None:

@@ -215,6 +215,6 @@ async def test_spawn_in_another_loop(app):
     async def elsewhere():
         app.spawn(asyncio.sleep(0))
 
-    with pytest.raises(RuntimeError, match="in another thread than that of the event loop"):
+    with pytest.raises(RuntimeError, match="outside of the event loop's thread"):
         await asyncio.to_thread(asyncio.run, elsewhere())
     await app.stop()

@@ -158,7 +158,7 @@ async def test_spawn(app, said, expect_log):
     app.on_start(lambda: app.spawn(work()))
     await app.start()
     await asyncio.sleep(0)
-    with pytest.raises(RuntimeError, match="in another thread"):
+    with pytest.raises(RuntimeError, match="outside of the event loop"):
         await asyncio.to_thread(app.spawn, work())
     await app.stop()
     assert said == ["none", "cancelled"] * 2

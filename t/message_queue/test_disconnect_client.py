@@ -108,6 +108,6 @@ async def test_another_thread(queue):
     """In another thread it is refused, before anything has changed."""
     peer = FakePeer()
     queue.poll("me", peer.on_new_event)
-    with pytest.raises(RuntimeError, match=r"disconnect\(\) was called in another thread"):
+    with pytest.raises(RuntimeError, match=r"disconnect\(\) was called outside of"):
         await asyncio.to_thread(queue.disconnect, "me")
     assert not peer.finished

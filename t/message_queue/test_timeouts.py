@@ -71,7 +71,7 @@ async def test_one_fails(clock, expect_log):
 
     Timeouts.add(Limited(calls, fail), 10)
     Timeouts.add(Limited(calls), 10)
-    with expect_log("tatsumaki", "a time-out was not handled"):
+    with expect_log("tatsumaki", "a time-out could not be handled"):
         await clock.advance(11)
     assert len(calls) == 2
 

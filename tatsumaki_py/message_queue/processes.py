@@ -1,10 +1,9 @@
-"""The processes that share an engine: the messages and questions between this process and the
-others.
+"""Messages and queries between this process and the others that share its engine.
 
 Rules:
-1. If the engine has no `presence`, no method waits, and no message is sent.
-2. A message is a JSON object. Its "do" names an action. A process that does not know the action
-   ignores the message, which may come from another version of the program.
+1. Without a `presence` in the engine, no method waits, and no message is sent.
+2. A message is a JSON object. Its "do" names an action. A process ignores unknown actions, because
+   the message may come from another version of the program.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _log = logging.getLogger("tatsumaki")
 
 
 class Audiences(Protocol):
-    """The audiences of this process, as they are seen here."""
+    """The audiences of this process."""
 
     def bind(self, call: str) -> None:
         """See `Registry.bind`."""
@@ -34,25 +33,24 @@ class Audiences(Protocol):
         """See `Engine.presence`."""
 
     def audience(self, channels: tuple[str, ...]) -> Follower | None:
-        """The clients that listen to just these channels; None if there are none."""
+        """The clients that listen to exactly these channels; None if there are none."""
 
     def listening(self, channels: tuple[str, ...]) -> list[Follower]:
-        """The same and, for one channel, all clients that listen to it and to others."""
+        """The same and, for one channel, also all clients that listen to it among others."""
 
 
 class Processes:
-    """The processes that share an engine. It is `Clients` for the engine."""
+    """The processes that share an engine. Implements `Clients` for the engine."""
 
     def __init__(self, audiences: Audiences) -> None:
         self._audiences = audiences
         self.hooks: dict[str, Callable[[tuple[str, ...], str], None]] = {}
-        """The function to call for a client that has gone, by the hook with which the client
-        arrived.
+        """For each hook, the function to call for a client that arrived with it and has gone.
         """
         self.doing: dict[str, Callable[[dict[str, Any]], object]] = {
             "disconnect": lambda said: self._disconnect(tuple(said["channels"]), said["client"])
         }
-        """The actions that another process may ask for, by name."""
+        """The actions for other processes, by name."""
 
     # -- for the server and the queues
 
@@ -82,8 +80,8 @@ class Processes:
         return 0 if presence is None else await presence.count(channels)
 
     def disconnect(self, channels: tuple[str, ...], client_id: str | None) -> bool:
-        """End the polls of one client, or of all, in all processes. Returns whether there was one
-        in this process.
+        """End the polls of one client, or of all clients, in all processes. Returns whether there
+        was one in this process.
         """
         self.tell("disconnect", channels=channels, client=client_id)
         return self._disconnect(channels, client_id)
@@ -96,7 +94,7 @@ class Processes:
         return True in ended
 
     def tell(self, do: str, **message: Any) -> None:
-        """Let the other processes run the action `do`."""
+        """Make the other processes run the action `do`."""
         presence = self._audiences.presence
         if presence is not None:
             presence.send(json.dumps({"do": do, **message}).encode())
@@ -142,4 +140,4 @@ class Processes:
             if do is not None:
                 do(said)
         except Exception:
-            _log.exception("a message of another process could not be obeyed")
+            _log.exception("a message of another process could not be handled")

@@ -1,9 +1,9 @@
 """The result of `MessageQueue.publish`, in the thread of the loop and in another thread.
 
 Rules:
-1. Events of another thread reach the loop in the order in which that thread published them.
-2. Each `Crossing` gets one answer: the ids, or an error. A loop that ends is an error.
-3. An error that no code has waited for is logged.
+1. The events of another thread reach the loop in the order of that thread's calls.
+2. Each `Crossing` gets one answer: the ids, or an error. The end of the loop is an error.
+3. An error is logged if no code has waited for it.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ _log = logging.getLogger("tatsumaki")
 
 
 class Published(Awaitable[list[str]], Protocol):
-    """The ids of the events, as soon as they are accepted. Waiting for them is optional.
+    """The ids of the events, available when the events are accepted. Waiting is optional.
 
-    A coroutine awaits it, in the loop of the queues or in another one. A thread without a loop
-    calls `result`.
+    In a coroutine, await it, in the loop of the queues or in another loop. In a thread without a
+    loop, call `result`.
     """
 
     def result(self, timeout: float | None = None) -> list[str]:
-        """Wait in a thread that is not the loop's, and return the ids.
+        """Wait in a thread other than the loop's, and return the ids.
 
         Args:
-            timeout: seconds to wait; None waits until there is an answer.
+            timeout: seconds to wait; None for no limit.
 
         Raises:
             TimeoutError: the time has passed. The events may still be accepted.
-            RuntimeError: the loop ended before it accepted the events, or this is the thread of the
-                loop and there is no answer yet: await it there.
-            Error.HTTP: as `MessageQueue.publish`.
+            RuntimeError: the loop ended before it accepted the events; or there is no answer yet
+            and this is the thread of the loop, where the result must be awaited. Error.HTTP: the
+            same as from `MessageQueue.publish`.
         """
 
 
 class InLoop:
-    """The answer of an engine in another process, in the thread of the loop."""
+    """The answer of an external engine, in the thread of the loop."""
 
     __slots__ = ("_ids",)
 
@@ -72,7 +72,7 @@ class Crossing:
 
     Args:
         publish: publishes the events, in the loop.
-        loop: the loop of the queues, which runs.
+        loop: the running loop of the queues.
         answered: called in any thread when there is an answer.
     """
 
@@ -129,7 +129,7 @@ class Crossing:
 
 
 class _Call:
-    """Publishes in the loop. A loop that is closed drops it without calling it."""
+    """Publishes in the loop. A closed loop drops it without calling it."""
 
     def __init__(
         self, publish: Callable[[], Awaitable[list[str]]], ids: futures.Future[list[str]]

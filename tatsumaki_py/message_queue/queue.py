@@ -1,4 +1,4 @@
-"""The methods that `MessageQueue` and `MergedQueue` share, and the queue of several channels."""
+"""The common methods of `MessageQueue` and `MergedQueue`, and the queue of several channels."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tatsumaki_py.message_queue.settings import ChannelSettings
 __all__ = ["ALL", "All", "MergedQueue", "Queue"]
 
 TIMEOUT = 55.0
-"""Seconds that a long poll waits by default."""
+"""The default time-out of a long poll, in seconds."""
 
 
 class All(Enum):
-    """In place of a client's name: all clients."""
+    """Stands for all clients, in place of a client's name."""
 
     ALL = "all clients"
     """The only value."""
@@ -32,7 +32,7 @@ ALL = All.ALL
 
 
 class Queue:
-    """A queue that clients listen to."""
+    """A queue to which clients listen."""
 
     def __init__(self, audience: Audience, processes: Processes, channels: tuple[str, ...]) -> None:
         self._audience = audience
@@ -41,7 +41,7 @@ class Queue:
 
     def cursor(self) -> str:
         """The id of the newest event: a poll with this ``last_event_id`` gets the events after it.
-        "" if the log was never loaded (see `ready`): with that, a poll is a new client's, which
+        "" if the log was never loaded (see `ready`): a poll with "" is that of a new client, which
         gets the backlog.
         """
         top = self._audience.log.top
@@ -68,22 +68,22 @@ class Queue:
 
     @property
     def subscribers(self) -> int:
-        """The number of clients of this process that are not known to be gone, also of those that
-        listen to this channel among others. See `count_subscribers` for those of all processes.
+        """The number of clients of this process that are connected or expected back, including
+        those that listen to this channel among others. See `count_subscribers` for all processes.
 
         A client counts from its first poll until its connection is closed or its callback fails. A
-        client with a ``client_id`` counts for `reconnect_time` more when its long poll was answered
-        or the server ended its stream.
+        client with a ``client_id`` counts for `reconnect_time` more after its long poll was
+        answered or the server ended its stream.
         """
         return self._processes.count(self._channels)
 
     async def count_subscribers(self) -> int:
         """The `subscribers` of all processes that share the engine; a named client counts once.
-        With the engine in memory it is `subscribers`, at once.
+        With the engine in memory, this is `subscribers`, at once.
 
-        Each call asks the other processes, and no count is kept: a process that was killed does not
-        count any more. A process that does not answer for a second is left out. Raises
-        `Error.HTTP` 503 if the engine's server is away, or this process cannot hear the answers.
+        Each call asks the other processes; no count is stored, so a killed process does not count.
+        A process that does not answer within a second is left out. Raises `Error.HTTP` 503 if the
+        engine's server is away, or if this process cannot receive the answers.
         """
         others = await self._processes.others(self._channels)
         return self.subscribers + others
@@ -94,19 +94,19 @@ class Queue:
         `reconnect_time` if it has no cursor. To keep a client out, use
         `SubscribeHandler.disconnect`.
 
-        If several processes share the engine, the polls in the others are ended, too, soon after
-        this returns.
+        If several processes share the engine, the polls in the others end, too, soon after this
+        returns.
 
         Args:
-            client_id: names the client. Without it all polls are ended, also those of anonymous
-                clients. None is a `TypeError`, as it names no client.
+            client_id: names the client. Without it, all polls end, including those of anonymous
+                clients. None is a `TypeError`, because it names no client.
 
         Returns:
             Whether there was a poll to end in this process.
 
         Raises:
-            TypeError: `client_id` is None, or no name.
-            RuntimeError: the call is not in the thread of the event loop.
+            TypeError: `client_id` is None or not a name.
+            RuntimeError: called outside of the event loop's thread.
         """
         self._audience.check_thread("disconnect", "mq")
         name = None
@@ -115,9 +115,9 @@ class Queue:
         return self._processes.disconnect(self._channels, name)
 
     async def ready(self) -> None:
-        """Wait until the engine has loaded the log; the engine in memory always has. After that,
-        `cursor` and `MessageQueue.backlog_events` are up to date. Raises the error
-        with which the engine fails, such as `Error.HTTP` 503.
+        """Wait until the engine has loaded the log; with the engine in memory, it is always loaded.
+        After that, `cursor` and `MessageQueue.backlog_events` are up to date. Raises the error with
+        which the engine fails, such as `Error.HTTP` 503.
         """
         await self._audience.ready()
 
@@ -154,36 +154,38 @@ class Queue:
     ) -> Poll:
         """Long poll: the next events for a client, as soon as there are any.
 
-        A poll that is made while a request is handled belongs to that request, also in a task: it
-        ends when the client leaves or the answer is complete. Start a task that is to go on with
-        `Application.spawn`.
+        A poll that begins while a request is handled belongs to that request, also in a task: it
+        ends when the client leaves or the answer is complete. Use `Application.spawn` for a task
+        that should continue.
 
         Args:
-            client_id: names the client (an int is taken as its text). A client that returns within
-                `reconnect_time` resumes where it left off. A new one gets the backlog. A second
-                poll with the same id ends the first with no events. None is an anonymous client:
-                it resumes from `last_event_id`, or is new.
+            client_id: names the client (an int is converted to a str). A client that returns within
+                `reconnect_time` resumes where it left off. A new client gets the backlog. A second
+                poll with the same id ends the first with no events. None is an anonymous client: it
+                resumes from `last_event_id`, or is new.
             callback: called once as ``callback(*events)``, without events after `timeout`. If it
                 returns an awaitable, the events count as delivered when that is done.
-            timeout: seconds to wait; 0 answers at once with what there is, None is the default.
-            last_event_id: id of the last event that the client has; wins over the remembered place.
-                By default that of the request being handled (`Request.last_event_id`); "" for none.
-                A gap comes first (`Event.gap`) if the events after it are not known, because it is
-                too old, of another life of the server, or not an id at all.
-            on_unsubscribe: called once, without arguments and on behalf of no request, when the
-                client is no subscriber any more (see `subscribers`). If several polls of the client
-                gave one, the latest is called. An awaitable that it returns is run. An exception is
-                logged.
+            timeout: seconds to wait; 0 answers at once with the present events, None is the
+                default.
+            last_event_id: id of the last event that the client received; overrides the remembered
+                place. Default: that of the current request (`Request.last_event_id`); "" for none.
+                If the events after it are unknown, because it is too old, from before a restart, or
+                not an id, a gap comes first (`Event.gap`).
+            on_unsubscribe: called once, without arguments and outside of any request, when the
+                client stops being a subscriber (see `subscribers`). If several polls of the client
+                gave one, the latest is called. If it returns an awaitable, that is run. An
+                exception is logged.
 
         Returns:
-            A `Poll`, which `Poll.cancel` ends; `Poll.new` says whether the client was no subscriber
-            before. Without a callback it is an `AwaitedPoll`: awaiting it gives the list of events.
+            A `Poll`, which `Poll.cancel` ends; `Poll.new` tells whether the client was not a
+            subscriber before. Without a callback, it is an `AwaitedPoll`: awaiting it gives the
+            list of events.
 
         Raises:
             TypeError, ValueError: `client_id` or `last_event_id` is not a str, `timeout` is not a
                 number from 0 on.
             Error.HTTP: 400 for an overlong `client_id`, 503 for too many clients or channels.
-            RuntimeError: no event loop runs, or it is not that of the queues.
+            RuntimeError: no event loop is running, or it is not the loop of the queues.
             Error.ClientDisconnect: when awaited, if the client of the request leaves.
         """
         timeout = TIMEOUT if timeout is None else timeout
@@ -225,12 +227,12 @@ class Queue:
         last_event_id: str | None = None,
         on_unsubscribe: Callable[[], Any] | None = None,
     ) -> Poll:
-        """Stream: all events for a client from its cursor on, until it goes.
+        """Stream: all events for a client from its cursor on, until it leaves.
 
-        As `poll_once`, but the callback is called for each delivery, and without one the result is
-        an `IteratedPoll`: ``async for events in mq.poll(client_id)``. A callback that returns an
-        awaitable is not called again before that is done; the log keeps the events that come
-        meanwhile (up to `MessageQueue.buffer_length`; if there are more, the client gets a gap).
+        Like `poll_once`, but the callback is called for each delivery, and without one the result
+        is an `IteratedPoll`: ``async for events in mq.poll(client_id)``. If a callback returns an
+        awaitable, it is not called again before that is done; the log keeps the events that arrive
+        meanwhile (up to `MessageQueue.buffer_length`; beyond that, the client gets a gap).
         """
         audience = self._audience
         return audience.arrivals.listen(
@@ -239,12 +241,12 @@ class Queue:
 
 
 class MergedQueue(Queue):
-    """The queue of several channels, to listen to. Get it with ``MessageQueue.instance("a", "b")``.
+    """A queue for listening to several channels. Get it with ``MessageQueue.instance("a", "b")``.
 
-    It is polled as a `MessageQueue` is. Its events have their `Event.channel`; their `Event.id` is
-    a cursor in all the channels. Each channel keeps its events by its own settings: if one has
-    dropped events that a client needs, there is a gap of that channel, and the others lose nothing.
-    A new client gets the backlog of each channel.
+    Poll it like a `MessageQueue`. `Event.channel` names the channel of an event; `Event.id` is a
+    cursor in all the channels. Each channel keeps its events by its own settings: if one has
+    dropped events that a client needs, the client gets a gap for that channel, and loses no event
+    of the others. A new client gets the backlog of each channel.
     """
 
     channel: tuple[str, ...]
@@ -259,13 +261,13 @@ class MergedQueue(Queue):
     ) -> None:
         super().__init__(audience, processes, channel)
         self.channel = channel
-        # Its channels' queues live as long as it does.
+        # Keeps the queues of its channels alive.
         self._queues = queues
 
     @property
     def reconnect_time(self) -> float:
-        """Seconds for which a client that is away is expected back: the longest of any of the
-        channels.
+        """Seconds for which an absent client is expected back: the longest of any of
+        the channels.
         """
         return max(queue.reconnect_time for queue in self._queues)
 
@@ -278,7 +280,7 @@ class MergedQueue(Queue):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_") and name != "channel":
-            # No channel would have it, and it would go with this object.
+            # It would apply to no channel, and vanish with this object.
             raise AttributeError(f"set {name} on each channel: MessageQueue.instance(name).{name}")
         super().__setattr__(name, value)
 

@@ -1,4 +1,4 @@
-"""A bounded cache of things that can be made anew."""
+"""A bounded cache of objects that can be made again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _Thing = TypeVar("_Thing")
 
 
 class Recent(Generic[_Thing]):
-    """Holds the things that were made last, up to `limit` bytes.
+    """Holds the most recent objects, up to `limit` bytes.
 
     >>> recent = Recent[str](limit=100)
     >>> [recent.add(name, 40) for name in "abc"]
@@ -23,12 +23,12 @@ class Recent(Generic[_Thing]):
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        # Two, so that nothing is made for each thing but its place.
+        # Two deques, so that an object needs no more than its place in them.
         self._held: deque[_Thing] = deque()
         self._sizes: deque[int] = deque()
 
     def add(self, thing: _Thing, size: int) -> list[_Thing]:
-        """Hold `thing`, of `size` bytes. Returns the things that were dropped for it."""
+        """Hold `thing`, of `size` bytes. Returns the objects that were dropped for it."""
         self._held.append(thing)
         self._sizes.append(size)
         self._size += size

@@ -1,18 +1,17 @@
-"""The channels and the audiences of this process, and the limits of both.
+"""The channels and the audiences of this process, and their limits.
 
 Rules:
-1. A name has one queue as long as any code holds it: `instances` is weak, and `active` holds the
-   queues whose channel has a client or an event. The same is true of a set of names: `merged` is
-   weak, and its channels hold the audience while it has a client. Queues are made under `lock`, in
-   any thread.
-2. `max_channels` channels may hold events; publishing makes a channel one of them, reading does
-   not. To make room, the channel without clients (`deserted`) that lost its last one first is
-   released.
-3. There may be `max_clients` clients; a client counts once for each channel that it reads. To make
-   room, an audience whose clients are all away (`vacant`) is cleared if its channels hold no event:
-   its clients lose nothing. Audiences that expect clients without a name are counted on their own.
-4. A fork may use queues and an engine that were only made. The first call that opens or holds more
-   says so (`bind`).
+1. A name has one queue while any code holds it: `instances` is weak, and `active` holds the queues
+   whose channel has a client or an event. A set of names works the same: `merged` is weak, and its
+   channels hold the audience while it has a client. Queues are made under `lock`, in any thread.
+2. At most `max_channels` channels may hold events; publishing to a channel counts it, reading does
+   not. To make room, the channel that has been without clients longest (`deserted`) is released.
+3. There may be at most `max_clients` clients; a client counts once for each channel that it reads.
+   To make room, an audience whose clients are all absent (`vacant`) is cleared if its channels hold
+   no event, so its clients lose nothing. Audiences that expect anonymous clients are counted
+   separately.
+4. A fork may use queues and an engine that were only made. The first call that does more is
+   recorded (`bind`).
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class Registered(Feed, Protocol):
     """A channel, as the registry sees it."""
 
     def in_use(self) -> bool:
-        """Whether a client is here or expected."""
+        """Whether a client is connected or expected back."""
 
     def release(self) -> None:
         """Drop everything."""
@@ -54,10 +53,10 @@ class Vacant(Protocol):
 
     @property
     def width(self) -> int:
-        """How many channels it has."""
+        """The number of its channels."""
 
     def holds_nothing(self) -> bool:
-        """Whether no event is in any of them."""
+        """Whether none of them has an event."""
 
 
 class Registry:
@@ -73,7 +72,9 @@ class Registry:
         self.closed = False
         """Whether publishing has ended, because the server stops."""
         self.bound: str | None = None
-        """The call after which a fork cannot use the queues, for an error; None if it still can."""
+        """The call after which a fork cannot use the queues, for an error message; None if it still
+        can.
+        """
         self.instances: WeakValueDictionary[str, Any] = WeakValueDictionary()
         """The queues by the names of their channels."""
         self.merged: WeakValueDictionary[tuple[str, ...], Any] = WeakValueDictionary()
@@ -82,17 +83,17 @@ class Registry:
         self.holding: dict[str, Registered] = {}
         """Channels that hold an event."""
         self.deserted: dict[str, Registered] = {}
-        """Active channels without a client, in the order in which the last one left."""
+        """Active channels without a client, ordered by when the last one left."""
         self.vacant: dict[Hashable, tuple[Follower, Vacant]] = {}
-        """Sources whose clients are all away, in the order in which the last one left."""
+        """Sources whose clients are all absent, ordered by when the last one left."""
         self.clients = 0
         self.nameless = 0
-        """Channels for which clients without a name are expected back, once for each audience."""
+        """Channels for which anonymous clients are expected back, once for each audience."""
         self.size = 0
-        """Bytes that all channels hold."""
+        """The bytes of all channels."""
 
     def reset(self) -> None:
-        """Begin a new life, in which no cursor is known and no channel has settings of its own."""
+        """Start from zero, without known cursors and channels' own settings."""
         self.own.clear()
         self.closed = False
         self._choice = self._engine = self.bound = None
@@ -101,8 +102,8 @@ class Registry:
 
     @property
     def engine(self) -> Engine:
-        """The engine of all channels. It is made when it is first used; `EngineError` if it cannot
-        be.
+        """The engine of all channels. It is made at its first use. Raises `EngineError` if that
+        fails.
         """
         if self._engine is None:
             self._engine = self.choice.make()
@@ -110,24 +111,28 @@ class Registry:
             if presence is not None:
                 presence.connect(self.processes)
             if asyncio._get_running_loop() is not None:
-                # It may have connected already.
+                # It may already have connected.
                 self.bind("a channel was used in an event loop")
         return self._engine
 
     def bind(self, call: str) -> None:
-        """`call`, such as "publish() was called", makes the queues those of this process."""
+        """Record that `call`, such as "publish() was called", has bound the queues
+        to this process.
+        """
         if self.bound is None:
             self.bound = call
 
     @property
     def choice(self) -> Choice:
-        """Which engine that is. `EngineError` if the environment names none that exists."""
+        """The choice of the engine. Raises `EngineError` if the environment names an
+        unknown one.
+        """
         if self._choice is None:
             self._choice = from_environment()
         return self._choice
 
     def choose(self, choice: Choice) -> None:
-        """Use another engine from now on; no channel is in use."""
+        """Use another engine from now on. No channel may be in use."""
         self._choice, self._engine, self.bound = choice, None, None
 
     @property
@@ -138,13 +143,13 @@ class Registry:
     # -- channels
 
     def audience(self, channels: tuple[str, ...]) -> Follower | None:
-        """The clients that listen to just these channels; None if there are none."""
+        """The clients that listen to exactly these channels; None if there are none."""
         key = channels[0] if len(channels) == 1 else channels
         queue = self.instances.get(channels[0])
         return None if queue is None else queue._channel.followers.get(key)
 
     def listening(self, channels: tuple[str, ...]) -> list[Follower]:
-        """The same and, for one channel, all clients that listen to it among others."""
+        """The same and, for one channel, also all clients that listen to it among others."""
         if len(channels) == 1:
             queue = self.instances.get(channels[0])
             return [] if queue is None else list(queue._channel.followers.values())
@@ -152,7 +157,7 @@ class Registry:
         return [] if audience is None else [audience]
 
     def followers(self) -> list[Follower]:
-        """The audiences that have clients."""
+        """The audiences with clients."""
         channels = [queue._channel for queue in self.instances.values()]
         found = [one for channel in channels for one in channel.followers.values()]
         return list({id(one): one for one in found}.values())
@@ -163,8 +168,8 @@ class Registry:
         raise ServerStopping
 
     def hold(self, channel: Registered) -> None:
-        """`channel` is about to get an event. 503 if `max_channels` hold one, and all of them have
-        clients.
+        """`channel` is about to get an event. Raises 503 if `max_channels` channels hold events and
+        all of them have clients.
         """
         while len(self.holding) >= channel.settings.max_channels:
             if not self.deserted:
@@ -173,8 +178,8 @@ class Registry:
         self._hold(channel)
 
     def keep(self, channel: Registered) -> None:
-        """`channel` has got events that were accepted elsewhere. Others make room as far as they
-        can; these are as many as clients read, and some that they have just left.
+        """`channel` has got events that another process accepted. Other channels make room as far
+        as possible.
         """
         settings = channel.settings
         while self.size > settings.max_size or len(self.holding) > settings.max_channels:
@@ -191,7 +196,7 @@ class Registry:
             self.deserted[channel.name] = channel
 
     def make_room(self, channel: Registered) -> None:
-        """Events are about to come. 503 if there are more than `max_size` bytes, all of them of
+        """Events are about to arrive. Raises 503 if there are more than `max_size` bytes, all in
         channels with clients.
         """
         while self.size > channel.settings.max_size:
@@ -201,7 +206,9 @@ class Registry:
             longest.release()
 
     def admit(self, source: Vacant, follower: Follower, limit: int) -> None:
-        """`follower` of `source` is about to get a client. 503 if there are `limit` already."""
+        """`follower` of `source` is about to get a client. Raises 503 if there are
+        already `limit`.
+        """
         while self.clients + source.width > limit:
             if not self._vacate(follower):
                 raise _full("clients")
@@ -209,8 +216,8 @@ class Registry:
             pass
 
     def _vacate(self, but: Follower) -> bool:
-        """Take the audience that is vacant longest, except `but`, off the list, and forget its
-        clients if it holds no event. False if there is none.
+        """Remove the audience that has been vacant longest, except `but`, from the list, and remove
+        its clients if its channels have no event. False if there is none.
         """
         for key, (follower, source) in self.vacant.items():
             if follower is not but:
@@ -228,15 +235,15 @@ class Registry:
         self.deserted.pop(channel.name, None)
 
     def _activate(self, channel: Registered) -> None:
-        # Its queue exists: a method of that queue, or of one with more channels, led here.
+        # Its queue exists, because one of its methods, or of a merged queue, is the caller.
         self.active[channel.name] = self.instances.get(channel.name, channel)
 
     def desert(self, channel: Registered) -> None:
-        """`channel` lost its last client."""
+        """`channel` has lost its last client."""
         self.deserted[channel.name] = channel
 
     def release(self, channel: Registered) -> None:
-        """`channel` is empty."""
+        """`channel` has become empty."""
         for channels in (self.deserted, self.holding, self.active):
             channels.pop(channel.name, None)
 

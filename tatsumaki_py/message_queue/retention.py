@@ -1,12 +1,12 @@
 """How long the events of a channel are kept.
 
 Rules:
-1. Events are kept for three reasons: they are among the newest `backlog_length`; they came in the
-   last `recovery_time` seconds or, while a client is here or expected back, in the last
-   `reconnect_time`; or they follow the place of a client that is behind. The latter two within
-   `buffer_length` and `buffer_size`.
-2. `_behind` is a cursor at or before that of every client that is behind, or None. It is lowered at
-   once and found anew only when events are about to be dropped.
+1. Events are kept for three reasons: they are among the newest `backlog_length`; they were
+   published in the last `recovery_time` seconds or, while a client is connected or expected back,
+   in the last `reconnect_time`; or they follow the place of a client that lags behind. The latter
+   two are limited by `buffer_length` and `buffer_size`.
+2. `_behind` is a cursor at or before that of every client that lags behind, or None. It is lowered
+   at once, and recalculated only when events are about to be dropped.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tatsumaki_py.message_queue.source import Follower
 __all__ = ["GRAIN", "Retention"]
 
 GRAIN = 1.0
-"""Seconds between two searches for the client that is farthest behind, if more than `FEW` are
-behind. Events are kept that much longer than they have to be, so that many are dropped at once.
+"""Seconds between two searches for the client that is furthest behind, if more than `FEW` lag
+behind. Events are kept longer by this time, so that many are dropped at once.
 """
 FEW = 16
-"""The number of clients that are behind up to which the search is quick enough to do each time."""
+"""The number of lagging clients up to which each check may search all of them."""
 
 
 class Retention:
@@ -47,24 +47,24 @@ class Retention:
         self._settings = settings
         self._followers = followers
         self._behind: str | None = None
-        # A cursor that is not before `_behind`: many clients are at the same place.
+        # A cursor known to be not before `_behind`, because many clients are at the same place.
         self._held: str | None = None
         self._looked = float("-inf")
 
     def hold(self, cursor: str) -> None:
-        """A client is behind, at `cursor`: keep the events after it."""
+        """A client lags behind, at `cursor`: keep the events after it."""
         log = self._log
         if cursor not in (self._behind, self._held, log.top):
             self._behind = log.earlier(self._behind or log.top, cursor)
             self._held = cursor
 
     def hold_new(self, start: str) -> None:
-        """As `hold`, for clients that still need the newest events, those after `start`."""
+        """Like `hold`, for clients that still need the newest events, those after `start`."""
         if self._behind is None:
             self._behind = start
 
     def behind(self) -> str:
-        """The place of the client that is the furthest behind, or one before it."""
+        """The place of the client that is furthest behind, or an earlier place."""
         if self._behind is not None and now() - self._looked >= GRAIN:
             self._find_lowest()
         return self._log.top if self._behind is None else self._behind
@@ -72,15 +72,15 @@ class Retention:
     def kept_for(self) -> float:
         """Seconds for which every event is kept."""
         settings = self._settings
-        # A client that comes back in time finds every event that came after it left.
+        # A client that comes back in time finds every event since it left.
         return max(settings.recovery_time, settings.reconnect_time if self._followers else 0)
 
     def due(self) -> float | None:
-        """The time at which there may be an event to drop."""
+        """The next time at which there may be an event to drop."""
         oldest = self._log.oldest_time(self._settings.backlog_length)
         if oldest is None:
             return None
-        # Events that are kept for clients that are behind are looked at every second.
+        # Events that are kept for lagging clients are checked every second.
         return max(oldest + self.kept_for() + 2 * GRAIN, now() + GRAIN)
 
     def lately(self) -> str:
@@ -89,7 +89,7 @@ class Retention:
         return self._log.before(now() - recovery_time - GRAIN) if recovery_time else self._log.top
 
     def expire(self) -> None:
-        """Drop the events that are older than `time_to_live`."""
+        """Drop events older than `time_to_live`."""
         time_to_live = self._settings.time_to_live
         if time_to_live is not None and time_to_live != float("inf"):
             self._log.expire(int((time.time() - time_to_live) * 1000))

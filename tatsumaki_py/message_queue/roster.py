@@ -1,15 +1,15 @@
-"""The clients of an audience: which of them wait, and which are away.
+"""The clients of an audience, by state.
 
 Rules:
-1. `waiting` (long polls), `streams` (with a callback) and `reading` (streams that read the log by
+1. `waiting` (long polls), `streams` (with a callback) and `reading` (streams that read the log
    themselves) hold exactly the LISTENING clients, `absent` exactly the ABSENT ones, earliest
    deadline first.
-2. `behind` holds the clients that may still need events older than the newest one: those that are
-   LOADING or DELIVERING, streams whose connection does not take more, and clients that left before
-   they had everything.
-3. A client is subscribed from its first poll until it is known to be gone. `subscribed` has these
-   clients, each with the function to call once when it is gone.
-4. Nothing here knows a clock, a loop or a log: callers pass times and places in.
+2. `behind` holds the clients that may still need events before the newest one: LOADING and
+   DELIVERING clients, streams whose connection is blocked, and clients that left before they had
+   all events.
+3. A client is subscribed from its first poll until it has gone. `subscribed` has these clients,
+   each with the function to call once when it has gone.
+4. This file uses no clock, loop or log: callers pass times and places.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ class Roster:
         self.behind: dict[str, Client] = {}
         self.subscribed: dict[str, Callable[[], Any] | None] = {}
         self.nameless_until: float | None = None
-        """The time until which the last client without a name may come back."""
+        """The time until which the last anonymous client may come back."""
 
     def occupied(self) -> bool:
-        """Whether a client is here or expected back."""
+        """Whether a client is connected or expected back."""
         return bool(self.clients) or self.nameless_until is not None
 
     def vacant(self) -> bool:
-        """Whether clients are expected back, and none is here."""
+        """Whether clients are expected back and none is connected."""
         return self.occupied() and len(self.absent) == len(self.clients)
 
     def listening(self) -> Iterator[Client]:
@@ -85,7 +85,7 @@ class Roster:
         self.behind.pop(client.id, None)
 
     def busy(self, client: Client) -> None:
-        """`client` is here but does not wait for an event: it is LOADING or DELIVERING."""
+        """`client` is connected but does not wait for an event: it is LOADING or DELIVERING."""
         self._park(client)
         self.behind[client.id] = client
 
@@ -97,7 +97,7 @@ class Roster:
             self._park(client)
 
     def leave(self, client: Client, now: float, reconnect_time: float, behind: bool) -> None:
-        """`client` left and is expected back. With `behind`, it does not have every event."""
+        """`client` has left and is expected back. With `behind`, it does not have all events."""
         self._park(client)
         client.leave(now, reconnect_time)
         self.absent[client.id] = client
@@ -107,7 +107,7 @@ class Roster:
             self.behind.pop(client.id, None)
 
     def remove(self, client: Client) -> None:
-        """Forget `client`."""
+        """Remove `client`."""
         self._park(client)
         client.forget()
         self.absent.pop(client.id, None)
@@ -120,7 +120,7 @@ class Roster:
         self.reading.pop(client.id, None)
 
     def late(self, now: float) -> Iterator[Client]:
-        """The clients that did not come back in time. Each has to be removed before the next."""
+        """The clients that did not come back in time. Each must be removed before the next."""
         while self.absent:
             client = next(iter(self.absent.values()))
             if not client.is_late(now):
@@ -128,7 +128,7 @@ class Roster:
             yield client
 
     def due(self) -> float | None:
-        """The time at which the next client, or the last one without a name, is forgotten."""
+        """The time at which the next client, or the last anonymous one, is due to be removed."""
         due = [next(iter(self.absent.values())).deadline] if self.absent else []
         if self.nameless_until is not None:
             due.append(self.nameless_until)

@@ -1,7 +1,7 @@
 """The settings of a channel.
 
-Rule: a channel without a setting of its own has the setting of the class of its queue, also if
-that is set later.
+Rule: a channel without its own setting has that of its queue's class, even if the class's setting
+    changes later.
 """
 
 from __future__ import annotations
@@ -14,58 +14,56 @@ __all__ = ["ChannelSettings", "settings_of"]
 class ChannelSettings:
     """The settings of channels, and their defaults: those of `MessageQueue`. All but
     ``max_channels``, ``max_clients`` and ``max_size`` may also be set on one queue. In a subclass,
-    a setting may be a property, which may ask for ``channel`` and other settings, and for nothing
-    else of the queue.
+    a setting may be a property, which may use only ``channel`` and other settings of the queue.
     """
 
     channel: str
     """The name of the channel."""
 
     backlog_length: int = 30
-    """How many events a new client gets, and a channel keeps whatever their age
+    """How many events a new client gets, and a channel always keeps
     (``$BacklogLength``).
     """
     buffer_length: int = 1000
-    """How many events are kept at most: those of the last `reconnect_time` or `recovery_time`
-    seconds, and older ones while a client that is here or expected is behind. A client that lost
-    some gets a gap.
+    """Maximum number of events: those of the last `reconnect_time` or `recovery_time` seconds, and
+    older ones for a client that lags behind. A client that lost some gets a gap.
     """
     buffer_size: int = 16 * 1024 * 1024
-    """How many bytes of events are kept at most: their JSON, and 512 bytes for each. Idempotency
-    keys may take as many.
+    """Maximum bytes of events: their JSON, and 512 bytes for each. Idempotency keys may take as
+    many.
     """
     kept_keys: int = 1000
     """How many keys (`MessageQueue.publish`) have their last event kept for new clients. The key
     that was published longest ago goes first. These events may take half of `buffer_size`.
     """
     reconnect_time: float = 30.0
-    """Seconds for which a client that is away is expected back, and for which events are kept while
-    a client is here or expected, within the bounds above.
+    """Seconds for which an absent client is expected back, and for which events are kept while a
+    client is connected or expected back, within the limits above.
     """
     recovery_time: float = 30.0
-    """Seconds for which events are kept, within the bounds above, also while no client is here. A
-    client that loses its connection does not have the events that were in flight, and comes back
-    with an older cursor.
+    """Seconds for which events are kept, within the limits above, even without clients. A client
+    that loses its connection has not received the events in flight, and comes back with an older
+    cursor.
     """
     time_to_live: float | None = None
-    """Seconds after which an event is dropped; None keeps it as long as the lengths above allow."""
+    """Seconds after which an event is dropped; None keeps it as long as the limits above allow."""
     idle_timeout: float = 3600.0
-    """Seconds without a listener and without a new event after which a channel is forgotten."""
+    """Seconds without listeners and new events after which a channel is dropped."""
     idempotency_time: float = 300.0
     """Seconds for which a channel remembers an idempotency key (`MessageQueue.publish`)."""
     idempotency_keys: int = 1000
-    """How many such keys a channel remembers; the oldest go first."""
+    """How many such keys a channel remembers; the oldest are dropped first."""
     max_size: int = 256 * 1024 * 1024
-    """Bytes of events and idempotency keys in all channels. Beyond that, the channels without
-    clients are forgotten, the one that lost its last client first; if there is none, one more event
-    is a 503.
+    """Bytes of events and idempotency keys in all channels. Beyond that, channels without clients
+    are dropped, starting with the one that has been without clients longest; if there is none, a
+    further event is a 503.
     """
     max_event_size: int = 1024 * 1024
-    """Bytes of JSON that one event may have; more is a 413."""
+    """Maximum bytes of JSON in one event; a larger one is a 413."""
     max_channels: int = 10_000
     """Channels that hold events; one more is a 503."""
     max_clients: int = 200_000
-    """Clients, listening or expected back, in all channels; one more is a 503. One that reads
+    """Clients in all channels, connected or expected back; one more is a 503. A client that reads
     several channels counts once for each.
     """
 
@@ -79,7 +77,7 @@ def settings_of(kind: type[ChannelSettings], own: dict[str, Any]) -> ChannelSett
     >>> settings.backlog_length, settings.buffer_length
     (5, 1000)
     """
-    # Python looks up attributes in this order. (The queue itself would be a cycle.)
+    # In Python's order of attribute lookup. (Using the queue itself would make a cycle.)
     settings = object.__new__(kind)
     settings.__dict__ = own
     return settings

@@ -19,13 +19,13 @@ class Follower(Protocol):
     """An audience, as its source sees it."""
 
     def follow(self) -> bool:
-        """There are new events: call the callbacks of all listeners before this returns. Returns
-        whether some clients need the events later, because they are behind, their streams read the
-        log by themselves, or an outer pass calls them.
+        """There are new events: call the callbacks of all listeners before returning. Returns
+        whether some clients need the events later, because they lag behind, their streams read the
+        log themselves, or an outer pass calls them.
         """
 
     def loaded(self) -> None:
-        """The log of a channel is loaded. Clients that are new begin in it."""
+        """The log of a channel is loaded. New clients begin in it."""
 
     def flush(self) -> None:
         """Call all listeners with no events."""
@@ -40,7 +40,7 @@ class Follower(Protocol):
         """See `Clients.present_again`."""
 
     def disconnect_client(self, client_id: str) -> bool:
-        """End the poll of one client, if it listens; returns whether it does."""
+        """End the poll of one client. Returns whether it was listening."""
 
     def end_polls(
         self, *, long_polls: bool = False, retry: Callable[[], int] | None = None
@@ -54,27 +54,27 @@ class Follower(Protocol):
         """The number of waiting long polls."""
 
     def disconnect(self) -> bool:
-        """End all polls; returns whether there was one."""
+        """End all polls. Returns whether there was one."""
 
     def clear(self) -> None:
-        """Forget all clients."""
+        """Remove all clients."""
 
     @property
     def behind(self) -> int:
-        """Roughly how many clients are behind."""
+        """Roughly how many clients lag behind."""
 
     def lowest(self, channel: str) -> str | None:
         """The oldest cursor in `channel` after which events are still needed, if there is one."""
 
     def due(self) -> float | None:
-        """The time at which the next client is to be forgotten."""
+        """The time at which the next client is due to be removed."""
 
     def forget_late(self, time: float) -> None:
-        """Forget the clients that did not come back until `time`."""
+        """Remove the clients that did not come back by `time`."""
 
     @property
     def subscribers(self) -> int:
-        """How many clients are not known to be gone."""
+        """How many clients are connected or expected back."""
 
 
 class Log(Protocol):
@@ -130,7 +130,7 @@ class Source(Protocol):
 
     @property
     def reconnect_time(self) -> float:
-        """Seconds for which a client that is away is expected back."""
+        """Seconds for which an absent client is expected back."""
 
     @property
     def recovery_time(self) -> float:
@@ -141,77 +141,77 @@ class Source(Protocol):
 
     @property
     def loaded(self) -> bool:
-        """Whether the log is here, and is fed."""
+        """Whether the log is loaded and fed."""
 
     async def ready(self) -> None:
-        """Wait until the log is loaded. Raises why it cannot be, for now."""
+        """Wait until the log is loaded. Raises the error if it cannot be loaded at the moment."""
 
     def hold(self, cursor: str) -> None:
-        """A client is behind, at `cursor`: keep the events after it."""
+        """A client lags behind, at `cursor`: keep the events after it."""
 
     def watch(self) -> None:
-        """Set a timer to forget the clients that do not come back."""
+        """Set a timer to remove the clients that do not come back."""
 
     def watch_here(self) -> None:
-        """As `watch`, if the running loop has no such timer: that of a loop that is closed would
-        not ring.
+        """Like `watch`, if the running loop has no such timer: the timer of a closed loop would not
+        fire.
         """
 
     def watch_until(self, deadline: float) -> None:
-        """As `watch`, for a client that is expected back until `deadline`."""
+        """Like `watch`, for a client that is expected back until `deadline`."""
 
     @property
     def width(self) -> int:
         """How many channels a client reads."""
 
     def admit(self, follower: Follower) -> None:
-        """`follower` is about to get a client; its `follow` is called for new events from now on.
-        Raises 503 if there is no room for one more client.
+        """`follower` is about to get its first client; its `follow` is called for new events from
+        now on. Raises 503 if there is no room for one more client.
         """
 
     def newcomer(self) -> tuple[str, LeadIn | None]:
         """The cursor of a new client, which gets the backlog, and what it reads first."""
 
     def locate(self, name: str | None, cursor: str | None) -> Awaitable[str | None] | None:
-        """Find the place at which a client goes on, and load what follows it.
+        """Find the place at which a client resumes, and load the events after it.
 
         Args:
-            name: of a client that does not listen here and gives no cursor: it may have been
-                elsewhere.
-            cursor: where the client is, as far as is known here.
+            name: the name of a client that does not listen here and gives no cursor, because it may
+                come from another process.
+            cursor: the client's cursor, as far as is known here.
 
         Returns:
-            None if all that can be known is here, else an awaitable of the cursor; it gives None
-            for a client that is new.
+            None if this process knows everything already, else an awaitable of the cursor, which
+            gives None for a new client.
         """
 
     def arrive(self, name: str, hook: str) -> asyncio.Future[bool] | None:
-        """The client `name` polls, and did not listen here. Returns whether it is new; see
+        """The client `name`, which was not listening here, polls. Returns whether it is new; see
         `Presence.arrive`. None if only this process has clients.
         """
 
     def gone(self, name: str) -> asyncio.Future[bool] | None:
-        """The client `name` is no subscriber here any more. Returns whether it is in no other
-        process either. None if nothing can be learned about that.
+        """The client `name` is no longer a subscriber here. Returns whether no other process has it
+        either; None if this cannot be found out.
         """
 
     def leave(self, place: str, name: str) -> None:
-        """The client `name` is away, at `place`: it may come back elsewhere."""
+        """The client `name` has left at `place`, and may come back in another process."""
 
     def expects_nameless(self, expects: bool) -> None:
-        """Whether clients without a name may come back."""
+        """Whether anonymous clients may come back."""
 
     def occupied(self) -> None:
-        """A client is here."""
+        """A client is connected."""
 
     def vacated(self) -> None:
-        """All clients are away."""
+        """All clients are absent."""
 
     def added(self) -> None:
         """One more client is known."""
 
     def removed(self) -> None:
-        """One client less is known."""
+        """One client fewer is known."""
 
     def deserted(self) -> None:
-        """No client is here or expected any more."""
+        """No client is connected or expected back."""

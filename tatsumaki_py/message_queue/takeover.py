@@ -1,11 +1,11 @@
 """How one poll of a client takes over from another, and how a poll ends with no events.
 
 Rules:
-1. A poll begins at the place that the one before it is known to have reached: events that the
-   kernel did not take come again and, if the old connection may be lost, those that were sent
-   lately, too.
-2. A callback that polls again for its own client has the events that it was called with.
-3. A long poll that another poll ends is answered with no events and with the client's cursor. A
+1. A poll begins at the place that the previous poll is known to have reached: events that the
+   kernel did not take are sent again and, if the old connection may be lost, recently sent events,
+   too.
+2. A callback that polls again for its own client has received its events.
+3. If another poll ends it, a long poll is answered with no events and with the client's cursor; a
    stream is finished.
 """
 
@@ -36,14 +36,14 @@ class Takeover:
         self._delivery = delivery
 
     def inherit(self, client: Client, superseded: Listener, heir: peers.Peer | None) -> None:
-        """Move `client` to the place at which the poll of `heir` begins, which takes over from
-        `superseded`.
+        """Move `client` to the place at which the poll of `heir`, which takes over from
+        `superseded`, begins.
         """
         peer = superseded.peer
         if not (self._delivery.serves(superseded) or (peer is not None and peer is heir)):
             self._delivery.take_back(client, superseded)
             if peer is not None and peer._peer_in_doubt():
-                # The client comes back before its old connection is known to be lost.
+                # The client has come back before the loss of its old connection was noticed.
                 self.go_back(client, superseded)
         elif superseded.reading is not None:
             self._delivery.take_back(client, superseded)
@@ -63,7 +63,7 @@ class Takeover:
         """
         peer = listener.peer
         if listener.once and was_waiting:
-            # While it is LOADING nobody may know where it is.
+            # While it is LOADING, its place may be unknown.
             if peer is not None and cursor:
                 peer._peer_at(cursor)
             self._answer_empty(client.id, listener, peer)
@@ -74,7 +74,7 @@ class Takeover:
             peer._peer_finish()
 
     def hand_over(self, client: Client) -> str:
-        """The client polls in another process: end its poll here, and forget it. Returns the place
+        """The client polls in another process: end its poll here, and remove it. Returns the place
         that it has reached.
         """
         listener, left_at = client.listener, client.cursor
@@ -88,7 +88,7 @@ class Takeover:
         return place
 
     def dismiss(self, client_id: str, listener: Listener, peer: peers.Peer) -> None:
-        """End a poll at once: of a HEAD request, or of a client that has left."""
+        """End the poll of a HEAD request, or of a client that has already left."""
         if peer._peer_left():
             listener.end(ClientDisconnect())
         elif listener.once:
@@ -106,9 +106,7 @@ class Takeover:
             start(call, Context() if context is None else context, failed)
 
     def go_back(self, client: Client, listener: Listener) -> None:
-        """Move `client`, which has a name, back before the events that were sent lately: they may
-        not have arrived.
-        """
+        """Move a named `client` back before recently sent events, which may not have arrived."""
         trail, log = listener.trail, self._source.log
         if trail is None:
             return
@@ -119,12 +117,12 @@ class Takeover:
         client.place = Place(log.earlier(client.cursor, place))
 
     def end_empty(self, client: Client, listener: Listener) -> None:
-        """End the poll of a client that is expected back; a long poll is answered with no
-        events.
+        """End the poll of a client that is expected back. A long poll is answered
+        with no events.
         """
         waiting = client.state in (LISTENING, LOADING)
         if self._delivery.serves(listener):
-            # A callback that disconnects all has its events.
+            # A callback that disconnects all clients has received its events.
             self._delivery.finish(client, listener)
         self._delivery.take_back(client, listener)
         self._departures.away(client)

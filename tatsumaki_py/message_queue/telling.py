@@ -2,8 +2,8 @@
 
 Rules:
 1. `follow` calls all listeners before it returns. Events that a callback publishes meanwhile are
-   delivered by the same pass, after the others: all listeners see the order of the log.
-2. A callback that raises disturbs no other client.
+   delivered later in the same pass, so all listeners see the order of the log.
+2. An exception in a callback does not affect other clients.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = ["Telling"]
 
 
 def _alike(events: Sequence[Entry]) -> Sequence[Entry]:
-    """The first of `events`: those before the first change between quiet and not quiet."""
+    """The first of `events`, up to the first change between quiet and not quiet."""
     return [*itertools.takewhile(lambda event: event.quiet == events[0].quiet, events)]
 
 
 class Telling:
-    """Tells all listeners of one source."""
+    """Calls all listeners of one source."""
 
     def __init__(
         self, roster: Roster, source: Source, delivery: Delivery, front: Front, ending: Ending
@@ -51,15 +51,15 @@ class Telling:
                 self._delivery.deliver(client, ())
 
     def follow(self) -> bool:
-        """Bring all listeners to the top of the log; see rule 1. Returns whether an outer pass does
-        that.
+        """Bring all listeners to the top of the log; see rule 1. Returns whether an outer pass will
+        do so.
         """
         if self._front.telling:
             return True
         roster, log = self._roster, self._source.log
         if not roster.streams and not roster.waiting:
             return False
-        # Callbacks do not run on behalf of the request that publishes.
+        # Callbacks must not belong to the publishing request.
         token = peers.current.set(None)
         try:
             while self._front.told.cursor != log.top:
@@ -82,19 +82,19 @@ class Telling:
         return False
 
     def lowest(self) -> str | None:
-        """During a pass, the cursor of the clients whose callbacks were not called yet."""
+        """During a pass, the cursor of the clients whose callbacks have not been called yet."""
         return self._front.start.cursor if self._front.telling else None
 
     def _pass_over(self, start: Place) -> None:
-        """Move the listeners past events that only new clients get."""
+        """Move the listeners past quiet events, which only new clients get."""
         for client in self._roster.listening():
             if client.place is start:
                 client.place = self._front.told
 
     def _tell(self, start: Place, events: Sequence[Entry]) -> None:
-        """Give `events` to all that listen; all but newcomers are at `start`."""
+        """Deliver `events` to all listeners; all but new clients are at `start`."""
         front, told = self._front, self._front.told
-        # Made once for all callbacks of users.
+        # Made once for all users' callbacks.
         values: list[Event] | None = None
         batch: Batch | None = None
         for client in tuple(self._roster.waiting.values()):
@@ -135,7 +135,7 @@ class Telling:
     def _told_in_vain(
         self, client: Client, listener: Listener | None, told: Place, error: BaseException
     ) -> None:
-        """The fast path ended in an exception."""
+        """The fast path raised an exception."""
         assert listener is not None
         self._front.told_now = None
         if client.listener is listener:
@@ -146,7 +146,7 @@ class Telling:
     def _told_slowly(
         self, client: Client, listener: Listener | None, told: Place, result: Any
     ) -> None:
-        """The fast path got something that may have to be waited for."""
+        """A callback on the fast path returned a result that may have to be awaited."""
         assert listener is not None
         if result is not PENDING and not is_awaited(result):
             client.place = told

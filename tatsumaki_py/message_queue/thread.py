@@ -1,13 +1,13 @@
-"""The one thread that may use the queues: that of the event loop.
+"""The only thread that may use the queues: the thread of the event loop.
 
 Rules:
-1. A call from another thread that would call callbacks of the loop is refused before it changes
+1. A call from another thread that would run callbacks of the loop is refused before it changes
    anything, or passed to the loop (`send`).
-2. The loop is the first one that used a queue, until it ends, also before a client listens.
-3. A process that is forked while the loop runs has no client. It publishes nothing until a loop of
-   its own uses a queue.
-4. While no loop runs, only the main thread and the thread of the last loop publish: another thread
-   might still be publishing when a loop begins.
+2. The loop is the first that used a queue, until it ends, even before a client listens.
+3. A process that is forked while the loop runs has no clients. It cannot publish until its own loop
+   uses a queue.
+4. While no loop runs, only the main thread and the thread of the last loop may publish, because
+   another thread might still be publishing when a loop begins.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tatsumaki_py.message_queue.published import ENDED, SLICE, Crossing
 __all__ = ["MAX_CROSSING", "LoopThread"]
 
 MAX_CROSSING = 100
-"""Calls of other threads that may wait for the loop; one more blocks its thread."""
+"""How many calls of other threads may wait for the loop; one more blocks its thread."""
 
 
 class LoopThread:
-    """Knows the thread of the event loop that the clients listen in."""
+    """Keeps track of the event loop's thread, in which the clients listen."""
 
     def __init__(self) -> None:
         self._thread = get_ident()
@@ -37,19 +37,20 @@ class LoopThread:
         self._room = BoundedSemaphore(MAX_CROSSING)
 
     def _other(self) -> asyncio.AbstractEventLoop | None:
-        """The loop, if it runs in another thread than this one."""
+        """The loop, if it runs in another thread."""
         loop = None if self._loop is None else self._loop()
         elsewhere = loop is not None and get_ident() != self._thread and loop.is_running()
         return loop if elsewhere else None
 
     def _forked(self) -> bool:
-        """Whether this process is a fork of the one where the loop runs."""
+        """Whether this process is a fork of the process in which the loop runs."""
         loop = None if self._loop is None else self._loop()
         return loop is not None and os.getpid() != self._process and loop.is_running()
 
     def claim(self) -> bool:
-        """Make the loop that runs here, if there is one, the loop of the clients. False if that is
-        a loop in another thread, which runs; `RuntimeError` if it runs in another process.
+        """Make the loop of this thread, if one is running, the loop of the clients. Returns False
+        if that is already a running loop in another thread; raises `RuntimeError` if it runs in
+        another process.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -74,16 +75,16 @@ class LoopThread:
         """Raise `RuntimeError` if `claim` fails; `method` of the object `of` was called."""
         loop = asyncio._get_running_loop()
         if loop is not None and self._loop is not None and self._loop() is loop:
-            # `claim` would say the same.
+            # `claim` would give the same result.
             return
         if not self.claim():
             raise RuntimeError(
-                f"{method}() was called in another thread than that of the event loop: "
+                f"{method}() was called outside of the event loop's thread: "
                 f"use loop.call_soon_threadsafe({of}.{method}, ...)"
             )
 
     def is_here(self, method: str) -> bool:
-        """Whether `method`, which publishes, runs in this thread. Otherwise use `send`. Raise
+        """Whether `method`, which publishes, may run in this thread; otherwise use `send`. Raises
         `RuntimeError` if this is another thread and no loop runs.
         """
         if not self.claim():
@@ -98,7 +99,7 @@ class LoopThread:
         return True
 
     def send(self, publish: Callable[[], Awaitable[list[str]]]) -> Crossing:
-        """Let the loop, which runs in another thread, call `publish`. Wait while too many such
+        """Let the loop, which runs in another thread, call `publish`. Blocks while too many such
         calls wait.
         """
         loop = self._other()
@@ -109,13 +110,13 @@ class LoopThread:
         return Crossing(publish, loop, self._room.release)
 
     def run(self, call: Callable[[], None]) -> None:
-        """Make a call that may come from any thread, because Python collects garbage in each. In
-        the wrong thread, the call is scheduled in the loop.
+        """Make a call that may come from any thread, because any thread may collect garbage. In the
+        wrong thread, the call is scheduled in the loop.
         """
         loop = self._other()
         if loop is None:
             call()
             return
-        # It may be closed at this moment.
+        # The loop may be closing.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(call)

@@ -1,12 +1,12 @@
-"""The time-outs of long polls: those that are due in the same tick share one timer of the loop.
+"""The time-outs of long polls: those due in the same tick share one timer of the loop.
 
 Rules:
-1. A time-out comes up to `TICK` seconds late, never early. One of less than `SHORT` seconds has a
-   timer of its own, and is exact.
-2. A poll that ends leaves its bucket at once: nothing of it is kept until its time-out.
-3. Only the timers of the loop refer to this object, and it does not refer to the loop: it ends with
-   the loop.
-4. Many that are due let the loop do other work every `TURN` seconds.
+1. A time-out comes up to `TICK` seconds late, never early. A time-out of less than `SHORT` seconds
+   has its own timer, and is exact.
+2. A poll that ends leaves its bucket at once, so it does not stay in memory until its time-out.
+3. Only the timers of the loop refer to this object, and it does not refer to the loop, so it ends
+   with the loop.
+4. When many time-outs are due, the loop gets to do other work every `TURN` seconds.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["LONG", "SHORT", "TICK", "Limited", "Timeouts"]
 TICK = 0.05
 SHORT = 1.0
 LONG = 1e9
-"""Seconds up to which a time-out may be added."""
+"""Seconds within which further time-outs may be added."""
 TURN = 0.01
 
 _log = logging.getLogger("tatsumaki")
 
 
 class Limited(Protocol):
-    """A long poll, as it is seen here."""
+    """A long poll, as this file sees it."""
 
     due: dict[Any, None] | None
     """The bucket that it is in."""
@@ -50,7 +50,7 @@ class Timeouts:
 
     @classmethod
     def add(cls, limited: Limited, seconds: float) -> None:
-        """Call `limited.timed_out` in `seconds`, unless it leaves its bucket before."""
+        """Call `limited.timed_out` in `seconds`, unless it leaves its bucket earlier."""
         global _last
         loop = asyncio.get_running_loop()
         timeouts = None if _last is None else _last()
@@ -61,7 +61,7 @@ class Timeouts:
         bucket = timeouts._buckets.get(tick)
         if bucket is None:
             bucket = timeouts._buckets[tick] = {}
-            # Outside of the context of the request that is being handled.
+            # Outside of the current request's context.
             loop.call_at(tick * TICK, timeouts._ring, tick, context=Context())
         bucket[limited] = None
         limited.due = bucket
@@ -77,14 +77,14 @@ class Timeouts:
                 try:
                     limited.timed_out()
                 except Exception:
-                    _log.exception("a time-out was not handled")
+                    _log.exception("a time-out could not be handled")
         finally:
             if bucket:
-                # Others get their turn. Or the loop is about to end, and may go on.
+                # Let other work run. Or the loop is about to end, and may continue later.
                 asyncio.get_running_loop().call_soon(self._ring, tick, context=Context())
             else:
                 del self._buckets[tick]
 
 
 _last: weakref.ref[Timeouts] | None = None
-"""Those of the loop that was used last, if they are still needed."""
+"""The time-outs of the loop that was used last, if they are still needed."""

@@ -1,6 +1,6 @@
-"""The places that a stream passed lately, in case its client did not receive what was sent.
+"""The recent places of a stream, in case its client did not receive the sent events.
 
-Rule: no clock is read here; callers pass the time in.
+Rule: this file reads no clock; callers pass the time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ __all__ = ["Trail"]
 
 
 class Trail:
-    """The cursors that a stream passed while it read on from the log, for two windows of time.
+    """The cursors that a stream passed while it read from the log, for two windows of time.
 
     Attributes:
         began: the cursor at which the stream began.
