@@ -319,7 +319,7 @@ async def test_mistakes(subscriber, expect_log):
         SubscribeHandler.disconnect(["ann"])
     with pytest.raises(ValueError, match="the group is empty"):
         SubscribeHandler.disconnect("")
-    with pytest.raises(RuntimeError, match="in another thread"):
+    with pytest.raises(RuntimeError, match="outside of the event loop"):
         await asyncio.to_thread(SubscribeHandler.disconnect, "ann")
     with expect_log("tornado.application", "Uncaught exception") as records:
         assert (await subscriber("sse", path="/unhashed/room").open()).status == 500
