@@ -259,11 +259,11 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
             An awaitable of the events' ids, a list of `str`; waiting for it is optional.
 
         Raises:
-            TypeError, ValueError: an event cannot be encoded, or is of type "gap", which clients
-            would take for a loss. In this case nothing is published. Error.HTTP: 413 if one has
-            more than `max_event_size` bytes, 503 if there are too many
-                channels or the server is stopping, 400 for a bad key, 422 if other events were
-                published under it. In another thread, `Published.result` raises 503 and 422.
+            TypeError, ValueError: an event cannot be encoded, or is of type "gap" or "end", which
+                clients would take for a loss or for the end. Nothing is published.
+            Error.HTTP: 413 if an event has more than `max_event_size` bytes, 503 if there are too
+                many channels or the server is stopping, 400 for a bad key, 422 if other events were
+                published under the key. In another thread, `Published.result` raises 503 and 422.
             RuntimeError: in another thread, if no event loop owns the queues. The main
                 thread may publish before one runs.
         """
