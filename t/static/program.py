@@ -80,6 +80,23 @@ class Stuck(Events):
         await super().get(*args)
 
 
+class LastNumber(Handler):
+    """The state of a page: the number of the last event, or 0. With `?wait=1` its answer waits for
+    `release`.
+    """
+
+    released: ClassVar = collections.defaultdict(asyncio.Event)
+
+    async def get(self, channels):
+        queue = MessageQueue.instance(*channels.split("+"))
+        state = {"lastEventId": queue.cursor(), "n": 0}
+        if isinstance(queue, MessageQueue) and queue.backlog_events:
+            state["n"] = queue.backlog_events[-1]["n"]
+        if self.request.param("wait"):
+            await LastNumber.released[channels].wait()
+        self.write(state)
+
+
 class Plain(Handler):
     """A stream of somebody's own, that is not JSON and has no ids."""
 
@@ -243,6 +260,16 @@ class Control(tornado.web.RequestHandler):
         Control.flow.cancel()
         return Control.count
 
+    def end(self, queue):
+        return queue.end().result()
+
+    def lose(self, queue):
+        """From now on, the channel keeps one event."""
+        queue.backlog_length = queue.buffer_length = 1
+
+    def release(self, queue):
+        LastNumber.released[queue.channel].set()
+
     def mute(self, queue):
         Events.muted += 1
 
@@ -270,6 +297,7 @@ app = Application(
         ("/", Page),
         (r"/(tatsumaki\.js)", TatsumakiJS),
         (r"/events/(\w+)", Events),
+        (r"/state/([\w+]+)", LastNumber),
         (r"/refused/(\w+)", Refusing),
         (r"/lively/(\w+)", Lively),
         (r"/no-more/(\w+)", NoMore),

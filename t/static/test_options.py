@@ -21,6 +21,8 @@ MISTAKES = [
     (f"{URL}, {{ onEvent: 'show' }}", "onEvent has to be a function"),
     (f"{URL}, {{ onGap: null }}", "onGap has to be a function"),
     (f"{URL}, {{ onState: {{}} }}", "onState has to be a function"),
+    (f"{URL}, {{ onEnd: true }}", "onEnd has to be a function"),
+    (f"{URL}, {{ getState: '/state' }}", "getState has to be a function"),
     (f"{URL}, {{ transports: 'sse' }}", "transports has to be a list"),
     (f"{URL}, {{ transports: [] }}", "transports has to be a list"),
     (f"{URL}, {{ transports: [['sse']] }}", "transports has to be a list"),

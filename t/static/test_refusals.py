@@ -18,11 +18,11 @@ def test_no_is_final(site, tab, page_errors, transport):
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_no_content_is_final(site, tab, page_errors, transport):
-    """204: the server asks it not to come back."""
+def test_no_content_is_the_end(site, tab, page_errors, transport):
+    """204: the server has nothing more for it, and asks it not to come back."""
     page_errors.allow("204")
-    page = tab("/no-more/{}", transports=[transport]).until("subscription.state === 'closed'")
-    assert page.get("details.error.status") == 204
+    page = tab("/no-more/{}", transports=[transport]).until("subscription.state === 'ended'")
+    assert page.get("[ends, details.error]") == [1, None]
     asked = len(site.control("asked"))
     assert asked <= 2
     page.get("subscription.retry(); dispatchEvent(new Event('online'))")

@@ -95,7 +95,7 @@ def test_tabs_of_another_version_do_not_share(site, tab):
     """Before and after a deploy, tabs speak differently: each version has its own connection."""
     first = tab().open()
     source = urllib.request.urlopen(f"{site.url}tatsumaki.js").read().decode()
-    other = source.replace("const PROTOCOL = 1", "const PROTOCOL = 0")
+    other = source.replace("const PROTOCOL = 2", "const PROTOCOL = 0")
     assert other != source
     first.page.context.route(
         "**/tatsumaki.js", lambda route: route.fulfill(body=other, content_type="text/javascript")

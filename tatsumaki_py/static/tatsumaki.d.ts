@@ -1,7 +1,8 @@
 export class Subscription {
     /** @param {string | URL} url @param {Options} [options] */
     constructor(url: string | URL, options?: Options);
-    /** What the connection does: "connecting", "open", "waiting" (to try again) or "closed" (for good). */
+    /** What the connection does: "connecting", "open", "waiting" (to try again), "closed" (for good) or "ended" (for good, as
+     * the channel has ended). */
     get state(): State;
     /** The cursor after the last event that was handed on. */
     get lastEventId(): string;
@@ -15,7 +16,7 @@ export class Subscription {
     close(): void;
     #private;
 }
-export type State = "connecting" | "open" | "waiting" | "closed";
+export type State = "connecting" | "open" | "waiting" | "closed" | "ended";
 export type Transport = "sse" | "websocket" | "ndjson" | "multipart" | "long-poll" | "interval-poll";
 export type Gap = {
     type: "gap";
@@ -27,6 +28,7 @@ export type Item = {
     data: any;
     channel?: string;
     gap?: boolean;
+    end?: boolean;
 };
 /**
  * `status` is that of HTTP, 0 if there was no answer.
@@ -74,8 +76,28 @@ export type Options = {
      */
     onGap?: ((gap: Gap) => void) | undefined;
     /**
+     * the channel has ended and all its events were handed on. It is called once, and the page
+     * does not reconnect. With several channels, it is called when all of them have ended; `onEvent` gets the end of each
+     * one, `{type: "end"}`.
+     */
+    onEnd?: (() => void) | undefined;
+    /**
+     * loads
+     * and shows the state of the page, and returns an object with the cursor at which the server made it, which may have
+     * other members. It is called before the first connection (unless there is a `lastEventId`) and after each gap, one
+     * call at a time. Events come after it: those after the cursor. If it fails, it is called again, after 1 second at
+     * first, backing off to 15. `signal` is aborted when the subscription is closed, and after 30 seconds.
+     */
+    getState?: ((info: {
+        signal: AbortSignal;
+    }) => Promise<{
+        lastEventId: string;
+    }> | {
+        lastEventId: string;
+    }) | undefined;
+    /**
      * `transport` is the one in use, `error` why it is
-     * "waiting" or "closed", `until` when it tries again, in ms of `Date.now()`.
+     * "waiting" or "closed", `until` when it tries again, in ms of `Date.now()`. "ended" comes before `onEnd`.
      */
     onState?: ((state: State, details: Details) => void) | undefined;
     /**

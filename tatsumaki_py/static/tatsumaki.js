@@ -10,11 +10,15 @@
 // 5. Of the tabs that share, the one that holds the lock has the connection. It says before each
 //    message from which cursor on it is valid; who is elsewhere asks the server for what lies between.
 // 6. Tabs that speak different versions of these messages do not share: a change to `Message` changes PROTOCOL.
+// 7. A page with a `getState` is connected only while its state has no hole. `getState` gives the cursor to connect from,
+//    so the server keeps the events of the meantime. There is one call at a time.
+// 8. The end counts when the connection ends with it, or when there is none because all was sent (204, or a WebSocket that
+//    is closed with 1000 "end"): events may follow an end.
 
-/** @typedef {"connecting" | "open" | "waiting" | "closed"} State */
+/** @typedef {"connecting" | "open" | "waiting" | "closed" | "ended"} State */
 /** @typedef {"sse" | "websocket" | "ndjson" | "multipart" | "long-poll" | "interval-poll"} Transport */
 /** @typedef {{type: "gap", after: string, id: string, channel?: string}} Gap */
-/** @typedef {{data: any, channel?: string, gap?: boolean}} Item */
+/** @typedef {{data: any, channel?: string, gap?: boolean, end?: boolean}} Item */
 /** @typedef {{message: string, status: number}} Refusal `status` is that of HTTP, 0 if there was no answer. */
 /** @typedef {{transport: Transport, error: Refusal | null, until: number}} Details */
 /** @typedef {{state: State, details: Details, cursor: string}} Place */
@@ -26,8 +30,16 @@
  *   published, any that JSON has. `id` is the cursor after it, "" if more of the same answer follow; `channel` is said
  *   if there are several.
  * @property {(gap: Gap) => void} [onGap] events between `after` and `id` are lost.
+ * @property {() => void} [onEnd] the channel has ended and all its events were handed on. It is called once, and the page
+ *   does not reconnect. With several channels, it is called when all of them have ended; `onEvent` gets the end of each
+ *   one, `{type: "end"}`.
+ * @property {(info: {signal: AbortSignal}) => Promise<{lastEventId: string}> | {lastEventId: string}} [getState] loads
+ *   and shows the state of the page, and returns an object with the cursor at which the server made it, which may have
+ *   other members. It is called before the first connection (unless there is a `lastEventId`) and after each gap, one
+ *   call at a time. Events come after it: those after the cursor. If it fails, it is called again, after 1 second at
+ *   first, backing off to 15. `signal` is aborted when the subscription is closed, and after 30 seconds.
  * @property {(state: State, details: Details) => void} [onState] `transport` is the one in use, `error` why it is
- *   "waiting" or "closed", `until` when it tries again, in ms of `Date.now()`.
+ *   "waiting" or "closed", `until` when it tries again, in ms of `Date.now()`. "ended" comes before `onEnd`.
  * @property {Transport[]} [transports] tried in this order; the first is kept unless it does not get through.
  *   Default: sse, or ndjson if there are `headers`; then long-poll.
  * @property {string} [lastEventId] go on from this cursor. Default: from what a newcomer gets.
@@ -43,12 +55,13 @@
  *   attempt to connect, so that a ticket need not be valid for long.
  */
 
-const PROTOCOL = 1; // of the messages between tabs
+const PROTOCOL = 2; // of the messages between tabs
 const OPEN = 10_000; // ms until a connection has to be open, or a question answered
 const DOUBT = 5_000; // silence after which a new stream is checked: something may hold it back
 const SILENCE = 62_500; // the same for one that has worked: two and a half heartbeats
 const GRACE = 1_000; // what a check found has to come by the stream in that time
-const STEADY = 5_000; // a connection that lived this long was a good one
+const STEADY = 5_000; // a connection that lived this long was a good one, and so was a state
+const LOAD = 30_000; // for one call of `getState`
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 15_000;
 const LONGEST_ASKED = 60_000; // of the delays that the server sends
@@ -71,7 +84,12 @@ class Refused extends Error {
   /** Asking again would be answered the same. */
   get final() {
     const { status } = this;
-    return status === 204 || (status >= 400 && status < 500 && ![408, 425, 429].includes(status));
+    return status >= 400 && status < 500 && ![408, 425, 429].includes(status);
+  }
+
+  /** The channel has ended, and the page has all of it. */
+  get ended() {
+    return this.status === 204;
   }
 
   /** @returns {Refusal} */
@@ -93,13 +111,20 @@ export class Subscription {
   /** @type {Details} */ #details;
   #cursor;
   #hiddenSince = 0;
-  #ended = new AbortController();
+  #started = false;
+  #stale; // the page has no state, or one with a hole: `getState` comes before the connection
+  #loading = false;
+  #loaded = -Infinity; // the time at which
+  #loads = 0; // one soon after the other
+  /** @type {AbortController | null} of the wait between two calls of `getState` */ #nap = null;
+  #over = new AbortController();
 
   /** @param {string | URL} url @param {Options} [options] */
   constructor(url, options = {}) {
     checkOptions(options);
     this.#options = { ...options };
     this.#cursor = options.lastEventId ?? "";
+    this.#stale = Boolean(options.getState && !this.#cursor);
     const source = (this.#source = new Source(url, options));
     const first = source.headers ? "ndjson" : "sse";
     const names = [...(options.transports ?? /** @type {Transport[]} */ ([first, "long-poll"]))];
@@ -108,9 +133,9 @@ export class Subscription {
     const place = () => this.#cursor;
     this.#line = new Line(source, names, place, this.#news, this.#tell);
     if ((options.shared ?? true) && globalThis.navigator?.locks && globalThis.BroadcastChannel) {
-      this.#tabs = new Tabs(source, this.#line, () => this.#place(), this.#hand, this.#show);
+      this.#tabs = new Tabs(source, this.#line, () => this.#place(), this.#follow, this.#show);
     }
-    const signal = this.#ended.signal;
+    const signal = this.#over.signal;
     for (const type of ["online", "offline"]) {
       globalThis.addEventListener(type, () => this.#wake(true), { signal });
     }
@@ -121,7 +146,8 @@ export class Subscription {
     this.#start();
   }
 
-  /** What the connection does: "connecting", "open", "waiting" (to try again) or "closed" (for good). */
+  /** What the connection does: "connecting", "open", "waiting" (to try again), "closed" (for good) or "ended" (for good, as
+   * the channel has ended). */
   get state() {
     return this.#state;
   }
@@ -139,7 +165,7 @@ export class Subscription {
 
   set transport(name) {
     this.#check(name);
-    if (this.#state === "closed") return;
+    if (this.#over.signal.aborted) return;
     this.#tabs?.post({ prefer: name });
     this.#line.prefer(name);
   }
@@ -162,18 +188,22 @@ export class Subscription {
   }
 
   #start() {
-    if (this.#state === "closed") return;
-    if (this.#tabs) this.#tabs.join();
+    if (this.#over.signal.aborted) return;
+    this.#started = true;
+    if (this.#stale) this.#load();
+    else if (this.#tabs) this.#tabs.join();
     else this.#line.start();
   }
 
   #stop() {
+    this.#started = false;
     this.#tabs?.leave();
     this.#line.stop();
   }
 
   /** @param {boolean} doubtful the connection may be dead without having said so */
   #wake(doubtful) {
+    this.#nap?.abort();
     this.#tabs?.wake(doubtful);
     this.#line.wake(doubtful);
   }
@@ -181,6 +211,46 @@ export class Subscription {
   #turned() {
     if (document.hidden) this.#hiddenSince = Date.now();
     else this.#wake(Date.now() - this.#hiddenSince > SLEPT);
+  }
+
+  /** Has the page load its state, then connects. */
+  async #load() {
+    if (this.#loading) return;
+    this.#loading = true;
+    await null; // whoever made the subscription has it when the first word comes
+    if (Date.now() - this.#loaded > STEADY) this.#loads = 0;
+    // A hole so soon after: the state may come from a cache, and be older than what the server keeps.
+    let error = this.#loads ? new Refused("there is a gap after the state") : null;
+    for (; this.#stale && this.#started; this.#loads++) {
+      if (error) {
+        const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#loads) / 2;
+        const time = wait + Math.random() * wait;
+        this.#show("waiting", { ...this.#details, error: error.plain, until: Date.now() + time });
+        this.#nap = new AbortController();
+        await pause(time, this.#nap.signal).catch(() => {});
+        if (!this.#started) break;
+      }
+      this.#show("connecting", { ...this.#details, error: null, until: 0 });
+      try {
+        this.#cursor = await this.#ask();
+        this.#seen.clear(); // the state may be older than what was handed on
+        this.#stale = false;
+        this.#loaded = Date.now();
+      } catch (reason) {
+        error = new Refused(`there is no state: ${reason}`);
+      }
+    }
+    this.#nap = null;
+    this.#loading = false;
+    if (this.#started) this.#start();
+  }
+
+  /** The cursor of the state that the page has loaded. */
+  async #ask() {
+    const signal = AbortSignal.any([this.#over.signal, AbortSignal.timeout(LOAD)]);
+    const { lastEventId } = (await this.#options.getState?.({ signal })) ?? {};
+    if (isString(lastEventId) && lastEventId) return lastEventId;
+    throw new TypeError("getState has to return an object with lastEventId, a string that is not empty");
   }
 
   /** @returns {Place} */
@@ -193,13 +263,27 @@ export class Subscription {
     const prev = this.#cursor;
     const fresh = this.#hand(items, id);
     if (fresh.length || this.#cursor !== prev) this.#tabs?.post({ news: { prev, id, items: fresh } });
+    this.#mend();
     return fresh.length;
   };
+
+  /** From that of another tab, or from the server to catch up with it. */
+  #follow = (/** @type {Item[]} */ items, /** @type {string} */ id) => {
+    this.#hand(items, id);
+    this.#mend();
+  };
+
+  /** After a gap, the state comes first. */
+  #mend() {
+    if (!this.#stale) return;
+    this.#stop();
+    this.#start();
+  }
 
   #tell = (/** @type {State} */ state, /** @type {Details} */ details) => {
     this.#show(state, details);
     this.#tabs?.post({ place: this.#place() });
-    if (state === "closed") this.#tabs?.leave();
+    if (isOver(state)) this.#tabs?.leave();
   };
 
   /** Hands on what is new, moves the cursor behind it, and gives what that was. */
@@ -207,10 +291,16 @@ export class Subscription {
     const known = this.#seen.has(id);
     const fresh = known ? items.filter((item) => item.gap) : items;
     for (const item of fresh) {
-      if (this.#state === "closed") return []; // by the page, which does not want the rest
-      const { data, channel, gap } = item;
+      if (this.#over.signal.aborted) return []; // by the page, which does not want the rest
+      const { data, channel, gap, end } = item;
       if (gap) this.#call(() => this.#options.onGap?.(data));
-      else this.#call(() => this.#options.onEvent?.(data, { id: item === fresh.at(-1) ? id : "", channel }));
+      else if (!end || channel) {
+        this.#call(() => this.#options.onEvent?.(data, { id: item === fresh.at(-1) ? id : "", channel }));
+      }
+      if (gap && this.#options.getState) {
+        this.#stale = true;
+        return fresh; // for the tabs that have no state
+      }
     }
     if (id && (fresh.length || !known)) this.#cursor = id;
     if (id && fresh.some((item) => !item.gap)) this.#seen.add(id);
@@ -219,11 +309,12 @@ export class Subscription {
   };
 
   #show = (/** @type {State} */ state, /** @type {Details} */ details) => {
-    if (this.#state === "closed") return;
-    if (state === "closed") this.#ended.abort();
+    if (this.#over.signal.aborted) return;
+    if (isOver(state)) this.#over.abort();
     this.#state = state;
     this.#details = details;
     this.#call(() => this.#options.onState?.(state, details));
+    if (state === "ended") this.#call(() => this.#options.onEnd?.());
   };
 
   /** A fault of the page is no fault of the connection. @param {() => void} callback */
@@ -404,6 +495,7 @@ class Line {
     // The ticket of a connection that was open may have been revoked, however new it is.
     if (link.opened) this.source.given = 0;
     let error = reason instanceof Refused ? reason : null;
+    if (link.ended || error?.ended) return this.#finish("ended", name);
     let blocked = error instanceof Blocked;
     if (!link.opened && (!error || blocked)) {
       // Neither EventSource nor WebSocket say why they failed.
@@ -416,12 +508,10 @@ class Line {
         error = this.source.explain(refusal);
       }
     }
+    if (error?.ended) return this.#finish("ended", name);
     // The ticket of a connection that was open may have expired: get a new one for the next attempt.
     const renewed = link.opened && error?.status === 403 && this.source.giver;
-    if (error?.final && !renewed) {
-      this.#say("closed", name, error);
-      return this.stop();
-    }
+    if (error?.final && !renewed) return this.#finish("closed", name, error);
     // One that has worked before is given more than one chance.
     if (blocked && ++this.#misses > (this.#proved.has(name) ? 2 : 0) && this.#names.length > 1) {
       this.#misses = 0;
@@ -438,6 +528,12 @@ class Line {
     const time = Math.max(wait, asked) + Math.random() * (wait || FIRST_WAIT);
     this.#say(ended ? "connecting" : "waiting", name, error, ended ? 0 : Date.now() + time);
     await pause(time, signal);
+  }
+
+  /** @param {State} state @param {Transport} name @param {Refused | null} [error] */
+  #finish(state, name, error) {
+    this.#say(state, name, error);
+    this.stop();
   }
 
   /** @param {Transport} name */
@@ -458,6 +554,7 @@ class Link {
   opened = false;
   proved = false; // something has come
   failed = false; // it was ended from here, because it did not work
+  ended = false; // the last that came is the end
   retry = 0; // ms, the delay that the server sent last
   news = 0;
   #patience = DOUBT;
@@ -515,6 +612,9 @@ class Link {
   hand(items, id) {
     if (this.signal.aborted) return;
     this.alive();
+    const last = items.at(-1);
+    // Of several channels, others may go on: the server tells at the next attempt.
+    if (last) this.ended = Boolean(last.end && !last.channel);
     this.news += this.line.news(items, id);
   }
 
@@ -561,7 +661,7 @@ class Tabs {
 
   /**
    * @param {Source} source @param {Line} line @param {() => Place} place
-   * @param {(items: Item[], id: string) => Item[]} hand @param {(state: State, details: Details) => void} show
+   * @param {(items: Item[], id: string) => void} hand @param {(state: State, details: Details) => void} show
    */
   constructor(source, line, place, hand, show) {
     this.source = source;
@@ -638,13 +738,15 @@ class Tabs {
       return;
     }
     if (!news && !place) return;
+    // This tab has not got all yet: it asks for the rest as soon as it has the lock.
+    if (place?.state === "ended" && place.cursor !== this.place().cursor) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#ask(), SILENCE);
     if (news) this.#follow(news);
     if (!place) return;
     if (place.cursor !== this.place().cursor) this.#catchUp();
     this.show(place.state, place.details);
-    if (place.state === "closed") this.leave();
+    if (isOver(place.state)) this.leave();
   }
 
   /** @param {News} news */
@@ -670,8 +772,10 @@ class Tabs {
         if (!queue.length || queue.some(fits)) break;
         await pause(BEHIND, signal);
       } catch (error) {
-        if (error instanceof Refused && error.final) {
-          this.show("closed", { ...this.place().details, error: error.plain, until: 0 });
+        if (error instanceof Refused && (error.final || error.ended)) {
+          const { details } = this.place();
+          if (error.ended) this.show("ended", { ...details, error: null, until: 0 });
+          else this.show("closed", { ...details, error: error.plain, until: 0 });
           return this.leave();
         }
         await pause(FIRST_WAIT, signal).catch(() => {});
@@ -696,7 +800,9 @@ const isList = (/** @type {unknown} */ value) => Array.isArray(value) && value.e
 const OPTIONS = {
   onEvent: ["a function", isFunction],
   onGap: ["a function", isFunction],
+  onEnd: ["a function", isFunction],
   onState: ["a function", isFunction],
+  getState: ["a function", isFunction],
   transports: ["a list of at least one transport", (value) => isList(value) && value.length > 0],
   lastEventId: ["a string", isString],
   clientId: ["a string that is not empty", (value) => isString(value) && value !== ""],
@@ -773,6 +879,11 @@ const TRANSPORTS = {
         last = lastEventId;
         link.hand([{ data: parse(data), gap: true }], lastEventId);
       });
+      source.addEventListener("end", ({ data, lastEventId }) => {
+        last = lastEventId;
+        const item = unwrap(parse(data), lastEventId);
+        if (item.end) link.hand([item], lastEventId);
+      });
       source.onerror = () => {
         source.close(); // it would reconnect by itself, but with the same URL
         if (link.opened || !answered) resolve();
@@ -787,8 +898,11 @@ const TRANSPORTS = {
       socket.onopen = () => link.open();
       socket.onmessage = ({ data }) => (link.alive(), envelope(link, data));
       // A code from 4000 on is the HTTP status plus 4000.
-      socket.onclose = ({ code, reason }) =>
-        code < 4400 ? resolve() : reject(new Refused(reason || `the server closed with ${code}`, code - 4000));
+      socket.onclose = ({ code, reason }) => {
+        if (code === 1000 && reason === "end") link.ended = true;
+        if (code < 4400) resolve();
+        else reject(new Refused(reason || `the server closed with ${code}`, code - 4000));
+      };
     }),
 
   ndjson: async (link) => {
@@ -813,7 +927,7 @@ const TRANSPORTS = {
     for (let first = true; ; first = false) {
       const began = Date.now();
       const count = await poll(link, first ? "interval-poll" : "long-poll");
-      if (link.retry) return;
+      if (link.retry || link.ended) return;
       if (!first && !count && Date.now() - began < FIRST_WAIT) throw new Refused("the server sent nothing new");
     }
   },
@@ -821,6 +935,7 @@ const TRANSPORTS = {
   "interval-poll": async (link) => {
     for (;;) {
       await poll(link, "interval-poll");
+      if (link.ended) return;
       await pause(INTERVAL, link.signal);
     }
   },
@@ -886,7 +1001,7 @@ function envelope(link, text) {
   const { id, data, channel } = message ?? {};
   if (isGap(message)) link.hand([{ data: message, gap: true }], id ?? "");
   else if (typeof id !== "string") link.hand([{ data: message }], "");
-  else if (Object.hasOwn(message, "data")) link.hand([{ data, channel }], id);
+  else if (Object.hasOwn(message, "data")) link.hand([{ data, channel, end: isEnd(data) }], id);
   else if (Object.keys(message).every((key) => key === "id" || key === "retry")) link.begin(id, message.retry);
   else link.hand([{ data: message }], "");
 }
@@ -896,10 +1011,21 @@ function isGap(event) {
   return event?.type === "gap" && typeof event.after === "string";
 }
 
+/** No event that was published is like this one. @param {any} event */
+function isEnd(event) {
+  return event?.type === "end" && Object.keys(event).length === 1;
+}
+
 /** An event that comes beside its id. @param {any} event @param {string} id @returns {Item} */
 function unwrap(event, id) {
   if (isGap(event)) return { data: event, gap: true };
-  return id.includes(",") ? { data: event?.data, channel: event?.channel } : { data: event };
+  const { data, channel } = id.includes(",") ? (event ?? {}) : { data: event };
+  return { data, channel, end: isEnd(data) };
+}
+
+/** For good. @param {State} state */
+function isOver(state) {
+  return state === "closed" || state === "ended";
 }
 
 /** @param {string} text @returns {any} what handlers of one's own send need not be JSON */

@@ -1,0 +1,151 @@
+"""`getState`: the page loads its state, then gets the events after it, each once."""
+
+import pytest
+from support.browser import GONE
+
+TRANSPORTS = ["sse", "websocket", "multipart", "long-poll"]
+
+
+@pytest.fixture
+def page(site, tab):
+    """`page(wait=1)`: a page that shows the number of the state, and those of the events."""
+
+    def open_page(query="", beside=None, **options):
+        url = f"/state/{site.channel}{query}"
+        return tab(stateUrl=url, beside=beside, **options)
+
+    return open_page
+
+
+def lose(site, *pages):
+    """The pages miss more than what is kept."""
+    for page in pages:
+        page.page.context.set_offline(True)
+        page.until("subscription.state !== 'open'")
+    site.control("lose")
+    site.publish(3, 4, 5)
+    for page in pages:
+        page.page.context.set_offline(False)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_the_state_comes_first(site, page, page_errors, transport):
+    """Then the events after it, also those that were published while it came. After a gap, too."""
+    page_errors.allow(GONE)
+    site.publish(1)
+    tab = page("?wait=1", transports=[transport]).until("loads === 1")
+    site.publish(2)
+    assert tab.get("[events.length, subscription.state]") == [0, "connecting"]
+    site.control("release")
+    tab.has(1, 2)
+    lose(site, tab)
+    tab.has(1, 2, 5)
+    site.publish(6)
+    tab.open().has(1, 2, 5, 6)
+    assert tab.get("[loads, gaps.length]") == [2, 1]
+
+
+def test_a_page_that_was_rendered_with_it(site, page, page_errors):
+    """It has a cursor: it loads its state after a gap only."""
+    page_errors.allow(GONE)
+    (_, cursor) = site.publish(1, 2)
+    tab = page(lastEventId=cursor).open()
+    assert tab.get("loads") == 0
+    lose(site, tab)
+    tab.has(5)
+    assert tab.get("[loads, gaps.length]") == [1, 1]
+
+
+def test_a_state_that_cannot_be_loaded(site, tab, page_errors):
+    """The page is told why, and tries again, at once if it is asked to."""
+    page_errors.allow("500")
+    page = tab("/refused", clock=True)
+    page.get("subscription.close(), states.length = 0")
+    bodies = [{"status": 500}, {"status": 500}, {"json": {"n": 7}}, {"json": {"lastEventId": ""}}]
+
+    def answer(route):
+        route.fulfill(**bodies.pop(0)) if bodies else route.continue_()
+
+    page.page.route("**/state/**", answer)
+    page.subscribe(f"/events/{site.channel}", stateUrl=f"/state/{site.channel}")
+    failed = "there is no state: Error: the server answered 500"
+    wrong = "there is no state: TypeError: getState has to return an object with lastEventId"
+    for count, (message, longest) in enumerate(
+        ((failed, 2), (failed, 4), (wrong, 8), (wrong, 15)), 1
+    ):
+        page.until(f"states.filter((state) => state === 'waiting').length === {count}")
+        assert page.get("details.error.message").startswith(message)
+        assert longest / 2 <= page.get("(details.until - Date.now()) / 1000") <= longest
+        page.get("subscription.retry()")
+    page.open()
+    assert page.get("loads") == 5
+
+
+def test_a_state_that_is_too_old(site, tab, page_errors):
+    """A cache gives it: it is asked for again, but not in a tight loop."""
+    ids = site.publish(1, 2, 3)
+    site.control("lose")
+    site.publish(4)
+    page = tab("/refused", clock=True)
+    page.get("subscription.close()")
+    states = [{"lastEventId": ids[0], "n": 1}] * 2
+
+    def answer(route):
+        route.fulfill(json=states.pop()) if states else route.continue_()
+
+    page.page.route("**/state/**", answer)
+    page.subscribe(f"/events/{site.channel}", stateUrl=f"/state/{site.channel}")
+    for count, longest in ((1, 2), (2, 4)):
+        page.until(f"states.filter((state) => state === 'waiting').length === {count}")
+        assert page.get("details.error.message") == "there is a gap after the state"
+        assert longest / 2 <= page.get("(details.until - Date.now()) / 1000") <= longest
+        page.pass_time(longest)
+    page.open().has(1, 1, 4)
+
+
+def test_a_page_that_goes_while_it_loads(site, page):
+    """Put away and shown again, it does not load twice at a time. Closed, it stops loading."""
+    tab = page("?wait=1", shared=False).until("loads === 1")
+    tab.go_away()
+    tab.come_back()
+    tab.go_away()
+    site.control("release")
+    tab.until("events.length === 1")
+    assert site.control("listening") == 0
+    tab.come_back()
+    tab.open()
+    assert tab.get("[loads, events.length]") == [1, 1]
+    tab.get(
+        """subscription.close(), window.aborted = false, subscribe(location.href, {
+            getState: ({ signal }) => new Promise((_, reject) => {
+                signal.onabort = () => ((aborted = true), reject(signal.reason));
+            }) }), null"""
+    )
+    tab.page.wait_for_timeout(50)
+    tab.get("subscription.close()")
+    assert tab.get("[aborted, subscription.state]") == [True, "closed"]
+
+
+def test_tabs(site, tab, page, page_errors):
+    """After a gap, each loads its own state; one without a state goes on. They share again."""
+    page_errors.allow(GONE)
+    first = page().open()
+    tabs = [first, page(beside=first).open(), tab(beside=first).open()]
+    lose(site, first)
+    for one in tabs:
+        one.has(*([0, 5] if one is not tabs[2] else [5]))
+    site.publish(6)
+    for one in tabs:
+        one.open().has(*([0, 5, 6] if one is not tabs[2] else [5, 6]))
+    assert [one.get("loads") for one in tabs] == [2, 2, 0]
+    site.until(lambda: site.control("listening") == 1)
+
+
+def test_several_channels(site, tab):
+    """The cursor is that of all of them."""
+    names = [site.channel, f"{site.channel}b"]
+    site.publish(1)
+    page = tab("/events", channels=names, stateUrl=f"/state/{'+'.join(names)}").open()
+    site.publish(2)
+    site.publish(3, channel=names[1])
+    page.has(0, 2, 3)
