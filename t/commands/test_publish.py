@@ -36,6 +36,20 @@ def test_an_event(command, server, capfd):
         assert answer.read() == b'[{"n": 1.50},"again"]'
 
 
+def test_the_end(command, server, capfd):
+    """It ends a channel; a subscriber prints what there is, and ends."""
+    url = f"{server.url}ending/{{channel}}"
+    publish.main(["over", "1", "--url", url], "publish")
+    publish.main(["over", "--end", "--url", url], "publish")
+    first, end = capfd.readouterr().out.split()
+    status, out, err = command("subscribe", f"{server.url}events/over")
+    assert (status, err) == (0, "")
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"id": first, "data": 1},
+        {"id": end, "data": {"type": "end"}},
+    ]
+
+
 def test_lines(command, server):
     """Each line of stdin is an event, also the last one without an end; empty ones are none."""
     url = f"{server.url}publish/lines"
@@ -114,6 +128,7 @@ def test_redis_is_away(command):
     )
 
 
+NO_EVENT = "the JSON of an event is needed, or --end in place of it"
 EMPTY = "it is empty: is a shell variable not set?"
 
 
@@ -146,11 +161,12 @@ EMPTY = "it is empty: is a shell variable not set?"
          "from 0.05 to 300"),
         (["a", "1", "--timeout", "nan"], 2, "argument --timeout: 'nan' is not a number of seconds "
          "from 0.05 to 300"),
-        (["a"], 2, "the following arguments are required: json"),
+        (["a"], 2, NO_EVENT),
+        (["a", "1", "--end"], 2, NO_EVENT),
     ],
 )  # fmt: skip
 def test_mistakes(mistake, arguments, status, line):
-    if len(arguments) == 2:
+    if len(arguments) < 4:
         arguments = [*arguments, "--url", "http://127.0.0.1:1/a"]
     assert mistake(publish, *arguments) == (status, line)
 

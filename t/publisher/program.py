@@ -49,10 +49,15 @@ class Page(PublishHandler):
         self.write("a page")
 
 
+class Ending(PublishHandler):
+    may_end = True
+
+
 app = Application(
     [
         (r"/publish/(.+)", PublishHandler),
         (r"/events/(.+)", SubscribeHandler),
+        (r"/ending/(.+)", Ending),
         (r"/lossy/(.+)", Lossy),
         (r"/busy/(.+)", Busy),
         (r"/silent/(.+)", Silent),

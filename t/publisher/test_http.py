@@ -1,5 +1,6 @@
 """Publishing at the URL of a PublishHandler."""
 
+import asyncio
 import socket
 import time
 
@@ -34,6 +35,19 @@ def test_a_url_of_one_channel(server, events):
     with pytest.raises(ValueError, match=r"does not name the channel 'two': write {channel}"):
         publisher.publish("two", 2)
     assert (events("one"), events("two")) == ([1], [])
+
+
+def test_the_end(server, events):
+    """A channel is ended where the handler allows it; the id is that of the end."""
+    publisher = Publisher(f"{server.url}ending/{{channel}}")
+    (first,) = publisher.publish("over", 1)
+    (end,) = publisher.end("over", idempotency_key="once")
+    assert asyncio.run(publisher.aend("over", idempotency_key="once")) == [end] > [first]
+    assert events("over") == [1, {"type": "end"}]
+    with pytest.raises(ValueError, match=r"end\(\)"):
+        publisher.publish("over", {"type": "end"})
+    with pytest.raises(Error.HTTP, match="channels are not ended here"):
+        Publisher(f"{server.url}publish/{{channel}}").end("over")
 
 
 def test_a_lost_answer(server, events):

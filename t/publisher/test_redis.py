@@ -38,6 +38,10 @@ async def test_subscribers_get_it(redis_server, make_publisher):
     events = await poll
     assert events == [{"text": "Grüße"}, [1], None]
     assert [event.id for event in events[:2]] == ids[:2]
+    poll = mq.poll_once("me")
+    (end,) = await publisher.aend("a}b/ü")
+    assert [event.id for event in await poll if event.end] == [end]
+    assert mq.ended
     await MessageQueue._registry.engine.close()
 
 

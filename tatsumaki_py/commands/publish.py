@@ -2,6 +2,7 @@
 
 tatsumaki publish news '{"text": "hello"}' --engine redis://127.0.0.1:6379/0
 tail -f log.ndjson | tatsumaki publish log - --url http://127.0.0.1:5000/publish/log
+tatsumaki publish answer/7 --end --engine redis://127.0.0.1:6379/0
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ def main(arguments: list[str], prog: str) -> None:
     """
     parser = make_parser(prog)
     options = parser.parse_args(arguments)
+    if (options.json is None) != options.end:
+        parser.error("the JSON of an event is needed, or --end in place of it")
+    if options.end and options.key is not None:
+        parser.error("--key needs an event")
     several = options.json == "-"
     if several and options.idempotency_key is not None:
         parser.error("--idempotency-key needs a single event")
@@ -53,16 +58,21 @@ def main(arguments: list[str], prog: str) -> None:
     logging.getLogger("tatsumaki").addHandler(logging.NullHandler())
 
     def send(*bodies: bytes) -> None:
-        ids = publisher.publish_json(
-            options.channel, *bodies, key=options.key, idempotency_key=options.idempotency_key
-        )
+        if options.end:
+            ids = publisher.end(options.channel, idempotency_key=options.idempotency_key)
+        else:
+            ids = publisher.publish_json(
+                options.channel, *bodies, key=options.key, idempotency_key=options.idempotency_key
+            )
         # A parent process may have closed it.
         if sys.stdout is not None:
             write_out("".join(f"{id}\n" for id in ids).encode())
 
     try:
         with _publisher(parser, options) as publisher:
-            if several:
+            if options.end:
+                send()
+            elif several:
                 _send_lines(send, publisher.max_event_size)
             else:
                 send(checked_json(os.fsencode(options.json)))
@@ -79,10 +89,11 @@ def main(arguments: list[str], prog: str) -> None:
 
 
 def make_parser(prog: str) -> Parser:
-    parser = Parser(prog=prog, description="Publish an event, and print its id.")
+    parser = Parser(prog=prog, description="Publish an event or end a channel, and print the id.")
     add = parser.add_argument
     add("channel", type=not_empty, help="name of the channel")
-    add("json", help="the event as JSON; or - to publish each line of stdin")
+    add("json", nargs="?", help="the event as JSON; or - to publish each line of stdin")
+    add("--end", action="store_true", help="end the channel, in place of an event")
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--engine",

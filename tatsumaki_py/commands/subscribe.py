@@ -5,7 +5,8 @@
 Rules:
 1. A line is printed completely or not at all, and the cursor moves after its line was printed.
 2. After a connection has ended, the command reconnects with the cursor. It ends only after an
-   answer that a retry would not change: a refusal, or something other than events.
+   answer that a retry would not change: 204 (the channel has ended), a refusal, or something other
+   than events.
 """
 
 from __future__ import annotations
@@ -116,7 +117,9 @@ class _Subscription:
         self._wait: float = 0
 
     def run(self) -> None:
-        """Print events until `count` lines are printed. Raises `_Refused` or `ReaderGone`."""
+        """Print events until `count` lines are printed or the channel has ended. Raises `_Refused`
+        or `ReaderGone`.
+        """
         while True:
             self._wait = 0
             reason = self._connect()
@@ -140,6 +143,9 @@ class _Subscription:
         try:
             connection.request("GET", self._target.path, headers=headers)
             with connection.getresponse() as response:
+                if response.status == 204:
+                    self._left = 0
+                    return ""
                 if response.status != 200:
                     return self._refused(response)
                 if media_type(response.getheader("Content-Type", "")) != NDJSON:

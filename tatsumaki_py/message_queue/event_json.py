@@ -104,7 +104,7 @@ def check_type(value: Any) -> None:
     if kind == "gap":
         raise Unfit('an event of type "gap" would be taken for a loss; give it another type')
     if kind == "end":
-        raise Unfit('an event of type "end" would end the channel; give it another type')
+        raise Unfit('an event of type "end" would end the channel: call end(), or change the type')
 
 
 def _depth(value: Any) -> int:

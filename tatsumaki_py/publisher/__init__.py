@@ -27,7 +27,7 @@ from tatsumaki_py.json_codec import JSON, JSONCodec
 from tatsumaki_py.message_queue.engine.choose import VARIABLE, choose
 from tatsumaki_py.message_queue.engine.redis.calls import check_size
 from tatsumaki_py.message_queue.engine.redis.options import parse
-from tatsumaki_py.message_queue.event_json import checked_json, event_json
+from tatsumaki_py.message_queue.event_json import END, checked_json, event_json
 from tatsumaki_py.message_queue.idempotency import check_keys
 from tatsumaki_py.message_queue.names import checked_name
 from tatsumaki_py.message_queue.settings import ChannelSettings
@@ -167,6 +167,17 @@ class Publisher:
             bodies: JSON in UTF-8, of type bytes. Raises `ValueError` if one is not JSON.
         """
         return self._publish(channel, list(map(checked_json, bodies)), key, idempotency_key)
+
+    def end(self, channel: str | int, *, idempotency_key: str | None = None) -> list[str]:
+        """End the channel; see `MessageQueue.end` and `publish`. Returns the id of the end in a
+        list. Over HTTP, the handler has to allow it (`PublishHandler.may_end`); 403 otherwise.
+        """
+        return self._publish(channel, [END], None, idempotency_key)
+
+    async def aend(self, channel: str | int, *, idempotency_key: str | None = None) -> list[str]:
+        """Like `end`, in any asyncio event loop; see `apublish`."""
+        name = self._checked(channel, [END], None, idempotency_key)
+        return await self._link.apublish(name, [END], None, idempotency_key)
 
     def _publish(
         self,

@@ -22,6 +22,7 @@ from uuid import uuid4
 from tatsumaki_py.blocking_http import FAULTS, Target, explained, refusal, retry_after
 from tatsumaki_py.content_type import media_type
 from tatsumaki_py.error import HTTPError
+from tatsumaki_py.message_queue.event_json import END
 from tatsumaki_py.publisher.attempts import Attempts
 
 __all__ = ["HTTPLink"]
@@ -91,8 +92,8 @@ class HTTPLink:
         attempts: Attempts,
     ) -> list[str]:
         path = self._path(channel)
-        # In a list, because an event that is itself a list must stay one event.
-        body = b"[%b]" % b",".join(bodies)
+        # In a list, because an event that is itself a list must stay one event. An end is alone.
+        body = END if bodies == [END] else b"[%b]" % b",".join(bodies)
         headers = self._target.headers | headers
         reason = "other calls occupied all threads"
         while True:
@@ -219,7 +220,8 @@ def _json(response: HTTPResponse) -> str:
 def _ids(text: str, count: int) -> list[str]:
     """The ids in an answer."""
     try:
-        ids = json.loads(text)["ids"]
+        answer = json.loads(text)
+        ids = [answer["id"]] if "id" in answer else answer["ids"]
     except (ValueError, LookupError, TypeError, RecursionError):
         ids = None
     if not isinstance(ids, list) or [type(id) for id in ids] != [str] * count:
