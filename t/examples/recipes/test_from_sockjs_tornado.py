@@ -50,7 +50,7 @@ async def test_before(sockjs, monkeypatch):
     namespace = {}
     monkeypatch.setattr(sys, "path", [sockjs, *sys.path])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")
         exec(BEFORE, namespace)
     server = HTTPServer(namespace["app"])
     sock, port = bind_unused_port()
