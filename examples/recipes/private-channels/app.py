@@ -9,6 +9,7 @@ http://localhost:5000/elsewhere.
 import os
 import secrets
 import sqlite3
+from functools import cache
 
 from tornado.web import authenticated
 
@@ -28,16 +29,20 @@ HERE = os.environ.get("HERE", "http://127.0.0.1:5000")
 ELSEWHERE = os.environ.get("ELSEWHERE", "http://localhost:5000")
 USERS = "ann", "bob", "admin"
 
-# All processes use the same database. Each statement is a transaction.
-db = sqlite3.connect(os.environ.get("DATABASE", ":memory:"), isolation_level=None)
-db.execute("CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, user TEXT NOT NULL)")
-db.execute("CREATE TABLE IF NOT EXISTS banned (user TEXT PRIMARY KEY)")
+
+@cache
+def database():
+    """The connection of this process; all processes use the same file."""
+    db = sqlite3.connect(os.environ.get("DATABASE", ":memory:"), isolation_level=None)
+    db.execute("CREATE TABLE IF NOT EXISTS sessions (id TEXT PRIMARY KEY, user TEXT NOT NULL)")
+    db.execute("CREATE TABLE IF NOT EXISTS banned (user TEXT PRIMARY KEY)")
+    return db
 
 
 def user_of(session):
     """The user who is logged in with this session, or None."""
     query = "SELECT user FROM sessions WHERE id = ? AND user NOT IN (SELECT user FROM banned)"
-    row = db.execute(query, [session or ""]).fetchone()
+    row = database().execute(query, [session or ""]).fetchone()
     return row and row[0]
 
 
@@ -76,7 +81,7 @@ class Login(Handler):
             self.set_status(403)
             return self.render("login.html", error="The name or the password is wrong.")
         session = secrets.token_urlsafe()
-        db.execute("INSERT INTO sessions VALUES (?, ?)", [session, user])
+        database().execute("INSERT INTO sessions VALUES (?, ?)", [session, user])
         self.set_signed_cookie("session", session, httponly=True, samesite="Lax")
         self.redirect("/")
 
@@ -84,7 +89,7 @@ class Login(Handler):
 class Logout(WithUser, Handler):
     @authenticated
     def post(self):
-        db.execute("DELETE FROM sessions WHERE id = ?", [self.session()])
+        database().execute("DELETE FROM sessions WHERE id = ?", [self.session()])
         end_streams(self.current_user)
         self.clear_cookie("session")
         self.redirect("/login")
@@ -96,7 +101,7 @@ class Ban(WithUser, Handler):
         if self.current_user != "admin":
             Error.HTTP.throw(403)
         user = self.get_argument("to")
-        db.execute("INSERT OR IGNORE INTO banned VALUES (?)", [user])
+        database().execute("INSERT OR IGNORE INTO banned VALUES (?)", [user])
         end_streams(user)
         self.redirect("/")
 
@@ -156,7 +161,7 @@ class Ticketed(TicketedHandler):
 
     def can_subscribe(self, channel):
         user = self.check_ticket(channel).group
-        return not db.execute("SELECT 1 FROM banned WHERE user = ?", [user]).fetchone()
+        return not database().execute("SELECT 1 FROM banned WHERE user = ?", [user]).fetchone()
 
 
 class Elsewhere(Handler):
