@@ -362,6 +362,6 @@ async def test_the_end(subscriber, queue, stream):
     await queue.end()
     assert await client.take(2) == [{"n": 1}, {"type": "end"}]
     with pytest.raises(Ended):
-        await client.read()
+        await client.next()
     await soon(lambda: not queue.subscribers)
     assert queue.ended

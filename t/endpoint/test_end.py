@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from support.subscriber import Ended
 from support.wire import iterations, read_reply, soon
 from tornado.httpclient import HTTPClientError
 
 from tatsumaki_py import MessageQueue, PublishHandler, SubscribeHandler
+from tatsumaki_py.testing import Ended
 
 pytestmark = pytest.mark.both_servers
 
@@ -27,7 +27,7 @@ async def test_who_listens(subscriber, queue, transport):
     assert client.cursor == queue.cursor()
     if client.streams:
         with pytest.raises(Ended) as ended:
-            await client.read()
+            await client.next()
         assert ended.value.args == ((1000,) if transport == "websocket" else ())
     await soon(lambda: not queue.subscribers)
     await is_over(subscriber(transport, cursor=client.cursor))
@@ -38,7 +38,7 @@ async def is_over(client):
     head = await client.open()
     if client.transport == "websocket":
         with pytest.raises(Ended) as ended:
-            await client.read()
+            await client.next()
         assert ended.value.args == (1000,)
     else:
         assert head.status == 204
@@ -143,15 +143,15 @@ async def test_several_channels(subscriber, queue, stream):
     client = subscriber(stream, path="/events", channel=["room", "other"], cursor=both.cursor())
     await client.start()
     await queue.end()
-    message = await client.read()
+    message = await client.next()
     assert (message.data, message.channel) == (END, "room")
     other.publish({"n": 1})
     await other.end()
-    assert (await client.read()).data == {"n": 1}
-    message = await client.read()
+    assert (await client.next()).data == {"n": 1}
+    message = await client.next()
     assert (message.data, message.channel, message.id) == (END, "other", both.cursor())
     with pytest.raises(Ended):
-        await client.read()
+        await client.next()
 
 
 @pytest.mark.gen_test

@@ -11,7 +11,7 @@ import pytest
 from support.answers import until
 from support.apache import THREADS
 from support.proxies import DEPLOY, FILES
-from support.subscriber import CLIENTS, STREAMS, WebSocket
+from support.subscriber import CLIENTS, STREAMS
 from support.waiting import WAITING, comes_at_once, listening, subscribed
 from support.wire import read_chunk, read_head, read_reply
 
@@ -98,7 +98,7 @@ async def test_heartbeats_keep_streams_alive(
     clients = [CLIENTS[transport](port, connect=raw) for transport in STREAMS]
     for client in clients:
         await client.open()
-    reading = [asyncio.ensure_future(client.read()) for client in clients]
+    reading = [asyncio.ensure_future(client.next()) for client in clients]
     with pytest.raises(EOFError):
         await asyncio.wait_for(silent.read_until(b"an event"), 3)
     await asyncio.sleep(0.5)
@@ -139,7 +139,7 @@ async def test_who_the_client_is(run_recipe, http_server, http_port, raw, app, q
     await client.send("\r\n".join(["GET /who HTTP/1.1", "Host: x:1", *headers, "", ""]).encode())
     assert json.loads((await read_reply(client)).body) == ["127.0.0.1", "http", "x:1"]
     for origin, status in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
-        subscriber = WebSocket(port, connect=raw, headers={"Origin": origin})
+        subscriber = CLIENTS["websocket"](port, connect=raw, headers={"Origin": origin})
         assert (await subscriber.open()).status == status
 
 

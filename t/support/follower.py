@@ -2,7 +2,6 @@
 
 from tatsumaki_py.testing import Subscriber
 from tatsumaki_py.testing.readers import READERS
-from tatsumaki_py.testing.subscriber import LOST  # noqa: F401
 
 
 class Follower(Subscriber):

@@ -4,8 +4,6 @@ import pytest
 
 from tatsumaki_py.testing import Connection
 
-RawClient = Connection
-
 
 @pytest.fixture
 def raw(io_loop):

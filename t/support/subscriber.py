@@ -2,18 +2,8 @@
 
 from functools import partial
 
-from tatsumaki_py.testing import Ended, Refused, Subscriber  # noqa: F401
+from tatsumaki_py.testing import Subscriber
 from tatsumaki_py.testing.readers import READERS
-
-
-class _Subscriber(Subscriber):
-    """With the names that tests used before."""
-
-    read = Subscriber.next
-    leave = Subscriber.close
-    beats = Subscriber.heartbeats
-    batch = property(lambda self: self.unread)
-    client = property(lambda self: self.connection)
 
 
 def subscriber(
@@ -22,7 +12,7 @@ def subscriber(
     """A `Subscriber`, not connected. `connect` is an async function of a port that gives a
     `Connection`.
     """
-    return _Subscriber(
+    return Subscriber(
         f"http://127.0.0.1:{port}{path}",
         transport,
         cursor=cursor,
@@ -34,8 +24,6 @@ def subscriber(
 
 CLIENTS = {name: partial(subscriber, name) for name in READERS}
 """All transports, by their name in ``?transport=``."""
-SSE, WebSocket, NDJSON = CLIENTS["sse"], CLIENTS["websocket"], CLIENTS["ndjson"]
-LongPoll = CLIENTS["long-poll"]
 STREAMS = [name for name, reader in READERS.items() if reader.streams]
 
 

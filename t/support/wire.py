@@ -1,4 +1,7 @@
-"""What the server has open and sends; and clients that read little."""
+"""What tests look at beside an answer: the sockets of the server, and turns of the loop.
+
+Tests import the readers of answers from here, too.
+"""
 
 import asyncio
 import contextlib

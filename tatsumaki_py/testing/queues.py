@@ -79,11 +79,13 @@ class FreshQueues:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        engine = MessageQueue._registry.engine
+        # None if no channel was used.
+        engine = MessageQueue._registry._engine
         self.end()
-        # Polls that were ended have something to say to the engine.
-        await asyncio.sleep(0)
-        await engine.close()
+        if engine is not None:
+            # Polls that were ended have something to say to it.
+            await asyncio.sleep(0)
+            await engine.close()
 
 
 def _forget() -> None:

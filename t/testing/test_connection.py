@@ -1,4 +1,4 @@
-"""The raw socket client."""
+"""A connection that is nothing but a socket."""
 
 import asyncio
 
