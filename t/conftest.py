@@ -16,6 +16,7 @@ pytest_plugins = [
     "support.redis_sentinel",
     "support.redis_tls",
     "support.redis_cluster",
+    "support.wheel",
 ]
 
 # How long an example takes says nothing on a shared machine.

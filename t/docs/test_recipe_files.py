@@ -15,6 +15,13 @@ SHOWN = {
         "apache/chat.conf",
         "apache/restarting.asis",
     ],
+    "docker": [
+        "docker/Dockerfile",
+        "docker/requirements.txt",
+        "docker/.dockerignore",
+        "docker/compose.yaml",
+        "docker/haproxy.cfg",
+    ],
     "systemd": ["systemd/chat.socket", "systemd/chat.service", "systemd/chat.default"],
 }
 

@@ -1,12 +1,10 @@
 """The wheel holds the package and nothing else."""
 
 import email
-import shutil
 import subprocess
 import sys
 import zipfile
 
-import pytest
 from support.program import ROOT
 
 from tatsumaki_py import __version__
@@ -14,20 +12,6 @@ from tatsumaki_py import __version__
 STATIC = ROOT / "tatsumaki_py/static"
 SHIPPED = [*ROOT.glob("tatsumaki_py/**/*.py"), *STATIC.glob("*.js"), *STATIC.glob("*.ts")]
 DIST_INFO = f"tatsumaki_py-{__version__}.dist-info/"
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """A wheel made of a copy: a build leaves files behind, and takes up those of the one before."""
-    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree)
-    for name in ("tatsumaki_py", "examples", "t"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
-    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, *offline, "--wheel-dir", out, tree], check=True)
-    return next(out.glob("*.whl"))
 
 
 def test_content(wheel):
