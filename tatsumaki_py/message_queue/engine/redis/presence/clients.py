@@ -1,14 +1,14 @@
 """Which process each named client is in.
 
 Rules:
-1. `present` in Redis says which process a client is in. It changes in scripts only, and a process
-   knows the number of its last arrival there.
-2. A step that Redis did not take is repeated after the next sign of life: at most one for each
+1. `present` in Redis tells which process a client is in. Only scripts change it, and a process
+   knows the number of the client's last arrival there.
+2. A step that did not reach Redis is repeated after the next heartbeat: at most one for each
    client, because a later step replaces it.
-3. A client is in the index of its process (`clients_of`) before it is in `present`, so the clients
-   of a process that ends are found.
+3. A client is in the index of its process (`clients_of`) before it is in `present`, so that the
+   clients of an ended process can be found.
 4. A process that counted as dead learns from `swept_of` that other processes have called the hooks
-   of its clients. Clients that are still here are announced again.
+   of its clients. It announces its present clients again.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from tatsumaki_py.message_queue.engine.redis.questions import Questions
 __all__ = ["RedisPresence"]
 
 PIECE = 200
-"""Clients that are announced again in one pipeline."""
+"""Number of clients to announce again in one pipeline."""
 LAST_WORDS = 2.0
-"""Seconds that a process that ends has to tell the others."""
+"""Seconds for an ending process to notify the others."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -67,9 +67,9 @@ class RedisPresence:
         self._swept = swept_of(options.prefix, process)
         self._here: dict[Key, Here] = {}
         self._unsaid: dict[Key, asyncio.Future[bool]] = {}
-        """Clients that have arrived, which Redis does not know yet."""
+        """Arrived clients that Redis does not know yet."""
         self._leaving: dict[Key, asyncio.Future[bool]] = {}
-        """Clients that have left, which Redis does not know yet."""
+        """Departures of clients that Redis does not know yet."""
         self._number = 0
         self._said: set[asyncio.Future[Any]] = set()
         """Questions in flight."""
@@ -95,19 +95,19 @@ class RedisPresence:
         self._lives.start()
 
     def told(self, data: bytes) -> None:
-        """A message to this process has come."""
+        """A message to this process has arrived."""
         if data[:1] == COUNTED:
             self.control.counted(data)
         else:
             self._places.told(data)
 
     def _ask(self, question: asyncio.Future[Any]) -> asyncio.Future[Any]:
-        """Keep a question, so that it is answered before the process ends."""
+        """Keep track of a question, so that it is answered before the process ends."""
         self._said.add(question)
         question.add_done_callback(self._said.discard)
         return question
 
-    # -- coming
+    # -- arrivals
 
     def arrive(
         self, channels: tuple[str, ...], client_id: str, hook: str, seconds: float
@@ -115,7 +115,7 @@ class RedisPresence:
         """See `Presence.arrive`."""
         self._line.listen()
         key = channels, client_id
-        # The others have yet to learn that it was gone.
+        # The other processes do not know yet that it had left.
         settle(self._leaving.pop(key, None), False)
         settle(self._unsaid.pop(key, None), False)
         here = self._here.get(key)
@@ -135,7 +135,7 @@ class RedisPresence:
         self._ask(self._questions.command("HSET", self._index, written_client(*key), here.about))
 
     def _enter(self, key: Key, here: Here, new: asyncio.Future[bool]) -> None:
-        """Tell Redis that a client has come."""
+        """Tell Redis that a client has arrived."""
         place = self._places.expect(here)
         self._move(key, here, "0").add_done_callback(
             partial(self._entered, key, here, here.number, new, place)
@@ -170,10 +170,10 @@ class RedisPresence:
         if stays and here.number == number:
             self._unsaid[key] = new
         else:
-            # No other process has heard of a visit that is over.
+            # No other process has heard of a visit that has already ended.
             settle(new, not stays)
 
-    # -- going
+    # -- departures
 
     def gone(self, channels: tuple[str, ...], client_id: str) -> asyncio.Future[bool]:
         """See `Presence.gone`."""
@@ -185,7 +185,7 @@ class RedisPresence:
             # It is in another process.
             gone.set_result(False)
         elif unsaid is not None and not here.said:
-            # No other process has heard of this visit: its hooks are called here.
+            # No other process has heard of this visit, so its hooks are called here.
             settle(unsaid, True)
             gone.set_result(True)
         else:
@@ -220,7 +220,7 @@ class RedisPresence:
         self._ask(self._questions.command("HDEL", self._index, written_client(*key)))
 
     def _forget(self, key: Key) -> None:
-        """A client is in another process now."""
+        """A client is now in another process."""
         del self._here[key]
         settle(self._unsaid.pop(key, None), False)
         self._drop(key)
@@ -240,7 +240,7 @@ class RedisPresence:
     # -- again
 
     def again(self) -> None:
-        """Redis has answered: repeat the steps that it did not take."""
+        """Redis has answered: repeat the steps that did not reach it."""
         self.control.send_again()
         leaving, self._leaving = self._leaving, {}
         for key, gone in leaving.items():
@@ -252,8 +252,8 @@ class RedisPresence:
             self._enter(key, here, new)
 
     async def rejoin(self) -> None:
-        """Announce all clients again: Redis has lost them, or this process may have missed that
-        some of them went elsewhere.
+        """Announce all clients again, because Redis has lost them, or because this process may have
+        missed that some of them moved to another process.
         """
         entries = [*self._here.items()]
         for begin in range(0, len(entries), PIECE):
@@ -274,7 +274,7 @@ class RedisPresence:
             return
         was_new, process, *_ = question.result()
         if process:
-            # It has polled in another process in the meantime.
+            # It has meanwhile polled in another process.
             self._forget(key)
             self._clients.take(*key)
         elif was_new:
@@ -286,7 +286,7 @@ class RedisPresence:
 
     def _ask_swept(self, answered: Callable[[bool], object]) -> None:
         """Redis does not know a client of this process. Find out whether other processes have
-        called its hook; otherwise Redis has lost it.
+        called its hook or Redis has lost it.
         """
 
         def done(question: asyncio.Future[Any]) -> None:
@@ -296,14 +296,14 @@ class RedisPresence:
         self._ask(self._questions.command("EXISTS", self._swept)).add_done_callback(done)
 
     def subscribed(self) -> None:
-        """Messages to all come from now on, and those to this process."""
+        """Messages to all processes and to this one arrive from now on."""
         self.control.subscribed()
         again, self._subscribed = self._subscribed, True
         if again and (self._rejoining is None or self._rejoining.done()):
             self._rejoining = self._loop.create_task(self.rejoin())
 
     async def close(self) -> None:
-        """Tell the others that the process ends."""
+        """Notify the other processes that this one ends."""
         try:
             async with asyncio.timeout(LAST_WORDS):
                 await self.control.close()

@@ -1,11 +1,11 @@
 """Messages between processes: to all, to one, and the counting of clients.
 
 Rules:
-1. A message that has to be obeyed is kept in a stream, from which a process that was not subscribed
-   for a while reads the messages that it missed. Each process obeys a message once, even if it
-   hears and reads it, or if it was sent twice because Redis did not answer.
-2. Messages that cannot be sent now wait, bounded, and are sent in order.
-3. A question to all is answered by those that hear it; nothing is kept.
+1. A command to other processes is kept in a stream, from which a process that was not subscribed
+   for a while reads the commands it missed. Each process runs a command once, even if it both
+   receives and reads it, or if the command was sent twice because Redis did not answer.
+2. Messages that cannot be sent now wait, up to a limit, and are sent in order.
+3. A question to all is answered by the processes that receive it; nothing is kept.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from tatsumaki_py.message_queue.ids import position
 __all__ = ["ANSWER", "COUNTED", "Control", "Line"]
 
 ANSWER = 1.0
-"""Seconds for which the answer of another process is waited for."""
+"""Seconds to wait for the answers of other processes."""
 MAX_UNSENT = 10_000
-"""Messages that wait for Redis."""
+"""Maximum number of messages that wait for Redis."""
 MAX_SENDERS = 1000
-"""Processes whose last message is remembered."""
+"""Maximum number of processes whose last message is remembered."""
 KEPT = 1000
-"""Messages that Redis keeps, roughly,"""
+"""How many messages Redis keeps, roughly,"""
 KEPT_TIME = 86_400_000
 """and for how many milliseconds."""
 
 SAID, ASKED, COUNTED = b"!", b"?", b"="
-"""What the messages begin with: one to obey, a question to all, an answer."""
+"""The beginnings of messages: a command, a question to all, an answer."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -47,16 +47,16 @@ class Line(Protocol):
     """How a process sends messages to others."""
 
     sharded: bool
-    """Whether pub/sub is that of a cluster."""
+    """Whether a cluster's sharded pub/sub is used."""
 
     def listen(self) -> None:
         """Subscribe to the messages to all processes and to this one."""
 
     def send(self, process: str, data: bytes) -> asyncio.Future[int]:
-        """Send a message to one process. Returns how many processes hear it."""
+        """Send a message to one process. Returns how many processes receive it."""
 
     def publish(self, channel: bytes, data: bytes) -> asyncio.Future[int]:
-        """Send a message to all that are subscribed to `channel`. Returns how many these are."""
+        """Send a message to all subscribers of `channel`. Returns their number."""
 
 
 class Control:
@@ -73,12 +73,12 @@ class Control:
         self._loop = asyncio.get_running_loop()
         self._say = SAY_SHARDED if line.sharded else SAY
         self._last: str | None = None
-        """The message that was obeyed last, or the last one before this process listened."""
+        """The last command that was run, or the last one before this process listened."""
         self._beginning: asyncio.Future[Any] | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self._subscribed: asyncio.Future[None] = self._loop.create_future()
         self._obeyed: dict[bytes, int] = {}
-        """The number of the last message of each process, oldest first."""
+        """The number of each process's last message, oldest first."""
         self._unsent: deque[tuple[int, bytes]] = deque()
         self._number = 0
         self._sender: asyncio.Task[None] | None = None
@@ -88,12 +88,12 @@ class Control:
         self._next: dict[tuple[str, ...], asyncio.Task[int]] = {}
 
     def begin(self) -> None:
-        """The process is about to subscribe: find out which message was the last one before."""
+        """The process is about to subscribe: find out which message was the last before that."""
         if self._beginning is None:
             log = self._keys.log
             self._beginning = self._questions.command("XREVRANGE", log, "+", "-", "COUNT", 1)
 
-    # -- messages that have to be obeyed
+    # -- commands
 
     def send(self, message: bytes) -> None:
         """See `Presence.send`."""
@@ -101,11 +101,11 @@ class Control:
         self._unsent.append((self._number, message))
         if len(self._unsent) > MAX_UNSENT:
             self._unsent.popleft()
-            _log.error("a message to the other processes is lost: too many wait for Redis")
+            _log.error("a message to the other processes was dropped: too many wait for Redis")
         self.send_again()
 
     def send_again(self) -> None:
-        """Send the messages that wait."""
+        """Send the waiting messages."""
         if self._unsent and self._sender is None:
             self._sender = self._loop.create_task(self._send())
 
@@ -124,11 +124,11 @@ class Control:
             self._sender = None
 
     def heard(self, data: bytes) -> None:
-        """A message to all has come."""
+        """A message to all has arrived."""
         if data[:1] == SAID:
             before, id, process, number, message = data[1:].split(b" ", 4)
             if before == b"0-0":
-                # The log begins anew.
+                # The log starts again.
                 self._last = "0-0"
             if self._last == before.decode():
                 self._obey(id, process, number, message)
@@ -138,7 +138,7 @@ class Control:
             self._answer(data)
 
     def subscribed(self) -> None:
-        """Messages come from now on. Earlier ones may have been lost."""
+        """Messages arrive from now on. Earlier ones may have been lost."""
         if not self._subscribed.done():
             self._subscribed.set_result(None)
         self._catch_up()
@@ -148,7 +148,7 @@ class Control:
             self._catching_up = self._loop.create_task(self._read())
 
     async def _read(self) -> None:
-        """Obey the messages that the log has."""
+        """Run the commands in the log."""
         try:
             if self._last is None:
                 self.begin()
@@ -164,7 +164,7 @@ class Control:
                 for id, fields in rows:
                     self._obey(id, *fields[1::2])
         except Exception as error:
-            # It reads again when it is subscribed again.
+            # It reads again after the next subscription.
             self._beginning = None
             _log.debug("the messages of other processes could not be read: %s", error)
         finally:
@@ -185,8 +185,8 @@ class Control:
     # -- counting
 
     async def count(self, channels: tuple[str, ...]) -> int:
-        """See `Presence.count`. Callers that come while the others are asked share one more
-        question.
+        """See `Presence.count`. Callers that arrive while a question is in flight share the next
+        one.
         """
         task = self._next.get(channels)
         if task is None:
@@ -207,7 +207,7 @@ class Control:
     async def _ask_all(self, channels: tuple[str, ...]) -> int:
         self._line.listen()
         try:
-            # Otherwise the answers do not come.
+            # Otherwise the answers would not arrive.
             async with asyncio.timeout(ANSWER):
                 await asyncio.shield(self._subscribed)
         except TimeoutError:
@@ -222,7 +222,7 @@ class Control:
         finally:
             del self._counts[number]
         if not count.heard:
-            # Its connection is lost, and with it the answers.
+            # Its connection and the answers are lost.
             raise unavailable()
         return count.sum
 
@@ -242,7 +242,7 @@ class Control:
             count.add(there)
 
     async def close(self) -> None:
-        """Send the messages that wait, for a short while."""
+        """Send the waiting messages, within a short time."""
         if self._sender is not None:
             await asyncio.wait([self._sender], timeout=ANSWER)
         tasks: list[asyncio.Task[Any]] = [*self._running.values(), *self._next.values()]
@@ -258,7 +258,7 @@ class _Count:
     def __init__(self) -> None:
         self.sum = 0
         self.heard = False
-        """Whether the process that asks has heard its own question."""
+        """Whether the asking process has received its own question."""
         self._answers = 0
         self._changed: Callable[[], None] = lambda: None
 
@@ -268,13 +268,13 @@ class _Count:
         self.add(0)
 
     def add(self, there: int) -> None:
-        """Another process has answered with the number of its clients."""
+        """Another process has answered with its number of clients."""
         self.sum += there
         self._answers += 1
         self._changed()
 
     async def wait(self, answers: int) -> None:
-        """Wait for that many answers, for a short while."""
+        """Wait for that many answers, within a short time."""
         event = asyncio.Event()
 
         def changed() -> None:
@@ -287,6 +287,10 @@ class _Count:
             async with asyncio.timeout(ANSWER):
                 await event.wait()
         except TimeoutError:
-            _log.debug("only %d of %d processes have counted", self._answers, answers)
+            _log.debug(
+                "only %d of %d processes have answered with their number of clients",
+                self._answers,
+                answers,
+            )
         finally:
             self._changed = lambda: None

@@ -1,4 +1,4 @@
-"""The names of the keys for named clients, and for the processes that they are in.
+"""The names of the keys for named clients and their processes.
 
 Rule: the keys of one set of channels are in one slot of Redis Cluster, and so are those of one
 process, and those of all processes.
@@ -26,7 +26,7 @@ class ClientKeys:
     """The keys of the named clients of `channels`, which are sorted by name.
 
     Attributes:
-        present: a hash: in which process each client is.
+        present: a hash with the process of each client.
 
     >>> ClientKeys("tats", ("news",)).present, ClientKeys("tats", ("a", "b")).place("me")
     (b'tats:{news}:n', b'tats:{a%,b}:c:me')
@@ -35,7 +35,8 @@ class ClientKeys:
     __slots__ = ("_base", "present")
 
     def __init__(self, prefix: str, channels: tuple[str, ...]) -> None:
-        # In a tag, "%" is followed by a hexadecimal digit: no name has this separator.
+        # In a tag, "%" is always followed by a hexadecimal digit, so no name contains this
+        # separator.
         self._base = b"%b:{%b}" % (prefix.encode(), b"%,".join(map(tag, channels)))
         self.present = self._base + b":n"
 
@@ -48,10 +49,10 @@ class AllKeys:
     """The keys of all processes.
 
     Attributes:
-        messages: the pub/sub channel that all processes hear.
-        log: a stream: the last messages that each process has to obey.
-        alive: a sorted set: until when each process counts as alive, in milliseconds; negative
-            while its clients are being forgotten.
+        messages: the pub/sub channel to which all processes subscribe.
+        log: a stream of the last commands for all processes.
+        alive: a sorted set of the times until which each process counts as alive, in milliseconds;
+            negative while its clients are being removed.
 
     >>> AllKeys("tats").log
     b'tats:{%all}:log'
@@ -60,21 +61,21 @@ class AllKeys:
     __slots__ = ("alive", "log", "messages")
 
     def __init__(self, prefix: str) -> None:
-        # No channel has this tag; see `ClientKeys`.
+        # No channel can have this tag; see `ClientKeys`.
         self.messages = b"%b:{%%all}" % prefix.encode()
         self.log = self.messages + b":log"
         self.alive = self.messages + b":alive"
 
 
 def clients_of(prefix: str, process: str) -> bytes:
-    """A hash of the clients of a process: for each the milliseconds for which it is expected back,
+    """A hash of the clients of a process, with the milliseconds for which each is expected back,
     and its hook.
     """
     return f"{prefix}:{{{process}}}:clients".encode()
 
 
 def swept_of(prefix: str, process: str) -> bytes:
-    """Exists if other processes have called hooks for clients of that process."""
+    """A key that exists if other processes have called hooks for clients of that process."""
     return f"{prefix}:{{{process}}}:swept".encode()
 
 
@@ -84,7 +85,7 @@ def written_client(channels: tuple[str, ...], client_id: str) -> bytes:
 
 
 def read_client(field: bytes) -> tuple[tuple[str, ...], str]:
-    """The opposite of `written_client`."""
+    """The inverse of `written_client`."""
     *channels, client_id = json.loads(field)
     return tuple(channels), client_id
 

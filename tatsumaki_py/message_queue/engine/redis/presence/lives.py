@@ -1,12 +1,12 @@
-"""Which processes are alive, and the clients of those that have ended.
+"""Which processes are alive, and the clients of ended processes.
 
 Rules:
-1. A process says every `BEAT_INTERVAL` seconds that it is alive, in one command for all of its
-   clients. If it has not done so for `LIFE` seconds, it counts as dead.
-2. The clients of a dead process are forgotten when they are not expected back any more. Any process
-   may do that. The process whose script removes a client calls the hook.
-3. A process forgets no clients of others before it has reached Redis for `LIFE` seconds without a
-   break: after an outage, the others may not have said yet that they are alive.
+1. A process sends a heartbeat every `BEAT_INTERVAL` seconds, in one command for all of its clients.
+   Without a heartbeat for `LIFE` seconds, it counts as dead.
+2. The clients of a dead process are removed when they are no longer expected back, by any process.
+   The process whose script removes a client calls the hook.
+3. A process may remove clients of others only after it has been connected to Redis for `LIFE`
+   seconds without interruption: after an outage, the others may not have sent a heartbeat yet.
 4. A process that learns that it counted as dead announces its clients again. If others have called
    hooks for these clients, it finds `swept_of`.
 """
@@ -37,26 +37,26 @@ __all__ = ["KEPT", "Lives"]
 BEAT_INTERVAL = 5.0
 LIFE = 15.0
 KEPT = 30 * 86400 * 1000
-"""Milliseconds for which a key of clients is kept without a change."""
+"""Milliseconds for which an unchanged key of clients is kept."""
 LOOK_AGAIN = 60_000
-"""Milliseconds after which a process looks again at clients whose hooks it cannot call."""
+"""Milliseconds after which a process rechecks clients whose hooks it cannot call."""
 FORGET = 3_600_000
-"""Milliseconds after which a client is forgotten without its hook."""
+"""Milliseconds after which a client is removed without calling its hook."""
 SWEPT_KEPT = 86_400_000
-"""Milliseconds for which a process can learn that its clients were forgotten."""
+"""Milliseconds for which a process can learn that its clients were removed."""
 PIECE = 100
-"""Clients that are forgotten in one turn of the loop."""
+"""Number of clients to remove in one turn of the loop."""
 
 _log = logging.getLogger("tatsumaki")
 
 
 class Lives:
-    """Says for one event loop that its process is alive, and forgets the clients of dead processes.
+    """Sends the heartbeats of one process, and removes the clients of dead processes.
 
     Args:
-        clients: those of this process.
-        rejoin: says again which clients are in this process.
-        beaten: called when Redis has answered.
+        clients: the clients of this process.
+        rejoin: announces the clients of this process again.
+        beaten: called when Redis has answered a heartbeat.
     """
 
     def __init__(
@@ -78,12 +78,14 @@ class Lives:
         self._next_look: dict[bytes, float] = {}
         self._known = False
         self._since: float | None = None
-        """Since when Redis was reached without a break, by its clock in milliseconds."""
+        """The time since which Redis has been reached without interruption, by its clock in
+        milliseconds.
+        """
         self._task: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin, unless it has begun."""
+        """Start, unless already started."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -92,8 +94,8 @@ class Lives:
             try:
                 await self._beat()
             except Exception as error:
-                # Redis is away, which `outage` logs; or it refuses something.
-                _log.debug("this process could not say that it is alive: %s", error)
+                # Redis is away, which `outage` logs; or it refuses a command.
+                _log.debug("a heartbeat of this process failed: %s", error)
                 self._since = None
             await asyncio.sleep(BEAT_INTERVAL)
 
@@ -115,7 +117,7 @@ class Lives:
             self._next_look = {key: at for key, at in self._next_look.items() if key in processes}
             due = {key: at for key, at in processes.items() if now >= self._next_look.get(key, 0)}
             if due:
-                # This may take long, and in that time the process has to say that it is alive.
+                # This may take long, and the process must send heartbeats meanwhile.
                 sweep = self._sweep_all(due, now)
                 self._sweeper = asyncio.get_running_loop().create_task(sweep)
 
@@ -124,8 +126,8 @@ class Lives:
         return await self._questions.run(BEAT, (self._alive,), args)
 
     async def place(self, process: bytes, channels: tuple[str, ...]) -> str:
-        """The place that all clients of a process that does not answer had reached: a little before
-        its last sign of life.
+        """The place that all clients of an unresponsive process had reached: a little before its
+        last heartbeat.
         """
         score = await self._questions.command("ZSCORE", self._alive, process)
         until = abs(float(score or 0)) - 1000 * (LIFE + BEAT_INTERVAL)
@@ -134,17 +136,17 @@ class Lives:
         places = [self._questions.run(PLACE, (one.stream, one.top), time) for one in keys]
         return ",".join([place.decode() for place in await asyncio.gather(*places)])
 
-    # -- the clients of a process that has ended
+    # -- the clients of an ended process
 
     async def _sweep_all(self, processes: dict[bytes, bytes], now: float) -> None:
         try:
             for process, score in processes.items():
                 self._next_look[process] = await self._sweep(process, abs(float(score)), now)
         except Exception as error:
-            _log.debug("the clients of other processes could not be forgotten: %s", error)
+            _log.debug("the clients of ended processes could not be removed: %s", error)
 
     async def _sweep(self, process: bytes, ended: float, now: float) -> float:
-        """Forget the clients that have not come back. Returns when to look again."""
+        """Remove the clients that have not come back. Returns when to check again."""
         key = clients_of(self._prefix, process.decode())
         cursor, look_again = b"0", float("inf")
         marked = False
@@ -170,7 +172,7 @@ class Lives:
             if cursor == b"0":
                 break
         if look_again == float("inf"):
-            # The hash is not deleted: the process may be alive, and have a client now.
+            # The hash is not deleted, because the process may be alive and have a client now.
             await self._mark(process, b"1")
         return look_again
 
@@ -207,7 +209,7 @@ class Lives:
                 raise reply
 
     async def close(self) -> None:
-        """This process ends: from now on, its clients are expected at other processes."""
+        """This process ends: from now on, its clients are expected in other processes."""
         if self._task is not None:
             tasks = [one for one in (self._task, self._sweeper) if one is not None]
             for task in tasks:

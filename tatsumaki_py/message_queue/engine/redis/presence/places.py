@@ -1,10 +1,10 @@
 """The places that the polls of named clients have reached.
 
 Rules:
-1. The process that a client has left is asked for its place, by one message. Only a client that
-   gave no cursor waits for the answer, for `ANSWER` seconds at most.
-2. Without an answer, the place that was remembered last counts. If there is none, the client begins
-   a little before the last sign of life of the process that it has left.
+1. The process that a client has left is asked for its place, with one message. Only a client
+   without a cursor waits for the answer, for at most `ANSWER` seconds.
+2. Without an answer, the place that was last remembered is used. If there is none, the client
+   begins a little before the last heartbeat of the process that it has left.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tatsumaki_py.message_queue.engine.redis.questions import Questions
 __all__ = ["Here", "Key", "Places", "settle"]
 
 ASKED, ANSWERED = b"t", b"p"
-"""What the messages begin with."""
+"""The beginnings of messages."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -39,12 +39,13 @@ class Here:
     """A named client of this process.
 
     Attributes:
-        number: that of its last arrival.
-        about: how many milliseconds it is expected back, and its hook.
-        said: whether Redis has taken an arrival.
-        unsaid: the future of an arrival that Redis has not taken.
-        place: the place that it reached before its last arrival, while that is being asked for.
-        reached: that place, from the answer on until it leaves; "" if there is none.
+        number: the number of its last arrival.
+        about: for how many milliseconds it is expected back, and its hook.
+        said: whether Redis has recorded an arrival.
+        unsaid: the future of an arrival that Redis has not recorded.
+        place: a future of the place that it reached before its last arrival, while that is being
+            queried.
+        reached: that place, from the answer until it leaves; "" if there is none.
     """
 
     __slots__ = ("about", "number", "place", "reached", "said", "unsaid")
@@ -62,9 +63,9 @@ class Places:
     """Finds and keeps places for one process.
 
     Args:
-        here: the clients of this process.
-        forget: forgets one of them, because it is in another process now.
-        lost: gives the place where clients of a process that does not answer begin.
+        here: the named clients of this process.
+        forget: removes one of them, because it is now in another process.
+        lost: gives the place where clients of an unresponsive process begin.
     """
 
     def __init__(
@@ -91,18 +92,18 @@ class Places:
         self._asked: dict[int, _Place] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    # -- of clients that come
+    # -- of arriving clients
 
     def expect(self, here: Here) -> _Place:
-        """A client arrives. Returns the future of its place; see `found` and `fail`."""
+        """A client arrives. Returns a future of its place; see `found` and `fail`."""
         place: _Place = self._loop.create_future()
         place.add_done_callback(partial(_known, here))
         here.place = place
         return place
 
     def found(self, key: Key, place: _Place, process: bytes, number: int, kept: Any) -> None:
-        """Redis has answered to an arrival of a client: it was in `process`, unless that is empty,
-        by an arrival of that number. `kept` is the place that was remembered last.
+        """Redis has answered the arrival of a client. The client was in `process`, unless that is
+        empty, by an arrival of that number. `kept` is the last remembered place.
         """
         if process:
             task = self._loop.create_task(self._find(key, place, process, number, kept))
@@ -115,7 +116,7 @@ class Places:
         """Redis has not answered."""
         if place is not None and not place.done():
             place.set_exception(error)
-            # Its client may be gone.
+            # The client may be gone.
             place.exception()
 
     async def _find(self, key: Key, place: _Place, process: bytes, number: int, kept: Any) -> None:
@@ -194,10 +195,10 @@ class Places:
         """End the poll of a client that has polled in another process."""
         here = self._here.get(key)
         if here is not None and here.number != number:
-            # It has come back since, and is taken from the other process now.
+            # It has come back since, and is now being taken from the other process.
             place = self._clients.place(*key)
         else:
-            # It may be known here, and not be a subscriber.
+            # It may be known here without being a subscriber.
             if here is not None:
                 self._forget(key)
             place = self._clients.take(*key)
@@ -206,11 +207,11 @@ class Places:
         elif here.place is None:
             answer(here.reached)
         else:
-            # This process is waiting for its place, too.
+            # This process is also waiting for its place.
             here.place.add_done_callback(lambda known: answer(_result(known)))
 
     def close(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         for task in self._tasks:
             task.cancel()
         for here in self._here.values():
@@ -224,12 +225,12 @@ def _known(here: Here, place: _Place) -> None:
 
 
 def _result(place: _Place) -> str | None:
-    """The result of a place that is known, or could not be found out."""
+    """Set the result of a place that is known, or could not be found out."""
     return None if place.cancelled() or place.exception() is not None else place.result()
 
 
 def _unheard(place: _Place, heard: asyncio.Future[int]) -> None:
-    """The process that was asked has ended, or Redis is away."""
+    """The asked process has ended, or Redis is away."""
     if heard.cancelled() or heard.exception() is not None or not heard.result():
         settle(place, None)
 

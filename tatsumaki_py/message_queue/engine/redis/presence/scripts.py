@@ -39,7 +39,7 @@ redis.call('HSET', KEYS[1], ARGV[1], table.concat({ARGV[2], ARGV[3], new, from, 
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return {tonumber(new), from, there, redis.call('GET', KEYS[2])}
 """)
-"""One script for both: if Redis has forgotten it, calls are still made in order."""
+"""One script for both, so that calls stay in order even if Redis has forgotten it."""
 UNKNOWN = 2
 """The answer to a client that leaves, if it was in no process."""
 

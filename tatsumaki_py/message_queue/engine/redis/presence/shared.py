@@ -66,7 +66,7 @@ class SharedPresence:
 
 
 class _Nobody:
-    """The clients of an engine that no queue uses."""
+    """Stands in for the clients of an engine that no queue uses."""
 
     def take(self, channels: tuple[str, ...], client_id: str) -> str:
         """See `Clients.take`."""
