@@ -158,7 +158,7 @@ class Events(WithName, SubscribeHandler):
 
 
 class Sweeper(Service):
-    """Removes those who did not come back."""
+    """Removes the clients that did not come back."""
 
     def start(self):
         self.application.spawn(self.run())

@@ -47,7 +47,7 @@ def user_of(session):
 
 
 def end_streams(user):
-    """Ends what the user has open, in all processes. What is still allowed reconnects."""
+    """Ends the connections of the user in all processes. Those that are still allowed reconnect."""
     SubscribeHandler.disconnect(user)
 
 
