@@ -42,7 +42,7 @@ help:
 	@echo 'make bench-peers  install the servers that the benchmarks compare with (npm: Bun; Debian: nginx with nchan, and Redis, which start on ports 80 and 6379)'
 	@echo 'make lint      check style and format (ruff)'
 	@echo 'make types     check types (mypy)'
-	@echo 'make types-js  write tatsumaki.d.ts, the types of tatsumaki.js, anew (npm: TypeScript)'
+	@echo 'make types-js  generate tatsumaki.d.ts, the types of tatsumaki.js (npm: TypeScript)'
 	@echo 'make docs      build the documentation in build/docs (Sphinx)'
 	@echo 'make dist      build the sdist and the wheel in dist/, and check them'
 	@echo 'make clean     remove everything that the other targets made'
