@@ -50,6 +50,17 @@ def test_the_end(command, server, capfd):
     ]
 
 
+def test_a_key(server, capfd):
+    """Lines that are published with it have that key, each."""
+    url = f"{server.url}publish/{{channel}}"
+    for text in ("1", "2"):
+        publish.main(["keyed", text, "--url", url, "--key", "a"], "publish")
+    assert len(capfd.readouterr().out.split()) == 2
+    with pytest.raises(SystemExit):
+        publish.main(["keyed", "3", "--url", url, "--key", ""], "publish")
+    assert "400 a key must have 1 to 255 characters" in capfd.readouterr().err
+
+
 def test_lines(command, server):
     """Each line of stdin is an event, also the last one without an end; empty ones are none."""
     url = f"{server.url}publish/lines"

@@ -169,7 +169,7 @@ async def test_preflight(ask, origin, allowed):
     methods = reply.headers.get("Access-Control-Allow-Methods")
     assert methods == ("POST, OPTIONS" if allowed else None)
     names = reply.headers.get("Access-Control-Allow-Headers", "")
-    assert ("Idempotency-Key" in names) == allowed
+    assert ("Idempotency-Key" in names) == ("Event-Key" in names) == allowed
 
 
 ASKED = ["x-api-key", "cache-control", "x-requested-with", "traceparent", "x-own", "x_y"]

@@ -299,3 +299,17 @@ async def test_other_methods(http_server, base_url):
     """Nothing is read here."""
     reply = await AsyncHTTPClient().fetch(f"{base_url}/publish/room", raise_error=False)
     assert (reply.code, reply.headers["Allow"]) == (405, "POST, OPTIONS")
+
+
+@pytest.mark.gen_test
+async def test_a_key(post, queue):
+    """The header ``Event-Key``; a list has one key, of which its last event is kept."""
+    await post("[1, 2]", Event_Key="a")
+    await post("3", Event_Key="b")
+    queue.backlog_length = 0
+    assert queue.backlog_events == [2, 3]
+    assert [event.key for event in queue.backlog_events] == ["a", "b"]
+    for key in ("", "x" * 256):
+        reply = await post("4", Event_Key=key)
+        assert (reply.code, reply.body) == (400, b"a key must have 1 to 255 characters")
+    assert queue.backlog_events == [2, 3]

@@ -123,3 +123,16 @@ def test_a_server_that_restarts(serve_program):
         publisher.publish("a", 1)
         program.restart()
         publisher.publish("a", 2)
+
+
+def test_key(server):
+    """`key` is the header ``Event-Key``."""
+    publisher = Publisher(f"{server.url}publish/{{channel}}")
+    for n in range(3):
+        publisher.publish("keyed", n, key="a")
+    publisher.publish_json("keyed", b"3", key="b")
+    key, text = "x" * 256, "a key must have 1 to 255 characters"
+    with pytest.raises(Error.HTTP, match=text):
+        publisher.publish("keyed", 1, key=key)
+    with pytest.raises(ValueError, match="a key must be printable ASCII"):
+        publisher.publish("keyed", 1, key="ü")

@@ -69,6 +69,16 @@ def test_idempotency(redis_server, make_publisher):
     assert caught.value.code == 422
 
 
+def test_key(redis_server, make_publisher):
+    """Redis keeps the last event of each key, as for a server's `publish`."""
+    publisher = make_publisher(redis_server.url)
+    for n, key in enumerate("aba"):
+        publisher.publish("a", n, n, key=key)
+    publisher.publish("a", 9)
+    assert redis_server.ask("XLEN", "tats:{a}:l") == ":2"
+    assert redis_server.ask("XLEN", "tats:{a}:s") == ":7"
+
+
 def test_away(make_redis, make_publisher):
     """The error says it after `publish_timeout`; when Redis is back, the next call works."""
     redis = make_redis()

@@ -8,7 +8,13 @@ from tatsumaki_py import Error
 from tatsumaki_py.message_queue.engine.redis.calls import Late, publish_call, read_reply
 from tatsumaki_py.message_queue.engine.redis.keys import Keys
 from tatsumaki_py.message_queue.engine.redis.scripts import HISTORY, PUBLISH, RECOVER
-from tatsumaki_py.message_queue.engine.redis.wire import entries_of, stored_settings
+from tatsumaki_py.message_queue.engine.redis.wire import (
+    DEFAULTS,
+    entries_of,
+    marked,
+    pack,
+    stored_settings,
+)
 from tatsumaki_py.message_queue.event import OVERHEAD
 from tatsumaki_py.message_queue.ids import position
 from tatsumaki_py.message_queue.settings import ChannelSettings, settings_of
@@ -213,3 +219,55 @@ async def test_everything_runs_out(publisher):
     assert all(left > 0 for left in times.values())
     assert 199_000 < times[KEYS.stream] <= 200_000
     assert DAY * 999 < times[KEYS.top] <= DAY * 1000
+
+
+@pytest.mark.gen_test
+async def test_keys(publisher):
+    """The last event of each key is kept apart; both places of it expire like the stream."""
+    one = publisher(backlog_length=1, buffer_length=2, kept_keys=3, idle_timeout=50)
+    for n, key in enumerate(["a", "b", None, "a", "c", "d", None]):
+        await one.publish(*events(n), marks=[marked(key)])
+    (rows, ids, *lives) = await one.connections.run(
+        [("XRANGE", KEYS.last, "-", "+"), ("HGETALL", KEYS.ids)]
+        + [("PTTL", name) for name in (KEYS.stream, KEYS.last, KEYS.ids)]
+    )
+    assert [(entry.json, entry.key) for entry in entries_of("room", rows)] == [
+        (b"3", "a"),
+        (b"4", "c"),
+        (b"5", "d"),
+    ]
+    assert sorted(ids[::2]) == [b"", b"a", b"c", b"d"]
+    assert int(ids[ids.index(b"") + 1]) == 3 * (1 + OVERHEAD)
+    assert all(149_000 < life <= 150_000 for life in lives)
+    # What is older than the events comes with them.
+    words = (2, KEYS.stream, KEYS.top, "", 1, 1000, one.settings, 1000, 7)
+    *_, older = await one.run(RECOVER, *words)
+    assert [entry.json for entry in entries_of("room", older)] == events(3, 4, 5)
+
+
+@pytest.mark.gen_test
+async def test_keys_of_a_life_whose_clock_was_ahead(publisher):
+    """If only the kept events are left of it, they are replaced."""
+    one = publisher()
+    later = int(1000 * time.time()) + 3_600_000
+    await one.connections.run([("XADD", KEYS.last, f"{later}-1", "e", "0-1 0  0", "k", "old")])
+    await one.publish(*events(1), marks=[marked("a")])
+    (rows,) = await one.connections.run([("XRANGE", KEYS.last, "-", "+")])
+    assert [entry.key for entry in entries_of("room", rows)] == ["a"]
+
+
+@pytest.mark.gen_test
+async def test_processes_of_version_0_1(publisher):
+    """They cannot take an event with a key for another one: they fail to read it."""
+    one = publisher()
+    await one.publish(*events(1), marks=[marked("a")])
+    (((_, fields),),) = await one.connections.run([("XRANGE", KEYS.stream, "-", "+")])
+    with pytest.raises(ValueError, match="too many values"):
+        _, _ = fields
+    with pytest.raises(ValueError, match="invalid literal"):
+        int(pack(events(1), [marked("a")]).split()[0].rstrip(b"q"))
+    # Settings that such a process has stored have no number of keys.
+    old = one.settings.rsplit(" ", 1)[0] if " " in one.settings else DEFAULTS.rsplit(" ", 1)[0]
+    await one.publish(*events(2), marks=[marked("b")], settings=old)
+    (count,) = await one.connections.run([("XLEN", KEYS.last)])
+    assert count == 2

@@ -204,9 +204,7 @@ def _headers(key: str | None, idempotency_key: str | None) -> dict[str, str]:
 
 def _header(noun: str, key: str) -> str:
     if not (key.isascii() and key.isprintable() and key == key.strip()):
-        raise ValueError(
-            "over HTTP, an idempotency key must be printable ASCII, not padded by spaces"
-        )
+        raise ValueError(f"over HTTP, {noun} must be printable ASCII, not padded by spaces")
     return key
 
 
