@@ -15,6 +15,10 @@ class Small(PublishHandler):
     max_batch = 3
 
 
+class Ending(PublishHandler):
+    may_end = True
+
+
 class Few(PublishHandler):
     max_values = 10
     max_body_size = 400
@@ -23,6 +27,7 @@ class Few(PublishHandler):
 @pytest.fixture
 def app():
     rules = [(r"/publish/([\w.-]+)", PublishHandler), (r"/publish", PublishHandler)]
+    rules += [(r"/ending/(\w+)", Ending)]
     rules += [(r"/small/([\w.-]+)", Small), (r"/few/([\w.-]+)", Few)]
     return Application(rules)
 
@@ -307,6 +312,8 @@ async def test_a_key(post, queue):
     await post("[1, 2]", Event_Key="a")
     await post("3", Event_Key="b")
     queue.backlog_length = 0
+    reply = await post('{"type":"end"}', path="/ending/room", Event_Key="a")
+    assert (reply.code, reply.body) == (400, b"the end of a channel has no key")
     assert queue.backlog_events == [2, 3]
     assert [event.key for event in queue.backlog_events] == ["a", "b"]
     for key in ("", "x" * 256):

@@ -96,6 +96,8 @@ class PublishHandler(ChannelHandler):
         if rate is not None and address is not None:
             self._count(address, rate, max(len(bodies) - 1, 0))
         key = self.request.headers.get("Event-Key")
+        if key is not None and bodies == [END]:
+            raise HTTPError(400, "the end of a channel has no key")
         idempotency_key = self.request.headers.get("Idempotency-Key")
         queue = MessageQueue.instance(names[0])
         ids: list[str] = []
