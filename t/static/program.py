@@ -194,7 +194,7 @@ class Tickets(Handler):
         seconds = self.request.param("seconds")
         if seconds is None:
             Error.HTTP.throw(500)
-        self.write(self.create_ticket([channel], float(seconds)))
+        self.write(self.create_ticket([channel], float(seconds), group=channel))
 
 
 class Bytes(Handler):
@@ -234,6 +234,10 @@ class Control(tornado.web.RequestHandler):
     def tickets(self, queue):
         """How many tickets were made for the channel."""
         return Tickets.given[queue.channel]
+
+    def disconnect(self, queue):
+        """Ends the connections with tickets, and revokes the tickets."""
+        return Ticketed.disconnect(queue.channel)
 
     def clients(self, queue):
         return list(queue.clients)

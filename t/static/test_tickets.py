@@ -35,6 +35,17 @@ def test_it_is_renewed(site, tab, transport, page_errors):
     assert site.control("tickets") >= 2
 
 
+def test_it_is_revoked(site, tab, page_errors):
+    """After the end of a connection the page gets a new ticket, however new the last one is."""
+    page_errors.allow("403")
+    page = subscribe(tab, site, "sse").open("sse")
+    assert site.control("disconnect") == 1
+    site.until(lambda: site.control("tickets") == 2)
+    page.open("sse")
+    site.publish(1)
+    page.has(1)
+
+
 def test_a_ticket_that_is_refused(site, tab, page_errors):
     """If a new ticket is refused, the subscription ends and the page gets the reason."""
     page_errors.allow("403")

@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import expect
 from support.browser import GONE
 from support.excerpts import assert_excerpts
+from support.outside import NODE_MODULES, left_out
 from support.program import ROOT
 
-MODULES = ROOT / ".venv/npm/node_modules"
 PACKAGES = {
     "htmx.org@4.0.1": "htmx.org-4",
     "htmx.org@2.0.11": "htmx.org",
@@ -30,10 +30,10 @@ HOSTILE = [
 @pytest.fixture
 def wall(serve_program, tmp_path):
     """The program, with its events in a file, and with htmx from npm."""
-    if not MODULES.exists():
-        pytest.skip("NO NPM: htmx was not tested")
+    if not NODE_MODULES.exists():
+        left_out("NO PACKAGES FROM NPM: htmx was not tested (make test, with npm, gets them)")
     for name, package in PACKAGES.items():
-        shutil.copytree(MODULES / package / "dist", tmp_path / name / "dist")
+        shutil.copytree(NODE_MODULES / package / "dist", tmp_path / name / "dist")
     environment = {"NPM": str(tmp_path), "TATSUMAKI_ENGINE": f"sqlite:{tmp_path / 'events.db'}"}
     return serve_program("examples/recipes/htmx.py", environment=environment)
 
