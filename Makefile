@@ -91,8 +91,9 @@ types-js: $(VENV)/.npm
 
 SPHINX = $(BIN)/python -m sphinx --nitpicky --fail-on-warning --quiet --doctree-dir build/doctrees
 
+# From scratch: what is left of a run that failed does not repeat its warnings.
 docs: $(VENV)/.docs
-	@$(SPHINX) docs build/docs
+	@$(SPHINX) --fresh-env --write-all docs build/docs
 	@$(SPHINX) --builder coverage docs build/docs-coverage
 	@echo 'Open build/docs/index.html'
 

@@ -30,9 +30,9 @@ MADE_IN = {name: kind.__module__ for name, kind in OWN.items()}
 
 INTERNAL = {
     "Application": "find_handler get_handler_delegate start_request",
-    "Client": "confirm deliver delivered forget is_late leave listen listener load place",
+    "Client": "confirm deliver delivered forget is_late lead leave listen listener load place",
     "Entry": "data entry envelope event frame frames keep_frame loss payload size work"
-    " channel gap id json prev quiet",
+    " channel end gap id json key prev quiet",
     "Event": "entry envelope frames log payload",
     "Handler": "ui",
     "HealthHandler": "compute_etag",

@@ -43,8 +43,8 @@ class Published(Awaitable[list[str]], Protocol):
         Raises:
             TimeoutError: the time has passed. The events may still be accepted.
             RuntimeError: the loop ended before it accepted the events; or there is no answer yet
-            and this is the thread of the loop, where the result must be awaited. Error.HTTP: the
-            same as from `MessageQueue.publish`.
+                and this is the thread of the loop, where the result must be awaited.
+            Error.HTTP: the same as from `MessageQueue.publish`.
         """
 
 

@@ -106,7 +106,7 @@ class Engine(Protocol):
             feed: the channel. It need not be attached.
             bodies: the events as JSON, oldest first. All or none are accepted, without other events
                 in between.
-            key: what they are about (`Entry.key`). The last event of each key is kept for new
+            key: what they are about (`Event.key`). The last event of each key is kept for new
                 clients, however old it is: `Feed.load` gets it.
             idempotency_key: if the events were accepted under this key lately, they are not
                 accepted again; 422 if other events were.
