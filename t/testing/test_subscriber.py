@@ -53,6 +53,10 @@ async def test_several_channels(http_server, base_url):
                 message = await client.next()
                 assert (message.channel, message.data) == (name, transport)
         await client.assert_delivered(READERS, channel="a", allow_gap=False)
+    async with Subscriber(f"{base_url}/events", params=params, cursor="1-1") as lost:
+        # The gap is one of both channels.
+        for name in "ab":
+            await lost.assert_delivered(["before", *READERS], channel=name)
 
 
 @pytest.mark.gen_test

@@ -64,7 +64,8 @@ class Delivery:
         """
         pairs = [(message, attempt) for attempt in attempts for message in attempt.messages]
         for message, attempt in pairs[self._looked :]:
-            if self._channel not in (None, message.channel):
+            other = self._channel not in (None, message.channel)
+            if other and not (message.gap and message.channel is None):
                 continue
             if self.problem is None:
                 self.problem = self._taken(message, attempt)
