@@ -61,7 +61,7 @@ def test_no_ticket(site, tab, page_errors):
     page_errors.allow("500")
     page = tab("/ticketed/{}", transports=["sse"], ticketUrl=f"/tickets/{site.channel}")
     page.until("subscription.state === 'waiting'")
-    message = "there is no ticket: Error: the page failed"
+    message = "no ticket: Error: the page failed"
     assert page.get("details.error") == {"message": message, "status": 0}
     site.until(lambda: site.control("tickets") >= 3)
     assert site.control("asked") == []

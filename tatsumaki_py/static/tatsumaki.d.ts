@@ -10,9 +10,9 @@ export class Subscription {
     /** The transport in use. Setting it goes over to another one, in all tabs that share; nothing is lost, nothing comes
      * twice. If it does not get through, those of the option `transports` are tried. */
     get transport(): Transport;
-    /** Tries now, if it waits: for a button "Try now". */
+    /** If it is waiting, tries now; for a button "Try now". */
     retry(): void;
-    /** Ends it, for good. */
+    /** Ends it for good. */
     close(): void;
     #private;
 }
@@ -31,7 +31,7 @@ export type Item = {
     end?: boolean;
 };
 /**
- * `status` is that of HTTP, 0 if there was no answer.
+ * `status` is the HTTP status, 0 if there was no answer.
  */
 export type Refusal = {
     message: string;
@@ -63,22 +63,22 @@ export type Message = {
 };
 export type Options = {
     /**
-     * an event: the value that was
-     * published, any that JSON has. `id` is the cursor after it, "" if more of the same answer follow; `channel` is said
-     * if there are several.
+     * called with each event: `data` is
+     * the published value, any JSON value; `id` the cursor after it, or "" if more events of the same answer follow;
+     * `channel` its channel, if there are several.
      */
     onEvent?: ((data: any, at: {
         id: string;
         channel?: string;
     }) => void) | undefined;
     /**
-     * events between `after` and `id` are lost.
+     * called when the events between `after` and `id` are lost.
      */
     onGap?: ((gap: Gap) => void) | undefined;
     /**
-     * the channel has ended and all its events were handed on. It is called once, and the page
-     * does not reconnect. With several channels, it is called when all of them have ended; `onEvent` gets the end of each
-     * one, `{type: "end"}`.
+     * called once, when the channel has ended and all its events were passed on. The page
+     * does not reconnect. With several channels, it is called when all of them have ended; `onEvent` gets the end of each,
+     * `{type: "end"}`.
      */
     onEnd?: (() => void) | undefined;
     /**
@@ -96,40 +96,40 @@ export type Options = {
         lastEventId: string;
     }) | undefined;
     /**
-     * `transport` is the one in use, `error` why it is
-     * "waiting" or "closed", `until` when it tries again, in ms of `Date.now()`. "ended" comes before `onEnd`.
+     * `transport` is the transport in use, `error` the reason
+     * for "waiting" or "closed", `until` the time of the next attempt, in ms of `Date.now()`. "ended" comes before `onEnd`.
      */
     onState?: ((state: State, details: Details) => void) | undefined;
     /**
-     * tried in this order; the first is kept unless it does not get through.
+     * tried in this order; the first that gets through is kept.
      * Default: sse, or ndjson if there are `headers`; then long-poll.
      */
     transports?: Transport[] | undefined;
     /**
-     * go on from this cursor. Default: from what a newcomer gets.
+     * the cursor to start from. Default: start with the backlog, as a new client.
      */
     lastEventId?: string | undefined;
     /**
-     * the name of the client for the server. Two of one name end each other's connections.
-     * Default: one that nobody else has.
+     * the name of the client. A new connection with the same name ends the older one.
+     * Default: a random name.
      */
     clientId?: string | undefined;
     /**
-     * for a URL that names none.
+     * the channels, for a URL that names none.
      */
     channels?: string[] | undefined;
     /**
-     * one connection for all tabs that subscribe to the same. Default: true, but a page that
-     * came by plain http from another host than localhost is not given the means.
+     * whether tabs with the same subscription share one connection. Default: true. Browsers
+     * allow it only for https: and localhost.
      */
     shared?: boolean | undefined;
     /**
-     * for all transports but sse and
-     * websocket, which can send none.
+     * headers of each request; not possible
+     * with sse and websocket.
      */
     headers?: Record<string, string> | [string, string][] | Headers | undefined;
     /**
-     * send cookies to another origin.
+     * whether to send cookies to another origin.
      */
     withCredentials?: boolean | undefined;
     /**

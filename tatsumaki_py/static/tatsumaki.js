@@ -1,78 +1,78 @@
-// Subscribes a page to a Tatsumaki server, over whatever transport gets through.
+// Subscribes a page to a Tatsumaki server, by a transport that gets through.
 //
 //   import { Subscription } from "/tatsumaki.js";
 //   new Subscription("/events/lobby", { onEvent: (data) => console.log(data) });
 //
-// 1. There is one connection at a time; who starts the next one has ended the last one.
-// 2. The cursor moves when events have been handed on, never before: what was cut off comes again.
-// 3. An id is handed on once; only a gap may come again under its id.
-// 4. Cursors are compared for equality only, but that one with a comma is of several channels.
-// 5. Of the tabs that share, the one that holds the lock has the connection. It says before each
-//    message from which cursor on it is valid; who is elsewhere asks the server for what lies between.
-// 6. Tabs that speak different versions of these messages do not share: a change to `Message` changes PROTOCOL.
-// 7. A page with a `getState` is connected only while its state has no hole. `getState` gives the cursor to connect from,
-//    so the server keeps the events of the meantime. There is one call at a time.
-// 8. The end counts when the connection ends with it, or when there is none because all was sent (204, or a WebSocket that
-//    is closed with 1000 "end"): events may follow an end.
+// 1. There is one connection at a time: the code that starts a connection has ended the previous one.
+// 2. The cursor moves after events have been passed on, never before, so that an interrupted delivery is repeated.
+// 3. Events of one id are passed on once; only a gap may be repeated with its id.
+// 4. Cursors are only compared for equality, except that a comma marks the cursor of several channels.
+// 5. Of the tabs that share, the one with the lock (the leader) has the connection. Each of its messages names the
+//    cursor before it; a tab at another cursor asks the server for the events in between.
+// 6. Tabs with different versions of these messages do not share: increase PROTOCOL when you change `Message`.
+// 7. A page with a `getState` is connected only while its state is complete. `getState` gives the cursor to connect from,
+//    so no event after it is missed. There is one call at a time.
+// 8. An end counts only if the connection ends with it, or if there is none because the page has all events (204, or a
+//    WebSocket that is closed with 1000 "end"), because events may follow an end.
 
 /** @typedef {"connecting" | "open" | "waiting" | "closed" | "ended"} State */
 /** @typedef {"sse" | "websocket" | "ndjson" | "multipart" | "long-poll" | "interval-poll"} Transport */
 /** @typedef {{type: "gap", after: string, id: string, channel?: string}} Gap */
 /** @typedef {{data: any, channel?: string, gap?: boolean, end?: boolean}} Item */
-/** @typedef {{message: string, status: number}} Refusal `status` is that of HTTP, 0 if there was no answer. */
+/** @typedef {{message: string, status: number}} Refusal `status` is the HTTP status, 0 if there was no answer. */
 /** @typedef {{transport: Transport, error: Refusal | null, until: number}} Details */
 /** @typedef {{state: State, details: Details, cursor: string}} Place */
 /** @typedef {{prev: string, id: string, items: Item[]}} News */
 /** @typedef {{news?: News, place?: Place, prefer?: Transport, wake?: boolean}} Message from tab to tab */
 /**
  * @typedef {object} Options
- * @property {(data: any, at: {id: string, channel?: string}) => void} [onEvent] an event: the value that was
- *   published, any that JSON has. `id` is the cursor after it, "" if more of the same answer follow; `channel` is said
- *   if there are several.
- * @property {(gap: Gap) => void} [onGap] events between `after` and `id` are lost.
- * @property {() => void} [onEnd] the channel has ended and all its events were handed on. It is called once, and the page
- *   does not reconnect. With several channels, it is called when all of them have ended; `onEvent` gets the end of each
- *   one, `{type: "end"}`.
+ * @property {(data: any, at: {id: string, channel?: string}) => void} [onEvent] called with each event: `data` is
+ *   the published value, any JSON value; `id` the cursor after it, or "" if more events of the same answer follow;
+ *   `channel` its channel, if there are several.
+ * @property {(gap: Gap) => void} [onGap] called when the events between `after` and `id` are lost.
+ * @property {() => void} [onEnd] called once, when the channel has ended and all its events were passed on. The page
+ *   does not reconnect. With several channels, it is called when all of them have ended; `onEvent` gets the end of each,
+ *   `{type: "end"}`.
  * @property {(info: {signal: AbortSignal}) => Promise<{lastEventId: string}> | {lastEventId: string}} [getState] loads
  *   and shows the state of the page, and returns an object with the cursor at which the server made it, which may have
  *   other members. It is called before the first connection (unless there is a `lastEventId`) and after each gap, one
  *   call at a time. Events come after it: those after the cursor. If it fails, it is called again, after 1 second at
  *   first, backing off to 15. `signal` is aborted when the subscription is closed, and after 30 seconds.
- * @property {(state: State, details: Details) => void} [onState] `transport` is the one in use, `error` why it is
- *   "waiting" or "closed", `until` when it tries again, in ms of `Date.now()`. "ended" comes before `onEnd`.
- * @property {Transport[]} [transports] tried in this order; the first is kept unless it does not get through.
+ * @property {(state: State, details: Details) => void} [onState] `transport` is the transport in use, `error` the reason
+ *   for "waiting" or "closed", `until` the time of the next attempt, in ms of `Date.now()`. "ended" comes before `onEnd`.
+ * @property {Transport[]} [transports] tried in this order; the first that gets through is kept.
  *   Default: sse, or ndjson if there are `headers`; then long-poll.
- * @property {string} [lastEventId] go on from this cursor. Default: from what a newcomer gets.
- * @property {string} [clientId] the name of the client for the server. Two of one name end each other's connections.
- *   Default: one that nobody else has.
- * @property {string[]} [channels] for a URL that names none.
- * @property {boolean} [shared] one connection for all tabs that subscribe to the same. Default: true, but a page that
- *   came by plain http from another host than localhost is not given the means.
- * @property {Headers | Record<string, string> | [string, string][]} [headers] for all transports but sse and
- *   websocket, which can send none.
- * @property {boolean} [withCredentials] send cookies to another origin.
+ * @property {string} [lastEventId] the cursor to start from. Default: start with the backlog, as a new client.
+ * @property {string} [clientId] the name of the client. A new connection with the same name ends the older one.
+ *   Default: a random name.
+ * @property {string[]} [channels] the channels, for a URL that names none.
+ * @property {boolean} [shared] whether tabs with the same subscription share one connection. Default: true. Browsers
+ *   allow it only for https: and localhost.
+ * @property {Headers | Record<string, string> | [string, string][]} [headers] headers of each request; not possible
+ *   with sse and websocket.
+ * @property {boolean} [withCredentials] whether to send cookies to another origin.
  * @property {() => string | Promise<string>} [ticket] returns a ticket for the URL. It is called before each
  *   attempt to connect, so that a ticket need not be valid for long.
  */
 
-const PROTOCOL = 2; // of the messages between tabs
-const OPEN = 10_000; // ms until a connection has to be open, or a question answered
+const PROTOCOL = 2; // version of the messages between tabs
+const OPEN = 10_000; // ms within which a connection must open, or a query be answered
 const DOUBT = 5_000; // silence after which a new stream is checked: something may hold it back
 const SILENCE = 62_500; // the same for one that has worked: two and a half heartbeats
-const GRACE = 1_000; // what a check found has to come by the stream in that time
-const STEADY = 5_000; // a connection that lived this long was a good one, and so was a state
+const GRACE = 1_000; // ms within which the events that a check has found must arrive by the stream
+const STEADY = 5_000; // a connection, or a state, that lasted this long counts as good
 const LOAD = 30_000; // for one call of `getState`
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 15_000;
-const LONGEST_ASKED = 60_000; // of the delays that the server sends
+const LONGEST_ASKED = 60_000; // maximum of the delays that the server sends
 const SETTLED = 100; // an EventSource that is open for this long has reached the server
 const INTERVAL = 5_000; // between two interval polls
-const FRESH = 1_000; // a ticket that is newer than this is used again
+const FRESH = 1_000; // a newer ticket than this is used again
 const SLEPT = 30_000; // hidden longer than this: do not trust the connection
-const SEEN = 1_000; // ids remembered
-const BEHIND = 250; // between two questions of a tab that does not meet the others' connection
+const SEEN = 1_000; // number of remembered ids
+const BEHIND = 250; // between two queries of a tab that catches up with the leader
 
-/** The server, or what stands before it, gives something else than was asked for. */
+/** The server, or a proxy before it, has refused the request or given an unexpected answer. */
 class Refused extends Error {
   /** @param {string} message @param {number} [status] @param {number} [after] ms, from Retry-After */
   constructor(message, status = 0, after = 0) {
@@ -81,7 +81,7 @@ class Refused extends Error {
     this.after = after;
   }
 
-  /** Asking again would be answered the same. */
+  /** Whether a retry would get the same answer. */
   get final() {
     const { status } = this;
     return status >= 400 && status < 500 && ![408, 425, 429].includes(status);
@@ -98,7 +98,7 @@ class Refused extends Error {
   }
 }
 
-/** The server is there, but this transport does not reach it. */
+/** The server can be reached, but not by this transport. */
 class Blocked extends Refused {}
 
 export class Subscription {
@@ -139,7 +139,7 @@ export class Subscription {
     for (const type of ["online", "offline"]) {
       globalThis.addEventListener(type, () => this.#wake(true), { signal });
     }
-    // A page that is put away must not keep the connection that others wait for.
+    // A page in the back/forward cache must not keep the connection for which other tabs wait.
     globalThis.addEventListener("pagehide", () => this.#stop(), { signal });
     globalThis.addEventListener("pageshow", (event) => event.persisted && this.#start(), { signal });
     globalThis.document?.addEventListener("visibilitychange", () => this.#turned(), { signal });
@@ -170,12 +170,12 @@ export class Subscription {
     this.#line.prefer(name);
   }
 
-  /** Tries now, if it waits: for a button "Try now". */
+  /** If it is waiting, tries now; for a button "Try now". */
   retry() {
     this.#wake(false);
   }
 
-  /** Ends it, for good. */
+  /** Ends it for good. */
   close() {
     this.#stop();
     this.#show("closed", { ...this.#details, error: null, until: 0 });
@@ -201,7 +201,7 @@ export class Subscription {
     this.#line.stop();
   }
 
-  /** @param {boolean} doubtful the connection may be dead without having said so */
+  /** @param {boolean} doubtful the connection may be dead without notice */
   #wake(doubtful) {
     this.#nap?.abort();
     this.#tabs?.wake(doubtful);
@@ -258,7 +258,7 @@ export class Subscription {
     return { state: this.#state, details: this.#details, cursor: this.#cursor };
   }
 
-  /** From the connection of this tab. */
+  /** Events from this tab's own connection. */
   #news = (/** @type {Item[]} */ items, /** @type {string} */ id) => {
     const prev = this.#cursor;
     const fresh = this.#hand(items, id);
@@ -317,7 +317,7 @@ export class Subscription {
     if (state === "ended") this.#call(() => this.#options.onEnd?.());
   };
 
-  /** A fault of the page is no fault of the connection. @param {() => void} callback */
+  /** Calls code of the page, whose errors must not affect the connection. @param {() => void} callback */
   #call(callback) {
     try {
       callback();
@@ -327,7 +327,7 @@ export class Subscription {
   }
 }
 
-/** The server's URL and how it is asked. */
+/** The server's URL, and requests to it. */
 class Source {
   /** @param {string | URL} url @param {Options} options */
   constructor(url, options) {
@@ -343,13 +343,13 @@ class Source {
     new Headers(options.headers).forEach((value, name) => headers.push([name, value]));
     this.headers = headers.length ? headers : undefined;
     this.withCredentials = options.withCredentials ?? false;
-    // Tabs share a connection if nothing is different by which a server could tell their users.
+    // Tabs share a connection only if the server cannot distinguish their users by any of these.
     const who = [this.base, this.withCredentials, headers, this.clientId];
     this.key = `tatsumaki/${PROTOCOL} ${JSON.stringify(who)}`;
   }
 
-  /** A new name, unless the page gave one: who has nothing yet gets what newcomers get, and not what the server believes
-   * to have sent already. */
+  /** A new name, unless the page gave one: a client without a cursor must get the backlog, even if the server believes it
+ * has already sent it. */
   rename() {
     const bytes = crypto.getRandomValues(new Uint8Array(12));
     if (!this.named) this.clientId = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -361,7 +361,7 @@ class Source {
     try {
       this.ticket = await this.giver();
     } catch (error) {
-      throw new Refused(`there is no ticket: ${error}`);
+      throw new Refused(`no ticket: ${error}`);
     }
     if (!isString(this.ticket)) throw new Refused("a ticket has to be a string");
     this.given = Date.now();
@@ -391,19 +391,19 @@ class Source {
     throw new Refused(message, response.status, delay(response.headers.get("Retry-After")));
   }
 
-  /** Why a question has no answer, in words. @param {unknown} error */
+  /** The reason for a missing answer, in words. @param {unknown} error */
   explain(error) {
     if (error instanceof Refused) return error;
     if (error instanceof DOMException && error.name === "TimeoutError") return new Refused("the server does not answer");
-    // A page is not told which of the two it is.
+    // A browser does not tell which of the two it is.
     const forbidden = this.base.origin === location.origin ? "" : ", or does not allow this page's origin";
     return new Refused(`the server cannot be reached${forbidden}`);
   }
 
-  /** What comes after the cursor, at once. @param {string} cursor @param {AbortSignal} signal */
+  /** Fetches the events after the cursor, without waiting. @param {string} cursor @param {AbortSignal} signal */
   async ask(cursor, signal) {
     await this.renew();
-    // Without a name: that one's connection stays.
+    // Without a name, so that the named client's connection stays.
     const response = await this.get(
       this.url("interval-poll", cursor),
       AbortSignal.any([signal, AbortSignal.timeout(OPEN)]),
@@ -412,10 +412,10 @@ class Source {
   }
 }
 
-/** The connection of this tab: one attempt after the other, until it is stopped. */
+/** The connection of this tab: repeated attempts until it is stopped. */
 class Line {
-  /** @type {AbortController | null} of the attempt under way, its wait included */ #attempt = null;
-  /** @type {Set<Transport>} */ #proved = new Set(); // those that brought something
+  /** @type {AbortController | null} of the current attempt, including its wait */ #attempt = null;
+  /** @type {Set<Transport>} */ #proved = new Set(); // transports that have delivered something
   #names;
   #at = 0;
   /** @type {object | null} */ #run = null;
@@ -451,13 +451,13 @@ class Line {
     this.wake(true);
   }
 
-  /** Tries now. @param {boolean} doubtful replaces also a connection that seems to be good */
+  /** Tries now. @param {boolean} doubtful also replaces a connection that seems to be good */
   wake(doubtful) {
     this.#failures = 0;
     if (doubtful || this.#state === "waiting") this.#attempt?.abort();
   }
 
-  /** @param {object} run that it belongs to: another may begin before this one has noticed its end */
+  /** @param {object} run the run it belongs to; another may begin before this one has noticed its end */
   async #connect(run) {
     await null; // whoever made the subscription has it when the first word comes
     this.#failures = this.#misses = 0;
@@ -489,7 +489,7 @@ class Line {
     }
   }
 
-  /** Finds out why it ended, and waits.
+  /** Finds out why the attempt ended, and waits.
    * @param {Transport} name @param {Link} link @param {unknown} reason @param {AbortSignal} signal */
   async #recover(name, link, reason, signal) {
     // The ticket of a connection that was open may have been revoked, however new it is.
@@ -498,7 +498,7 @@ class Line {
     if (link.ended || error?.ended) return this.#finish("ended", name);
     let blocked = error instanceof Blocked;
     if (!link.opened && (!error || blocked)) {
-      // Neither EventSource nor WebSocket say why they failed.
+      // Neither EventSource nor WebSocket tells why it failed.
       try {
         await this.source.ask(this.cursor(), signal);
         blocked = true;
@@ -512,7 +512,7 @@ class Line {
     // The ticket of a connection that was open may have expired: get a new one for the next attempt.
     const renewed = link.opened && error?.status === 403 && this.source.giver;
     if (error?.final && !renewed) return this.#finish("closed", name, error);
-    // One that has worked before is given more than one chance.
+    // A transport that has worked before gets more than one chance.
     if (blocked && ++this.#misses > (this.#proved.has(name) ? 2 : 0) && this.#names.length > 1) {
       this.#misses = 0;
       this.#at = (this.#at + 1) % this.#names.length;
@@ -521,7 +521,7 @@ class Line {
     const asked = Math.min(LONGEST_ASKED, link.retry || (error?.after ?? 0));
     const ended = link.good && !reason && !asked;
     if (!ended) error ??= new Refused(link.opened ? "the connection was lost" : "the connection does not open");
-    // The first attempt after a connection comes within a second: many clients may have lost theirs at once.
+    // Reconnect at a random time within a second, because many clients may have lost their connections at once.
     const soon = link.opened && !this.#failures;
     const wait = soon ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures) / 2;
     this.#failures++;
@@ -549,7 +549,7 @@ class Line {
   }
 }
 
-/** One attempt of a line, as the transports see it. */
+/** One attempt to connect, as the transports see it. */
 class Link {
   opened = false;
   proved = false; // something has come
@@ -592,15 +592,15 @@ class Link {
     this.#check(this.#patience);
   }
 
-  /** The server has said the place of this client, and perhaps when to come again. Only a client that has no cursor
-   * takes the place over: the events tell the others. @param {unknown} cursor @param {unknown} [retry] */
+  /** The server has sent this client's cursor, and perhaps a delay for reconnecting. Only a client without a cursor adopts
+ * it; for others, the events do. @param {unknown} cursor @param {unknown} [retry] */
   begin(cursor, retry) {
     if (typeof retry === "number" && retry > 0) this.retry = retry;
     if (this.signal.aborted || this.line.cursor() || typeof cursor !== "string" || !cursor) return;
     this.line.news([], cursor);
   }
 
-  /** A sign of life. */
+  /** The connection is alive. */
   alive() {
     if (!this.opened) this.open();
     this.proved = true;
@@ -629,7 +629,7 @@ class Link {
     this.attempt.abort(error);
   }
 
-  /** A silent stream may be idle, dead or held back on its way: the server knows. @param {number} time */
+  /** Asks the server whether a silent stream is idle, dead or held back by a proxy. @param {number} time */
   #check(time) {
     clearTimeout(this.#timer);
     if (this.signal.aborted) return;
@@ -638,7 +638,7 @@ class Link {
       try {
         const { source, cursor } = this.line;
         const { items } = await source.ask(cursor(), this.signal);
-        // Without a cursor, a client with a name of its own is not where the question begins.
+        // Without a cursor, a client with a given name is at another place than the query.
         const behind = items.length > 0 && Boolean(cursor() || !source.named);
         if (behind) await pause(GRACE, this.signal);
         if (behind && news === this.news) throw new Blocked("events do not come through");
@@ -651,11 +651,11 @@ class Link {
   }
 }
 
-/** Of all tabs of the origin that want the same, this one: it leads, or follows the one that does. */
+/** This tab among the tabs of the origin with the same subscription: it is the leader or follows it. */
 class Tabs {
-  /** @type {AbortController | null} while it takes part */ #part = null;
+  /** @type {AbortController | null} while it participates */ #part = null;
   /** @type {BroadcastChannel | null} */ #channel = null;
-  /** @type {News[] | null} what was sent while the server is asked */ #queue = null;
+  /** @type {News[] | null} messages that arrive while the server is queried */ #queue = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #leading = false;
 
@@ -681,7 +681,7 @@ class Tabs {
     navigator.locks.request(this.source.key, steal ? { steal } : { signal }, lead).catch((error) => {
       if (signal.aborted) return;
       if (error.name !== "AbortError") return void this.#lead(signal); // no locks here: alone
-      // Another tab took us for dead.
+      // Another tab considered this one dead.
       this.leave();
       this.line.stop();
       this.join();
@@ -716,7 +716,7 @@ class Tabs {
     return new Promise((resolve) => signal.addEventListener("abort", resolve));
   }
 
-  /** Has the leader say where it is. One that does not answer is frozen, and loses the lock. */
+  /** Asks the leader for its cursor. A leader that does not answer is frozen, and loses the lock. */
   #ask(doubtful = false) {
     this.post({ wake: doubtful });
     clearTimeout(this.#timer);
@@ -757,7 +757,7 @@ class Tabs {
     else if (news.id !== cursor) this.#catchUp();
   }
 
-  /** Asks the server until this tab stands where a message of the leader begins or ends. */
+  /** Queries the server until this tab is at the beginning or the end of a message of the leader. */
   async #catchUp() {
     if (this.#queue || !this.#part) return;
     const { signal } = this.#part;
@@ -788,14 +788,14 @@ class Tabs {
   }
 }
 
-// --- what a page says: a mistake is a TypeError that names it
+// --- the page's arguments: a mistake is a TypeError that names it
 
 const isString = (/** @type {unknown} */ value) => typeof value === "string";
 const isBoolean = (/** @type {unknown} */ value) => typeof value === "boolean";
 const isFunction = (/** @type {unknown} */ value) => typeof value === "function";
 const isList = (/** @type {unknown} */ value) => Array.isArray(value) && value.every(isString);
 
-/** Each option, what it has to be, and whether a value is that.
+/** For each option, the expected kind of value, and a check.
  * @type {Record<keyof Options, [string, (value: any) => boolean]>} */
 const OPTIONS = {
   onEvent: ["a function", isFunction],
@@ -848,7 +848,7 @@ function parseUrl(url) {
   return parsed;
 }
 
-// --- the transports: each resolves when the connection has ended, and fails when it was no connection
+// --- the transports: each resolves when the connection has ended, and rejects if there was none
 
 /** @type {Record<Transport, (link: Link) => Promise<void>>} */
 const TRANSPORTS = {
@@ -870,7 +870,7 @@ const TRANSPORTS = {
         last = lastEventId;
         const { id, retry } = parse(data) ?? {};
         link.begin(id, retry);
-        // The first comes with the head, and a proxy that holds back a stream may let that much through.
+        // The first event comes with the head, and even a proxy that holds back a stream may let that much through.
         if (begun) link.alive();
         else link.open();
         begun = true;
@@ -897,7 +897,7 @@ const TRANSPORTS = {
       link.signal.addEventListener("abort", () => (socket.close(), reject(link.signal.reason)));
       socket.onopen = () => link.open();
       socket.onmessage = ({ data }) => (link.alive(), envelope(link, data));
-      // A code from 4000 on is the HTTP status plus 4000.
+      // Codes from 4000 on are the HTTP status plus 4000.
       socket.onclose = ({ code, reason }) => {
         if (code === 1000 && reason === "end") link.ended = true;
         if (code < 4400) resolve();
@@ -923,7 +923,7 @@ const TRANSPORTS = {
   },
 
   "long-poll": async (link) => {
-    // The first answer comes at once, and says that the server is there.
+    // The first answer comes at once, and shows that the server can be reached.
     for (let first = true; ; first = false) {
       const began = Date.now();
       const count = await poll(link, first ? "interval-poll" : "long-poll");
@@ -941,7 +941,7 @@ const TRANSPORTS = {
   },
 };
 
-/** Those of which a page sees nothing but messages, and which send no headers. @param {string} transport */
+/** Whether a page sees only the messages of a transport, and cannot send headers with it. @param {string} transport */
 function bare(transport) {
   return transport === "sse" || transport === "websocket";
 }
@@ -974,7 +974,7 @@ async function stream(link, type) {
   return response;
 }
 
-/** The text between separators; what is cut off at the end is none.
+/** The texts between separators; an incomplete text at the end is dropped.
  * @param {Link} link @param {Response} response @param {string} separator */
 async function* pieces(link, response, separator, text = "") {
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
@@ -994,8 +994,8 @@ async function* pieces(link, response, separator, text = "") {
   }
 }
 
-/** A message that says its id itself: an event, a gap, or the place of this client, `{"id": ...}`, which may say when to
- * come again, `{"id": ..., "retry": ms}`. Anything else is a message of a handler that has no ids. @param {Link} link @param {string} text */
+/** A message with its id: an event, a gap, or this client's cursor, `{"id": ...}`, perhaps with a delay for reconnecting,
+ * `{"id": ..., "retry": ms}`. Anything else is the message of a handler without ids. @param {Link} link @param {string} text */
 function envelope(link, text) {
   const message = parse(text);
   const { id, data, channel } = message ?? {};
@@ -1016,7 +1016,7 @@ function isEnd(event) {
   return event?.type === "end" && Object.keys(event).length === 1;
 }
 
-/** An event that comes beside its id. @param {any} event @param {string} id @returns {Item} */
+/** An event whose id comes separately. @param {any} event @param {string} id @returns {Item} */
 function unwrap(event, id) {
   if (isGap(event)) return { data: event, gap: true };
   const { data, channel } = id.includes(",") ? (event ?? {}) : { data: event };
@@ -1028,7 +1028,7 @@ function isOver(state) {
   return state === "closed" || state === "ended";
 }
 
-/** @param {string} text @returns {any} what handlers of one's own send need not be JSON */
+/** @param {string} text @returns {any} your own handlers may send text that is not JSON */
 function parse(text) {
   try {
     return JSON.parse(text);
