@@ -82,7 +82,7 @@ def test_any_interleaving(steps):
             readers[number] = Reader(log, events, back), log.newest(BACKLOG)
         elif args[0] in readers:
             readers[args[0]][0].read(args[1])
-        kept = log._kept
+        kept = log.kept
         if kept is not None:
             last = {event.key: event for event in events if event.key is not None}
             assert {**kept.before, **kept.inside} == last

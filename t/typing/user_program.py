@@ -307,7 +307,7 @@ async def publish() -> None:
     poll = MessageQueue.instance("a").poll("me", lambda *events: None)
     poll.cancel()
     try:
-        await MessageQueue.instance("a").publish({"n": 1})
+        await MessageQueue.instance("a").publish({"n": 1}, key="a")
     except Error.ClientDisconnect as error:
         print(error)
     except Error.HTTP as error:

@@ -267,9 +267,9 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
             RuntimeError: in another thread, if no event loop owns the queues. The main
                 thread may publish before one runs.
         """
-        check_keys(key, idempotency_key)
-        bodies = [self._encode(event) for event in events]
-        return self._publish(bodies, key=key, idempotency_key=idempotency_key)
+        if key is not None or idempotency_key is not None:
+            check_keys(key, idempotency_key)
+        return self._publish([self._encode(event) for event in events], key, idempotency_key)
 
     def publish_json(
         self, *bodies: bytes, key: str | None = None, idempotency_key: str | None = None
@@ -285,14 +285,13 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         for body in bodies:
             check_bytes(body)
         fitting = list(map(self._fitting, bodies))
-        return self._publish(fitting, key=key, idempotency_key=idempotency_key)
+        return self._publish(fitting, key, idempotency_key)
 
     def _publish(
         self,
         bodies: list[bytes],
-        *,
         key: str | None,
-        idempotency_key: str | None = None,
+        idempotency_key: str | None,
         quiet: bool = False,
     ) -> Published:
         thread = self._registry.thread
@@ -332,7 +331,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         `publish` does.
         """
         check_keys(None, idempotency_key)
-        return self._publish([END], key=None, idempotency_key=idempotency_key)
+        return self._publish([END], None, idempotency_key)
 
     def append_backlog(self, *events: Any, key: str | None = None) -> Published:
         """Append events for new clients, to the backlog that a new client gets. A client that is
@@ -344,7 +343,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         """
         check_keys(key)
         bodies = [self._encode(event) for event in events]
-        return self._publish(bodies, key=key, quiet=True) if bodies else Done([])
+        return self._publish(bodies, key, None, quiet=True) if bodies else Done([])
 
     def flush_events(self, client_id: str | int, *events: Any) -> bool:
         """Send events to one listening client only; they are not kept.

@@ -293,7 +293,8 @@ class Channel:
 
     def _count(self) -> None:
         """Report the bytes of this channel to the registry."""
-        size = self.log.held + self.beside
+        log = self.log
+        size = self.beside + (log.size if log.kept is None else log.held)
         before, self._counted = self._counted, size
         self._registry.size += size - before
         if not size:

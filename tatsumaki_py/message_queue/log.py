@@ -46,13 +46,13 @@ class EventLog:
     __slots__ = (
         "_dropped",
         "_events",
-        "_kept",
         "_positions",
         "_quiet",
         "_start",
         "_times",
         "channel",
         "ended",
+        "kept",
         "length",
         "size",
         "top",
@@ -67,7 +67,8 @@ class EventLog:
         """The number of events."""
         self.size = 0
         """Bytes of these events."""
-        self._kept: Kept | None = None
+        self.kept: Kept | None = None
+        """The last event of each key; None as long as no event has a key."""
         self._events: list[Entry] = []
         self._positions: list[tuple[int, int]] = []
         self._times: list[float] = []
@@ -84,7 +85,7 @@ class EventLog:
     @property
     def held(self) -> int:
         """Bytes of all events here, also of kept ones that are older than the log."""
-        return self.size if self._kept is None else self.size + self._kept.size
+        return self.size if self.kept is None else self.size + self.kept.size
 
     @property
     def floor(self) -> str:
@@ -102,10 +103,10 @@ class EventLog:
         """The place of a newcomer, which gets the newest `count` events and all kept ones."""
         first = self.newest(count)[:1]
         start = first[0].prev if first else self.top
-        oldest = None if self._kept is None else self._kept.oldest()
+        oldest = None if self.kept is None else self.kept.oldest()
         if oldest is not None and position(oldest.id) <= position(start):
             return oldest.prev, LeadIn(start, self.top)
-        if start == self.top or (self._kept is None and not self._quiet):
+        if start == self.top or (self.kept is None and not self._quiet):
             return start, None
         return start, LeadIn(start, self.top)
 
@@ -178,7 +179,7 @@ class EventLog:
 
     def _loss(self, cursor: str) -> tuple[Entry, ...]:
         """The gap after `cursor`, and the events that were kept from it."""
-        lost = None if self._kept is None else self._kept.loss(cursor, self.floor, self.channel)
+        lost = None if self.kept is None else self.kept.loss(cursor, self.floor, self.channel)
         return lost or (Entry.loss(cursor, self.floor, self.channel),)
 
     def _with_lead(self, cursor: str, lead: LeadIn, quiet: bool) -> tuple[Entry, ...]:
@@ -188,8 +189,8 @@ class EventLog:
         first = self._index(self.later(cursor, lead.start))
         end = self._index(lead.end) if lead.end else first
         new, rest = self._events[first:end], self._events[max(first, end) :]
-        if self._kept is not None:
-            new = self._kept.lead_in(cursor, lead, new)
+        if self.kept is not None:
+            new = self.kept.lead_in(cursor, lead, new)
         return (*new, *(rest if quiet or not self._quiet else loud(rest)))
 
     def lead_after(self, lead: LeadIn | None, events: Sequence[Entry]) -> LeadIn | None:
@@ -229,12 +230,12 @@ class EventLog:
         self.top = event.id
         self.ended = event.end
         if event.key is not None:
-            self._keep().publish(event.key, event)
+            self._keyed().publish(event.key, event)
 
-    def _keep(self) -> Kept:
-        if self._kept is None:
-            self._kept = Kept()
-        return self._kept
+    def _keyed(self) -> Kept:
+        if self.kept is None:
+            self.kept = Kept()
+        return self.kept
 
     def prepend(self, events: Sequence[Entry]) -> None:
         """Add events that end where the log begins; they get the time of its oldest event. Raises
@@ -254,8 +255,8 @@ class EventLog:
         self.length += len(events)
         self.size += sum(event.size for event in events)
         self._quiet += sum(event.quiet for event in events)
-        if self._kept is not None:
-            self._kept.put_back(events)
+        if self.kept is not None:
+            self.kept.put_back(events)
 
     def restart(
         self, top: str, events: Sequence[Entry], time: float, kept: Sequence[Entry] = ()
@@ -280,7 +281,7 @@ class EventLog:
         self.ended = self.ended and self.top == top
         self.top = events[0].prev if events else top
         if kept:
-            self._keep().load(kept)
+            self._keyed().load(kept)
         for event in events:
             self.append(event, time)
 
@@ -316,7 +317,8 @@ class EventLog:
 
     def shrink(self, buffer_length: float, buffer_size: float) -> None:
         """Drop the excess events, whatever their age."""
-        if self.length > buffer_length or self.held > buffer_size:
+        size = self.size if self.kept is None else self.held
+        if self.length > buffer_length or size > buffer_size:
             while self.length and (self.length > buffer_length or self.held > buffer_size):
                 self._drop_oldest()
                 self.shrink_kept(float("inf"), buffer_size / 2)
@@ -329,7 +331,7 @@ class EventLog:
         self.size -= event.size
         self._quiet -= event.quiet
         if event.key is not None:
-            self._keep().drop(event.key, event)
+            self._keyed().drop(event.key, event)
         self._events[start] = _DROPPED
         self._start += 1
         self.length -= 1
@@ -344,20 +346,20 @@ class EventLog:
         """Drop the events older than `before` milliseconds since the epoch."""
         self._add_positions()
         self._drop_to(bisect_left(self._positions, (before, 0), lo=self._start))
-        if self._kept is not None:
-            self._kept.expire(before)
+        if self.kept is not None:
+            self.kept.expire(before)
 
     def clear(self) -> None:
         """Drop all events. `top` stays, so a client that comes back with an older cursor gets a
         gap.
         """
         self._drop_to(len(self._events))
-        self._kept = None
+        self.kept = None
 
     def shrink_kept(self, keys: float, size: float) -> None:
         """Evict the keys that are too many; see `Kept.shrink`."""
-        if self._kept is not None:
-            self._kept.shrink(keys, size)
+        if self.kept is not None:
+            self.kept.shrink(keys, size)
 
     def _drop_to(self, index: int) -> None:
         """Drop all events before that index."""
@@ -367,7 +369,7 @@ class EventLog:
             self.size -= event.size
             self._quiet -= event.quiet
             if event.key is not None:
-                self._keep().drop(event.key, event)
+                self._keyed().drop(event.key, event)
         self._events[self._start : index] = [_DROPPED] * (index - self._start)
         self.length -= index - self._start
         self._start = index

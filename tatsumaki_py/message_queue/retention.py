@@ -100,7 +100,8 @@ class Retention:
         if settings.time_to_live is not None:
             self.expire()
         log.shrink(settings.buffer_length, settings.buffer_size)
-        log.shrink_kept(settings.kept_keys, settings.buffer_size / 2)
+        if log.kept is not None:
+            log.shrink_kept(settings.kept_keys, settings.buffer_size / 2)
         oldest = log.oldest_time(settings.backlog_length)
         if oldest is not None:
             kept = self.kept_for()
