@@ -141,7 +141,7 @@ class Arrivals:
         left_at = cursor = client.place.cursor
         if last_event_id:
             if last_event_id != cursor or known is None:
-                # A client with a cursor is no newcomer.
+                # A client with a cursor is not new.
                 client.place, cursor = Place(last_event_id), last_event_id
             client.new = False
         listener.begin()
@@ -285,7 +285,7 @@ class Arrivals:
                 listener.timer = _timer(listener, timeout)
 
     def _read(self, home: Home, client: Client, listener: Listener, peer: peers.Peer) -> None:
-        """Let the stream of `peer` read the log by itself."""
+        """Let the stream of `peer` read the log itself."""
         client.new = False
         reading = peer._peer_read(home, client.cursor, client.lead)
         if client.listener is not listener:

@@ -1,10 +1,10 @@
 """Ends the polls of the clients that have every event of a log that has ended.
 
 Rules:
-1. A poll is ended only if its client has every event, the end among them. An event that is
-   published after the end lets the polls that are still there go on.
+1. A poll is ended only if its client has every event, including the end. If an event is published
+   after the end, the remaining polls continue.
 2. Ending many polls does not block the event loop: they end in turns of `TURN` seconds.
-3. A client whose poll was ended is no subscriber any more, and is not expected back.
+3. A client whose poll was ended is no longer a subscriber, and is not expected back.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TURN = 0.002
 
 
 class Ending:
-    """Ends polls of one source. (Long polls are answered, with the end as their last event.)"""
+    """Ends the polls of one source. (Long polls are answered, with the end as the last event.)"""
 
     __slots__ = ("_again", "_departures", "_left", "_roster", "_source")
 
@@ -34,19 +34,19 @@ class Ending:
         self._roster = roster
         self._source = source
         self._departures = departures
-        # The clients that are still to be looked at; None if no turn is due.
+        # The clients that are still to be checked; None if no turn is due.
         self._left: deque[Client] | None = None
         self._again = False
 
     def look(self) -> None:
-        """The log has ended: end the polls of the clients that have everything, soon."""
+        """The log has ended: soon end the polls of the clients that have all events."""
         if self._left is None:
             self._left = deque()
             self._later()
         self._again = True
 
     def _later(self) -> None:
-        # In a context of its own: the current one may belong to a request.
+        # In a separate context, because the current one may belong to a request.
         asyncio.get_running_loop().call_soon(self._turn, context=Context())
 
     def _turn(self) -> None:

@@ -1,6 +1,6 @@
-"""What a reader still reads before it is at a plain place of a log.
+"""The events that a reader gets before it is at an ordinary place in a log.
 
-Rule: only logs look into a `LeadIn`; others keep it beside the cursor that it belongs to.
+Rule: only logs inspect a `LeadIn`; other code keeps it together with its cursor.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LeadIn(NamedTuple):
 
 
 def joined(leads: Sequence[LeadIn | None]) -> LeadIn | None:
-    """The one of several logs; None if there is nothing to read in any."""
+    """The combination for several logs; None if there is nothing to read in any of them."""
     if not any(leads):
         return None
     parts = [lead or LeadIn("", "") for lead in leads]
@@ -35,7 +35,7 @@ def joined(leads: Sequence[LeadIn | None]) -> LeadIn | None:
 
 
 def parts_of(lead: LeadIn | None, count: int) -> list[LeadIn | None]:
-    """What `joined` has joined, for `count` logs.
+    """The inverse of `joined`, for `count` logs.
 
     >>> lead = joined([LeadIn("1-0", "3-0"), None])
     >>> parts_of(lead, 2)

@@ -261,9 +261,9 @@ class EventLog:
     def restart(
         self, top: str, events: Sequence[Entry], time: float, kept: Sequence[Entry] = ()
     ) -> None:
-        """Hold `events`, which end at `top`, and the events of `kept`, which are older, as the last
-        ones of their keys. What is here stays if `events` go on from it. Raises `ValueError`,
-        before anything has changed, if they do not follow each other.
+        """Replace the log by `events`, which end at `top`, and by `kept`, older events that are the
+        last of their keys. Present events stay if `events` continue them. Raises `ValueError`,
+        before any change, if they do not follow each other.
         """
         for index, event in enumerate(events):
             if index and event.prev != events[index - 1].id:

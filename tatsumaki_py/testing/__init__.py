@@ -2,11 +2,11 @@
 
 >>> from tatsumaki_py.testing import FreshQueues, Subscriber
 
-A test subscribes with a `Subscriber`, turns the loop's clock with a `Clock`, puts a `Proxy` between
-client and server to lose connections, and begins with `FreshQueues`. Nothing here needs pytest;
+A test begins with `FreshQueues`, subscribes with a `Subscriber`, turns the loop's clock with a
+`Clock`, and puts a `Proxy` between client and server to break connections. pytest is not needed;
 ``tatsumaki_py.testing.pytest_plugin`` has fixtures for it. ``docs/guide/testing.md`` is the guide.
 
-A module is imported when one of its names is used first.
+A module is imported when one of its names is first used.
 """
 
 from __future__ import annotations

@@ -11,22 +11,22 @@ __all__ = ["Attempt"]
 
 @dataclass
 class Attempt:
-    """What came over one connection. All polls up to the next reconnect are one."""
+    """The messages of one connection. All polls up to the next reconnect count as one."""
 
     number: int
-    """Which connection of its client it is, from 1 on."""
+    """The number of the connection among those of its client, from 1 on."""
     transport: str
     """The transport, as in ``?transport=``."""
     cursor: str | None
     """The cursor that the client sent; None without one."""
     messages: list[Message] = field(default_factory=list)
-    """The messages that came, oldest first."""
+    """The received messages, oldest first."""
     end: str = "open"
     """How it ended, in words."""
 
     @property
     def name(self) -> str:
-        """For messages, such as ``"connection 2 (sse, reconnected after 17-0)"``."""
+        """Its description in messages, such as ``"connection 2 (sse, reconnected after 17-0)"``."""
         begun = "new" if self.number == 1 else "reconnected"
         place = f"after {self.cursor}" if self.cursor else "without a cursor"
         if self.number == 1 and not self.cursor:

@@ -1,4 +1,4 @@
-"""A clock to turn: timers of an event loop run without anybody waiting for them."""
+"""A clock that a test turns: timers of an event loop run without waiting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tornado.platform.asyncio import BaseAsyncIOLoop
 __all__ = ["Clock"]
 
 SETTLE = 20
-"""Iterations of the loop. A timer may wake a task that wakes another."""
+"""Iterations of the loop for the work that a timer causes."""
 
 
 class Clock:
@@ -34,13 +34,13 @@ class Clock:
     threads and other processes do not: the clocks of Redis and of the SQLite engine stay real.
 
     Args:
-        loop: an asyncio loop or a `tornado.ioloop.IOLoop`; without it, the one that runs at the
-            first `advance` or at ``with Clock()``. With an ``IOLoop``, the time-outs of its
+        loop: an asyncio loop or a `tornado.ioloop.IOLoop`; by default, the loop that is running at
+            the first `advance` or at ``with Clock()``. With an ``IOLoop``, the time-outs of its
             ``run_sync``, by which ``gen_test`` and pytest-tornado run a test, stay in real time;
-            otherwise give ``gen_test`` a time-out that is longer than what the test advances.
+            otherwise give ``gen_test`` a time-out longer than the time that the test advances.
 
     Raises:
-        RuntimeError: the loop is not one of asyncio's own. The clock of uvloop cannot be turned.
+        RuntimeError: the loop is not asyncio's own. The clock of uvloop cannot be replaced.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop | IOLoop | None = None) -> None:
@@ -55,11 +55,11 @@ class Clock:
         return self._real() + self._offset
 
     async def advance(self, seconds: float) -> None:
-        """Add seconds, and run the timers that are due after that.
+        """Advance the clock by some seconds, and run the timers that are then due.
 
-        It is one leap: a timer that sets itself again, such as a heartbeat, runs once. Other tasks
-        get 20 iterations of the loop before the leap, in which they may set timers, and 20 after
-        it. Data that crosses a socket has to be awaited after that.
+        The clock moves in one step, so a timer that sets itself again, such as a heartbeat, runs
+        once. Other tasks get 20 iterations of the loop before the step, in which they may set
+        timers, and 20 after it. Data that crosses a socket must be awaited after that.
         """
         if not seconds >= 0:
             raise ValueError(f"a clock only goes forward, not by {seconds!r} seconds")
@@ -69,8 +69,8 @@ class Clock:
         await _settle()
 
     def restore(self) -> None:
-        """Give the loop its own clock again. Timers that were set after an `advance` are late by
-        those seconds.
+        """Restore the loop's own clock. Timers that were set after an `advance` are late by those
+        seconds.
         """
         while self._restore:
             self._restore.pop()()
@@ -125,7 +125,7 @@ async def _settle() -> None:
 def _run_sync(
     run_sync: Callable[..., Any], func: Callable[[], Any], timeout: float | None = None
 ) -> Any:
-    # The time-out of `run_sync` is a timer of the same loop: a turned clock would end the test.
+    # The time-out of `run_sync` is a timer of the same loop, and a turned clock would end the test.
     return run_sync(lambda: _in_real_time(func(), timeout))
 
 

@@ -1,4 +1,4 @@
-"""A TCP connection that is nothing but a socket, for tests about bytes and ways to leave."""
+"""A bare TCP connection, for tests about bytes and about ways to disconnect."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SEGMENT = 1000
 class Connection:
     """A TCP connection, non-blocking.
 
-    Nothing is read ahead: a connection that is not read is a slow reader. With a small receive
-    buffer the server notices soon.
+    Nothing is read ahead, so a connection that is not read is a slow reader. With a small receive
+    buffer, the server notices it soon.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -32,15 +32,15 @@ class Connection:
         Args:
             port: the port.
             host: a name or an address.
-            receive_buffer: bytes that the kernel keeps for a client that does not read, at least
-                some thousand; None for what the kernel likes, which may be megabytes.
+            receive_buffer: bytes that the kernel buffers for a client that does not read, at least
+                some thousand; None for the kernel's default, which may be megabytes.
         """
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         try:
             sock.setblocking(False)
             if receive_buffer is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-                # Segments of the loopback are larger than such a buffer, and would wait.
+                # Segments on the loopback are larger than such a buffer, and would wait.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
             await asyncio.get_running_loop().sock_connect(sock, (host, port))
         except BaseException:
@@ -53,21 +53,21 @@ class Connection:
         await asyncio.get_running_loop().sock_sendall(self.sock, data)
 
     async def read_until(self, mark: bytes) -> bytes:
-        """The bytes up to and with `mark`. Raises `EOFError` if the peer closes before."""
+        """The bytes up to and including `mark`. Raises `EOFError` if the peer closes earlier."""
         while mark not in self._buffer:
             await self._more()
         head, self._buffer = self._buffer.split(mark, 1)
         return head + mark
 
     async def read_exactly(self, size: int) -> bytes:
-        """The next `size` bytes. Raises `EOFError` if the peer closes before."""
+        """The next `size` bytes. Raises `EOFError` if the peer closes earlier."""
         while len(self._buffer) < size:
             await self._more()
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 
     async def read_some(self) -> bytes:
-        """The next bytes, as many as are there; b"" when the peer has closed."""
+        """The next available bytes; b"" when the peer has closed."""
         data, self._buffer = self._buffer, b""
         return data or await self._receive()
 
@@ -79,17 +79,17 @@ class Connection:
         return rest
 
     def half_close(self) -> None:
-        """Send FIN, and go on reading."""
+        """Send FIN, and continue reading."""
         self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """Leave with RST, as a process does that was killed with unread data."""
+        """Disconnect with RST, like a process that is killed with unread data."""
         if self.sock.fileno() >= 0:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
     def close(self) -> None:
-        """Leave with FIN. A read in another task does not end by this: cancel it first."""
+        """Disconnect with FIN. This does not end a read in another task: cancel it first."""
         self.sock.close()
 
     async def _more(self) -> None:

@@ -1,12 +1,12 @@
-"""Whether a client got what it was promised: every event once and in order, or a gap.
+"""Checks the delivery guarantee: every event once and in order, or a gap.
 
 Rules for a client, where the order is that of the events given:
-1. Its first message is the first event, and each message is the event after the one before it,
-   unless a gap came in between.
-2. After a gap the next message may be any later event.
-3. When it reconnects, a client that sends its cursor goes on with the next event. A client that
-   sends only its name goes on with the next event or an earlier one, any other client anywhere.
-4. No id comes twice, but for clients that do not send their cursor.
+1. Its first message is the first event, and each message is the next event, unless a gap came in
+   between.
+2. After a gap, the next message may be any later event.
+3. When it reconnects, a client that sends its cursor resumes with the next event. A client that
+   sends only its name resumes with the next event or an earlier one, any other client anywhere.
+4. No id arrives twice, except with clients that do not send their cursor.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from tatsumaki_py.testing.message import Message
 __all__ = ["Delivery"]
 
 SHOWN = 100
-"""Characters of an event in a message."""
+"""Maximum characters of an event in an error message."""
 LISTED = 5
 
 
 class Delivery:
-    """Compares what came with what was published.
+    """Compares the received messages with the published events.
 
     Args:
-        events: what was published, oldest first: values, or `Event` objects.
-        allow_gap: whether a gap may stand for events.
+        events: the published events, oldest first: values, or `Event` objects.
+        allow_gap: whether a gap may replace events.
         remembers: whether the client sends its cursor when it reconnects.
         named: whether it has a name.
         channel: the channel of the events; None for all.
@@ -56,11 +56,11 @@ class Delivery:
         self._where: dict[int, Attempt] = {}
         self._skipped: tuple[int, str] | None = None
         self.problem: str | None = None
-        """The first thing that is wrong; None if nothing is."""
+        """The first error; None if there is none."""
 
     def look(self, attempts: Sequence[Attempt]) -> bool:
-        """Compare what came over the connections of a client since the last look. Returns whether
-        the last event has come, or something is wrong.
+        """Compare the messages that have arrived over a client's connections since the last call.
+        Returns whether the last event has arrived, or there is an error.
         """
         pairs = [(message, attempt) for attempt in attempts for message in attempt.messages]
         for message, attempt in pairs[self._looked :]:
@@ -140,7 +140,7 @@ class Delivery:
 
     @property
     def missing(self) -> str:
-        """What has not come, in words; "" if all has."""
+        """The events that have not arrived, in words; "" if all have."""
         count = len(self._events)
         if self._place == count:
             return ""
@@ -163,7 +163,7 @@ class Delivery:
 
 
 def _plain(event: Any) -> Any:
-    """An event as its JSON says it."""
+    """An event, converted from its JSON."""
     text = getattr(event, "json", None)
     return json.loads(text if isinstance(text, bytes) else json.dumps(event))
 

@@ -1,4 +1,4 @@
-"""What a subscriber gets: messages, and the ends of them."""
+"""The messages of a subscriber, and the ends of streams."""
 
 from __future__ import annotations
 
@@ -26,14 +26,13 @@ class Message:
     """An event or a gap, as a client sees it."""
 
     data: Any
-    """What was published, as its JSON says it; text if it is not JSON."""
+    """The published value, parsed from JSON; text if it is not JSON."""
     id: str | None = None
     """Its id. Only the last event of the answer to a poll has one."""
     channel: str | None = None
     """Its channel, if the client reads several."""
     gap: bool = False
-    """Whether this is no event, but says that events are lost: those after the cursor
-    ``data["after"]``.
+    """Whether this is a gap: the events after the cursor ``data["after"]`` are lost.
     """
     event: str | None = None
     """The field ``event`` of a Server-Sent Event."""
@@ -46,23 +45,23 @@ class Message:
 
 @dataclass
 class Place:
-    """A place in a stream: no event, but a cursor."""
+    """A place in a stream: a cursor without an event."""
 
     id: str
-    """The cursor; "" if it says none."""
+    """The cursor; "" if there is none."""
     retry: int | None = None
     """Milliseconds after which the client should reconnect. The stream ends after this."""
 
 
 class Ended(Exception):
-    """The server ended the stream normally, or there is nothing more to come."""
+    """The server ended the stream normally, or no more events will come."""
 
     def __init__(self, code: int | None = None, reason: str = "") -> None:
         super().__init__(*[] if code is None else [code])
         self.code = code
-        """The code with which it closed a WebSocket; None for other streams."""
+        """The close code of a WebSocket; None for other streams."""
         self.reason = reason
-        """The reason that it gave."""
+        """The server's reason."""
 
 
 class Refused(Exception):
@@ -76,7 +75,7 @@ class Refused(Exception):
 
 
 class BadAnswer(AssertionError):
-    """The bytes of a server are not those of the transport that was asked for."""
+    """The server's bytes do not fit the requested transport."""
 
 
 def parsed(text: bytes) -> Any:
@@ -88,7 +87,7 @@ def parsed(text: bytes) -> Any:
 
 
 def message_of(value: Any, id: str | None = None) -> Message:
-    """The message that one value is, on any transport."""
+    """The message for a value, on any transport."""
     if isinstance(value, dict):
         if value.get("type") == "gap" and "after" in value:
             return Message(value, value["id"], value.get("channel"), True)
@@ -98,7 +97,7 @@ def message_of(value: Any, id: str | None = None) -> Message:
 
 
 def enveloped(value: Any) -> Message | Place:
-    """The same where the id is in the JSON."""
+    """The same, with the id in the JSON."""
     if isinstance(value, dict):
         if {"id", "data"} <= set(value) <= {"id", "data", "channel"}:
             return Message(value["data"], value["id"], value.get("channel"))
@@ -108,7 +107,7 @@ def enveloped(value: Any) -> Message | Place:
 
 
 def place_of(value: dict[str, Any]) -> Place:
-    """The place that an object is. Raises `BadAnswer` if it is none."""
+    """The place for an object. Raises `BadAnswer` if it is not a place."""
     known = set(value) in ({"id"}, {"id", "retry"}) and isinstance(value["id"], str)
     retry = value.get("retry", 1)
     if not known or type(retry) is not int or retry <= 0 or ("retry" in value and not value["id"]):

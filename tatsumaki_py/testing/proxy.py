@@ -18,7 +18,7 @@ ENDLESS = sys.maxsize
 
 class Proxy:
     """Passes bytes both ways between its own port and a server of this machine, and cuts
-    connections when it is told to::
+    connections on request::
 
         async with Proxy(server_port) as proxy:
             client = Subscriber(f"{proxy.url}/events/news")
@@ -29,8 +29,7 @@ class Proxy:
         target: the port of the server at 127.0.0.1.
         budget: called for each direction of each new connection; after that number of bytes, the
             connection is cut.
-        rng: decides how a connection is cut: by FIN, or by RST, which also loses what is on its
-            way.
+        rng: decides how a connection is cut: by FIN, or by RST, which also loses data on its way.
     """
 
     def __init__(
@@ -43,15 +42,17 @@ class Proxy:
         self.budget = budget
         self.rng = rng or random.Random(1)
         self.port = 0
-        """Where it listens."""
+        """The port on which it listens."""
         self.delay = 0.0
-        """Seconds, of the loop's clock, by which all data is late, and the end of a connection."""
+        """Seconds, by the loop's clock, by which all data and the end of a
+        connection are delayed.
+        """
         self.down = False
         """While true, connections are refused with RST."""
         self.silent = False
-        """While true, new connections are accepted, and nothing is ever answered."""
+        """While true, new connections are accepted and never answered."""
         self.accepted = 0
-        """How many connections there were."""
+        """The number of connections so far."""
         self._ends: set[_End] = set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,10 +70,10 @@ class Proxy:
         return self
 
     async def stop(self) -> None:
-        """Cut all connections, and listen no more."""
+        """Cut all connections, and stop listening."""
         if self._server is not None:
             self._server.close()
-        # Some may have been accepted, and not be known here yet.
+        # Some may have been accepted and not be known here yet.
         for _ in range(3):
             self.cut()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -101,17 +102,16 @@ class Proxy:
                 end.left = size
 
     def freeze(self, answers_only: bool = False) -> None:
-        """Drop all that comes on the connections that there are now, also their end: neither side
-        gets a FIN, as with a router that has forgotten them. `answers_only` drops what the server
-        sends, and passes on what the clients send.
+        """Drop all data on the present connections, and their end: neither side gets a FIN, as with
+        a router that has lost its state. `answers_only` drops only the data of the server.
         """
         for end in self._ends:
             if not (answers_only and isinstance(end, _Client)):
                 end.frozen = True
 
     def half_close(self) -> None:
-        """Send a FIN to the server on each connection, as a client does that has nothing more to
-        say. What the server sends still reaches the clients.
+        """Send a FIN to the server on each connection, as if the client had finished sending. Data
+        of the server still reaches the clients.
         """
         for end in self._ends:
             if isinstance(end, _Server) and end.transport is not None:
@@ -132,7 +132,7 @@ class Proxy:
 
 
 class _End(asyncio.Protocol):
-    """One side of a connection: what comes here goes out at the other."""
+    """One side of a connection: its data is passed to the other side."""
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy

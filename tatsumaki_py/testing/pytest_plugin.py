@@ -1,9 +1,9 @@
-"""Fixtures for pytest, which finds this plugin by itself.
+"""Fixtures for pytest, which finds this plugin automatically.
 
 Rules:
 1. pytest loads this module for every project of the Python environment: it imports nothing but
    pytest, and the package when a fixture is used.
-2. No fixture is used by itself. All names begin with ``tatsumaki_``.
+2. No fixture is automatic (autouse). All names begin with ``tatsumaki_``.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = [
 
 @pytest.fixture
 def tatsumaki_queues() -> Iterator[type[MessageQueue]]:
-    """No channel is left from the test before, and none for the next; settings of `MessageQueue`
-    that the test changes are restored. Gives `MessageQueue`.
+    """Drops all channels before and after the test, and restores the settings of `MessageQueue`
+    that the test changes. Gives `MessageQueue`.
     """
     from tatsumaki_py import MessageQueue
     from tatsumaki_py.testing import FreshQueues
@@ -73,8 +73,8 @@ def tatsumaki_subscriber(request: pytest.FixtureRequest) -> Iterator[Callable[..
 
 @pytest.fixture
 def tatsumaki_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A `RedisServer` of this test, which runs, is empty, and may be killed and started again. The
-    test is skipped where ``redis-server`` is not installed.
+    """A running, empty `RedisServer` for this test, which may kill and restart it. The test is
+    skipped if ``redis-server`` is not installed.
     """
     from tatsumaki_py.testing import RedisServer
 

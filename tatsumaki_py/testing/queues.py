@@ -1,4 +1,4 @@
-"""Fresh queues: no channel, no setting and no engine is left from the test before."""
+"""Fresh queues: no channel, setting or engine of an earlier test remains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FreshQueues"]
 
 
 class FreshQueues:
-    """Queues for one test. Use it around the test, or call `begin` and `end`.
+    """Queues for one test. Use it with ``with`` around the test, or call `begin` and `end`.
 
     >>> with FreshQueues():
     ...     MessageQueue.backlog_length = 5
@@ -23,12 +23,12 @@ class FreshQueues:
     >>> MessageQueue.backlog_length
     30
 
-    At the end, all channels are forgotten with their events, clients and timers, and the settings
-    of `MessageQueue` and of its subclasses are those of the beginning.
+    At the end, all channels are dropped with their events, clients and timers, and the settings of
+    `MessageQueue` and its subclasses are restored.
 
     Args:
-        engine: a URL or an engine for the time of the test, as in `MessageQueue.configure`. It has
-            to be closed in the loop in which it was used: use ``async with``.
+        engine: a URL or an engine for the test, as in `MessageQueue.configure`. It must be closed
+            in the loop in which it was used: use ``async with``.
         options: as in `MessageQueue.configure`.
     """
 
@@ -37,14 +37,14 @@ class FreshQueues:
         self._settings: dict[type, dict[str, Any]] = {}
 
     def begin(self) -> None:
-        """Forget all channels, and note the settings."""
+        """Drop all channels, and store the settings."""
         _forget()
         self._settings = {kind: _settings(kind) for kind in _kinds(MessageQueue)}
         if self._engine is not None:
             MessageQueue.configure(self._engine, **self._options)
 
     def end(self) -> None:
-        """Forget all channels, and restore the settings. The engine is not closed."""
+        """Drop all channels, and restore the settings. The engine is not closed."""
         _forget()
         for kind, before in self._settings.items():
             now = _settings(kind)
@@ -83,14 +83,14 @@ class FreshQueues:
         engine = MessageQueue._registry._engine
         self.end()
         if engine is not None:
-            # Polls that were ended have something to say to it.
+            # Ended polls still notify it.
             await asyncio.sleep(0)
             await engine.close()
 
 
 def _forget() -> None:
     MessageQueue.reset()
-    # A traceback may still hold one: the next test gets another.
+    # A traceback may still hold it, so the next test gets another one.
     MessageQueue._registry.instances.clear()
     MessageQueue._registry.merged.clear()
 

@@ -1,4 +1,4 @@
-"""A real Redis for a test, to be killed, paused and restarted."""
+"""A real Redis that a test may kill, pause and restart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Self
 __all__ = ["RedisServer"]
 
 START = 5.0
-"""Seconds until it must answer."""
+"""Seconds within which it must answer."""
 DEFAULTS = {"bind": "127.0.0.1", "save": "", "appendonly": "no", "daemonize": "no"}
 
 _running: set[RedisServer] = set()
@@ -32,7 +32,7 @@ def _end_all() -> None:
 
 
 class RedisServer:
-    """One ``redis-server``, in a folder of its own. It is empty, and keeps nothing when it is
+    """One ``redis-server``, in a temporary folder. It starts empty, and keeps nothing when it is
     killed, unless an option says so::
 
         with RedisServer(appendonly="yes", appendfsync="always") as server:
@@ -61,13 +61,13 @@ class RedisServer:
         self._path = self.find()
         self.port = port or _free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        """For `MessageQueue.configure`."""
+        """Its URL, for `MessageQueue.configure`."""
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if folder is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="tatsumaki-redis-")
             folder = self._temporary.name
         self.folder = Path(folder) / f"{self.program}-{self.port}"
-        """Its files, such as ``log``."""
+        """The folder of its files, such as ``log``."""
         self.folder.mkdir()
         self._config = self.folder / "redis.conf"
         lines = self.settings() | options
@@ -75,7 +75,7 @@ class RedisServer:
         self._config.write_text("".join(f"{key} {value}\n" for key, value in pairs))
         self._process: subprocess.Popen[bytes] | None = None
         self.environment = dict(os.environ)
-        """Of its process."""
+        """The id of its process."""
 
     @classmethod
     def find(cls) -> str:
@@ -90,7 +90,7 @@ class RedisServer:
         return path
 
     def settings(self) -> dict[str, object]:
-        """The lines of its configuration that every server has."""
+        """The configuration lines that every server has."""
         return DEFAULTS | {"port": self.port, "dir": self.folder}
 
     def start(self) -> Self:
@@ -141,7 +141,7 @@ class RedisServer:
         return reply.decode().removesuffix("+OK\r\n").removesuffix("\r\n")
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
-        """End it, as a crash does. `start` starts it again, on the same port."""
+        """Kill it, as in a crash. `start` restarts it on the same port."""
         _running.discard(self)
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
@@ -149,12 +149,12 @@ class RedisServer:
             self._process.wait()
 
     def pause(self) -> None:
-        """Stop its process: connections stay open, and nothing is answered."""
+        """Suspend its process: connections stay open, and nothing is answered."""
         assert self._process is not None, "it does not run"
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on after `pause`."""
+        """Continue after `pause`."""
         assert self._process is not None, "it does not run"
         self._process.send_signal(signal.SIGCONT)
 

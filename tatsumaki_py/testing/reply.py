@@ -16,9 +16,9 @@ class Reply:
     line: str
     """The status line, such as ``"HTTP/1.1 200 OK"``."""
     headers: dict[str, str]
-    """By lower-case names; the values of a name that came twice are joined by ``", "``."""
+    """The headers by lower-case name; values of a repeated name are joined by ``", "``."""
     body: bytes = b""
-    """The body, as far as it was read."""
+    """The part of the body that was read."""
 
     @property
     def status(self) -> int:
@@ -27,7 +27,7 @@ class Reply:
 
 
 async def read_head(client: Connection) -> Reply:
-    """The head of an answer, as a `Reply` without body."""
+    """The head of an answer, as a `Reply` without a body."""
     head = (await client.read_until(b"\r\n\r\n")).decode("latin-1")
     line, *fields = head[:-4].split("\r\n")
     headers: dict[str, str] = {}

@@ -1,8 +1,8 @@
-"""One client of a handler that pushes: its connection, its cursor, and what came.
+"""One client of a push handler: its connection, its cursor and its messages.
 
 Rules:
-1. The cursor moves when a message was read, and for a poll when its whole answer was read: a client
-   that loses its connection before that asks for the same events again.
+1. The cursor moves when a message has been read, or for a poll, its whole answer: a client that
+   loses its connection earlier requests the same events again.
 2. Nothing is read ahead.
 """
 
@@ -26,7 +26,7 @@ __all__ = ["Session"]
 
 TEXT = 0x1
 LISTED = 10
-"""Connections in the message of a failed test."""
+"""How many connections the message of a failed test lists."""
 
 
 class Session:
@@ -44,7 +44,7 @@ class Session:
         self.remembers = remembers
         """Whether it sends its cursor when it reconnects."""
         self.connections: list[Attempt] = []
-        """What came, for each connection."""
+        """The messages of each connection."""
         self.connection: Connection | None = None
         """The open connection."""
         self.head: Reply | None = None
@@ -54,7 +54,7 @@ class Session:
         self.ended = False
         """Whether the channel has ended."""
         self.unread: list[Message] = []
-        """The messages that came and were not taken yet: by a poll, or by `follow`."""
+        """Messages of a poll or of `follow` that were not taken yet."""
         self._reader: Reader | None = None
         self._attempt: Attempt | None = None
         self._beats = 0
@@ -73,17 +73,17 @@ class Session:
 
     @property
     def streams(self) -> bool:
-        """Whether that is a stream, and no poll."""
+        """Whether that is a stream and not a poll."""
         return READERS[self.transport].streams
 
     @property
     def messages(self) -> list[Message]:
-        """All messages that came, over all connections."""
+        """All received messages, over all connections."""
         return [message for attempt in self.connections for message in attempt.messages]
 
     @property
     def heartbeats(self) -> int:
-        """How many heartbeats came."""
+        """The number of received heartbeats."""
         return self._beats + (0 if self._reader is None else self._reader.heartbeats)
 
     def __repr__(self) -> str:
@@ -91,7 +91,7 @@ class Session:
 
     @property
     def url(self) -> str:
-        """Where it subscribes; a change counts from the next request on."""
+        """The URL to subscribe to; a change applies from the next request on."""
         return self._target.url
 
     @url.setter
@@ -100,12 +100,12 @@ class Session:
 
     @property
     def params(self) -> dict[str, str | Sequence[str]]:
-        """The parameters of the URL; a change counts from the next request on."""
+        """The parameters of the URL; a change applies from the next request on."""
         return self._target.params
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of its requests; a change counts from the next request on."""
+        """The headers of its requests; a change applies from the next request on."""
         return self._target.headers
 
     def _failed(self, problem: str) -> AssertionError:
@@ -174,7 +174,7 @@ class Session:
         if head.status in (101, 200):
             reader = READERS[self._attempt.transport](connection)
             await reader.begin(head)
-            # From here on without a pause: what has moved the cursor is not lost.
+            # No await from here on, so that a message that has moved the cursor is not lost.
             self._reader = reader
             self.cursor = reader.cursor or self.cursor
             for message in reader.batch:
@@ -204,7 +204,7 @@ class Session:
     # -- reading
 
     async def step(self) -> Message | None:
-        """Read one message, or one sign of life without a message, which is None.
+        """Read one message, or one heartbeat without a message, which is None.
 
         Raises `Ended`, `Refused`, and `EOFError` or `OSError` if the connection is lost.
         """
@@ -252,10 +252,10 @@ class Session:
             await self._ask()
             await self._check()
         except BaseException:
-            # Of an answer that is late there is nothing to read any more.
+            # Nothing more can be read from a late answer.
             self._hang_up()
             raise
-        # An answer that came at once must not keep the loop from everything else.
+        # An immediate answer must not starve the loop.
         await asyncio.sleep(0)
 
     def _add(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""A client of a `SubscribeHandler`, or of any handler that pushes, by every transport.
+"""A client of a `SubscribeHandler`, or of any push handler, for every transport.
 
 Rules:
 1. Nothing is read ahead, except by `follow`.
@@ -24,9 +24,9 @@ from tatsumaki_py.testing.waiting import until, within
 __all__ = ["LOST", "Subscriber"]
 
 LOST = (EOFError, OSError, Ended)
-"""What ends a connection without a fault of the client."""
+"""Errors that end a connection without a fault of the client."""
 QUIET = 0.02
-"""Seconds in which nothing may come after the last event."""
+"""Seconds after the last event during which no message may arrive."""
 
 
 class Subscriber(Session):
@@ -39,21 +39,20 @@ class Subscriber(Session):
             mq.publish("again")
             await client.assert_delivered(["hello", "again"])
 
-    It reads when `next`, `take` or `assert_delivered` ask it to; a client that is not asked is a
-    client that does not read. After `follow` it reads in a task of its own, and reconnects whenever
-    its connection ends.
+    It reads only in `next`, `take` and `assert_delivered`; otherwise it is a client that does not
+    read. After `follow`, it reads in a separate task, and reconnects whenever its connection ends.
 
     Args:
-        url: where to subscribe, beginning with ``http://``; or a function without arguments that
-            returns a URL, called for each connection.
+        url: the URL to subscribe to, beginning with ``http://``; or a function without arguments
+            that returns it, called for each connection.
         transport: ``sse``, ``websocket``, ``ndjson``, ``multipart``, ``long-poll`` or
-            ``interval-poll``; or several names, of which each connection takes the next one.
-        cursor: the id of the event after which it begins; None for a new client.
+            ``interval-poll``; or several names, of which each connection uses the next one.
+        cursor: the id of the event to start after; None for a new client.
         client_id: its name, sent as the parameter ``client_id``.
         params: more parameters of the URL, each a text or several.
         headers: headers of the request, such as ``{"Cookie": "user=ann"}``.
         remembers: whether it sends its cursor when it reconnects.
-        receive_buffer: bytes that the kernel keeps for it when it does not read, at least some
+        receive_buffer: bytes that the kernel buffers for it when it does not read, at least some
             thousand. With 4096, the server notices soon that the client has stopped reading.
         timeout: seconds of real time to wait for a message; after that, an `AssertionError` is
             raised.
@@ -86,14 +85,14 @@ class Subscriber(Session):
         self.timeout = timeout
         """Seconds of real time to wait for a message."""
         self.refusals: list[Reply] = []
-        """The answers without events that `follow` got."""
+        """Answers without events that `follow` has received."""
         self._task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
 
     # -- connections
 
     async def start(self) -> Self:
-        """Connect and subscribe. With a poll, that is done when the first message is read.
+        """Connect and subscribe. A poll does so when the first message is read.
 
         Raises `Refused` if the answer has no events, and `OSError` if there is no connection.
         """
@@ -125,11 +124,11 @@ class Subscriber(Session):
     async def reconnect(
         self, transport: str | Sequence[str] | None = None, *, reset: bool = False
     ) -> Self:
-        """Leave, and subscribe again with the cursor. A client that follows goes on to follow.
+        """Disconnect, and subscribe again with the cursor. A following client continues to follow.
 
         Args:
-            transport: by which one; by default, the next of its transports.
-            reset: leave with RST instead of FIN.
+            transport: the transport; by default, the next of its transports.
+            reset: disconnect with RST instead of FIN.
         """
         follows = self._task is not None
         await self._stop()
@@ -139,15 +138,15 @@ class Subscriber(Session):
         return self.follow() if follows else await self.start()
 
     def close(self, *, reset: bool = False) -> None:
-        """Leave with FIN, or with RST. It may come back with `start` or `reconnect`. (A client that
-        follows needs `aclose`.)
+        """Disconnect with FIN or RST. It may come back with `start` or `reconnect`. (A following
+        client needs `aclose`.)
         """
         if self._task is not None and not self._task.done():
             self._task.cancel()
         self._drop("closed by the client", reset)
 
     async def aclose(self) -> None:
-        """Leave for good. Raises what went wrong in `follow`."""
+        """Disconnect for good. Raises an error of `follow`."""
         task = self._task
         await self._stop()
         self.close()
@@ -172,10 +171,10 @@ class Subscriber(Session):
     # -- reading
 
     async def next(self, timeout: float | None = None) -> Message:
-        """The next message: an event, or a gap. `timeout` replaces that of the client.
+        """The next message: an event or a gap. `timeout` overrides that of the client.
 
         Raises:
-            AssertionError: nothing came in time; or the bytes are wrong (`BadAnswer`).
+            AssertionError: no message came in time, or the bytes are wrong (`BadAnswer`).
             Ended: the server has ended the stream normally.
             Refused: the answer has no events.
             EOFError, OSError: the connection is lost. `reconnect` brings it back.
@@ -185,7 +184,9 @@ class Subscriber(Session):
             return await self._next()
 
     async def take(self, count: int) -> list[Any]:
-        """The data of the next `count` messages; raises as `next`, whose timeout is for all."""
+        """The data of the next `count` messages. Raises the same errors as `next`; the timeout
+        applies to all of them together.
+        """
         taken: list[Any] = []
         late = f"messages came within {self.timeout:g} s"
         async with within(self.timeout, lambda: self._failed(f"{len(taken)} of {count} {late}")):
@@ -271,7 +272,7 @@ class Subscriber(Session):
             task.cancel()
             await asyncio.wait([task])
             if not task.cancelled():
-                # It is told by `aclose`.
+                # `aclose` raises it.
                 task.exception()
 
     async def until(
@@ -289,7 +290,7 @@ class Subscriber(Session):
         async with within(seconds, lambda: self._failed(late)):
             await until(check, 2 * seconds)
 
-    # -- the promise
+    # -- the guarantee
 
     async def assert_delivered(
         self,
@@ -299,19 +300,20 @@ class Subscriber(Session):
         channel: str | None = None,
         timeout: float | None = None,
     ) -> None:
-        """Assert that the client got every one of `events` once and in order, or a gap in place of
-        those that are missing, and nothing else; over all its connections.
+        """Assert that the client got each of `events` once and in order, or a gap in place of
+        missing ones, and nothing else, over all its connections.
 
-        Reads until the last of them has come, and 20 ms longer, in which nothing more may come.
+        Reads until the last of them has arrived, and 20 ms longer, in which no further message may
+        arrive.
 
         Args:
-            events: all that was published for this client, oldest first: values or `Event` objects.
-            allow_gap: False demands that nothing is lost.
-            channel: of a client of several channels, look at the messages of this one.
+            events: all events published for this client, oldest first: values or `Event` objects.
+            allow_gap: False forbids gaps.
+            channel: for a client of several channels, check only the messages of this one.
             timeout: seconds of real time for all of them; by default that of the client.
 
-        Raises `AssertionError`, which says which event is missing, doubled or out of order, with
-        its id, and lists the connections.
+        Raises `AssertionError`, which names the missing, duplicated or misplaced event with its id,
+        and lists the connections.
         """
         seconds = self.timeout if timeout is None else timeout
         named = "client_id" in self.params

@@ -1,4 +1,4 @@
-"""Where a subscriber connects, and what it asks there."""
+"""The server and the request of a subscriber."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Dial = Callable[[], Awaitable[Connection]]
 
 
 class Target:
-    """A URL, with what each request says beside it; see `Subscriber`."""
+    """A URL, with the other parts of each request; see `Subscriber`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Waiting in real time, also while a test turns the loop's clock."""
+"""Waits in real time, even while a test turns the loop's clock."""
 
 from __future__ import annotations
 

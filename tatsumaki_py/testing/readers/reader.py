@@ -1,9 +1,8 @@
-"""What the readers of all transports have in common.
+"""The common part of the readers of all transports.
 
 Rules:
-1. A reader reads one answer, and only when it is asked to: a `Subscriber` that is not read is a
-   slow client.
-2. It checks that the bytes are those of its transport, and raises `BadAnswer` if they are not.
+1. A reader reads one answer, and only on request: a `Subscriber` that is not read is a slow client.
+2. It checks that the bytes fit its transport, and raises `BadAnswer` if they do not.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ class Reader:
     streams: ClassVar[bool] = True
     """Whether the answer stays open."""
     pause: ClassVar[float] = 0.0
-    """Seconds before a poll."""
+    """Seconds to wait before a poll."""
     fields: ClassVar[dict[str, str]] = {}
     """Headers of the request."""
     params: ClassVar[dict[str, str]] = {}
     """Parameters of the URL."""
     between: ClassVar[re.Pattern[bytes]] = re.compile(b"")
-    """What may come after the last message."""
+    """Bytes that may follow the last message."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.cursor: str | None = None
         """The id of the last event, else the place at which the stream began."""
         self.batch: list[Message] = []
-        """The messages of the answer to a poll that were not taken yet."""
+        """Messages in the answer to a poll that were not taken yet."""
         self.beats = 0
         self._body = b""
         self._head = Reply("", {})
@@ -45,11 +44,11 @@ class Reader:
 
     @property
     def heartbeats(self) -> int:
-        """How many heartbeats came."""
+        """The number of received heartbeats."""
         return self.beats
 
     async def begin(self, head: Reply) -> None:
-        """Begin with the body that follows `head`."""
+        """Begin with the body after `head`."""
         self._head = head
         length = head.headers.get("content-length")
         self._left = None if length is None else int(length)

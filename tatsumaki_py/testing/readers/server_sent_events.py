@@ -17,7 +17,7 @@ class ServerSentEvents(Reader):
 
     @property
     def heartbeats(self) -> int:
-        """Comments, also those that the next event will follow."""
+        """The number of comments, including those before the next event."""
         return self.beats + self._body.split(b"\n")[:-1].count(b":")
 
     async def step(self) -> Message | Place | None:
