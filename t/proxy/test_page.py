@@ -1,18 +1,13 @@
 """The configurations of the page do what it says."""
 
-import asyncio
 import json
-import re
 
 import pytest
-from support.answers import until
-from support.nginx import BY_CHANNEL, HTTP_2, SITE, with_upstream
-from support.outside import find_program, running
+from support.nginx import BY_CHANNEL, with_upstream
 from support.subscriber import CLIENTS
 from support.wire import read_reply
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.testing import AsyncHTTPSTestCase
 
 from tatsumaki_py import Application, Error, Handler
 
@@ -42,30 +37,6 @@ async def test_origin(nginx, raw, queue):
     for origin, status in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
         client = CLIENTS["websocket"](port, connect=raw, headers={"Origin": origin})
         assert (await client.open()).status == status
-
-
-@pytest.mark.gen_test
-async def test_http_2(run_nginx, http_server, http_port, queue):
-    """More streams than the six that a browser has over HTTP/1.1, on one connection."""
-    curl = find_program("curl", "curl")
-    tls = AsyncHTTPSTestCase.default_ssl_options()
-    http2 = HTTP_2.replace("/etc/ssl/certs/chat.pem", tls["certfile"])
-    http2 = http2.replace("/etc/ssl/private/chat.key", tls["keyfile"])
-    site = SITE.replace("5000", str(http_port)).replace("listen 80;\n", http2)
-    port = run_nginx(site, "listen 443 ssl http2")
-    urls = [f"https://localhost:{port}/events/room?transport=sse&n={n}" for n in range(10)]
-    options = ["-N", "-s", "-k", "--http2", "--parallel", "--parallel-max", "20"]
-    async with running(curl, *options, "-w", "%{http_version} %{num_connects}\n", *urls) as process:
-        await until(lambda: queue.subscribers == len(urls))
-        queue.publish({"n": 1})
-        got = b""
-        while got.count(b'{"n":1}') < len(urls):
-            got += await asyncio.wait_for(process.stdout.readline(), 2)
-        queue.disconnect()
-        got += await process.stdout.read()
-    ways = re.findall(rb"^(2|1.1) (\d+)$", got, re.M)
-    assert {version for version, _ in ways} == {b"2"}
-    assert sum(int(connects) for _, connects in ways) < 6
 
 
 @pytest.mark.gen_test

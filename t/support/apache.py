@@ -40,6 +40,7 @@ def run_apache(http_server):
 
     Args:
         retry: the milliseconds that an EventSource is to wait.
+        modules: names of more modules to load.
     """
     with running() as run:
         yield run
@@ -51,10 +52,8 @@ def running(_=None):
     path = find_program("apache2", "apache2")
     if not MODULES.is_dir():
         left_out(f"NO {MODULES}: the tests of Apache did not run")
-    names = [*USUAL, *dict.fromkeys(["proxy", *ADDED])]
-    modules = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in names)
 
-    def run(lines, retry=3000):
+    def run(lines, retry=3000, modules=()):
         port = free_port()
         # Its workers, which are not root, read from it.
         prefix = Path(directories.enter_context(tempfile.TemporaryDirectory()))
@@ -65,7 +64,9 @@ def running(_=None):
         lines = lines.replace("*:80>", f"127.0.0.1:{port}>").replace("/etc/apache2", str(prefix))
         # Apache, too, refuses to work as root.
         user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
-        frame = FRAME.format(prefix=prefix, user=user, port=port, modules=modules, threads=THREADS)
+        names = [*USUAL, *dict.fromkeys(["proxy", *ADDED]), *modules]
+        loads = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in names)
+        frame = FRAME.format(prefix=prefix, user=user, port=port, modules=loads, threads=THREADS)
         config = prefix / "apache2.conf"
         config.write_text(frame + lines)
         started.start([path, "-DFOREGROUND", "-f", str(config)], port, prefix / "error.log")

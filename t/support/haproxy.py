@@ -19,6 +19,7 @@ def run_haproxy(tmp_path, http_server):
     Args:
         retries: how often it connects again, one second later.
         retry: the milliseconds that an EventSource is to wait.
+        tls: more words of the line `bind`.
     """
     with running(tmp_path) as run:
         yield run
@@ -29,10 +30,10 @@ def running(directory):
     """`run_haproxy`, without a server."""
     path = find_program("haproxy", "haproxy")
 
-    def run(lines, retries=0, retry=3000):
+    def run(lines, retries=0, retry=3000, tls=""):
         port = free_port()
         assert lines.count("bind :80\n") == lines.count("mode http\n") == 1
-        lines = lines.replace("bind :80\n", f"bind 127.0.0.1:{port}\n")
+        lines = lines.replace("bind :80\n", f"bind 127.0.0.1:{port} {tls}\n")
         lines = lines.replace("mode http\n", f"mode http\n    retries {retries}\n")
         answer = (DEPLOY / "haproxy/restarting.http").read_bytes()
         answer = answer.replace(b"Length: 12", b"Length: %d" % len(f"retry: {retry}\n"))
