@@ -157,10 +157,10 @@ class RedisChannel:
         else:
             self._note(whole)
             # The last ones of their keys may be among the events before a hole.
-            kept = [*entries_of(feed.name, reply[4]), *events[: len(events) - len(whole)]]
+            older = [*entries_of(feed.name, reply[4]), *events[: len(events) - len(whole)]]
             # Redis may have lost the stream but not its newest id.
             whole = whole if whole and whole[-1].id == top else []
-            feed.load(top, whole, [event for event in kept if event.key is not None])
+            feed.load(top, whole, _kept(older, whole[0].prev if whole else top))
             self.loaded = True
         if feed.top != top and position(feed.top) < position(top):
             # There were too many events for one answer.
@@ -212,3 +212,14 @@ class RedisChannel:
         if self.linger is not None:
             self.linger.cancel()
             self.linger = None
+
+
+def _kept(events: Sequence[Entry], floor: str) -> list[Entry]:
+    """Those of `events` that have a key and are older than a log that begins at `floor`."""
+    begin = position(floor)
+    found = {
+        position(event.id): event
+        for event in events
+        if event.key is not None and position(event.id) <= begin
+    }
+    return [found[place] for place in sorted(found)]

@@ -184,14 +184,25 @@ class Feeding:
             settings = stored_settings(channel.feed.settings)
             if not channel.loaded:
                 channel.used = self._loop.time()
-            answer = self._questions.run(
-                RECOVER,
-                (channel.keys.stream, channel.keys.top),
-                [*question, settings, int(1000 * options.top_time), randbits(30)],
-            )
+            words = [*question, settings, int(1000 * options.top_time), randbits(30)]
+            answer = self._loop.create_task(self._recover(channel, words))
             answer.add_done_callback(partial(self._answered, channel))
 
-    def _answered(self, channel: RedisChannel, answer: asyncio.Future[list[Any]]) -> None:
+    async def _recover(
+        self, channel: RedisChannel, words: Sequence[bytes | str | int]
+    ) -> list[Any]:
+        """The reply of `RECOVER`, and the last events of keys if the log is loaded from it."""
+        keys, kept_keys = channel.keys, channel.feed.settings.kept_keys
+        reply: list[Any] = await self._questions.run(RECOVER, (keys.stream, keys.top), words)
+        if channel.loaded and reply[0]:
+            return [*reply, ()]
+        # Not in the script: while the keys of a slot move, a script cannot read a key that does not
+        # exist. Events that were published in the meantime follow the log.
+        count = int(max(min(kept_keys, 1 << 31), 1))
+        rows = await self._questions.command("XREVRANGE", keys.last, "+", "-", "COUNT", count)
+        return [*reply, rows[::-1] if kept_keys else ()]
+
+    def _answered(self, channel: RedisChannel, answer: asyncio.Task[list[Any]]) -> None:
         if self.channels.get(channel.feed.name) is not channel or answer.cancelled():
             return
         error = answer.exception()

@@ -99,6 +99,14 @@ local function known(cursor)
   return first and string.match(first[2][2], '^%S+') == cursor
 end
 
+local function stay(milliseconds)
+  redis.call('PEXPIRE', stream, milliseconds)
+  -- these are not among KEYS: Redis refuses them while the keys of a slot move
+  if redis.pcall('PEXPIRE', ids, milliseconds) == 1 then
+    redis.pcall('PEXPIRE', last, milliseconds)
+  end
+end
+
 -- drop the last event of a key
 local function forget(key, known)
   local id, bytes = string.match(known, '^(%S+) (%d+)$')
@@ -139,7 +147,7 @@ _PUBLISH = """
 -- the set of these keys.
 -- ARGV: packed events, settings or '', milliseconds for which t lasts, random number, pub/sub
 -- channel, number of the call, deadline or '', then with a key: digest of the events, what the
--- names of answers begin with, the key.
+-- names of answers begin with, the key. Events with a key need two more KEYS: l and h.
 -- Answers '<prev> <first> <now>', '!other', '!late <now>', or '!none' if there is no event.
 local packed, random, digest = ARGV[1], ARGV[4], ARGV[8]
 local record = redis.call('GET', KEYS[3])
@@ -234,8 +242,7 @@ if keyed then
   end
   shrink_last(keys or KEPT_KEYS, size / 2, lives, 2 * #keyed + 100)
 end
-redis.call('PEXPIRE', stream, stays)
-if redis.call('PEXPIRE', ids, stays) == 1 then redis.call('PEXPIRE', last, stays) end
+stay(stays)
 write_top(ARGV[3])
 record = (digest or ARGV[6]) .. ' ' .. prev .. ' ' .. first
 if not digest then
@@ -256,10 +263,10 @@ return prev .. ' ' .. first .. ' ' .. whole(now)
 _RECOVER = """
 -- KEYS: stream, t. ARGV: cursor or '', events of the backlog or '' to get only those after the
 -- cursor, the most events, settings or '', milliseconds for which t lasts, random number.
--- Answers {whether the cursor is known, newest id, events, now, older last events of keys}.
+-- Answers {whether the cursor is known, newest id, events, now}.
 local cursor, most = ARGV[1], tonumber(ARGV[3])
 local was = read_top(ARGV[6]) and stored
-local _, _, _, _, lives, idle, _, _, keys = settings(ARGV[4])
+local _, _, _, _, lives, idle = settings(ARGV[4])
 if was ~= stored then write_top(ARGV[5]) end
 expire(lives)
 local newest, oldest = top, known(cursor)
@@ -270,9 +277,7 @@ end
 local load = ARGV[2] ~= ''
 local wanted = load and tonumber(ARGV[2]) or 0
 if load then
-  for _, name in ipairs({stream, last, ids}) do
-    redis.call('PEXPIRE', name, whole(math.max(math.min(idle, lives), 1)))
-  end
+  stay(whole(math.max(math.min(idle, lives), 1)))
 end
 if not oldest and not load then wanted = most end
 if load and #after > most then after, wanted = {}, most end
@@ -282,14 +287,7 @@ if wanted > #after then
   after = {}
   for index = #back, 1, -1 do after[#after + 1] = back[index] end
 end
-local older = {}
-if load or not oldest then
-  local upto = after[1] and '(' .. after[1][1] or '+'
-  local from = lives < MOST and whole(math.max(now - lives, 0)) or '-'
-  local back = redis.call('XREVRANGE', last, upto, from, 'COUNT', whole(keys or KEPT_KEYS))
-  for index = #back, 1, -1 do older[#older + 1] = back[index] end
-end
-return {oldest and 1 or 0, newest, after, whole(now), older}
+return {oldest and 1 or 0, newest, after, whole(now)}
 """
 
 _HISTORY = """
