@@ -65,6 +65,7 @@ CALLS = {
     "event of bytes": (lambda handler: queue().publish(b"text"), TypeError),
     "nan": (lambda handler: queue().publish(float("nan")), ValueError),
     "gap": (lambda handler: queue().publish({"type": "gap"}), ValueError),
+    "end": (lambda handler: queue().publish({"type": "end"}), ValueError),
     "thread": (thread, RuntimeError),
     "queue": (lambda handler: MessageQueue("x"), TypeError),
     "no name": (lambda handler: MessageQueue.instance(None), TypeError),

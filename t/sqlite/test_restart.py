@@ -41,6 +41,21 @@ async def test_a_cursor_of_an_empty_channel_is_no_gap(program, end):
 
 
 @pytest.mark.gen_test
+async def test_a_channel_that_has_ended(program, end):
+    """It still has: a client gets what is left, and its poll is finished."""
+    queue = program.start()
+    (first,) = await queue.publish({"n": 1})
+    (last,) = await queue.end()
+    await end()
+    queue = program.start()
+    await queue.ready()
+    assert (queue.ended, queue.cursor()) == (True, last)
+    polls = (queue.poll(None), queue.poll(None, last_event_id=first))
+    all_, rest = [[event async for events in poll for event in events] for poll in polls]
+    assert (all_, rest) == ([{"n": 1}, {"type": "end"}], [{"type": "end"}])
+
+
+@pytest.mark.gen_test
 async def test_ids_increase_though_the_clock_goes_back(program, end, monkeypatch):
     queue = program.start()
     ids = await queue.publish(*events(1, 2))

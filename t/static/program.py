@@ -24,6 +24,7 @@ from tatsumaki_py import (
     WebSocketHandler,
 )
 from tatsumaki_py.message_queue import State
+from tatsumaki_py.push.framing import server_sent_events
 from tatsumaki_py.server import drain
 
 asked = collections.defaultdict(list)  # channel: [transport, cursor] of each request for events
@@ -326,6 +327,9 @@ app = Application(
 
 # What is lost while a page is gone for a moment would be no fault of the page.
 MessageQueue.backlog_length = MessageQueue.buffer_length = 10_000
+
+# An EventSource of the tests waits for a moment only.
+server_sent_events.RETRY = 100, 200
 
 # Few clients come back in the time that a server has for thousands.
 drain.RETURNS = float(os.environ.get("RETURNS", drain.RETURNS))

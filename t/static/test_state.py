@@ -1,9 +1,8 @@
 """`getState`: the page loads its state, then gets the events after it, each once."""
 
 import pytest
-from support.browser import GONE
 
-TRANSPORTS = ["sse", "websocket", "multipart", "long-poll"]
+TRANSPORTS = ["sse", "websocket", "long-poll"]
 
 
 @pytest.fixture
@@ -18,20 +17,18 @@ def page(site, tab):
 
 
 def lose(site, *pages):
-    """The pages miss more than what is kept."""
+    """The pages are put away, and miss more than what is kept."""
     for page in pages:
-        page.page.context.set_offline(True)
-        page.until("subscription.state !== 'open'")
+        page.go_away()
     site.control("lose")
     site.publish(3, 4, 5)
     for page in pages:
-        page.page.context.set_offline(False)
+        page.come_back()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_the_state_comes_first(site, page, page_errors, transport):
+def test_the_state_comes_first(site, page, transport):
     """Then the events after it, also those that were published while it came. After a gap, too."""
-    page_errors.allow(GONE)
     site.publish(1)
     tab = page("?wait=1", transports=[transport]).until("loads === 1")
     site.publish(2)
@@ -45,9 +42,8 @@ def test_the_state_comes_first(site, page, page_errors, transport):
     assert tab.get("[loads, gaps.length]") == [2, 1]
 
 
-def test_a_page_that_was_rendered_with_it(site, page, page_errors):
+def test_a_page_that_was_rendered_with_it(site, page):
     """It has a cursor: it loads its state after a gap only."""
-    page_errors.allow(GONE)
     (_, cursor) = site.publish(1, 2)
     tab = page(lastEventId=cursor).open()
     assert tab.get("loads") == 0
@@ -59,7 +55,7 @@ def test_a_page_that_was_rendered_with_it(site, page, page_errors):
 def test_a_state_that_cannot_be_loaded(site, tab, page_errors):
     """The page is told why, and tries again, at once if it is asked to."""
     page_errors.allow("500")
-    page = tab("/refused", clock=True)
+    page = tab("/events/nothing", clock=True)
     page.get("subscription.close(), states.length = 0")
     bodies = [{"status": 500}, {"status": 500}, {"json": {"n": 7}}, {"json": {"lastEventId": ""}}]
 
@@ -81,12 +77,12 @@ def test_a_state_that_cannot_be_loaded(site, tab, page_errors):
     assert page.get("loads") == 5
 
 
-def test_a_state_that_is_too_old(site, tab, page_errors):
+def test_a_state_that_is_too_old(site, tab):
     """A cache gives it: it is asked for again, but not in a tight loop."""
     ids = site.publish(1, 2, 3)
     site.control("lose")
     site.publish(4)
-    page = tab("/refused", clock=True)
+    page = tab("/events/nothing", clock=True)
     page.get("subscription.close()")
     states = [{"lastEventId": ids[0], "n": 1}] * 2
 
@@ -126,12 +122,11 @@ def test_a_page_that_goes_while_it_loads(site, page):
     assert tab.get("[aborted, subscription.state]") == [True, "closed"]
 
 
-def test_tabs(site, tab, page, page_errors):
+def test_tabs(site, tab, page):
     """After a gap, each loads its own state; one without a state goes on. They share again."""
-    page_errors.allow(GONE)
     first = page().open()
     tabs = [first, page(beside=first).open(), tab(beside=first).open()]
-    lose(site, first)
+    lose(site, *tabs)
     for one in tabs:
         one.has(*([0, 5] if one is not tabs[2] else [5]))
     site.publish(6)

@@ -139,8 +139,8 @@ class Publisher:
                 key; a program that may run again needs one.
 
         Raises:
-            TypeError, ValueError: an event cannot be encoded, or is of type "gap". Nothing is
-                published.
+            TypeError, ValueError: an event cannot be encoded, or is of type "gap" or "end".
+                Nothing is published.
             Error.HTTP: 413 for an oversized event, more than 1000 events or 4 MiB; 400 for an
                 invalid key or an overlong name of the channel; 422 if other events were published
                 under the key; 503 if the events were not accepted within ``publish_timeout`` (the
