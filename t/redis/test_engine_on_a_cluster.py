@@ -20,7 +20,7 @@ async def attach(engine, name):
 @pytest.mark.gen_test
 async def test_slots_move_while_events_flow(make_engine, redis_cluster):
     """Two processes publish to twelve channels, two listen, and every slot goes to another node
-    and back.
+    and back. The events of each second channel have keys.
     """
     engines = [make_engine(redis_cluster.url) for _ in range(2)]
     feeds = {
@@ -33,7 +33,8 @@ async def test_slots_move_while_events_flow(make_engine, redis_cluster):
         while not stop.is_set():
             for name in NAMES:
                 number = next(numbers)
-                (id,) = await engine.publish(feeds[0, name], bodies(number))
+                key = f"{number % 3}" if name in NAMES[::2] else None
+                (id,) = await engine.publish(feeds[0, name], bodies(number), key=key)
                 published[name].append((id, number))
 
     publishers = [asyncio.create_task(publish(engine)) for engine in engines]
@@ -60,6 +61,9 @@ async def test_slots_move_while_events_flow(make_engine, redis_cluster):
         for n in range(len(engines)):
             await feeds[n, name].has(*expected)
             assert feeds[n, name].failures == []
+        last = {number % 3: number for number in expected}
+        late = await attach(make_engine(redis_cluster.url), name) if name == NAMES[0] else None
+        assert late is None or late.newcomer[-3:] == sorted(last.values(), key=expected.index)
 
 
 @pytest.mark.gen_test
