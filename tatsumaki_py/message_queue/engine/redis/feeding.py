@@ -203,9 +203,10 @@ class Feeding:
         return [*reply, rows[::-1] if kept_keys else ()]
 
     def _answered(self, channel: RedisChannel, answer: asyncio.Task[list[Any]]) -> None:
+        # asyncio would log an error that is not looked at.
+        error = None if answer.cancelled() else answer.exception()
         if self.channels.get(channel.feed.name) is not channel or answer.cancelled():
             return
-        error = answer.exception()
         # A callback may cause a new query, for which others wait.
         waiters, channel.waiters = channel.waiters, []
         if error is None:
