@@ -55,7 +55,8 @@ ANSWER = """<!doctype html>
   body { font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: auto; padding: 1rem }
   h1 { font-size: 1.25rem; overflow-wrap: anywhere }
   #answer { white-space: pre-wrap; overflow-wrap: anywhere }
-  #answer[aria-busy=true]::after { content: "\\258D" }
+  #answer[aria-busy=true]::after { content: "\\258D"; animation: blink 1s steps(2) infinite }
+  @keyframes blink { to { opacity: 0 } }
 </style>
 <h1></h1>
 <p id="answer" aria-busy="true"></p>
