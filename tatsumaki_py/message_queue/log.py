@@ -228,7 +228,7 @@ class EventLog:
         self.size += event.size
         self._quiet += event.quiet
         self.top = event.id
-        self.ended = event.end
+        self.ended = event.json == END
         if event.key is not None:
             self._keyed().publish(event.key, event)
 
