@@ -3,7 +3,7 @@
 Rules:
 1. A poll is ended only if its client has every event, including the end. If an event is published
    after the end, the remaining polls continue.
-2. Ending many polls does not block the event loop: they end in turns of `TURN` seconds.
+2. Polls are ended in turns of `TURN` seconds, so that many of them do not block the event loop.
 3. A client whose poll was ended is no longer a subscriber, and is not expected back.
 """
 
@@ -26,7 +26,7 @@ TURN = 0.002
 
 
 class Ending:
-    """Ends the polls of one source. (Long polls are answered, with the end as the last event.)"""
+    """Ends the streams of one source. A long poll ends by itself: with the end in its answer."""
 
     __slots__ = ("_again", "_departures", "_left", "_roster", "_source")
 
@@ -39,7 +39,7 @@ class Ending:
         self._again = False
 
     def look(self) -> None:
-        """The log has ended: soon end the polls of the clients that have all events."""
+        """The log has ended: soon end the polls of the clients that have every event."""
         if self._left is None:
             self._left = deque()
             self._later()

@@ -1,11 +1,10 @@
 """The newest event of each key.
 
 Rules:
-1. `inside` has those that are in the log, `before` those that the log has dropped, each oldest
-   first. All events in `before` are older than the log.
+1. `inside` has the events that are still in the log, `before` those that the log has dropped. Both
+   are ordered, oldest first. Every event in `before` is older than the log.
 2. A channel without keys has no `Kept`.
-3. The bounds are checked by `shrink` and `expire`; the key that was published longest ago is
-   evicted first.
+3. Only `shrink` and `expire` evict keys, starting with the key that was published longest ago.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ __all__ = ["Kept", "KeptLoss"]
 
 
 class KeptLoss(Entry):
-    """A gap that kept events follow. Its id is the place before the first of them, so a client that
-    loses its connection after the gap does not miss them.
+    """A gap that is followed by kept events. Its id is the place before the first of them, so that
+    a client that loses its connection right after the gap still gets them.
     """
 
     __slots__ = ("lead",)
@@ -41,22 +40,22 @@ class Kept:
         """Bytes of the events in `before`."""
 
     def publish(self, key: str, event: Entry) -> None:
-        """`event` is the newest one of its key."""
+        """Record `event` as the newest of `key`."""
         former = self.before.pop(key, None)
         if former is not None:
             self.size -= former.size
-        # It is the last one of the dict then.
+        # Removed first, so that the key moves to the end of the dict.
         self.inside.pop(key, None)
         self.inside[key] = event
 
     def drop(self, key: str, event: Entry) -> None:
-        """The log has dropped `event`."""
+        """The log has dropped `event`: keep it if it is the newest of `key`."""
         if self.inside.get(key) is event:
             del self.inside[key]
             self._keep(key, event)
 
     def put_back(self, events: Sequence[Entry]) -> None:
-        """`events`, which are older than those in the log, are in the log again."""
+        """The log has loaded `events` again, which are older than its other events."""
         again: dict[str, Entry] = {}
         for event in events:
             known = None if event.key is None else self.before.get(event.key)
@@ -67,7 +66,7 @@ class Kept:
             self.inside = again | self.inside
 
     def load(self, events: Iterable[Entry]) -> None:
-        """Take over events that are older than the log, oldest first."""
+        """Keep `events`, which are older than the log, oldest first."""
         for event in events:
             if event.key is not None:
                 self._keep(event.key, event)
@@ -78,7 +77,7 @@ class Kept:
         self.before[key] = event
 
     def shrink(self, keys: float, size: float) -> None:
-        """Evict keys until there are at most `keys`, and those before the log have `size` bytes."""
+        """Evict keys until at most `keys` are left, and at most `size` bytes in `before`."""
         while self.before and (len(self.before) + len(self.inside) > keys or self.size > size):
             self._evict()
         while len(self.inside) > keys:
@@ -100,11 +99,12 @@ class Kept:
     # -- reading
 
     def loss(self, cursor: str, floor: str, channel: str) -> tuple[Entry, ...]:
-        """A gap after `cursor`, and the events after it that a log which begins at `floor` has
-        dropped; nothing if there are none.
+        """A gap after `cursor`, then the kept events between `cursor` and `floor`, where the log
+        begins. Empty if there are no such events.
         """
         place = position(cursor)
-        # A place after the floor is one of another life: it says nothing about these events.
+        # A cursor after the floor but not in the log is from before a restart: it does not tell
+        # which of these events the client has, so the client gets all of them.
         events = self._dropped_after(place if place < position(floor) else (0, 0), quiet=False)
         if not events:
             return ()
@@ -114,8 +114,8 @@ class Kept:
         return (gap, *events)
 
     def lead_in(self, cursor: str, lead: LeadIn, new: Sequence[Entry]) -> list[Entry]:
-        """The events after `cursor` of a reader that has to read `lead`; `new` are those in the
-        log that follow `lead.start`, up to `lead.end`.
+        """The events of `lead` after `cursor`. `new` are the events in the log after `cursor` and
+        `lead.start`, up to `lead.end`.
         """
         place, start = position(cursor), position(lead.start)
         events = self._dropped_after(place, quiet=bool(lead.end))

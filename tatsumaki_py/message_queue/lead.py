@@ -1,4 +1,4 @@
-"""The events that a reader gets before it is at an ordinary place in a log.
+"""How a reader begins that needs the last events of keys from before the log.
 
 Rule: only logs inspect a `LeadIn`; other code keeps it together with its cursor.
 """
@@ -12,14 +12,15 @@ __all__ = ["LeadIn", "joined", "parts_of"]
 
 
 class LeadIn(NamedTuple):
-    """The first events of a reader that does not begin inside the log: the last values that were
-    published before `start`, then the log from there on. In merged logs, each part is one of each
-    log, joined by commas; it is empty for a log in which the reader has read them.
+    """The lead-in of a reader: up to `start` it gets only the last events of keys, then the log.
+
+    For merged logs, each attribute has one part per log, joined by commas. The parts of a log in
+    which the reader has no lead-in are empty.
 
     Attributes:
-        start: the place in the log up to which only kept last values are read.
-        end: for a newcomer, the newest id when it came: up to there it gets quiet events, and only
-            the last event of each key. Empty for a reader that got a gap instead.
+        start: the place in the log up to which the reader gets only kept last events.
+        end: for a new client, the newest id when it arrived. Up to this id it also gets quiet
+            events, and of each key only the last event. Empty for a reader that got a gap.
     """
 
     start: str
@@ -27,7 +28,7 @@ class LeadIn(NamedTuple):
 
 
 def joined(leads: Sequence[LeadIn | None]) -> LeadIn | None:
-    """The combination for several logs; None if there is nothing to read in any of them."""
+    """The lead-ins in several logs as one; None if there is none in any of them."""
     if not any(leads):
         return None
     parts = [lead or LeadIn("", "") for lead in leads]

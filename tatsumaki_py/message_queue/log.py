@@ -6,12 +6,12 @@ Rules:
 2. Reading removes nothing. Only `trim`, `expire`, `restart` and `clear` remove events, always the
    oldest ones.
 3. `trim` keeps the newest `backlog_length` events, recent events, and events after the place of a
-   client that lags behind. For the latter two reasons, it keeps at most `buffer_length` events; in
-   all, at most `buffer_size` bytes.
-4. A reader whose place is not in the log gets a gap first, then the kept last events of keys
-   (`kept`) that are after its place and before the log, then the log. A log has no clock and no
-   clients.
-5. The last event of each key is kept when the log drops it; `trim` does not drop it.
+   client that lags behind, up to `buffer_length` events and `buffer_size` bytes.
+4. A reader whose place is not in the log gets a gap, then the last events of keys between its place
+   and the beginning of the log (`kept`), then the log.
+5. When the log drops an event that is the last of its key, the event moves to `kept`, which has its
+   own limits.
+6. A log uses no clock and knows no clients.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class EventLog:
 
     @property
     def held(self) -> int:
-        """Bytes of all events here, also of kept ones that are older than the log."""
+        """Bytes of all events, including kept ones that are older than the log."""
         return self.size if self.kept is None else self.size + self.kept.size
 
     @property
@@ -100,7 +100,9 @@ class EventLog:
         return tuple(self._events[int(max(self._start, len(self._events) - count)) :])
 
     def newcomer(self, count: float) -> tuple[str, LeadIn | None]:
-        """The place of a newcomer, which gets the newest `count` events and all kept ones."""
+        """The cursor and the lead-in of a new client, which gets the newest `count` events and all
+        kept ones.
+        """
         first = self.newest(count)[:1]
         start = first[0].prev if first else self.top
         oldest = None if self.kept is None else self.kept.oldest()
@@ -128,17 +130,17 @@ class EventLog:
 
     @staticmethod
     def earlier(one: str, other: str) -> str:
-        """The earlier one of two cursors."""
+        """The earlier of two cursors."""
         return min(one, other, key=position)
 
     @staticmethod
     def later(one: str, other: str) -> str:
-        """The later one of two cursors."""
+        """The later of two cursors."""
         return max(one, other, key=position)
 
     def before(self, time: float) -> str:
-        """The newest cursor before all events after `time`; `NOWHERE` if some of these were
-        dropped.
+        """The newest cursor that precedes all events published after `time`; `NOWHERE` if some of
+        these events were dropped.
         """
         if self._dropped > time:
             return NOWHERE
@@ -152,8 +154,8 @@ class EventLog:
     def since(
         self, cursor: str, lead: LeadIn | None = None, quiet: bool = False
     ) -> tuple[Entry, ...]:
-        """The events after `cursor`; see rule 4. With `quiet`, the quiet ones in the log are among
-        them.
+        """The events after `cursor`; see rule 4. Those of `lead` come first. Other quiet events are
+        left out, unless `quiet`.
         """
         if cursor == self.top:
             return ()
@@ -163,7 +165,7 @@ class EventLog:
         return events if quiet or not self._quiet else loud(events)
 
     def again(self) -> tuple[Entry, ...]:
-        """The end of a log that has ended, for a client that has it already."""
+        """The end of an ended log once more, for a client that already has it."""
         return (Entry(END, self.top, self.top, channel=self.channel),)
 
     def _after(self, cursor: str) -> tuple[Entry, ...]:
@@ -178,13 +180,13 @@ class EventLog:
         return tuple(self._events[index:])
 
     def _loss(self, cursor: str) -> tuple[Entry, ...]:
-        """The gap after `cursor`, and the events that were kept from it."""
+        """A gap after `cursor`, and the last events of keys that would be lost in it."""
         lost = None if self.kept is None else self.kept.loss(cursor, self.floor, self.channel)
         return lost or (Entry.loss(cursor, self.floor, self.channel),)
 
     def _with_lead(self, cursor: str, lead: LeadIn, quiet: bool) -> tuple[Entry, ...]:
-        """The events after `cursor`, for a reader that has to read `lead`, of which nothing is
-        lost.
+        """The events after `cursor` for a reader that is still in `lead`, while the log has all
+        events from `lead.start` or `cursor` on.
         """
         first = self._index(self.later(cursor, lead.start))
         end = self._index(lead.end) if lead.end else first
@@ -194,7 +196,9 @@ class EventLog:
         return (*new, *(rest if quiet or not self._quiet else loud(rest)))
 
     def lead_after(self, lead: LeadIn | None, events: Sequence[Entry]) -> LeadIn | None:
-        """The part of `lead` that a reader has yet to read when it has read `events`."""
+        """The lead-in of a reader after `events`: that of a gap among them, or `lead`, or None if
+        the reader has passed it.
+        """
         for event in events:
             if event.gap:
                 lead = event.lead if isinstance(event, KeptLoss) else None
@@ -238,8 +242,8 @@ class EventLog:
         return self.kept
 
     def prepend(self, events: Sequence[Entry]) -> None:
-        """Add events that end where the log begins; they get the time of its oldest event. Raises
-        `ValueError` if they end elsewhere.
+        """Add events before the oldest one; they get its time. Raises `ValueError` if they do not
+        end where the log begins.
         """
         if not events:
             return
@@ -261,9 +265,9 @@ class EventLog:
     def restart(
         self, top: str, events: Sequence[Entry], time: float, kept: Sequence[Entry] = ()
     ) -> None:
-        """Replace the log by `events`, which end at `top`, and by `kept`, older events that are the
-        last of their keys. Present events stay if `events` continue them. Raises `ValueError`,
-        before any change, if they do not follow each other.
+        """Replace the log by `events`, which end at `top`, and by `kept`: older events, each the
+        last of its key. Present events stay if `events` continue them. Raises `ValueError`, before
+        any change, if `events` do not follow each other.
         """
         for index, event in enumerate(events):
             if index and event.prev != events[index - 1].id:
@@ -307,7 +311,7 @@ class EventLog:
         self.shrink(buffer_length, buffer_size)
         if self.length <= backlog_length or self._times[self._start] >= since:
             return
-        # The first event that is recent, or after the place of a client that lags behind.
+        # The first event that must stay: it is recent, or a client that lags behind needs it.
         first = bisect_left(self._times, since, lo=self._start)
         if behind is not None:
             first = min(first, self._index(behind))
@@ -316,7 +320,7 @@ class EventLog:
         self._compact()
 
     def shrink(self, buffer_length: float, buffer_size: float) -> None:
-        """Drop the excess events, whatever their age."""
+        """Drop the oldest events beyond these limits, whatever their age."""
         size = self.size if self.kept is None else self.held
         if self.length > buffer_length or size > buffer_size:
             while self.length and (self.length > buffer_length or self.held > buffer_size):
@@ -343,26 +347,24 @@ class EventLog:
             self._start = 0
 
     def expire(self, before: int) -> None:
-        """Drop the events older than `before` milliseconds since the epoch."""
+        """Drop the events published before `before`, in milliseconds since the epoch."""
         self._add_positions()
         self._drop_to(bisect_left(self._positions, (before, 0), lo=self._start))
         if self.kept is not None:
             self.kept.expire(before)
 
     def clear(self) -> None:
-        """Drop all events. `top` stays, so a client that comes back with an older cursor gets a
-        gap.
-        """
+        """Drop all events. `top` stays, so a client with an older cursor gets a gap."""
         self._drop_to(len(self._events))
         self.kept = None
 
     def shrink_kept(self, keys: float, size: float) -> None:
-        """Evict the keys that are too many; see `Kept.shrink`."""
+        """Evict the oldest keys beyond these limits; see `Kept.shrink`."""
         if self.kept is not None:
             self.kept.shrink(keys, size)
 
     def _drop_to(self, index: int) -> None:
-        """Drop all events before that index."""
+        """Drop all events before `index`."""
         if index > self._start:
             self._dropped = self._times[index - 1]
         for event in self._events[self._start : index]:

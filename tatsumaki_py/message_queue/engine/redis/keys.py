@@ -31,10 +31,10 @@ class Keys:
     Attributes:
         messages: its pub/sub channel.
         stream: the kept events.
-        last: the last event of each key, in the order in which they were published.
-        ids: a hash with the id and the bytes of each of these, by key; at the empty key, the bytes
-            of all.
-        top: the newest id, and the notes of the scripts about the channel.
+        last: a stream with the last event of each key.
+        ids: a hash with the id and the bytes of each event in `last`, by key; its field "" has the
+            bytes of all of them.
+        top: the newest id, and the state of the channel that the scripts keep.
 
     >>> Keys("tats", "news").stream
     b'tats:{news}:s'
@@ -46,7 +46,7 @@ class Keys:
         self.messages = b"%b:{%b}" % (prefix.encode(), tag(channel))
         self.stream = self.messages + b":s"
         self.top = self.messages + b":t"
-        # The scripts make these two of that of the stream.
+        # The scripts derive the names of these two from that of the stream.
         self.last = self.messages + b":l"
         self.ids = self.messages + b":h"
 

@@ -12,12 +12,11 @@ Rules:
    an error.
 5. Redis does not undo a script that fails halfway. Only PUBLISH can be forbidden separately,
    because it needs permission for a pub/sub channel: if it fails, the events are removed again.
+6. The last event of each key is also stored outside of the stream, in `l` and `h` (see
+   `keys.Keys`). `shrink_last` enforces their limits, a bounded number of events per call.
 
-6. The last event of each key is kept beside the stream, in `l` and `h` (see `keys.Keys`), also
-   while it is in the stream. `shrink_last` keeps them within their bounds, some at a time.
-
-`t` is ``<newest id> <bytes of all events ever> <a part of these that is not kept> <milliseconds of
-the next time to drop old events> <settings>``. `wire` has the other formats.
+`t` is ``<newest id> <bytes of all events ever> <how many of these are known to be dropped>
+<milliseconds of the next time to drop old events> <settings>``. `wire` has the other formats.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Script:
 
 
 KEPT_KEYS = int(ChannelSettings.kept_keys)
-"""If a process of an older version has stored the settings."""
+"""The limit if the stored settings are from a version that had no such setting."""
 
 _COMMON = """
 local time = redis.call('TIME')
@@ -101,7 +100,7 @@ end
 
 local function stay(milliseconds)
   redis.call('PEXPIRE', stream, milliseconds)
-  -- these are not among KEYS: Redis refuses them while the keys of a slot move
+  -- pcall: they are not among KEYS, so a cluster refuses them while their slot is moving
   if redis.pcall('PEXPIRE', ids, milliseconds) == 1 then
     redis.pcall('PEXPIRE', last, milliseconds)
   end
@@ -143,12 +142,13 @@ end
 """
 
 _PUBLISH = """
--- KEYS: stream, t, and either the record of the process, or the answer of an idempotency key and
--- the set of these keys.
+-- KEYS: stream, t; then the record of the process or, with an idempotency key, its answer and the
+-- set of these keys; then l and h, if the events have a key.
 -- ARGV: packed events, settings or '', milliseconds for which t lasts, random number, pub/sub
--- channel, number of the call, deadline or '', then with a key: digest of the events, what the
--- names of answers begin with, the key. Events with a key need two more KEYS: l and h.
--- Answers '<prev> <first> <now>', '!other', '!late <now>', or '!none' if there is no event.
+-- channel, number of the call, deadline or ''; with an idempotency key also: digest of the events,
+-- prefix of the names of answers, the idempotency key.
+-- Answers '<prev> <first> <now>'; '!other' if the idempotency key is that of other events;
+-- '!late <now>' after the deadline or a later call; '!none' if there is no event to publish.
 local packed, random, digest = ARGV[1], ARGV[4], ARGV[8]
 local record = redis.call('GET', KEYS[3])
 if record then
@@ -232,7 +232,7 @@ if keyed then
       if known then forget(key, known) end
       local done = redis.pcall('XADD', last, id, 'e', value, 'k', key)
       if type(done) == 'table' and done.err then
-        -- They are of a life in which the clock was ahead.
+        -- t was lost, and the clock has stepped back: the stored ids are greater
         redis.call('DEL', last, ids)
         redis.call('XADD', last, id, 'e', value, 'k', key)
       end
@@ -261,8 +261,8 @@ return prev .. ' ' .. first .. ' ' .. whole(now)
 """
 
 _RECOVER = """
--- KEYS: stream, t. ARGV: cursor or '', events of the backlog or '' to get only those after the
--- cursor, the most events, settings or '', milliseconds for which t lasts, random number.
+-- KEYS: stream, t. ARGV: cursor or '', length of the backlog or '' to get only events after the
+-- cursor, maximum number of events, settings or '', milliseconds for which t lasts, random number.
 -- Answers {whether the cursor is known, newest id, events, now}.
 local cursor, most = ARGV[1], tonumber(ARGV[3])
 local was = read_top(ARGV[6]) and stored
@@ -291,8 +291,8 @@ return {oldest and 1 or 0, newest, after, whole(now)}
 """
 
 _HISTORY = """
--- KEYS: stream, t. ARGV: cursor, last event that is wanted, the most events, settings or ''.
--- Answers the events, or nil if some are lost or they are too many.
+-- KEYS: stream, t. ARGV: cursor, id of the last wanted event, maximum number of events, settings
+-- or ''. Answers the events, or nil if some are lost or there are more than the maximum.
 read_top('0')
 local _, _, _, _, lives = settings(ARGV[4])
 expire(lives)
@@ -305,7 +305,7 @@ return events
 
 
 def _script(text: str) -> Script:
-    """The script with numbers in place of words."""
+    """The script, with numbers in place of the names of constants."""
     text = _COMMON + text
     for word, number in (("OVERHEAD", OVERHEAD), ("KEPT_KEYS", KEPT_KEYS), ("MOST", 1 << 50)):
         text = text.replace(word, str(number))

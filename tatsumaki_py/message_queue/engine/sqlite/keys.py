@@ -42,7 +42,9 @@ class Keys:
         self._new: dict[tuple[int, str], tuple[float, bytes, str]] = {}
 
     def find(self, write: Keyed, name: str, row: Row, clock: float) -> bool:
-        """Whether its idempotency key is known. If so, it gets the ids or a 422."""
+        """Whether the key of `write` is known. If so, `write` gets its ids, or a 422 if other
+        events were published under the key.
+        """
         new = self._new.get((row.id, name))
         known = self._file.execute(_FIND, (row.id, stored(name), clock)).fetchone()
         found = known if new is None else new[1:]
@@ -55,7 +57,7 @@ class Keys:
         return True
 
     def keep(self, write: Keyed, name: str, row: Row, clock: float) -> None:
-        """Remember its key."""
+        """Remember the key of `write`."""
         until = clock + write.limits.idempotency_time
         self._new[row.id, name] = until, digest_of(write.bodies, write.key), " ".join(write.ids)
 

@@ -1,9 +1,10 @@
-"""The last event of each key, as stored in the file.
+"""The last event of each key, in a table of its own.
 
 Rules:
-1. It is written in the transaction of the event, and stays when the event itself is dropped.
-2. A channel has at most `kept_keys` of them, in half of `buffer_size`. Several are dropped at once
-   if they are too large.
+1. It is written in the same transaction as the event in the table of events, and stays when that
+   is dropped.
+2. A channel keeps at most `kept_keys` last events, in at most half of `buffer_size`. If they are
+   too large, a tenth of them is dropped at once.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ class Lasts:
 
     def __init__(self, file: sqlite3.Connection) -> None:
         self._file = file
-        # What this transaction adds.
+        # The events that this transaction adds.
         self._new: dict[tuple[int, str], Entry] = {}
 
     def keep(self, row: Row, key: str, event: Entry) -> None:
-        """`event` is the last one of its key."""
+        """Store `event` as the last of `key`."""
         self._new[row.id, key] = event
 
     def flush(self, rows: Iterable[Row]) -> None:
-        """Write what is new, and drop what is too much of `rows`."""
+        """Write the new events, and drop the oldest ones of `rows` beyond their limits."""
         if not self._new:
             return
         new = [
@@ -62,24 +63,24 @@ class Lasts:
         limit, size = row.limits.kept_keys, row.limits.buffer_size / 2
         count, bytes = self._file.execute(_COUNT, (row.id,)).fetchone()
         while count and (count > limit or bytes > size):
-            # A tenth goes at once if they are too large.
+            # If they are too large, drop a tenth at once.
             drop = count - whole(limit) if count > limit else count // 10 + 1
             self._file.execute(_DROP, (row.id, drop))
             count, bytes = self._file.execute(_COUNT, (row.id,)).fetchone()
 
     def expire(self, now_ms: float) -> None:
-        """Drop those that are older than the `time_to_live` of their channel."""
+        """Drop the events that are older than the `time_to_live` of their channel."""
         self._file.execute(_EXPIRE, (now_ms,))
 
     def size(self) -> int:
-        """Bytes of all of them."""
+        """Bytes of all last events."""
         (size,) = self._file.execute(f"SELECT {_SIZE} FROM lasts").fetchone()
         return int(size)
 
     def drop(self, row: Row) -> None:
-        """Drop those of a channel."""
+        """Drop all last events of a channel."""
         self._file.execute("DELETE FROM lasts WHERE channel = ?", (row.id,))
 
     def forget(self) -> None:
-        """The transaction is over."""
+        """The transaction has ended."""
         self._new.clear()

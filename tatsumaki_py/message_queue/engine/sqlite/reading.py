@@ -52,7 +52,7 @@ NO_BUDGET = Budget(1 << 62, 1 << 62)
 
 
 class Loaded(NamedTuple):
-    """The newest events of a channel, and older ones, the last of their keys."""
+    """The newest events of a channel, and older events, each the last of its key."""
 
     top: str
     events: list[Entry]
@@ -79,8 +79,8 @@ def _in_one_state(file: sqlite3.Connection, read: Callable[[], T]) -> T:
 
 
 def newest(file: sqlite3.Connection, *, feed: Feed, budget: Budget | None) -> Loaded | None:
-    """The newest events of a channel, as many as a new client gets, those that its clients lack,
-    and the last events of older keys; None if they exceed `budget`.
+    """The events to load for a channel: those that a new client gets, those that its clients lack,
+    and the last events of older keys. None if they exceed `budget`.
     """
     return _in_one_state(file, lambda: _newest(file, feed, budget or NO_BUDGET))
 
@@ -120,7 +120,7 @@ def _backlog(
 
 
 def _lasts(file: sqlite3.Connection, feed: Feed, channel: _Channel, up_to: str) -> list[Entry]:
-    """The last events of keys that are not after `up_to`."""
+    """The last events of keys, up to the id `up_to`."""
     found = file.execute(_LASTS, (channel.id, *position(up_to), _since_ms(feed))).fetchall()
     return [
         Entry(
@@ -185,11 +185,11 @@ def place(
 def crash_place(
     file: sqlite3.Connection, *, name: str, killed: float, recovery_time: float, backlog: float
 ) -> tuple[str, bool]:
-    """The place at which a client resumes that may have listened when the process was killed, at
-    the time `killed`; and whether it gets more events than a new client. The client gets the
-    backlog of that time, the events of the last `recovery_time` seconds before it, those that a
-    slow client had not received yet, and all later ones. If the file no longer has some of these,
-    it does not have the place either, and the client gets a gap.
+    """Where a client resumes that may have been listening at the time `killed`, when the process
+    was killed; and whether it gets more events than a new client. The client gets the backlog of
+    that time, the events of the last `recovery_time` seconds before it, those that a slow client
+    had not received yet, and all later ones. If the file no longer has some of these, it does not
+    have the place either, and the client gets a gap.
     """
     return _in_one_state(
         file, lambda: _crash_place(file, name, killed, recovery_time, whole(backlog))
@@ -207,7 +207,7 @@ def _crash_place(
 
     places = nth_before(killed, backlog), nth_before(killed - recovery_time, 0), channel.behind
     place = min(places, key=position)
-    # Last values from before that place are lost to it, if it is not a gap.
+    # Begin before the last events of older keys, which the client would otherwise not get.
     query = "SELECT prev FROM lasts WHERE channel = ? AND (ms, seq) <= (?, ?) ORDER BY ms, seq"
     older = file.execute(query, (channel.id, *position(place))).fetchone()
     if older is not None and place != nth_before(float("inf"), backlog):

@@ -11,12 +11,12 @@ from tatsumaki_py.message_queue.engine.redis.scripts import Script
 __all__ = ["BEAT", "MARK", "MOVE", "PLACE", "SAY", "SAY_SHARDED", "SWEEP", "UNKNOWN"]
 
 MOVE = Script("""
--- KEYS: present, place. ARGV: client, process, then of a client that comes: number of the arrival,
--- '1' if it is one of before, which does not count if the client is elsewhere now, milliseconds for
--- which `present` lasts.
--- Answers to a client that comes: {whether it is new, the process that it was in or '', its number
--- there, place or nil}; to one that leaves: 0 if it is in another process, 1 if it was in this one,
--- 2 if it was in none.
+-- KEYS: present, place. ARGV: client, process; for an arrival also: its number, '1' if an earlier
+-- arrival is announced again (which has no effect if the client is in another process by now),
+-- milliseconds for which `present` lasts.
+-- Answers to an arrival: {whether the client is new, the process that it was in or '', the number
+-- of its arrival there, place or nil}; to a departure: 0 if the client is in another process, 1 if
+-- it was in this one, 2 if it was in none.
 local value = redis.call('HGET', KEYS[1], ARGV[1])
 local process, number, new, from, there = '', '', '1', '', ''
 if value then
@@ -31,7 +31,7 @@ if ARGV[4] == '1' and value then
   if elsewhere then return {0, process, number, false} end
   return {0, '', '', false}
 end
--- The answer to the same call may have been lost: it is given again.
+-- A call that is repeated because its answer was lost gets the same answer.
 if value and (elsewhere or number ~= ARGV[3]) then
   new, from, there = '0', elsewhere and process or '', elsewhere and number or ''
 end
@@ -39,19 +39,22 @@ redis.call('HSET', KEYS[1], ARGV[1], table.concat({ARGV[2], ARGV[3], new, from, 
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return {tonumber(new), from, there, redis.call('GET', KEYS[2])}
 """)
-"""One script for both, so that calls stay in order even if Redis has forgotten it."""
+"""One script for arrivals and departures, so that they stay in order even if Redis has forgotten
+it.
+"""
 UNKNOWN = 2
-"""The answer to a client that leaves, if it was in no process."""
+"""The answer to the departure of a client that was in no process."""
 
 PLACE = Script("""
--- KEYS: stream and top of a channel. ARGV: milliseconds. Answers the newest id of that time or
--- before. If that is not kept, it answers an id that no event has.
+-- KEYS: stream and top of a channel. ARGV: milliseconds. Answers the newest id at or before that
+-- time. If that event is no longer kept, answers an id that no event has, which leads to a gap.
 local last = redis.call('XREVRANGE', KEYS[1], ARGV[1], '-', 'COUNT', 1)[1]
 if last then return last[1] end
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 local text = first and first[2][2] or redis.call('GET', KEYS[2])
 if text then
-  -- The place before the first event, or the newest one, and the bytes of all events before it.
+  -- `place` is the id before the first event or, without an event, the newest id;
+  -- `bytes` counts all events up to `place`.
   local place, ms, bytes = string.match(text, '^((%d+)%S+) (%d+)')
   if bytes == '0' or tonumber(ms) <= tonumber(ARGV[1]) then return place end
 end
@@ -59,17 +62,16 @@ return ARGV[1] .. '-0'
 """)
 
 SWEEP = Script("""
--- KEYS: present. ARGV: client, process, which has ended. Answers whether this call has removed
--- the client.
+-- KEYS: present. ARGV: client, ended process. Answers whether this call has removed the client.
 local value = redis.call('HGET', KEYS[1], ARGV[1])
 if not value or string.match(value, '^%S+') ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """)
 
 BEAT = Script("""
--- KEYS: alive. ARGV: process, milliseconds for which it is taken for alive, 0 if it ends;
+-- KEYS: alive. ARGV: process, milliseconds for which it counts as alive (0 when it ends),
 -- milliseconds for which `alive` lasts.
--- Answers {whether it was taken for alive, now, the processes that have ended and their times}.
+-- Answers {whether it counted as alive, now, the processes that have ended and their times}.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local before = redis.call('ZSCORE', KEYS[1], ARGV[1])
@@ -81,8 +83,8 @@ return {before and tonumber(before) > now and 1 or 0, now, ended}
 """)
 
 MARK = Script("""
--- KEYS: alive. ARGV: process, whether all of its clients are forgotten. Its clients are about to be
--- forgotten, unless it turns out to be alive: answers whether it has ended.
+-- KEYS: alive. ARGV: process, '1' if all of its clients were removed, otherwise they are about to
+-- be removed. Answers 1 if the process has ended, 0 if it is alive and its clients must stay.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
