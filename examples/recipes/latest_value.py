@@ -1,6 +1,8 @@
 """A board of exchange rates: a page that opens shows the last rate of each currency at once.
 
-.venv/bin/python examples/recipes/latest_value.py
+    .venv/bin/python examples/recipes/latest_value.py
+
+Publish rates with the form on the page.
 """
 
 from tatsumaki_py import (

@@ -60,7 +60,7 @@ PAGE = Template("""<!doctype html>
   let version = 0;
 
   function show(list) {
-    if (list.version < version) return; // from a process that was slower
+    if (list.version < version) return; // from a slower process
     version = list.version;
     people.replaceChildren(
       ...list.people.map((name) => {
@@ -152,7 +152,7 @@ class Events(WithName, SubscribeHandler):
             await tell(room)
 
     def on_unsubscribe(self, room):
-        # Perhaps in another process than the one of the client: nothing but client_id is known.
+        # This may run in another process than the client's: only client_id is known.
         mark = "UPDATE present SET gone = ? WHERE room = ? AND client = ?"
         database().execute(mark, [time.time(), room, self.client_id()])
 
@@ -169,7 +169,7 @@ class Sweeper(Service):
             await asyncio.sleep(GRACE / 4)
             rooms = database().execute(late, [time.time() - GRACE]).fetchall()
             for (room,) in set(rooms):
-                # While Redis is away, nothing is published. The next list has everything.
+                # While Redis is away, nothing is published. The next list has all changes.
                 with contextlib.suppress(Error.HTTP):
                     await tell(room)
 

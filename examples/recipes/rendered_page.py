@@ -1,6 +1,8 @@
 """A table that the server renders, and that events change: a score board.
 
-.venv/bin/python examples/recipes/rendered_page.py
+    .venv/bin/python examples/recipes/rendered_page.py
+
+Click "Goal" in one window: the score changes in all windows.
 """
 
 from tornado.escape import xhtml_escape
@@ -66,10 +68,10 @@ scores = {"Blue": 0, "Green": 0, "Red": 0}  # a database in a real program
 
 
 async def state():
-    """The position in the events, and the scores at this position."""
+    """The cursor, and the scores at this cursor."""
     mq = MessageQueue.instance("scores")
     await mq.ready()
-    # Position first: an event that comes in between is then delivered, too.
+    # The cursor first: an event that is published in between is also delivered.
     cursor = mq.cursor()
     return {"lastEventId": cursor, "scores": dict(scores)}
 
@@ -96,7 +98,7 @@ class Goal(Handler):
         if team not in scores:
             Error.HTTP.throw(404, "there is no such team")
         scores[team] += 1
-        # The new score, not "one more": an event may come although the page has it already.
+        # The new score, not "one more": the page may get an event that its state already has.
         await MessageQueue.instance("scores").publish({"team": team, "score": scores[team]})
         self.redirect("/", status=303)
 

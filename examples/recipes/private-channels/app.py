@@ -1,8 +1,8 @@
-"""Private channels: each user gets the messages to this user only, until a logout or a ban.
+"""Private channels: each user gets only the messages to this user, until a logout or a ban.
 
     .venv/bin/python examples/recipes/private-channels/app.py
 
-Log in as ann, bob or admin, with the same word as the password. A page of another origin is at
+Log in as ann, bob or admin; the password equals the name. A page of another origin is at
 http://localhost:5000/elsewhere.
 """
 
@@ -47,7 +47,7 @@ def user_of(session):
 
 
 def end_streams(user):
-    """Ends the connections of the user in all processes. Those that are still allowed reconnect."""
+    """Ends the user's connections in all processes. Clients that are still allowed reconnect."""
     SubscribeHandler.disconnect(user)
 
 
@@ -129,7 +129,7 @@ class Mine(WithUser, SubscribeHandler):
         return self.current_user
 
     def can_subscribe(self, channel):
-        # Not current_user: that is read once for each request, and this is called again later.
+        # Not current_user, which is read once for each request: a recheck calls this method again.
         user = user_of(self.session())
         if not user or channel != f"user/{user}":
             Error.HTTP.throw(401, "you are logged out")

@@ -61,7 +61,7 @@ def create(request):
     try:
         with transaction.atomic():
             order = Order.objects.create(item=item, count=int(count))
-            # robust: an error is logged, and the view goes on. The order is in the database.
+            # robust: an error is logged, and the view continues. The order is in the database.
             transaction.on_commit(lambda: publish(order), robust=True)
             take(item, int(count))
     except LookupError as error:
