@@ -22,7 +22,7 @@ const subscription = new Subscription("figures", {
     draw();
   },
   onState(state) {
-    const words = { open: "live", connecting: "connecting", waiting: "server unreachable, reconnecting", closed: "closed" };
+    const words = { open: "live", connecting: "connecting", waiting: "server unreachable, reconnecting", closed: "closed", ended: "ended" };
     const away = state !== "open" && looks.cpu.length > 0;
     // Do not announce further attempts: a screen reader would read out each one.
     if (state !== "connecting" || !away) $("status-word").textContent = words[state];

@@ -6,6 +6,7 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect
 from support.browser import GONE
+from support.program import ROOT
 
 NUMBER = re.compile(r"^[\d.,]+$")
 
@@ -20,6 +21,15 @@ def points(page, name):
     """How many looks the line of a drawing has."""
     path = page.locator(f"#{name} .line").last.get_attribute("d")
     return path.count("L") + 1
+
+
+def test_each_state_has_a_word():
+    """The page can show each state that tatsumaki.js has."""
+    types = (ROOT / "tatsumaki_py/static/tatsumaki.d.ts").read_text()
+    states = re.findall(r"\w+", re.search(r"type State = (.*);", types)[1])
+    script = (ROOT / "examples/dashboard/static/dashboard.js").read_text()
+    words = re.search(r"const words = \{(.*)\}", script)[1]
+    assert sorted(re.findall(r"(\w+):", words)) == sorted(states)
 
 
 def test_live(dashboard, new_page, page_errors):
