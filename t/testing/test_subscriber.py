@@ -9,7 +9,7 @@ import pytest
 from support.wire import open_sockets, soon
 
 from tatsumaki_py import MessageQueue
-from tatsumaki_py.testing import BadAnswer, Ended, Refused, Subscriber
+from tatsumaki_py.testing import BadAnswer, Ended, Refused, Subscriber, until
 from tatsumaki_py.testing.readers import READERS
 
 
@@ -215,6 +215,40 @@ async def test_nothing_more_to_come(http_server, base_url):
         await client.aclose()
     with pytest.raises(Ended):
         await Subscriber(f"{base_url}/gone").start()
+
+
+@pytest.mark.parametrize("transport", READERS)
+@pytest.mark.gen_test
+async def test_all_of_an_ended_channel(url, queue, transport):
+    """A client that has all of it comes back, is told so, and has missed nothing."""
+    end = {"type": "end"}
+    async with Subscriber(url, transport) as client:
+        await queue.publish("one")
+        await queue.end()
+        await client.take(2)
+        with pytest.raises(Ended):
+            await client.reconnect()
+            await client.next()
+        assert client.connections[-1].end == "ended by the server"
+        await client.assert_delivered(["one", end], allow_gap=False)
+        with pytest.raises(AssertionError, match="is missing at the end"):
+            await client.assert_delivered(["one", end, "more"])
+
+
+@pytest.mark.gen_test
+async def test_an_async_condition(url, queue):
+    """A coroutine is always true, so `until` refuses it."""
+
+    async def condition(*args):
+        return False
+
+    with pytest.raises(TypeError, match="is async: give a plain function, and await in the test"):
+        await until(condition)
+    async with Subscriber(url).follow() as client:
+        with pytest.raises(TypeError, match="is async"):
+            await client.until(condition)
+        with pytest.raises(TypeError, match="is async"):
+            await client.until(lambda client: client.next())
 
 
 @pytest.mark.gen_test

@@ -147,6 +147,9 @@ class Session:
         try:
             await self._ask()
             await self._check()
+        except Ended:
+            self._note("ended by the server")
+            raise
         except (EOFError, OSError) as error:
             self._note(f"lost ({type(error).__name__})")
             raise
@@ -215,6 +218,8 @@ class Session:
         """Read one message of a stream, or one answer to a poll: its messages are in `unread`."""
         if self._attempt is None:
             if self.streams:
+                if self.ended:
+                    raise Ended
                 raise RuntimeError(f"{self!r} is not connected: use `async with`, or start()")
             self._begin()
         try:

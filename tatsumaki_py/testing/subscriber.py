@@ -94,7 +94,10 @@ class Subscriber(Session):
     async def start(self) -> Self:
         """Connect and subscribe. A poll does so when the first message is read.
 
-        Raises `Refused` if the answer has no events, and `OSError` if there is no connection.
+        Raises:
+            Ended: the channel has ended, and this client has all its events (204).
+            Refused: the answer has no events.
+            EOFError, OSError: the connection fails.
         """
         self.close()
         try:
@@ -125,6 +128,7 @@ class Subscriber(Session):
         self, transport: str | Sequence[str] | None = None, *, reset: bool = False
     ) -> Self:
         """Disconnect, and subscribe again with the cursor. A following client continues to follow.
+        Raises the same errors as `start`.
 
         Args:
             transport: the transport; by default, the next of its transports.
@@ -278,13 +282,15 @@ class Subscriber(Session):
     async def until(
         self, condition: Callable[[Self], object], timeout: float | None = None
     ) -> None:
-        """Wait until ``condition(client)`` is true of a client that follows."""
+        """Wait until ``condition(client)`` is true of a client that follows. Raises `TypeError` if
+        the condition is an async function.
+        """
         seconds = self.timeout if timeout is None else timeout
 
-        def check() -> bool:
+        def check() -> object:
             if self._task is not None and self._task.done() and not self._task.cancelled():
                 self._task.result()
-            return bool(condition(self))
+            return condition(self)
 
         late = f"the condition was not true within {seconds:g} s"
         async with within(seconds, lambda: self._failed(late)):

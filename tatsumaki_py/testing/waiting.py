@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from inspect import isawaitable
 from typing import TypeVar
 
 __all__ = ["until", "within"]
@@ -21,13 +22,24 @@ async def until(condition: Callable[[], _Result], timeout: float = 5.0) -> _Resu
     Args:
         condition: a function without arguments, called every 5 milliseconds.
         timeout: seconds of real time; after that an `AssertionError` is raised.
+
+    Raises:
+        TypeError: the condition is an async function, whose coroutine would always be true.
     """
     end = time.monotonic() + timeout
-    while not (result := condition()):
+    while True:
+        result = condition()
+        if isawaitable(result):
+            if isinstance(result, Coroutine):
+                result.close()
+            raise TypeError(
+                "the condition of `until` is async: give a plain function, and await in the test"
+            )
+        if result:
+            return result
         if time.monotonic() > end:
             raise AssertionError(f"{_described(condition)} was not true within {timeout:g} s")
         await asyncio.sleep(PAUSE)
-    return result
 
 
 def _described(condition: Callable[[], object]) -> str:
