@@ -18,6 +18,11 @@ async def read_one(client):
     await client.next()
 
 
+async def read_again(client):
+    await client.reconnect()
+    await client.next()
+
+
 async def fail(client):
     async with client.follow():
         await asyncio.sleep(0.01)
@@ -227,8 +232,7 @@ async def test_all_of_an_ended_channel(url, queue, transport):
         await queue.end()
         await client.take(2)
         with pytest.raises(Ended):
-            await client.reconnect()
-            await client.next()
+            await read_again(client)
         assert client.connections[-1].end == "ended by the server"
         await client.assert_delivered(["one", end], allow_gap=False)
         with pytest.raises(AssertionError, match="is missing at the end"):
