@@ -17,13 +17,15 @@ class Echo(TCPServer):
     def __init__(self):
         super().__init__()
         self.ended = 0
+        self.errors = []
 
     async def handle_stream(self, stream, address):
         try:
             while data := await stream.read_bytes(1000, partial=True):
                 await stream.write(data)
-        except StreamClosedError:
+        except StreamClosedError as closed:
             self.ended += 1
+            self.errors.append(type(closed.real_error))
 
 
 @pytest.fixture
@@ -64,6 +66,33 @@ async def test_cut(connect, echo):
     proxy.cut()
     assert await ended(client)
     await soon(lambda: echo.ended == 1)
+    await proxy.stop()
+
+
+class Always:
+    """Random numbers that are all the same."""
+
+    def __init__(self, number):
+        self.random = lambda: number
+
+
+@pytest.mark.gen_test
+async def test_fin_and_rst(connect, echo, raw):
+    """A cut is what it is said to be, on both sides; a refusal is an RST."""
+    proxy, client = await connect(rng=Always(0.1))
+    proxy.cut()
+    assert await client.read_all() == b""
+    await soon(lambda: echo.errors == [type(None)])
+    await proxy.stop()
+    proxy, client = await connect(rng=Always(0.9))
+    proxy.cut()
+    with pytest.raises(ConnectionResetError):
+        await client.read_all()
+    await soon(lambda: echo.errors == [type(None), ConnectionResetError])
+    proxy.down = True
+    refused = await raw(proxy.port)
+    with pytest.raises(ConnectionResetError):
+        await refused.read_all()
     await proxy.stop()
 
 
@@ -109,6 +138,33 @@ async def test_half_close(connect, echo):
     proxy.half_close()
     await soon(lambda: echo.ended == 1)
     assert await ended(client)
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_a_half_closed_client_sends(connect, raw):
+    """What comes after the FIN cannot reach the server, and breaks nothing."""
+    proxy, client = await connect(budget=lambda: 100)
+    proxy.half_close()
+    proxy.half_close()
+    await client.send(b"late")
+    client.half_close()
+    assert await client.read_all() == b""
+    await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_a_shorter_delay(connect):
+    """Data and a FIN do not overtake what was sent while the delay was longer."""
+    proxy, client = await connect()
+    proxy.delay = 0.03
+    await client.send(b"first")
+    await asyncio.sleep(0.01)
+    proxy.delay = 0
+    await client.send(b", second")
+    await asyncio.sleep(0.01)
+    client.half_close()
+    assert await client.read_all() == b"first, second"
     await proxy.stop()
 
 

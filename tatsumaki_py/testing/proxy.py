@@ -6,14 +6,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import struct
 import sys
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 __all__ = ["Proxy"]
 
 ENDLESS = sys.maxsize
+RST = struct.pack("ii", 1, 0)
+"""The option SO_LINGER with which the kernel sends RST instead of FIN."""
 
 
 class Proxy:
@@ -114,8 +120,8 @@ class Proxy:
         of the server still reaches the clients.
         """
         for end in self._ends:
-            if isinstance(end, _Server) and end.transport is not None:
-                end.transport.write_eof()
+            if isinstance(end, _Server):
+                end.send_fin()
 
     def _connect(self, client: _Client) -> None:
         task = asyncio.ensure_future(self._find_server(client))
@@ -127,8 +133,7 @@ class Proxy:
         try:
             await loop.create_connection(lambda: _Server(self, client), "127.0.0.1", self.target)
         except OSError:
-            if client.transport is not None:
-                client.transport.abort()
+            client.reset()
 
 
 class _End(asyncio.Protocol):
@@ -140,6 +145,10 @@ class _End(asyncio.Protocol):
         self.other: _End | None = None
         self.transport: asyncio.Transport | None = None
         self.frozen = False
+        self._finished = False
+        # The timers of an event loop do not keep the order of those that are due at the same time.
+        self._delayed: deque[Callable[[], None]] = deque()
+        self._due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -147,23 +156,36 @@ class _End(asyncio.Protocol):
         self.proxy._ends.add(self)
 
     def data_received(self, data: bytes) -> None:
-        self._later(self._pass, data)
+        self._later(partial(self._pass, data))
 
-    def _later(self, function: Callable[..., None], *args: bytes) -> None:
-        if self.proxy.delay:
-            asyncio.get_running_loop().call_later(self.proxy.delay, function, *args)
-        else:
-            function(*args)
+    def _later(self, function: Callable[[], None]) -> None:
+        """Call it after the delay, and after everything that came before it."""
+        if not (self.proxy.delay or self._delayed):
+            function()
+            return
+        loop = asyncio.get_running_loop()
+        self._due = max(self._due, loop.time() + self.proxy.delay)
+        self._delayed.append(function)
+        loop.call_at(self._due, self._next)
+
+    def _next(self) -> None:
+        self._delayed.popleft()()
 
     def _pass(self, data: bytes) -> None:
-        out = self._out
-        if self.frozen or out is None or out.is_closing():
+        other = self.other
+        if self.frozen or other is None or other.finished:
             return
+        assert other.transport is not None
         passed = data[: self.left]
         self.left -= len(passed)
-        out.write(passed)
+        other.transport.write(passed)
         if self.left <= 0:
             self.cut()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more can be sent to it."""
+        return self._finished or self.transport is None or self.transport.is_closing()
 
     @property
     def _out(self) -> asyncio.Transport | None:
@@ -174,15 +196,28 @@ class _End(asyncio.Protocol):
         return True
 
     def _pass_eof(self) -> None:
-        out = self._out
-        if out is not None and not (self.frozen or out.is_closing()):
-            out.write_eof()
+        if self.other is not None and not self.frozen:
+            self.other.send_fin()
+
+    def send_fin(self) -> None:
+        """Send a FIN to it, and continue reading."""
+        if not self.finished:
+            assert self.transport is not None
+            self.transport.write_eof()
+            self._finished = True
 
     def cut(self) -> None:
         polite = self.proxy.rng.random() < 0.5
         for end in (self, self.other):
             if end is not None and end.transport is not None:
-                end.transport.close() if polite else end.transport.abort()
+                end.transport.close() if polite else end.reset()
+
+    def reset(self) -> None:
+        """Disconnect it with RST."""
+        if self.transport is not None and not self.transport.is_closing():
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
+            self.transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.proxy._ends.discard(self)
@@ -208,7 +243,7 @@ class _Client(_End):
         assert self.transport is not None
         self.proxy.accepted += 1
         if self.proxy.down:
-            self.transport.abort()
+            self.reset()
         elif self.proxy.silent:
             self.frozen = True
         else:
@@ -221,13 +256,14 @@ class _Server(_End):
         super().__init__(proxy)
         self.client = client
         self.other = client
+        # It may have been frozen while the server was not connected yet.
+        self.frozen = client.frozen
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.client.other = self
         waiting = self.client.transport
         if waiting is None or waiting.is_closing():
-            assert self.transport is not None
-            self.transport.abort()
+            self.reset()
         else:
             waiting.resume_reading()
