@@ -91,7 +91,7 @@ types-js: $(VENV)/.npm
 
 SPHINX = $(BIN)/python -m sphinx --nitpicky --fail-on-warning --quiet --doctree-dir build/doctrees
 
-# From scratch: what is left of a run that failed does not repeat its warnings.
+# From scratch, because a run after a failed one would not repeat its warnings.
 docs: $(VENV)/.docs
 	@$(SPHINX) --fresh-env --write-all docs build/docs
 	@$(SPHINX) --builder coverage docs build/docs-coverage

@@ -1,4 +1,4 @@
-"""A board of exchange rates: a page that opens shows the last rate of each currency at once.
+"""A board of exchange rates: a page that opens shows the last rate of each currency.
 
     .venv/bin/python examples/recipes/latest_value.py
 

@@ -84,13 +84,14 @@ ANSWER = """<!doctype html>
 </script>
 """
 
-TEXT = """A stream that ends is a channel of its own. The program that makes the tokens publishes \
+TEXT = """A stream that ends is a separate channel. The program that makes the tokens publishes \
 them, one event each, and ends the channel after the last one. It does not know who reads them, \
 or whether anyone does.
 
-A page subscribes without a cursor and gets the tokens so far, then those that follow, then the \
-end. Reload it in the middle: it shows the same text, and goes on. Open it in a second tab: both \
-show the same. Reload it after the end: all tokens are there, and the page does not reconnect.
+A page subscribes without a cursor and gets the tokens so far, then the following ones, then \
+the end. Reload it in the middle: it shows the same text and continues. Open it in a second tab: \
+both show the same text. Reload it after the end: all tokens are there, and the page does not \
+reconnect.
 """
 
 
@@ -126,7 +127,7 @@ class Ask(Handler):
         prompt = self.get_argument("prompt")
         if len(prompt) > MAX_PROMPT:
             Error.HTTP.throw(413, f"a question has at most {MAX_PROMPT} characters")
-        id = secrets.token_urlsafe(16)  # a secret of those who know the URL
+        id = secrets.token_urlsafe(16)  # a secret: anyone with the URL can read the answer
         await MessageQueue.instance(id).publish({"prompt": prompt})
         # It continues when the page is closed, unlike a task of the request.
         self.application.spawn(generate(id, prompt))

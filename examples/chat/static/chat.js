@@ -170,7 +170,7 @@ async function send() {
     const signal = AbortSignal.timeout(SEND_TIMEOUT);
     const response = await fetch(`${base}/post`, { method: "POST", body, signal });
     if (!response.ok) throw new Error(await oneLine(response));
-    // Keep text that the user typed meanwhile.
+    // Keep text that the user has typed in the meantime.
     if (text.value.startsWith(said)) text.value = text.value.slice(said.length);
     messages.toEnd();
   } catch (error) {

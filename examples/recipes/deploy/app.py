@@ -14,5 +14,5 @@ app = Application(
 )
 
 if __name__ == "__main__":
-    # The address of a client is the one that the proxy sends: only the proxy may connect.
+    # The proxy sends the address of each client, so only the proxy may connect.
     Server(xheaders=True).run(app)

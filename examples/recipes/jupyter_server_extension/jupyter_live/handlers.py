@@ -1,4 +1,4 @@
-"""The handlers: those of tatsumaki_py, for users that Jupyter has authenticated and authorized."""
+"""The handlers of tatsumaki_py, for users that Jupyter has authenticated and authorized."""
 
 from html import escape
 
