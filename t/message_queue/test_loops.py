@@ -175,3 +175,24 @@ def test_poll_without_a_loop(queue):
         with pytest.raises(RuntimeError, match="no running event loop"):
             poll("me", Taker())
     assert not queue.clients
+
+
+def test_an_end_in_a_closed_loop(queue):
+    """Streams are ended in the next loop, though a loop was closed between an end and its turn."""
+
+    async def end():
+        queue.poll(None, Told())
+        asyncio.get_running_loop().call_soon(queue.end)
+
+    async def end_again():
+        poll = queue.poll(None)
+        queue.end()
+        return [event async for events in poll for event in events]
+
+    in_new_loop(end)
+    assert len(in_new_loop(lambda: asyncio.wait_for(end_again(), 1))) == 2
+
+
+class Told:
+    def __call__(self, *events):
+        pass

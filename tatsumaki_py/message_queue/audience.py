@@ -64,10 +64,18 @@ class Audience:
         self._ending.look()
 
     def has_all(self, cursor: str | None, client_id: str | None) -> bool:
-        """Whether there is no event for a client; for a new client, none but an end."""
+        """Whether there is no event for a client; for a new client, none but an end. False if this
+        is not known here.
+        """
         log = self._source.log
+        if not self._source.loaded:
+            # Other processes may have published since.
+            return False
         if not cursor and client_id is not None:
             cursor = self.place(client_id)
+            if not cursor:
+                # Another process may know the client.
+                return False
         if cursor:
             return log.normalized(cursor) == log.top
         return all(entry.end for entry in log.since(*self._source.newcomer()))
@@ -219,6 +227,8 @@ class Audience:
             return
         if not blocked:
             self.roster.behind.pop(client.id, None)
+            if self._source.log.ended:
+                self._ending.look()
         elif listener.peer is not None:
             self.roster.behind[client.id] = client
             self._source.hold(listener.peer._peer_unsent(self.key) or client.cursor)

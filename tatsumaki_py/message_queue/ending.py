@@ -5,6 +5,7 @@ Rules:
    after the end, the remaining polls continue.
 2. Polls are ended in turns of `TURN` seconds, so that many of them do not block the event loop.
 3. A client whose poll was ended is no longer a subscriber, and is not expected back.
+4. Each turn belongs to a loop. If that loop is closed before the turn, a later loop gets another.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections import deque
 from contextvars import Context
 
-from tatsumaki_py.message_queue.client import LISTENING, Client
+from tatsumaki_py.message_queue.client import LISTENING, Client, Listener
 from tatsumaki_py.message_queue.departures import Departures
 from tatsumaki_py.message_queue.mailbox import Mailbox
 from tatsumaki_py.message_queue.roster import Roster
@@ -28,31 +29,35 @@ TURN = 0.002
 class Ending:
     """Ends the streams of one source. A long poll ends by itself: with the end in its answer."""
 
-    __slots__ = ("_again", "_departures", "_left", "_roster", "_source")
+    __slots__ = ("_again", "_departures", "_left", "_loop", "_roster", "_source")
 
     def __init__(self, roster: Roster, source: Source, departures: Departures) -> None:
         self._roster = roster
         self._source = source
         self._departures = departures
-        # The clients that are still to be checked; None if no turn is due.
-        self._left: deque[Client] | None = None
+        # The clients that are still to be checked.
+        self._left: deque[Client] = deque()
+        # The loop in which a turn is due; None if none is.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._again = False
 
     def look(self) -> None:
         """The log has ended: soon end the polls of the clients that have every event."""
-        if self._left is None:
-            self._left = deque()
-            self._later()
-        self._again = True
+        loop = asyncio._get_running_loop()
+        # Without a loop, no connection can be closed.
+        if loop is not None:
+            self._again = True
+            if self._loop is not loop:
+                self._later(loop)
 
-    def _later(self) -> None:
+    def _later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         # In a separate context, because the current one may belong to a request.
-        asyncio.get_running_loop().call_soon(self._turn, context=Context())
+        loop.call_soon(self._turn, loop, context=Context())
 
-    def _turn(self) -> None:
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         left = self._left
-        assert left is not None
-        if self._again:
+        if self._again and not left:
             self._again = False
             left.extend((*self._roster.streams.values(), *self._roster.reading.values()))
         stop = time.monotonic() + TURN
@@ -62,21 +67,29 @@ class Ending:
                 if time.monotonic() >= stop:
                     break
         finally:
-            if left and self._source.log.ended:
-                self._later()
-            else:
-                self._left = None
-                if self._again:
-                    self.look()
+            if not self._source.log.ended:
+                left.clear()
+                self._again = False
+            self._loop = None
+            if left or self._again:
+                self._later(loop)
 
     def _look_at(self, client: Client) -> None:
         listener = client.listener
         if listener is None or listener.once or client.state is not LISTENING:
             return
-        busy = listener.reading is not None and listener.reading.busy()
-        if busy or client.cursor != self._source.log.top:
-            return
         peer = listener.peer
+        if client.cursor != self._source.log.top or self._busy(listener):
+            return
         self._departures.leave(client, listener)
         if peer is not None and not isinstance(listener, Mailbox):
             peer._peer_ended()
+
+    def _busy(self, listener: Listener) -> bool:
+        """Whether the kernel has yet to take events of the client."""
+        if listener.reading is not None:
+            return listener.reading.busy()
+        if listener.peer is None:
+            return False
+        listener.peer._peer_drain()
+        return listener.peer._peer_unsent(self._source.key) is not None

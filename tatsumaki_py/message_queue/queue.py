@@ -57,7 +57,8 @@ class Queue:
 
     def _is_over(self, cursor: str | None, client_id: str | None) -> bool:
         """Whether the channel has ended, and has no more events for a client. A client without a
-        cursor that is not known by its name is new; for it, the end alone does not count.
+        cursor is new; for it, the end alone does not count. False if this process cannot know,
+        because it does not have the log, or does not know the client's name.
         """
         return self._audience.log.ended and self._audience.has_all(cursor, client_id)
 

@@ -66,7 +66,7 @@ class Telling:
                 start = self._front.start = self._front.told
                 events = _alike(log.since(start.cursor, start.lead, quiet=True))
                 lead = start.lead
-                if lead is not None or events[0].gap:
+                if lead is not None or events[0].gap or any(event.gap for event in events[1:]):
                     lead = log.lead_after(lead, events)
                 self._front.told = Place(events[-1].id, lead)
                 if events[0].quiet:
