@@ -139,7 +139,7 @@ def test_redis_is_away(command):
     )
 
 
-NO_EVENT = "the JSON of an event is needed, or --end in place of it"
+NO_EVENT = "give the JSON of an event, or --end"
 EMPTY = "it is empty: is a shell variable not set?"
 
 

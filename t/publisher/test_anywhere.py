@@ -262,5 +262,5 @@ def test_the_end(make_redis):
 def test_after_the_end(redis_server):
     """No thread runs any more, so it is an error at once."""
     out = run(TOO_LATE, redis_server.url)
-    assert out.startswith("the interpreter ends, and a publisher for Redis cannot publish any more")
+    assert out.startswith("the interpreter is ending, so a publisher for Redis cannot publish")
     assert stored(redis_server) == [1]

@@ -54,7 +54,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def not_empty(text: str) -> str:
-    """`text`, the value of a flag. Refuses "", in place of which a default would be used."""
+    """`text`, the value of a flag. Refuses "", which would otherwise count as a missing value."""
     if not text:
         raise argparse.ArgumentTypeError("it is empty: is a shell variable not set?")
     return text

@@ -45,7 +45,7 @@ def main(arguments: list[str], prog: str) -> None:
     parser = make_parser(prog)
     options = parser.parse_args(arguments)
     if (options.json is None) != options.end:
-        parser.error("the JSON of an event is needed, or --end in place of it")
+        parser.error("give the JSON of an event, or --end")
     if options.end and options.key is not None:
         parser.error("--key needs an event")
     several = options.json == "-"

@@ -136,7 +136,7 @@ def make_parser(prog: str = "tatsumaki") -> argparse.ArgumentParser:
         "--processes",
         type=_number(int, 1000, "a number from 0 to 1000"),
         metavar="COUNT",
-        help="processes that serve, with an engine that they share; 0 for one per core "
+        help="worker processes, which must share an engine; 0 for one per core "
         f"(default: {PROCESSES} in the environment, else 1)",
     )
     add("--reload", action="store_true", help="restart when a file of the program changes")

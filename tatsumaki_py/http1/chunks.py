@@ -21,7 +21,7 @@ MAX_LINE = 4096
 MAX_EXTRA = 16384
 """Maximum bytes of all extensions and trailers of a body."""
 MAX_LINES = 256
-"""Lines that one call reads at most, to keep it short."""
+"""Maximum number of lines that one call reads, so that no call takes long."""
 
 
 class _Line(Enum):

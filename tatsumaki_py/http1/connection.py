@@ -330,9 +330,9 @@ class Connection:
 
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
         """See `Line.take_over`."""
-        # This needs fewer calls than a stream.
+        # Called here, because a stream would need more calls for the same.
         self.waits()
         outgoing, relay = self._outgoing, self._relay if self._reads else None
         self._let_go()
-        # This replaces the reader of this object.
+        # The stream replaces this object as the reader of the socket.
         return stream_on(self.sock, outgoing, framing, max_buffer, owner, relay)

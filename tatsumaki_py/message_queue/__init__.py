@@ -321,11 +321,11 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         gets the events that it lacks, and this one as the last. Then its stream is finished, and it
         is not expected back. A long poll is answered as usual.
 
-        A subscriber that comes later gets what is left for it, up to the end. If nothing is, a
-        `SubscribeHandler` answers with 204, after which an ``EventSource`` does not reconnect; a
-        WebSocket is closed with 1000; ``poll`` and ``poll_once`` give the end again.
+        A subscriber that comes later gets the events that it lacks, up to the end. If it lacks
+        none, a `SubscribeHandler` answers with 204, after which an ``EventSource`` does not
+        reconnect; a WebSocket is closed with 1000; ``poll`` and ``poll_once`` give the end again.
 
-        An event that is published later continues the channel. `ended` says how things are.
+        Publishing again continues the channel. `ended` tells whether it has ended.
 
         Returns an awaitable of the end's id in a list, works in another thread, and raises, as
         `publish` does.

@@ -134,7 +134,7 @@ class Arrivals:
         was_waiting = client.state in (LISTENING, LOADING)
         self._roster.returned(client)
         self._source.occupied()
-        # Clients may have left in a loop that is now closed.
+        # The timer for absent clients may belong to a loop that is now closed.
         self._source.watch_here()
         if superseded is not None:
             self._takeover.inherit(client, superseded, peer)
@@ -146,7 +146,8 @@ class Arrivals:
             client.new = False
         listener.begin()
         listener.client = client
-        # User code that is called meanwhile must not drop events that this client still needs.
+        # User code that runs before the poll begins must not cause a drop of events that this
+        # client still needs.
         self._roster.busy(client)
         if cursor and cursor != self._source.log.top:
             self._source.hold(cursor)
@@ -161,7 +162,7 @@ class Arrivals:
             client.listen(listener)
         else:
             if client.new:
-                # It may turn out to have been elsewhere.
+                # The engine may find that the client comes from another process.
                 if isinstance(client.place, Place) and client.cursor:
                     search.start = client.place
                 client.place = Place("")
@@ -175,7 +176,7 @@ class Arrivals:
         if search is None:
             self._begin(home, client, listener, timeout)
         else:
-            # A poll for the present events only still waits for the engine.
+            # With a time-out of 0, too, the poll waits for the engine, but briefly.
             search.timer = _timer(listener, LOAD_TIME if timeout == 0 else timeout)
             search.finding.add_done_callback(partial(self._found, home, listener, timeout, search))
         return poll
@@ -205,8 +206,8 @@ class Arrivals:
         return Place(*self._source.newcomer())
 
     def _said(self, peer: peers.Peer, name: str | None) -> str | None:
-        """The cursor that a request gives to a poll. The client's own cursor is used once: a later
-        poll resumes where the previous poll ended.
+        """The cursor that a poll gets from its request. That of the client is used only once: a
+        later poll in the same request resumes where the previous poll ended.
         """
         client = None if name is None else self._roster.clients.get(name)
         place = peer._peer_place(self._source.key, name)

@@ -64,8 +64,8 @@ class Audience:
         self._ending.look()
 
     def has_all(self, cursor: str | None, client_id: str | None) -> bool:
-        """Whether there is no event for a client; for a new client, none but an end. False if this
-        is not known here.
+        """Whether no event is left for a client; for a new client, an end does not count. False if
+        this process does not know.
         """
         log = self._source.log
         if not self._source.loaded:

@@ -189,7 +189,7 @@ class Channel:
         """`follower` has got its first client."""
         self._registry.use(self, "poll")
         if self._loading.loaded:
-            # Otherwise, the callers that wait for it are responsible.
+            # Otherwise, the first caller that waits for the log attaches the engine.
             self._loading.attach(self, self._registry.engine)
         self.followers[key] = follower
 

@@ -52,8 +52,8 @@ LISTENING, DELIVERING, ABSENT, GONE, LOADING = State
 
 
 class Place:
-    """A place in a log, and what a client there has to read before what follows it. Clients at the
-    same place share one object.
+    """A place in a log, and the lead-in of the clients there (`LeadIn`). Clients at the same place
+    share one object.
     """
 
     __slots__ = ("cursor", "lead")
@@ -102,7 +102,7 @@ class Client:
 
     @property
     def lead(self) -> LeadIn | None:
-        """The events that it has to read before those that follow `cursor` in the log."""
+        """The lead-in that it has not finished reading; see `LeadIn`."""
         return self.place.lead if isinstance(self.place, Place) else None
 
     def load(self, listener: Listener) -> None:
@@ -171,7 +171,9 @@ class ListenedTo(Protocol):
         """The time-out of `listener` has passed without an event."""
 
     def passes(self, listener: Listener, cursor: str) -> None:
-        """The stream of `listener`, which is late, is about to read the events after `cursor`."""
+        """The stream of `listener`, which lags behind, is about to read the events after
+        `cursor`.
+        """
 
     def check_thread(self, method: str, of: str) -> None:
         """Raise `RuntimeError` if this thread is not that of the event loop."""

@@ -90,7 +90,7 @@ class Delivery:
         top, roster, front = self._source.log.top, self._roster, self._front
         others = front.telling or roster.streams or roster.waiting
         if front.told.cursor != top and not others:
-            # Otherwise the other listeners are still to be called: a pass begins soon.
+            # If there are other listeners, the next pass moves `told` when it calls them.
             front.told = front.start = Place(top)
         # There may have been events for new clients only.
         client.place = front.told if front.told.cursor == top else Place(top)
@@ -122,7 +122,7 @@ class Delivery:
         if reading is None:
             self.deliver(client, events, whole=True)
             return True
-        # Its place in the log stays.
+        # These events are not in the log, so the client stays at its place.
         assert listener.call is not None
         try:
             listener.call(*(events if listener.raw else [entry.event() for entry in events]))
@@ -266,7 +266,7 @@ class Delivery:
     def take_back(self, client: Client, listener: Listener) -> None:
         """Move `client` back before the events that were written but not taken by the kernel."""
         if listener.reading is not None:
-            # Bytes that wait for the end of a burst would still be sent, and arrive twice.
+            # Send now what waits for the end of a burst: sent later, it would arrive twice.
             listener.reading.catch_up()
             client.place = Place(listener.reading.cursor)
         elif listener.peer is not None:

@@ -214,7 +214,7 @@ class Event(_Value):
         json (bytes): the JSON that was published, in UTF-8; the same `bytes` for every subscriber.
         channel (str): the name of its channel.
         gap (bool): True for the event that says that events are lost (its data is ``{"type": "gap",
-            "after": <the cursor that is lost>, "id": <the one to go on from>}``).
+            "after": <the cursor that is lost>, "id": <the cursor to resume from>}``).
         end (bool): True for the event that ends the channel (`MessageQueue.end`); its data is
             ``{"type": "end"}``.
         quiet (bool): whether only new clients get it (`MessageQueue.append_backlog`).

@@ -18,7 +18,7 @@ OVERHEAD = 512
 
 
 def check_keys(key: object, idempotency_key: object = None) -> None:
-    """Raises `TypeError`, or 400 if a key is empty or too long. None is no key."""
+    """Raises `TypeError`, or 400 if a key is empty or too long. None stands for no key."""
     if key is not None:
         _check("key", "a key", key)
     if idempotency_key is not None:

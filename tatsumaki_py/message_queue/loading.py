@@ -192,12 +192,12 @@ async def _extend(
         events = await history
         if log.known(cursor) == cursor:
             break
-        # After another query, the log may now begin earlier.
+        # The log may begin earlier by now, because another query has extended it.
         ends = [index for index, event in enumerate(events or ()) if event.id == log.floor]
         if events and ends:
             feed.extend(events[: ends[0] + 1])
             break
-        # Or it was loaded again, and begins later.
+        # If the log was loaded again, it begins elsewhere: query again.
         history = None if log.floor == floor else _history(feed, engine, cursor)
         floor = log.floor
     return cursor

@@ -3,7 +3,7 @@
 Rules:
 1. It is only a view. A cursor consists of the cursors in all logs, in the order of their names,
    joined by commas; none is left out.
-2. Events are in the order of their ids, and those of each channel in its order. The `id` of each is
+2. Events come in the order of their ids, which keeps the order of each channel. The `id` of each is
    the cursor after it, so a reader may stop at any event without losing events of any channel.
 3. One read gives no more than fits into one answer, because many channels may hold a lot. The bytes
    of the entries made here are counted, because their ids grow with the number of channels.
@@ -99,7 +99,7 @@ class _MergedLoss(_Merged):
 
 
 _Place = tuple[str, LeadIn | None, bool]
-"""A cursor, what is read first, and whether quiet events after it are wanted."""
+"""A cursor, the lead-in, and whether quiet events after the cursor are wanted."""
 
 
 class MergedLog:
@@ -142,7 +142,7 @@ class MergedLog:
         return tuple(entries)
 
     def normalized(self, cursor: str) -> str:
-        """`cursor` with `NOWHERE` in place of each part that cannot be one."""
+        """`cursor` with `NOWHERE` in place of each part that does not have the form of one."""
         parts = cursor.split(",", len(self._logs))
         if len(parts) != len(self._logs):
             parts = [NOWHERE] * len(self._logs)
@@ -170,8 +170,9 @@ class MergedLog:
     def since(
         self, cursor: str, lead: LeadIn | None = None, quiet: bool = False
     ) -> tuple[Entry, ...]:
-        """The events after `cursor`, up to 1 MiB of them; a gap in each channel in which its part
-        is not known (any more). Quiet ones are among them if `quiet`.
+        """The events after `cursor`, up to 1 MiB of them, with a gap for each channel in which its
+        part of `cursor` is unknown. Those of `lead` come first. Other quiet events are left out,
+        unless `quiet`.
         """
         if cursor == self.top:
             return ()

@@ -85,7 +85,7 @@ class Readable(Protocol):
         """The log."""
 
     def read(self) -> None:
-        """Some streams may have every event of a log that has ended."""
+        """Some streams may now have every event of a log that has ended: end these streams."""
 
 
 class Reading(Protocol):

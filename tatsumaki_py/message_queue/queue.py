@@ -50,14 +50,14 @@ class Queue:
 
     @property
     def ended(self) -> bool:
-        """Whether the newest event is the end of the channel (`MessageQueue.end`), of several
-        channels that of each. False if the log was never loaded (see `ready`).
+        """Whether the newest event is the end of the channel (`MessageQueue.end`); with several
+        channels, that of each channel. False if the log was never loaded (see `ready`).
         """
         return self._audience.log.ended
 
     def _is_over(self, cursor: str | None, client_id: str | None) -> bool:
-        """Whether the channel has ended, and has no more events for a client. A client without a
-        cursor is new; for it, the end alone does not count. False if this process cannot know,
+        """Whether the channel has ended, and has no more events for a client. For a new client,
+        which has no cursor, the end alone does not count. False if this process does not know,
         because it does not have the log, or does not know the client's name.
         """
         return self._audience.log.ended and self._audience.has_all(cursor, client_id)

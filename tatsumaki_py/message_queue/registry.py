@@ -10,8 +10,8 @@ Rules:
    To make room, an audience whose clients are all absent (`vacant`) is cleared if its channels hold
    no event, so its clients lose nothing. Audiences that expect anonymous clients are counted
    separately.
-4. A fork may use queues and an engine that were only made. The first call that does more is
-   recorded (`bind`).
+4. A forked process may use queues and an engine that its parent has only created. The first call
+   that does more is recorded (`bind`), so that an error can name it.
 """
 
 from __future__ import annotations

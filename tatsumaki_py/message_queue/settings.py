@@ -33,8 +33,9 @@ class ChannelSettings:
     many.
     """
     kept_keys: int = 1000
-    """How many keys (`MessageQueue.publish`) have their last event kept for new clients. The key
-    that was published longest ago goes first. These events may take half of `buffer_size`.
+    """For how many keys (`MessageQueue.publish`) the last event is kept for new clients. Beyond
+    that, the key that was published longest ago is evicted. These events may take half of
+    `buffer_size`.
     """
     reconnect_time: float = 30.0
     """Seconds for which an absent client is expected back, and for which events are kept while a
@@ -55,16 +56,16 @@ class ChannelSettings:
     """How many such keys a channel remembers; the oldest are dropped first."""
     max_size: int = 256 * 1024 * 1024
     """Bytes of events and idempotency keys in all channels. Beyond that, channels without clients
-    are dropped, starting with the one that has been without clients longest; if there is none, a
-    further event is a 503.
+    are dropped, starting with the one that has been without clients longest; if there is none,
+    further events are refused with 503.
     """
     max_event_size: int = 1024 * 1024
-    """Maximum bytes of JSON in one event; a larger one is a 413."""
+    """Maximum bytes of JSON in one event; a larger one is refused with 413."""
     max_channels: int = 10_000
-    """Channels that hold events; one more is a 503."""
+    """Maximum number of channels that hold events. An event for one more is refused with 503."""
     max_clients: int = 200_000
-    """Clients in all channels, connected or expected back; one more is a 503. A client that reads
-    several channels counts once for each.
+    """Maximum number of clients in all channels, connected or expected back. One more is refused
+    with 503. A client that reads several channels counts once for each.
     """
 
 

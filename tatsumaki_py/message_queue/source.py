@@ -86,7 +86,7 @@ class Log(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether the newest event is the end; of several channels, that of each."""
+        """Whether the newest event is the end; with several channels, that of each channel."""
 
     def again(self) -> tuple[Entry, ...]:
         """The end of a log that has ended, for a client that has it already."""
@@ -110,7 +110,7 @@ class Log(Protocol):
         self, cursor: str, lead: LeadIn | None = None, quiet: bool = False
     ) -> tuple[Entry, ...]:
         """The events after `cursor`, with a gap where some are lost; only the first ones if there
-        are many. Those of `lead` come first. With `quiet`, the quiet ones are among them.
+        are many. Those of `lead` come first. Other quiet events are left out, unless `quiet`.
         """
 
     def lead_after(self, lead: LeadIn | None, events: Sequence[Entry]) -> LeadIn | None:
@@ -170,7 +170,7 @@ class Source(Protocol):
         """
 
     def newcomer(self) -> tuple[str, LeadIn | None]:
-        """The cursor of a new client, which gets the backlog, and what it reads first."""
+        """The cursor and the lead-in of a new client, which gets the backlog."""
 
     def locate(self, name: str | None, cursor: str | None) -> Awaitable[str | None] | None:
         """Find the place at which a client resumes, and load the events after it.

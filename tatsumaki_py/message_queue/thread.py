@@ -3,7 +3,8 @@
 Rules:
 1. A call from another thread that would run callbacks of the loop is refused before it changes
    anything, or passed to the loop (`send`).
-2. The loop is the first that used a queue, until it ends, even before a client listens.
+2. The loop of the queues is the first loop in which a queue was used, even before a client listens.
+   It stays so until it ends.
 3. A process that is forked while the loop runs has no clients. It cannot publish until its own loop
    uses a queue.
 4. While no loop runs, only the main thread and the thread of the last loop may publish, because

@@ -80,7 +80,8 @@ class Timeouts:
                     _log.exception("a time-out could not be handled")
         finally:
             if bucket:
-                # Let other work run. Or the loop is about to end, and may continue later.
+                # Let other work run. After an exception that ends the loop, the rest is handled if
+                # the loop runs again.
                 asyncio.get_running_loop().call_soon(self._ring, tick, context=Context())
             else:
                 del self._buckets[tick]

@@ -115,7 +115,7 @@ class Publisher:
     def _link(self) -> _Link:
         """The link of this process."""
         link = self._links.get(os.getpid())
-        # Threads that come at the same time get the same link.
+        # Threads that call this at the same time get the same link.
         return link or self._links.setdefault(os.getpid(), self._make_link())
 
     def publish(
@@ -228,8 +228,8 @@ class Publisher:
         return name
 
     def close(self) -> None:
-        """Close the connections. Running calls are finished first: through Redis within 3 s, or 0.2
-        s if no code waits for any of them because it was interrupted or cancelled.
+        """Close the connections after the calls in flight. Through Redis, these get up to 3 s, or
+        0.2 s if no code waits for any of them, because all were interrupted or cancelled.
         """
         _close(self._links)
 

@@ -92,7 +92,8 @@ class HTTPLink:
         attempts: Attempts,
     ) -> list[str]:
         path = self._path(channel)
-        # In a list, because an event that is itself a list must stay one event. An end is alone.
+        # In a list, because an event that is itself a list must stay one event. The handler takes
+        # an end only outside of a list.
         body = END if bodies == [END] else b"[%b]" % b",".join(bodies)
         headers = self._target.headers | headers
         reason = "other calls occupied all threads"

@@ -100,8 +100,8 @@ class RedisLink:
         # No other thread runs any more, and a new one would never start.
         if sys.is_finalizing():
             raise RuntimeError(
-                "the interpreter ends, and a publisher for Redis cannot publish any more, such as "
-                "in __del__: publish before, such as in a function that atexit calls"
+                "the interpreter is ending, so a publisher for Redis cannot publish any more, for "
+                "example in __del__: publish earlier, for example in a function that atexit calls"
             )
         with self._lock:
             worker = self._worker

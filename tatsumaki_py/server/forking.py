@@ -1,10 +1,10 @@
 """How many processes a `Server` has, and whether the program can be forked.
 
-Rule: running threads, an event loop and used channels, which a fork would break, are an error of
-one line before any process starts. A forked process has only the main thread, so locks of other
-threads stay locked. An event loop that two processes share works in neither. Clients, events and
-connections belong to the process that has them (`Registry.bind`). Channels without use, and their
-settings, may be copied.
+Rule: a fork would break running threads, an event loop and used channels, so each of these is an
+error of one line before any process starts. A forked process has only the main thread, so locks of
+other threads stay locked. An event loop that two processes share works in neither. Clients, events
+and connections belong to the process that has them (`Registry.bind`). Unused channels and their
+settings may be copied.
 """
 
 from __future__ import annotations

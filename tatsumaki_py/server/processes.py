@@ -253,7 +253,7 @@ class Processes:
 
     def _ended(self, child: Child, status: int) -> None:
         text = child.end(status)
-        # A new worker with this number corrects it at its next connection.
+        # A new worker with this number overwrites this when it gets its first connection.
         self._turns.leave(child.number)
         if self._stopping or child.leaving:
             # A SIGTERM to all processes also ends workers that have not begun to start.

@@ -105,7 +105,8 @@ def publish_call(
         digest = digest_of(bodies, marks[0].key if marks else None)
         call += [digest.hex()[:32], keys.answer, key_bytes(idempotency_key)]
     if any(mark.key is not None for mark in marks):
-        # Of other calls, these keys need not exist while the keys of a slot move.
+        # Only here: while a slot of a cluster is moving, a call fails if one of its keys does not
+        # exist.
         names += [keys.last, keys.ids]
     return [len(names), *names, *call]
 

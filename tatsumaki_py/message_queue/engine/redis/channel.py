@@ -31,11 +31,12 @@ from tatsumaki_py.message_queue.ids import position
 __all__ = ["RedisChannel"]
 
 MAX_WAITING = 1000
-"""Maximum number of messages that wait for an answer of Redis,"""
+"""Maximum number of messages that wait for an answer of Redis."""
 MAX_WAITING_SIZE = 4 * 1024 * 1024
-"""and of their bytes."""
+"""Maximum bytes of these messages."""
 RECENT = 32
-"""How many ids are remembered as being in the log. For a message with older events, Redis is asked.
+"""How many ids are remembered as being in the log. After a message with older events, Redis is
+asked.
 """
 
 
@@ -156,7 +157,7 @@ class RedisChannel:
                 feed.accept(events)
         else:
             self._note(whole)
-            # The last ones of their keys may be among the events before a hole.
+            # Events before a hole do not get into the log, but may be the last of their keys.
             older = [*entries_of(feed.name, reply[4]), *events[: len(events) - len(whole)]]
             # Redis may have lost the stream but not its newest id.
             whole = whole if whole and whole[-1].id == top else []
@@ -215,7 +216,7 @@ class RedisChannel:
 
 
 def _kept(events: Sequence[Entry], floor: str) -> list[Entry]:
-    """Those of `events` that have a key and are older than a log that begins at `floor`."""
+    """The `events` with a key that are older than a log which begins at `floor`."""
     begin = position(floor)
     found = {
         position(event.id): event

@@ -19,9 +19,9 @@ class RedisClock:
         return self._ahead is not None
 
     def note(self, now: int) -> None:
-        """Redis has told its time, in milliseconds since the epoch."""
+        """Redis has sent its time, in milliseconds since the epoch."""
         if now:
-            # Redis told it a little earlier, so deadlines are never too late.
+            # Redis read its clock a little earlier, so deadlines are never too late.
             self._ahead = now - 1000 * asyncio.get_running_loop().time()
 
     def at(self, time: float) -> int | None:

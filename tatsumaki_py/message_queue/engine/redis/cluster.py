@@ -68,7 +68,7 @@ class Cluster:
         return self._slots.owner(slot_of(key))
 
     def moved(self, slot: int, address: Address) -> None:
-        """A node has told that the slot is now at `address`."""
+        """A node has replied that the slot is now at `address`."""
         self._slots.move(slot, address)
 
     def doubt(self) -> None:

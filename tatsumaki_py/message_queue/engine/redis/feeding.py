@@ -196,14 +196,14 @@ class Feeding:
         reply: list[Any] = await self._questions.run(RECOVER, (keys.stream, keys.top), words)
         if channel.loaded and reply[0]:
             return [*reply, ()]
-        # Not in the script: while the keys of a slot move, a script cannot read a key that does not
-        # exist. Events that were published in the meantime follow the log.
+        # Not in the script: while a slot of a cluster is moving, a script cannot read a key that
+        # does not exist. Events that are published between the two commands follow the log.
         count = int(max(min(kept_keys, 1 << 31), 1))
         rows = await self._questions.command("XREVRANGE", keys.last, "+", "-", "COUNT", count)
         return [*reply, rows[::-1] if kept_keys else ()]
 
     def _answered(self, channel: RedisChannel, answer: asyncio.Task[list[Any]]) -> None:
-        # asyncio would log an error that is not looked at.
+        # Retrieve the error, because asyncio would log it otherwise.
         error = None if answer.cancelled() else answer.exception()
         if self.channels.get(channel.feed.name) is not channel or answer.cancelled():
             return

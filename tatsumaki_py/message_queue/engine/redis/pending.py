@@ -37,7 +37,7 @@ class PendingCall:
     by_text: bool = False
     """Whether Redis has forgotten the script."""
     sent: bool = False
-    """Whether Redis may have it. False is certain."""
+    """Whether Redis may have received it. If False, it certainly has not."""
     over: bool = False
     """Whether the publishers have an answer."""
 

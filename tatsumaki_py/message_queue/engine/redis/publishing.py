@@ -59,7 +59,7 @@ from tatsumaki_py.message_queue.engine.redis.wire import Mark, size_of, stored_s
 __all__ = ["MAX_WAITING", "Outbox"]
 
 MAX_WAITING = 64 * 1024 * 1024
-"""Bytes of events that may wait for Redis. A publish beyond this limit is a 503."""
+"""Bytes of events that may wait for Redis. A publish beyond this limit fails with 503."""
 CALLS = 200
 """Maximum number of calls in one pipeline."""
 PIPELINE = 8 * 1024 * 1024
@@ -189,7 +189,7 @@ class Outbox:
             queue = self._waiting.pop(name)
             call = queue.popleft()
             if queue:
-                # It comes after the other channels.
+                # The channel's next call comes after those of the other channels.
                 self._waiting[name] = queue
             if not call.over:
                 calls.append(call)

@@ -41,7 +41,7 @@ class Slots:
         return addresses
 
     def move(self, slot: int, address: Address) -> None:
-        """A node has told that the slot is now at `address`."""
+        """A node has replied that the slot is now at `address`."""
         self._owners[slot] = address
 
     def owner(self, slot: int) -> Address | None:

@@ -50,7 +50,7 @@ MOST = 1 << 50
 
 
 class Mark(NamedTuple):
-    """What an event has beside its body: `Entry.quiet` and `Entry.key`."""
+    """What an event has in addition to its body: `Entry.quiet` and `Entry.key`."""
 
     quiet: bool = False
     key: str | None = None
@@ -60,17 +60,17 @@ PLAIN = Mark()
 
 
 def marked(key: str | None, quiet: bool = False) -> Mark:
-    """The mark of an event; `PLAIN` if it has nothing."""
+    """The mark of an event; `PLAIN` if the event has neither."""
     return Mark(quiet, key) if quiet or key is not None else PLAIN
 
 
 def key_bytes(key: str) -> bytes:
-    """A key as Redis has it."""
+    """A key as it is stored in Redis."""
     return key.encode("utf-8", "surrogatepass")
 
 
 def key_of(data: bytes) -> str:
-    """The key of which `key_bytes` is `data`."""
+    """The inverse of `key_bytes`."""
     return data.decode("utf-8", "surrogatepass")
 
 
@@ -184,9 +184,9 @@ def unbroken(events: Sequence[Entry]) -> list[Entry]:
 
 def stored_settings(settings: ChannelSettings) -> str:
     """The settings for scripts: "-" for the defaults, else numbers separated by spaces:
-    events, events and bytes that are kept; milliseconds for which they are kept, live, and stay
-    without use, and those of idempotency keys; the number of these keys; the number of keys whose
-    last event is kept.
+    `backlog_length`, `buffer_length`, `buffer_size`; in milliseconds, how long events are kept
+    beyond the backlog, `time_to_live`, `idle_timeout` and `idempotency_time`; `idempotency_keys`,
+    `kept_keys`.
     """
     kept = _numbers(settings)
     return "-" if kept == DEFAULTS else kept

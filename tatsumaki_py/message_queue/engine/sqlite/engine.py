@@ -35,7 +35,7 @@ __all__ = ["SQLiteEngine"]
 _log = logging.getLogger("tatsumaki")
 
 MAX_WAITING = 64 * 1024 * 1024
-"""Bytes of events that may wait for the disk. A publish beyond this limit is a 503."""
+"""Bytes of events that may wait for the disk. A publish beyond this limit fails with 503."""
 LOOK = 0.005
 """Seconds between two checks whether the thread has ended."""
 

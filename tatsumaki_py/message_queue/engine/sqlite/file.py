@@ -103,7 +103,7 @@ class File:
             # The event loop reads, so this connection never waits.
             self.reader = _connect(self.path, patience=0)
             self.reader.execute("PRAGMA query_only = 1")
-            # SQLite has made its files when something was read.
+            # With the first read, SQLite makes the files that `check` compares.
             self.reader.execute("SELECT 1 FROM life").fetchone()
             paths = [self.path + end for end in ("", "-wal", "-shm", "-lock")]
             self._files = {path: _identity(path) for path in paths}

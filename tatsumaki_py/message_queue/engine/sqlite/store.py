@@ -161,7 +161,7 @@ class Store:
         row = self._channels.row(write.name, clock)
         row.limits = write.limits
         if write.behind is not None:
-            # Clients of a killed run may come back, and have not moved meanwhile.
+            # Clients of a killed run may still come back to the places that they had.
             expected = self.killed and clock - self.opened <= row.limits.kept
             places = (row.behind, write.behind) if expected else (write.behind,)
             row.behind = min(places, key=position)

@@ -33,9 +33,9 @@ MAX_UNSENT = 10_000
 MAX_SENDERS = 1000
 """Maximum number of processes whose last message is remembered."""
 KEPT = 1000
-"""How many messages Redis keeps, roughly,"""
+"""Roughly how many messages Redis keeps."""
 KEPT_TIME = 86_400_000
-"""and for how many milliseconds."""
+"""Milliseconds for which Redis keeps these messages."""
 
 SAID, ASKED, COUNTED = b"!", b"?", b"="
 """The beginnings of messages: a command, a question to all, an answer."""
@@ -207,7 +207,7 @@ class Control:
     async def _ask_all(self, channels: tuple[str, ...]) -> int:
         self._line.listen()
         try:
-            # Otherwise the answers would not arrive.
+            # The answers arrive only after the subscription.
             async with asyncio.timeout(ANSWER):
                 await asyncio.shield(self._subscribed)
         except TimeoutError:
@@ -222,7 +222,7 @@ class Control:
         finally:
             del self._counts[number]
         if not count.heard:
-            # Its connection and the answers are lost.
+            # The pub/sub connection is lost, and the answers with it.
             raise unavailable()
         return count.sum
 
