@@ -4,12 +4,14 @@ import asyncio
 import gc
 import socket
 import time
+from contextlib import suppress
+from functools import partial
 
 import pytest
 from support.wire import open_sockets, soon
 
 from tatsumaki_py import MessageQueue
-from tatsumaki_py.testing import BadAnswer, Ended, Refused, Subscriber, until
+from tatsumaki_py.testing import BadAnswer, Connection, Ended, Refused, Subscriber, until
 from tatsumaki_py.testing.readers import READERS
 
 
@@ -21,6 +23,18 @@ async def read_one(client):
 async def read_again(client):
     await client.reconnect()
     await client.next()
+
+
+class Slow(Connection):
+    """Receives a few bytes at a time."""
+
+    async def _receive(self):
+        await asyncio.sleep(0.0005)
+        return await asyncio.get_running_loop().sock_recv(self.sock, 30)
+
+
+async def slow(port):
+    return await Slow.connect(port)
 
 
 async def fail(client):
@@ -133,6 +147,22 @@ async def test_patience(url, queue):
     assert connection == f"  connection 1 (sse, new): {end}"
 
 
+@pytest.mark.parametrize("transport", [name for name in READERS if READERS[name].streams])
+@pytest.mark.gen_test
+async def test_a_timeout_in_the_middle_of_a_message(url, queue, http_port, transport):
+    """What has come of the message is not lost: `next` may be called again."""
+    events = [{"n": number, "text": "x" * 200} for number in range(3)]
+    messages, late = [], 0
+    async with Subscriber(url, transport, connect=partial(slow, http_port)) as client:
+        queue.publish(*events)
+        while len(messages) < len(events):
+            with suppress(AssertionError):
+                late += 1
+                messages.append((await client.next(0.003)).data)
+    assert messages == events
+    assert late > 6
+
+
 @pytest.mark.gen_test
 async def test_real_time(url, queue, clock):
     """Time-outs are in real time, also when the clock is turned."""
@@ -237,6 +267,41 @@ async def test_all_of_an_ended_channel(url, queue, transport):
         await client.assert_delivered(["one", end], allow_gap=False)
         with pytest.raises(AssertionError, match="is missing at the end"):
             await client.assert_delivered(["one", end, "more"])
+
+
+@pytest.mark.parametrize("transport", ["sse", "long-poll", "interval-poll"])
+@pytest.mark.gen_test
+async def test_nothing_to_deliver(url, http_server, base_url, transport):
+    """That nothing has come says something only of a client that is subscribed."""
+    async with Subscriber(url, transport) as client, Subscriber(url, transport).follow() as other:
+        await client.assert_delivered([])
+        await other.assert_delivered([])
+    nowhere = "http://127.0.0.1:1/events/room"
+    if transport != "sse":
+        with pytest.raises(ConnectionRefusedError):
+            await Subscriber(nowhere, transport).assert_delivered([])
+        with pytest.raises(Refused, match="404"):
+            await Subscriber(f"{base_url}/nowhere", transport).assert_delivered([])
+    async with Subscriber(nowhere, transport).follow() as client:
+        late = r"^the client did not subscribe within 0\.05 s\n(.*\n)+.*ConnectionRefusedError"
+        with pytest.raises(AssertionError, match=late):
+            await client.assert_delivered([], timeout=0.05)
+    client = Subscriber(f"{base_url}/nowhere", transport).follow()
+    with pytest.raises(Refused, match="404"):
+        await client.assert_delivered([])
+    with pytest.raises(Refused, match="404"):
+        await client.aclose()
+
+
+@pytest.mark.gen_test
+async def test_a_channel_too_many(url, queue):
+    """The messages of a client of one channel do not name it, so `channel` would match none."""
+    async with Subscriber(url) as client:
+        queue.publish("one")
+        for events in (["one"], []):
+            with pytest.raises(AssertionError, match="a client of one channel without `channel`"):
+                await client.assert_delivered(events, channel="room")
+        await client.assert_delivered(["one"])
 
 
 @pytest.mark.gen_test

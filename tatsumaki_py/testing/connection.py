@@ -71,6 +71,10 @@ class Connection:
         data, self._buffer = self._buffer, b""
         return data or await self._receive()
 
+    def unread(self, data: bytes) -> None:
+        """Give `data` back: the next read begins with it."""
+        self._buffer = data + self._buffer
+
     async def read_all(self) -> bytes:
         """The bytes until the peer closes."""
         while chunk := await self._receive():

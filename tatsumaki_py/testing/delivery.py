@@ -65,9 +65,14 @@ class Delivery:
         pairs = [(message, attempt) for attempt in attempts for message in attempt.messages]
         for message, attempt in pairs[self._looked :]:
             other = self._channel not in (None, message.channel)
-            if other and not (message.gap and message.channel is None):
+            if other and message.channel is None and not message.gap:
+                self.problem = self.problem or (
+                    f"{_said(message)} came on {attempt.name} without a channel: "
+                    "check a client of one channel without `channel`"
+                )
+            elif other and message.channel is not None:
                 continue
-            if self.problem is None:
+            elif self.problem is None:
                 self.problem = self._taken(message, attempt)
             elif self._skipped is not None and self._fits(message, self._skipped[0]):
                 place, where = self._skipped

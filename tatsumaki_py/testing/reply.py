@@ -64,8 +64,14 @@ async def read_body(client: Connection, head: Reply) -> bytes:
 
 async def read_chunk(client: Connection) -> bytes:
     """One chunk (RFC 9112 7.1); the last one is b""."""
-    size = int((await client.read_until(b"\r\n"))[:-2], 16)
-    data = await client.read_exactly(size + 2)
+    line = await client.read_until(b"\r\n")
+    try:
+        size = int(line[:-2], 16)
+        data = await client.read_exactly(size + 2)
+    except BaseException:
+        # After a time-out, the next call reads this chunk.
+        client.unread(line)
+        raise
     if not data.endswith(b"\r\n"):
         raise AssertionError(f"a chunk of {size} bytes does not end with CR LF: {data[-20:]!r}")
     return data[:-2]

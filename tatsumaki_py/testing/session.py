@@ -58,6 +58,7 @@ class Session:
         self._reader: Reader | None = None
         self._attempt: Attempt | None = None
         self._beats = 0
+        self._subscribed = False
 
     def _use(self, transport: str | Sequence[str]) -> None:
         self.transports = (transport,) if isinstance(transport, str) else tuple(transport)
@@ -179,6 +180,7 @@ class Session:
             await reader.begin(head)
             # No await from here on, so that a message that has moved the cursor is not lost.
             self._reader = reader
+            self._subscribed = True
             self.cursor = reader.cursor or self.cursor
             for message in reader.batch:
                 self._add(message)
@@ -192,7 +194,7 @@ class Session:
         if head.status in (101, 200):
             return
         if head.status == 204:
-            self.ended = True
+            self.ended = self._subscribed = True
             raise Ended
         assert self.connection is not None
         with suppress(EOFError, OSError):

@@ -286,13 +286,15 @@ class Subscriber(Session):
         the condition is an async function.
         """
         seconds = self.timeout if timeout is None else timeout
+        await self._until(lambda: condition(self), "the condition was not true", seconds)
 
+    async def _until(self, condition: Callable[[], object], problem: str, seconds: float) -> None:
         def check() -> object:
             if self._task is not None and self._task.done() and not self._task.cancelled():
                 self._task.result()
-            return condition(self)
+            return condition()
 
-        late = f"the condition was not true within {seconds:g} s"
+        late = f"{problem} within {seconds:g} s"
         async with within(seconds, lambda: self._failed(late)):
             await until(check, 2 * seconds)
 
@@ -319,26 +321,54 @@ class Subscriber(Session):
             timeout: seconds of real time for all of them; by default that of the client.
 
         Raises `AssertionError`, which names the missing, duplicated or misplaced event with its id,
-        and lists the connections.
+        and lists the connections. Without `events`, the client must be subscribed, or the error of
+        its connection is raised.
         """
         seconds = self.timeout if timeout is None else timeout
         named = "client_id" in self.params
-        delivery = Delivery([*events], allow_gap, self.remembers, named, channel)
+        expected = [*events]
+        delivery = Delivery(expected, allow_gap, self.remembers, named, channel)
+        if not expected and not self._subscribed:
+            await self._subscribe(seconds)
         with suppress(_Late, *LOST):
             async with within(seconds, _Late):
                 while not delivery.look(self.connections):
                     await self._more()
         if delivery.problem or not delivery.missing:
             # Nothing more may come; and what comes says more about a problem.
-            with suppress(_Late, Refused, *LOST):
+            try:
                 async with within(QUIET, _Late):
                     while True:
                         await self._more()
+            except _Late:
+                pass
+            except (Refused, *LOST):
+                if not self._subscribed:
+                    raise
             delivery.look(self.connections)
         self.unread.clear()
         problem = delivery.problem or delivery.missing
         if problem:
             raise self._failed(problem)
+
+    async def _subscribe(self, seconds: float) -> None:
+        """Wait until the client is subscribed. Raises the error of its connection."""
+        reading = asyncio.ensure_future(self._more())
+        try:
+            waits = "the client did not subscribe"
+            await self._until(lambda: reading.done() or self._waits(), waits, seconds)
+            await asyncio.wait([reading], timeout=QUIET)
+            if reading.done() and not self._subscribed:
+                reading.result()
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.exception()
+
+    def _waits(self) -> bool:
+        """Whether the server would send events. One that has not answered a poll may refuse it."""
+        return self._subscribed or (not self.streams and self.connection is not None)
 
     async def _more(self) -> None:
         """Wait until something has come."""

@@ -25,10 +25,7 @@ class WebSocket(Reader):
     }
 
     async def step(self) -> Message | Place | None:
-        first, size = await self.connection.read_exactly(2)
-        if size > 125:
-            size = int.from_bytes(await self.connection.read_exactly(2 if size == 126 else 8))
-        data = await self.connection.read_exactly(size)
+        first, data = await self._frame()
         if first == CLOSE:
             raise Ended(int.from_bytes(data[:2]), data[2:].decode("utf-8", "replace"))
         if first == PING:
@@ -39,6 +36,21 @@ class WebSocket(Reader):
         if first != TEXT:
             raise BadAnswer(f"a frame that begins with {first:#x} is no text message")
         return enveloped(parsed(data))
+
+    async def _frame(self) -> tuple[int, bytes]:
+        """The first byte and the data of the next frame."""
+        head = b""
+        try:
+            head += await self.connection.read_exactly(2)
+            size = head[1]
+            if size > 125:
+                head += await self.connection.read_exactly(2 if size == 126 else 8)
+                size = int.from_bytes(head[2:])
+            return head[0], await self.connection.read_exactly(size)
+        except BaseException:
+            # After a time-out, the next call reads this frame.
+            self.connection.unread(head)
+            raise
 
 
 def frame(opcode: int, data: bytes = b"") -> bytes:
