@@ -39,6 +39,19 @@ def test_a_line_that_is_wrong(tmp_path):
         RedisServer(tmp_path, no_such_option="x").start()
 
 
+def test_a_port_that_is_taken():
+    """It is refused, because a Redis that is there would answer, and be taken for the test's."""
+    with RedisServer() as server:
+        other = RedisServer(port=server.port)
+        with pytest.raises(RuntimeError, match=rf"cannot start: port {server.port} is taken"):
+            other.start()
+        other.stop()
+        with pytest.raises(RuntimeError, match="is taken"):
+            server.start()
+        assert server.answers()
+    assert not server.answers()
+
+
 def test_where_there_is_none(monkeypatch):
     """The test is skipped, in unittest and in pytest."""
     monkeypatch.setattr(RedisServer, "program", "no-redis")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -75,7 +76,7 @@ class RedisServer:
         self._config.write_text("".join(f"{key} {value}\n" for key, value in pairs))
         self._process: subprocess.Popen[bytes] | None = None
         self.environment = dict(os.environ)
-        """The id of its process."""
+        """The environment variables of its process."""
 
     @classmethod
     def find(cls) -> str:
@@ -94,9 +95,14 @@ class RedisServer:
         return DEFAULTS | {"port": self.port, "dir": self.folder}
 
     def start(self) -> Self:
-        """Start it, and wait until it answers. Raises `RuntimeError`, with its log, if it does not
-        within 5 seconds.
+        """Start it, and wait until it answers.
+
+        Raises:
+            RuntimeError: its port is taken, or it does not answer within 5 seconds. The error has
+                its log.
         """
+        if _taken(self.port):
+            raise RuntimeError(f"{self.program} cannot start: port {self.port} is taken")
         _running.add(self)
         with (self.folder / "log").open("a") as log:
             self._process = subprocess.Popen(
@@ -181,6 +187,16 @@ def _free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+        return False
 
 
 def _quoted(value: object) -> object:
