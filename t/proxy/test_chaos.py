@@ -13,7 +13,7 @@ from support.wire import read_reply
 
 from tatsumaki_py import MessageQueue
 from tatsumaki_py.testing import Connection, Subscriber
-from tatsumaki_py.testing.subscriber import LOST
+from tatsumaki_py.testing.following import LOST
 
 COUNT = 40
 CHANNELS = "other", "room"

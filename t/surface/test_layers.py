@@ -270,6 +270,7 @@ FLOORS = [
     ],
     ["testing.readers"],
     ["testing.session"],
+    ["testing.following"],
     ["testing.subscriber"],
     ["testing"],
     ["testing.pytest_plugin"],

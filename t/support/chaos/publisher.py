@@ -6,7 +6,7 @@ import json
 from support.wire import read_reply
 
 from tatsumaki_py.testing import Connection
-from tatsumaki_py.testing.subscriber import LOST
+from tatsumaki_py.testing.following import LOST
 
 PATIENCE = 15.0  # seconds for one request; the server gives up before
 
