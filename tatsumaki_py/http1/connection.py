@@ -187,7 +187,7 @@ class Connection:
     def write(self, data: bytes) -> asyncio.Future[None]:
         """See `Line.write`. Raises `StreamBufferFullError` if too much waits."""
         if self._phase is not _Phase.OPEN:
-            # Also when the server has answered instead of the handler.
+            # The connection is gone, or the server has answered instead of the handler.
             return failed()
         outgoing, limit = self._outgoing, self.max_write_buffer_size
         if limit is not None and len(data) + (outgoing.size if outgoing else 0) > limit:

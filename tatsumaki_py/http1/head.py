@@ -179,7 +179,7 @@ def _read_framing(head: Head, by_name: dict[str, list[str]]) -> None:
     if codings is not None:
         if version == "HTTP/1.0":
             raise HTTPInputError("Transfer-Encoding in HTTP/1.0")
-        # Raises for any other value.
+        # This raises for any value other than chunked.
         head.chunked = is_transfer_encoding_chunked(head.headers)
     lengths = by_name.get("Content-Length")
     if lengths is not None:

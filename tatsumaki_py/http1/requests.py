@@ -185,7 +185,7 @@ class Requests:
             return
         left = exchange.client_left if delegate is None else delegate.on_connection_close
         if delegate is not None or not tell:
-            # It refers to the handler, which refers to the exchange.
+            # The callback refers to the handler, which refers to the exchange: a cycle.
             exchange.close_callback = None
         if tell:
             # In the next iteration, because the handler may be running now and may finish before.
@@ -256,7 +256,7 @@ class Requests:
         if head.expects and not exchange.code:
             head.expects = False
             if not self.ahead:
-                # This ends it if the client has left.
+                # If the client has left, this write ends the connection.
                 self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True
 

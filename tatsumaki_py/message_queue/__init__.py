@@ -80,7 +80,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     def __init__(self, channel: str) -> None:
         if channel != MessageQueue._making:
-            # It would have a separate log, which no other code reads.
+            # Such a queue would have a separate log, which no other code reads.
             raise TypeError(f"ask for {type(self).__name__}.instance({channel!r})")
         # A setting that is a property may ask for the channel.
         own = {"channel": channel, **self._registry.own.settings(channel)}

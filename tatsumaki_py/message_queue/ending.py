@@ -5,7 +5,7 @@ Rules:
    after the end, the remaining polls continue.
 2. Polls are ended in turns of `TURN` seconds, so that many of them do not block the event loop.
 3. A client whose poll was ended is no longer a subscriber, and is not expected back.
-4. Each turn belongs to a loop. If that loop is closed before the turn, a later loop gets another.
+4. If the loop of the next turn is closed before that turn, the next `look` plans one in its loop.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Ending:
         self._departures = departures
         # The clients that are still to be checked.
         self._left: deque[Client] = deque()
-        # The loop in which a turn is due; None if none is.
+        # The loop of the next turn; None if no turn is planned.
         self._loop: asyncio.AbstractEventLoop | None = None
         self._again = False
 
@@ -86,7 +86,7 @@ class Ending:
             peer._peer_ended()
 
     def _busy(self, listener: Listener) -> bool:
-        """Whether the kernel has yet to take events of the client."""
+        """Whether some events of the client still have to be sent to the kernel."""
         if listener.reading is not None:
             return listener.reading.busy()
         if listener.peer is None:

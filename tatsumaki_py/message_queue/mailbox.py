@@ -159,7 +159,7 @@ class Poll:
             self._listener.cancel()
 
     if not TYPE_CHECKING:
-        # A type checker finds these mistakes.
+        # Hidden from type checkers, which report these mistakes by themselves.
 
         def __await__(self):
             raise TypeError(

@@ -117,7 +117,7 @@ class MergedLog:
     def __init__(self, logs: Sequence[EventLog]) -> None:
         self.channels = tuple(log.channel for log in logs)
         self._logs = tuple(logs)
-        # As JSON.
+        # The names as JSON.
         self._names = [json.dumps(channel).encode() for channel in self.channels]
         self._bounds: list[tuple[str, str, int]] = []
         self._read: dict[_Place, tuple[Entry, ...]] = {}

@@ -111,7 +111,7 @@ class Registry:
             if presence is not None:
                 presence.connect(self.processes)
             if asyncio._get_running_loop() is not None:
-                # It may already have connected.
+                # The engine may already have opened connections.
                 self.bind("a channel was used in an event loop")
         return self._engine
 

@@ -93,7 +93,7 @@ class ThreadLog:
         if self.is_here:
             return
         with self._lock:
-            # The thread has been started.
+            # Under the lock, so that a stored thread has been started and can be joined.
             thread = self._thread
         if thread is not None:
             thread.join(FLUSH)

@@ -140,7 +140,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        # A full backlog means that a process is running.
+        # Do not wait if the backlog is full: that, too, means that a process listens.
         client.setblocking(False)
         try:
             client.connect(path)

@@ -114,7 +114,7 @@ class Drain:
             self._server.stop()
             self._server.keep_no_connection()
             await self._finish_requests(end)
-            # They may publish.
+            # Tasks may publish, so they end before publishing does.
             await self._life.cancel_tasks()
             await servers.finished(self)
             if self._owns_queues:
@@ -200,7 +200,7 @@ class Drain:
             stream.cut()
         sockets: list[IOStream] = []
         async for socket in _in_turns(tornado_websockets()):
-            # Tornado forgets it when it sends the close frame.
+            # Read first, because Tornado forgets the stream when it sends the close frame.
             connection = None if socket.ws_connection is None else socket.ws_connection.stream
             if connection is not None:
                 sockets.append(connection)
@@ -246,7 +246,7 @@ class Drain:
         for socket in sockets:
             socket.close()
         await self._cut(busy)
-        # Some may poll forever.
+        # The handlers of the remaining connections may poll forever.
         await self._cut([Request(stream) for stream in self._server.connections()])
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._server.close_all_connections(), LAST)
@@ -257,7 +257,7 @@ class Drain:
         self._cut_requests += len(requests)
         for request in requests:
             request.cut()
-        # Some handlers finish by themselves when they are told.
+        # Some handlers finish by themselves when they are notified.
         for _ in range(3):
             await asyncio.sleep(0)
         for request in requests:

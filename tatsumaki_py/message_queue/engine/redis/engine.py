@@ -146,10 +146,10 @@ class Session:
         """See `Engine.history`."""
         channel = self.feeding.channels.get(feed.name)
         if max(position(cursor)) >= 1 << 64:
-            # Not an id: Redis could not parse it.
+            # Such a cursor is not an id of Redis, which could not parse it.
             return None
         if channel is not None and position(cursor) > position(feed.top):
-            # Its event has not arrived yet.
+            # The event of this cursor has not arrived yet.
             await self.feeding.catch_up(channel)
             if position(cursor) > position(feed.top):
                 return None
@@ -283,7 +283,7 @@ class RedisEngine:
         self, channels: tuple[str, ...], client_id: str, cursor: str, seconds: float
     ) -> None:
         """See `Engine.remember`."""
-        # Nothing can be sent without a loop.
+        # Without a loop, nothing can be sent.
         with contextlib.suppress(RuntimeError):
             self.session().presence.remember(channels, client_id, cursor, seconds)
 
@@ -303,7 +303,7 @@ class RedisEngine:
         finally:
             self._closing = False
             if self._session is not None:
-                # It has been used meanwhile.
+                # The engine was used during the close, and has a new session.
                 self._wake()
 
 

@@ -207,7 +207,7 @@ class Feeding:
         error = None if answer.cancelled() else answer.exception()
         if self.channels.get(channel.feed.name) is not channel or answer.cancelled():
             return
-        # A callback may cause a new query, for which others wait.
+        # Taken first, because a callback may start another query, which has its own waiters.
         waiters, channel.waiters = channel.waiters, []
         if error is None:
             reply = answer.result()

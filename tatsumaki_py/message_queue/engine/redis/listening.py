@@ -220,7 +220,7 @@ class Listener:
             try:
                 await self._probe(PROBE + b"%d" % self._probes)
             except Exception as error:
-                # Commands use another connection.
+                # Commands use another connection, so this one may still work.
                 _log.debug("a probe was not sent: %s", error)
                 self._returned = self._probes
 

@@ -128,7 +128,7 @@ class Control:
         if data[:1] == SAID:
             before, id, process, number, message = data[1:].split(b" ", 4)
             if before == b"0-0":
-                # The log starts again.
+                # This is the first command of a new log, for example after Redis lost the old one.
                 self._last = "0-0"
             if self._last == before.decode():
                 self._obey(id, process, number, message)
@@ -164,7 +164,7 @@ class Control:
                 for id, fields in rows:
                     self._obey(id, *fields[1::2])
         except Exception as error:
-            # It reads again after the next subscription.
+            # The commands are read again after the next subscription.
             self._beginning = None
             _log.debug("the messages of other processes could not be read: %s", error)
         finally:
