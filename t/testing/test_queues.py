@@ -13,17 +13,38 @@ class News(MessageQueue):
 
 
 def test_channels():
-    """Events, clients and settings of channels are forgotten, before and after."""
-    held = MessageQueue.instance("room")
-    held.publish("before")
+    """Events, clients and settings of a test's channels are forgotten, before and after."""
+    MessageQueue.instance("room").publish("before")
     with FreshQueues():
-        assert MessageQueue.instance("room") is not held
-        assert MessageQueue.instance("room").backlog_events == []
-        MessageQueue.instance("room").publish("within")
-        MessageQueue.instance("room").buffer_length = 5
+        held = MessageQueue.instance("room")
+        assert held.backlog_events == []
+        held.publish("within")
+        held.buffer_length = 5
         MessageQueue.instance("a", "b")
     assert MessageQueue.channels() == []
+    assert MessageQueue.instance("room") is not held
     assert MessageQueue.instance("room").buffer_length == MessageQueue.buffer_length
+
+
+@pytest.mark.gen_test
+async def test_queues_of_the_program(tmp_path):
+    """A queue that a module holds keeps its name, class and settings over each test."""
+    held, both = News.instance("held"), MessageQueue.instance("held", "other")
+    held.backlog_length = 2
+    for engine in (None, f"sqlite:{tmp_path}/events.db", None):
+        async with FreshQueues(engine):
+            assert MessageQueue.instance("held") is held
+            assert MessageQueue.instance("other", "held") is both
+            assert (held.backlog_events, held.backlog_length) == ([], 2)
+            await held.ready()
+            held.backlog_length = 1
+            held.recovery_time = 0
+            poll = both.poll_once("ann")
+            await held.publish("one")
+            assert await poll == ["one"]
+            assert await held.poll_once("bob") == ["one"]
+        assert (held.backlog_events, held.backlog_length, held.recovery_time) == ([], 2, 30)
+        assert MessageQueue.instance("held") is held
 
 
 def test_settings():

@@ -121,6 +121,13 @@ class OwnSettings:
         self._kinds[channel] = kind
         _beyond(self._kinds, limit)
 
+    def copy(self) -> OwnSettings:
+        """The same settings and classes, which change separately."""
+        copy = OwnSettings()
+        copy._settings = {channel: dict(own) for channel, own in self._settings.items()}
+        copy._kinds = dict(self._kinds)
+        return copy
+
     def clear(self) -> None:
         """Drop everything."""
         self._settings.clear()

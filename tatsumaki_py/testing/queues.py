@@ -1,13 +1,20 @@
-"""Fresh queues: no channel, setting or engine of an earlier test remains."""
+"""Fresh queues: no event, client, setting or engine of an earlier test remains.
+
+Rule: a queue that was made before `begin` belongs to the program, which may hold it in a module.
+`begin` and `end` initialize the same object again, without events. A queue that was made after
+`begin` belongs to the test; `end` drops it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
+from weakref import ref
 
-from tatsumaki_py.message_queue import Engine, MessageQueue
+from tatsumaki_py.message_queue import Engine, MergedQueue, MessageQueue
+from tatsumaki_py.message_queue.own_settings import OwnSettings
 
 __all__ = ["FreshQueues"]
 
@@ -24,7 +31,9 @@ class FreshQueues:
     30
 
     At the end, all channels are dropped with their events, clients and timers, and the settings of
-    `MessageQueue` and its subclasses are restored.
+    `MessageQueue`, of its subclasses and of each channel are restored. A queue that the program
+    made earlier, such as ``NEWS = MessageQueue.instance("news")`` in a module, is still the queue
+    of its channel, in the test and after it.
 
     Args:
         engine: a URL or an engine for the test, as in `MessageQueue.configure`. It must be closed
@@ -35,17 +44,25 @@ class FreshQueues:
     def __init__(self, engine: Engine | str | None = None, **options: Any) -> None:
         self._engine, self._options = engine, options
         self._settings: dict[type, dict[str, Any]] = {}
+        self._own = OwnSettings()
+        self._made: list[ref[MessageQueue]] = []
+        self._merged: list[ref[MergedQueue]] = []
 
     def begin(self) -> None:
-        """Drop all channels, and store the settings."""
-        _forget()
+        """Drop all events and clients, and store the settings."""
+        registry = MessageQueue._registry
+        self._own = registry.own.copy()
         self._settings = {kind: _settings(kind) for kind in _kinds(MessageQueue)}
+        self._made = [ref(queue) for queue in registry.instances.values()]
+        self._merged = [ref(queue) for queue in registry.merged.values()]
+        made = self._forget()
         if self._engine is not None:
             MessageQueue.configure(self._engine, **self._options)
+        _renew(*made)
 
     def end(self) -> None:
-        """Drop all channels, and restore the settings. The engine is not closed."""
-        _forget()
+        """Drop all events and clients, and restore the settings. The engine is not closed."""
+        made = self._forget()
         for kind, before in self._settings.items():
             now = _settings(kind)
             for name in now.keys() - before.keys():
@@ -54,6 +71,19 @@ class FreshQueues:
                 if name not in now or now[name] is not value:
                     setattr(kind, name, value)
         self._settings = {}
+        _renew(*made)
+
+    def _forget(self) -> tuple[list[MessageQueue], list[MergedQueue]]:
+        """Drop all channels. Returns the queues that the program still holds."""
+        registry = MessageQueue._registry
+        made = [queue for made in self._made if (queue := made()) is not None]
+        merged = [several for held in self._merged if (several := held()) is not None]
+        MessageQueue.reset()
+        # A traceback may still hold a queue of the test, so the next test gets another one.
+        registry.instances.clear()
+        registry.merged.clear()
+        registry.own = self._own.copy()
+        return made, merged
 
     def __enter__(self) -> Self:
         if self._engine is not None:
@@ -88,11 +118,23 @@ class FreshQueues:
             await engine.close()
 
 
-def _forget() -> None:
-    MessageQueue.reset()
-    # A traceback may still hold it, so the next test gets another one.
-    MessageQueue._registry.instances.clear()
-    MessageQueue._registry.merged.clear()
+def _renew(made: Sequence[MessageQueue], merged: Sequence[MergedQueue]) -> None:
+    """Initialize the same objects again, as queues of the current engine."""
+    registry = MessageQueue._registry
+    for queue in made:
+        channel = queue.channel
+        new = MessageQueue.instance(channel)
+        _become(queue, new)
+        registry.instances[channel] = queue
+    for several in merged:
+        names = several.channel
+        _become(several, MessageQueue._merge(names))
+        registry.merged[names] = several
+
+
+def _become(queue: object, new: object) -> None:
+    vars(queue).clear()
+    vars(queue).update(vars(new))
 
 
 def _kinds(kind: type[Any]) -> Iterator[type[Any]]:
