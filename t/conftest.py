@@ -1,5 +1,7 @@
 """What every test has: the fixtures of `t/support`, and no channel left from the test before."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
@@ -22,6 +24,8 @@ pytest_plugins = [
 # How long an example takes says nothing on a shared machine.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+# As --async-test-timeout: also for clients, and for the test cases of Tornado.
+os.environ.setdefault("ASYNC_TEST_TIMEOUT", "30")
 
 
 def pytest_configure(config):

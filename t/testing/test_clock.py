@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import traceback
 
 import pytest
 import uvloop
@@ -120,5 +121,7 @@ class OfTornado(AsyncTestCase):
         await asyncio.sleep(3600)
 
     def test_hang(self):
-        with pytest.raises(TimeoutError, match=r"no end after 0\.05 s of real time"):
+        with pytest.raises(TimeoutError, match=r"no end after 0\.05 s of real time") as raised:
             self.hang()
+        # The report shows the line that waited.
+        assert "sleep(3600)" in "".join(traceback.format_exception(raised.value))

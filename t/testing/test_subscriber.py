@@ -286,3 +286,10 @@ async def test_a_frozen_client(url, queue, stream):
             assert await quick.take(1) == [event]
         assert not frozen.messages
         await frozen.assert_delivered(events, allow_gap=False)
+
+
+@pytest.mark.parametrize(("tornado", "ours"), [("5", 4), ("30", 10)])
+def test_it_waits_for_less_time_than_tornado(url, monkeypatch, tornado, ours):
+    """The test fails with the client's list of connections before Tornado ends it."""
+    monkeypatch.setenv("ASYNC_TEST_TIMEOUT", tornado)
+    assert Subscriber(url).timeout == ours

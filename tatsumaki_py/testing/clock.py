@@ -139,6 +139,13 @@ async def _in_real_time(result: Awaitable[Any] | Any, timeout: float | None) -> 
         if left is not None and left <= 0:
             task.cancel()
             await asyncio.wait([task], timeout=1)
-            raise TimeoutError(f"no end after {timeout} s of real time")
+            late = TimeoutError(f"no end after {timeout} s of real time")
+            if not task.cancelled():
+                raise late
+            try:
+                task.result()
+            except asyncio.CancelledError as where:
+                # Its traceback ends at the line that waited.
+                raise late from where
         await asyncio.wait([task], timeout=left)
     return task.result()

@@ -19,7 +19,7 @@ from tatsumaki_py.testing.following import LOST, Following
 from tatsumaki_py.testing.message import Ended, Message, Refused
 from tatsumaki_py.testing.reply import Reply
 from tatsumaki_py.testing.target import Dial, Params, Target
-from tatsumaki_py.testing.waiting import within
+from tatsumaki_py.testing.waiting import patience, within
 
 __all__ = ["Subscriber"]
 
@@ -53,7 +53,8 @@ class Subscriber(Following):
         receive_buffer: bytes that the kernel buffers for it when it does not read, at least some
             thousand. With 4096, the server notices soon that the client has stopped reading.
         timeout: seconds of real time to wait for a message; after that, an `AssertionError` is
-            raised.
+            raised. By default 10, or four fifths of Tornado's ``ASYNC_TEST_TIMEOUT`` (5) if that is
+            less.
         connect: an async function without arguments that returns a `Connection`, in place of one to
             the host of `url`.
 
@@ -72,13 +73,14 @@ class Subscriber(Following):
         headers: Mapping[str, str] | None = None,
         remembers: bool = True,
         receive_buffer: int | None = None,
-        timeout: float = 10.0,
+        timeout: float | None = None,
         connect: Dial | None = None,
     ) -> None:
         params = dict(params or {})
         if client_id is not None:
             params["client_id"] = client_id
         target = Target(url, params, headers or {}, receive_buffer, connect)
+        timeout = patience(10.0) if timeout is None else timeout
         super().__init__(target, transport, cursor, remembers, timeout)
 
     # -- connections

@@ -9,23 +9,35 @@ from contextlib import asynccontextmanager
 from inspect import isawaitable
 from typing import TypeVar
 
-__all__ = ["until", "within"]
+__all__ = ["patience", "until", "within"]
 
 _Result = TypeVar("_Result")
 
 PAUSE = 0.005
 
 
-async def until(condition: Callable[[], _Result], timeout: float = 5.0) -> _Result:
+def patience(seconds: float) -> float:
+    """`seconds`, or four fifths of the time that Tornado gives to a test if that is less: after all
+    of it, Tornado would end the test without saying what was awaited.
+    """
+    # It imports unittest.
+    from tornado.testing import get_async_test_timeout
+
+    return min(seconds, 0.8 * get_async_test_timeout())
+
+
+async def until(condition: Callable[[], _Result], timeout: float | None = None) -> _Result:
     """Wait until `condition()` is true, and return its result.
 
     Args:
         condition: a function without arguments, called every 5 milliseconds.
-        timeout: seconds of real time; after that an `AssertionError` is raised.
+        timeout: seconds of real time; after that an `AssertionError` is raised. By default 5, or
+            four fifths of Tornado's ``ASYNC_TEST_TIMEOUT`` (5) if that is less.
 
     Raises:
         TypeError: the condition is an async function, whose coroutine would always be true.
     """
+    timeout = patience(5.0) if timeout is None else timeout
     end = time.monotonic() + timeout
     while True:
         result = condition()
