@@ -103,7 +103,7 @@ for choose in MessageQueue.configure, Publisher:
     except Exception as error:
         print(type(error).__name__, error)
 """
-INSTALL = "needs a package: pip install tatsumaki_py[redis]"
+INSTALL = "needs the package {hidden}: pip install 'tatsumaki_py[redis]'"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_missing_package(tmp_path, url, hidden, present, said):
     assert (len(lines), done.stderr) == (2, "")
     for line in lines:
         assert line.startswith("EngineError ")
-        assert line.endswith(said.format(path=path))
+        assert line.endswith(said.format(path=path, hidden=hidden))
         assert "s3cret" not in line
 
 

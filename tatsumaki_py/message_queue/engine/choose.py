@@ -116,9 +116,10 @@ def _redis(url: str, options: Mapping[str, Any]) -> Choice:
     try:
         from tatsumaki_py.message_queue.engine.redis.engine import RedisEngine
     except (ImportError, AttributeError) as error:
-        if _missing(error) not in ("redis", "hiredis"):
+        missing = _missing(error)
+        if missing not in ("redis", "hiredis"):
             raise
-        raise EngineError(f"{redacted(url)} {_needs_redis()}") from None
+        raise EngineError(f"{redacted(url)} {_needs(missing)}") from None
     from tatsumaki_py.message_queue.engine.redis.options import parse
 
     known = parse(url, options)
@@ -150,12 +151,12 @@ def _missing(error: ImportError | AttributeError) -> str:
     return str(name).partition(".")[0]
 
 
-def _needs_redis() -> str:
+def _needs(missing: str) -> str:
     module = sys.modules.get("redis")
     path = getattr(module, "__file__", None)
     if path is not None and not hasattr(module, "__version__"):
         return f"needs the package redis, which another file of that name hides: rename {path}"
-    return "needs a package: pip install tatsumaki_py[redis]"
+    return f"needs the package {missing}: pip install 'tatsumaki_py[redis]'"
 
 
 _KINDS: dict[str, Callable[[str, Mapping[str, Any]], Choice]] = {
