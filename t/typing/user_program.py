@@ -71,6 +71,13 @@ class Dated(MessageQueue):
     json = json.JSONEncoder(default=str)
 
 
+class Begins(Handler):
+    application: Application
+
+    def post(self) -> None:
+        self.application.spawn(asyncio.sleep(1))
+
+
 class Polls(Handler):
     asynchronous = True
 
