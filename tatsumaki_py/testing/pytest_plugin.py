@@ -28,8 +28,8 @@ __all__ = [
 
 @pytest.fixture
 def tatsumaki_queues() -> Iterator[type[MessageQueue]]:
-    """Drops all channels before and after the test, and restores the settings of `MessageQueue`
-    that the test changes. Gives `MessageQueue`.
+    """Drops all events and clients before and after the test, and restores the settings that the
+    test changes. Gives `MessageQueue`. See `FreshQueues`.
     """
     from tatsumaki_py import MessageQueue
     from tatsumaki_py.testing import FreshQueues
