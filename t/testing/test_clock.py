@@ -70,11 +70,33 @@ async def test_restored():
 
 
 @pytest.mark.gen_test
+async def test_again():
+    """A clock that was restored turns the loop again, and also another loop."""
+    clock, loop, ran = Clock(), asyncio.get_running_loop(), []
+    assert abs(clock.time() - loop.time()) < 1
+    for number in range(2):
+        with clock:
+            loop.call_later(10, ran.append, number)
+            await clock.advance(11)
+        assert ran == [*range(number + 1)]
+        assert abs(clock.time() - loop.time()) < 1
+
+    async def turn():
+        before = asyncio.get_running_loop().time()
+        with clock:
+            await clock.advance(100)
+            return asyncio.get_running_loop().time() - before
+
+    assert await asyncio.to_thread(asyncio.run, turn()) >= 100
+
+
+@pytest.mark.gen_test
 async def test_mistakes():
     """A clock goes forward, and belongs to one loop."""
     clock = Clock(asyncio.get_running_loop())
-    with pytest.raises(ValueError, match="only goes forward, not by -1 seconds"):
-        await clock.advance(-1)
+    for seconds in (-1, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=f"only goes forward, not by {seconds} seconds"):
+            await clock.advance(seconds)
     clock.restore()
     other = IOLoop(make_current=False)
     foreign = Clock(other)

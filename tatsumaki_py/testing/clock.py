@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -46,12 +47,15 @@ class Clock:
     def __init__(self, loop: asyncio.AbstractEventLoop | IOLoop | None = None) -> None:
         self._offset = 0.0
         self._loop: asyncio.BaseEventLoop | None = None
+        self._real: Callable[[], float] | None = None
         self._restore: list[Callable[[], None]] = []
         if loop is not None:
             self._replace(loop)
 
     def time(self) -> float:
         """The loop's time in seconds."""
+        if self._real is None:
+            return asyncio.get_running_loop().time()
         return self._real() + self._offset
 
     async def advance(self, seconds: float) -> None:
@@ -61,7 +65,7 @@ class Clock:
         once. Other tasks get 20 iterations of the loop before the step, in which they may set
         timers, and 20 after it. Data that crosses a socket must be awaited after that.
         """
-        if not seconds >= 0:
+        if not 0 <= seconds < math.inf:
             raise ValueError(f"a clock only goes forward, not by {seconds!r} seconds")
         self._bind()
         await _settle()
@@ -70,10 +74,11 @@ class Clock:
 
     def restore(self) -> None:
         """Restore the loop's own clock. Timers that were set after an `advance` are late by those
-        seconds.
+        seconds. The next `advance` or ``with`` begins again, with the loop that is running then.
         """
         while self._restore:
             self._restore.pop()()
+        self._loop, self._offset = None, 0.0
 
     def __enter__(self) -> Self:
         if asyncio._get_running_loop() is not None:
