@@ -334,9 +334,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         return self._publish([END], None, idempotency_key)
 
     def append_backlog(self, *events: Any, key: str | None = None) -> Published:
-        """Append events for new clients, to the backlog that a new client gets. A client that is
-        connected, is expected back or has a cursor does not get them. `key` is as in
-        `publish`.
+        """Append events that only new clients get, as part of the backlog. A client that is
+        connected, is expected back or has a cursor does not get them. `key` is as in `publish`.
 
         Returns an awaitable of the events' ids, works in another thread, and raises, as `publish`
         does. Source: ``append_backlog`` of ``Tatsumaki::MessageQueue``.
