@@ -59,7 +59,7 @@ dashboard: $(RUN)
 demo: $(RUN)
 	@exec $(BIN)/python examples/demo.py
 
-test: $(VENV)/.test $(VENV)/.npm $(VENV)/sockjs
+test: $(VENV)/.test $(VENV)/.npm $(VENV)/sockjs $(VENV)/.datastar
 	@$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 test-all:
