@@ -9,6 +9,17 @@ import pytest
 
 from tatsumaki_py.testing import pytest_plugin
 
+# No configuration of ours. The warnings that are ignored come from pytest-tornado.
+CONFIGURATION = """
+[pytest]
+filterwarnings =
+    error
+    ignore:make_current is deprecated; start the event loop first:DeprecationWarning
+    ignore:clear_current is deprecated:DeprecationWarning
+    ignore:The hookimpl pytest_py:pytest.PytestRemovedIn10Warning
+    ignore:pkg_resources is deprecated as an API:UserWarning
+"""
+
 SUITE = '''
 import pytest
 from tornado.httpserver import HTTPServer
@@ -73,6 +84,29 @@ def test_redis(tatsumaki_redis):
 '''
 
 
+REFUSED = """
+import asyncio
+
+import pytest
+
+from tatsumaki_py import Application, SubscribeHandler
+
+
+@pytest.fixture
+def app():
+    return Application([(r"/events/(.*)", SubscribeHandler)])
+
+
+@pytest.mark.gen_test
+async def test_one_is_refused(http_server, base_url, tatsumaki_subscriber):
+    for path in ("events/a", "nowhere", "events/b"):
+        client = tatsumaki_subscriber(f"{base_url}/{path}").follow()
+        while not client.head:
+            await asyncio.sleep(0.01)
+    assert client.head.status == 200
+"""
+
+
 def test_fixtures(tmp_path):
     """None is used by itself, none leaves anything behind, and a user's own ones win."""
     (tmp_path / "test_suite.py").write_text(SUITE)
@@ -86,6 +120,18 @@ def test_fixtures(tmp_path):
     assert "6 passed, 1 skipped" in done.stdout, done.stdout
     reason = r"SKIPPED .* redis-server is not installed \(Debian: apt install redis-server\)"
     assert re.search(reason, done.stdout)
+
+
+def test_an_error_of_one_client(tmp_path):
+    """It is an error of the test, and the other clients are closed nevertheless."""
+    (tmp_path / "test_suite.py").write_text(REFUSED)
+    (tmp_path / "pytest.ini").write_text(CONFIGURATION)
+    command = [sys.executable, "-m", "pytest", "-p", "no:asyncio"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert "1 passed, 1 error in" in done.stdout, done.stdout
+    assert "Refused: HTTP/1.1 404 Not Found" in done.stdout
+    assert "Warning" not in done.stdout, done.stdout
 
 
 def test_its_name():

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +65,13 @@ def tatsumaki_subscriber(request: pytest.FixtureRequest) -> Iterator[Callable[..
 
     yield subscriber
     loop = _tornado_loop(request)
-    for client in made:
-        if loop is None:
-            client.close()
-        else:
-            loop.run_sync(client.aclose)
+    # Each one is closed, also when another one raises the error of its `follow`.
+    with ExitStack() as stack:
+        for client in made:
+            if loop is None:
+                stack.callback(client.close)
+            else:
+                stack.callback(loop.run_sync, client.aclose)
 
 
 @pytest.fixture
