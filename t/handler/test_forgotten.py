@@ -64,7 +64,7 @@ async def test_asynchronous(fetch, expect_log, method):
 @pytest.mark.gen_test
 async def test_asynchronous_with_a_timer(fetch, expect_log):
     """Nothing waits for the timer, and the log says what was forgotten."""
-    message = r"finish\(\) in a callback does nothing.*: set asynchronous = True in Later: GET /l"
+    message = r"finish\(\) in a callback does nothing.*; set asynchronous = True in Later: GET /l"
     with expect_log("tatsumaki", message):
         assert (await fetch("/later")).body == b""
         await gen.sleep(0.05)

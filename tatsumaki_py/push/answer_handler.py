@@ -2,7 +2,7 @@
 
 Rules:
 1. The answer is over when `_finished` is true, whether by `finish`, by an error, or because the
-   client left. At that time `on_finish` was called, and the access log has its line, once.
+   client left. By then `on_finish` has been called, and the access log has one line for it.
 2. While a stream is open, `_live` is its `Stream`, and the request has no connection: no method of
    `RequestHandler` that writes is called.
 
@@ -49,9 +49,9 @@ class AnswerHandler(StreamHandler):
         self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any
     ) -> None:
         Request.adopt(request)
-        # All attributes that a request may need are set here. CPython shares their names between
-        # instances, unless a name is added later or there are more than 30. Otherwise each instance
-        # has a dict of its own, of 800 bytes (``t/endpoint/test_idle_memory.py``).
+        # Set every attribute that a request may need here, and at most 30: CPython then shares
+        # their names between instances. A name that is added later costs the instance a dict of
+        # 800 bytes of its own (``t/endpoint/test_idle_memory.py``).
         self._transforms, self.path_args, self.path_kwargs = [], [], {}
         self._transport, self._options = None, Option.NONE
         self._gone, self._stream, self._live, self._reading = False, None, None, None
@@ -59,14 +59,14 @@ class AnswerHandler(StreamHandler):
         self._watchers, self._places, self._polls = None, None, None
         self._client_connection = client_connection(request.connection)
         super().__init__(application, request, **kwargs)
-        # After super().__init__, because initialize() and on_connection_close() of a user do not
-        # call those of this class.
+        # Do this after super().__init__, not in initialize() or on_connection_close(): a subclass
+        # that overrides those need not call super().
         if self.asynchronous:
             self._auto_finish = False
         request.connection.set_close_callback(self._client_gone)  # type: ignore[union-attr]
         if self._client_connection.closed():
-            # The client has left, and Tornado does not report it again. The call comes after the
-            # method, which has not begun yet.
+            # The client has left, and Tornado will not report it again. The second `call_soon` lets
+            # the handler's method start first.
             loop = asyncio.get_running_loop()
             loop.call_soon(partial(loop.call_soon, self._client_gone))
         peer.current.set(weakref.ref(self))
@@ -83,11 +83,11 @@ class AnswerHandler(StreamHandler):
         if self._transport is not None:
             self._begin()
         if self._live is not None:
-            # In order with everything that was streamed before.
+            # Keep the order: earlier chunks may still wait in the stream.
             self.stream_write(chunk, *more)
         elif not self._gone and (more or chunk is not None):
             data = self.get_chunk(chunk, *more)
-            # Tornado takes an empty chunk for a body, which a 204 must not have.
+            # Tornado counts even an empty chunk as a body, which a 204 must not have.
             if data:
                 super().write(data)
 
@@ -127,7 +127,8 @@ class AnswerHandler(StreamHandler):
         try:
             return super().finish(chunk)
         finally:
-            # If the kernel has not taken everything, the client may leave without it.
+            # While the kernel has not taken everything, the client may still leave without it: wait
+            # before telling the watchers that it was served.
             if not (waits and self._client_connection.when_sent(self._sent)) and self._finished:
                 self._dismiss_watchers()
 
@@ -154,7 +155,7 @@ class AnswerHandler(StreamHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log an exception, unless it says that the client left. See
+        """Log an exception, unless it only means that the client left; see
         `tornado.web.RequestHandler.log_exception`.
         """
         closed = self._gone or self._client_connection.closed()
@@ -176,7 +177,7 @@ class AnswerHandler(StreamHandler):
             self._close_stream()
 
     def compute_etag(self) -> str | None:
-        """None if the answer waits for events; see `tornado.web.RequestHandler.compute_etag`."""
+        """None if the answer waited for events; see `tornado.web.RequestHandler.compute_etag`."""
         return None if self.asynchronous or self._watchers is not None else super().compute_etag()
 
 

@@ -1,7 +1,8 @@
 """The connection of a request, as the handler that answers it sees it.
 
-A server's own `tornado.httputil.HTTPConnection` may be a `ClientConnection`. Any other one gets one
-from `tatsumaki_py.push.tornado_connection.client_connection`.
+The connections of our own server are `ClientConnection` objects. For any other
+`tornado.httputil.HTTPConnection`, `tatsumaki_py.push.tornado_connection.client_connection` makes
+one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ __all__ = ["UNKNOWN", "ClientConnection"]
 
 
 class ClientConnection:
-    """The questions that a handler asks its connection, and what it tells it. This class knows
-    nothing about the client: it answers as if the client stays and takes all bytes at once.
+    """What a handler asks its connection, and what it reports to it. This base class knows nothing
+    about the client: it answers as if the client stays and takes all bytes at once.
     """
 
     __slots__ = ()
@@ -27,13 +28,13 @@ class ClientConnection:
         return False
 
     def hung_up(self) -> bool:
-        """Whether the client closed the connection, even if the server has not noticed: it asks the
-        kernel.
+        """Whether the client closed the connection. Asks the kernel, because the server may not
+        have noticed yet.
         """
         return False
 
     def was_reset(self) -> bool:
-        """Whether the connection was reset, or timed out, and so did not end in order."""
+        """Whether the connection was reset or timed out, rather than closed."""
         return False
 
     def waits(self) -> None:
@@ -46,13 +47,13 @@ class ClientConnection:
 
     def when_sent(self, callback: Callable[[bool], None]) -> bool:
         """Call ``callback(False)`` when the kernel has taken everything that was written, or
-        ``callback(True)`` when it never will. Returns whether it will call: False if the kernel has
-        taken everything already.
+        ``callback(True)`` when it is clear that it never will. Returns False, and never calls, if
+        the kernel has taken everything already; else True.
         """
         return False
 
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
-        """Make the stream on this connection, whose head was written. From now on, only the stream
+        """Make a stream on this connection after the head was written. From now on, only the stream
         reads from the connection and writes to it.
 
         Args:

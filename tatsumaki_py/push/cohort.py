@@ -1,4 +1,4 @@
-"""Streams that read a log by themselves, and are served together.
+"""Streams that read a log by themselves and are served together.
 
 A *cohort* consists of the streams that are at the same place in one log and have the same framing.
 When a burst is over, the events after that place are read and joined once, and each member gets one
@@ -6,16 +6,16 @@ When a burst is over, the events after that place are read and joined once, and 
 
 Rules:
 1. Each stream has one `Reading`, whose `place` is the position up to which it has read. A stream
-   that keeps up is a member of the cohort at its place. A blocked stream is in no cohort. It reads
-   on from its place when the kernel has taken the data that it was given.
-2. A member that leaves its cohort gets another `place`, and stays in the list of members until the
+   that keeps up is a member of the cohort at its place. A blocked stream is in no cohort: it
+   resumes reading at its place when the kernel has taken the data that it was given.
+2. A reading that leaves its cohort gets another `place`, but stays in the list of members until the
    next pass. Nothing is sent to a member whose `place` is not the cohort.
 3. The log is the buffer: a stream has at most one slice in memory, and slices are shared. A stream
    that is too slow for the log gets a gap.
-4. The front is the cohort that keeps up. Any other cohort is late: before its streams read on,
-   their owners are told the place.
-5. A stream that fails is cut off, and the pass continues. However a pass ends, the members that
-   were not served are in a cohort.
+4. The front is the cohort that keeps up. All others are late: before their streams read more, their
+   owners are told the place.
+5. A stream that fails is cut off, and the pass continues. Even if a pass fails, the members that it
+   did not serve are still in a cohort.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tatsumaki_py.push.stream import WOULD_BLOCK
 __all__ = ["Cohorts"]
 
 LEFT = 32
-"""The number of members that may have left a cohort before its list is rebuilt."""
+"""A cohort's list of members is rebuilt when more than this many, and more than half, have left."""
 
 
 class Cohorts:
@@ -57,9 +57,9 @@ class Cohorts:
         # The cohort that is being served. It is not in `_cohorts`.
         self._serving: Cohort | None = None
         self._streams = 0
-        # The number of streams that have data in flight, by the cursor before these data.
+        # The number of streams with data in flight, by the cursor before that data.
         self._held: dict[str, int] = {}
-        # The slices that were read for single streams, until the end of the next pass.
+        # Slices read for single streams, shared until the end of the next pass.
         self._read: dict[tuple[str, LeadIn | None], Slice] = {}
         self._dirty = False
 
@@ -126,7 +126,9 @@ class Cohorts:
             self.look(place)
 
     def look(self, place: Place) -> None:
-        """A stream at `place` has nothing on its way: it may have all of a log that has ended."""
+        """A stream at `place` has nothing in flight: if the log has ended and the stream has all of
+        it, let the queue finish its poll.
+        """
         if self._log.ended and place.cursor == self._log.top:
             self._readable.read()
 
@@ -150,7 +152,7 @@ class Cohorts:
         self._held[cursor] = self._held.get(cursor, 0) + 1
 
     def release(self, cursor: str) -> None:
-        """Take one `hold` back."""
+        """Undo one `hold`."""
         if self._held[cursor] == 1:
             del self._held[cursor]
         else:
@@ -162,7 +164,9 @@ class Cohorts:
         return front is None or place.cursor != front.cursor
 
     def read(self, place: Place) -> Slice:
-        """The events after `place`, for one of several streams that may ask for them."""
+        """The slice after `place`, for a single stream. It is kept until the end of the next pass,
+        in case other streams at that place ask for it.
+        """
         read = self._read.get(place.key)
         if read is None:
             read = self._slice(place)
@@ -195,7 +199,9 @@ class Cohorts:
                 self._readable.read()
 
     def _advance(self, cohort: Cohort, read: Slice) -> None:
-        """Serve a small cohort, which moves as a whole: there may be thousands of them."""
+        """Serve a small cohort by moving it as a whole. There may be thousands of small cohorts,
+        and this is cheaper than moving each member.
+        """
         late = cohort is not self._front
         members: list[Member] = []
         self._serving = cohort
@@ -211,7 +217,7 @@ class Cohorts:
             if not late or (self._front is None and cohort.cursor == self._log.top):
                 self._front = there
             if there is not cohort:
-                # A stream has come to that place in the meantime.
+                # Another stream reached that place during this pass: join its cohort.
                 for reading in members:
                     self.move(reading, there)
             elif not members:
@@ -224,7 +230,7 @@ class Cohorts:
         members, served = cohort.members, 0
         try:
             while served < len(members):
-                # The target of the group before may have lost its last member.
+                # Look the target up for each group: it is dropped when its last member leaves.
                 target = self._target(cohort, read)
                 if not late:
                     self._front = target
@@ -291,12 +297,12 @@ class Cohorts:
             raise fatal
 
     def _target(self, cohort: Cohort, read: Slice) -> Cohort:
-        """The cohort that the members of `cohort` join after `read`. The counts of both are made
-        equal.
+        """The cohort that the members of `cohort` join after `read`. Makes `sent` of the two agree,
+        so that a member's `mark` stays valid when it moves.
         """
         target, sent = self.at(read.end), cohort.sent.with_(read)
         if target.sent != sent:
-            # Recount the one with fewer members.
+            # Recount the cohort with fewer members.
             if len(target.members) <= len(cohort.members):
                 target.recount(sent)
             else:
@@ -304,7 +310,7 @@ class Cohorts:
         return target
 
     def _withdraw(self, reading: Member, place: Place) -> None:
-        """Take a blocked stream out of its cohort. It will read on from `place`."""
+        """Take a blocked stream out of its cohort. It will resume reading at `place`."""
         reading.settle()
         reading.hold()
         reading.place = place

@@ -4,7 +4,7 @@ Rules:
 1. A cohort counts for all its members at once (`push/member.py`). The bytes that a stream sends
    without its cohort are counted here.
 2. Events are counted when the kernel has taken the last byte of the data that contains them.
-3. A stream may end for several reasons. The first one counts.
+3. If several reasons for the end of a stream are reported, the first one counts.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 ANSWERED = "answered"
-"""The reason for which most long polls end."""
-# The reasons for which a stream ends: label values of metrics, and words of the access log.
+"""The usual reason for the end of a long poll."""
+# The reasons for the end of a stream, as they appear in metric labels and in the access log.
 CLOSED = "closed"  # by the client, cleanly
 LOST = "lost"  # the connection was reset or timed out
-SLOW = "slow"  # cut off: too much waited for the client
+SLOW = "slow"  # cut off: too many bytes waited for the client
 FAILED = "failed"  # cut off: the program raised an exception
 TOO_BIG = "too_big"  # cut off: the client sent a message that is too big
-PROTOCOL_ERROR = "protocol_error"  # cut off: the client broke the protocol of WebSockets
-CUT = "cut"  # cut off: the server stopped, and `grace` was over
+PROTOCOL_ERROR = "protocol_error"  # cut off: the client broke the WebSocket protocol
+CUT = "cut"  # cut off: the server stopped, and `grace` ran out
 EXPIRED = "expired"  # by `max_stream_time`
 FINISHED = "finished"  # by the server otherwise
 
@@ -94,7 +94,7 @@ class Counted:
 
     @property
     def over(self) -> bool:
-        """Whether the owner has nothing more to do with it."""
+        """Whether the stream has let go of its owner: it ended or was cut off."""
         return self._owner is None
 
     def tell_late(self, cursor: str) -> None:

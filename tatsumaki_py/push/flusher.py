@@ -1,16 +1,15 @@
 """When the streams of an event loop send.
 
 Rules:
-1. Writes of a burst are joined. A stream that gets something to send is put into `dirty` once. It
-   sends everything when the loop has been quiet for `QUIET` iterations. A `Batch` of streams does
-   the same for all of its streams. The delay of a single event is too short to notice; a burst
-   costs one `send` for each subscriber instead of one for each event. If the burst goes on, the
-   flusher sends after `PATIENCE` seconds, or after `SHARE` times the duration of the last pass if
-   that is longer, but after `MAX_PATIENCE` at the latest: sending many events costs as much as
-   sending a few.
+1. The writes of a burst are joined: a burst costs one `send` per subscriber instead of one per
+   event. A stream that gets something to send is put into `dirty` once, and sends everything when
+   the loop has been quiet for `QUIET` iterations, a delay too short to notice. A `Batch` does the
+   same for all of its streams. If the burst goes on, the flusher sends after `PATIENCE` seconds, or
+   after `SHARE` times the duration of the last pass if that is longer, but after `MAX_PATIENCE` at
+   the latest. Waiting is cheap, because sending many events costs as much as sending a few.
 2. A pass over many streams stops after `SLICE` seconds and continues in the next iteration, so that
    other callbacks run in between. Streams and batches take turns.
-3. A stream that fails is cut off, and the pass continues. However a pass ends, another pass serves
+3. A stream that fails is cut off, and the pass continues. Even if a pass fails, another pass serves
    every stream and batch that still has something to send.
 """
 
@@ -54,21 +53,21 @@ class Sending(Protocol):
         """
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send the waiting data."""
 
     def keep(self, data: bytes, sent: int, pile: Pile) -> None:
-        """The kernel took only `sent` bytes of `data`, which are the events on `pile`."""
+        """The kernel took only `sent` bytes of `data`, the bytes of the events on `pile`."""
 
     def fail(self, error: BaseException) -> None:
-        """`error` was raised while it was sending: cut it off."""
+        """`error` was raised while this stream was sending: cut it off."""
 
 
 class Batch(Protocol):
     """Streams that are served together."""
 
     def serve(self) -> Iterator[None]:
-        """Send to all of them; yields after each `GROUP`. The batch adds itself to the flusher
-        again if there is more to send.
+        """Send to all of them, yielding after each `GROUP`. If there is more to send, the batch
+        adds itself to the flusher again.
         """
 
 
@@ -81,9 +80,11 @@ class Flusher:
         before it adds itself to an empty list.
         """
         self.activity = 0
-        """Counts how often a batch got more to send."""
+        """Incremented whenever a batch gets more to send, so that the flusher sees that a burst
+        lasts.
+        """
         self.sample = 1
-        """How many streams the stream that is sending now represents in a histogram."""
+        """The number of streams that the stream now sending represents in a histogram."""
         self.silent: set[Sending] = set()
         """The open streams that have no heartbeat; the wheel has the others."""
         self._batches: list[Batch] = []
@@ -118,7 +119,7 @@ class Flusher:
             self._loop.call_soon(self._wait)
 
     def _wait(self) -> None:
-        # While a burst lasts, more streams become dirty, or dirty streams get more to send.
+        # A burst lasts while more streams become dirty, or dirty streams get more to send.
         dirty = self.dirty
         first, last = (_amount(dirty[0]), _amount(dirty[-1])) if dirty else (0, 0)
         seen = (self.activity, len(dirty), first, last)
@@ -130,7 +131,7 @@ class Flusher:
             self._send()
 
     def _send(self) -> None:
-        # CPU time: other processes on the machine do not count.
+        # CPU time: a pass that only took long because other processes ran must not delay the next.
         began = time.process_time()
         end = time.monotonic() + SLICE
         self._batches_first = not self._batches_first
@@ -197,10 +198,10 @@ class Flusher:
                     data = stream.framing.frame(event)
                     last, framing, size = event, stream.framing, len(data)
                 try:
-                    # `wire.send` is not cached in the stream: reading it there would not be faster.
+                    # Caching `wire.send` in the stream would not be faster.
                     sent = stream.wire.send(data)
                 except OSError:
-                    # The kernel is full, or the peer has left: `flush` finds out which.
+                    # The kernel's buffer is full or the peer has left: `flush` finds out which.
                     stream.flush()
                     continue
                 stream.waiting = None

@@ -1,10 +1,10 @@
-"""Reads the frames of a client (RFC 6455 5) whose messages are ignored.
+"""Reads the frames (RFC 6455 5) of a client whose messages are ignored.
 
 Rules:
 1. It uses no socket: bytes go in, control frames come out.
 2. It holds at most one message, of up to `max_size` bytes, until the message is known to be valid.
-3. A frame that a client may not send raises `RefusedFrame`. If the head of the frame is enough to
-   tell, it does not wait for the payload.
+3. A frame that a client may not send raises `RefusedFrame`, before its payload arrives if the head
+   of the frame is enough to tell.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FrameReader:
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
         self._buffer = bytearray()
-        # The message whose last fragment has not arrived.
+        # The message whose last fragment has not arrived yet.
         self._message: bytearray | None = None
         self._text = False
 
@@ -54,7 +54,9 @@ class FrameReader:
         return not self._buffer and self._message is None
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The control frames that are complete with `data`, as opcodes and payloads."""
+        """Take the bytes of one read. Yields each control frame that they complete, as its opcode
+        and payload.
+        """
         self._buffer += data
         while (frame := self._next()) is not None:
             first, payload = frame
@@ -96,9 +98,9 @@ class FrameReader:
             raise RefusedFrame(PROTOCOL_ERROR, "a frame without a mask")
         if opcode & 0x08:
             if not first & 0x80 or second & 0x7F > 125:
-                raise RefusedFrame(PROTOCOL_ERROR, "a control frame in parts or too long")
+                raise RefusedFrame(PROTOCOL_ERROR, "a control frame that is fragmented or too long")
         elif (opcode == CONTINUATION) == (self._message is None):
-            raise RefusedFrame(PROTOCOL_ERROR, "a fragment that is out of order")
+            raise RefusedFrame(PROTOCOL_ERROR, "a fragment out of order")
 
     def _collect(self, opcode: int, payload: bytes, final: bool) -> None:
         if self._message is None:

@@ -1,17 +1,17 @@
 """Notices clients that close their connection while nothing reads from it, and clients that vanish.
 
-Tornado does not notice that a client closed its connection while bytes of this client are unread.
+While bytes from a client are unread, Tornado does not notice that the client closed its connection.
 A client that sent more than its request, and left before the answer, would count as present until
-the poll times out. So the kernel is polled.
+the poll times out. This module asks the kernel instead.
 
-If the machine or the network of a client fails, no packet reports it. TCP keep-alive probes find
-out, and the kernel reports the loss as an error of the socket.
+If the machine or the network of a client fails, no packet reports it. TCP keep-alive probes detect
+it, and the kernel reports the loss as a socket error.
 
 Rules:
-1. A descriptor is watched from `watch` until `forget`, or until it is reported. An exception of a
-   callback is logged.
+1. A descriptor is watched from `watch` until `forget`, or until it is reported. An exception raised
+   by a callback is logged.
 2. While any descriptor is watched, one system call polls all of them every `INTERVAL` seconds.
-3. A watched descriptor is registered in `_poll`, unless it is in `_new`.
+3. A watched descriptor is either in `_new` or registered in `_poll`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ try:
     import fcntl
     import termios
 except ImportError:
-    # Windows cannot say what was acknowledged.
+    # Windows cannot tell how much data was acknowledged.
     fcntl = termios = None  # type: ignore[assignment]
 
 from tatsumaki_py.push.per_loop import per_loop
@@ -42,12 +42,11 @@ KEEP_IDLE = 15
 KEEP_INTERVAL = 5
 """Seconds between two probes."""
 KEEP_COUNT = 3
-"""Probes without an answer after which the connection is lost."""
+"""The number of unanswered probes after which the connection counts as lost."""
 USER_TIMEOUT = 30
 """Seconds for which sent data may stay unacknowledged, and for which the peer's window may stay
-closed. On Linux this limit also ends keep-alive probing. It has to be the whole time of probing,
-`KEEP_IDLE` + `KEEP_COUNT` * `KEEP_INTERVAL`, because otherwise one lost probe would end the
-connection.
+closed. On Linux this limit also ends keep-alive probing, so it has to be the full probing time,
+`KEEP_IDLE` + `KEEP_COUNT` * `KEEP_INTERVAL`: with less, one lost probe could end the connection.
 """
 _log = logging.getLogger("tatsumaki")
 
@@ -63,7 +62,8 @@ _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 def ask_peer(sock: socket.socket) -> None:
     """Let the kernel detect that the peer of `sock` has vanished: `probe` and `give_up`."""
-    # An earlier request on this connection may have set the options: to ask takes one system call.
+    # An earlier request on this connection may have set the options. Checking takes one system
+    # call, setting them takes several.
     if isinstance(sock, ssl.SSLSocket) or not _asked(sock):
         probe(sock)
         give_up(sock)
@@ -71,7 +71,7 @@ def ask_peer(sock: socket.socket) -> None:
 
 def probe(sock: socket.socket) -> None:
     """Let the kernel send keep-alive probes to the peer of `sock`. Accepted connections inherit the
-    options of a listening socket.
+    options of their listening socket.
     """
     if sock.family not in _NETWORKS:
         return
@@ -96,7 +96,7 @@ def give_up(sock: socket.socket) -> None:
     seconds, and let Python report how a TLS connection ends.
     """
     if isinstance(sock, ssl.SSLSocket):
-        # Python reports a reset as an end without close_notify. By default it hides both.
+        # Python reports a TLS reset as an end without close_notify, and by default hides that.
         sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
     if _USER_TIMEOUT is not None:
         # The socket is not TCP, or is closed by now.
@@ -105,7 +105,7 @@ def give_up(sock: socket.socket) -> None:
 
 
 def _asked(sock: socket.socket) -> bool:
-    """Whether the last option of `ask_peer` is set. False where the system does not have it."""
+    """Whether the last option that `ask_peer` sets is set. False on systems that do not have it."""
     if _USER_TIMEOUT is None:
         return False
     try:
@@ -165,7 +165,7 @@ class HangUps:
     def __init__(self) -> None:
         self._poll = _new_poll()
         self._callbacks: dict[int, Callable[[], None]] = {}
-        # Not registered yet, because most are forgotten before the next poll.
+        # Descriptors are registered at the next poll: most are forgotten before it.
         self._new: set[int] = set()
         self._asking = False
 
@@ -205,7 +205,7 @@ class HangUps:
                 asyncio.get_running_loop().call_later(INTERVAL, self._ask)
 
     def _report(self, fd: int) -> None:
-        # The callback of another descriptor may have called `forget` since.
+        # The callback of another descriptor may have called `forget` for this one.
         callback = self._callbacks.get(fd)
         self.forget(fd)
         if callback is not None:

@@ -1,6 +1,6 @@
 """How late the event loop is.
 
-Rule: a timer of the loop measures it, so no thread is needed.
+Rule: a timer of the loop measures the delay, so no thread is needed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["LoopLag"]
 INTERVAL = 0.25
 """Seconds between two measurements."""
 RECENT = 8
-"""The number of measurements that count as recent: those of two seconds."""
+"""The number of measurements that count as recent: two seconds' worth."""
 
 
 class LoopLag:
-    """Measures how late a timer of the running loop is called, from its first use until the loop
-    ends.
+    """Measures how late a timer of the running loop is called. It starts when it is first used and
+    stops with the loop.
     """
 
     def __init__(self) -> None:

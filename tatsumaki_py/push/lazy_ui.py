@@ -1,5 +1,5 @@
-"""The UI modules of a handler, which templates use. They are dropped while a client waits, and made
-again when they are needed. They take 450 bytes for each handler, and refer to the handler.
+"""The UI modules of a handler, which templates use. They take 450 bytes for each handler and refer
+to the handler, so they are dropped while a client waits and made again when they are needed.
 
 Uses a name that Tornado does not document: `_UIModuleNamespace`
 (``t/handler/test_tornado_contract.py``).
@@ -16,7 +16,7 @@ __all__ = ["LazyUI"]
 
 
 class _UI:
-    """The attribute `ui` of a handler without an own one: makes it."""
+    """The class attribute `ui`: makes the `ui` of a handler that has none."""
 
     def __get__(
         self, handler: tornado.web.RequestHandler | None, owner: type[tornado.web.RequestHandler]
@@ -36,6 +36,6 @@ class LazyUI(tornado.web.RequestHandler):
 
     def _give_ui_up(self) -> None:
         ui = self.ui
-        # The modules are in it under two names. If the program has added others, it stays.
+        # Drop it only if the program added nothing: it then has the modules, under two names.
         if len(ui) == 2 and not self.application.ui_methods:
             del self.ui

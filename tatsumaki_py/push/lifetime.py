@@ -1,7 +1,7 @@
 """Ends a stream after its maximum time. Its client reconnects, perhaps to another process.
 
-Rule: a stream ends when everything it was given is sent, and not in the middle of a delivery. If it
-is not ready when its time is over, it is asked again until it is.
+Rule: a stream ends only when everything that it was given is sent. If it is not ready when its time
+is over, it is asked again until it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Lasting", "Lifetime"]
 
 JITTER = 0.1
 LOOK = 60.0
-"""Seconds after which a `Lifetime` notices that its stream is gone, at the latest."""
+"""The most seconds that may pass before a `Lifetime` notices that its stream is gone."""
 
 
 class Lasting(Protocol):
@@ -29,11 +29,11 @@ class Lasting(Protocol):
         """End the stream, if that is possible now. Returns whether it has ended."""
 
     def fail(self, error: BaseException) -> None:
-        """`error` was raised when the stream was to end: cut it off."""
+        """`error` was raised while the stream was being ended: cut it off."""
 
 
 class Lifetime:
-    """Ends one stream after `seconds`, less a jitter. Streams without a limit have none."""
+    """Ends one stream after `seconds`, less a jitter. A stream without a limit needs none."""
 
     __slots__ = ("_end", "_stream")
 

@@ -1,8 +1,8 @@
 """A cohort, its members, and the counts of their data.
 
-Rule: the data that were sent to a cohort (`Cohort.sent`) are counted once for all members.
-`Member.mark` is the value of `Cohort.sent` when the member joined. A member that leaves adds the
-difference to the numbers of its stream.
+Rule: the data sent to a cohort is counted once for all members, in `Cohort.sent`. `Member.mark` is
+the value of `Cohort.sent` when the member joined. A member that leaves adds the difference to the
+counters of its stream.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Cohort(Place):
         """The number of members that are no longer at this place."""
 
     def recount(self, sent: Sent) -> None:
-        """Set `sent`, without a change to the counts of the members."""
+        """Set `sent` without changing what the members have counted."""
         for member in self.members:
             if member.place is self:
                 member.settle()
@@ -46,10 +46,10 @@ class Member(Protocol):
     mark: Sent
 
     def hold(self) -> None:
-        """Keep `cursor` where it is until the kernel has all data of its stream."""
+        """Keep `cursor` where it is until the kernel has taken all data of the stream."""
 
     def settle(self) -> None:
-        """Add the counts of its time in the cohort to its stream."""
+        """Add the counts of its time in the cohort to the counters of its stream."""
 
 
 def count(members: Sequence[Member], read: Slice, traffic: Traffic, late: bool) -> None:

@@ -1,7 +1,7 @@
 """The open streams of an event loop.
 
-Rule: the wheel has every stream with a heartbeat, until some time after its end. The flusher has
-all other streams. So no further list of streams is needed.
+Rule: there is no separate list of streams. The wheel has every stream with a heartbeat, until some
+time after its end, and the flusher has all others.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ class Owner(Protocol):
         """The client left, or was cut off; see `tatsumaki_py.message_queue.peer.Watcher.left`."""
 
     def _stream_expired(self, retry: int | None) -> bool:
-        """The time of the stream is over, or the server stops, and everything is sent: finish it.
-        Returns False if there is more to send first. Then the stream asks again.
+        """The stream's time is over, or the server stops, and the stream has sent everything:
+        finish it. Returns False if there is more to send first; the stream will ask again.
 
         Args:
             retry: milliseconds after which the client should reconnect.
@@ -39,10 +39,12 @@ class Owner(Protocol):
         """
 
     def _stream_cut(self) -> None:
-        """The server stops, and its `grace` is over: the stream is about to be cut off."""
+        """The server stops, and its `grace` ran out: the stream is about to be cut off."""
 
     def _stream_cursor(self) -> str:
-        """The client's cursor; "" if it is not known, or if events are on their way."""
+        """The client's cursor; "" if it is not known, because events are in flight or the client
+        polls several queues.
+        """
 
     def _stream_blocked(self, blocked: bool) -> None:
         """The client does not keep up (True), or keeps up again (False)."""
@@ -57,18 +59,18 @@ class Tail(Protocol):
     """The log that a stream reads by itself, as the stream sees it."""
 
     def pull(self) -> None:
-        """Give the stream the events that were published before now, if it keeps up: other data is
-        about to be written.
+        """If the stream keeps up, give it the events published before now, because other data is
+        about to be written after them.
         """
 
     def confirm(self) -> None:
         """The kernel has taken everything that the stream was given."""
 
     def catch_up(self) -> None:
-        """Give the stream the events that were published before now, and send them at once."""
+        """If the stream keeps up, give it the events published before now and send them at once."""
 
     def settle(self) -> None:
-        """Add the counts of its time in a cohort to the stream (`Counted.sent_events`)."""
+        """Add the counts of its time in a cohort to the counters of the stream (`Counted`)."""
 
     def stop(self) -> None:
         """The stream stops reading the log."""

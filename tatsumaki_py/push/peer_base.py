@@ -1,7 +1,7 @@
 """The common part of `Handler` and `WebSocketHandler` as a `tatsumaki_py.message_queue.peer.Peer`,
 and the settings of their streams.
 
-Rule: each `Watcher` of a client is told once how the answer ended: it is complete, or the client
+Rule: each `Watcher` of a client is told once how the answer ended: it was completed, or the client
 left.
 
 Uses names that Tornado does not document: `_request_summary`
@@ -36,12 +36,12 @@ MAX_PLACES = 1000
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-# Not an attribute of the methods: `functools.wraps` would copy it to a user's wrapper.
+# A set rather than a mark on the methods, which `functools.wraps` would copy to a user's wrapper.
 _showing: set[object] = set()
 
 
 def shows_events(method: _Method) -> _Method:
-    """Mark a method of this package that only writes its arguments, events, as they are."""
+    """Mark a method of this package that does nothing but write the events that it is given."""
     _showing.add(method)
     return method
 
@@ -50,13 +50,13 @@ class PeerBase:
     """Keeps the watchers of one client and its places in the logs."""
 
     stream_write: Callable[..., Awaitable[None]]
-    # Whether the handler gives events a form of its own.
+    # Whether the handler encodes events in its own way.
     _reframes: bool
 
     max_buffer: int = 1024 * 1024
     """Bytes that may wait for the client of a stream. If a callback writes more, the stream is cut
     off, and its client reconnects with its cursor. A stream that reads the log by itself is not cut
-    off: it reads slices of a quarter of `max_buffer`, each when the one before is sent.
+    off: it reads a slice of a quarter of `max_buffer`, sends it, and reads the next.
     """
     heartbeat_interval: float | None = 25.0
     """Seconds between two heartbeats of a stream, less a jitter of up to a fifth; None for none.
@@ -88,18 +88,18 @@ class PeerBase:
         return None if self._stream is None else self._stream.info
 
     def _request_summary(self) -> str:
-        # The access log calls this when the stream has ended.
+        # For a stream, the access log calls this at its end.
         info = self.stream_info
         return f"{self._request_line()} {info}" if info and info.end else self._request_line()
 
     def _request_line(self) -> str:
-        """The request, for other lines of the log."""
+        """The request, for log lines other than the access log."""
         return logged(super()._request_summary())  # type: ignore[misc]
 
     def _compact(self) -> None:
-        """Make the `__dict__` of this handler smaller, if that is possible. A dict that grew step
-        by step has room for three times as much. A dict that shares its keys with the class is the
-        smallest.
+        """Make the `__dict__` of this handler smaller, if possible. A dict that grew step by step
+        has room for three times as many items. (A dict that shares its keys with the class is
+        smaller still, and stays.)
         """
         small = dict(vars(self))
         if sys.getsizeof(small) < sys.getsizeof(vars(self)):
@@ -119,11 +119,11 @@ class PeerBase:
 
     def _stream_cursor(self) -> str:
         watchers = self._watchers or ()
-        # With the cursor of one of several queues, the client would lose events of the others.
+        # A client that resumed at the cursor of one queue would miss events of the others.
         return watchers[0].cursor() if len(watchers) == 1 else ""
 
     def _busy(self) -> bool:
-        """Whether events are on their way to the client."""
+        """Whether events are in flight to the client."""
         return any(watcher.busy() for watcher in self._watchers or ())
 
     def _waits(self) -> bool:
@@ -141,8 +141,8 @@ class PeerBase:
                 self._live.write_wire(goodbye)
 
     def _dismiss_watchers(self, lost: bool = False, *, left: bool = False) -> None:
-        """Tell the watchers how the answer ended. With `left`, the client counts as gone, even if
-        it is connected.
+        """Tell the watchers how the answer ended. With `left`, the client counts as gone even if it
+        is still connected.
         """
         watchers, self._watchers = self._watchers or [], []
         for watcher in watchers:
@@ -192,7 +192,7 @@ class PeerBase:
     def _peer_reads(self, callback: Callable[..., Any]) -> bool:
         free = self._reading is None or self._reading.stopped
         mine = getattr(callback, "__self__", None) is self
-        # A `stream_write` that a user wrote has no mark, because it may do anything.
+        # A `stream_write` that a subclass overrides is not marked, because it may do anything.
         calls = (callback, self.stream_write)
         shows = all(getattr(call, "__func__", None) in _showing for call in calls)
         return free and mine and shows and self._streams_messages and not self._reframes

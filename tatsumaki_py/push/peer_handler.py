@@ -2,8 +2,7 @@
 still connected.
 
 Rules:
-1. `_gone` is true from the moment at which the client is known to have left before the end of the
-   answer.
+1. `_gone` becomes true when the handler learns that the client left before the end of the answer.
 2. The watchers are told in the same call; see `tatsumaki_py.push.peer_base`.
 """
 
@@ -45,14 +44,14 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     """Another name for `asynchronous`."""
 
     request: Request
-    """The request, which is Tornado's and also has Tatsumaki's names."""
+    """Tornado's request, which also has Tatsumaki's methods and attributes."""
 
     # The counters of the transport while the client waits for an answer. A `SubscribeHandler` sets
-    # it.
+    # them.
     _polls: Traffic | None = None
-    # `UNKNOWN` as soon as a stream has taken over the connection.
+    # `UNKNOWN` once a stream has taken over the connection.
     _client_connection: ClientConnection = UNKNOWN
-    # Polls that began in a task of this request. Few handlers have any.
+    # Polls that began in a task that this request started. Few handlers have any.
     _strays: Strays | None = None
     # Whether `_too_late` has logged its line.
     _told_late = False
@@ -60,14 +59,14 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     @property
     def response(self) -> Response:
         """The status and the headers, as attributes."""
-        # Made for each call: a stored one would be a reference cycle for each request.
+        # Made for each call: storing it would make a reference cycle for each request.
         return Response(self)
 
     def _too_late(self, call: str) -> None:
         """Log, once for each request, that `call` came after the end of the answer and does
-        nothing. If the client left, nothing is logged, because the handler could not know. If the
-        call is in a callback of a handler that is not `asynchronous`, the line is a warning,
-        because the programmer has probably forgotten to set it.
+        nothing. If the client left, log nothing, because the handler could not know. If the call is
+        in a callback of a handler that is not `asynchronous`, log a warning, because the programmer
+        probably forgot to set it.
         """
         if self._gone or self._told_late:
             return
@@ -76,7 +75,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             _log.debug("%s after finish() does nothing: %s", call, self._request_line())
         else:
             _log.warning(
-                "%s in a callback does nothing, the answer was finished when the method returned: "
+                "%s in a callback does nothing: the answer was finished when the method returned; "
                 "set asynchronous = True in %s: %s",
                 call,
                 type(self).__name__,
@@ -115,19 +114,19 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             self._stream.ends(EXPIRED)
         self._say_retry(retry)
         self._end()
-        # An endless loop in the method ends, as it does when the client leaves.
+        # As if the client had left: an endless loop in the method gets a `ClientDisconnect`.
         self._gone = True
         return True
 
     def _stream_cut(self) -> None:
-        # For the log only: the client has received another status.
+        # For the access log only: the client has already received another status.
         self.set_status(503)
 
     def _dismiss_watchers(self, lost: bool = False, *, left: bool = False) -> None:
         if self._watchers is None:
             return
         self._client_connection.answers()
-        # The `async for` of a stream may wait for events until the stream ends.
+        # Warn only about polls: an `async for` over a stream may wait until the stream ends.
         over = self._stream is None and not (self._gone or left)
         answered = over and self.get_status() < 400
         if self._strays is not None and answered:
@@ -182,7 +181,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
                 self._strays = Strays()
             self._strays.add(watcher, task)
         if not self._streams_messages:
-            # A stream of messages will begin soon, and watches its connection itself.
+            # Not for a stream of messages: it begins soon, and watches its connection itself.
             self._client_connection.waits()
         return True
 
@@ -194,7 +193,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     def _slim(self) -> None:
         """Use less memory, because thousands of requests may wait."""
         self.request.slim()
-        # Tornado makes this cache again from the lists of values.
+        # Tornado can rebuild this cache from the lists of values.
         self._headers._combined_cache.clear()
         self._give_ui_up()
 
@@ -227,8 +226,8 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
 
 
 def _in_callback() -> bool:
-    """Whether a callback of the event loop is running: no coroutine, and no method that Tornado
-    called.
+    """Whether a callback of the event loop is running, rather than a coroutine or a method that
+    Tornado called.
     """
     try:
         return asyncio.current_task() is None and not runs_here()

@@ -1,7 +1,7 @@
 """One object of a class for each event loop.
 
-Rule: the references here are weak. Otherwise an object that refers to its loop would keep the loop
-alive after its end. Users of the object, and timers of its loop, keep the object alive.
+Rule: the references here are weak. A strong reference to an object that refers to its loop would
+keep a closed loop alive. The users of an object, and timers of its loop, keep it alive.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ __all__ = ["Pile", "Rest", "first_of", "piled"]
 
 
 class Pile:
-    """Bytes that wait to be sent, if they are more than one event."""
+    """Bytes of several events, or of data that is not an event, that wait to be sent."""
 
     __slots__ = ("events", "parts", "size", "times")
 
@@ -69,17 +69,17 @@ class Rest:
         self.times += pile.published()
 
     def out(self) -> Awaitable[None]:
-        """An awaitable that is done when `release` is called."""
+        """An awaitable that completes when `release` is called."""
         if self._out is None or self._out.done():
             self._out = asyncio.get_running_loop().create_future()
         return self._out
 
     def inherit(self, before: Rest) -> None:
-        """Code that waits for `before` waits for this instead."""
+        """Let code that waits for `before` wait for this instead."""
         self._out, before._out = before._out, None
 
     def release(self) -> None:
-        """Most of the bytes are sent, or never will be."""
+        """Most of the bytes were sent, or it is clear that they never will be."""
         if self._out is not None and not self._out.done():
             self._out.set_result(None)
 

@@ -21,7 +21,7 @@ class Place:
     def __init__(self, cursor: str, lead: LeadIn | None = None) -> None:
         self.cursor = cursor
         self.lead = lead
-        """The events that are sent before those that follow `cursor` in the log."""
+        """Events to send before the events that follow `cursor` in the log."""
 
     @property
     def key(self) -> tuple[str, LeadIn | None]:
@@ -34,13 +34,13 @@ class Place:
 
 
 class Sent(NamedTuple):
-    """Sent data: the numbers of events and of bytes."""
+    """How much was sent: the number of events and of bytes."""
 
     events: int
     bytes: int
 
     def with_(self, read: Slice, times: int = 1) -> Sent:
-        """This and `read`; with -1 for `times`, this without `read`."""
+        """The sum of this and `times` times `read`."""
         return Sent(self.events + times * len(read.times), self.bytes + times * len(read.data))
 
 
@@ -48,7 +48,7 @@ NOTHING = Sent(0, 0)
 
 
 class Slice:
-    """The bytes of the events after a place, and the place at which they end."""
+    """The bytes of the events after a place, and the place after the last of these events."""
 
     __slots__ = ("data", "end", "gaps", "times")
 
@@ -79,7 +79,7 @@ class Slice:
         if lead is not None or gap:
             lead = log.lead_after(lead, events[: len(frames)])
         if not events:
-            # Those after it are not for this reader: they are quiet, or no last values.
+            # Skip the rest: its events are quiet or superseded, so this reader gets none of them.
             cursor = log.top
         if cursor == log.top:
             lead = None

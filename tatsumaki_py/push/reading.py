@@ -1,9 +1,9 @@
 """One stream that reads a log by itself; see `tatsumaki_py.push.cohort`.
 
 Rules:
-1. `Reading.cursor` is the last event that the kernel has taken completely. While a part of a slice
-   is in flight, it is the place before that slice: the client gets its events again if the
-   connection is lost.
+1. `Reading.cursor` is the id of the last event that the kernel has taken completely. While part of
+   a slice is in flight, it is the cursor before that slice, so that a client whose connection is
+   lost gets the events of the slice again.
 2. A stopped reading refers to no stream and no log, and keeps its cursor.
 """
 
@@ -55,7 +55,7 @@ class Reading:
             )
             cohorts.enter(self)
             if self._pull_slice():
-                # A client that reconnects does not wait for the end of a burst.
+                # A client that reconnects gets its backlog now, not at the end of a burst.
                 stream.flush()
 
     def hold(self) -> None:
@@ -68,7 +68,7 @@ class Reading:
 
     @property
     def cursor(self) -> str:
-        """The place after the last event that was handed to the kernel completely."""
+        """The id of the last event that the kernel has taken completely; see rule 1."""
         return self.place.cursor if self._sent is None else self._sent
 
     def busy(self) -> bool:
@@ -104,8 +104,8 @@ class Reading:
             pass
 
     def _pull_slice(self) -> bool:
-        """Give the stream the slice after its place. Returns whether there was one, and the stream
-        keeps up.
+        """Give the stream the slice after its place, if there is one and the stream keeps up.
+        Returns whether it did.
         """
         cohorts, stream = self._cohorts, self.stream
         if cohorts is None or stream.blocked or self.place.cursor == cohorts.top:
@@ -123,7 +123,7 @@ class Reading:
         return True
 
     def settle(self) -> None:
-        """Add the counts of the time in the cohort to the stream."""
+        """Add the counts of the time in the cohort to the counters of the stream."""
         if isinstance(self.place, Cohort):
             now, then = self.place.sent, self.mark
             self.stream.sent_events += now.events - then.events

@@ -1,4 +1,5 @@
-"""The headers of an answer after they were sent. Streams share them, because thousands may be idle.
+"""The headers of an answer after they were sent. Streams share one object, because thousands may be
+idle.
 
 Uses a name that Tornado does not document: `_as_list`
 (``t/handler/test_tornado_contract.py``).
@@ -15,7 +16,7 @@ __all__ = ["SENT", "SentHeaders"]
 
 
 class SentHeaders(HTTPHeaders):
-    """Replaces headers that were sent. Changes have no effect."""
+    """Stands in for headers that were already sent. Setting, adding or deleting has no effect."""
 
     @classmethod
     def of(cls, values: Mapping[str, list[str]]) -> SentHeaders:

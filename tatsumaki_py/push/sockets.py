@@ -1,7 +1,7 @@
 """The two kinds of connection of a stream: a plain socket, or an `IOStream` of Tornado.
 
-Rule: a connection ends with its stream. Bytes that a client sends after the request of a stream are
-read and dropped.
+Rule: a connection ends with its stream. Bytes that the client sends after its request are read and
+dropped.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def take_over(
 
 
 def socket_of(iostream: IOStream) -> socket.socket | None:
-    """The socket of `iostream`, parted from it; None if it is not plain. Close `iostream` then."""
+    """Detach the plain socket of `iostream` and return it. `iostream` can then be closed without
+    closing the connection. Returns None if the socket is not plain.
+    """
     adopt(iostream)
     if isinstance(iostream, SSLIOStream) or not isinstance(iostream, ForgettingStream):
         return None
@@ -60,7 +62,7 @@ def socket_of(iostream: IOStream) -> socket.socket | None:
 
 
 def _prepare(sock: socket.socket) -> None:
-    """Let the kernel send at once, and notice a client that vanishes."""
+    """Let the kernel send without delay, and detect a client that vanishes."""
     with contextlib.suppress(OSError):
         # The socket is not TCP, or is closed by now.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -69,8 +71,8 @@ def _prepare(sock: socket.socket) -> None:
 
 class Relay:
     """The callback that the loop calls when a client has sent data: first for the requests of a
-    connection, later for its stream. It is replaced here, because registering another callback with
-    the loop takes longer than all other steps.
+    connection, later for its stream. Replacing `call` is much cheaper than registering another
+    callback with the loop.
     """
 
     __slots__ = ("call",)
@@ -99,13 +101,14 @@ class SocketStream(Stream):
         if relay is not None:
             relay.call = self._readable
             return
-        # In a context of its own, so that the one of the request is freed. The loop gets the
-        # descriptor, because it would put the `repr` of a socket into errors that it catches.
+        # Register in a new context, so that the request's context can be freed. Pass the
+        # descriptor: asyncio would put the `repr` of a socket, with the client's address, into
+        # logged errors.
         loop = asyncio.get_running_loop()
         contextvars.Context().run(loop.add_reader, sock.fileno(), self._readable)
 
     def _readable(self) -> None:
-        # Reading is the way to notice that the client leaves.
+        # The data is of no interest, but only reading shows that the client leaves.
         try:
             data = self.wire.recv(READ_SIZE)
         except WOULD_BLOCK:
@@ -119,7 +122,7 @@ class SocketStream(Stream):
             self._ended()
 
     def receive(self, data: bytes) -> None:
-        """Take the bytes that the client has sent. They are ignored here."""
+        """Take the bytes that the client has sent. This class ignores them."""
 
     def _ended(self) -> None:
         """The client has closed the connection."""
@@ -143,11 +146,11 @@ class SocketStream(Stream):
         self._progress(data)
 
     def go_on(self) -> None:
-        """Everything that was written before the stream took over is sent."""
+        """Begin to send: everything that was written before the stream took over is sent."""
         self._progress(memoryview(b""))
 
     def _shut(self) -> None:
-        # The descriptor: asyncio would put the `repr` of a socket into errors that it catches.
+        # Pass the descriptor, not the socket: see `__init__`.
         descriptor = self.wire.fileno()
         if descriptor != -1:
             loop = asyncio.get_running_loop()
@@ -157,7 +160,7 @@ class SocketStream(Stream):
 
 
 class _Closed:
-    """Replaces an `IOStream` that was closed."""
+    """Stands in for an `IOStream` that was closed."""
 
     error = None
 
@@ -215,7 +218,7 @@ class IOStreamStream(Stream):
 
     def _block(self) -> None:
         assert self._rest is not None
-        # The callback of a closed `IOStream` has been called.
+        # If the `IOStream` is closed, its close callback has told this stream.
         with contextlib.suppress(StreamClosedError):
             self._pass(self._rest.data)
 
@@ -234,5 +237,5 @@ class IOStreamStream(Stream):
 
     def _let_go(self) -> None:
         """Drop the `IOStream`."""
-        # The timer wheel refers to this object for a while: free the `IOStream` now.
+        # The timer wheel keeps this object alive for a while: free the `IOStream` now.
         self._iostream = cast(IOStream, _CLOSED)

@@ -1,5 +1,6 @@
 """Polls that began in a task that a handler's method started. Such a poll belongs to the request
-and ends with it. If the task should outlive the request, that is a mistake, and a warning says so.
+and ends with it. A program whose task goes on after the request has made a mistake, and gets a
+warning.
 
 Uses one name that Tornado does not document: the task of a request runs `_execute`
 (``t/handler/test_tornado_contract.py``).
@@ -25,7 +26,7 @@ _told: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 def stray_task() -> asyncio.Task[Any] | None:
-    """The task that runs now, if it is not the task of a request."""
+    """The current task, if it is not the task of a request."""
     task = asyncio.current_task()
     if task is None:
         return None
@@ -50,7 +51,7 @@ class Strays:
         self._tasks.pop(watcher, None)
 
     def warn(self, handler: type, request: str) -> None:
-        """Log that a poll still waits when its request is answered, once for each class."""
+        """Log, once for each class, that a poll still waits although its request was answered."""
         if handler in _told:
             return
         here = asyncio.current_task()
@@ -61,7 +62,7 @@ class Strays:
             and not (task is here or task.done() or task.cancelling() or watcher.busy())
         ]
         if tasks:
-            # The method may answer before it cancels its task.
+            # Check later: the method may answer first and cancel its task after that.
             asyncio.get_running_loop().call_soon(_warn, tasks, handler, request)
 
 

@@ -1,18 +1,18 @@
 """The connection of one subscriber, after the HTTP server has handed it over.
 
 Rules:
-1. Only the `Stream` writes to its socket, and the pass of a cohort if nothing waits. `waiting`
-   holds the data that wait for the end of a burst. `_rest` holds the data that the kernel did not
-   take: then the stream is blocked. All data leave in order.
-2. At most `max_buffer` bytes wait. A subscriber for which more bytes wait is cut off, and
-   reconnects with its cursor.
+1. Only the `Stream` writes to its socket, or the pass of a cohort while nothing waits. `waiting`
+   holds the data that waits for the end of a burst. `_rest` holds the data that the kernel did not
+   take; while there is any, the stream is blocked. All data leaves in order.
+2. At most `max_buffer` bytes wait. A subscriber that would exceed this is cut off, and reconnects
+   with its cursor.
 3. The owner is told once, by the loop, that the client left or was cut off. It is not told after
    `finish` or `abort`.
 4. A stream keeps only the data that an idle subscriber needs, because there are thousands of them.
-5. A failure while sending, even one of the owner, is logged, and the stream is cut off. `flush` and
-   `drain` do not raise it, because their caller may be serving other streams.
-6. A stream may read a log by itself (`tail`). Other data that are written to it follow the events
-   that were published before, unless the stream is blocked.
+5. An exception while sending, even one that the owner raises, is logged, and the stream is cut off.
+   `flush` and `drain` do not raise it, because their caller may be serving other streams.
+6. A stream may read a log by itself (`tail`). Other data that is written to it comes after the
+   events published before it, unless the stream is blocked.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from tatsumaki_py.push.wheel import Wheel, jittered
 __all__ = ["Stream"]
 
 JITTER = 0.2
-"""The part of an interval by which a heartbeat may come early."""
+"""The fraction of the interval by which a heartbeat may come early."""
 LINGER = 30.0
-"""Seconds for which a client may take the end of its stream."""
+"""Seconds that a client has to receive the end of its stream."""
 
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -65,7 +65,7 @@ class Stream(Counted):
         super().__init__(framing, owner)
         self.wire = sock
         self.waiting: Entry | Pile | None = None
-        """The data that wait for the end of a burst, or until the stream is no longer blocked."""
+        """The data that waits for the end of a burst, or until the stream is no longer blocked."""
         self._max_buffer = max_buffer
         self.flusher = Flusher.current()
         self.dirty = self.flusher.dirty
@@ -87,12 +87,12 @@ class Stream(Counted):
 
     @property
     def max_slice(self) -> int:
-        """The number of bytes that should be written at once at most."""
+        """The most bytes that should be written at once."""
         return self._max_buffer // 4
 
     def unsent(self, log: Hashable) -> str | None:
-        """The id before the first event of `log` (`Entry.log`) that may not have reached the
-        kernel, if there is one.
+        """The id of the event before the first event of `log` (`Entry.log`) that the kernel may not
+        have taken; None if there is no such event.
         """
         first = (self._rest and self._rest.firsts.get(log)) or first_of(self.waiting, log)
         return None if first is None else first.prev
@@ -100,10 +100,10 @@ class Stream(Counted):
     def send(self, event: Entry) -> Awaitable[None]:
         """Send an event, soon.
 
-        Returns an awaitable that is done at once while the client keeps up, else when most of the
-        waiting data are sent. It does not fail: the owner is told if the client leaves.
+        Returns an awaitable that is already done while the client keeps up, and else completes when
+        most of the waiting data was sent. It never fails: if the client leaves, the owner is told.
         """
-        # Called for thousands of subscribers with the same event, so it takes few steps.
+        # Keep this short: it is called for thousands of subscribers with the same event.
         if self.waiting is None and self.tail is None:
             self.waiting = event
             dirty = self.dirty
@@ -115,15 +115,15 @@ class Stream(Counted):
         return self._add(frame, event, ()) if self.tail is None else self.write_wire(frame, event)
 
     def send_as(self, event: Entry, payload: bytes) -> Awaitable[None]:
-        """Send an event whose payload the handler has made; see `send`."""
+        """Send an event with a `payload` that the handler made; see `send`."""
         return self.write_wire(self.framing.wire(self.framing.event(event, payload)), event)
 
     def write(self, data: bytes, content_type: str) -> Awaitable[None]:
-        """Send data that are not an event, soon; see `send`."""
+        """Send data that is not an event, soon; see `send`."""
         return self.write_wire(self.framing.wire(self.framing.part(data, content_type)))
 
     def write_wire(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:
-        """Send framed bytes, perhaps those of `event`; see `send`."""
+        """Send framed bytes, those of `event` if it is given; see `send`."""
         if self.tail is not None:
             self.tail.pull()
         return self.put(data, event)
@@ -131,7 +131,7 @@ class Stream(Counted):
     def put(
         self, data: bytes, event: Entry | None = None, times: Sequence[float] = ()
     ) -> Awaitable[None]:
-        """As `write_wire`, but the log that the stream reads is not read first; see `Pile.add`."""
+        """Like `write_wire`, but does not pull from the log first; see `Pile.add`."""
         if self.waiting is None:
             if not self.dirty:
                 self.flusher.wake()
@@ -152,7 +152,7 @@ class Stream(Counted):
         if self._rest is None:
             if pile.size <= self._max_buffer // 4:
                 return DONE
-            # The kernel may take all of it.
+            # Try the kernel first: it may take all of it.
             self.flush()
             if self._rest is None:
                 return DONE
@@ -165,7 +165,7 @@ class Stream(Counted):
         return DONE if left <= self._max_buffer // 4 else self.drain()
 
     def drain(self) -> Awaitable[None]:
-        """Send at once. Returns an awaitable that is done when most waiting data are sent."""
+        """Send at once. Returns an awaitable that completes when most waiting data was sent."""
         self.flush()
         return DONE if self._rest is None or self._losing else self._rest.out()
 
@@ -204,10 +204,10 @@ class Stream(Counted):
             self.tail.confirm()
 
     def keep(self, data: bytes, sent: int, pile: Pile) -> None:
-        """The kernel took only `sent` bytes of `data`, the events on `pile`: this blocks."""
+        """Block: the kernel took only `sent` bytes of `data`, the bytes of the events on `pile`."""
         self.took(sent, 0)
         self._rest = Rest(memoryview(data)[sent:], pile)
-        # So that `send` takes its slow path.
+        # Something has to wait, so that `send` takes its slow path.
         self.waiting = Pile()
         if self._owner is not None:
             self._owner._stream_blocked(True)
@@ -294,7 +294,7 @@ class Stream(Counted):
             asyncio.get_running_loop().call_later(LINGER, self._close)
 
     def cut(self) -> None:
-        """Cut the stream off: the server stops, and its `grace` is over."""
+        """Cut the stream off: the server stops, and its `grace` ran out."""
         if self._owner is not None:
             self._owner._stream_cut()
         self._lose(CUT)
@@ -310,12 +310,12 @@ class Stream(Counted):
         if not self._losing:
             self.ends(reason)
             self._losing = True
-            # So that `send` and cohorts take their slow paths.
+            # Something has to wait, so that `send` and cohorts take their slow paths.
             self.waiting = self.waiting or Pile()
             asyncio.get_running_loop().call_soon(self._gone, True)
 
     def _gone(self, lost: bool) -> None:
-        """The client left, in order or not (`lost`)."""
+        """The client left; `lost` if the connection broke rather than being closed."""
         self.ends(LOST if lost else CLOSED)
         owner, self._owner = self._owner, None
         try:

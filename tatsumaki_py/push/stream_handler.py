@@ -1,8 +1,8 @@
 """A handler whose answer becomes a stream: its connection is taken over.
 
 Rules:
-1. A stream of messages is opened after the method that asked for it has returned, or by its first
-   message. Until then, an exception of the method can be answered with an error.
+1. A stream of messages is opened by its first message, or after the method that asked for it has
+   returned. Until it is opened, an exception in the method can be answered with an error.
 2. While a stream is open, `_live` is its `Stream`, and the request has no connection.
 
 Uses names that Tornado does not document: `_finished`, `_headers`,
@@ -52,50 +52,50 @@ class StreamHandler(PeerHandler):
         return self._transport is MULTIPART
 
     def multipart_xhr_push(self, on: bool | None = None) -> bool:
-        """With True, begin a multipart stream: each `stream_write` is a part of its own. Returns
-        whether it is one.
+        """With True, begin a multipart stream: each `stream_write` sends one part. Returns whether
+        the answer is a multipart stream.
 
-        Parts say the ids of events to clients that sent a cursor, which may be empty.
-        Needs ``asynchronous = True`` or an ``async def`` method; else a `RuntimeError`.
+        Parts carry the ids of events if the client sent a cursor, even an empty one.
+        Raises `RuntimeError` without ``asynchronous = True`` or an ``async def`` method.
         """
         return self._push(MULTIPART, on)
 
     def server_sent_events(self, on: bool | None = None, *, event_type: bool = False) -> bool:
         """With True, begin a stream of Server-Sent Events (WHATWG HTML 9.2), which an
-        ``EventSource`` reads. Returns whether it is one.
+        ``EventSource`` reads. Returns whether the answer is such a stream.
 
-        Events have their ids. A gap is an event of type ``gap``. A client that sent ``heartbeat=1``
-        sees the heartbeats: they are events of type ``cursor``, as the one at the beginning. Needs
-        what `multipart_xhr_push` needs.
+        Events have their ids. A gap is an event of type ``gap``. For a client that sent
+        ``heartbeat=1``, heartbeats are events of type ``cursor``, like the first event of the
+        stream. Raises `RuntimeError` as `multipart_xhr_push` does.
 
         Args:
-            event_type: whether the ``type`` of an event is the type that a page listens to:
-                ``source.addEventListener("join", ...)``. Without it, all are of type ``message``.
+            event_type: whether the ``type`` of an event is also its ``EventSource`` event type, for
+                ``source.addEventListener("join", ...)``. By default, all are of type ``message``.
         """
         return self._push(SSE, on, Option.TYPES if event_type else Option.NONE)
 
     def json_lines(self, on: bool | None = None) -> bool:
         """With True, begin a stream of JSON texts, one a line (``application/x-ndjson``). Returns
-        whether it is one.
+        whether the answer is such a stream.
 
         An event is ``{"id": ..., "data": ...}``, a gap ``{"type": "gap", ...}``. A line that has
-        only an ``id`` is a heartbeat. Needs what `multipart_xhr_push` needs.
+        only an ``id`` is a heartbeat. Raises `RuntimeError` as `multipart_xhr_push` does.
         """
         return self._push(NDJSON, on)
 
     def _push(
         self, transport: Streaming, on: bool | None = True, options: Option = Option.NONE
     ) -> bool:
-        """With `on`, begin a stream of `transport`, with `options` beside those that the request
-        asks for. Returns whether it is one.
+        """With `on`, begin a stream of `transport`, with `options` in addition to those that the
+        request asks for. Returns whether the answer is a stream of `transport`.
         """
         if on and self._transport is not transport:
             verb = str(self.request.method).lower()
-            # A HEAD has no body, so any method will do.
+            # The answer to a HEAD has no body, so any kind of method will do.
             stays = self.asynchronous or verb == "head" or self._is_coroutine(verb)
             if self._transport is not None:
                 begun = self._transport.framing.content_type
-                raise RuntimeError(f"this is a stream of {begun} already")
+                raise RuntimeError(f"this is already a stream of {begun}")
             if not stays:
                 raise RuntimeError(
                     f"{transport.call} needs an answer that stays open: "
@@ -109,7 +109,7 @@ class StreamHandler(PeerHandler):
             if verb == "head":
                 self._open_stream()
             else:
-                # After the method, so that an exception of it can still be answered.
+                # Open it after the method, so that an exception in it can still be answered.
                 asyncio.get_running_loop().call_soon(self._begin_later)
         return self._transport is transport
 
@@ -117,9 +117,10 @@ class StreamHandler(PeerHandler):
         """Make the answer a stream of `transport`, which has not begun yet."""
         wanted = asked(self.request)
         self._transport = transport
-        # Most requests ask for none, and joining two takes longer than this check.
+        # Most requests ask for no options, and this check is faster than joining two flags.
         self._options = options if wanted is Option.NONE else options | wanted
-        # Tornado's `set_header` would check the types of these values.
+        # Set the headers directly if possible: Tornado's `set_header` would check these values
+        # again.
         own = type(self).set_header is not tornado.web.RequestHandler.set_header
         say = self.set_header if own else self._headers.__setitem__
         say("Content-Type", transport.framing.content_type)
@@ -127,12 +128,14 @@ class StreamHandler(PeerHandler):
             say("Cache-Control", PROMPT["Cache-Control"])
 
     def _is_coroutine(self, verb: str) -> bool:
-        """Whether the method `verb` is one that Tornado awaits."""
+        """Whether the method `verb` is a coroutine function, which Tornado awaits."""
         method = getattr(self, verb)
         return inspect.iscoroutinefunction(inspect.unwrap(method)) or is_coroutine_function(method)
 
     def _check_callbacks(self) -> None:
-        """Raise if a plain method has returned and left the answer to the callback of a poll."""
+        """Raise a `RuntimeError` if a plain method returned and left the answer to the callback of
+        a poll.
+        """
         written = self._headers_written or self._write_buffer or self.get_status() != 200
         if self.asynchronous or written or any(watcher.busy() for watcher in self._watchers or ()):
             return
@@ -148,7 +151,7 @@ class StreamHandler(PeerHandler):
         try:
             self._begin()
         except Exception as error:
-            # No other code would answer the client.
+            # The method has returned, so no other code would answer the client.
             self.log_exception(*sys.exc_info())
             self._peer_failed(error)
 
@@ -164,16 +167,16 @@ class StreamHandler(PeerHandler):
         """Send `chunk` now, and keep the answer open.
 
         Args:
-            chunk: what `write` takes. In a multipart stream it is a part.
-            more: chunks that follow it. In a stream of messages each is a message.
+            chunk: anything that `write` takes. In a multipart stream it is one part.
+            more: further chunks. In a stream of messages each is one message.
 
         Returns:
-            An awaitable that is done while the client keeps up, else when it has caught up; waiting
-            for it is what keeps a slow client from being cut off (`max_buffer`).
+            An awaitable that is already done while the client keeps up, and else completes when the
+            client has caught up. Await it, so that a slow client is not cut off (`max_buffer`).
 
         Raises:
-            Error.ClientDisconnect: the client has gone. After `finish`, only the awaitable raises
-                it: a callback goes on as if nothing had happened, a coroutine ends.
+            Error.ClientDisconnect: the client left. After `finish`, only the awaitable raises it,
+                so that a coroutine ends while a callback is not disturbed.
         """
         stream = self._live
         if stream is None:
@@ -194,7 +197,7 @@ class StreamHandler(PeerHandler):
             for part in (chunk, *more[:-1]):
                 self.stream_write(part)
             return self.stream_write(more[-1])
-        # Before the headers are out: it may set the content type, or be a mistake.
+        # Encode before the headers are sent: encoding may set the content type, or fail.
         data = b"" if chunk is None and not more else self._chunk(chunk, *more)
         if stream is None:
             stream = self._open_stream()
@@ -221,7 +224,7 @@ class StreamHandler(PeerHandler):
             sent = self._send_head(frames, cursor)
             if self.request.method == "HEAD":
                 self.finish()
-                # As after a client that left, an endless loop ends here.
+                # As if the client had left, so that an endless loop in the method ends.
                 self._gone = True
                 return None
             if self._headers.get("Transfer-Encoding") == "chunked":
@@ -235,12 +238,12 @@ class StreamHandler(PeerHandler):
         stream = self._client_connection.take_over(frames, self.max_buffer, self)
         self._stream = self._live = stream
         self._client_connection = UNKNOWN
-        # These are not needed any more, and there are thousands of idle subscribers.
+        # Drop what is no longer needed, because there are thousands of idle subscribers.
         self.request.connection = self.request.server_connection = None
         self._headers = SENT
         self._transforms = None  # type: ignore[assignment]
         if self._watchers is None:
-            # No poll has done it.
+            # The first poll of a request does this; here there was none.
             self._slim()
         if sent:
             stream.took(len(sent), 0)
@@ -251,21 +254,21 @@ class StreamHandler(PeerHandler):
         return stream
 
     def _send_head(self, frames: Framing, cursor: str | None) -> bytes:
-        """Send the headers. Returns the beginning of the body if it was sent together with them: a
-        packet less for each client that connects.
+        """Send the headers. Returns the beginning of the body if it was sent together with them,
+        which saves a packet for each client that connects.
         """
         beginning = b""
         if not self._headers_written:
             self._prepare_headers()
             if self.request.method != "HEAD":
                 self._headers["Connection"] = "close"
-                # The program's own transforms must not see it.
+                # The program's own transforms must not see the framing's bytes.
                 if not self._transforms:
                     beginning = frames.begin(cursor)
                     self._write_buffer.append(beginning)
             super().flush()
         elif "Content-Encoding" in self._headers:
-            raise RuntimeError("stream_write() cannot go on with what flush() compressed")
+            raise RuntimeError("stream_write() cannot continue an answer that flush() compressed")
         elif self._write_buffer:
             super().flush()
         return beginning
@@ -277,7 +280,7 @@ class StreamHandler(PeerHandler):
     def _peer_read(self, readable: Readable, cursor: str, lead: LeadIn | None) -> Reading:
         reading = super()._peer_read(readable, cursor, lead)
         if self._live is None and readable.log.since(cursor, lead):
-            # As if they were written now.
+            # Events that are there already open the stream now, as a `stream_write` would.
             self._begin()
         return reading
 
@@ -286,14 +289,14 @@ class StreamHandler(PeerHandler):
             if name not in self._headers:
                 self.set_header(name, value)
         if self.request.version == "HTTP/1.0":
-            # Only the end of the connection marks the end of this answer.
+            # In HTTP/1.0, only closing the connection marks the end of this answer.
             self.request.headers["Connection"] = "close"
         compression = tornado.web.GZipContentEncoding
         self._transforms = [t for t in self._transforms if not isinstance(t, compression)]
 
     def _close_stream(self) -> None:
-        """The end of a stream, for whatever reason: what `tornado.web.RequestHandler.finish` does
-        at the end.
+        """Whatever the reason for the end of the stream, do what
+        `tornado.web.RequestHandler.finish` does last.
         """
         self._finished = True
         self._live = None

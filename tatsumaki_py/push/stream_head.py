@@ -1,8 +1,8 @@
 """The heads of streams. Clients whose handlers have the same headers share the bytes.
 
 Rules:
-1. Bytes are shared only if `tornado.web.RequestHandler.flush`, the normal way, would make the same
-   bytes: all headers of the handler are compared.
+1. Bytes are shared only if the normal way, `tornado.web.RequestHandler.flush`, would make the same
+   bytes. All headers of the handler are compared.
 2. The normal way is taken if the class overrides `set_header`, if the answer is transformed, has
    cookies or a status other than 200, or if the connection has no ``send_head``.
 3. Few heads are kept. The cursor, which differs from client to client, is not part of them.
@@ -32,12 +32,11 @@ PROMPT = {
     "X-Accel-Buffering": "no",
     "X-Content-Type-Options": "nosniff",
 }
-"""The headers of a stream, unless the handler has set these names itself. They keep proxies from
-holding back its bytes.
+"""Headers of a stream that keep proxies from holding back its bytes. A handler may set them itself.
 """
 
 MAX_HEADS = 8
-"""The number of heads that are kept, such as one for each origin. Each second makes a new head."""
+"""The number of heads that are kept. They differ by second (`Date`) and, for example, by origin."""
 
 _CURSOR = "Last-Event-Id"
 
@@ -50,12 +49,12 @@ class _Head(NamedTuple):
 
 
 _heads: list[_Head] = []
-"""The heads that were used or made last, the newest first."""
+"""The heads that were used most recently, newest first."""
 
 
 def send_shared_head(handler: PeerHandler, frames: Framing, cursor: str | None) -> bytes | None:
-    """Send the head of a stream and the beginning of its body, and return this beginning. Returns
-    None, and does nothing, if the normal way has to be taken.
+    """Send the head of a stream and the beginning of its body, and return this beginning. If the
+    normal way has to be taken, do nothing and return None.
 
     Args:
         frames: the framing of the stream, in chunks.

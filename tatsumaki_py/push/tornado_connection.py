@@ -2,8 +2,8 @@
 
 Rules:
 1. `HangUps` notices a client that leaves while its answer waits, even if the client has sent more
-   than its request. It closes the connection in Tornado's own way, which calls the close callback.
-2. Nothing here refers to a handler, except the callback of `when_sent` until it is called.
+   than its request. Closing the connection the way Tornado does calls the close callback.
+2. Only the callback of `when_sent` refers to a handler, until it is called.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class _TornadoConnection(ClientConnection):
         def written(done: asyncio.Future[None]) -> None:
             callback(done.cancelled() or done.exception() is not None)
 
-        # This write is done when all earlier writes are.
+        # An empty write completes when all earlier writes have.
         stream.write(b"").add_done_callback(written)
         return True
 

@@ -43,7 +43,7 @@ class Transport:
     media_types: tuple[str, ...] = ()
     """The entries of an ``Accept`` header that ask for it, the usual one first."""
     by: str = ""
-    """How else a client asks for it, for the documentation; by default with `media_types`."""
+    """How else a client asks for it, for the documentation; by default by `media_types`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,7 +59,7 @@ class Streaming(Transport):
     """An answer that stays open."""
 
     framing: type[Framing]
-    """Makes messages of events."""
+    """The class that makes messages of events."""
     method: str = ""
     """The method of `Handler` that begins it, if there is one."""
 
@@ -120,6 +120,6 @@ TRANSPORTS: dict[str, Transport] = {
 
 
 def asked(request: Request) -> Option:
-    """The options that a request asks for, by any handler."""
+    """The options that a request asks for, whichever handler answers it."""
     options = Option.IDS if request.knows_cursors else Option.NONE
     return options | Option.HEARTBEATS if request.param("heartbeat") == "1" else options

@@ -11,8 +11,8 @@
 ...             self.stream_write(event)
 
 Rules:
-1. Tornado reads, and answers pings and the closing handshake. Events are not written by Tornado,
-   but leave in order with its frames (`WebSocketStream`).
+1. Tornado reads from the connection, and answers pings and the closing handshake. The stream, not
+   Tornado, writes events, and keeps them in order with Tornado's frames (`WebSocketStream`).
 2. After the close frame, no event is sent.
 
 Uses names that Tornado does not document: `on_ws_connection_close`, and that the
@@ -54,7 +54,7 @@ __all__ = ["NEEDS_HTTP_1_1", "WebSocketHandler"]
 
 NEEDS_HTTP_1_1 = "A WebSocket needs HTTP/1.1 (behind nginx: proxy_http_version 1.1)"
 
-# An offer of compression that Tornado understands. zlib has no window of 8 bits.
+# An offer of compression that Tornado accepts. A window of 8 bits is left out: zlib has none.
 _OFFER = re.compile(
     r"permessage-deflate(\s*;\s*(server|client)_"
     r"(no_context_takeover|max_window_bits(\s*=\s*(9|1[0-5]|\"(9|1[0-5])\"))?))*"
@@ -67,26 +67,26 @@ UNREAD_MESSAGE_SIZE = 4096
 
 
 class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSocketHandler):
-    """A `tornado.websocket.WebSocketHandler` that can be pushed to as a `Handler` can.
+    """A `tornado.websocket.WebSocketHandler` to which events can be pushed, as to a `Handler`.
 
     An event is a text message, the JSON object ``{"id": ..., "data": ...}``; a gap is
-    ``{"type": "gap", ...}``. When a poll begins, ``{"id": ...}`` says where the client is; a client
-    that sent ``heartbeat=1`` gets that as a heartbeat too, since a browser shows no pings. `open`
-    has to return for Tornado to read from the connection: poll there with a callback, or start a
-    task.
+    ``{"type": "gap", ...}``. When a poll begins, ``{"id": ...}`` tells the client its cursor. A
+    client that sent ``heartbeat=1`` gets the same message as a heartbeat, because pages do not see
+    pings. Tornado reads from the connection only after `open` has returned, so poll there with a
+    callback, or start a task.
 
     Messages of the client are ignored unless you override `on_message`.
     """
 
     plain_messages = False
-    """Whether an event is a message as it was published, without its id around it, and nothing says
-    where the client is. A gap is still told. For clients that expect such messages; they have no
-    cursor, so they resume by their ``client_id`` or not at all.
+    """Whether each message is an event as it was published, without its id, for clients that expect
+    that. Gaps are sent, but no cursors, so such a client resumes by its ``client_id`` or not at
+    all.
     """
 
     request: Request
     """See `Handler.request`."""
-    # Whether the connection has yet to get its line in the access log.
+    # Whether the line of this connection in the access log is still to be written.
     _unlogged = False
 
     def __init__(
@@ -99,7 +99,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         peer.current.set(weakref.ref(self))
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        """The handshake; 400 in HTTP/1.0, which has none. Tornado checks the rest."""
+        """Answer the handshake. HTTP/1.0 is answered 400; Tornado checks the rest."""
         if self.request.version == "HTTP/1.0":
             self.set_status(400)
             self.finish(NEEDS_HTTP_1_1)
@@ -109,12 +109,12 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
                 await super().get(*args, **kwargs)
             finally:
                 if self.get_status() != 101:
-                    # It refers to this handler; after a handshake Tornado clears it.
+                    # Break the reference cycle, as Tornado does only after a handshake.
                     self.ws_connection = None
 
     def _keep_valid_offers(self) -> None:
-        """Ignore the offers of extensions that Tornado would fail on (RFC 7692 7: a server declines
-        such an offer), or whose charsets Python would keep for ever.
+        """Remove offers of extensions that would make Tornado raise (by RFC 7692 7, a server
+        declines such an offer), or whose charsets Python would never free.
         """
         headers = self.request.headers
         offers = headers.get("Sec-WebSocket-Extensions", "").split(",")
@@ -126,11 +126,11 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
 
     @shows_events
     def stream_write(self, chunk: Any, *more: Any) -> Awaitable[None]:
-        """Send a message: an event or anything else that JSON can carry as text, `bytes` as binary.
-        Each of several chunks is a message.
+        """Send one message per chunk: `bytes` as a binary message, an event or any other JSON value
+        as a text message.
 
         Returns an awaitable as `Handler.stream_write` does. Raises `Error.ClientDisconnect` if the
-        connection is closed, `TypeError` or `ValueError` for what is not JSON.
+        connection is closed, `TypeError` or `ValueError` if a chunk cannot be encoded as JSON.
         """
         stream = self._live
         if stream is None:
@@ -151,9 +151,9 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
 
     @property
     def max_message_size(self) -> int:
-        """Bytes of one message of the client; a larger one closes the connection. Tornado's setting
-        ``websocket_max_message_size`` if `on_message` is overridden, else 4096: Tornado holds a
-        message in memory until its end, and no code would read it.
+        """Bytes that one message of the client may have; a larger one closes the connection. This
+        is Tornado's setting ``websocket_max_message_size`` if `on_message` is overridden. Otherwise
+        it is 4096, because Tornado would hold a message in memory that no code reads.
         """
         if type(self).on_message is WebSocketHandler.on_message:
             return UNREAD_MESSAGE_SIZE
@@ -164,7 +164,9 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         return None
 
     def close(self, code: int | None = None, reason: str | None = None) -> None:
-        """Close after what was written; see `tornado.websocket.WebSocketHandler.close`."""
+        """Send everything that was written, then close; see
+        `tornado.websocket.WebSocketHandler.close`.
+        """
         self._let_go()
         super().close(code, reason)
 
@@ -182,15 +184,15 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         )
 
     def _take_over(self, iostream: IOStream, framing: WebSocket) -> IOStream:
-        """Begin the stream. Returns what Tornado is to read from."""
+        """Begin the stream. Returns the `IOStream` for Tornado to read from and write to."""
         stream = WebSocketStream(iostream, framing, self.max_buffer, self)
         self._stream = self._live = stream
-        # So that what is closed by neither side in words is told, too.
+        # A connection that ends without a close frame has to be noticed, too.
         iostream.set_close_callback(self._client_gone)
         return cast(IOStream, OrderedIOStream(iostream, stream))
 
     def _options(self) -> Option:
-        """The options of the framing, beside those that the request asks for."""
+        """The options of the framing, in addition to those that the request asks for."""
         return Option.PLAIN if self.plain_messages else Option.NONE
 
     def log_exception(
@@ -199,7 +201,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log an exception, unless it says that the connection is closed."""
+        """Log an exception, unless it only means that the connection is closed."""
         closed = (self._gone and isinstance(value, StreamClosedError)) or (
             self._live is None and isinstance(value, tornado.websocket.WebSocketClosedError)
         )
@@ -208,7 +210,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
 
     def _log(self) -> None:
         if self.get_status() == 101 and not self._unlogged:
-            # The line comes when the connection ends.
+            # The line is written when the connection ends.
             self._unlogged = True
         else:
             self._log_now()
@@ -242,7 +244,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         self._log_end()
 
     def _let_go(self) -> None:
-        """Push nothing any more: the end of the connection is near."""
+        """Push nothing more: the connection is about to end."""
         stream, self._live = self._live, None
         if isinstance(stream, WebSocketStream):
             stream.hand_over()
@@ -261,7 +263,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         return True
 
     def _stream_cut(self) -> None:
-        """The log has the status of the handshake."""
+        """Nothing to do: the access log has the status of the handshake."""
 
     def _peer_cursor(self) -> str | None:
         return self.request.last_event_id
@@ -291,7 +293,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
             self._end(NORMAL, "end")
 
     def _end(self, code: int | None, reason: str | None = None) -> None:
-        """Close. An exception of a user's override is logged, and does not reach the caller."""
+        """Close. An exception of a user's override is logged, not raised."""
         try:
             self.close(code, reason)
         except Exception:

@@ -5,7 +5,8 @@ WebSocket: about 13 KB. This class takes 160 bytes and the socket.
 
 Rules:
 1. Pings and the close frame of the client are answered; its messages are checked and dropped.
-2. After a close frame of either side, nothing is sent, and only the end of the connection is read.
+2. After a close frame from either side, nothing more is sent. Of what the client sends, only a
+   close frame and the end of the connection still count.
 3. A client that closes its connection without a close frame counts as lost.
 """
 
@@ -86,7 +87,7 @@ class WebSocketSocket(SocketStream):
     ) -> None:
         super().__init__(sock, framing, max_buffer, owner)
         self._max_size = max_size
-        # None while nothing is incomplete.
+        # None while no frame or message is incomplete.
         self._reader: FrameReader | None = None
         self.closing = False
         """Whether a close frame was sent."""
@@ -107,7 +108,7 @@ class WebSocketSocket(SocketStream):
                 if opcode == CLOSE:
                     self._end(payload)
                     return
-                # RFC 6455 5.5.3: of several pings the last one is answered.
+                # Of several pings, answer only the last (RFC 6455 5.5.3).
                 ping = payload if opcode == PING else ping
         except RefusedFrame as refused:
             self._refuse(refused)
@@ -120,7 +121,7 @@ class WebSocketSocket(SocketStream):
         """The client has sent a close frame: answer it, and close."""
         try:
             if payload and int.from_bytes(payload[:2]) not in _CODES:
-                raise RefusedFrame(frame_reader.PROTOCOL_ERROR, "no code to close with")
+                raise RefusedFrame(frame_reader.PROTOCOL_ERROR, "a close code that is not allowed")
             reason = payload[2:].decode()
         except UnicodeDecodeError:
             self._refuse(RefusedFrame(frame_reader.INVALID, "a reason that is not UTF-8"))
@@ -136,8 +137,8 @@ class WebSocketSocket(SocketStream):
     def _refuse(self, refused: RefusedFrame) -> None:
         self.ends(TOO_BIG if refused.code == frame_reader.TOO_BIG else PROTOCOL_ERROR)
         self._send_close(refused.code.to_bytes(2) + refused.reason.encode())
-        # If bytes are unread, the kernel resets the connection, and the client may lose the close
-        # frame.
+        # Read what is left: closing with unread bytes makes the kernel reset the connection, and
+        # the client may lose the close frame.
         with contextlib.suppress(OSError):
             self.wire.recv(AHEAD)
         self._gone(True)
@@ -159,7 +160,7 @@ class WebSocketSocket(SocketStream):
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._gone, False)
 
     def _shut(self) -> None:
-        # The timer wheel refers to this object for a while: drop an incomplete message now.
+        # The timer wheel keeps this object alive for a while: free an incomplete message now.
         self._reader = None
         super()._shut()
 

@@ -1,8 +1,8 @@
 """The stream of a WebSocket that Tornado reads from.
 
 Rule: Tornado and the stream both write whole frames, and frames leave in the order in which they
-were written. The stream sends nothing while bytes of Tornado's wait (`WebSocketStream.wait`), and
-Tornado writes after everything that the stream was given (`WebSocketStream.give_way`).
+were written. The stream sends nothing while Tornado's bytes wait (`WebSocketStream.wait`). Before
+Tornado writes, it is given everything that waits in the stream (`WebSocketStream.give_way`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["OrderedIOStream", "WebSocketStream"]
 
 
 class WebSocketStream(IOStreamStream):
-    """A connection that Tornado goes on reading from."""
+    """A stream on a connection that Tornado keeps reading from."""
 
-    # The last write to Tornado's connection of what waited here.
+    # The last write that passed waiting data to Tornado's connection.
     __slots__ = ("_last", "closing")
 
     def __init__(
@@ -32,10 +32,10 @@ class WebSocketStream(IOStreamStream):
     ) -> None:
         super().__init__(iostream, framing, max_buffer, owner)
         self.closing = False
-        """Whether a close frame was sent: by the handler, or because the client sent one."""
+        """Whether a close frame was sent, by the handler or as an answer to the client's."""
 
     def _watch(self) -> None:
-        # Tornado sees it.
+        # Nothing to do: Tornado reads, and so notices that the client leaves.
         pass
 
     def _pass(self, data: bytes | memoryview) -> None:
@@ -47,7 +47,7 @@ class WebSocketStream(IOStreamStream):
             super()._written(written)
 
     def give_way(self) -> None:
-        """Give all that waits to Tornado, which is about to write."""
+        """Tornado is about to write: pass it everything that waits here."""
         if self.tail is not None:
             self.tail.pull()
         self.flush()
@@ -62,7 +62,7 @@ class WebSocketStream(IOStreamStream):
             self._pass(data)
 
     def wait(self) -> None:
-        """Tornado has written: send nothing before its bytes are out."""
+        """Tornado has written: send nothing until its bytes are sent."""
         if not self._iostream.writing():
             return
         if self._rest is None:
@@ -71,7 +71,7 @@ class WebSocketStream(IOStreamStream):
             self._pass(b"")
 
     def hand_over(self) -> None:
-        """Give all that waits to Tornado, and send nothing any more."""
+        """Pass everything that waits to Tornado, and send nothing more."""
         self.ends(CLOSED if self.closing else FINISHED)
         self._owner = None
         self.give_way()

@@ -1,11 +1,10 @@
 """One timer for all periodic work of the streams of an event loop.
 
 Rules:
-1. Each member of the wheel is in one bucket, that of its next turn. It costs one item of a list. At
-   its turn a member says when it wants the next one, or leaves. No member is removed before its
-   turn.
+1. Each member is in one bucket, that of its next turn, where it costs one item of a list. At its
+   turn a member says when it wants the next one, or leaves. No member is removed before its turn.
 2. A turn comes up to `TICK` seconds late. If a turn raises, the exception is logged, and its member
-   has no further turns. However the turns of a tick end, the timer for the next tick is set.
+   has no further turns. Even then, the timer for the next tick is set.
 3. The timer of the loop refers to the wheel, and the wheel does not refer to the loop: both are
    freed together.
 """
@@ -23,8 +22,8 @@ from tatsumaki_py.push.per_loop import per_loop
 __all__ = ["TICK", "Turning", "Wheel", "jittered"]
 
 TICK = 0.25
-"""Seconds of one bucket. With 10 000 streams and a heartbeat every 25 s, it holds a hundred
-streams.
+"""Seconds that one bucket covers. With 10 000 streams and a heartbeat every 25 s, a bucket holds a
+hundred streams.
 """
 
 
@@ -32,8 +31,8 @@ _log = logging.getLogger("tatsumaki")
 
 
 def jittered(amount: float, jitter: float) -> float:
-    """`amount` less a random part of it, up to `jitter`, so that clients that began together do not
-    come due together.
+    """`amount` less a random fraction of it, up to `jitter`, so that clients that connected
+    together do not come due together.
     """
     return amount * (1 - jitter * random.random())
 
@@ -69,18 +68,18 @@ class Wheel:
         bucket.append(turning)
 
     def members(self) -> list[Turning]:
-        """All members, some of them perhaps twice."""
+        """All members. Some may be listed twice."""
         return [turning for bucket in self._buckets.values() for turning in bucket]
 
     def _arm(self, tick: int) -> None:
         self._due = tick
-        # In a context of its own: the current one belongs to a request.
+        # Use a new context: the timer would keep the current one, that of a request, alive.
         loop = asyncio.get_running_loop()
         loop.call_at(tick * TICK, self._turn, tick, context=Context())
 
     def _turn(self, due: int) -> None:
         if due != self._due:
-            # A timer for an earlier tick was set after this one. It sets the next timer.
+            # A timer for an earlier tick replaced this one, and sets the next.
             return
         now = max(due, int(asyncio.get_running_loop().time() / TICK))
         try:

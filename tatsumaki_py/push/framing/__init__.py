@@ -5,7 +5,7 @@ Rules:
    the same options share one instance, so an event is framed once for all of them.
 2. The results of `frame`, `begin`, `at`, `heartbeat`, `goodbye` and `wire` go to the socket
    unchanged: `chunked` framings add the chunk sizes of HTTP/1.1 (RFC 9112 7.1).
-3. A body that is not an event has no id, so it does not move a cursor.
+3. A body that is not an event has no id, so the client's cursor stays where it is.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ class Option(Flag):
     CHUNKED = auto()
     """HTTP/1.1: each write is a chunk, with its length."""
     IDS = auto()
-    """The client has sent a cursor, so it understands ids where the client of the original expects
-    none.
+    """The client has sent a cursor, so it understands ids, which the original's client does not
+    expect.
     """
     TYPES = auto()
-    """The ``type`` of an event is its type for an ``EventSource``."""
+    """The ``type`` of an event is also its ``EventSource`` event type."""
     HEARTBEATS = auto()
-    """Heartbeats are messages that a page can see."""
+    """Heartbeats are messages that the JavaScript of a page can see."""
     TEXT = auto()
-    """An event that is a string is sent as that string, not as JSON."""
+    """A string event is sent as that string, not as JSON."""
     PLAIN = auto()
-    """Messages are events as they were published, without ids and places."""
+    """Messages are the events as they were published. Neither ids nor places are sent."""
 
 
 class Framing:
     """The body as it is: no parts, no ids. A transport is a subclass; see
     `tatsumaki_py.push.transports`.
 
-    Get the instance for some options with `of`.
+    Get an instance with `of`.
     """
 
     transport: ClassVar[str] = "stream"
@@ -101,7 +101,7 @@ class Framing:
         """An event as one message of the transport.
 
         Args:
-            payload: the text that a handler has made of it; by default, the event as it was
+            payload: the text that a handler made of the event; by default, the event as it was
                 published.
         """
         if payload is None:
@@ -140,4 +140,6 @@ class Framing:
 
 
 _made: dict[tuple[type[Framing], Option], Framing] = {}
-"""Each instance by its options, both with and without options that its framing does not know."""
+"""The instances by options. One instance has several keys, because a framing ignores the options
+that it does not know.
+"""

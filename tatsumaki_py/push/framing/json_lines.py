@@ -10,9 +10,9 @@ __all__ = ["JSONLines"]
 
 
 class JSONLines(Framing):
-    """application/x-ndjson: one JSON text a line. An event has its id beside it. A heartbeat, or a
-    place in the stream, is an object with an id only; the last place may also have ``retry``. There
-    are no empty lines, because some parsers stop at one.
+    """application/x-ndjson: one JSON text a line. An event comes in an object with its id. A
+    heartbeat or a place in the stream is an object with only an id; the last place may also have
+    ``retry``. There are no empty lines, because some parsers stop at one.
 
     >>> JSONLines().part(b"caf\\xc3\\xa9", "text/plain")
     b'"caf\\xc3\\xa9"\\n'
@@ -38,6 +38,6 @@ class JSONLines(Framing):
         if content_type != JSON:
             body = quoted(body)
         if b"\n" in body or b"\r" in body:
-            # In JSON, line ends are white space.
+            # A line end in JSON is white space: inside a string it would be escaped.
             body = LINE_END.sub(b" ", body)
         return escaped(body) + b"\n"

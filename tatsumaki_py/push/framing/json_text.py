@@ -1,4 +1,4 @@
-"""The JSON of messages: an event with its id beside it, a place, and a string as it is.
+"""The JSON of messages: an event in an object with its id, a place, and a string sent as it is.
 
 Rule: a string that is sent as it is, or JSON that a handler made, is never taken for a gap, an end
 or an id.
@@ -28,7 +28,7 @@ __all__ = [
 LINE_END = re.compile(rb"\r\n|\r|\n")
 """The end of a line in text/event-stream."""
 NO_JSON = object()
-# The end of a line for other parsers, such as `str.splitlines`. JSON may have these unescaped.
+# Other parsers, such as `str.splitlines`, also split lines here. JSON may contain these unescaped.
 _SEPARATORS = {char.encode(): b"\\u%04x" % ord(char) for char in "\x85\u2028\u2029"}
 
 
@@ -54,7 +54,7 @@ def quoted(body: bytes) -> bytes:
 
 
 def escaped(body: bytes) -> bytes:
-    """`body` with the characters escaped that some clients take for the end of a line."""
+    """`body` with every character escaped that some clients take for the end of a line."""
     if b"\xe2\x80" in body or b"\xc2\x85" in body:
         for char, escape in _SEPARATORS.items():
             body = body.replace(char, escape)
@@ -75,8 +75,8 @@ def _is_special(value: Any) -> bool:
 
 
 def own_form(event: Entry, payload: bytes) -> tuple[bytes, Any]:
-    """The bytes to send for `payload`, which a handler has made of `event`, and their value as
-    JSON, or `NO_JSON`. JSON that would be taken for a gap or an end becomes a JSON string.
+    """The bytes to send for `payload`, which a handler made of `event`, and their value as JSON, or
+    `NO_JSON`. JSON that a client would take for a gap or an end becomes a JSON string.
     """
     value = parsed(payload)
     if _is_special(value) and not (event.gap or event.end):
@@ -85,10 +85,11 @@ def own_form(event: Entry, payload: bytes) -> tuple[bytes, Any]:
 
 
 def enveloped(event: Entry, payload: bytes | None) -> bytes:
-    """An event with its id beside it.
+    """An event in a JSON object with its id.
 
     Args:
-        payload: the text that a handler has made of it; by default, the event as it was published.
+        payload: the text that a handler made of the event; by default, the event as it was
+            published.
     """
     if payload is None:
         return event.envelope
@@ -103,13 +104,13 @@ def enveloped(event: Entry, payload: bytes | None) -> bytes:
 
 
 def _has_channel(value: dict[str, Any]) -> bool:
-    """Whether the id can be added to an object that has a channel."""
+    """Whether the object has a channel and no id yet, so that the id can be added to it."""
     return "channel" in value and "id" not in value
 
 
 def string_of(event: Entry) -> bytes | None:
-    """The string that was published, in UTF-8. None if the event is not a string, or if the string
-    would be taken for a gap or an end.
+    """The string that was published, in UTF-8. None if the event is not a string, or if a client
+    would take the string for a gap or an end.
     """
     # JSON that a client published may begin with white space.
     body = event.json.lstrip()

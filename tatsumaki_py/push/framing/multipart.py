@@ -11,11 +11,11 @@ __all__ = ["Multipart"]
 
 
 class Multipart(Framing):
-    """multipart/mixed as ``DUI.Stream`` of the original reads it: lines end with LF, and each part
-    is followed by the next boundary at once.
+    """multipart/mixed as the original's ``DUI.Stream`` reads it: lines end with LF, and the next
+    boundary follows each part at once.
 
-    With `Option.IDS`, each part has the id of its event, and a heartbeat has the cursor, in a
-    header ``Last-Event-ID``. The client of the original does not expect these.
+    With `Option.IDS`, a part has the id of its event in a header ``Last-Event-ID``, and a heartbeat
+    has the cursor there. The original's client does not expect this header.
 
     >>> part = Multipart().part(b"{}", "application/json")
     >>> part.startswith(b"Content-Type: application/json\\n\\n{}\\n--")
@@ -41,12 +41,12 @@ class Multipart(Framing):
         return self.heartbeat(cursor) if self._ids else b""
 
     def heartbeat(self, cursor: str) -> bytes:
-        # The client of the original ignores only parts whose type has no listener.
+        # The original's client ignores a part only if its content type has no listener.
         return self.wire(self.part(b"", "application/x-heartbeat", cursor))
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         if self._delimiter in body + b"\n":
-            # It is not JSON: the JSON of an event has no line ends.
+            # This is never the JSON of an event, which has no line ends.
             raise ValueError("a part must not contain the boundary")
         cursor = f"Last-Event-ID: {id}\n" if self._ids and id else ""
         return b"Content-Type: %b\n%b\n%b\n%b" % (

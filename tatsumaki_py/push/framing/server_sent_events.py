@@ -13,29 +13,29 @@ from tatsumaki_py.push.framing.json_text import LINE_END, escaped, place, string
 __all__ = ["RETRY", "ServerSentEvents"]
 
 RETRY = 2000, 4000
-"""Milliseconds after which an ``EventSource`` reconnects: the clients of a server that stops must
-not all reconnect at the same moment.
+"""Milliseconds after which an ``EventSource`` reconnects. The times differ, so that the clients of
+a server that stops do not all reconnect at the same moment.
 """
-# Names with a meaning for the EventSource of a browser, and names that this framing uses itself.
+# Event types that mean something to a browser's EventSource or that this framing uses itself.
 _RESERVED_TYPES = {"", "cursor", "end", "error", "gap", "message", "open"}
 
 
 class ServerSentEvents(Framing):
     r"""text/event-stream (WHATWG HTML 9.2).
 
-    With `Option.TYPES`, the ``type`` of an event is also its ``event`` field, if it is a single
-    line without another meaning for an ``EventSource``. With `Option.HEARTBEATS`, a heartbeat is a
-    place, because a page does not see a comment. With `Option.TEXT`, an event that is a string is
-    sent as its lines, and an object that has only a ``type`` and a string ``text`` as the lines of
-    the text, with its type in the ``event`` field.
+    With `Option.TYPES`, the ``type`` of an event is also sent in its ``event`` field, if it is a
+    single line and not a reserved name. With `Option.HEARTBEATS`, a heartbeat is a place, because a
+    page does not see comments. With `Option.TEXT`, the data of a string event is the lines of the
+    string; an object that has only a ``type`` and a string ``text`` is sent as the lines of its
+    text, with its type in the ``event`` field.
 
-    Text is sent as it is. A client that takes U+2028, U+2029 or U+0085 for the end of a line
-    misreads it. JSON has these escaped.
+    Text is sent as it is, so a client that takes U+2028, U+2029 or U+0085 for the end of a line
+    misreads it. In JSON, these are escaped.
 
-    A place in the stream is an event of type ``cursor``. Its data may also have ``retry``, because
-    a page cannot read the field ``retry:``. It has data, because many clients remember an id only
-    if its event has data. It has a name, so that it does not reach ``onmessage``. Some clients take
-    a blank line without data before it for an empty message, so only events end with a blank line.
+    A place in the stream is an event of type ``cursor``, so that it does not reach ``onmessage``.
+    It has data, because many clients remember an id only if its event has data. The data may
+    include ``retry``, because a page cannot read the field ``retry:``. Only events end with a blank
+    line: some clients take a blank line without data before it for an empty message.
 
     >>> ServerSentEvents().part(b"two\r\nlines", "text/plain", "1-0")
     b'id: 1-0\ndata: two\ndata: lines\n\n'
@@ -53,7 +53,7 @@ class ServerSentEvents(Framing):
         self._text = Option.TEXT in options
 
     def begin(self, cursor: str | None) -> bytes:
-        # Without a cursor, this line belongs to the next event.
+        # If no place follows, this line is part of the first event.
         least, most = RETRY
         retry = b"retry: %d\n" % (least + (most - least) * random.random())
         return self.wire(retry + self._place(cursor) if cursor else retry)
@@ -69,7 +69,7 @@ class ServerSentEvents(Framing):
         return self.wire(line + self._place(cursor, retry) if cursor else line)
 
     @staticmethod
-    # Clients that subscribe between two events have the same place.
+    # Cached, because clients that subscribe between two events are at the same place.
     @lru_cache(maxsize=16)
     def _place(cursor: str, retry: int | None = None) -> bytes:
         # An empty id would clear the id that the client remembers.
@@ -95,7 +95,7 @@ class ServerSentEvents(Framing):
     def _with_type(event: Entry) -> dict[str, Any]:
         """The event if it is an object that may have a ``type``, or an empty one."""
         if b'"type"' not in event.json and b"\\u" not in event.json:
-            # Not parsed: that would be most of the cost of framing.
+            # Do not parse other events: parsing would be most of the cost of framing.
             return {}
         value = event.event()
         return value if isinstance(value, dict) else {}

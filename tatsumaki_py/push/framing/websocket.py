@@ -32,9 +32,9 @@ def websocket_frame(opcode: int, data: bytes) -> bytes:
 class WebSocket(Framing):
     """Messages of a WebSocket: an event is the text of a JSON object with its id.
 
-    With `Option.HEARTBEATS`, a heartbeat is a place, because a page does not see a ping.
-    With `Option.PLAIN`, the messages are events as they were published, and gaps. With
-    `Option.TEXT`, in addition, an event that is a string is the message itself.
+    With `Option.HEARTBEATS`, a heartbeat is a place, because a page does not see pings. With
+    `Option.PLAIN`, the messages are the events as they were published, and gaps. `Option.TEXT`
+    implies `Option.PLAIN`, and sends a string event as that string.
     """
 
     transport = "websocket"
@@ -45,7 +45,7 @@ class WebSocket(Framing):
     def __init__(self, options: Option = Option.NONE) -> None:
         super().__init__(options)
         self._text = Option.TEXT in options
-        # A client could not tell a string from a place.
+        # A client could not tell a plain string from a place, so text implies plain.
         self._plain = self._text or Option.PLAIN in options
         self._visible = Option.HEARTBEATS in options and not self._plain
 
@@ -56,7 +56,7 @@ class WebSocket(Framing):
         if not self._plain:
             return enveloped(event, payload)
         if payload is not None:
-            # A client closes a connection if a text is not UTF-8.
+            # Repair invalid UTF-8: a client would close the connection.
             return own_form(event, payload.decode("utf-8", "replace").encode())[0]
         string = string_of(event) if self._text else None
         return event.payload if string is None else string
