@@ -103,7 +103,7 @@ async def test_several_groups(fetch, expect_log, path, method, name):
         answer = await fetch(path, method=method, body="{}" if method == "POST" else None)
     assert answer.code == 500
     error = records[0].exc_info[1]
-    assert str(error).startswith(f"the route of {name} has 2 groups: override channels() to say")
+    assert str(error).startswith(f"the route of {name} has 2 groups: override channels() to choose")
 
 
 @pytest.mark.gen_test

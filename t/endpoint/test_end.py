@@ -181,7 +181,7 @@ async def test_over_http(http_client, base_url, queue, app):
 
     assert await refused("/publish/room", ' {"type": "end"}\n') == (
         403,
-        b"channels are not ended here",
+        b"channels cannot be ended here",
     )
     assert (await refused("/end/room", '{"type":"end","n":1}'))[0] == 400
     assert (await refused("/end/room", '[{"type":"end"}]'))[0] == 400

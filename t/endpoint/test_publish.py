@@ -133,7 +133,7 @@ async def test_a_form_without_fields(post, queue, body):
 async def test_json_under_the_header_of_a_form(post, queue, body):
     """415 that says how to send it."""
     reply = await post(body, FORM)
-    line = b"for an event as JSON send Content-Type: application/json"
+    line = b"to publish JSON, send Content-Type: application/json"
     assert (reply.code, reply.body) == (415, line)
     assert queue.backlog_events == []
 
@@ -258,7 +258,8 @@ async def test_bounds(post, queue, body, status):
 async def test_other_types(post, content_type):
     """415: also for text/plain, which a page of another origin may send without asking."""
     reply = await post('{"n":1}', content_type or "")
-    assert (reply.code, reply.body) == (415, b"an event is JSON (application/json) or a form")
+    reason = b"an event has to be JSON (application/json) or a form"
+    assert (reply.code, reply.body) == (415, reason)
 
 
 @pytest.mark.gen_test

@@ -107,7 +107,7 @@ async def test_several_channels(subscriber, make, queue, refused):
 async def test_refusals(transport, make, refused, monkeypatch):
     """One line says why."""
     text = await make()
-    assert await refused(transport) == "a ticket is needed, in the parameter ticket"
+    assert await refused(transport) == "missing parameter: ticket"
     assert await refused(transport, ticket="x") == "the ticket is not valid"
     other = await refused(transport, "/events/other", ticket=text)
     assert other == "the ticket is for other channels"
@@ -286,14 +286,14 @@ def test_no_secret(settings, mistake):
         ((b"room", 60, None), TypeError, r"takes a list of channels: \[b'room'\]"),
         (([], 60, None), ValueError, "1 to 200 channels, not 0"),
         ((["a"] * 201, 60, None), ValueError, "1 to 200 channels, not 201"),
-        (([None], 60, None), TypeError, "name of a channel is a str"),
+        (([None], 60, None), TypeError, "name of a channel must be a str"),
         ((["a"], "60", None), TypeError, "a number of seconds, not '60'"),
         ((["a"], float("nan"), None), ValueError, "up to 86400 seconds, not nan"),
         ((["a"], float("inf"), None), ValueError, "up to 86400 seconds, not inf"),
         ((["a"], 0, None), ValueError, "up to 86400 seconds, not 0"),
         ((["a"], 86_401, None), ValueError, "up to 86400 seconds"),
         ((["a"], float("nan"), None), ValueError, "up to 86400 seconds"),
-        ((["a"], 60, {}), TypeError, "the group of a ticket is a str, bytes or int"),
+        ((["a"], 60, {}), TypeError, "the group of a ticket must be a str, bytes or int"),
         ((["a" * 1000] * 20, 60, None), ValueError, "too long for a URL"),
     ],
 )

@@ -46,7 +46,7 @@ def test_the_end(server, events):
     assert events("over") == [1, {"type": "end"}]
     with pytest.raises(ValueError, match=r"end\(\)"):
         publisher.publish("over", {"type": "end"})
-    with pytest.raises(Error.HTTP, match="channels are not ended here"):
+    with pytest.raises(Error.HTTP, match="channels cannot be ended here"):
         Publisher(f"{server.url}publish/{{channel}}").end("over")
 
 

@@ -1,11 +1,11 @@
-"""Calls the hooks for subscribers that come and subscribers that leave.
+"""Calls the hooks for subscribers that arrive and leave.
 
 Rules:
-1. The hooks of one client and one channel are called one at a time, in the order of the events that
-   they report, also if these are of different requests. Each request of an anonymous client counts
+1. The hooks of one client and one channel are called one at a time, in the order of the arrivals
+   and departures that they report, even across requests. Each request of an anonymous client counts
    as a client of its own.
 2. A hook is called at once if no other hook of that client and channel is running.
-3. A hook that raises is reported; the hooks after it are called.
+3. An exception of a hook is reported, and the next hook is called.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ __all__ = ["Attendance", "Hook"]
 Hook = Callable[[str], Awaitable[None] | None]
 
 MAX_WAITING = 100
-"""Calls that may wait for a slow hook of one client and one channel. Beyond that, a call is dropped
-together with the waiting call just before it, if one is for coming and the other for leaving.
+"""Calls that may wait for a slow hook of one client and one channel. Beyond that, a new call and
+the last waiting call cancel each other, and both are dropped, if one is an arrival and the other a
+departure.
 """
 
 
@@ -34,10 +35,10 @@ class Attendance:
         channels: the names of the channels; each hook is called once for each channel.
         client: the name of the client; None if it is anonymous.
         came, left: the hooks.
-        failed: is called with an exception that a hook raises.
-        hook: names `left` for other processes; see `Presence.arrive`.
+        failed: called with an exception that a hook raises.
+        hook: the name of `left` for other processes; see `Presence.arrive`.
 
-    Called, it is `end`.
+    Calling the object calls `end`.
     """
 
     __slots__ = ("_came", "_channels", "_client", "_failed", "_gone", "_known", "_left", "hook")
@@ -60,7 +61,7 @@ class Attendance:
         self.hook = hook
 
     def begin(self, new: bool) -> None:
-        """Note that a poll has begun; `new` is whether the client was no subscriber before."""
+        """Note that a poll has begun. `new`: the client was not a subscriber before."""
         if new:
             self._call(True)
         self._known = True
@@ -68,7 +69,7 @@ class Attendance:
             self.end()
 
     def again(self) -> None:
-        """Note that another process has called `left` for a subscriber that is still here."""
+        """Another process called `left` for a subscriber that is still here: call `came` again."""
         self._call(True)
 
     def __call__(self) -> None:
@@ -89,17 +90,17 @@ class Attendance:
 
 
 class _Call(NamedTuple):
-    """A call of a hook that is due."""
+    """A due call of a hook."""
 
     came: bool
     hook: Hook
     channel: str
     failed: Callable[[Exception], object]
     context: Context
-    """The context of its own request: the call may be made while another request is handled."""
+    """The context of the request that the call is for. Another request may be current by then."""
 
     def begin(self) -> asyncio.Future[None] | None:
-        """Call the hook. Returns the future of a hook that is a coroutine."""
+        """Call the hook. If it returns an awaitable, returns a future for it."""
         try:
             result = self.context.run(self.hook, self.channel)
         except Exception as error:
@@ -117,14 +118,14 @@ class _Call(NamedTuple):
 
 
 class _Line:
-    """The running call for one client and one channel, and the calls that wait for it."""
+    """The running hook call for one client and one channel, and the calls that wait for it."""
 
     __slots__ = ("_key", "_running", "_waiting")
 
     def __init__(self, key: Hashable) -> None:
         self._key = key
         self._waiting: deque[_Call] = deque()
-        # Kept here, because a loop keeps no strong reference to its tasks.
+        # Keep a reference: an event loop has only weak references to its tasks.
         self._running: asyncio.Future[None] | None = None
 
     @classmethod
@@ -139,7 +140,7 @@ class _Line:
             line._next()
 
     def _lost(self) -> bool:
-        """Whether the loop of the running call has ended."""
+        """Whether the loop of the running call was closed, so that the call will never end."""
         return self._running is not None and self._running.get_loop().is_closed()
 
     def _add(self, call: _Call) -> None:

@@ -1,15 +1,15 @@
-"""Refuses a body that is too large for its handler, before the body is in memory.
+"""Refuses a body that is too large for its handler before the body is in memory.
 
-Tornado reads the whole body into memory before it calls the handler. Its limit is that of the
-server, the same for all handlers.
+Tornado reads the whole body into memory before it calls the handler, and its limit is one for the
+whole server.
 
 Rules:
 1. A request without a body, or with a body that fits, goes to Tornado's delegate and costs nothing.
-2. The handler itself answers, so the error has the handler's headers, its form and its line in the
-   log.
-3. Where the handler has no method for the request, nothing reads the body, and the limit is small.
-4. The rest of the body is read and dropped before the request is over. If the connection were
-   closed while the client still sends, it would be reset, and the client could lose the answer.
+2. The handler itself answers, so the error has the handler's headers and format, and a line in the
+   access log.
+3. If the handler has no method for the request, no code reads the body, so the limit is small.
+4. The rest of the body is read and dropped before the request ends. Closing the connection while
+   the client still sends would reset it, and the client could lose the answer.
 
 Uses one undocumented name of Tornado: `_transforms` (``t/handler/test_tornado_contract.py``).
 """
@@ -36,7 +36,7 @@ __all__ = ["UNREAD_SIZE", "limited"]
 UNREAD_SIZE = 4096
 """Bytes that a body may have if no method of the handler reads it."""
 
-# Digits that a Content-Length may have: a number of many more is slow to parse.
+# The most digits of a Content-Length that are parsed, because parsing a very long number is slow.
 _MAX_DIGITS = 18
 
 
@@ -46,13 +46,13 @@ def limited(
     kind: type[RequestHandler],
     handler: Callable[[], RequestHandler],
 ) -> HTTPMessageDelegate:
-    """`delegate`, or one that refuses a body in its place.
+    """`delegate`, or a replacement that refuses a body that is too large.
 
     Args:
         kind: the class of the handler.
         handler: makes a handler to answer with.
     """
-    # The second header is Tornado's, on a body that it decompresses (`decompress_request`).
+    # Tornado sets the second header when it decompresses a body (`decompress_request`).
     headers = request.headers
     unknown = "Transfer-Encoding" in headers or "X-Consumed-Content-Encoding" in headers
     if "Content-Length" not in headers and not unknown:
@@ -74,7 +74,7 @@ def limited(
 
 def _is_more(length: str, limit: int) -> bool:
     """Whether a Content-Length is more than `limit`. An invalid one is left to Tornado."""
-    # Tornado accepts a length that is repeated.
+    # Tornado accepts a repeated length, such as "5, 5".
     digits = length.partition(",")[0].strip()
     return digits.isdecimal() and (len(digits) > _MAX_DIGITS or int(digits) > limit)
 
@@ -83,7 +83,7 @@ def _takes(kind: type[RequestHandler], method: str | None) -> bool:
     """Whether a handler of this class may read the body of a request with this method."""
     if kind.prepare is not RequestHandler.prepare:
         return True
-    # All methods that a class does not define are one function: Tornado's own refusal.
+    # In Tornado, all methods that a class does not define are the same function, which answers 405.
     missing = RequestHandler.get
     return (
         method in kind.SUPPORTED_METHODS and getattr(kind, method.lower(), missing) is not missing
@@ -91,8 +91,8 @@ def _takes(kind: type[RequestHandler], method: str | None) -> bool:
 
 
 class _Unfinished(HTTPConnection):
-    """The connection of a request that is answered before its body has arrived. Writes go out at
-    once; the delegate ends the answer.
+    """The connection of a request that is answered before its body has arrived. It writes at once,
+    but leaves `finish` to the delegate, which calls it when the body has arrived.
     """
 
     def __init__(self, connection: HTTPConnection) -> None:
@@ -113,7 +113,7 @@ class _Unfinished(HTTPConnection):
         pass
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
-        # No handler waits for this client.
+        # Nothing to do: no handler waits for this client.
         pass
 
 
@@ -143,7 +143,7 @@ class _Refusing(HTTPMessageDelegate):
         assert connection is not None
         self._request.connection = _Unfinished(connection)
         handler = self._handler()
-        # Tornado sets the transforms only just before it calls the method.
+        # Tornado sets the transforms just before it calls the method, which is not called here.
         handler._transforms = []
         error = self._error
         handler.send_error(error.code, exc_info=(HTTPError, error, None))
@@ -176,7 +176,7 @@ class _Counting(_Refusing):
             return None
         if self._size <= self._limit:
             return self._delegate.data_received(chunk)
-        # The delegate frees the part that has arrived.
+        # This lets the delegate free the part of the body that has arrived.
         self._delegate.on_connection_close()
         self._refuse()
         return None

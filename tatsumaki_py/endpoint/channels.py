@@ -1,5 +1,5 @@
-"""The common part of the handlers of channels: the channels that a request names, and whether its
-client has permission for them.
+"""The common part of the handlers of channels: finds the channels that a request names, and checks
+the permission of its client.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ChannelHandler(CrossOriginHandler):
     """Knows the channels that a request names."""
 
     max_channels: ClassVar[int] = 20
-    """How many channels one request may name, up to 200; 400 for more."""
+    """The most channels that one request may name, from 1 to 200; 400 for more."""
 
     max_body_size: ClassVar[int | None] = UNREAD_SIZE
     """See `Handler.max_body_size`. A request for channels needs no body."""
@@ -52,7 +52,7 @@ class ChannelHandler(CrossOriginHandler):
         self, transforms: list[tornado.web.OutputTransform], *args: bytes, **kwargs: bytes
     ) -> Any:
         running = super()._execute(transforms, *args, **kwargs)
-        # Code of a user runs in a task. So does a request whose body is a stream.
+        # A request runs in a task if user code runs before the method, or if its body is a stream.
         quick = (
             may_run_at_once(getattr(type(self), str(self.request.method).lower(), None))
             and type(self).prepare is tornado.web.RequestHandler.prepare
@@ -61,25 +61,25 @@ class ChannelHandler(CrossOriginHandler):
         return at_once(running) if quick else running
 
     def channels(self) -> Iterable[str] | Awaitable[Iterable[str]]:
-        """The names of the channels of the request. Override it, also with an ``async def``, to
+        """The names of the channels of the request. Override it, with ``def`` or ``async def``, to
         choose other names.
 
-        By default, the text that the group of the route matched. Without a group, or if the group
-        matched nothing, the parameters ``channel`` of the query. A route with several groups needs
-        a `channels` of its own.
+        The default is the text that the group of the route matched. Without a group, or if it
+        matched nothing, the names are the ``channel`` parameters of the query. If the route has
+        several groups, you have to override this.
         """
         groups: list[str | None] = [*self.path_args, *self.path_kwargs.values()]
         if len(groups) > 1:
             raise TypeError(
                 f"the route of {type(self).__name__} has {len(groups)} groups: override channels()"
-                " to say which channels they name, or write the other groups as (?:...)"
+                " to choose the channel names, or write the other groups as (?:...)"
             )
         if groups and groups[0] is not None:
             return [groups[0]]
         return self.request.query_parameters.get_all("channel")
 
     async def _named(self) -> list[str]:
-        """The channels, each once, in the order in which they are named."""
+        """The channels without duplicates, in the order of the request."""
         given = self.channels()
         if type(given) is list and len(given) == 1 and given[0]:
             return given[:]

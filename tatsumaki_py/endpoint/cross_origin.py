@@ -1,13 +1,12 @@
 """Lets pages of other origins use a handler.
 
 Rules:
-1. An origin that is not on the list gets no CORS header, so the browser does not show the answer to
-   the page.
+1. An origin that is not allowed gets no CORS header, so its browser keeps the answer from the page.
 2. "*" is for public handlers: it is never combined with credentials.
-3. Every answer to an allowed origin has the CORS headers, also an error, so that the page can read
+3. Every answer to an allowed origin has the CORS headers, even an error, so that the page can read
    the reason.
-4. A preflight carries no credentials, so it is not refused when `prepare` requires them. The
-   request that follows it is refused.
+4. A preflight carries no credentials, so it is allowed even if `prepare` requires credentials. The
+   request that follows is refused.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _REQUEST_HEADERS = (
 # Other headers are allowed when a preflight asks for them, within these limits.
 _MAX_ASKED = 50
 _MAX_NAME = 100
-# The headers by which a proxy tells the server the address or the user of a client. Not allowed.
+# Headers that a proxy sets to the address or the user of a client. A page may never send them.
 _PROXY = re.compile(r"forwarded|x-forwarded-.*|x-real-ip|x-scheme|(x-)?remote-user", re.IGNORECASE)
 
 
@@ -46,13 +45,12 @@ class CrossOriginHandler(Handler):
     """A `Handler` that answers CORS (WHATWG Fetch 3.3), also with its errors."""
 
     allowed_origins: ClassVar[Collection[str]] = ()
-    """Origins whose pages may read the answers, such as ``https://www.example.com``, beside those
-    of the setting ``trusted_origins``; "*" for all.
+    """Origins whose pages may read the answers, such as ``https://www.example.com``, in addition to
+    the setting ``trusted_origins``; "*" for all.
     """
     allow_credentials: ClassVar[bool]
-    """Whether these pages may do so in the name of the user, with cookies. Not allowed with "*".
-    The default is the value of a class further along the MRO, such as Jupyter's handlers, else
-    False.
+    """Whether these pages may act as the user, with cookies. Not allowed with "*". The default is
+    the value of a class further along the MRO, such as Jupyter's handlers, else False.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -68,9 +66,9 @@ class CrossOriginHandler(Handler):
             )
 
     def check_trusted_origin(self, origin: str) -> bool:
-        """Whether pages of `origin` may change things and open WebSockets: True if the origin is on
-        a list, or if the handler is public and the request carries no credentials. See
-        `tornado.web.RequestHandler.check_trusted_origin`.
+        """Whether pages of `origin` may send requests that change something, and open WebSockets:
+        True if the origin is listed, or if the handler is public and the request carries no
+        credentials. See `tornado.web.RequestHandler.check_trusted_origin`.
         """
         return self._listed(origin) or self._public()
 
@@ -88,7 +86,7 @@ class CrossOriginHandler(Handler):
         return self._listed(origin) or (not self._public() and self.check_trusted_origin(origin))
 
     def clear(self) -> None:
-        """See `tornado.web.RequestHandler.clear`. The CORS headers are set again."""
+        """See `tornado.web.RequestHandler.clear`. Sets the CORS headers again."""
         super().clear()
         public = "*" in self.allowed_origins
         asked, origin = self.request.headers, ""
@@ -137,8 +135,8 @@ class CrossOriginHandler(Handler):
         ]
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """See `tornado.web.RequestHandler.send_error`. A preflight is not refused. The request that
-        follows it is refused.
+        """See `tornado.web.RequestHandler.send_error`. A preflight is answered as allowed instead;
+        the request that follows gets the error.
         """
         asked = self.request.headers
         preflight = self.request.method == "OPTIONS" and "Access-Control-Request-Method" in asked
@@ -151,7 +149,7 @@ class CrossOriginHandler(Handler):
 
 
 def _check(origin: str) -> None:
-    """Raise `ValueError` for an origin that no browser sends, because it would match no request."""
+    """Raise `ValueError` for an origin that browsers do not send, because it would never match."""
     if "*" in origin and origin != "*":
         raise ValueError(
             f"allowed_origins has {origin!r}: override check_trusted_origin() for a pattern"

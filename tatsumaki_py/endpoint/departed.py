@@ -1,10 +1,10 @@
 """Calls `on_unsubscribe` for clients whose process has ended and that have not come back.
 
 Rules:
-1. The request of such a client ended with its process. The hook is called on a handler that is made
-   for a request with the parameter ``client_id`` and nothing else.
-2. A process calls only hooks of classes with which it has served a request, because it does not
-   know the `Application` of other classes.
+1. The request of such a client ended with its process, so the hook is called on a new handler, for
+   a request that has only the parameter ``client_id``.
+2. A process calls only hooks of handler classes that have served a request in it, because it does
+   not know the `Application` of other classes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def class_name(kind: type) -> str:
     if name is None:
         module = kind.__module__
         if module == "__main__":
-            # A worker may import the program instead of running it.
+            # A worker may import the program, so use the name that the import would give it.
             module = Path(getattr(sys.modules["__main__"], "__file__", None) or module).stem
         name = _names[kind] = f"{module.rpartition('.')[2]}.{kind.__qualname__}"
     return name
@@ -49,7 +49,7 @@ def class_name(kind: type) -> str:
 def served(
     kind: type, application: tornado.web.Application, options: dict[str, Any], left: str
 ) -> None:
-    """A handler of class `kind` serves a request. `left` is the name of the hook to call."""
+    """A handler of class `kind` serves a request: remember how to call its hook, named `left`."""
     if _applications.get(kind) is not application:
         _applications[kind] = application
         call = partial(_gone, weakref.ref(kind), weakref.ref(application), options, left)
@@ -64,7 +64,7 @@ def _gone(
     channels: tuple[str, ...],
     client_id: str,
 ) -> None:
-    """Call the hook for a client."""
+    """Call the hook for a client whose process has ended."""
     handler_class, app = kind(), application()
     if handler_class is None or app is None:
         return
@@ -74,7 +74,7 @@ def _gone(
         headers=HTTPHeaders({"Host": "localhost"}),
         connection=_NoConnection(),  # type: ignore[arg-type]
     )
-    # In a context of its own, because a handler makes itself the current one.
+    # Use a new context, because a handler makes itself the current one.
     handler = Context().run(handler_class, app, request, **options)
     hook: Hook = getattr(handler, left)
     hooks = Attendance(channels, client_id, hook, hook, handler._hook_failed)
@@ -83,7 +83,7 @@ def _gone(
 
 
 class _NoConnection:
-    """Replaces the connection of a request that another process received."""
+    """Stands in for the connection of a request that another process received."""
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         """It never closes."""

@@ -4,8 +4,8 @@ its calls.
 Rules:
 1. Everything that is remembered is bounded.
 2. Ending many connections does not block the event loop: after the first `AT_ONCE`, they end in
-   turns of `TURN` seconds. All of them are marked first (`Member.expelled`), so none of their
-   requests is admitted in this time.
+   turns of `TURN` seconds. All are marked first (`Member.expelled`), so that none of the requests
+   is admitted in the meantime.
 3. If one connection fails to end, the others still end.
 """
 
@@ -36,7 +36,7 @@ GROUPS = Members()
 
 
 class Revoked:
-    """The times at which the last groups were disconnected. Tickets that were made before are no
+    """The times at which groups were last disconnected. Tickets that were made earlier are no
     longer valid.
 
     >>> revoked = Revoked()
@@ -49,8 +49,8 @@ class Revoked:
         self._times: dict[tuple[type, str], float] = {}
 
     def note(self, kind: type, group: str, when: float) -> None:
-        """The connections of `group` to handlers of `kind` were ended at `when`, in seconds since
-        the epoch.
+        """Remember that the connections of `group` to handlers of `kind` were ended at `when`, in
+        seconds since the epoch.
         """
         before = self._times.pop((kind, group), 0.0)
         self._times[kind, group] = max(when, before)
@@ -74,8 +74,8 @@ class Expelled(Protocol):
 
 
 def disconnect(kind: type, key: str, when: float) -> int:
-    """End the connections of the group `key` to handlers of `kind`, and revoke the tickets that
-    were made until `when`, in seconds since the epoch. Returns the number of connections.
+    """End the connections of the group `key` to handlers of `kind`, and revoke the tickets made up
+    to `when`, in seconds since the epoch. Returns the number of connections.
     """
     REVOKED.note(kind, key, when)
     members = [member for member in GROUPS.of(key) if _may_expel(kind, member)]
@@ -98,13 +98,13 @@ def obey(root: type, said: dict[str, Any]) -> None:
     kinds = [root]
     for kind in kinds:
         if class_name(kind) == said["kind"]:
-            # The message may be late. A ticket that was made in the meantime is valid.
+            # Use the time of the call: the message may be late, and newer tickets are valid.
             disconnect(kind, said["group"], said["time"])
         kinds += kind.__subclasses__()
 
 
 def expel(members: Iterable[Member]) -> None:
-    """End the connections of `members`, for which `Member.expelled` is set."""
+    """End the connections of `members`; `Member.expelled` is already set."""
     left = deque(members)
     for _ in range(min(AT_ONCE, len(left))):
         _end(left.popleft())
@@ -113,7 +113,7 @@ def expel(members: Iterable[Member]) -> None:
 
 
 def _later(left: deque[Member]) -> None:
-    # In a context of its own: the current one belongs to a request.
+    # Use a new context: the callback would keep the current one, that of a request, alive.
     asyncio.get_running_loop().call_soon(_turn, left, context=Context())
 
 

@@ -17,14 +17,14 @@ __all__ = ["HealthHandler"]
 
 
 class HealthHandler(Handler):
-    """Answers ``ok``. If the server is about to stop (``draining``), if its event loop is too late
-    (`max_loop_lag`), or if one of ``Health.current().checks`` returns a reason, it answers 503 with
-    the reason as text.
+    """Answers ``ok``, or 503 with the reason as text: the server is about to stop (``draining``),
+    its event loop is too late (`max_loop_lag`), or one of ``Health.current().checks`` returned a
+    reason.
     """
 
     max_loop_lag: ClassVar[float | None] = 1.0
-    """The highest delay of the event loop in the last two seconds, in seconds; None for no limit.
-    The delay is measured from the first request on.
+    """The longest acceptable delay of the event loop within the last two seconds, in seconds; None
+    for no limit. Measuring starts with the first request.
     """
     retry_after: ClassVar[int] = 5
     """Seconds in the ``Retry-After`` of a 503."""
@@ -44,5 +44,5 @@ class HealthHandler(Handler):
         return None if limit is None or lag <= limit else f"the event loop is {lag:.1f} s late"
 
     def compute_etag(self) -> str | None:
-        """None: no answer is like one before."""
+        """None, because the answer must not be cached."""
         return None

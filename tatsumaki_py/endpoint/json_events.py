@@ -1,8 +1,8 @@
 """Events that a client sent as JSON.
 
 Rules:
-1. A body is parsed only if that does not block the loop for long. The time depends on the number of
-   values, not on the number of bytes, so the values are counted first.
+1. A body is parsed only if parsing will not block the loop for long. The time depends on the number
+   of values rather than of bytes, so the values are counted first.
 2. An event is published as it was sent (`event_json.read_event`).
 3. A list contains several events. To publish an event that is a list, a client puts it into a list.
 """
@@ -45,14 +45,14 @@ def _has_more(body: bytes, limit: int) -> bool:
     """Whether there are more than `limit` values in `body`, which may be JSON."""
     if _most(body) <= limit:
         return False
-    # Many of the commas may be in strings. An escaped quote does not begin or end a string.
+    # Do not count commas inside strings. An escaped quote does not begin or end a string.
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
     # Each value has at most one name.
     return unescaped.count(b'"') > 4 * limit or _most(b"".join(unescaped.split(b'"')[::2])) > limit
 
 
 def _most(text: bytes) -> int:
-    """The highest number of values that `text` may have, if it contains no strings."""
+    """An upper bound of the number of values in `text`, if `text` contains no strings."""
     return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
@@ -87,7 +87,7 @@ def _skip(text: str, index: int) -> int:
 
 
 def _expect(text: str, index: int, sign: str) -> None:
-    """Raise `ValueError` unless `sign` is at `index`; "" stands for the end."""
+    """Raise `ValueError` unless `sign` is at `index`. "" means the end of the text."""
     if text[index : index + 1] != sign:
         wanted = f"'{sign}'" if sign else "the end"
         raise json.JSONDecodeError(f"Expecting {wanted}", text, index)

@@ -1,10 +1,10 @@
-"""Handlers by a key, such as the user or the address of the client.
+"""Handlers by key, such as the user or the address of the client.
 
 Rules:
 1. References to handlers are weak. A handler that is freed is removed, and a key without handlers
    is forgotten.
 2. A handler without a key has no entry, and costs nothing.
-3. Python may free a handler in any thread. Changes are made in the thread of the event loop.
+3. Python may free a handler in any thread. The removal runs in the thread of the event loop.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Members:
 
     def __init__(self) -> None:
         self._members: dict[str, set[Member]] = {}
-        # One object for all references.
+        # Made once, so that all references share one bound method.
         self._freed = self._forget
 
     def add(self, key: str, handler: Leaving) -> Member:
@@ -63,20 +63,20 @@ class Members:
         member.key, member.expelled = key, False
         members = self._members.get(key, set())
         members.add(member)
-        # Python may have freed the last of the others in the meantime, and the set with it.
+        # Store the set again: Python may just have freed its last other member, and removed it.
         self._members[key] = members
         return member
 
     def of(self, key: str) -> tuple[Member, ...]:
-        """The handlers that are under `key` now."""
+        """The current handlers of `key`."""
         return tuple(self._members.get(key, ()))
 
     def full(self, key: str, limit: int) -> bool:
-        """Whether `limit` handlers of `key` have answers that are not over."""
+        """Whether at least `limit` handlers of `key` have answers that are not over."""
         members = self._members.get(key, ())
         if len(members) < limit:
             return False
-        # The program may hold handlers whose answers are over.
+        # Look at each: the program may hold handlers whose answers are over.
         handlers = (member() for member in tuple(members))
         alive = [one for one in handlers if one is not None and not one._peer_left()]
         return len(alive) >= limit

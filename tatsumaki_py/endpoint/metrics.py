@@ -6,7 +6,7 @@
 Rules:
 1. A scrape only reads counters. It visits no channel, client or stream. A thread formats the text,
    for one scrape at a time, so that many scrapes do not block the event loop.
-2. The values of labels are names of transports and reasons, never those of channels or clients.
+2. Label values are names of transports and reasons, never of channels or clients.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ _METRICS = {
 
 
 class MetricsHandler(Handler):
-    """Answers with the metrics of this process, in the text format of Prometheus, or in that of
-    OpenMetrics if the client asks for it.
+    """Answers with the metrics of this process in the Prometheus text format, or in the OpenMetrics
+    format if the client asks for it.
 
     The answer has the metrics of this package, whose names begin with ``tatsumaki_``, and those in
     ``prometheus_client.REGISTRY``: of the process, of Python, and of your program. Every client may
-    read them, unless you refuse it in `prepare`.
+    read them unless you override `prepare` to refuse some.
 
     Needs ``prometheus_client``: ``pip install 'tatsumaki_py[metrics]'``. Without it, a request is
     answered with 500, and the log says so.
@@ -86,7 +86,7 @@ class MetricsHandler(Handler):
         try:
             encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))
         except (TypeError, ValueError):
-            # The client names an unknown version.
+            # The client asks for an unknown version of the format.
             encode, content_type = choose_encoder("")
         async with per_loop(_Turn):
             if self._peer_left():
@@ -98,12 +98,12 @@ class MetricsHandler(Handler):
         self.finish(data)
 
     def compute_etag(self) -> str | None:
-        """None: every answer is different."""
+        """None, because every answer is different."""
         return None
 
 
 class _Turn(asyncio.Lock):
-    """Held by the scrape whose text is being made."""
+    """Held while the text of a scrape is being made."""
 
 
 class _Shown:

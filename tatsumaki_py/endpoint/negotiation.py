@@ -16,11 +16,11 @@ from tatsumaki_py.request import Request
 __all__ = ["negotiate", "waiting_time"]
 
 JITTER = 0.1
-"""The part of its waiting time by which a long poll may be answered early."""
+"""The fraction of its waiting time by which a long poll may be answered early."""
 MAX_ENTRIES = 100
-"""The highest number of entries in an ``Accept`` header. Thousands would block the loop."""
+"""The most entries in an ``Accept`` header. Thousands would block the event loop."""
 MAX_CACHED = 200
-"""The highest number of characters of a header whose meaning is cached."""
+"""The most characters of a header whose meaning is cached."""
 
 
 def negotiate(request: Request) -> Transport:
@@ -55,7 +55,7 @@ def _acceptable(accept: str, rows: tuple[Transport, ...]) -> Transport:
         row = known.get(media_type)
         if row is None or not weights[media_type]:
             continue
-        # RFC 9110 12.5.1: a media type that is named counts more than a wildcard.
+        # A named media type takes precedence over a wildcard (RFC 9110 12.5.1).
         if "*" not in media_type or weights.get(row.media_types[0]) != 0:
             return row
     acceptable = (media_type for media_type in known if "*" not in media_type)
@@ -67,8 +67,8 @@ _known = lru_cache(maxsize=64)(_acceptable)
 
 
 def waiting_time(request: Request, longest: float) -> float:
-    """The seconds that a long poll waits: the parameter ``timeout``, up to `longest` less a jitter.
-    Raises 400 if the parameter is not a number from 0 on.
+    """The seconds that a long poll waits: the parameter ``timeout``, but at most `longest`, less a
+    jitter. Raises 400 unless the parameter is a number that is not negative.
     """
     longest *= 1 - JITTER * random.random()
     asked = request.param("timeout")

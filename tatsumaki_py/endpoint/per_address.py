@@ -1,10 +1,10 @@
-"""Limits for each address that clients come from.
+"""Limits per client address.
 
 Rules:
-1. An IPv4 address counts by itself. An IPv6 address counts with its network of 64 bits, because
-   one customer has at least one such network.
+1. Each IPv4 address counts on its own. All IPv6 addresses of a /64 network count as one, because
+   one customer has at least such a network.
 2. A client of a Unix socket has no address, unless a proxy sends it in a header that the server
-   trusts (``xheaders``). A client without an address is not limited, and the log says so once.
+   trusts (``xheaders``). A client without an address is not limited; a warning is logged once.
 3. The number of remembered addresses is bounded. An address without recent requests is forgotten.
 """
 
@@ -35,7 +35,7 @@ address.
 
 
 def address_of(request: HTTPServerRequest) -> str | None:
-    """The address or network for which a request counts; None if its client has no address."""
+    """The address or network that a request counts for; None if its client has no address."""
     if request.remote_ip == _NONE:
         _warn()
         return None
@@ -57,7 +57,7 @@ def _warn() -> None:
     if not _told:
         _told.append(None)
         _log.warning(
-            "a limit for each address does not apply to clients of a Unix socket, which have none: "
+            "limits per address do not apply to clients of a Unix socket, which have no address: "
             "use Server(xheaders=True) behind a proxy that sets X-Real-IP"
         )
 
@@ -87,7 +87,7 @@ class Rates:
         return max(full - now - (burst - 1) / rate, 0.0)
 
     def take(self, key: Hashable, now: float, rate: float, tokens: float = 1.0) -> None:
-        """Take tokens, even more than there are. After that, `key` waits longer."""
+        """Take tokens, even more than there are; `key` then waits longer for the next."""
         full = self._full.pop(key, now)
         self._full[key] = max(full, now) + tokens / rate
         if len(self._full) >= self._sweep_at:
@@ -96,8 +96,8 @@ class Rates:
     def _sweep(self, now: float) -> None:
         self._full = {key: full for key, full in self._full.items() if full > now}
         if len(self._full) >= MAX_ADDRESSES:
-            # Forget a tenth of the keys, those that were used longest ago. With fewer, each new key
-            # would soon start another sweep over all of them.
+            # Forget the tenth of the keys that were used longest ago. If fewer were forgotten, the
+            # next few keys would start another sweep over all.
             for key in list(islice(self._full, MAX_ADDRESSES // 10)):
                 del self._full[key]
         self._sweep_at = min(max(2 * len(self._full), 1000), MAX_ADDRESSES)

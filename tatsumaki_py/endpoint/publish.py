@@ -34,23 +34,22 @@ class PublishHandler(ChannelHandler):
     list contains several events: to publish an event that is a list, put it into a list. JSON is
     published as it was sent.
 
-    Answers ``{"id": "1795643788411-812345678901"}``; for a list ``{"ids": [...]}``. A client that
-    sends the header ``Idempotency-Key`` may repeat the request if the answer was lost: within
-    `MessageQueue.idempotency_time` it gets the same answer, and nothing is published again. The
-    header ``Event-Key`` has the key of the events (`MessageQueue.publish`).
+    The answer is ``{"id": "1795643788411-812345678901"}``, or ``{"ids": [...]}`` for a list. A
+    client that sends the header ``Idempotency-Key`` may repeat the request if the answer was lost:
+    within `MessageQueue.idempotency_time` it gets the same answer, and nothing is published again.
+    The header ``Event-Key`` sets the key of the events (`MessageQueue.publish`).
 
-    400 for a body that is not an event, 413 for too much (`max_batch`, `max_values`,
+    Errors: 400 for a body that is not an event, 413 for too much (`max_batch`, `max_values`,
     `max_body_size`, `MessageQueue.max_event_size`), 415 for another content type, 422 for an
-    idempotency key that was used for other events, 429 for too many events (`max_rate`). Forged
-    requests are refused as the settings ``xsrf_cookies`` and ``cross_origin_protection`` say.
+    idempotency key that was used for other events, 429 for too many events (`max_rate`). The
+    settings ``xsrf_cookies`` and ``cross_origin_protection`` protect against forged requests.
     """
 
     max_batch: ClassVar[int] = 1000
-    """The highest number of events in one request; 413 for more."""
+    """The most events in one request; 413 for more."""
     max_values: ClassVar[int] = 100_000
-    """The highest number of values (objects, lists, strings, numbers and so on) in the JSON of one
-    request; 413 for more. To read 100 000 values takes about 30 ms, in which no other client is
-    served.
+    """The most values (objects, lists, strings, numbers and so on) in the JSON of one request; 413
+    for more. Reading 100 000 values takes about 30 ms, during which no other client is served.
     """
     max_body_size: ClassVar[int | None] = 2 * 1024 * 1024
     """See `Handler.max_body_size`. In a plain `tornado.web.Application`, a larger body is read and
@@ -58,13 +57,13 @@ class PublishHandler(ChannelHandler):
     """
 
     may_end: ClassVar[bool] = False
-    """Whether a client that may publish in a channel may also end it (`MessageQueue.end`), by the
-    JSON ``{"type": "end"}``; 403 otherwise.
+    """Whether a client that may publish in a channel may also end it (`MessageQueue.end`), by
+    sending the JSON ``{"type": "end"}``; 403 otherwise.
     """
     max_rate: ClassVar[float | None] = None
-    """Events a second that one address (`Request.address`) may publish in the long run; None for no
-    limit. 429 with ``Retry-After`` for more. Each class counts by itself, in this process. A list
-    is accepted if a single event would be accepted, and all its events count. See
+    """Events per second that one address (`Request.address`) may publish on average; None for no
+    limit. 429 with ``Retry-After`` for more. Each class has its own count, in each process. A list
+    is accepted whenever a single event would be, but all its events count. See
     `SubscribeHandler.max_per_address` about IPv6 and proxies.
     """
     max_burst: ClassVar[int] = 20
@@ -76,7 +75,7 @@ class PublishHandler(ChannelHandler):
         check_limit(cls, "max_burst", 1)
 
     def can_publish(self, channel: str) -> bool | Awaitable[bool]:
-        """Whether the client may publish in `channel`. Override it, also with an ``async def``.
+        """Whether the client may publish in `channel`. Override it, with ``def`` or ``async def``.
 
         False is answered with 403. Raise `Error.HTTP` for another answer, such as 401 or 404.
         """
@@ -101,7 +100,7 @@ class PublishHandler(ChannelHandler):
         idempotency_key = self.request.headers.get("Idempotency-Key")
         queue = MessageQueue.instance(names[0])
         ids: list[str] = []
-        # `publish_json` without an event would answer the waiting long polls.
+        # Skip an empty list: `publish_json` without events would answer the waiting long polls.
         if bodies:
             published = queue.publish_json(*bodies, key=key, idempotency_key=idempotency_key)
             if not isinstance(published, Done):
@@ -130,16 +129,16 @@ class PublishHandler(ChannelHandler):
             raise HTTPError(415, "a body with a Content-Encoding cannot be read")
         charset = parameter(request.headers.get("Content-Type", ""), "charset")
         if charset is not None and charset.lower() not in ("utf-8", "utf8", "us-ascii"):
-            raise HTTPError(415, "an event is sent in UTF-8")
+            raise HTTPError(415, "an event has to be sent in UTF-8")
         media_type = request.media_type
         if media_type == "application/json" or media_type.endswith("+json"):
             if _END.fullmatch(request.body):
                 if not self.may_end:
-                    raise HTTPError(403, "channels are not ended here")
+                    raise HTTPError(403, "channels cannot be ended here")
                 return [END], False
             return json_events.read(request.body, self.max_values, self.max_batch)
         if media_type not in FORMS:
-            raise HTTPError(415, "an event is JSON (application/json) or a form")
+            raise HTTPError(415, "an event has to be JSON (application/json) or a form")
         return [self._form()], False
 
     def _form(self) -> bytes:
@@ -147,8 +146,8 @@ class PublishHandler(ChannelHandler):
         request = self.request
         body = request.body.strip()
         if (body[:1], body[-1:]) in ((b"{", b"}"), (b"[", b"]"), (b'"', b'"')):
-            # curl -d, and other clients, name it a form unless they are told.
-            raise HTTPError(415, "for an event as JSON send Content-Type: application/json")
+            # This is JSON: curl -d and other clients label any body a form by default.
+            raise HTTPError(415, "to publish JSON, send Content-Type: application/json")
         if request.files:
             raise HTTPError(400, "a file cannot be published")
         fields = dict(request.body_parameters)

@@ -1,10 +1,11 @@
-"""Checks again, from time to time, whether connected clients still have permission.
+"""Checks from time to time whether connected clients still have permission.
 
 Rules:
 1. References to handlers are weak. A handler whose answer is over is neither kept nor checked.
 2. At most `AT_ONCE` checks of a loop run at a time. A check that takes `TIMEOUT` seconds has
-   failed, and its later result is ignored. Clients that subscribed together are not due together.
-3. A client has one check at a time.
+   failed, and its later result is ignored. Clients that subscribed together are checked at
+   different times.
+3. A client has at most one check at a time.
 4. The state of a client that has left is freed within `LOOK` seconds, even if its next check is far
    away.
 """
@@ -29,7 +30,7 @@ AT_ONCE = 10
 TIMEOUT = 30.0
 
 RECHECKS: ContextVar[bool] = ContextVar("tatsumaki_rechecks", default=False)
-"""Whether the client that is checked was admitted before."""
+"""Whether the current check is of a client that was already admitted."""
 
 
 class Checked(Protocol):
@@ -58,7 +59,7 @@ class Recheck:
         self._handler = weakref.ref(handler)
         self._names = names
         self._seconds = seconds
-        # The context of the request.
+        # The context of the request, in which the hooks run.
         self._context = copy_context()
         self._waits = False
         Wheel.current().add(self, self._next(FIRST_JITTER))
@@ -94,7 +95,7 @@ class Recheck:
     async def _ask(self, handler: Checked) -> None:
         checking = handler._check(self._names)
         task = asyncio.get_running_loop().create_task(checking, context=self._context)
-        # A hook may ignore its cancellation, so nothing waits for it after that.
+        # `asyncio.wait_for` would wait for a hook that ignores its cancellation; this does not.
         _, late = await asyncio.wait([task], timeout=TIMEOUT)
         error: BaseException | None
         if late:
@@ -102,14 +103,14 @@ class Recheck:
             task.add_done_callback(_ignore)
             error = TimeoutError(f"can_subscribe did not return within {TIMEOUT:.0f} seconds")
         else:
-            # A hook that is cancelled has no result: the client is checked the next time.
+            # A hook that was cancelled has no result: leave it to the next check.
             error = None if task.cancelled() else task.exception()
         if error is not None:
             self._context.run(handler._check_failed, error)
 
 
 def _ignore(task: asyncio.Task[None]) -> None:
-    """The check was logged as failed: ignore its result."""
+    """Ignore the result of a check that was already logged as failed."""
     if not task.cancelled():
         task.exception()
 
@@ -119,7 +120,7 @@ class _Checks:
 
     def __init__(self) -> None:
         self._due: deque[Recheck] = deque()
-        # Kept here, because a loop keeps no strong reference to its tasks.
+        # Keep a reference: an event loop has only weak references to its tasks.
         self._workers: set[asyncio.Task[None]] = set()
 
     @classmethod

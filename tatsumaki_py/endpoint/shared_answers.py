@@ -2,12 +2,12 @@
 their headers are the same, the bytes of the head.
 
 Rules:
-1. Bytes are shared only if `Handler.finish`, the normal way, would make the same bytes: all headers
+1. Bytes are shared only if the normal way, `Handler.finish`, would make the same bytes. All headers
    of the handler are compared.
 2. The normal way is taken if the class overrides a part of it, if the answer is transformed, or if
    the connection has no ``send_whole``.
-3. The events of one answer are kept (`batch.MAX_ANSWER`), and this answer with up to `MAX_HEADS`
-   heads.
+3. Only the events of the last answer are kept (`batch.MAX_ANSWER`), with up to `MAX_HEADS`
+   different heads.
 
 Uses names that Tornado does not document: `_as_list`, `_finished`, `_headers`,
 `_headers_written`, `_log`, `_new_cookie`, `_reason`, `_status_code`, `_transforms`, `_write_buffer`
@@ -27,7 +27,7 @@ from tatsumaki_py.push.sent_headers import SentHeaders
 __all__ = ["send_shared"]
 
 MAX_HEADS = 8
-"""The number of heads that are kept for the events of one answer, such as one for each origin."""
+"""The number of heads that are kept for the events of one answer, for example one per origin."""
 
 
 class _Answer(NamedTuple):
@@ -53,8 +53,8 @@ _last = _Last(())
 
 
 def send_shared(handler: Handler, entries: tuple[Entry, ...]) -> bool:
-    """Finish the answer to a long poll with `entries`. Returns False, and does nothing, if the
-    normal way has to be taken.
+    """Finish the answer to a long poll with `entries`. If the normal way has to be taken, do
+    nothing and return False.
     """
     connection = handler.request.connection
     send = cast(Callable[[bytes], bool] | None, getattr(connection, "send_whole", None))
@@ -66,7 +66,7 @@ def send_shared(handler: Handler, entries: tuple[Entry, ...]) -> bool:
     answer = _made(handler, entries)
     if answer is None or not send(answer.data):
         return False
-    # As in Tornado's own `finish`.
+    # From here on, do what Tornado's own `finish` does.
     connection.set_close_callback(None)  # type: ignore[union-attr]
     handler._headers, handler._headers_written = answer.sent, True
     try:

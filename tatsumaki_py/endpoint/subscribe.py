@@ -4,8 +4,8 @@
 >>> app = Application([(r"/events/([\\w.-]+)", SubscribeHandler)])
 
 Rules:
-1. Before a request is admitted, nothing is sent and its client is no subscriber.
-2. If the group of a client is disconnected before its request is admitted, it is not admitted.
+1. Before a request is admitted, nothing is sent, and its client is not a subscriber.
+2. A request whose group is disconnected before it is admitted is refused.
 
 Uses names that Tornado does not document: `_execute`, `_finished`
 (``t/handler/test_tornado_contract.py``).
@@ -44,24 +44,25 @@ from tatsumaki_py.push.transports import Handshake, Poll, Streaming
 __all__ = ["SubscribeHandler"]
 
 RETRY_AFTER = 10
-"""Seconds after which a client may retry if its address has too many connections."""
+"""Seconds after which a client whose address has too many connections may retry."""
 
 
 class SubscribeHandler(ChannelHandler):
     """Pushes the events of channels to a client by the transport that it asks for.
 
     A WebSocket handshake asks for a WebSocket. Other requests ask by the parameter ``transport``
-    (``sse``, ``ndjson``, ``multipart``, ``long-poll``, ``interval-poll``), else by the header
-    ``Accept`` (``text/event-stream``, ``application/x-ndjson``, ``multipart/mixed``;
-    ``application/json``, ``*/*`` and no header are a long poll).
+    (``sse``, ``ndjson``, ``multipart``, ``long-poll``, ``interval-poll``) or, without it, by the
+    header ``Accept`` (``text/event-stream``, ``application/x-ndjson``, ``multipart/mixed``;
+    ``application/json``, ``*/*`` or no header mean a long poll).
 
-    A client resumes from its cursor: the header ``Last-Event-ID``, else the parameter
+    A client resumes from its cursor: the header ``Last-Event-ID`` or, without it, the parameter
     ``last_event_id``. Other parameters: ``client_id`` (see `client_id`), ``timeout`` (seconds that
     a long poll waits, up to `poll_timeout`), ``event_type=1`` (see `Handler.server_sent_events`),
-    ``heartbeat=1`` (heartbeats of SSE and WebSocket are messages that a page sees).
+    ``heartbeat=1`` (heartbeats of SSE and WebSocket become messages, which a page can see).
 
-    A channel that has ended (`MessageQueue.end`) is answered with 204 if the client has all of its
-    events, or is new and there are none. A WebSocket is closed with 1000 and the reason ``end``.
+    A request for a channel that has ended (`MessageQueue.end`) is answered with 204 if the client
+    has all of its events, or is new and there are none. A WebSocket is closed with 1000 and the
+    reason ``end``.
 
     Errors: 400 for bad parameters, 403 for a client that may not subscribe (`can_subscribe`), 406
     if no transport is acceptable, 429 for too many connections (`max_per_address`).
@@ -69,37 +70,37 @@ class SubscribeHandler(ChannelHandler):
 
     asynchronous = True
     max_stream_time: float | None = 3600.0
-    """See `Handler.max_stream_time`. An hour: long enough to cost nothing, short enough for a new
-    server to get its share.
+    """See `Handler.max_stream_time`. The default, an hour, is long enough that reconnecting costs
+    next to nothing, and short enough that a new server soon gets its share of the clients.
     """
     poll_timeout: float = 25.0
     """Seconds that a long poll waits, less a jitter of up to a tenth."""
     max_per_address: ClassVar[int | None] = None
-    """How many streams, WebSockets and waiting polls one address (`Request.address`) may have at a
-    time; None for no limit. 429 for more. All classes that have a limit count together, in this
-    process. An IPv6 address counts with its network of 64 bits. Behind a proxy, use
+    """The most streams, WebSockets and waiting polls that one address (`Request.address`) may have
+    at a time; None for no limit. 429 for more. Each process has one count for all classes that have
+    a limit. All IPv6 addresses of a /64 network count as one. Behind a proxy, use
     ``Server(xheaders=True)``, so that the server knows the addresses of the clients.
     """
     recheck_time: ClassVar[float | None] = None
     """Seconds after which `can_subscribe` is called again for an open stream or a waiting poll,
     less a jitter of up to a half for the first check and up to a tenth for the others; None for
-    never. A refusal ends the stream or poll as `disconnect` does. A check that raises, or takes 30
-    seconds, is logged, and ends it; the client has to reconnect.
+    never. A refusal ends the stream or poll as `disconnect` does. A check that raises or takes 30
+    seconds is logged and ends the stream or poll, so that the client has to reconnect.
     """
     plain_messages = False
     """See `WebSocketHandler.plain_messages`."""
     text = False
-    """Whether an event that is a string goes out as that string, for pages that want HTML. In SSE
-    the string is the data, on a WebSocket it is the message, and `plain_messages` is implied.
-    In SSE, an object ``{"type": "news", "text": "..."}`` of two strings is sent as its text, in an
-    event of that type. Other events stay JSON; NDJSON, multipart and polls are JSON always.
+    """Whether a string event is sent as that string, not as JSON, for pages that want HTML. In SSE
+    it is the data. On a WebSocket it is the message, and `plain_messages` is implied. In SSE, an
+    object ``{"type": "news", "text": "..."}`` of two strings is sent as its text, in an event of
+    that type. Other events stay JSON, as do all events in NDJSON, multipart and polls.
     """
     close_code: int | None = None
-    """The code that a client closed its WebSocket with, for ``on_close``; see
+    """The code with which a client closed its WebSocket, for ``on_close``; see
     `tornado.websocket.WebSocketHandler.on_close`.
     """
     close_reason: str | None = None
-    """The reason that it gave."""
+    """The reason that the client gave, for ``on_close``."""
 
     def __init__(
         self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any
@@ -114,18 +115,18 @@ class SubscribeHandler(ChannelHandler):
         check_limit(cls, "recheck_time", LEAST)
 
     def can_subscribe(self, channel: str) -> bool | Awaitable[bool]:
-        """Whether the client may have the events of `channel`. Override it, also with an ``async
-        def``.
+        """Whether the client may receive the events of `channel`. Override it, with ``def`` or
+        ``async def``.
 
         False is answered with 403. Raise `Error.HTTP` for another answer, such as 401 or 404. An
-        ``EventSource`` does not try again after any of these.
+        ``EventSource`` does not reconnect after any of these.
         """
         return True
 
     def group(self) -> str | bytes | int | None:
-        """The user of the client, such as an id, for `disconnect`. Override it; with None, the
-        default, `disconnect` does not find the client. It may return `current_user` if that is a
-        str, bytes or an int. Called once for each request, before `can_subscribe`.
+        """The user that the client belongs to, such as a user id, for `disconnect`. Override it:
+        with None, the default, `disconnect` cannot find the client. It may return `current_user` if
+        that is a str, bytes or an int. Called once for each request, before `can_subscribe`.
         """
         return None
 
@@ -133,23 +134,23 @@ class SubscribeHandler(ChannelHandler):
     def disconnect(cls, group: str | bytes | int) -> int:
         """End the streams, WebSockets and waiting polls of a user at once, for example at a logout.
 
-        A long poll is answered with 403, a WebSocket is closed with the code 4403, other streams
-        end. The queue treats the clients as gone. Revoke the permission before this call: a client
-        that tries again is checked by `can_subscribe`. A request that waits for `can_subscribe` is
-        answered with 403, too. The first 100 connections end before this returns, the others soon
-        after it, in turns that let the loop do other work.
+        A long poll is answered with 403, a WebSocket is closed with the code 4403, and other
+        streams end. The queue treats the clients as gone. Revoke the permission before this call,
+        because clients will reconnect, and only `can_subscribe` can then refuse them. A request
+        that waits for `can_subscribe` is also answered with 403. The first 100 connections end
+        before this returns. The others end soon after, in turns that let the loop do other work.
 
-        This affects the handlers of this class and of its subclasses. A str, its bytes in UTF-8,
-        and an int and its text are the same group. If several processes share the engine, the
-        others do the same soon after this returns: those that cannot be reached now as soon as they
-        can be. There, a class is known by its name and that of its module.
+        This affects the handlers of this class and of its subclasses. A str and its bytes in UTF-8
+        are the same group, as are an int and its text. If several processes share the engine, the
+        others do the same soon after this returns, or as soon as they can be reached. They find the
+        class by its name and the name of its module.
 
         Returns:
-            The number of requests that it ends in this process.
+            The number of requests that are ended in this process.
 
         Raises:
-            TypeError, ValueError: `group` is no group.
-            RuntimeError: the call is not in the thread of the event loop.
+            TypeError, ValueError: `group` is not a valid group.
+            RuntimeError: called outside the thread of the event loop.
         """
         MessageQueue._registry.thread.check("disconnect", cls.__name__)
         key = group_key(group, "the group")
@@ -160,47 +161,47 @@ class SubscribeHandler(ChannelHandler):
         return disconnect(cls, key, now)
 
     def on_subscribe(self, channel: str) -> Awaitable[None] | None:
-        """Called when a subscriber comes. Override it, also with an ``async def``.
+        """Called when a subscriber arrives. Override it, with ``def`` or ``async def``.
 
         Called once for each subscriber, however often it polls or reconnects in time. Without a
-        `client_id`, each long poll is a subscriber of its own, and an interval poll is none. The
-        hooks of one `client_id` and channel are called one at a time and in order: a call waits
-        until the hook before it is done. An exception is logged, and ends nothing.
+        `client_id`, each long poll is a subscriber of its own, and interval polls do not count. The
+        hooks of one `client_id` and channel are called in order, and each waits until the one
+        before it is done. An exception is logged, and has no other effect.
         """
         return None
 
     def on_unsubscribe(self, channel: str) -> Awaitable[None] | None:
-        """Called when a subscriber has left. Override it, also with an ``async def``.
+        """Called when a subscriber has left. Override it, with ``def`` or ``async def``.
 
-        Called at once when the subscriber leaves, on the handler of its last request. A client that
-        has a `client_id` and was answered, as in a long poll, or whose stream ended regularly, is
-        expected back for `MessageQueue.reconnect_time` before that. See `on_subscribe`.
+        Called on the handler of the subscriber's last request, at once when the subscriber leaves.
+        A client with a `client_id` whose long poll was answered or whose stream ended regularly is
+        given `MessageQueue.reconnect_time` to come back first. See `on_subscribe`.
 
-        If several processes share the engine, both hooks are called once in all of them. For a
-        client whose process has ended, this is called in another one, on a handler of a request
-        that has the parameter ``client_id`` and nothing else.
+        If several processes share the engine, only one of them calls each hook. For a client whose
+        process has ended, another process calls this, on a handler of a request that has only the
+        parameter ``client_id``.
         """
         return None
 
     def client_id(self) -> str | None:
-        """The name of the client, by default the parameter ``client_id``; None if it has none.
+        """The name of the client: by default the parameter ``client_id``, None if anonymous.
 
         A named client that sends no cursor resumes where it left off. A second connection with the
-        same name ends the first, so use names that nobody can guess.
+        same name ends the first, so use names that other clients cannot guess.
         """
         return self.request.param("client_id") or None
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
-        """Which of the subprotocols that a WebSocket offers is taken: by default the first, as a
-        browser closes a connection for which none was. Many clients send a token in this way
+        """Choose one of the subprotocols that a WebSocket offers: by default the first, because a
+        browser closes the connection if none is chosen. Many clients send a token as a subprotocol
         (``new WebSocket(url, ["access_token", token])``); `can_subscribe` finds it in the header
         ``Sec-WebSocket-Protocol``.
 
-        The other hooks of `tornado.websocket.WebSocketHandler` count here, too, if you define them:
-        ``check_origin``, ``get_compression_options``, ``open`` (before the client subscribes),
-        ``on_message``, ``on_ping``, ``on_pong``, ``on_close``, and the properties
-        ``ping_interval``, ``ping_timeout`` and ``max_message_size``. `stream_write` in them sends a
-        message, `finish` closes the connection.
+        You may also define the other hooks of `tornado.websocket.WebSocketHandler`:
+        ``check_origin``, ``get_compression_options``, ``open`` (called before the client
+        subscribes), ``on_message``, ``on_ping``, ``on_pong``, ``on_close``, and the properties
+        ``ping_interval``, ``ping_timeout`` and ``max_message_size``. In them, `stream_write` sends
+        a message and `finish` closes the connection.
         """
         return next(filter(None, subprotocols), None)
 
@@ -218,13 +219,13 @@ class SubscribeHandler(ChannelHandler):
             return
         if member is not None and member.expelled:
             raise HTTPError(403)
-        # A poll that ends sooner is checked when the client polls again.
+        # A poll that ends before its first recheck needs none: its next request is checked anyway.
         if self.recheck_time and not (isinstance(transport, Poll) and timeout < self.recheck_time):
             Recheck(self, names, self.recheck_time)
         queue = MessageQueue.instance(*names)
         over = queue.ended and queue._is_over(self.request.last_event_id, self.client_id())
         if over and not isinstance(transport, Handshake):
-            # An EventSource does not reconnect after it (WHATWG HTML 9.2).
+            # An EventSource does not reconnect after a 204 (WHATWG HTML 9.2).
             self.set_status(204)
             self._headers["Cache-Control"] = "no-store"
             self.finish()
@@ -232,13 +233,13 @@ class SubscribeHandler(ChannelHandler):
         if isinstance(transport, Streaming):
             options = self._framing_options()
             if self.request.method != "GET" or type(self).get is not SubscribeHandler.get:
-                # There may be code after this that wants to answer.
+                # Do not send the head yet: a method that called this one may still want to answer.
                 self._push(transport, options=options)
                 self._subscribe(names, self)
                 return
             self._stream_as(transport, options)
             self._subscribe(names, self)
-            # One turn of the loop less than by `_push`.
+            # Begin here: `_push` would wait for the next iteration of the loop.
             self._begin()
         elif isinstance(transport, Poll):
             self._headers["Cache-Control"] = "no-store"
@@ -249,7 +250,7 @@ class SubscribeHandler(ChannelHandler):
             await self._upgrade(names, expellable=bool(member is not None or self.recheck_time))
 
     def _count(self, limit: int) -> None:
-        """Count this request. Raises 429 if its address has `limit` others open."""
+        """Count this request. Raises 429 if its address already has `limit` others open."""
         address = address_of(self.request)
         if address is None:
             return
@@ -264,9 +265,9 @@ class SubscribeHandler(ChannelHandler):
         target: SubscribeHandler | SubscribeSocket,
         wait: float | None = None,
     ) -> None:
-        """Let `target` have the events. A long poll waits `wait` seconds for the first of them."""
+        """Push the events to `target`. A long poll waits `wait` seconds for the first event."""
         client = self.client_id()
-        # A client that is expected back keeps its hook: give it none if there is nothing to call.
+        # A client that is expected back keeps its hook in memory, so pass none that does nothing.
         silent = type(self).on_unsubscribe is SubscribeHandler.on_unsubscribe
         came, left, failed = self.on_subscribe, self.on_unsubscribe, self._hook_failed
         hooks: Attendance | None = None
@@ -279,7 +280,7 @@ class SubscribeHandler(ChannelHandler):
             poll = queue.poll(client, target._push_events, on_unsubscribe=gone)
         else:
             poll = queue.poll_once(client, self._answer, wait, on_unsubscribe=gone)
-        # An anonymous client that does not wait has left already.
+        # An anonymous client that does not wait is never a subscriber.
         if hooks is not None and (client is not None or wait != 0):
             poll.when_known(hooks.begin)
 
@@ -321,7 +322,7 @@ class SubscribeHandler(ChannelHandler):
 
     def _expel(self, error: HTTPError) -> None:
         """End the stream or the waiting poll; `error` is the reason. A request that is not admitted
-        yet is not changed.
+        yet is left alone, because it is refused later.
         """
         if self._watchers is None or self._peer_left():
             return
@@ -335,7 +336,7 @@ class SubscribeHandler(ChannelHandler):
         """Hand the connection to a `SubscribeSocket`."""
         socket = SubscribeSocket(self.application, self.request, outer=self, names=names)
         self._slim()
-        # The hooks of a user are called with this handler.
+        # User hooks are called on this handler, so its methods have to write to the socket.
         vars(self).update(stream_write=socket.send, write=socket.send, finish=socket.end)
         if expellable:
             vars(self).update(_expel=socket.expel)

@@ -33,17 +33,17 @@ class TicketedHandler(SubscribeHandler):
     """
 
     def check_ticket(self, channel: str) -> Ticket:
-        """Return the ticket if it was valid for `channel` when the request arrived. Otherwise raise
-        `Error.HTTP` 403. Call it in a `can_subscribe` of your own. A recheck (`recheck_time`)
+        """Return the ticket if it was valid for `channel` when the request arrived; otherwise raise
+        `Error.HTTP` 403. Call it if you override `can_subscribe`. A recheck (`recheck_time`)
         ignores the age of the ticket.
         """
         text = self.request.query_parameters.get("ticket")
         if not text:
-            raise HTTPError(403, "a ticket is needed, in the parameter ticket")
+            raise HTTPError(403, "missing parameter: ticket")
         ticket = read(self, text)
         if ticket is None:
             raise HTTPError(403, "the ticket is not valid")
-        # The clock may have been set since the request arrived.
+        # `request_time` is monotonic, so it does not matter if the clock was set in the meantime.
         old = ticket.expires < time.time() - self.request.request_time()
         if old and not RECHECKS.get():
             raise HTTPError(403, "the ticket has expired")

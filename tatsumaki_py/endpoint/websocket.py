@@ -1,8 +1,8 @@
-"""The WebSocket of a client that a `SubscribeHandler` has let in.
+"""The WebSocket of a client that a `SubscribeHandler` has admitted.
 
-Rule: a method that Tornado documents for overriding in a `tornado.websocket.WebSocketHandler` is
-called if the `SubscribeHandler` defines it. `SubscribeHandler` itself defines `select_subprotocol`
-only, because other base classes of a program may have the others.
+Rule: the methods of a `tornado.websocket.WebSocketHandler` that Tornado documents for overriding
+are called on the `SubscribeHandler` if it defines them. The class `SubscribeHandler` defines only
+`select_subprotocol`, because another base class of a program may define the others.
 
 Uses names that Tornado does not document: `_headers`, `_log`, `_new_cookie`
 (``t/handler/test_tornado_contract.py``).
@@ -39,18 +39,18 @@ EXPELLED = 4000
 """Added to the HTTP status of the refusal: 4403 for a 403. (RFC 6455
 7.4.2: codes from 4000 on are private.)
 """
-# Bytes of a reason that fit in a close frame.
+# The bytes of a reason that fit in a close frame.
 _REASON = 123
 # Hooks for which Tornado has to read from the connection.
 _READS = ("on_message", "on_ping", "on_pong", "get_compression_options")
 
 
-# In place of the names of the channels, which are not needed any more.
+# Replaces the list of channel names once it is no longer needed.
 _NONE: list[str] = []
 
 
 class _Taken:
-    """In place of a connection whose socket was taken, as Tornado sees it."""
+    """Stands in, for Tornado, for the connection whose socket was taken."""
 
     def __init__(self, stream: WebSocketSocket) -> None:
         self._stream: WebSocketSocket | None = stream
@@ -67,7 +67,7 @@ class _Taken:
 
 
 class Admitting(Protocol):
-    """The handler that let the client in, as its WebSocket sees it."""
+    """The handler that admitted the client, as its WebSocket sees it."""
 
     max_buffer: int
     heartbeat_interval: float | None
@@ -85,16 +85,16 @@ class Admitting(Protocol):
     def check_trusted_origin(self, origin: str) -> bool: ...
 
     def _framing_options(self) -> Option:
-        """The options of the framing, beside those that the request asks for."""
+        """The options of the framing, in addition to those that the request asks for."""
 
     def _public(self) -> bool:
         """Whether any page may open the connection."""
 
     def _subscribe(self, names: list[str], target: SubscribeSocket) -> None:
-        """Let `target` have the events of the channels of these names."""
+        """Push the events of the channels `names` to `target`."""
 
     def _socket_over(self) -> None:
-        """The connection has ended; may be told twice."""
+        """The connection has ended. May be called twice."""
 
     def _chunk(self, chunk: Any, *more: Any) -> bytes: ...
 
@@ -111,27 +111,27 @@ class Admitting(Protocol):
 
 
 class SubscribeSocket(WebSocketHandler):
-    """Has the connection; calls the hooks that the class of the `Admitting` handler defines."""
+    """Owns the connection. Calls the hooks that the class of the `Admitting` handler defines."""
 
     # Whether messages of the client are ignored.
     _expelled = False
 
     def initialize(self, outer: Admitting, names: list[str]) -> None:
         self._outer = outer
-        # The socket, if Tornado does not read from it.
+        # The stream of the socket, if Tornado does not read from the connection.
         self._own: WebSocketSocket | None = None
         self._names = names
         self._reframes = outer._reframes
         self.max_buffer = outer.max_buffer
         self.heartbeat_interval = outer.heartbeat_interval
         self.max_stream_time = outer.max_stream_time
-        # What `prepare` set goes into the handshake.
+        # Headers and cookies that `prepare` set are sent with the handshake.
         self._headers = outer._headers
         if hasattr(outer, "_new_cookie"):
             self._new_cookie = outer._new_cookie
 
     def _log_now(self) -> None:
-        # A `log_function` looks for what users know of their handler.
+        # Log with the user's handler: a `log_function` may look at its attributes.
         self._outer.set_status(self.get_status())
         self._outer._stream = self._stream
         self._outer._log()
@@ -178,7 +178,7 @@ class SubscribeSocket(WebSocketHandler):
 
     @property
     def goes_on(self) -> bool:
-        """Whether the connection lasts though Tornado has done its part."""
+        """Whether the connection stays open although Tornado is done with it."""
         return self._own is not None and not self._own.over
 
     def _take_over(self, iostream: IOStream, framing: WebSocket) -> IOStream:
@@ -213,14 +213,16 @@ class SubscribeSocket(WebSocketHandler):
     def on_ws_connection_close(
         self, close_code: int | None = None, close_reason: str | None = None
     ) -> None:
-        """Tornado calls it, also when it has nothing to read because the socket was taken."""
+        """Called by Tornado. If the socket was taken, that happens right after `open`, because
+        Tornado has nothing to read.
+        """
         if self._own is None:
             super().on_ws_connection_close(close_code, close_reason)
         else:
             self._slim()
 
     def _slim(self) -> None:
-        """Let go of what the handshake needed: there are thousands of idle subscribers."""
+        """Free what only the handshake needed, because there are thousands of idle subscribers."""
         self.ws_connection = self.ui = None  # type: ignore[assignment]
         self.request.connection = self.request.server_connection = None
         self._headers = self._outer._headers = SENT
@@ -243,7 +245,7 @@ class SubscribeSocket(WebSocketHandler):
         try:
             opened = self._hook("open", *outer.path_args, **outer.path_kwargs)
             if inspect.isawaitable(opened):
-                # Tornado keeps what it awaits as long as the connection: not without need.
+                # Return a coroutine only if needed: Tornado keeps it as long as the connection.
                 return self._open_later(opened)
             self._subscribe()
         except HTTPError as error:
@@ -263,11 +265,11 @@ class SubscribeSocket(WebSocketHandler):
             self._outer._subscribe(names, self)
 
     def _refuse(self, error: HTTPError) -> None:
-        """The handshake is over: a close frame is the only way to say it."""
+        """Refuse by a close frame, because the handshake is over."""
         self._close_with(TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION, error)
 
     def expel(self, error: HTTPError) -> None:
-        """End the connection: its client has no permission any more. `error` is the reason."""
+        """End the connection: its client no longer has permission. `error` is the reason."""
         if self._peer_left():
             return
         self._expelled = True
@@ -283,7 +285,7 @@ class SubscribeSocket(WebSocketHandler):
 
     def on_message(self, message: str | bytes) -> Awaitable[None] | None:
         if self._expelled:
-            # Tornado reads until the client has answered the close frame.
+            # Tornado still reads, until the client has answered the close frame.
             return None
         try:
             result = self._hook("on_message", message)
@@ -299,7 +301,9 @@ class SubscribeSocket(WebSocketHandler):
             self._put_off(error)
 
     def _put_off(self, error: HTTPError) -> None:
-        """`on_message` raised. A 503 is no mistake: the server may be stopping."""
+        """`on_message` raised `error`. Only a 503 is not the program's mistake: the server may be
+        stopping.
+        """
         if error.code != 503:
             raise error
         self._refuse(error)
