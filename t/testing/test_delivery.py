@@ -76,7 +76,7 @@ def test_what_is_promised(connections):
         ([[0, GAP, 0]], f'"a" with id 0-0 came twice {ON_1}'),
         (
             [[0, Message("z", "7-7")]],
-            f'after "a" with id 0-0 {ON_1}, "z" with id 7-7 came {ON_1}, and was never published',
+            f'after "a" with id 0-0 {ON_1}, "z" with id 7-7 came {ON_1}, but was never published',
         ),
         ([[*range(5)], [4]], f'"e" with id 4-0 came twice: {ON_1}, and {ON_2}'),
     ],
@@ -116,7 +116,7 @@ def test_events_of_the_queue():
     events = queue.backlog_events
     assert problem([Message(event.data, event.id) for event in events], events=events) == ""
     wrong = problem([Message([1, 2], "9-9")], events=events)
-    assert wrong.endswith("and was never published")
+    assert wrong.endswith("but was never published")
     assert events[0].id not in wrong
     assert f'("text" with id {events[1].id}) is missing' in problem(
         [Message([1, 2])], events=events

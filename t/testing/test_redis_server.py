@@ -35,7 +35,7 @@ def test_its_life():
 
 def test_a_line_that_is_wrong(tmp_path):
     """The error has what Redis says."""
-    with pytest.raises(RuntimeError, match=r"(?s)redis-server does not run:.*no-such-option"):
+    with pytest.raises(RuntimeError, match=r"(?s)redis-server did not start:.*no-such-option"):
         RedisServer(tmp_path, no_such_option="x").start()
 
 

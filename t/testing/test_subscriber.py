@@ -109,9 +109,9 @@ async def test_refused(http_server, base_url, refusing):
 @pytest.mark.gen_test
 async def test_what_is_wrong(http_server, base_url, url):
     """A mistake of the test, and of the server, is named."""
-    with pytest.raises(ValueError, match=r"transport is one of sse, websocket, .*, not 'sms'"):
+    with pytest.raises(ValueError, match=r"transport must be one of sse, websocket, .*, not 'sms'"):
         Subscriber(url, "sms")
-    with pytest.raises(ValueError, match="begins with http://, unlike 'ws://a/b'"):
+    with pytest.raises(ValueError, match="must begin with http://, not 'ws://a/b'"):
         await Subscriber("ws://a/b").start()
     with pytest.raises(RuntimeError, match=r"is not connected: use `async with`, or start\(\)"):
         await Subscriber(url).next()
@@ -119,7 +119,7 @@ async def test_what_is_wrong(http_server, base_url, url):
         with pytest.raises(BadAnswer, match="in the middle of a message: b'half a li'"):
             await client.next()
     async with Subscriber(url).follow() as client:
-        with pytest.raises(RuntimeError, match="follows already"):
+        with pytest.raises(RuntimeError, match="already follows"):
             client.follow()
 
 

@@ -1,4 +1,4 @@
-"""One connection of a subscriber, for checks and for messages of failed tests."""
+"""One connection of a subscriber, for assertions and their error messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Attempt:
     messages: list[Message] = field(default_factory=list)
     """The received messages, oldest first."""
     end: str = "open"
-    """How it ended, in words."""
+    """How the connection ended, in words."""
 
     @property
     def name(self) -> str:

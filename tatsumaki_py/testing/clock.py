@@ -20,7 +20,7 @@ SETTLE = 20
 
 
 class Clock:
-    """Replaces the clock of an event loop: real time, plus the seconds that a test adds.
+    """Replaces the clock of an event loop by real time plus the seconds that a test adds.
 
     >>> async def main():
     ...     with Clock() as clock:
@@ -30,9 +30,10 @@ class Clock:
     >>> asyncio.run(main())
     'an hour later'
 
-    Only timers of the loop see it: ``call_later``, ``sleep``, time-outs, Tornado's ``add_timeout``
-    and `tornado.ioloop.PeriodicCallback`, all of this package. `time.time()`, `time.monotonic()`,
-    threads and other processes do not: the clocks of Redis and of the SQLite engine stay real.
+    It affects only timers of the loop: ``call_later``, ``sleep``, timeouts, Tornado's
+    ``add_timeout`` and `tornado.ioloop.PeriodicCallback`, and everything in this package. It does
+    not affect `time.time()`, `time.monotonic()`, threads and other processes, so the clocks of
+    Redis and of the SQLite engine stay real.
 
     Args:
         loop: an asyncio loop or a `tornado.ioloop.IOLoop`; by default, the loop that is running at
@@ -98,13 +99,13 @@ class Clock:
         if self._loop is None:
             self._replace(running)
         elif self._loop is not running:
-            raise RuntimeError("this Clock belongs to another event loop than the running one")
+            raise RuntimeError("this Clock does not belong to the running event loop")
 
     def _replace(self, loop: asyncio.AbstractEventLoop | IOLoop) -> None:
         own = loop.asyncio_loop if isinstance(loop, BaseAsyncIOLoop) else loop
         if not isinstance(own, asyncio.BaseEventLoop):
             raise RuntimeError(
-                f"the clock of {type(own).__module__}.{type(own).__name__} cannot be turned: "
+                f"the clock of {type(own).__module__}.{type(own).__name__} cannot be replaced: "
                 "run this test on an event loop of asyncio"
             )
         if isinstance(loop, IOLoop):

@@ -12,7 +12,7 @@ SEGMENT = 1000
 
 
 class Connection:
-    """A TCP connection, non-blocking.
+    """A non-blocking TCP connection.
 
     Nothing is read ahead, so a connection that is not read is a slow reader. With a small receive
     buffer, the server notices it soon.

@@ -32,8 +32,8 @@ class Delivery:
         events: the published events, oldest first: values, or `Event` objects.
         allow_gap: whether a gap may replace events.
         remembers: whether the client sends its cursor when it reconnects.
-        named: whether it has a name.
-        channel: the channel of the events; None for all.
+        named: whether the client has a name.
+        channel: the channel of the events; None for all channels.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Delivery:
         return None
 
     def _find(self, message: Message, again: bool) -> int | None:
-        """The place of a message, if it may come now."""
+        """The index of the event that a message is, if that event may arrive now."""
         candidates: Sequence[int] = [self._place]
         if again:
             candidates = range(self._place + 1) if self._named else range(len(self._events))
@@ -129,8 +129,8 @@ class Delivery:
         if before and before[-1] in self._where:
             return self._twice(message, self._where[before[-1]], attempt)
         if before:
-            return f"{where}, though a gap had said that it is lost"
-        return f"{where}, and was never published"
+            return f"{where}, although a gap had reported it lost"
+        return f"{where}, but was never published"
 
     def _twice(self, message: Message, before: Attempt, attempt: Attempt) -> str:
         if before is attempt:
@@ -152,7 +152,7 @@ class Delivery:
         return f"{self._missing(self._place, count)} at the end"
 
     def _names(self, start: int, end: int) -> str:
-        """Some events, in words."""
+        """The events from index `start` up to `end`, in words."""
         shown = [
             _shown(self._events[place], self._ids[place])
             for place in range(start, min(end, start + LISTED))

@@ -23,14 +23,14 @@ __all__ = [
 
 @dataclass
 class Message:
-    """An event or a gap, as a client sees it."""
+    """An event or a gap, as a client receives it."""
 
     data: Any
     """The published value, parsed from JSON; text if it is not JSON."""
     id: str | None = None
-    """Its id. Only the last event of the answer to a poll has one."""
+    """The id of the event. In the answer to a poll, only the last event has one."""
     channel: str | None = None
-    """Its channel, if the client reads several."""
+    """The channel of the event, if the client reads several channels."""
     gap: bool = False
     """Whether this is a gap: the events after the cursor ``data["after"]`` are lost.
     """
@@ -50,7 +50,7 @@ class Place:
     id: str
     """The cursor; "" if there is none."""
     retry: int | None = None
-    """Milliseconds after which the client should reconnect. The stream ends after this."""
+    """Milliseconds after which the client should reconnect. If set, the stream is about to end."""
 
 
 class Ended(Exception):
@@ -65,7 +65,7 @@ class Ended(Exception):
 
 
 class Refused(Exception):
-    """The answer has no events."""
+    """The server answered with an error instead of events."""
 
     def __init__(self, reply: Reply) -> None:
         text = reply.body.decode("utf-8", "replace").strip().partition("\n")[0]
@@ -79,7 +79,7 @@ class BadAnswer(AssertionError):
 
 
 def parsed(text: bytes) -> Any:
-    """The value of a JSON text, or the text."""
+    """The value of a JSON text; the text itself if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

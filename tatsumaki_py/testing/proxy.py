@@ -1,5 +1,5 @@
-"""A network that fails: a proxy between clients and a server, which cuts connections, delays and
-loses data.
+"""A proxy between clients and a server that acts like a failing network: it cuts connections,
+delays data and loses it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> Self:
-        """Listen."""
+        """Start to listen."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Client(self), "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]

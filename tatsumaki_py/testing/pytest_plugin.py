@@ -41,8 +41,8 @@ def tatsumaki_queues() -> Iterator[type[MessageQueue]]:
 
 @pytest.fixture
 def tatsumaki_clock(request: pytest.FixtureRequest) -> Iterator[Clock]:
-    """The clock of the test's event loop: ``await tatsumaki_clock.advance(30)`` runs all timers of
-    the next 30 seconds. A time-out of pytest-tornado's ``gen_test`` stays in real time.
+    """The `Clock` of the test's event loop: ``await tatsumaki_clock.advance(30)`` runs all timers
+    of the next 30 seconds. The timeout of pytest-tornado's ``gen_test`` stays in real time.
     """
     from tatsumaki_py.testing import Clock
 
@@ -52,8 +52,8 @@ def tatsumaki_clock(request: pytest.FixtureRequest) -> Iterator[Clock]:
 
 @pytest.fixture
 def tatsumaki_subscriber(request: pytest.FixtureRequest) -> Iterator[Callable[..., Subscriber]]:
-    """``client = tatsumaki_subscriber(url, "sse")`` makes a `Subscriber`. It is connected by
-    ``await client.start()``, and closed after the test.
+    """``client = tatsumaki_subscriber(url, "sse")`` makes a `Subscriber`, and ``await
+    client.start()`` connects it. It is closed after the test.
     """
     from tatsumaki_py.testing import Subscriber
 

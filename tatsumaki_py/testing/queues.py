@@ -109,7 +109,7 @@ class FreshQueues:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # None if no channel was used.
+        # The engine is None if no channel was used.
         engine = MessageQueue._registry._engine
         self.end()
         if engine is not None:

@@ -43,8 +43,8 @@ class RedisServer:
             server.start()
 
     Args:
-        folder: for its files; a temporary one by default, which `stop` deletes.
-        port: where it listens; any free one by default. It stays the same after a restart.
+        folder: the folder for its files; by default a temporary one, which `stop` deletes.
+        port: the port on which it listens; by default any free one. A restart keeps the port.
         options: lines of its configuration; "_" in a name stands for "-".
 
     Raises:
@@ -54,7 +54,7 @@ class RedisServer:
 
     program = "redis-server"
     package = "redis-server"
-    """The package of Debian that has it."""
+    """The Debian package that has the program."""
 
     def __init__(
         self, folder: Path | str | None = None, port: int | None = None, **options: object
@@ -80,7 +80,7 @@ class RedisServer:
 
     @classmethod
     def find(cls) -> str:
-        """The path of the program. Raises `unittest.SkipTest` if there is none."""
+        """The path of the program. Raises `unittest.SkipTest` if it is not installed."""
         path = shutil.which(cls.program) or shutil.which(
             cls.program, path="/usr/sbin:/usr/local/sbin"
         )
@@ -117,12 +117,12 @@ class RedisServer:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 text = (self.folder / "log").read_text()
-                raise RuntimeError(f"{self.program} does not run:\n{text}")
+                raise RuntimeError(f"{self.program} did not start:\n{text}")
             time.sleep(0.01)
         return self
 
     def answers(self) -> bool:
-        """Whether it answers PING."""
+        """Whether the server answers PING."""
         with contextlib.suppress(OSError):
             return self.ask("PING") == "+PONG"
         return False
@@ -132,7 +132,7 @@ class RedisServer:
         try:
             return self._ask(words)
         except ConnectionResetError:
-            # Sentinel disconnects all clients of a server that it makes a replica.
+            # Try again: Sentinel disconnects the clients of a server that it turns into a replica.
             return self._ask(words)
 
     def _ask(self, words: tuple[object, ...]) -> str:
@@ -165,7 +165,7 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it, and delete its temporary folder."""
+        """End the server, and delete its temporary folder."""
         self.kill()
         if self._temporary is not None:
             self._temporary.cleanup()

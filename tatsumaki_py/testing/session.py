@@ -30,19 +30,21 @@ LISTED = 10
 
 
 class Session:
-    """The part of a `Subscriber` that connects and reads, step by step; see there."""
+    """The part of a `Subscriber` that connects and reads, step by step."""
 
     def __init__(
         self, target: Target, transport: str | Sequence[str], cursor: str | None, remembers: bool
     ) -> None:
         self._target = target
         self.transports: tuple[str, ...] = ()
-        """The transports, one after the other."""
+        """The transports of successive connections."""
         self._use(transport)
         self.cursor = cursor
-        """The id of the last event that it read, or the place at which its stream began."""
+        """The id of the last event that was read; before any event, the cursor at which the stream
+        began.
+        """
         self.remembers = remembers
-        """Whether it sends its cursor when it reconnects."""
+        """Whether the client sends its cursor when it reconnects."""
         self.connections: list[Attempt] = []
         """The messages of each connection."""
         self.connection: Connection | None = None
@@ -50,7 +52,7 @@ class Session:
         self.head: Reply | None = None
         """The head of the last answer."""
         self.retry: int | None = None
-        """Milliseconds after which the server asks this client to reconnect; None if it did not."""
+        """Milliseconds after which the server asked the client to reconnect; None if it did not."""
         self.ended = False
         """Whether the channel has ended."""
         self.unread: list[Message] = []
@@ -64,12 +66,12 @@ class Session:
         self.transports = (transport,) if isinstance(transport, str) else tuple(transport)
         for name in self.transports:
             if name not in READERS:
-                raise ValueError(f"transport is one of {', '.join(READERS)}, not {name!r}")
+                raise ValueError(f"transport must be one of {', '.join(READERS)}, not {name!r}")
         self._turns = itertools.cycle(self.transports)
 
     @property
     def transport(self) -> str:
-        """The transport of the connection; of the first one before it connects."""
+        """The transport of the current connection; before any, that of the first."""
         return self.transports[0] if self._attempt is None else self._attempt.transport
 
     @property
@@ -202,7 +204,7 @@ class Session:
         raise Refused(head)
 
     async def send(self, data: bytes | str, opcode: int = TEXT) -> None:
-        """Send one frame on its WebSocket: a text message, by default."""
+        """Send one frame, by default a text message, on the client's WebSocket."""
         assert self.connection is not None, "the client is not connected"
         await self.connection.send(frame(opcode, data.encode() if isinstance(data, str) else data))
 
@@ -217,7 +219,7 @@ class Session:
         return self.unread.pop(0) if self.unread else message
 
     async def _read(self) -> Message | None:
-        """Read one message of a stream, or one answer to a poll: its messages are in `unread`."""
+        """Read one message of a stream, or one answer to a poll, whose messages go to `unread`."""
         if self._attempt is None:
             if self.streams:
                 if self.ended:
@@ -227,7 +229,7 @@ class Session:
         try:
             return await (self._read_stream() if self.streams else self._poll())
         except Ended as ended:
-            # A channel that has ended closes with 1000.
+            # The server closes the WebSocket of a channel that has ended with 1000 "end".
             self.ended = self.ended or (ended.code, ended.reason) == (1000, "end")
             self._note("ended by the server")
             raise
@@ -244,7 +246,7 @@ class Session:
         over = self.retry is not None
         item = await self._reader.step()
         if over and item is not None:
-            raise BadAnswer(f"the stream goes on after its end was announced: {item}")
+            raise BadAnswer(f"the stream continues after its end was announced: {item}")
         if isinstance(item, Message):
             self._add(item)
             return item
@@ -266,7 +268,7 @@ class Session:
         await asyncio.sleep(0)
 
     def _add(self, message: Message) -> None:
-        """`message` has come."""
+        """`message` has arrived."""
         assert self._attempt is not None
         self.cursor = message.id or self.cursor
         self._attempt.messages.append(message)

@@ -59,7 +59,7 @@ class Subscriber(Following):
             the host of `url`.
 
     Raises:
-        ValueError: `transport` is unknown, or `url` is not one of ``http``.
+        ValueError: `transport` is unknown, or `url` does not begin with ``http://``.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class Subscriber(Following):
         return self
 
     async def open(self) -> Reply:
-        """Connect and subscribe, and return the head of the answer, whatever it says. With a poll,
-        this waits for the answer.
+        """Connect and subscribe, and return the head of the answer, whatever its status. With a
+        poll, this waits for the answer.
         """
         await self.request()
         return await self.answer()
@@ -200,7 +200,7 @@ class Subscriber(Following):
         return message
 
     def __aiter__(self) -> Self:
-        """Iterate over the messages, until the server ends the stream; with `follow`, until the
+        """Iterate over the messages until the server ends the stream or, with `follow`, until the
         channel ends.
         """
         return self
@@ -284,7 +284,7 @@ class Subscriber(Following):
         return self._subscribed or (not self.streams and self.connection is not None)
 
     async def _more(self) -> None:
-        """Wait until something has come."""
+        """Wait until something has arrived."""
         self.unread.clear()
         await (self._read() if self._task is None else self._followed())
 

@@ -43,7 +43,7 @@ class Target:
         """Connect, and send a request."""
         url = urlsplit(self.url)
         if url.scheme != "http" or url.hostname is None:
-            raise ValueError(f"the URL of a Subscriber begins with http://, unlike {self.url!r}")
+            raise ValueError(f"the URL of a Subscriber must begin with http://, not {self.url!r}")
         headers = {"Host": url.netloc} | self.headers | kind.fields
         if cursor:
             headers["Last-Event-ID"] = cursor

@@ -74,7 +74,7 @@ async def within(seconds: float, late: Callable[[], BaseException]) -> AsyncIter
                 nonlocal timer
                 left = end - time.monotonic()
                 if left > 0:
-                    # The loop's clock was turned.
+                    # The timer is early, because a test advanced the loop's clock.
                     timer = loop.call_later(left, check)
                 else:
                     scope.reschedule(loop.time())

@@ -14,7 +14,7 @@ class JSONLines(Reader):
 
     async def begin(self, head: Reply) -> None:
         await super().begin(head)
-        # Without the header, the log was not loaded when the stream began.
+        # There is no such header if the log was not loaded yet when the stream began.
         self._fresh = self.cursor is None
 
     async def step(self) -> Message | Place | None:
@@ -26,6 +26,6 @@ class JSONLines(Reader):
         if self._fresh:
             self.cursor = item.id or self.cursor
         if item.id not in ("", self.cursor):
-            raise BadAnswer(f"a heartbeat says {item.id}, after an event with id {self.cursor}")
+            raise BadAnswer(f"a heartbeat has id {item.id}, after an event with id {self.cursor}")
         self.beats += item.retry is None
         return item

@@ -12,7 +12,7 @@ __all__ = ["Multipart"]
 class Multipart(Reader):
     """Reads ``multipart/mixed``."""
 
-    # A part has its id only for a client that sent a cursor, which may be empty.
+    # Send an empty cursor: parts have ids only if the client sent a cursor.
     params = {"last_event_id": ""}  # noqa: RUF012
 
     async def begin(self, head: Reply) -> None:
@@ -25,7 +25,7 @@ class Multipart(Reader):
         self._mark = f"\n--{boundary}\n".encode()
         self._body = b"\n"
         if await self.until(self._mark) != b"":
-            raise BadAnswer("there is something before the first boundary")
+            raise BadAnswer("there are bytes before the first boundary")
 
     async def step(self) -> Message | Place | None:
         head, _, body = (await self.until(self._mark)).partition(b"\n\n")

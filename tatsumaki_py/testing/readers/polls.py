@@ -18,7 +18,7 @@ class LongPoll(Reader):
         await super().begin(head)
         values = parsed(await read_body(self.connection, head))
         if not isinstance(values, list):
-            raise BadAnswer(f"the answer to a poll is a JSON list, not {values!r}")
+            raise BadAnswer(f"the answer to a poll must be a JSON list, not {values!r}")
         self.batch = [message_of(value) for value in values]
         if self.batch and self.cursor is not None:
             self.batch[-1].id = self.cursor

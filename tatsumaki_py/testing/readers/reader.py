@@ -34,7 +34,7 @@ class Reader:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.cursor: str | None = None
-        """The id of the last event, else the place at which the stream began."""
+        """The id of the last event; before any event, the cursor at which the stream began."""
         self.batch: list[Message] = []
         """Messages in the answer to a poll that were not taken yet."""
         self.beats = 0
@@ -59,7 +59,7 @@ class Reader:
         raise NotImplementedError
 
     async def until(self, mark: bytes) -> bytes:
-        """The body up to `mark`, without it. Raises `Ended` at the end."""
+        """The body up to but not including `mark`. Raises `Ended` at the end of the body."""
         while mark not in self._body:
             chunk = await self._piece()
             if not chunk:

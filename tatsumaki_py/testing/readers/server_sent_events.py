@@ -46,7 +46,7 @@ class ServerSentEvents(Reader):
     @staticmethod
     def _place(value: object, fields: dict[str, str]) -> Place:
         place = place_of(value if isinstance(value, dict) else {})
-        # A browser reads the field, and a page the data.
+        # `retry` is sent twice: the browser reads the field, and the page reads the data.
         said = None if place.retry is None else str(place.retry)
         if place.id != fields.get("id") or (said is not None and said != fields.get("retry")):
             raise BadAnswer(f"the fields {fields} do not fit the data {value!r}")

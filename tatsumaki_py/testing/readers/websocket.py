@@ -34,7 +34,7 @@ class WebSocket(Reader):
                 await self.connection.send(frame(PONG, data))
             return None
         if first != TEXT:
-            raise BadAnswer(f"a frame that begins with {first:#x} is no text message")
+            raise BadAnswer(f"a frame that begins with {first:#x} is not a text message")
         return enveloped(parsed(data))
 
     async def _frame(self) -> tuple[int, bytes]:
@@ -54,7 +54,7 @@ class WebSocket(Reader):
 
 
 def frame(opcode: int, data: bytes = b"") -> bytes:
-    """One frame of a client (RFC 6455 5.2), whole and masked, of up to 65535 bytes of data."""
+    """One masked frame of a client (RFC 6455 5.2), with up to 65535 bytes of data."""
     mask = os.urandom(4)
     masked = bytes(byte ^ key for byte, key in zip(data, itertools.cycle(mask), strict=False))
     size = len(data)
