@@ -1,8 +1,8 @@
 """Tatsumaki on Tornado: answer at once, later, or keep pushing.
 
-Everything is imported from here: ``from tatsumaki_py import Application, Handler, MessageQueue``. A
-module is imported when one of its names is used first, so that a program that only publishes does
-not import the server.
+Import everything from here: ``from tatsumaki_py import Application, Handler, MessageQueue``. A
+module is imported when one of its names is first used, so a program that only publishes does not
+import the server.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ __all__ = [
 
 __version__ = "0.2.0"
 
-# Where the names are. (A type checker would take any name with `__getattr__`.)
+# The module of each name. (`__getattr__` is hidden from type checkers, or any name would pass.)
 _MODULES = {
     "AnyService": "application",
     "Application": "application",

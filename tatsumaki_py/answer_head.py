@@ -14,12 +14,12 @@ _LINE = re.compile(r"[\t -~\x80-\xff]*")
 
 
 def encode_head(first_line: str, headers: HTTPHeaders) -> bytes:
-    """The head of an answer. Raises `ValueError` if one of its lines is more than one line."""
+    """The head of an answer. Raises `ValueError` for a CR or LF within a line."""
     lines = [first_line]
     try:
         lines += [name + ": " + value for name, value in headers.get_all()]
     except TypeError:
-        # Tornado takes bytes, too.
+        # Tornado also accepts bytes.
         lines += [f"{native_str(name)}: {native_str(value)}" for name, value in headers.get_all()]
     text = "\r\n".join(lines)
     breaks = len(lines) - 1
@@ -30,8 +30,8 @@ def encode_head(first_line: str, headers: HTTPHeaders) -> bytes:
 
 
 def encode_ok(headers: Mapping[str, list[str]]) -> bytes | None:
-    """The head of an answer with the status 200, without its empty line; None if one of its lines
-    has more than printable Latin-1 text.
+    """The head of an answer with the status 200, without the empty line at its end. None if a line
+    has characters other than printable Latin-1.
     """
     lines = [f"{name}: {value}" for name, values in headers.items() for value in values]
     if not all(map(_LINE.fullmatch, lines)):

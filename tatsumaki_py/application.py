@@ -7,8 +7,8 @@
 >>> app = Application({"/": Root})
 >>> app.static_path = "static"
 
-Differs from `tornado.web.Application`: rules may be a dict; `add_handlers` has Tatsumaki's form,
-too; an unknown path is answered by a bare "404 Not Found"; ``static_path`` may be set at any time.
+Differs from `tornado.web.Application`: rules may be a dict; `add_handlers` also takes Tatsumaki's
+form; an unknown path is answered by a bare "404 Not Found"; ``static_path`` may be set at any time.
 
 Source: ``Tatsumaki::Application``.
 """
@@ -72,15 +72,15 @@ class Application(tornado.web.Application):
     Args:
         handlers: rules as Tornado takes them (tuples, `tornado.web.url`, `tornado.routing.Rule`),
             or a dict ``{path: handler}``. Paths are regular expressions, as text or compiled, that
-            match to the end (in Perl: a prefix). A compiled one in `tornado.web.url` matches a
-            prefix, as in Tornado.
+            have to match the whole path (in Perl: a prefix). A compiled pattern in
+            `tornado.web.url` matches a prefix, as in Tornado.
         default_host, transforms: as in Tornado.
-        settings: Tornado's. ``template_path`` and ``static_path`` are also attributes. Their
-            defaults are the directories ``templates`` and ``static`` beside the program, if these
-            exist; None means that there is no such directory.
+        settings: Tornado's settings. ``template_path`` and ``static_path`` are also attributes.
+            Their defaults are the directories ``templates`` and ``static`` beside the program, if
+            these exist; None means no such directory.
 
-    Once there is an `Application`, control characters are escaped in all that Tornado logs, so that
-    no client can forge a line of the log.
+    Making an `Application` turns on the escaping of control characters in Tornado's log lines, so
+    that no client can forge a line of the log.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Application(tornado.web.Application):
     ) -> None:
         guard()
         static_path = settings.pop("static_path", beside_the_program("static"))
-        # A template engine that the program gives has its own directories.
+        # If the program gives a template engine, that has its own directories.
         templates = None if "template" in settings else beside_the_program("templates")
         template_path = settings.pop("template_path", templates)
         settings.setdefault("default_handler_class", NotFound)
-        # static_url() reads this setting, too.
+        # static_url() also reads this setting.
         settings.setdefault("static_handler_class", StaticFile)
         rules = handlers.items() if isinstance(handlers, Mapping) else handlers or ()
         make_loop_to_reload(settings)
@@ -109,7 +109,7 @@ class Application(tornado.web.Application):
         self._search_loader: SearchLoader | None = None
         if template_path is not None:
             self.template_path = template_path
-        # All static rules share this dict, so a new static_path counts for all of them.
+        # All static rules share this dict, so that a new static_path applies to all of them.
         self._static_arguments: dict[str, Any] | None = None
         if static_path is not None:
             self.static_path = static_path
@@ -117,14 +117,14 @@ class Application(tornado.web.Application):
     # -- routes
 
     def route(self, path: str | re.Pattern[str], handler: Any, **kwargs: Any) -> None:
-        """Add a rule at the end; `kwargs` go to ``initialize``. `ValueError` for a bad `path`."""
+        """Add a rule at the end; `kwargs` go to ``initialize``. A bad `path` is a `ValueError`."""
         self.wildcard_router.add_rules([to_rule((path, handler, kwargs))])
 
     def add_handlers(self, host_pattern: str | re.Pattern[str], *handlers: Any) -> None:
         """Add rules: Tornado's ``add_handlers(host_pattern, [rule, ...])``, or Tatsumaki's
         ``add_handlers(path, handler, path, handler, ...)``.
 
-        Raises `TypeError` if there is a path without a handler, or a rule that is no pair.
+        Raises `TypeError` for a path without a handler, or a rule that is not a pair.
         """
         if len(handlers) == 1 and isinstance(handlers[0], (list, tuple)):
             super().add_handlers(host_pattern, [to_rule(rule) for rule in handlers[0]])  # type: ignore[arg-type]
@@ -145,8 +145,8 @@ class Application(tornado.web.Application):
         path_args: list[bytes] | None = None,
         path_kwargs: dict[str, bytes] | None = None,
     ) -> HTTPMessageDelegate:
-        """Refuses a body that is too large for the handler (`Handler.max_body_size`), and a
-        WebSocket in HTTP/1.0. See `tornado.web.Application.get_handler_delegate`.
+        """See `tornado.web.Application.get_handler_delegate`. The delegate refuses a body that is
+        too large for the handler (`Handler.max_body_size`), and a WebSocket in HTTP/1.0.
         """
         if handshake_1_0(request) and issubclass(target_class, tornado.websocket.WebSocketHandler):
             target_class, target_kwargs = NoHandshake, None
@@ -167,13 +167,13 @@ class Application(tornado.web.Application):
         return RoutingDelegate(self, server_conn, request_conn)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """See `tornado.routing.Router.find_handler`. The request becomes a `Request`, and its
-        connection makes no reference cycle.
+        """See `tornado.routing.Router.find_handler`. Turns the request into a `Request`, and keeps
+        its connection from making a reference cycle.
         """
         self._life.remind()
         Request.adopt(request)
         adopt_connection(request.connection)
-        # Where no rule has a host, the only rule leads to `wildcard_router`.
+        # If no rule has a host, the default router's only rule leads to `wildcard_router`.
         one = len(self.default_router.rules) == 1
         route = self._recent_routes.find(request) if one else None
         if route is not None:
@@ -181,8 +181,8 @@ class Application(tornado.web.Application):
         return super().find_handler(request, **kwargs)
 
     def log_request(self, handler: tornado.web.RequestHandler) -> None:
-        """Log one line for each request, with control characters escaped. The line of a stream
-        comes at its end, with its `Handler.stream_info`. See `tornado.web.Application.log_request`.
+        """Log one line for each request, with control characters escaped. A stream is logged at its
+        end, with its `Handler.stream_info`. See `tornado.web.Application.log_request`.
         """
         if "log_function" in self.settings:
             super().log_request(handler)
@@ -208,7 +208,7 @@ class Application(tornado.web.Application):
             self._static_arguments["path"] = self.settings["static_path"]
             handler = self.settings["static_handler_class"]
             prefix = re.escape(self.settings.get("static_url_prefix", "/static/"))
-            # Rules with a host come before the program's rules, as Plack's middleware does.
+            # Rules with a host come before the program's own, like Plack's middleware.
             super().add_handlers(
                 r".*",
                 [
@@ -221,7 +221,7 @@ class Application(tornado.web.Application):
 
     @property
     def template_path(self) -> str | list[str] | None:
-        """The directory of the templates, or a list of them that is searched in order. May be set
+        """The directory of the templates, or a list of directories to search in order. May be set
         at any time.
         """
         path = self.settings.get("template_path")
@@ -235,7 +235,7 @@ class Application(tornado.web.Application):
         single = isinstance(path, (str, os.PathLike))
         self.settings["template_path"] = names[0] if single else tuple(names)
         if self.settings.get("template_loader") is self._search_loader:
-            # Plain Tornado handlers take one directory, or a loader.
+            # Plain Tornado handlers accept only one directory, or a loader.
             self.settings.pop("template_loader", None)
             self._search_loader = None if single else self._default_template.loader
             if self._search_loader is not None:
@@ -253,7 +253,7 @@ class Application(tornado.web.Application):
     def render_file(
         self, name: str, args: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> str | bytes:
-        """A template filled in, outside of any request. `FileNotFoundError` if it is missing."""
+        """Render a template outside of any request. `FileNotFoundError` if it is missing."""
         return render_file(self.template, self.settings, name, {**(args or {}), **kwargs})
 
     # -- services
@@ -265,12 +265,13 @@ class Application(tornado.web.Application):
     def add_service(self, *args: Any) -> Any:
         """Add a service, set its ``application`` and return it.
 
-        Its `start` is called when the application starts (`start`), or now if the application runs;
-        an awaitable that it returns becomes a task. Its `stop` is called at the end. Both run in an
-        empty context, so a poll or a task that they begin belongs to no request.
+        Its `start` is called when the application starts, or now if the application is running; an
+        awaitable that it then returns becomes a task. Its `stop` is called when the application
+        stops. Both run in an empty context: a poll or task that they begin belongs to no request.
 
-        Without a ``name``, the service is named after its class; a second service of that class has
-        a 0 after the name, a third a 1. A service with a given name replaces the one of that name.
+        Without a ``name``, the service is named after its class; 0 is appended to the name of a
+        second service of that class, 1 to that of a third. With a ``name``, the service replaces an
+        earlier one of that name.
         """
         if len(args) == 2:
             name, service = args
@@ -279,9 +280,9 @@ class Application(tornado.web.Application):
             kind = type(service).__name__
             taken = itertools.chain([kind], (f"{kind}{number}" for number in itertools.count()))
             name = next(name for name in taken if name not in self._services)
-        # The class is asked: a service that has no application yet raises for `application`.
+        # Look at the class: the attribute `application` raises if the service has none yet.
         if not all(hasattr(type(service), name) for name in ("application", "start", "stop")):
-            raise TypeError(f"add_service takes an object of a class of Service, not {service!r}")
+            raise TypeError(f"add_service takes an instance of a Service class, not {service!r}")
         service.application = self
         if name in self._services:
             self._life.discard(self._services[name])
@@ -303,27 +304,27 @@ class Application(tornado.web.Application):
     async def start(self) -> None:
         """Start the services and call the `on_start` functions, one after the other, in the order
         in which they were added. `Server` does this before it listens; a program with an
-        `HTTPServer` of its own calls ``await app.start()``.
+        `HTTPServer` of its own has to call ``await app.start()``.
 
-        Raises `RuntimeError` if the application runs, or if one of them fails: the message names
-        it, ``__cause__`` is the reason, and the others that have started are stopped.
+        Raises `RuntimeError` if the application is running, or if a service or function fails: the
+        message names it, ``__cause__`` is the reason, and all that have started are stopped.
         """
-        # From now on any thread may publish.
+        # From now on, any thread may publish.
         MessageQueue._registry.thread.claim()
         await self._life.start()
 
     async def stop(self) -> None:
         """Cancel the tasks of `spawn` and wait for them, then stop the services and call the
-        `on_stop` functions, in reverse order. `Server` does this at its end.
+        `on_stop` functions, in reverse order. `Server` does this when it stops.
 
-        Each has 5 seconds. The log names one that takes longer, and the stop continues. An
-        exception is logged. Raises `RuntimeError` while the application starts or stops.
+        Each step has 5 seconds. If one takes longer, the log names it, and the stop continues.
+        Exceptions are logged. Raises `RuntimeError` while the application starts or stops.
         """
         await self._life.stop()
 
     def on_start(self, function: HookT) -> HookT:
         """Call `function`, which may be ``async def``, without arguments when the application
-        starts, or now if it runs. Can be used as a decorator. See `start`.
+        starts, or now if it is running. Can be used as a decorator. See `start`.
         """
         self._life.add(_name(function), function, None)
         return function
@@ -338,9 +339,9 @@ class Application(tornado.web.Application):
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
         """Run `coroutine` in the background. It belongs to no request: ``app.spawn(work())``.
 
-        The task is kept alive until it ends, logged if it fails, and cancelled and awaited when the
-        application stops. It begins when the loop runs. Its name is by default the function's.
-        Raises `TypeError` for a function: call it. Raises `RuntimeError` in another thread.
+        The application keeps the task alive, logs it if it fails, and cancels and awaits it when it
+        stops. The task begins when the loop runs. Its default name is that of the function. Raises
+        `TypeError` for a function: call it. Raises `RuntimeError` in another thread.
         """
         return self._life.spawn(coroutine, name)
 

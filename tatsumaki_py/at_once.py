@@ -1,11 +1,11 @@
 """Runs a request's coroutine without a task until it has to wait. Most requests never wait, and a
-task costs a turn of the event loop.
+task costs an iteration of the event loop.
 
 Rules:
-1. While the coroutine runs here, no task is the current one, whichever task called.
-2. A method that is marked with `runs_at_once` awaits code of a user, such as the coroutine of a
-   hook, and anything else that may wait, after `in_task`: that code may need a task.
-3. The coroutine has one context, here and in the task: it may reset a variable that it has set.
+1. While the coroutine runs here, there is no current task, even if a task called.
+2. A method marked with `runs_at_once` awaits `in_task` before it awaits user code, such as an
+   ``async def`` hook, or anything else that may wait, because such code may need a current task.
+3. The coroutine has the same context here and in the task, so it may reset a variable that it set.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ __all__ = [
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
-# Not an attribute of the methods: `functools.wraps` would copy it to a user's wrapper.
+# A set rather than a mark on the methods, which `functools.wraps` would copy to a user's wrapper.
 _marked: set[object] = set()
 
 
 def runs_at_once(method: _Method) -> _Method:
-    """Mark a method of the package that follows rule 2. A user's override has no mark."""
+    """Mark a method of the package that follows rule 2. A user's override is not marked."""
     _marked.add(method)
     return method
 
@@ -46,14 +46,14 @@ def may_run_at_once(method: object) -> bool:
 
 
 class _Finished(Future[None]):
-    """Replaces a task that is done. It is shared, because it has no result and no loop."""
+    """Stands in for a finished task. It can be shared, because it has no result and no loop."""
 
     def __init__(self) -> None:
         super().__init__()
         self.set_result(None)
 
     def add_done_callback(self, fn: object) -> None:
-        """Ignored: the callback would only look for an exception."""
+        """Do nothing: Tornado's callback would only look for an exception."""
 
     def __await__(self) -> Generator[Any, None, None]:
         return
@@ -65,18 +65,18 @@ FINISHED = _Finished()
 
 
 def at_once(coroutine: Coroutine[Any, Any, None]) -> Future[None] | asyncio.Task[None]:
-    """Run `coroutine` in a context of its own. If it has to wait, a task continues it, and is
-    returned.
+    """Run `coroutine` in a copy of the context. If it has to wait, return a task that continues it;
+    otherwise return `FINISHED`.
     """
     context = copy_context()
     if context.run(_ends, coroutine):
         return FINISHED
-    # Not within the context, because an eager task enters it at once.
+    # Do this outside of the context, because an eager task enters it at once.
     return asyncio.get_running_loop().create_task(_rest(coroutine), context=context)
 
 
 def _ends(coroutine: Coroutine[Any, Any, None]) -> bool:
-    """Run it. Returns whether it has ended without having to wait."""
+    """Run the coroutine until it has to wait. Returns whether it has ended without waiting."""
     loop = asyncio.get_running_loop()
     caller: Any = asyncio.current_task(loop)
     if caller is not None:
@@ -92,18 +92,18 @@ def _ends(coroutine: Coroutine[Any, Any, None]) -> bool:
 
 
 async def _rest(coroutine: Coroutine[Any, Any, None]) -> None:
-    # An `async def`, because its name in the log is better than that of a generator.
+    # An `async def`, so that the log shows a better name than that of a generator.
     await _going_on(coroutine)
 
 
 @types.coroutine
 def _going_on(coroutine: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
-    # It stopped in `in_task`. Python does not let `await` continue it.
+    # The coroutine has stopped in `in_task`, and `await` cannot continue a started coroutine.
     yield from coroutine.__await__()
 
 
 def runs_here() -> bool:
-    """Whether a coroutine that runs without a task has called the caller."""
+    """Whether the caller was called by a coroutine that runs without a task."""
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code is not _ends.__code__:
         frame = frame.f_back
@@ -111,7 +111,7 @@ def runs_here() -> bool:
 
 
 def is_rest(coroutine: object) -> bool:
-    """Whether `coroutine` is that of a task which `at_once` has returned."""
+    """Whether `coroutine` belongs to a task that `at_once` returned."""
     return getattr(coroutine, "cr_code", None) is _rest.__code__
 
 

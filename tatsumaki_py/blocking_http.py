@@ -1,8 +1,9 @@
 """The common part of blocking HTTP requests, for programs without an event loop.
 
 Rules:
-1. No text has the user or the password of a URL, or the value of a header.
-2. Text of the other server is one line, without control characters, and bounded.
+1. No error text contains the user or the password of a URL, or the value of a header.
+2. In an error text, words of the other server are one line of bounded length without control
+   characters.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ __all__ = ["FAULTS", "Target", "explained", "refusal", "retry_after"]
 FAULTS = (OSError, HTTPException)
 """The exceptions of a request without a complete answer."""
 CONNECT = 10.0
-"""The highest number of seconds for connecting, and for the TLS handshake after it."""
+"""The most seconds for connecting, and again for the TLS handshake."""
 MAX_TEXT = 500
-"""Characters of an answer that an error shows."""
+"""The most characters of an answer that an error shows."""
 MAX_ERROR = 16 * 1024
-"""Bytes of an answer that are read for such an error."""
+"""The most bytes of an answer that are read for such an error."""
 
 
 class Target:
@@ -51,8 +52,8 @@ class Target:
         """Scheme, host and port, for messages."""
 
     def connection(self, timeout: float) -> HTTPConnection:
-        """A connection that connects with its first request. `timeout` is in seconds, for each
-        wait, and for connecting if it is shorter than `CONNECT`.
+        """A connection that connects with its first request. `timeout` is in seconds and limits
+        each wait; connecting is limited by `timeout` or `CONNECT`, whichever is shorter.
         """
         assert self._host is not None
         kind = _TLSConnection if self._tls else _Connection
@@ -60,7 +61,7 @@ class Target:
 
 
 class _HandshakeError(OSError):
-    """TLS has failed, so no request was sent. The text is one line."""
+    """The TLS handshake failed, so no request was sent. The text is one line."""
 
 
 class _Connection(HTTPConnection):
@@ -78,7 +79,7 @@ class _Connection(HTTPConnection):
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
-    """Names the handshake, and the server, in the error if the handshake fails."""
+    """If the TLS handshake fails, names it and the server in the error."""
 
     def connect(self) -> None:
         try:
@@ -118,7 +119,7 @@ def explained(error: Exception) -> str:
 
 
 def refusal(response: HTTPResponse) -> str:
-    """The text of an answer that is an error, else the phrase of its status."""
+    """The text of an error answer; without text, its status phrase."""
     text = ""
     if media_type(response.getheader("Content-Type", "")) == "text/plain":
         text = response.read(MAX_ERROR).decode("utf-8", "replace").strip()
@@ -130,6 +131,6 @@ def refusal(response: HTTPResponse) -> str:
 
 
 def retry_after(response: HTTPResponse) -> int:
-    """The seconds of the header Retry-After; 0 without it, or if it is a date."""
+    """The seconds in the header Retry-After; 0 if it is missing or a date."""
     value = (response.getheader("Retry-After") or "").strip()
     return int(value) if value.isascii() and value.isdigit() and len(value) < 7 else 0

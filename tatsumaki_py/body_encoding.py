@@ -25,23 +25,23 @@ class _Attribute:
 class EventEncoding:
     """The encoding of events by a handler.
 
-    Rule: an event is sent as it was published, which costs nothing for each subscriber, unless
-    `_reframes` is true.
+    Rule: unless `_reframes` is true, an event is sent as it was published, which costs nothing per
+    subscriber.
     """
 
     if TYPE_CHECKING:
         json: JSONCodec = JSON
-        """Encodes what is not text. Events were encoded when they were published; with a `json` of
-        its own, a handler encodes them again, once for each subscriber.
+        """The encoder for values that are not text. Events were encoded when they were published; a
+        handler with a `json` of its own encodes them again, once for each subscriber.
         """
     else:
         json = _Attribute()
     _json = JSON
-    # Whether this handler has its own form of an event.
+    # Whether this handler encodes events in its own way.
     _reframes = False
 
     def _encode_event(self, event: Event) -> bytes:
-        """The JSON of `event`; for one that is among those of other channels, with its channel."""
+        """The JSON of `event`, with its channel if the client reads several channels."""
         if self.json is JSON:
             return event.payload
         return self.json.encode(_value(event)).encode()
@@ -51,18 +51,18 @@ class EncodingHandler(EventEncoding, LeanHandler):
     """The encoding of text, bytes and JSON by a `Handler`."""
 
     binary = False
-    """Whether `str` is written as Latin-1 instead of UTF-8. Code points above 255 raise then."""
+    """Whether `str` is written as Latin-1 instead of UTF-8. Code points above 255 then raise."""
 
     def get_chunk(self, chunk: Any, *more: Any) -> bytes:
-        """The bytes for what `write` was given; sets the content type if there is JSON among it.
+        """The bytes for the arguments of `write`. Sets the content type if one becomes JSON.
 
-        Text is UTF-8 (Latin-1 if `binary`), bytes stay as they are, numbers are written out, dicts,
-        lists and tuples are JSON, None is nothing. An event is JSON, whatever its value: write
-        `Event.data` for its text. Anything else is a `TypeError`.
+        Text becomes UTF-8 (Latin-1 if `binary`), bytes stay as they are, numbers become text,
+        dicts, lists and tuples become JSON, and None becomes nothing. An event becomes JSON,
+        whatever its value; for its text, write `Event.data`. Anything else is a `TypeError`.
 
-        Override it to write events, and anything else, in a form of your own. It is called for each
-        `stream_write`, also of a gap (`Event.gap`); what it returns is framed as the transport
-        wants it. An event for which it returns nothing is not sent.
+        Override it to give events, or any other values, a form of your own. It is called for each
+        `stream_write`, even of a gap (`Event.gap`), and the transport frames its result. An event
+        for which it returns nothing is not sent.
         """
         return self._encode(chunk) if not more else b"".join(map(self._encode, (chunk, *more)))
 
@@ -103,7 +103,7 @@ class EncodingHandler(EventEncoding, LeanHandler):
 
 
 def reframes(kind: type[EncodingHandler]) -> bool:
-    """Whether handlers of this class have their own form of an event."""
+    """Whether handlers of this class encode events in their own way."""
     return kind.json is not JSON or kind.get_chunk is not EncodingHandler.get_chunk
 
 

@@ -1,7 +1,7 @@
 """Charsets that a client or another server names.
 
-Rule: such a name reaches Python's codecs only if it is one of the spellings known here. Python
-caches every name that it looks up, also an unknown one, for ever.
+Rule: such a name reaches Python's codecs only if it is one of the spellings known here, because
+Python caches every name that it looks up, even an unknown one, and never frees it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pkgutil import iter_modules
 __all__ = ["codec", "names_charset"]
 
 _CODECS = {module.name: module.name for module in iter_modules(encodings.__path__)} | aliases
-# Codecs that do not decode text, or that no page uses; some of them take quadratic time.
+# Codecs to refuse, because they do not decode text or no page uses them; some take quadratic time.
 _NO_CHARSET = re.compile(
     r"\w+_codec|\w*unicode_escape|aliases|charmap|idna|mbcs|oem|punycode|rot_13|undefined"
 )

@@ -1,7 +1,7 @@
 """The header Content-Type: its media type and its parameters.
 
-Rule: neither a media type nor the name of a parameter has letter case, and both are read here only.
-All parts of the package agree on what a body is.
+Rule: media types and parameter names are case-insensitive. They are parsed only here, so that all
+parts of the package agree on what a body is.
 """
 
 from __future__ import annotations

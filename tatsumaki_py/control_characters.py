@@ -1,5 +1,5 @@
-"""Control characters in text that a client sent: once they are escaped, the text is one line of a
-log, and nothing in it is a command to a terminal.
+"""Escapes control characters in text that a client sent, so that it is a single line in a log and
+cannot send commands to a terminal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def escape_controls(text: str) -> str:
-    r"""`text` with control characters written out.
+    r"""`text` with control characters escaped.
 
     >>> print(escape_controls("a\r\nb\x9b"))
     a\x0d\x0ab\x9b

@@ -1,13 +1,13 @@
 """The counters of a process, which `MetricsHandler` shows.
 
 Rules:
-1. Counting is always on, so its cost is bounded: code that sends counts once for each group of
-   streams or for each slow stream, never for each delivery (``bench/metrics.py``).
+1. Counting is always on, so it has to be cheap: code that sends counts once per group of streams or
+   per slow stream, never per delivery (``bench/metrics.py``).
 2. The names of transports and reasons come from the program, never from a client, so the number of
    counters is bounded.
 3. Each number only grows, except the numbers of open connections (`Traffic.open`).
 
-The numbers are those of all event loops of the process. Loops of several threads may lose a count.
+The numbers cover all event loops of the process. Loops in several threads may lose a count.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Traffic:
     def __init__(self, name: str) -> None:
         self.name = name
         self.open = 0
-        """Connections now."""
+        """The number of open connections."""
         self.opened = 0
-        """Connections in total."""
+        """The number of connections so far."""
         self.ended: Counter[str] = Counter()
-        """Connections that have ended, by the reason."""
+        """The number of connections that have ended, by reason."""
         self.events = 0
-        """Events that the kernel has taken whole, once for each client."""
+        """Events that the kernel has taken completely, counted once for each client."""
         self.bytes = 0
         """Bytes that the kernel has taken, without the headers of the answers."""
 
@@ -54,15 +54,15 @@ class Traffic:
 
 
 class Histogram:
-    """Durations in seconds, by the least bound that each does not exceed."""
+    """Counts durations in seconds, each under the smallest bound that it does not exceed."""
 
     __slots__ = ("bounds", "counts", "sum")
 
     def __init__(self, *bounds: float) -> None:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
-        """The number of durations within each bound and above the previous one; the last has no
-        bound.
+        """The number of durations up to each bound and above the previous one. The last number has
+        no bound.
         """
         self.sum = 0.0
 
@@ -74,10 +74,10 @@ class Histogram:
 
 
 def any_of(things: Sequence[T]) -> T:
-    """One of `things`, each with the same chance.
+    """One of `things`, chosen at random with equal chances.
 
-    It represents all of them in a histogram: on average, each bucket gets the same count as if each
-    thing were counted.
+    It may represent all of them in a histogram: on average, each bucket gets the same count as if
+    every thing were counted.
     """
     return things[0] if len(things) == 1 else things[int(random.random() * len(things))]
 
@@ -91,7 +91,7 @@ REFUSALS = (
     "draining",  # 503: the server is about to stop
     "descriptors",  # a connection was closed, because there are too few
 )
-"""Why requests and connections are refused."""
+"""The reasons for which requests and connections are refused."""
 
 
 class Counters:
@@ -107,7 +107,7 @@ class Counters:
         self.refused = Counter(dict.fromkeys(REFUSALS, 0))
         """Requests and connections that were refused, by the reason."""
         self.engine_up = 1
-        """Whether the engine can accept events, as far as is known: 0 while Redis is away."""
+        """1 while the engine is known to accept events; 0 while Redis cannot be reached."""
         self.delivery = Histogram(
             0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
         )
@@ -115,15 +115,15 @@ class Counters:
         each event and client that was connected when the event was published.
         """
         self.lag = Histogram(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-        """Seconds by which a timer of the event loop came late."""
+        """Seconds by which a timer of the event loop was late."""
 
     def delivered(self, times: Sequence[float], clients: int = 1, *, since: float = 0.0) -> None:
-        """Add events whose last byte the kernel has just taken, for some clients, to the histogram.
-        One event represents all, as in `any_of`.
+        """Add events whose last byte the kernel has just taken, for `clients` clients, to the
+        histogram. One event represents all of them; see `any_of`.
 
         Args:
             times: when each event was published (`Entry.time`).
-            since: an older event does not count: it was published before its client subscribed.
+            since: when the client subscribed. Events published earlier do not count.
         """
         if times:
             published = any_of(times)
@@ -135,7 +135,7 @@ COUNTERS = Counters()
 
 
 def traffic(name: str) -> Traffic:
-    """The counters of the transport of that name; made if there are none."""
+    """The counters of the transport `name`. They are made if there are none."""
     found = COUNTERS.traffic.get(name)
     if found is None:
         found = COUNTERS.traffic[name] = Traffic(name)

@@ -1,4 +1,6 @@
-"""Awaitables that are done: a method whose result is awaited returns one if nothing is pending."""
+"""Awaitables that are already done. A method returns one instead of a coroutine or future if it has
+nothing to wait for.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ T = TypeVar("T")
 
 
 class Done(Generic[T]):
-    """An awaitable that is done with `result`.
+    """An awaitable that is already done, with `result`.
 
     >>> async def publish():
     ...     return await Done(["1-0"])
@@ -39,8 +41,8 @@ class Done(Generic[T]):
 
 
 class _Over(Done[None]):
-    """The result of a write after the end of the answer. A coroutine that awaits it ends by
-    `ClientDisconnect`; a callback that does not await it goes on.
+    """The result of a write after the end of the answer. A coroutine that awaits it gets a
+    `ClientDisconnect`; a callback that does not await it is not disturbed.
     """
 
     __slots__ = ()
@@ -55,7 +57,7 @@ OVER = _Over(None)
 
 
 def done_future() -> asyncio.Future[None]:
-    """As `DONE`, where Tornado documents a `Future`."""
+    """A future that is already done, for methods that Tornado documents as returning a future."""
     future = asyncio.get_running_loop().create_future()
     future.set_result(None)
     return future

@@ -4,7 +4,7 @@
     +-- Error.HTTP               becomes an HTTP answer (also a `tornado.web.HTTPError`)
     |   +-- MissingParameter     400, raised by ``request.parameters["x"]``
     |   +-- ServerStopping       503, raised by ``mq.publish`` when a server stops
-    +-- Error.ClientDisconnect   the client is not there any more
+    +-- Error.ClientDisconnect   the client has left
 
 >>> from tatsumaki_py import Error
 >>> try:
@@ -31,9 +31,9 @@ class Error(Exception):
     """The base of all exceptions of this package."""
 
     HTTP: ClassVar[type[HTTPError]]
-    """An error that the client is told: `HTTPError`."""
+    """An error that becomes the HTTP answer: `HTTPError`."""
     ClientDisconnect: ClassVar[type[ClientDisconnect]]
-    """The client has gone: `tatsumaki_py.error.ClientDisconnect`."""
+    """The client has left: `tatsumaki_py.error.ClientDisconnect`."""
 
     @classmethod
     def throw(cls, *args: Any, **kwargs: Any) -> NoReturn:
@@ -42,13 +42,13 @@ class Error(Exception):
 
 
 class HTTPError(Error, tornado.web.HTTPError):
-    """An error that the client is told; reachable as `Error.HTTP`.
+    """An error that becomes the HTTP answer; also available as `Error.HTTP`.
 
     Args:
         code: HTTP status code, 200 to 999. Anything else is a `ValueError`.
-        message: text for the client, as text/plain in UTF-8. Defaults to the status phrase. (A
-            plain `tornado.web.RequestHandler` sends Tornado's HTML page for the code instead.)
-        log_message: text for the log, at level WARNING. Nothing by default, as in Perl.
+        message: text for the client, as text/plain in UTF-8; by default the status phrase. (A plain
+            `tornado.web.RequestHandler` sends Tornado's HTML page for the code instead.)
+        log_message: text to log at level WARNING; by default nothing is logged, as in Perl.
         retry_after: seconds after which the client may try again, for the header ``Retry-After``,
             which a `Handler` sends.
 
@@ -93,10 +93,10 @@ def _restore(
 
 
 class ClientDisconnect(Error):
-    """The client has gone; reachable as `Error.ClientDisconnect`.
+    """The client has left; also available as `Error.ClientDisconnect`.
 
-    `Handler.stream_write` raises it, and a queue's callback may: the queue then forgets the
-    callback and keeps the client's place for `MessageQueue.reconnect_time`.
+    `Handler.stream_write` raises it. The callback of a queue may raise it, too: the queue then
+    drops the callback, and keeps the client's place for `MessageQueue.reconnect_time`.
 
     Source: ``Tatsumaki::Error::ClientDisconnect``.
     """
@@ -106,16 +106,14 @@ class ClientDisconnect(Error):
 
 
 class MissingParameter(HTTPError, KeyError):
-    """400 "missing parameter: NAME": ``request.parameters[NAME]`` of a parameter that was not
-    sent.
-    """
+    """400 "missing parameter: NAME": the client did not send ``request.parameters[NAME]``."""
 
     def __init__(self, name: str) -> None:
         HTTPError.__init__(self, 400, f"missing parameter: {name}")
 
 
 class ServerStopping(HTTPError):
-    """503 "the server is stopping", for events and requests that are refused or cut."""
+    """503 "the server is stopping", for events and requests that are refused or cut off."""
 
     def __init__(self) -> None:
         HTTPError.__init__(self, 503, "the server is stopping", retry_after=1)

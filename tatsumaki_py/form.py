@@ -1,6 +1,6 @@
-"""Forms: which bodies are forms, and their fields and files. Tornado parses them.
+"""Forms: recognizes the bodies that are forms, and lets Tornado parse their fields and files.
 
-Rule: a body is parsed only after a check that parsing it takes the loop little time.
+Rule: a body is parsed only after a check that parsing will not block the loop for long.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-dat
 FORMS = (URLENCODED, MULTIPART)
 """The media types of forms."""
 
-# Limits that take about 30 ms each to parse: the escapes (`%41`, `+`) of an urlencoded form, and
-# the bytes in the boundaries and heads of a multipart form.
+# Parsing a form at one of these limits takes about 30 ms. They count the escapes (`%41`, `+`) of an
+# urlencoded form, and the bytes in the boundaries and heads of a multipart form.
 MAX_ESCAPES = 1_000_000
 MAX_HEADS = 100_000
 
@@ -27,10 +27,10 @@ MAX_HEADS = 100_000
 def parse(
     headers: HTTPHeaders, body: bytes
 ) -> tuple[dict[str, list[bytes]], dict[str, list[HTTPFile]]]:
-    """The fields and the files of the form in `body`; none if the body is no form.
+    """The fields and the files of the form in `body`; none if the body is not a form.
 
-    Raises `Error.HTTP`: 400 for a form that cannot be read, 413 if reading it would take long, 415
-    for a ``Content-Encoding``.
+    Raises `Error.HTTP`: 400 for a form that cannot be read, 413 for a form that would take too long
+    to read, 415 for a ``Content-Encoding``.
     """
     fields: dict[str, list[bytes]] = {}
     files: dict[str, list[HTTPFile]] = {}
@@ -45,8 +45,8 @@ def parse(
         if _heads(body, boundary) > MAX_HEADS:
             raise HTTPError(413, f"more than {MAX_HEADS} bytes in the heads of one form")
         if names_charset(body):
-            raise HTTPError(400, "the names of a form are in UTF-8")
-        # Tornado knows the parameter in lower case only.
+            raise HTTPError(400, "the names in a form must be in UTF-8")
+        # Tornado finds the parameter only in lower case.
         kind = f"{kind}; boundary={boundary}"
     elif body.count(b"%") + body.count(b"+") > MAX_ESCAPES:
         raise HTTPError(413, f"more than {MAX_ESCAPES} escapes in one form")
@@ -58,7 +58,7 @@ def parse(
 
 
 def _heads(body: bytes, boundary: str) -> int:
-    """Bytes in the boundaries and heads of the parts; it may stop counting beyond `MAX_HEADS`."""
+    """Bytes in the boundaries and heads of the parts. Counting stops soon after `MAX_HEADS`."""
     mark = b"--%b\r\n" % boundary.encode()
     size, begin = 0, body.find(mark)
     while begin != -1 and size <= MAX_HEADS:

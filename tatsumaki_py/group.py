@@ -6,12 +6,15 @@ __all__ = ["group_key"]
 
 
 def group_key(group: object, of: str = "group()") -> str | None:
-    """The text of a group. Bytes, such as those of a cookie, are taken as UTF-8, an int as its
-    text. None is no group.
+    """The text of a group. Bytes, such as those of a cookie, are decoded as UTF-8, and an int
+    becomes its text. None, for no group, stays None.
+
+    Args:
+        of: the source of the group, for the error message.
 
     Raises:
-        TypeError: it is of another type. `of` names its source.
-        ValueError: it is empty.
+        TypeError: `group` is of another type.
+        ValueError: `group` is empty.
 
     >>> group_key("7"), group_key(7), group_key(b"7")
     ('7', '7', '7')
@@ -23,7 +26,7 @@ def group_key(group: object, of: str = "group()") -> str | None:
     if isinstance(group, bytes):
         group = group.decode("utf-8", "surrogateescape")
     if not isinstance(group, str):
-        raise TypeError(f"{of} is a str, bytes or int, such as a user's id, not {group!r}")
+        raise TypeError(f"{of} must be a str, bytes or int, such as a user's id, not {group!r}")
     if not group:
-        raise ValueError(f"{of} is empty: None is for a client that belongs to no group")
+        raise ValueError(f"{of} is empty: use None for a client that belongs to no group")
     return group

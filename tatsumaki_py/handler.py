@@ -8,27 +8,27 @@
 
 Differs from `tornado.web.RequestHandler` in:
 
-1. ``asynchronous = True`` (Tatsumaki's word): the answer stays open when the method returns. You
-   call `finish`. If the client leaves, the answer is finished without that call.
-2. `write` takes lists, tuples and numbers, and several arguments. Lists are written as JSON, as in
-   Tatsumaki. Tornado refuses them because of a weakness of browsers before 2011. JSON is sent as
-   ``application/json`` without a charset (RFC 8259 has none).
-3. Errors are text/plain: the message of an `Error.HTTP`, for other errors the status phrase. A 405
-   has the header ``Allow``.
-4. HEAD is answered by `get`.
+1. ``asynchronous = True`` (Tatsumaki's word): the answer stays open when the method returns, until
+   you call `finish` or the client leaves.
+2. `write` takes lists, tuples and numbers, and several arguments. Lists become JSON, as in
+   Tatsumaki; Tornado refuses them because of a vulnerability of browsers before 2011. JSON is sent
+   as ``application/json`` without a charset, because RFC 8259 defines none.
+3. Errors are text/plain: the message of an `Error.HTTP`, or the status phrase for other errors. A
+   405 has the header ``Allow``.
+4. `get` also answers HEAD.
 5. An `asynchronous` answer has no ETag, so a long poll is never answered with 304.
 6. After the client has left, `write`, `flush` and `finish` do nothing, and `stream_write` raises
    `Error.ClientDisconnect`.
 7. Without a ``template_path``, templates are looked up beside the module of the handler's class (in
-   Tornado: of the caller).
-8. `stream_write` takes over the connection from the server. Its data do not go through output
+   Tornado, beside the caller's).
+8. `stream_write` takes over the connection from the server. Its data does not pass through output
    transforms such as compression. At the end, the connection is closed, unless it is a plain
    connection of a `Server`.
 9. After `finish`, a second `finish`, `write`, `render`, `redirect` and `stream_write` do nothing,
    as in Tatsumaki; Tornado raises `RuntimeError`. The logger ``tatsumaki`` gets one line for each
-   such request, at level DEBUG, or WARNING where ``asynchronous`` was forgotten. A coroutine that
-   awaits such a `stream_write` ends by `Error.ClientDisconnect`.
-10. `write` and `stream_write` take None, or no argument: they write nothing, as in Tatsumaki.
+   such request, at level DEBUG, or WARNING if ``asynchronous`` was forgotten. A coroutine that
+   awaits such a `stream_write` gets an `Error.ClientDisconnect`.
+10. `write` and `stream_write` accept None or no argument, and then write nothing, as in Tatsumaki.
     Tornado refuses None.
 11. The letter case of a form's media type does not matter. A form that cannot be read, or that
     would take long to read, is refused with the reason; see ``tatsumaki_py.form``.
@@ -60,7 +60,7 @@ __all__ = ["Handler"]
 
 
 class Handler(AnswerHandler):
-    """Base class of your handlers; works in any `tornado.web.Application`."""
+    """The base class of your handlers. It works in any `tornado.web.Application`."""
 
     log = LogAttribute()
     """Logs a line, ``self.log("%s joined", name)``, and is a logger, ``self.log.debug(...)``; see
@@ -68,9 +68,9 @@ class Handler(AnswerHandler):
     """
 
     max_body_size: ClassVar[int | None] = None
-    """The highest number of bytes in the body of one request; None for the limit of the server. In
-    an `Application`, a larger body is refused with 413 before it is read. In a plain
-    `tornado.web.Application` only the limit of the server counts, because Tornado reads the whole
+    """The most bytes in the body of one request; None for the limit of the server. In an
+    `Application`, a larger body is refused with 413 before it is read. In a plain
+    `tornado.web.Application`, only the limit of the server applies, because Tornado reads the whole
     body first.
     """
 
@@ -84,7 +84,7 @@ class Handler(AnswerHandler):
         self.path_args = args
 
     def head(self, *args: Any, **kwargs: Any) -> Any:
-        """HEAD is GET without a body. Override to do less work."""
+        """Answer HEAD as GET without a body. Override it to do less work."""
         return self.get(*args, **kwargs)
 
     def render(
@@ -93,11 +93,11 @@ class Handler(AnswerHandler):
         """Render a template as the answer and finish it.
 
         Args:
-            template_name: a file in ``template_path``; one that is missing is a
-                `FileNotFoundError`, so a 500.
-            namespaces: dicts of what the template sees, beside Tornado's names (``handler``,
+            template_name: a file in ``template_path``. If it is missing, `FileNotFoundError` is
+                raised, which is answered 500.
+            namespaces: dicts of names for the template, in addition to Tornado's (``handler``,
                 ``request``, ...).
-            kwargs: more names; they take precedence.
+            kwargs: more names, which take precedence.
         """
         if self._peer_left():
             self._too_late("render()")
@@ -110,8 +110,8 @@ class Handler(AnswerHandler):
         return self.finish(render_file(engine, self.settings, template_name, names))
 
     def get_template_path(self) -> str:
-        """The directory of the templates: the setting ``template_path``, else the directory of the
-        handler's module.
+        """The directory of the templates: the setting ``template_path`` or, without it, the
+        directory of the handler's module.
         """
         path = self.settings.get("template_path")
         if path is None:
@@ -140,13 +140,13 @@ class Handler(AnswerHandler):
         seconds: float,
         group: str | bytes | int | None = None,
     ) -> str:
-        """Make a ticket: a text in a URL with which a client may subscribe at a `TicketedHandler`.
-        It is for an ``EventSource`` or a ``WebSocket``, which send no headers, and needs no
-        escaping.
+        """Make a ticket: a text with which a client may subscribe at a `TicketedHandler`. It is
+        sent in the URL, because an ``EventSource`` or a ``WebSocket`` cannot set headers, and needs
+        no escaping there.
 
         Args:
             channels: the names of the channels, 1 to 200.
-            seconds: its life, up to 86400 (a day). An open connection may outlive it.
+            seconds: how long it is valid, up to 86400 (a day). An open connection may outlive it.
             group: the user, for `SubscribeHandler.disconnect`; None for no user.
 
         Raises:
@@ -159,8 +159,8 @@ class Handler(AnswerHandler):
     # -- errors
 
     def async_cb(self, callback: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap a callback. An exception that it raises becomes the answer, as if the method had
-        raised it.
+        """Wrap a callback, so that an exception that it raises becomes the answer, as if the
+        handler's method had raised it.
         """
 
         @functools.wraps(callback)
@@ -209,8 +209,8 @@ class Handler(AnswerHandler):
                 self.finish(str(reason))
 
     def _allowed(self) -> list[str]:
-        # A method that a class does not define is the same function in all classes: Tornado's
-        # refusal.
+        # In Tornado, all methods that a class does not define are the same function, which answers
+        # 405.
         missing = tornado.web.RequestHandler.get
         verbs = {
             name: getattr(type(self), name.lower(), missing) for name in self.SUPPORTED_METHODS

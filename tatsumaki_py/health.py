@@ -1,4 +1,4 @@
-"""Whether the server of an event loop should get more requests."""
+"""Whether the server of an event loop should receive more requests."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Health:
         self.draining = False
         """Whether the server is about to stop."""
         self.checks: list[Callable[[], str | None]] = []
-        """Functions that return the reason, in one line, why the server should get no more
-        requests, or None. Each health check calls them, so they must be fast. A check that raises
-        is logged, and counts as a reason.
+        """Functions without arguments that return None, or, in one line, the reason why the server
+        should receive no more requests. Each health check calls them, so they must be fast. An
+        exception is logged and counts as a reason.
         """
 
     @classmethod
@@ -39,7 +39,7 @@ class Health:
         return health
 
     def reason(self) -> str | None:
-        """The reason why the server should get no more requests; None without one."""
+        """The reason why the server should receive no more requests; None if there is none."""
         if self.draining:
             return "draining"
         return next(filter(None, map(_checked, self.checks)), None)

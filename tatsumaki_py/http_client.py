@@ -1,4 +1,4 @@
-"""A non-blocking HTTP client: every request ends in a response, also one that fails.
+"""A non-blocking HTTP client. Every request ends in a response, even a request that fails.
 
 >>> from tatsumaki_py import Error, Handler, HTTPClient
 >>> class Feed(Handler):
@@ -16,14 +16,14 @@ In a coroutine it is ``res = await HTTPClient().get(url)``.
 
 Rules of this file:
 
-1. A fault of the network or of the other server is never an exception.
+1. A failure of the network or of the other server is never an exception.
 2. No connection outlives its request. Each request has an `AsyncHTTPClient` of its own, which is
-   closed when the request ends, in any way. (The shared client runs ten requests at a time, and
-   continues requests that were cancelled.)
-3. Redirects are followed here, not by Tornado: one time limit spans them all, credentials stay with
-   the host they are meant for, and a bad target is an error. (Tornado begins a new time limit with
-   each redirect, passes Proxy-Authorization and Referer on, and in 6.6 a redirect to a URL that is
-   not of http never ends.)
+   closed however the request ends. (Tornado's shared client runs only ten requests at a time, and
+   does not stop cancelled requests.)
+3. Redirects are followed here, not by Tornado, so that one time limit spans them all, credentials
+   go only to the host they are meant for, and a bad target is an error. (Tornado restarts the time
+   limit at each redirect and passes Proxy-Authorization and Referer on. In 6.6, a redirect to a URL
+   that is not http never ends.)
 
 Source: ``Tatsumaki::HTTPClient``; the codes 595 to 599 are those of ``AnyEvent::HTTP``.
 """
@@ -69,38 +69,39 @@ class Options(TypedDict, total=False):
     """The keyword arguments of every method."""
 
     headers: Headers
-    """A mapping, or pairs, in which a name may come twice."""
+    """A mapping, or pairs, in which a name may occur twice."""
     timeout: float
-    """Seconds, in place of the ``timeout`` of the client."""
+    """Seconds; overrides the ``timeout`` of the client."""
 
 
 class HTTPClient:
     """Sends requests to http and https URLs, each on a connection of its own.
 
     Args:
-        timeout: seconds that a request may take in all, redirects included. A request that takes
+        timeout: seconds that a request may take in total, including redirects. A request that takes
             longer ends in 596 "Connection timed out".
-        agent: the User-Agent of requests that name none. Default "tatsumaki_py/<version>".
+        agent: the User-Agent of requests that set none; default "tatsumaki_py/<version>".
         max_body_size: bytes of content that an answer may have (up to Tornado's own limit of
             100 MiB). A larger answer ends in 597.
 
     Each method starts the request at once and returns a `Future` of its `HTTPResponse`. The future
-    need not be awaited; cancelling it, or the await, ends the request. ``callback`` (may be a
-    coroutine function) is called once with the response, from the loop, never before the method has
-    returned, and not for a cancelled request. If it raises, logger "tatsumaki" gets the traceback;
-    wrapped by `Handler.async_cb` it also answers the client. ``options`` are `Options`.
+    need not be awaited; cancelling it, or the await, ends the request. The loop calls ``callback``
+    (which may be a coroutine function) once with the response, never before the method has
+    returned, and not for a cancelled request. If it raises, the logger "tatsumaki" gets the
+    traceback; if it is wrapped by `Handler.async_cb`, the error also becomes the answer.
+    ``options`` are `Options`.
 
-    ``body`` is sent as it is (str in UTF-8), or as a form if it is a mapping or pairs. Its
+    ``body`` is sent as it is (a str in UTF-8), or as a form if it is a mapping or pairs. Its
     Content-Type is application/x-www-form-urlencoded unless ``headers`` has another.
 
-    Up to 10 redirects are followed; one more ends in 599. A 303, and a 301 or 302 after POST,
-    becomes a GET without the body. To another scheme, host or port neither Authorization, Cookie,
-    Proxy-Authorization, Referer nor the URL's user and password are sent; all other headers are.
-    `AsyncHTTPClient.configure` is honoured, except for ``max_clients``.
+    Up to 10 redirects are followed; one more ends in 599. After a 303, or a 301 or 302 to a POST,
+    the next request is a GET without the body. A request to another scheme, host or port omits
+    Authorization, Cookie, Proxy-Authorization, Referer and the URL's user and password, but keeps
+    all other headers. `AsyncHTTPClient.configure` is honoured, except for ``max_clients``.
 
-    Raises, at the call: `ValueError` for control characters in a method or header, a timeout of 0
-    or less, a form field that is None; `TypeError` for an argument of the wrong type;
-    `RuntimeError` if no loop is running. A bad URL does not raise: it ends in 599.
+    The call itself raises `ValueError` for control characters in a method or header, a timeout of 0
+    or less, or a form field that is None; `TypeError` for an argument of the wrong type;
+    `RuntimeError` if no loop is running. A bad URL does not raise: the request ends in 599.
     """
 
     def __init__(
@@ -125,9 +126,7 @@ class HTTPClient:
         callback: Callback | None = None,
         **options: Unpack[Options],
     ) -> Reply:
-        """Send a POST: ``client.post(url, {"a": 1, "b": "x y"}, callback)``. The body may be left
-        out.
-        """
+        """Send a POST: ``client.post(url, {"a": 1, "b": "x y"}, callback)``. `body` is optional."""
         return self.request("POST", url, body, callback, **options)
 
     def put(
@@ -165,8 +164,8 @@ class HTTPClient:
         """Send any request: ``client.request("PATCH", url, body, callback)``, or
         ``client.request(request, callback)``.
 
-        All attributes of a `tornado.httpclient.HTTPRequest` count, such as ``ca_certs``,
-        ``request_timeout``, ``follow_redirects`` and ``max_redirects``. A request with a
+        All attributes of a `tornado.httpclient.HTTPRequest` are honoured, such as ``ca_certs``,
+        ``request_timeout``, ``follow_redirects`` and ``max_redirects``, except that a
         ``streaming_callback`` or ``header_callback`` is a `ValueError`.
         """
         if isinstance(method, HTTPRequest):
@@ -192,13 +191,13 @@ class HTTPClient:
         except RuntimeError:
             message = "HTTPClient needs a running loop: call it in a handler or coroutine"
             raise RuntimeError(message) from None
-        # The timer of the time limit keeps a reference to the task.
+        # No need to keep the task: the timer of its time limit refers to it.
         return loop.create_task(self._run(request, timeout, callback))
 
     async def _run(
         self, request: HTTPRequest, timeout: float, callback: Callback | None
     ) -> HTTPResponse:
-        await asyncio.sleep(0)  # an eager task is still inside the call
+        await asyncio.sleep(0)  # let the call return first: an eager task runs inside it
         try:
             async with asyncio.timeout(timeout):
                 response = await self._follow(request, timeout)
@@ -207,7 +206,7 @@ class HTTPClient:
         if callback is not None:
             try:
                 result = callback(response)
-                # A future, such as that of finish(), runs by itself; a coroutine does not.
+                # Await only coroutines: a future, such as that of finish(), needs no await.
                 if inspect.iscoroutine(result):
                     await result
             except Exception:
@@ -236,19 +235,19 @@ class HTTPClient:
 
     async def _exchange(self, request: HTTPRequest, timeout: float) -> HTTPResponse:
         answer = _Answer(self.max_body_size)
-        # Tornado adds headers to the copy; a redirect starts from the original.
+        # Copy it, because Tornado adds headers, and a redirect has to start from the original.
         request = copy.copy(request)
         request.header_callback = answer.on_header
         request.streaming_callback = answer.on_chunk
         request.follow_redirects = False
         request.allow_nonstandard_methods = True
-        # Our own limit comes first. Tornado's ends a connection that cannot be closed at once.
+        # Our own limit applies first. Tornado's is for a connection that cannot be closed at once.
         request.connect_timeout = request.request_timeout = timeout + 1
         client = AsyncHTTPClient(force_instance=True)
         _Connections(client)
         try:
             fetch = client.fetch(request, raise_error=False)
-            # Not awaited: a fetch that is cancelled would log its error later.
+            # Retrieve the exception of an abandoned fetch, because asyncio would log it later.
             fetch.add_done_callback(lambda fetch: fetch.cancelled() or fetch.exception())
             await asyncio.wait([fetch, answer.too_large], return_when=asyncio.FIRST_COMPLETED)
             if answer.too_large.done():
@@ -274,7 +273,7 @@ class _Answer:
         self._left = limit
 
     def on_header(self, line: str) -> None:
-        if line.startswith("HTTP/"):  # the second one after an interim answer (1xx)
+        if line.startswith("HTTP/"):  # after an interim answer (1xx), there is a second one
             self.started = True
             self.headers = HTTPHeaders()
         else:
@@ -289,10 +288,10 @@ class _Answer:
 
 
 class _Connections:
-    """Closes the connections of a client with it; Tornado leaves them open.
+    """Closes the connections of a client when the client is closed. Tornado leaves them open.
 
-    `tcp_client` is not documented. The requests of a client that has none go on, without an effect,
-    until their own time-out.
+    Uses the undocumented `tcp_client`. If a client has none, its requests continue, without any
+    effect, until they time out.
     """
 
     def __init__(self, client: Any) -> None:
@@ -317,7 +316,7 @@ class _Connections:
 
 
 def _diagnose(error: Exception, started: bool) -> tuple[int, str]:
-    """Code and message for a request that failed in Tornado with `error`."""
+    """The code and message of the response to a request that failed in Tornado with `error`."""
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or repr(error)
     if isinstance(error, HTTPStreamClosedError):
         text = "Connection closed"

@@ -1,7 +1,7 @@
-"""The requests of the HTTP client: what they are made of, and where a redirect leads.
+"""The requests of the HTTP client: builds them, and follows redirects.
 
-Rules of this file: it uses no socket and no loop, and a request that it makes has no header that
-the caller did not give.
+Rules of this file: it uses no socket and no loop, and it adds no header of its own to a new
+request.
 
 Source: ``HTTP::Request::Common``, RFC 9110 sections 5, 9.1 and 15.4.
 """
@@ -34,14 +34,14 @@ Body = str | bytes | Mapping[str, object] | Iterable[tuple[str, object]]
 
 # Headers that describe a body: a redirect that turns a POST into a GET drops them.
 BODY_HEADERS = ("Content-Type", "Content-Encoding", "Content-Language", "Content-Length")
-# Headers for one origin: a redirect to another one drops them.
+# Headers for one origin: a redirect to another origin drops them.
 PRIVATE_HEADERS = ("Authorization", "Cookie", "Proxy-Authorization", "Referer")
 
 URL_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 
 
 def build_request(method: str, url: str, body: Body | None, headers: Headers) -> HTTPRequest:
-    """A request with a form, a raw body or no body; raises what `HTTPClient` documents."""
+    """A request with a form, a raw body or no body. Raises the errors of `HTTPClient`."""
     return HTTPRequest(url, method, header_fields(headers), _encode(body))
 
 
@@ -61,7 +61,7 @@ def header_fields(headers: Headers) -> HTTPHeaders:
         try:
             result.add(name, str(value).strip(" \t"))
         except HTTPInputError:
-            # Tornado's message has the value, which may be a secret.
+            # Replace Tornado's message, which contains the value: it may be a secret.
             message = f"header {name!r} takes Latin-1 without control characters"
             raise ValueError(message) from None
     return result
@@ -86,7 +86,7 @@ def complete(request: HTTPRequest, agent: str) -> None:
     if not is_token(request.method):
         raise ValueError(f"not an HTTP method: {request.method!r}")
     headers = request.headers
-    # Tornado sets the length of the body. A second length could differ from it.
+    # Tornado sets the length of the body itself; a second length could differ.
     headers.pop("Transfer-Encoding", None)
     if request.body_producer is None:
         headers.pop("Content-Length", None)
@@ -104,7 +104,7 @@ def split_url(url: str) -> tuple[str, str | None, str]:
     Raises:
         ValueError: the URL cannot be sent; the message says why, for the status line.
     """
-    # Before urlsplit, which drops some of these characters silently.
+    # Check before urlsplit, which silently drops some of these characters.
     if re.search(r"[\x00-\x20\x7f]", url):
         raise ValueError("Bad URL: white space or control character")
     try:
@@ -116,7 +116,7 @@ def split_url(url: str) -> tuple[str, str | None, str]:
         raise ValueError("Only http and https URL schemes supported")
     if not host or not host.isascii():
         raise ValueError("Bad URL: host is not ASCII" if host else "Bad URL: no host")
-    # In one spelling, so that a redirect to the same origin is known as one.
+    # Normalize the host, so that a redirect to the same origin is recognized.
     netloc = host_and_port(parts.scheme, parts.netloc.rpartition("@")[2].removesuffix(":"))
     sent = urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
     user = None if parts.username is None else unquote(parts.username)
@@ -127,7 +127,7 @@ def redirected(request: HTTPRequest, code: int, location: str) -> HTTPRequest:
     """The request that a redirect asks for.
 
     Raises:
-        ValueError: the redirect leads to no URL that can be requested; see `split_url`.
+        ValueError: the redirect leads to a URL that cannot be requested; see `split_url`.
     """
     result = copy.copy(request)
     # Header bytes reach us as Latin-1.

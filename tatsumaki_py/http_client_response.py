@@ -23,10 +23,10 @@ class HTTPResponse:
         code: the status of the answer, or 595 (no connection: refused, unknown host), 596 (no
             answer: closed, timed out, garbage), 597 (an answer that broke off or is too large), 599
             (bad URL, too many redirects, headers over 64 KiB).
-        message: the reason phrase, or the error.
-        url: the URL that answered, after redirects; without user and password.
-        headers: `tornado.httputil.HTTPHeaders`; ``headers.get_list("Set-Cookie")`` has each one.
-        content: the body, gunzipped; b"" after HEAD and where there is no answer.
+        message: the reason phrase, or a description of the error.
+        url: the URL that answered, after redirects, without user and password.
+        headers: `tornado.httputil.HTTPHeaders`; ``headers.get_list("Set-Cookie")`` has each cookie.
+        content: the body, gunzipped; b"" after HEAD or without an answer.
 
     >>> refused = HTTPResponse(595, "Connection refused", "http://127.0.0.1:1/")
     >>> refused.is_error, refused.status_line, refused.header("Content-Type")
@@ -56,15 +56,17 @@ class HTTPResponse:
 
     @property
     def decoded_content(self) -> str:
-        """The content as text, by the charset of Content-Type, else as UTF-8.
+        """The content as text, decoded by the charset of Content-Type, by default UTF-8.
 
-        Bytes that are not valid become U+FFFD; a charset that Python does not know counts as none.
+        Invalid bytes become U+FFFD. A charset that Python does not know is ignored.
         """
         charset = parameter(self.header("Content-Type") or "", "charset")
         name = codec(charset) if charset else None
         return self.content.decode(name or "utf-8", "replace")
 
     def header(self, name: str) -> str | None:
-        """The header, repeated ones joined by ", "; None if there is none. The name in any case."""
+        """The value of a header; None if it is missing. `name` is case-insensitive. The values of a
+        repeated header are joined by ", ".
+        """
         values = self.headers.get_list(name)
         return ", ".join(values) if values else None

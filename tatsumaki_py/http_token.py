@@ -15,6 +15,6 @@ def is_token(text: str) -> bool:
 
 
 def check_header_name(name: str) -> None:
-    """`ValueError` for a name that could not be sent, or would break out of its line."""
+    """Raise `ValueError` for a name that could not be sent, or would break out of its line."""
     if not is_token(name):
         raise ValueError(f"not a header name: {name!r}")

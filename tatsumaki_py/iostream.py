@@ -1,10 +1,9 @@
 """Tornado's connections without a reference cycle, and with less memory while they are idle.
 
-A `tornado.iostream.IOStream` keeps the error that closed it. The error has a traceback, whose
-frames refer to the `IOStream` and to objects that used it, such as a handler. Only the garbage
-collector would free them.
-
-An `IOStream` has two queues for data to write. They take 1.7 KB, even while they are empty.
+A `tornado.iostream.IOStream` keeps the error that closed it. The frames of that error's traceback
+refer to the `IOStream` and to objects that used it, such as a handler, so only the garbage
+collector would free them. An `IOStream` also has two queues for data to write, which take 1.7 KB
+even while they are empty.
 
 Rules:
 1. The error of a `ForgettingStream` has no traceback, and does not refer to another error.
@@ -28,7 +27,7 @@ __all__ = ["ForgettingStream", "adopt"]
 
 
 class _Nothing:
-    """Replaces an empty queue."""
+    """Stands in for an empty queue."""
 
     __slots__ = ()
 
@@ -50,10 +49,10 @@ def _nothing() -> None:
 
 
 class ForgettingStream(IOStream):
-    """A plain connection."""
+    """A connection without TLS."""
 
     def rest(self) -> None:
-        """Free the queues, if they are empty, because nothing will be written for a while."""
+        """Nothing will be written for a while: free the queues if they are empty."""
         if not (self.closed() or self._write_buffer or self._write_futures):
             self._write_buffer = self._write_futures = _NOTHING
 
@@ -69,8 +68,8 @@ class ForgettingStream(IOStream):
         _forget(self)
 
     def part(self) -> socket.socket:
-        """The socket. From now on, `close` leaves it open."""
-        # Tornado calls it to close the socket.
+        """The socket, which `close` leaves open from now on."""
+        # Tornado calls `close_fd` to close the socket.
         self.close_fd = _nothing  # type: ignore[method-assign]
         return self.socket
 
@@ -86,7 +85,7 @@ def adopt(iostream: IOStream | None) -> None:
     """Make `iostream` a `ForgettingStream`, if its class is one of Tornado's."""
     adopted = _ADOPTED.get(type(iostream))
     if adopted is not None and iostream is not None:
-        # In place, because Tornado continues to use this object.
+        # Change the object in place, because Tornado continues to use it.
         iostream.__class__ = adopted
         _forget(iostream)
 
@@ -94,5 +93,5 @@ def adopt(iostream: IOStream | None) -> None:
 def _forget(iostream: IOStream) -> None:
     error = iostream.error
     if error is not None:
-        # The error that was being handled at that time, such as a malformed request, has one, too.
+        # Also drop an earlier error that was being handled, such as that of a malformed request.
         error.__traceback__ = error.__context__ = error.__cause__ = None

@@ -1,4 +1,4 @@
-"""The JSON encoder of the package, and what an encoder of a user has to have."""
+"""The JSON encoder of the package, and the protocol of an encoder of the user's own."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class JSONCodec(Protocol):
 
 
 class Constant:
-    """A true, false or null that a subclass gives attributes: Python lets no class inherit from
-    `bool` or `NoneType`. It equals its `data`, and is as true as that.
+    """A true, false or null to which a subclass can add attributes, since Python does not allow
+    subclasses of `bool` and `NoneType`. It equals its `data` and has the same truth value.
 
     >>> Constant(None) == None, bool(Constant(False)), [Constant(True)] == [True]
     (True, False, True)
@@ -45,7 +45,7 @@ class Constant:
         return repr(self.data)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A pickle or deepcopy is the plain value.
+        # Pickling or copying gives the plain value.
         return (type(None), ()) if self.data is None else (bool, (self.data,))
 
 
@@ -55,4 +55,4 @@ class _Encoder(json.JSONEncoder):
 
 
 JSON: JSONCodec = _Encoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-"""Compact, in UTF-8, and nothing that is not JSON (no NaN)."""
+"""Encodes compactly, without escaping non-ASCII text, and refuses NaN, which is not JSON."""

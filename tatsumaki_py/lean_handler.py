@@ -1,4 +1,4 @@
-"""What Tornado does for each answer, with less work and the same result.
+"""Does what Tornado does for each answer, with the same result but less work.
 
 Uses names that Tornado does not document: `_as_list`, `_combined_cache`,
 `_headers`, `_reason`, `_status_code`, `_write_buffer` (``t/handler/test_tornado_contract.py``).
@@ -18,7 +18,7 @@ _SERVER = f"TornadoServer/{tornado.version}"
 
 
 class _Date:
-    """The header Date, which is formatted once a second."""
+    """Formats the header Date, once per second."""
 
     __slots__ = ("_second", "_text")
 
@@ -40,7 +40,7 @@ class LeanHandler(tornado.web.RequestHandler):
 
     def clear(self) -> None:
         """See `tornado.web.RequestHandler.clear`."""
-        # Its constructor takes longer than all of this.
+        # The constructor of the headers would take longer than all of this.
         self._headers = headers = HTTPHeaders.__new__(HTTPHeaders)
         headers._combined_cache = {}
         headers._as_list = {

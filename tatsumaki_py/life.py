@@ -5,7 +5,8 @@ Rules:
    order, only for parts that have started.
 2. All of this runs in an empty context: it belongs to no request.
 3. A task is kept alive until it is done. If it fails, that is logged.
-4. Nothing delays the end for longer than its limit, not even a task that ignores its cancellation.
+4. Each step of the stop has a time limit, which even a task that ignores its cancellation cannot
+   exceed.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ _log = logging.getLogger("tatsumaki")
 T = TypeVar("T")
 
 STOP_TIME = 5.0
-"""Seconds that each stop, and all tasks together, get to end."""
+"""Seconds that each stop, and all tasks together, have to end."""
 NAMED = 5
-"""How many of the tasks that did not end the log names, each by as many names."""
+"""The most tasks that the log names if they did not end, and the most names that it shows for each.
+"""
 
 
 class StartError(RuntimeError):
@@ -82,8 +84,8 @@ class Life:
         stop: Callable[[], Any] | None,
         owner: object = None,
     ) -> None:
-        """Add a part. In an application that runs, it starts at once; an awaitable that its
-        start returns becomes a task.
+        """Add a part. If the application is running, start the part at once; if its start returns
+        an awaitable, that becomes a task.
         """
         part = _Part(name, start, stop, owner)
         self._parts.append(part)
@@ -104,24 +106,26 @@ class Life:
         part.started = True
 
     def discard(self, owner: object) -> None:
-        """Forget the part of `owner`, unless it starts or has started."""
+        """Remove the part of `owner`, unless it is starting or has started."""
         for part in self._parts:
             if part.owner is owner and not part.started and part is not self._starting:
                 self._parts.remove(part)
                 break
 
     def remind(self) -> None:
-        """Log, once, that a request came and `start` was never called."""
+        """Log once that a request arrived although `start` was never called."""
         if self._phase is _Phase.NEW and self._parts and not self._reminded:
             self._reminded = True
             _log.warning(
-                "A request came, but %s was not started: "
-                "a program without tatsumaki_py.Server calls await app.start()",
+                "A request arrived, but %s was not started: "
+                "a program without tatsumaki_py.Server has to call await app.start()",
                 self._parts[0].name,
             )
 
     async def start(self) -> None:
-        """Start all parts. If one fails, those before it are stopped, and `StartError` names it."""
+        """Start all parts. If one fails, stop the parts before it and raise a `StartError` that
+        names it.
+        """
         if self._phase is not _Phase.NEW:
             raise RuntimeError(f"the application cannot start: it is {self._phase.value}")
         loop = asyncio.get_running_loop()
@@ -129,18 +133,18 @@ class Life:
             if task.get_loop() is not loop:
                 raise RuntimeError(
                     f"{task.get_name()} was spawned for another event loop: "
-                    "call app.spawn in app.on_start(...), which runs in this one"
+                    "call app.spawn in app.on_start(...), which runs in the right loop"
                 )
         self._loop = loop
         self._phase = _Phase.STARTING
         try:
-            # A part may add others.
+            # The list may grow during the loop, because a part may add others.
             for part in self._parts:
                 await self._start(part)
         except BaseException:
             ending = asyncio.ensure_future(self._stop())
             while not ending.done():
-                # Even after a signal, all parts that have started stop.
+                # Even if a signal cancels this, stop all parts that have started.
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([ending])
             raise
@@ -151,7 +155,7 @@ class Life:
             self._starting = part
             task = self._task(self._call(part.start))
             try:
-                # Not `await task`: it would wait for a task that ignores its cancellation.
+                # `await task` would wait for a task that ignores its cancellation.
                 await asyncio.wait([task])
             except asyncio.CancelledError:
                 task.cancel()
@@ -191,7 +195,7 @@ class Life:
             self._phase, self._loop = _Phase.NEW, None
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
-        """Run `coroutine` in a task of no request."""
+        """Run `coroutine` in a task that belongs to no request."""
         if not inspect.iscoroutine(coroutine):
             raise TypeError(f"app.spawn takes a coroutine, app.spawn(f()), not {coroutine!r}")
         try:
@@ -205,7 +209,7 @@ class Life:
                 "use asyncio.run_coroutine_threadsafe(f(), loop)"
             )
         if loop is None:
-            # The program has not come to its loop yet.
+            # The program has not started its loop yet.
             loop = current_loop()
         task = loop.create_task(coroutine, name=name or coroutine.__qualname__, context=Context())
         self._tasks.add(task)
@@ -237,7 +241,7 @@ class Life:
         return asyncio.get_running_loop().create_task(coroutine, context=Context())
 
     async def _call(self, call: Callable[[], Any]) -> None:
-        """Make a call, and await an awaitable that it returns."""
+        """Call `call`. If it returns an awaitable, await that."""
         result = call()
         if self._waits_for(result):
             await result
@@ -246,17 +250,17 @@ class Life:
         try:
             await self._call(call)
         except (SystemExit, KeyboardInterrupt) as error:
-            # It would end the loop, and the other parts would not stop.
+            # These exceptions would end the loop before the other parts are stopped.
             raise RuntimeError(f"a stop cannot end the program: {error!r}") from error
 
     def _waits_for(self, result: Any) -> bool:
-        # A task of `spawn` continues: app.on_start(lambda: app.spawn(work())).
+        # Do not wait for a task of `spawn`, as in app.on_start(lambda: app.spawn(work())).
         return inspect.isawaitable(result) and result not in self._tasks
 
 
 async def wait_for_end(task: asyncio.Future[Any], name: str, verb: str, seconds: float) -> None:
-    """Wait for a task, for `seconds` at most. Log if it takes longer, or fails."""
-    # asyncio.timeout would wait for a task that ignores its cancellation.
+    """Wait up to `seconds` for a task. Log it if it takes longer or fails."""
+    # `asyncio.timeout` would wait for a task that ignores its cancellation.
     _, late = await asyncio.wait([task], timeout=seconds)
     if late:
         _log.error("%s did not %s within %g seconds", name, verb, seconds)
@@ -264,15 +268,13 @@ async def wait_for_end(task: asyncio.Future[Any], name: str, verb: str, seconds:
         _leave(task)
     elif not task.cancelled():
         error = task.exception()
-        # asyncio raises these two in the loop itself.
+        # asyncio itself raises SystemExit and KeyboardInterrupt out of the loop.
         if not isinstance(error, (NoneType, SystemExit, KeyboardInterrupt)):
             _log.error("%s failed to %s", name, verb, exc_info=error)
 
 
 async def end_all_tasks() -> None:
-    """Cancel all other tasks of the running loop, and wait for them, but no longer than
-    `STOP_TIME`.
-    """
+    """Cancel all other tasks of the running loop, and wait up to `STOP_TIME` for them."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
@@ -304,8 +306,8 @@ def _work(task: asyncio.Task[Any]) -> str:
 
 
 def _leave(task: asyncio.Future[Any]) -> None:
-    """Let the loop end without this task: `asyncio.Runner` would wait for it for ever. (asyncio
-    documents this function, for event loops and tasks of other kinds.)
+    """Let the loop end without this task, for which `asyncio.Runner` would wait forever. (asyncio
+    documents `_unregister_task` for other implementations of event loops and tasks.)
     """
     if isinstance(task, asyncio.Task):
         asyncio._unregister_task(task)
@@ -322,15 +324,15 @@ def _why(error: BaseException) -> str:
 def current_loop() -> asyncio.AbstractEventLoop:
     """The loop of `IOLoop.current`, on which a program may schedule callbacks before it serves."""
     with warnings.catch_warnings():
-        # Python 3.12 and 3.13 warn that the current loop is made now.
+        # Python 3.12 and 3.13 warn if this call makes the loop.
         warnings.simplefilter("ignore", DeprecationWarning)
         loop: asyncio.AbstractEventLoop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
         return loop
 
 
 def make_loop_to_reload(settings: Mapping[str, Any]) -> None:
-    """Make the current loop if an application with these settings is to be reloaded. Tornado's
-    autoreload would make it with a warning on Python 3.12 and 3.13.
+    """Make the current loop if these settings turn autoreload on. On Python 3.12 and 3.13,
+    Tornado's autoreload would make it with a warning.
     """
     if settings.get("autoreload", settings.get("debug")):
         current_loop()

@@ -1,9 +1,9 @@
 """The log: `Handler.log`, and lines that no client can forge.
 
-Rules: whichever code logs the text of a client,
-1. its control characters are escaped. An `Application` does it for Tornado's loggers, `Server.run`
-   for the whole process.
-2. its tickets and client ids are left out, in the logs of the package and of Tornado.
+Rules:
+1. Control characters in the text of a client are escaped, whichever code logs it. An `Application`
+   does this for Tornado's loggers, and `Server.run` for the whole process.
+2. The logs of the package and of Tornado show no tickets and client ids.
 
 Source: ``Tatsumaki::Handler::log``.
 """
@@ -38,12 +38,12 @@ _logger = logging.getLogger("tatsumaki")
 
 
 def logged(text: str) -> str:
-    """`text` of a client, such as a URL, in the form for a log."""
+    """`text` of a client, such as a URL, made safe for a log."""
     return escape_controls(without_secrets(text))
 
 
 def log_answer(handler: RequestHandler) -> None:
-    """Log one line in the access log, if the level of the answer is logged at all."""
+    """Log one line in the access log, if the level of the answer is enabled."""
     status = handler.get_status()
     level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
     if access_log.isEnabledFor(level):
@@ -53,14 +53,14 @@ def log_answer(handler: RequestHandler) -> None:
 
 
 class Log(logging.LoggerAdapter[Any]):
-    """A logger that can be called. All that a `logging.Logger` has is here, too."""
+    """A logger that can be called. It also has everything that a `logging.Logger` has."""
 
     def __call__(self, message: object, *args: object) -> None:
-        """Log at level INFO: ``self.log("%s joined", name)``. Without a ``%`` in the message the
+        """Log at level INFO: ``self.log("%s joined", name)``. If the message has no ``%``, the
         arguments are appended to it: ``self.log("joined: ", name)``.
 
-        Control characters are escaped. In a URL, the values of ``ticket`` and ``client_id`` are
-        left out.
+        Control characters are escaped. The values of ``ticket`` and ``client_id`` in a URL are left
+        out.
         """
         if not self.isEnabledFor(logging.INFO):
             return
@@ -78,16 +78,16 @@ class Log(logging.LoggerAdapter[Any]):
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
     ) -> tuple[Any, MutableMapping[str, Any]]:
-        # The adapter's own drops an `extra` of the caller before Python 3.13.
+        # Before Python 3.13, the adapter's own method drops an `extra` of the caller.
         return msg, kwargs
 
 
 class LogAttribute:
     """Makes a `Log` at each access.
 
-    It wraps the `log` of a class further along the MRO if that is a logger, as that of Jupyter's
-    handlers is, else the logger ``tatsumaki``. ``self.log = ...`` replaces it, since this is not a
-    data descriptor.
+    It wraps the `log` of a class further along the MRO if that is a logger, as in Jupyter's
+    handlers, and otherwise the logger ``tatsumaki``. ``self.log = ...`` replaces it, because this
+    is not a data descriptor.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -101,22 +101,22 @@ class LogAttribute:
         if handler is None:
             return self
         other = getattr(super(self._owner, handler), "log", None)
-        # Not kept on the handler: it would cost each one an attribute.
+        # Do not store it on the handler: that would cost each handler an attribute.
         return Log(other if isinstance(other, (logging.Logger, logging.LoggerAdapter)) else _logger)
 
 
 class _Guard(logging.Filter):
-    """Escapes control characters in the arguments of a message, and leaves secrets in URLs out,
-    also in those of a traceback. The rest of a record stays as it is, so tools can still group
+    """Escapes control characters in the arguments of a message, and leaves out secrets in URLs,
+    even in a traceback. The rest of the record stays as it is, so that tools can still group
     records by their message.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log it: always."""
+        """Change the record. Returns True, because every record is logged."""
         if isinstance(record.args, tuple) and record.args:
             record.args = tuple(map(_escaped, record.args))
         elif isinstance(record.args, Mapping) and record.args:
-            # For a message with names, as "%(name)s", Python stores the dict itself.
+            # For a message with names, such as "%(name)s", Python stores the dict itself.
             record.args = {key: _escaped(value) for key, value in record.args.items()}
         elif not record.args:
             record.msg = _escaped(record.msg)
@@ -124,7 +124,7 @@ class _Guard(logging.Filter):
             text = _formatter.formatException(record.exc_info)
             shown = without_secrets(text)
             if shown != text:
-                # Formatters take it in place of the traceback.
+                # Formatters use this text instead of formatting the traceback.
                 record.exc_text = shown
         return True
 
@@ -143,20 +143,18 @@ _logger.addFilter(_guard)
 
 
 def guard() -> None:
-    """Escape control characters in all that Tornado logs from now on, and leave secrets in URLs
-    out.
-    """
-    # Plain Tornado handlers use these loggers.
+    """From now on, escape control characters and leave out secrets in all that Tornado logs."""
+    # Plain Tornado handlers also use these loggers.
     for logger in (access_log, app_log, gen_log):
         logger.addFilter(_guard)
 
 
 class LineFormatter(logging.Formatter):
     """Formats a record as one line, with control characters escaped and secrets in URLs left out.
-    The lines of a traceback follow, each indented: the text of an exception may have lines, too.
+    The lines of a traceback follow, all indented, because the text of an exception may also have
+    several.
 
-    An event that is refused because the server stops has no traceback: timers and tasks may publish
-    until the end.
+    A `ServerStopping` is logged without a traceback: timers and tasks may publish until the end.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -174,20 +172,20 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def log_worker(number: int) -> None:
-    """Name this process, worker `number`, in each line of `log_to_stderr`."""
+    """Show this process as worker `number` in each line of `log_to_stderr`."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, LineFormatter):
             handler.setFormatter(LineFormatter(FORMAT.replace(":", f" worker {number}:", 1)))
 
 
 def log_to_stderr() -> None:
-    """Log to stderr, one line for each record, unless logging is set up already. With
+    """Log to stderr, one line for each record, unless logging is already set up. With
     TATSUMAKI_DEBUG in the environment, the logger ``tatsumaki`` has level DEBUG.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter(FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     guard()
-    # By Perl's rule for true.
+    # Perl's rule: "" and "0" are false.
     if os.environ.get("TATSUMAKI_DEBUG", "") not in ("", "0"):
         _logger.setLevel(logging.DEBUG)

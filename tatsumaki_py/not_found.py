@@ -1,4 +1,4 @@
-"""The answers to a request that no rule of an application takes."""
+"""The answers to requests that match no rule of an application."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["NoHandshake", "NotFound", "handshake_1_0"]
 
 
 class NotFound(tornado.web.RequestHandler):
-    """The answer where no rule matches, for every method."""
+    """Answers 404 to every method."""
 
     max_body_size = UNREAD_SIZE
 
@@ -23,11 +23,11 @@ class NotFound(tornado.web.RequestHandler):
         self.finish("404 Not Found")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        # Tornado refuses a method that it does not know before it calls prepare().
+        # Before it calls prepare(), Tornado refuses a method that it does not know.
         self.set_status(404)
         self.finish("404 Not Found")
 
-    # This handler changes nothing, so forged requests get the 404, too.
+    # This handler changes nothing, so even a forged request may get the 404.
     def check_xsrf_cookie(self) -> None:
         pass
 
@@ -44,5 +44,5 @@ class NoHandshake(NotFound):
 
 
 def handshake_1_0(request: HTTPServerRequest) -> bool:
-    """Whether it asks for a WebSocket in HTTP/1.0."""
+    """Whether the request asks for a WebSocket in HTTP/1.0."""
     return request.version == "HTTP/1.0" and "Upgrade" in request.headers

@@ -1,4 +1,4 @@
-"""Origins of URLs: a host and its port in the one spelling that browsers send."""
+"""Origins of URLs: a host and its port in the spelling that browsers send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def host_and_port(scheme: str, netloc: str) -> str:
-    """`netloc`, which has no user, in lower case and without the default port of `scheme`.
+    """`netloc`, which must have no user, in lower case and without the default port of `scheme`.
 
     >>> host_and_port("https", "Example.com:443")
     'example.com'

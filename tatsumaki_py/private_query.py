@@ -1,4 +1,4 @@
-"""Parameters of a URL with a client's permission or name: no log has their values."""
+"""Keeps the values of URL parameters with a client's permission or name out of logs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from urllib.parse import unquote_plus
 __all__ = ["without_secrets"]
 
 _NAMES = {"client_id", "ticket"}
-# Any visible character may be in the URL of a request, also quotes and brackets.
+# The URL of a request may contain any visible character, even quotes and brackets.
 _FIELD = re.compile(r"(?<=[?&])([^\s?&=]*)=([^\s&]*)", re.ASCII)
-# What may come after a URL in other text.
+# Characters that may follow a URL in other text.
 _AFTER = "'\">,)]}"
 
 
 def without_secrets(text: str) -> str:
-    """`text`, such as a URL or a line of a log, with ``...`` in place of the values of the
-    parameters ``ticket`` and ``client_id``. A value ends at a space or an ampersand.
+    """`text`, such as a URL or a log line, with ``...`` in place of the values of the parameters
+    ``ticket`` and ``client_id``. A value ends at a space or an ampersand.
 
     >>> without_secrets("GET '/events/news?ticket=2_1.x&transport=sse' (127.0.0.1)")
     "GET '/events/news?ticket=...&transport=sse' (127.0.0.1)"
@@ -28,7 +28,7 @@ def without_secrets(text: str) -> str:
 
 def _shown(field: re.Match[str]) -> str:
     name, value = field.groups()
-    # A server takes a name that is percent-encoded, too.
+    # Decode the name: servers also accept percent-encoded names.
     if unquote_plus(name) not in _NAMES:
         return field[0]
     return f"{name}=...{value[len(value.rstrip(_AFTER)) :]}"

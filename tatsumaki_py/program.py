@@ -1,4 +1,4 @@
-"""The program: the file whose directory has its templates and static files."""
+"""The program: the file beside which its templates and static files are."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 __all__ = ["SERVED_FILE", "LoadError", "beside_the_program", "loading", "refuse_while_loading"]
 
 SERVED_FILE = "__tatsumaki_app__"
-"""The name of the module that ``python -m tatsumaki_py`` makes of the file that it serves."""
+"""The module name under which ``python -m tatsumaki_py`` loads the file that it serves."""
 
 
 _loading: str | None = None
-"""The file or module that the command loads now, in the main thread."""
+"""The file or module that the command is loading, in the main thread."""
 
 
 class LoadError(Exception):
@@ -24,7 +24,7 @@ class LoadError(Exception):
 
 @contextlib.contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Run the program `name`, for its application."""
+    """Enter this while the command runs the program `name` to get its application."""
     global _loading
     _loading = name
     try:
@@ -34,9 +34,9 @@ def loading(name: str) -> Iterator[None]:
 
 
 def refuse_while_loading() -> None:
-    """Raise `LoadError` if a program serves its application while the command loads it: the command
-    would serve it a second time, with the flags only the second time. A server in another thread,
-    of another application, is allowed.
+    """Raise `LoadError` if a program runs a server while the command loads it: the command would
+    serve the application only afterwards, and its flags would not apply to the first server. A
+    server in another thread, of another application, is allowed.
     """
     if _loading is not None and threading.current_thread() is threading.main_thread():
         raise LoadError(
@@ -48,7 +48,7 @@ def refuse_while_loading() -> None:
 def beside_the_program(name: str) -> str | None:
     """The directory of that name beside the file that was run."""
     module = sys.modules.get(SERVED_FILE) or sys.modules.get("__main__")
-    # An interactive program has no file.
+    # An interactive session has no file.
     program = getattr(module, "__file__", None)
     path = os.path.join(os.path.dirname(os.path.abspath(program)), name) if program else ""
     return path if os.path.isdir(path) else None

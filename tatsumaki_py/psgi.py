@@ -1,4 +1,4 @@
-"""The environment of a request, as PSGI names it.
+"""The environment of a request, by PSGI's names.
 
 Source: the PSGI specification 1.102, ``Plack::Request``.
 """
@@ -24,9 +24,9 @@ def path_info(request: HTTPServerRequest) -> str:
 
 
 def environment(request: HTTPServerRequest) -> Mapping[str, Any]:
-    """A read-only mapping of PSGI's keys. Later changes of the request do not show in it.
+    """A read-only mapping by PSGI's keys. It does not reflect later changes of the request.
 
-    A header whose name has an underscore is left out: ``X_Real_IP`` would be taken for
+    A header whose name has an underscore is left out, because ``X_Real_IP`` would be mistaken for
     ``X-Real-IP``.
     """
     name, port = _server(request)
@@ -58,8 +58,8 @@ def environment(request: HTTPServerRequest) -> Mapping[str, Any]:
 
 
 def _server(request: HTTPServerRequest) -> tuple[str, str]:
-    """The address and the port that the client reached. They are those of the header Host if the
-    connection is not Tornado's any more (a stream), or has no IP address.
+    """The address and the port that the client reached. They are taken from the header Host if the
+    connection no longer belongs to Tornado (a stream), or has no IP address.
     """
     stream = getattr(request.connection, "stream", None)
     if stream is not None and not stream.closed():

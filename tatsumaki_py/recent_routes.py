@@ -1,11 +1,11 @@
 """The handlers of recent paths, so that a request need not be compared with each rule.
 
 Rules:
-1. A rule is remembered only if its matcher, and the matchers of all rules before it, look at
-   nothing but the path.
-2. Any change of the list of rules forgets all paths. The number of paths, and their length, is
-   bounded.
-3. Each request gets lists and dicts of its own: an override may change them.
+1. A rule is remembered only if its matcher, and the matchers of all rules before it, look only at
+   the path.
+2. Any change of the list of rules makes it forget all paths. The number of paths and their length
+   are bounded.
+3. Each request gets lists and dicts of its own, because an override may change them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["RecentRoutes"]
 
 MAX_PATHS = 256
 LONG_PATH = 200
-"""The number of characters from which on a path is not remembered."""
+"""A path of this many characters or more is not remembered."""
 
 _Match = tuple[Rule, dict[str, Any]]
-"""A rule, and what its matcher returned."""
+"""A rule, and the result of its matcher."""
 
 
 class RecentRoutes:
@@ -38,8 +38,8 @@ class RecentRoutes:
         self._found: dict[str, _Match] = {}
 
     def find(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        """The arguments of `tornado.web.Application.get_handler_delegate`, by name, after the
-        request; None if the router has to be asked.
+        """The arguments of `tornado.web.Application.get_handler_delegate` after the request, by
+        name. None if the router has to be asked.
         """
         rules = self._router.rules
         if rules != self._rules:

@@ -1,8 +1,8 @@
-"""The request that a handler gets: Tornado's, with Tatsumaki's names.
+"""The request that a handler gets: Tornado's request with Tatsumaki's names added.
 
 Rules:
-1. No name of Tornado's is replaced: `path`, `uri`, `headers`, `cookies` and so on have the same
-   meaning as there.
+1. No name of Tornado's is replaced: `path`, `uri`, `headers`, `cookies` and so on keep Tornado's
+   meaning.
 2. No computed value is stored, because thousands of requests may wait.
 
 Source: ``Tatsumaki::Request``, ``Plack::Request``.
@@ -24,9 +24,9 @@ from tatsumaki_py.psgi import environment, path_info
 
 __all__ = ["MultiValue", "Request"]
 
-# The parameters that carry a cursor. The libraries event-source-polyfill and amvtek/EventSource use
-# the first two: they append them to the page's URL, which may contain an older cursor. Pages that
-# were written for Mercure and for other servers use the last four.
+# The parameters that carry a cursor. The libraries event-source-polyfill and amvtek/EventSource
+# append the first two to the page's URL, which may contain an older cursor. Pages that were written
+# for Mercure and other servers use the last four.
 _CURSORS = (
     "lastEventId",
     "evs_last_event_id",
@@ -36,7 +36,7 @@ _CURSORS = (
     "Last-Event-Id",
     "last-event-id",
 )
-# Characters of a cursor; one of 200 channels has fewer.
+# The most characters of a cursor. A cursor of 200 channels has fewer.
 _MAX_CURSOR = 8192
 
 _Value = TypeVar("_Value")
@@ -44,11 +44,11 @@ _Default = TypeVar("_Default")
 
 
 class MultiValue(Mapping[str, _Value], Generic[_Value]):
-    """A read-only mapping in which a name may have several values: ``m[name]`` is the last,
-    `get_all` gives them all.
+    """A read-only mapping in which a name may have several values: ``m[name]`` is the last value,
+    `get_all` returns all of them.
 
-    ``m[name]`` of a name that is not there raises `MissingParameter`, which a client sees as 400
-    "missing parameter: NAME" and which is also a `KeyError`.
+    If the name is missing, ``m[name]`` raises `MissingParameter`, which is answered 400 "missing
+    parameter: NAME" and is also a `KeyError`.
 
     Source: ``Hash::MultiValue``.
     """
@@ -75,13 +75,13 @@ class MultiValue(Mapping[str, _Value], Generic[_Value]):
         return f"{type(self).__name__}({dict(self._values)!r})"
 
     def get_all(self, name: str) -> list[_Value]:
-        """All values of `name`, in the order they were sent; none is an empty list."""
+        """A list of all values of `name` in the order in which they were sent, perhaps empty."""
         return list(self._values.get(name, ()))
 
 
 class _Reading(Generic[_Value]):
-    """A property without a setter, which an attribute of the same name hides: a Tornado program may
-    keep things of its own on a request.
+    """A property that a program may hide by setting an attribute of the same name, because Tornado
+    programs may keep attributes of their own on a request.
     """
 
     def __init__(self, read: Callable[[Any], _Value]) -> None:
@@ -97,7 +97,7 @@ class _Reading(Generic[_Value]):
 
 
 class Request(HTTPServerRequest):
-    """A `tornado.httputil.HTTPServerRequest` that also knows Tatsumaki's names.
+    """A `tornado.httputil.HTTPServerRequest` that also has Tatsumaki's names.
 
     `method`, `path`, `headers`, `cookies`, `body` and the rest are Tornado's.
     """
@@ -111,12 +111,12 @@ class Request(HTTPServerRequest):
         """Turn `request`, of Tornado's class or a subclass of it, into a `Request`, in place."""
         kind = type(request)
         if not issubclass(kind, cls):
-            # Replaces the time of day: a further attribute would cost memory for each client.
+            # Convert the wall-clock time in place: another attribute would cost memory.
             request._start_time += time.monotonic() - time.time()
             request.__class__ = cls if kind is HTTPServerRequest else _mixed(kind)
 
     def __repr__(self) -> str:
-        # Tornado logs it with an exception.
+        # Leave out secrets, because Tornado logs this with an exception.
         fields = ("protocol", "host", "method", "uri", "version", "remote_ip")
         values = {name: getattr(self, name) for name in fields}
         values["uri"] = without_secrets(str(self.uri))
@@ -124,14 +124,14 @@ class Request(HTTPServerRequest):
         return f"{type(self).__name__}({shown})"
 
     def request_time(self) -> float:
-        """Seconds since the request arrived, by a clock that does not step."""
+        """Seconds since the request arrived, by a monotonic clock."""
         return time.monotonic() - self._start_time
 
     def slim(self) -> None:
         """Share equal values and clear a cache, because thousands of requests may wait."""
         if not self.body_arguments:
             self.query_arguments = self.arguments
-        # Made again from what was sent.
+        # Tornado can rebuild this cache from the lists of values.
         self.headers._combined_cache.clear()
 
     @property
@@ -143,18 +143,18 @@ class Request(HTTPServerRequest):
 
     @property
     def query_parameters(self) -> MultiValue[str]:
-        """The fields of the query; decoded as `parameters`."""
+        """The fields of the query, decoded like `parameters`."""
         return MultiValue(_decoded(self.query_arguments, _field))
 
     @property
     def body_parameters(self) -> MultiValue[str]:
-        """The fields of the form in the body; decoded as `parameters`."""
+        """The fields of the form in the body, decoded like `parameters`."""
         return MultiValue(_decoded(self.body_arguments, self._body_field))
 
     @property
     def parameters(self) -> MultiValue[str]:
-        """The fields of the query, then of the form in the body, as text: UTF-8, nothing stripped,
-        bad bytes replaced by U+FFFD.
+        """The fields of the query, followed by those of the form in the body, decoded as UTF-8.
+        Invalid bytes become U+FFFD, and nothing is stripped.
 
         >>> from tornado.httputil import RequestStartLine
         >>> from tornado.httputil import HTTPHeaders
@@ -183,9 +183,9 @@ class Request(HTTPServerRequest):
         key = name
         if not name.isascii():
             if "\ufffd" in name:
-                # It stands for any bad byte, so there is no single key to look up.
+                # U+FFFD stands for any invalid byte, so there is no single key to look up.
                 return self.parameters.get(name, default)
-            # Tornado's name for it.
+            # Tornado decodes names as Latin-1.
             key = name.encode("utf-8", "replace").decode("latin-1")
         values = self.query_arguments.get(key)
         if self.body_arguments:
@@ -195,7 +195,7 @@ class Request(HTTPServerRequest):
 
     @property
     def address(self) -> str | None:
-        """The address of the client (`remote_ip`: behind a proxy only with Tornado's
+        """The address of the client (`remote_ip`; behind a proxy, this needs Tornado's
         ``xheaders``).
         """
         return self.remote_ip
@@ -212,13 +212,13 @@ class Request(HTTPServerRequest):
     @overload
     def upload(self, name: str) -> HTTPFile | None: ...
     def upload(self, name: str | None = None) -> list[str] | HTTPFile | None:
-        """The last file of a field, None if none was sent. Without a name, the names of all such
-        fields.
+        """The last file of a field; None if there is none. Without a name, the names of all fields
+        with files.
         """
         return list(self.uploads) if name is None else self.uploads.get(name)
 
     def header(self, name: str) -> str | None:
-        """A header, its name in any case; None if it was not sent."""
+        """A header; None if it was not sent. `name` is case-insensitive."""
         return self.headers.get(name)
 
     @_Reading
@@ -233,7 +233,7 @@ class Request(HTTPServerRequest):
 
     @_Reading
     def content_type(self) -> str | None:
-        """The header Content-Type, as it was sent; see also `media_type`."""
+        """The header Content-Type as it was sent; see also `media_type`."""
         return self.headers.get("Content-Type")
 
     @_Reading
@@ -266,26 +266,24 @@ class Request(HTTPServerRequest):
 
     @_Reading
     def scheme(self) -> str:
-        """``http`` or ``https``; Tornado's `protocol` (behind a proxy only with ``xheaders``)."""
+        """``http`` or ``https``; Tornado's `protocol` (behind a proxy, this needs ``xheaders``)."""
         return self.protocol
 
     @_Reading
     def secure(self) -> bool:
-        """Whether the client came by https."""
+        """Whether the client used https."""
         return self.protocol == "https"
 
     @_Reading
     def env(self) -> Mapping[str, Any]:
-        """The request by PSGI's keys (``env["HTTP_USER_AGENT"]``): a read-only mapping, made anew
-        each time.
-        """
+        """A new read-only mapping of the request by PSGI's keys (``env["HTTP_USER_AGENT"]``)."""
         return environment(self)
 
     @property
     def last_event_id(self) -> str | None:
-        """The cursor of a client that reconnects: the header ``Last-Event-ID`` (WHATWG HTML 9.2),
-        else the parameter ``last_event_id`` or one of the other names that clients use for it. None
-        if the client sent no cursor or an empty one.
+        """The cursor of a client that reconnects: the header ``Last-Event-ID`` (WHATWG HTML 9.2)
+        or, without it, the parameter ``last_event_id`` or another name that clients use for it.
+        None if the client sent no cursor or an empty one.
         """
         cursor = self.headers.get("Last-Event-ID")
         if not cursor and not self.arguments.keys().isdisjoint(_CURSORS):
@@ -294,7 +292,7 @@ class Request(HTTPServerRequest):
 
     @property
     def knows_cursors(self) -> bool:
-        """Whether the client sent a cursor at all, which may be empty."""
+        """Whether the client sent a cursor, even an empty one."""
         return "Last-Event-ID" in self.headers or not self.arguments.keys().isdisjoint(_CURSORS)
 
     def _body_field(self, name: str) -> str:
@@ -305,8 +303,8 @@ class Request(HTTPServerRequest):
     def _parse_body(self) -> None:
         """Read the form in the body. Tornado calls it before the handler's method.
 
-        Raises `Error.HTTP` as `tatsumaki_py.form.parse`. Tornado's own method compares the media
-        type as it was written, and leaves `Multipart/Form-Data` unread.
+        Raises `Error.HTTP` as `tatsumaki_py.form.parse` does. Tornado's own method is
+        case-sensitive, and does not read the type `Multipart/Form-Data`.
         """
         if "Content-Type" not in self.headers:
             return

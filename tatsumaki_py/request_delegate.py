@@ -1,6 +1,7 @@
 """From the head of a request to its handler, with less work than Tornado's own delegates.
 
-Rule: a task that runs a handler is kept until it ends, and what it raises is logged by the loop.
+Rule: a task that runs a handler is kept until it ends, and the loop logs an exception that it
+raises.
 
 Uses names that Tornado does not document: `_ABNF`, `_DEFAULT_PARSE_BODY_CONFIG`,
 `_DefaultMessageDelegate`, `_HandlerDelegate`, `_RoutingDelegate`, `_execute`, `_finish_time`,
@@ -75,8 +76,8 @@ class RoutingDelegate(_RoutingDelegate):
 
 
 class TornadoApplication(HTTPServerConnectionDelegate):
-    """Any `tornado.routing.Router`, such as a `tornado.web.Application`, whose requests are made in
-    fewer steps.
+    """Wraps any `tornado.routing.Router`, such as a `tornado.web.Application`, and makes its
+    requests in fewer steps.
     """
 
     def __init__(self, router: Router) -> None:
@@ -90,8 +91,8 @@ class TornadoApplication(HTTPServerConnectionDelegate):
 
 
 def lean(delegate: Any) -> Any:
-    """`delegate`, or what does the same in fewer steps."""
-    # An object may have one of its own, too.
+    """`delegate`, or a replacement that does the same in fewer steps."""
+    # Replace it only if it uses Tornado's `start_request`, not one of its class or its own.
     start = getattr(getattr(delegate, "start_request", None), "__func__", None)
     return TornadoApplication(delegate) if start is Router.start_request else delegate
 
@@ -106,8 +107,8 @@ def received(
     start_line: RequestStartLine,
     headers: HTTPHeaders,
 ) -> _Kind:
-    """The request whose head has arrived, of the class `kind`. Its constructor would copy the
-    fields of the query with `copy.deepcopy`, and look for arguments that are deprecated.
+    """A request of the class `kind` whose head has arrived. This does not call the constructor,
+    which would copy the fields of the query with `copy.deepcopy` and check deprecated arguments.
 
     Raises `tornado.httputil.HTTPInputError` if the header Host is missing or invalid, or the query
     has too many fields.
@@ -127,7 +128,7 @@ def received(
     request.host_name = _recent_host(host) if len(host) <= _LONG_HOST else _host_name(host)
     request.files = {}
     request.connection, request.server_connection = connection, server_connection
-    # A `Request` measures its time by a clock that does not step.
+    # A `Request` measures its time by a monotonic clock.
     request._start_time = time.time() if kind is HTTPServerRequest else time.monotonic()
     request._finish_time = None
     request.path, _, request.query = start_line.path.partition("?")
@@ -138,7 +139,7 @@ def received(
 
 
 _LONG_HOST = 100
-"""Characters of a host up to which it is cached."""
+"""The most characters of a host that is cached."""
 
 
 def _host_name(host: str) -> str:
@@ -158,7 +159,7 @@ def _fields(query: str) -> dict[str, list[bytes]]:
     # A program may change the limit (`tornado.httputil.set_parse_body_config`).
     limit = httputil._DEFAULT_PARSE_BODY_CONFIG.urlencoded.max_arguments
     if query.isascii() and not _ESCAPED.search(query) and query.count("&") < limit:
-        # What `parse_qs_bytes` does where nothing is escaped.
+        # Do what `parse_qs_bytes` does if nothing is escaped.
         fields: dict[str, list[bytes]] = {}
         for field in filter(None, query.split("&")):
             name, _, value = field.partition("=")
@@ -186,7 +187,7 @@ class HandlerDelegate(_HandlerDelegate):
         if inspect.iscoroutine(running):
             task: asyncio.Future[Any] = asyncio.get_running_loop().create_task(running)
         else:
-            # The task of a request that was begun without one, or what an override returns.
+            # This is the task that continues a request (`at_once`), or the result of an override.
             task = convert_yielded(running)
         _tasks.add(task)
         task.add_done_callback(_over)

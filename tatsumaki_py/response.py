@@ -27,8 +27,8 @@ class Cookies:
 
     The attributes are those of `tornado.web.RequestHandler.set_cookie`: domain, expires, path,
     max_age (seconds), httponly, secure, samesite. As in Plack, max_age may be spelt ``max-age``,
-    ``expires`` may also be a number in a string or a date as text, and a value a number. A 0 for
-    either of the two deletes the cookie (Tornado takes it for "not set").
+    ``expires`` may also be a date as text or a number in a string, and a value may be a number. If
+    max_age or expires is 0, the cookie is deleted (Tornado takes 0 for "not set").
     """
 
     __slots__ = ("_handler",)
@@ -52,18 +52,18 @@ class Cookies:
 
 
 def _moment(expires: Any) -> Any:
-    """The time `expires` in a form that Tornado takes."""
+    """The time `expires` in a form that Tornado accepts."""
     if isinstance(expires, str):
         expires = int(expires) if expires.isdecimal() else parsedate_to_datetime(expires)
-    # Tornado looks whether it is true.
+    # Tornado ignores values that are false.
     return expires or datetime.fromtimestamp(0, UTC)
 
 
 class Response:
-    """Another interface to Tornado's ``set_status``, ``set_header`` and so on; it stores nothing
+    """Another interface to Tornado's ``set_status``, ``set_header`` and so on. It stores nothing
     itself.
 
-    Changes after the first flush have no effect, as with Tornado's methods.
+    As with Tornado's methods, changes after the first flush have no effect.
     """
 
     __slots__ = ("_handler",)
@@ -84,10 +84,10 @@ class Response:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, names without regard to case. Assign a mapping or pairs to replace all of
-        them but ``Server`` and ``Date``; a list or tuple is one line for each of its values.
+        """The headers; names are case-insensitive. Assign a mapping or pairs to replace all of them
+        except ``Server`` and ``Date``. A list or tuple becomes one line per value.
         """
-        # Not documented by Tornado, but there is no other way to read a header.
+        # `_headers` is not documented by Tornado, but there is no other way to read a header.
         return self._handler._headers
 
     @headers.setter
@@ -108,8 +108,8 @@ class Response:
     @overload
     def header(self, name: str, value: HeaderValue) -> None: ...
     def header(self, name: str, value: HeaderValue | None = None) -> str | None:
-        """The value of a header (None if it is not set), or, with two arguments, set it. A list or
-        tuple is one line for each of its values. `ValueError` for CR, LF or NUL in it.
+        """The value of a header; None if it is not set. With two arguments, set it: a list or tuple
+        becomes one line per value, and CR, LF or NUL in a value is a `ValueError`.
         """
         if value is None:
             return self.headers.get(name)
@@ -130,8 +130,8 @@ class Response:
 
     @property
     def content_type(self) -> str | None:
-        """The header Content-Type; None if there is none. Assigning None removes the header, here
-        and in the next three properties.
+        """The header Content-Type; None if it is not set. Assign None to remove it. The next three
+        properties work in the same way.
         """
         return self.header("Content-Type")
 
@@ -150,8 +150,8 @@ class Response:
 
     @property
     def content_length(self) -> int | None:
-        """The header Content-Length. Tornado sets it by itself; another number than that of the
-        body's bytes is an error when the answer is finished.
+        """The header Content-Length. Tornado sets it automatically. If you set it and it does not
+        match the body, finishing the answer raises an error.
         """
         value = self.header("Content-Length")
         return None if value is None else int(value)
@@ -171,8 +171,8 @@ class Response:
 
     @property
     def body(self) -> bytes:
-        """The part of the body that is not flushed yet. Assign text, bytes or a list of such pieces
-        to replace it. `TypeError` for other types: JSON is written with `Handler.write`.
+        """The part of the body that is not flushed yet. Assign text, bytes or a list of them to
+        replace it. Other types are a `TypeError`: use `Handler.write` for JSON.
         """
         return b"".join(self._handler._write_buffer)
 
@@ -195,12 +195,12 @@ class Response:
         return Cookies(self._handler)
 
     def redirect(self, url: str | None = None, status: int = 302) -> str | None:
-        """Set `location` and `status`; without a URL, return `location`. As in Plack it does not
-        finish the answer: a body, headers and cookies may follow.
-        (`tornado.web.RequestHandler.redirect` finishes.)
+        """Set `location` and `status`; without a URL, return `location`. As in Plack, and unlike
+        `tornado.web.RequestHandler.redirect`, this does not finish the answer: a body, headers and
+        cookies may follow.
         """
         if url is None:
             return self.location
         self.location, self.status = url, status
-        # A handler's method may return this value, and Tornado awaits any other than None.
+        # Return None: a handler's method may return this value, and Tornado awaits any other.
         return None

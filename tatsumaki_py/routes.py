@@ -1,4 +1,4 @@
-"""Rules as a program writes them, and as Tornado takes them: each path matches to its end."""
+"""Converts the rules of a program to Tornado's. A pattern has to match the whole path."""
 
 from __future__ import annotations
 
@@ -12,29 +12,31 @@ __all__ = ["to_rule"]
 
 
 def to_rule(rule: Any) -> Any:
-    """`rule` as Tornado takes it. `TypeError` if it is no pair, `ValueError` for a bad pattern."""
+    """`rule` in a form that Tornado accepts. Raises `TypeError` if it is not a pair, `ValueError`
+    for a bad pattern.
+    """
     if isinstance(rule, Rule):
         return rule
     if not isinstance(rule, (tuple, list)) or not 2 <= len(rule) <= 4:
-        raise TypeError(f"a rule is a pair like ('/path', Handler), not {rule!r}")
+        raise TypeError(f"a rule must be a pair like ('/path', Handler), not {rule!r}")
     matcher, target, *more = rule
     if isinstance(matcher, str):
         try:
             re.compile(matcher)
         except re.error as error:
-            raise ValueError(f"route {matcher!r} is no regular expression: {error}") from None
+            raise ValueError(f"route {matcher!r} is not a regular expression: {error}") from None
     if isinstance(target, (tuple, list)):
         target = [to_rule(nested) for nested in target]
-    # Tornado would treat a pattern in a tuple as a Matcher, and no request would reach the rules
-    # after it.
+    # Tornado would take a compiled pattern in a tuple for a Matcher, and no request would reach the
+    # rules after it.
     if isinstance(matcher, re.Pattern):
         return tornado.web.url(_ToTheEnd(matcher), target, *more)  # type: ignore[arg-type]
     return (matcher, target, *more)
 
 
 class _ToTheEnd:
-    """A compiled pattern whose `match` matches the whole of a path, with the same groups; Tornado
-    asks nothing else of it.
+    """A compiled pattern whose `match` has to match the whole path, with the same groups. Tornado
+    uses nothing else of a pattern.
     """
 
     def __init__(self, pattern: re.Pattern[str]) -> None:

@@ -17,11 +17,11 @@ __all__ = ["load"]
 
 
 def load(target: str) -> HTTPServerConnectionDelegate:
-    """The application `app` of a Python file or of a module; ``app.py:other`` and ``module:other``
-    name another attribute.
+    """The application `app` of a Python file or module. ``app.py:other`` and ``module:other`` name
+    another attribute.
 
-    Templates and static files are looked for beside the file. Raises `LoadError` if there is no
-    application, or if the file serves it by itself. Exceptions of the file are raised, too.
+    Templates and static files are looked up beside the file. Raises `LoadError` if there is no
+    application, or if the file runs a server itself. Exceptions of the file are passed on.
     """
     name, colon, attribute = target.rpartition(":")
     if not (colon and attribute.isidentifier()):
@@ -34,7 +34,7 @@ def load(target: str) -> HTTPServerConnectionDelegate:
     module = sys.modules.get(spec.name) if spec.name != SERVED_FILE else None
     if module is None:
         module = importlib.util.module_from_spec(spec)
-        # It stays there: the program's directory is looked up by this name.
+        # Leave it there, because the program's directory is looked up by this name.
         sys.modules[SERVED_FILE] = sys.modules[spec.name] = module
         with loading(name):
             spec.loader.exec_module(module)
@@ -47,14 +47,14 @@ def load(target: str) -> HTTPServerConnectionDelegate:
 def _spec(name: str) -> ModuleSpec | None:
     path = Path(name).resolve()
     if path.is_file():
-        # As if the file were run: modules beside it can be imported.
+        # Let the file import modules beside it, as if it were run.
         sys.path.insert(0, str(path.parent))
         return importlib.util.spec_from_loader(
             SERVED_FILE, SourceFileLoader(SERVED_FILE, str(path))
         )
     if not re.fullmatch(r"\w+(\.\w+)*", name):
         return None
-    # A script of its own, such as `tatsumaki`, does not find modules in the current directory.
+    # Add the current directory: an installed script such as `tatsumaki` does not search it.
     sys.path.insert(0, os.getcwd())
     try:
         return importlib.util.find_spec(name)

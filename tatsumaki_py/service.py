@@ -1,4 +1,4 @@
-"""Service: an object that lives as long as the application, and that handlers find by its name.
+"""Service: an object that lives as long as the application and that handlers find by name.
 
 >>> import asyncio
 >>> from tatsumaki_py import Application, Service
@@ -25,13 +25,14 @@ __all__ = ["Service"]
 
 
 class Service:
-    """The base of services. A subclass overrides `start`, and `stop` if it needs one.
+    """The base class of services. A subclass overrides `start`, and `stop` if needed.
 
     `Application.add_service` names a service after its class and sets `application`. Both methods
     may be ``async def``.
     """
 
-    # Of the class, so that a subclass's __init__ need not call ours. Weak: the application owns us.
+    # Set on the class, so that a subclass's __init__ need not call super(). A weak reference,
+    # because the application owns the service.
     _application: weakref.ref[Application] | None = None
 
     @property
@@ -54,10 +55,9 @@ class Service:
         self._application = weakref.ref(application)
 
     def start(self) -> Any:
-        """Called once the event loop runs, before the server listens. An awaitable that it
-        returns is awaited. If it raises, the server does not start. Does nothing (in the original
-        it is missing).
+        """Called when the event loop runs, before the server listens. If it returns an awaitable,
+        that is awaited. If it raises, the server does not start. The default does nothing.
         """
 
     def stop(self) -> Any:
-        """Called at the end, after the last request; see `Application.stop`. Does nothing."""
+        """Called after the last request; see `Application.stop`. The default does nothing."""

@@ -30,41 +30,41 @@ __all__ = ["Durations", "Snapshot"]
 
 @dataclass(frozen=True)
 class Durations:
-    """Durations so far."""
+    """The durations observed so far."""
 
     count: int
-    """Their number."""
+    """The number of durations."""
     sum: float
-    """Their sum, in seconds."""
+    """The sum of the durations, in seconds."""
     buckets: dict[float, int]
-    """The number of durations of at most so many seconds; the last bound is infinity."""
+    """The number of durations up to each bound in seconds. The last bound is infinity."""
 
     @property
     def average(self) -> float | None:
-        """Their average in seconds; None if there are none."""
+        """The average in seconds; None without any durations."""
         return self.sum / self.count if self.count else None
 
     def since(self, before: Durations) -> Durations:
-        """The durations after `before`."""
+        """The durations observed after `before`."""
         buckets = {bound: count - before.buckets[bound] for bound, count in self.buckets.items()}
         return Durations(self.count - before.count, self.sum - before.sum, buckets)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The numbers of this process at one moment; get it with `take`.
+    """The numbers of this process at one moment; make it with `take`.
 
-    A dict by transport has all transports as keys, with 0 for one that was not used.
+    Dicts by transport have all transports as keys, with 0 for a transport that was not used.
     """
 
     time: float
-    """The time of the snapshot, in seconds of `time.monotonic`."""
+    """The time of the snapshot, in seconds by `time.monotonic`."""
     connections: dict[str, int]
-    """Streams that are open, and polls that wait, by transport."""
+    """Open streams and waiting polls, by transport."""
     connections_opened: dict[str, int]
     """Streams and polls so far, by transport."""
     connections_ended: dict[str, dict[str, int]]
-    """Streams and polls that have ended, by transport, then by the reason."""
+    """Streams and polls that have ended, by transport and then by reason."""
     sent_bytes: dict[str, int]
     """Bytes that the kernel has taken, without headers, by transport."""
     events_published: int
@@ -74,7 +74,7 @@ class Snapshot:
     gaps_told: int
     """Gaps that were sent to clients that missed events."""
     refused: dict[str, int]
-    """Requests and connections that were refused, by the reason."""
+    """Requests and connections that were refused, by reason."""
     channels: int
     """Channels that have an event or a client."""
     clients: int
@@ -82,23 +82,23 @@ class Snapshot:
     log_bytes: int
     """Bytes of the events that are kept."""
     engine_up: int
-    """1, or 0 while the engine cannot be reached (Redis is away)."""
+    """1, or 0 while the engine (Redis) cannot be reached."""
     delivery_seconds: Durations
     """Time from the publishing of an event until the kernel has taken its last byte, for each event
     and client.
     """
     loop_lag_seconds: Durations
-    """Time by which a timer of the event loop came late, four times a second. It is measured from
-    the first snapshot on.
+    """Time by which a timer of the event loop was late, four times a second. Measuring starts with
+    the first snapshot.
     """
     recent_loop_lag: float
-    """The longest of the last two seconds for the running loop, in seconds."""
+    """The longest delay of the running loop within the last two seconds, in seconds."""
 
     @classmethod
     def take(cls) -> Snapshot:
-        """The numbers of now. Raises `RuntimeError` without a running event loop."""
+        """The current numbers. Raises `RuntimeError` without a running event loop."""
         lag = LoopLag.current()
-        # A transport that was not used yet is shown with zeros.
+        # A transport that was not used yet also gets counters, which are zeros.
         each = [traffic(name) for name in (Framing.transport, *TRANSPORTS)]
         registry = MessageQueue._registry
         return cls(

@@ -1,9 +1,10 @@
-"""Static files: those of the application, and ``tatsumaki.js``.
+"""Static files: the application's own, and ``tatsumaki.js``.
 
 Rules of this file:
-1. The version of a file is its ETag and the ``v=`` of its URL. It belongs to the bytes that are
-   sent with it, and is forgotten when the file changes.
-2. ``Last-Modified`` counts seconds. A file that could still change in the same second has none.
+1. The version of a file is its ETag and the ``v=`` of its URL. It always belongs to the bytes that
+   are sent with it, and is forgotten when the file changes.
+2. ``Last-Modified`` counts whole seconds, so a file that could still change within the same second
+   is sent without it.
 """
 
 from __future__ import annotations
@@ -26,37 +27,37 @@ from tatsumaki_py.logger import logged
 
 __all__ = ["StaticFile", "StaticMatches", "TatsumakiJS"]
 
-# Bytes that Tornado sends at a time. A smaller file is read at once, so no change can split it.
+# Bytes that Tornado sends at a time. A smaller file is read at once, so a change cannot split it.
 CHUNK_SIZE = 64 * 1024
-# Bytes up to which a file is hashed, which holds the loop for up to 2 ms.
+# The most bytes of a file that is hashed. Hashing them blocks the loop for 2 ms.
 HASHED_SIZE = 1024 * 1024
-# Seconds after a change in which a second change may leave the same times.
+# Seconds after a change within which a second change may leave the times the same.
 CLOCK_STEP = 2.0
 MAX_VERSIONS = 1000
 
-# A hash, or time and size.
+# A version is a hash, or time and size.
 _VERSION = re.compile(r"[0-9a-f]{128}|[0-9a-f]{14,17}-[0-9a-f]{6,}")
 
 _State = tuple[int, ...]
 
-# O_NONBLOCK: the file may have become a FIFO since it was checked. O_BINARY is Windows'.
+# O_NONBLOCK, because the file may have become a FIFO since it was checked. O_BINARY is for Windows.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
 
 
 class _Descriptor:
-    """A file that is open. It is closed when nothing refers to it any more."""
+    """An open file. It is closed when nothing refers to this object any more."""
 
     def __init__(self, path: str) -> None:
         self.number = os.open(path, _FLAGS)
 
     def __del__(self) -> None:
-        # There is no number if the file could not be opened.
+        # If the file could not be opened, there is no number.
         if hasattr(self, "number"):
             os.close(self.number)
 
 
 class _File(str):
-    """The path of a file, and the state of the file when it was looked at."""
+    """The path of a file, with the state of the file when `look` was called."""
 
     state: _State
     size: int
@@ -64,7 +65,7 @@ class _File(str):
     content: bytes | None = None
     """The whole content of a small file."""
     descriptor: _Descriptor | None = None
-    """The descriptor of a large file: another file may take its name while it is sent."""
+    """The descriptor of a large file, because another file may take its name while it is sent."""
     version: str | None = None
 
     @classmethod
@@ -86,7 +87,7 @@ class _File(str):
         return self
 
     def settled(self) -> bool:
-        """Whether another change would be seen in `state`."""
+        """Whether another change of the file would change `state`."""
         return time.time() - max(self.modified, self.state[-1] / 1e9) > CLOCK_STEP
 
 
@@ -95,15 +96,15 @@ def _state_of(found: os.stat_result) -> _State:
 
 
 class StaticFile(tornado.web.StaticFileHandler):
-    """Tornado's, but:
+    """Differs from `tornado.web.StaticFileHandler` in:
 
     1. A file that has changed gets a new ETag and a new ``v=`` at once. They are a hash of the
        file, or its time and size if it is larger than 1 MiB.
-    2. A browser caches the current version for years. It asks again each time for a URL with
-       another version or without one: a module that imports another names no version of it.
+    2. Browsers cache the current version for years. They revalidate a URL with another version or
+       without one each time, because a module that imports another gives no version.
     3. ``If-Range`` is honoured, and ``If-Modified-Since`` only if it is the date that was sent.
-    4. A path with a control character is a file that does not exist.
-    5. Text says ``charset=utf-8``, as Plack's files do.
+    4. A path with a control character is answered 404.
+    5. Text has ``charset=utf-8``, as in Plack.
     """
 
     _versions: ClassVar[dict[tuple[type, str], tuple[_State, str]]] = {}
@@ -113,10 +114,10 @@ class StaticFile(tornado.web.StaticFileHandler):
             self.set_header("Cache-Control", "no-cache")
 
     def get_content_type(self) -> str:
-        # Not by the machine's own table: a browser runs no module of another type.
+        # Ignore the machine's own table of types: browsers do not run a module of another type.
         module = self.path.endswith((".js", ".mjs"))
         kind = "text/javascript" if module else super().get_content_type()
-        # Without a charset a browser guesses, and reads a page in UTF-8 as Latin-1.
+        # Without a charset, a browser guesses, and may read UTF-8 as Latin-1.
         return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
     def get_cache_time(self, path: str, modified: datetime.datetime | None, mime_type: str) -> int:
@@ -129,7 +130,7 @@ class StaticFile(tornado.web.StaticFileHandler):
         return super().get_cache_time(path, modified, mime_type)
 
     def parse_url_path(self, url_path: str) -> str:
-        # Tornado would log the path as it is. No system takes a NUL.
+        # Tornado would log the path unescaped, and no system accepts a NUL in a path.
         if escape_controls(url_path) != url_path:
             raise tornado.web.HTTPError(404)
         return super().parse_url_path(url_path)
@@ -144,7 +145,7 @@ class StaticFile(tornado.web.StaticFileHandler):
         if path is None:
             return None
         try:
-            # A str: overridden methods that take a path get one.
+            # A `_File` is a str, so overridden methods that take a path still get one.
             return _File.look(path)
         except PermissionError:
             raise tornado.web.HTTPError(403, "%s cannot be read", self.path) from None
@@ -218,7 +219,7 @@ class StaticFile(tornado.web.StaticFileHandler):
         asked = self.request.headers
         modified = None if self.modified is None else format_timestamp(self.modified)
         if asked.get("If-Range", modified) not in (modified, self.compute_etag()):
-            # Tornado reads the header Range next.
+            # Remove Range, which Tornado reads next, so that it sends the whole file.
             asked.pop("Range", None)
         if asked.get("If-None-Match"):
             return super().should_return_304()
@@ -234,7 +235,7 @@ def _read(file: _File, start: int, end: int) -> Generator[bytes, None, None]:
     source = file.descriptor.number
     while start < end:
         chunk = os.pread(source, min(CHUNK_SIZE, end - start), start)
-        # If another file takes the name meanwhile, this one has a new ctime and its old content.
+        # Ignore the ctime (the last item): it also changes if another file takes this file's name.
         if _state_of(os.fstat(source))[:-1] != file.state[:-1]:
             raise _Changed(503, "%s was changed while it was read", str(file))
         start += len(chunk)
@@ -242,9 +243,10 @@ def _read(file: _File, start: int, end: int) -> Generator[bytes, None, None]:
 
 
 class TatsumakiJS(StaticFile):
-    """Serves ``tatsumaki.js``, the module by which a page subscribes.
+    """Serves ``tatsumaki.js``, the module with which a page subscribes.
 
-    The group of the route is the name of the file. Works in any `tornado.web.Application`.
+    The group of the route has to match the name of the file. Works in any
+    `tornado.web.Application`.
 
     >>> from tatsumaki_py import Application, TatsumakiJS
     >>> app = Application([(r"/(tatsumaki\\.js)", TatsumakiJS)])
@@ -255,7 +257,7 @@ class TatsumakiJS(StaticFile):
 
     def set_extra_headers(self, path: str) -> None:
         super().set_extra_headers(path)
-        # It is public: a page of any origin may import it.
+        # The module is public, so a page of any origin may import it.
         self.set_header("Access-Control-Allow-Origin", "*")
         self.set_header("Cross-Origin-Resource-Policy", "cross-origin")
 

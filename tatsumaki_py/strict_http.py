@@ -1,15 +1,16 @@
-"""Reads the heads of requests strictly, and with a time limit, for a `Server` on Tornado's HTTP
+"""Reads the heads of requests strictly and with a time limit, for a `Server` on Tornado's HTTP
 code.
 
 Rules:
 1. A request whose end two parsers could see at different places is refused with 400, and its
-   connection closed: with a bare CR or LF, two lengths, or a length and chunks (RFC 9112 sections
-   2.2, 6.1 and 6.3). Tornado accepts some of these.
-2. A client has `HEAD_TIMEOUT` seconds for a head, from its first byte on, and for a TLS handshake.
-3. A server that stops keeps no connection: its next answer on each connection is the last one.
-4. A request that is pipelined behind the last answer of a connection is not executed (RFC 9112
-   section 9.6): it would have an effect, and no answer.
-5. A connection that is closed or detached refers to no request: no cycle survives it.
+   connection is closed. Such a request has a bare CR or LF, two lengths, or a length and chunks
+   (RFC 9112 sections 2.2, 6.1 and 6.3). Tornado accepts some of these.
+2. A client has `HEAD_TIMEOUT` seconds for a head, counted from its first byte, and for a TLS
+   handshake.
+3. A server that stops keeps no connection open: its next answer on each connection is the last.
+4. A request pipelined behind the last answer of a connection is not executed (RFC 9112 section
+   9.6), because it would have an effect but no answer.
+5. A connection that is closed or detached refers to no request, so that no reference cycle is left.
 
 Uses undocumented names of Tornado: `_chunking_output`, `_close_callback`, `_disconnect_on_finish`,
 `_expected_content_remaining`, `_format_chunk`, `_on_write_complete`, `_parse_headers`,
@@ -47,14 +48,14 @@ __all__ = ["HeadStream", "StrictConnection", "StrictServing", "TLSHeadStream", "
 _log = logging.getLogger("tatsumaki")
 
 HEAD_TIMEOUT = 60.0
-"""Seconds. A body has the same limit (`tatsumaki_py.server.LIMITS`)."""
+"""Seconds; the same limit as for a body (`tatsumaki_py.server.LIMITS`)."""
 
 
 class HeadStream(ForgettingStream):
-    """A connection that closes itself when a head does not end in time."""
+    """A connection that closes itself if a head is not complete in time."""
 
-    # Slots beside Tornado's dict: with one more name in it, CPython would give each connection a
-    # dict of its own, of 1.4 KB.
+    # Use slots in addition to Tornado's dict: with one more name in it, CPython would give each
+    # connection a dict of 1.4 KB of its own.
     __slots__ = ("_answered", "_awaits_head", "_head_timer", "connection")
 
     _head_timer: asyncio.TimerHandle | None
@@ -64,12 +65,12 @@ class HeadStream(ForgettingStream):
         self._awaits_head = False
         self._head_timer = None
         self.connection: StrictConnection | None = None
-        """Reads the current request, and writes its answer."""
+        """The object that reads the current request and writes its answer."""
         super().__init__(*args, **kwargs)
 
     @property
     def idle(self) -> bool:
-        """Whether no byte of a request has arrived."""
+        """Whether no byte of the next request has arrived."""
         return self._awaits_head and self._head_timer is None
 
     @property
@@ -78,12 +79,12 @@ class HeadStream(ForgettingStream):
         return None if self.connection is None else self.connection.handler
 
     def await_head(self, connection: StrictConnection) -> None:
-        """The next bytes are the head of a request, which `connection` reads."""
-        # Tornado asks for one more head after the last answer, also of a connection that is closed.
+        """The next bytes are the head of a request, which `connection` will read."""
+        # After the last answer, Tornado asks for one more head, even if the connection is closed.
         self.connection = None if self.closed() else connection
         self._awaits_head = True
         if self._read_buffer_size and not self._answered:
-            # The head arrived with the request before.
+            # The head, or a part of it, arrived together with the request before.
             self._start()
 
     def head_ended(self) -> None:
@@ -94,15 +95,15 @@ class HeadStream(ForgettingStream):
             self._head_timer = None
 
     def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
-        """See `tornado.iostream.BaseIOStream.read_until_regex`. Tornado reads heads with it, also
-        those that arrived before a connection was closed.
+        """See `tornado.iostream.BaseIOStream.read_until_regex`. Tornado reads heads with it, even a
+        head that arrived before the connection was closed.
         """
         if self._answered:
             raise StreamClosedError
         return super().read_until_regex(regex, max_bytes)
 
     def answered(self) -> None:
-        """The last answer is sent."""
+        """The last answer was sent: read no more requests."""
         self._answered = True
 
     def _start(self) -> None:
@@ -114,7 +115,7 @@ class HeadStream(ForgettingStream):
         size = super().read_from_fd(buf)
         if size and self._awaits_head:
             if bytes(buf[size - 4 : size]) == b"\r\n\r\n":
-                # Nearly always the whole head arrives at once, and needs no timer.
+                # The whole head nearly always arrives at once, and then needs no timer.
                 self.head_ended()
             else:
                 self._start()
@@ -128,7 +129,7 @@ class HeadStream(ForgettingStream):
 
 
 class TLSHeadStream(HeadStream, SSLIOStream):
-    """The same with TLS."""
+    """A `HeadStream` with TLS."""
 
     __slots__ = ()
 
@@ -138,7 +139,7 @@ class TLSHeadStream(HeadStream, SSLIOStream):
 
         def over(handshake: asyncio.Future[SSLIOStream]) -> None:
             timer.cancel()
-            # The connection of a failed handshake was closed, and the failure logged.
+            # Nothing else to do after a failed handshake: it was logged and the connection closed.
             handshake.exception()
 
         self.wait_for_handshake().add_done_callback(over)
@@ -154,12 +155,12 @@ class _TLSSocket(ssl.SSLSocket):
             raise
         except ssl.SSLError as error:
             _log.debug("a TLS handshake failed: %s", str(error))
-            # For this error Tornado closes the connection and logs nothing.
+            # Raise the one error for which Tornado closes the connection without logging.
             raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, str(error)) from None
 
 
 def tls_context(ssl_options: dict[str, Any] | ssl.SSLContext) -> ssl.SSLContext:
-    """The context of a server, whose connections log failed handshakes at level DEBUG."""
+    """The TLS context of a server. Its connections log failed handshakes at level DEBUG."""
     context = ssl_options_to_context(ssl_options, server_side=True)
     context.sslsocket_class = _TLSSocket
     return context
@@ -171,7 +172,7 @@ class StrictConnection(HTTP1Connection):
     @property
     def handler(self) -> object:
         """The handler whose answer is not complete. None while the request is read, and while the
-        last bytes of the answer go out.
+        last bytes of the answer are being sent.
         """
         return getattr(self._close_callback, "__self__", None)
 
@@ -181,17 +182,17 @@ class StrictConnection(HTTP1Connection):
         headers: HTTPHeaders,
         chunk: bytes | None = None,
     ) -> asyncio.Future[None]:
-        """As Tornado's own, for answers only, with one check of all lines for line ends."""
+        """Like Tornado's own method for answers, but checks all lines for line ends at once."""
         request, asked = self._request_start_line, self._request_headers
         assert isinstance(start_line, ResponseStartLine)
         assert request is not None
         assert asked is not None
         code = start_line.code
         if self.params.no_keep_alive:
-            # The header Connection of a WebSocket handshake says something else.
+            # Not for a WebSocket handshake, which has a different header Connection.
             last = self._disconnect_on_finish = code != 101
             if last:
-                # Tornado promises HTTP/1.0 clients that ask for it that it keeps the connection.
+                # Otherwise Tornado would answer "Keep-Alive" to HTTP/1.0 clients that ask for it.
                 asked.pop("Connection", None)
         self._response_start_line = start_line
         has_length = "Content-Length" in headers
@@ -211,7 +212,7 @@ class StrictConnection(HTTP1Connection):
             length = parse_int(headers["Content-Length"]) if has_length else None
             self._expected_content_remaining = length
         data = encode_head(f"HTTP/1.1 {code} {start_line.reason}", headers)
-        # `write` would frame these bytes as a part of the body.
+        # Write to the stream directly: `write` would frame these bytes as part of the body.
         written = self._write_future = asyncio.Future()
         if self.stream.closed():
             written.set_exception(StreamClosedError())
@@ -255,8 +256,8 @@ class StrictServing(HTTP1ServerConnection):
     """Reads the requests of one connection, each by a `StrictConnection`."""
 
     async def _server_request_loop(self, delegate: HTTPServerConnectionDelegate) -> None:
-        # As Tornado's own. To change the class of each connection instead would give the object a
-        # dict of its own, and slow each use of it.
+        # This copies Tornado's method, which makes connections of its own class. Changing the class
+        # of each connection afterwards would give it a dict of its own and slow down each use.
         try:
             while True:
                 connection = StrictConnection(self.stream, False, self.params, self.context)
@@ -271,7 +272,7 @@ class StrictServing(HTTP1ServerConnection):
                 if not kept:
                     return
                 if self.stream._read_buffer_size:
-                    # A client that pipelines requests must not block the loop.
+                    # Give the loop a turn: a client that pipelines requests must not block it.
                     await asyncio.sleep(0)
         finally:
             delegate.on_close(self)

@@ -1,4 +1,4 @@
-"""Templates: any engine with two names in common, and the default one on `tornado.template`.
+"""Templates: the protocol of template engines, and the default engine on `tornado.template`.
 
 An engine is an object with `include_path`, a list of directories, and `render_file(name, args)`.
 
@@ -15,8 +15,8 @@ An engine is an object with `include_path`, a list of directories, and `render_f
 >>> application = Application()
 >>> application.template = Dollars(["templates"])
 
-Rules of this file: a name never leaves the directories; a change of `include_path` takes effect at
-the next rendering.
+Rules of this file: a name never leads outside the directories; a change of `include_path` takes
+effect at the next rendering.
 
 Source: ``Tatsumaki::Template``.
 """
@@ -46,13 +46,13 @@ class TemplateEngine(Protocol):
     """
 
     def render_file(self, name: str, args: Mapping[str, Any], /) -> str | bytes:
-        """The file of that name, from the first directory that has it, filled in with `args`."""
+        """Render the file of that name, from the first directory that has it, with `args`."""
 
 
 def render_file(
     engine: TemplateEngine, settings: Mapping[str, Any], name: str, args: Mapping[str, Any]
 ) -> str | bytes:
-    """A template filled in by `engine`. A `Template` reads the file anew each time if the setting
+    """Render a template with `engine`. A `Template` reads the file again each time if the setting
     ``compiled_template_cache`` is off, as it is with ``debug``.
     """
     if isinstance(engine, Template) and not settings.get("compiled_template_cache", True):
@@ -61,33 +61,34 @@ def render_file(
 
 
 class SearchLoader(tornado.template.BaseLoader):
-    """Loads templates from the first of several directories that has the file, and keeps them.
+    """Loads each template from the first of several directories that has the file, and caches it.
 
     Args:
         paths: a directory, or several in the order in which they are searched.
         kwargs: ``autoescape``, ``namespace`` and ``whitespace``, as in
             `tornado.template.BaseLoader`.
 
-    A name in ``{% extends %}`` or ``{% include %}`` is relative to the directory of the template it
-    stands in, as in Tornado, and is again looked for in all the directories.
+    As in Tornado, a name in ``{% extends %}`` or ``{% include %}`` is relative to the directory of
+    the template that contains it. It is again looked up in all directories.
     """
 
     def __init__(self, paths: Path | Iterable[Path], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.paths = _path_list(paths)
-        # Relative paths are relative to the directory that is current now.
+        # Resolve relative paths now, before the current directory may change.
         self._roots = [os.path.abspath(path) for path in self.paths]
 
     def resolve_path(self, name: str, parent_path: str | None = None) -> str:
-        """The name seen from the top: "a.html" in "mail/b.html" is "mail/a.html".
+        """The name relative to the top: "a.html" in "mail/b.html" is "mail/a.html".
 
         Raises:
-            ValueError: the name is absolute or leads out ("../x"). (The original reads such files.)
+            ValueError: the name is absolute or leads outside ("../x"). (The original reads such
+                files.)
         """
         parent = "" if parent_path is None or parent_path.startswith("<") else parent_path
         path = posixpath.normpath(posixpath.join(posixpath.dirname(parent), name))
         if posixpath.isabs(path) or path.split("/")[0] == ".." or "\0" in path:
-            raise ValueError(f"template name leads out of the include_path: {name!r}")
+            raise ValueError(f"template name leads outside the include_path: {name!r}")
         return path
 
     def load(self, name: str, parent_path: str | None = None) -> tornado.template.Template:
@@ -96,7 +97,7 @@ class SearchLoader(tornado.template.BaseLoader):
         Raises:
             FileNotFoundError: no directory has the template; the message names the directories.
             ValueError: see `resolve_path`.
-            tornado.template.ParseError: the file is no valid template.
+            tornado.template.ParseError: the file is not a valid template.
         """
         path = self.resolve_path(name, parent_path)
         with self.lock:
@@ -124,7 +125,7 @@ class Template:
 
     Args:
         include_path: a directory, or several in the order in which they are searched.
-        autoescape, template_whitespace: as the settings of `tornado.web.Application` of that name.
+        autoescape, template_whitespace: as in the settings of `tornado.web.Application`.
     """
 
     include_path: list[str]
@@ -149,9 +150,9 @@ class Template:
         return self._loader
 
     def render_file(self, name: str, args: Mapping[str, Any] | None = None) -> bytes:
-        """The template of that name, filled in with `args`, in UTF-8.
+        """Render the template of that name with `args`, in UTF-8.
 
-        Raises the exceptions of `SearchLoader.load`, and those that the template raises.
+        Raises the exceptions of `SearchLoader.load`, and any that the template itself raises.
         """
         return self.loader.load(name).generate(**(args or {}))
 

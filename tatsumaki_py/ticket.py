@@ -1,9 +1,9 @@
 """Tickets: texts in a URL that let a client subscribe to some channels for a while.
 
 Rules:
-1. A ticket is a signed value of Tornado, under a name of its own: no cookie of a program is a
-   ticket, and no ticket is a cookie.
-2. Its text needs no escaping in a URL.
+1. A ticket is one of Tornado's signed values, under a name of its own, so that no cookie of a
+   program is a valid ticket, and no ticket a valid cookie.
+2. The text of a ticket needs no escaping in a URL.
 3. The signature of a text is checked before any of its content is used.
 """
 
@@ -20,9 +20,9 @@ from tatsumaki_py.group import group_key
 __all__ = ["LONGEST", "Signing", "Ticket", "create", "read"]
 
 LONGEST = 86_400.0
-"""Seconds for which a ticket may be valid."""
+"""The most seconds for which a ticket may be valid."""
 MAX_CHANNELS = 200
-# The name under which it is signed, which is part of the text.
+# The name under which a ticket is signed. It is part of the text.
 _NAME = "TatsumakiTicket"
 # The head of a request may have 32 KiB.
 _MAX_TEXT = 16_384
@@ -58,9 +58,9 @@ class Ticket(NamedTuple):
     group: str | None
     """The user; None if the ticket has none."""
     made: float
-    """When it was made, in seconds since the epoch."""
+    """When the ticket was made, in seconds since the epoch."""
     expires: float
-    """When it expires, in seconds since the epoch."""
+    """When the ticket expires, in seconds since the epoch."""
 
 
 def create(
@@ -77,12 +77,12 @@ def create(
     if not names or len(names) > MAX_CHANNELS:
         raise ValueError(f"a ticket is for 1 to {MAX_CHANNELS} channels, not {len(names)}")
     if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"the name of a channel is a str, not {names!r}")
+        raise TypeError(f"the name of a channel must be a str, not {names!r}")
     number: object = seconds
     if not isinstance(number, (int, float)):
         raise TypeError(f"a ticket is valid for a number of seconds, not {seconds!r}")
     if not 0 < seconds <= LONGEST:
-        raise ValueError(f"a ticket is valid for up to {LONGEST:.0f} seconds, not {seconds!r}")
+        raise ValueError(f"a ticket may be valid for up to {LONGEST:.0f} seconds, not {seconds!r}")
     now = time.time()
     key = group_key(group, "the group of a ticket")
     value = json.dumps([names, key, now, now + seconds], separators=(",", ":"))
@@ -93,15 +93,15 @@ def create(
 
 
 def read(handler: Signing, text: str) -> Ticket | None:
-    """The ticket in `text`; None if it was not made with a secret of this program. It may have
-    expired.
+    """The ticket in `text`, which may have expired; None if it was not signed with a secret of this
+    program.
     """
     _check_secret(handler, "a ticket")
     if len(text) > _MAX_TEXT:
         return None
     value = text.translate(_UNSAFE)
-    # Tornado's own age limit is not used, because a ticket has its own time. Version 1 of signed
-    # values does not separate the name from the value.
+    # Turn off Tornado's age limit, because a ticket has its own, and refuse version 1 of signed
+    # values, which does not separate the name from the value.
     signed = handler.get_signed_cookie(_NAME, value, max_age_days=math.inf, min_version=2)
     return None if signed is None else Ticket(*json.loads(signed))
 

@@ -141,9 +141,9 @@ def test_reverse_url(app):
 @pytest.mark.parametrize(
     ("rules", "error", "message"),
     [
-        (["/a", Say], TypeError, "a rule is a pair like .'/path', Handler., not '/a'"),
+        (["/a", Say], TypeError, "a rule must be a pair like .'/path', Handler., not '/a'"),
         ([("/a",)], TypeError, "not .'/a',."),
-        ([("/(a", Say)], ValueError, "route '/.a' is no regular expression: missing"),
+        ([("/(a", Say)], ValueError, "route '/.a' is not a regular expression: missing"),
     ],
 )
 def test_rules_mistakes(rules, error, message):

@@ -71,5 +71,5 @@ def test_mistakes(app):
         with pytest.raises((TypeError, ValueError)):
             app.add_service(*arguments)
     for no_service in ("db", Clock):
-        with pytest.raises(TypeError, match="takes an object of a class of Service, not"):
+        with pytest.raises(TypeError, match="takes an instance of a Service class, not"):
             app.add_service(no_service)

@@ -315,7 +315,7 @@ async def test_mistakes(subscriber, expect_log):
     """They are named."""
     with pytest.raises(TypeError, match="clients without a group"):
         SubscribeHandler.disconnect(None)
-    with pytest.raises(TypeError, match=r"the group is a str, bytes or int, .* not \['ann'\]"):
+    with pytest.raises(TypeError, match=r"the group must be a str, bytes or int, .* not \['ann'\]"):
         SubscribeHandler.disconnect(["ann"])
     with pytest.raises(ValueError, match="the group is empty"):
         SubscribeHandler.disconnect("")
@@ -323,4 +323,4 @@ async def test_mistakes(subscriber, expect_log):
         await asyncio.to_thread(SubscribeHandler.disconnect, "ann")
     with expect_log("tornado.application", "Uncaught exception") as records:
         assert (await subscriber("sse", path="/unhashed/room").open()).status == 500
-    assert "group() is a str, bytes or int" in str(records[0].exc_info[1])
+    assert "group() must be a str, bytes or int" in str(records[0].exc_info[1])

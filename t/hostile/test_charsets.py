@@ -92,7 +92,7 @@ async def test_forms(fetch, parameter):
     for number in range(3):
         body = part(parameter.replace("{}", str(number)))
         answer = await fetch("/upload", method="POST", headers=headers, body=body)
-        assert (answer.code, answer.body) == (400, b"the names of a form are in UTF-8")
+        assert (answer.code, answer.body) == (400, b"the names in a form must be in UTF-8")
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_extends_and_include(dirs):
 
 def test_include_does_not_lead_out(dirs):
     """Nor can a template include what is outside."""
-    with pytest.raises(ValueError, match=r"leads out of the include_path: '\.\./secret'"):
+    with pytest.raises(ValueError, match=r"leads outside the include_path: '\.\./secret'"):
         SearchLoader(dirs).load("out.html")
 
 

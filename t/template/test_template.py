@@ -96,7 +96,7 @@ def test_missing(write):
 def test_no_way_out(write, name):
     """A name that leads out of the directories is refused (the original reads the file)."""
     write("secret", "secret")
-    with pytest.raises(ValueError, match="leads out of the include_path"):
+    with pytest.raises(ValueError, match="leads outside the include_path"):
         Template(write("a/x.html", "")).render_file(name)
 
 
