@@ -145,7 +145,7 @@ async def _in_real_time(result: Awaitable[Any] | Any, timeout: float | None) -> 
         if left is not None and left <= 0:
             task.cancel()
             await asyncio.wait([task], timeout=1)
-            late = TimeoutError(f"no end after {timeout} s of real time")
+            late = TimeoutError(f"the test did not end within {timeout} s of real time")
             if not task.cancelled():
                 raise late
             try:

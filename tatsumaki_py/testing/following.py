@@ -49,7 +49,7 @@ class Following(Session):
             pause: seconds before it reconnects.
         """
         if self._task is not None:
-            raise RuntimeError(f"{self!r} follows already")
+            raise RuntimeError(f"{self!r} already follows")
         self._task = asyncio.get_running_loop().create_task(self._follow(pause))
         self._task.add_done_callback(lambda _: self._news.set())
         return self
