@@ -320,4 +320,7 @@ async def test_a_key(post, queue):
     for key in ("", "x" * 256):
         reply = await post("4", Event_Key=key)
         assert (reply.code, reply.body) == (400, b"a key must have 1 to 255 characters")
+    for key in ("\xe9", "a\tb"):
+        reply = await post("4", Event_Key=key)
+        assert (reply.code, reply.body) == (400, b"an Event-Key must be printable ASCII")
     assert queue.backlog_events == [2, 3]

@@ -37,7 +37,8 @@ class PublishHandler(ChannelHandler):
     The answer is ``{"id": "1795643788411-812345678901"}``, or ``{"ids": [...]}`` for a list. A
     client that sends the header ``Idempotency-Key`` may repeat the request if the answer was lost:
     within `MessageQueue.idempotency_time` it gets the same answer, and nothing is published again.
-    The header ``Event-Key`` sets the key of the events (`MessageQueue.publish`).
+    The header ``Event-Key`` sets the key of the events (`MessageQueue.publish`), in printable
+    ASCII.
 
     Errors: 400 for a body that is not an event, 413 for too much (`max_batch`, `max_values`,
     `max_body_size`, `MessageQueue.max_event_size`), 415 for another content type, 422 for an
@@ -95,8 +96,12 @@ class PublishHandler(ChannelHandler):
         if rate is not None and address is not None:
             self._count(address, rate, max(len(bodies) - 1, 0))
         key = self.request.headers.get("Event-Key")
-        if key is not None and bodies == [END]:
-            raise HTTPError(400, "the end of a channel has no key")
+        if key is not None:
+            if bodies == [END]:
+                raise HTTPError(400, "the end of a channel has no key")
+            if not (key.isascii() and key.isprintable()):
+                # A header has no character encoding, so the key would be another one.
+                raise HTTPError(400, "an Event-Key must be printable ASCII")
         idempotency_key = self.request.headers.get("Idempotency-Key")
         queue = MessageQueue.instance(names[0])
         ids: list[str] = []
