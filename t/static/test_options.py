@@ -11,7 +11,7 @@ MISTAKES = [
     ("{ url: '/events/a' }", "the URL has to be a string"),
     ('"http://"', "no such URL: http://"),
     ('"ws://127.0.0.1/events/a"', "not ws:"),
-    ('"http://ann:secret@127.0.0.1/events/a"', "a password"),
+    ('"http://ann:secret@127.0.0.1/events/a"', "a user or a password"),
     (f"{URL}, null", "the options have to be an object"),
     (f"{URL}, () => {{}}", "the options have to be an object"),
     (f"{URL}, [() => {{}}]", "the options have to be an object"),
@@ -40,7 +40,7 @@ MISTAKES = [
     (f"{URL}, {{ headers: {{ 'X-A': undefined }} }}", "headers has to be"),
     (f"{URL}, {{ headers: {{ 'a b': 'c' }} }}", "headers has to be"),
     (f"{URL}, {{ headers: [['X-A']] }}", "headers has to be"),
-    (f"{URL}, {{ headers: {{ A: 'b' }}, transports: ['sse'] }}", "sse sends no headers"),
+    (f"{URL}, {{ headers: {{ A: 'b' }}, transports: ['sse'] }}", "sse cannot send headers"),
 ]
 
 

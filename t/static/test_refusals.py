@@ -100,7 +100,7 @@ def test_an_empty_stream_is_no_connection(tab):
     page = tab("/empty", transports=["sse"], clock=True)
     for _ in range(3):
         page.until("subscription.state === 'waiting'")
-        assert page.get("details.error.message") == "the stream ended as it began"
+        assert page.get("details.error.message") == "the stream ended right after it began"
         page.pass_time(page.get("(details.until - Date.now()) / 1000"))
     assert "open" not in page.get("states")
 

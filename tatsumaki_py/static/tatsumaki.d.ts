@@ -1,18 +1,18 @@
 export class Subscription {
     /** @param {string | URL} url @param {Options} [options] */
     constructor(url: string | URL, options?: Options);
-    /** What the connection does: "connecting", "open", "waiting" (to try again), "closed" (for good) or "ended" (for good, as
-     * the channel has ended). */
+    /** The state of the connection: "connecting", "open", "waiting" (to retry), "closed" (for good) or "ended" (for good,
+     * because the channel has ended). */
     get state(): State;
-    /** The cursor after the last event that was handed on. */
+    /** The cursor after the last event that was passed on. */
     get lastEventId(): string;
     set transport(name: Transport);
-    /** The transport in use. Setting it goes over to another one, in all tabs that share; nothing is lost, nothing comes
-     * twice. If it does not get through, those of the option `transports` are tried. */
+    /** The transport in use. Set it to switch to another one, in all tabs that share. No event is lost or repeated. If it
+     * does not get through, those of the option `transports` are tried. */
     get transport(): Transport;
-    /** If it is waiting, tries now; for a button "Try now". */
+    /** If the subscription is waiting, retries now; for a button "Try now". */
     retry(): void;
-    /** Ends it for good. */
+    /** Ends the subscription for good. */
     close(): void;
     #private;
 }
@@ -31,7 +31,7 @@ export type Item = {
     end?: boolean;
 };
 /**
- * `status` is the HTTP status, 0 if there was no answer.
+ * `status` is the HTTP status, or 0 without an answer.
  */
 export type Refusal = {
     message: string;
@@ -64,29 +64,29 @@ export type Message = {
 export type Options = {
     /**
      * called with each event: `data` is
-     * the published value, any JSON value; `id` the cursor after it, or "" if more events of the same answer follow;
-     * `channel` its channel, if there are several.
+     * the published JSON value; `id` is the cursor after it, or "" if more events of the same answer follow; `channel`
+     * is its channel, if there are several.
      */
     onEvent?: ((data: any, at: {
         id: string;
         channel?: string;
     }) => void) | undefined;
     /**
-     * called when the events between `after` and `id` are lost.
+     * called when events between `after` and `id` are lost.
      */
     onGap?: ((gap: Gap) => void) | undefined;
     /**
-     * called once, when the channel has ended and all its events were passed on. The page
-     * does not reconnect. With several channels, it is called when all of them have ended; `onEvent` gets the end of each,
-     * `{type: "end"}`.
+     * called once, when the channel has ended and all its events were passed on. After that,
+     * the page does not reconnect. With several channels, it is called when all of them have ended, and `onEvent` gets
+     * the end of each, `{type: "end"}`.
      */
     onEnd?: (() => void) | undefined;
     /**
      * loads
-     * and shows the state of the page, and returns an object with the cursor at which the server made it, which may have
-     * other members. It is called before the first connection (unless there is a `lastEventId`) and after each gap, one
-     * call at a time. Events come after it: those after the cursor. If it fails, it is called again, after 1 second at
-     * first, backing off to 15. `signal` is aborted when the subscription is closed, and after 30 seconds.
+     * and shows the state of the page, and returns an object (which may have other members) with the cursor at which the
+     * server made the state. It is called before the first connection (unless there is a `lastEventId`) and after each
+     * gap, one call at a time. When it is done, the events after the cursor follow. If it fails, it is called again
+     * after 1 second, backing off to 15. `signal` is aborted when the subscription is closed, and after 30 seconds.
      */
     getState?: ((info: {
         signal: AbortSignal;
@@ -96,17 +96,18 @@ export type Options = {
         lastEventId: string;
     }) | undefined;
     /**
-     * `transport` is the transport in use, `error` the reason
-     * for "waiting" or "closed", `until` the time of the next attempt, in ms of `Date.now()`. "ended" comes before `onEnd`.
+     * called when the state or its details change.
+     * `transport` is the transport in use, `error` the reason for "waiting" or "closed", `until` the time of the next
+     * attempt in ms, as in `Date.now()`. "ended" is reported before `onEnd` is called.
      */
     onState?: ((state: State, details: Details) => void) | undefined;
     /**
-     * tried in this order; the first that gets through is kept.
-     * Default: sse, or ndjson if there are `headers`; then long-poll.
+     * tried in this order. The first that gets through is kept.
+     * Default: sse (or ndjson if there are `headers`), then long-poll.
      */
     transports?: Transport[] | undefined;
     /**
-     * the cursor to start from. Default: start with the backlog, as a new client.
+     * the cursor to start from. Default: start with the backlog, like a new client.
      */
     lastEventId?: string | undefined;
     /**
@@ -120,7 +121,7 @@ export type Options = {
     channels?: string[] | undefined;
     /**
      * whether tabs with the same subscription share one connection. Default: true. Browsers
-     * allow it only for https: and localhost.
+     * allow sharing only on https: and localhost.
      */
     shared?: boolean | undefined;
     /**
@@ -133,8 +134,8 @@ export type Options = {
      */
     withCredentials?: boolean | undefined;
     /**
-     * returns a ticket for the URL. It is called before each
-     * attempt to connect, so that a ticket need not be valid for long.
+     * returns a ticket for the URL. It is called before each attempt to
+     * connect, so tickets may be short-lived.
      */
     ticket?: (() => string | Promise<string>) | undefined;
 };

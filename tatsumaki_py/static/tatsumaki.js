@@ -3,23 +3,23 @@
 //   import { Subscription } from "/tatsumaki.js";
 //   new Subscription("/events/lobby", { onEvent: (data) => console.log(data) });
 //
-// 1. There is one connection at a time: the code that starts a connection has ended the previous one.
+// 1. There is one connection at a time: the previous one is ended before another is started.
 // 2. The cursor moves after events have been passed on, never before, so that an interrupted delivery is repeated.
-// 3. Events of one id are passed on once; only a gap may be repeated with its id.
+// 3. Events of one id are passed on once. Only a gap may be repeated with the same id.
 // 4. Cursors are only compared for equality, except that a comma marks the cursor of several channels.
-// 5. Of the tabs that share, the one with the lock (the leader) has the connection. Each of its messages names the
-//    cursor before it; a tab at another cursor asks the server for the events in between.
+// 5. Of the tabs that share, the one with the lock (the leader) has the connection. Each of its messages contains the
+//    cursor before it. A tab at another cursor asks the server for the events in between.
 // 6. Tabs with different versions of these messages do not share: increase PROTOCOL when you change `Message`.
-// 7. A page with a `getState` is connected only while its state is complete. `getState` gives the cursor to connect from,
-//    so no event after it is missed. There is one call at a time.
-// 8. An end counts only if the connection ends with it, or if there is none because the page has all events (204, or a
-//    WebSocket that is closed with 1000 "end"), because events may follow an end.
+// 7. A page with a `getState` is connected only while its state is complete. `getState` returns the cursor to connect
+//    from, so no event after the state is missed. There is one call at a time.
+// 8. Events may follow an end. An end counts only if the connection ends with it, or if the server refuses to connect a
+//    page that has all events (204, or a WebSocket that is closed with 1000 "end").
 
 /** @typedef {"connecting" | "open" | "waiting" | "closed" | "ended"} State */
 /** @typedef {"sse" | "websocket" | "ndjson" | "multipart" | "long-poll" | "interval-poll"} Transport */
 /** @typedef {{type: "gap", after: string, id: string, channel?: string}} Gap */
 /** @typedef {{data: any, channel?: string, gap?: boolean, end?: boolean}} Item */
-/** @typedef {{message: string, status: number}} Refusal `status` is the HTTP status, 0 if there was no answer. */
+/** @typedef {{message: string, status: number}} Refusal `status` is the HTTP status, or 0 without an answer. */
 /** @typedef {{transport: Transport, error: Refusal | null, until: number}} Details */
 /** @typedef {{state: State, details: Details, cursor: string}} Place */
 /** @typedef {{prev: string, id: string, items: Item[]}} News */
@@ -27,32 +27,33 @@
 /**
  * @typedef {object} Options
  * @property {(data: any, at: {id: string, channel?: string}) => void} [onEvent] called with each event: `data` is
- *   the published value, any JSON value; `id` the cursor after it, or "" if more events of the same answer follow;
- *   `channel` its channel, if there are several.
- * @property {(gap: Gap) => void} [onGap] called when the events between `after` and `id` are lost.
- * @property {() => void} [onEnd] called once, when the channel has ended and all its events were passed on. The page
- *   does not reconnect. With several channels, it is called when all of them have ended; `onEvent` gets the end of each,
- *   `{type: "end"}`.
+ *   the published JSON value; `id` is the cursor after it, or "" if more events of the same answer follow; `channel`
+ *   is its channel, if there are several.
+ * @property {(gap: Gap) => void} [onGap] called when events between `after` and `id` are lost.
+ * @property {() => void} [onEnd] called once, when the channel has ended and all its events were passed on. After that,
+ *   the page does not reconnect. With several channels, it is called when all of them have ended, and `onEvent` gets
+ *   the end of each, `{type: "end"}`.
  * @property {(info: {signal: AbortSignal}) => Promise<{lastEventId: string}> | {lastEventId: string}} [getState] loads
- *   and shows the state of the page, and returns an object with the cursor at which the server made it, which may have
- *   other members. It is called before the first connection (unless there is a `lastEventId`) and after each gap, one
- *   call at a time. Events come after it: those after the cursor. If it fails, it is called again, after 1 second at
- *   first, backing off to 15. `signal` is aborted when the subscription is closed, and after 30 seconds.
- * @property {(state: State, details: Details) => void} [onState] `transport` is the transport in use, `error` the reason
- *   for "waiting" or "closed", `until` the time of the next attempt, in ms of `Date.now()`. "ended" comes before `onEnd`.
- * @property {Transport[]} [transports] tried in this order; the first that gets through is kept.
- *   Default: sse, or ndjson if there are `headers`; then long-poll.
- * @property {string} [lastEventId] the cursor to start from. Default: start with the backlog, as a new client.
+ *   and shows the state of the page, and returns an object (which may have other members) with the cursor at which the
+ *   server made the state. It is called before the first connection (unless there is a `lastEventId`) and after each
+ *   gap, one call at a time. When it is done, the events after the cursor follow. If it fails, it is called again
+ *   after 1 second, backing off to 15. `signal` is aborted when the subscription is closed, and after 30 seconds.
+ * @property {(state: State, details: Details) => void} [onState] called when the state or its details change.
+ *   `transport` is the transport in use, `error` the reason for "waiting" or "closed", `until` the time of the next
+ *   attempt in ms, as in `Date.now()`. "ended" is reported before `onEnd` is called.
+ * @property {Transport[]} [transports] tried in this order. The first that gets through is kept.
+ *   Default: sse (or ndjson if there are `headers`), then long-poll.
+ * @property {string} [lastEventId] the cursor to start from. Default: start with the backlog, like a new client.
  * @property {string} [clientId] the name of the client. A new connection with the same name ends the older one.
  *   Default: a random name.
  * @property {string[]} [channels] the channels, for a URL that names none.
  * @property {boolean} [shared] whether tabs with the same subscription share one connection. Default: true. Browsers
- *   allow it only for https: and localhost.
+ *   allow sharing only on https: and localhost.
  * @property {Headers | Record<string, string> | [string, string][]} [headers] headers of each request; not possible
  *   with sse and websocket.
  * @property {boolean} [withCredentials] whether to send cookies to another origin.
- * @property {() => string | Promise<string>} [ticket] returns a ticket for the URL. It is called before each
- *   attempt to connect, so that a ticket need not be valid for long.
+ * @property {() => string | Promise<string>} [ticket] returns a ticket for the URL. It is called before each attempt to
+ *   connect, so tickets may be short-lived.
  */
 
 const PROTOCOL = 2; // version of the messages between tabs
@@ -64,15 +65,15 @@ const STEADY = 5_000; // a connection, or a state, that lasted this long counts 
 const LOAD = 30_000; // for one call of `getState`
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 15_000;
-const LONGEST_ASKED = 60_000; // maximum of the delays that the server sends
-const SETTLED = 100; // an EventSource that is open for this long has reached the server
+const LONGEST_ASKED = 60_000; // longest delay that is accepted from the server
+const SETTLED = 100; // an EventSource that has been open for this long has reached the server
 const INTERVAL = 5_000; // between two interval polls
-const FRESH = 1_000; // a newer ticket than this is used again
-const SLEPT = 30_000; // hidden longer than this: do not trust the connection
+const FRESH = 1_000; // a ticket is reused for this long
+const SLEPT = 30_000; // after being hidden longer than this, a page does not trust its connection
 const SEEN = 1_000; // number of remembered ids
 const BEHIND = 250; // between two queries of a tab that catches up with the leader
 
-/** The server, or a proxy before it, has refused the request or given an unexpected answer. */
+/** The server, or a proxy in front of it, has refused the request or given an unexpected answer. */
 class Refused extends Error {
   /** @param {string} message @param {number} [status] @param {number} [after] ms, from Retry-After */
   constructor(message, status = 0, after = 0) {
@@ -87,7 +88,7 @@ class Refused extends Error {
     return status >= 400 && status < 500 && ![408, 425, 429].includes(status);
   }
 
-  /** The channel has ended, and the page has all of it. */
+  /** Whether the channel has ended and the page has all of its events. */
   get ended() {
     return this.status === 204;
   }
@@ -112,10 +113,10 @@ export class Subscription {
   #cursor;
   #hiddenSince = 0;
   #started = false;
-  #stale; // the page has no state, or one with a hole: `getState` comes before the connection
+  #stale; // whether the page needs `getState` before it connects: it has no state, or there was a gap
   #loading = false;
-  #loaded = -Infinity; // the time at which
-  #loads = 0; // one soon after the other
+  #loaded = -Infinity; // the time of the last state
+  #loads = 0; // number of calls of `getState` shortly after one another
   /** @type {AbortController | null} of the wait between two calls of `getState` */ #nap = null;
   #over = new AbortController();
 
@@ -139,26 +140,26 @@ export class Subscription {
     for (const type of ["online", "offline"]) {
       globalThis.addEventListener(type, () => this.#wake(true), { signal });
     }
-    // A page in the back/forward cache must not keep the connection for which other tabs wait.
+    // A page in the back/forward cache must not keep the lock: other tabs wait for it to connect.
     globalThis.addEventListener("pagehide", () => this.#stop(), { signal });
     globalThis.addEventListener("pageshow", (event) => event.persisted && this.#start(), { signal });
     globalThis.document?.addEventListener("visibilitychange", () => this.#turned(), { signal });
     this.#start();
   }
 
-  /** What the connection does: "connecting", "open", "waiting" (to try again), "closed" (for good) or "ended" (for good, as
-   * the channel has ended). */
+  /** The state of the connection: "connecting", "open", "waiting" (to retry), "closed" (for good) or "ended" (for good,
+   * because the channel has ended). */
   get state() {
     return this.#state;
   }
 
-  /** The cursor after the last event that was handed on. */
+  /** The cursor after the last event that was passed on. */
   get lastEventId() {
     return this.#cursor;
   }
 
-  /** The transport in use. Setting it goes over to another one, in all tabs that share; nothing is lost, nothing comes
-   * twice. If it does not get through, those of the option `transports` are tried. */
+  /** The transport in use. Set it to switch to another one, in all tabs that share. No event is lost or repeated. If it
+   * does not get through, those of the option `transports` are tried. */
   get transport() {
     return this.#details.transport;
   }
@@ -170,12 +171,12 @@ export class Subscription {
     this.#line.prefer(name);
   }
 
-  /** If it is waiting, tries now; for a button "Try now". */
+  /** If the subscription is waiting, retries now; for a button "Try now". */
   retry() {
     this.#wake(false);
   }
 
-  /** Ends it for good. */
+  /** Ends the subscription for good. */
   close() {
     this.#stop();
     this.#show("closed", { ...this.#details, error: null, until: 0 });
@@ -184,7 +185,7 @@ export class Subscription {
   /** @param {string} name */
   #check(name) {
     if (!isString(name) || !Object.hasOwn(TRANSPORTS, name)) throw new TypeError(`no such transport: ${name}`);
-    if (bare(name) && this.#source.headers) throw new TypeError(`${name} sends no headers`);
+    if (bare(name) && this.#source.headers) throw new TypeError(`${name} cannot send headers`);
   }
 
   #start() {
@@ -201,7 +202,7 @@ export class Subscription {
     this.#line.stop();
   }
 
-  /** @param {boolean} doubtful the connection may be dead without notice */
+  /** @param {boolean} doubtful whether the connection may have died unnoticed */
   #wake(doubtful) {
     this.#nap?.abort();
     this.#tabs?.wake(doubtful);
@@ -217,9 +218,9 @@ export class Subscription {
   async #load() {
     if (this.#loading) return;
     this.#loading = true;
-    await null; // whoever made the subscription has it when the first word comes
+    await null; // call no callback before the constructor has returned
     if (Date.now() - this.#loaded > STEADY) this.#loads = 0;
-    // A hole so soon after: the state may come from a cache, and be older than what the server keeps.
+    // A gap so soon after a state: the state may come from a cache, and be older than the retained events.
     let error = this.#loads ? new Refused("there is a gap after the state") : null;
     for (; this.#stale && this.#started; this.#loads++) {
       if (error) {
@@ -233,7 +234,7 @@ export class Subscription {
       this.#show("connecting", { ...this.#details, error: null, until: 0 });
       try {
         this.#cursor = await this.#ask();
-        this.#seen.clear(); // the state may be older than what was handed on
+        this.#seen.clear(); // the state may be older than events that were passed on: they will be repeated
         this.#stale = false;
         this.#loaded = Date.now();
       } catch (reason) {
@@ -267,13 +268,13 @@ export class Subscription {
     return fresh.length;
   };
 
-  /** From that of another tab, or from the server to catch up with it. */
+  /** Events from the leader's connection, or from the server to catch up with the leader. */
   #follow = (/** @type {Item[]} */ items, /** @type {string} */ id) => {
     this.#hand(items, id);
     this.#mend();
   };
 
-  /** After a gap, the state comes first. */
+  /** After a gap, reconnects, which loads the state first. */
   #mend() {
     if (!this.#stale) return;
     this.#stop();
@@ -286,12 +287,12 @@ export class Subscription {
     if (isOver(state)) this.#tabs?.leave();
   };
 
-  /** Hands on what is new, moves the cursor behind it, and gives what that was. */
+  /** Passes new events on, moves the cursor after them, and returns them. */
   #hand = (/** @type {Item[]} */ items, /** @type {string} */ id) => {
     const known = this.#seen.has(id);
     const fresh = known ? items.filter((item) => item.gap) : items;
     for (const item of fresh) {
-      if (this.#over.signal.aborted) return []; // by the page, which does not want the rest
+      if (this.#over.signal.aborted) return []; // the page has closed the subscription: drop the rest
       const { data, channel, gap, end } = item;
       if (gap) this.#call(() => this.#options.onGap?.(data));
       else if (!end || channel) {
@@ -299,7 +300,7 @@ export class Subscription {
       }
       if (gap && this.#options.getState) {
         this.#stale = true;
-        return fresh; // for the tabs that have no state
+        return fresh; // for the other tabs, which may have no `getState`
       }
     }
     if (id && (fresh.length || !known)) this.#cursor = id;
@@ -337,19 +338,19 @@ class Source {
     this.clientId = options.clientId ?? "";
     this.giver = options.ticket;
     this.ticket = "";
-    this.given = 0; // the time at which
+    this.given = 0; // the time of the last ticket
     /** @type {[string, string][]} */
     const headers = []; // sorted, names in lower case
     new Headers(options.headers).forEach((value, name) => headers.push([name, value]));
     this.headers = headers.length ? headers : undefined;
     this.withCredentials = options.withCredentials ?? false;
-    // Tabs share a connection only if the server cannot distinguish their users by any of these.
+    // Tabs share a connection only if they agree in everything by which the server may tell users apart.
     const who = [this.base, this.withCredentials, headers, this.clientId];
     this.key = `tatsumaki/${PROTOCOL} ${JSON.stringify(who)}`;
   }
 
-  /** A new name, unless the page gave one: a client without a cursor must get the backlog, even if the server believes it
- * has already sent it. */
+  /** Picks a new client id, unless the page gave one, because a client without a cursor must get the backlog even if
+   * the server has already sent it to the old id. */
   rename() {
     const bytes = crypto.getRandomValues(new Uint8Array(12));
     if (!this.named) this.clientId = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -372,7 +373,7 @@ class Source {
     const url = new URL(this.base);
     url.searchParams.set("transport", transport);
     url.searchParams.set("last_event_id", cursor);
-    if (bare(transport)) url.searchParams.set("heartbeat", "1"); // else a page does not see it
+    if (bare(transport)) url.searchParams.set("heartbeat", "1"); // heartbeats that a page can see
     if (clientId) url.searchParams.set("client_id", clientId);
     if (this.ticket) url.searchParams.set("ticket", this.ticket);
     if (transport === "websocket") url.protocol = url.protocol.replace("http", "ws");
@@ -391,11 +392,11 @@ class Source {
     throw new Refused(message, response.status, delay(response.headers.get("Retry-After")));
   }
 
-  /** The reason for a missing answer, in words. @param {unknown} error */
+  /** The reason why there is no answer, in words. @param {unknown} error */
   explain(error) {
     if (error instanceof Refused) return error;
     if (error instanceof DOMException && error.name === "TimeoutError") return new Refused("the server does not answer");
-    // A browser does not tell which of the two it is.
+    // A browser does not tell whether the server cannot be reached or does not allow the origin.
     const forbidden = this.base.origin === location.origin ? "" : ", or does not allow this page's origin";
     return new Refused(`the server cannot be reached${forbidden}`);
   }
@@ -403,7 +404,7 @@ class Source {
   /** Fetches the events after the cursor, without waiting. @param {string} cursor @param {AbortSignal} signal */
   async ask(cursor, signal) {
     await this.renew();
-    // Without a name, so that the named client's connection stays.
+    // Send no client id, because a second request with the same id would end the connection.
     const response = await this.get(
       this.url("interval-poll", cursor),
       AbortSignal.any([signal, AbortSignal.timeout(OPEN)]),
@@ -420,7 +421,7 @@ class Line {
   #at = 0;
   /** @type {object | null} */ #run = null;
   #failures = 0;
-  #misses = 0; // times that the transport failed while the server was there
+  #misses = 0; // times that the transport failed although the server could be reached
   /** @type {State} */ #state = "connecting";
 
   /**
@@ -451,15 +452,15 @@ class Line {
     this.wake(true);
   }
 
-  /** Tries now. @param {boolean} doubtful also replaces a connection that seems to be good */
+  /** Retries now. @param {boolean} doubtful whether to replace even a connection that seems to be good */
   wake(doubtful) {
     this.#failures = 0;
     if (doubtful || this.#state === "waiting") this.#attempt?.abort();
   }
 
-  /** @param {object} run the run it belongs to; another may begin before this one has noticed its end */
+  /** @param {object} run identifies this run, because another may begin before this one notices that it is over */
   async #connect(run) {
-    await null; // whoever made the subscription has it when the first word comes
+    await null; // call no callback before the constructor has returned
     this.#failures = this.#misses = 0;
     while (this.#run === run) {
       const attempt = (this.#attempt = new AbortController());
@@ -476,7 +477,7 @@ class Line {
       } catch (reason) {
         error = reason;
       }
-      const disturbed = attempt.signal.aborted && !link.failed; // stopped or woken
+      const disturbed = attempt.signal.aborted && !link.failed; // by `stop` or `wake`
       link.end();
       if (link.proved) this.#proved.add(name);
       if (link.good) this.#failures = this.#misses = 0;
@@ -484,21 +485,21 @@ class Line {
       try {
         await this.#recover(name, link, error, (this.#attempt = new AbortController()).signal);
       } catch {
-        // disturbed
+        // `stop` or `wake` has ended the wait
       }
     }
   }
 
-  /** Finds out why the attempt ended, and waits.
+  /** Finds out why the attempt ended, and waits before the next one.
    * @param {Transport} name @param {Link} link @param {unknown} reason @param {AbortSignal} signal */
   async #recover(name, link, reason, signal) {
-    // The ticket of a connection that was open may have been revoked, however new it is.
+    // Do not reuse the ticket of a connection that was open: it may have been revoked.
     if (link.opened) this.source.given = 0;
     let error = reason instanceof Refused ? reason : null;
     if (link.ended || error?.ended) return this.#finish("ended", name);
     let blocked = error instanceof Blocked;
     if (!link.opened && (!error || blocked)) {
-      // Neither EventSource nor WebSocket tells why it failed.
+      // Neither EventSource nor WebSocket tells why it failed, so ask the server by another request.
       try {
         await this.source.ask(this.cursor(), signal);
         blocked = true;
@@ -552,10 +553,10 @@ class Line {
 /** One attempt to connect, as the transports see it. */
 class Link {
   opened = false;
-  proved = false; // something has come
-  failed = false; // it was ended from here, because it did not work
-  ended = false; // the last that came is the end
-  retry = 0; // ms, the delay that the server sent last
+  proved = false; // data has arrived
+  failed = false; // this page has given the attempt up, because it did not work
+  ended = false; // the last event that arrived is the end
+  retry = 0; // ms, the last delay that the server sent
   news = 0;
   #patience = DOUBT;
   #began = Date.now();
@@ -592,8 +593,8 @@ class Link {
     this.#check(this.#patience);
   }
 
-  /** The server has sent this client's cursor, and perhaps a delay for reconnecting. Only a client without a cursor adopts
- * it; for others, the events do. @param {unknown} cursor @param {unknown} [retry] */
+  /** The server has sent this client's cursor, and perhaps a delay for reconnecting. Only a client without a cursor
+   * adopts the cursor; otherwise, only events move it. @param {unknown} cursor @param {unknown} [retry] */
   begin(cursor, retry) {
     if (typeof retry === "number" && retry > 0) this.retry = retry;
     if (this.signal.aborted || this.line.cursor() || typeof cursor !== "string" || !cursor) return;
@@ -613,7 +614,7 @@ class Link {
     if (this.signal.aborted) return;
     this.alive();
     const last = items.at(-1);
-    // Of several channels, others may go on: the server tells at the next attempt.
+    // If one of several channels ends, others may continue. The next attempt will show whether all have ended.
     if (last) this.ended = Boolean(last.end && !last.channel);
     this.news += this.line.news(items, id);
   }
@@ -638,10 +639,10 @@ class Link {
       try {
         const { source, cursor } = this.line;
         const { items } = await source.ask(cursor(), this.signal);
-        // Without a cursor, a client with a given name is at another place than the query.
+        // A client without a cursor but with a name of its own may be at another place than the query.
         const behind = items.length > 0 && Boolean(cursor() || !source.named);
         if (behind) await pause(GRACE, this.signal);
-        if (behind && news === this.news) throw new Blocked("events do not come through");
+        if (behind && news === this.news) throw new Blocked("events do not get through");
         this.#patience = Math.min(2 * this.#patience, SILENCE);
         this.#check(this.#patience);
       } catch (error) {
@@ -651,9 +652,9 @@ class Link {
   }
 }
 
-/** This tab among the tabs of the origin with the same subscription: it is the leader or follows it. */
+/** This tab among the tabs of the origin with the same subscription: it is the leader, or follows the leader. */
 class Tabs {
-  /** @type {AbortController | null} while it participates */ #part = null;
+  /** @type {AbortController | null} set while this tab participates */ #part = null;
   /** @type {BroadcastChannel | null} */ #channel = null;
   /** @type {News[] | null} messages that arrive while the server is queried */ #queue = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
@@ -680,8 +681,8 @@ class Tabs {
     const lead = () => this.#part === part && this.#lead(signal);
     navigator.locks.request(this.source.key, steal ? { steal } : { signal }, lead).catch((error) => {
       if (signal.aborted) return;
-      if (error.name !== "AbortError") return void this.#lead(signal); // no locks here: alone
-      // Another tab considered this one dead.
+      if (error.name !== "AbortError") return void this.#lead(signal); // no locks here: connect without sharing
+      // Another tab has stolen the lock, because this tab did not answer.
       this.leave();
       this.line.stop();
       this.join();
@@ -697,7 +698,7 @@ class Tabs {
     clearTimeout(this.#timer);
   }
 
-  /** To the other tabs. @param {Message} message */
+  /** Sends a message to the other tabs. @param {Message} message */
   post(message) {
     if (this.#part) this.#channel?.postMessage(message);
   }
@@ -716,7 +717,7 @@ class Tabs {
     return new Promise((resolve) => signal.addEventListener("abort", resolve));
   }
 
-  /** Asks the leader for its cursor. A leader that does not answer is frozen, and loses the lock. */
+  /** Asks the leader for its cursor. If the leader does not answer, it is frozen, and this tab steals its lock. */
   #ask(doubtful = false) {
     this.post({ wake: doubtful });
     clearTimeout(this.#timer);
@@ -729,7 +730,7 @@ class Tabs {
   /** @param {Message} message */
   #heard({ news, place, prefer, wake }) {
     if (prefer) this.line.prefer(prefer);
-    else if (place && !this.#leading) this.line.prefer(place.details.transport); // who takes over keeps it
+    else if (place && !this.#leading) this.line.prefer(place.details.transport); // keep it after taking over
     if (this.#leading) {
       if (wake !== undefined) {
         this.line.wake(wake);
@@ -738,7 +739,7 @@ class Tabs {
       return;
     }
     if (!news && !place) return;
-    // This tab has not got all yet: it asks for the rest as soon as it has the lock.
+    // This tab does not have all events yet. It will ask for the rest when it gets the lock.
     if (place?.state === "ended" && place.cursor !== this.place().cursor) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#ask(), SILENCE);
@@ -767,7 +768,7 @@ class Tabs {
     while (this.#queue === queue) {
       try {
         const { items, id } = await this.source.ask(this.place().cursor, signal);
-        if (this.#queue !== queue) return; // it leads by now, or has left
+        if (this.#queue !== queue) return; // this tab now leads, or has left
         this.hand(items, id);
         if (!queue.length || queue.some(fits)) break;
         await pause(BEHIND, signal);
@@ -788,14 +789,14 @@ class Tabs {
   }
 }
 
-// --- the page's arguments: a mistake is a TypeError that names it
+// --- checks of the page's arguments: a TypeError names the mistake
 
 const isString = (/** @type {unknown} */ value) => typeof value === "string";
 const isBoolean = (/** @type {unknown} */ value) => typeof value === "boolean";
 const isFunction = (/** @type {unknown} */ value) => typeof value === "function";
 const isList = (/** @type {unknown} */ value) => Array.isArray(value) && value.every(isString);
 
-/** For each option, the expected kind of value, and a check.
+/** For each option, the expected kind of value and a check.
  * @type {Record<keyof Options, [string, (value: any) => boolean]>} */
 const OPTIONS = {
   onEvent: ["a function", isFunction],
@@ -843,12 +844,12 @@ function parseUrl(url) {
   if (!URL.canParse(url, base)) throw new TypeError(`no such URL: ${url}`);
   const parsed = new URL(url, base);
   if (!/^https?:$/.test(parsed.protocol)) throw new TypeError(`the URL has to begin with http: or https:, not ${parsed.protocol}`);
-  if (parsed.username || parsed.password) throw new TypeError("the URL must not have a password in it");
+  if (parsed.username || parsed.password) throw new TypeError("the URL must not contain a user or a password");
   parsed.hash = "";
   return parsed;
 }
 
-// --- the transports: each resolves when the connection has ended, and rejects if there was none
+// --- the transports: each promise resolves when the connection has ended, and rejects if there was none
 
 /** @type {Record<Transport, (link: Link) => Promise<void>>} */
 const TRANSPORTS = {
@@ -858,8 +859,8 @@ const TRANSPORTS = {
       link.signal.addEventListener("abort", () => (source.close(), reject(link.signal.reason)));
       let begun = false;
       let answered = false;
-      let last = ""; // EventSource repeats it in a message that has no id
-      // It may be a proxy that answers with an empty stream while the server restarts.
+      let last = ""; // EventSource repeats the last id in a message that has no id
+      // Wait a little: while the server restarts, a proxy may answer with an empty stream.
       source.onopen = () => ((answered = true), setTimeout(() => link.open(), SETTLED));
       source.onmessage = ({ data, lastEventId }) => {
         const id = lastEventId === last ? "" : lastEventId;
@@ -870,7 +871,7 @@ const TRANSPORTS = {
         last = lastEventId;
         const { id, retry } = parse(data) ?? {};
         link.begin(id, retry);
-        // The first event comes with the head, and even a proxy that holds back a stream may let that much through.
+        // The first event arrives with the head. Even a proxy that holds back the stream may let that much through.
         if (begun) link.alive();
         else link.open();
         begun = true;
@@ -885,9 +886,9 @@ const TRANSPORTS = {
         if (item.end) link.hand([item], lastEventId);
       });
       source.onerror = () => {
-        source.close(); // it would reconnect by itself, but with the same URL
+        source.close(); // EventSource would reconnect by itself, but with the same URL
         if (link.opened || !answered) resolve();
-        else reject(new Refused("the stream ended as it began"));
+        else reject(new Refused("the stream ended right after it began"));
       };
     }),
 
@@ -897,7 +898,7 @@ const TRANSPORTS = {
       link.signal.addEventListener("abort", () => (socket.close(), reject(link.signal.reason)));
       socket.onopen = () => link.open();
       socket.onmessage = ({ data }) => (link.alive(), envelope(link, data));
-      // Codes from 4000 on are the HTTP status plus 4000.
+      // Codes from 4400 on are the HTTP status plus 4000.
       socket.onclose = ({ code, reason }) => {
         if (code === 1000 && reason === "end") link.ended = true;
         if (code < 4400) resolve();
@@ -923,7 +924,7 @@ const TRANSPORTS = {
   },
 
   "long-poll": async (link) => {
-    // The first answer comes at once, and shows that the server can be reached.
+    // The first poll is answered at once, which shows that the server can be reached.
     for (let first = true; ; first = false) {
       const began = Date.now();
       const count = await poll(link, first ? "interval-poll" : "long-poll");
@@ -941,12 +942,12 @@ const TRANSPORTS = {
   },
 };
 
-/** Whether a page sees only the messages of a transport, and cannot send headers with it. @param {string} transport */
+/** Whether a transport shows a page nothing but messages, and cannot send headers. @param {string} transport */
 function bare(transport) {
   return transport === "sse" || transport === "websocket";
 }
 
-/** @param {Link} link @param {Transport} transport @returns {Promise<number>} how many were new */
+/** @param {Link} link @param {Transport} transport @returns {Promise<number>} the number of new events */
 async function poll(link, transport) {
   const response = await link.get(transport);
   const { items, id } = await list(response);
@@ -974,7 +975,7 @@ async function stream(link, type) {
   return response;
 }
 
-/** The texts between separators; an incomplete text at the end is dropped.
+/** Yields the texts between separators. An incomplete text at the end is dropped.
  * @param {Link} link @param {Response} response @param {string} separator */
 async function* pieces(link, response, separator, text = "") {
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
@@ -994,8 +995,9 @@ async function* pieces(link, response, separator, text = "") {
   }
 }
 
-/** A message with its id: an event, a gap, or this client's cursor, `{"id": ...}`, perhaps with a delay for reconnecting,
- * `{"id": ..., "retry": ms}`. Anything else is the message of a handler without ids. @param {Link} link @param {string} text */
+/** Reads a message with an id: an event, a gap, or this client's cursor `{"id": ...}`, perhaps with a delay for
+ * reconnecting, `{"id": ..., "retry": ms}`. Any other message is from a handler that sends no ids.
+ * @param {Link} link @param {string} text */
 function envelope(link, text) {
   const message = parse(text);
   const { id, data, channel } = message ?? {};
@@ -1011,24 +1013,24 @@ function isGap(event) {
   return event?.type === "gap" && typeof event.after === "string";
 }
 
-/** No event that was published is like this one. @param {any} event */
+/** Whether this is the end of a channel; `publish` refuses such events. @param {any} event */
 function isEnd(event) {
   return event?.type === "end" && Object.keys(event).length === 1;
 }
 
-/** An event whose id comes separately. @param {any} event @param {string} id @returns {Item} */
+/** The item for an event whose id is sent separately. @param {any} event @param {string} id @returns {Item} */
 function unwrap(event, id) {
   if (isGap(event)) return { data: event, gap: true };
   const { data, channel } = id.includes(",") ? (event ?? {}) : { data: event };
   return { data, channel, end: isEnd(data) };
 }
 
-/** For good. @param {State} state */
+/** Whether a state is final. @param {State} state */
 function isOver(state) {
   return state === "closed" || state === "ended";
 }
 
-/** @param {string} text @returns {any} your own handlers may send text that is not JSON */
+/** @param {string} text @returns {any} the text itself if it is not JSON, which handlers of your own may send */
 function parse(text) {
   try {
     return JSON.parse(text);
@@ -1037,7 +1039,7 @@ function parse(text) {
   }
 }
 
-/** The ms of a Retry-After, which is a number of seconds or a date. @param {string | null} value */
+/** The delay of a Retry-After, which is in seconds or a date, in ms. @param {string | null} value */
 function delay(value) {
   const time = /^\d+$/.test(value ?? "") ? Number(value) * 1000 : Date.parse(value ?? "") - Date.now();
   return Math.max(0, time || 0);
