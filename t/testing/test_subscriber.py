@@ -142,6 +142,18 @@ async def test_patience(url, queue):
     assert connection == f"  connection 1 (sse, new): {end}"
 
 
+@pytest.mark.gen_test
+async def test_a_server_that_does_not_answer(url, http_port, proxy):
+    """`start` fails, as `next` does, and leaves no socket."""
+    proxy.silent = True
+    async with Subscriber(url, timeout=0.05) as client:
+        client.url = url.replace(f":{http_port}/", f":{proxy.port}/")
+        for again in (client.start, client.reconnect):
+            with pytest.raises(AssertionError, match=r"^no answer came within 0\.05 s\nof <Subsc"):
+                await again()
+            assert client.connection is None
+
+
 @pytest.mark.parametrize("transport", [name for name in READERS if READERS[name].streams])
 @pytest.mark.gen_test
 async def test_a_timeout_in_the_middle_of_a_message(url, queue, http_port, transport):

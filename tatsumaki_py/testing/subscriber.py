@@ -52,9 +52,9 @@ class Subscriber(Following):
         remembers: whether it sends its cursor when it reconnects.
         receive_buffer: bytes that the kernel buffers for it when it does not read, at least some
             thousand. With 4096, the server notices soon that the client has stopped reading.
-        timeout: seconds of real time to wait for a message; after that, an `AssertionError` is
-            raised. By default 10, or four fifths of Tornado's ``ASYNC_TEST_TIMEOUT`` (5) if that is
-            less.
+        timeout: seconds of real time to wait for a message, and for the answer to `start`; after
+            that, an `AssertionError` is raised. By default 10, or four fifths of Tornado's
+            ``ASYNC_TEST_TIMEOUT`` (5) if that is less.
         connect: an async function without arguments that returns a `Connection`, in place of one to
             the host of `url`.
 
@@ -92,10 +92,13 @@ class Subscriber(Following):
             Ended: the channel has ended, and this client has all its events (204).
             Refused: the answer has no events.
             EOFError, OSError: the connection fails.
+            AssertionError: the server does not answer within the timeout of the client.
         """
         self.close()
+        late = f"no answer came within {self.timeout:g} s"
         try:
-            await self._start()
+            async with within(self.timeout, lambda: self._failed(late)):
+                await self._start()
         except BaseException:
             self.close()
             raise
