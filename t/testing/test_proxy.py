@@ -1,10 +1,11 @@
 """The network that fails, with a server that echoes."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
-from support.wire import soon
+from support.wire import open_sockets, soon
 from tornado.iostream import StreamClosedError
 from tornado.tcpserver import TCPServer
 
@@ -94,6 +95,22 @@ async def test_fin_and_rst(connect, echo, raw):
     with pytest.raises(ConnectionResetError):
         await refused.read_all()
     await proxy.stop()
+
+
+@pytest.mark.gen_test
+async def test_stop_ends_a_client_that_does_not_read(connect, http_port):
+    """A cut by FIN sends the rest first; `stop` does not wait for that, and leaves no socket."""
+    proxy = await Proxy(http_port, rng=Always(0.1)).start()
+    client = await Connection.connect(proxy.port, receive_buffer=4096)
+    for _ in range(20):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(client.send(b"x" * 100_000), 0.02)
+    proxy.cut()
+    await asyncio.sleep(0.02)
+    assert open_sockets(proxy.port) > 0
+    await proxy.stop()
+    assert open_sockets(proxy.port) == 0
+    client.close()
 
 
 @pytest.mark.gen_test

@@ -84,6 +84,11 @@ class Proxy:
             self.cut()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)
+        for end in self._ends:
+            # It still sends to a peer that does not read.
+            if end.transport is not None:
+                end.transport.abort()
+        await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         return await self.start()
