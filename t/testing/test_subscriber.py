@@ -42,7 +42,7 @@ async def fail(client):
 @pytest.mark.gen_test
 async def test_every_transport(url, queue, transport):
     """Events of any kind, with their cursor; and again by the next transport."""
-    events = [{"n": 1}, "text", None, [1, {"é": "\n"}], 5]
+    events = [{"n": 1}, "text", None, [1, {"é": "\n"}], {"channel": "a", "data": 1}, 5]
     async with Subscriber(url, transport, cursor=queue.cursor()) as client:
         queue.publish(*events)
         assert await client.take(len(events)) == events

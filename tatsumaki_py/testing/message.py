@@ -91,7 +91,8 @@ def message_of(value: Any, id: str | None = None) -> Message:
     if isinstance(value, dict):
         if value.get("type") == "gap" and "after" in value:
             return Message(value, value["id"], value.get("channel"), True)
-        if set(value) == {"channel", "data"}:
+        # The id of several channels has a comma, and only their events name the channel.
+        if set(value) == {"channel", "data"} and "," in (id or ""):
             return Message(value["data"], id, value["channel"])
     return Message(value, id)
 

@@ -19,7 +19,10 @@ class LongPoll(Reader):
         values = parsed(await read_body(self.connection, head))
         if not isinstance(values, list):
             raise BadAnswer(f"the answer to a poll must be a JSON list, not {values!r}")
-        self.batch = [message_of(value) for value in values]
+        self.batch = [message_of(value, self.cursor) for value in values]
+        for message in self.batch[:-1]:
+            if not message.gap:
+                message.id = None
         if self.batch and self.cursor is not None:
             self.batch[-1].id = self.cursor
 
