@@ -202,3 +202,56 @@ async def test_what_is_kept(mq):
     assert (mq.backlog_events, mq.ended) == ([], True)
     (end,) = await mq.poll_once(None, last_event_id=mq.cursor())
     assert end.end
+
+
+@pytest.mark.gen_test
+async def test_code_that_does_not_look(mq):
+    """Code that polls again and again, and does not ask whether an event is the end, holds up
+    neither the loop nor itself.
+    """
+    await mq.end()
+    calls = []
+
+    async def loop():
+        while len(calls) < 10_000:
+            calls.append(await mq.poll_once("ann"))
+
+    def again(*events):
+        calls.append([*events])
+        mq.poll_once("bob", again)
+
+    def follow(*events):
+        calls.append([*events])
+        mq.poll("eve", follow)
+
+    polling = asyncio.ensure_future(loop())
+    again()
+    follow()
+    await asyncio.sleep(0.01)
+    assert 4 < len(calls) < 500
+    assert all(events == [END] for events in calls if events)
+    polling.cancel()
+    mq.disconnect()
+    mq.publish("more")
+
+
+@pytest.mark.gen_test
+async def test_it_goes_on_before_the_end_comes_again(mq):
+    """A poll that is about to get the end again gets a new event instead; a slow stream is
+    finished at the next end.
+    """
+    (end,) = await mq.end()
+    told = []
+
+    async def slow(*events):
+        told.extend(events)
+        await asyncio.sleep(0.12)
+
+    mq.poll("ann", slow, last_event_id=end)
+    polling = asyncio.ensure_future(mq.poll_once(None, last_event_id=end))
+    await iterations()
+    mq.publish("more")
+    assert await polling == ["more"]
+    mq.end()
+    await soon(lambda: not mq.subscribers)
+    assert told == ["more", END]

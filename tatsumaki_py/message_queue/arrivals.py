@@ -43,6 +43,10 @@ _log = logging.getLogger("tatsumaki")
 
 LOAD_TIME = 5.0
 """Seconds that a poll with a time-out of 0 waits for the engine."""
+AGAIN = 0.1
+"""Seconds until a poll that has every event of an ended log is answered. Without this pause, code
+that polls in a loop and ignores the end would occupy the event loop.
+"""
 
 
 class Search:
@@ -274,16 +278,38 @@ class Arrivals:
                 self._read(home, client, listener, peer)
                 return
         log = self._source.log
-        events = log.since(client.cursor, client.lead) or (log.again() if log.ended else ())
+        events = log.since(client.cursor, client.lead)
+        if not events and timeout == 0 and log.ended:
+            events = log.again()
         if events or timeout == 0:
             self._delivery.deliver(client, events)
             return
+        if log.ended:
+            listener.stop_timer()
+            again = partial(self._again, listener, timeout, client.cursor)
+            listener.timer = asyncio.get_running_loop().call_later(
+                min(timeout or AGAIN, AGAIN), again
+            )
         self._delivery.ready(client)
         if listener.timer is None:
             if timeout is not None and SHORT <= timeout <= LONG:
                 Timeouts.add(listener, timeout)
             else:
                 listener.timer = _timer(listener, timeout)
+
+    def _again(self, listener: Listener, timeout: float | None, cursor: str) -> None:
+        """Give the end of the log again to a client that had it, and all events, when it polled."""
+        client, log = listener.client, self._source.log
+        listener.timer = None
+        if client is None or client.state is not LISTENING:
+            return
+        if log.ended and client.cursor == cursor:
+            self._delivery.deliver(client, log.again())
+        elif listener.once:
+            listener.timer = _timer(listener, timeout)
+        else:
+            # It may have everything up to a later end.
+            self._delivery.deliver(client, None)
 
     def _read(self, home: Home, client: Client, listener: Listener, peer: peers.Peer) -> None:
         """Let the stream of `peer` read the log itself."""

@@ -78,6 +78,9 @@ class Ending:
         listener = client.listener
         if listener is None or listener.once or client.state is not LISTENING:
             return
+        # With a timer, it is about to get the end again; see `Arrivals`.
+        if listener.timer is not None:
+            return
         peer = listener.peer
         if client.cursor != self._source.log.top or self._busy(listener):
             return
