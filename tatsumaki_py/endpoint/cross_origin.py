@@ -42,7 +42,7 @@ _PROXY = re.compile(r"forwarded|x-forwarded-.*|x-real-ip|x-scheme|(x-)?remote-us
 
 
 class CrossOriginHandler(Handler):
-    """A `Handler` that answers CORS (WHATWG Fetch 3.3), also with its errors."""
+    """A `Handler` that answers CORS (WHATWG Fetch 3.3), even in its errors."""
 
     allowed_origins: ClassVar[Collection[str]] = ()
     """Origins whose pages may read the answers, such as ``https://www.example.com``, in addition to

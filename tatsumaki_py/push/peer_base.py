@@ -152,7 +152,7 @@ class PeerBase:
                 else:
                     watcher.served()
             except Exception:
-                _log.exception("a queue was not told of the end of a client")
+                _log.exception("a queue could not be told that its client is gone")
 
     def _peer_retry(self, seconds: int) -> None:
         """Nothing to do: a stream sends the delay in its own format; see `_say_retry`."""

@@ -1,4 +1,4 @@
-"""A client of a `SubscribeHandler`, or of any push handler, for every transport.
+"""A client of a `SubscribeHandler`, or of any push handler, on any transport.
 
 Rules:
 1. Nothing is read ahead, except by `follow`.
