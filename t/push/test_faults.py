@@ -277,7 +277,7 @@ async def test_watchers(get, queue, expect_log, how):
         served = left
 
     handler._watchers.insert(0, Watcher())
-    with expect_log("tatsumaki", "was not told"):
+    with expect_log("tatsumaki", "could not be told"):
         if how == "finish":
             handler.finish()
         else:
