@@ -38,6 +38,8 @@ async def test_httpx_sse(queue, url):
             if event.event == "message":
                 break
     await late
+    # The iterators of httpx that were left end in tasks of their own.
+    await asyncio.sleep(0.01)
     assert [type_ for type_, _ in seen] == ["cursor", "message"]
     assert seen[1][1] == {"n": 1}
 
@@ -57,5 +59,7 @@ async def test_lines_of_json(queue, url):
             if "data" in seen[-1]:
                 break
     await late
+    # The iterators of httpx that were left end in tasks of their own.
+    await asyncio.sleep(0.01)
     assert len(seen) >= 2
     assert seen == [{"id": before}] * (len(seen) - 1) + [{"id": queue.cursor(), "data": {"n": 1}}]

@@ -46,3 +46,5 @@ async def test_line_separators(queue, url, transport):
                 event = json.loads(line.removeprefix("data: "))
                 assert event.get("data", event) == {"text": text}
                 break
+    # The iterators of httpx that were left end in tasks of their own.
+    await asyncio.sleep(0.01)
