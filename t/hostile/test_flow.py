@@ -100,7 +100,7 @@ async def test_gone_behind_a_poll(server, end):
     """A client that leaves is noticed, however much it has sent behind its poll."""
     client = await server.connect(
         b"GET /chat/room/poll?client_id=a HTTP/1.1\r\nHost: x\r\n\r\n"
-        + b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n" * 6000
+        + b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n" * 2500
     )
     await soon(lambda: MessageQueue.instance("room").clients)
     getattr(client, end)()

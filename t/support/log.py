@@ -70,3 +70,11 @@ def pytest_collection_finish():
     """Takes what is loaded by now out of the collector's sight: a collection then costs little."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Does the same after the last test of a module, which may have imported large packages."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
