@@ -110,6 +110,17 @@ class Program:
         self.start()
 
 
+@contextlib.contextmanager
+def all_running(programs):
+    """Starts these `Program`s, stops them at the end, and looks for tracebacks in their logs."""
+    for program in programs:
+        program.start()
+    yield programs
+    for program in programs:
+        program.stop()
+        assert "Traceback" not in program.stderr, program.stderr
+
+
 def received(client, mark=None):
     """The data that comes over a socket until `mark`, or until the end."""
     data = b""

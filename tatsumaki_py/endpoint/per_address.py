@@ -17,11 +17,15 @@ from itertools import islice
 
 from tornado.httputil import HTTPServerRequest
 
-from tatsumaki_py.endpoint.members import Members
+from tatsumaki_py.counters import COUNTERS
+from tatsumaki_py.endpoint.members import Leaving, Members
+from tatsumaki_py.error import HTTPError
 
-__all__ = ["ADDRESSES", "RATES", "Rates", "address_of"]
+__all__ = ["ADDRESSES", "RATES", "Rates", "address_of", "count_connection"]
 
 MAX_ADDRESSES = 100_000
+RETRY_AFTER = 10
+"""Seconds after which a client may retry if its address has too many connections."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -60,6 +64,17 @@ def _warn() -> None:
             "limits per address do not apply to clients of a Unix socket, which have no address: "
             "use Server(xheaders=True) behind a proxy that sets X-Real-IP"
         )
+
+
+def count_connection(handler: Leaving, request: HTTPServerRequest, limit: int) -> None:
+    """Count the request of `handler`. Raises 429 if its address already has `limit` others open."""
+    address = address_of(request)
+    if address is None:
+        return
+    if ADDRESSES.full(address, limit):
+        COUNTERS.refused["rate"] += 1
+        raise HTTPError(429, "too many connections from this address", retry_after=RETRY_AFTER)
+    ADDRESSES.add(address, handler)
 
 
 class Rates:

@@ -22,13 +22,13 @@ import tornado.web
 from tornado.httputil import HTTPServerRequest
 
 from tatsumaki_py.at_once import in_task, runs_at_once
-from tatsumaki_py.counters import COUNTERS, traffic
+from tatsumaki_py.counters import traffic
 from tatsumaki_py.endpoint.attendance import Attendance
 from tatsumaki_py.endpoint.channels import LEAST, ChannelHandler, check_limit
 from tatsumaki_py.endpoint.departed import class_name, served
 from tatsumaki_py.endpoint.groups import GROUPS, disconnect, obey
 from tatsumaki_py.endpoint.negotiation import negotiate, waiting_time
-from tatsumaki_py.endpoint.per_address import ADDRESSES, address_of
+from tatsumaki_py.endpoint.per_address import count_connection
 from tatsumaki_py.endpoint.recheck import RECHECKS, Recheck
 from tatsumaki_py.endpoint.shared_answers import send_shared
 from tatsumaki_py.endpoint.websocket import SubscribeSocket
@@ -42,9 +42,6 @@ from tatsumaki_py.push.peer_base import shows_events
 from tatsumaki_py.push.transports import Handshake, Poll, Streaming
 
 __all__ = ["SubscribeHandler"]
-
-RETRY_AFTER = 10
-"""Seconds after which a client whose address has too many connections may retry."""
 
 
 class SubscribeHandler(ChannelHandler):
@@ -210,7 +207,7 @@ class SubscribeHandler(ChannelHandler):
         transport = negotiate(self.request)
         timeout = waiting_time(self.request, self.poll_timeout)
         if self.max_per_address is not None:
-            self._count(self.max_per_address)
+            count_connection(self, self.request, self.max_per_address)
         names = await self._named()
         group = group_key(self.group())
         member = None if group is None else GROUPS.add(group, self)
@@ -248,16 +245,6 @@ class SubscribeHandler(ChannelHandler):
         else:
             await in_task()
             await self._upgrade(names, expellable=bool(member is not None or self.recheck_time))
-
-    def _count(self, limit: int) -> None:
-        """Count this request. Raises 429 if its address already has `limit` others open."""
-        address = address_of(self.request)
-        if address is None:
-            return
-        if ADDRESSES.full(address, limit):
-            COUNTERS.refused["rate"] += 1
-            raise HTTPError(429, "too many connections from this address", retry_after=RETRY_AFTER)
-        ADDRESSES.add(address, self)
 
     def _subscribe(
         self,

@@ -365,14 +365,6 @@ class EventLog:
 
     def _drop_to(self, index: int) -> None:
         """Drop all events before `index`."""
-        if index > self._start:
-            self._dropped = self._times[index - 1]
-        for event in self._events[self._start : index]:
-            self.size -= event.size
-            self._quiet -= event.quiet
-            if event.key is not None:
-                self._keyed().drop(event.key, event)
-        self._events[self._start : index] = [_DROPPED] * (index - self._start)
-        self.length -= index - self._start
-        self._start = index
+        while self._start < index:
+            self._drop_oldest()
         self._compact()

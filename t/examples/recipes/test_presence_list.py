@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 from support.browser import GONE
 from support.excerpts import assert_excerpts
-from support.program import Program, free_port
+from support.program import Program, all_running, free_port
 
 RECIPE = "examples/recipes/presence_list.py"
 HOSTILE = "<img src=x onerror='ran = 1'>"
@@ -20,12 +20,8 @@ def processes(redis_server, tmp_path):
         "GRACE": "1",
     }
     programs = [Program(RECIPE, free_port(), tmp_path, environment) for _ in range(2)]
-    for program in programs:
-        program.start()
-    yield programs
-    for program in programs:
-        program.stop()
-        assert "Traceback" not in program.stderr, program.stderr
+    with all_running(programs):
+        yield programs
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 from support.browser import GONE
 from support.excerpts import assert_excerpts
-from support.program import Program, free_port
+from support.program import Program, all_running, free_port
 
 FOLDER = "examples/recipes/private-channels"
 
@@ -23,12 +23,8 @@ def processes(redis_server, tmp_path):
         "ELSEWHERE": f"http://127.0.0.1:{ports[1]}",
     }
     programs = [Program(f"{FOLDER}/app.py", port, tmp_path, environment) for port in ports]
-    for program in programs:
-        program.start()
-    yield programs
-    for program in programs:
-        program.stop()
-        assert "Traceback" not in program.stderr, program.stderr
+    with all_running(programs):
+        yield programs
 
 
 @pytest.fixture
