@@ -1,4 +1,4 @@
-"""Tatsumaki on Tornado: answer at once, later, or keep pushing.
+"""Tatsumaki on Tornado: answer immediately, later, or keep pushing.
 
 Import everything from here: ``from tatsumaki_py import Application, Handler, MessageQueue``. A
 module is imported when one of its names is first used, so a program that only publishes does not

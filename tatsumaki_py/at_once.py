@@ -71,7 +71,7 @@ def at_once(coroutine: Coroutine[Any, Any, None]) -> Future[None] | asyncio.Task
     context = copy_context()
     if context.run(_ends, coroutine):
         return FINISHED
-    # Do this outside of the context, because an eager task enters it at once.
+    # Do this outside of the context, because an eager task enters it immediately.
     return asyncio.get_running_loop().create_task(_rest(coroutine), context=context)
 
 

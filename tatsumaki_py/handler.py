@@ -1,4 +1,4 @@
-"""Handler: answer at once, later, or keep pushing.
+"""Handler: answer immediately, later, or keep pushing.
 
 >>> from tatsumaki_py import Application, Handler
 >>> class Hello(Handler):

@@ -84,10 +84,10 @@ class HTTPClient:
         max_body_size: bytes of content that an answer may have (up to Tornado's own limit of
             100 MiB). A larger answer ends in 597.
 
-    Each method starts the request at once and returns a `Future` of its `HTTPResponse`. The future
-    need not be awaited; cancelling it, or the await, ends the request. The loop calls ``callback``
-    (which may be a coroutine function) once with the response, never before the method has
-    returned, and not for a cancelled request. If it raises, the logger "tatsumaki" gets the
+    Each method starts the request immediately and returns a `Future` of its `HTTPResponse`. The
+    future need not be awaited; cancelling it, or the await, ends the request. The loop calls
+    ``callback`` (which may be a coroutine function) once with the response, never before the method
+    has returned, and not for a cancelled request. If it raises, the logger "tatsumaki" gets the
     traceback; if it is wrapped by `Handler.async_cb`, the error also becomes the answer.
     ``options`` are `Options`.
 
@@ -241,7 +241,8 @@ class HTTPClient:
         request.streaming_callback = answer.on_chunk
         request.follow_redirects = False
         request.allow_nonstandard_methods = True
-        # Our own limit applies first. Tornado's is for a connection that cannot be closed at once.
+        # Our own limit applies first. Tornado's is for a connection that cannot be closed
+        # immediately.
         request.connect_timeout = request.request_timeout = timeout + 1
         client = AsyncHTTPClient(force_instance=True)
         _Connections(client)

@@ -84,8 +84,8 @@ class Life:
         stop: Callable[[], Any] | None,
         owner: object = None,
     ) -> None:
-        """Add a part. If the application is running, start the part at once; if its start returns
-        an awaitable, that becomes a task.
+        """Add a part. If the application is running, start the part immediately; if its start
+        returns an awaitable, that becomes a task.
         """
         part = _Part(name, start, stop, owner)
         self._parts.append(part)

@@ -27,7 +27,7 @@ from tatsumaki_py.logger import logged
 
 __all__ = ["StaticFile", "StaticMatches", "TatsumakiJS"]
 
-# Bytes that Tornado sends at a time. A smaller file is read at once, so a change cannot split it.
+# Bytes that Tornado sends at a time. A smaller file is read in one go, so a change cannot split it.
 CHUNK_SIZE = 64 * 1024
 # The most bytes of a file that is hashed. Hashing them blocks the loop for 2 ms.
 HASHED_SIZE = 1024 * 1024
@@ -98,7 +98,7 @@ def _state_of(found: os.stat_result) -> _State:
 class StaticFile(tornado.web.StaticFileHandler):
     """Differs from `tornado.web.StaticFileHandler` in:
 
-    1. A file that has changed gets a new ETag and a new ``v=`` at once. They are a hash of the
+    1. A file that has changed gets a new ETag and a new ``v=`` immediately. They are a hash of the
        file, or its time and size if it is larger than 1 MiB.
     2. Browsers cache the current version for years. They revalidate a URL with another version or
        without one each time, because a module that imports another gives no version.

@@ -19,7 +19,7 @@ DISTURBED = 0.05
 
 
 class Benchmark:
-    """One benchmark. Prints the machine at once, and each table when it is complete.
+    """One benchmark. Prints the machine immediately, and each table when it is complete.
 
     Args:
         doc: the script's docstring; its first line is the title.

@@ -34,7 +34,7 @@ async def main(absent: int, channels: int) -> None:
         queue = queues[number % channels]
         if number % max(1, absent // BATCHES) == 0:
             queue.publish(EVENT)
-        queue.poll_once(f"client {number}", ignore)  # answered at once from the backlog
+        queue.poll_once(f"client {number}", ignore)  # answered immediately from the backlog
     seconds = 0.0
     for number in range(PUBLISHED):
         began = time.perf_counter()

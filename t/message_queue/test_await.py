@@ -111,7 +111,7 @@ async def test_cancelled_task(queue, published):
 
 @pytest.mark.gen_test
 async def test_wait_for(queue):
-    """asyncio's own time-out may be used instead."""
+    """asyncio's own timeout may be used instead."""
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(queue.poll_once("me"), 0.01)
     await queue.publish({"n": 1})

@@ -62,7 +62,7 @@ async def wait(poll):
 
 @pytest.mark.gen_test
 async def test_no_waiting(queue, stuck, clock):
-    """A poll with a time-out of 0 waits for what there is, but not for long."""
+    """A poll with a timeout of 0 waits for what there is, but not for long."""
     await queue.publish({"n": 1})
     here, taker = asyncio.ensure_future(wait(queue.poll_once("me", timeout=0))), Taker()
     await turn()

@@ -69,7 +69,7 @@ async def test_stream_that_is_cut_off_by_it(queue):
 
 @pytest.mark.gen_test
 async def test_long_poll_without_events(queue, clock):
-    """Before it is answered: by time-out, as an interval poll, or because somebody flushes."""
+    """Before it is answered: by timeout, as an interval poll, or because somebody flushes."""
     ids = await publish(queue, 1)
     late, interval, flushed, published = (FakePeer(cursor=ids[0]) for _ in range(4))
     queue.poll_once("late", late.answer, 5)

@@ -62,7 +62,7 @@ async def test_no_number(queue, timeout):
 
 @pytest.mark.gen_test
 async def test_event_stops_it(queue, clock):
-    """After an answer the time-out is nobody's any more, not of the next poll either."""
+    """After an answer the timeout is nobody's any more, not of the next poll either."""
     first, second = Taker(), Taker()
     queue.poll_once("me", first, 10)
     await queue.publish({"n": 1})

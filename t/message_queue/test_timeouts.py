@@ -71,14 +71,14 @@ async def test_one_fails(clock, expect_log):
 
     Timeouts.add(Limited(calls, fail), 10)
     Timeouts.add(Limited(calls), 10)
-    with expect_log("tatsumaki", "a time-out could not be handled"):
+    with expect_log("tatsumaki", "a timeout could not be handled"):
         await clock.advance(11)
     assert len(calls) == 2
 
 
 @pytest.mark.gen_test
 async def test_short(queue, clock):
-    """A short time-out has its own timer, and is exact."""
+    """A short timeout has its own timer, and is exact."""
     taker = Taker()
     queue.poll_once("me", taker, SHORT / 2)
     await clock.advance(SHORT / 2 + 0.001)
@@ -87,7 +87,7 @@ async def test_short(queue, clock):
 
 @pytest.mark.gen_test
 async def test_for_ever(queue):
-    """Any number of seconds is a time-out."""
+    """Any number of seconds is a timeout."""
     for seconds in (sys.float_info.max, float("inf"), 10**20):
         queue.poll_once("me", Taker(), seconds)
         assert queue.clients["me"].listener is not None

@@ -72,9 +72,9 @@ CALLS = {
     "float name": (lambda handler: MessageQueue.instance(1.5), TypeError),
     "setting": (anything, AttributeError),
     "float id": (lambda handler: queue().poll_once(random(), print), TypeError),
-    "time-out as text": (lambda handler: queue().poll_once("a", print, "2"), TypeError),
+    "timeout as text": (lambda handler: queue().poll_once("a", print, "2"), TypeError),
     "rule": (lambda handler: Application(["/", Handler]), TypeError),
-    "time-out": (lambda handler: queue().poll_once("a", print, -1), ValueError),
+    "timeout": (lambda handler: queue().poll_once("a", print, -1), ValueError),
     "client": (lambda handler: HTTPClient().get("/", headers={"X": "\n"}), ValueError),
     "form": (lambda handler: HTTPClient().post("/", {"a": None}), ValueError),
 }

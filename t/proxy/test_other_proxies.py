@@ -116,11 +116,13 @@ async def test_after_the_end(run_recipe, http_server, http_port, raw, queue, pro
     port = run_recipe(proxy, http_port)
     for transport in STREAMS:
         client = await subscribed(raw, port, transport)
+        # Apache makes one answer with a Content-Length of a head and an end that it reads together.
+        await read_head(client)
         queue.disconnect()
         if transport == "websocket":
             await client.read_until(b"\x88\x02\x03\xe9")
             continue
-        await client.read_until(b"\r\n0\r\n\r\n")
+        await client.read_until(b"0\r\n\r\n")
         await CLIENTS["interval-poll"](port, connect=same(client)).request()
         assert (await read_reply(client)).status == 200
 

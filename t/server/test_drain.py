@@ -154,7 +154,7 @@ def test_a_second_signal(serve_program, clients, path, second):
     program.signal(second)
     assert program.wait() == 128 + second
     assert time.monotonic() - began < 3
-    assert program.stderr.endswith("WARNING tatsumaki: stopped at once, by a second signal\n")
+    assert program.stderr.endswith("WARNING tatsumaki: stopped immediately by a second signal\n")
     assert program.stderr.count("\n") == 1
 
 

@@ -153,7 +153,7 @@ def test_the_same_signal_twice_at_once(start, count):
         assert received(client).endswith(b"end\r\n0\r\n\r\n")
     assert workers.end() == sorted(["engine closed"] * count + ENDED[3 : 3 + count])
     assert workers.process.returncode == 0
-    assert "at once" not in workers.log
+    assert "immediately" not in workers.log
 
 
 def test_a_second_signal(start):
@@ -169,7 +169,7 @@ def test_a_second_signal(start):
         workers.process.send_signal(signal.SIGTERM)
         assert workers.process.wait(STOP) == 143
         wait(lambda: not any(map(workers.lives, pids)))
-    assert "WARNING tatsumaki: stopped at once, by a second signal\n" in workers.log
+    assert "WARNING tatsumaki: stopped immediately by a second signal\n" in workers.log
 
 
 def test_a_parent_that_is_killed(start):

@@ -1,4 +1,4 @@
-"""Time as a fixture: the loop's clock can be moved, so nobody sleeps through a 55 s time-out."""
+"""Time as a fixture: the loop's clock can be moved, so nobody sleeps through a 55 s timeout."""
 
 import asyncio
 

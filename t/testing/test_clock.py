@@ -28,7 +28,7 @@ async def test_advance_runs_due_timers(clock):
 
 @pytest.mark.gen_test(timeout=5)
 async def test_advance_wakes_tasks(clock):
-    """A task that sleeps goes on, the test's own time-out does not come."""
+    """A task that sleeps goes on, the test's own timeout does not come."""
     task = asyncio.ensure_future(asyncio.sleep(3600, "woken"))
     await asyncio.sleep(0)
     await clock.advance(3600)
@@ -126,7 +126,7 @@ def test_uvloop():
 
 
 class OfTornado(AsyncTestCase):
-    """Time-outs of `gen_test` are in real time."""
+    """Timeouts of `gen_test` are in real time."""
 
     def setUp(self):
         super().setUp()

@@ -172,7 +172,7 @@ async def test_a_timeout_in_the_middle_of_a_message(url, queue, http_port, trans
 
 @pytest.mark.gen_test
 async def test_real_time(url, queue, clock):
-    """Time-outs are in real time, also when the clock is turned."""
+    """Timeouts are in real time, also when the clock is turned."""
     async with Subscriber(url, timeout=1) as client:
         reading = asyncio.ensure_future(client.next())
         await clock.advance(20)

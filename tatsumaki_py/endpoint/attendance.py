@@ -4,7 +4,7 @@ Rules:
 1. The hooks of one client and one channel are called one at a time, in the order of the arrivals
    and departures that they report, even across requests. Each request of an anonymous client counts
    as a client of its own.
-2. A hook is called at once if no other hook of that client and channel is running.
+2. A hook is called immediately if no other hook of that client and channel is running.
 3. An exception of a hook is reported, and the next hook is called.
 """
 

@@ -91,8 +91,8 @@ def _takes(kind: type[RequestHandler], method: str | None) -> bool:
 
 
 class _Unfinished(HTTPConnection):
-    """The connection of a request that is answered before its body has arrived. It writes at once,
-    but leaves `finish` to the delegate, which calls it when the body has arrived.
+    """The connection of a request that is answered before its body has arrived. It writes
+    immediately, but leaves `finish` to the delegate, which calls it when the body has arrived.
     """
 
     def __init__(self, connection: HTTPConnection) -> None:
@@ -118,7 +118,7 @@ class _Unfinished(HTTPConnection):
 
 
 class _Refusing(HTTPMessageDelegate):
-    """Answers with an error at once."""
+    """Answers with an error immediately."""
 
     def __init__(
         self, request: HTTPServerRequest, error: HTTPError, handler: Callable[[], RequestHandler]

@@ -129,7 +129,8 @@ class SubscribeHandler(ChannelHandler):
 
     @classmethod
     def disconnect(cls, group: str | bytes | int) -> int:
-        """End the streams, WebSockets and waiting polls of a user at once, for example at a logout.
+        """End the streams, WebSockets and waiting polls of a user immediately, for example at a
+        logout.
 
         A long poll is answered with 403, a WebSocket is closed with the code 4403, and other
         streams end. The queue treats the clients as gone. Revoke the permission before this call,
@@ -170,9 +171,9 @@ class SubscribeHandler(ChannelHandler):
     def on_unsubscribe(self, channel: str) -> Awaitable[None] | None:
         """Called when a subscriber has left. Override it, with ``def`` or ``async def``.
 
-        Called on the handler of the subscriber's last request, at once when the subscriber leaves.
-        A client with a `client_id` whose long poll was answered or whose stream ended regularly is
-        given `MessageQueue.reconnect_time` to come back first. See `on_subscribe`.
+        Called on the handler of the subscriber's last request, immediately when the subscriber
+        leaves. A client with a `client_id` whose long poll was answered or whose stream ended
+        regularly is given `MessageQueue.reconnect_time` to come back first. See `on_subscribe`.
 
         If several processes share the engine, only one of them calls each hook. For a client whose
         process has ended, another process calls this, on a handler of a request that has only the

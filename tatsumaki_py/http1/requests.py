@@ -240,7 +240,7 @@ class Requests:
         self._state = _State.ACCEPTED
         delegate = self._delegate = self._server.start_message(self._line, exchange)
         self._wait_for(delegate.headers_received(head.start_line, head.headers))
-        # Most requests continue at once. The delegate may have closed the connection.
+        # Most requests continue immediately. The delegate may have closed the connection.
         return self._paused or self._state is not _State.ACCEPTED or self._begin_body()
 
     def _begin_body(self) -> bool:

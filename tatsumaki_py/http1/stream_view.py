@@ -59,7 +59,7 @@ class StreamView:
         return self._line.write(data)
 
     def set_nodelay(self, value: bool) -> None:
-        """Does nothing: the kernel always sends at once."""
+        """Does nothing: the kernel always sends immediately."""
 
     def close(self) -> None:
         self._line.close()

@@ -42,7 +42,7 @@ __all__ = ["Arrivals", "Home", "Search"]
 _log = logging.getLogger("tatsumaki")
 
 LOAD_TIME = 5.0
-"""Seconds that a poll with a time-out of 0 waits for the engine."""
+"""Seconds that a poll with a timeout of 0 waits for the engine."""
 AGAIN = 0.1
 """Seconds until a poll that has every event of an ended log is answered. Without this pause, code
 that polls in a loop and ignores the end would occupy the event loop.
@@ -50,7 +50,7 @@ that polls in a loop and ignores the end would occupy the event loop.
 
 
 class Search:
-    """A poll that waits for the engine to find the place of its client, or for its time-out."""
+    """A poll that waits for the engine to find the place of its client, or for its timeout."""
 
     __slots__ = ("finding", "start", "timer")
 
@@ -180,7 +180,7 @@ class Arrivals:
         if search is None:
             self._begin(home, client, listener, timeout)
         else:
-            # With a time-out of 0, too, the poll waits for the engine, but briefly.
+            # With a timeout of 0, too, the poll waits for the engine, but briefly.
             search.timer = _timer(listener, LOAD_TIME if timeout == 0 else timeout)
             search.finding.add_done_callback(partial(self._found, home, listener, timeout, search))
         return poll

@@ -234,7 +234,7 @@ class Audience:
             self._source.hold(listener.peer._peer_unsent(self.key) or client.cursor)
 
     def timed_out(self, listener: Listener) -> None:
-        """The time-out of `listener` has passed without an event."""
+        """The timeout of `listener` has passed without an event."""
         client = listener.client
         if client is None or client.listener is not listener:
             return

@@ -168,7 +168,7 @@ class ListenedTo(Protocol):
         """The client of `listener` has stopped or resumed keeping up."""
 
     def timed_out(self, listener: Listener) -> None:
-        """The time-out of `listener` has passed without an event."""
+        """The timeout of `listener` has passed without an event."""
 
     def passes(self, listener: Listener, cursor: str) -> None:
         """The stream of `listener`, which lags behind, is about to read the events after
@@ -300,7 +300,7 @@ class Listener:
         return client.state is LISTENING and (self.reading is None or not self.reading.busy())
 
     def timed_out(self) -> None:
-        """Its time-out has passed without an event."""
+        """Its timeout has passed without an event."""
         if self.audience is not None:
             self.audience.timed_out(self)
 
@@ -320,7 +320,7 @@ class Listener:
             peer._peer_given(audience.key, client.id if client.named else None, cursor)
 
     def stop_timer(self) -> None:
-        """Cancel its time-out."""
+        """Cancel its timeout."""
         if self.due is not None:
             self.due.pop(self, None)
             self.due = None

@@ -73,7 +73,7 @@ class EventLog:
         self._positions: list[tuple[int, int]] = []
         self._times: list[float] = []
         # The three lists begin at `_start`. The items before it are removed from time to time, all
-        # at once. Positions are added on demand.
+        # immediately. Positions are added on demand.
         self._start = 0
         self._quiet = 0
         # The time of the newest dropped event.

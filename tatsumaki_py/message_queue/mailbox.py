@@ -125,8 +125,8 @@ class Poll:
     """Whether this poll made the client a subscriber of this process (`MessageQueue.subscribers`).
     """
     cursor: str
-    """The place of the client when it polled; "" if the poll ended at once, or if the engine was
-    still looking for the place.
+    """The place of the client when it polled; "" if the poll ended immediately, or if the engine
+    was still looking for the place.
     """
     arrival: asyncio.Future[bool] | None
     """A future of whether the poll made the client a subscriber, if other processes
@@ -189,7 +189,7 @@ class AwaitedPoll(_Waited):
     """The result of `MessageQueue.poll_once` without a callback.
 
     ``events = await mq.poll_once(client_id)`` gives a list of `Event`, which is empty after the
-    time-out or if the poll was ended. Cancelling the await ends the poll. Raises
+    timeout or if the poll was ended. Cancelling the await ends the poll. Raises
     `Error.ClientDisconnect` if the client of the request leaves.
     """
 

@@ -18,7 +18,7 @@ from tatsumaki_py.message_queue.settings import ChannelSettings
 __all__ = ["ALL", "All", "MergedQueue", "Queue"]
 
 TIMEOUT = 55.0
-"""The default time-out of a long poll, in seconds."""
+"""The default timeout of a long poll, in seconds."""
 
 
 class All(Enum):
@@ -80,7 +80,7 @@ class Queue:
 
     async def count_subscribers(self) -> int:
         """The `subscribers` of all processes that share the engine; a named client counts once.
-        With the engine in memory, this is `subscribers`, at once.
+        With the engine in memory, this is `subscribers`, immediately.
 
         Each call asks the other processes; no count is stored, so a killed process does not count.
         A process that does not answer within a second is left out. Raises `Error.HTTP` 503 if the
@@ -166,7 +166,7 @@ class Queue:
                 resumes from `last_event_id`, or is new.
             callback: called once as ``callback(*events)``, without events after `timeout`. If it
                 returns an awaitable, the events count as delivered when that is done.
-            timeout: seconds to wait; 0 answers at once with the present events, None is the
+            timeout: seconds to wait; 0 answers immediately with the present events, None is the
                 default.
             last_event_id: id of the last event that the client received; overrides the remembered
                 place. Default: that of the current request (`Request.last_event_id`); "" for none.

@@ -6,7 +6,7 @@ Rules:
    in the last `reconnect_time`; or they follow the place of a client that lags behind. A log never
    has more than `buffer_length` events or `buffer_size` bytes.
 2. `_behind` is a cursor at or before that of every client that lags behind, or None. It is lowered
-   at once, and recalculated only when events are about to be dropped.
+   immediately, and recalculated only when events are about to be dropped.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The time-outs of long polls: those due in the same tick share one timer of the loop.
+"""The timeouts of long polls: those due in the same tick share one timer of the loop.
 
 Rules:
-1. A time-out comes up to `TICK` seconds late, never early. A time-out of less than `SHORT` seconds
+1. A timeout comes up to `TICK` seconds late, never early. A timeout of less than `SHORT` seconds
    has its own timer, and is exact.
-2. A poll that ends leaves its bucket at once, so it does not stay in memory until its time-out.
+2. A poll that ends leaves its bucket immediately, so it does not stay in memory until its timeout.
 3. Only the timers of the loop refer to this object, and it does not refer to the loop, so it ends
    with the loop.
-4. When many time-outs are due, the loop gets to do other work every `TURN` seconds.
+4. When many timeouts are due, the loop gets to do other work every `TURN` seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["LONG", "SHORT", "TICK", "Limited", "Timeouts"]
 TICK = 0.05
 SHORT = 1.0
 LONG = 1e9
-"""Seconds within which further time-outs may be added."""
+"""Seconds within which further timeouts may be added."""
 TURN = 0.01
 
 _log = logging.getLogger("tatsumaki")
@@ -36,11 +36,11 @@ class Limited(Protocol):
     """The bucket that it is in."""
 
     def timed_out(self) -> None:
-        """Its time-out has passed without an event."""
+        """Its timeout has passed without an event."""
 
 
 class Timeouts:
-    """The time-outs of one event loop."""
+    """The timeouts of one event loop."""
 
     __slots__ = ("__weakref__", "_buckets", "_loop")
 
@@ -77,7 +77,7 @@ class Timeouts:
                 try:
                     limited.timed_out()
                 except Exception:
-                    _log.exception("a time-out could not be handled")
+                    _log.exception("a timeout could not be handled")
         finally:
             if bucket:
                 # Let other work run. After an exception that ends the loop, the rest is handled if
@@ -88,4 +88,4 @@ class Timeouts:
 
 
 _last: weakref.ref[Timeouts] | None = None
-"""The time-outs of the loop that was used last, if they are still needed."""
+"""The timeouts of the loop that was used last, if they are still needed."""

@@ -67,7 +67,9 @@ class Tail(Protocol):
         """The kernel has taken everything that the stream was given."""
 
     def catch_up(self) -> None:
-        """If the stream keeps up, give it the events published before now and send them at once."""
+        """If the stream keeps up, give it the events published before now and send them
+        immediately.
+        """
 
     def settle(self) -> None:
         """Add the counts of its time in a cohort to the counters of the stream (`Counted`)."""

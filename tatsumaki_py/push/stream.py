@@ -165,7 +165,7 @@ class Stream(Counted):
         return DONE if left <= self._max_buffer // 4 else self.drain()
 
     def drain(self) -> Awaitable[None]:
-        """Send at once. Returns an awaitable that completes when most waiting data was sent."""
+        """Send immediately. Returns an awaitable that completes when most waiting data was sent."""
         self.flush()
         return DONE if self._rest is None or self._losing else self._rest.out()
 
@@ -300,7 +300,7 @@ class Stream(Counted):
         self._lose(CUT)
 
     def abort(self) -> None:
-        """Close at once. The client sees that the answer is not complete."""
+        """Close immediately. The client sees that the answer is not complete."""
         self.ends(FAILED)
         self._owner = None
         self._close()

@@ -110,7 +110,7 @@ LONG_POLL = Poll(
     by="`Accept: application/json`, `*/*` or nothing",
 )
 INTERVAL_POLL = Poll(
-    "interval-poll", "a JSON list, at once", by="`long-poll` with `timeout=0`", waits=False
+    "interval-poll", "a JSON list, immediately", by="`long-poll` with `timeout=0`", waits=False
 )
 
 TRANSPORTS: dict[str, Transport] = {

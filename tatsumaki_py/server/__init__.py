@@ -261,8 +261,8 @@ class Server:
             )
 
     def stop(self) -> None:
-        """Stop as after a signal, with all processes. Any thread may call it; it returns at once.
-        While the server does not run, this does nothing.
+        """Stop as after a signal, with all processes. Any thread may call it; it returns
+        immediately. While the server does not run, this does nothing.
         """
         if self._parent is not None:
             self._parent.stop()

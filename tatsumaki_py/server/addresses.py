@@ -22,7 +22,7 @@ __all__ = ["Addresses", "ListenError"]
 
 BACKLOG = 4096
 """Connections that may wait to be accepted. With Tornado's 128, some of a thousand clients that
-connect at once would wait for seconds.
+connect immediately would wait for seconds.
 """
 HOST = "127.0.0.1"
 """Unreachable from the network, unlike plackup's default."""

@@ -147,7 +147,7 @@ class Drain:
                 told = True
                 _log.info(
                     "stopping: waiting for %d requests in flight, for up to %.1f more seconds; "
-                    "a second signal (Ctrl-C) stops at once",
+                    "a second signal (Ctrl-C) stops immediately",
                     len(busy),
                     end - now,
                 )

@@ -3,8 +3,8 @@
 Rules:
 1. A request is in flight from the first byte of its head until the kernel has the last byte of its
    answer, even if the handler writes it in parts (`Handler.stream_write`).
-2. A request that only waits for events is not in flight: the server answers it at once or ends its
-   stream, and the client reconnects.
+2. A request that only waits for events is not in flight: the server answers it immediately or ends
+   its stream, and the client reconnects.
 
 Uses undocumented names of Tornado: `_execute`, `_finished`, `_headers_written`
 (``t/handler/test_tornado_contract.py``).

@@ -7,7 +7,7 @@ Rules:
    After that, a worker that ends is replaced, with a longer delay each time if it ended soon.
 3. A worker stops when its channel is closed: by the parent, or because the parent has died. The
    parent never sends a signal for this, because systemd signals all processes of a unit, and a
-   second SIGTERM would end a worker at once.
+   second SIGTERM would end a worker immediately.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def _main() -> bool:
 def _exit(number: int) -> None:
     # The signal may have interrupted a write to the log.
     with contextlib.suppress(Exception):
-        _log.warning("stopped at once, by a second signal")
+        _log.warning("stopped immediately by a second signal")
     with contextlib.suppress(Exception):
         sys.stdout.flush()
     os._exit(128 + number)

@@ -123,7 +123,7 @@ def watchdog_period() -> float | None:
 
 async def keep_alive(period: float | None, tell: Callable[[], None]) -> None:
     """Call `tell` twice in each `period` while the event loop runs, until cancelled. Without a
-    period, return at once.
+    period, return immediately.
     """
     while period is not None:
         tell()

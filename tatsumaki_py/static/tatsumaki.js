@@ -924,7 +924,7 @@ const TRANSPORTS = {
   },
 
   "long-poll": async (link) => {
-    // The first poll is answered at once, which shows that the server can be reached.
+    // The first poll is answered immediately, which shows that the server can be reached.
     for (let first = true; ; first = false) {
       const began = Date.now();
       const count = await poll(link, first ? "interval-poll" : "long-poll");

@@ -37,9 +37,9 @@ class Clock:
 
     Args:
         loop: an asyncio loop or a `tornado.ioloop.IOLoop`; by default, the loop that is running at
-            the first `advance` or at ``with Clock()``. With an ``IOLoop``, the time-outs of its
+            the first `advance` or at ``with Clock()``. With an ``IOLoop``, the timeouts of its
             ``run_sync``, by which ``gen_test`` and pytest-tornado run a test, stay in real time;
-            otherwise give ``gen_test`` a time-out longer than the time that the test advances.
+            otherwise give ``gen_test`` a timeout longer than the time that the test advances.
 
     Raises:
         RuntimeError: the loop is not asyncio's own. The clock of uvloop cannot be replaced.
@@ -131,7 +131,7 @@ async def _settle() -> None:
 def _run_sync(
     run_sync: Callable[..., Any], func: Callable[[], Any], timeout: float | None = None
 ) -> Any:
-    # The time-out of `run_sync` is a timer of the same loop, and a turned clock would end the test.
+    # The timeout of `run_sync` is a timer of the same loop, and a turned clock would end the test.
     return run_sync(lambda: _in_real_time(func(), timeout))
 
 

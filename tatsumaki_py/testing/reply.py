@@ -69,7 +69,7 @@ async def read_chunk(client: Connection) -> bytes:
         size = int(line[:-2], 16)
         data = await client.read_exactly(size + 2)
     except BaseException:
-        # After a time-out, the next call reads this chunk.
+        # After a timeout, the next call reads this chunk.
         client.unread(line)
         raise
     if not data.endswith(b"\r\n"):

@@ -308,7 +308,7 @@ async def test_a_stream_that_goes_before_the_backlog_is_sent(chat, way):
 
 
 def waiting_polls():
-    """The polls whose time-outs are still to come."""
+    """The polls whose timeouts are still to come."""
     last = timeouts._last and timeouts._last()
     return [poll for bucket in last._buckets.values() for poll in bucket] if last else []
 

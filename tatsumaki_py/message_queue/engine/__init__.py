@@ -140,7 +140,7 @@ class Engine(Protocol):
     def history(self, feed: Feed, cursor: str, limit: int) -> Awaitable[list[Entry] | None] | None:
         """The events after `cursor`, which is not in the log, up to `Feed.floor`, where the log
         begins. The awaitable gives None if some of them are lost, or if there are more than
-        `limit`; a returned None means the same at once.
+        `limit`; a returned None means the same immediately.
 
         A `cursor` after `Feed.top` belongs to an event that has not reached this process yet: the
         engine passes on the missing events (`Feed.accept`) before it answers.

@@ -12,7 +12,7 @@ __all__ = ["Multipart"]
 
 class Multipart(Framing):
     """multipart/mixed as the original's ``DUI.Stream`` reads it: lines end with LF, and the next
-    boundary follows each part at once.
+    boundary follows each part immediately.
 
     With `Option.IDS`, a part has the id of its event in a header ``Last-Event-ID``, and a heartbeat
     has the cursor there. The original's client does not expect this header.

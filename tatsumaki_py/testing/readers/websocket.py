@@ -48,7 +48,7 @@ class WebSocket(Reader):
                 size = int.from_bytes(head[2:])
             return head[0], await self.connection.read_exactly(size)
         except BaseException:
-            # After a time-out, the next call reads this frame.
+            # After a timeout, the next call reads this frame.
             self.connection.unread(head)
             raise
 

@@ -73,7 +73,7 @@ class Session:
         self._pinger: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Find out whether Redis can be reached, and log at once if it cannot."""
+        """Find out whether Redis can be reached, and log immediately if it cannot."""
         self.questions.ping(self.own)
 
     def listen(self) -> None:

@@ -145,8 +145,8 @@ class Listener:
             finally:
                 await self._hang_up()
             self._failures += 1
-            # A lost connection is first replaced at once. After a refusal, the next attempt would
-            # be refused, too.
+            # A lost connection is first replaced immediately. After a refusal, the next attempt
+            # would be refused, too.
             if self._failures > 1 or isinstance(error, exceptions.ResponseError):
                 self._outage.failed("listening", error, began)
                 await self._pause()

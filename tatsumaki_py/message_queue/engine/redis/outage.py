@@ -2,7 +2,7 @@
 `engine_up`.
 
 Rule: Redis is away while any part of the engine cannot reach it. A broken connection that is
-    replaced at once is not an outage.
+    replaced immediately is not an outage.
 """
 
 from __future__ import annotations

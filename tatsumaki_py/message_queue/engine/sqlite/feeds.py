@@ -1,7 +1,7 @@
 """The channels of this process, and their reads from the file.
 
-Rule: a channel is loaded at once if that is quick, otherwise by the writer thread. Loaded channels
-    get each committed event.
+Rule: a channel is loaded immediately if that is quick, otherwise by the writer thread. Loaded
+    channels get each committed event.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Feeds:
             self._fed.pop(feed.name, None)
 
     def _load(self, feed: Feed) -> None:
-        """Load a channel, at once or soon."""
+        """Load a channel, immediately or soon."""
         running = asyncio._get_running_loop() is not None
         budget = AT_ONCE if running else None
         loaded = self._engine.session().read(partial(reading.newest, feed=feed, budget=budget))
