@@ -1,4 +1,4 @@
-"""The directive ``command-help``: what ``--help`` of a command prints."""
+"""The directive ``command-help``, which shows the ``--help`` of a command."""
 
 import importlib
 import os
@@ -9,7 +9,7 @@ from sphinx.util.docutils import SphinxDirective
 
 
 class CommandHelp(SphinxDirective):
-    """Its argument is the name of a module in `tatsumaki_py.commands`."""
+    """Takes the name of a module in `tatsumaki_py.commands`."""
 
     required_arguments = 1
 

@@ -1,8 +1,8 @@
-"""What autodoc shows of a class: its own public names, and those that it has from classes of the
-package that no page describes.
+"""Selects what autodoc shows of a class: its own public names, and those that it inherits from
+classes of the package that no page describes.
 
 Rules:
-1. A name is shown once, at the first class that a page describes; those of Tornado are not shown.
+1. A name is shown once, at the first class that a page describes; Tornado's names are not shown.
 2. A public name without a docstring is a warning, and a warning is an error.
 """
 
@@ -22,11 +22,11 @@ import tatsumaki_py.testing
 _log = logging.getLogger(__name__)
 
 MODULES = (tatsumaki_py, tatsumaki_py.testing)
-"""They import their names from other modules. The pages show them as names of these."""
+"""Modules that import their names from others. The pages show these names as those of `MODULES`."""
 HOMES = {name: module for module in MODULES for name in module.__all__}
 OWN = {name: getattr(module, name) for name, module in HOMES.items()}
 MADE_IN = {name: kind.__module__ for name, kind in OWN.items()}
-"""The module of each name."""
+"""The module that defines each name."""
 
 INTERNAL = {
     "Application": "find_handler get_handler_delegate start_request",
@@ -48,7 +48,7 @@ _FIELDS = re.compile(r"^ +Attributes:\n((?: {8,}.*\n?|\n)+)", re.M)
 _OF_CLASSES = ("attribute", "property")
 
 
-# Once for each class: Sphinx adds annotations to classes.
+# Cached from the first call, because Sphinx later adds annotations to classes.
 @cache
 def members(kind: type) -> list[str]:
     """The names to show, in the order of their classes and lines."""
@@ -68,7 +68,7 @@ def members(kind: type) -> list[str]:
 
 
 def _names(kind: type) -> Iterator[str]:
-    """The public names in the body of a class, and those of its objects that have a docstring."""
+    """The public names in the body of a class, and its instance attributes with a docstring."""
     documented = (
         name for owner, name in _analyzer(kind).find_attr_docs() if owner == kind.__name__
     )
@@ -90,12 +90,14 @@ def _fields(kind: type) -> set[str]:
 
 
 def _has_text(kind: type, one: type, name: str) -> bool:
-    """Whether `name` is to be shown: a name of Tornado's that only refers to Tornado is not."""
+    """Whether to show `name`. A name of Tornado is shown only if its docstring does more than refer
+    to Tornado. A missing docstring of any other name is logged as a warning.
+    """
     text = _text(one, name)
     if _is_tornados(kind, name, text):
         return False
     if not text and any(hasattr(base, name) for base in kind.__mro__[1:] if base in OWN.values()):
-        # Another value of what that class describes.
+        # That class describes it; this one only sets another value.
         return False
     if not text:
         _log.warning("no docstring: %s.%s", kind.__name__, name)
@@ -114,7 +116,7 @@ def _text(kind: type, name: str) -> str:
     if lines is not None:
         return "\n".join(lines)
     value = inspect.getattr_static(kind, name, None)
-    # A value has the docstring of its class.
+    # A value without its own docstring has that of its class.
     return "" if value is None or value.__doc__ is type(value).__doc__ else value.__doc__ or ""
 
 
@@ -131,7 +133,9 @@ def _select(app: Sphinx, docname: str, content: list[str]) -> None:
 
 
 def _sign(app, what, name, obj, options, signature, returns):  # type: ignore[no-untyped-def]
-    """Show no arguments of a class that says nothing of them: the package makes its objects."""
+    """Hide the arguments of a class that does not describe them: only the package makes objects of
+    it.
+    """
     hidden = what in ("class", "exception") and "Args:" not in (obj.__doc__ or "")
     return ("", None) if hidden and signature is not None else None
 
@@ -152,8 +156,8 @@ def _not_shown() -> Iterator[str]:
 
 
 def _read_sources() -> None:
-    """Let Sphinx find what is in the sources, such as the docstrings of attributes, though it shows
-    the names as names of `MODULES`.
+    """Let Sphinx find what is in the sources, such as the docstrings of attributes, although the
+    pages show the names as names of `MODULES`.
     """
     for home, kind in zip(HOMES.values(), OWN.values(), strict=True):
         source, shown = _analyzer(kind), ModuleAnalyzer.for_module(home.__name__)
@@ -161,7 +165,7 @@ def _read_sources() -> None:
         shown.attr_docs |= source.attr_docs
         shown.annotations |= source.annotations
         for name, value in vars(sys.modules[kind.__module__]).items():
-            # Python reads annotations with the names of the module.
+            # Annotations are evaluated with the names of the module.
             vars(home).setdefault(name, value)
         kind.__module__ = home.__name__
     for name, kind in OWN.items():
@@ -170,7 +174,7 @@ def _read_sources() -> None:
 
 
 def _place(name: str, kind: type) -> None:
-    """Give the members of a class their order, and those that it inherits their overloads."""
+    """Set the order of the members of a class, and the overloads of those that it inherits."""
     shown = _analyzer(kind)
     for member in members(kind):
         shown.tagorder[f"{name}.{member}"] = len(shown.tagorder)
@@ -186,22 +190,22 @@ _kept: dict[str, list[str]] = {}
 
 
 def _keep(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
-    """Before Napoleon, which takes the first words of an attribute's text for a type if there is a
-    colon after them.
+    """Keep the docstring of an attribute before Napoleon changes it: if there is a colon, Napoleon
+    takes the words before it for a type.
     """
     if what in _OF_CLASSES:
         _kept[name] = [*lines]
 
 
 def _restore(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
-    """After Napoleon."""
+    """Restore the docstring after Napoleon has changed it."""
     if what in _OF_CLASSES:
         lines[:] = _kept.pop(name)
 
 
 def _add_module(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
-    """After the docstring of a class: what that of its module says to users. The first word tells
-    that the module is about one class.
+    """Append to the docstring of a class what its module's docstring says to users. If that begins
+    with the name of the class, the module is about this class.
     """
     title = name.rpartition(".")[2]
     text = inspect.getdoc(sys.modules.get(MADE_IN.get(title, ""))) or ""

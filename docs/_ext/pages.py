@@ -1,4 +1,5 @@
-"""Links between the pages, which are made for a checkout: they lead out of ``docs``, too.
+"""Adapts the links of the pages to the site. They are written for a checkout, and some of them lead
+to files outside of ``docs``.
 
 Links to files become downloads. Links to folders become text.
 """
@@ -37,7 +38,7 @@ def _read(app: Sphinx, docname: str, content: list[str]) -> None:
 
 
 def _relinked(text: str, base: Path, folder: Path) -> str:
-    """The links in `text`, which are relative to `base`, as seen from `folder`."""
+    """Return `text` with its links relative to `folder` instead of `base`."""
 
     def relink(match: re.Match[str]) -> str:
         begin, words, link, place = match.groups()

@@ -1,10 +1,10 @@
-"""References that are no link of this site, or that Sphinx does not find by itself.
+"""Resolves references that Sphinx does not find, or that are not links within this site.
 
-In backquotes are, beside the names that a page describes in full:
+Backquotes contain the full name of something that a page describes, or one of these:
 
-1. names of a class: also those that it has from another one, and those of its class in Tornado.
-2. names of Python and Tornado: they have to exist.
-3. arguments of the function or class that the text is about.
+1. a name of a class, perhaps inherited from another class of the package or of Tornado.
+2. a name of Python or Tornado, which must exist.
+3. an argument of the function or class that the text is about.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
 SHORT = ("builtins", "asyncio", "tornado.web", "tornado.httputil", "tornado.httpclient")
-"""Modules whose names are written without them."""
+"""Modules whose names are written without the module in front."""
 
 
 def _resolve(
@@ -35,7 +35,7 @@ def _resolve(
     found = next(filter(known.__contains__, names), None)
     if found is not None:
         if target.startswith("Error."):
-            # Sphinx shows the last part of the name only.
+            # Sphinx shows only the last part of the name.
             text = nodes.literal(target, target)
         return python.resolve_xref(env, node["refdoc"], app.builder, "obj", found, node, text)
     if any(_has(base, target) for base in bases if not _is_ours(base)):
@@ -44,12 +44,12 @@ def _resolve(
 
 
 def _is_last(name: str, target: str) -> bool:
-    """Whether `target` is a class in another module, or a name in it."""
+    """Whether `name` is `target`, a class or a name of a class, with its module in front."""
     return target[0].isupper() and name.endswith(f".{target}") and name[: -len(target)].islower()
 
 
 def _has(kind: type, name: str) -> bool:
-    """Whether a class of Tornado has an attribute of that name, or its objects have."""
+    """Whether a class of Tornado, or an object of it, has an attribute of that name."""
     begin = vars(kind).get("__init__")
     set_there = getattr(getattr(begin, "__code__", None), "co_names", ())
     return hasattr(kind, name) or name in set_there or name in inspect.get_annotations(kind)
@@ -60,7 +60,7 @@ def _is_ours(kind: type) -> bool:
 
 
 def _exists(target: str) -> bool:
-    """Whether it is a name of Python or Tornado, or a variable for types."""
+    """Whether `target` is a name of Python or Tornado, or a type variable of the package."""
     for name in (target, *(f"{module}.{target}" for module in SHORT)):
         found = _look(name)
         if found is not None:
@@ -83,7 +83,7 @@ def _look(name: str) -> object:
 
 
 def _arguments(node: nodes.Node) -> set[str]:
-    """The names of the arguments of all that the text is about."""
+    """The arguments of all functions and classes that the text is about."""
     names = set()
     while node is not None:
         if isinstance(node, addnodes.desc):

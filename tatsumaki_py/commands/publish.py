@@ -120,7 +120,7 @@ def make_parser(prog: str) -> Parser:
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help="how long to retry while the server is away, from 0.05 to 300 (default: 5)",
+        help="how long to retry while the server is unavailable, from 0.05 to 300 (default: 5)",
     )
     add_headers(parser)
     return parser
