@@ -204,8 +204,8 @@ def _restore(app, what, name, obj, options, lines):  # type: ignore[no-untyped-d
 
 
 def _add_module(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
-    """Append to the docstring of a class what its module's docstring says to users. If that begins
-    with the name of the class, the module is about this class.
+    """Append to the docstring of a class what its module's docstring says to users. A module is
+    about this class if its docstring begins with the name of the class.
     """
     title = name.rpartition(".")[2]
     text = inspect.getdoc(sys.modules.get(MADE_IN.get(title, ""))) or ""

@@ -1,4 +1,4 @@
-"""Adapts the links of the pages to the site. They are written for a checkout, and some of them lead
+"""Adapts the links of the pages to the site. The links are written for a checkout, and some lead
 to files outside of ``docs``.
 
 Links to files become downloads. Links to folders become text.
