@@ -74,7 +74,7 @@ def test_a_full_disk(subscribe, server, publisher, tmp_path):
 @pytest.mark.parametrize(
     ("path", "flags", "line"),
     [
-        ("events/a?transport=nothing", [], "400 transport is one of sse, websocket, ndjson, "),
+        ("events/a?transport=nothing", [], "400 transport must be one of sse, websocket, ndjson, "),
         ("nothing", [], "404 Not Found"),
         ("page", [], "404 Not Found"),
         ("events/a?transport=long-poll&timeout=0", [], "the answer does not come from a "

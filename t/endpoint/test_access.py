@@ -139,8 +139,8 @@ async def test_own_channels(subscriber, transport):
 @pytest.mark.parametrize(
     ("path", "mistake"),
     [
-        ("/silent/room", "can_subscribe() returns True or False, not None"),
-        ("/one/room", "channels() returns a list of names, not 'room'"),
+        ("/silent/room", "can_subscribe() must return True or False, not None"),
+        ("/one/room", "channels() must return a list of names, not 'room'"),
     ],
 )
 @pytest.mark.gen_test

@@ -62,13 +62,13 @@ async def test_one_more(fetch):
     """400."""
     query = "&".join(f"channel=c{number}" for number in range(26))
     answer = await fetch(f"/many?{query}")
-    assert (answer.code, answer.body) == (400, b"26 channels are more than 25")
+    assert (answer.code, answer.body) == (400, b"26 channels, but at most 25 are allowed")
 
 
 @pytest.mark.parametrize("number", [0, -1, 201, 10**9])
 def test_the_limit_of_the_limit(number):
     """A cursor of more channels would not fit in a header."""
-    with pytest.raises(ValueError, match=f"max_channels is 1 to 200, not {number}"):
+    with pytest.raises(ValueError, match=f"max_channels must be 1 to 200, not {number}"):
         type("Wrong", (SubscribeHandler,), {"max_channels": number})
 
 

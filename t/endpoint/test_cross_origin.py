@@ -247,7 +247,7 @@ async def test_websocket(subscriber, http_port, kind, origin, headers, status):
 @pytest.mark.parametrize(
     ("attributes", "mistake"),
     [
-        ({"allowed_origins": "https://x"}, "allowed_origins is a list"),
+        ({"allowed_origins": "https://x"}, "allowed_origins must be a list"),
         ({"allowed_origins": ["*"], "allow_credentials": True}, "let any page act"),
     ],
 )

@@ -130,7 +130,7 @@ async def test_unknown(fetch, name):
     reply = await fetch(f"transport={name}".encode().decode("latin-1"))
     assert reply.status == 400
     assert reply.body == (
-        b"transport is one of sse, websocket, ndjson, multipart, long-poll, interval-poll"
+        b"transport must be one of sse, websocket, ndjson, multipart, long-poll, interval-poll"
     )
 
 
@@ -145,7 +145,7 @@ async def test_websocket_without_handshake(fetch):
 async def test_bad_timeout(fetch, timeout):
     """400 for what is no time."""
     reply = await fetch(f"timeout={timeout}")
-    assert (reply.status, reply.body) == (400, b"timeout is a number of seconds from 0 on")
+    assert (reply.status, reply.body) == (400, b"timeout must be a number of seconds, 0 or more")
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [("", 25), ("4", 4), ("inf", 25), ("1e9", 25)])
@@ -187,7 +187,7 @@ async def test_too_many_channels(fetch):
     """There is a limit to what one request may hold."""
     query = "&".join(f"channel=c{number}" for number in range(21))
     reply = await fetch(query, path="/events")
-    assert (reply.status, reply.body) == (400, b"21 channels are more than 20")
+    assert (reply.status, reply.body) == (400, b"21 channels, but at most 20 are allowed")
 
 
 @pytest.mark.gen_test

@@ -248,7 +248,8 @@ def test_addresses_are_forgotten(monkeypatch):
 def test_mistakes(kind, name, mistakes):
     """A limit that is none is named when the class is made."""
     for mistake in mistakes:
-        with pytest.raises(ValueError, match=rf"^Mine.{name} is a number from .*, not "):
+        match = rf"^Mine.{name} must be a finite number of at least .*, not "
+        with pytest.raises(ValueError, match=match):
             type("Mine", (kind,), {name: mistake})
 
 

@@ -170,7 +170,7 @@ async def test_charset(post, body, content_type, charset, status):
         ("", b"not JSON"),
         ("{", b"not JSON"),
         (b"\xff", b"not JSON"),
-        ("[" * 90_000, b"not JSON: too deep"),
+        ("[" * 90_000, b"not JSON: nested too deeply"),
         ('{"n":' + "9" * 5000 + "}", b"not an event: a number of 5000 characters"),
         ('{"n":' + "9" * 990 + ".0}", b"not an event: a number is too long or too large"),
         ('{"n":NaN}', b"not JSON: NaN is not a number in JSON"),
@@ -258,7 +258,7 @@ async def test_bounds(post, queue, body, status):
 async def test_other_types(post, content_type):
     """415: also for text/plain, which a page of another origin may send without asking."""
     reply = await post('{"n":1}', content_type or "")
-    reason = b"an event has to be JSON (application/json) or a form"
+    reason = b"an event must be JSON (application/json) or a form"
     assert (reply.code, reply.body) == (415, reason)
 
 
@@ -314,7 +314,7 @@ async def test_a_key(post, queue):
     await post("3", Event_Key="b")
     queue.backlog_length = 0
     reply = await post('{"type":"end"}', path="/ending/room", Event_Key="a")
-    assert (reply.code, reply.body) == (400, b"the end of a channel has no key")
+    assert (reply.code, reply.body) == (400, b"the end of a channel cannot have a key")
     assert queue.backlog_events == [2, 3]
     assert [event.key for event in queue.backlog_events] == ["a", "b"]
     for key in ("", "x" * 256):

@@ -247,7 +247,7 @@ async def test_hang_ups(get, clock, expect_log, monkeypatch):
         await client.send(b"GET /")
         clients.append((client, handler))
     await iterations()
-    with expect_log("tatsumaki", "hung up was not handled"):
+    with expect_log("tatsumaki", "after its client hung up"):
         clients[0][0].close()
         clients[1][0].close()
         await iterations()

@@ -3,7 +3,7 @@
 Rules:
 1. The hooks of one client and one channel are called one at a time, in the order of the arrivals
    and departures that they report, even across requests. Each request of an anonymous client counts
-   as a client of its own.
+   as a separate client.
 2. A hook is called immediately if no other hook of that client and channel is running.
 3. An exception of a hook is reported, and the next hook is called.
 """
@@ -22,8 +22,8 @@ __all__ = ["Attendance", "Hook"]
 Hook = Callable[[str], Awaitable[None] | None]
 
 MAX_WAITING = 100
-"""Calls that may wait for a slow hook of one client and one channel. Beyond that, a new call and
-the last waiting call cancel each other, and both are dropped, if one is an arrival and the other a
+"""The number of calls that may wait for a slow hook of one client and one channel. When so many
+wait, a new call and the last waiting call are both dropped if one is an arrival and the other a
 departure.
 """
 
@@ -61,7 +61,7 @@ class Attendance:
         self.hook = hook
 
     def begin(self, new: bool) -> None:
-        """Note that a poll has begun. `new`: the client was not a subscriber before."""
+        """Note that a poll has begun. With `new`, the client was not a subscriber before."""
         if new:
             self._call(True)
         self._known = True

@@ -1,6 +1,6 @@
 """Refuses a body that is too large for its handler before the body is in memory.
 
-Tornado reads the whole body into memory before it calls the handler, and its limit is one for the
+Tornado reads the whole body into memory before it calls the handler, and has only one limit for the
 whole server.
 
 Rules:
@@ -176,7 +176,7 @@ class _Counting(_Refusing):
             return None
         if self._size <= self._limit:
             return self._delegate.data_received(chunk)
-        # This lets the delegate free the part of the body that has arrived.
+        # The delegate can now free the part of the body that has arrived.
         self._delegate.on_connection_close()
         self._refuse()
         return None

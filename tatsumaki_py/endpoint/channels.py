@@ -21,21 +21,24 @@ from tatsumaki_py.message_queue.merged import MAX_MERGED
 __all__ = ["LEAST", "ChannelHandler", "check_limit"]
 
 LEAST = 1e-6
-"""The smallest limit in seconds, or in events a second."""
+"""The smallest limit in seconds, or in events per second."""
 
 
 def check_limit(cls: type, name: str, least: float) -> None:
-    """Raise `ValueError` unless the attribute `name` is a finite number from `least` on, or None
-    for no limit.
+    """Raise `ValueError` unless the attribute `name` is a finite number of at least `least`, or
+    None for no limit.
     """
     limit: object = getattr(cls, name)
     if limit is None or (isinstance(limit, (int, float)) and least <= limit < math.inf):
         return
-    raise ValueError(f"{cls.__name__}.{name} is a number from {least:g} on, or None, not {limit!r}")
+    raise ValueError(
+        f"{cls.__name__}.{name} must be a finite number of at least {least:g}, or None, "
+        f"not {limit!r}"
+    )
 
 
 class ChannelHandler(CrossOriginHandler):
-    """Knows the channels that a request names."""
+    """A handler of requests that name channels."""
 
     max_channels: ClassVar[int] = 20
     """The most channels that one request may name, from 1 to 200; 400 for more."""
@@ -46,7 +49,7 @@ class ChannelHandler(CrossOriginHandler):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not 1 <= cls.max_channels <= MAX_MERGED:
-            raise ValueError(f"max_channels is 1 to {MAX_MERGED}, not {cls.max_channels!r}")
+            raise ValueError(f"max_channels must be 1 to {MAX_MERGED}, not {cls.max_channels!r}")
 
     def _execute(
         self, transforms: list[tornado.web.OutputTransform], *args: bytes, **kwargs: bytes
@@ -61,12 +64,12 @@ class ChannelHandler(CrossOriginHandler):
         return at_once(running) if quick else running
 
     def channels(self) -> Iterable[str] | Awaitable[Iterable[str]]:
-        """The names of the channels of the request. Override it, with ``def`` or ``async def``, to
-        choose other names.
+        """The names of the channels that the request is for. Override this, with ``def`` or
+        ``async def``, to choose other names.
 
-        The default is the text that the group of the route matched. Without a group, or if it
-        matched nothing, the names are the ``channel`` parameters of the query. If the route has
-        several groups, you have to override this.
+        The default is the text that the group of the route matched. Without a group, or if the
+        group matched nothing, the names are the ``channel`` parameters of the query. If the route
+        has several groups, you must override this.
         """
         groups: list[str | None] = [*self.path_args, *self.path_kwargs.values()]
         if len(groups) > 1:
@@ -89,12 +92,13 @@ class ChannelHandler(CrossOriginHandler):
         else:
             names = given
         if isinstance(names, str):
-            raise TypeError(f"channels() returns a list of names, not {names!r}")
+            raise TypeError(f"channels() must return a list of names, not {names!r}")
         names = list(dict.fromkeys(names))
         if not names or "" in names:
             raise HTTPError(400, "missing parameter: channel")
         if len(names) > self.max_channels:
-            raise HTTPError(400, f"{len(names)} channels are more than {self.max_channels}")
+            most = self.max_channels
+            raise HTTPError(400, f"{len(names)} channels, but at most {most} are allowed")
         return names
 
     async def _admit(
@@ -110,7 +114,7 @@ class ChannelHandler(CrossOriginHandler):
                     await in_task()
                 admitted: object = await answer if inspect.isawaitable(answer) else answer
                 if admitted is None:
-                    raise TypeError(f"{may.__name__}() returns True or False, not None")
+                    raise TypeError(f"{may.__name__}() must return True or False, not None")
                 if not admitted:
                     raise HTTPError(403)
             except tornado.web.HTTPError as error:

@@ -1,7 +1,7 @@
 """Lets pages of other origins use a handler.
 
 Rules:
-1. An origin that is not allowed gets no CORS header, so its browser keeps the answer from the page.
+1. An origin that is not allowed gets no CORS header, so the browser hides the answer from the page.
 2. "*" is for public handlers: it is never combined with credentials.
 3. Every answer to an allowed origin has the CORS headers, even an error, so that the page can read
    the reason.
@@ -56,7 +56,9 @@ class CrossOriginHandler(Handler):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if isinstance(cls.allowed_origins, str):
-            raise TypeError(f"allowed_origins is a list of origins, not {cls.allowed_origins!r}")
+            raise TypeError(
+                f"allowed_origins must be a list of origins, not {cls.allowed_origins!r}"
+            )
         for origin in cls.allowed_origins:
             _check(origin)
         credentials = getattr(cls, "allow_credentials", False)

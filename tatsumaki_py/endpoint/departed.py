@@ -3,8 +3,8 @@
 Rules:
 1. The request of such a client ended with its process, so the hook is called on a new handler, for
    a request that has only the parameter ``client_id``.
-2. A process calls only hooks of handler classes that have served a request in it, because it does
-   not know the `Application` of other classes.
+2. A process calls the hooks only of handler classes that have served a request in this process,
+   because it does not know the `Application` of other classes.
 """
 
 from __future__ import annotations
@@ -86,4 +86,4 @@ class _NoConnection:
     """Stands in for the connection of a request that another process received."""
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
-        """It never closes."""
+        """Nothing to do: this connection never closes."""

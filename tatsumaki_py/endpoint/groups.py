@@ -1,10 +1,10 @@
-"""The open connections of each user, which `SubscribeHandler.disconnect` ends, and the times of
-its calls.
+"""The open connections of each user, which `SubscribeHandler.disconnect` ends, and the times when
+it was called.
 
 Rules:
 1. Everything that is remembered is bounded.
 2. Ending many connections does not block the event loop: after the first `AT_ONCE`, they end in
-   turns of `TURN` seconds. All are marked first (`Member.expelled`), so that none of the requests
+   turns of `TURN` seconds. All are marked first (`Member.expelled`), so that none of their requests
    is admitted in the meantime.
 3. If one connection fails to end, the others still end.
 """
@@ -63,7 +63,7 @@ class Revoked:
 
 
 REVOKED = Revoked()
-"""The disconnected groups that this process knows."""
+"""The disconnected groups that this process remembers."""
 
 
 class Expelled(Protocol):

@@ -18,13 +18,13 @@ __all__ = ["HealthHandler"]
 
 class HealthHandler(Handler):
     """Answers ``ok``, or 503 with the reason as text: the server is about to stop (``draining``),
-    its event loop is too late (`max_loop_lag`), or one of ``Health.current().checks`` returned a
-    reason.
+    its event loop lags by more than `max_loop_lag`, or one of ``Health.current().checks`` returned
+    a reason.
     """
 
     max_loop_lag: ClassVar[float | None] = 1.0
     """The longest acceptable delay of the event loop within the last two seconds, in seconds; None
-    for no limit. Measuring starts with the first request.
+    for no limit. The first request starts the measurement.
     """
     retry_after: ClassVar[int] = 5
     """Seconds in the ``Retry-After`` of a 503."""

@@ -2,7 +2,7 @@
 
 Rules:
 1. A body is parsed only if parsing will not block the loop for long. The time depends on the number
-   of values rather than of bytes, so the values are counted first.
+   of values rather than on the number of bytes, so the values are counted first.
 2. An event is published as it was sent (`event_json.read_event`).
 3. A list contains several events. To publish an event that is a list, a client puts it into a list.
 """
@@ -36,7 +36,7 @@ def read(body: bytes, max_values: int, max_events: int) -> tuple[list[bytes], bo
     except Unfit as error:
         raise HTTPError(400, f"not an event: {error}") from None
     except RecursionError:
-        raise HTTPError(400, "not JSON: too deep") from None
+        raise HTTPError(400, "not JSON: nested too deeply") from None
     except ValueError as error:
         raise HTTPError(400, f"not JSON: {error}") from None
 
@@ -47,7 +47,7 @@ def _has_more(body: bytes, limit: int) -> bool:
         return False
     # Do not count commas inside strings. An escaped quote does not begin or end a string.
     unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
-    # Each value has at most one name.
+    # A value and its name are at most two strings, with four quotes.
     return unescaped.count(b'"') > 4 * limit or _most(b"".join(unescaped.split(b'"')[::2])) > limit
 
 

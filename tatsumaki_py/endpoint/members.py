@@ -63,7 +63,8 @@ class Members:
         member.key, member.expelled = key, False
         members = self._members.get(key, set())
         members.add(member)
-        # Store the set again: Python may just have freed its last other member, and removed it.
+        # Store the set again: Python may just have freed the last other member, and then the set
+        # was removed.
         self._members[key] = members
         return member
 
@@ -76,7 +77,7 @@ class Members:
         members = self._members.get(key, ())
         if len(members) < limit:
             return False
-        # Look at each: the program may hold handlers whose answers are over.
+        # Check each handler: the program may hold handlers whose answers are over.
         handlers = (member() for member in tuple(members))
         alive = [one for one in handlers if one is not None and not one._peer_left()]
         return len(alive) >= limit

@@ -32,25 +32,25 @@ _METRICS = {
     "connections_opened": ("counter", "Streams and polls since the start", "transport"),
     "connections_ended": (
         "counter",
-        "Streams and polls that have ended, by the reason",
+        "Streams and polls that have ended, by reason",
         "transport",
         "reason",
     ),
     "sent_bytes": (
         "counter",
-        "Bytes of streams and answered polls that the kernel has taken, without headers",
+        "Bytes of streams and answered polls that the kernel has taken, excluding headers",
         "transport",
     ),
     "events_published": ("counter", "Events that were added to channels"),
     "events_delivered": (
         "counter",
-        "Events that the kernel has taken, once for each client",
+        "Events that the kernel has taken, counted once for each client",
         "transport",
     ),
     "gaps_told": ("counter", "Gaps sent to clients that missed events"),
-    "refused": ("counter", "Requests and connections that were refused, by the reason", "reason"),
+    "refused": ("counter", "Requests and connections that were refused, by reason", "reason"),
     "channels": ("gauge", "Channels that have an event or a client"),
-    "clients": ("gauge", "Clients, once for each of their channels"),
+    "clients": ("gauge", "Clients, counted once for each of their channels"),
     "log_bytes": ("gauge", "Bytes of the events that are kept"),
     "engine_up": ("gauge", "1, or 0 while the engine cannot be reached"),
     "delivery_seconds": (
@@ -67,7 +67,7 @@ class MetricsHandler(Handler):
 
     The answer has the metrics of this package, whose names begin with ``tatsumaki_``, and those in
     ``prometheus_client.REGISTRY``: of the process, of Python, and of your program. Every client may
-    read them unless you override `prepare` to refuse some.
+    read them unless you override `prepare` to refuse some clients.
 
     Needs ``prometheus_client``: ``pip install 'tatsumaki_py[metrics]'``. Without it, a request is
     answered with 500, and the log says so.

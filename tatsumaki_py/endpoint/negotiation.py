@@ -1,4 +1,4 @@
-"""The transport that a request asks for, by the table in `tatsumaki_py.push.transports`.
+"""Finds the transport that a request asks for in the table of `tatsumaki_py.push.transports`.
 
 Rule: a request for a transport that is not in the table is refused. The refusal lists the
 transports.
@@ -24,8 +24,8 @@ MAX_CACHED = 200
 
 
 def negotiate(request: Request) -> Transport:
-    """The transport that a request asks for: by the header ``Upgrade``, else by the parameter
-    ``transport``, else by the header ``Accept``. A request without any of them is a long poll.
+    """The transport that a request asks for: in the header ``Upgrade``, else in the parameter
+    ``transport``, else in the header ``Accept``. A request without any of them is a long poll.
 
     Raises `Error.HTTP`: 400 for an unknown transport, 406 if no transport is acceptable or if there
     are more than `MAX_ENTRIES` entries, 426 for a WebSocket without its handshake.
@@ -38,7 +38,7 @@ def negotiate(request: Request) -> Transport:
         raise HTTPError(426, "a WebSocket begins with its handshake")
     if name:
         if name not in TRANSPORTS:
-            raise HTTPError(400, f"transport is one of {', '.join(TRANSPORTS)}")
+            raise HTTPError(400, f"transport must be one of {', '.join(TRANSPORTS)}")
         return TRANSPORTS[name]
     if "Accept" not in headers or not headers["Accept"]:
         return LONG_POLL
@@ -59,7 +59,7 @@ def _acceptable(accept: str, rows: tuple[Transport, ...]) -> Transport:
         if "*" not in media_type or weights.get(row.media_types[0]) != 0:
             return row
     acceptable = (media_type for media_type in known if "*" not in media_type)
-    raise HTTPError(406, f"acceptable are {', '.join(acceptable)}")
+    raise HTTPError(406, f"the acceptable media types are {', '.join(acceptable)}")
 
 
 # Most clients send one of a few different headers.
@@ -68,7 +68,7 @@ _known = lru_cache(maxsize=64)(_acceptable)
 
 def waiting_time(request: Request, longest: float) -> float:
     """The seconds that a long poll waits: the parameter ``timeout``, but at most `longest`, less a
-    jitter. Raises 400 unless the parameter is a number that is not negative.
+    jitter. Raises 400 if the parameter is not a number, or is negative.
     """
     longest *= 1 - JITTER * random.random()
     asked = request.param("timeout")
@@ -77,7 +77,7 @@ def waiting_time(request: Request, longest: float) -> float:
     except ValueError:
         timeout = -1.0
     if not timeout >= 0:
-        raise HTTPError(400, "timeout is a number of seconds from 0 on")
+        raise HTTPError(400, "timeout must be a number of seconds, 0 or more")
     return min(timeout, longest)
 
 

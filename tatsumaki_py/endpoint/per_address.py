@@ -1,7 +1,7 @@
 """Limits per client address.
 
 Rules:
-1. Each IPv4 address counts on its own. All IPv6 addresses of a /64 network count as one, because
+1. Each IPv4 address counts separately. All IPv6 addresses of a /64 network count as one, because
    one customer has at least such a network.
 2. A client of a Unix socket has no address, unless a proxy sends it in a header that the server
    trusts (``xheaders``). A client without an address is not limited; a warning is logged once.
@@ -33,9 +33,7 @@ _log = logging.getLogger("tatsumaki")
 _NONE = "0.0.0.0"
 
 ADDRESSES = Members()
-"""The requests to all `SubscribeHandler` classes of this process whose class has a limit, by
-address.
-"""
+"""The requests to all `SubscribeHandler` classes of this process that have a limit, by address."""
 
 
 def address_of(request: HTTPServerRequest) -> str | None:
@@ -67,7 +65,9 @@ def _warn() -> None:
 
 
 def count_connection(handler: Leaving, request: HTTPServerRequest, limit: int) -> None:
-    """Count the request of `handler`. Raises 429 if its address already has `limit` others open."""
+    """Count the request of `handler`. Raises 429 if its address already has `limit` other open
+    requests.
+    """
     address = address_of(request)
     if address is None:
         return
@@ -79,7 +79,7 @@ def count_connection(handler: Leaving, request: HTTPServerRequest, limit: int) -
 
 class Rates:
     """Token buckets, one for each key. A bucket holds up to `burst` tokens, and gets `rate` tokens
-    a second.
+    per second.
 
     >>> rates = Rates()
     >>> rates.take("a", now=0.0, rate=2.0)
@@ -111,8 +111,8 @@ class Rates:
     def _sweep(self, now: float) -> None:
         self._full = {key: full for key, full in self._full.items() if full > now}
         if len(self._full) >= MAX_ADDRESSES:
-            # Forget the tenth of the keys that were used longest ago. If fewer were forgotten, the
-            # next few keys would start another sweep over all.
+            # Forget a tenth of the keys: those that were used longest ago. If fewer were forgotten,
+            # the next few keys would start another sweep over all keys.
             for key in list(islice(self._full, MAX_ADDRESSES // 10)):
                 del self._full[key]
         self._sweep_at = min(max(2 * len(self._full), 1000), MAX_ADDRESSES)

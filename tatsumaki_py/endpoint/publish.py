@@ -1,4 +1,4 @@
-"""PublishHandler: one URL to publish at.
+"""PublishHandler: a URL for publishing.
 
 >>> from tatsumaki_py import Application, PublishHandler
 >>> app = Application([(r"/publish/([\\w.-]+)", PublishHandler)])
@@ -58,17 +58,17 @@ class PublishHandler(ChannelHandler):
     """
 
     may_end: ClassVar[bool] = False
-    """Whether a client that may publish in a channel may also end it (`MessageQueue.end`), by
+    """Whether a client that may publish to a channel may also end it (`MessageQueue.end`), by
     sending the JSON ``{"type": "end"}``; 403 otherwise.
     """
     max_rate: ClassVar[float | None] = None
     """Events per second that one address (`Request.address`) may publish on average; None for no
     limit. 429 with ``Retry-After`` for more. Each class has its own count, in each process. A list
-    is accepted whenever a single event would be, but all its events count. See
-    `SubscribeHandler.max_per_address` about IPv6 and proxies.
+    is accepted whenever a single event would be, but all its events count. For IPv6 and proxies,
+    see `SubscribeHandler.max_per_address`.
     """
     max_burst: ClassVar[int] = 20
-    """Events that an address may publish at once after a pause."""
+    """Events that an address may publish in one burst after a pause."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -76,7 +76,8 @@ class PublishHandler(ChannelHandler):
         check_limit(cls, "max_burst", 1)
 
     def can_publish(self, channel: str) -> bool | Awaitable[bool]:
-        """Whether the client may publish in `channel`. Override it, with ``def`` or ``async def``.
+        """Whether the client may publish to `channel`. Override this, with ``def`` or
+        ``async def``.
 
         False is answered with 403. Raise `Error.HTTP` for another answer, such as 401 or 404.
         """
@@ -98,9 +99,9 @@ class PublishHandler(ChannelHandler):
         key = self.request.headers.get("Event-Key")
         if key is not None:
             if bodies == [END]:
-                raise HTTPError(400, "the end of a channel has no key")
+                raise HTTPError(400, "the end of a channel cannot have a key")
             if not (key.isascii() and key.isprintable()):
-                # A header has no character encoding, so the key would be another one.
+                # The encoding of a header is unknown, so other characters might be decoded wrongly.
                 raise HTTPError(400, "an Event-Key must be printable ASCII")
         idempotency_key = self.request.headers.get("Idempotency-Key")
         queue = MessageQueue.instance(names[0])
@@ -125,7 +126,9 @@ class PublishHandler(ChannelHandler):
         RATES.take((type(self), address), now(), rate, events)
 
     def _events(self) -> tuple[list[bytes], bool]:
-        """The events in the body as JSON, and whether it is a list; 4xx if it is neither."""
+        """The events in the body as JSON, and whether the body is a list of them. Raises 4xx for
+        any other body.
+        """
         request = self.request
         limit = self.max_body_size
         if limit is not None and len(request.body) > limit:
@@ -134,7 +137,7 @@ class PublishHandler(ChannelHandler):
             raise HTTPError(415, "a body with a Content-Encoding cannot be read")
         charset = parameter(request.headers.get("Content-Type", ""), "charset")
         if charset is not None and charset.lower() not in ("utf-8", "utf8", "us-ascii"):
-            raise HTTPError(415, "an event has to be sent in UTF-8")
+            raise HTTPError(415, "an event must be sent in UTF-8")
         media_type = request.media_type
         if media_type == "application/json" or media_type.endswith("+json"):
             if _END.fullmatch(request.body):
@@ -143,7 +146,7 @@ class PublishHandler(ChannelHandler):
                 return [END], False
             return json_events.read(request.body, self.max_values, self.max_batch)
         if media_type not in FORMS:
-            raise HTTPError(415, "an event has to be JSON (application/json) or a form")
+            raise HTTPError(415, "an event must be JSON (application/json) or a form")
         return [self._form()], False
 
     def _form(self) -> bytes:
@@ -151,7 +154,7 @@ class PublishHandler(ChannelHandler):
         request = self.request
         body = request.body.strip()
         if (body[:1], body[-1:]) in ((b"{", b"}"), (b"[", b"]"), (b'"', b'"')):
-            # This is JSON: curl -d and other clients label any body a form by default.
+            # This is JSON: by default, curl -d and other clients declare any body to be a form.
             raise HTTPError(415, "to publish JSON, send Content-Type: application/json")
         if request.files:
             raise HTTPError(400, "a file cannot be published")

@@ -1,4 +1,4 @@
-"""The answers of long polls. Clients that get the same events share the bytes of the body and, if
+"""The answers to long polls. Clients that get the same events share the bytes of the body and, if
 their headers are the same, the bytes of the head.
 
 Rules:
@@ -27,7 +27,7 @@ from tatsumaki_py.push.sent_headers import SentHeaders
 __all__ = ["send_shared"]
 
 MAX_HEADS = 8
-"""The number of heads that are kept for the events of one answer, for example one per origin."""
+"""The number of heads that are kept for the latest events, for example one for each origin."""
 
 
 class _Answer(NamedTuple):
@@ -39,7 +39,7 @@ class _Answer(NamedTuple):
 
 
 class _Last:
-    """The latest answers."""
+    """The events of the latest answer, and the answers with these events."""
 
     __slots__ = ("answers", "body", "entries")
 

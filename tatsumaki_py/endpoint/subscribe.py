@@ -1,4 +1,4 @@
-"""SubscribeHandler: one URL to subscribe at, by every transport.
+"""SubscribeHandler: a URL for subscribing, with any transport.
 
 >>> from tatsumaki_py import Application, SubscribeHandler
 >>> app = Application([(r"/events/([\\w.-]+)", SubscribeHandler)])
@@ -45,12 +45,12 @@ __all__ = ["SubscribeHandler"]
 
 
 class SubscribeHandler(ChannelHandler):
-    """Pushes the events of channels to a client by the transport that it asks for.
+    """Pushes the events of channels to a client, with the transport that the client asks for.
 
-    A WebSocket handshake asks for a WebSocket. Other requests ask by the parameter ``transport``
-    (``sse``, ``ndjson``, ``multipart``, ``long-poll``, ``interval-poll``) or, without it, by the
-    header ``Accept`` (``text/event-stream``, ``application/x-ndjson``, ``multipart/mixed``;
-    ``application/json``, ``*/*`` or no header mean a long poll).
+    A WebSocket handshake asks for a WebSocket. Any other request names the transport in the
+    parameter ``transport`` (``sse``, ``ndjson``, ``multipart``, ``long-poll``, ``interval-poll``)
+    or, without it, in the header ``Accept`` (``text/event-stream``, ``application/x-ndjson``,
+    ``multipart/mixed``; ``application/json``, ``*/*`` or no header mean a long poll).
 
     A client resumes from its cursor: the header ``Last-Event-ID`` or, without it, the parameter
     ``last_event_id``. Other parameters: ``client_id`` (see `client_id`), ``timeout`` (seconds that
@@ -87,10 +87,10 @@ class SubscribeHandler(ChannelHandler):
     plain_messages = False
     """See `WebSocketHandler.plain_messages`."""
     text = False
-    """Whether a string event is sent as that string, not as JSON, for pages that want HTML. In SSE
-    it is the data. On a WebSocket it is the message, and `plain_messages` is implied. In SSE, an
-    object ``{"type": "news", "text": "..."}`` of two strings is sent as its text, in an event of
-    that type. Other events stay JSON, as do all events in NDJSON, multipart and polls.
+    """Whether a string event is sent as that string, not as JSON, for pages that want HTML. In SSE,
+    the string is the data. On a WebSocket, it is the message, and `plain_messages` is implied. In
+    SSE, an object ``{"type": "news", "text": "..."}`` of two strings is sent as its text, in an
+    event of that type. Other events stay JSON, as do all events in NDJSON, multipart and polls.
     """
     close_code: int | None = None
     """The code with which a client closed its WebSocket, for ``on_close``; see
@@ -112,7 +112,7 @@ class SubscribeHandler(ChannelHandler):
         check_limit(cls, "recheck_time", LEAST)
 
     def can_subscribe(self, channel: str) -> bool | Awaitable[bool]:
-        """Whether the client may receive the events of `channel`. Override it, with ``def`` or
+        """Whether the client may receive the events of `channel`. Override this, with ``def`` or
         ``async def``.
 
         False is answered with 403. Raise `Error.HTTP` for another answer, such as 401 or 404. An
@@ -121,16 +121,16 @@ class SubscribeHandler(ChannelHandler):
         return True
 
     def group(self) -> str | bytes | int | None:
-        """The user that the client belongs to, such as a user id, for `disconnect`. Override it:
-        with None, the default, `disconnect` cannot find the client. It may return `current_user` if
-        that is a str, bytes or an int. Called once for each request, before `can_subscribe`.
+        """The user that the client belongs to, such as a user id, for `disconnect`. Override this:
+        with None, the default, `disconnect` cannot find the client. You may return `current_user`
+        if it is a str, bytes or an int. Called once for each request, before `can_subscribe`.
         """
         return None
 
     @classmethod
     def disconnect(cls, group: str | bytes | int) -> int:
-        """End the streams, WebSockets and waiting polls of a user immediately, for example at a
-        logout.
+        """End the streams, WebSockets and waiting polls of a user immediately, for example when the
+        user logs out.
 
         A long poll is answered with 403, a WebSocket is closed with the code 4403, and other
         streams end. The queue treats the clients as gone. Revoke the permission before this call,
@@ -159,21 +159,23 @@ class SubscribeHandler(ChannelHandler):
         return disconnect(cls, key, now)
 
     def on_subscribe(self, channel: str) -> Awaitable[None] | None:
-        """Called when a subscriber arrives. Override it, with ``def`` or ``async def``.
+        """Called when a subscriber arrives. Override this, with ``def`` or ``async def``.
 
-        Called once for each subscriber, however often it polls or reconnects in time. Without a
-        `client_id`, each long poll is a subscriber of its own, and interval polls do not count. The
-        hooks of one `client_id` and channel are called in order, and each waits until the one
-        before it is done. An exception is logged, and has no other effect.
+        Called once for each subscriber, however often it polls, or reconnects within
+        `MessageQueue.reconnect_time`. Without a `client_id`, each long poll is a separate
+        subscriber, and interval polls do not count. The hooks of one `client_id` and channel are
+        called in order, and each waits until the one before it is done. An exception is logged, and
+        has no other effect.
         """
         return None
 
     def on_unsubscribe(self, channel: str) -> Awaitable[None] | None:
-        """Called when a subscriber has left. Override it, with ``def`` or ``async def``.
+        """Called when a subscriber has left. Override this, with ``def`` or ``async def``.
 
         Called on the handler of the subscriber's last request, immediately when the subscriber
-        leaves. A client with a `client_id` whose long poll was answered or whose stream ended
-        regularly is given `MessageQueue.reconnect_time` to come back first. See `on_subscribe`.
+        leaves. If a client with a `client_id` got the answer to its long poll, or if the server
+        ended its stream, the client first has `MessageQueue.reconnect_time` to come back. See
+        `on_subscribe`.
 
         If several processes share the engine, only one of them calls each hook. For a client whose
         process has ended, another process calls this, on a handler of a request that has only the
@@ -190,7 +192,7 @@ class SubscribeHandler(ChannelHandler):
         return self.request.param("client_id") or None
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
-        """Choose one of the subprotocols that a WebSocket offers: by default the first, because a
+        """Choose one of the subprotocols that a client offers: by default the first, because a
         browser closes the connection if none is chosen. Many clients send a token as a subprotocol
         (``new WebSocket(url, ["access_token", token])``); `can_subscribe` finds it in the header
         ``Sec-WebSocket-Protocol``.
@@ -231,7 +233,7 @@ class SubscribeHandler(ChannelHandler):
         if isinstance(transport, Streaming):
             options = self._framing_options()
             if self.request.method != "GET" or type(self).get is not SubscribeHandler.get:
-                # Do not send the head yet: a method that called this one may still want to answer.
+                # Do not send the head yet: a method that calls this one may still want to answer.
                 self._push(transport, options=options)
                 self._subscribe(names, self)
                 return
@@ -255,7 +257,7 @@ class SubscribeHandler(ChannelHandler):
     ) -> None:
         """Push the events to `target`. A long poll waits `wait` seconds for the first event."""
         client = self.client_id()
-        # A client that is expected back keeps its hook in memory, so pass none that does nothing.
+        # The hook of a client that is expected back stays in memory: pass none that does nothing.
         silent = type(self).on_unsubscribe is SubscribeHandler.on_unsubscribe
         came, left, failed = self.on_subscribe, self.on_unsubscribe, self._hook_failed
         hooks: Attendance | None = None
@@ -310,7 +312,7 @@ class SubscribeHandler(ChannelHandler):
 
     def _expel(self, error: HTTPError) -> None:
         """End the stream or the waiting poll; `error` is the reason. A request that is not admitted
-        yet is left alone, because it is refused later.
+        yet is not ended here, because it is refused later.
         """
         if self._watchers is None or self._peer_left():
             return

@@ -34,7 +34,7 @@ class TicketedHandler(SubscribeHandler):
 
     def check_ticket(self, channel: str) -> Ticket:
         """Return the ticket if it was valid for `channel` when the request arrived; otherwise raise
-        `Error.HTTP` 403. Call it if you override `can_subscribe`. A recheck (`recheck_time`)
+        `Error.HTTP` 403. Call this if you override `can_subscribe`. A recheck (`recheck_time`)
         ignores the age of the ticket.
         """
         text = self.request.query_parameters.get("ticket")

@@ -36,10 +36,10 @@ __all__ = ["Admitting", "SubscribeSocket"]
 
 NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER = 1000, 1008, 1013
 EXPELLED = 4000
-"""Added to the HTTP status of the refusal: 4403 for a 403. (RFC 6455
-7.4.2: codes from 4000 on are private.)
+"""Added to the HTTP status of the refusal: 4403 for a 403. (Codes from 4000 to 4999 are private,
+RFC 6455 7.4.2.)
 """
-# The bytes of a reason that fit in a close frame.
+# The number of bytes of a reason that fit in a close frame.
 _REASON = 123
 # Hooks for which Tornado has to read from the connection.
 _READS = ("on_message", "on_ping", "on_pong", "get_compression_options")
@@ -213,8 +213,8 @@ class SubscribeSocket(WebSocketHandler):
     def on_ws_connection_close(
         self, close_code: int | None = None, close_reason: str | None = None
     ) -> None:
-        """Called by Tornado. If the socket was taken, that happens right after `open`, because
-        Tornado has nothing to read.
+        """Called by Tornado. If the socket was taken, Tornado calls this right after `open`,
+        because it has nothing to read.
         """
         if self._own is None:
             super().on_ws_connection_close(close_code, close_reason)
@@ -245,7 +245,7 @@ class SubscribeSocket(WebSocketHandler):
         try:
             opened = self._hook("open", *outer.path_args, **outer.path_kwargs)
             if inspect.isawaitable(opened):
-                # Return a coroutine only if needed: Tornado keeps it as long as the connection.
+                # Return a coroutine only if needed: Tornado keeps it until the connection ends.
                 return self._open_later(opened)
             self._subscribe()
         except HTTPError as error:
@@ -265,7 +265,7 @@ class SubscribeSocket(WebSocketHandler):
             self._outer._subscribe(names, self)
 
     def _refuse(self, error: HTTPError) -> None:
-        """Refuse by a close frame, because the handshake is over."""
+        """Refuse with a close frame, because the handshake is over."""
         self._close_with(TRY_AGAIN_LATER if error.code == 503 else POLICY_VIOLATION, error)
 
     def expel(self, error: HTTPError) -> None:
@@ -301,8 +301,8 @@ class SubscribeSocket(WebSocketHandler):
             self._put_off(error)
 
     def _put_off(self, error: HTTPError) -> None:
-        """`on_message` raised `error`. Only a 503 is not the program's mistake: the server may be
-        stopping.
+        """`on_message` raised `error`. A 503 is not a mistake of the program, because the server
+        may be stopping: close the connection. Raise any other error again.
         """
         if error.code != 503:
             raise error

@@ -1,8 +1,8 @@
-"""Writes an answer and finishes it, whether it is a stream or not.
+"""Writes an answer and finishes it, whether or not it is a stream.
 
 Rules:
-1. The answer is over when `_finished` is true, whether by `finish`, by an error, or because the
-   client left. By then `on_finish` has been called, and the access log has one line for it.
+1. The answer is over when `_finished` is true: after `finish`, after an error, or after the client
+   has left. By then, `on_finish` has been called, and the access log has one line for the answer.
 2. While a stream is open, `_live` is its `Stream`, and the request has no connection: no method of
    `RequestHandler` that writes is called.
 
@@ -50,8 +50,8 @@ class AnswerHandler(StreamHandler):
     ) -> None:
         Request.adopt(request)
         # Set every attribute that a request may need here, and at most 30: CPython then shares
-        # their names between instances. A name that is added later costs the instance a dict of
-        # 800 bytes of its own (``t/endpoint/test_idle_memory.py``).
+        # their names between instances. An attribute that is added later gives the instance its own
+        # dict of 800 bytes (``t/endpoint/test_idle_memory.py``).
         self._transforms, self.path_args, self.path_kwargs = [], [], {}
         self._transport, self._options = None, Option.NONE
         self._gone, self._stream, self._live, self._reading = False, None, None, None
@@ -127,8 +127,8 @@ class AnswerHandler(StreamHandler):
         try:
             return super().finish(chunk)
         finally:
-            # While the kernel has not taken everything, the client may still leave without it: wait
-            # before telling the watchers that it was served.
+            # The client may still leave before the kernel has taken everything: wait before telling
+            # the watchers that the client was served.
             if not (waits and self._client_connection.when_sent(self._sent)) and self._finished:
                 self._dismiss_watchers()
 

@@ -1,4 +1,4 @@
-"""The connection of a request, as the handler that answers it sees it.
+"""The connection of a request, as the handler of the request sees it.
 
 The connections of our own server are `ClientConnection` objects. For any other
 `tornado.httputil.HTTPConnection`, `tatsumaki_py.push.tornado_connection.client_connection` makes
@@ -17,8 +17,8 @@ __all__ = ["UNKNOWN", "ClientConnection"]
 
 
 class ClientConnection:
-    """What a handler asks its connection, and what it reports to it. This base class knows nothing
-    about the client: it answers as if the client stays and takes all bytes at once.
+    """A handler queries its connection, and notifies it, by these methods. This base class knows
+    nothing about the client: it answers as if the client stays and takes all bytes immediately.
     """
 
     __slots__ = ()
@@ -47,8 +47,8 @@ class ClientConnection:
 
     def when_sent(self, callback: Callable[[bool], None]) -> bool:
         """Call ``callback(False)`` when the kernel has taken everything that was written, or
-        ``callback(True)`` when it is clear that it never will. Returns False, and never calls, if
-        the kernel has taken everything already; else True.
+        ``callback(True)`` when it is clear that the kernel never will. If the kernel has already
+        taken everything, returns False and never calls `callback`; otherwise returns True.
         """
         return False
 

@@ -1,4 +1,4 @@
-"""Streams that read a log by themselves and are served together.
+"""Streams that read a log themselves and are served together.
 
 A *cohort* consists of the streams that are at the same place in one log and have the same framing.
 When a burst is over, the events after that place are read and joined once, and each member gets one
@@ -7,13 +7,13 @@ When a burst is over, the events after that place are read and joined once, and 
 Rules:
 1. Each stream has one `Reading`, whose `place` is the position up to which it has read. A stream
    that keeps up is a member of the cohort at its place. A blocked stream is in no cohort: it
-   resumes reading at its place when the kernel has taken the data that it was given.
+   resumes reading at its place when the kernel has taken all of its data.
 2. A reading that leaves its cohort gets another `place`, but stays in the list of members until the
    next pass. Nothing is sent to a member whose `place` is not the cohort.
 3. The log is the buffer: a stream has at most one slice in memory, and slices are shared. A stream
    that is too slow for the log gets a gap.
-4. The front is the cohort that keeps up. All others are late: before their streams read more, their
-   owners are told the place.
+4. The front is the cohort that keeps up. All others are late: before a late stream reads more, its
+   owner is told its place.
 5. A stream that fails is cut off, and the pass continues. Even if a pass fails, the members that it
    did not serve are still in a cohort.
 """
@@ -83,7 +83,7 @@ class Cohorts:
 
     @property
     def behind(self) -> int:
-        """Roughly the number of places in `places`."""
+        """The approximate number of `places`."""
         return len(self._held) + len(self._cohorts)
 
     def places(self) -> Iterable[str]:
@@ -182,7 +182,7 @@ class Cohorts:
         try:
             top = self._log.top
             for key, cohort in [*self._cohorts.items()]:
-                # A stream that failed may have been its last member.
+                # The last member of the cohort may have failed during this pass.
                 if cohort.cursor != top and self._cohorts.get(key) is cohort:
                     read = self._slice(cohort)
                     if len(cohort.members) > GROUP or read.end.key in self._cohorts:
@@ -297,8 +297,8 @@ class Cohorts:
             raise fatal
 
     def _target(self, cohort: Cohort, read: Slice) -> Cohort:
-        """The cohort that the members of `cohort` join after `read`. Makes `sent` of the two agree,
-        so that a member's `mark` stays valid when it moves.
+        """The cohort that the members of `cohort` join after `read`. Adjusts `sent` of one of the
+        two, so that a member's `mark` stays valid when the member moves.
         """
         target, sent = self.at(read.end), cohort.sent.with_(read)
         if target.sent != sent:

@@ -1,7 +1,7 @@
-"""The counters of one stream, its owner, and the reason of its end.
+"""The counters of one stream, its owner, and the reason for its end.
 
 Rules:
-1. A cohort counts for all its members at once (`push/member.py`). The bytes that a stream sends
+1. A cohort counts once for all its members (`push/member.py`). The bytes that a stream sends
    without its cohort are counted here.
 2. Events are counted when the kernel has taken the last byte of the data that contains them.
 3. If several reasons for the end of a stream are reported, the first one counts.
@@ -52,7 +52,7 @@ class StreamInfo(NamedTuple):
         transport: ``sse``, ``websocket``, ``ndjson``, ``multipart``, or ``stream`` for a body
             without messages.
         events: the number of events whose bytes the kernel has taken.
-        bytes: the number of bytes that the kernel has taken, without the headers.
+        bytes: the number of bytes that the kernel has taken, excluding the headers.
         end: the reason for its end: ``closed``, ``lost``, ``slow``, ``failed``, ``too_big``,
             ``protocol_error``, ``cut``, ``expired`` or ``finished``; "" while it is open.
     """
@@ -67,7 +67,7 @@ class StreamInfo(NamedTuple):
 
 
 class Counted:
-    """The numbers of one stream, its owner, and the log that it reads."""
+    """The counters of one stream, its owner, and the log that it reads."""
 
     __slots__ = ("_owner", "end", "framing", "sent_bytes", "sent_events", "tail")
 
@@ -75,12 +75,13 @@ class Counted:
         self._owner: Owner | None = owner
         self.framing = framing
         self.tail: Tail | None = None
-        """The log that the stream reads by itself."""
+        """The log that the stream reads itself."""
         self.sent_events = 0
-        """The number of events, without those that its cohort has not reported yet (`Tail.settle`).
+        """The number of events, excluding those that the cohort of the stream has not reported yet
+        (`Tail.settle`).
         """
         self.sent_bytes = 0
-        """The number of bytes, without those that its cohort has not reported yet."""
+        """The number of bytes, excluding those that the cohort has not reported yet."""
         self.end = ""
         """The reason for its end; "" while it is open."""
         framing.traffic.begin()
@@ -94,7 +95,7 @@ class Counted:
 
     @property
     def over(self) -> bool:
-        """Whether the stream has let go of its owner: it ended or was cut off."""
+        """Whether the stream has ended or was cut off. In either case, it has no owner."""
         return self._owner is None
 
     def tell_late(self, cursor: str) -> None:
@@ -122,7 +123,7 @@ class Counted:
             COUNTERS.delivered(times, clients, since=self._owner._stream_began)
 
     def ends(self, reason: str) -> None:
-        """The stream ends for `reason`, unless it has ended before."""
+        """The stream ends for `reason`, unless it has already ended."""
         if not self.end:
             self.end = reason
             self.framing.traffic.end(reason)

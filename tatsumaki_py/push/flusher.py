@@ -56,7 +56,7 @@ class Sending(Protocol):
         """Send the waiting data."""
 
     def keep(self, data: bytes, sent: int, pile: Pile) -> None:
-        """The kernel took only `sent` bytes of `data`, the bytes of the events on `pile`."""
+        """The kernel took only `sent` bytes of `data`, the bytes of the events in `pile`."""
 
     def fail(self, error: BaseException) -> None:
         """`error` was raised while this stream was sending: cut it off."""
@@ -80,11 +80,11 @@ class Flusher:
         before it adds itself to an empty list.
         """
         self.activity = 0
-        """Incremented whenever a batch gets more to send, so that the flusher sees that a burst
-        lasts.
+        """Incremented whenever a batch gets more to send, so that the flusher sees that a burst is
+        still going on.
         """
         self.sample = 1
-        """The number of streams that the stream now sending represents in a histogram."""
+        """The number of streams that the stream being flushed represents in the histogram."""
         self.silent: set[Sending] = set()
         """The open streams that have no heartbeat; the wheel has the others."""
         self._batches: list[Batch] = []
@@ -119,7 +119,7 @@ class Flusher:
             self._loop.call_soon(self._wait)
 
     def _wait(self) -> None:
-        # A burst lasts while more streams become dirty, or dirty streams get more to send.
+        # A burst goes on while more streams become dirty, or dirty streams get more to send.
         dirty = self.dirty
         first, last = (_amount(dirty[0]), _amount(dirty[-1])) if dirty else (0, 0)
         seen = (self.activity, len(dirty), first, last)

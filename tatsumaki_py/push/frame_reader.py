@@ -20,7 +20,7 @@ CONTINUATION = 0x0
 
 
 class RefusedFrame(Exception):
-    """The connection has to be closed, with this code and reason."""
+    """The connection must be closed, with this code and reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
@@ -50,7 +50,7 @@ class FrameReader:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is incomplete."""
+        """Whether no frame or message is incomplete."""
         return not self._buffer and self._message is None
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -99,7 +99,7 @@ def give_up(sock: socket.socket) -> None:
         # Python reports a TLS reset as an end without close_notify, and by default hides that.
         sock.suppress_ragged_eofs = False  # type: ignore[attr-defined]
     if _USER_TIMEOUT is not None:
-        # The socket is not TCP, or is closed by now.
+        # The socket may not be TCP, or may already be closed.
         with _TRIED:
             sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(USER_TIMEOUT * 1000))
 
@@ -165,13 +165,13 @@ class HangUps:
     def __init__(self) -> None:
         self._poll = _new_poll()
         self._callbacks: dict[int, Callable[[], None]] = {}
-        # Descriptors are registered at the next poll: most are forgotten before it.
+        # Descriptors are registered at the next poll: most are forgotten before that.
         self._new: set[int] = set()
         self._asking = False
 
     @classmethod
     def current(cls) -> HangUps:
-        """The watch of the running loop."""
+        """The `HangUps` of the running loop."""
         return per_loop(cls)
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
@@ -212,4 +212,4 @@ class HangUps:
             try:
                 callback()
             except Exception:
-                _log.exception("a client that hung up was not handled")
+                _log.exception("a callback failed after its client hung up")

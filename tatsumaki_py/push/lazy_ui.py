@@ -1,5 +1,5 @@
 """The UI modules of a handler, which templates use. They take 450 bytes for each handler and refer
-to the handler, so they are dropped while a client waits and made again when they are needed.
+to the handler, so they are dropped while a client waits, and made again when they are needed.
 
 Uses a name that Tornado does not document: `_UIModuleNamespace`
 (``t/handler/test_tornado_contract.py``).
@@ -36,6 +36,6 @@ class LazyUI(tornado.web.RequestHandler):
 
     def _give_ui_up(self) -> None:
         ui = self.ui
-        # Drop it only if the program added nothing: it then has the modules, under two names.
+        # Drop it only if it has nothing but the modules, which are there under two names.
         if len(ui) == 2 and not self.application.ui_methods:
             del self.ui

@@ -1,7 +1,7 @@
 """Ends a stream after its maximum time. Its client reconnects, perhaps to another process.
 
-Rule: a stream ends only when everything that it was given is sent. If it is not ready when its time
-is over, it is asked again until it is.
+Rule: a stream ends only when everything that it was given has been sent. If the stream is not ready
+when its time is over, it is asked again until it is ready.
 """
 
 from __future__ import annotations

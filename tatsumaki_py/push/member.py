@@ -53,7 +53,7 @@ class Member(Protocol):
 
 
 def count(members: Sequence[Member], read: Slice, traffic: Traffic, late: bool) -> None:
-    """Count that the kernel has taken all of `read` for each of `members`."""
+    """Count `read` once for each of `members`: the kernel has taken all of it."""
     taken = len(members)
     traffic.bytes += taken * len(read.data)
     traffic.events += taken * len(read.times)

@@ -56,20 +56,18 @@ class Owner(Protocol):
 
 
 class Tail(Protocol):
-    """The log that a stream reads by itself, as the stream sees it."""
+    """The log that a stream reads itself, as the stream sees it."""
 
     def pull(self) -> None:
-        """If the stream keeps up, give it the events published before now, because other data is
-        about to be written after them.
+        """If the stream keeps up, give it all events published so far: other data is about to be
+        written, and must come after them.
         """
 
     def confirm(self) -> None:
         """The kernel has taken everything that the stream was given."""
 
     def catch_up(self) -> None:
-        """If the stream keeps up, give it the events published before now and send them
-        immediately.
-        """
+        """If the stream keeps up, give it all events published so far and send them immediately."""
 
     def settle(self) -> None:
         """Add the counts of its time in a cohort to the counters of the stream (`Counted`)."""

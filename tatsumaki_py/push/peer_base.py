@@ -55,7 +55,7 @@ class PeerBase:
 
     max_buffer: int = 1024 * 1024
     """Bytes that may wait for the client of a stream. If a callback writes more, the stream is cut
-    off, and its client reconnects with its cursor. A stream that reads the log by itself is not cut
+    off, and its client reconnects with its cursor. A stream that reads the log itself is not cut
     off: it reads a slice of a quarter of `max_buffer`, sends it, and reads the next.
     """
     heartbeat_interval: float | None = 25.0
@@ -75,7 +75,7 @@ class PeerBase:
     _live: Stream | None = None
     # The client's cursor in each log, by log and name, if it polled before in this request.
     _places: dict[tuple[Hashable, str | None], str] | None = None
-    # The reading of the log that the stream reads by itself, or will read when it is open.
+    # The reading of the log that the stream reads itself, or will read when it is open.
     _reading: Reading | None = None
     # None until a queue serves this client.
     _watchers: list[Watcher] | None = None

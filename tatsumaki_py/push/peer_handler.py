@@ -37,7 +37,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
     """The client of a `Handler`."""
 
     asynchronous: ClassVar[bool] = False
-    """Whether the answer stays open when the method has returned, until `finish` is called.
+    """Whether the answer stays open after the method has returned, until `finish` is called.
     Subclasses inherit it (in Perl they did not).
     """
     nonblocking: ClassVar[bool] = False

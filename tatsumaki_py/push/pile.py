@@ -20,13 +20,13 @@ class Pile:
         self.parts: list[bytes] = []
         self.size = 0
         self.events: list[Entry] = []
-        """The events, except those of a log that the stream reads by itself."""
+        """The events, except those of a log that the stream reads itself."""
         self.times = [*times]
-        """When each event of a log that the stream reads by itself was published (`Entry.time`)."""
+        """When each event of a log that the stream reads itself was published (`Entry.time`)."""
 
     def add(self, data: bytes, event: Entry | None, times: Sequence[float] = ()) -> None:
-        """Add the bytes of `event`, or of events of a log that the stream reads by itself, which
-        were published at `times`.
+        """Add the bytes of `event`, or of events of a log that the stream reads itself, which were
+        published at `times`.
         """
         self.parts.append(data)
         self.size += len(data)
@@ -59,7 +59,7 @@ class Rest:
         self.firsts: dict[Hashable, Entry] = {}
         """The first event of each log among those that are waiting; see `Pile.events`."""
         self.times: list[float] = []
-        """When each event that is not sent yet was published."""
+        """When each event that has not been sent yet was published."""
         self._out: asyncio.Future[None] | None = None
         self.add(pile)
 

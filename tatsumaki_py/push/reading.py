@@ -1,4 +1,4 @@
-"""One stream that reads a log by itself; see `tatsumaki_py.push.cohort`.
+"""One stream that reads a log itself; see `tatsumaki_py.push.cohort`.
 
 Rules:
 1. `Reading.cursor` is the id of the last event that the kernel has taken completely. While part of
@@ -23,7 +23,7 @@ __all__ = ["Reading"]
 
 
 class Reading:
-    """One stream that reads a log by itself; see `tatsumaki_py.message_queue.peer.Reading`."""
+    """One stream that reads a log itself; see `tatsumaki_py.message_queue.peer.Reading`."""
 
     __slots__ = ("_cohorts", "_readable", "_sent", "mark", "place", "stream")
 
@@ -35,7 +35,7 @@ class Reading:
         self.stream = cast(Stream, None)
         """The stream, while the reading is in `Cohorts`."""
         self.place = Place(cursor, lead)
-        # The place before the data in flight; None if there are none.
+        # The cursor before the data in flight; None if no data is in flight.
         self._sent: str | None = None
         self.mark = NOTHING
         """`Cohort.sent` when this joined the cohort, or at the last `settle`."""
@@ -55,7 +55,7 @@ class Reading:
             )
             cohorts.enter(self)
             if self._pull_slice():
-                # A client that reconnects gets its backlog now, not at the end of a burst.
+                # A client that reconnects gets its backlog immediately, not at the end of a burst.
                 stream.flush()
 
     def hold(self) -> None:
@@ -79,7 +79,7 @@ class Reading:
         return on_its_way or self.place.cursor != self._readable.log.top
 
     def catch_up(self) -> None:
-        """Send all events now, if the client keeps up."""
+        """If the client keeps up, send it all events immediately."""
         if self._cohorts is not None:
             self.stream.flush()
             self.pull()
@@ -99,7 +99,7 @@ class Reading:
     # -- for the stream; see `tatsumaki_py.push.owner.Tail`
 
     def pull(self) -> None:
-        """Give the stream the events that were published before now, while it keeps up."""
+        """While the stream keeps up, give it the events published so far."""
         while self._pull_slice():
             pass
 

@@ -1,5 +1,5 @@
-"""The headers of an answer after they were sent. Streams share one object, because thousands may be
-idle.
+"""The headers of an answer after they were sent. All streams share one object, because thousands of
+streams may be idle.
 
 Uses a name that Tornado does not document: `_as_list`
 (``t/handler/test_tornado_contract.py``).

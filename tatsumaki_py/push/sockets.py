@@ -64,7 +64,7 @@ def socket_of(iostream: IOStream) -> socket.socket | None:
 def _prepare(sock: socket.socket) -> None:
     """Let the kernel send without delay, and detect a client that vanishes."""
     with contextlib.suppress(OSError):
-        # The socket is not TCP, or is closed by now.
+        # The socket may not be TCP, or may already be closed.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     ask_peer(sock)
 
@@ -108,7 +108,7 @@ class SocketStream(Stream):
         contextvars.Context().run(loop.add_reader, sock.fileno(), self._readable)
 
     def _readable(self) -> None:
-        # The data is of no interest, but only reading shows that the client leaves.
+        # Only reading shows that the client has left.
         try:
             data = self.wire.recv(READ_SIZE)
         except WOULD_BLOCK:
@@ -146,7 +146,7 @@ class SocketStream(Stream):
         self._progress(data)
 
     def go_on(self) -> None:
-        """Begin to send: everything that was written before the stream took over is sent."""
+        """Begin to send: everything that was written before the stream took over has been sent."""
         self._progress(memoryview(b""))
 
     def _shut(self) -> None:
@@ -202,7 +202,7 @@ class IOStreamStream(Stream):
         self._watch()
 
     def _watch(self) -> None:
-        """Notice that the client leaves."""
+        """Watch for the client to leave."""
         self._iostream.set_close_callback(self._ended)
         self._read()
 

@@ -1,6 +1,6 @@
 """Polls that began in a task that a handler's method started. Such a poll belongs to the request
-and ends with it. A program whose task goes on after the request has made a mistake, and gets a
-warning.
+and ends with it. A task that goes on after the request is a mistake in the program, so a warning is
+logged.
 
 Uses one name that Tornado does not document: the task of a request runs `_execute`
 (``t/handler/test_tornado_contract.py``).
@@ -22,7 +22,7 @@ __all__ = ["Strays", "stray_task"]
 
 _log = logging.getLogger("tatsumaki")
 _told: weakref.WeakSet[type] = weakref.WeakSet()
-"""The classes of handlers that a warning has named."""
+"""The handler classes that a warning has already named."""
 
 
 def stray_task() -> asyncio.Task[Any] | None:
@@ -72,7 +72,7 @@ def _warn(tasks: list[asyncio.Task[Any]], handler: type, request: str) -> None:
         return
     _told.add(handler)
     _log.warning(
-        "A poll ended because its request was answered, and its task continues: %s started %s by "
+        "A poll ended because its request was answered, but its task continues: %s started %s with "
         "asyncio.create_task. Start work that outlives the request with app.spawn: %s",
         handler.__name__,
         getattr(left[0].get_coro(), "__qualname__", left[0].get_name()),

@@ -1,7 +1,7 @@
 """The connection of one subscriber, after the HTTP server has handed it over.
 
 Rules:
-1. Only the `Stream` writes to its socket, or the pass of a cohort while nothing waits. `waiting`
+1. Only the `Stream` and, while nothing waits, its cohort write to the socket. `waiting`
    holds the data that waits for the end of a burst. `_rest` holds the data that the kernel did not
    take; while there is any, the stream is blocked. All data leaves in order.
 2. At most `max_buffer` bytes wait. A subscriber that would exceed this is cut off, and reconnects
@@ -11,7 +11,7 @@ Rules:
 4. A stream keeps only the data that an idle subscriber needs, because there are thousands of them.
 5. An exception while sending, even one that the owner raises, is logged, and the stream is cut off.
    `flush` and `drain` do not raise it, because their caller may be serving other streams.
-6. A stream may read a log by itself (`tail`). Other data that is written to it comes after the
+6. A stream may read a log itself (`tail`). Other data that is written to it comes after the
    events published before it, unless the stream is blocked.
 """
 
@@ -98,10 +98,11 @@ class Stream(Counted):
         return None if first is None else first.prev
 
     def send(self, event: Entry) -> Awaitable[None]:
-        """Send an event, soon.
+        """Send an event soon.
 
-        Returns an awaitable that is already done while the client keeps up, and else completes when
-        most of the waiting data was sent. It never fails: if the client leaves, the owner is told.
+        Returns an awaitable that is already done while the client keeps up, and otherwise completes
+        when most of the waiting data has been sent. The awaitable never fails: if the client
+        leaves, the owner is told.
         """
         # Keep this short: it is called for thousands of subscribers with the same event.
         if self.waiting is None and self.tail is None:
@@ -119,7 +120,7 @@ class Stream(Counted):
         return self.write_wire(self.framing.wire(self.framing.event(event, payload)), event)
 
     def write(self, data: bytes, content_type: str) -> Awaitable[None]:
-        """Send data that is not an event, soon; see `send`."""
+        """Like `send`, for data that is not an event."""
         return self.write_wire(self.framing.wire(self.framing.part(data, content_type)))
 
     def write_wire(self, data: bytes, event: Entry | None = None) -> Awaitable[None]:
@@ -152,20 +153,22 @@ class Stream(Counted):
         if self._rest is None:
             if pile.size <= self._max_buffer // 4:
                 return DONE
-            # Try the kernel first: it may take all of it.
+            # Try the kernel first: it may take all of the data.
             self.flush()
             if self._rest is None:
                 return DONE
             pile = self._pile()
         left = len(self._rest.data) + pile.size
         if pile.size and left > self._max_buffer:
-            _log.info("a subscriber was cut off: %d bytes waited for it", left)
+            _log.info("a subscriber was cut off: %d bytes were waiting for it", left)
             self._lose(SLOW)
             return DONE
         return DONE if left <= self._max_buffer // 4 else self.drain()
 
     def drain(self) -> Awaitable[None]:
-        """Send immediately. Returns an awaitable that completes when most waiting data was sent."""
+        """Send immediately. Returns an awaitable that completes when most of the waiting data has
+        been sent.
+        """
         self.flush()
         return DONE if self._rest is None or self._losing else self._rest.out()
 
@@ -204,7 +207,7 @@ class Stream(Counted):
             self.tail.confirm()
 
     def keep(self, data: bytes, sent: int, pile: Pile) -> None:
-        """Block: the kernel took only `sent` bytes of `data`, the bytes of the events on `pile`."""
+        """Block: the kernel took only `sent` bytes of `data`, the bytes of the events in `pile`."""
         self.took(sent, 0)
         self._rest = Rest(memoryview(data)[sent:], pile)
         # Something has to wait, so that `send` takes its slow path.

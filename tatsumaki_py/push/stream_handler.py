@@ -75,7 +75,7 @@ class StreamHandler(PeerHandler):
         return self._push(SSE, on, Option.TYPES if event_type else Option.NONE)
 
     def json_lines(self, on: bool | None = None) -> bool:
-        """With True, begin a stream of JSON texts, one a line (``application/x-ndjson``). Returns
+        """With True, begin a stream of JSON texts, one per line (``application/x-ndjson``). Returns
         whether the answer is such a stream.
 
         An event is ``{"id": ..., "data": ...}``, a gap ``{"type": "gap", ...}``. A line that has
@@ -171,12 +171,13 @@ class StreamHandler(PeerHandler):
             more: further chunks. In a stream of messages each is one message.
 
         Returns:
-            An awaitable that is already done while the client keeps up, and else completes when the
-            client has caught up. Await it, so that a slow client is not cut off (`max_buffer`).
+            An awaitable that is already done while the client keeps up, and otherwise completes
+            when the client has caught up. Await it, so that a slow client is not cut off
+            (`max_buffer`).
 
         Raises:
-            Error.ClientDisconnect: the client left. After `finish`, only the awaitable raises it,
-                so that a coroutine ends while a callback is not disturbed.
+            Error.ClientDisconnect: the client left. After `finish`, only the awaitable raises it:
+                a coroutine that awaits it ends, but a callback is not interrupted.
         """
         stream = self._live
         if stream is None:
@@ -243,7 +244,7 @@ class StreamHandler(PeerHandler):
         self._headers = SENT
         self._transforms = None  # type: ignore[assignment]
         if self._watchers is None:
-            # The first poll of a request does this; here there was none.
+            # The first poll of a request does this, but there was no poll.
             self._slim()
         if sent:
             stream.took(len(sent), 0)
@@ -280,7 +281,7 @@ class StreamHandler(PeerHandler):
     def _peer_read(self, readable: Readable, cursor: str, lead: LeadIn | None) -> Reading:
         reading = super()._peer_read(readable, cursor, lead)
         if self._live is None and readable.log.since(cursor, lead):
-            # Events that are there already open the stream now, as a `stream_write` would.
+            # If there are events already, open the stream now, as a `stream_write` would.
             self._begin()
         return reading
 
@@ -295,8 +296,8 @@ class StreamHandler(PeerHandler):
         self._transforms = [t for t in self._transforms if not isinstance(t, compression)]
 
     def _close_stream(self) -> None:
-        """Whatever the reason for the end of the stream, do what
-        `tornado.web.RequestHandler.finish` does last.
+        """Do the last steps of `tornado.web.RequestHandler.finish`, for whatever reason the stream
+        ended.
         """
         self._finished = True
         self._live = None

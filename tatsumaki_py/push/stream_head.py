@@ -5,7 +5,7 @@ Rules:
    bytes. All headers of the handler are compared.
 2. The normal way is taken if the class overrides `set_header`, if the answer is transformed, has
    cookies or a status other than 200, or if the connection has no ``send_head``.
-3. Few heads are kept. The cursor, which differs from client to client, is not part of them.
+3. Only a few heads are kept. The cursor, which differs from client to client, is not part of them.
 
 Uses names that Tornado does not document: `_as_list`, `_headers`,
 `_headers_written`, `_new_cookie`, `_reason`, `_transforms`, `_write_buffer`

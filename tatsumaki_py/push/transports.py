@@ -43,7 +43,9 @@ class Transport:
     media_types: tuple[str, ...] = ()
     """The entries of an ``Accept`` header that ask for it, the usual one first."""
     by: str = ""
-    """How else a client asks for it, for the documentation; by default by `media_types`."""
+    """How a client asks for it without the parameter ``transport``, for the documentation; "" for
+    an ``Accept`` header with the first of `media_types`.
+    """
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

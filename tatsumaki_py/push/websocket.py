@@ -72,21 +72,20 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     An event is a text message, the JSON object ``{"id": ..., "data": ...}``; a gap is
     ``{"type": "gap", ...}``. When a poll begins, ``{"id": ...}`` tells the client its cursor. A
     client that sent ``heartbeat=1`` gets the same message as a heartbeat, because pages do not see
-    pings. Tornado reads from the connection only after `open` has returned, so poll there with a
-    callback, or start a task.
+    pings. Tornado reads from the connection only after `open` has returned, so in `open`, poll with
+    a callback or start a task.
 
     Messages of the client are ignored unless you override `on_message`.
     """
 
     plain_messages = False
     """Whether each message is an event as it was published, without its id, for clients that expect
-    that. Gaps are sent, but no cursors, so such a client resumes by its ``client_id`` or not at
-    all.
+    that. Gaps are sent, but no cursors, so such a client can resume only by its ``client_id``.
     """
 
     request: Request
     """See `Handler.request`."""
-    # Whether the line of this connection in the access log is still to be written.
+    # Whether the line of this connection in the access log has not been written yet.
     _unlogged = False
 
     def __init__(
@@ -99,7 +98,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         peer.current.set(weakref.ref(self))
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
-        """Answer the handshake. HTTP/1.0 is answered 400; Tornado checks the rest."""
+        """Answer the handshake. HTTP/1.0 is answered with 400; Tornado checks the rest."""
         if self.request.version == "HTTP/1.0":
             self.set_status(400)
             self.finish(NEEDS_HTTP_1_1)
@@ -113,8 +112,8 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
                     self.ws_connection = None
 
     def _keep_valid_offers(self) -> None:
-        """Remove offers of extensions that would make Tornado raise (by RFC 7692 7, a server
-        declines such an offer), or whose charsets Python would never free.
+        """Remove invalid offers of extensions: Tornado would raise an exception (by RFC 7692 7, a
+        server declines such an offer), or Python would never free the charsets in them.
         """
         headers = self.request.headers
         offers = headers.get("Sec-WebSocket-Extensions", "").split(",")
@@ -171,12 +170,12 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         super().close(code, reason)
 
     def detach(self) -> IOStream:
-        """Tornado calls it when the handshake is done."""
+        """Called by Tornado when the handshake is done."""
         iostream = super().detach()
         adopt(iostream)
         if iostream.closed():
-            # The client left during the handshake: `open` finds it gone, and Tornado's first read
-            # ends the connection.
+            # The client left during the handshake: `open` finds that it is gone, and Tornado's
+            # first read ends the connection.
             self._gone = True
             return iostream
         return self._take_over(
@@ -227,7 +226,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     def on_ws_connection_close(
         self, close_code: int | None = None, close_reason: str | None = None
     ) -> None:
-        """Tornado calls it when the connection is closed, by either side."""
+        """Called by Tornado when either side has closed the connection."""
         self._client_gone()
         super().on_ws_connection_close(close_code, close_reason)
 

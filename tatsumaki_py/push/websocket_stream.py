@@ -35,7 +35,7 @@ class WebSocketStream(IOStreamStream):
         """Whether a close frame was sent, by the handler or as an answer to the client's."""
 
     def _watch(self) -> None:
-        # Nothing to do: Tornado reads, and so notices that the client leaves.
+        # Nothing to do: Tornado reads, so it notices when the client leaves.
         pass
 
     def _pass(self, data: bytes | memoryview) -> None:

@@ -2,7 +2,7 @@
 
 >>> from tatsumaki_py.testing import FreshQueues, Subscriber
 
-A test begins with `FreshQueues`, subscribes with a `Subscriber`, turns the loop's clock with a
+A test begins with `FreshQueues`, subscribes with a `Subscriber`, advances the loop's clock with a
 `Clock`, and puts a `Proxy` between client and server to break connections. pytest is not needed;
 ``tatsumaki_py.testing.pytest_plugin`` has fixtures for it. ``docs/guide/testing.md`` is the guide.
 

@@ -14,7 +14,7 @@ class Attempt:
     """The messages of one connection. All polls up to the next reconnect count as one."""
 
     number: int
-    """The number of the connection among those of its client, from 1 on."""
+    """The number of the connection among those of its client, starting at 1."""
     transport: str
     """The transport, as in ``?transport=``."""
     cursor: str | None
@@ -26,7 +26,9 @@ class Attempt:
 
     @property
     def name(self) -> str:
-        """Its description in messages, such as ``"connection 2 (sse, reconnected after 17-0)"``."""
+        """The description of the connection in messages, such as
+        ``"connection 2 (sse, reconnected after 17-0)"``.
+        """
         begun = "new" if self.number == 1 else "reconnected"
         place = f"after {self.cursor}" if self.cursor else "without a cursor"
         if self.number == 1 and not self.cursor:

@@ -1,4 +1,4 @@
-"""A clock that a test turns: timers of an event loop run without waiting."""
+"""A clock that a test advances: timers of an event loop run without waiting."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tornado.platform.asyncio import BaseAsyncIOLoop
 __all__ = ["Clock"]
 
 SETTLE = 20
-"""Iterations of the loop for the work that a timer causes."""
+"""The number of iterations of the loop for the work that a timer causes."""
 
 
 class Clock:
-    """Replaces the clock of an event loop by real time plus the seconds that a test adds.
+    """Replaces the clock of an event loop with real time plus the seconds that a test adds.
 
     >>> async def main():
     ...     with Clock() as clock:
@@ -30,7 +30,7 @@ class Clock:
     >>> asyncio.run(main())
     'an hour later'
 
-    It affects only timers of the loop: ``call_later``, ``sleep``, timeouts, Tornado's
+    The clock affects only timers of the loop: ``call_later``, ``sleep``, timeouts, Tornado's
     ``add_timeout`` and `tornado.ioloop.PeriodicCallback`, and everything in this package. It does
     not affect `time.time()`, `time.monotonic()`, threads and other processes, so the clocks of
     Redis and of the SQLite engine stay real.
@@ -38,8 +38,9 @@ class Clock:
     Args:
         loop: an asyncio loop or a `tornado.ioloop.IOLoop`; by default, the loop that is running at
             the first `advance` or at ``with Clock()``. With an ``IOLoop``, the timeouts of its
-            ``run_sync``, by which ``gen_test`` and pytest-tornado run a test, stay in real time;
-            otherwise give ``gen_test`` a timeout longer than the time that the test advances.
+            ``run_sync``, with which ``gen_test`` and pytest-tornado run a test, stay in real time.
+            Without an ``IOLoop``, give ``gen_test`` a timeout longer than the time that the test
+            advances.
 
     Raises:
         RuntimeError: the loop is not asyncio's own. The clock of uvloop cannot be replaced.
@@ -60,10 +61,10 @@ class Clock:
         return self._real() + self._offset
 
     async def advance(self, seconds: float) -> None:
-        """Advance the clock by some seconds, and run the timers that are then due.
+        """Advance the clock by `seconds`, and run the timers that have become due.
 
         The clock moves in one step, so a timer that sets itself again, such as a heartbeat, runs
-        once. Other tasks get 20 iterations of the loop before the step, in which they may set
+        only once. Other tasks get 20 iterations of the loop before the step, in which they may set
         timers, and 20 after it. Data that crosses a socket must be awaited after that.
         """
         if not 0 <= seconds < math.inf:
@@ -74,8 +75,9 @@ class Clock:
         await _settle()
 
     def restore(self) -> None:
-        """Restore the loop's own clock. Timers that were set after an `advance` are late by those
-        seconds. The next `advance` or ``with`` begins again, with the loop that is running then.
+        """Restore the loop's own clock. A timer that was set after an `advance` will be late by the
+        seconds that the clock had been advanced. The next `advance` or ``with`` begins again, with
+        the loop that is running at that time.
         """
         while self._restore:
             self._restore.pop()()
@@ -131,7 +133,7 @@ async def _settle() -> None:
 def _run_sync(
     run_sync: Callable[..., Any], func: Callable[[], Any], timeout: float | None = None
 ) -> Any:
-    # The timeout of `run_sync` is a timer of the same loop, and a turned clock would end the test.
+    # The timeout of `run_sync` is a timer of the same loop: an advanced clock would end the test.
     return run_sync(lambda: _in_real_time(func(), timeout))
 
 

@@ -14,8 +14,8 @@ SEGMENT = 1000
 class Connection:
     """A non-blocking TCP connection.
 
-    Nothing is read ahead, so a connection that is not read is a slow reader. With a small receive
-    buffer, the server notices it soon.
+    Nothing is read ahead, so a connection that the test does not read is a slow reader. With a
+    small receive buffer, the server soon notices this.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -33,14 +33,14 @@ class Connection:
             port: the port.
             host: a name or an address.
             receive_buffer: bytes that the kernel buffers for a client that does not read, at least
-                some thousand; None for the kernel's default, which may be megabytes.
+                a few thousand; None for the kernel's default, which may be megabytes.
         """
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         try:
             sock.setblocking(False)
             if receive_buffer is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-                # Segments on the loopback are larger than such a buffer, and would wait.
+                # On the loopback, segments are larger than such a buffer, and would be held back.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
             await asyncio.get_running_loop().sock_connect(sock, (host, port))
         except BaseException:
@@ -53,14 +53,14 @@ class Connection:
         await asyncio.get_running_loop().sock_sendall(self.sock, data)
 
     async def read_until(self, mark: bytes) -> bytes:
-        """The bytes up to and including `mark`. Raises `EOFError` if the peer closes earlier."""
+        """The bytes up to and including `mark`. Raises `EOFError` if the peer closes first."""
         while mark not in self._buffer:
             await self._more()
         head, self._buffer = self._buffer.split(mark, 1)
         return head + mark
 
     async def read_exactly(self, size: int) -> bytes:
-        """The next `size` bytes. Raises `EOFError` if the peer closes earlier."""
+        """The next `size` bytes. Raises `EOFError` if the peer closes first."""
         while len(self._buffer) < size:
             await self._more()
         data, self._buffer = self._buffer[:size], self._buffer[size:]

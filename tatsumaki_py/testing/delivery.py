@@ -1,11 +1,12 @@
 """Checks the delivery guarantee: every event once and in order, or a gap.
 
-Rules for a client, where the order is that of the events given:
+Rules for a client, for the given events in their order:
 1. Its first message is the first event, and each message is the next event, unless a gap came in
    between.
 2. After a gap, the next message may be any later event.
-3. When it reconnects, a client that sends its cursor resumes with the next event. A client that
-   sends only its name resumes with the next event or an earlier one, any other client anywhere.
+3. After a reconnect, a client that sends its cursor resumes with the next event. A client that
+   sends only its name resumes with the next event or an earlier one. Any other client may resume
+   with any event.
 4. No id arrives twice, except with clients that do not send their cursor.
 """
 
@@ -21,7 +22,7 @@ from tatsumaki_py.testing.message import Message
 __all__ = ["Delivery"]
 
 SHOWN = 100
-"""Maximum characters of an event in an error message."""
+"""The most characters of an event in an error message."""
 LISTED = 5
 
 
@@ -68,7 +69,7 @@ class Delivery:
             if other and message.channel is None and not message.gap:
                 self.problem = self.problem or (
                     f"{_said(message)} came on {attempt.name} without a channel: "
-                    "check a client of one channel without `channel`"
+                    "for a client of one channel, leave out `channel`"
                 )
             elif other and message.channel is not None:
                 continue
@@ -101,7 +102,7 @@ class Delivery:
         return None
 
     def _find(self, message: Message, again: bool) -> int | None:
-        """The index of the event that a message is, if that event may arrive now."""
+        """The index of the event that `message` contains, if that event may arrive now."""
         candidates: Sequence[int] = [self._place]
         if again:
             candidates = range(self._place + 1) if self._named else range(len(self._events))
@@ -168,7 +169,7 @@ class Delivery:
 
 
 def _plain(event: Any) -> Any:
-    """An event, converted from its JSON."""
+    """An event, parsed from its JSON."""
     text = getattr(event, "json", None)
     return json.loads(text if isinstance(text, bytes) else json.dumps(event))
 

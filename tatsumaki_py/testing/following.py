@@ -15,11 +15,11 @@ from tatsumaki_py.testing.waiting import until, within
 __all__ = ["LOST", "Following"]
 
 LOST = (EOFError, OSError, Ended)
-"""Errors that end a connection without a fault of the client."""
+"""Errors that end a connection and are not the client's fault."""
 
 
 class Following(Session):
-    """The part of a `Subscriber` that reads in a task; see there."""
+    """The part of `Subscriber` that reads in a task."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Following(Session):
         self.timeout = timeout
         """Seconds of real time to wait for a message."""
         self.refusals: list[Reply] = []
-        """Answers without events that `follow` has received."""
+        """The answers without events that `follow` has received."""
         self._task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
 
@@ -43,10 +43,11 @@ class Following(Session):
 
     def follow(self, pause: float = 0.01) -> Self:
         """Read in a task from now on, and reconnect whenever the connection ends, until `aclose` or
-        the end of the channel. A refusal with a status of 400 to 499, except 429, ends it.
+        the end of the channel. A refusal with a status of 400 to 499, except 429, also ends the
+        task.
 
         Args:
-            pause: seconds before it reconnects.
+            pause: seconds to wait before each reconnect.
         """
         if self._task is not None:
             raise RuntimeError(f"{self!r} already follows")
@@ -100,7 +101,7 @@ class Following(Session):
     async def until(
         self, condition: Callable[[Self], object], timeout: float | None = None
     ) -> None:
-        """Wait until ``condition(client)`` is true of a client that follows. Raises `TypeError` if
+        """Wait until ``condition(client)`` is true, while the client follows. Raises `TypeError` if
         the condition is an async function.
         """
         seconds = self.timeout if timeout is None else timeout

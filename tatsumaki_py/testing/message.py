@@ -32,8 +32,7 @@ class Message:
     channel: str | None = None
     """The channel of the event, if the client reads several channels."""
     gap: bool = False
-    """Whether this is a gap: the events after the cursor ``data["after"]`` are lost.
-    """
+    """Whether this is a gap: the events after the cursor ``data["after"]`` are lost."""
     event: str | None = None
     """The field ``event`` of a Server-Sent Event."""
 
@@ -91,14 +90,14 @@ def message_of(value: Any, id: str | None = None) -> Message:
     if isinstance(value, dict):
         if value.get("type") == "gap" and "after" in value:
             return Message(value, value["id"], value.get("channel"), True)
-        # The id of several channels has a comma, and only their events name the channel.
+        # Only an event of several channels names its channel, and its id has a comma.
         if set(value) == {"channel", "data"} and "," in (id or ""):
             return Message(value["data"], id, value["channel"])
     return Message(value, id)
 
 
 def enveloped(value: Any) -> Message | Place:
-    """The same, with the id in the JSON."""
+    """The message or the place for a value that may have its id in the JSON."""
     if isinstance(value, dict):
         if {"id", "data"} <= set(value) <= {"id", "data", "channel"}:
             return Message(value["data"], value["id"], value.get("channel"))

@@ -23,7 +23,7 @@ RST = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Passes bytes both ways between its own port and a server of this machine, and cuts
+    """Passes bytes both ways between its own port and a server on this machine, and cuts
     connections on request::
 
         async with Proxy(server_port) as proxy:
@@ -33,9 +33,10 @@ class Proxy:
 
     Args:
         target: the port of the server at 127.0.0.1.
-        budget: called for each direction of each new connection; after that number of bytes, the
-            connection is cut.
-        rng: decides how a connection is cut: by FIN, or by RST, which also loses data on its way.
+        budget: called for each direction of each new connection; returns the number of bytes after
+            which the connection is cut.
+        rng: decides how a connection is cut: with FIN, or with RST, which also loses data in
+            flight.
     """
 
     def __init__(
@@ -48,11 +49,9 @@ class Proxy:
         self.budget = budget
         self.rng = rng or random.Random(1)
         self.port = 0
-        """The port on which it listens."""
+        """The port on which the proxy listens."""
         self.delay = 0.0
-        """Seconds, by the loop's clock, by which all data and the end of a
-        connection are delayed.
-        """
+        """Seconds, by the loop's clock, by which data and the ends of connections are delayed."""
         self.down = False
         """While true, connections are refused with RST."""
         self.silent = False
@@ -79,13 +78,13 @@ class Proxy:
         """Cut all connections, and stop listening."""
         if self._server is not None:
             self._server.close()
-        # Some may have been accepted and not be known here yet.
+        # Some connections may have been accepted, but not be known here yet.
         for _ in range(3):
             self.cut()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)
         for end in self._ends:
-            # It still sends to a peer that does not read.
+            # The transport may still be sending to a peer that does not read.
             if end.transport is not None:
                 end.transport.abort()
         await asyncio.sleep(0)
@@ -113,8 +112,9 @@ class Proxy:
                 end.left = size
 
     def freeze(self, answers_only: bool = False) -> None:
-        """Drop all data on the present connections, and their end: neither side gets a FIN, as with
-        a router that has lost its state. `answers_only` drops only the data of the server.
+        """From now on, drop all data on the current connections, and do not pass their end on:
+        neither side gets a FIN, as with a router that has lost its state. With `answers_only`, only
+        the data from the server is dropped.
         """
         for end in self._ends:
             if not (answers_only and isinstance(end, _Client)):
@@ -122,7 +122,7 @@ class Proxy:
 
     def half_close(self) -> None:
         """Send a FIN to the server on each connection, as if the client had finished sending. Data
-        of the server still reaches the clients.
+        from the server still reaches the clients.
         """
         for end in self._ends:
             if isinstance(end, _Server):
@@ -164,7 +164,7 @@ class _End(asyncio.Protocol):
         self._later(partial(self._pass, data))
 
     def _later(self, function: Callable[[], None]) -> None:
-        """Call it after the delay, and after everything that came before it."""
+        """Call `function` after the delay, and after the functions that were given earlier."""
         if not (self.proxy.delay or self._delayed):
             function()
             return
@@ -189,7 +189,7 @@ class _End(asyncio.Protocol):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more can be sent to it."""
+        """Whether nothing more can be sent to this side."""
         return self._finished or self.transport is None or self.transport.is_closing()
 
     @property
@@ -205,7 +205,7 @@ class _End(asyncio.Protocol):
             self.other.send_fin()
 
     def send_fin(self) -> None:
-        """Send a FIN to it, and continue reading."""
+        """Send a FIN to this side, and continue reading."""
         if not self.finished:
             assert self.transport is not None
             self.transport.write_eof()
@@ -218,7 +218,7 @@ class _End(asyncio.Protocol):
                 end.transport.close() if polite else end.reset()
 
     def reset(self) -> None:
-        """Disconnect it with RST."""
+        """Disconnect this side with RST."""
         if self.transport is not None and not self.transport.is_closing():
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
@@ -261,7 +261,7 @@ class _Server(_End):
         super().__init__(proxy)
         self.client = client
         self.other = client
-        # It may have been frozen while the server was not connected yet.
+        # The client may have been frozen while the server was not connected yet.
         self.frozen = client.frozen
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -1,8 +1,8 @@
 """Fixtures for pytest, which finds this plugin automatically.
 
 Rules:
-1. pytest loads this module for every project of the Python environment: it imports nothing but
-   pytest, and the package when a fixture is used.
+1. pytest loads this module for every project in the Python environment, so the module imports only
+   pytest. It imports the package when a fixture is used.
 2. No fixture is automatic (autouse). All names begin with ``tatsumaki_``.
 """
 
@@ -30,7 +30,7 @@ __all__ = [
 @pytest.fixture
 def tatsumaki_queues() -> Iterator[type[MessageQueue]]:
     """Drops all events and clients before and after the test, and restores the settings that the
-    test changes. Gives `MessageQueue`. See `FreshQueues`.
+    test changes. The value is `MessageQueue`. See `FreshQueues`.
     """
     from tatsumaki_py import MessageQueue
     from tatsumaki_py.testing import FreshQueues
@@ -53,7 +53,7 @@ def tatsumaki_clock(request: pytest.FixtureRequest) -> Iterator[Clock]:
 @pytest.fixture
 def tatsumaki_subscriber(request: pytest.FixtureRequest) -> Iterator[Callable[..., Subscriber]]:
     """``client = tatsumaki_subscriber(url, "sse")`` makes a `Subscriber`, and ``await
-    client.start()`` connects it. It is closed after the test.
+    client.start()`` connects it. The subscriber is closed after the test.
     """
     from tatsumaki_py.testing import Subscriber
 
@@ -65,7 +65,7 @@ def tatsumaki_subscriber(request: pytest.FixtureRequest) -> Iterator[Callable[..
 
     yield subscriber
     loop = _tornado_loop(request)
-    # Each one is closed, also when another one raises the error of its `follow`.
+    # Close each one, even if closing another one raises the error of its `follow`.
     with ExitStack() as stack:
         for client in made:
             if loop is None:

@@ -20,7 +20,7 @@ __all__ = ["FreshQueues"]
 
 
 class FreshQueues:
-    """Queues for one test. Use it with ``with`` around the test, or call `begin` and `end`.
+    """Queues for one test. Put the test in a ``with`` block, or call `begin` and `end`.
 
     >>> with FreshQueues():
     ...     MessageQueue.backlog_length = 5
@@ -36,8 +36,8 @@ class FreshQueues:
     of its channel, in the test and after it.
 
     Args:
-        engine: a URL or an engine for the test, as in `MessageQueue.configure`. It must be closed
-            in the loop in which it was used: use ``async with``.
+        engine: a URL or an engine for the test, as in `MessageQueue.configure`. The engine must be
+            closed in the loop in which it was used: use ``async with``.
         options: as in `MessageQueue.configure`.
     """
 
@@ -79,7 +79,7 @@ class FreshQueues:
         made = [queue for made in self._made if (queue := made()) is not None]
         merged = [several for held in self._merged if (several := held()) is not None]
         MessageQueue.reset()
-        # A traceback may still hold a queue of the test, so the next test gets another one.
+        # A traceback may still hold a queue of the test, so give the next test another one.
         registry.instances.clear()
         registry.merged.clear()
         registry.own = self._own.copy()
@@ -87,7 +87,7 @@ class FreshQueues:
 
     def __enter__(self) -> Self:
         if self._engine is not None:
-            raise RuntimeError("an engine has to be closed: use `async with FreshQueues(engine)`")
+            raise RuntimeError("an engine must be closed: use `async with FreshQueues(engine)`")
         self.begin()
         return self
 
@@ -113,7 +113,7 @@ class FreshQueues:
         engine = MessageQueue._registry._engine
         self.end()
         if engine is not None:
-            # Ended polls still notify it.
+            # Polls that have just ended still notify the engine.
             await asyncio.sleep(0)
             await engine.close()
 

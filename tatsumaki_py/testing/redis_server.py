@@ -20,7 +20,7 @@ from typing import Self
 __all__ = ["RedisServer"]
 
 START = 5.0
-"""Seconds within which it must answer."""
+"""Seconds within which a server must answer after its start."""
 DEFAULTS = {"bind": "127.0.0.1", "save": "", "appendonly": "no", "daemonize": "no"}
 
 _running: set[RedisServer] = set()
@@ -33,8 +33,8 @@ def _end_all() -> None:
 
 
 class RedisServer:
-    """One ``redis-server``, in a temporary folder. It starts empty, and keeps nothing when it is
-    killed, unless an option says so::
+    """One ``redis-server``, in a temporary folder. The server starts empty, and loses all data when
+    it is killed, unless an option says otherwise::
 
         with RedisServer(appendonly="yes", appendfsync="always") as server:
             MessageQueue.configure(server.url)
@@ -43,8 +43,8 @@ class RedisServer:
             server.start()
 
     Args:
-        folder: the folder for its files; by default a temporary one, which `stop` deletes.
-        port: the port on which it listens; by default any free one. A restart keeps the port.
+        folder: the folder for its files; by default, a temporary one, which `stop` deletes.
+        port: the port on which it listens; by default, any free port. A restart keeps the port.
         options: lines of its configuration; "_" in a name stands for "-".
 
     Raises:
@@ -62,7 +62,7 @@ class RedisServer:
         self._path = self.find()
         self.port = port or _free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
-        """Its URL, for `MessageQueue.configure`."""
+        """The URL of the server, for `MessageQueue.configure`."""
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if folder is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="tatsumaki-redis-")
@@ -76,7 +76,7 @@ class RedisServer:
         self._config.write_text("".join(f"{key} {value}\n" for key, value in pairs))
         self._process: subprocess.Popen[bytes] | None = None
         self.environment = dict(os.environ)
-        """The environment variables of its process."""
+        """The environment variables of the process."""
 
     @classmethod
     def find(cls) -> str:
@@ -95,11 +95,11 @@ class RedisServer:
         return DEFAULTS | {"port": self.port, "dir": self.folder}
 
     def start(self) -> Self:
-        """Start it, and wait until it answers.
+        """Start the server, and wait until it answers.
 
         Raises:
-            RuntimeError: its port is taken, or it does not answer within 5 seconds. The error has
-                its log.
+            RuntimeError: the port is taken, or the server does not answer within 5 seconds. The
+                message contains the server's log.
         """
         if _taken(self.port):
             raise RuntimeError(f"{self.program} cannot start: port {self.port} is taken")
@@ -147,7 +147,7 @@ class RedisServer:
         return reply.decode().removesuffix("+OK\r\n").removesuffix("\r\n")
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
-        """Kill it, as in a crash. `start` restarts it on the same port."""
+        """Kill the server, as in a crash. `start` restarts it on the same port."""
         _running.discard(self)
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
@@ -155,13 +155,13 @@ class RedisServer:
             self._process.wait()
 
     def pause(self) -> None:
-        """Suspend its process: connections stay open, and nothing is answered."""
-        assert self._process is not None, "it does not run"
+        """Suspend the process: connections stay open, and nothing is answered."""
+        assert self._process is not None, "the server is not running"
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Continue after `pause`."""
-        assert self._process is not None, "it does not run"
+        assert self._process is not None, "the server is not running"
         self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:

@@ -39,8 +39,8 @@ async def read_head(client: Connection) -> Reply:
 
 
 async def read_reply(client: Connection, method: str = "GET") -> Reply:
-    """A whole answer to a request with that method. An answer without a length ends when the server
-    closes the connection.
+    """The whole answer to a request with this method. An answer without a length ends when the
+    server closes the connection.
     """
     reply = await read_head(client)
     if method != "HEAD":

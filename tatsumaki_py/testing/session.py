@@ -1,7 +1,7 @@
 """One client of a push handler: its connection, its cursor and its messages.
 
 Rules:
-1. The cursor moves when a message has been read, or for a poll, its whole answer: a client that
+1. The cursor moves when a message, or the whole answer to a poll, has been read: a client that
    loses its connection earlier requests the same events again.
 2. Nothing is read ahead.
 """
@@ -26,7 +26,7 @@ __all__ = ["Session"]
 
 TEXT = 0x1
 LISTED = 10
-"""How many connections the message of a failed test lists."""
+"""The number of connections that the message of a failed test lists."""
 
 
 class Session:
@@ -52,11 +52,13 @@ class Session:
         self.head: Reply | None = None
         """The head of the last answer."""
         self.retry: int | None = None
-        """Milliseconds after which the server asked the client to reconnect; None if it did not."""
+        """Milliseconds after which the server asked the client to reconnect; None if it has not
+        asked.
+        """
         self.ended = False
         """Whether the channel has ended."""
         self.unread: list[Message] = []
-        """Messages of a poll or of `follow` that were not taken yet."""
+        """Messages of a poll or of `follow` that have not been taken yet."""
         self._reader: Reader | None = None
         self._attempt: Attempt | None = None
         self._beats = 0
@@ -71,12 +73,12 @@ class Session:
 
     @property
     def transport(self) -> str:
-        """The transport of the current connection; before any, that of the first."""
+        """The transport of the current connection; without one, that of the first connection."""
         return self.transports[0] if self._attempt is None else self._attempt.transport
 
     @property
     def streams(self) -> bool:
-        """Whether that is a stream and not a poll."""
+        """Whether the `transport` is a stream rather than a poll."""
         return READERS[self.transport].streams
 
     @property
@@ -94,7 +96,7 @@ class Session:
 
     @property
     def url(self) -> str:
-        """The URL to subscribe to; a change applies from the next request on."""
+        """The URL to subscribe to; a change takes effect with the next request."""
         return self._target.url
 
     @url.setter
@@ -103,18 +105,18 @@ class Session:
 
     @property
     def params(self) -> dict[str, str | Sequence[str]]:
-        """The parameters of the URL; a change applies from the next request on."""
+        """The parameters of the URL; a change takes effect with the next request."""
         return self._target.params
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of its requests; a change applies from the next request on."""
+        """The headers of the requests; a change takes effect with the next request."""
         return self._target.headers
 
     def _failed(self, problem: str) -> AssertionError:
         attempts = [f"  {attempt}" for attempt in self.connections]
         if len(attempts) > LISTED:
-            attempts[:-LISTED] = [f"  ... {len(attempts) - LISTED} connections before"]
+            attempts[:-LISTED] = [f"  ... {len(attempts) - LISTED} earlier connections"]
         return AssertionError("\n".join([problem, f"of {self!r}", *attempts]))
 
     # -- a connection
@@ -143,7 +145,7 @@ class Session:
     # -- one request and its answer
 
     async def _start(self) -> None:
-        """Connect, and subscribe to a stream. A poll subscribes when it is read."""
+        """Connect and subscribe. A poll does so when it is read."""
         self._begin()
         if not self.streams:
             return
@@ -211,9 +213,9 @@ class Session:
     # -- reading
 
     async def step(self) -> Message | None:
-        """Read one message, or one heartbeat without a message, which is None.
+        """Read one message and return it, or read one heartbeat and return None.
 
-        Raises `Ended`, `Refused`, and `EOFError` or `OSError` if the connection is lost.
+        Raises `Ended` or `Refused`, and `EOFError` or `OSError` if the connection is lost.
         """
         message = None if self.unread else await self._read()
         return self.unread.pop(0) if self.unread else message
@@ -229,7 +231,7 @@ class Session:
         try:
             return await (self._read_stream() if self.streams else self._poll())
         except Ended as ended:
-            # The server closes the WebSocket of a channel that has ended with 1000 "end".
+            # When a channel has ended, the server closes the WebSocket with 1000 and "end".
             self.ended = self.ended or (ended.code, ended.reason) == (1000, "end")
             self._note("ended by the server")
             raise

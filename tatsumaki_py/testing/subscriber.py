@@ -37,21 +37,22 @@ class Subscriber(Following):
             mq.publish("again")
             await client.assert_delivered(["hello", "again"])
 
-    It reads only in `next`, `take` and `assert_delivered`; otherwise it is a client that does not
-    read. After `follow`, it reads in a separate task, and reconnects whenever its connection ends.
+    A subscriber reads only in `next`, `take` and `assert_delivered`; at other times, it is a client
+    that does not read. After `follow`, it reads in a separate task, and reconnects whenever its
+    connection ends.
 
     Args:
         url: the URL to subscribe to, beginning with ``http://``; or a function without arguments
-            that returns it, called for each connection.
+            that returns the URL, called for each connection.
         transport: ``sse``, ``websocket``, ``ndjson``, ``multipart``, ``long-poll`` or
-            ``interval-poll``; or several names, of which each connection uses the next one.
+            ``interval-poll``; or several names: each connection uses the next one.
         cursor: the id of the event to start after; None for a new client.
         client_id: its name, sent as the parameter ``client_id``.
-        params: more parameters of the URL, each a text or several.
+        params: more parameters of the URL; each value is a string or a sequence of strings.
         headers: headers of the request, such as ``{"Cookie": "user=ann"}``.
         remembers: whether it sends its cursor when it reconnects.
-        receive_buffer: bytes that the kernel buffers for it when it does not read, at least some
-            thousand. With 4096, the server notices soon that the client has stopped reading.
+        receive_buffer: bytes that the kernel buffers for it when it does not read, at least a few
+            thousand. With 4096, the server soon notices that the client has stopped reading.
         timeout: seconds of real time to wait for a message, and for the answer to `start`; after
             that, an `AssertionError` is raised. By default 10, or four fifths of Tornado's
             ``ASYNC_TEST_TIMEOUT`` (5) if that is less.
@@ -124,11 +125,12 @@ class Subscriber(Following):
     async def reconnect(
         self, transport: str | Sequence[str] | None = None, *, reset: bool = False
     ) -> Self:
-        """Disconnect, and subscribe again with the cursor. A following client continues to follow.
+        """Disconnect, and subscribe again with the cursor. A client that follows continues to
+        follow.
         Raises the same errors as `start`.
 
         Args:
-            transport: the transport; by default, the next of its transports.
+            transport: the transport; by default, the next one of the transports.
             reset: disconnect with RST instead of FIN.
         """
         follows = self._task is not None
@@ -139,15 +141,15 @@ class Subscriber(Following):
         return self.follow() if follows else await self.start()
 
     def close(self, *, reset: bool = False) -> None:
-        """Disconnect with FIN or RST. It may come back with `start` or `reconnect`. (A following
-        client needs `aclose`.)
+        """Disconnect with FIN or RST. The client may come back with `start` or `reconnect`. For a
+        client that follows, use `aclose`.
         """
         if self._task is not None and not self._task.done():
             self._task.cancel()
         self._drop("closed by the client", reset)
 
     async def aclose(self) -> None:
-        """Disconnect for good. Raises an error of `follow`."""
+        """Disconnect for good. Raises the error that ended `follow`, if there was one."""
         task = self._task
         await self._stop()
         self.close()
@@ -178,7 +180,7 @@ class Subscriber(Following):
             AssertionError: no message came in time, or the bytes are wrong (`BadAnswer`).
             Ended: the server has ended the stream normally.
             Refused: the answer has no events.
-            EOFError, OSError: the connection is lost. `reconnect` brings it back.
+            EOFError, OSError: the connection is lost. Call `reconnect` to connect again.
         """
         seconds = self.timeout if timeout is None else timeout
         async with within(seconds, lambda: self._failed(f"no message came within {seconds:g} s")):
@@ -225,20 +227,20 @@ class Subscriber(Following):
         timeout: float | None = None,
     ) -> None:
         """Assert that the client got each of `events` once and in order, or a gap in place of
-        missing ones, and nothing else, over all its connections.
+        missing events, and nothing else, over all its connections.
 
-        Reads until the last of them has arrived, and 20 ms longer, in which no further message may
-        arrive.
+        Reads until the last event has arrived, and for another 20 ms, during which no further
+        message may arrive.
 
         Args:
             events: all events published for this client, oldest first: values or `Event` objects.
             allow_gap: False forbids gaps.
             channel: for a client of several channels, check only the messages of this one.
-            timeout: seconds of real time for all of them; by default that of the client.
+            timeout: seconds of real time for all events; by default, the timeout of the client.
 
         Raises `AssertionError`, which names the missing, duplicated or misplaced event with its id,
-        and lists the connections. Without `events`, the client must be subscribed, or the error of
-        its connection is raised.
+        and lists the connections. If `events` is empty, waits until the client is subscribed, and
+        raises the error of its connection if it cannot subscribe.
         """
         seconds = self.timeout if timeout is None else timeout
         named = "client_id" in self.params
@@ -251,7 +253,8 @@ class Subscriber(Following):
                 while not delivery.look(self.connections):
                     await self._more()
         if delivery.problem or not delivery.missing:
-            # Nothing more may come; and what comes says more about a problem.
+            # No more messages may arrive. If there is a problem already, further messages help to
+            # explain it.
             try:
                 async with within(QUIET, _Late):
                     while True:
@@ -283,7 +286,9 @@ class Subscriber(Following):
                 reading.exception()
 
     def _waits(self) -> bool:
-        """Whether the server would send events. One that has not answered a poll may refuse it."""
+        """Whether the server would send events. A server that has not answered a poll yet may still
+        refuse it.
+        """
         return self._subscribed or (not self.streams and self.connection is not None)
 
     async def _more(self) -> None:

@@ -1,4 +1,4 @@
-"""Waits in real time, even while a test turns the loop's clock."""
+"""Waits in real time, even while a test advances the loop's clock."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PAUSE = 0.005
 
 
 def patience(seconds: float) -> float:
-    """`seconds`, or four fifths of the time that Tornado gives to a test if that is less: after all
-    of it, Tornado would end the test without saying what was awaited.
+    """`seconds`, or four fifths of the time that Tornado gives to a test if that is less: when its
+    time is over, Tornado ends the test without saying what the test was waiting for.
     """
-    # It imports unittest.
+    # Import this only when it is needed, because it imports unittest.
     from tornado.testing import get_async_test_timeout
 
     return min(seconds, 0.8 * get_async_test_timeout())
@@ -31,7 +31,7 @@ async def until(condition: Callable[[], _Result], timeout: float | None = None) 
 
     Args:
         condition: a function without arguments, called every 5 milliseconds.
-        timeout: seconds of real time; after that an `AssertionError` is raised. By default 5, or
+        timeout: seconds of real time; after that, an `AssertionError` is raised. By default 5, or
             four fifths of Tornado's ``ASYNC_TEST_TIMEOUT`` (5) if that is less.
 
     Raises:

@@ -130,7 +130,8 @@ class Framing:
         return b""
 
     def goodbye(self, cursor: str, retry: int) -> bytes:
-        """The bytes on the socket before the end of a stream that the server ends because it stops.
+        """The bytes on the socket before the end of a stream, if the stream ends because the server
+        stops.
 
         Args:
             cursor: where the client is; "" if that is not known.

@@ -1,4 +1,4 @@
-"""application/x-ndjson: one JSON text a line."""
+"""application/x-ndjson: one JSON text per line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["JSONLines"]
 
 
 class JSONLines(Framing):
-    """application/x-ndjson: one JSON text a line. An event comes in an object with its id. A
+    """application/x-ndjson: one JSON text per line. An event comes in an object with its id. A
     heartbeat or a place in the stream is an object with only an id; the last place may also have
     ``retry``. There are no empty lines, because some parsers stop at one.
 
@@ -38,6 +38,6 @@ class JSONLines(Framing):
         if content_type != JSON:
             body = quoted(body)
         if b"\n" in body or b"\r" in body:
-            # A line end in JSON is white space: inside a string it would be escaped.
+            # A line end in JSON is white space: inside a string, it would be escaped.
             body = LINE_END.sub(b" ", body)
         return escaped(body) + b"\n"

@@ -93,7 +93,7 @@ class ServerSentEvents(Framing):
 
     @staticmethod
     def _with_type(event: Entry) -> dict[str, Any]:
-        """The event if it is an object that may have a ``type``, or an empty one."""
+        """The event if it is an object that may have a ``type``; otherwise an empty dict."""
         if b'"type"' not in event.json and b"\\u" not in event.json:
             # Do not parse other events: parsing would be most of the cost of framing.
             return {}

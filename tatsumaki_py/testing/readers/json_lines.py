@@ -14,7 +14,7 @@ class JSONLines(Reader):
 
     async def begin(self, head: Reply) -> None:
         await super().begin(head)
-        # There is no such header if the log was not loaded yet when the stream began.
+        # There is no header Last-Event-ID if the log was not loaded yet when the stream began.
         self._fresh = self.cursor is None
 
     async def step(self) -> Message | Place | None:

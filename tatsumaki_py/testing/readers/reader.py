@@ -1,7 +1,8 @@
 """The common part of the readers of all transports.
 
 Rules:
-1. A reader reads one answer, and only on request: a `Subscriber` that is not read is a slow client.
+1. A reader reads one answer, and only on request: a `Subscriber` that does not read is a slow
+   client.
 2. It checks that the bytes fit its transport, and raises `BadAnswer` if they do not.
 """
 
@@ -36,7 +37,7 @@ class Reader:
         self.cursor: str | None = None
         """The id of the last event; before any event, the cursor at which the stream began."""
         self.batch: list[Message] = []
-        """Messages in the answer to a poll that were not taken yet."""
+        """Messages in the answer to a poll that have not been taken yet."""
         self.beats = 0
         self._body = b""
         self._head = Reply("", {})
@@ -59,7 +60,7 @@ class Reader:
         raise NotImplementedError
 
     async def until(self, mark: bytes) -> bytes:
-        """The body up to but not including `mark`. Raises `Ended` at the end of the body."""
+        """The body up to, but not including, `mark`. Raises `Ended` at the end of the body."""
         while mark not in self._body:
             chunk = await self._piece()
             if not chunk:
