@@ -1,6 +1,6 @@
 # Each target sets up what it needs, once. The setup is repeated when a stamp in $(VENV) is older than setup.cfg.
 # HOST, PORT, ENGINE and PROCESSES on make's command line are passed to the programs in the environment. The same names in make's own
-# environment are not, because conda sets HOST to the name of a compiler.
+# environment are not, because conda sets HOST to the name of a platform.
 ifeq ($(origin HOST),command line)
 export TATSUMAKI_HOST := $(HOST)
 endif
@@ -26,7 +26,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 BIN := $(VENV)/bin
-# What the programs need. With the URL of a Redis, they also need its client.
+# What the programs need. If ENGINE is the URL of a Redis server, they also need the Redis client.
 RUN = $(VENV)/.run $(if $(filter redis%,$(TATSUMAKI_ENGINE)),$(VENV)/.redis)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -34,12 +34,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 help:
 	@echo 'make chat      serve the chat on http://127.0.0.1:5000/'
-	@echo 'make dashboard serve a page with live figures of the server, same address'
-	@echo 'make demo      serve the small examples, same address'
+	@echo 'make dashboard serve a page with live figures of the server, at the same address'
+	@echo 'make demo      serve the small examples, at the same address'
 	@echo 'make test      run the tests, four at a time; ARGS="t/handler -k root -n 0" is passed to pytest'
 	@echo 'make test-all  run the tests on every installed Python, and on the oldest supported Tornado'
 	@echo 'make bench     run the benchmarks, about an hour; ARGS=--quick for a rough idea'
-	@echo 'make bench-peers  install the servers that the benchmarks compare with (npm: Bun; Debian: nginx with nchan, and Redis, which start on ports 80 and 6379)'
+	@echo 'make bench-peers  install the servers that the benchmarks compare this one with (npm: Bun; Debian: nginx with nchan, and Redis, which start on ports 80 and 6379)'
 	@echo 'make lint      check style and format (ruff)'
 	@echo 'make types     check types (mypy)'
 	@echo 'make types-js  generate tatsumaki.d.ts, the types of tatsumaki.js (npm: TypeScript)'
@@ -48,7 +48,7 @@ help:
 	@echo 'make clean     remove everything that the other targets made'
 	@echo
 	@echo 'PORT=8000 HOST=0.0.0.0 changes the address, PYTHON=python3.12 the interpreter.'
-	@echo 'ENGINE=redis://127.0.0.1:6379 or ENGINE=sqlite:chat.db keeps the events there; PROCESSES=3 serves from three processes over Redis.'
+	@echo 'ENGINE=redis://127.0.0.1:6379 keeps the events in Redis, ENGINE=sqlite:chat.db in a file; PROCESSES=3 serves from three processes over Redis.'
 
 chat: $(RUN)
 	@exec $(BIN)/python examples/chat/app.py
@@ -91,7 +91,7 @@ types-js: $(VENV)/.npm
 
 SPHINX = $(BIN)/python -m sphinx --nitpicky --fail-on-warning --quiet --doctree-dir build/doctrees
 
-# From scratch, because a run after a failed one would not repeat its warnings.
+# The build starts from scratch, because a run after a failed one would not repeat the warnings.
 docs: $(VENV)/.docs
 	@$(SPHINX) --fresh-env --write-all docs build/docs
 	@$(SPHINX) --builder coverage docs build/docs-coverage
@@ -139,11 +139,11 @@ $(VENV)/.npm: t/clients/node/package-lock.json | $(VENV)/.run
 		touch $@; \
 	fi
 
-# Outside of site-packages, where its namespace package would make pkg_resources warn.
+# It is installed outside of site-packages, because its namespace package would make pkg_resources warn there.
 $(VENV)/sockjs: | $(VENV)/.run
 	@$(PIP) install --quiet --no-deps --target $@ sockjs-tornado==1.0.7
 
-# Datastar's current version is not on npm. The wheel of StarHTML contains it. Without it, a test says that it is skipped.
+# Datastar's current version is not on npm. The wheel of StarHTML contains it. Without Datastar, one test is skipped, and says so.
 $(VENV)/.datastar: | $(VENV)/.run
 	@$(PIP) install --quiet --no-deps --ignore-requires-python --target $(VENV)/datastar starhtml==0.7.0 && \
 		touch $@ || echo 'Datastar could not be downloaded' >&2

@@ -30,7 +30,7 @@ PORT = 5000
 """plackup's default."""
 VARIABLES = {"host": ("TATSUMAKI_HOST",), "port": ("TATSUMAKI_PORT", "PORT")}
 """Names in the environment; the first that is set wins. HOST is not read, because conda sets it to
-the name of a compiler.
+the name of a platform.
 """
 AIRPLAY_PORTS = (5000, 7000)
 """The ports of the AirPlay Receiver of macOS."""
