@@ -189,7 +189,7 @@ def test_no_url(mistake, monkeypatch):
     assert mistake(publish, "a", "1") == (2, line)
     monkeypatch.setenv("TATSUMAKI_ENGINE", "nats://:s3cret@h")
     status, line = mistake(publish, "a", "1")
-    assert (status, line[:46]) == (2, "TATSUMAKI_ENGINE: an engine's URL begins with ")
+    assert (status, line[:50]) == (2, "TATSUMAKI_ENGINE: an engine's URL must begin with ")
     assert "s3cret" not in line
 
 

@@ -29,7 +29,7 @@ def test_the_environment_names_it(monkeypatch):
 
 @pytest.mark.parametrize("url", ["", "redis", "mysql://localhost", "localhost:6379"])
 def test_a_url_of_no_engine(url):
-    with pytest.raises(ValueError, match="an engine's URL begins with one of memory:"):
+    with pytest.raises(ValueError, match="an engine's URL must begin with one of memory:"):
         MessageQueue.configure(url)
 
 
@@ -51,7 +51,7 @@ class Half:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (None, ', not None: "memory:" is the engine in memory, and a variable'),
+        (None, ', not None: "memory:" is the engine in memory, and an environment variable'),
         (6379, ", or an engine, not int"),
         (b"redis://:s3cret@h", ", or an engine, not bytes"),
         (MemoryEngine, ", or an engine, not the class MemoryEngine"),

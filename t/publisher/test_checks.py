@@ -79,7 +79,7 @@ def test_encoder():
     [
         ("memory:", {}, "the events of memory: belong to one process: publish by a PublishHandler"),
         ("sqlite:events.db", {}, "publish by a PublishHandler of that process, with its URL"),
-        ("ftp://user:secret@host", {}, r"an engine's URL begins with .* 'ftp://user:\*\*\*@host'"),
+        ("ftp://user:secret@host", {}, r"URL must begin with .* 'ftp://user:\*\*\*@host'"),
         ("http://", {}, "Bad URL: no host"),
         ("redis://host?publish_timeout=0", {}, "publish_timeout"),
         (NOWHERE, {"publish_timeout": 0}, "publish_timeout is 0.05 to 300 seconds, not 0"),

@@ -157,7 +157,7 @@ async def test_nobody_waits_for_the_answer(make_engine, expect_log):
         await asyncio.sleep(0.15)
         gc.collect()
     with expect_log(
-        "tatsumaki", "5 publishes without a waiter failed: the events were not accepted"
+        "tatsumaki", "5 publishes that were not awaited failed: the events were not accepted"
     ):
         await engine.close()
 

@@ -39,7 +39,7 @@ async def test_certificates(connect, make_tls, certificate):
 @pytest.mark.gen_test
 async def test_a_server_without_tls(connect, redis_server):
     url = redis_server.url.replace("redis", "rediss")
-    with pytest.raises(TimeoutError, match=r"\(by TLS\) did not answer within 0.2 s"):
+    with pytest.raises(TimeoutError, match=r"\(over TLS\) did not answer within 0.2 s"):
         await connect(url, connect_timeout=0.2).subscriber()
 
 

@@ -54,7 +54,7 @@ async def test_full(program, fill, expect_log):
         gc.collect()
         assert numbers(await queue.poll_once(None)) == [1]
     assert len(lines) == 1
-    with expect_log("tatsumaki", "events are stored in .* again") as lines:
+    with expect_log("tatsumaki", "events can be stored in .* again") as lines:
         fill(False)
         await queue.publish({"n": 2, "text": LARGE})
         await asyncio.sleep(0.1)
@@ -80,7 +80,7 @@ async def test_the_system_refuses(program, calm, expect_log):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert error.value.code == 503
-    with expect_log("tatsumaki", "events are stored in .* again") as lines:
+    with expect_log("tatsumaki", "events can be stored in .* again") as lines:
         await queue.publish({"n": 2})
         await asyncio.sleep(0.1)
         await queue.publish({"n": 3})

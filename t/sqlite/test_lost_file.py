@@ -47,5 +47,5 @@ async def test_it_is_put_back(program, monkeypatch, expect_log):
         await until(lambda: lines)
     os.rename(f"{program.path}.moved", program.path)
     await asyncio.sleep(0.05)
-    with expect_log("tatsumaki", "events are stored in .* again"):
+    with expect_log("tatsumaki", "events can be stored in .* again"):
         await queue.publish({"n": 2})

@@ -30,7 +30,7 @@ def test_bad_urls():
         MessageQueue.configure("sqlite::memory:")
     with pytest.raises(ValueError, match="names a folder"):
         MessageQueue.configure("sqlite:/tmp/")
-    with pytest.raises(ValueError, match="the option synchronous is one of normal, full, not"):
+    with pytest.raises(ValueError, match="the option synchronous must be one of normal, full, not"):
         MessageQueue.configure("sqlite:/tmp/events.db?synchronous=off")
     with pytest.raises(ValueError, match="did you mean synchronous"):
         MessageQueue.configure("sqlite:/tmp/events.db", synchronus="full")

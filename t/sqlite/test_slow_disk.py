@@ -80,7 +80,7 @@ async def test_too_much_waits(program, hold, monkeypatch, expect_log):
                 queue.publish({"n": 99})
             assert error.value.code == 503
     assert len(lines) == 1
-    with expect_log("tatsumaki", "are stored in .* again"):
+    with expect_log("tatsumaki", "can be stored in .* again"):
         release()
         for call in accepted:
             await call

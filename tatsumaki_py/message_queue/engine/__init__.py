@@ -5,7 +5,8 @@ Rules:
    that it passes to `Feed.accept` follow the log's `top`.
 2. If a method returns None instead of an awaitable, there is nothing to wait for. The engine in
    memory always does so, and its work is done before the method of the queue returns.
-3. `Engine.history` is asked for events that are not in the log; only its answer can make a gap.
+3. A channel asks `Engine.history` for events that are not in its log. A client that arrives gets a
+   gap only after the answer. A connected client gets one if its place is not in a loaded log.
 4. `open`, `detach`, `forget` and `remember` do not raise. They may be called without a running
    loop.
 
@@ -57,30 +58,30 @@ class Feed(Protocol):
         """
 
     def reserve(self) -> None:
-        """Make room for events that will be kept in this process. Raises 503 if there is none."""
+        """Make room for events that will be kept in this process. Raises 503 if that fails."""
 
     def load(self, top: str, events: Sequence[Entry], kept: Sequence[Entry] = ()) -> None:
-        """Replace the log by `events`, each of which follows the one before; the last one is `top`.
-        `kept` are older events, oldest first: the last event of each key. From now on the channel
-        is loaded. Clients whose place is not in the new log get a gap. If the engine still has the
-        events after the old `Feed.top`, the new log must begin there or earlier. Raises
-        `ValueError` if the events do not follow each other.
+        """Replace the log with `events`, each of which follows the one before; `top` is the id of
+        the last one. `kept` has older events, oldest first: the last event of each key. From now
+        on, the channel is loaded. Clients whose place is not in the new log get a gap. If the
+        engine still has the events after the old `Feed.top`, the new log must begin there or
+        earlier. Raises `ValueError` if the events do not follow each other.
         """
 
     def fail(self, error: Exception) -> None:
         """The log cannot be loaded at the moment. Polls that wait for the log end with `error`: a
-        long poll is answered with its status if it is an `Error.HTTP`, a stream is closed. The
-        engine retries.
+        long poll is answered with the status of `error` if it is an `Error.HTTP`; a stream is
+        closed. The engine retries.
         """
 
     def unload(self) -> None:
-        """The engine has stopped feeding the log. If a client listens, `Engine.attach` is called at
-        once; otherwise the events are dropped.
+        """The engine has stopped feeding the log. If a client listens, `Engine.attach` is called
+        immediately; otherwise the events are dropped.
         """
 
     def accept(self, events: Sequence[Entry]) -> None:
-        """Append events, oldest first, and call all listeners before returning. Raises `ValueError`
-        if the first event does not follow `top`; call `load` in that case.
+        """Append events, oldest first, and deliver them to all listeners before returning. Raises
+        `ValueError` if the first event does not follow `top`; call `load` in that case.
         """
 
 
@@ -107,9 +108,9 @@ class Engine(Protocol):
             bodies: the events as JSON, oldest first. All or none are accepted, without other events
                 in between.
             key: what they are about (`Event.key`). The last event of each key is kept for new
-                clients, however old it is: `Feed.load` gets it.
-            idempotency_key: if the events were accepted under this key lately, they are not
-                accepted again; 422 if other events were.
+                clients, and `Feed.load` receives it even if it is older than the log.
+            idempotency_key: if the same events were recently accepted under this key, they are not
+                accepted again; 422 if different events were.
             quiet: whether only new clients get them.
 
         Returns:
@@ -123,13 +124,14 @@ class Engine(Protocol):
         """
 
     def attach(self, feed: Feed) -> None:
-        """A client listens to the channel, or code waits for it: load the channel if necessary, and
-        pass on published events. If this raises, the waiting polls end with the error.
+        """A client listens to the channel, or code waits until it is loaded: load the channel if
+        necessary, and pass on published events. If this raises, the waiting polls end with the
+        error.
         """
 
     def detach(self, feed: Feed) -> None:
-        """No client listens to it any more. The engine may feed the log for a while before it calls
-        `Feed.unload`; `attach` may be called again in between.
+        """No client listens to the channel any more. The engine may feed the log for a while before
+        it calls `Feed.unload`; `attach` may be called again in between.
         """
 
     def forget(self, feed: Feed) -> None:
@@ -140,15 +142,15 @@ class Engine(Protocol):
     def history(self, feed: Feed, cursor: str, limit: int) -> Awaitable[list[Entry] | None] | None:
         """The events after `cursor`, which is not in the log, up to `Feed.floor`, where the log
         begins. The awaitable gives None if some of them are lost, or if there are more than
-        `limit`; a returned None means the same immediately.
+        `limit`. Returning None instead of an awaitable means the same.
 
         A `cursor` after `Feed.top` belongs to an event that has not reached this process yet: the
         engine passes on the missing events (`Feed.accept`) before it answers.
         """
 
     def recall(self, channels: tuple[str, ...], client_id: str) -> Awaitable[str | None] | None:
-        """The last place of a named client, in any process. Called whenever a named client arrives
-        that does not listen in this process.
+        """The last place of a named client, in any process. Called whenever a named client that
+        does not listen in this process arrives.
 
         Args:
             channels: the channels that the client listens to together, sorted by name.
@@ -156,17 +158,17 @@ class Engine(Protocol):
 
         Returns:
             An awaitable of the cursor with which `remember` was last called, even a moment ago in
-            this process, unless its seconds have passed. If `Presence.arrive` has ended the
-            client's poll in another process, the place that this poll reached has priority. The
-            awaitable gives None if there is no such cursor. A returned None means that this process
-            itself knows the latest place.
+            this process, unless the `seconds` of that call have passed. If `Presence.arrive` has
+            ended the client's poll in another process, the place that this poll reached has
+            priority. The awaitable gives None if there is no such cursor. Returning None instead of
+            an awaitable means that this process itself knows the latest place.
         """
 
     def remember(
         self, channels: tuple[str, ...], client_id: str, cursor: str, seconds: float
     ) -> None:
-        """A named client has left at `cursor`, one place for each of `channels`, joined by commas.
-        It is expected back within `seconds`, perhaps in another process.
+        """A named client has left at `cursor`, which has one place for each of `channels`, joined
+        by commas. The client is expected back within `seconds`, perhaps in another process.
         """
 
     async def close(self) -> None:

@@ -24,7 +24,7 @@ VARIABLE = "TATSUMAKI_ENGINE"
 
 @dataclass(frozen=True)
 class Choice:
-    """A chosen engine that is not made yet."""
+    """A chosen engine that has not been made yet."""
 
     url: str
     """Its URL without a password, for logs."""
@@ -35,7 +35,7 @@ class Choice:
 
 
 def choose(url: str, options: Mapping[str, Any]) -> Choice:
-    """The engine of `url`. `options` are treated as if they were in its query.
+    """The engine that `url` names. `options` are treated as if they were in its query.
 
     Raises:
         ValueError: the URL or an option is invalid.
@@ -45,13 +45,13 @@ def choose(url: str, options: Mapping[str, Any]) -> Choice:
     kind = _KINDS.get(scheme) if colon else None
     if kind is None:
         known = ", ".join(f"{name}:" for name in _KINDS)
-        raise ValueError(f"an engine's URL begins with one of {known} not {redacted(url)!r}")
+        raise ValueError(f"an engine's URL must begin with one of {known}, not {redacted(url)!r}")
     return kind(url, options)
 
 
 def choice_of(engine: Engine | str, options: Mapping[str, Any]) -> Choice:
-    """`choose` for a URL, or the engine that a program has made. Raises `TypeError` for anything
-    else.
+    """The choice for the URL of an engine (see `choose`), or for an engine that a program has made.
+    Raises `TypeError` for anything else.
     """
     if isinstance(engine, str):
         return choose(engine, options)
@@ -64,8 +64,8 @@ def choice_of(engine: Engine | str, options: Mapping[str, Any]) -> Choice:
 
 
 def from_environment() -> Choice:
-    """The engine that the environment names, else the engine in memory. Raises `EngineError` if the
-    URL is invalid.
+    """The engine that the environment names, or else the engine in memory. Raises `EngineError` if
+    the URL is invalid.
     """
     url = os.environ.get(VARIABLE) or "memory:"
     try:
@@ -90,8 +90,8 @@ def _check_engine(engine: object) -> None:
     take = 'MessageQueue.configure takes the URL of an engine, such as "redis://127.0.0.1:6379/0"'
     if engine is None:
         raise TypeError(
-            f'{take}, not None: "memory:" is the engine in memory, and a variable of the '
-            "environment may be unset"
+            f'{take}, not None: "memory:" is the engine in memory, and an environment '
+            "variable may be unset"
         )
     kind = f"the class {engine.__name__}" if isinstance(engine, type) else type(engine).__name__
     missing = [name for name in _ENGINE if not hasattr(engine, name)]

@@ -29,8 +29,8 @@ MAX_TOPS = 10_000
 class MemoryEngine:
     """Assigns ids by this machine's clock, and passes the events to the channel immediately.
 
-    All channels share one sequence of ids, so ids show the order of publishing across channels,
-    too.
+    All channels share one sequence of ids, so the ids also show the order of publishing across
+    channels.
     """
 
     presence = None

@@ -33,8 +33,8 @@ def option(
     Args:
         default: its default value.
         unit: the unit of its value, for documents: "seconds".
-        low: the least value.
-        high: the greatest value.
+        low: the smallest value.
+        high: the largest value.
         choices: all possible values.
         secret: whether messages must not show the value.
     """
@@ -63,7 +63,7 @@ def read_options(kind: type[Any], query: str, keywords: Mapping[str, Any]) -> di
     for name, value in [*parse_qsl(query, keep_blank_values=True), *keywords.items()]:
         if name not in known:
             close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(known)}"
             raise ValueError(f"no option {name!r}: {hint}")
         if name in found:
             raise ValueError(f"the option {name} is given twice")
@@ -89,7 +89,7 @@ def _read(name: str, value: Any, kind: Any, about: Mapping[str, Any]) -> Any:
     else:
         return result
     shown = "" if about["secret"] else f" not {value!r}"
-    raise ValueError(f"the option {name} is {expected},{shown}".rstrip(","))
+    raise ValueError(f"the option {name} must be {expected},{shown}".rstrip(","))
 
 
 def _converted(value: Any, wanted: type) -> Any:

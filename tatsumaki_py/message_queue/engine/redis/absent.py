@@ -1,10 +1,10 @@
-"""Which nodes of a cluster are away, so that the others need not wait for them.
+"""Which nodes of a cluster are away, so that commands for the others need not wait for them.
 
 Rules:
 1. A node that is away gets one command every `PAUSE` seconds, until it answers or has left the
    cluster.
-2. The log gets one line when nodes go and one when all are back. If all nodes are away, the engine
-   logs that instead.
+2. The log gets one line when nodes go away and one when all are back. If all nodes are away, the
+   engine logs that instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = logging.getLogger("tatsumaki")
 
 
 class NodeAway(exceptions.ConnectionError):
-    """A node of a cluster is away, or a slot is on its way to another node. Other nodes answer."""
+    """A node of a cluster is away, or a slot is moving to another node. Other nodes answer."""
 
 
 class Absent:

@@ -1,6 +1,6 @@
 """The result of a publish, to which Redis has not replied yet.
 
-Rule: errors that no code waits for are logged, in one line per second.
+Rule: errors that no code waits for are logged, in at most one line per second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Unheard:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, error: Exception) -> None:
-        """Count one more."""
+        """Count one more failed publish."""
         self._count += 1
         self._last = error
         if self._timer is None:
@@ -42,12 +42,12 @@ class Unheard:
             self._timer.cancel()
             self._timer = None
         if self._count:
-            _log.error("%d publishes without a waiter failed: %s", self._count, self._last)
+            _log.error("%d publishes that were not awaited failed: %s", self._count, self._last)
             self._count, self._last = 0, None
 
 
 class Answer(asyncio.Future[list[str]]):
-    """The ids of the events."""
+    """A future of the ids of the events."""
 
     def __init__(self, unheard: Unheard) -> None:
         super().__init__()
@@ -75,11 +75,11 @@ class Answer(asyncio.Future[list[str]]):
         """The events are not accepted."""
         if self._is_wanted():
             self.set_exception(error)
-            # asyncio would log it in its own words.
+            # Otherwise, asyncio would also log it.
             self.exception()
 
     def _is_wanted(self) -> bool:
-        """Whether code may still wait for it: it is not cancelled, and its loop has not ended."""
+        """Whether code may still wait for the answer: it is not done, and its loop is open."""
         return not self.done() and not self.get_loop().is_closed()
 
     def __del__(self) -> None:

@@ -1,7 +1,7 @@
-"""A call of the publishing script, and the meaning of its reply. Servers and `Publisher` use the
-same.
+"""A call of the publishing script, and the meaning of its reply. Servers and `Publisher` both use
+this module.
 
-Rule: this module does not import redis-py and sends nothing.
+Rule: this module does not import redis-py, and sends nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tatsumaki_py.message_queue.idempotency import digest_of
 __all__ = ["MAX_EVENTS", "MAX_SIZE", "Accepted", "Late", "check_size", "publish_call", "read_reply"]
 
 MAX_EVENTS = 1000
-"""Maximum number of events in one call, because Redis does nothing else during a call."""
+"""Maximum number of events in one call. Redis does nothing else during a call."""
 MAX_SIZE = 4 * 1024 * 1024
 """Maximum bytes of the events in one call, counting 512 bytes of overhead for each."""
 
@@ -55,10 +55,11 @@ class Late:
 def check_size(bodies: Sequence[bytes]) -> None:
     """Raise 413 if these events are too many or too large for one call."""
     if len(bodies) > MAX_EVENTS:
-        raise HTTPError(413, f"one publish has up to {MAX_EVENTS} events, not {len(bodies)}")
+        raise HTTPError(413, f"one publish can have up to {MAX_EVENTS} events, not {len(bodies)}")
     size = size_of(bodies)
     if size > MAX_SIZE:
-        raise HTTPError(413, f"the events of one publish have up to {MAX_SIZE} bytes, not {size}")
+        text = f"the events of one publish can have up to {MAX_SIZE} bytes, not {size}"
+        raise HTTPError(413, text)
 
 
 def publish_call(
@@ -105,8 +106,8 @@ def publish_call(
         digest = digest_of(bodies, marks[0].key if marks else None)
         call += [digest.hex()[:32], keys.answer, key_bytes(idempotency_key)]
     if any(mark.key is not None for mark in marks):
-        # Only here: while a slot of a cluster is moving, a call fails if one of its keys does not
-        # exist.
+        # Only if necessary: while a slot of a cluster is moving, a call fails if one of its keys
+        # does not exist.
         names += [keys.last, keys.ids]
     return [len(names), *names, *call]
 

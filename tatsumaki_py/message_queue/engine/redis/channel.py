@@ -3,8 +3,8 @@
 Rules:
 1. Events that follow the log's top are appended; known events are skipped. Otherwise the channel
    has missed events, and asks Redis for them, one query at a time.
-2. Messages that arrive before Redis has answered wait. If there are too many of them, they are
-   dropped, and Redis is asked again.
+2. Messages that arrive while a query is in flight wait for its answer. If there are too many of
+   them, they are dropped, and Redis is asked again.
 3. Clients get a gap only for events that Redis no longer has, or if an event in Redis does not
    follow the previous one, as after a script that Redis stopped halfway.
 """
@@ -31,7 +31,7 @@ from tatsumaki_py.message_queue.ids import position
 __all__ = ["RedisChannel"]
 
 MAX_WAITING = 1000
-"""Maximum number of messages that wait for an answer of Redis."""
+"""Maximum number of messages that wait for an answer from Redis."""
 MAX_WAITING_SIZE = 4 * 1024 * 1024
 """Maximum bytes of these messages."""
 RECENT = 32
@@ -131,7 +131,9 @@ class RedisChannel:
     # -- events in Redis
 
     def question(self) -> list[bytes | str | int]:
-        """The arguments of `scripts.RECOVER`: the present and the wanted events."""
+        """Begin a query. Returns the first arguments of `scripts.RECOVER`: which events the log
+        has, and which are wanted.
+        """
         self.asking, self.stale = True, False
         self._cursor = self.feed.top
         settings = self.feed.settings
@@ -140,14 +142,14 @@ class RedisChannel:
         return [self._cursor, "" if self.loaded else backlog, most]
 
     def answered(self, reply: Sequence[Any]) -> bool:
-        """Process the answer of Redis. Returns whether Redis must be asked again."""
+        """Process the answer from Redis. Returns whether Redis must be asked again."""
         known, top, rows = reply[0], reply[1].decode(), reply[2]
         self.asking = False
         feed = self.feed
         events = entries_of(feed.name, rows)
         went_on = self.loaded and feed.top != self._cursor
         if went_on:
-            # Messages that follow the log have arrived meanwhile.
+            # Messages with events that follow the log have arrived meanwhile.
             events = following(events, feed.top)
         whole = unbroken(events)
         follows = not events or (len(whole) == len(events) and events[0].prev == feed.top)
@@ -199,7 +201,7 @@ class RedisChannel:
             self.late = None
 
     def failed(self) -> None:
-        """Redis has not answered."""
+        """A query has failed, or its answer or a message could not be processed."""
         self.asking = False
         self.stale = True
         self._drop_waiting()
@@ -216,7 +218,7 @@ class RedisChannel:
 
 
 def _kept(events: Sequence[Entry], floor: str) -> list[Entry]:
-    """The `events` with a key that are older than a log which begins at `floor`."""
+    """Those of `events` that have a key and are older than a log that begins at `floor`."""
     begin = position(floor)
     found = {
         position(event.id): event

@@ -5,11 +5,12 @@ Rules:
    same node in one batch, and follow the slot together when it moves.
 2. A command that a node refuses because a slot is moving is retried a few times, and then answered
    with a `NodeAway`, because it may succeed soon.
-3. If a node cannot be reached or has no slots, the slots are queried again before the next batch,
-   but at most once in `PAUSE` seconds. A moved slot needs no query, because the reply of its old
-   node tells the new one.
-4. A node that does not answer, or temporarily refuses writes, is away. Commands for it fail at
-   once, so that commands for other nodes do not wait; with a `NodeAway` if other nodes answer.
+3. If a node cannot be reached, or if no node has a slot, the slots are queried again before the
+   next batch, but at most once in `PAUSE` seconds. A moved slot needs no query, because the reply
+   of its old node names the new one.
+4. A node that does not answer, or temporarily refuses writes, is away. Commands for it fail
+   immediately, so that commands for other nodes do not wait. The error is a `NodeAway` if other
+   nodes answer.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ __all__ = ["Cluster"]
 
 PAUSE = 0.1
 TRIES = 1000
-"""A number of keys that gives each node at least one."""
+"""How many keys to try in order to find one in a slot of a node."""
 REDIRECTS = 5
-"""How often a command follows its slot."""
+"""How many times a command is sent, if its slot is moving."""
 
 Moving = (exceptions.MovedError, exceptions.AskError, exceptions.TryAgainError)
 
@@ -93,7 +94,7 @@ class Cluster:
             raise exceptions.ConnectionError(f"no node of the cluster answers: {'; '.join(said)}")
 
     async def _know(self, masters: set[Address], first: Address) -> None:
-        """Keep the nodes of the URL, in case all others are gone."""
+        """Remember the masters, and the nodes of the URL in case all others are gone."""
         others = [*masters, *self._options.hosts]
         self._known = [*dict.fromkeys([first, *others])]
         self._masters = masters
@@ -108,7 +109,7 @@ class Cluster:
         return node
 
     async def _look(self) -> set[Address]:
-        """The nodes that are known to have slots."""
+        """Query the slots. Returns the nodes that are known to have some."""
         self._stale = True
         with contextlib.suppress(exceptions.RedisError):
             await self.refresh()

@@ -1,13 +1,13 @@
-"""Subscriptions in a cluster: a connection to each node that has a channel's slot.
+"""Subscriptions in a cluster: a connection to each node that has the slot of a channel.
 
 Rules:
 1. A subscribed channel has an address in `_channels`. For a channel without an address (None),
-   `_mend` looks for a node, with pauses, until a node confirms it.
+   `_mend` looks for a node, with pauses, until a node confirms the subscription.
 2. When a subscription is confirmed again, `read` returns SUBSCRIBED again.
 3. `read` raises if no node of the cluster answers, or if the ACL user may not subscribe. If only
    some nodes are away, their channels wait.
-4. A connection counts as lost if it brings no byte for a `probe_interval`, not even the answer to
-   the PING at the beginning of that interval.
+4. A connection counts as lost if nothing arrives on it for a `probe_interval`, not even the answer
+   to the PING at the beginning of that interval.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tatsumaki_py.message_queue.engine.redis.subscriber import MESSAGE, SUBSCRIB
 __all__ = ["ClusterSubscriber"]
 
 MOST_PAUSE = 1.0
-"""Seconds between two searches for the nodes of waiting channels."""
+"""Maximum seconds between two searches for the nodes of waiting channels."""
 MOST_UNREAD = 1000
 """Maximum number of messages that wait for `read`. Beyond that, the connections are not read, and
 Redis buffers the rest.
@@ -71,7 +71,9 @@ class ClusterSubscriber:
         self._options = options
         self._channels: dict[bytes, Address | None] = {}
         self._waiting: set[bytes] = set()
-        """Channels that no node has confirmed, or not since their node was lost."""
+        """Channels that no node has confirmed yet, or none since the connection to their node was
+        lost.
+        """
         self._links: dict[Address, _Link] = {}
         self._unread: asyncio.Queue[list[Any] | Exception] = asyncio.Queue(MOST_UNREAD)
         self._mender: asyncio.Task[None] | None = None
@@ -128,7 +130,7 @@ class ClusterSubscriber:
         self._end(exceptions.ConnectionError("the subscriber is closed"))
 
     def _end(self, error: Exception) -> None:
-        """Let `read` raise from now on."""
+        """Make `read` raise from now on."""
         while not self._unread.empty():
             self._unread.get_nowait()
         self._unread.put_nowait(error)
@@ -159,7 +161,7 @@ class ClusterSubscriber:
                     link.connection = await self._open(address)
                     reading = self._read_link(address, link, link.connection)
                     link.reader = asyncio.create_task(reading)
-                # They may have been unsubscribed or placed meanwhile.
+                # Some channels may have been unsubscribed or placed meanwhile.
                 wanted = [name for name in names if self._homeless(name)]
                 for name in wanted:
                     self._channels[name] = address
@@ -260,7 +262,7 @@ class ClusterSubscriber:
         self._unplace([name for name in placed if slot_of(name) == error.slot_id])
 
     async def _watch(self) -> None:
-        """Notice connections that do not even bring the answer to a PING."""
+        """Close connections on which not even the answer to a PING arrives."""
         while True:
             await asyncio.sleep(self._options.probe_interval)
             for address, link in [*self._links.items()]:

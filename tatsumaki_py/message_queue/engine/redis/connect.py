@@ -75,7 +75,7 @@ class Connections:
         return await self._commands.values(keys)
 
     async def subscriber(self) -> Subscriber:
-        """A new subscriber, connected. Raises `RedisError`."""
+        """A new, connected subscriber. Raises `RedisError`."""
         if isinstance(self._commands, Cluster):
             await self._commands.refresh()
             return ClusterSubscriber(self._commands, self._dial, self._options)
@@ -84,7 +84,9 @@ class Connections:
         return subscriber
 
     async def _renew(self) -> None:
-        """Another server has become the master: leave the old one. Subscribers end."""
+        """Another server has become the master: close the connections to the old one, and those of
+        subscribers.
+        """
         if isinstance(self._commands, Node):
             await self._commands.renew()
         for subscriber in [*self._subscribers]:
@@ -98,10 +100,12 @@ class Connections:
 
 
 def patient(options: RedisOptions) -> RedisOptions:
-    """Options that leave a publish time for several attempts, even if a server does not answer.
+    """Options that give each publish enough time for several attempts, even if a server does not
+    answer.
 
     In a cluster, publishes to other nodes wait for an unresponsive node, once for a connection and
-    once for a reply. These waits must not use up their time.
+    once for a reply. These two waits must not use up the time of those
+    publishes.
     """
     most = options.publish_timeout / 3
     return replace(

@@ -47,13 +47,13 @@ class Dial:
 
     async def open(self, host: str = "", port: int = 0) -> AnyConnection:
         """A new connection, to the Unix socket if the options name one. Raises `RedisError` on
-        failure. The reader of a connection sets the time limit for answers.
+        failure. The code that reads from a connection sets the time limit for answers.
         """
         options = self._options
         login = (options.username, options.password)
         where = options.path or f"{host}:{port}"
         if options.tls:
-            where += " (by TLS)"
+            where += " (over TLS)"
         connection = self._make(host, port, options.db, login)
         async with _in_time(connection, where, options.connect_timeout, any(login)):
             await connection.connect()  # type: ignore[no-untyped-call]
@@ -72,7 +72,9 @@ class Dial:
     def asking_sentinel(
         self, connection: AnyConnection, host: str, port: int
     ) -> AbstractAsyncContextManager[None]:
-        """A block that asks a sentinel. Closes the connection if the answer is late."""
+        """A context manager for a block that asks a sentinel. Closes the connection if the block is
+        late or fails.
+        """
         options = self._options
         timeout = min(options.connect_timeout, SENTINEL_TIMEOUT)
         has_login = bool(options.sentinel_username or options.sentinel_password)
@@ -120,7 +122,7 @@ class Dial:
             await self._check_memory(connection)
 
     def _misfit(self, about: dict[bytes, Any]) -> str:
-        """The reason why the server is unsuitable, if it is."""
+        """The reason why the server is unsuitable; "" if it is suitable."""
         mode, kind = about[b"mode"], self._options.kind
         if kind == CLUSTER:
             return "" if mode == b"cluster" else "is not a node of a cluster"
@@ -140,8 +142,8 @@ class Dial:
         policy = about.get("maxmemory_policy", "")
         if about.get("maxmemory", "0") != "0" and policy.startswith("allkeys"):
             _log.warning(
-                "Redis may evict any key, also events and idempotency keys that clients still need "
-                "(maxmemory-policy %s): set it to noeviction or volatile-ttl",
+                "Redis may evict any key, including events and idempotency keys that clients still "
+                "need (maxmemory-policy %s): set it to noeviction or volatile-ttl",
                 policy,
             )
 

@@ -1,8 +1,8 @@
 """The engine in Redis.
 
 Rules:
-1. All objects of an event loop are in a `Session`. `close` ends it; the next call opens a new one,
-   which feeds the same channels again.
+1. All objects of an event loop are in a `Session`. `close` ends the session; the next call opens a
+   new one, which feeds the same channels again.
 2. Every event goes to Redis first, which assigns its id and its place in the order.
 """
 
@@ -54,7 +54,7 @@ class Session:
     def __init__(self, options: RedisOptions, clients: Clients) -> None:
         self.loop = asyncio.get_running_loop()
         self._options = options
-        # Each session has a new name, because the numbers of calls start again.
+        # Each session has a new name, because the numbers of its calls start again from 1.
         self.process = secrets.token_hex(8)
         connections = self._connections = Connections(options)
         self.outage = Outage(options.place, self._changed)
@@ -100,11 +100,11 @@ class Session:
             )
 
     def send(self, process: str, data: bytes) -> asyncio.Future[int]:
-        """Send a message to another process. Returns how many received it."""
+        """Send a message to another process. Returns how many processes received it."""
         return self.publish(process_channel(self._options.prefix, process), data)
 
     def publish(self, channel: bytes, data: bytes) -> asyncio.Future[int]:
-        """Send a message to all subscribers of `channel`. Returns how many received it."""
+        """Send a message to all subscribers of `channel`. Returns how many there were."""
         return self.questions.command(self._connections.publish_command, channel, data)
 
     def _message(self, channel: bytes, data: bytes) -> None:
@@ -122,7 +122,7 @@ class Session:
             self.feeding.subscribed(channel)
 
     def _changed(self) -> None:
-        """Redis is away, or back."""
+        """Redis has gone away or come back."""
         self.feeding.changed()
         if not self.outage.away:
             self.presence.again()
@@ -130,7 +130,7 @@ class Session:
             self._pinger = self.loop.create_task(self._ping())
 
     async def _ping(self) -> None:
-        """Find out when Redis is back, and accepts writes."""
+        """Ping Redis until it is back and accepts writes."""
         backoff = Backoff(self._options.backoff, min(1.0, self._options.max_backoff))
         try:
             while self.outage.away:
@@ -211,7 +211,7 @@ class RedisEngine:
         return session
 
     def _wake(self) -> None:
-        """Feed the channels again that were fed before the engine was closed."""
+        """Feed the channels that were fed before the engine was closed."""
         dormant, self._dormant = self._dormant, {}
         for feed in dormant.values():
             self.attach(feed)

@@ -1,13 +1,13 @@
 """The channels that this process feeds with events from Redis.
 
 Rules:
-1. A channel is fed from `attach` until `linger` seconds after `detach`. Its events are queried at
-   once, so that clients need not wait for the subscription. They are queried again whenever Redis
-   confirms a subscription, so that no message in between is missed.
+1. A channel is fed from `attach` until `linger` seconds after `detach`. Its events are queried
+   immediately, so that clients need not wait for the subscription. They are queried again whenever
+   Redis confirms a subscription, so that no event in between is missed.
 2. While Redis is away, loaded logs stay unchanged. Clients that wait for other logs are told to
    retry later.
-3. An error of one channel does not affect the others. It is logged (see `sparing`), and the channel
-   is queried again, with pauses.
+3. An error in one channel does not affect the others. The error is logged (see `sparing`), and the
+   channel is queried again, with pauses.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Feeding:
     async def _recover(
         self, channel: RedisChannel, words: Sequence[bytes | str | int]
     ) -> list[Any]:
-        """The reply of `RECOVER`, and the last events of keys if the log is loaded from it."""
+        """The reply of `RECOVER`, and the last event of each key if the reply replaces the log."""
         keys, kept_keys = channel.keys, channel.feed.settings.kept_keys
         reply: list[Any] = await self._questions.run(RECOVER, (keys.stream, keys.top), words)
         if channel.loaded and reply[0]:
@@ -207,7 +207,7 @@ class Feeding:
         error = None if answer.cancelled() else answer.exception()
         if self.channels.get(channel.feed.name) is not channel or answer.cancelled():
             return
-        # Taken first, because a callback may start another query, which has its own waiters.
+        # Take the waiters first: a callback may start another query, which has its own waiters.
         waiters, channel.waiters = channel.waiters, []
         if error is None:
             reply = answer.result()
@@ -229,7 +229,7 @@ class Feeding:
         _end(waiters, error)
 
     def _ask_again(self) -> None:
-        """Some channels are stale."""
+        """Query the stale channels again, after a pause."""
         if self._retry is None:
             self._retry = self._loop.call_later(self._backoff.pause(), self._ask_stale)
 
@@ -246,7 +246,7 @@ class Feeding:
         Redis fails to answer.
         """
         if channel.asking:
-            # The current query may be older.
+            # Redis may have answered the query in flight before this call.
             await self._asked(channel)
         if self.channels.get(channel.feed.name) is channel:
             self.ask(channel)
@@ -260,7 +260,7 @@ class Feeding:
     # -- while Redis is away
 
     def changed(self) -> None:
-        """Redis is away, or back."""
+        """Redis has gone away or come back."""
         if self._outage.away:
             self._tell_soon(0)
         else:

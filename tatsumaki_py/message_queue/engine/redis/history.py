@@ -42,7 +42,7 @@ class Histories:
             task = asyncio.get_running_loop().create_task(self._ask(feed, keys, *asked[1:]))
             self._asked[asked] = task
             task.add_done_callback(partial(self._answered, asked))
-        # If one is cancelled, the others still wait.
+        # If one caller is cancelled, the others still wait.
         return await asyncio.shield(task)
 
     def _answered(self, asked: _Asked, task: asyncio.Task[list[Entry] | None]) -> None:

@@ -33,7 +33,7 @@ class Keys:
         stream: the kept events.
         last: a stream with the last event of each key.
         ids: a hash with the id and the bytes of each event in `last`, by key; its field "" has the
-            bytes of all of them.
+            total bytes of these events.
         top: the newest id, and the state of the channel that the scripts keep.
 
     >>> Keys("tats", "news").stream
@@ -51,12 +51,12 @@ class Keys:
         self.ids = self.messages + b":h"
 
     def record(self, process: str) -> bytes:
-        """The last publishing call of `process`."""
+        """The key of the record of the last publishing call of `process`."""
         return b"%b:w:%b" % (self.messages, process.encode())
 
     @property
     def answer(self) -> bytes:
-        """The first part of the keys of answers; the idempotency key follows."""
+        """The first part of the keys of answers. The idempotency key follows it."""
         return self.messages + b":i:"
 
     @property

@@ -1,8 +1,8 @@
 """The pub/sub connection of one event loop.
 
 Rules:
-1. It is subscribed to the channels that clients of this process use, and to the channel of this
-   process.
+1. The connection is subscribed to the channels that clients of this process use, and to the channel
+   of this process.
 2. A lost connection is always replaced, with pauses from `backoff` to `max_backoff`. After that,
    `subscribed` is called for each channel again, because messages may have been lost. A connection
    counts as working when Redis has confirmed a subscription, because some ACL users may connect but
@@ -145,8 +145,8 @@ class Listener:
             finally:
                 await self._hang_up()
             self._failures += 1
-            # A lost connection is first replaced immediately. After a refusal, the next attempt
-            # would be refused, too.
+            # The first attempt to replace a lost connection is made immediately. After a refusal,
+            # the next attempt would also be refused.
             if self._failures > 1 or isinstance(error, exceptions.ResponseError):
                 self._outage.failed("listening", error, began)
                 await self._pause()
@@ -203,7 +203,7 @@ class Listener:
             if channel in self._wanted:
                 self._subscribed(channel)
             elif channel != self._own:
-                # It was closed while the connection was being opened.
+                # The channel was removed while the connection was being opened.
                 self._change(channel, False)
 
     # -- probes

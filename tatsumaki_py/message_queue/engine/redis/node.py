@@ -27,7 +27,7 @@ Call = Sequence[bytes | str | int | float]
 MAX_IN_FLIGHT = 4
 """Maximum number of connections, and of batches in flight. Further batches wait."""
 MOST_KEYS = 1000
-"""Keys in one MGET."""
+"""Maximum number of keys in one MGET."""
 
 
 class Node:

@@ -82,7 +82,7 @@ class RedisOptions:
     command_timeout: float = option(5.0, "seconds", low=0.05, high=60)
     """How long Redis may take to answer a command before the connection is closed."""
     publish_timeout: float = option(5.0, "seconds", low=0.05, high=300)
-    """The total time for which a publish retries before it fails with a 503."""
+    """The total time for which a publish is retried before it fails with a 503."""
     linger: float = option(60.0, "seconds", low=0, high=86400)
     """How long this process stays subscribed to a channel after its last client has left."""
     probe_interval: float = option(30.0, "seconds", low=0.05, high=3600)
@@ -92,7 +92,9 @@ class RedisOptions:
     check_interval: float = option(40.0, "seconds", low=0.05, high=3600)
     """How often the process compares the newest event of each channel with Redis."""
     backoff: float = option(0.1, "seconds", low=0.001, high=60)
-    """The pause before the second attempt to connect; each further pause is 1.5 times as long."""
+    """The pause before the second attempt to connect. Each further pause is 1.5 times as long as
+    the one before.
+    """
     max_backoff: float = option(10.0, "seconds", low=0.001, high=600)
     """The longest pause between two attempts to connect."""
     top_time: float = option(30 * 86400.0, "seconds", low=60)
@@ -111,8 +113,8 @@ class RedisOptions:
 
 
 def parse(url: str, keywords: Mapping[str, Any]) -> RedisOptions:
-    """The options from `url` and `keywords`. Raises `ValueError` that says what is wrong, without a
-    password.
+    """The options from `url` and `keywords`. Raises a `ValueError` that says what is wrong, without
+    a password.
 
     >>> options = parse("redis+sentinel://:secret@one,two:5000/chat/2?linger=5", {})
     >>> options.hosts, options.service, options.db, options.linger

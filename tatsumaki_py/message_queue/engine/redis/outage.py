@@ -1,4 +1,4 @@
-"""Whether Redis can be reached: one log line when it goes and one when it is back, and the metric
+"""Whether Redis can be reached: one log line when it goes away, one when it is back, and the metric
 `engine_up`.
 
 Rule: Redis is away while any part of the engine cannot reach it. A broken connection that is
@@ -28,8 +28,8 @@ def unavailable(why: str = "Redis is away") -> HTTPError:
 
 
 class Backoff:
-    """The pauses between attempts, with jitter: each 1.5 times as long as the last, up to `most`
-    seconds.
+    """The pauses between attempts, with jitter. Each pause is 1.5 times as long as the one before,
+    up to `most` seconds.
     """
 
     def __init__(self, first: float, most: float) -> None:
@@ -51,7 +51,7 @@ class Outage:
 
     Args:
         place: where Redis is, without a password.
-        changed: called when Redis goes, and when it is back.
+        changed: called when Redis goes away, and when it is back.
     """
 
     def __init__(self, place: str, changed: Callable[[], None]) -> None:
@@ -71,8 +71,8 @@ class Outage:
         return part in self._parts
 
     def failed(self, part: str, error: object, began: float) -> None:
-        """An attempt of `part` to reach Redis has failed. It began at `began`, by the loop's clock
-        in seconds; an attempt that began before Redis came back does not count.
+        """An attempt of `part` to reach Redis has failed. The attempt began at `began`, by the
+        loop's clock in seconds; an attempt that began before Redis came back does not count.
         """
         if began < self._worked:
             return

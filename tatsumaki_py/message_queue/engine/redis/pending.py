@@ -35,9 +35,9 @@ class PendingCall:
     marks: list[Mark] = field(default_factory=list)
     answers: list[tuple[int, Answer]] = field(default_factory=list)
     by_text: bool = False
-    """Whether Redis has forgotten the script."""
+    """Whether to send the text of the script, because Redis has forgotten it."""
     sent: bool = False
-    """Whether Redis may have received it. If False, it certainly has not."""
+    """Whether Redis may have received the call. If False, it certainly has not."""
     over: bool = False
     """Whether the publishers have an answer."""
 
@@ -73,7 +73,7 @@ class PendingCalls:
     def begin(
         self, feed: Feed, keys: Keys, idempotency_key: str | None, number: int
     ) -> PendingCall:
-        """A new call, without an event."""
+        """A new call, without events."""
         deadline = self._loop.time() + self._timeout
         call = PendingCall(feed, keys, idempotency_key, number, deadline)
         self._calls[call] = None
@@ -82,7 +82,7 @@ class PendingCalls:
         return call
 
     def add(self, call: PendingCall, bodies: Sequence[bytes], mark: Mark, size: int) -> Answer:
-        """Add the events of a publish, which have `mark` each, and `size` bytes in all."""
+        """Add the events of a publish. Each has `mark`; all together, they have `size` bytes."""
         answer = Answer(self.unheard)
         call.bodies += bodies
         call.marks += [mark] * len(bodies)
@@ -92,18 +92,18 @@ class PendingCalls:
         return answer
 
     def fail(self, call: PendingCall, error: HTTPError) -> None:
-        """Redis has refused the events of a call."""
+        """The events of a call are not accepted, or not known to be accepted."""
         for _, answer in call.answers:
             answer.fail(error)
         self.finish(call)
 
     def fail_all(self, error: HTTPError) -> None:
-        """Send no more calls."""
+        """Fail all calls; see `fail`."""
         for call in [*self._calls]:
             self.fail(call, error)
 
     def finish(self, call: PendingCall) -> None:
-        """A call has its answer."""
+        """A call is answered."""
         if not call.over:
             call.over = True
             call.answers = []

@@ -2,7 +2,7 @@
 
 Rules:
 1. The events of a channel are accepted in the order of the calls of `publish`. One pipeline is in
-   flight at a time, and it has one call for each channel.
+   flight at a time, with at most one call for each channel.
 2. Events that are published to one channel in one iteration of the loop, without an idempotency
    key, form one call and are accepted together.
 3. A call whose reply is lost is repeated, and Redis recognizes it. Each publish gets an answer
@@ -83,9 +83,8 @@ class Outbox:
 
     Args:
         process: the name of this process.
-        accepted: called for events that Redis has accepted: with the feed, the newest id before
-            them, their ids, bodies and marks, and a function that answers the
-            publishers.
+        accepted: called for events that Redis has accepted, with the feed, the newest id before
+            them, their ids, bodies and marks, and a function that answers the publishers.
         knows_settings: whether the feeds have the settings of their channels. Otherwise the
             settings stored by a server apply.
     """
@@ -170,7 +169,7 @@ class Outbox:
             await self._deliver(self._next())
 
     def _sent(self, task: asyncio.Task[None]) -> None:
-        """The pipeline has ended."""
+        """The task that sends pipelines has ended."""
         self._task = None
         if task.cancelled():
             self.abandon()
@@ -289,7 +288,7 @@ class Outbox:
             return False
         self._clock.note(result.now)
         if isinstance(result, Late):
-            # The clock of Redis was changed, or this reply took long.
+            # The clock of Redis was changed, or the call took too long.
             return not call.over
         self._take(call, result)
         return False
@@ -324,8 +323,8 @@ class Outbox:
         self._aside.clear()
 
     async def close(self, wait: float | None = None) -> None:
-        """Wait up to `wait` seconds, by default `CLOSE`, until all events are accepted or refused;
-        then refuse the rest.
+        """Wait until all events are accepted or refused, for at most `wait` seconds (by default
+        `CLOSE`). The publishers of the remaining events get an error.
         """
         self._take_up()
         if self._task is not None:

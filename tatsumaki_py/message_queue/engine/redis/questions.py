@@ -5,9 +5,9 @@ Rules:
 1. Each question gets one answer, or an `Error.HTTP` 503 if Redis cannot be reached, or the error
    with which Redis refused it. While Redis is away, it gets the 503 immediately.
 2. A question may be sent twice, if the first answer was lost.
-3. One server answers questions in the order in which they were asked, even after a restart: a
-   script that it may not know is sent as text, once per pipeline. Only after a SCRIPT FLUSH do
-   scripts run after the commands of the same pipeline.
+3. A server answers questions in the order in which they were asked, even after a restart: a script
+   that it may not know is sent as text, once per pipeline. Only after a SCRIPT FLUSH do scripts run
+   after the commands of the same pipeline.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Questions:
         try:
             while self._waiting:
                 questions, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-                # The callers of some may be gone.
+                # The callers of some questions may be gone.
                 self._asked = [one for one in questions if not one[2].done()]
                 if self._asked:
                     await self._answer(self._asked)

@@ -15,7 +15,7 @@ __all__ = ["is_forgotten", "is_full", "is_lost", "is_passing", "may_not"]
 # The code comes first. For an error in a script, Redis 6.2 puts the script's name before it.
 _PASSING = re.compile(r"(?:^|: -)(?:BUSY|MISCONF|NOREPLICAS|READONLY) ")
 _FULL = re.compile(": -OOM ")
-# The texts in a script: Redis up to 7.0, and later versions.
+# The texts of the error in a script: of Redis up to 7.0, and of later versions.
 _FORBIDDEN = re.compile("The user executing the script can't|ACL failure in script")
 
 

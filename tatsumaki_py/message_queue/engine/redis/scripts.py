@@ -13,10 +13,10 @@ Rules:
 5. Redis does not undo a script that fails halfway. Only PUBLISH can be forbidden separately,
    because it needs permission for a pub/sub channel: if it fails, the events are removed again.
 6. The last event of each key is also stored outside of the stream, in `l` and `h` (see
-   `keys.Keys`). `shrink_last` enforces their limits, a bounded number of events per call.
+   `keys.Keys`). `shrink_last` enforces their limits, and drops a bounded number of events per call.
 
-`t` is ``<newest id> <bytes of all events ever> <how many of these are known to be dropped>
-<milliseconds of the next time to drop old events> <settings>``. `wire` has the other formats.
+`t` is ``<newest id> <bytes of all events ever> <how many of these bytes are known to be dropped>
+<when to drop old events next, in milliseconds> <settings>``. `wire` has the other formats.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ end
 
 local function stay(milliseconds)
   redis.call('PEXPIRE', stream, milliseconds)
-  -- pcall: they are not among KEYS, so a cluster refuses them while their slot is moving
+  -- pcall: these keys are not among KEYS, so a cluster refuses them while their slot is moving
   if redis.pcall('PEXPIRE', ids, milliseconds) == 1 then
     redis.pcall('PEXPIRE', last, milliseconds)
   end
@@ -147,7 +147,7 @@ _PUBLISH = """
 -- ARGV: packed events, settings or '', milliseconds for which t lasts, random number, pub/sub
 -- channel, number of the call, deadline or ''; with an idempotency key also: digest of the events,
 -- prefix of the names of answers, the idempotency key.
--- Answers '<prev> <first> <now>'; '!other' if the idempotency key is that of other events;
+-- Returns '<prev> <first> <now>'; '!other' if the idempotency key is that of other events;
 -- '!late <now>' after the deadline or a later call; '!none' if there is no event to publish.
 local packed, random, digest = ARGV[1], ARGV[4], ARGV[8]
 local record = redis.call('GET', KEYS[3])
@@ -263,7 +263,7 @@ return prev .. ' ' .. first .. ' ' .. whole(now)
 _RECOVER = """
 -- KEYS: stream, t. ARGV: cursor or '', length of the backlog or '' to get only events after the
 -- cursor, maximum number of events, settings or '', milliseconds for which t lasts, random number.
--- Answers {whether the cursor is known, newest id, events, now}.
+-- Returns {whether the cursor is known, newest id, events, now}.
 local cursor, most = ARGV[1], tonumber(ARGV[3])
 local was = read_top(ARGV[6]) and stored
 local _, _, _, _, lives, idle = settings(ARGV[4])
@@ -292,7 +292,7 @@ return {oldest and 1 or 0, newest, after, whole(now)}
 
 _HISTORY = """
 -- KEYS: stream, t. ARGV: cursor, id of the last wanted event, maximum number of events, settings
--- or ''. Answers the events, or nil if some are lost or there are more than the maximum.
+-- or ''. Returns the events, or nil if some are lost or there are more than the maximum.
 read_top('0')
 local _, _, _, _, lives = settings(ARGV[4])
 expire(lives)
@@ -305,7 +305,7 @@ return events
 
 
 def _script(text: str) -> Script:
-    """The script, with numbers in place of the names of constants."""
+    """The script, with the names of constants replaced by numbers."""
     text = _COMMON + text
     for word, number in (("OVERHEAD", OVERHEAD), ("KEPT_KEYS", KEPT_KEYS), ("MOST", 1 << 50)):
         text = text.replace(word, str(number))

@@ -52,7 +52,7 @@ class Master:
                 address = await self._ask(host, port)
                 connection = await self._dial.open(*address)
             except (exceptions.RedisError, OSError) as error:
-                said.append(f"by the sentinel {host}:{port}: {error}")
+                said.append(f"sentinel {host}:{port}: {error}")
                 self._sentinels.rotate(-1)
                 continue
             self._address = address

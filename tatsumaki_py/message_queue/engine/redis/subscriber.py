@@ -16,13 +16,13 @@ MESSAGE, SUBSCRIBED, UNSUBSCRIBED = b"message", b"subscribe", b"unsubscribe"
 
 
 class Subscriber(Protocol):
-    """Subscriptions to channels, and their messages. It lasts until `read` raises; after that, the
-    caller closes it and opens a new one.
+    """Subscriptions to channels, and their messages. A subscriber can be used until `read` raises;
+    after that, the caller closes it and opens a new one.
     """
 
     async def subscribe(self, *channels: str | bytes) -> None:
         """Ask for the messages of `channels`. For each channel, `read` returns SUBSCRIBED; all
-        messages published after it will arrive. Raises `RedisError`.
+        messages published after that will arrive. Raises `RedisError`.
         """
 
     async def unsubscribe(self, *channels: str | bytes) -> None:
@@ -32,8 +32,8 @@ class Subscriber(Protocol):
         """The next message: its kind, the channel as bytes, the data. Only one task may call this,
         and it must not be cancelled before the subscriber is closed.
 
-        A channel that was SUBSCRIBED may be so again: its messages in between may be lost. Raises
-        `RedisError` if the connection is lost.
+        If a channel is SUBSCRIBED again, its messages in between may be lost. Raises `RedisError`
+        if the connection is lost.
         """
 
     async def close(self) -> None:

@@ -1,15 +1,15 @@
 """The formats of packed events, pub/sub messages and stream entries.
 
 Rules:
-1. Packed events are ``<lengths> <bodies>``: the lengths in bytes, joined by commas, each followed
-   by "q" if the event is quiet, and then, if it has a key, by "k" and the length of the key; the
-   bodies without separators, each after its key.
+1. Packed events are ``<lengths> <bodies>``. The lengths are in bytes, and joined by commas. Each is
+   followed by "q" if the event is quiet, and then, if it has a key, by "k" and the length of the
+   key. There are no separators between the bodies. The key of an event comes before its body.
 2. A message is ``<prev> <first> <packed events>``: the newest id before the events, and the id of
    the first event. The sequence numbers of the others go up by one.
 3. An entry of a stream has one field: ``<prev> <total> <q or nothing> <body>``, where `total` is
    the bytes of all earlier events of the channel. An event with a key has a second field, the key.
-4. Versions before 0.2 know no keys. They cannot read the "k" of rule 1 and the second field of rule
-   3, and log an error; they do not take the event for another one.
+4. Versions before 0.2 do not support keys. They cannot read the "k" of rule 1 and the second field
+   of rule 3, and log an error; they do not mistake the event for another one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 SLACK = 5.0
-"""Additional seconds for which Redis keeps events, compared with a process."""
+"""How many seconds longer Redis keeps events than a process does."""
 USE = 100.0
 """Additional seconds for which an idle channel is kept, because a process renews it only every
 `check_interval`.
@@ -138,7 +138,7 @@ class Message:
             self.last = f"{milliseconds}-{int(number) + count}"
 
     def entries(self, channel: str) -> list[Entry]:
-        """Its events."""
+        """The events of the message."""
         head, rest = self._head, self._rest
         if head.isdigit():
             return [Entry(rest, self.first, self.prev, channel=channel)]
@@ -175,7 +175,7 @@ def following(events: Sequence[Entry], cursor: str) -> list[Entry]:
 
 
 def unbroken(events: Sequence[Entry]) -> list[Entry]:
-    """The newest of `events`, back to the first that does not follow its predecessor."""
+    """The longest end of `events` in which each event follows the one before."""
     start = len(events) - 1
     while start > 0 and events[start].prev == events[start - 1].id:
         start -= 1

@@ -1,1 +1,1 @@
-"""The engine that keeps all events in an SQLite file, for one process that may be killed."""
+"""The engine that keeps all events in a SQLite file, for one process that may be killed."""

@@ -56,9 +56,9 @@ def limits_of(settings: ChannelSettings) -> Limits:
 
 @dataclass(slots=True)
 class Row:
-    """A channel. `first` is the place before its oldest event, `oldest` the time of that event,
-    `used` the time of the newest one or when the last client left. `behind` is `Feed.behind` when
-    the newest event was published.
+    """A channel. `first` is the place before its oldest event, and `oldest` is the time of that
+    event. `used` is the time of the newest event or of the departure of the last client. `behind`
+    is `Feed.behind` when the newest event was published.
     """
 
     id: int
@@ -82,7 +82,7 @@ class Channels:
         self.forget()
 
     def forget(self) -> None:
-        """Read all from the file again."""
+        """Drop the cache: the rows are read from the file again."""
         self._rows.clear()
         self._next: int | None = None
         self._size: int | None = None
@@ -96,14 +96,14 @@ class Channels:
         return self._size
 
     def grow(self, row: Row, count: int, size: int) -> None:
-        """Add to the numbers of events and bytes of a channel; both may be negative."""
+        """Add to a channel's number of events and of bytes. `count` and `size` may be negative."""
         self._size = self.size + size
         row.count += count
         row.bytes += size
 
     def row(self, name: str, clock: float) -> Row:
-        """The channel of that name, which may be new. Its limits may come from an earlier run, and
-        be unbounded.
+        """The channel of that name, which may be new. If its limits come from an earlier run, some
+        of them may be unbounded.
         """
         row = self._rows.get(name)
         if row is None:
@@ -137,12 +137,12 @@ class Channels:
             self._rows.clear()
 
     def used(self, name: str, clock: float) -> None:
-        """Record in the file that the channel was used at that time."""
+        """Record in the cached row that the channel was used at that time."""
         if name in self._rows:
             self._rows[name].used = clock
 
     def drop(self, row: Row) -> None:
-        """Forget a channel."""
+        """Delete the row of a channel."""
         self._rows.pop(row.name, None)
         self._file.execute("DELETE FROM channels WHERE id = ?", (row.id,))
 

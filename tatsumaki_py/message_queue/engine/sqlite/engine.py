@@ -1,10 +1,10 @@
-"""The engine of one process that keeps all events in a file.
+"""The engine that keeps all events of one process in a file.
 
 Rules:
-1. An event is delivered when it is committed. Channels get events in the order of the commits.
-2. The event loop never waits for the disk or for the writer thread. While no loop runs, `publish`
-   waits for both, and calls the listeners before it returns.
-3. When the process ends, normally or by an exception, published events are stored first.
+1. An event is delivered after it is committed. Channels get events in the order of the commits.
+2. The event loop never waits for a write or for the writer thread. While no loop runs, `publish`
+   waits until its events are committed, and calls the listeners before it returns.
+3. Before the process ends, normally or by an exception, published events are stored.
 4. A forked process does not touch the file that its parent has open.
 """
 
@@ -37,7 +37,7 @@ _log = logging.getLogger("tatsumaki")
 MAX_WAITING = 64 * 1024 * 1024
 """Bytes of events that may wait for the disk. A publish beyond this limit fails with 503."""
 LOOK = 0.005
-"""Seconds between two checks whether the thread has ended."""
+"""Seconds between two checks of whether the thread has ended."""
 
 _of_parents: list[Session] = []
 """Objects that a forked process must not touch, not even to free them."""
@@ -109,8 +109,8 @@ class SQLiteEngine:
         return Done(write.ids)
 
     def _send(self, job: Job) -> asyncio.AbstractEventLoop | None:
-        """Give a job to the thread, which starts at the end of this iteration of the loop. Returns
-        the loop; without a loop, call `Writer.wait`.
+        """Give a job to the thread. The thread starts it at the end of this iteration of the loop.
+        Returns the loop. If there is none, the caller must call `Writer.wait`.
         """
         if not self.session().writer.add(job):
             self._late.append(partial(self._send, job))
@@ -138,7 +138,7 @@ class SQLiteEngine:
             try:
                 loop.call_soon_threadsafe(self._collect)
             except RuntimeError:
-                # The session is closed; the next one checks by itself.
+                # The loop is closed. In another loop, `_send` lets it collect the results.
                 self._told = False
 
     def _collect(self) -> None:
@@ -188,7 +188,7 @@ class SQLiteEngine:
             return
         answer.set_exception(write.error)
         if isinstance(write.error, HTTPError) and write.error.code == 503:
-            # The error is logged once. The publisher need not wait for the answer.
+            # The error is logged already: asyncio must not log it if no code awaits the answer.
             answer.exception()
 
     # -- channels
@@ -287,7 +287,7 @@ class SQLiteEngine:
             self._session = None
             session.close()
             self._feeds.clear()
-        # Callbacks may have published meanwhile, so the file is opened again.
+        # Callbacks may have published meanwhile. Their calls open the file again.
         late, self._late = self._late, []
         for call in late:
             call()

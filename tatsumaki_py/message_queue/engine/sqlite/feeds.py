@@ -38,7 +38,7 @@ class Reads(Protocol):
     """The engine."""
 
     def session(self) -> Session:
-        """The open file. `EngineError` if it cannot be opened."""
+        """The open file. Raises `EngineError` if it cannot be opened."""
 
     def ask(self, question: Question) -> None:
         """Let the writer thread answer a question."""
@@ -79,7 +79,7 @@ class Feeds:
         try:
             self._load(feed)
         except (HTTPError, EngineError):
-            # The reason is logged. Arriving clients get the error.
+            # Clients that arrive get the error.
             self._fed.pop(feed.name, None)
 
     def _load(self, feed: Feed) -> None:
@@ -152,7 +152,7 @@ class Feeds:
         if self._loading.get(feed.name) is feed:
             return
         fed = self._fed.get(feed.name) is feed
-        # Another thread may have opened it while events were being written.
+        # Another thread may have opened the channel while events were being written.
         top = partial(reading.top, name=feed.name)
         if not fed or self._engine.session().read(top) != feed.top:
             self._load(feed)

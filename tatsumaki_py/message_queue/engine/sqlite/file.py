@@ -38,7 +38,7 @@ STEPS = [
         # `clock` is in seconds, see `store`; `open` is 1 while a process uses the file.
         "CREATE TABLE life (start TEXT, newest TEXT, clock REAL, open INTEGER)",
         # `first` is the place before the oldest event; `behind` is that of the client that was the
-        # furthest behind; `used`, `oldest` are times of the clock.
+        # furthest behind; `used` and `oldest` are times of the clock.
         """
         CREATE TABLE channels (
             id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, first TEXT NOT NULL,
@@ -145,8 +145,8 @@ class File:
         file = self.writer
         file.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _migrate(file)
-        # Not earlier, so that the application id and the version are in the file itself, not in its
-        # log.
+        # Switch to the log only now, so that the application id and the version are in the file
+        # itself, not in its log.
         (mode,) = file.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise EngineError(f"{self.path}: this file system has no shared memory for SQLite")
@@ -172,7 +172,7 @@ class File:
             raise
 
     def close(self) -> None:
-        """Close it, so that another process can use it."""
+        """Close the file, so that another process can use it."""
         for name in ("reader", "writer", "_lock"):
             connection = getattr(self, name, None)
             if connection is not None:
@@ -222,7 +222,7 @@ def _migrate(file: sqlite3.Connection) -> None:
 
 @contextlib.contextmanager
 def _explained(path: str) -> Iterator[None]:
-    """An `EngineError` for an error of SQLite; its text says what to do."""
+    """Turns an error of SQLite into an `EngineError` whose text says what to do."""
     try:
         yield
     except sqlite3.Error as error:

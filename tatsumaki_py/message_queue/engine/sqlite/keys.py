@@ -78,7 +78,7 @@ class Keys:
         count, size = self._file.execute(_COUNT, (row.id,)).fetchone()
         limit, bytes = row.limits.idempotency_keys, row.limits.buffer_size
         while count and (count > limit or size > bytes):
-            # If they are too large, drop a tenth at once.
+            # If the keys are too large, drop a tenth at a time.
             drop = count - whole(limit) if count > limit else count // 10 + 1
             self._file.execute(_DROP, (row.id, drop))
             count, size = self._file.execute(_COUNT, (row.id,)).fetchone()

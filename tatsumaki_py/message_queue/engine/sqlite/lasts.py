@@ -1,10 +1,10 @@
-"""The last event of each key, in a table of its own.
+"""The last event of each key, in a separate table.
 
 Rules:
-1. It is written in the same transaction as the event in the table of events, and stays when that
-   is dropped.
+1. A last event is written in the same transaction as its row in the table of events, and stays when
+   that row is dropped.
 2. A channel keeps at most `kept_keys` last events, in at most half of `buffer_size`. If they are
-   too large, a tenth of them is dropped at once.
+   too large, a tenth of them is dropped at a time.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Lasts:
         limit, size = row.limits.kept_keys, row.limits.buffer_size / 2
         count, bytes = self._file.execute(_COUNT, (row.id,)).fetchone()
         while count and (count > limit or bytes > size):
-            # If they are too large, drop a tenth at once.
+            # If the events are too large, drop a tenth at a time.
             drop = count - whole(limit) if count > limit else count // 10 + 1
             self._file.execute(_DROP, (row.id, drop))
             count, bytes = self._file.execute(_COUNT, (row.id,)).fetchone()

@@ -23,19 +23,19 @@ class SQLiteOptions:
     """A file, and how the engine uses it."""
 
     path: str
-    """The path of the file, absolute. Files beside it have its name with ``-wal``, ``-shm`` and
-    ``-lock`` after it.
+    """The absolute path of the file. The names of the files beside it are this path with ``-wal``,
+    ``-shm`` or ``-lock`` appended.
     """
     synchronous: str = option("normal", choices=("normal", "full"))
-    """With `full`, an event is on the disk before it is delivered. With `normal`, the operating
-    system has it: if the process is killed, no event is lost; a power failure may lose the events
-    of the last seconds.
+    """With `full`, an event is on the disk before it is delivered. With `normal`, it may not yet
+    be on the disk, but the operating system has it: if the process is killed, no event is lost; a
+    power failure may lose the events of the last few seconds.
     """
 
 
 def parse(url: str, keywords: Mapping[str, Any]) -> SQLiteOptions:
     """The options from `url` and `keywords`. A relative path is relative to the current working
-    directory. Raises `ValueError` that says what is wrong.
+    directory. Raises a `ValueError` that says what is wrong.
 
     >>> parse("sqlite:/var/lib/events.db?synchronous=full", {})
     SQLiteOptions(path='/var/lib/events.db', synchronous='full')

@@ -80,7 +80,7 @@ def _in_one_state(file: sqlite3.Connection, read: Callable[[], T]) -> T:
 
 def newest(file: sqlite3.Connection, *, feed: Feed, budget: Budget | None) -> Loaded | None:
     """The events to load for a channel: those that a new client gets, those that its clients lack,
-    and the last events of older keys. None if they exceed `budget`.
+    and the last event of each key if it is older than these. None if they exceed `budget`.
     """
     return _in_one_state(file, lambda: _newest(file, feed, budget or NO_BUDGET))
 
@@ -120,7 +120,7 @@ def _backlog(
 
 
 def _lasts(file: sqlite3.Connection, feed: Feed, channel: _Channel, up_to: str) -> list[Entry]:
-    """The last events of keys, up to the id `up_to`."""
+    """The last event of each key, unless its id is after `up_to`."""
     found = file.execute(_LASTS, (channel.id, *position(up_to), _since_ms(feed))).fetchall()
     return [
         Entry(
@@ -185,11 +185,11 @@ def place(
 def crash_place(
     file: sqlite3.Connection, *, name: str, killed: float, recovery_time: float, backlog: float
 ) -> tuple[str, bool]:
-    """Where a client resumes that may have been listening at the time `killed`, when the process
-    was killed; and whether it gets more events than a new client. The client gets the backlog of
-    that time, the events of the last `recovery_time` seconds before it, those that a slow client
-    had not received yet, and all later ones. If the file no longer has some of these, it does not
-    have the place either, and the client gets a gap.
+    """The place where a client resumes that may have been listening at the time `killed`, when the
+    process was killed; and whether the client gets more events there than a new client would. The
+    client gets the backlog of that time, the events of the last `recovery_time` seconds before that
+    time, those that a slow client had not received yet, and all later ones. If the file no longer
+    has some of these, it does not have the place either, and the client gets a gap.
     """
     return _in_one_state(
         file, lambda: _crash_place(file, name, killed, recovery_time, whole(backlog))

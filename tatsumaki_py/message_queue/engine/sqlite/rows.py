@@ -14,7 +14,8 @@ from itertools import chain
 __all__ = ["insert", "places_key", "restored", "stored", "whole"]
 
 SIZES = (64, 8, 1)
-"""Numbers of rows in one statement. Only few, so that SQLite compiles few statements."""
+"""Numbers of rows in one statement. There are few of them, so that SQLite compiles few statements.
+"""
 
 
 def insert(

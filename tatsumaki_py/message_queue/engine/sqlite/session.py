@@ -56,7 +56,7 @@ class Session:
         options: which file it is.
         in_use: the names of the channels with clients; the set may change.
         tell: a method, called in another thread when `Writer.done` has results. The session does
-            not keep its object alive.
+            not keep the object of the method alive.
     """
 
     def __init__(
@@ -74,11 +74,11 @@ class Session:
             self.writer = Writer(file, store, self.clock, partial(_call, weakref.WeakMethod(tell)))
         self._reading = threading.Lock()
         self._trouble = Trouble(
-            "events in %s cannot be read: %s", "events in %s are read again", file.path
+            "events in %s cannot be read: %s", "events in %s can be read again", file.path
         )
         self.writing = Trouble(
             "events cannot be stored in %s: %s; publishers get a 503",
-            "events are stored in %s again",
+            "events can be stored in %s again",
             file.path,
         )
 
@@ -90,7 +90,7 @@ class Session:
             self.close()
 
     def close(self) -> None:
-        """The thread has ended: let another process use the file."""
+        """The thread has ended: close the file, so that another process can use it."""
         with self._reading:
             self._file.close()
 

@@ -5,8 +5,8 @@ Rules:
 2. Ids increase from one run to the next, even if the machine's clock stepped back.
 3. Times are seconds of the file's own clock, which runs only while a process uses the file, so
    nothing expires while no process runs. Only `time_to_live` uses the machine's clock.
-4. Each channel's row has its number of events and bytes. The cache of rows is dropped when a
-   transaction fails.
+4. Each channel's row has the number of its events, and their bytes. The cache of rows is dropped
+   when a transaction fails.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TURN = 2000
 """Free pages to release in one go."""
 
 Place = tuple[tuple[str, ...], str, str, float, float]
-"""A client's channels, name and cursor, and when and for how long it is remembered."""
+"""A client's channels, name and cursor, when it was remembered, and for how many seconds."""
 
 
 class Write:
@@ -105,7 +105,7 @@ class Store:
             file, self._channels, self._keys, self._lasts, in_use, self.opened
         )
         with self:
-            # An absent client keeps its place for the whole time, counted from now.
+            # An absent client keeps its place for its full time, counted from now.
             file.execute("UPDATE places SET time = ?", (self.opened - 0.5,))
             file.execute("UPDATE life SET open = 1")
 
@@ -188,7 +188,7 @@ class Store:
         self._file.execute("UPDATE life SET newest = ?, clock = ?", (newest, clock))
 
     def remember(self, places: Collection[Place], left: Collection[str], clock: float) -> None:
-        """Store the places of clients, and which channels their last client has left."""
+        """Store the places of clients, and that the last client has left the channels `left`."""
         with self:
             rows = [
                 (places_key(channels), stored(client_id), *rest)

@@ -4,10 +4,10 @@ Rules:
 1. Events are kept as in memory (`message_queue.retention`), by number, bytes and age: the newest
    `backlog_length`, and recent ones up to `buffer_length` and `buffer_size`. No event is kept for a
    client that lags behind.
-2. Several events are dropped at once: a channel may exceed its limits by a sixteenth, and events
-   their age by an eighth.
-3. After a start, clients first get time to come back: until then, no event is dropped because of
-   its age, and no channel is emptied because it is idle.
+2. Events are dropped several at a time: a channel may exceed its limits by a sixteenth, and events
+   may exceed their maximum age by an eighth.
+3. After a start, clients first get time to come back. During this time, no event is dropped because
+   of its age, and no channel is emptied because it is idle.
 4. A channel without events keeps its newest id, so that a client that has all of them gets no gap.
    Beyond `MAX_TOPS`, the least recently used channels are dropped, and all unknown channels begin
    at a new id.
@@ -157,12 +157,12 @@ class Trimming:
         return self._channels.size + self._beside <= max_size
 
     def sweep(self, clock: float, now_ms: float, ids: Ids) -> bool:
-        """Drop outdated events in all channels. Returns whether there may be more.
+        """Drop expired events in all channels. Returns whether there may be more.
 
         Args:
             clock: the time.
             now_ms: the machine's clock, in milliseconds since the epoch.
-            ids: gives the new beginning of unknown channels.
+            ids: gives the new id at which unknown channels begin.
         """
         self._keys.expire(clock)
         self._lasts.expire(now_ms)

@@ -2,8 +2,8 @@
 
 Rules:
 1. Events are written in the order of the calls, and their results come in that order.
-2. A question is answered after the events that came before it. Events and questions take turns, so
-   that neither can hold up the other for long.
+2. A question is answered after the events that came before it are written. Events and questions
+   take turns, so that neither can hold up the other for long.
 3. Places of clients are written up to `LAZY` seconds later. If the process is killed before that, a
    client gets some events again.
 4. If a transaction fails, all events in it fail.
@@ -64,7 +64,7 @@ class Writer:
     Args:
         file: the file.
         store: writes to it.
-        clock: gives the time of the file's clock, in any thread.
+        clock: gives the time of the file's clock; any thread may call it.
         tell: called in the thread when `done` is not empty.
 
     Attributes:
@@ -82,7 +82,7 @@ class Writer:
         self._clock = clock
         self._tell = tell
         self._wakes: SimpleQueue[None] = SimpleQueue()
-        # Held only briefly, because the event loop takes it, too.
+        # Held only briefly, because the event loop also takes it.
         self._lock = threading.Lock()
         self._given: deque[Job] = deque()
         self._places: dict[tuple[tuple[str, ...], str], Place] = {}
@@ -98,7 +98,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="tatsumaki-sqlite", daemon=True)
         self._thread.start()
 
-    # -- for the engine, in any thread. False: the thread accepts no more jobs
+    # -- for the engine, in any thread. False means that the thread accepts no more jobs
 
     def add(self, job: Job) -> bool:
         """Add a job, which starts at the next `wake` or earlier."""
@@ -118,7 +118,7 @@ class Writer:
         return self._soon(lambda: self._places.update({(channels, client_id): place}))
 
     def left(self, name: str) -> bool:
-        """Soon write that the last client has left a channel."""
+        """Record soon that the last client has left a channel."""
         return self._soon(lambda: self._left.add(name))
 
     def _soon(self, note: Callable[[], object]) -> bool:
@@ -128,7 +128,7 @@ class Writer:
             first = not self._places and not self._left
             note()
         if first:
-            # The thread may otherwise wait longer.
+            # Otherwise, the thread could wait longer than `LAZY`.
             self.wake()
         return True
 
@@ -237,7 +237,7 @@ class Writer:
         self._tell()
 
     def _flush(self) -> bool:
-        """Write the waiting places. Returns whether the file could be written."""
+        """Write the waiting places. Returns whether the write succeeded."""
         self._flush_at = None
         with self._lock:
             # Keep them visible to `waiting_place` until they are written.
@@ -258,7 +258,7 @@ class Writer:
         return not failed
 
     def _try(self, call: Callable[[], T]) -> T | Exception:
-        """The result of `call`, which writes, or its error."""
+        """Make a call that writes. Returns its result or its error."""
         try:
             self._file.check()
             return call()

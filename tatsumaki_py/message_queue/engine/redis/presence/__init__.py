@@ -1,1 +1,1 @@
-"""Which process each named client is in, over Redis."""
+"""Which process each named client is in, for processes that share Redis."""

@@ -41,7 +41,7 @@ __all__ = ["RedisPresence"]
 PIECE = 200
 """Number of clients to announce again in one pipeline."""
 LAST_WORDS = 2.0
-"""Seconds for an ending process to notify the others."""
+"""Maximum seconds that an ending process spends to notify the others."""
 
 _log = logging.getLogger("tatsumaki")
 
@@ -67,9 +67,9 @@ class RedisPresence:
         self._swept = swept_of(options.prefix, process)
         self._here: dict[Key, Here] = {}
         self._unsaid: dict[Key, asyncio.Future[bool]] = {}
-        """Arrived clients that Redis does not know yet."""
+        """The arrivals that Redis has not recorded yet."""
         self._leaving: dict[Key, asyncio.Future[bool]] = {}
-        """Departures of clients that Redis does not know yet."""
+        """The departures that Redis has not recorded yet."""
         self._number = 0
         self._said: set[asyncio.Future[Any]] = set()
         """Questions in flight."""
@@ -115,7 +115,7 @@ class RedisPresence:
         """See `Presence.arrive`."""
         self._line.listen()
         key = channels, client_id
-        # The other processes do not know yet that it had left.
+        # The other processes do not know yet that the client had left.
         settle(self._leaving.pop(key, None), False)
         settle(self._unsaid.pop(key, None), False)
         here = self._here.get(key)
@@ -182,7 +182,7 @@ class RedisPresence:
         here = self._here.pop(key, None)
         unsaid = self._unsaid.pop(key, None)
         if here is None:
-            # It is in another process.
+            # The client is in another process.
             gone.set_result(False)
         elif unsaid is not None and not here.said:
             # No other process has heard of this visit, so its hooks are called here.
@@ -274,7 +274,7 @@ class RedisPresence:
             return
         was_new, process, *_ = question.result()
         if process:
-            # It has meanwhile polled in another process.
+            # The client has meanwhile polled in another process.
             self._forget(key)
             self._clients.take(*key)
         elif was_new:
@@ -286,7 +286,7 @@ class RedisPresence:
 
     def _ask_swept(self, answered: Callable[[bool], object]) -> None:
         """Redis does not know a client of this process. Find out whether other processes have
-        called its hook or Redis has lost it.
+        called its hook, or whether Redis has lost the client.
         """
 
         def done(question: asyncio.Future[Any]) -> None:
@@ -303,7 +303,7 @@ class RedisPresence:
             self._rejoining = self._loop.create_task(self.rejoin())
 
     async def close(self) -> None:
-        """Notify the other processes that this one ends."""
+        """Notify the other processes that this one is ending."""
         try:
             async with asyncio.timeout(LAST_WORDS):
                 await self.control.close()
@@ -311,7 +311,7 @@ class RedisPresence:
                     await asyncio.wait(self._said)
                 await self._lives.close()
         except Exception as error:
-            _log.debug("Redis could not be told that this process ends: %s", error)
+            _log.debug("Redis could not be told that this process is ending: %s", error)
         if self._rejoining is not None:
             self._rejoining.cancel()
         self._places.close()

@@ -1,11 +1,12 @@
-"""Messages between processes: to all, to one, and the counting of clients.
+"""Messages between processes, to all or to one, and the counting of clients.
 
 Rules:
 1. A command to other processes is kept in a stream, from which a process that was not subscribed
    for a while reads the commands it missed. Each process runs a command once, even if it both
-   receives and reads it, or if the command was sent twice because Redis did not answer.
+   receives the command and reads it in the stream, or if the command was sent twice because Redis
+   did not answer.
 2. Messages that cannot be sent now wait, up to a limit, and are sent in order.
-3. A question to all is answered by the processes that receive it; nothing is kept.
+3. A question to all processes is not kept: only the processes that receive it answer it.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class Control:
         self._loop = asyncio.get_running_loop()
         self._say = SAY_SHARDED if line.sharded else SAY
         self._last: str | None = None
-        """The last command that was run, or the last one before this process listened."""
+        """The id of the last command that was run, or of the last one before this process listened.
+        """
         self._beginning: asyncio.Future[Any] | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self._subscribed: asyncio.Future[None] = self._loop.create_future()
@@ -124,7 +126,7 @@ class Control:
             self._sender = None
 
     def heard(self, data: bytes) -> None:
-        """A message to all has arrived."""
+        """A message to all processes has arrived."""
         if data[:1] == SAID:
             before, id, process, number, message = data[1:].split(b" ", 4)
             if before == b"0-0":
@@ -148,7 +150,7 @@ class Control:
             self._catching_up = self._loop.create_task(self._read())
 
     async def _read(self) -> None:
-        """Run the commands in the log."""
+        """Run the commands in the log that were not run yet."""
         try:
             if self._last is None:
                 self.begin()
@@ -242,7 +244,7 @@ class Control:
             count.add(there)
 
     async def close(self) -> None:
-        """Send the waiting messages, within a short time."""
+        """Send the waiting messages, for at most `ANSWER` seconds."""
         if self._sender is not None:
             await asyncio.wait([self._sender], timeout=ANSWER)
         tasks: list[asyncio.Task[Any]] = [*self._running.values(), *self._next.values()]
@@ -274,7 +276,7 @@ class _Count:
         self._changed()
 
     async def wait(self, answers: int) -> None:
-        """Wait for that many answers, within a short time."""
+        """Wait for that many answers, for at most `ANSWER` seconds."""
         event = asyncio.Event()
 
         def changed() -> None:

@@ -1,7 +1,7 @@
 """The names of the keys for named clients and their processes.
 
-Rule: the keys of one set of channels are in one slot of Redis Cluster, and so are those of one
-process, and those of all processes.
+Rule: the keys of one set of channels are in one slot of Redis Cluster. The same applies to the keys
+    of one process, and to the keys that all processes share.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class ClientKeys:
         self.present = self._base + b":n"
 
     def place(self, client: str) -> bytes:
-        """The place of a client."""
+        """The key of the place of a client."""
         return b"%b:c:%b" % (self._base, encoded(client))
 
 
 class AllKeys:
-    """The keys of all processes.
+    """The keys that all processes share.
 
     Attributes:
         messages: the pub/sub channel to which all processes subscribe.
         log: a stream of the last commands for all processes.
         alive: a sorted set of the times until which each process counts as alive, in milliseconds;
-            negative while its clients are being removed.
+            the time is negative while the clients of the process are being removed.
 
     >>> AllKeys("tats").log
     b'tats:{%all}:log'
@@ -68,8 +68,8 @@ class AllKeys:
 
 
 def clients_of(prefix: str, process: str) -> bytes:
-    """A hash of the clients of a process, with the milliseconds for which each is expected back,
-    and its hook.
+    """The key of a hash of the clients of a process. For each client, it has the milliseconds for
+    which the client is expected back, and its hook.
     """
     return f"{prefix}:{{{process}}}:clients".encode()
 
@@ -91,10 +91,10 @@ def read_client(field: bytes) -> tuple[tuple[str, ...], str]:
 
 
 def encoded(client_id: str) -> bytes:
-    """A client in the hash `ClientKeys.present`."""
+    """A client as a field of the hash `ClientKeys.present`."""
     return client_id.encode("utf-8", "surrogatepass")
 
 
 def milliseconds(seconds: float) -> int:
-    """A time to live."""
+    """A time to live, in milliseconds for Redis: at least 1."""
     return max(int(1000 * min(seconds, 1e9)), 1)

@@ -3,12 +3,12 @@
 Rules:
 1. A process sends a heartbeat every `BEAT_INTERVAL` seconds, in one command for all of its clients.
    Without a heartbeat for `LIFE` seconds, it counts as dead.
-2. The clients of a dead process are removed when they are no longer expected back, by any process.
-   The process whose script removes a client calls the hook.
+2. Any process may remove the clients of a dead process when they are no longer expected back. The
+   process whose script removes a client calls the hook.
 3. A process may remove clients of others only after it has been connected to Redis for `LIFE`
    seconds without interruption: after an outage, the others may not have sent a heartbeat yet.
-4. A process that learns that it counted as dead announces its clients again. If others have called
-   hooks for these clients, it finds `swept_of`.
+4. A process that learns that it counted as dead announces its clients again. If other processes
+   have called hooks for these clients, it finds the key `swept_of`.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Lives:
         self._next_look: dict[bytes, float] = {}
         self._known = False
         self._since: float | None = None
-        """The time since which Redis has been reached without interruption, by its clock in
-        milliseconds.
+        """The time since which Redis has been reached without interruption, by the clock of Redis
+        in milliseconds.
         """
         self._task: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -117,7 +117,7 @@ class Lives:
             self._next_look = {key: at for key, at in self._next_look.items() if key in processes}
             due = {key: at for key, at in processes.items() if now >= self._next_look.get(key, 0)}
             if due:
-                # This may take long, and the process must send heartbeats meanwhile.
+                # This may take a long time, and the process must send heartbeats meanwhile.
                 sweep = self._sweep_all(due, now)
                 self._sweeper = asyncio.get_running_loop().create_task(sweep)
 
@@ -126,8 +126,8 @@ class Lives:
         return await self._questions.run(BEAT, (self._alive,), args)
 
     async def place(self, process: bytes, channels: tuple[str, ...]) -> str:
-        """The place that all clients of an unresponsive process had reached: a little before its
-        last heartbeat.
+        """A place that all clients of an unresponsive process had reached: that of the newest event
+        a little before the last heartbeat of the process.
         """
         score = await self._questions.command("ZSCORE", self._alive, process)
         until = abs(float(score or 0)) - 1000 * (LIFE + BEAT_INTERVAL)
@@ -172,7 +172,7 @@ class Lives:
             if cursor == b"0":
                 break
         if look_again == float("inf"):
-            # The hash is not deleted, because the process may be alive and have a client now.
+            # The hash is not deleted, because the process may be alive again and have a client.
             await self._mark(process, b"1")
         return look_again
 

@@ -102,8 +102,8 @@ class Places:
         return place
 
     def found(self, key: Key, place: _Place, process: bytes, number: int, kept: Any) -> None:
-        """Redis has answered the arrival of a client. The client was in `process`, unless that is
-        empty, by an arrival of that number. `kept` is the last remembered place.
+        """Redis has answered the arrival of a client. Unless `process` is empty, the client was in
+        that process, where its last arrival had `number`. `kept` is the last remembered place.
         """
         if process:
             task = self._loop.create_task(self._find(key, place, process, number, kept))
@@ -159,7 +159,7 @@ class Places:
     # -- from one process to another
 
     async def _ask(self, process: str, number: int, key: Key) -> str | None:
-        """End a client's poll in `process`, whose arrival there had that number. Returns the place
+        """End a client's poll in `process`, where its last arrival had `number`. Returns the place
         that the poll reached; None without an answer.
         """
         self._count += 1
@@ -178,7 +178,7 @@ class Places:
             del self._asked[ask]
 
     def told(self, data: bytes) -> None:
-        """Another process has asked or answered."""
+        """Another process has asked for a place, or has answered such a question."""
         words = json.loads(data[1:])
         if data[:1] == ANSWERED:
             ask, place = words
@@ -195,10 +195,10 @@ class Places:
         """End the poll of a client that has polled in another process."""
         here = self._here.get(key)
         if here is not None and here.number != number:
-            # It has come back since, and is now being taken from the other process.
+            # The client has come back since, and is now being taken from the other process.
             place = self._clients.place(*key)
         else:
-            # It may be known here without being a subscriber.
+            # The client may be known here without being a subscriber.
             if here is not None:
                 self._forget(key)
             place = self._clients.take(*key)
@@ -207,7 +207,7 @@ class Places:
         elif here.place is None:
             answer(here.reached)
         else:
-            # This process is also waiting for its place.
+            # This process is itself waiting for the client's place.
             here.place.add_done_callback(lambda known: answer(_result(known)))
 
     def close(self) -> None:
@@ -225,7 +225,7 @@ def _known(here: Here, place: _Place) -> None:
 
 
 def _result(place: _Place) -> str | None:
-    """Set the result of a place that is known, or could not be found out."""
+    """The place, from a future that is done; None if it could not be found out."""
     return None if place.cancelled() or place.exception() is not None else place.result()
 
 
@@ -240,6 +240,6 @@ def _text(value: bytes | None) -> str | None:
 
 
 def settle(future: asyncio.Future[Any] | None, result: Any) -> None:
-    """Set the result of a future that may be done."""
+    """Set the result of a future, unless it is None or done."""
     if future is not None and not future.done():
         future.set_result(result)

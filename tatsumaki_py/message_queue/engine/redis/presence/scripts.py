@@ -14,8 +14,8 @@ MOVE = Script("""
 -- KEYS: present, place. ARGV: client, process; for an arrival also: its number, '1' if an earlier
 -- arrival is announced again (which has no effect if the client is in another process by now),
 -- milliseconds for which `present` lasts.
--- Answers to an arrival: {whether the client is new, the process that it was in or '', the number
--- of its arrival there, place or nil}; to a departure: 0 if the client is in another process, 1 if
+-- Returns for an arrival: {whether the client is new, the process that it was in or '', the number
+-- of its arrival there, place or nil}; for a departure: 0 if the client is in another process, 1 if
 -- it was in this one, 2 if it was in none.
 local value = redis.call('HGET', KEYS[1], ARGV[1])
 local process, number, new, from, there = '', '', '1', '', ''
@@ -46,8 +46,8 @@ UNKNOWN = 2
 """The answer to the departure of a client that was in no process."""
 
 PLACE = Script("""
--- KEYS: stream and top of a channel. ARGV: milliseconds. Answers the newest id at or before that
--- time. If that event is no longer kept, answers an id that no event has, which leads to a gap.
+-- KEYS: stream and top of a channel. ARGV: milliseconds. Returns the newest id at or before that
+-- time. If that event is no longer kept, returns an id that no event has, which leads to a gap.
 local last = redis.call('XREVRANGE', KEYS[1], ARGV[1], '-', 'COUNT', 1)[1]
 if last then return last[1] end
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
@@ -62,7 +62,7 @@ return ARGV[1] .. '-0'
 """)
 
 SWEEP = Script("""
--- KEYS: present. ARGV: client, ended process. Answers whether this call has removed the client.
+-- KEYS: present. ARGV: client, ended process. Returns whether this call has removed the client.
 local value = redis.call('HGET', KEYS[1], ARGV[1])
 if not value or string.match(value, '^%S+') ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
@@ -71,7 +71,7 @@ return redis.call('HDEL', KEYS[1], ARGV[1])
 BEAT = Script("""
 -- KEYS: alive. ARGV: process, milliseconds for which it counts as alive (0 when it ends),
 -- milliseconds for which `alive` lasts.
--- Answers {whether it counted as alive, now, the processes that have ended and their times}.
+-- Returns {whether it counted as alive, now, the processes that have ended and their times}.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local before = redis.call('ZSCORE', KEYS[1], ARGV[1])
@@ -83,8 +83,8 @@ return {before and tonumber(before) > now and 1 or 0, now, ended}
 """)
 
 MARK = Script("""
--- KEYS: alive. ARGV: process, '1' if all of its clients were removed, otherwise they are about to
--- be removed. Answers 1 if the process has ended, 0 if it is alive and its clients must stay.
+-- KEYS: alive. ARGV: process, '1' if all of its clients were removed, '0' if they are about to be
+-- removed. Returns 1 if the process has ended, 0 if it is alive and its clients must stay.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])

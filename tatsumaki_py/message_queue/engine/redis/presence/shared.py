@@ -26,7 +26,7 @@ class SharedPresence:
     """See `Presence`.
 
     Args:
-        session: gives the session of the running loop; `RuntimeError` without a loop.
+        session: gives the session of the running loop; raises `RuntimeError` without a loop.
     """
 
     def __init__(self, session: Callable[[], _Session]) -> None:
@@ -36,7 +36,8 @@ class SharedPresence:
     def connect(self, clients: Clients) -> None:
         """See `Presence.connect`."""
         self.clients = clients
-        # A server has just started, or this is the first use.
+        # A server has just started, or this is the first use: if Redis cannot be reached, log that
+        # now.
         with contextlib.suppress(RuntimeError):
             self._session().begin()
 
