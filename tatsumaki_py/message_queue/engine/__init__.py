@@ -6,7 +6,8 @@ Rules:
 2. If a method returns None instead of an awaitable, there is nothing to wait for. The engine in
    memory always does so, and its work is done before the method of the queue returns.
 3. A channel asks `Engine.history` for events that are not in its log. A client that arrives gets a
-   gap only after the answer. A connected client gets one if its place is not in a loaded log.
+   gap only after the answer. A connected client gets a gap if `Feed.load` replaces the log with
+   one that does not contain its place.
 4. `open`, `detach`, `forget` and `remember` do not raise. They may be called without a running
    loop.
 
@@ -107,15 +108,15 @@ class Engine(Protocol):
             feed: the channel. It need not be attached.
             bodies: the events as JSON, oldest first. All or none are accepted, without other events
                 in between.
-            key: what they are about (`Event.key`). The last event of each key is kept for new
+            key: what the events are about (`Event.key`). The last event of each key is kept for new
                 clients, and `Feed.load` receives it even if it is older than the log.
             idempotency_key: if the same events were recently accepted under this key, they are not
                 accepted again; 422 if different events were.
-            quiet: whether only new clients get them.
+            quiet: whether only new clients get the events.
 
         Returns:
-            An awaitable of their ids. It may be done before or after `Feed.accept` is called with
-            the events.
+            An awaitable of the ids of the events. It may be done before or after `Feed.accept` is
+            called with the events.
         """
 
     def open(self, feed: Feed) -> None:

@@ -3,9 +3,9 @@ reconnects after a restart gets a gap.
 
 Rules:
 1. The logs of the channels have all events, so they count as loaded from the beginning.
-2. The newest id of a forgotten channel stays in `_tops`, so that a client that has all of its
-   events gets no gap. If there are too many of these ids, the oldest are dropped, and all unknown
-   channels begin at a new id: every client of such a channel gets a gap.
+2. The newest id of a forgotten channel stays in `_tops`, so that a client that has all events of
+   the channel gets no gap. If there are too many of these ids, the oldest are dropped, and all
+   unknown channels begin at a new id: every client of such a channel gets a gap.
 3. An idempotency key is remembered before its events are delivered.
 """
 

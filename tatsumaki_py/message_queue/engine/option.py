@@ -32,7 +32,7 @@ def option(
 
     Args:
         default: its default value.
-        unit: the unit of its value, for documents: "seconds".
+        unit: the unit of its value, for the documentation: "seconds".
         low: the smallest value.
         high: the largest value.
         choices: all possible values.

@@ -72,7 +72,7 @@ class Presence(Protocol):
     def arrive(
         self, channels: tuple[str, ...], client_id: str, hook: str, seconds: float
     ) -> asyncio.Future[bool]:
-        """A named client that did not listen here polls.
+        """A named client begins a poll in this process, where it was not listening.
 
         Args:
             channels: the channels that it listens to together, sorted by name.

@@ -1,4 +1,4 @@
-"""The result of a publish, to which Redis has not replied yet.
+"""The result of a publish: a future that waits for the reply of Redis.
 
 Rule: errors that no code waits for are logged, in at most one line per second.
 """

@@ -47,7 +47,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The events arrived after their deadline and are not accepted."""
+    """The call arrived after its deadline or after a later call: its events are not accepted."""
 
     now: int
 

@@ -6,7 +6,7 @@ Rules:
 2. Messages that arrive while a query is in flight wait for its answer. If there are too many of
    them, they are dropped, and Redis is asked again.
 3. Clients get a gap only for events that Redis no longer has, or if an event in Redis does not
-   follow the previous one, as after a script that Redis stopped halfway.
+   follow the previous one, for example after a script that Redis stopped halfway.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ Rules:
    same node in one batch, and follow the slot together when it moves.
 2. A command that a node refuses because a slot is moving is retried a few times, and then answered
    with a `NodeAway`, because it may succeed soon.
-3. If a node cannot be reached, or if no node has a slot, the slots are queried again before the
-   next batch, but at most once in `PAUSE` seconds. A moved slot needs no query, because the reply
-   of its old node names the new one.
+3. If a node cannot be reached, or if no node is known for a slot, the slots are queried again
+   before the next batch, but at most once in `PAUSE` seconds. A moved slot needs no query, because
+   the reply of its old node names the new one.
 4. A node that does not answer, or temporarily refuses writes, is away. Commands for it fail
    immediately, so that commands for other nodes do not wait. The error is a `NodeAway` if other
    nodes answer.
@@ -36,7 +36,7 @@ PAUSE = 0.1
 TRIES = 1000
 """How many keys to try in order to find one in a slot of a node."""
 REDIRECTS = 5
-"""How many times a command is sent, if its slot is moving."""
+"""Maximum number of times that a command is sent, if its slot is moving."""
 
 Moving = (exceptions.MovedError, exceptions.AskError, exceptions.TryAgainError)
 

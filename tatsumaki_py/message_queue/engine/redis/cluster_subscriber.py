@@ -71,8 +71,8 @@ class ClusterSubscriber:
         self._options = options
         self._channels: dict[bytes, Address | None] = {}
         self._waiting: set[bytes] = set()
-        """Channels that no node has confirmed yet, or none since the connection to their node was
-        lost.
+        """Channels whose subscription is not confirmed, or not confirmed again after the connection
+        to their node was lost.
         """
         self._links: dict[Address, _Link] = {}
         self._unread: asyncio.Queue[list[Any] | Exception] = asyncio.Queue(MOST_UNREAD)

@@ -104,8 +104,7 @@ def patient(options: RedisOptions) -> RedisOptions:
     answer.
 
     In a cluster, publishes to other nodes wait for an unresponsive node, once for a connection and
-    once for a reply. These two waits must not use up the time of those
-    publishes.
+    once for a reply. These two waits must not use up the time of those publishes.
     """
     most = options.publish_timeout / 3
     return replace(

@@ -196,8 +196,8 @@ class Feeding:
         reply: list[Any] = await self._questions.run(RECOVER, (keys.stream, keys.top), words)
         if channel.loaded and reply[0]:
             return [*reply, ()]
-        # Not in the script: while a slot of a cluster is moving, a script cannot read a key that
-        # does not exist. Events that are published between the two commands follow the log.
+        # The script does not do this, because a script cannot read a key that does not exist while
+        # the slot is moving in a cluster. Events published between the two commands follow the log.
         count = int(max(min(kept_keys, 1 << 31), 1))
         rows = await self._questions.command("XREVRANGE", keys.last, "+", "-", "COUNT", count)
         return [*reply, rows[::-1] if kept_keys else ()]

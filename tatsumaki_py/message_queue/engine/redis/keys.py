@@ -26,7 +26,7 @@ def process_channel(prefix: str, process: str) -> bytes:
 
 
 class Keys:
-    """The names of one channel.
+    """The names in Redis that belong to one channel.
 
     Attributes:
         messages: its pub/sub channel.
@@ -61,5 +61,5 @@ class Keys:
 
     @property
     def answers(self) -> bytes:
-        """The known idempotency keys, by time."""
+        """The key of a sorted set of the known idempotency keys, by time."""
         return self.messages + b":k"

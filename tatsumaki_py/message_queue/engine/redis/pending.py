@@ -1,4 +1,4 @@
-"""Publishes without an answer.
+"""Publishes that wait for an answer.
 
 Rule: each publish gets an answer within `timeout` seconds.
 """
@@ -92,7 +92,9 @@ class PendingCalls:
         return answer
 
     def fail(self, call: PendingCall, error: HTTPError) -> None:
-        """The events of a call are not accepted, or not known to be accepted."""
+        """Give an error to the publishers of a call: its events are not accepted, or Redis has not
+        confirmed them.
+        """
         for _, answer in call.answers:
             answer.fail(error)
         self.finish(call)

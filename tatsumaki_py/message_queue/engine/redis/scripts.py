@@ -2,7 +2,7 @@
 
 Rules:
 1. Ids increase, even if the clock of Redis steps back. `t` has the newest id. If `t` is lost, the
-   newest id is that of the newest entry. Without an entry it is a new id, so that no cursor from
+   newest id is that of the newest entry. Without an entry, it is a new id, so that no cursor from
    before the loss is known.
 2. A place is known if it is the newest id, the id of an entry, or the id before the first entry.
    Events after any other place may be lost.

@@ -154,7 +154,7 @@ class Message:
 
 
 def entries_of(channel: str, rows: Sequence[Any]) -> list[Entry]:
-    """The events of a reply of XRANGE."""
+    """The events of a reply to XRANGE."""
     entries = []
     for id, (_, value, *rest) in rows:
         prev, _, soft, body = value.split(b" ", 3)
@@ -175,7 +175,7 @@ def following(events: Sequence[Entry], cursor: str) -> list[Entry]:
 
 
 def unbroken(events: Sequence[Entry]) -> list[Entry]:
-    """The longest end of `events` in which each event follows the one before."""
+    """The longest series at the end of `events` in which each event follows the one before."""
     start = len(events) - 1
     while start > 0 and events[start].prev == events[start - 1].id:
         start -= 1

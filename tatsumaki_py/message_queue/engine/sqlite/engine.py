@@ -138,7 +138,7 @@ class SQLiteEngine:
             try:
                 loop.call_soon_threadsafe(self._collect)
             except RuntimeError:
-                # The loop is closed. In another loop, `_send` lets it collect the results.
+                # The loop is closed: `_send` arranges that the next loop takes the results.
                 self._told = False
 
     def _collect(self) -> None:

@@ -48,10 +48,10 @@ class Feeds:
     """The channels of this process.
 
     Args:
-        engine: reads for them.
+        engine: reads from the file for them.
 
     Attributes:
-        in_use: the names of those that have clients.
+        in_use: the names of the channels that have clients.
     """
 
     def __init__(self, engine: Reads) -> None:

@@ -145,8 +145,8 @@ class File:
         file = self.writer
         file.execute("PRAGMA auto_vacuum = INCREMENTAL")
         _migrate(file)
-        # Switch to the log only now, so that the application id and the version are in the file
-        # itself, not in its log.
+        # Switch to WAL only now, so that the application id and the version are in the file itself,
+        # not in its log.
         (mode,) = file.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise EngineError(f"{self.path}: this file system has no shared memory for SQLite")
@@ -243,7 +243,7 @@ def _mend(error: sqlite3.Error, path: str) -> str:
 
 
 def broken(error: Exception | None) -> bool:
-    """Whether the file itself is damaged, so that a retry would fail, too."""
+    """Whether the file itself is damaged, so that a retry would also fail."""
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 

@@ -185,11 +185,11 @@ def place(
 def crash_place(
     file: sqlite3.Connection, *, name: str, killed: float, recovery_time: float, backlog: float
 ) -> tuple[str, bool]:
-    """The place where a client resumes that may have been listening at the time `killed`, when the
-    process was killed; and whether the client gets more events there than a new client would. The
-    client gets the backlog of that time, the events of the last `recovery_time` seconds before that
-    time, those that a slow client had not received yet, and all later ones. If the file no longer
-    has some of these, it does not have the place either, and the client gets a gap.
+    """The place where a client resumes if it may have been listening at the time `killed`, when the
+    process was killed; and whether the client gets more events than a new client does. The client
+    gets the backlog of that time, the events of the last `recovery_time` seconds before that time,
+    those that a slow client had not received yet, and all later ones. If the file no longer has
+    some of these, it does not have the place either, and the client gets a gap.
     """
     return _in_one_state(
         file, lambda: _crash_place(file, name, killed, recovery_time, whole(backlog))
@@ -207,7 +207,7 @@ def _crash_place(
 
     places = nth_before(killed, backlog), nth_before(killed - recovery_time, 0), channel.behind
     place = min(places, key=position)
-    # Begin before the last events of older keys, which the client would otherwise not get.
+    # The last events of some keys may be older: begin before these, so that the client gets them.
     query = "SELECT prev FROM lasts WHERE channel = ? AND (ms, seq) <= (?, ?) ORDER BY ms, seq"
     older = file.execute(query, (channel.id, *position(place))).fetchone()
     if older is not None and place != nth_before(float("inf"), backlog):

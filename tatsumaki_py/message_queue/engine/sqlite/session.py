@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Clock:
-    """The file's clock; see `store`. It follows that of the event loop.
+    """The file's clock; see `store`. It follows the clock of the event loop.
 
     Args:
         start: the current time of the file.
@@ -124,7 +124,7 @@ class Session:
         Args:
             channels: the channels that it listens to.
             client_id: its name.
-            settings: those of the channels.
+            settings: the settings of the channels.
         """
         clock = self.clock.follow()
         if self.writer.waiting_place(channels, client_id):

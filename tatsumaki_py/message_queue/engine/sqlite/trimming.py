@@ -8,9 +8,9 @@ Rules:
    may exceed their maximum age by an eighth.
 3. After a start, clients first get time to come back. During this time, no event is dropped because
    of its age, and no channel is emptied because it is idle.
-4. A channel without events keeps its newest id, so that a client that has all of them gets no gap.
-   Beyond `MAX_TOPS`, the least recently used channels are dropped, and all unknown channels begin
-   at a new id.
+4. A channel without events keeps its newest id, so that a client that received all of its events
+   gets no gap. Beyond `MAX_TOPS`, the least recently used channels are dropped, and all unknown
+   channels begin at a new id.
 """
 
 from __future__ import annotations

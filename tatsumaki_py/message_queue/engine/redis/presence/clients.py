@@ -1,8 +1,8 @@
 """Which process each named client is in.
 
 Rules:
-1. `present` in Redis tells which process a client is in. Only scripts change it, and a process
-   knows the number of the client's last arrival there.
+1. The hash `present` in Redis tells which process a client is in. Only scripts change the hash. A
+   process knows the number of each client's last arrival in that process.
 2. A step that did not reach Redis is repeated after the next heartbeat: at most one for each
    client, because a later step replaces it.
 3. A client is in the index of its process (`clients_of`) before it is in `present`, so that the

@@ -1,8 +1,8 @@
 """The places that the polls of named clients have reached.
 
 Rules:
-1. The process that a client has left is asked for its place, with one message. Only a client
-   without a cursor waits for the answer, for at most `ANSWER` seconds.
+1. The process that a client has left is asked for the client's place, with one message. Only a
+   client without a cursor waits for the answer, for at most `ANSWER` seconds.
 2. Without an answer, the place that was last remembered is used. If there is none, the client
    begins a little before the last heartbeat of the process that it has left.
 """
@@ -45,7 +45,7 @@ class Here:
         unsaid: the future of an arrival that Redis has not recorded.
         place: a future of the place that it reached before its last arrival, while that is being
             queried.
-        reached: that place, from the answer until it leaves; "" if there is none.
+        reached: that place, from the answer until the client leaves; "" if there is none.
     """
 
     __slots__ = ("about", "number", "place", "reached", "said", "unsaid")
