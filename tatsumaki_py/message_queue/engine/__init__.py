@@ -159,7 +159,7 @@ class Engine(Protocol):
 
         Returns:
             An awaitable of the cursor with which `remember` was last called, even a moment ago in
-            this process, unless the `seconds` of that call have passed. If `Presence.arrive` has
+            this process, unless the seconds of that call have passed. If `Presence.arrive` has
             ended the client's poll in another process, the place that this poll reached has
             priority. The awaitable gives None if there is no such cursor. Returning None instead of
             an awaitable means that this process itself knows the latest place.

@@ -81,8 +81,9 @@ class Presence(Protocol):
             seconds: how long the client may take to come back if this process ends.
 
         Returns:
-            A future that tells whether the client is new: it was not present in any process. For
-            one client, the futures of `arrive` and `gone` are done in the order of the calls.
+            A future that tells whether the client is new, that is, not present in any process
+            before. For one client, the futures of `arrive` and `gone` are done in the order of the
+            calls.
         """
 
     def gone(self, channels: tuple[str, ...], client_id: str) -> asyncio.Future[bool] | None:
