@@ -1,6 +1,6 @@
 """What does an event cost through Redis, or into SQLite?
 
-Fan-out to 1000 streams of one process, with one event in flight and with 64: the engine in memory,
+Fan-out to 1000 streams of one process, with one event in flight and with 64: the in-memory engine,
 Redis with one process and with two that share the streams, nchan and python-socketio with the same
 Redis. Then the time from publish to delivery with one stream, publishing without a listener, and
 the number of commands that Redis gets while 10 000 channels, each with a named client, are idle.

@@ -41,7 +41,7 @@ async def publish(channel: str, until: float) -> int:
         await queue.publish(EVENT)
         count += 1
         if count % 100 == 0:
-            await asyncio.sleep(0)  # the engine in memory never waits
+            await asyncio.sleep(0)  # the in-memory engine never waits
     return count
 
 

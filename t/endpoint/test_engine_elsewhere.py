@@ -1,4 +1,4 @@
-"""A `SubscribeHandler` whose engine is elsewhere: the streams are those of the engine in memory."""
+"""A `SubscribeHandler` whose engine is elsewhere: the streams are those of the in-memory engine."""
 
 import asyncio
 import json

@@ -51,7 +51,7 @@ class Half:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (None, ', not None: "memory:" is the engine in memory, and an environment variable'),
+        (None, ', not None: "memory:" is the in-memory engine, and an environment variable'),
         (6379, ", or an engine, not int"),
         (b"redis://:s3cret@h", ", or an engine, not bytes"),
         (MemoryEngine, ", or an engine, not the class MemoryEngine"),

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the engine in a file."""
+"""Fixtures of the tests of the SQLite engine."""
 
 import gc
 import shutil

@@ -99,7 +99,7 @@ def make_parser(prog: str) -> Parser:
         "--engine",
         type=not_empty,
         metavar="URL",
-        help=f"engine in Redis (default: {VARIABLE} in the environment)",
+        help=f"URL of a Redis engine (default: {VARIABLE} in the environment)",
     )
     where.add_argument(
         "--url",

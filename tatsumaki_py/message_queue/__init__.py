@@ -236,7 +236,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     def publish(
         self, *events: Any, key: str | None = None, idempotency_key: str | None = None
     ) -> Published:
-        """Append events to the channel's log. With the engine in memory, the callbacks of all
+        """Append events to the channel's log. With the in-memory engine, the callbacks of all
         listeners are called before this returns; streams that read the log themselves send after
         the burst.
 

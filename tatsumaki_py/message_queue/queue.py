@@ -80,7 +80,7 @@ class Queue:
 
     async def count_subscribers(self) -> int:
         """The `subscribers` of all processes that share the engine; a named client counts once.
-        With the engine in memory, this is `subscribers`, immediately.
+        With the in-memory engine, this is `subscribers`, immediately.
 
         Each call asks the other processes; no count is stored, so a killed process does not count.
         A process that does not answer within a second is left out. Raises `Error.HTTP` 503 if the
@@ -116,7 +116,7 @@ class Queue:
         return self._processes.disconnect(self._channels, name)
 
     async def ready(self) -> None:
-        """Wait until the engine has loaded the log; with the engine in memory, it is always loaded.
+        """Wait until the engine has loaded the log; with the in-memory engine, it is always loaded.
         After that, `cursor` and `MessageQueue.backlog_events` are up to date. Raises the error with
         which the engine fails, such as `Error.HTTP` 503.
         """

@@ -71,8 +71,8 @@ class Publisher:
 
     Args:
         url: where to publish. An ``http://`` or ``https://`` URL is that of a `PublishHandler`;
-            ``{channel}`` in it is replaced by the name of the channel. Any other URL is that of an
-            engine in Redis, as for `MessageQueue.configure`. None means the URL in the environment
+            ``{channel}`` in it is replaced by the name of the channel. Any other URL is that of a
+            Redis engine, as for `MessageQueue.configure`. None means the URL in the environment
             variable ``TATSUMAKI_ENGINE``.
         json: the encoder of events; see `MessageQueue.json`.
         max_event_size: maximum bytes of JSON in one event. Default: 1 MiB, as in

@@ -3,8 +3,8 @@
 Rules:
 1. A channel in this process is a log in memory. The engine decides the order of events: the events
    that it passes to `Feed.accept` follow the log's `top`.
-2. If a method returns None instead of an awaitable, there is nothing to wait for. The engine in
-   memory always does so, and its work is done before the method of the queue returns.
+2. If a method returns None instead of an awaitable, there is nothing to wait for. The
+   in-memory engine always does so, and its work is done before the method of the queue returns.
 3. A channel asks `Engine.history` for events that are not in its log. A client that arrives gets a
    gap only after the answer. A connected client gets a gap if `Feed.load` replaces the log with
    one that does not contain its place.

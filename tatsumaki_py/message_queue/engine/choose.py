@@ -64,7 +64,7 @@ def choice_of(engine: Engine | str, options: Mapping[str, Any]) -> Choice:
 
 
 def from_environment() -> Choice:
-    """The engine that the environment names, or else the engine in memory. Raises `EngineError` if
+    """The engine that the environment names, or else the in-memory engine. Raises `EngineError` if
     the URL is invalid.
     """
     url = os.environ.get(VARIABLE) or "memory:"
@@ -90,7 +90,7 @@ def _check_engine(engine: object) -> None:
     take = 'MessageQueue.configure takes the URL of an engine, such as "redis://127.0.0.1:6379/0"'
     if engine is None:
         raise TypeError(
-            f'{take}, not None: "memory:" is the engine in memory, and an environment '
+            f'{take}, not None: "memory:" is the in-memory engine, and an environment '
             "variable may be unset"
         )
     kind = f"the class {engine.__name__}" if isinstance(engine, type) else type(engine).__name__

@@ -1,1 +1,1 @@
-"""The engine in Redis: processes on several machines share the channels."""
+"""The Redis engine: processes on several machines share the channels."""

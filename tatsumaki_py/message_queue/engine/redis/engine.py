@@ -1,4 +1,4 @@
-"""The engine in Redis.
+"""The Redis engine.
 
 Rules:
 1. All objects of an event loop are in a `Session`. `close` ends the session; the next call opens a

@@ -1,4 +1,4 @@
-"""The `Presence` of the engine in Redis, which outlives the event loop."""
+"""The `Presence` of the Redis engine, which outlives the event loop."""
 
 from __future__ import annotations
 
