@@ -171,7 +171,7 @@ async def test_charset(post, body, content_type, charset, status):
         ("{", b"not JSON"),
         (b"\xff", b"not JSON"),
         ("[" * 90_000, b"not JSON: nested too deeply"),
-        ('{"n":' + "9" * 5000 + "}", b"not an event: a number of 5000 characters"),
+        ('{"n":' + "9" * 5000 + "}", b"not an event: a number is too long (5000 characters)"),
         ('{"n":' + "9" * 990 + ".0}", b"not an event: a number is too long or too large"),
         ('{"n":NaN}', b"not JSON: NaN is not a number in JSON"),
         ('{"n":1e999}', b"not an event"),
@@ -181,7 +181,7 @@ async def test_charset(post, body, content_type, charset, status):
         ("1e999", b"not an event: a number is too long or too large"),
         ('"\\ud800"', b"not an event: half of a surrogate pair"),
         ("nul", b"not JSON"),
-        ("[" * 102 + "]" * 102, b"not an event: nested more than 100 deep"),
+        ("[" * 102 + "]" * 102, b"not an event: nested more than 100 levels deep"),
         ('[{"n":1} {"n":2}]', b"not JSON: Expecting ','"),
         ('[{"n":1},]', b"not JSON"),
         ("[{}", b"not JSON"),
@@ -195,7 +195,7 @@ async def test_charset(post, body, content_type, charset, status):
         ('{"t\\u0079pe":"gap"}', b"not an event"),
         ('{"type":"gap","t\\u0079pe":"x"}', b"not an event: a name occurs twice in one object"),
         ('{"n":[{"a":1,"b":2,"a":1}]}', b"not an event: a name occurs twice in one object"),
-        ('{"n":' + "[" * 100 + "]" * 100 + "}", b"not an event: nested more than 100 deep"),
+        ('{"n":' + "[" * 100 + "]" * 100 + "}", b"not an event: nested more than 100 levels deep"),
     ],
     ids=range(28),
 )
@@ -270,7 +270,7 @@ async def test_too_much(post, queue):
     assert (reply.code, reply.body) == (413, b"more than 3 events in one request")
     queue.max_event_size = 100
     reply = await post(json.dumps({"text": "x" * 100}))
-    assert (reply.code, reply.body) == (413, b"an event of 112 bytes is more than 100")
+    assert (reply.code, reply.body) == (413, b"an event of 112 bytes exceeds the maximum of 100")
     assert len(queue.backlog_events) == 3
 
 

@@ -161,9 +161,9 @@ async def test_mistakes(queue):
         await queue.poll("me")
     with pytest.raises(TypeError, match=r"await mq\.poll_once"):
         aiter(queue.poll_once("me"))
-    with pytest.raises(TypeError, match="leave the callback out"):
+    with pytest.raises(TypeError, match="leave out the callback"):
         await queue.poll_once("me", Taker())
-    with pytest.raises(TypeError, match="leave the callback out"):
+    with pytest.raises(TypeError, match="leave out the callback"):
         aiter(queue.poll("me", Taker()))
     poll = queue.poll_once("me")
     task = asyncio.ensure_future(wait(poll))

@@ -79,7 +79,7 @@ async def test_a_name_is_needed(queue):
     """None names no client, and does not end all."""
     peer = FakePeer()
     queue.poll(None, peer.on_new_event)
-    with pytest.raises(TypeError, match="client_id is a str, not NoneType"):
+    with pytest.raises(TypeError, match="client_id must be a str, not NoneType"):
         queue.disconnect(None)
     assert not peer.finished
     assert queue.disconnect()

@@ -51,7 +51,7 @@ async def test_bad_keys(queue):
         with pytest.raises(Error.HTTP, match="1 to 255") as error:
             queue.publish({"n": 1}, idempotency_key=key)
         assert error.value.code == 400
-    with pytest.raises(TypeError, match="idempotency_key is a str, not int"):
+    with pytest.raises(TypeError, match="idempotency_key must be a str, not int"):
         queue.publish({"n": 1}, idempotency_key=1)
     assert queue.backlog_events == []
     await queue.publish({"n": 1}, idempotency_key="é" * 255)

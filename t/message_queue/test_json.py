@@ -96,7 +96,7 @@ BROKEN = {
     "infinity": ("1e999", ValueError, "a number is too long or too large"),
     "half": ('"\\ud800"', ValueError, "half of a surrogate pair"),
     "half as it is": ('"\ud800"', ValueError, "must return JSON"),
-    "deep": ("[" * 101 + "]" * 101, ValueError, "nested more than 100 deep"),
+    "deep": ("[" * 101 + "]" * 101, ValueError, "nested more than 100 levels deep"),
     "very deep": ("[" * 100_000 + "]" * 100_000, ValueError, "nested too deeply"),
     "gap": ('{"type":"gap"}', ValueError, 'of type "gap"'),
     "twice": ('{"a":1,"a":2}', ValueError, "a name occurs twice in one object"),

@@ -163,9 +163,9 @@ def test_bad_keys(make_queue):
         with pytest.raises(Error.HTTP, match="a key must have 1 to 255 characters") as error:
             queue.publish({"n": 1}, key=key)
         assert error.value.code == 400
-    with pytest.raises(TypeError, match="key is a str, not int"):
+    with pytest.raises(TypeError, match="key must be a str, not int"):
         queue.append_backlog({"n": 1}, key=1)
-    with pytest.raises(TypeError, match="key is a str, not bytes"):
+    with pytest.raises(TypeError, match="key must be a str, not bytes"):
         queue.publish_json(b"1", key=b"1")
 
 

@@ -77,7 +77,7 @@ async def test_malformed(queue, cursor):
 @pytest.mark.gen_test
 async def test_no_text(queue, cursor):
     """A programmer's mistake, and nothing has happened."""
-    with pytest.raises(TypeError, match="last_event_id is a str, not"):
+    with pytest.raises(TypeError, match="last_event_id must be a str, not"):
         queue.poll_once("me", last_event_id=cursor)
     assert not queue.clients
 

@@ -206,10 +206,10 @@ async def test_long_names(queue, name):
 async def test_names_are_text(queue, name):
     """Anything else is a programmer's mistake, and leaves nothing behind."""
     before = len(MessageQueue.channels())
-    with pytest.raises(TypeError, match="a channel's name is a str, not"):
+    with pytest.raises(TypeError, match="a channel's name must be a str, not"):
         MessageQueue.instance(name)
     for poll in (queue.poll, queue.poll_once):
-        with pytest.raises(TypeError, match="client_id is a str, not"):
+        with pytest.raises(TypeError, match="client_id must be a str, not"):
             poll(name)
     assert len(MessageQueue.channels()) == before
 

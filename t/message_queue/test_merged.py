@@ -63,16 +63,16 @@ def test_names(engine):
 
 def test_bad_names(engine):
     """They are checked as one is; there are twenty at most."""
-    with pytest.raises(TypeError, match="a channel's name is a str, not float"):
+    with pytest.raises(TypeError, match="a channel's name must be a str, not float"):
         MessageQueue.instance("a", 1.5)
-    with pytest.raises(TypeError, match="a channel's name is a str, not list"):
+    with pytest.raises(TypeError, match="a channel's name must be a str, not list"):
         MessageQueue.instance("a", ["b"])
     with pytest.raises(Error.HTTP) as error:
         MessageQueue.instance("a", "x" * 1025)
     assert error.value.code == 400
     names = [f"room{i}" for i in range(200)]
     assert len(MessageQueue.instance(*names, *names).channel) == 200
-    with pytest.raises(ValueError, match="201 channels are more than 200"):
+    with pytest.raises(ValueError, match="201 channels exceed the maximum of 200"):
         MessageQueue.instance(*names, "one more")
     assert not hasattr(MergedQueue, "publish")
 

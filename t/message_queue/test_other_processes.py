@@ -200,7 +200,7 @@ async def test_a_message_of_another_version(queue, other_process, expect_log):
     """A message that is not understood is ignored or logged, and harms nothing."""
     receive = MessageQueue._registry.processes.receive
     receive(b'{"do":"dance"}')
-    with expect_log("tatsumaki", "a message of another process"):
+    with expect_log("tatsumaki", "a message from another process"):
         receive(b'{"do":"disconnect"}')
 
 

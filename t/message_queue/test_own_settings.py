@@ -48,7 +48,12 @@ def test_the_default_again():
 @pytest.mark.parametrize(
     ("name", "value", "error", "message"),
     [
-        ("backlog_lenght", 5, AttributeError, "no setting 'backlog_lenght': 'backlog_length'\\?"),
+        (
+            "backlog_lenght",
+            5,
+            AttributeError,
+            "no setting 'backlog_lenght': did you mean backlog_length\\?",
+        ),
         ("publish", 5, AttributeError, "no setting 'publish'"),
         ("channel", "other", AttributeError, "no setting 'channel'"),
         ("subscribers", 5, AttributeError, "no setting 'subscribers'"),
@@ -58,13 +63,13 @@ def test_the_default_again():
             AttributeError,
             "applies to all channels: set MessageQueue.max_channels",
         ),
-        ("backlog_length", "5", TypeError, "backlog_length is a number, not '5'"),
-        ("backlog_length", None, TypeError, "backlog_length is a number, not None"),
-        ("reconnect_time", True, TypeError, "is a number, not True"),
-        ("reconnect_time", -1, ValueError, "from 0 on, not -1"),
-        ("buffer_size", float("nan"), ValueError, "from 0 on, not nan"),
-        ("json", None, TypeError, "json is an object with a method encode"),
-        ("json", json.JSONEncoder, TypeError, "json is an object with a method encode"),
+        ("backlog_length", "5", TypeError, "backlog_length must be a number, not '5'"),
+        ("backlog_length", None, TypeError, "backlog_length must be a number, not None"),
+        ("reconnect_time", True, TypeError, "must be a number, not True"),
+        ("reconnect_time", -1, ValueError, "must be 0 or more, not -1"),
+        ("buffer_size", float("nan"), ValueError, "must be 0 or more, not nan"),
+        ("json", None, TypeError, "json must be an object with a method encode"),
+        ("json", json.JSONEncoder, TypeError, "json must be an object with a method encode"),
     ],
 )
 def test_no_setting(name, value, error, message):
@@ -79,9 +84,9 @@ def test_no_setting(name, value, error, message):
     ("name", "value", "error", "message"),
     [
         ("backlog_lenght", 5, AttributeError, "MessageQueue has no setting 'backlog_lenght'"),
-        ("backlog_length", "5", TypeError, "backlog_length is a number, not '5'"),
-        ("time_to_live", "5", TypeError, "time_to_live is a number, not '5'"),
-        ("max_size", -1, ValueError, "from 0 on, not -1"),
+        ("backlog_length", "5", TypeError, "backlog_length must be a number, not '5'"),
+        ("time_to_live", "5", TypeError, "time_to_live must be a number, not '5'"),
+        ("max_size", -1, ValueError, "must be 0 or more, not -1"),
     ],
 )
 def test_no_setting_of_the_class(name, value, error, message):
@@ -108,7 +113,7 @@ def test_bounded(monkeypatch, expect_log):
     for name in ("a", "b"):
         MessageQueue.instance(name).backlog_length = 5
     MessageQueue.instance("a")
-    with expect_log("tatsumaki", "the settings of channel 'b' are forgotten: more than 2"):
+    with expect_log("tatsumaki", "the settings of channel 'b' were dropped: more than 2"):
         MessageQueue.instance("c").backlog_length = 5
     gc.collect()
     assert [MessageQueue.instance(name).backlog_length for name in "abc"] == [5, 30, 5]
@@ -167,7 +172,7 @@ def test_a_class_of_its_own():
 async def test_another_class():
     """A channel in use has a queue of one class: asking for another one is a mistake."""
     queue = MessageQueue.instance("news")
-    with pytest.raises(TypeError, match=re.escape("ask for Mine.instance('news') before")):
+    with pytest.raises(TypeError, match=re.escape("call Mine.instance('news') before")):
         Mine.instance("news")
     del queue
     mine = Mine.instance("news")
@@ -184,7 +189,7 @@ async def test_another_class():
 def test_no_queue_of_nobody():
     """A queue that was made by its class would be another one of that name."""
     for kind in (MessageQueue, Mine):
-        with pytest.raises(TypeError, match=re.escape(f"ask for {kind.__name__}.instance('x')")):
+        with pytest.raises(TypeError, match=re.escape(f"use {kind.__name__}.instance('x')")):
             kind("x")
 
 

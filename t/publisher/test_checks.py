@@ -70,7 +70,7 @@ def test_encoder():
     """A publisher has an encoder as a queue has, and its own limit."""
     day = datetime.date(2026, 1, 1)
     assert Publisher(NOWHERE, json=Dated.json).publish("a") == []
-    with pytest.raises(Exception, match="an event of 12 bytes is more than 11"):
+    with pytest.raises(Exception, match="an event of 12 bytes exceeds the maximum of 11"):
         Publisher(NOWHERE, json=Dated.json, max_event_size=11).publish("a", day)
 
 

@@ -61,17 +61,17 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     Its settings, such as `backlog_length`, are class attributes. All but `max_channels`,
     `max_clients` and `max_size` may also be set on one queue: such a setting belongs to the name of
-    the channel, and stays when no code holds the queue. Assigning an unknown setting raises
+    the channel, and stays after the queue has been freed. Assigning an unknown setting raises
     `AttributeError`. A queue belongs to the thread of the event loop. Another thread may call
-    `instance` and `publish`.
+    `instance`, `publish` and the other methods that publish.
     """
 
     channel: str
     """The name of the channel."""
     json: JSONCodec = JSON
-    """The encoder of published events. Set your own for values that have no JSON form, such as
-    `datetime`; subscribers get the JSON that it returns. It needs a method ``encode(value) ->
-    str``, like `json.JSONEncoder`.
+    """The encoder of published events. For values that have no JSON form, such as `datetime`, set
+    your own encoder: an object with a method ``encode(value) -> str``, like `json.JSONEncoder`.
+    Subscribers get the JSON that this method returns.
     """
 
     _registry: ClassVar[Registry] = Registry()
@@ -81,8 +81,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     def __init__(self, channel: str) -> None:
         if channel != MessageQueue._making:
             # Such a queue would have a separate log, which no other code reads.
-            raise TypeError(f"ask for {type(self).__name__}.instance({channel!r})")
-        # A setting that is a property may ask for the channel.
+            raise TypeError(f"use {type(self).__name__}.instance({channel!r})")
+        # A setting that is a property may read `channel`.
         own = {"channel": channel, **self._registry.own.settings(channel)}
         self._own = own
         self._channel = Channel(channel, settings_of(type(self), own), self._registry)
@@ -121,20 +121,23 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         """The queue of `channel`, the same object for the same name.
 
         With several names, a queue to listen to all these channels: the same object for the same
-        names in any order, or the plain queue if all names are equal. An int is converted to a str.
+        names in any order, or the queue of the one channel if all names are equal. An int is
+        converted to a str.
 
-        Called on a subclass, it returns a queue of that class, also in later calls of
-        `MessageQueue.instance`. With several names, the queue of each channel is of that class.
+        Called on a subclass, it returns a queue of that class. From that call on, the queue of the
+        channel is of that class, even if `MessageQueue.instance` returns it. With several names,
+        the queue of each channel is of that class.
 
         Raises:
-            TypeError: the channel is in use, and its queue is of another class.
+            TypeError: the queue of a channel is of another class, or a name is neither a str nor an
+                int.
             Error.HTTP: 400 for a name of more than 1024 characters.
             ValueError: more than 200 names.
         """
         if more:
             names = {checked_name("a channel's name", name) for name in (channel, *more)}
             if len(names) > MAX_MERGED:
-                raise ValueError(f"{len(names)} channels are more than {MAX_MERGED}")
+                raise ValueError(f"{len(names)} channels exceed the maximum of {MAX_MERGED}")
             if len(names) > 1:
                 return cls._merge(tuple(sorted(names)))
         name = checked_name("a channel's name", channel)
@@ -142,7 +145,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         queue = registry.instances.get(name)
         if queue is None:
             with registry.lock:
-                # Another thread may have made it meanwhile.
+                # Another thread may have made the queue meanwhile.
                 queue = registry.instances.get(name) or cls._make(name)
         if not isinstance(queue, cls):
             raise cls._another_class(name, type(queue))
@@ -167,8 +170,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     @classmethod
     def _another_class(cls, name: str, kind: type) -> TypeError:
-        ask = f"ask for {cls.__name__}.instance({name!r}) before it is used"
-        return TypeError(f"the queue of channel {name!r} is a {kind.__name__}: {ask}")
+        use = f"call {cls.__name__}.instance({name!r}) before the channel is used"
+        return TypeError(f"the queue of channel {name!r} is a {kind.__name__}: {use}")
 
     @classmethod
     def _merge(cls, names: tuple[str, ...]) -> MergedQueue:
@@ -190,8 +193,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     @classmethod
     def channels(cls) -> list[MessageQueue]:
-        """The queues of all channels that have an event or a client, or whose queue
-        is referenced.
+        """The queues of all channels that have an event or a client, and all other queues that are
+        still referenced.
         """
         return list(MessageQueue._registry.instances.values())
 
@@ -216,13 +219,13 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         Args:
             engine: its URL, such as ``"memory:"``; or your own engine, see
                 `tatsumaki_py.message_queue.engine`.
-            options: treated as if they were in the query of the URL.
+            options: treated as if they were in the query string of the URL.
 
         Raises:
             TypeError: `engine` is neither a URL nor an engine.
             ValueError: the URL or an option is invalid.
-            EngineError: a package that the engine needs is not installed. (An unusable file or
-                database server is an error at the first use, and at the start of a `Server`.)
+            EngineError: a package that the engine needs is not installed. (If the file or the
+                database server cannot be used, the first use and the start of a `Server` raise.)
             RuntimeError: a channel is in use.
         """
         registry = MessageQueue._registry
@@ -237,18 +240,19 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         self, *events: Any, key: str | None = None, idempotency_key: str | None = None
     ) -> Published:
         """Append events to the channel's log. With the in-memory engine, the callbacks of all
-        listeners are called before this returns; streams that read the log themselves send after
-        the burst.
+        listeners are called before this returns; streams that read the log themselves send the
+        events after the burst.
 
         Args:
             events: JSON values, or values that `json` encodes. They are copied, so later changes
                 have no effect. Without an event, waiting long polls are answered with no events.
-            key: what the events are about, 1 to 255 characters, such as "EUR" for its exchange
-                rate. Of the events of a key, a new client gets only the last one, however old it is
-                (see `kept_keys`). Clients that are connected, or have a cursor, get every event.
+            key: what the events are about, 1 to 255 characters, such as "EUR" for the exchange rate
+                of the euro. Of the events of a key, a new client gets only the last one, however
+                old it is (see `kept_keys`). Clients that are connected, or have a cursor, get every
+                event.
             idempotency_key: a key for these events, 1 to 255 characters. If they were already
                 published under this key within `idempotency_time`, they are not published again,
-                and the result is the same ids. This makes a retry safe.
+                and the same ids are returned. This makes a retry safe.
 
         Another thread may call this, too: it encodes the events, and the loop publishes them in the
         order of that thread's calls. ``mq.publish(event).result(timeout)`` waits for their ids. If
@@ -262,10 +266,11 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
             TypeError, ValueError: an event cannot be encoded, or is of type "gap" or "end", which
                 clients would take for a loss or for the end. Nothing is published.
             Error.HTTP: 413 if an event has more than `max_event_size` bytes, 503 if there are too
-                many channels or the server is stopping, 400 for a bad key, 422 if other events were
-                published under the key. In another thread, `Published.result` raises 503 and 422.
-            RuntimeError: in another thread, if no event loop owns the queues. The main
-                thread may publish before one runs.
+                many channels or bytes, or if the server is stopping, 400 for a bad key, 422 if
+                other events were published under the idempotency key. In another thread,
+                `Published.result` raises 503 and 422.
+            RuntimeError: in another thread, if no event loop owns the queues. The main thread may
+                publish before an event loop runs.
         """
         if key is not None or idempotency_key is not None:
             check_keys(key, idempotency_key)
@@ -278,7 +283,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
         Args:
             bodies: JSON in UTF-8, of type bytes. It is not parsed, so the caller must make sure
-                that it is valid: clients cannot read anything else.
+                that it is valid: clients cannot read invalid JSON.
             key, idempotency_key: as in `publish`.
         """
         check_keys(key, idempotency_key)
@@ -327,8 +332,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
         Publishing again continues the channel. `ended` tells whether it has ended.
 
-        Returns an awaitable of the end's id in a list, works in another thread, and raises, as
-        `publish` does.
+        Returns an awaitable of a list with the id of the end. As with `publish`, another thread may
+        call this, and the same errors are raised.
         """
         check_keys(None, idempotency_key)
         return self._publish([END], None, idempotency_key)
@@ -337,8 +342,8 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         """Append events that only new clients get, as part of the backlog. A client that is
         connected, is expected back or has a cursor does not get them. `key` is as in `publish`.
 
-        Returns an awaitable of the events' ids, works in another thread, and raises, as `publish`
-        does. Source: ``append_backlog`` of ``Tatsumaki::MessageQueue``.
+        Returns an awaitable of the events' ids. As with `publish`, another thread may call this,
+        and the same errors are raised. Source: ``append_backlog`` of ``Tatsumaki::MessageQueue``.
         """
         check_keys(key)
         bodies = [self._encode(event) for event in events]
@@ -347,7 +352,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     def flush_events(self, client_id: str | int, *events: Any) -> bool:
         """Send events to one listening client only; they are not kept.
 
-        Without an event, its long poll is answered with no events. Returns whether the client was
+        Without an event, the client's long poll is answered with no events. Returns whether it was
         listening in this process. Raises the same errors as `publish`, and `RuntimeError` in
         another thread. To reach a client in any process, publish on a separate channel for it.
         """
@@ -367,6 +372,6 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         """Returns `body`. Raises 413 if it is too large."""
         if len(body) > self.max_event_size:
             raise HTTPError(
-                413, f"an event of {len(body)} bytes is more than {self.max_event_size}"
+                413, f"an event of {len(body)} bytes exceeds the maximum of {self.max_event_size}"
             )
         return body

@@ -1,6 +1,6 @@
 """One timer, which belongs to the loop that is running when it is set.
 
-Rule: no loop is stored, because each test and each thread may have its own.
+Rule: an `Alarm` is not bound to one loop, because each test and each thread may have its own loop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ __all__ = ["Alarm", "now"]
 
 
 def now() -> float:
-    """The time in seconds, by the running loop's clock or by the default clock of loops."""
+    """The time in seconds, by the clock of the running loop; without one, by the default clock of
+    loops.
+    """
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:
@@ -33,7 +35,7 @@ class Alarm:
 
     @property
     def when(self) -> float | None:
-        """The time at which the next call is due; None without one."""
+        """The time at which the next call is due; None if no call is due."""
         return None if self._timer is None else self._timer.when()
 
     def due_by(self, when: float) -> bool:

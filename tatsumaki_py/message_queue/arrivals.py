@@ -42,7 +42,7 @@ __all__ = ["Arrivals", "Home", "Search"]
 _log = logging.getLogger("tatsumaki")
 
 LOAD_TIME = 5.0
-"""Seconds that a poll with a timeout of 0 waits for the engine."""
+"""Maximum seconds for which a poll with a timeout of 0 waits for the engine."""
 AGAIN = 0.1
 """Seconds until a poll that has every event of an ended log is answered. Without this pause, code
 that polls in a loop and ignores the end would occupy the event loop.
@@ -58,7 +58,7 @@ class Search:
         self.finding = finding
         self.timer: asyncio.TimerHandle | None = None
         self.start: Place | None = None
-        """Where the client begins if it is new, once the log is loaded."""
+        """The place at which the client begins if it is new; None until the log is loaded."""
 
     def cancel(self) -> None:
         """End the search: the poll has ended."""
@@ -70,7 +70,9 @@ class Search:
 
 
 class Home(ListenedTo, peers.Readable, Follower, Protocol):
-    """The audience that a client joins. (It is passed in and not stored, to avoid a cycle.)"""
+    """The audience that a client joins. (It is passed as an argument and not stored, to avoid a
+    cycle.)
+    """
 
 
 class Arrivals:
@@ -125,7 +127,7 @@ class Arrivals:
         known = self._roster.clients.get(name)
         if last_event_id and (known is None or last_event_id != known.place.cursor):
             if not isinstance(last_event_id, str):
-                raise TypeError(f"last_event_id is a str, not {type(last_event_id).__name__}")
+                raise TypeError(f"last_event_id must be a str, not {type(last_event_id).__name__}")
             last_event_id = self._source.log.normalized(last_event_id)
         if peer is not None:
             if not peer._peer_watch(listener):
@@ -180,7 +182,7 @@ class Arrivals:
         if search is None:
             self._begin(home, client, listener, timeout)
         else:
-            # With a timeout of 0, too, the poll waits for the engine, but briefly.
+            # Even with a timeout of 0, the poll waits for the engine, but only briefly.
             search.timer = _timer(listener, LOAD_TIME if timeout == 0 else timeout)
             search.finding.add_done_callback(partial(self._found, home, listener, timeout, search))
         return poll
@@ -189,16 +191,17 @@ class Arrivals:
         """Ask the engine for the place of a client and the events after it, if necessary."""
         cursor = None if client.new else client.cursor or None
         if elsewhere is None and self._source.loaded and cursor in (None, self._source.log.top):
-            # The client is known to have every event.
+            # The client is new, or has every event.
             return None
         finding = self._source.locate(elsewhere, cursor)
         return None if finding is None else Search(asyncio.ensure_future(finding))
 
     def _enter(self, home: Home, client_id: str, named: bool) -> Client:
-        """A client that is unknown here."""
+        """Add a client that is unknown here."""
         self._source.admit(home)
         client = self._roster.clients.get(client_id)
-        # The `on_unsubscribe` of clients that made room may have polled with this name.
+        # An `on_unsubscribe` of a client that was removed to make room may have polled with this
+        # name.
         if client is None:
             place = self._newcomer() if self._source.loaded else Place("")
             client = self._roster.add(Client(client_id, place, named))
@@ -210,8 +213,8 @@ class Arrivals:
         return Place(*self._source.newcomer())
 
     def _said(self, peer: peers.Peer, name: str | None) -> str | None:
-        """The cursor that a poll gets from its request. That of the client is used only once: a
-        later poll in the same request resumes where the previous poll ended.
+        """The cursor that a poll gets from its request. The cursor that the client sent is used
+        only once: a later poll in the same request resumes where the previous poll ended.
         """
         client = None if name is None else self._roster.clients.get(name)
         place = peer._peer_place(self._source.key, name)
@@ -298,7 +301,9 @@ class Arrivals:
                 listener.timer = _timer(listener, timeout)
 
     def _again(self, listener: Listener, timeout: float | None, cursor: str) -> None:
-        """Give the end of the log again to a client that had it, and all events, when it polled."""
+        """Give the end of the log again to a client that had every event, including the end, when
+        it polled.
+        """
         client, log = listener.client, self._source.log
         listener.timer = None
         if client is None or client.state is not LISTENING:
@@ -308,7 +313,7 @@ class Arrivals:
         elif listener.once:
             listener.timer = _timer(listener, timeout)
         else:
-            # It may have everything up to a later end.
+            # The client may have every event up to a later end.
             self._delivery.deliver(client, None)
 
     def _read(self, home: Home, client: Client, listener: Listener, peer: peers.Peer) -> None:
@@ -345,5 +350,5 @@ def _timer(listener: Listener, timeout: float | None) -> asyncio.TimerHandle | N
 
 def _check_loop() -> None:
     if asyncio._get_running_loop() is None:
-        mend = "poll in a handler, a coroutine or a callback of IOLoop.current().add_callback"
+        mend = "poll in a handler, a coroutine, or a callback of IOLoop.current().add_callback"
         raise RuntimeError(f"no running event loop: {mend}")

@@ -64,12 +64,12 @@ class Audience:
         self._ending.look()
 
     def has_all(self, cursor: str | None, client_id: str | None) -> bool:
-        """Whether no event is left for a client; for a new client, an end does not count. False if
-        this process does not know.
+        """Whether no event is left for a client; for a new client, an end does not count as an
+        event. False if this process cannot tell.
         """
         log = self._source.log
         if not self._source.loaded:
-            # Other processes may have published since.
+            # Other processes may have published events that are not in this log.
             return False
         if not cursor and client_id is not None:
             cursor = self.place(client_id)
@@ -106,7 +106,7 @@ class Audience:
         return len(self.roster.behind) + sum(reader.behind for reader in self.readers.values())
 
     def lowest(self, channel: str) -> str | None:
-        """The oldest cursor in `channel` after which events are still needed."""
+        """See `Follower.lowest`."""
         log = self._source.log
         told = self._telling.lowest()
         places = [*self._departures.places(), *([] if told is None else [told])]

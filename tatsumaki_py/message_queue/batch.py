@@ -12,12 +12,12 @@ __all__ = ["MAX_ANSWER", "Batch"]
 
 MAX_ANSWER = 1024 * 1024
 """Maximum bytes in the answer to a long poll, and in one batch for code without a peer, unless a
-single event has more. Counted as `Entry.work`.
+single event has more. The bytes of an event are its `Entry.work`.
 """
 
 
 class Batch:
-    """The first of `entries`, up to `limit` bytes but at least one.
+    """The first of `entries`, up to `limit` bytes but at least one entry.
 
     Args:
         place: the place of the listeners.

@@ -22,8 +22,8 @@ RAISED = (Exception, asyncio.CancelledError)
 
 def is_awaited(result: Any) -> bool:
     """Whether the result of a callback must be awaited. A `Poll` (``return mq.poll_once(...)``)
-    need not be, nor the awaitable of `Handler.stream_write` if the client keeps up, because it is
-    done.
+    need not be awaited. The awaitable of `Handler.stream_write` need not be awaited if the client
+    keeps up, because it is already done.
     """
     if not inspect.isawaitable(result) or isinstance(result, Poll):
         return False
@@ -35,7 +35,7 @@ def is_awaited(result: Any) -> bool:
 
 def failure(future: asyncio.Future[Any]) -> BaseException | None:
     """The error of a callback's future, if it failed. A cancelled future counts as a client that
-    left, because no code has its events.
+    left, because no code has taken the events.
     """
     return ClientDisconnect() if future.cancelled() else future.exception()
 

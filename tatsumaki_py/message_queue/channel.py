@@ -1,4 +1,4 @@
-"""One channel: a log and its followers, which an engine feeds.
+"""One channel, which an engine feeds: a log and its followers.
 
 Rules:
 1. No event is dropped in the middle of a delivery.
@@ -65,7 +65,9 @@ class Channel:
         return self.retention.behind()
 
     def reserve(self) -> None:
-        """Make room for new events. Raises 503 if there is none, or none for one more channel."""
+        """Make room for new events. Raises 503 if there is no room for them, or no room for one
+        more channel.
+        """
         registry = self._registry
         if registry.size > self.settings.max_size:
             registry.make_room(self)
@@ -186,7 +188,7 @@ class Channel:
         self.join(self.key, follower)
 
     def join(self, key: Hashable, follower: Follower) -> None:
-        """`follower` has got its first client."""
+        """`follower` is about to get a client."""
         self._registry.use(self, "poll")
         if self._loading.loaded:
             # Otherwise, the first caller that waits for the log attaches the engine.
@@ -331,7 +333,7 @@ class Channel:
             if audience is not None:
                 audience.forget_late(now())
         finally:
-            # An error for one client must not keep the other clients forever.
+            # Even if the removal of one client fails, the other clients must be removed later.
             self.watch()
         deserted = self.name in self._registry.deserted
         if deserted and now() >= self._last_use + self.settings.idle_timeout:

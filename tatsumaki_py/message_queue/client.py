@@ -37,15 +37,15 @@ class State(Enum):
     """The states of a client."""
 
     LISTENING = "listening"
-    """It waits for events. A stream that reads the log itself stays in this state."""
+    """The client waits for events. A stream that reads the log itself stays in this state."""
     DELIVERING = "delivering"
-    """Events are on their way to it."""
+    """Events are on their way to the client."""
     ABSENT = "absent"
-    """It is between two requests and expected back."""
+    """The client is between two requests, and is expected back."""
     GONE = "gone"
-    """It is removed."""
+    """The client was removed."""
     LOADING = "loading"
-    """It waits for the engine to load the log, or the part of it that the client asks for."""
+    """The client waits for the engine to load the log, or the part of the log that it needs."""
 
 
 LISTENING, DELIVERING, ABSENT, GONE, LOADING = State
@@ -67,12 +67,12 @@ class Client:
     """A consumer of a queue's events, named or anonymous.
 
     Attributes:
-        id (str): its ``client_id``, or a generated one.
-        named (bool): whether it polls with a ``client_id``, with which it can come back.
-        new (bool): whether it has received no event yet.
-        state (State): what it does.
-        deadline (float): while ABSENT, the time at which it is removed (seconds of the event
-            loop's clock).
+        id (str): the ``client_id``, or a generated one.
+        named (bool): whether the client polls with a ``client_id``, with which it can come back.
+        new (bool): whether the client has received no event yet.
+        state (State): the current state.
+        deadline (float): while ABSENT, the time at which the client is removed (seconds of the
+            event loop's clock).
 
     >>> client = Client("alice", Place("1-0"))
     >>> client.leave(now=100.0, reconnect_time=30.0)
@@ -95,23 +95,23 @@ class Client:
 
     @property
     def cursor(self) -> str:
-        """The id of the last event it received; "" while the engine is still looking
+        """The id of the last event that the client received; "" while the engine is still looking
         for its place.
         """
         return self.place.cursor
 
     @property
     def lead(self) -> LeadIn | None:
-        """The lead-in that it has not finished reading; see `LeadIn`."""
+        """The lead-in that the client has not finished reading; see `LeadIn`."""
         return self.place.lead if isinstance(self.place, Place) else None
 
     def load(self, listener: Listener) -> None:
-        """`listener` will receive its events as soon as the engine has loaded them."""
+        """`listener` will receive the client's events as soon as the engine has loaded them."""
         self.listener = listener
         self.state = LOADING
 
     def listen(self, listener: Listener) -> None:
-        """`listener` receives its events from now on."""
+        """`listener` receives the client's events from now on."""
         self.listener = listener
         self.state = LISTENING
 
@@ -127,18 +127,18 @@ class Client:
         self.state = LISTENING
 
     def leave(self, now: float, reconnect_time: float) -> None:
-        """It has left, and is expected back until `now` + `reconnect_time`."""
+        """The client has left, and is expected back until `now` + `reconnect_time`."""
         self._detach(ABSENT)
         if self.cursor:
             self.new = False
         self.deadline = now + reconnect_time
 
     def is_late(self, now: float) -> bool:
-        """Whether it has failed to come back in time."""
+        """Whether the client has failed to come back in time."""
         return self.state is ABSENT and now >= self.deadline
 
     def forget(self) -> None:
-        """It is no longer expected back."""
+        """The client is no longer expected back."""
         self._detach(GONE)
 
     def _detach(self, state: State) -> None:
@@ -151,7 +151,7 @@ class ListenedTo(Protocol):
 
     @property
     def key(self) -> Hashable:
-        """The name of its log: `Entry.log`."""
+        """The name of the log: `Entry.log`."""
 
     def left(self, listener: Listener, error: Exception | None = None, lost: bool = False) -> None:
         """The client of `listener` has left, or its code has cancelled the poll. With an error, the
@@ -217,14 +217,14 @@ class Listener:
     )
 
     keeps = False
-    """Whether it holds its events until the user's code asks for them."""
+    """Whether the listener holds its events until the user's code asks for them."""
 
     def __init__(self, audience: ListenedTo, callback: Callable[..., Any], once: bool) -> None:
         self.audience: ListenedTo | None = audience
         self.client: Client | None = None
         self.callback: Callable[..., Any] | None = callback
         self.raw: bool = getattr(callback, "takes_entries", False)
-        """Whether it is called with entries of the log, not with events."""
+        """Whether the callback is called with entries of the log, not with events."""
         self.context: Context | None = None
         self.call: Callable[..., Any] | None = callback
         self.once = once
@@ -234,14 +234,14 @@ class Listener:
         self.reading: Reading | None = None
         """Set for a stream that reads the log itself; its callback is not called."""
         self.due: dict[Any, None] | None = None
-        """Its bucket in `timeouts.Timeouts`."""
+        """The bucket of `timeouts.Timeouts` that holds the listener, if its timeout is there."""
         self.timer: _Timer | None = None
-        """Another timer, or the search for its place."""
+        """Another timer, or the `Search` for the place of the client."""
         self.trail: Trail | None = None
-        """Set for the stream of a named client, which may come back by its name."""
+        """Set for the stream of a named client, which may come back by name."""
 
     def begin(self) -> None:
-        """Called when the queue has accepted it; see rule 5."""
+        """Called when the queue has accepted the listener; see rule 5."""
         if self.raw and self.peer is not None:
             return
         assert self.callback is not None
@@ -256,7 +256,7 @@ class Listener:
     # -- called by the peer; see `Watcher`
 
     def left(self, lost: bool) -> None:
-        """The client is gone; see `Watcher.left`."""
+        """The client has left; see `Watcher.left`."""
         if self.audience is not None:
             self.audience.left(self, ClientDisconnect(), lost)
 
@@ -266,7 +266,7 @@ class Listener:
             self.audience.served(self)
 
     def cursor(self) -> str:
-        """The cursor of its client; "" if events are on their way."""
+        """The cursor of the client; "" if events are on their way."""
         return self.client.cursor if self.client is not None and self.waits() else ""
 
     def busy(self) -> bool:
@@ -281,26 +281,28 @@ class Listener:
             self.audience.blocked(self, blocked)
 
     def reads(self, cursor: str) -> None:
-        """Its stream, which lags behind, is about to read the events after `cursor`."""
+        """The client's stream, which lags behind, is about to read the events after `cursor`."""
         if self.audience is not None:
             self.audience.passes(self, cursor)
 
     # -- called by the queue and the user's code
 
     def cancel(self) -> None:
-        """End it, because its code needs no more events."""
+        """End the poll, because the user's code needs no more events."""
         if self.audience is not None:
             self.audience.left(self)
 
     def waits(self) -> bool:
-        """Whether its client listens by it, and has received all delivered events."""
+        """Whether this is still the listener of its client, and the client has received all
+        delivered events.
+        """
         client = self.client
         if client is None or client.listener is not self:
             return False
         return client.state is LISTENING and (self.reading is None or not self.reading.busy())
 
     def timed_out(self) -> None:
-        """Its timeout has passed without an event."""
+        """The timeout has passed without an event."""
         if self.audience is not None:
             self.audience.timed_out(self)
 
@@ -309,7 +311,7 @@ class Listener:
         return True
 
     def note(self, cursor: str) -> None:
-        """Tell the peer that its client is at `cursor`, in case it polls again in this request."""
+        """Tell the peer that the client is at `cursor`, in case the same request polls again."""
         peer, client, audience = self.peer, self.client, self.audience
         if (
             peer is not None
@@ -320,7 +322,7 @@ class Listener:
             peer._peer_given(audience.key, client.id if client.named else None, cursor)
 
     def stop_timer(self) -> None:
-        """Cancel its timeout."""
+        """Cancel the timeout."""
         if self.due is not None:
             self.due.pop(self, None)
             self.due = None
@@ -329,7 +331,7 @@ class Listener:
             self.timer = None
 
     def end(self, error: Exception | None = None) -> None:
-        """Receive nothing any more; see rule 4."""
+        """Receive no more events; see rule 4."""
         self.stop_timer()
         if self.reading is not None:
             self.reading.stop()

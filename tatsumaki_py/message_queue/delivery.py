@@ -1,7 +1,8 @@
 """Calls the callback of one client with its events, and waits for what the callback returns.
 
-Rule: an exception in a callback does not affect other clients. No callback is called in the middle
-    of a change.
+Rules:
+1. An exception in a callback does not affect other clients.
+2. No callback is called in the middle of a change.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Delivery:
         self._source.hold(client.cursor)
 
     def give(self, client: Client, bodies: Sequence[bytes]) -> bool:
-        """Deliver events to one client that are not in the log. False if it cannot
+        """Deliver events that are not in the log to one client. Returns False if the client cannot
         take them now.
         """
         listener = client.listener
@@ -133,9 +134,9 @@ class Delivery:
     def deliver(
         self, client: Client, events: Sequence[Entry] | None, *, whole: bool = False
     ) -> None:
-        """Deliver `events` (None: all after its place) to one client, followed by events published
-        meanwhile. Unless `whole`, only the first of many `events` are delivered, and the others are
-        read from the log later.
+        """Deliver `events` (None: all after the client's place) to one client, followed by events
+        published meanwhile. Unless `whole`, only the first of many `events` are delivered, and the
+        others are read from the log later.
         """
         began = time.perf_counter()
         while True:
@@ -266,7 +267,7 @@ class Delivery:
     def take_back(self, client: Client, listener: Listener) -> None:
         """Move `client` back before the events that were written but not taken by the kernel."""
         if listener.reading is not None:
-            # Send now what waits for the end of a burst: sent later, it would arrive twice.
+            # Send the events that wait for the end of a burst now: later, they would arrive twice.
             listener.reading.catch_up()
             client.place = Place(listener.reading.cursor)
         elif listener.peer is not None:
@@ -291,7 +292,7 @@ class Delivery:
         return True
 
     def report(self, client_id: str, error: BaseException, peer: peers.Peer | None) -> None:
-        """Log what a callback raised, and answer its request."""
+        """Log the exception of a callback, and answer its request."""
         answered = isinstance(error, HTTPError) and peer is not None
         if not answered and not isinstance(error, ClientDisconnect):
             _log.error(

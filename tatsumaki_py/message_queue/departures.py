@@ -2,12 +2,12 @@
 
 Rules:
 1. An anonymous client is removed when it leaves, because it cannot come back by name. The source
-   counts as used while the client may come back with its cursor.
-2. A client stops being a subscriber as soon as it leaves or, if it is anonymous, when its answer is
-   complete; otherwise when it is removed. `on_unsubscribe` is called last, because it may do
-   anything. If other processes have clients, it is called when they have confirmed that they do not
-   have the client.
-3. The place of a client that does not have every event is kept while the client is expected.
+   counts as in use while the client may come back with its cursor.
+2. A client that leaves stops being a subscriber immediately. If the server ends the client's poll,
+   an anonymous client stops being a subscriber immediately, and a named client when it is removed.
+   `on_unsubscribe` is called last, because it may do anything. If other processes have clients, it
+   is called when they have confirmed that they do not have the client.
+3. The place of a client that does not have every event is kept while the client is expected back.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class Departures:
         if gone is None:
             self._tell(client.id, tell)
         elif tell is not None:
-            # Its context must not keep the request alive.
+            # The context of the done callback must not keep the request alive.
             gone.add_done_callback(partial(self._gone, client.id, tell), context=Context())
 
     def _gone(self, client_id: str, tell: Callable[[], Any], gone: asyncio.Future[bool]) -> None:

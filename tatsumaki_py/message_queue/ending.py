@@ -27,7 +27,7 @@ TURN = 0.002
 
 
 class Ending:
-    """Ends the streams of one source. A long poll ends by itself: with the end in its answer."""
+    """Ends the streams of one source. (A long poll ends with the answer that contains the end.)"""
 
     __slots__ = ("_again", "_departures", "_left", "_loop", "_roster", "_source")
 
@@ -78,7 +78,7 @@ class Ending:
         listener = client.listener
         if listener is None or listener.once or client.state is not LISTENING:
             return
-        # With a timer, it is about to get the end again; see `Arrivals`.
+        # A listener with a timer is about to get the end again; see `Arrivals`.
         if listener.timer is not None:
             return
         peer = listener.peer

@@ -2,12 +2,13 @@
 
 Rules:
 1. A log keeps entries: the published JSON and little more. An `Event` is made from an entry when a
-   program reads it, and freed when the program drops it and it is no longer `Recent`.
+   program reads it, and is freed when neither the program nor the cache of recent events refers to
+   it.
 2. Entries and events never change: all subscribers share them.
 3. Ids are ``"<milliseconds>-<sequence>"``, strictly increasing within a channel (the form of a
    Redis stream id; see `ids`). `prev` is the id of the previous event and reveals a gap.
 4. An event is encoded once. `json` is the JSON that was published, byte for byte; `frames` are the
-   bytes that transports have recently made of it.
+   bytes that transports have recently made of the JSON.
 5. Kept memory is counted: `size` is the bytes of an entry, `work` the cost of parsing its JSON.
 6. An event is the published value, of any kind of JSON: there is a class of events for each kind
    (`_KINDS`).
@@ -30,7 +31,7 @@ __all__ = ["RECENT_EVENTS", "RECENT_FRAMES", "Entry", "Event", "encode", "loud"]
 OVERHEAD = 512
 """Bytes that an entry takes in addition to its JSON."""
 VALUE = 10
-"""Bytes of text in JSON that can be parsed in the time of one value."""
+"""The number of bytes of JSON text that take as long to parse as one value."""
 
 
 class Entry:
@@ -39,17 +40,17 @@ class Entry:
 
     Args:
         json_bytes: the JSON that was published, in UTF-8.
-        id: its id.
+        id: the id of the event.
         prev: the id of the event before it.
 
     Attributes:
         log: the log to which the id belongs: the name of a channel, or a tuple of names.
-        time: when it was published, in seconds of the event loop's clock; 0.0 if that is not known
-            here.
+        time: when the event was published, in seconds of the event loop's clock; 0.0 if that is
+            not known here.
     """
 
-    # There may be millions, and Python's garbage collector visits each object: most entries do
-    # without extra objects.
+    # There may be millions of entries, and Python's garbage collector visits each object, so most
+    # entries have no further objects.
     __slots__ = (
         "_event",
         "_frame",
@@ -102,7 +103,7 @@ class Entry:
 
     @property
     def entry(self) -> Entry:
-        """Itself; compare `Event.entry`."""
+        """The entry itself; compare `Event.entry`."""
         return self
 
     @property
@@ -112,7 +113,7 @@ class Entry:
 
     @property
     def work(self) -> int:
-        """The cost of making an event of it, in bytes of text of the same cost."""
+        """The cost of making an event of the entry, in bytes of text of the same cost."""
         if not self._work:
             body = self.json
             values = body.count(b",") + body.count(b"[") + body.count(b"{")
@@ -121,7 +122,7 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """The bytes of memory that it takes."""
+        """The bytes of memory that the entry takes."""
         return len(self.json) + OVERHEAD
 
     @property
@@ -154,18 +155,18 @@ class Entry:
 
     @property
     def frames(self) -> dict[Any, bytes]:
-        """The kept bytes on the wire, by framing."""
+        """The kept frames of the entry, by framing."""
         first = {} if self._framing is None else {self._framing: self._frame}
         return first | (self._more_frames or {})
 
     def frame(self, framing: Any) -> bytes | None:
-        """Its frame by `framing`, if that is kept."""
+        """The frame that `framing` made of the entry, if it is kept."""
         if self._framing is framing:
             return self._frame
         return None if self._more_frames is None else self._more_frames.get(framing)
 
     def keep_frame(self, framing: Any, frame: bytes) -> bytes:
-        """Keep `frame`, which `framing` made of it, and return it."""
+        """Keep `frame`, which `framing` made of the entry, and return it."""
         if self._framing is None:
             self._framing, self._frame = framing, frame
         elif self._more_frames is None:
@@ -185,7 +186,7 @@ class Entry:
 _PARSED = 6
 """Bytes that an event takes for each byte of `Entry.work`."""
 RECENT_FRAMES = RECENT_EVENTS = 4 * 1024 * 1024
-"""Bytes of recent frames to keep, and roughly of recent events."""
+"""Maximum bytes of recent frames to keep and, roughly, of recent events."""
 _framed = Recent[Entry](RECENT_FRAMES)
 
 
@@ -203,18 +204,18 @@ else:
 class Event(_Value):
     """One event: the published value, read-only.
 
-    An object is a `dict`, a list a `list`, and so on; true, false and null are objects that equal
-    ``True``, ``False`` and ``None``: ask ``event == None``, not ``event is None``. A handler writes
-    any event as JSON, and its `data` as the plain value.
+    A JSON object is a `dict`, an array a `list`, and so on. The events true, false and null equal
+    ``True``, ``False`` and ``None``, but are other objects: write ``event == None``, not ``event is
+    None``. A handler writes any event as JSON, and its `data` as the plain value.
 
     Attributes:
         data: the value alone: a read-only dict or list, or a plain str, int, float, bool or None.
-        id (str): its id in the channel, to be sent back as ``last_event_id``.
+        id (str): its id in the channel; a client sends it back as ``last_event_id``.
         prev (str): the id of the event before it.
         json (bytes): the JSON that was published, in UTF-8; the same `bytes` for every subscriber.
         channel (str): the name of its channel.
         gap (bool): True for the event that says that events are lost (its data is ``{"type": "gap",
-            "after": <the cursor that is lost>, "id": <the cursor to resume from>}``).
+            "after": <the cursor after which they are lost>, "id": <the cursor to resume from>}``).
         end (bool): True for the event that ends the channel (`MessageQueue.end`); its data is
             ``{"type": "end"}``.
         quiet (bool): whether only new clients get it (`MessageQueue.append_backlog`).
@@ -235,7 +236,7 @@ class Event(_Value):
 
     entry: Entry
     """Its entry in the log."""
-    # The class of JSON values that its class inherits from, and the class of its `data`.
+    # The class of the JSON value, from which the event's class inherits, and the class of `data`.
     _base: ClassVar[Any]
     _plain: ClassVar[Any]
 
@@ -296,7 +297,7 @@ class Event(_Value):
 
     @property
     def frames(self) -> dict[Any, bytes]:
-        """Recent bytes on the wire, by framing."""
+        """The recent frames of the event, by framing."""
         return self.entry.frames
 
     @property

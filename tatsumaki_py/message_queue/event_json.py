@@ -1,8 +1,8 @@
 """The JSON of an event: encoded from a value, or received and checked.
 
 Rules:
-1. Every client can parse the checked JSON, on every transport: it is UTF-8 without half
-   surrogates, has no NaN, is nested `MAX_DEPTH` deep at most, and is on one line.
+1. Every client can parse the checked JSON, on every transport: it is UTF-8 without halves of
+   surrogate pairs, has no NaN, is nested at most `MAX_DEPTH` levels deep, and is on one line.
 2. A value that looks like a gap or an end is refused: clients would adopt the cursor of a gap, and
    would not come back after an end.
 3. Received JSON is kept unchanged, except for its line ends: it is parsed only to be checked.
@@ -72,7 +72,7 @@ def encode(value: Any) -> bytes:
 
 
 def _encoded(value: Any, codec: JSONCodec) -> bytes:
-    """`value` as JSON by a user's encoder, whose result is checked."""
+    """`value` as JSON, encoded by a user's encoder, whose result is checked."""
     value = _plain(value)
     try:
         text: Any = codec.encode(value)
@@ -100,7 +100,7 @@ def _plain(value: Any) -> Any:
 def check_type(value: Any) -> None:
     """Raises `Unfit` for an object whose type cannot be published."""
     kind = value.get("type") if isinstance(value, (dict, Mapping)) else None
-    # On some transports, only the type reveals a gap and an end.
+    # On some transports, only the type reveals a gap or an end.
     if kind == "gap":
         raise Unfit('an event of type "gap" would be taken for a loss; give it another type')
     if kind == "end":
@@ -121,7 +121,7 @@ def _depth(value: Any) -> int:
 
 def _refusal(error: Exception, value: Any, codec: JSONCodec) -> Exception:
     if isinstance(error, RecursionError):
-        return ValueError(f"an event must be JSON: nested too deeply ({MAX_DEPTH} levels)")
+        return ValueError(f"an event must be JSON: nested too deeply (maximum {MAX_DEPTH} levels)")
     kind = TypeError if isinstance(error, TypeError) else ValueError
     return kind(f"an event must be JSON: {_fault(value, codec) or error}")
 
@@ -211,18 +211,18 @@ def read_event(text: str, index: int = 0) -> tuple[bytes, int]:
     source = text[index:end]
     check_type(value)
     if source.count("[") + source.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
-        raise Unfit(f"nested more than {MAX_DEPTH} deep")
+        raise Unfit(f"nested more than {MAX_DEPTH} levels deep")
     if _HALF.search(source.replace(r"\\", "")):
         # JSON can escape it, but UTF-8 cannot encode it.
         raise Unfit("half of a surrogate pair")
-    # Line ends can only occur between tokens. On some transports, a line is an event.
+    # Line ends can only occur between tokens. On some transports, each line is one event.
     return source.replace("\n", " ").replace("\r", " ").encode(), end
 
 
 def _integer(digits: str) -> None:
     # The value of the number is not needed.
     if len(digits) > MAX_DIGITS:
-        raise Unfit(f"a number of {len(digits)} characters")
+        raise Unfit(f"a number is too long ({len(digits)} characters)")
 
 
 def _real(digits: str) -> None:

@@ -4,9 +4,9 @@ These rules keep order when a callback publishes, polls or ends its own poll:
 1. While a pass over all listeners runs, `start` differs from `told`. A nested pass leaves the rest
    to the outer pass.
 2. `told_now` is the listener whose callback the pass is running, `calling` the one whose callback
-   `Delivery.deliver` is running, which may be nested in the other.
+   `Delivery` is running for one client. Either of these calls may be nested in the other.
 3. A task that a callback started is recognized by the context variable `client.serving`.
-4. While `Channel._accepting` shows that events are being delivered, the channel drops none.
+4. While `Channel._accepting` shows that events are being delivered, the channel drops no events.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Front:
             it.
         start: during a pass, the place of the clients whose callbacks have not been called yet;
             otherwise the same as `told`.
-        told_now, calling: see above.
+        told_now, calling: see rule 2.
     """
 
     __slots__ = ("calling", "start", "told", "told_now")
@@ -36,5 +36,5 @@ class Front:
 
     @property
     def telling(self) -> bool:
-        """Whether a pass runs."""
+        """Whether a pass is running."""
         return self.start is not self.told

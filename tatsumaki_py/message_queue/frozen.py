@@ -10,8 +10,8 @@ __all__ = ["FrozenDict", "FrozenList", "frozen", "parse"]
 
 def _refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
     raise TypeError(
-        "an event is read-only, because others share it; make a copy: dict(event, key=value) or "
-        "list(event)"
+        "an event is read-only, because all subscribers share it; make a copy: "
+        "dict(event, key=value) or list(event)"
     )
 
 

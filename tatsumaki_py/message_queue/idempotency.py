@@ -1,4 +1,4 @@
-"""The answers to publishers that gave a key: a retry gets the same answer.
+"""The answers to publishers that gave an idempotency key: a retry gets the same answer.
 
 Rule: a key is remembered before the events are delivered, because a callback may publish under it.
 """
@@ -27,13 +27,13 @@ def check_keys(key: object, idempotency_key: object = None) -> None:
 
 def _check(name: str, noun: str, key: object) -> None:
     if not isinstance(key, str):
-        raise TypeError(f"{name} is a str, not {type(key).__name__}")
+        raise TypeError(f"{name} must be a str, not {type(key).__name__}")
     if not 1 <= len(key) <= MAX_KEY:
         raise HTTPError(400, f"{noun} must have 1 to {MAX_KEY} characters")
 
 
 def digest_of(bodies: Sequence[bytes], key: str | None = None) -> bytes:
-    """A digest that identifies these events, which have `key`."""
+    """A digest that identifies these events, which were published with `key`."""
     digest = sha256()
     if key is not None:
         digest.update(b"%b:" % key.encode("utf-8", "surrogatepass"))
@@ -48,7 +48,7 @@ def _size(key: str, ids: str) -> int:
 
 
 class Answers:
-    """The ids for each key, oldest first. Times are seconds of the caller's clock.
+    """The ids for each key, oldest key first. Times are seconds of the caller's clock.
 
     >>> answers = Answers()
     >>> digest = digest_of([b"{}"])
@@ -69,7 +69,7 @@ class Answers:
 
     def find(self, key: str, digest: bytes, after: float) -> list[str] | None:
         """The ids of the events with that digest, if they were published under `key` after that
-        time; 422 if other events were.
+        time; None if no events were. Raises 422 if other events were.
         """
         while self._known:
             oldest = next(iter(self._known))
@@ -92,8 +92,8 @@ class Answers:
         limit: int,
         max_size: int,
     ) -> None:
-        """Remember that events with that digest are published under `key`, with up to `limit` keys
-        and `max_size` bytes in all.
+        """Remember that the events with that digest were published under `key`. At most `limit`
+        keys and `max_size` bytes are remembered in all; the oldest keys are dropped first.
         """
         # One string takes a third of the memory of a list.
         joined = " ".join(ids)

@@ -4,7 +4,8 @@ Rules:
 1. An id is ``"<milliseconds>-<sequence>"``: the form of a Redis stream id. The ids of one `Ids` are
    strictly increasing, even when the clock steps back.
 2. No two runs of a process produce the same id, because the sequence of each millisecond begins at
-   a random number of the run. A cursor of another run therefore matches no event, and gives a gap.
+   a random number of the run. A cursor of another run therefore matches no event, and leads to a
+   gap.
 3. A cursor that does not have the form of an id becomes `NOWHERE`, which matches no event either.
 """
 
@@ -27,7 +28,9 @@ _COUNT = 10
 
 
 def position(id: str) -> tuple[int, int]:
-    """An id as a pair of numbers, whose order is that of the channel. Raises `ValueError`."""
+    """An id as a pair of numbers, whose order is that of the channel. Raises `ValueError` if `id`
+    does not have the form of an id.
+    """
     match = _ID.fullmatch(id)
     if match is None:
         raise ValueError(f"not an event id: {id!r}")
@@ -40,10 +43,10 @@ def normalized(cursor: str) -> str:
 
 
 class Ids:
-    """Gives ids by this machine's clock.
+    """Makes ids from this machine's clock.
 
     Args:
-        after: the last id of an earlier run. All ids are greater.
+        after: the last id of an earlier run. All new ids are greater.
 
     >>> ids = Ids()
     >>> first, second = ids.next(), ids.next()

@@ -84,7 +84,7 @@ class Kept:
             del self.inside[next(iter(self.inside))]
 
     def expire(self, before: int) -> None:
-        """Evict the events older than `before` milliseconds since the epoch."""
+        """Evict the events published before `before`, in milliseconds since the epoch."""
         while self.before and position(next(iter(self.before.values())).id) < (before, 0):
             self._evict()
 
@@ -103,8 +103,8 @@ class Kept:
         begins. Empty if there are no such events.
         """
         place = position(cursor)
-        # A cursor after the floor but not in the log is from before a restart: it does not tell
-        # which of these events the client has, so the client gets all of them.
+        # A cursor that is after the floor but not in the log is from before a restart: it does not
+        # tell which of these events the client has, so the client gets all of them.
         events = self._dropped_after(place if place < position(floor) else (0, 0), quiet=False)
         if not events:
             return ()

@@ -1,4 +1,4 @@
-"""How a reader begins that needs the last events of keys from before the log.
+"""How a reader begins if it needs the last events of keys, which may be older than the log.
 
 Rule: only logs inspect a `LeadIn`; other code keeps it together with its cursor.
 """

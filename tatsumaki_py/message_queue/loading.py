@@ -1,4 +1,4 @@
-"""Whether the log of a channel is loaded, and the queries to the engine about the rest.
+"""Whether the log of a channel is loaded, and the queries to the engine for events and places.
 
 Rules:
 1. `Engine.attach` is called once, when the first client begins to listen to the channel or the
@@ -159,7 +159,7 @@ class Loading:
         waiting = self._taken()
         if waiting is not None:
             waiting.set_exception(error)
-            # The waiting callers may all be gone.
+            # Mark the error as handled: all waiting callers may be gone.
             waiting.exception()
 
     def _taken(self) -> asyncio.Future[None] | None:
@@ -172,7 +172,7 @@ _History = asyncio.Future[list[Entry] | None]
 
 
 def _history(feed: Loadable, engine: Engine, cursor: str) -> _History | None:
-    """Query the events after `cursor`, as many as the log has room for."""
+    """Query the events after `cursor`, up to the number for which the log has room."""
     limit = int(min(feed.settings.buffer_length, 1 << 31)) - len(feed.log)
     try:
         history = engine.history(feed, cursor, max(limit, 0))
@@ -197,14 +197,14 @@ async def _extend(
         if events and ends:
             feed.extend(events[: ends[0] + 1])
             break
-        # If the log was loaded again, it begins elsewhere: query again.
+        # If the log begins elsewhere, it was loaded again or extended: query again.
         history = None if log.floor == floor else _history(feed, engine, cursor)
         floor = log.floor
     return cursor
 
 
 def _asked(answer: Awaitable[T]) -> asyncio.Future[T]:
-    """The engine's answer. If it is an error, the client may already have left."""
+    """The engine's answer. An error counts as handled, because the client may already have left."""
     asked = asyncio.ensure_future(answer)
     asked.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
     return asked

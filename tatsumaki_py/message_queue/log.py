@@ -68,12 +68,12 @@ class EventLog:
         self.size = 0
         """Bytes of these events."""
         self.kept: Kept | None = None
-        """The last event of each key; None as long as no event has a key."""
+        """The last event of each key; None until an event has a key."""
         self._events: list[Entry] = []
         self._positions: list[tuple[int, int]] = []
         self._times: list[float] = []
-        # The three lists begin at `_start`. The items before it are removed from time to time, all
-        # immediately. Positions are added on demand.
+        # The three lists begin at `_start`. From time to time, all items before it are removed
+        # together. Positions are added on demand.
         self._start = 0
         self._quiet = 0
         # The time of the newest dropped event.
@@ -265,9 +265,10 @@ class EventLog:
     def restart(
         self, top: str, events: Sequence[Entry], time: float, kept: Sequence[Entry] = ()
     ) -> None:
-        """Replace the log by `events`, which end at `top`, and by `kept`: older events, each the
-        last of its key. Present events stay if `events` continue them. Raises `ValueError`, before
-        any change, if `events` do not follow each other.
+        """Replace the log with `events`, which end at `top`, and with `kept`: older events, each
+        the last of its key. If `events` continue the present events, these stay. Raises
+        `ValueError`, before any change, if `events` do not follow each other or do not end at
+        `top`.
         """
         for index, event in enumerate(events):
             if index and event.prev != events[index - 1].id:

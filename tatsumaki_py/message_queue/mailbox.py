@@ -20,8 +20,7 @@ from tatsumaki_py.message_queue.event import Entry, Event
 __all__ = ["PENDING", "AwaitedPoll", "IteratedPoll", "Mailbox", "Poll", "waiting_tasks"]
 
 waiting_tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
-"""The tasks that wait for events without a peer, including requests of plain Tornado handlers.
-"""
+"""The tasks that wait for events without a peer, including requests of plain Tornado handlers."""
 PENDING = object()
 """The result of `Mailbox.put`: the events are not taken yet."""
 
@@ -59,7 +58,7 @@ class Mailbox(Listener):
             self._received()
         while self.batch is None and not self.ended:
             if self._wake is not None:
-                raise RuntimeError("this poll is being waited for already")
+                raise RuntimeError("this poll is already being awaited")
             self._wake = asyncio.get_running_loop().create_future()
             task = asyncio.current_task() if self.peer is None else None
             if task is not None:
@@ -87,7 +86,7 @@ class Mailbox(Listener):
                     self.error = None
             return None
         self.taken = True
-        # Before the batch counts as received, because parsing it may fail.
+        # Parsed before the batch counts as received, because parsing may fail.
         events = [entry.event() for entry in batch]
         if self.once:
             self._received()
@@ -115,7 +114,7 @@ class Mailbox(Listener):
 
 class Poll:
     """The result of `MessageQueue.poll_once` and `MessageQueue.poll` with a callback; `cancel` ends
-    it. Without a callback, the result is a subclass to await or iterate: an `AwaitedPoll` or an
+    it. Without a callback, the result is of a subclass, to await or iterate: an `AwaitedPoll` or an
     `IteratedPoll`.
     """
 
@@ -129,8 +128,8 @@ class Poll:
     was still looking for the place.
     """
     arrival: asyncio.Future[bool] | None
-    """A future of whether the poll made the client a subscriber, if other processes
-    must be asked.
+    """A future that tells whether the poll made the client a subscriber, if other processes must be
+    asked; otherwise None.
     """
 
     def __init__(self, listener: Listener) -> None:
@@ -159,12 +158,12 @@ class Poll:
             self._listener.cancel()
 
     if not TYPE_CHECKING:
-        # Hidden from type checkers, which report these mistakes by themselves.
+        # Hidden from type checkers: they report these mistakes if the methods are missing.
 
         def __await__(self):
             raise TypeError(
-                "a poll with a callback cannot be awaited: leave the callback out, or do not "
-                "return the poll from a handler's method or to IOLoop.add_callback"
+                "a poll with a callback cannot be awaited: leave out the callback, or do not "
+                "return the poll from a handler's method or a callback of IOLoop.add_callback"
             )
 
         __aiter__ = __await__

@@ -1,10 +1,10 @@
 """Several channels as one source.
 
 Rules:
-1. It follows its channels exactly while a client is connected or expected back, which keeps them in
-   use.
+1. The source follows its channels only while a client is connected or expected back. This keeps
+   the channels in use.
 2. An event that one channel accepts reaches the listeners before `Channel.accept` returns.
-3. It keeps no events: each channel keeps the events that the clients need.
+3. The source keeps no events: each channel keeps the events that the clients need.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class MergedChannels:
 
     @property
     def reconnect_time(self) -> float:
-        """The longest of any of the channels."""
+        """The longest `reconnect_time` of the channels."""
         return max(channel.reconnect_time for channel in self._channels)
 
     @property
     def recovery_time(self) -> float:
-        """The longest of any of the channels."""
+        """The longest `recovery_time` of the channels."""
         return max(channel.recovery_time for channel in self._channels)
 
     def lately(self) -> str:
@@ -125,7 +125,7 @@ class MergedChannels:
             if self._follower is not None:
                 self._follower.forget_late(now())
         finally:
-            # An error for one client must not keep the other clients forever.
+            # Even if the removal of one client fails, the other clients must be removed later.
             self.watch()
         # Events that were kept for the removed clients may be dropped.
         for channel in self._channels:
@@ -179,8 +179,8 @@ class MergedChannels:
 
 
 def _all(found: Sequence[Awaitable[object]], cursor: str | None) -> asyncio.Future[str | None]:
-    """A future that is done with `cursor` when all of these are done, even if one of them raises.
-    Cancelling it cancels them.
+    """A future with the result `cursor`, which is done when all awaitables in `found` are done. An
+    error of one of them is raised only then. Cancelling the future cancels them.
     """
     tasks = [asyncio.ensure_future(one) for one in found]
     done = asyncio.ensure_future(_after(tasks, cursor))

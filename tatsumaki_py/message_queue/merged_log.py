@@ -1,12 +1,13 @@
 """The logs of several channels, read as one.
 
 Rules:
-1. It is only a view. A cursor consists of the cursors in all logs, in the order of their names,
-   joined by commas; none is left out.
+1. A merged log is only a view. Its cursor consists of the cursors in all logs, in the order of
+   their names, joined by commas; none is left out.
 2. Events come in the order of their ids, which keeps the order of each channel. The `id` of each is
    the cursor after it, so a reader may stop at any event without losing events of any channel.
-3. One read gives no more than fits into one answer, because many channels may hold a lot. The bytes
-   of the entries made here are counted, because their ids grow with the number of channels.
+3. One read gives no more than fits into one answer, because the channels together may hold many
+   events. The bytes of the entries made here are counted, because their ids grow with the number of
+   channels.
 4. Clients that read from the same place get the same entries, so that each entry is framed once.
    For this, the entries of recent reads are kept, up to `RECENT_READS` bytes for all merged logs.
 """
@@ -32,13 +33,13 @@ _READ = 1024 * 1024
 RECENT_READS = 4 * 1024 * 1024
 """Maximum bytes of the recently read entries that all merged logs keep."""
 _REMEMBERED = 4
-"""Number of places from which events are kept until the logs change: few, because most clients are
-at the same place.
+"""The number of recent places of which the events after them are kept until the logs change: few,
+because most clients are at the same place.
 """
 
 
 class _Merged(Entry):
-    """An entry among those of other channels: its id is a cursor in all of them."""
+    """An entry among those of other channels: its id is a cursor in all the channels."""
 
     __slots__ = ("_name",)
 
@@ -81,7 +82,7 @@ class MergedEntry(_Merged):
         return b'{"id":"%b","channel":%b,"data":%b}' % (self.id.encode(), self._name, self.json)
 
     def data(self) -> Any:
-        # It is frozen and may be shared.
+        # The event is read-only, so it may be shared.
         return self._entry.event()
 
 
@@ -121,7 +122,7 @@ class MergedLog:
         self._names = [json.dumps(channel).encode() for channel in self.channels]
         self._bounds: list[tuple[str, str, int]] = []
         self._read: dict[_Place, tuple[Entry, ...]] = {}
-        """The events after a cursor, as long as the logs have `_bounds`."""
+        """The events that were read from each recent place, while the logs have `_bounds`."""
 
     @property
     def top(self) -> str:
@@ -170,9 +171,9 @@ class MergedLog:
     def since(
         self, cursor: str, lead: LeadIn | None = None, quiet: bool = False
     ) -> tuple[Entry, ...]:
-        """The events after `cursor`, up to 1 MiB of them, with a gap for each channel in which its
-        part of `cursor` is unknown. Those of `lead` come first. Other quiet events are left out,
-        unless `quiet`.
+        """The events after `cursor`, up to 1 MiB of them, with a gap for each channel whose part of
+        `cursor` is unknown. Those of `lead` come first. Other quiet events are left out, unless
+        `quiet`.
         """
         if cursor == self.top:
             return ()

@@ -14,8 +14,8 @@ _KEY = secrets.token_bytes(16)
 
 
 class Pseudonym:
-    """A client's name for the log: 8 hexadecimal digits, the same for a name while the process
-    lives. The name itself would let another client take over its place.
+    """A client's name as log lines show it: 8 hexadecimal digits, the same for a name while the
+    process lives. With the real name, a reader of the log lines could take over the client's place.
     """
 
     __slots__ = ("_name",)
@@ -36,7 +36,7 @@ def checked_name(kind: str, value: object) -> str:
     if type(value) is int:
         value = str(value)
     if not isinstance(value, str):
-        raise TypeError(f"{kind} is a str, not {type(value).__name__}")
+        raise TypeError(f"{kind} must be a str, not {type(value).__name__}")
     if len(value) > _MAX_NAME:
         raise HTTPError(400, f"{kind} is longer than {_MAX_NAME} characters")
     return value

@@ -1,10 +1,10 @@
 """The settings and the queue class that belong to a channel's name.
 
 Rules:
-1. A queue is freed when no code holds it; the settings and the class of its channel stay.
-2. At most `limit` channels have settings, and as many have a class. Beyond that, the least recently
-   used entry is dropped; if it had settings, the log says so. (A queue that code still holds keeps
-   its settings and its class.)
+1. A queue is freed when it is no longer referenced; the settings and the class of its channel stay.
+2. At most `limit` channels have settings, and at most `limit` channels have a class. Beyond that,
+   the settings, or the class, of the least recently used channel are dropped. Dropping settings
+   logs a warning. (A queue that is still referenced keeps its settings and its class.)
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _OF_ALL = ("max_channels", "max_clients", "max_size")
 def check(kind: type, name: str, value: object) -> None:
     """Check a setting for a queue of class `kind`.
 
-    Raises `AttributeError` if the class has no setting of that name, `TypeError` or `ValueError` if
-    the value must be a number and is not.
+    Raises `AttributeError` if the class has no setting of that name, or if the setting applies to
+    all channels, `TypeError` or `ValueError` if the value is not valid for the setting.
     """
     default = getattr(kind, name, _MISSING)
     if default is _MISSING or callable(default) or isinstance(default, property):
@@ -40,8 +40,8 @@ def check(kind: type, name: str, value: object) -> None:
 
 
 class Settings(ABCMeta):
-    """The metaclass of a class with settings: assigning an unknown name, or a value that must be a
-    number and is not, raises. (The body of a subclass may add attributes.)
+    """The metaclass of a class with settings: assigning to an unknown name, or assigning a value
+    that is not valid for the setting, raises. (The body of a subclass may add attributes.)
     """
 
     def __setattr__(cls, name: str, value: Any) -> None:
@@ -56,21 +56,21 @@ class Settings(ABCMeta):
 def _unknown(kind: type, name: str) -> AttributeError:
     names = [known for known in dir(kind) if isinstance(getattr(kind, known), (int, float))]
     meant = difflib.get_close_matches(name, [*names, "time_to_live"], 1)
-    hint = f": {meant[0]!r}?" if meant else ""
+    hint = f": did you mean {meant[0]}?" if meant else ""
     return AttributeError(f"{kind.__name__} has no setting {name!r}{hint}")
 
 
 def _check_value(name: str, default: object, value: object) -> None:
     if name == "json" and (isinstance(value, type) or not hasattr(value, "encode")):
-        raise TypeError(f"json is an object with a method encode(value) -> str, not {value!r}")
+        raise TypeError(f"json must be an object with a method encode(value) -> str, not {value!r}")
     number: object = 0.0 if value is None and name == "time_to_live" else value
     is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
     if name != "time_to_live" and not is_number:
         return
     if not isinstance(number, (int, float)) or isinstance(number, bool):
-        raise TypeError(f"{name} is a number, not {value!r}")
+        raise TypeError(f"{name} must be a number, not {value!r}")
     if not number >= 0:
-        raise ValueError(f"{name} is a number from 0 on, not {value!r}")
+        raise ValueError(f"{name} must be 0 or more, not {value!r}")
 
 
 class OwnSettings:
@@ -96,7 +96,7 @@ class OwnSettings:
         self._settings[channel] = self.settings(channel) | {name: value}
         for forgotten in _beyond(self._settings, limit):
             _log.warning(
-                "the settings of channel %r are forgotten: more than %d channels have their own",
+                "the settings of channel %r were dropped: more than %d channels have own settings",
                 forgotten,
                 limit,
             )
@@ -115,14 +115,14 @@ class OwnSettings:
 
     def keep_kind(self, channel: str, kind: type, limit: int) -> None:
         """Store a class; up to `limit` channels have one. Clients may invent names of channels, so
-        classes do not push out settings, and dropping them is not logged.
+        classes never displace settings, and dropping a class is not logged.
         """
         self._kinds.pop(channel, None)
         self._kinds[channel] = kind
         _beyond(self._kinds, limit)
 
     def copy(self) -> OwnSettings:
-        """The same settings and classes, which change separately."""
+        """A copy of the settings and classes, which changes separately."""
         copy = OwnSettings()
         copy._settings = {channel: dict(own) for channel, own in self._settings.items()}
         copy._kinds = dict(self._kinds)

@@ -48,7 +48,7 @@ class Reader(Protocol):
         """The approximate number of `places`."""
 
     def places(self) -> Iterable[str]:
-        """The cursors of the streams that still have something to send."""
+        """The cursors of the streams that still have events to send."""
 
 
 class ReadableLog(Protocol):
@@ -152,12 +152,12 @@ class Peer(Protocol):
         """
 
     def _peer_place(self, log: Hashable, name: str | None) -> str | None:
-        """The id of the last event of `log` that the client `name` received in this request, if it
-        received any or an earlier poll had none for it.
+        """The cursor in `log` up to which an earlier poll of this request has served the client
+        `name`; None if there was no such poll.
         """
 
     def _peer_given(self, log: Hashable, name: str | None, cursor: str) -> None:
-        """Set `_peer_place` to `cursor`."""
+        """Remember `cursor` for `_peer_place`."""
 
     def _peer_at(self, cursor: str) -> None:
         """Send the client its `cursor`. Called when a stream begins, and before a long poll is
@@ -165,8 +165,8 @@ class Peer(Protocol):
         """
 
     def _peer_watch(self, watcher: Watcher) -> bool:
-        """Notify `watcher` how this request ends. False if it has ended, or takes no
-        body (HEAD).
+        """Notify `watcher` when and how this request ends. Returns False if the request has already
+        ended, or if its answer has no body (HEAD).
         """
 
     def _peer_unwatch(self, watcher: Watcher) -> None:
@@ -185,8 +185,8 @@ class Peer(Protocol):
         """End the answer, because no more events will come for this peer."""
 
     def _peer_ended(self) -> None:
-        """A log that this peer listened to has ended: end the answer, unless it listens to others,
-        too.
+        """A log that this peer listened to has ended: end the answer, unless the peer still listens
+        to other logs.
         """
 
     def _peer_room(self) -> int:
@@ -211,7 +211,7 @@ class Peer(Protocol):
         """
 
     def _peer_read(self, readable: Readable, cursor: str, lead: LeadIn | None) -> Reading:
-        """Send the events after `cursor`, from now on; those of `lead` first."""
+        """From now on, send the events after `cursor`; those of `lead` come first."""
 
 
 current: ContextVar[weakref.ref[Any] | None] = ContextVar("tatsumaki_peer", default=None)

@@ -36,7 +36,9 @@ class Audiences(Protocol):
         """The clients that listen to exactly these channels; None if there are none."""
 
     def listening(self, channels: tuple[str, ...]) -> list[Follower]:
-        """The same and, for one channel, also all clients that listen to it among others."""
+        """The audience of exactly these channels and, for one channel, also the audiences that
+        listen to it among others.
+        """
 
 
 class Processes:
@@ -45,8 +47,7 @@ class Processes:
     def __init__(self, audiences: Audiences) -> None:
         self._audiences = audiences
         self.hooks: dict[str, Callable[[tuple[str, ...], str], None]] = {}
-        """For each hook, the function to call for a client that arrived with it and has gone.
-        """
+        """For each hook, the function to call when a client that arrived with it has gone."""
         self.doing: dict[str, Callable[[dict[str, Any]], object]] = {
             "disconnect": lambda said: self._disconnect(tuple(said["channels"]), said["client"])
         }
@@ -140,4 +141,4 @@ class Processes:
             if do is not None:
                 do(said)
         except Exception:
-            _log.exception("a message of another process could not be handled")
+            _log.exception("a message from another process could not be handled")

@@ -30,8 +30,8 @@ _log = logging.getLogger("tatsumaki")
 class Published(Awaitable[list[str]], Protocol):
     """The ids of the events, available when the events are accepted. Waiting is optional.
 
-    In a coroutine, await it, in the loop of the queues or in another loop. In a thread without a
-    loop, call `result`.
+    In a coroutine, await this object; the loop may be that of the queues or another one. In a
+    thread without a loop, call `result`.
     """
 
     def result(self, timeout: float | None = None) -> list[str]:
@@ -129,7 +129,7 @@ class Crossing:
 
 
 class _Call:
-    """Publishes in the loop. A closed loop drops it without calling it."""
+    """Publishes in the loop. A closed loop drops this object without calling it."""
 
     def __init__(
         self, publish: Callable[[], Awaitable[list[str]]], ids: futures.Future[list[str]]

@@ -41,7 +41,7 @@ class Queue:
 
     def cursor(self) -> str:
         """The id of the newest event: a poll with this ``last_event_id`` gets the events after it.
-        "" if the log was never loaded (see `ready`): a poll with "" is that of a new client, which
+        "" if the log was never loaded (see `ready`). A poll with "" has no cursor: a new client
         gets the backlog.
         """
         top = self._audience.log.top
@@ -51,13 +51,13 @@ class Queue:
     @property
     def ended(self) -> bool:
         """Whether the newest event is the end of the channel (`MessageQueue.end`); with several
-        channels, that of each channel. False if the log was never loaded (see `ready`).
+        channels, whether this is true of each. False if the log was never loaded (see `ready`).
         """
         return self._audience.log.ended
 
     def _is_over(self, cursor: str | None, client_id: str | None) -> bool:
         """Whether the channel has ended, and has no more events for a client. For a new client,
-        which has no cursor, the end alone does not count. False if this process does not know,
+        which has no cursor, the end does not count as an event. False if this process cannot tell,
         because it does not have the log, or does not know the client's name.
         """
         return self._audience.log.ended and self._audience.has_all(cursor, client_id)
@@ -73,16 +73,17 @@ class Queue:
         those that listen to this channel among others. See `count_subscribers` for all processes.
 
         A client counts from its first poll until its connection is closed or its callback fails. A
-        client with a ``client_id`` counts for `reconnect_time` more after its long poll was
+        client with a ``client_id`` still counts for `reconnect_time` after its long poll was
         answered or the server ended its stream.
         """
         return self._processes.count(self._channels)
 
     async def count_subscribers(self) -> int:
         """The `subscribers` of all processes that share the engine; a named client counts once.
-        With the in-memory engine, this is `subscribers`, immediately.
+        With the in-memory engine, this returns `subscribers` immediately.
 
-        Each call asks the other processes; no count is stored, so a killed process does not count.
+        Each call asks the other processes. No count is stored, so the clients of a killed process
+        do not count.
         A process that does not answer within a second is left out. Raises `Error.HTTP` 503 if the
         engine's server is away, or if this process cannot receive the answers.
         """
@@ -91,8 +92,8 @@ class Queue:
 
     def disconnect(self, client_id: str | int | All = ALL) -> bool:
         """End the poll of one client, or the polls of all: a long poll is answered with no events,
-        a stream is finished. A client that returns resumes where it left off, within
-        `reconnect_time` if it has no cursor. To keep a client out, use
+        a stream is finished. A client that returns resumes where it left off; without a cursor, it
+        must return within `reconnect_time`. To keep a client out, use
         `SubscribeHandler.disconnect`.
 
         If several processes share the engine, the polls in the others end, too, soon after this
@@ -116,9 +117,9 @@ class Queue:
         return self._processes.disconnect(self._channels, name)
 
     async def ready(self) -> None:
-        """Wait until the engine has loaded the log; with the in-memory engine, it is always loaded.
-        After that, `cursor` and `MessageQueue.backlog_events` are up to date. Raises the error with
-        which the engine fails, such as `Error.HTTP` 503.
+        """Wait until the engine has loaded the log; with the in-memory engine, the log is always
+        loaded. After that, `cursor` and `MessageQueue.backlog_events` are up to date. Raises the
+        error with which the engine fails, such as `Error.HTTP` 503.
         """
         await self._audience.ready()
 
@@ -155,27 +156,27 @@ class Queue:
     ) -> Poll:
         """Long poll: the next events for a client, as soon as there are any.
 
-        A poll that begins while a request is handled belongs to that request, also in a task: it
-        ends when the client leaves or the answer is complete. Use `Application.spawn` for a task
-        that should continue.
+        A poll that begins while a request is handled belongs to that request, even if it begins in
+        a task: it ends when the client leaves or the answer is complete. Use `Application.spawn`
+        for a task that should continue.
 
         Args:
             client_id: names the client (an int is converted to a str). A client that returns within
                 `reconnect_time` resumes where it left off. A new client gets the backlog. A second
-                poll with the same id ends the first with no events. None is an anonymous client: it
-                resumes from `last_event_id`, or is new.
-            callback: called once as ``callback(*events)``, without events after `timeout`. If it
-                returns an awaitable, the events count as delivered when that is done.
+                poll with the same id ends the first one, which gets no events. None stands for an
+                anonymous client, which resumes from `last_event_id`, or is new.
+            callback: called once, as ``callback(*events)``; after `timeout`, without events. If it
+                returns an awaitable, the events count as delivered when the awaitable is done.
             timeout: seconds to wait; 0 answers immediately with the present events, None is the
-                default.
+                default, 55.
             last_event_id: id of the last event that the client received; overrides the remembered
                 place. Default: that of the current request (`Request.last_event_id`); "" for none.
                 If the events after it are unknown, because it is too old, from before a restart, or
                 not an id, a gap comes first (`Event.gap`).
             on_unsubscribe: called once, without arguments and outside of any request, when the
                 client stops being a subscriber (see `subscribers`). If several polls of the client
-                gave one, the latest is called. If it returns an awaitable, that is run. An
-                exception is logged.
+                gave a function, the latest one is called. If it returns an awaitable, the awaitable
+                is run. An exception is logged.
 
         Returns:
             A `Poll`, which `Poll.cancel` ends; `Poll.new` tells whether the client was not a
@@ -183,18 +184,19 @@ class Queue:
             list of events.
 
         Raises:
-            TypeError, ValueError: `client_id` or `last_event_id` is not a str, `timeout` is not a
-                number from 0 on.
-            Error.HTTP: 400 for an overlong `client_id`, 503 for too many clients or channels.
+            TypeError, ValueError: `client_id` is neither a str nor an int, `last_event_id` is not a
+                str, or `timeout` is not a number, or is negative.
+            Error.HTTP: 400 for an overlong `client_id`, 503 for too many clients. When awaited, 503
+                if the engine cannot load the events at the moment.
             RuntimeError: no event loop is running, or it is not the loop of the queues.
             Error.ClientDisconnect: when awaited, if the client of the request leaves.
         """
         timeout = TIMEOUT if timeout is None else timeout
         number: object = timeout
         if not isinstance(number, (int, float)):
-            raise TypeError(f"timeout is a number of seconds, not {timeout!r}")
+            raise TypeError(f"timeout must be a number of seconds, not {timeout!r}")
         if not number >= 0:
-            raise ValueError(f"timeout is a number of seconds from 0 on, not {timeout!r}")
+            raise ValueError(f"timeout must be 0 seconds or more, not {timeout!r}")
         audience = self._audience
         return audience.arrivals.listen(
             audience, client_id, callback, last_event_id, on_unsubscribe, timeout, once=True
@@ -228,12 +230,13 @@ class Queue:
         last_event_id: str | None = None,
         on_unsubscribe: Callable[[], Any] | None = None,
     ) -> Poll:
-        """Stream: all events for a client from its cursor on, until it leaves.
+        """Stream: all events for a client after its cursor, until the client leaves.
 
-        Like `poll_once`, but the callback is called for each delivery, and without one the result
-        is an `IteratedPoll`: ``async for events in mq.poll(client_id)``. If a callback returns an
-        awaitable, it is not called again before that is done; the log keeps the events that arrive
-        meanwhile (up to `MessageQueue.buffer_length`; beyond that, the client gets a gap).
+        Like `poll_once`, but the callback is called for each delivery. Without a callback, the
+        result is an `IteratedPoll`: ``async for events in mq.poll(client_id)``. If a callback
+        returns an awaitable, the callback is not called again until the awaitable is done; the log
+        keeps the events that arrive meanwhile (up to `MessageQueue.buffer_length`; beyond that, the
+        client gets a gap).
         """
         audience = self._audience
         return audience.arrivals.listen(
@@ -267,21 +270,21 @@ class MergedQueue(Queue):
 
     @property
     def reconnect_time(self) -> float:
-        """Seconds for which an absent client is expected back: the longest of any of
-        the channels.
+        """Seconds for which an absent client is expected back: the longest `reconnect_time` of the
+        channels.
         """
         return max(queue.reconnect_time for queue in self._queues)
 
     @property
     def recovery_time(self) -> float:
-        """Seconds for which events that were sent may turn out not to have arrived: the longest of
-        any of the channels.
+        """Seconds after which an event that was sent counts as received: the longest
+        `recovery_time` of the channels.
         """
         return max(queue.recovery_time for queue in self._queues)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_") and name != "channel":
-            # It would apply to no channel, and vanish with this object.
+            # The setting would apply to no channel, and vanish with this object.
             raise AttributeError(f"set {name} on each channel: MessageQueue.instance(name).{name}")
         super().__setattr__(name, value)
 

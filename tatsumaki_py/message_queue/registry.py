@@ -1,11 +1,13 @@
 """The channels and the audiences of this process, and their limits.
 
 Rules:
-1. A name has one queue while any code holds it: `instances` is weak, and `active` holds the queues
-   whose channel has a client or an event. A set of names works the same: `merged` is weak, and its
-   channels hold the audience while it has a client. Queues are made under `lock`, in any thread.
-2. At most `max_channels` channels may hold events; publishing to a channel counts it, reading does
-   not. To make room, the channel that has been without clients longest (`deserted`) is released.
+1. A name has only one queue while that queue is referenced: `instances` refers to it weakly, and
+   `active` refers to the queues whose channel has a client or an event. Likewise for several names:
+   `merged` refers to the queue weakly, and its channels refer to the audience while it has a
+   client. Queues are made under `lock`, in any thread.
+2. At most `max_channels` channels may hold events. A channel counts when events are published to
+   it, not when it is read. To make room, the channel that has been without clients longest
+   (`deserted`) is released.
 3. There may be at most `max_clients` clients; a client counts once for each channel that it reads.
    To make room, an audience whose clients are all absent (`vacant`) is cleared if its channels hold
    no event, so its clients lose nothing. Audiences that expect anonymous clients are counted
@@ -70,7 +72,7 @@ class Registry:
         self.thread = LoopThread()
         self.lock = RLock()
         self.closed = False
-        """Whether publishing has ended, because the server stops."""
+        """Whether publishing has ended, because the server is stopping."""
         self.bound: str | None = None
         """The call after which a fork cannot use the queues, for an error message; None if it still
         can.
@@ -88,12 +90,14 @@ class Registry:
         """Sources whose clients are all absent, ordered by when the last one left."""
         self.clients = 0
         self.nameless = 0
-        """Channels for which anonymous clients are expected back, once for each audience."""
+        """The number of channels for which anonymous clients are expected back; a channel counts
+        once for each audience.
+        """
         self.size = 0
         """The bytes of all channels."""
 
     def reset(self) -> None:
-        """Start from zero, without known cursors and channels' own settings."""
+        """Forget the engine and the channels' own settings."""
         self.own.clear()
         self.closed = False
         self._choice = self._engine = self.bound = None
@@ -102,8 +106,8 @@ class Registry:
 
     @property
     def engine(self) -> Engine:
-        """The engine of all channels. It is made at its first use. Raises `EngineError` if that
-        fails.
+        """The engine of all channels. It is made when it is first used. Raises `EngineError` if
+        that fails.
         """
         if self._engine is None:
             self._engine = self.choice.make()
@@ -143,13 +147,13 @@ class Registry:
     # -- channels
 
     def audience(self, channels: tuple[str, ...]) -> Follower | None:
-        """The clients that listen to exactly these channels; None if there are none."""
+        """See `Audiences.audience`."""
         key = channels[0] if len(channels) == 1 else channels
         queue = self.instances.get(channels[0])
         return None if queue is None else queue._channel.followers.get(key)
 
     def listening(self, channels: tuple[str, ...]) -> list[Follower]:
-        """The same and, for one channel, also all clients that listen to it among others."""
+        """See `Audiences.listening`."""
         if len(channels) == 1:
             queue = self.instances.get(channels[0])
             return [] if queue is None else list(queue._channel.followers.values())
@@ -217,7 +221,7 @@ class Registry:
 
     def _vacate(self, but: Follower) -> bool:
         """Remove the audience that has been vacant longest, except `but`, from the list, and remove
-        its clients if its channels have no event. False if there is none.
+        its clients if its channels have no event. Returns False if there is no such audience.
         """
         for key, (follower, source) in self.vacant.items():
             if follower is not but:
@@ -235,7 +239,7 @@ class Registry:
         self.deserted.pop(channel.name, None)
 
     def _activate(self, channel: Registered) -> None:
-        # Its queue exists, because one of its methods, or of a merged queue, is the caller.
+        # The queue exists, because the caller is one of its methods, or a method of a merged queue.
         self.active[channel.name] = self.instances.get(channel.name, channel)
 
     def desert(self, channel: Registered) -> None:

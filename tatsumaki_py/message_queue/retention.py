@@ -23,7 +23,7 @@ __all__ = ["GRAIN", "Retention"]
 
 GRAIN = 1.0
 """Seconds between two searches for the client that is furthest behind, if more than `FEW` lag
-behind. Events are kept longer by this time, so that many are dropped at once.
+behind. Events are kept longer by this time, so that many are dropped together.
 """
 FEW = 16
 """The number of lagging clients up to which each check may search all of them."""
@@ -47,7 +47,7 @@ class Retention:
         self._settings = settings
         self._followers = followers
         self._behind: str | None = None
-        # A cursor known to be not before `_behind`, because many clients are at the same place.
+        # The last cursor that was held. It is not before `_behind`, and many clients share it.
         self._held: str | None = None
         self._looked = float("-inf")
 

@@ -64,7 +64,9 @@ class Follower(Protocol):
         """Roughly how many clients lag behind."""
 
     def lowest(self, channel: str) -> str | None:
-        """The oldest cursor in `channel` after which events are still needed, if there is one."""
+        """The oldest cursor in `channel` after which a client still needs events; None if there is
+        no such client.
+        """
 
     def due(self) -> float | None:
         """The time at which the next client is due to be removed."""
@@ -86,10 +88,10 @@ class Log(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether the newest event is the end; with several channels, that of each channel."""
+        """Whether the newest event is the end; with several channels, whether this is true of each."""
 
     def again(self) -> tuple[Entry, ...]:
-        """The end of a log that has ended, for a client that has it already."""
+        """The end of a log that has ended, for a client that already has it."""
 
     def normalized(self, cursor: str) -> str:
         """`cursor`, or `NOWHERE` if it does not have the form of one."""
@@ -101,10 +103,10 @@ class Log(Protocol):
         """The part of `cursor` that is a place in `channel`."""
 
     def earlier(self, one: str, other: str) -> str:
-        """The earlier one of two cursors."""
+        """The earlier of two cursors."""
 
     def later(self, one: str, other: str) -> str:
-        """The later one of two cursors."""
+        """The later of two cursors."""
 
     def since(
         self, cursor: str, lead: LeadIn | None = None, quiet: bool = False
@@ -134,7 +136,7 @@ class Source(Protocol):
 
     @property
     def recovery_time(self) -> float:
-        """Seconds for which events that were sent may turn out not to have arrived."""
+        """Seconds after which an event that was sent counts as received."""
 
     def lately(self) -> str:
         """A cursor before all events that were published in the last `recovery_time` seconds."""
@@ -165,8 +167,8 @@ class Source(Protocol):
         """How many channels a client reads."""
 
     def admit(self, follower: Follower) -> None:
-        """`follower` is about to get its first client; its `follow` is called for new events from
-        now on. Raises 503 if there is no room for one more client.
+        """`follower` is about to get a client; from now on, its `follow` is called for new events.
+        Raises 503 if there is no room for one more client.
         """
 
     def newcomer(self) -> tuple[str, LeadIn | None]:
@@ -176,30 +178,33 @@ class Source(Protocol):
         """Find the place at which a client resumes, and load the events after it.
 
         Args:
-            name: the name of a client that does not listen here and gives no cursor, because it may
-                come from another process.
-            cursor: the client's cursor, as far as is known here.
+            name: the name of a client that does not listen here and gives no cursor: it may come
+                from another process. None for any other client.
+            cursor: the client's cursor, if one is known here.
 
         Returns:
-            None if this process knows everything already, else an awaitable of the cursor, which
-            gives None for a new client.
+            None if this process already knows the place and the events, otherwise an awaitable of
+            the cursor, which gives None for a new client.
         """
 
     def arrive(self, name: str, hook: str) -> asyncio.Future[bool] | None:
-        """The client `name`, which was not listening here, polls. Returns whether it is new; see
-        `Presence.arrive`. None if only this process has clients.
+        """The client `name`, which was not listening here, polls. The future tells whether the
+        client is new; see `Presence.arrive`. None if only this process has clients.
         """
 
     def gone(self, name: str) -> asyncio.Future[bool] | None:
-        """The client `name` is no longer a subscriber here. Returns whether no other process has it
-        either; None if this cannot be found out.
+        """The client `name` is no longer a subscriber here. The future tells whether no other
+        process has the client either. None if only this process has clients, or if no event loop
+        runs.
         """
 
     def leave(self, place: str, name: str) -> None:
         """The client `name` has left at `place`, and may come back in another process."""
 
     def expects_nameless(self, expects: bool) -> None:
-        """Whether anonymous clients may come back."""
+        """Called with True when anonymous clients may come back, with False when they no longer
+        may.
+        """
 
     def occupied(self) -> None:
         """A client is connected."""

@@ -1,12 +1,12 @@
 """How one poll of a client takes over from another, and how a poll ends with no events.
 
 Rules:
-1. A poll begins at the place that the previous poll is known to have reached: events that the
-   kernel did not take are sent again and, if the old connection may be lost, recently sent events,
-   too.
+1. A poll begins at the place that the previous poll is known to have reached. Events that the
+   kernel did not take are sent again. If the old connection may be lost, recently sent events are
+   sent again, too.
 2. A callback that polls again for its own client has received its events.
-3. If another poll ends it, a long poll is answered with no events and with the client's cursor; a
-   stream is finished.
+3. A long poll that is ended by another poll is answered with no events and with the client's
+   cursor; such a stream is finished.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class Takeover:
         cursor: str,
         heir: peers.Peer | None,
     ) -> None:
-        """Another poll of the same client has taken over from this one, which was at `cursor`: end
-        it with no events.
+        """Another poll of the same client has taken over from `listener`, which was at `cursor`:
+        end the poll of `listener` with no events.
         """
         peer = listener.peer
         if listener.once and was_waiting:
-            # While it is LOADING, its place may be unknown.
+            # While a client is LOADING, its place may be unknown.
             if peer is not None and cursor:
                 peer._peer_at(cursor)
             self._answer_empty(client.id, listener, peer)

@@ -51,8 +51,8 @@ class Telling:
                 self._delivery.deliver(client, ())
 
     def follow(self) -> bool:
-        """Bring all listeners to the top of the log; see rule 1. Returns whether an outer pass will
-        do so.
+        """Bring all listeners to the top of the log; see rule 1. Returns True if an outer pass will
+        do this instead.
         """
         if self._front.telling:
             return True
@@ -135,7 +135,7 @@ class Telling:
     def _told_in_vain(
         self, client: Client, listener: Listener | None, told: Place, error: BaseException
     ) -> None:
-        """The fast path raised an exception."""
+        """A callback on the fast path raised `error`."""
         assert listener is not None
         self._front.told_now = None
         if client.listener is listener:

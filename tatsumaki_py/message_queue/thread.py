@@ -4,7 +4,7 @@ Rules:
 1. A call from another thread that would run callbacks of the loop is refused before it changes
    anything, or passed to the loop (`send`).
 2. The loop of the queues is the first loop in which a queue was used, even before a client listens.
-   It stays so until it ends.
+   It remains the loop of the queues until it ends.
 3. A process that is forked while the loop runs has no clients. It cannot publish until its own loop
    uses a queue.
 4. While no loop runs, only the main thread and the thread of the last loop may publish, because
@@ -49,9 +49,9 @@ class LoopThread:
         return loop is not None and os.getpid() != self._process and loop.is_running()
 
     def claim(self) -> bool:
-        """Make the loop of this thread, if one is running, the loop of the clients. Returns False
-        if that is already a running loop in another thread; raises `RuntimeError` if it runs in
-        another process.
+        """Make the loop of this thread, if one is running, the loop of the queues. Returns False if
+        the loop of the queues already runs in another thread. Raises `RuntimeError` without a
+        running loop in a fork of the process in which the loop of the queues runs.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -93,9 +93,9 @@ class LoopThread:
         thread = get_ident()
         if thread != self._thread and thread != main_thread().ident:
             raise RuntimeError(
-                f"{method}() was called in a thread, and no event loop runs that owns the queues: "
-                "start the thread in a function given to app.on_start, or after a coroutine has "
-                "published or polled"
+                f"{method}() was called in a thread, and no event loop that owns the queues is "
+                "running: start the thread in a function given to app.on_start, or after a "
+                "coroutine has published or polled"
             )
         return True
 

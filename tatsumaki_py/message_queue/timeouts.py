@@ -1,11 +1,11 @@
 """The timeouts of long polls: those due in the same tick share one timer of the loop.
 
 Rules:
-1. A timeout comes up to `TICK` seconds late, never early. A timeout of less than `SHORT` seconds
+1. A timeout fires up to `TICK` seconds late, never early. A timeout of less than `SHORT` seconds
    has its own timer, and is exact.
 2. A poll that ends leaves its bucket immediately, so it does not stay in memory until its timeout.
-3. Only the timers of the loop refer to this object, and it does not refer to the loop, so it ends
-   with the loop.
+3. Only the timers of a loop hold a strong reference to its `Timeouts` object, which refers to the
+   loop weakly. The object is therefore freed with the loop.
 4. When many timeouts are due, the loop gets to do other work every `TURN` seconds.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["LONG", "SHORT", "TICK", "Limited", "Timeouts"]
 TICK = 0.05
 SHORT = 1.0
 LONG = 1e9
-"""Seconds within which further timeouts may be added."""
+"""The longest timeout, in seconds, that shares a timer."""
 TURN = 0.01
 
 _log = logging.getLogger("tatsumaki")
@@ -33,10 +33,10 @@ class Limited(Protocol):
     """A long poll, as this file sees it."""
 
     due: dict[Any, None] | None
-    """The bucket that it is in."""
+    """The bucket that holds the poll."""
 
     def timed_out(self) -> None:
-        """Its timeout has passed without an event."""
+        """The timeout has passed without an event."""
 
 
 class Timeouts:
@@ -50,7 +50,7 @@ class Timeouts:
 
     @classmethod
     def add(cls, limited: Limited, seconds: float) -> None:
-        """Call `limited.timed_out` in `seconds`, unless it leaves its bucket earlier."""
+        """Call `limited.timed_out` in `seconds`, unless `limited` leaves its bucket earlier."""
         global _last
         loop = asyncio.get_running_loop()
         timeouts = None if _last is None else _last()

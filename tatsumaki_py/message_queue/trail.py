@@ -35,8 +35,8 @@ class Trail:
             self._before, self._at, self._since = self._at, cursor, now
 
     def place(self, now: float, window: float) -> str | None:
-        """A cursor before all events that were sent in the last `window` seconds; None if there are
-        none.
+        """A cursor before all events that were sent in the last `window` seconds; None if no events
+        were sent.
         """
         age = now - self._since
         if age < window:

@@ -223,7 +223,8 @@ class Publisher:
         for body in bodies:
             if len(body) > self.max_event_size:
                 raise HTTPError(
-                    413, f"an event of {len(body)} bytes is more than {self.max_event_size}"
+                    413,
+                    f"an event of {len(body)} bytes exceeds the maximum of {self.max_event_size}",
                 )
         return name
 
