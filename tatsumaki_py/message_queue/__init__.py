@@ -352,9 +352,10 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
     def flush_events(self, client_id: str | int, *events: Any) -> bool:
         """Send events to one listening client only; they are not kept.
 
-        Without an event, the client's long poll is answered with no events. Returns whether it was
-        listening in this process. Raises the same errors as `publish`, and `RuntimeError` in
-        another thread. To reach a client in any process, publish on a separate channel for it.
+        Without an event, the client's long poll is answered with no events. Returns whether the
+        client was listening in this process. Raises the same errors as `publish`, and
+        `RuntimeError` in another thread. To reach a client in any process, publish on a separate
+        channel for it.
         """
         self._registry.thread.check("flush_events")
         bodies = [self._encode(event) for event in events]

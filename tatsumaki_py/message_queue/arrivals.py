@@ -3,8 +3,7 @@
 Rules:
 1. A client has one listener; a second poll of the same client takes over from the first.
 2. A peer gets the cursor of its client when a stream begins, before any event is delivered.
-3. A client gets no gap before the engine has answered whether it has the events. Until then, the
-   client is LOADING.
+3. Until the engine has answered whether it has the events, a client is LOADING and gets no gap.
 """
 
 from __future__ import annotations
@@ -152,8 +151,8 @@ class Arrivals:
             client.new = False
         listener.begin()
         listener.client = client
-        # User code that runs before the poll begins must not cause a drop of events that this
-        # client still needs.
+        # User code may run before the poll begins. The events that this client needs must not be
+        # dropped meanwhile.
         self._roster.busy(client)
         if cursor and cursor != self._source.log.top:
             self._source.hold(cursor)

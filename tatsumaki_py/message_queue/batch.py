@@ -43,7 +43,7 @@ class Batch:
         self._values: list[Event] | None = None
 
     def values(self) -> list[Event]:
-        """The events, for callbacks of users."""
+        """The events, for users' callbacks."""
         if self._values is None:
             self._values = [entry.event() for entry in self.entries]
         return self._values

@@ -43,8 +43,8 @@ def failure(future: asyncio.Future[Any]) -> BaseException | None:
 def start(
     call: Callable[[], Any], context: Context, failed: Callable[[BaseException], None]
 ) -> None:
-    """Make a `call` that no code waits for. If it returns an awaitable, that runs in `context`.
-    `failed` is called with the exception of either.
+    """Make a `call` that no code waits for. If it returns an awaitable, the awaitable runs in
+    `context`. `failed` is called with the exception of either.
     """
 
     def done(future: asyncio.Future[Any]) -> None:

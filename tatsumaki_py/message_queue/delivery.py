@@ -277,7 +277,7 @@ class Delivery:
                 client.place = Place(unsent)
 
     def failed(self, client: Client, listener: Listener, error: BaseException) -> bool:
-        """A callback has raised. A client with a peer is cut off and comes back. Code without a
+        """A callback raised `error`. A client with a peer is cut off and comes back. Code without a
         peer continues after the events that failed; in this case, this returns True.
         """
         peer = listener.peer

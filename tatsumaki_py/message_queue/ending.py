@@ -5,7 +5,8 @@ Rules:
    after the end, the remaining polls continue.
 2. Polls are ended in turns of `TURN` seconds, so that many of them do not block the event loop.
 3. A client whose poll was ended is no longer a subscriber, and is not expected back.
-4. If the loop of the next turn is closed before that turn, the next `look` plans one in its loop.
+4. If the loop of the next turn is closed before that turn, the next call of `look` plans a turn in
+   the running loop.
 """
 
 from __future__ import annotations

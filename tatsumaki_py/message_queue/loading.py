@@ -2,7 +2,8 @@
 
 Rules:
 1. `Engine.attach` is called once, when the first client begins to listen to the channel or the
-   first caller of `ready` begins to wait for it. `Engine.detach` is called once after it.
+   first caller of `ready` begins to wait for it. `Engine.detach` is called once, when none of them
+   is left.
 2. An error of the engine is raised where its answer is awaited. Where no answer is awaited, the
    error is logged. If the client has left meanwhile, the error is dropped.
 3. Events are put before the log only if they end at its `floor`. Otherwise the log is not changed,

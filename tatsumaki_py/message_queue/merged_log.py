@@ -33,8 +33,8 @@ _READ = 1024 * 1024
 RECENT_READS = 4 * 1024 * 1024
 """Maximum bytes of the recently read entries that all merged logs keep."""
 _REMEMBERED = 4
-"""The number of recent places of which the events after them are kept until the logs change: few,
-because most clients are at the same place.
+"""The number of recent places for which the events that were read are kept until the logs change.
+Few, because most clients are at the same place.
 """
 
 
@@ -104,7 +104,8 @@ _Place = tuple[str, LeadIn | None, bool]
 
 
 class MergedLog:
-    """A view of several `EventLog`, which must be given in the order of their channels' names.
+    """A view of several `EventLog` objects, which must be given in the order of their channels'
+    names.
 
     >>> a, b = EventLog("a", start="0-1"), EventLog("b", start="0-1")
     >>> for log, id in ((a, "1-0"), (b, "2-0"), (a, "3-0")):
@@ -143,7 +144,7 @@ class MergedLog:
         return tuple(entries)
 
     def normalized(self, cursor: str) -> str:
-        """`cursor` with `NOWHERE` in place of each part that does not have the form of one."""
+        """`cursor` with `NOWHERE` in place of each part that does not have the form of an id."""
         parts = cursor.split(",", len(self._logs))
         if len(parts) != len(self._logs):
             parts = [NOWHERE] * len(self._logs)

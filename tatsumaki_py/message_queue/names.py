@@ -15,7 +15,7 @@ _KEY = secrets.token_bytes(16)
 
 class Pseudonym:
     """A client's name as log lines show it: 8 hexadecimal digits, the same for a name while the
-    process lives. With the real name, a reader of the log lines could take over the client's place.
+    process lives. With the real name, a reader of the lines could take over the client's place.
     """
 
     __slots__ = ("_name",)
@@ -31,7 +31,7 @@ class Pseudonym:
 def checked_name(kind: str, value: object) -> str:
     """`value`, if it is a valid name; an `int` is converted to a `str`.
 
-    Raises `TypeError`, or 400 if it is too long.
+    Raises `TypeError` if `value` is neither a `str` nor an `int`, or 400 if it is too long.
     """
     if type(value) is int:
         value = str(value)

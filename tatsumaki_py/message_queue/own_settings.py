@@ -29,7 +29,7 @@ def check(kind: type, name: str, value: object) -> None:
     """Check a setting for a queue of class `kind`.
 
     Raises `AttributeError` if the class has no setting of that name, or if the setting applies to
-    all channels, `TypeError` or `ValueError` if the value is not valid for the setting.
+    all channels. Raises `TypeError` or `ValueError` if the value is not valid for the setting.
     """
     default = getattr(kind, name, _MISSING)
     if default is _MISSING or callable(default) or isinstance(default, property):
@@ -41,7 +41,8 @@ def check(kind: type, name: str, value: object) -> None:
 
 class Settings(ABCMeta):
     """The metaclass of a class with settings: assigning to an unknown name, or assigning a value
-    that is not valid for the setting, raises. (The body of a subclass may add attributes.)
+    that is not valid for the setting, raises an exception. (The body of a subclass may add
+    attributes.)
     """
 
     def __setattr__(cls, name: str, value: Any) -> None:
@@ -96,7 +97,8 @@ class OwnSettings:
         self._settings[channel] = self.settings(channel) | {name: value}
         for forgotten in _beyond(self._settings, limit):
             _log.warning(
-                "the settings of channel %r were dropped: more than %d channels have own settings",
+                "the settings of channel %r were dropped: more than %d channels have their own "
+                "settings",
                 forgotten,
                 limit,
             )

@@ -96,7 +96,7 @@ class Reading(Protocol):
         """The place after the last event that was handed completely to the kernel."""
 
     def busy(self) -> bool:
-        """Whether it has events to send, or does not keep up."""
+        """Whether the stream has events to send, or does not keep up."""
 
     def catch_up(self) -> None:
         """Send the published events now, if the client keeps up."""
@@ -110,7 +110,7 @@ class Watcher(Protocol):
 
     @property
     def once(self) -> bool:
-        """Whether it takes events only once, as a long poll does."""
+        """Whether the listener takes events only once, as a long poll does."""
 
     @property
     def given(self) -> Sequence[float]:
@@ -134,7 +134,7 @@ class Watcher(Protocol):
         """The client has stopped or resumed keeping up."""
 
     def reads(self, cursor: str) -> None:
-        """Its stream, which lags behind, is about to read the events after `cursor`."""
+        """The client's stream, which lags behind, is about to read the events after `cursor`."""
 
     def served(self) -> None:
         """The answer is complete."""
@@ -176,7 +176,7 @@ class Peer(Protocol):
         """Whether the client left before its answer was complete."""
 
     def _peer_over(self) -> bool:
-        """Whether its answer is complete."""
+        """Whether the answer is complete."""
 
     def _peer_failed(self, error: BaseException) -> None:
         """A callback of this peer raised: answer the request with the error."""
@@ -218,7 +218,7 @@ current: ContextVar[weakref.ref[Any] | None] = ContextVar("tatsumaki_peer", defa
 
 
 def of(callback: Callable[..., Any] | None) -> Peer | None:
-    """The peer that `callback` serves: the object whose method it is, else the current request."""
+    """The peer that `callback` serves: the object whose method it is, or the current request."""
     owner = getattr(callback, "__self__", None)
     # Not isinstance, which would look for each method of the protocol for each long poll.
     if hasattr(owner, "_peer_watch"):

@@ -83,9 +83,9 @@ class Queue:
         With the in-memory engine, this returns `subscribers` immediately.
 
         Each call asks the other processes. No count is stored, so the clients of a killed process
-        do not count.
-        A process that does not answer within a second is left out. Raises `Error.HTTP` 503 if the
-        engine's server is away, or if this process cannot receive the answers.
+        do not count. A process that does not answer within a second is left out. Raises
+        `Error.HTTP` 503 if the engine's server is away, or if this process cannot receive the
+        answers.
         """
         others = await self._processes.others(self._channels)
         return self.subscribers + others

@@ -51,7 +51,7 @@ class Vacant(Protocol):
 
     @property
     def key(self) -> Hashable:
-        """Its name."""
+        """The name of the source."""
 
     @property
     def width(self) -> int:

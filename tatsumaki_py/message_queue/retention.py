@@ -3,8 +3,8 @@
 Rules:
 1. Events are kept for three reasons: they are among the newest `backlog_length`; they were
    published in the last `recovery_time` seconds or, while a client is connected or expected back,
-   in the last `reconnect_time`; or they follow the place of a client that lags behind. A log never
-   has more than `buffer_length` events or `buffer_size` bytes.
+   in the last `reconnect_time` seconds; or they follow the place of a client that lags behind. A
+   log never has more than `buffer_length` events or `buffer_size` bytes.
 2. `_behind` is a cursor at or before that of every client that lags behind, or None. It is lowered
    immediately, and recalculated only when events are about to be dropped.
 """

@@ -34,7 +34,7 @@ class ChannelSettings:
     Idempotency keys may take as many bytes again.
     """
     kept_keys: int = 1000
-    """The number of keys (`MessageQueue.publish`) of which the last event is kept for new clients.
+    """The number of keys (`MessageQueue.publish`) whose last event is kept for new clients.
     Beyond that, the key that was published longest ago is evicted. These events may take at most
     half of `buffer_size`.
     """
@@ -67,8 +67,8 @@ class ChannelSettings:
     dropped, as for `max_size`; if there is none, an event for one more channel is refused with 503.
     """
     max_clients: int = 200_000
-    """Maximum number of clients in all channels, connected or expected back. One more is refused
-    with 503. A client that reads several channels counts once for each.
+    """Maximum number of clients in all channels, connected or expected back. Beyond that, a new
+    client is refused with 503. A client that reads several channels counts once for each.
     """
 
 

@@ -88,7 +88,9 @@ class Log(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether the newest event is the end; with several channels, whether this is true of each."""
+        """Whether the newest event is the end; with several channels, whether this is true of each
+        of them.
+        """
 
     def again(self) -> tuple[Entry, ...]:
         """The end of a log that has ended, for a client that already has it."""
@@ -124,11 +126,11 @@ class Source(Protocol):
 
     @property
     def key(self) -> str | tuple[str, ...]:
-        """Its name: `Entry.log` of its events."""
+        """The name of the source: `Entry.log` of its events."""
 
     @property
     def log(self) -> Log:
-        """Its events."""
+        """The events."""
 
     @property
     def reconnect_time(self) -> float:

@@ -5,8 +5,8 @@ Rules:
    kernel did not take are sent again. If the old connection may be lost, recently sent events are
    sent again, too.
 2. A callback that polls again for its own client has received its events.
-3. A long poll that is ended by another poll is answered with no events and with the client's
-   cursor; such a stream is finished.
+3. If another poll takes over from a long poll, the long poll is answered with no events and with
+   the client's cursor. If another poll takes over from a stream, the stream is finished.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ class LoopThread:
         thread = get_ident()
         if thread != self._thread and thread != main_thread().ident:
             raise RuntimeError(
-                f"{method}() was called in a thread, and no event loop that owns the queues is "
-                "running: start the thread in a function given to app.on_start, or after a "
+                f"{method}() was called in another thread, and no event loop that owns the queues "
+                "is running: start the thread in a function given to app.on_start, or after a "
                 "coroutine has published or polled"
             )
         return True
