@@ -171,8 +171,8 @@ class Queue:
                 default, 55.
             last_event_id: id of the last event that the client received; overrides the remembered
                 place. Default: that of the current request (`Request.last_event_id`); "" for none.
-                If the events after it are unknown, because it is too old, from before a restart, or
-                not an id, a gap comes first (`Event.gap`).
+                If the events after this id are unknown, because it is too old, is from before a
+                restart, or is not an id, a gap comes first (`Event.gap`).
             on_unsubscribe: called once, without arguments and outside of any request, when the
                 client stops being a subscriber (see `subscribers`). If several polls of the client
                 gave a function, the latest one is called. If it returns an awaitable, the awaitable
