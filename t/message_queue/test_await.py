@@ -168,7 +168,7 @@ async def test_mistakes(queue):
     poll = queue.poll_once("me")
     task = asyncio.ensure_future(wait(poll))
     await turn()
-    with pytest.raises(RuntimeError, match="waited for already"):
+    with pytest.raises(RuntimeError, match="already being awaited"):
         await poll
     poll.cancel()
     await task

@@ -81,7 +81,7 @@ async def test_bad_event(queue, elsewhere):
     claim()
     with pytest.raises(TypeError, match="event is of type object"):
         await elsewhere(lambda: queue.publish({"n": 1}, object()))
-    with pytest.raises(Error.HTTP, match="is more than"):
+    with pytest.raises(Error.HTTP, match="exceeds the maximum"):
         await elsewhere(lambda: queue.publish("x" * (queue.max_event_size + 1)))
     assert queue.backlog_events == []
 
