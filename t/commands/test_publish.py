@@ -152,7 +152,7 @@ EMPTY = "it is empty: is a shell variable not set?"
          "invalid start byte"),
         (["a", '{"type": "gap"}'], 1, "not an event: an event of type \"gap\" would be taken for a "
          "loss; give it another type"),
-        (["a", "[" * 100_000], 1, "not JSON: too deep"),
+        (["a", "[" * 100_000], 1, "not JSON: nested too deeply"),
         (["a", "1", "--engine", "memory:"], 2, "--engine: the events of memory: belong to one "
          "process: publish by a PublishHandler of that process, with its URL, such as "
          "http://127.0.0.1:5000/publish/{channel}"),

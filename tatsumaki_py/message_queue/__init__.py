@@ -137,7 +137,7 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         if more:
             names = {checked_name("a channel's name", name) for name in (channel, *more)}
             if len(names) > MAX_MERGED:
-                raise ValueError(f"{len(names)} channels exceed the maximum of {MAX_MERGED}")
+                raise ValueError(f"{len(names)} channels, but at most {MAX_MERGED} are allowed")
             if len(names) > 1:
                 return cls._merge(tuple(sorted(names)))
         name = checked_name("a channel's name", channel)

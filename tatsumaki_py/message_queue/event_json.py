@@ -187,7 +187,7 @@ def checked_json(body: bytes) -> bytes:
     except Unfit as error:
         raise ValueError(f"not an event: {error}") from None
     except RecursionError:
-        raise ValueError("not JSON: too deep") from None
+        raise ValueError("not JSON: nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
 
