@@ -22,7 +22,7 @@ __all__ = ["Attendance", "Hook"]
 Hook = Callable[[str], Awaitable[None] | None]
 
 MAX_WAITING = 100
-"""The number of calls that may wait for a slow hook of one client and one channel. When so many
+"""The number of calls that may wait for a slow hook of one client and one channel. When this many
 wait, a new call and the last waiting call are both dropped if one is an arrival and the other a
 departure.
 """
@@ -97,7 +97,9 @@ class _Call(NamedTuple):
     channel: str
     failed: Callable[[Exception], object]
     context: Context
-    """The context of the request that the call is for. Another request may be current by then."""
+    """The context of the request that the call is for. When the hook is called, another request may
+    be current.
+    """
 
     def begin(self) -> asyncio.Future[None] | None:
         """Call the hook. If it returns an awaitable, returns a future for it."""

@@ -91,8 +91,9 @@ def _takes(kind: type[RequestHandler], method: str | None) -> bool:
 
 
 class _Unfinished(HTTPConnection):
-    """The connection of a request that is answered before its body has arrived. It writes
-    immediately, but leaves `finish` to the delegate, which calls it when the body has arrived.
+    """The connection of a request that is answered before its body has arrived. The answer is
+    written immediately, but `finish` is left to the delegate, which calls it when the body has
+    arrived.
     """
 
     def __init__(self, connection: HTTPConnection) -> None:

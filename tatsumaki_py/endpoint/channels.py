@@ -44,7 +44,7 @@ class ChannelHandler(CrossOriginHandler):
     """The most channels that one request may name, from 1 to 200; 400 for more."""
 
     max_body_size: ClassVar[int | None] = UNREAD_SIZE
-    """See `Handler.max_body_size`. A request for channels needs no body."""
+    """See `Handler.max_body_size`. The default is small: to subscribe, a request needs no body."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -50,7 +50,7 @@ class CrossOriginHandler(Handler):
     """
     allow_credentials: ClassVar[bool]
     """Whether these pages may act as the user, with cookies. Not allowed with "*". The default is
-    the value of a class further along the MRO, such as Jupyter's handlers, else False.
+    the value of a class further along the MRO, such as Jupyter's handlers, otherwise False.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -137,8 +137,8 @@ class CrossOriginHandler(Handler):
         ]
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """See `tornado.web.RequestHandler.send_error`. A preflight is answered as allowed instead;
-        the request that follows gets the error.
+        """See `tornado.web.RequestHandler.send_error`. The answer to a preflight allows the request
+        instead, so that the request itself gets the error.
         """
         asked = self.request.headers
         preflight = self.request.method == "OPTIONS" and "Access-Control-Request-Method" in asked

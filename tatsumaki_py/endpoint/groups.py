@@ -86,7 +86,7 @@ def disconnect(kind: type, key: str, when: float) -> int:
 
 
 def _may_expel(kind: type, member: Member) -> bool:
-    """Whether `member` has a handler of `kind` whose answer is not over."""
+    """Whether `member` is not marked yet, and has a handler of `kind` whose answer is not over."""
     handler = member()
     if handler is None or not isinstance(handler, kind):
         return False
@@ -94,7 +94,7 @@ def _may_expel(kind: type, member: Member) -> bool:
 
 
 def obey(root: type, said: dict[str, Any]) -> None:
-    """`disconnect` was called in another process, for a subclass of `root`."""
+    """`disconnect` was called in another process, for `root` or a subclass of it."""
     kinds = [root]
     for kind in kinds:
         if class_name(kind) == said["kind"]:

@@ -67,8 +67,8 @@ _known = lru_cache(maxsize=64)(_acceptable)
 
 
 def waiting_time(request: Request, longest: float) -> float:
-    """The seconds that a long poll waits: the parameter ``timeout``, but at most `longest`, less a
-    jitter. Raises 400 if the parameter is not a number, or is negative.
+    """The seconds that a long poll waits: the parameter ``timeout``, but at most `longest` less a
+    jitter, which is also the default. Raises 400 if the parameter is not a number, or is negative.
     """
     longest *= 1 - JITTER * random.random()
     asked = request.param("timeout")

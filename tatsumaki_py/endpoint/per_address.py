@@ -102,7 +102,7 @@ class Rates:
         return max(full - now - (burst - 1) / rate, 0.0)
 
     def take(self, key: Hashable, now: float, rate: float, tokens: float = 1.0) -> None:
-        """Take tokens, even more than there are; `key` then waits longer for the next."""
+        """Take tokens. If there are too few, `key` will wait longer for the next one."""
         full = self._full.pop(key, now)
         self._full[key] = max(full, now) + tokens / rate
         if len(self._full) >= self._sweep_at:

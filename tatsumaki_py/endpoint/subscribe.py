@@ -200,8 +200,8 @@ class SubscribeHandler(ChannelHandler):
         You may also define the other hooks of `tornado.websocket.WebSocketHandler`:
         ``check_origin``, ``get_compression_options``, ``open`` (called before the client
         subscribes), ``on_message``, ``on_ping``, ``on_pong``, ``on_close``, and the properties
-        ``ping_interval``, ``ping_timeout`` and ``max_message_size``. In them, `stream_write` sends
-        a message and `finish` closes the connection.
+        ``ping_interval``, ``ping_timeout`` and ``max_message_size``. In these hooks,
+        `stream_write` sends a message and `finish` closes the connection.
         """
         return next(filter(None, subprotocols), None)
 
@@ -219,7 +219,7 @@ class SubscribeHandler(ChannelHandler):
             return
         if member is not None and member.expelled:
             raise HTTPError(403)
-        # A poll that ends before its first recheck needs none: its next request is checked anyway.
+        # A poll that ends before its first recheck needs none: the next poll is checked anyway.
         if self.recheck_time and not (isinstance(transport, Poll) and timeout < self.recheck_time):
             Recheck(self, names, self.recheck_time)
         queue = MessageQueue.instance(*names)

@@ -28,8 +28,7 @@ class TicketedHandler(SubscribeHandler):
 
     A client without a ticket, or with a ticket that is forged, expired or for other channels, gets
     a 403 with the reason. An open connection may outlive its ticket: see `max_stream_time`.
-    `disconnect` revokes the tickets of the group that were made before, in all processes that share
-    the engine.
+    `disconnect` revokes all earlier tickets of the group, in all processes that share the engine.
     """
 
     def check_ticket(self, channel: str) -> Ticket:

@@ -50,7 +50,7 @@ _NONE: list[str] = []
 
 
 class _Taken:
-    """Stands in, for Tornado, for the connection whose socket was taken."""
+    """Tornado gets this in place of the connection whose socket was taken."""
 
     def __init__(self, stream: WebSocketSocket) -> None:
         self._stream: WebSocketSocket | None = stream
@@ -302,7 +302,7 @@ class SubscribeSocket(WebSocketHandler):
 
     def _put_off(self, error: HTTPError) -> None:
         """`on_message` raised `error`. A 503 is not a mistake of the program, because the server
-        may be stopping: close the connection. Raise any other error again.
+        may be stopping: close the connection. Re-raise any other error.
         """
         if error.code != 503:
             raise error

@@ -1,4 +1,4 @@
-"""The connection of a request, as the handler of the request sees it.
+"""The connection of a request, as its handler sees it.
 
 The connections of our own server are `ClientConnection` objects. For any other
 `tornado.httputil.HTTPConnection`, `tatsumaki_py.push.tornado_connection.client_connection` makes
@@ -17,8 +17,8 @@ __all__ = ["UNKNOWN", "ClientConnection"]
 
 
 class ClientConnection:
-    """A handler queries its connection, and notifies it, by these methods. This base class knows
-    nothing about the client: it answers as if the client stays and takes all bytes immediately.
+    """Through these methods, a handler queries and notifies its connection. This base class knows
+    nothing about the client, and answers as if the client stays and takes all bytes immediately.
     """
 
     __slots__ = ()

@@ -127,7 +127,7 @@ class Cohorts:
 
     def look(self, place: Place) -> None:
         """A stream at `place` has nothing in flight: if the log has ended and the stream has all of
-        it, let the queue finish its poll.
+        it, let the queue finish the poll.
         """
         if self._log.ended and place.cursor == self._log.top:
             self._readable.read()
@@ -256,8 +256,8 @@ class Cohorts:
         members: list[Member],
         late: bool,
     ) -> None:
-        """Send `read` to the members of a group that are still in `cohort`. They move to `target`,
-        and are appended to `members`.
+        """Send `read` to the members of a group that are still in `cohort`. These members move to
+        `target`, and are appended to `members`.
         """
         data, size = read.data, len(read.data)
         append, before = members.append, len(members)
@@ -310,7 +310,7 @@ class Cohorts:
         return target
 
     def _withdraw(self, reading: Member, place: Place) -> None:
-        """Take a blocked stream out of its cohort. It will resume reading at `place`."""
+        """Take a blocked stream out of its cohort. The stream will resume reading at `place`."""
         reading.settle()
         reading.hold()
         reading.place = place

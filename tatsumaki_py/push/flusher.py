@@ -1,4 +1,4 @@
-"""When the streams of an event loop send.
+"""Decides when the streams of an event loop send.
 
 Rules:
 1. The writes of a burst are joined: a burst costs one `send` per subscriber instead of one per
@@ -76,8 +76,8 @@ class Flusher:
 
     def __init__(self) -> None:
         self.dirty: list[Sending] = []
-        """The streams that have something to send; always the same list. A stream calls `wake`
-        before it adds itself to an empty list.
+        """The streams that have something to send. The list is never replaced. A stream calls
+        `wake` before it adds itself to an empty list.
         """
         self.activity = 0
         """Incremented whenever a batch gets more to send, so that the flusher sees that a burst is

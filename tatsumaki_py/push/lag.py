@@ -1,4 +1,4 @@
-"""How late the event loop is.
+"""Measures how late the event loop is.
 
 Rule: a timer of the loop measures the delay, so no thread is needed.
 """

@@ -23,7 +23,7 @@ class Lasting(Protocol):
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
+        """Whether the stream has ended."""
 
     def expire(self) -> bool:
         """End the stream, if that is possible now. Returns whether it has ended."""
@@ -33,7 +33,7 @@ class Lasting(Protocol):
 
 
 class Lifetime:
-    """Ends one stream after `seconds`, less a jitter. A stream without a limit needs none."""
+    """Ends one stream after `seconds`, less a jitter. Made only for a stream with a limit."""
 
     __slots__ = ("_end", "_stream")
 

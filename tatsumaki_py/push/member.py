@@ -30,7 +30,7 @@ class Cohort(Place):
         """The number of members that are no longer at this place."""
 
     def recount(self, sent: Sent) -> None:
-        """Set `sent` without changing what the members have counted."""
+        """Set `sent` without changing the counts of the members."""
         for member in self.members:
             if member.place is self:
                 member.settle()
@@ -49,7 +49,7 @@ class Member(Protocol):
         """Keep `cursor` where it is until the kernel has taken all data of the stream."""
 
     def settle(self) -> None:
-        """Add the counts of its time in the cohort to the counters of its stream."""
+        """Update the counters of the stream with the data sent to its cohort."""
 
 
 def count(members: Sequence[Member], read: Slice, traffic: Traffic, late: bool) -> None:

@@ -12,7 +12,7 @@ class Owner(Protocol):
 
     @property
     def heartbeat_interval(self) -> float | None:
-        """Seconds between two heartbeats; None for none."""
+        """Seconds between two heartbeats; None for no heartbeats."""
 
     @property
     def max_stream_time(self) -> float | None:
@@ -34,8 +34,8 @@ class Owner(Protocol):
         """
 
     def _stream_answers(self) -> bool:
-        """Whether a handler's method writes the stream as its answer. A server that stops waits for
-        the end of such a stream.
+        """Whether a handler's method writes the stream as its answer. When the server stops, it
+        waits for the end of such a stream.
         """
 
     def _stream_cut(self) -> None:
@@ -70,7 +70,7 @@ class Tail(Protocol):
         """If the stream keeps up, give it all events published so far and send them immediately."""
 
     def settle(self) -> None:
-        """Add the counts of its time in a cohort to the counters of the stream (`Counted`)."""
+        """Update the counters of the stream (`Counted`) with the data sent to its cohort."""
 
     def stop(self) -> None:
         """The stream stops reading the log."""

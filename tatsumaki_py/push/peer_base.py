@@ -31,7 +31,7 @@ __all__ = ["PeerBase", "shows_events"]
 _log = logging.getLogger("tatsumaki")
 
 MAX_PLACES = 1000
-"""The number of places that are remembered for one request."""
+"""The most places that are remembered for one request."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -59,12 +59,12 @@ class PeerBase:
     off: it reads a slice of a quarter of `max_buffer`, sends it, and reads the next.
     """
     heartbeat_interval: float | None = 25.0
-    """Seconds between two heartbeats of a stream, less a jitter of up to a fifth; None for none.
-    Some transports have no heartbeat.
+    """Seconds between two heartbeats of a stream, less a jitter of up to a fifth; None for no
+    heartbeats. Some transports never have any.
     """
     max_stream_time: float | None = None
     """Seconds after which a stream ends, less a jitter of up to a tenth, so that its client
-    reconnects with its cursor; None for no limit. A method that still writes gets an
+    reconnects with its cursor; None for no limit. A method that continues to write gets an
     `Error.ClientDisconnect`.
     """
 
@@ -88,7 +88,7 @@ class PeerBase:
         return None if self._stream is None else self._stream.info
 
     def _request_summary(self) -> str:
-        # For a stream, the access log calls this at its end.
+        # For a stream, the access log calls this when the stream has ended.
         info = self.stream_info
         return f"{self._request_line()} {info}" if info and info.end else self._request_line()
 
@@ -134,7 +134,7 @@ class PeerBase:
         return not (self._watchers or self._streams_messages)
 
     def _say_retry(self, retry: int | None) -> None:
-        """Send the client, whose stream is about to end, the delay before it reconnects."""
+        """Tell the client how long to wait before it reconnects: its stream is about to end."""
         if retry is not None and self._live is not None:
             goodbye = self._live.framing.goodbye(self._stream_cursor(), retry)
             if goodbye:

@@ -34,11 +34,11 @@ _log = logging.getLogger("tatsumaki")
 
 
 class PeerHandler(PeerBase, EncodingHandler, LazyUI):
-    """The client of a `Handler`."""
+    """The part of a `Handler` that knows its client."""
 
     asynchronous: ClassVar[bool] = False
     """Whether the answer stays open after the method has returned, until `finish` is called.
-    Subclasses inherit it (in Perl they did not).
+    Subclasses inherit this (in Perl, they did not).
     """
     nonblocking: ClassVar[bool] = False
     """Another name for `asynchronous`."""

@@ -79,7 +79,7 @@ class Rest:
         self._out, before._out = before._out, None
 
     def release(self) -> None:
-        """Most of the bytes were sent, or it is clear that they never will be."""
+        """Most of the bytes have been sent, or it is clear that they never will be."""
         if self._out is not None and not self._out.done():
             self._out.set_result(None)
 

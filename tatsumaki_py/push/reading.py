@@ -42,7 +42,7 @@ class Reading:
 
     @property
     def stopped(self) -> bool:
-        """Whether it has stopped reading."""
+        """Whether this has stopped reading."""
         return self._readable is None
 
     def begin(self, stream: Stream) -> None:
@@ -72,7 +72,7 @@ class Reading:
         return self.place.cursor if self._sent is None else self._sent
 
     def busy(self) -> bool:
-        """Whether it has something to send, or does not keep up."""
+        """Whether the stream has something to send, or does not keep up."""
         if self._readable is None:
             return False
         on_its_way = self._cohorts is not None and self.stream.waiting is not None
@@ -123,7 +123,7 @@ class Reading:
         return True
 
     def settle(self) -> None:
-        """Add the counts of the time in the cohort to the counters of the stream."""
+        """Update the counters of the stream with the data sent to its cohort."""
         if isinstance(self.place, Cohort):
             now, then = self.place.sent, self.mark
             self.stream.sent_events += now.events - then.events

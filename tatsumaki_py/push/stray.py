@@ -43,7 +43,7 @@ class Strays:
         self._tasks: dict[Watcher, weakref.ref[asyncio.Task[Any]]] = {}
 
     def add(self, watcher: Watcher, task: asyncio.Task[Any]) -> None:
-        """`watcher` was begun in `task`."""
+        """`watcher` began in `task`."""
         self._tasks[watcher] = weakref.ref(task)
 
     def discard(self, watcher: Watcher) -> None:

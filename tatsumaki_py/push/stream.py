@@ -1,13 +1,13 @@
 """The connection of one subscriber, after the HTTP server has handed it over.
 
 Rules:
-1. Only the `Stream` and, while nothing waits, its cohort write to the socket. `waiting`
-   holds the data that waits for the end of a burst. `_rest` holds the data that the kernel did not
-   take; while there is any, the stream is blocked. All data leaves in order.
+1. Only the `Stream` and, while nothing waits, its cohort write to the socket. `waiting` holds the
+   data that waits for the end of a burst. `_rest` holds the data that the kernel did not take;
+   while there is any, the stream is blocked. All data leaves in order.
 2. At most `max_buffer` bytes wait. A subscriber that would exceed this is cut off, and reconnects
    with its cursor.
-3. The owner is told once, by the loop, that the client left or was cut off. It is not told after
-   `finish` or `abort`.
+3. The owner is told once, in a callback of the loop, that the client left or was cut off. It is not
+   told after `finish` or `abort`.
 4. A stream keeps only the data that an idle subscriber needs, because there are thousands of them.
 5. An exception while sending, even one that the owner raises, is logged, and the stream is cut off.
    `flush` and `drain` do not raise it, because their caller may be serving other streams.

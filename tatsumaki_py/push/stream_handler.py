@@ -104,12 +104,13 @@ class StreamHandler(PeerHandler):
             if self._headers_written:
                 if self._gone:
                     return True
-                raise RuntimeError(f"{transport.call} has to come before anything is sent")
+                raise RuntimeError(f"{transport.call} must come before anything is sent")
             self._stream_as(transport, options)
             if verb == "head":
                 self._open_stream()
             else:
-                # Open it after the method, so that an exception in it can still be answered.
+                # Open the stream after the method, so that an error in the method can still be
+                # answered.
                 asyncio.get_running_loop().call_soon(self._begin_later)
         return self._transport is transport
 

@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Transport:
-    """One row."""
+    """One row of the table."""
 
     name: str
     """The value of the parameter ``transport``."""
@@ -61,7 +61,7 @@ class Streaming(Transport):
     """An answer that stays open."""
 
     framing: type[Framing]
-    """The class that makes messages of events."""
+    """The class that turns events into messages."""
     method: str = ""
     """The method of `Handler` that begins it, if there is one."""
 

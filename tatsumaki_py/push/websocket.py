@@ -54,7 +54,7 @@ __all__ = ["NEEDS_HTTP_1_1", "WebSocketHandler"]
 
 NEEDS_HTTP_1_1 = "A WebSocket needs HTTP/1.1 (behind nginx: proxy_http_version 1.1)"
 
-# An offer of compression that Tornado accepts. A window of 8 bits is left out: zlib has none.
+# An offer of compression that Tornado accepts. zlib does not support a window of 8 bits.
 _OFFER = re.compile(
     r"permessage-deflate(\s*;\s*(server|client)_"
     r"(no_context_takeover|max_window_bits(\s*=\s*(9|1[0-5]|\"(9|1[0-5])\"))?))*"
@@ -108,7 +108,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
                 await super().get(*args, **kwargs)
             finally:
                 if self.get_status() != 101:
-                    # Break the reference cycle, as Tornado does only after a handshake.
+                    # Break the reference cycle: Tornado does so only after a handshake.
                     self.ws_connection = None
 
     def _keep_valid_offers(self) -> None:
@@ -129,7 +129,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         as a text message.
 
         Returns an awaitable as `Handler.stream_write` does. Raises `Error.ClientDisconnect` if the
-        connection is closed, `TypeError` or `ValueError` if a chunk cannot be encoded as JSON.
+        connection is closed, and `TypeError` or `ValueError` if a chunk cannot be encoded as JSON.
         """
         stream = self._live
         if stream is None:
@@ -152,7 +152,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     def max_message_size(self) -> int:
         """Bytes that one message of the client may have; a larger one closes the connection. This
         is Tornado's setting ``websocket_max_message_size`` if `on_message` is overridden. Otherwise
-        it is 4096, because Tornado would hold a message in memory that no code reads.
+        it is 4096, because no code would read the message that Tornado holds in memory.
         """
         if type(self).on_message is WebSocketHandler.on_message:
             return UNREAD_MESSAGE_SIZE

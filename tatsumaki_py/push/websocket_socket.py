@@ -5,8 +5,8 @@ WebSocket: about 13 KB. This class takes 160 bytes and the socket.
 
 Rules:
 1. Pings and the close frame of the client are answered; its messages are checked and dropped.
-2. After a close frame from either side, nothing more is sent. Of what the client sends, only a
-   close frame and the end of the connection still count.
+2. After a close frame from either side, nothing more is sent. From the client, only a close frame
+   and the end of the connection still count.
 3. A client that closes its connection without a close frame counts as lost.
 """
 

@@ -62,7 +62,7 @@ class WebSocketStream(IOStreamStream):
             self._pass(data)
 
     def wait(self) -> None:
-        """Tornado has written: send nothing until its bytes are sent."""
+        """Tornado has written: send nothing until its bytes have been sent."""
         if not self._iostream.writing():
             return
         if self._rest is None:

@@ -65,7 +65,7 @@ class Clock:
 
         The clock moves in one step, so a timer that sets itself again, such as a heartbeat, runs
         only once. Other tasks get 20 iterations of the loop before the step, in which they may set
-        timers, and 20 after it. Data that crosses a socket must be awaited after that.
+        timers, and 20 after it. If data crosses a socket, the test must wait for it after that.
         """
         if not 0 <= seconds < math.inf:
             raise ValueError(f"a clock only goes forward, not by {seconds!r} seconds")
@@ -153,7 +153,7 @@ async def _in_real_time(result: Awaitable[Any] | Any, timeout: float | None) -> 
             try:
                 task.result()
             except asyncio.CancelledError as where:
-                # Its traceback ends at the line that waited.
+                # The traceback of `where` ends at the line that was waiting.
                 raise late from where
         await asyncio.wait([task], timeout=left)
     return task.result()

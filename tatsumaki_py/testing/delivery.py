@@ -1,7 +1,7 @@
 """Checks the delivery guarantee: every event once and in order, or a gap.
 
 Rules for a client, for the given events in their order:
-1. Its first message is the first event, and each message is the next event, unless a gap came in
+1. The first message is the first event, and each message is the next event, unless a gap came in
    between.
 2. After a gap, the next message may be any later event.
 3. After a reconnect, a client that sends its cursor resumes with the next event. A client that

@@ -95,7 +95,7 @@ class Following(Session):
             task.cancel()
             await asyncio.wait([task])
             if not task.cancelled():
-                # `aclose` raises it.
+                # Mark the exception as seen; `aclose` raises it.
                 task.exception()
 
     async def until(

@@ -1,5 +1,5 @@
-"""A proxy between clients and a server that acts like a failing network: it cuts connections,
-delays data and loses it.
+"""A proxy that acts like a failing network between clients and a server: it cuts connections, and
+delays or loses data.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Proxy:
             proxy.cut()
 
     Args:
-        target: the port of the server at 127.0.0.1.
+        target: the port of the server on 127.0.0.1.
         budget: called for each direction of each new connection; returns the number of bytes after
             which the connection is cut.
         rng: decides how a connection is cut: with FIN, or with RST, which also loses data in
@@ -68,7 +68,7 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> Self:
-        """Start to listen."""
+        """Start listening."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Client(self), "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -151,7 +151,7 @@ class _End(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.frozen = False
         self._finished = False
-        # The timers of an event loop do not keep the order of those that are due at the same time.
+        # An event loop does not keep the order of timers that are due at the same time.
         self._delayed: deque[Callable[[], None]] = deque()
         self._due = 0.0
 

@@ -86,7 +86,7 @@ def tatsumaki_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def _tornado_loop(request: pytest.FixtureRequest) -> Any:
-    """The `IOLoop` of a test that pytest-tornado runs; None for others."""
+    """The `IOLoop` of a test that pytest-tornado runs; None for other tests."""
     if "io_loop" in request.fixturenames:
         return request.getfixturevalue("io_loop")
     return None

@@ -68,7 +68,7 @@ class RedisServer:
             self._temporary = tempfile.TemporaryDirectory(prefix="tatsumaki-redis-")
             folder = self._temporary.name
         self.folder = Path(folder) / f"{self.program}-{self.port}"
-        """The folder of its files, such as ``log``."""
+        """The folder of the server's files, such as ``log``."""
         self.folder.mkdir()
         self._config = self.folder / "redis.conf"
         lines = self.settings() | options

@@ -126,11 +126,10 @@ class Subscriber(Following):
         self, transport: str | Sequence[str] | None = None, *, reset: bool = False
     ) -> Self:
         """Disconnect, and subscribe again with the cursor. A client that follows continues to
-        follow.
-        Raises the same errors as `start`.
+        follow. Raises the same errors as `start`.
 
         Args:
-            transport: the transport; by default, the next one of the transports.
+            transport: the transport; by default, the next of the client's transports.
             reset: disconnect with RST instead of FIN.
         """
         follows = self._task is not None
@@ -174,7 +173,7 @@ class Subscriber(Following):
     # -- reading
 
     async def next(self, timeout: float | None = None) -> Message:
-        """The next message: an event or a gap. `timeout` overrides that of the client.
+        """The next message: an event or a gap. `timeout` overrides the timeout of the client.
 
         Raises:
             AssertionError: no message came in time, or the bytes are wrong (`BadAnswer`).

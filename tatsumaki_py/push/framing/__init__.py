@@ -52,7 +52,7 @@ class Framing:
     """
 
     transport: ClassVar[str] = "stream"
-    """Its name in metrics and in the access log."""
+    """The name of the transport in metrics and in the access log."""
     content_type: ClassVar[str]
     knows: ClassVar[Option] = Option.CHUNKED
     """The options that this framing knows."""
@@ -65,7 +65,7 @@ class Framing:
         self.options = options
         self.chunked = Option.CHUNKED in options
         self.traffic = traffic(self.transport)
-        """The counters of its streams."""
+        """The counters of the streams with this framing."""
         self._in_chunks: Framing | None = None
 
     @classmethod

@@ -46,7 +46,7 @@ class Multipart(Framing):
 
     def part(self, body: bytes, content_type: str, id: str | None = None) -> bytes:
         if self._delimiter in body + b"\n":
-            # The JSON of an event has no line ends, so this is never one.
+            # This is not an event: the JSON of an event has no line ends.
             raise ValueError("a part must not contain the boundary")
         cursor = f"Last-Event-ID: {id}\n" if self._ids and id else ""
         return b"Content-Type: %b\n%b\n%b\n%b" % (

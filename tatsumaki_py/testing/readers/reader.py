@@ -56,7 +56,7 @@ class Reader:
         self.cursor = head.headers.get("last-event-id")
 
     async def step(self) -> Message | Place | None:
-        """The next message, or the next place. None is a heartbeat without a place."""
+        """The next message, or the next place; None for a heartbeat without a place."""
         raise NotImplementedError
 
     async def until(self, mark: bytes) -> bytes:
