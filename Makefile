@@ -1,4 +1,4 @@
-# Each target sets up what it needs, once. The setup is repeated when a stamp in $(VENV) is older than setup.cfg.
+# Each target sets up what it needs, once. A step of the setup is repeated when its stamp in $(VENV) is older than setup.cfg.
 # HOST, PORT, ENGINE and PROCESSES on make's command line are passed to the programs in the environment. The same names in make's own
 # environment are not, because conda sets HOST to the name of a platform.
 ifeq ($(origin HOST),command line)
