@@ -1,7 +1,8 @@
 """If 5000 clients connect at once, how long does it take until all are subscribed?
 
-As a proof, one event is published when the last client has its response headers, and must reach all
-of them. All servers listen with the same backlog, 4096. Bun is left out: its backlog is always 512.
+To prove it, one event is published when the last client has its response headers; the event must
+reach all of them. All servers listen with the same backlog, 4096. Bun is left out: its backlog is
+always 512.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@
 half NDJSON; after a second the server gets SIGTERM. Every accepted event must be in every stream
 before the stream ends. The benchmark also measures the longest time for which the loop of the
 server was blocked during the stop, how long the streams took to end, and the shortest and longest
-delay that the server sent to clients.
+reconnect delay that the server sent to clients.
 """
 
 import asyncio
@@ -122,7 +122,7 @@ if __name__ == "__main__":
             "not received",
             "longest stall ms",
             "streams end in s",
-            "told to come back",
+            "told to reconnect",
             "first, ms",
             "last, ms",
         ),

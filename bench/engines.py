@@ -1,4 +1,4 @@
-"""What does an event cost through Redis, or into SQLite?
+"""What does an event cost with Redis, or with SQLite?
 
 Fan-out to 1000 streams of one process, with one event in flight and with 64: the in-memory engine,
 Redis with one process and with two that share the streams, nchan and python-socketio with the same
@@ -131,7 +131,7 @@ class Engines:
         return result
 
     def idle(self) -> None:
-        """Runs once, because it takes the engine's own intervals."""
+        """Runs once, because one round must last for several of the engine's intervals."""
         seconds = 45 if self.bench.quick else 90
 
         def measure(contender: Contender) -> Result:

@@ -1,35 +1,39 @@
 /* Load generator: thousands of HTTP clients in one thread, compiled by harness/process.py with cc.
  *
- * Every published event carries one marker, '~' and eight digits, which must not occur otherwise; a delivery is a marker
- * seen in a response body, whatever the framing around it (SSE, multipart, chunks, WebSocket). So one parser serves
- * every server, and each delivery is known by event: its latency is the time since that event's publish request was sent.
+ * Each published event contains one marker: '~' and eight digits, which must not occur elsewhere. A delivery is a marker in
+ * a response body, with any framing around it (SSE, multipart, chunks, WebSocket), so one parser is enough for all servers.
+ * The marker tells which event was delivered. The latency is the time since the publish request of that event was sent.
  *
  * usage: loadgen name=value...
  *   mode=stream   subscribe, then publish for `seconds` with `window` events in flight
- *   mode=poll     the same with long-polls that ask again at once
+ *   mode=poll     the same with long polls; a client polls again immediately after an answer
  *   mode=request  plain requests on keep-alive connections for `seconds`, no publisher
- *   mode=connect  all `clients` connect at once; each is done when it has its headers, `expect` markers, (asked=1) has sent
- *                 its request, or (silent=1) is connected; once=1: a client that has its answer does not ask again;
- *                 verify=1: then one event has to reach all; hold=1: then wait for the end of stdin
- *   port clients path publish      where; "{id}" in the path is the client's number
+ *   mode=connect  all `clients` connect at once; a client is done when it has its response headers; with expect=N, when it
+ *                 has received N markers; with asked=1, when it has sent its request; with silent=1, when it is
+ *                 connected. once=1: a client sends only one request. verify=1: when all are done, one event must
+ *                 reach all of them. hold=1: after that, stay connected until stdin ends
+ *   port clients path publish      the server's port, the number of clients, the paths to subscribe and to publish;
+ *                                  "{id}" in the path is the client's number
  *   header=LINE (repeated)         sent with every GET
  *   say=TEXT                       what a WebSocket client sends when it has its headers
- *   ready=TEXT                     a client is subscribed when it has received this text, not when it has its headers
- *   echo=FROM:TO (repeated)        a response header that the next request of that client sends back, under another name
- *   spin=N        look every N microseconds instead of sleeping in the kernel: a sleeping receiver is woken by the sender,
- *                 which costs the server what a client on another machine would not; waiting is not counted as busy
- *   quiet=1                        mode=stream without anything published
+ *   ready=TEXT                     a client is subscribed when it has received this text, not when it has its response headers
+ *   echo=FROM:TO (repeated)        a response header that the next request of that client sends back as the header TO
+ *   spin=N        poll every N microseconds instead of sleeping in the kernel: the server would have to wake a sleeping
+ *                 generator, which costs CPU time that clients on another machine do not cost. This waiting does not
+ *                 count as CPU time of the generator
+ *   quiet=1                        mode=stream, but nothing is published
  *   inside=1                       mode=stream without publishers: a datagram to the same port asks the server to publish
- *                                  `window` events by itself, and the next one is sent when all were delivered
+ *                                  `window` events; the next datagram is sent when all of them were delivered
  *   list=1                         mode=stream with one publisher: it publishes a JSON list of `window` events, and the next
- *                                  one when all were delivered
- *   reach=N                        how many of the clients each event has to reach; all, if it is not given
- *   channels=N                     inside=1: event n goes to channel "room" and n modulo N, not to "room"
- *   probe=PATH every=SECONDS       beside all that, plain requests on a connection of their own: p50, p99 and worst are of
- *                                  these then
- *   settle warm seconds deadline   in seconds;  pids=1,2  processes whose CPU time is reported;  beside=3  another one,
- *                                  reported by itself
- * Prints one line of JSON; on any trouble one line on stderr, and exit status 1. */
+ *                                  list when all of them were delivered
+ *   reach=N                        how many clients each event must reach; default: all
+ *   channels=N                     with inside=1: event n goes to the channel "room" followed by n modulo N, not to "room"
+ *   probe=PATH every=SECONDS       also send plain requests on a separate connection; p50, p99 and worst are those of
+ *                                  these requests
+ *   settle warm seconds deadline   durations in seconds
+ *   pids=1,2                       the processes whose CPU time is reported
+ *   beside=3                       another process, whose CPU time is reported separately
+ * Prints one line of JSON. After an error, prints one line on stderr, and exits with status 1. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -54,11 +58,11 @@ enum state { CONNECTING, HEAD, BODY, IDLE };
 struct conn {
     int fd, publisher, probe, done;
     enum state state;
-    long need;           /* body bytes to come; -1: until the end of the world */
-    char *rest;          /* bytes received and not yet understood: half a header, half a marker */
+    long need;           /* bytes of the body that are still to come; -1: unlimited */
+    char *rest;          /* bytes received but not parsed yet: part of a header or of a marker */
     size_t rest_len;
-    double started;      /* connect() or, on keep-alive, the last request */
-    long seen;           /* markers */
+    double started;      /* time of connect() or, with keep-alive, of the last request */
+    long seen;           /* markers received */
     char *echo[ECHOES];  /* values to send back */
 };
 
@@ -72,14 +76,14 @@ static double settle = 0.1, warm = 0.3, seconds = 1, deadline = 60, every = 0.00
 static struct conn *conns, *publishers, prober = {.probe = 1};
 static int ep, n_done;
 static const char *phase = "connecting";
-static double stop_at;                      /* die then, whatever happens */
+static double stop_at;                      /* the deadline */
 static double sent[MAX_EVENTS];
 static int got[MAX_EVENTS];
 static long published, completed, first_measured, deliveries;
 static double last_delivery;
-static double idled;                        /* CPU time spent waiting, see spin */
-static int asking_again;                    /* request mode: until time is over */
-static long histogram[64 * 40];             /* microseconds, 64 steps an octave */
+static double idled;                        /* CPU time spent waiting (see spin) */
+static int asking_again;                    /* mode=request: whether clients still send requests */
+static long histogram[64 * 40];             /* of microseconds, with 64 steps per octave */
 static long samples;
 static double worst, probe_at, probing_since = 1e300;
 
@@ -98,7 +102,7 @@ static void die(const char *format, ...) {
     va_start(args, format);
     fprintf(stderr, "loadgen: while %s: ", phase);
     vfprintf(stderr, format, args);
-    fprintf(stderr, " (%d of %d clients ready, %ld events published, %ld had by all)\n", n_done, clients, published,
+    fprintf(stderr, " (%d of %d clients ready, %ld events published, %ld delivered to all)\n", n_done, clients, published,
             completed);
     exit(1);
 }
@@ -129,18 +133,18 @@ static double percentile(double p) {
 /* -- sending --------------------------------------------------------------------------------------------------------- */
 
 static void send_all(struct conn *c, const char *data, size_t len) {
-    /* requests are small and sent on an empty socket: a partial write is a fault */
+    /* Requests are small, and the socket's buffer is empty: a partial write is an error. */
     ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
     if (n != (ssize_t)len)
         die("cannot send a request: %s", n < 0 ? strerror(errno) : "short write");
 }
 
-/* A frame of text; its mask is zeros. */
+/* Sends a WebSocket text frame; its mask is all zeros. */
 static void send_text(struct conn *c, const char *text) {
     size_t len = strlen(text);
     char frame[6 + 125] = {(char)0x81, (char)(0x80 | len)};
     if (len > 125)
-        die("too long to say: %s", text);
+        die("text too long for a frame: %s", text);
     memcpy(frame + 6, text, len);
     send_all(c, frame, 6 + len);
 }
@@ -196,7 +200,7 @@ static void publish(struct conn *c) {
     send_all(c, text, len);
 }
 
-/* The server puts the numbers of the events in place of the zeros. */
+/* The server replaces the zeros with the number of each event. */
 static void publish_inside(void) {
     char body[512], text[1024];
     long first = published + 1;
@@ -254,7 +258,7 @@ static void response_complete(struct conn *c) {
     if (c->publisher)
         return;
     if (c->probe) {
-        /* also what those had waited that were due meanwhile: a long wait would else count once */
+        /* Also record the waits of the probes that were due meanwhile; otherwise a long wait would count only once. */
         for (double t = now() - c->started; t > 0 && c->started >= probing_since; t -= every)
             record(t);
         probe_at = c->started + every;
@@ -287,7 +291,7 @@ static const char *find_header(const char *head, const char *name, size_t *len) 
     return NULL;
 }
 
-/* `head` ends with a NUL in place of the last line end */
+/* `head` ends with a NUL in place of its last line end. */
 static void read_head(struct conn *c, const char *head) {
     size_t len;
     const char *value;
@@ -303,7 +307,7 @@ static void read_head(struct conn *c, const char *head) {
     c->state = BODY;
     value = find_header(head, "Content-Length", &len);
     if (asked && subscriber)
-        die("an answer that nobody expects: %.300s", head);
+        die("an unexpected answer: %.300s", head);
     c->need = value ? atol(value) : status == 204 ? 0 : -1;
     if (c->need < 0 && (!subscriber || !strcmp(mode, "poll") || !strcmp(mode, "request")))
         die("an answer without Content-Length: %.300s", head);
@@ -313,7 +317,7 @@ static void read_head(struct conn *c, const char *head) {
         client_done(c);
 }
 
-/* Counts the markers of a body; returns where it stopped: at the end, or at half a marker. */
+/* Counts the markers in a body. Returns where it stopped: at the end, or at an incomplete marker. */
 static char *read_markers(struct conn *c, char *data, char *end, double at) {
     if (*ready && !c->done) {
         char *found = memmem(data, end - data, ready, strlen(ready));
@@ -333,12 +337,12 @@ static char *read_markers(struct conn *c, char *data, char *end, double at) {
             delivered(c, id, at);
             data = tilde + MARKER;
         } else
-            data = tilde + 1; /* the length of a WebSocket frame */
+            data = tilde + 1; /* this '~' is the length of a WebSocket frame */
     }
     return end;
 }
 
-/* Returns how many of the bytes are used up; the rest is given again with what comes next. */
+/* Returns how many bytes were consumed. The caller passes the rest again, with the next bytes. */
 static size_t understand(struct conn *c, char *data, size_t len, double at) {
     char *p = data, *end = data + len;
     while (p < end) {
@@ -350,7 +354,7 @@ static size_t understand(struct conn *c, char *data, size_t len, double at) {
             read_head(c, p);
             p = head_end + 4;
         } else if (c->state != BODY) {
-            die("bytes that were not asked for: %.*s", (int)(end - p), p);
+            die("unexpected bytes: %.*s", (int)(end - p), p);
         }
         char *body = p, *body_end = c->need >= 0 && c->need < end - p ? p + c->need : end;
         p = c->publisher ? body_end : read_markers(c, p, body_end, at);
@@ -379,7 +383,7 @@ static void readable(struct conn *c) {
         c->rest = realloc(c->rest, MAX_HEAD);
         memcpy(c->rest, buffer + used, c->rest_len);
     }
-    if (n == ROOM) /* edge-triggered: only a short read says that there is no more */
+    if (n == ROOM) /* edge-triggered: only a short read means that there is no more to read */
         readable(c);
 }
 
@@ -407,7 +411,7 @@ static void turn(double timeout) {
     struct epoll_event events[512];
     if (probe_path && prober.state == IDLE && now() >= probe_at)
         send_probe();
-    /* few at a time, for a probe is not to wait for the subscribers in here */
+    /* Few events at a time, so that a probe does not wait for the subscribers. */
     int n = epoll_wait(ep, events, probe_path ? 32 : 512, spin ? 0 : (int)(timeout * 1000 + 0.999));
     if (spin && n == 0) {
         double began = clock_of(CLOCK_THREAD_CPUTIME_ID), until = now() + spin * 1e-6;
@@ -469,7 +473,7 @@ static void publish_for(double duration) {
     }
 }
 
-/* Of all threads of the processes, also of those that have ended. */
+/* CPU time of all threads of the processes, including threads that have ended. */
 static double cpu_of(const char *pids) {
     double sum = 0;
     for (const char *p = pids; *p; p += *p == ',') {

@@ -1,4 +1,4 @@
-"""How many answers per second do 500 long-poll clients get that poll again immediately?
+"""How many answers per second do 500 long-poll clients get if each polls again immediately?
 
 The next event is published when all clients have the last one. A client polls again on the same
 connection as soon as it has an answer.

@@ -17,7 +17,7 @@ from harness.report import Benchmark, Result, ratio
 WARM = 20  # Only a few: the counted clients reuse the memory that these leave behind.
 
 Kind = Callable[[Contender], dict[str, Any]]
-"""What the load generator is told of a contender (loadgen.c)."""
+"""Makes the options of the load generator for a contender (see loadgen.c)."""
 
 
 def stream(contender: Contender) -> dict[str, Any]:

@@ -43,7 +43,7 @@ WAYS = (
 
 
 class Deployment:
-    """The processes of one way; only the newest stays."""
+    """The processes of one method; only the newest keeps running."""
 
     def __init__(self, way: Way) -> None:
         self._way = way

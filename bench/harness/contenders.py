@@ -9,30 +9,30 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Contender:
-    """`server` is a file in servers/; the paths are what the generator asks for."""
+    """`server` is a file in servers/; the generator requests the paths."""
 
     name: str
     server: str
     needs: tuple[str, ...] = ()
     program: str = sys.executable
-    """What runs the file."""
+    """The program that runs the file."""
     stream: str = "/stream"
     poll: str = "/poll"
     publish: str = "/publish"
     plain: str = "/plain"
     headers: tuple[str, ...] = ("Accept: text/event-stream",)
     poll_echo: tuple[str, ...] = ("Last-Event-ID:Last-Event-ID",)
-    """Which response header of a long-poll the client sends back, under which name."""
+    """Pairs `FROM:TO`: the response header FROM of a long poll is sent back as the header TO."""
     say: str = ""
-    """What a WebSocket client sends first."""
+    """The text that a WebSocket client sends first."""
     ready: str = ""
-    """What a client receives when it is subscribed; with its headers, if this is empty."""
+    """A client is subscribed when it has received this text or, if empty, its response headers."""
     engine: str = ""
     """The URL that the server finds in TATSUMAKI_ENGINE."""
     http: str = ""
     """The HTTP server that `Server` takes, as in TATSUMAKI_HTTP."""
     arguments: tuple[str, ...] = ()
-    """What the server is told after its port."""
+    """The arguments of the server after its port."""
 
     def missing(self) -> list[str]:
         """The items of `needs` that are not installed: modules, programs, or files with a slash."""
@@ -40,7 +40,7 @@ class Contender:
 
 
 def on_tornado(contender: Contender) -> Contender:
-    """The same program of ours on Tornado's HTTP server, which `Server` has without `httptools`."""
+    """The same program on Tornado's HTTP server, which `Server` uses if `httptools` is missing."""
     return replace(contender, name=f"{contender.name}, on Tornado's HTTP server", http="tornado")
 
 
@@ -152,7 +152,7 @@ CONNECTING = (
     on_tornado(TATSUMAKI),
     on_tornado(SUBSCRIBE_SSE),
 )
-# Servers whose process publishes by itself on request by a datagram.
+# Servers whose own process publishes when a datagram asks for it.
 INSIDE = (
     TATSUMAKI,
     SUBSCRIBE_SSE,

@@ -10,7 +10,7 @@ COLUMNS = (
     "contender",
     "deliveries/s",
     "spread",
-    "tatsumaki_py is x times",
+    "tatsumaki_py is x times as fast",
     "p50 ms",
     "p99 ms",
     "its p99 / tatsumaki_py's",
@@ -19,8 +19,8 @@ COLUMNS = (
     "generator busy",
 )
 NOTE = """\
-The server has one core and the generator the other. A server that is busy all the time is what was
-measured; where it is not, it waited for the generator, or other processes had its core.
+The server has one core and the generator the other. If the server was busy all the time, the
+numbers are its limit. If not, it waited for the generator, or other processes used its core.
 """
 
 

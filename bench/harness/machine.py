@@ -103,7 +103,7 @@ class Others:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Must include the start and the stop of a server: a child counts when it is waited for."""
+        """The block must start and stop the server: a child counts only after it was waited for."""
         busy, ours, began = _busy(), _children_cpu(), time.monotonic()
         try:
             yield

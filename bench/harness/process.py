@@ -80,7 +80,7 @@ class Server:
         return _tree(self._process.pid)
 
     def complaints(self) -> str:
-        """The last lines of what it wrote to stderr."""
+        """The last lines that it wrote to stderr."""
         return "\n".join(self._errors.read_text(errors="replace").splitlines()[-5:])
 
     def cpu(self) -> float:

@@ -95,7 +95,7 @@ class Benchmark:
         *,
         over: str = "median",
     ) -> None:
-        """Print a table in Markdown; `over` tells how the rounds were combined."""
+        """Print a table in Markdown; `over` says how the rounds were combined."""
         lines = [tuple(columns), *map(tuple, rows)]
         if len(lines) == 1:
             return

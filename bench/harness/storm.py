@@ -25,7 +25,7 @@ def table(bench: Benchmark, title: str, results: dict[str, Result]) -> None:
             "p50 s",
             "p99 s",
             "server CPU microseconds each",
-            "by CPU time x times",
+            "its CPU time / tatsumaki_py's",
             "generator busy",
         ),
         [

@@ -73,5 +73,5 @@ if __name__ == "__main__":
         backlog=4096,
         access_log=None,
         print=None,
-        handler_cancellation=True,  # else the handler of a client that has left would stay
+        handler_cancellation=True,  # otherwise the handler of a client that has left would stay
     )

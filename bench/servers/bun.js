@@ -1,8 +1,8 @@
-// Bun: WebSockets on a topic, and EventSource by direct streams. Events come by POST, or are published by the
-// process itself: a datagram to the same port asks for them (loadgen.c, inside=1).
+// Bun: WebSockets on a topic, and EventSource by direct streams. Events come by POST, or the process itself
+// publishes them: a datagram to the same port asks for them (loadgen.c, inside=1).
 
 const port = Number(process.argv[2]);
-const streams = new Map(); // by channel; not filled by WebSockets, which Bun's topics find
+const streams = new Map(); // by channel; without WebSockets, which Bun's topics find
 
 function subscribe(request, server) {
   const { channel } = request.params;

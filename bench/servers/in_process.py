@@ -44,7 +44,7 @@ async def main(absent: int, channels: int) -> None:
             await asyncio.sleep(0)
     remembered = sum(len(queue.clients) for queue in queues) - channels
     if remembered != absent:
-        sys.exit(f"{absent} absent clients at first, {remembered} in the end: too slow a machine")
+        sys.exit(f"{absent} absent clients, later {remembered}: the machine is too slow")
     print(json.dumps({"microseconds": seconds / PUBLISHED * 1e6}))
 
 

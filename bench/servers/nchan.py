@@ -48,7 +48,7 @@ http {{
 if __name__ == "__main__":
     folder = Path.cwd()
     configuration = folder / "nginx.conf"
-    user = "user root;" if os.geteuid() == 0 else ""  # else the worker may not enter the folder
+    user = "user root;" if os.geteuid() == 0 else ""  # else the worker can't enter the folder
     url = os.environ.get("TATSUMAKI_ENGINE")
     configuration.write_text(
         CONFIGURATION.format(

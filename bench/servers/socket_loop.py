@@ -1,6 +1,6 @@
 """The upper limit: a bare `socket.send` loop over all subscribers, with a minimum of HTTP.
 
-A POST is one event. A datagram to the same port asks the process to publish a burst by itself
+A POST is one event. A datagram to the same port asks the process itself to publish a burst
 (loadgen.c, inside=1). The events of a burst are joined into one `send` for each subscriber.
 """
 

@@ -1,6 +1,6 @@
 """tatsumaki_py: the queue part of the chat example, class for class; events are posted as JSON.
 `SubscribeHandler` and `WebSocketHandler` serve the same channel. A datagram to the same port asks
-the process to publish by itself (loadgen.c, inside=1).
+the process itself to publish (loadgen.c, inside=1).
 """
 
 import logging

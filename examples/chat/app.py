@@ -73,7 +73,7 @@ class ChatRoomHandler(Handler):
         self.render("chat.html")
 
 
-# For escaped text. Punctuation at the end is not part of a link; a closed bracket is.
+# For escaped text. Punctuation at the end is not part of a link; a closed pair of brackets is.
 link_re = (
     r"https?://(?:(?:[.,:;!?*'\]}。]|&amp;|&#x27;)*+"
     r"(?:[^\s&().,:;!?*'\]}。]|\([^\s&()]*\))++)++"

@@ -1,4 +1,4 @@
-"""A page with live figures of this server. Run it with ``make dashboard``.
+"""A page with live figures about this server. Run it with ``make dashboard``.
 
 A background task collects the figures once a second and publishes them on three channels. The page
 subscribes to all three with one stream.

@@ -1,8 +1,8 @@
-"""The chat of sockjs-tornado, moved, beside the old one for the pages that still use it.
+"""A chat that was moved from sockjs-tornado, and its old endpoint for pages that still use SockJS.
 
 Start it, subscribe, and send a message:
 
-    pip install sockjs-tornado  # if the old endpoint is to be served
+    pip install sockjs-tornado  # only for the old endpoint
     python examples/recipes/from_sockjs_tornado.py
 
     curl -N 'http://127.0.0.1:5000/chat/events?transport=ndjson'
@@ -101,7 +101,7 @@ async def main():
         (r"/(tatsumaki\.js)", TatsumakiJS),
     ]
     if SockJSRouter:
-        # A router starts timers on the event loop, so it is made when the loop runs.
+        # A router starts timers on the event loop, so it is made while the loop runs.
         routes += SockJSRouter(OldChat, "/sockjs").urls
     await Server().serve(Application(routes, cross_origin_protection=True))
 

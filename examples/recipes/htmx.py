@@ -3,7 +3,7 @@
     .venv/bin/python examples/recipes/htmx.py
 
 ``/`` uses htmx 4, ``/2`` htmx 2. The scripts come from a CDN, or from the folder in the variable
-NPM, as ``npm install`` fills it.
+NPM, which has them under the same paths.
 """
 
 import os
@@ -86,7 +86,7 @@ class Page(Handler):
     async def get(self):
         mq = MessageQueue.instance("wall")
         await mq.ready()
-        # Without an await in between: the page subscribes exactly after the items it shows.
+        # Without an await in between, the page subscribes right after the items it shows.
         items, cursor = "".join(mq.backlog_events), mq.cursor()
         wall = self.wall.replace("{cursor}", cursor).replace("{items}", items)
         page = PAGE.replace("{scripts}", self.scripts)

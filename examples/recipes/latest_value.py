@@ -1,4 +1,4 @@
-"""A board of exchange rates: a page that opens shows the last rate of each currency.
+"""A board of exchange rates: a page that opens shows the latest rate of each currency.
 
     .venv/bin/python examples/recipes/latest_value.py
 
@@ -72,7 +72,7 @@ class Board(Handler):
         self.write(PAGE)
 
 
-# A new page gets no event but the last one of each key.
+# A new page gets only the last event of each key.
 MessageQueue.instance("rates").backlog_length = 0
 
 app = Application(

@@ -19,7 +19,7 @@ from tatsumaki_py import (
     TatsumakiJS,
 )
 
-# A page that comes late gets all tokens of an answer. Each channel of this program is an answer.
+# A page that opens late gets all tokens of an answer. Each channel of this program is an answer.
 MessageQueue.backlog_length = MessageQueue.buffer_length = 10_000
 
 PAUSE = float(os.environ.get("PAUSE", "0.06"))
@@ -84,9 +84,9 @@ ANSWER = """<!doctype html>
 </script>
 """
 
-TEXT = """A stream that ends is a separate channel. The program that makes the tokens publishes \
-them, one event each, and ends the channel after the last one. It does not know who reads them, \
-or whether anyone does.
+TEXT = """Each answer is a separate channel. The program that makes the tokens publishes them, one \
+event each, and ends the channel after the last one. It does not know who reads them, or whether \
+anyone does.
 
 A page subscribes without a cursor and gets the tokens so far, then the following ones, then \
 the end. Reload it in the middle: it shows the same text and continues. Open it in a second tab: \
@@ -129,7 +129,7 @@ class Ask(Handler):
             Error.HTTP.throw(413, f"a question has at most {MAX_PROMPT} characters")
         id = secrets.token_urlsafe(16)  # a secret: anyone with the URL can read the answer
         await MessageQueue.instance(id).publish({"prompt": prompt})
-        # It continues when the page is closed, unlike a task of the request.
+        # This task continues when the page is closed, unlike a task of the request.
         self.application.spawn(generate(id, prompt))
         self.redirect(f"/answers/{id}", status=303)
 
@@ -139,7 +139,7 @@ class Answer(Handler):
         answer = MessageQueue.instance(id)
         await answer.ready()
         if not answer.backlog_events:
-            Error.HTTP.throw(404, "this answer is not kept any more")
+            Error.HTTP.throw(404, "this answer is no longer kept")
         self.write(ANSWER)
 
 

@@ -113,7 +113,7 @@ function showState(state, { transport, error, until }) {
   if (state === "open") setTimeout(() => ($("log").ariaBusy = null), 1000);
 }
 
-/** @param {string} cursor @param {string} [transport] the user's choice for this tab, which then does not share its connection */
+/** @param {string} cursor @param {string} [transport] the user's choice for this tab; a tab with a choice does not share its connection */
 function subscribe(cursor, transport) {
   return new Subscription(`${base}/events`, {
     lastEventId: cursor,
@@ -125,7 +125,7 @@ function subscribe(cursor, transport) {
   });
 }
 
-// The original streams if the URL has `?mxhr=1`.
+// The original chat streams if the URL has `?mxhr=1`.
 const query = new URLSearchParams(location.search);
 const wanted = query.get("mxhr") === "1" ? "multipart" : query.get("transport");
 const known = [...menu.options].some((option) => option.value === wanted);

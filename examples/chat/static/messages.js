@@ -3,7 +3,7 @@
 
 const KEEP = 500; // maximum number of messages in the page
 const TOGETHER = 120; // seconds within which messages of one person share a heading
-const MISSING = "The server was restarted, or this page was offline for long: messages may be missing here";
+const MISSING = "The server was restarted, or this page was offline for a long time: messages may be missing here";
 const NEAR = 60; // pixels from the end that still count as "at the end"
 
 export class Messages {
@@ -45,7 +45,7 @@ export class Messages {
     return count;
   }
 
-  /** Marks a place where messages may be missing. The last such place has the sentence, earlier ones only dots. */
+  /** Marks a place where messages may be missing. The last such place shows the sentence, earlier ones only dots. */
   gap() {
     if (this.#log.lastElementChild.className === "notice") return;
     const stay = this.#atEnd;

@@ -6,5 +6,5 @@ ROUTES = [("/events/(.*)", SubscribeHandler), ("/publish/(.*)", PublishHandler)]
 
 
 def texts(events):
-    """The texts of events. Any client may publish here, also events without a text."""
+    """The texts of events. Any client may publish here, even events without a text."""
     return [str(event["text"]) for event in events if isinstance(event, dict) and "text" in event]

@@ -1,6 +1,6 @@
 """The program of the recipes on deploying: channels to subscribe to and to publish to.
 
-Each client may publish, so keep it private or add `can_publish` (docs/guide/access.md).
+Any client may publish, so keep it private or add `can_publish` (docs/guide/access.md).
 """
 
 from tatsumaki_py import Application, HealthHandler, PublishHandler, Server, SubscribeHandler

@@ -1,4 +1,4 @@
-"""Private channels: each user gets only the messages to this user, until a logout or a ban.
+"""Private channels: each user gets only their own messages, until a logout or a ban.
 
     .venv/bin/python examples/recipes/private-channels/app.py
 

@@ -40,7 +40,7 @@ settings.configure(
 )
 django.setup()
 
-# A view waits this long at most if the push server is away.
+# A view waits at most this long if the push server is down.
 publisher = Publisher(URL, publish_timeout=1)
 STOCK = {"tea": 100, "coffee": 1}
 

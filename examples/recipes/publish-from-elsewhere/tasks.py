@@ -19,7 +19,7 @@ app = Celery("shop", broker=os.environ.get("BROKER", "redis://127.0.0.1:6379/0")
 app.conf.task_ignore_result = True
 
 # Each worker process opens its own connections when it publishes for the first time. If the server
-# is away, the process is free again after a second, and the task is run again later.
+# is down, the process is free again after a second, and the task is run again later.
 publisher = Publisher(URL, publish_timeout=1)
 
 

@@ -17,7 +17,7 @@ URL, TOKEN = "JUPYTER_LIVE_URL", "JUPYTER_LIVE_TOKEN"
 
 @functools.cache
 def publisher():
-    """The publisher of this kernel. The extension has put its URL and token into the environment,
+    """The publisher of this kernel. The extension puts the URL and the token into the environment,
     which kernels inherit. A server of a JupyterHub accepts the token of the hub instead.
     """
     token = os.environ.get("JUPYTERHUB_API_TOKEN") or os.environ[TOKEN]
