@@ -12,7 +12,7 @@ from harness.report import Benchmark, Result
 
 
 def compare(bench: Benchmark, contenders: Sequence[Contender]) -> dict[str, Result]:
-    return delivery.compare(bench, "500 long-polls", contenders, clients=500, mode="poll")
+    return delivery.compare(bench, "500 long polls", contenders, clients=500, mode="poll")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How much memory does a waiting client take, with 10 000 clients of each kind?
 
-Streams, long-polls that wait for an event, and kept-alive connections without a request. The figure
+Streams, long polls that wait for an event, and kept-alive connections without a request. The figure
 is the growth of the anonymous and shared memory of all processes of the server (nchan keeps its
 messages in shared memory) from before the clients connect until the server is idle again. A few
 clients connect earlier, so that one-time allocations are not counted. The kernel's memory for a
@@ -38,7 +38,7 @@ def answered(contender: Contender) -> dict[str, Any]:
 
 KINDS: dict[str, tuple[Kind, Sequence[Contender]]] = {
     "idle streams": (stream, STREAMS),
-    "waiting long-polls": (poll, LONG_POLLS),
+    "waiting long polls": (poll, LONG_POLLS),
     "connections before their first request": (unused, KEPT_ALIVE),
     "kept-alive connections after one answer": (answered, KEPT_ALIVE),
 }

@@ -78,7 +78,7 @@ def compare(bench: Benchmark, stream: Contender, what: str, window: int) -> None
     results = bench.compare(title, contenders, measure)
     bench.table(
         title,
-        ("server", "lowest, microseconds", "median", "spread", "more than not counted"),
+        ("server", "lowest, microseconds", "median", "spread", 'more than "not counted"'),
         [
             (
                 name,

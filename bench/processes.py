@@ -91,7 +91,7 @@ def serving(way: Contender) -> Iterator[Workers]:
 
 
 def balance(port: int, pause: float) -> Counter[bytes]:
-    """How many connections each process gets. Without a pause, all of them connect first."""
+    """How many connections each process gets. Without a pause, all connect before they ask."""
     clients: list[socket.socket] = []
     answers: list[bytes] = []
     try:

@@ -171,7 +171,7 @@ def plain(bench: Benchmark, summary: Summary) -> None:
 
 
 def memories(bench: Benchmark, summary: Summary) -> None:
-    polls = memory.compare(bench, "waiting long-polls", LONG_POLLS)
+    polls = memory.compare(bench, "waiting long polls", LONG_POLLS)
     others = {"Tornado": TORNADO_POLL, "aiohttp": AIOHTTP_POLL, "nchan": NCHAN_POLL}
     subscribe, chat = "waiting long poll, SubscribeHandler", "waiting long poll, the chat's Handler"
     for what, ours in ((subscribe, SUBSCRIBE_POLL), (chat, TATSUMAKI)):

@@ -2,8 +2,8 @@
 
 One event to one subscriber (`SubscribeHandler`, EventSource, a real socket), after a few others.
 The walk begins with the call of `publish` and ends with the `send` of the event, in a later
-iteration of the event loop. All functions called in between count, whatever their purpose.
-`sys.setprofile` reports them:
+iteration of the event loop. All functions called in between count, regardless of their
+purpose. `sys.setprofile` reports them:
 
 - calls: how often functions in the package's folder are called. Comprehensions and lambdas count as
   part of the function that contains them.

@@ -104,7 +104,7 @@ class Bot(Service):
                     await asyncio.sleep(PAUSE)
 
     def send(self, line):
-        # One line, and no longer than IRC allows, whatever was posted.
+        # Always one line, and no longer than IRC allows.
         line = re.sub(r"[\x00-\x1f]+", " ", line).encode()[:450].decode(errors="ignore")
         self.writer.write(f"{line}\r\n".encode())
 

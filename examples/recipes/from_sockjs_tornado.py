@@ -1,6 +1,6 @@
 """A chat that was moved from sockjs-tornado, and its old endpoint for pages that still use SockJS.
 
-Start it, subscribe, and send a message:
+Start the program, subscribe, and send a message:
 
     pip install sockjs-tornado  # only for the old endpoint
     python examples/recipes/from_sockjs_tornado.py

@@ -3,7 +3,7 @@
     .venv/bin/python examples/recipes/htmx.py
 
 ``/`` uses htmx 4, ``/2`` htmx 2. The scripts come from a CDN, or from the folder in the variable
-NPM, which has them under the same paths.
+NPM, which contains them under the same paths.
 """
 
 import os

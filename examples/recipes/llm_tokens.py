@@ -84,9 +84,9 @@ ANSWER = """<!doctype html>
 </script>
 """
 
-TEXT = """Each answer is a separate channel. The program that makes the tokens publishes them, one \
-event each, and ends the channel after the last one. It does not know who reads them, or whether \
-anyone does.
+TEXT = """Each answer is a stream of tokens on a separate channel. The program that makes the \
+tokens publishes them, one event each, and ends the channel after the last one. It does not know \
+who reads them, or whether anyone does.
 
 A page subscribes without a cursor and gets the tokens so far, then the following ones, then \
 the end. Reload it in the middle: it shows the same text and continues. Open it in a second tab: \

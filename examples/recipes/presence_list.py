@@ -169,7 +169,7 @@ class Sweeper(Service):
             await asyncio.sleep(GRACE / 4)
             rooms = database().execute(late, [time.time() - GRACE]).fetchall()
             for (room,) in set(rooms):
-                # While Redis is away, nothing is published. The next list has all changes.
+                # While Redis is down, nothing is published. The next list has all changes.
                 with contextlib.suppress(Error.HTTP):
                     await tell(room)
 

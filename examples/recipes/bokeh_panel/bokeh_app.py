@@ -1,6 +1,6 @@
 """Channels beside a Bokeh document, in one Bokeh server.
 
-Start it, subscribe, and send a message:
+Start the program, subscribe, and send a message:
 
     pip install bokeh
     python examples/recipes/bokeh_panel/bokeh_app.py

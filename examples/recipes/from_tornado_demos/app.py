@@ -1,6 +1,6 @@
 """The chats of Tornado's demos ``chat`` and ``websocket``, in one `tornado.web.Application`.
 
-Start it, subscribe, and send a message:
+Start the program, subscribe, and send a message:
 
     python examples/recipes/from_tornado_demos/app.py
 

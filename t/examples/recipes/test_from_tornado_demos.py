@@ -4,6 +4,7 @@ import re
 from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import expect
 from support.recipe import ask, assert_shown, code_blocks
 
 from tatsumaki_py.testing import Subscriber
@@ -76,6 +77,18 @@ async def test_two_processes(serve_program, make_redis):
         while not bodies(bob):
             await bob.next()
         assert bodies(bob) == ["two"]
+
+
+def test_windows(serve_program, page, page_errors):
+    """Two windows of one browser count as two."""
+    url = serve_program(PROGRAM).url
+    page.goto(url)
+    expect(page.locator("#here")).to_have_text("1")
+    second = page.context.new_page()
+    page_errors.watch(second)
+    second.goto(url)
+    for window in (page, second):
+        expect(window.locator("#here")).to_have_text("2")
 
 
 def test_page():
