@@ -82,7 +82,7 @@ class Engines:
         results = self._deliveries("One stream, one event in flight", engines, 1, 1)
         if self.memory.name in results and self.shared.name in results:
             more = results[self.shared.name]["p50"] - results[self.memory.name]["p50"]
-            what = "publish to delivery, more than with the engine in memory, ms"
+            what = "publish to delivery, more than with the in-memory engine, ms"
             self.goals.at_most(what, more * 1e3, 1.0)
         self._deliveries(f"One stream, {WINDOW} events in flight", engines, 1, WINDOW)
 
