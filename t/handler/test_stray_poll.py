@@ -119,7 +119,7 @@ async def test_warns(fetch, expect_log, got):
     await asyncio.sleep(0)
     assert got == ["ended"]
     message = records[0].getMessage()
-    assert "Mistaken started work by asyncio.create_task" in message
+    assert "Mistaken started work with asyncio.create_task" in message
     assert "app.spawn: GET / " in message
     await fetch("/")
     with expect_log("tatsumaki", "A poll ended"):
