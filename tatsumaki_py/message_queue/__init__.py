@@ -224,8 +224,9 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
         Raises:
             TypeError: `engine` is neither a URL nor an engine.
             ValueError: the URL or an option is invalid.
-            EngineError: a package that the engine needs is not installed. (If the file or the
-                database server cannot be used, the first use and the start of a `Server` raise.)
+            EngineError: a package that the engine needs is not installed. (A file or database
+                server that cannot be used causes an error at the first use, and at the start of a
+                `Server`.)
             RuntimeError: a channel is in use.
         """
         registry = MessageQueue._registry
@@ -323,14 +324,14 @@ class MessageQueue(Queue, ChannelSettings, metaclass=Settings):
 
     def end(self, *, idempotency_key: str | None = None) -> Published:
         """End the channel: publish the event ``{"type": "end"}`` (`Event.end`). Each subscriber
-        gets the events that it lacks, and this one as the last. Then its stream is finished, and it
-        is not expected back. A long poll is answered as usual.
+        gets the events that it lacks, and this event last. Then its stream is finished, and it is
+        not expected back. A long poll is answered as usual.
 
         A subscriber that comes later gets the events that it lacks, up to the end. If it lacks
         none, a `SubscribeHandler` answers with 204, after which an ``EventSource`` does not
         reconnect; a WebSocket is closed with 1000; ``poll`` and ``poll_once`` give the end again.
 
-        Publishing again continues the channel. `ended` tells whether it has ended.
+        Publishing again continues the channel. `ended` tells whether the channel has ended.
 
         Returns an awaitable of a list with the id of the end. As with `publish`, another thread may
         call this, and the same errors are raised.

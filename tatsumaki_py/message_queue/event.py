@@ -113,7 +113,9 @@ class Entry:
 
     @property
     def work(self) -> int:
-        """The cost of making an event of the entry, in bytes of text of the same cost."""
+        """The cost of making an event from the entry: the number of bytes of text that cost as
+        much.
+        """
         if not self._work:
             body = self.json
             values = body.count(b",") + body.count(b"[") + body.count(b"{")

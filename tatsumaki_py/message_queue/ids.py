@@ -4,7 +4,7 @@ Rules:
 1. An id is ``"<milliseconds>-<sequence>"``: the form of a Redis stream id. The ids of one `Ids` are
    strictly increasing, even when the clock steps back.
 2. No two runs of a process produce the same id, because the sequence of each millisecond begins at
-   a random number of the run. A cursor of another run therefore matches no event, and leads to a
+   a random number of the run. A cursor from another run therefore matches no event, and leads to a
    gap.
 3. A cursor that does not have the form of an id becomes `NOWHERE`, which matches no event either.
 """

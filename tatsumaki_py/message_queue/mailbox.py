@@ -114,8 +114,8 @@ class Mailbox(Listener):
 
 class Poll:
     """The result of `MessageQueue.poll_once` and `MessageQueue.poll` with a callback; `cancel` ends
-    it. Without a callback, the result is of a subclass, to await or iterate: an `AwaitedPoll` or an
-    `IteratedPoll`.
+    the poll. Without a callback, the result is of a subclass, to await or iterate: an `AwaitedPoll`
+    or an `IteratedPoll`.
     """
 
     __slots__ = ("_listener", "arrival", "cursor", "new")

@@ -45,8 +45,8 @@ class Follower(Protocol):
     def end_polls(
         self, *, long_polls: bool = False, retry: Callable[[], int] | None = None
     ) -> Iterator[None]:
-        """End all polls, or all long polls, one at a time. The client of a long poll is asked to
-        reconnect after `retry()` seconds.
+        """End all polls, or all long polls, one at a time. If `retry` is given, the client of a
+        long poll is asked to reconnect after `retry()` seconds.
         """
 
     @property
