@@ -257,7 +257,7 @@ class TatsumakiJS(StaticFile):
 
     def set_extra_headers(self, path: str) -> None:
         super().set_extra_headers(path)
-        # The module is public, so a page of any origin may import it.
+        # The module is public, so a page from any origin may import it.
         self.set_header("Access-Control-Allow-Origin", "*")
         self.set_header("Cross-Origin-Resource-Policy", "cross-origin")
 

@@ -1,4 +1,4 @@
-"""Pages of other origins: who is on the list may, and nobody else."""
+"""Pages from other origins: who is on the list may, and nobody else."""
 
 from contextlib import nullcontext
 

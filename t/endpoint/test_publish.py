@@ -256,7 +256,7 @@ async def test_bounds(post, queue, body, status):
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/xml", "x"])
 @pytest.mark.gen_test
 async def test_other_types(post, content_type):
-    """415: also for text/plain, which a page of another origin may send without asking."""
+    """415: also for text/plain, which a page from another origin may send without asking."""
     reply = await post('{"n":1}', content_type or "")
     reason = b"an event must be JSON (application/json) or a form"
     assert (reply.code, reply.body) == (415, reason)

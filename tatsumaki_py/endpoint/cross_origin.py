@@ -1,4 +1,4 @@
-"""Lets pages of other origins use a handler.
+"""Lets pages from other origins use a handler.
 
 Rules:
 1. An origin that is not allowed gets no CORS header, so the browser hides the answer from the page.

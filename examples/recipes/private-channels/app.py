@@ -2,7 +2,7 @@
 
     .venv/bin/python examples/recipes/private-channels/app.py
 
-Log in as ann, bob or admin; the password equals the name. A page of another origin is at
+Log in as ann, bob or admin; the password equals the name. A page from another origin is at
 http://localhost:5000/elsewhere.
 """
 

@@ -103,7 +103,7 @@ async def test_panel_command(popen, tmp_path):
 
 @pytest.mark.gen_test
 async def test_forged(bokeh):
-    """Pages of other origins cannot publish."""
+    """Pages from other origins cannot publish."""
     reply = await ask(f"{bokeh}publish/chat", "POST", "text=x", Origin="https://evil.example")
     assert reply.code == 403
 

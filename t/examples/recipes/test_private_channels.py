@@ -59,7 +59,7 @@ def send(page, to, text):
 
 
 def connect_elsewhere(new_page, program, token):
-    """A page of another origin, without a cookie."""
+    """A page from another origin, without a cookie."""
     page = new_page()
     page.goto(f"{program.url}elsewhere")
     page.get_by_label("Token").fill(token)
