@@ -147,7 +147,7 @@ async def test_a_callback_fails(make_engine, redis_server, attached, expect_log)
     here, there = make_engine(redis_server.url, **OPTIONS), make_engine(redis_server.url)
     bad, good = await attached(here, "bad"), await attached(here, "good")
     accept, bad.accept = bad.accept, None
-    with expect_log("tatsumaki", "channel 'bad' could not be fed"):
+    with expect_log("tatsumaki", "events of channel 'bad' could not be processed"):
         for name in ("bad", "good"):
             await there.publish(Feed(name, {}), bodies(1))
         await good.has(1)
@@ -161,7 +161,7 @@ async def test_the_reader_dies(make_engine, redis_server, attached, expect_log):
     here, there = make_engine(redis_server.url, **OPTIONS), make_engine(redis_server.url)
     feed = await attached(here)
     here.session()._listener._task.cancel()
-    with expect_log("tatsumaki", "the reader of pub/sub failed: starting it again"):
+    with expect_log("tatsumaki", "the pub/sub reader failed: restarting it"):
         await there.publish(Feed("room", {}), bodies(1))
         await feed.has(1)
 

@@ -41,14 +41,14 @@ def test_keywords_count_as_the_query():
 @pytest.mark.parametrize(
     ("url", "keywords", "said"),
     [
-        ("redis:h", {}, r"the URL of Redis is redis://\["),
+        ("redis:h", {}, r"the URL of Redis must have the form redis://\["),
         ("redis://h:99999", {}, "the host or the port"),
         ("redis://a,b", {}, "takes one host"),
         ("redis://h/chat", {}, "the path in the URL"),
         ("redis://h/1/2", {}, "the path in the URL"),
         ("redis://h#1", {}, 'contains a "#": write it as %23'),
         ("redis://h\n", {}, "white space"),
-        ("unix://", {}, r"the URL of Redis is unix://\["),
+        ("unix://", {}, r"the URL of Redis must have the form unix://\["),
         ("redis+sentinel://h", {}, "name of the service is missing"),
         ("redis+cluster://h/1", {}, "has only the database 0"),
         ("redis+cluster://h", {"db": 1}, "has only the database 0"),

@@ -109,7 +109,7 @@ async def test_another_name_or_kind(connect, make_watched):
     watched = make_watched()
     sentinel, master = watched.sentinel.port, watched.servers[0].port
     for url, said in [
-        (f"redis+sentinel://127.0.0.1:{sentinel}/game", "no service of this name"),
+        (f"redis+sentinel://127.0.0.1:{sentinel}/game", "no service has this name"),
         (f"redis://127.0.0.1:{sentinel}", "use a URL that begins with redis\\+sentinel://"),
         (f"redis+sentinel://127.0.0.1:{master}/chat", "unknown command"),
     ]:

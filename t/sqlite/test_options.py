@@ -21,7 +21,7 @@ def test_a_path(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("url", ["sqlite:", "sqlite:?synchronous=full", "sqlite://events.db"])
 def test_no_path(url):
-    with pytest.raises(ValueError, match=r"the URL of a SQLite file is sqlite:events\.db or"):
+    with pytest.raises(ValueError, match=r"a SQLite file must be like sqlite:events\.db or"):
         MessageQueue.configure(url)
 
 

@@ -9,7 +9,7 @@ async def test_it_dies(make_scene, redis_server, expect_log):
     scene = await make_scene(redis_server)
     await scene.publish_elsewhere(0)
     await scene.all_get(0)
-    with expect_log("tatsumaki", "the reader of pub/sub failed") as lines:
+    with expect_log("tatsumaki", "the pub/sub reader failed") as lines:
         scene.session._listener._task.cancel()
         await scene.publish_elsewhere(1)
         await scene.all_get(0, 1)

@@ -166,7 +166,7 @@ class Feeding:
             return call(*args)
         except Exception:
             name = channel.feed.name
-            self._errors.error("channel %r could not be fed", name, exc_info=True)
+            self._errors.error("events of channel %r could not be processed", name, exc_info=True)
             channel.failed()
             if not channel.loaded:
                 channel.feed.fail(unavailable("the channel could not be loaded"))
@@ -220,7 +220,7 @@ class Feeding:
             channel.failed()
             if not isinstance(error, HTTPError):
                 self._errors.error("channel %r could not be read: %s", channel.feed.name, error)
-                error = unavailable("Redis refused to read the channel")
+                error = unavailable("Redis refused to return the events")
             if not channel.loaded:
                 channel.feed.fail(error)
             self._ask_again()

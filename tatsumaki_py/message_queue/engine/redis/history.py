@@ -59,5 +59,5 @@ class Histories:
             rows = await self._questions.run(HISTORY, (keys.stream, keys.top), arguments)
         except ResponseError as error:
             self._errors.error("events of channel %r could not be read: %s", feed.name, error)
-            raise unavailable("Redis refused to read the channel") from None
+            raise unavailable("Redis refused to return the events") from None
         return None if rows is None else entries_of(feed.name, rows)

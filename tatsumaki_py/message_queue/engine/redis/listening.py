@@ -130,7 +130,7 @@ class Listener:
 
     def _restart(self, error: BaseException | None) -> None:
         if not self._closed:
-            _log.error("the reader of pub/sub failed: starting it again", exc_info=error)
+            _log.error("the pub/sub reader failed: restarting it", exc_info=error)
             self._task = self._start()
 
     async def _run(self) -> None:

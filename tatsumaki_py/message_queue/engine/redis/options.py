@@ -126,12 +126,12 @@ def parse(url: str, keywords: Mapping[str, Any]) -> RedisOptions:
     if re.search(r"[\s\x00-\x1f\x7f]", url):
         raise ValueError(f"the URL of Redis contains white space: write it as %20: {form}")
     if not url.startswith(f"{scheme}://"):
-        raise ValueError(f"the URL of Redis is {form}")
+        raise ValueError(f"the URL of Redis must have the form {form}")
     try:
         parts = urlsplit(url)
     except ValueError:
         # Python's error may quote the password.
-        raise ValueError(f"the URL of Redis is {form}") from None
+        raise ValueError(f"the URL of Redis must have the form {form}") from None
     if parts.fragment or url.endswith("#"):
         raise ValueError(f'the URL of Redis contains a "#": write it as %23: {form}')
     user, at, places = parts.netloc.rpartition("@")
@@ -140,7 +140,7 @@ def parse(url: str, keywords: Mapping[str, Any]) -> RedisOptions:
         found |= _login(user)
     if scheme in ("unix", "redis+unix"):
         if places or not parts.path.strip("/"):
-            raise ValueError(f"the URL of Redis is {form}")
+            raise ValueError(f"the URL of Redis must have the form {form}")
         found |= {"hosts": (), "path": unquote(parts.path)}
     else:
         found["hosts"] = tuple(_host(place, PORTS[kind], form) for place in places.split(","))
@@ -207,7 +207,7 @@ def _check(options: RedisOptions, places: int, form: str) -> None:
             f"{form} takes one host: for several, use redis+sentinel:// or redis+cluster://"
         )
     if options.kind == SENTINEL and not options.service:
-        raise ValueError(f"the name of the service is missing in the URL of Redis: {form}")
+        raise ValueError(f"the name of the service is missing from the URL of Redis: {form}")
     if options.kind == CLUSTER and options.db:
         raise ValueError("Redis Cluster has only the database 0")
     if options.kind != SENTINEL and (options.sentinel_username or options.sentinel_password):

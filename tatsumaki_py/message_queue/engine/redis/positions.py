@@ -54,7 +54,7 @@ class Positions:
             try:
                 await self._check()
             except Exception:
-                _log.exception("the newest events could not be compared")
+                _log.exception("the newest events could not be compared with Redis")
 
     async def _check(self) -> None:
         channels = [one for one in self._channels.values() if one.loaded]

@@ -96,7 +96,7 @@ class Questions:
                 elif isinstance(reply, NodeAway):
                     # Other nodes answer, so Redis is not away.
                     if not answer.done():
-                        _settle(answer, unavailable("a part of Redis is away"))
+                        _settle(answer, unavailable("part of the Redis cluster is away"))
                 elif is_passing(reply):
                     refusal = reply
                     self._known.clear()

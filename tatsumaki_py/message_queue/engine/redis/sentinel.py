@@ -76,7 +76,7 @@ class Master:
             await connection.send_command(*question)
             reply = await connection.read_response()
         if reply is None:
-            raise exceptions.ConnectionError("no service of this name")
+            raise exceptions.ConnectionError("no service has this name")
         return reply[0].decode(), int(reply[1])
 
     # -- failovers

@@ -45,8 +45,8 @@ def parse(url: str, keywords: Mapping[str, Any]) -> SQLiteOptions:
     if path == ":memory:":
         raise ValueError("SQLite in memory keeps nothing: use memory:")
     if not path or path.startswith("//") or "\0" in path:
-        raise ValueError(f"the URL of a SQLite file is {_FORM}, not {url!r}")
+        raise ValueError(f"the URL of a SQLite file must be like {_FORM}, not {url!r}")
     if path.endswith("/"):
-        raise ValueError(f"{url!r} names a folder: the URL of a SQLite file is {_FORM}")
+        raise ValueError(f"{url!r} names a folder: the URL of a SQLite file must be like {_FORM}")
     options = read_options(SQLiteOptions, query, keywords)
     return SQLiteOptions(path=os.path.abspath(path), **options)
