@@ -1,10 +1,10 @@
 """Presence: in which process each client is, if several processes share an engine.
 
 Rules:
-1. A named client belongs to one process: the one in which it last arrived. It is present from
-   `Presence.arrive` until `Presence.gone`, or until its process has ended and the client has not
-   come back in time. A client of several channels together differs from a client of the same name
-   on one of them.
+1. A named client belongs to one process: the one in which it last arrived. The client is present
+   from `Presence.arrive` until `Presence.gone`, or until its process has ended and the client has
+   not come back in time. A client of several channels together differs from a client of the same
+   name on one of them.
 2. An arrival ends the client's poll in the process that it belonged to (`Clients.take`).
    `Engine.recall`, called next, gives the place that this poll reached. If the old process does not
    answer within a second, `recall` gives the place that was last remembered, and the client may
@@ -81,9 +81,8 @@ class Presence(Protocol):
             seconds: how long the client may take to come back if this process ends.
 
         Returns:
-            A future that tells whether the client is new, that is, not present in any process
-            before. For one client, the futures of `arrive` and `gone` are done in the order of the
-            calls.
+            A future that tells whether the client is new, that is, was not present in any process.
+            For one client, the futures of `arrive` and `gone` are done in the order of the calls.
         """
 
     def gone(self, channels: tuple[str, ...], client_id: str) -> asyncio.Future[bool] | None:

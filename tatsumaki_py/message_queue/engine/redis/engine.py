@@ -146,7 +146,7 @@ class Session:
         """See `Engine.history`."""
         channel = self.feeding.channels.get(feed.name)
         if max(position(cursor)) >= 1 << 64:
-            # Such a cursor is not an id of Redis, which could not parse it.
+            # Redis could not parse such a cursor, which cannot be one of its ids.
             return None
         if channel is not None and position(cursor) > position(feed.top):
             # The event of this cursor has not arrived yet.

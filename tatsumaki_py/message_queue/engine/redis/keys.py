@@ -51,7 +51,7 @@ class Keys:
         self.ids = self.messages + b":h"
 
     def record(self, process: str) -> bytes:
-        """The key of the record of the last publishing call of `process`."""
+        """The key under which the last publishing call of `process` is recorded."""
         return b"%b:w:%b" % (self.messages, process.encode())
 
     @property

@@ -158,7 +158,7 @@ class Listener:
                 await self._hurry.wait()
 
     def hurry(self) -> None:
-        """Redis can be reached: reconnect now, without the rest of the pause."""
+        """Redis can be reached: reconnect now, without waiting for the end of the pause."""
         self._hurry.set()
 
     async def _connect(self) -> None:

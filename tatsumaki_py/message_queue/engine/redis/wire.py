@@ -5,7 +5,7 @@ Rules:
    followed by "q" if the event is quiet, and then, if it has a key, by "k" and the length of the
    key. There are no separators between the bodies. The key of an event comes before its body.
 2. A message is ``<prev> <first> <packed events>``: the newest id before the events, and the id of
-   the first event. The sequence numbers of the others go up by one.
+   the first event. The sequence number of each further event is one greater.
 3. An entry of a stream has one field: ``<prev> <total> <q or nothing> <body>``, where `total` is
    the bytes of all earlier events of the channel. An event with a key has a second field, the key.
 4. Versions before 0.2 do not support keys. They cannot read the "k" of rule 1 and the second field
