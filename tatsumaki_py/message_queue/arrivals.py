@@ -1,4 +1,4 @@
-"""How the clients of a queue arrive: a poll, and where it begins.
+"""How the clients of a queue arrive: they poll, and each poll begins at the place of its client.
 
 Rules:
 1. A client has one listener; a second poll of the same client takes over from the first.
@@ -49,7 +49,9 @@ that polls in a loop and ignores the end would occupy the event loop.
 
 
 class Search:
-    """A poll that waits for the engine to find the place of its client, or for its timeout."""
+    """The search for the place of a client. The client's poll waits until the engine has found the
+    place, or until its timeout.
+    """
 
     __slots__ = ("finding", "start", "timer")
 

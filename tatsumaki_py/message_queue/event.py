@@ -9,7 +9,8 @@ Rules:
    Redis stream id; see `ids`). `prev` is the id of the previous event and reveals a gap.
 4. An event is encoded once. `json` is the JSON that was published, byte for byte; `frames` are the
    bytes that transports have recently made of the JSON.
-5. Kept memory is counted: `size` is the bytes of an entry, `work` the cost of parsing its JSON.
+5. Kept memory is counted: `size` is the number of bytes of an entry, `work` is the cost of parsing
+   its JSON.
 6. An event is the published value, of any kind of JSON: there is a class of events for each kind
    (`_KINDS`).
 """
@@ -129,7 +130,7 @@ class Entry:
 
     @property
     def payload(self) -> bytes:
-        """The data that a transport sends if it sends the id beside it."""
+        """The data that a transport sends if it sends the id separately."""
         return self.json
 
     @property
@@ -309,7 +310,7 @@ class Event(_Value):
 
     @property
     def payload(self) -> bytes:
-        """The data that a transport sends if it sends the id beside it."""
+        """The data that a transport sends if it sends the id separately."""
         return self.entry.payload
 
     @property

@@ -18,7 +18,9 @@ OVERHEAD = 512
 
 
 def check_keys(key: object, idempotency_key: object = None) -> None:
-    """Raises `TypeError`, or 400 if a key is empty or too long. None stands for no key."""
+    """Raises `TypeError` if a key is not a `str`, or 400 if it is empty or too long. None stands
+    for no key.
+    """
     if key is not None:
         _check("key", "a key", key)
     if idempotency_key is not None:

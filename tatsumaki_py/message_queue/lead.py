@@ -28,7 +28,7 @@ class LeadIn(NamedTuple):
 
 
 def joined(leads: Sequence[LeadIn | None]) -> LeadIn | None:
-    """The lead-ins in several logs as one; None if there is none in any of them."""
+    """The lead-ins in several logs as one; None if there is no lead-in in any log."""
     if not any(leads):
         return None
     parts = [lead or LeadIn("", "") for lead in leads]

@@ -2,7 +2,7 @@
 
 Rules:
 1. The `prev` of each event is the id of the event before it; the `prev` of the first is the place
-   where the log begins. `top` is the id of the newest event ever.
+   where the log begins. `top` is the id of the newest event, even if that event was dropped.
 2. Reading removes nothing. Only `trim`, `expire`, `restart` and `clear` remove events, always the
    oldest ones.
 3. `trim` keeps the newest `backlog_length` events, recent events, and events after the place of a

@@ -31,7 +31,7 @@ __all__ = ["RECENT_READS", "MergedEntry", "MergedLog"]
 _READ = 1024 * 1024
 """Bytes of entries after which reading stops."""
 RECENT_READS = 4 * 1024 * 1024
-"""Maximum bytes of the recently read entries that all merged logs keep."""
+"""Maximum bytes of the recently read entries that all merged logs keep together."""
 _REMEMBERED = 4
 """The number of recent places for which the events that were read are kept until the logs change.
 Few, because most clients are at the same place.

@@ -41,7 +41,7 @@ class Reader(Protocol):
     """Streams that read a log themselves and are served together."""
 
     def follow(self) -> None:
-        """The log has new events. Called for each publish, so it must cost next to nothing."""
+        """The log has new events. Called for each publish, so this must be cheap."""
 
     @property
     def behind(self) -> int:

@@ -23,7 +23,7 @@ class Recent(Generic[_Thing]):
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        # Two deques, so that an object needs no more than its place in them.
+        # Two deques, so that an object takes only one slot in each, and no tuple.
         self._held: deque[_Thing] = deque()
         self._sizes: deque[int] = deque()
 

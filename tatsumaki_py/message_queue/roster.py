@@ -2,8 +2,8 @@
 
 Rules:
 1. `waiting` (long polls), `streams` (with a callback) and `reading` (streams that read the log
-   themselves) hold exactly the LISTENING clients, `absent` exactly the ABSENT ones, earliest
-   deadline first.
+   themselves) hold exactly the LISTENING clients. `absent` holds exactly the ABSENT clients,
+   earliest deadline first.
 2. `behind` holds the clients that may still need events before the newest one: LOADING and
    DELIVERING clients, streams whose connection is blocked, and clients that left before they had
    all events.

@@ -111,8 +111,8 @@ class LoopThread:
         return Crossing(publish, loop, self._room.release)
 
     def run(self, call: Callable[[], None]) -> None:
-        """Make a call that may come from any thread, because any thread may collect garbage. In the
-        wrong thread, the call is scheduled in the loop.
+        """Make a call that may come from any thread, because any thread may collect garbage.
+        Outside of the loop's thread, the call is scheduled in the loop.
         """
         loop = self._other()
         if loop is None:
