@@ -33,7 +33,7 @@ class Seen:
 
 
 async def publish(port: int, number: int, seen: Seen) -> None:
-    """Publish one event after the other, until the server has ended."""
+    """Publish one event after another, until the server has ended."""
     writer = None
     count = 0
     while True:

@@ -60,7 +60,7 @@ class Workers:
         assert self._process.stdout is not None
         if not self._process.stdout.readline():
             raise Trouble(f"a process ended with status {self._process.wait()}")
-        # The last one may not listen yet.
+        # The last process may not be listening yet.
         time.sleep(0.5)
 
     @property
@@ -91,7 +91,7 @@ def serving(way: Contender) -> Iterator[Workers]:
 
 
 def balance(port: int, pause: float) -> Counter[bytes]:
-    """How many connections each process gets. Without a pause, all connect before they ask."""
+    """How many connections each process gets. Without a pause, all connect before any request."""
     clients: list[socket.socket] = []
     answers: list[bytes] = []
     try:

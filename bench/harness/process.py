@@ -80,7 +80,7 @@ class Server:
         return _tree(self._process.pid)
 
     def complaints(self) -> str:
-        """The last lines that it wrote to stderr."""
+        """The last lines that the server wrote to stderr."""
         return "\n".join(self._errors.read_text(errors="replace").splitlines()[-5:])
 
     def cpu(self) -> float:
@@ -88,7 +88,7 @@ class Server:
         return sum(map(cpu_of, self.pids))
 
     def memory(self) -> int:
-        """Bytes of its anonymous memory, and its share of the memory that its processes share."""
+        """Bytes of anonymous and shared memory of all processes, with shared pages counted once."""
         total = 0
         for pid in self.pids:
             for line in _read(pid, "smaps_rollup").splitlines():
@@ -97,7 +97,7 @@ class Server:
         return total
 
     def settle(self, quiet: float = 0.5, timeout: float = 20.0) -> None:
-        """Wait until it is nearly idle."""
+        """Wait until the server is nearly idle."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             before = self.cpu()
@@ -213,7 +213,7 @@ class Generator:
 
     @contextlib.contextmanager
     def start(self, server: Server, **options: Any) -> Iterator[subprocess.Popen[str]]:
-        """Start it. `options` are those of loadgen.c, with a list for a repeated option."""
+        """Start the generator. `options` are those of loadgen.c; a list repeats an option."""
         arguments = [f"port={server.port}", f"pids={','.join(map(str, server.pids))}"]
         if len(CORES) > 1:
             arguments.append(f"spin={SPIN}")
@@ -235,7 +235,7 @@ class Generator:
             stop(process)
 
     def run(self, server: Server, deadline: float = 60, **options: Any) -> dict[str, float]:
-        """Run it to its end. Raises `Trouble` if it gives up."""
+        """Run the generator to its end. Raises `Trouble` if it gives up."""
         with self.start(server, deadline=deadline, **options) as process:
             try:
                 output, errors = process.communicate(timeout=deadline + 10)

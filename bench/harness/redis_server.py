@@ -33,7 +33,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def cpu(self) -> float:
-        """CPU seconds that it has used so far."""
+        """CPU seconds used so far."""
         return cpu_of(self.pid)
 
     def empty(self) -> None:
@@ -42,7 +42,7 @@ class RedisServer:
             client.flushall()
 
     def commands(self) -> int:
-        """How many commands it has run so far, including those in scripts (INFO commandstats)."""
+        """How many commands Redis has run, including those in scripts (INFO commandstats)."""
         with redis.Redis(port=self.port) as client:
             statistics = client.info("commandstats")
         return sum(entry["calls"] for name, entry in statistics.items() if name != "cmdstat_info")

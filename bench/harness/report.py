@@ -72,7 +72,7 @@ class Benchmark:
         running = [contender for contender in contenders if self._takes_part(contender)]
         results: dict[str, list[Result]] = {contender.name: [] for contender in running}
         for number in range(rounds):
-            # Each round starts with another contender, so that none always runs after the same one.
+            # Each round starts with a different contender: none always runs after the same one.
             first = number % len(running) if running else 0
             for contender in running[first:] + running[:first]:
                 self._progress(f"{title}: round {number + 1} of {rounds}, {contender.name}")

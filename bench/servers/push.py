@@ -1,4 +1,4 @@
-"""`SubscribeHandler` and `PublishHandler`, over the engine that the environment names.
+"""`SubscribeHandler` and `PublishHandler`, with the engine that the environment names.
 
 usage: push.py PORT [PROCESSES]
 """

@@ -1,5 +1,5 @@
-"""`SubscribeHandler` and `PublishHandler`. When it stops, it prints on stderr, as JSON, the longest
-time for which its loop was blocked, and how long the streams took to end.
+"""`SubscribeHandler` and `PublishHandler`. When the server stops, it prints on stderr, as JSON, the
+longest time for which its loop was blocked, and how long the streams took to end.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class Probe:
         self.look()
 
     def look(self) -> None:
-        # Without the time that other processes took meanwhile.
+        # CPU time, so that the time taken by other processes does not count.
         now = time.process_time()
         if Health.current().draining:
             self.began = self.began or time.perf_counter()

@@ -1,4 +1,4 @@
-"""A server of four processes. Its page is the id of the answering process.
+"""A server of four processes. Its page shows the id of the process that answers.
 
 usage: worked.py PORT turns | shared | own | kept
 
@@ -21,7 +21,7 @@ PROCESSES = 4
 
 
 class Shared(MemoryEngine):
-    """No event is published."""
+    """Only marked as shared, so that `Server` starts several processes. No event is published."""
 
     shared = True
 

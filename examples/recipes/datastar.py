@@ -1,4 +1,4 @@
-"""A live vote with Datastar: the server pushes patches of the page.
+"""A live vote with Datastar: the server pushes patches to the page.
 
     .venv/bin/python examples/recipes/datastar.py
 

@@ -152,7 +152,7 @@ class Events(WithName, SubscribeHandler):
             await tell(room)
 
     def on_unsubscribe(self, room):
-        # This may run in another process than the client's: only client_id is known.
+        # This may run in a process other than the client's: only client_id is known.
         mark = "UPDATE present SET gone = ? WHERE room = ? AND client = ?"
         database().execute(mark, [time.time(), room, self.client_id()])
 
