@@ -111,7 +111,7 @@ class Engine(Protocol):
             key: what the events are about (`Event.key`). The last event of each key is kept for new
                 clients, and `Feed.load` receives it even if it is older than the log.
             idempotency_key: if the same events were recently accepted under this key, they are not
-                accepted again; 422 if different events were.
+                accepted again; raises 422 if different events were.
             quiet: whether only new clients get the events.
 
         Returns:

@@ -3,7 +3,7 @@ pipeline.
 
 Rules:
 1. Each question gets one answer, or an `Error.HTTP` 503 if Redis cannot be reached, or the error
-   with which Redis refused it. While Redis is away, it gets the 503 immediately.
+   with which Redis refused it. While Redis is away, a question gets the 503 immediately.
 2. A question may be sent twice, if the first answer was lost.
 3. A server answers questions in the order in which they were asked, even after a restart: a script
    that it may not know is sent as text, once per pipeline. Only after a SCRIPT FLUSH do scripts run

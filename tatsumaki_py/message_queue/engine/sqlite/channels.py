@@ -96,7 +96,7 @@ class Channels:
         return self._size
 
     def grow(self, row: Row, count: int, size: int) -> None:
-        """Add to a channel's number of events and of bytes. `count` and `size` may be negative."""
+        """Add to a channel's numbers of events and bytes. `count` and `size` may be negative."""
         self._size = self.size + size
         row.count += count
         row.bytes += size

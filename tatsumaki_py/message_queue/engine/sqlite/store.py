@@ -188,7 +188,7 @@ class Store:
         self._file.execute("UPDATE life SET newest = ?, clock = ?", (newest, clock))
 
     def remember(self, places: Collection[Place], left: Collection[str], clock: float) -> None:
-        """Store the places of clients, and that the last client has left the channels `left`."""
+        """Store the places of clients, and that the last client has left each channel in `left`."""
         with self:
             rows = [
                 (places_key(channels), stored(client_id), *rest)

@@ -180,7 +180,7 @@ class Trimming:
                 row.used = clock
             else:
                 self._empty(row)
-                # No client is behind, because there is none.
+                # No client is behind, because there are no clients.
                 row.behind = row.top
         self._channels.save({row.id: row for row in (*expired, *aged, *idle)}.values())
         self._forget_tops(ids)

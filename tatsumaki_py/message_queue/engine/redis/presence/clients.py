@@ -3,7 +3,7 @@
 Rules:
 1. The hash `present` in Redis tells which process a client is in. Only scripts change the hash. A
    process knows the number of each client's last arrival in that process.
-2. A step that did not reach Redis is repeated after the next heartbeat: at most one for each
+2. A step that did not reach Redis is repeated after the next heartbeat: at most one step for each
    client, because a later step replaces it.
 3. A client is in the index of its process (`clients_of`) before it is in `present`, so that the
    clients of an ended process can be found.

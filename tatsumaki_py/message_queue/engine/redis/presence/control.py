@@ -150,7 +150,7 @@ class Control:
             self._catching_up = self._loop.create_task(self._read())
 
     async def _read(self) -> None:
-        """Run the commands in the log that were not run yet."""
+        """Run the commands in the log that have not been run yet."""
         try:
             if self._last is None:
                 self.begin()
@@ -276,7 +276,7 @@ class _Count:
         self._changed()
 
     async def wait(self, answers: int) -> None:
-        """Wait for that many answers, for at most `ANSWER` seconds."""
+        """Wait at most `ANSWER` seconds for that many answers."""
         event = asyncio.Event()
 
         def changed() -> None:

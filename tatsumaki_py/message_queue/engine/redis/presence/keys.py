@@ -69,7 +69,7 @@ class AllKeys:
 
 def clients_of(prefix: str, process: str) -> bytes:
     """The key of a hash of the clients of a process. For each client, the hash has the milliseconds
-    for which the client is expected back, and its hook.
+    within which the client is expected back, and its hook.
     """
     return f"{prefix}:{{{process}}}:clients".encode()
 

@@ -78,7 +78,7 @@ class Lives:
         self._next_look: dict[bytes, float] = {}
         self._known = False
         self._since: float | None = None
-        """The time since which Redis has been reached without interruption, by the clock of Redis
+        """The time since which Redis has been reachable without interruption, by the clock of Redis
         in milliseconds.
         """
         self._task: asyncio.Task[None] | None = None

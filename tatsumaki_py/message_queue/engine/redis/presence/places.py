@@ -40,7 +40,7 @@ class Here:
 
     Attributes:
         number: the number of its last arrival.
-        about: for how many milliseconds it is expected back, and its hook.
+        about: the milliseconds within which it is expected back, and its hook.
         said: whether Redis has recorded an arrival.
         unsaid: the future of an arrival that Redis has not recorded.
         place: a future of the place that it reached before its last arrival, while that is being
