@@ -1,4 +1,4 @@
-"""The result of a publish: a future that waits for the reply of Redis.
+"""The result of a publish: a future that waits for the reply from Redis.
 
 Rule: errors that no code waits for are logged, in at most one line per second.
 """

@@ -1,7 +1,7 @@
 """Commands to one server: batches, each on a separate connection, and their replies.
 
 Rules:
-1. A batch is one write. Its commands run in order; the commands of two concurrent batches may mix.
+1. A batch is one write. Its commands run in order; those of two concurrent batches may interleave.
 2. A reply may be an exception. If the connection breaks, all replies of the batch are that error,
    even for commands that have run.
 3. A connection whose server refuses writes is closed, because another server may now be the master.

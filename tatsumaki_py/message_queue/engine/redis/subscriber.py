@@ -32,7 +32,7 @@ class Subscriber(Protocol):
         """The next message: its kind, the channel as bytes, the data. Only one task may call this,
         and it must not be cancelled before the subscriber is closed.
 
-        If SUBSCRIBED comes again for a channel, its messages in between may be lost. Raises
+        If SUBSCRIBED arrives again for a channel, its messages in between may be lost. Raises
         `RedisError` if the connection is lost.
         """
 

@@ -2,8 +2,8 @@
 
 Rules:
 1. Only one process uses a file: the process that holds the lock of the file ``-lock`` beside it.
-   The operating system frees the lock when the process ends, even if it is killed. The file
-   ``-lock`` stays, because a process that deleted it could delete the lock of the next one.
+   The operating system releases the lock when the process ends, even if it is killed. The file
+   ``-lock`` stays, because a process that deleted it could delete the lock of the next process.
 2. A file of another program or of a newer version is refused before it is changed.
 3. `STEPS[n - 1]` makes the schema of version n from that of version n - 1, in one transaction.
    Version 0 is an empty file.
@@ -163,7 +163,9 @@ class File:
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
-        """Turn an error of SQLite into an `EngineError` with advice, and close the file."""
+        """If the block fails, close the file, and turn an error of SQLite into an `EngineError`
+        with advice.
+        """
         try:
             with _explained(self.path):
                 yield
