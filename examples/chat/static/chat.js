@@ -28,8 +28,8 @@ function randomId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
-// Sent as `avatar`: the seed of this browser's colour. The page also recognizes its own messages by
-// it. It proves nothing.
+// Sent as `avatar`: the seed of this browser's colour. The page also uses the seed to recognize its
+// own messages. Anyone can send the same seed: it proves nothing.
 const seed = recall("seed") || randomId();
 remember("seed", seed);
 
@@ -135,7 +135,7 @@ show(JSON.parse(document.body.dataset.backlog));
 let subscription = subscribe(document.body.dataset.cursor, known ? wanted : undefined);
 
 menu.addEventListener("change", () => {
-  const chosen = menu.value; // close() shows the old one
+  const chosen = menu.value; // read before close(), which shows the old transport
   subscription.close();
   subscription = subscribe(subscription.lastEventId, chosen);
   // Keep the choice after a reload and in another room.

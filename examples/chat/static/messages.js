@@ -15,7 +15,7 @@ export class Messages {
   #unseen = 0;
   #atEnd = true;
 
-  /** log, jump, empty: elements; mine(event): whether this browser sent it. */
+  /** log, jump, empty: elements; mine(event): whether this browser sent the event. */
   constructor({ log, jump, empty, mine }) {
     this.#log = log;
     this.#jump = jump;
