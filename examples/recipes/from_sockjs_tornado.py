@@ -50,7 +50,7 @@ class Page(RequestHandler):
 if SockJSConnection:
 
     class OldChat(SockJSConnection):
-        """Connects the pages that still use SockJS with the same channel."""
+        """Connects the pages that still use SockJS to the same channel."""
 
         def on_open(self, info):
             self.poll = chat.poll(None, self.on_events, last_event_id=chat.cursor())
