@@ -57,7 +57,7 @@ async def test_asynchronous(fetch, expect_log, method):
         answer = await fetch("/", method=method)
     assert (answer.code, answer.body) == (500, b"Internal Server Error")
     error = str(records[0].exc_info[1])
-    assert error.startswith(f"Forgotten.{method.lower()}() returned, and the callback of a poll")
+    assert error.startswith(f"Forgotten.{method.lower()}() returned while the callback of a poll")
     assert "set asynchronous = True in Forgotten" in error
 
 

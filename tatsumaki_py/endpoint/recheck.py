@@ -40,7 +40,7 @@ class Checked(Protocol):
         """Whether its answer is over."""
 
     def _check(self, names: list[str]) -> Coroutine[Any, Any, None]:
-        """Check the permission of its client. Raises without permission."""
+        """Check the permission of its client. Raises an exception if the client has none."""
 
     def _check_failed(self, error: BaseException) -> None:
         """`_check` has raised `error`: end the stream or the waiting poll."""

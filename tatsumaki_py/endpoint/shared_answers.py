@@ -53,7 +53,7 @@ _last = _Last(())
 
 
 def send_shared(handler: Handler, entries: tuple[Entry, ...]) -> bool:
-    """Finish the answer to a long poll with `entries`. If the normal way has to be taken, do
+    """Finish the answer to a long poll with `entries`. If the normal way must be taken, do
     nothing and return False.
     """
     connection = handler.request.connection
@@ -104,7 +104,7 @@ def _is_plain(handler: Handler) -> bool:
 
 
 def _made(handler: Handler, entries: tuple[Entry, ...]) -> _Answer | None:
-    """The answer with these `entries`; None if the normal way has to be taken."""
+    """The answer with these `entries`; None if the normal way must be taken."""
     global _last
     last, headers = _last, handler._headers._as_list
     if entries != last.entries:

@@ -1,4 +1,4 @@
-"""SubscribeHandler: a URL for subscribing, with any transport.
+"""SubscribeHandler: a URL for subscribing, over any transport.
 
 >>> from tatsumaki_py import Application, SubscribeHandler
 >>> app = Application([(r"/events/([\\w.-]+)", SubscribeHandler)])
@@ -45,7 +45,7 @@ __all__ = ["SubscribeHandler"]
 
 
 class SubscribeHandler(ChannelHandler):
-    """Pushes the events of channels to a client, with the transport that the client asks for.
+    """Pushes the events of channels to a client, over the transport that the client asks for.
 
     A WebSocket handshake asks for a WebSocket. Any other request names the transport in the
     parameter ``transport`` (``sse``, ``ndjson``, ``multipart``, ``long-poll``, ``interval-poll``)
@@ -81,8 +81,8 @@ class SubscribeHandler(ChannelHandler):
     recheck_time: ClassVar[float | None] = None
     """Seconds after which `can_subscribe` is called again for an open stream or a waiting poll,
     less a jitter of up to a half for the first check and up to a tenth for the others; None for
-    never. A refusal ends the stream or poll as `disconnect` does. A check that raises or takes 30
-    seconds is logged and ends the stream or poll, so that the client has to reconnect.
+    never. A refusal ends the stream or poll as `disconnect` does. A check that raises an exception
+    or takes 30 seconds is logged and ends the stream or poll, so that the client must reconnect.
     """
     plain_messages = False
     """See `WebSocketHandler.plain_messages`."""
@@ -164,7 +164,7 @@ class SubscribeHandler(ChannelHandler):
         Called once for each subscriber, however often it polls, or reconnects within
         `MessageQueue.reconnect_time`. Without a `client_id`, each long poll is a separate
         subscriber, and interval polls do not count. The hooks of one `client_id` and channel are
-        called in order, and each waits until the one before it is done. An exception is logged, and
+        called in order, and each waits until the previous one is done. An exception is logged, and
         has no other effect.
         """
         return None
@@ -326,7 +326,7 @@ class SubscribeHandler(ChannelHandler):
         """Hand the connection to a `SubscribeSocket`."""
         socket = SubscribeSocket(self.application, self.request, outer=self, names=names)
         self._slim()
-        # User hooks are called on this handler, so its methods have to write to the socket.
+        # User hooks are called on this handler, so its methods must write to the socket.
         vars(self).update(stream_write=socket.send, write=socket.send, finish=socket.end)
         if expellable:
             vars(self).update(_expel=socket.expel)

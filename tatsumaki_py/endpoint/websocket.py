@@ -41,7 +41,7 @@ RFC 6455 7.4.2.)
 """
 # The number of bytes of a reason that fit in a close frame.
 _REASON = 123
-# Hooks for which Tornado has to read from the connection.
+# Hooks for which Tornado must read from the connection.
 _READS = ("on_message", "on_ping", "on_pong", "get_compression_options")
 
 
@@ -113,7 +113,7 @@ class Admitting(Protocol):
 class SubscribeSocket(WebSocketHandler):
     """Owns the connection. Calls the hooks that the class of the `Admitting` handler defines."""
 
-    # Whether messages of the client are ignored.
+    # Whether messages from the client are ignored.
     _expelled = False
 
     def initialize(self, outer: Admitting, names: list[str]) -> None:

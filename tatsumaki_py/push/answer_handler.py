@@ -2,7 +2,7 @@
 
 Rules:
 1. The answer is over when `_finished` is true: after `finish`, after an error, or after the client
-   has left. By then, `on_finish` has been called, and the access log has one line for the answer.
+   has left. By then, `on_finish` has been called, and the line in the access log is written.
 2. While a stream is open, `_live` is its `Stream`, and the request has no connection: no method of
    `RequestHandler` that writes is called.
 
@@ -83,7 +83,7 @@ class AnswerHandler(StreamHandler):
         if self._transport is not None:
             self._begin()
         if self._live is not None:
-            # Keep the order: earlier chunks may still wait in the stream.
+            # Keep the order: earlier chunks may still be waiting in the stream.
             self.stream_write(chunk, *more)
         elif not self._gone and (more or chunk is not None):
             data = self.get_chunk(chunk, *more)

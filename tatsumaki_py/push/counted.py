@@ -36,7 +36,7 @@ ANSWERED = "answered"
 # The reasons for the end of a stream, as they appear in metric labels and in the access log.
 CLOSED = "closed"  # by the client, cleanly
 LOST = "lost"  # the connection was reset or timed out
-SLOW = "slow"  # cut off: too many bytes waited for the client
+SLOW = "slow"  # cut off: too many bytes were waiting for the client
 FAILED = "failed"  # cut off: the program raised an exception
 TOO_BIG = "too_big"  # cut off: the client sent a message that is too big
 PROTOCOL_ERROR = "protocol_error"  # cut off: the client broke the WebSocket protocol
@@ -88,7 +88,7 @@ class Counted:
 
     @property
     def info(self) -> StreamInfo:
-        """The counters up to now."""
+        """The counters so far."""
         if self.tail is not None:
             self.tail.settle()
         return StreamInfo(self.framing.transport, self.sent_events, self.sent_bytes, self.end)

@@ -4,9 +4,9 @@ Rules:
 1. The writes of a burst are joined: a burst costs one `send` per subscriber instead of one per
    event. A stream that gets something to send is put into `dirty` once, and sends everything when
    the loop has been quiet for `QUIET` iterations, a delay too short to notice. A `Batch` does the
-   same for all of its streams. If the burst goes on, the flusher sends after `PATIENCE` seconds, or
-   after `SHARE` times the duration of the last pass if that is longer, but after `MAX_PATIENCE` at
-   the latest. Waiting is cheap, because sending many events costs as much as sending a few.
+   same for all of its streams. If the burst continues, the flusher sends after `PATIENCE` seconds,
+   or after `SHARE` times the duration of the last pass if that is longer, but after `MAX_PATIENCE`
+   at the latest. Waiting is cheap, because sending many events costs as much as sending a few.
 2. A pass over many streams stops after `SLICE` seconds and continues in the next iteration, so that
    other callbacks run in between. Streams and batches take turns.
 3. A stream that fails is cut off, and the pass continues. Even if a pass fails, another pass serves
@@ -80,8 +80,8 @@ class Flusher:
         `wake` before it adds itself to an empty list.
         """
         self.activity = 0
-        """Incremented whenever a batch gets more to send, so that the flusher sees that a burst is
-        still going on.
+        """Incremented whenever a batch gets more to send, so that the flusher sees that a burst
+        has not ended yet.
         """
         self.sample = 1
         """The number of streams that the stream being flushed represents in the histogram."""
@@ -119,7 +119,7 @@ class Flusher:
             self._loop.call_soon(self._wait)
 
     def _wait(self) -> None:
-        # A burst goes on while more streams become dirty, or dirty streams get more to send.
+        # A burst continues while more streams become dirty, or dirty streams get more to send.
         dirty = self.dirty
         first, last = (_amount(dirty[0]), _amount(dirty[-1])) if dirty else (0, 0)
         seen = (self.activity, len(dirty), first, last)

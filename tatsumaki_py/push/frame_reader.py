@@ -1,8 +1,9 @@
 """Reads the frames (RFC 6455 5) of a client whose messages are ignored.
 
 Rules:
-1. It uses no socket: bytes go in, control frames come out.
-2. It holds at most one message, of up to `max_size` bytes, until the message is known to be valid.
+1. The reader uses no socket: bytes go in, control frames come out.
+2. The reader holds at most one message, of up to `max_size` bytes, until the message is known to be
+   valid.
 3. A frame that a client may not send raises `RefusedFrame`, before its payload arrives if the head
    of the frame is enough to tell.
 """
@@ -32,7 +33,7 @@ class FrameReader:
     """The state of one connection between two reads.
 
     Args:
-        max_size: bytes that one message may have.
+        max_size: maximum size of one message, in bytes.
 
     >>> masked = bytes([0x89, 0x82, 0, 0, 0, 0]) + b"hi"
     >>> list(FrameReader(100).feed(masked))

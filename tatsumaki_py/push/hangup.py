@@ -45,7 +45,7 @@ KEEP_COUNT = 3
 """The number of unanswered probes after which the connection counts as lost."""
 USER_TIMEOUT = 30
 """Seconds for which sent data may stay unacknowledged, and for which the peer's window may stay
-closed. On Linux this limit also ends keep-alive probing, so it has to be the full probing time,
+closed. On Linux, this limit also ends keep-alive probing, so it must be the full probing time,
 `KEEP_IDLE` + `KEEP_COUNT` * `KEEP_INTERVAL`: with less, one lost probe could end the connection.
 """
 _log = logging.getLogger("tatsumaki")
@@ -116,8 +116,8 @@ def _asked(sock: socket.socket) -> bool:
 
 
 class _NoPoll:
-    """Replaces `select.poll` on systems without it, such as Windows. It reports nothing: there,
-    only Tornado notices clients that leave.
+    """Replaces `select.poll` on systems without it, such as Windows, and reports nothing. On these
+    systems, only Tornado notices clients that leave.
     """
 
     def register(self, fd: int, events: int) -> None:

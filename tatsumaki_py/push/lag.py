@@ -21,8 +21,8 @@ RECENT = 8
 
 
 class LoopLag:
-    """Measures how late a timer of the running loop is called. It starts when it is first used and
-    stops with the loop.
+    """Measures how late a timer of the running loop is called. The measurement starts with the
+    first use and stops with the loop.
     """
 
     def __init__(self) -> None:

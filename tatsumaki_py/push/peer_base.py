@@ -54,9 +54,9 @@ class PeerBase:
     _reframes: bool
 
     max_buffer: int = 1024 * 1024
-    """Bytes that may wait for the client of a stream. If a callback writes more, the stream is cut
-    off, and its client reconnects with its cursor. A stream that reads the log itself is not cut
-    off: it reads a slice of a quarter of `max_buffer`, sends it, and reads the next.
+    """The most bytes that may wait for the client of a stream. If a callback writes more, the
+    stream is cut off, and its client reconnects with its cursor. A stream that reads the log itself
+    is not cut off: it reads a slice of a quarter of `max_buffer`, sends it, and reads the next.
     """
     heartbeat_interval: float | None = 25.0
     """Seconds between two heartbeats of a stream, less a jitter of up to a fifth; None for no
@@ -84,7 +84,7 @@ class PeerBase:
 
     @property
     def stream_info(self) -> StreamInfo | None:
-        """The counters of the stream up to now, for a ``log_function``; None without a stream."""
+        """The counters of the stream so far, for a ``log_function``; None without a stream."""
         return None if self._stream is None else self._stream.info
 
     def _request_summary(self) -> str:

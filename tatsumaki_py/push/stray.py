@@ -1,6 +1,6 @@
 """Polls that began in a task that a handler's method started. Such a poll belongs to the request
-and ends with it. A task that goes on after the request is a mistake in the program, so a warning is
-logged.
+and ends with it. A task that continues after the request is a mistake in the program, so a
+warning is logged.
 
 Uses one name that Tornado does not document: the task of a request runs `_execute`
 (``t/handler/test_tornado_contract.py``).
@@ -51,7 +51,7 @@ class Strays:
         self._tasks.pop(watcher, None)
 
     def warn(self, handler: type, request: str) -> None:
-        """Log, once for each class, that a poll still waits although its request was answered."""
+        """Log, once for each class, that a poll was still waiting when its request was answered."""
         if handler in _told:
             return
         here = asyncio.current_task()

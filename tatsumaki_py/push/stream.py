@@ -87,7 +87,7 @@ class Stream(Counted):
 
     @property
     def max_slice(self) -> int:
-        """The most bytes that should be written at once."""
+        """The most bytes that should be written in one go."""
         return self._max_buffer // 4
 
     def unsent(self, log: Hashable) -> str | None:
@@ -210,7 +210,7 @@ class Stream(Counted):
         """Block: the kernel took only `sent` bytes of `data`, the bytes of the events in `pile`."""
         self.took(sent, 0)
         self._rest = Rest(memoryview(data)[sent:], pile)
-        # Something has to wait, so that `send` takes its slow path.
+        # Something must be waiting, so that `send` takes its slow path.
         self.waiting = Pile()
         if self._owner is not None:
             self._owner._stream_blocked(True)
@@ -313,7 +313,7 @@ class Stream(Counted):
         if not self._losing:
             self.ends(reason)
             self._losing = True
-            # Something has to wait, so that `send` and cohorts take their slow paths.
+            # Something must be waiting, so that `send` and cohorts take their slow paths.
             self.waiting = self.waiting or Pile()
             asyncio.get_running_loop().call_soon(self._gone, True)
 

@@ -56,7 +56,8 @@ class StreamHandler(PeerHandler):
         the answer is a multipart stream.
 
         Parts carry the ids of events if the client sent a cursor, even an empty one.
-        Raises `RuntimeError` without ``asynchronous = True`` or an ``async def`` method.
+        Raises `RuntimeError` unless the class has ``asynchronous = True`` or the method is
+        ``async def``.
         """
         return self._push(MULTIPART, on)
 
@@ -143,7 +144,7 @@ class StreamHandler(PeerHandler):
         verb = str(self.request.method).lower()
         if not self._is_coroutine(verb):
             raise RuntimeError(
-                f"{type(self).__name__}.{verb}() returned, and the callback of a poll still waits "
+                f"{type(self).__name__}.{verb}() returned while the callback of a poll was waiting "
                 f"for events: set asynchronous = True in {type(self).__name__}, or write async def "
                 f"{verb} and await poll_once without a callback"
             )

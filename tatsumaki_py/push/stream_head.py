@@ -45,7 +45,7 @@ class _Head(NamedTuple):
     headers: dict[str, list[str]]
     """The headers of its handler."""
     data: bytes
-    """The bytes, without the empty line at the end."""
+    """The bytes, excluding the empty line at the end."""
 
 
 _heads: list[_Head] = []
@@ -54,7 +54,7 @@ _heads: list[_Head] = []
 
 def send_shared_head(handler: PeerHandler, frames: Framing, cursor: str | None) -> bytes | None:
     """Send the head of a stream and the beginning of its body, and return this beginning. If the
-    normal way has to be taken, do nothing and return None.
+    normal way must be taken, do nothing and return None.
 
     Args:
         frames: the framing of the stream, in chunks.
@@ -90,7 +90,7 @@ def _is_plain(handler: PeerHandler) -> bool:
 
 
 def _made(headers: HTTPHeaders) -> bytes | None:
-    """The head of a stream whose handler has `headers`; None if the normal way has to be taken."""
+    """The head of a stream whose handler has `headers`; None if the normal way must be taken."""
     values = headers._as_list
     cursor = values.pop(_CURSOR, None)
     try:

@@ -75,7 +75,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
     pings. Tornado reads from the connection only after `open` has returned, so in `open`, poll with
     a callback or start a task.
 
-    Messages of the client are ignored unless you override `on_message`.
+    Messages from the client are ignored unless you override `on_message`.
     """
 
     plain_messages = False
@@ -108,7 +108,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
                 await super().get(*args, **kwargs)
             finally:
                 if self.get_status() != 101:
-                    # Break the reference cycle: Tornado does so only after a handshake.
+                    # Break the reference cycle: Tornado breaks it only after a handshake.
                     self.ws_connection = None
 
     def _keep_valid_offers(self) -> None:
@@ -150,9 +150,10 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
 
     @property
     def max_message_size(self) -> int:
-        """Bytes that one message of the client may have; a larger one closes the connection. This
-        is Tornado's setting ``websocket_max_message_size`` if `on_message` is overridden. Otherwise
-        it is 4096, because no code would read the message that Tornado holds in memory.
+        """The maximum size of a message from the client, in bytes; a larger message closes the
+        connection. This is Tornado's setting ``websocket_max_message_size`` if `on_message` is
+        overridden. Otherwise it is 4096, because no code would read the message that Tornado holds
+        in memory.
         """
         if type(self).on_message is WebSocketHandler.on_message:
             return UNREAD_MESSAGE_SIZE
@@ -186,7 +187,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
         """Begin the stream. Returns the `IOStream` for Tornado to read from and write to."""
         stream = WebSocketStream(iostream, framing, self.max_buffer, self)
         self._stream = self._live = stream
-        # A connection that ends without a close frame has to be noticed, too.
+        # A connection that ends without a close frame must also be noticed.
         iostream.set_close_callback(self._client_gone)
         return cast(IOStream, OrderedIOStream(iostream, stream))
 

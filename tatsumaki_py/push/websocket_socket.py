@@ -4,7 +4,7 @@ To read messages, Tornado keeps an `IOStream`, its HTTP code and 12 suspended co
 WebSocket: about 13 KB. This class takes 160 bytes and the socket.
 
 Rules:
-1. Pings and the close frame of the client are answered; its messages are checked and dropped.
+1. Pings and the close frame from the client are answered; its messages are checked and dropped.
 2. After a close frame from either side, nothing more is sent. From the client, only a close frame
    and the end of the connection still count.
 3. A client that closes its connection without a close frame counts as lost.
@@ -50,7 +50,7 @@ def take_socket(
     """The stream for a detached connection after the handshake; None if it is not a plain socket.
 
     Args:
-        max_size: bytes that one message of the client may have.
+        max_size: maximum size of one message from the client, in bytes.
     """
     sock = socket_of(iostream)
     if sock is None:

@@ -2,7 +2,7 @@
 
 Rule: Tornado and the stream both write whole frames, and frames leave in the order in which they
 were written. The stream sends nothing while Tornado's bytes wait (`WebSocketStream.wait`). Before
-Tornado writes, it is given everything that waits in the stream (`WebSocketStream.give_way`).
+Tornado writes, it gets everything that is waiting in the stream (`WebSocketStream.give_way`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class WebSocketStream(IOStreamStream):
             super()._written(written)
 
     def give_way(self) -> None:
-        """Tornado is about to write: pass it everything that waits here."""
+        """Tornado is about to write: pass it everything that is waiting here."""
         if self.tail is not None:
             self.tail.pull()
         self.flush()
@@ -71,7 +71,7 @@ class WebSocketStream(IOStreamStream):
             self._pass(b"")
 
     def hand_over(self) -> None:
-        """Pass everything that waits to Tornado, and send nothing more."""
+        """Pass Tornado everything that is waiting here, and send nothing more."""
         self.ends(CLOSED if self.closing else FINISHED)
         self._owner = None
         self.give_way()

@@ -86,7 +86,7 @@ def parsed(text: bytes) -> Any:
 
 
 def message_of(value: Any, id: str | None = None) -> Message:
-    """The message for a value, on any transport."""
+    """The message for a value, over any transport."""
     if isinstance(value, dict):
         if value.get("type") == "gap" and "after" in value:
             return Message(value, value["id"], value.get("channel"), True)

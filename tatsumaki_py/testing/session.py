@@ -145,7 +145,7 @@ class Session:
     # -- one request and its answer
 
     async def _start(self) -> None:
-        """Connect and subscribe. A poll does so only when it is read."""
+        """Connect and subscribe. A poll connects only when it is read."""
         self._begin()
         if not self.streams:
             return

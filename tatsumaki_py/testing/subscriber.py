@@ -1,4 +1,4 @@
-"""A client of a `SubscribeHandler`, or of any push handler, on any transport.
+"""A client of a `SubscribeHandler`, or of any push handler, over any transport.
 
 Rules:
 1. Nothing is read ahead, except by `follow`.
@@ -87,7 +87,7 @@ class Subscriber(Following):
     # -- connections
 
     async def start(self) -> Self:
-        """Connect and subscribe. A poll does so when the first message is read.
+        """Connect and subscribe. A poll connects when the first message is read.
 
         Raises:
             Ended: the channel has ended, and this client has all its events (204).

@@ -33,9 +33,9 @@ class ServerSentEvents(Framing):
     misreads it. In JSON, these are escaped.
 
     A place in the stream is an event of type ``cursor``, so that it does not reach ``onmessage``.
-    It has data, because many clients remember an id only if its event has data. The data may
-    include ``retry``, because a page cannot read the field ``retry:``. Only events end with a blank
-    line: some clients take a blank line without data before it for an empty message.
+    This event has data, because many clients remember an id only if its event has data. The data
+    may include ``retry``, because a page cannot read the field ``retry:``. Only events end with a
+    blank line: some clients take a blank line without data before it for an empty message.
 
     >>> ServerSentEvents().part(b"two\r\nlines", "text/plain", "1-0")
     b'id: 1-0\ndata: two\ndata: lines\n\n'

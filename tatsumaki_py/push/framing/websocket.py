@@ -14,7 +14,7 @@ TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
 
 def websocket_frame(opcode: int, data: bytes) -> bytes:
-    """One frame of a server (RFC 6455 5.2), not fragmented and not masked.
+    """One frame from a server (RFC 6455 5.2), not fragmented and not masked.
 
     >>> websocket_frame(TEXT, b"hi")
     b'\\x81\\x02hi'

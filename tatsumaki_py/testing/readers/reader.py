@@ -3,7 +3,7 @@
 Rules:
 1. A reader reads one answer, and only on request: a `Subscriber` that does not read is a slow
    client.
-2. It checks that the bytes fit its transport, and raises `BadAnswer` if they do not.
+2. A reader checks that the bytes fit its transport, and raises `BadAnswer` if they do not.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class WebSocket(Reader):
 
 
 def frame(opcode: int, data: bytes = b"") -> bytes:
-    """One masked frame of a client (RFC 6455 5.2), with up to 65535 bytes of data."""
+    """One masked frame from a client (RFC 6455 5.2), with up to 65535 bytes of data."""
     mask = os.urandom(4)
     masked = bytes(byte ^ key for byte, key in zip(data, itertools.cycle(mask), strict=False))
     size = len(data)
