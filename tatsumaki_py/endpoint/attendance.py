@@ -5,7 +5,7 @@ Rules:
    and departures that they report, even across requests. Each request of an anonymous client counts
    as a separate client.
 2. A hook is called immediately if no other hook of that client and channel is running.
-3. An exception of a hook is reported, and the next hook is called.
+3. An exception that a hook raises is reported, and the next hook is called.
 """
 
 from __future__ import annotations

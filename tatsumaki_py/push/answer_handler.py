@@ -49,7 +49,7 @@ class AnswerHandler(StreamHandler):
         self, application: tornado.web.Application, request: HTTPServerRequest, **kwargs: Any
     ) -> None:
         Request.adopt(request)
-        # Set every attribute that a request may need here, and at most 30: CPython then shares
+        # Set here all attributes that a request may need, and at most 30, so that CPython shares
         # their names between instances. An attribute that is added later gives the instance its own
         # dict of 800 bytes (``t/endpoint/test_idle_memory.py``).
         self._transforms, self.path_args, self.path_kwargs = [], [], {}

@@ -42,7 +42,7 @@ TOO_BIG = "too_big"  # cut off: the client sent a message that is too big
 PROTOCOL_ERROR = "protocol_error"  # cut off: the client broke the WebSocket protocol
 CUT = "cut"  # cut off: the server stopped, and `grace` ran out
 EXPIRED = "expired"  # by `max_stream_time`
-FINISHED = "finished"  # by the server otherwise
+FINISHED = "finished"  # by the server, for another reason
 
 
 class StreamInfo(NamedTuple):

@@ -26,7 +26,7 @@ class Owner(Protocol):
         """The client left, or was cut off; see `tatsumaki_py.message_queue.peer.Watcher.left`."""
 
     def _stream_expired(self, retry: int | None) -> bool:
-        """The stream's time is over, or the server stops, and the stream has sent everything:
+        """The stream's time is over, or the server is stopping. The stream has sent everything:
         finish it. Returns False if there is more to send first; the stream will ask again.
 
         Args:
@@ -39,7 +39,7 @@ class Owner(Protocol):
         """
 
     def _stream_cut(self) -> None:
-        """The server stops, and its `grace` ran out: the stream is about to be cut off."""
+        """The server is stopping, and `grace` has run out: the stream is about to be cut off."""
 
     def _stream_cursor(self) -> str:
         """The client's cursor; "" if it is not known, because events are in flight or the client

@@ -98,7 +98,7 @@ class PeerHandler(PeerBase, EncodingHandler, LazyUI):
             self._end()
 
     def _end(self) -> None:
-        """Finish the answer. An exception of a user's override is logged, not raised."""
+        """Finish the answer. An exception in a user's override is logged, not raised."""
         try:
             self.finish()
         except Exception:

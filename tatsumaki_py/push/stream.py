@@ -145,7 +145,7 @@ class Stream(Counted):
         return pile
 
     def _add(self, data: bytes, event: Entry | None, times: Sequence[float]) -> Awaitable[None]:
-        """Send `data` after the waiting data. Cut the stream off if too much waits."""
+        """Send `data` after the waiting data. Cut the stream off if too much is waiting."""
         if self._losing:
             return DONE
         pile = self.waiting if isinstance(self.waiting, Pile) else self._pile()
@@ -297,7 +297,7 @@ class Stream(Counted):
             asyncio.get_running_loop().call_later(LINGER, self._close)
 
     def cut(self) -> None:
-        """Cut the stream off: the server stops, and its `grace` ran out."""
+        """Cut the stream off: the server is stopping, and `grace` has run out."""
         if self._owner is not None:
             self._owner._stream_cut()
         self._lose(CUT)

@@ -158,7 +158,7 @@ class StreamHandler(PeerHandler):
             self._peer_failed(error)
 
     def _begin(self) -> None:
-        """Open a stream of messages that is not open yet."""
+        """If this is a stream of messages and it is not open yet, open it."""
         wanted = self._transport is not None and self.request.method != "HEAD"
         if wanted and self._stream is None and not self._peer_left():
             with contextlib.suppress(ClientDisconnect):

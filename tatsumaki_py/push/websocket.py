@@ -293,7 +293,7 @@ class WebSocketHandler(EventEncoding, PeerBase, LazyUI, tornado.websocket.WebSoc
             self._end(NORMAL, "end")
 
     def _end(self, code: int | None, reason: str | None = None) -> None:
-        """Close. An exception of a user's override is logged, not raised."""
+        """Close. An exception in a user's override is logged, not raised."""
         try:
             self.close(code, reason)
         except Exception:

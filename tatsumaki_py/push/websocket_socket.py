@@ -1,6 +1,6 @@
 """The plain socket of a WebSocket whose messages no code reads.
 
-To read messages, Tornado keeps an `IOStream`, its HTTP code and 12 suspended coroutines for each
+To read messages, Tornado keeps an `IOStream`, its HTTP objects and 12 suspended coroutines for each
 WebSocket: about 13 KB. This class takes 160 bytes and the socket.
 
 Rules:

@@ -2,7 +2,7 @@
 
 Rules:
 1. Each member is in one bucket, that of its next turn, where it costs one item of a list. At its
-   turn a member says when it wants the next one, or leaves. No member is removed before its turn.
+   turn, a member says when it wants the next one, or leaves. No member is removed before its turn.
 2. A turn comes up to `TICK` seconds late. If a turn raises an exception, this is logged, and the
    member has no further turns. Even then, the timer for the next tick is set.
 3. The timer of the loop refers to the wheel, and the wheel does not refer to the loop: both are

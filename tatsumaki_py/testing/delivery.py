@@ -7,7 +7,7 @@ Rules for a client, for the given events in their order:
 3. After a reconnect, a client that sends its cursor resumes with the next event. A client that
    sends only its name resumes with the next event or an earlier one. Any other client may resume
    with any event.
-4. No id arrives twice, except with clients that do not send their cursor.
+4. No id arrives twice, except for clients that do not send their cursor.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Proxy:
         """Cut all connections, and stop listening."""
         if self._server is not None:
             self._server.close()
-        # Some connections may have been accepted, but not be known here yet.
+        # Some connections may be accepted already, but not known here yet.
         for _ in range(3):
             self.cut()
             await asyncio.gather(*self._tasks, return_exceptions=True)
