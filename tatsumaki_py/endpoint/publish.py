@@ -40,7 +40,7 @@ class PublishHandler(ChannelHandler):
     The header ``Event-Key`` sets the key of the events (`MessageQueue.publish`), in printable
     ASCII.
 
-    Errors: 400 for a body that is not an event, 413 for too much (`max_batch`, `max_values`,
+    Errors: 400 for a body that is not an event, 413 above a limit (`max_batch`, `max_values`,
     `max_body_size`, `MessageQueue.max_event_size`), 415 for another content type, 422 for an
     idempotency key that was used for other events, 429 for too many events (`max_rate`). The
     settings ``xsrf_cookies`` and ``cross_origin_protection`` protect against forged requests.

@@ -54,7 +54,7 @@ class TicketedHandler(SubscribeHandler):
 
     def can_subscribe(self, channel: str) -> bool | Awaitable[bool]:
         """Whether the ticket is valid for `channel`; see `SubscribeHandler.can_subscribe`. If you
-        override it, call `check_ticket`.
+        override this, call `check_ticket`.
         """
         self.check_ticket(channel)
         return True
