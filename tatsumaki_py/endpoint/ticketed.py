@@ -23,7 +23,7 @@ __all__ = ["TicketedHandler"]
 
 
 class TicketedHandler(SubscribeHandler):
-    """A `SubscribeHandler` that requires a ticket of `Handler.create_ticket`, in the parameter
+    """A `SubscribeHandler` that requires a ticket from `Handler.create_ticket`, in the parameter
     ``ticket`` of the query: ``new EventSource("/events/news?ticket=" + ticket)``.
 
     A client without a ticket, or with a ticket that is forged, expired or for other channels, gets

@@ -1,1 +1,1 @@
-"""Streams: what goes over the wire (`transports`, `framing`) and how it gets there (`stream`)."""
+"""Streams: the bytes on the wire (`transports`, `framing`), and how they are sent (`stream`)."""
