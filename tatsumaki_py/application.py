@@ -117,7 +117,9 @@ class Application(tornado.web.Application):
     # -- routes
 
     def route(self, path: str | re.Pattern[str], handler: Any, **kwargs: Any) -> None:
-        """Add a rule at the end; `kwargs` go to ``initialize``. A bad `path` is a `ValueError`."""
+        """Add a rule at the end; `kwargs` go to ``initialize``. Raises `ValueError` if `path` is
+        not a regular expression.
+        """
         self.wildcard_router.add_rules([to_rule((path, handler, kwargs))])
 
     def add_handlers(self, host_pattern: str | re.Pattern[str], *handlers: Any) -> None:
@@ -253,7 +255,7 @@ class Application(tornado.web.Application):
     def render_file(
         self, name: str, args: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> str | bytes:
-        """Render a template outside of any request. `FileNotFoundError` if it is missing."""
+        """Render a template outside of any request. Raises `FileNotFoundError` if it is missing."""
         return render_file(self.template, self.settings, name, {**(args or {}), **kwargs})
 
     # -- services
@@ -265,9 +267,10 @@ class Application(tornado.web.Application):
     def add_service(self, *args: Any) -> Any:
         """Add a service, set its ``application`` and return it.
 
-        Its `start` is called when the application starts, or now if the application is running; an
-        awaitable that it then returns becomes a task. Its `stop` is called when the application
-        stops. Both run in an empty context: a poll or task that they begin belongs to no request.
+        Its `start` is called when the application starts, or immediately if the application is
+        running; in that case, an awaitable that `start` returns becomes a task. Its `stop` is
+        called when the application stops. Both run in an empty context: a poll or task that they
+        begin belongs to no request.
 
         Without a ``name``, the service is named after its class; 0 is appended to the name of a
         second service of that class, 1 to that of a third. With a ``name``, the service replaces an
@@ -306,8 +309,9 @@ class Application(tornado.web.Application):
         in which they were added. `Server` does this before it listens; a program with an
         `HTTPServer` of its own has to call ``await app.start()``.
 
-        Raises `RuntimeError` if the application is running, or if a service or function fails: the
-        message names it, ``__cause__`` is the reason, and all that have started are stopped.
+        Raises `RuntimeError` if the application is running, or if a service or function fails. In
+        the latter case, the message names the one that failed, ``__cause__`` is the reason, and
+        those that have started are stopped.
         """
         # From now on, any thread may publish.
         MessageQueue._registry.thread.claim()
@@ -317,14 +321,15 @@ class Application(tornado.web.Application):
         """Cancel the tasks of `spawn` and wait for them, then stop the services and call the
         `on_stop` functions, in reverse order. `Server` does this when it stops.
 
-        Each step has 5 seconds. If one takes longer, the log names it, and the stop continues.
-        Exceptions are logged. Raises `RuntimeError` while the application starts or stops.
+        Each step may take up to 5 seconds. If one takes longer, the log names it, and the stop
+        continues. Exceptions are logged. Raises `RuntimeError` while the application starts or
+        stops.
         """
         await self._life.stop()
 
     def on_start(self, function: HookT) -> HookT:
         """Call `function`, which may be ``async def``, without arguments when the application
-        starts, or now if it is running. Can be used as a decorator. See `start`.
+        starts, or immediately if it is running. Can be used as a decorator. See `start`.
         """
         self._life.add(_name(function), function, None)
         return function
@@ -339,9 +344,10 @@ class Application(tornado.web.Application):
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
         """Run `coroutine` in the background. It belongs to no request: ``app.spawn(work())``.
 
-        The application keeps the task alive, logs it if it fails, and cancels and awaits it when it
-        stops. The task begins when the loop runs. Its default name is that of the function. Raises
-        `TypeError` for a function: call it. Raises `RuntimeError` in another thread.
+        The application keeps the task alive, logs its failure, and cancels and awaits it when the
+        application stops. The task begins when the loop runs. Its default name is that of the
+        function. Raises `TypeError` for a function: call it. Raises `RuntimeError` in another
+        thread.
         """
         return self._life.spawn(coroutine, name)
 

@@ -2,7 +2,7 @@
 task costs an iteration of the event loop.
 
 Rules:
-1. While the coroutine runs here, there is no current task, even if a task called.
+1. While the coroutine runs here, there is no current task, even if the caller is a task.
 2. A method marked with `runs_at_once` awaits `in_task` before it awaits user code, such as an
    ``async def`` hook, or anything else that may wait, because such code may need a current task.
 3. The coroutine has the same context here and in the task, so it may reset a variable that it set.

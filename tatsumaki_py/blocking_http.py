@@ -2,7 +2,7 @@
 
 Rules:
 1. No error text contains the user or the password of a URL, or the value of a header.
-2. In an error text, words of the other server are one line of bounded length without control
+2. In an error text, text from the other server is one line of bounded length, without control
    characters.
 """
 

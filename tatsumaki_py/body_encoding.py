@@ -58,7 +58,7 @@ class EncodingHandler(EventEncoding, LeanHandler):
 
         Text becomes UTF-8 (Latin-1 if `binary`), bytes stay as they are, numbers become text,
         dicts, lists and tuples become JSON, and None becomes nothing. An event becomes JSON,
-        whatever its value; for its text, write `Event.data`. Anything else is a `TypeError`.
+        whatever its value; for its text, write `Event.data`. Raises `TypeError` for anything else.
 
         Override it to give events, or any other values, a form of your own. It is called for each
         `stream_write`, even of a gap (`Event.gap`), and the transport frames its result. An event

@@ -1,13 +1,14 @@
 """The counters of a process, which `MetricsHandler` shows.
 
 Rules:
-1. Counting is always on, so it has to be cheap: code that sends counts once per group of streams or
-   per slow stream, never per delivery (``bench/metrics.py``).
+1. Counting is always on, so it has to be cheap: sent events are counted once per group of streams
+   or per slow stream, never per delivery (``bench/metrics.py``).
 2. The names of transports and reasons come from the program, never from a client, so the number of
    counters is bounded.
 3. Each number only grows, except the numbers of open connections (`Traffic.open`).
 
-The numbers cover all event loops of the process. Loops in several threads may lose a count.
+The numbers cover all event loops of the process. If loops run in several threads, a count may be
+lost.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ class Traffic:
         """Bytes that the kernel has taken, without the headers of the answers."""
 
     def begin(self) -> None:
-        """A connection is open."""
+        """Count a connection that has opened."""
         self.open += 1
         self.opened += 1
 
     def end(self, reason: str) -> None:
-        """A connection has ended."""
+        """Count a connection that has ended."""
         self.open -= 1
         self.ended[reason] += 1
 
@@ -83,13 +84,13 @@ def any_of(things: Sequence[T]) -> T:
 
 
 REFUSALS = (
-    "forbidden",  # 401, 403: the client may not
+    "forbidden",  # 401, 403: the client is not allowed
     "rate",  # 429
-    "clients",  # 503: too many
+    "clients",  # 503: too many clients
     "channels",
     "events",
     "draining",  # 503: the server is about to stop
-    "descriptors",  # a connection was closed, because there are too few
+    "descriptors",  # a connection was closed, because file descriptors ran short
 )
 """The reasons for which requests and connections are refused."""
 
@@ -135,7 +136,7 @@ COUNTERS = Counters()
 
 
 def traffic(name: str) -> Traffic:
-    """The counters of the transport `name`. They are made if there are none."""
+    """The counters of the transport `name`. Creates them at the first call."""
     found = COUNTERS.traffic.get(name)
     if found is None:
         found = COUNTERS.traffic[name] = Traffic(name)

@@ -42,7 +42,7 @@ class Done(Generic[T]):
 
 class _Over(Done[None]):
     """The result of a write after the end of the answer. A coroutine that awaits it gets a
-    `ClientDisconnect`; a callback that does not await it is not disturbed.
+    `ClientDisconnect`; a callback that does not await it is not affected.
     """
 
     __slots__ = ()

@@ -45,7 +45,7 @@ class HTTPError(Error, tornado.web.HTTPError):
     """An error that becomes the HTTP answer; also available as `Error.HTTP`.
 
     Args:
-        code: HTTP status code, 200 to 999. Anything else is a `ValueError`.
+        code: HTTP status code, 200 to 999. Raises `ValueError` for anything else.
         message: text for the client, as text/plain in UTF-8; by default the status phrase. (A plain
             `tornado.web.RequestHandler` sends Tornado's HTML page for the code instead.)
         log_message: text to log at level WARNING; by default nothing is logged, as in Perl.

@@ -22,8 +22,7 @@ Differs from `tornado.web.RequestHandler` in:
 7. Without a ``template_path``, templates are looked up beside the module of the handler's class (in
    Tornado, beside the caller's).
 8. `stream_write` takes over the connection from the server. Its data does not pass through output
-   transforms such as compression. At the end, the connection is closed, unless it is a plain
-   connection of a `Server`.
+   transforms such as compression. At the end, the connection is closed.
 9. After `finish`, a second `finish`, `write`, `render`, `redirect` and `stream_write` do nothing,
    as in Tatsumaki; Tornado raises `RuntimeError`. The logger ``tatsumaki`` gets one line for each
    such request, at level DEBUG, or WARNING if ``asynchronous`` was forgotten. A coroutine that
@@ -94,7 +93,7 @@ class Handler(AnswerHandler):
 
         Args:
             template_name: a file in ``template_path``. If it is missing, `FileNotFoundError` is
-                raised, which is answered 500.
+                raised, which is answered with 500.
             namespaces: dicts of names for the template, in addition to Tornado's (``handler``,
                 ``request``, ...).
             kwargs: more names, which take precedence.

@@ -165,8 +165,8 @@ class HTTPClient:
         ``client.request(request, callback)``.
 
         All attributes of a `tornado.httpclient.HTTPRequest` are honoured, such as ``ca_certs``,
-        ``request_timeout``, ``follow_redirects`` and ``max_redirects``, except that a
-        ``streaming_callback`` or ``header_callback`` is a `ValueError`.
+        ``request_timeout``, ``follow_redirects`` and ``max_redirects``. Raises `ValueError` for a
+        request with a ``streaming_callback`` or ``header_callback``.
         """
         if isinstance(method, HTTPRequest):
             request, callback = copy.copy(method), url

@@ -1,4 +1,4 @@
-"""The JSON encoder of the package, and the protocol of an encoder of the user's own."""
+"""The JSON encoder of the package, and the protocol of encoders that programs may use instead."""
 
 from __future__ import annotations
 

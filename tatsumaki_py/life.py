@@ -38,7 +38,7 @@ _log = logging.getLogger("tatsumaki")
 T = TypeVar("T")
 
 STOP_TIME = 5.0
-"""Seconds that each stop, and all tasks together, have to end."""
+"""The time limit, in seconds, of each stop, and of the cancellation of all tasks together."""
 NAMED = 5
 """The most tasks that the log names if they did not end, and the most names that it shows for each.
 """

@@ -3,7 +3,7 @@
 Rules:
 1. Control characters in the text of a client are escaped, whichever code logs it. An `Application`
    does this for Tornado's loggers, and `Server.run` for the whole process.
-2. The logs of the package and of Tornado show no tickets and client ids.
+2. The logs of the package and of Tornado show no tickets or client ids.
 
 Source: ``Tatsumaki::Handler::log``.
 """
@@ -152,7 +152,7 @@ def guard() -> None:
 class LineFormatter(logging.Formatter):
     """Formats a record as one line, with control characters escaped and secrets in URLs left out.
     The lines of a traceback follow, all indented, because the text of an exception may also have
-    several.
+    several lines.
 
     A `ServerStopping` is logged without a traceback: timers and tasks may publish until the end.
     """

@@ -1,4 +1,4 @@
-"""Keeps the values of URL parameters with a client's permission or name out of logs."""
+"""Hides, in logs, the values of URL parameters that carry a client's permission or name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program: the file beside which its templates and static files are."""
+"""The program: the file beside which its templates and static files are found."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 Rules:
 1. A rule is remembered only if its matcher, and the matchers of all rules before it, look only at
    the path.
-2. Any change of the list of rules makes it forget all paths. The number of paths and their length
-   are bounded.
+2. After any change to the list of rules, no path is remembered. The number of paths and their
+   length are bounded.
 3. Each request gets lists and dicts of its own, because an override may change them.
 """
 
@@ -38,8 +38,8 @@ class RecentRoutes:
         self._found: dict[str, _Match] = {}
 
     def find(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        """The arguments of `tornado.web.Application.get_handler_delegate` after the request, by
-        name. None if the router has to be asked.
+        """The arguments that `tornado.web.Application.get_handler_delegate` takes after the
+        request, by name. None if the router has to be asked.
         """
         rules = self._router.rules
         if rules != self._rules:

@@ -1,7 +1,7 @@
 """The request that a handler gets: Tornado's request with Tatsumaki's names added.
 
 Rules:
-1. No name of Tornado's is replaced: `path`, `uri`, `headers`, `cookies` and so on keep Tornado's
+1. None of Tornado's names is replaced: `path`, `uri`, `headers`, `cookies` and so on keep Tornado's
    meaning.
 2. No computed value is stored, because thousands of requests may wait.
 
@@ -47,8 +47,8 @@ class MultiValue(Mapping[str, _Value], Generic[_Value]):
     """A read-only mapping in which a name may have several values: ``m[name]`` is the last value,
     `get_all` returns all of them.
 
-    If the name is missing, ``m[name]`` raises `MissingParameter`, which is answered 400 "missing
-    parameter: NAME" and is also a `KeyError`.
+    If the name is missing, ``m[name]`` raises `MissingParameter`, which is answered with 400
+    "missing parameter: NAME" and is also a `KeyError`.
 
     Source: ``Hash::MultiValue``.
     """
@@ -301,7 +301,7 @@ class Request(HTTPServerRequest):
         return name if self.media_type == form.MULTIPART else _field(name)
 
     def _parse_body(self) -> None:
-        """Read the form in the body. Tornado calls it before the handler's method.
+        """Read the form in the body. Tornado calls this before the handler's method.
 
         Raises `Error.HTTP` as `tatsumaki_py.form.parse` does. Tornado's own method is
         case-sensitive, and does not read the type `Multipart/Form-Data`.

@@ -92,7 +92,7 @@ class TornadoApplication(HTTPServerConnectionDelegate):
 
 def lean(delegate: Any) -> Any:
     """`delegate`, or a replacement that does the same in fewer steps."""
-    # Replace it only if it uses Tornado's `start_request`, not one of its class or its own.
+    # Replace it only if it uses Tornado's `start_request`, not an override.
     start = getattr(getattr(delegate, "start_request", None), "__func__", None)
     return TornadoApplication(delegate) if start is Router.start_request else delegate
 

@@ -109,7 +109,7 @@ class Response:
     def header(self, name: str, value: HeaderValue) -> None: ...
     def header(self, name: str, value: HeaderValue | None = None) -> str | None:
         """The value of a header; None if it is not set. With two arguments, set it: a list or tuple
-        becomes one line per value, and CR, LF or NUL in a value is a `ValueError`.
+        becomes one line per value, and CR, LF or NUL in a value raises `ValueError`.
         """
         if value is None:
             return self.headers.get(name)
@@ -171,8 +171,8 @@ class Response:
 
     @property
     def body(self) -> bytes:
-        """The part of the body that is not flushed yet. Assign text, bytes or a list of them to
-        replace it. Other types are a `TypeError`: use `Handler.write` for JSON.
+        """The part of the body that has not been flushed yet. Assign text, bytes or a list of them
+        to replace it. Other types raise `TypeError`: use `Handler.write` for JSON.
         """
         return b"".join(self._handler._write_buffer)
 

@@ -36,7 +36,7 @@ def to_rule(rule: Any) -> Any:
 
 class _ToTheEnd:
     """A compiled pattern whose `match` has to match the whole path, with the same groups. Tornado
-    uses nothing else of a pattern.
+    uses only these attributes of a pattern.
     """
 
     def __init__(self, pattern: re.Pattern[str]) -> None:

@@ -21,7 +21,7 @@ def load(target: str) -> HTTPServerConnectionDelegate:
     another attribute.
 
     Templates and static files are looked up beside the file. Raises `LoadError` if there is no
-    application, or if the file runs a server itself. Exceptions of the file are passed on.
+    application, or if the file runs a server itself. Exceptions that the file raises are passed on.
     """
     name, colon, attribute = target.rpartition(":")
     if not (colon and attribute.isidentifier()):

@@ -40,7 +40,7 @@ class Service:
         """The application that the service was added to.
 
         Raises:
-            RuntimeError: the service was added to no application, or the application is gone.
+            RuntimeError: the service was not added to an application, or the application is gone.
         """
         application = self._application() if self._application is not None else None
         if application is None:

@@ -41,7 +41,7 @@ class Durations:
 
     @property
     def average(self) -> float | None:
-        """The average in seconds; None without any durations."""
+        """The average in seconds; None if there are no durations."""
         return self.sum / self.count if self.count else None
 
     def since(self, before: Durations) -> Durations:
@@ -88,8 +88,8 @@ class Snapshot:
     and client.
     """
     loop_lag_seconds: Durations
-    """Time by which a timer of the event loop was late, four times a second. Measuring starts with
-    the first snapshot.
+    """Time by which a timer of the event loop was late, measured four times a second from the first
+    snapshot on.
     """
     recent_loop_lag: float
     """The longest delay of the running loop within the last two seconds, in seconds."""

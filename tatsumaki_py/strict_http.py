@@ -84,7 +84,7 @@ class HeadStream(ForgettingStream):
         self.connection = None if self.closed() else connection
         self._awaits_head = True
         if self._read_buffer_size and not self._answered:
-            # The head, or a part of it, arrived together with the request before.
+            # The head, or a part of it, arrived together with the previous request.
             self._start()
 
     def head_ended(self) -> None:
@@ -115,7 +115,7 @@ class HeadStream(ForgettingStream):
         size = super().read_from_fd(buf)
         if size and self._awaits_head:
             if bytes(buf[size - 4 : size]) == b"\r\n\r\n":
-                # The whole head nearly always arrives at once, and then needs no timer.
+                # The whole head nearly always arrives in one piece, and needs no timer.
                 self.head_ended()
             else:
                 self._start()
@@ -139,7 +139,7 @@ class TLSHeadStream(HeadStream, SSLIOStream):
 
         def over(handshake: asyncio.Future[SSLIOStream]) -> None:
             timer.cancel()
-            # Nothing else to do after a failed handshake: it was logged and the connection closed.
+            # Nothing else to do: a failed handshake was logged, and the connection was closed.
             handshake.exception()
 
         self.wait_for_handshake().add_done_callback(over)
@@ -182,14 +182,14 @@ class StrictConnection(HTTP1Connection):
         headers: HTTPHeaders,
         chunk: bytes | None = None,
     ) -> asyncio.Future[None]:
-        """Like Tornado's own method for answers, but checks all lines for line ends at once."""
+        """Like Tornado's own method for answers, but checks all lines for CR and LF in one pass."""
         request, asked = self._request_start_line, self._request_headers
         assert isinstance(start_line, ResponseStartLine)
         assert request is not None
         assert asked is not None
         code = start_line.code
         if self.params.no_keep_alive:
-            # Not for a WebSocket handshake, which has a different header Connection.
+            # Not for a WebSocket handshake, which needs a different header Connection.
             last = self._disconnect_on_finish = code != 101
             if last:
                 # Otherwise Tornado would answer "Keep-Alive" to HTTP/1.0 clients that ask for it.

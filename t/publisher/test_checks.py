@@ -82,7 +82,7 @@ def test_encoder():
         ("ftp://user:secret@host", {}, r"URL must begin with .* 'ftp://user:\*\*\*@host'"),
         ("http://", {}, "Bad URL: no host"),
         ("redis://host?publish_timeout=0", {}, "publish_timeout"),
-        (NOWHERE, {"publish_timeout": 0}, "publish_timeout is 0.05 to 300 seconds, not 0"),
+        (NOWHERE, {"publish_timeout": 0}, "publish_timeout must be 0.05 to 300 seconds, not 0"),
         (NOWHERE, {"headers": {"a b": "c"}}, "not a header name: 'a b'"),
         (None, {}, "a Publisher needs a URL: .* TATSUMAKI_ENGINE in the environment"),
     ],

@@ -50,5 +50,5 @@ def test_on_windows(monkeypatch, caplog):
 def test_a_wrong_value(monkeypatch, capsys):
     """One line, as for the other settings."""
     monkeypatch.setenv("TATSUMAKI_HTTP", "nginx")
-    with pytest.raises(SystemExit, match=r"^TATSUMAKI_HTTP is fast or tornado, not 'nginx'$"):
+    with pytest.raises(SystemExit, match=r"^TATSUMAKI_HTTP must be fast or tornado, not 'nginx'$"):
         Server(port=0).run(Application())

@@ -219,7 +219,7 @@ def test_a_second_server(here, tmp_path):
         (["-p", "65536"], "argument -p/--port: '65536' is not a number from 0 to 65535"),
         (["--grace=-1"], "argument --grace: '-1' is not a number of seconds"),
         (["--drain-delay=nan"], "argument --drain-delay: 'nan' is not a number of seconds"),
-        (["--mode=999"], "argument --mode: '999' is not permissions in octal, such as 660"),
+        (["--mode=999"], "argument --mode: permissions must be in octal, such as 660, not '999'"),
         (
             ["--unix=x", "--reuse-port"],
             "--reuse-port cannot be combined with --unix: only one process can listen there",
@@ -236,7 +236,7 @@ def test_a_second_server(here, tmp_path):
         (
             [f"--cert={TLS['certfile']}", "--key=other.pem"],
             f"--cert {TLS['certfile']} and --key other.pem cannot be used: "
-            "the key is that of another certificate",
+            "the key belongs to another certificate",
         ),
         (
             ["--cert=c.pem", "--key=c.pem"],

@@ -246,5 +246,5 @@ def test_clients_return_one_after_the_other(clients, longest, last):
 @pytest.mark.parametrize("value", [-1, "soon", float("inf"), float("nan"), None])
 def test_bad_limits(name, value):
     """The error names the argument that is no time."""
-    with pytest.raises(ValueError, match=f"{name}= takes a number of seconds from 0 on"):
+    with pytest.raises(ValueError, match=f"{name}= takes a number of seconds, 0 or more"):
         Server(**{name: value})

@@ -46,7 +46,7 @@ def test_no_number_in_the_environment(environment, value):
     environment.setenv(PROCESSES, value)
     with pytest.raises(SystemExit) as caught:
         Server(port=0).run(Application())
-    assert caught.value.code == f"{PROCESSES} is a number from 0 to 1000, not {value!r}"
+    assert caught.value.code == f"{PROCESSES} must be a number from 0 to 1000, not {value!r}"
 
 
 def test_a_wrong_option():
@@ -170,7 +170,7 @@ RUN = "Server(port=0, processes=4).run(app)"
     [
         (
             f"MessageQueue.configure('memory:')\n{RUN}",
-            "4 processes need an engine that they share, and memory: is not: "
+            "4 processes need an engine that they share, and memory: is not shared: "
             'MessageQueue.configure("redis://..."), or TATSUMAKI_ENGINE=redis://... in the '
             "environment",
         ),
@@ -209,7 +209,10 @@ RUN = "Server(port=0, processes=4).run(app)"
             f"import os\ndef fork(): raise OSError(11, 'Try again')\nos.fork = fork\n{RUN}",
             "worker 1 cannot be started: Try again",
         ),
-        ("Server(port=0).run(app)", "TATSUMAKI_PROCESSES is a number from 0 to 1000, not 'many'"),
+        (
+            "Server(port=0).run(app)",
+            "TATSUMAKI_PROCESSES must be a number from 0 to 1000, not 'many'",
+        ),
     ],
 )
 def test_refused(tmp_path, lines, reason):

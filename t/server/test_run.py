@@ -179,7 +179,7 @@ def test_bad_port(write_program, port):
     """A port that is none is named."""
     done = run(write_program(), PORT=port)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"PORT is a number from 0 to 65535, not {port!r}\n"
+    assert done.stderr == f"PORT must be a number from 0 to 65535, not {port!r}\n"
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a..b", "no such host"])

@@ -233,7 +233,7 @@ def test_no_listening_socket(activated, make, reason):
 def test_no_number(activated, count):
     """So is a count that is none."""
     activated(3, count)
-    with pytest.raises(ListenError, match=f"LISTEN_FDS is a number, not '{count}'"):
+    with pytest.raises(ListenError, match=f"LISTEN_FDS must be a number, not '{count}'"):
         Addresses().bind()
 
 

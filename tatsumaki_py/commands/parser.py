@@ -76,7 +76,7 @@ def write_out(data: bytes) -> None:
     example because the disk is full.
     """
     try:
-        # Unbuffered, because at its end Python would try again to write the buffer.
+        # Unbuffered, because Python would try again to write the buffer when it exits.
         while data:
             data = data[os.write(sys.stdout.fileno(), data) :]
     except BrokenPipeError:

@@ -39,8 +39,8 @@ BATCH = 1024 * 1024
 
 
 def main(arguments: list[str], prog: str) -> None:
-    """Run the command. One line on stderr and status 1 if an event is not published, 2 if the
-    command line is wrong.
+    """Run the command. Prints one line to stderr and exits with status 1 if an event is not
+    published, with status 2 if the command line is wrong.
     """
     parser = make_parser(prog)
     options = parser.parse_args(arguments)
@@ -114,7 +114,8 @@ def make_parser(prog: str) -> Parser:
     add(
         "--idempotency-key",
         metavar="KEY",
-        help="key of the event; within 5 minutes, it is published once under this key",
+        help="idempotency key of the event; within 5 minutes, the event is published only once "
+        "under this key",
     )
     add(
         "--timeout",

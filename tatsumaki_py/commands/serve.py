@@ -44,7 +44,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def main(arguments: list[str], prog: str) -> None:
-    """Run the command. A bad value is one line on stderr and status 2."""
+    """Run the command. A bad value prints one line to stderr and exits with status 2."""
     parser = make_parser(prog)
     options = vars(parser.parse_args(arguments))
     target, reload, log_level, access = (
@@ -199,7 +199,7 @@ def _mode(text: str) -> int:
     with contextlib.suppress(ValueError):
         if 0 <= (mode := int(text, 8)) <= 0o777:
             return mode
-    raise argparse.ArgumentTypeError(f"{text!r} is not permissions in octal, such as 660")
+    raise argparse.ArgumentTypeError(f"permissions must be in octal, such as 660, not {text!r}")
 
 
 def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
@@ -220,7 +220,7 @@ def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     except ssl.SSLError as error:
         reason = error.reason or "not in PEM format"
         if reason == "KEY_VALUES_MISMATCH":
-            reason = "the key is that of another certificate"
+            reason = "the key belongs to another certificate"
         raise ValueError(f"--cert {cert} and --key {key} cannot be used: {reason}") from None
     return context
 

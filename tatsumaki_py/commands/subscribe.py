@@ -3,7 +3,7 @@
     tatsumaki subscribe http://127.0.0.1:5000/events/news
 
 Rules:
-1. A line is printed completely or not at all, and the cursor moves after its line was printed.
+1. A line is printed completely or not at all, and the cursor moves only after the line is printed.
 2. After a connection has ended, the command reconnects with the cursor. It ends only after an
    answer that a retry would not change: 204 (the channel has ended), a refusal, or something other
    than events.
@@ -49,8 +49,8 @@ NO_EVENTS = "the answer does not come from a SubscribeHandler: check the URL"
 
 
 def main(arguments: list[str], prog: str) -> None:
-    """Run the command. One line on stderr and status 1 if the server refuses it, 2 if the command
-    line is wrong.
+    """Run the command. Prints one line to stderr and exits with status 1 if the server refuses the
+    request, with status 2 if the command line is wrong.
     """
     parser = make_parser(prog)
     options = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """A chunked body (RFC 9112 section 7.1).
 
 Rules:
-1. llhttp and this file must agree where each line, each chunk and the body end.
+1. llhttp and this file must agree on where each line, each chunk and the body end.
 2. Chunk extensions and trailers are checked and dropped, and their number of bytes is limited.
 """
 

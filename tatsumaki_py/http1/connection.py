@@ -2,7 +2,7 @@
 
 Rules:
 1. A client that closes its side of the connection has left, even if it waits for an answer.
-2. Only few bytes may wait to be parsed (`Requests.full`). While there are more, the socket is not
+2. Only a few bytes may wait to be parsed (`Requests.full`). While there are more, the socket is not
    read, and `HangUps` notices a client that leaves.
 3. A closed or handed-over connection refers to no request, so no reference cycle remains.
 """
@@ -33,7 +33,7 @@ __all__ = ["Connection", "ConnectionServer"]
 READ_SIZE = 65536
 """Bytes to read in one call. A TLS record has fewer."""
 LINGER = 2.0
-"""Seconds for a client that still sends to read its last answer."""
+"""Seconds that a client has to read its last answer if it still sends."""
 LINGER_SIZE = 1024 * 1024
 """Bytes that a client may send in that time."""
 
@@ -52,7 +52,7 @@ class ConnectionServer(RequestServer, Protocol):
 class _Phase(Enum):
     OPEN = auto()
     LINGER = auto()
-    """The last answer is written. Further bytes of the client are dropped."""
+    """The last answer is written. Further bytes from the client are dropped."""
     OVER = auto()
     """The connection is closed, or belongs to another object."""
 
@@ -113,7 +113,7 @@ class Connection:
 
     @property
     def lingers(self) -> bool:
-        """Whether the last answer is sent, and the connection only has to end."""
+        """Whether the last answer has been sent, and the connection only has to be closed."""
         return self._phase is _Phase.LINGER
 
     @property
@@ -185,7 +185,7 @@ class Connection:
     # -- writing
 
     def write(self, data: bytes) -> asyncio.Future[None]:
-        """See `Line.write`. Raises `StreamBufferFullError` if too much waits."""
+        """See `Line.write`. Raises `StreamBufferFullError` if too many bytes wait."""
         if self._phase is not _Phase.OPEN:
             # The connection is gone, or the server has answered instead of the handler.
             return failed()
@@ -315,7 +315,7 @@ class Connection:
         self._server.on_close(self)
 
     def detach(self, exchange: object) -> IOStream:
-        """See `Line.detach`. If the connection is already closed, so is the stream."""
+        """See `Line.detach`. If the connection is already closed, the stream is closed, too."""
         if self._requests is None or self._requests.serves_another(exchange):
             return closed_stream()
         outgoing = self._outgoing
@@ -330,7 +330,7 @@ class Connection:
 
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
         """See `Line.take_over`."""
-        # Called here, because a stream would need more calls for the same.
+        # Called here, because a stream would need more calls to do the same.
         self.waits()
         outgoing, relay = self._outgoing, self._relay if self._reads else None
         self._let_go()

@@ -40,8 +40,8 @@ def detached(sock: socket.socket, ahead: bytes) -> IOStream:
     if not isinstance(sock, ssl.SSLSocket):
         return _Detached(sock, ahead)
     stream = _DetachedTLS(sock, ahead)
-    # A new `SSLIOStream` takes the handshake for unfinished, and uses the first `write` to continue
-    # it: if the stream was closed right after, the bytes of that `write` would be lost.
+    # A new `SSLIOStream` assumes that the handshake is unfinished, and uses the first `write` to
+    # continue it: if the stream was closed right after, the bytes of that `write` would be lost.
     stream.write(b"")
     return stream
 

@@ -229,7 +229,7 @@ class Exchange(HTTPConnection, ClientConnection):
         return self._line.was_reset()
 
     def waits(self) -> None:
-        """Does nothing: the connection is always read, so a client that leaves is noticed."""
+        """See `ClientConnection.waits`."""
         self._line.waits()
 
     def answers(self) -> None:

@@ -2,7 +2,7 @@
 
 Rules:
 1. A head is accepted only if llhttp and the checks of this file accept it. Two parsers must never
-   disagree where a request or its body ends (RFC 9112 sections 2.2, 6.1 and 6.3).
+   disagree on where a request or its body ends (RFC 9112 sections 2.2, 6.1 and 6.3).
 2. The first line is parsed here, because llhttp accepts only the methods that it knows, and only
    ASCII targets.
 
@@ -35,7 +35,7 @@ _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]+)(.*)")
 _KNOWN_LINE = b"POST / HTTP/1.1\r\n"
 
 _LONG_NAME = 64
-"""Characters of a header's name up to which it is cached."""
+"""The most characters of a header name that is cached."""
 
 
 class Head:
@@ -141,7 +141,7 @@ def parse(data: bytes) -> Head:
 
 
 def _why(data: bytes) -> str | None:
-    """Tornado's reason to refuse a head, which is clearer than llhttp's."""
+    """Tornado's reason for refusing a head, which is clearer than llhttp's."""
     line, _, rest = data.decode("latin-1").partition("\r\n")
     try:
         parse_request_start_line(line)

@@ -19,7 +19,7 @@ class _Expiring(Protocol):
 class Idle:
     """The connections of a server that wait for a request. Each is closed after `seconds`.
 
-    All wait equally long, so the connection that came first is closed first.
+    All connections wait equally long, so the one that came first is closed first.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -47,8 +47,8 @@ class Line(Protocol):
         """Close it without notifying the handler."""
 
     def detach(self, exchange: object) -> IOStream:
-        """Hand it over to the handler of `exchange`. If it already carries another request, the
-        stream is a closed one.
+        """Hand it over to the handler of `exchange`. If it already carries another request,
+        return a closed stream.
         """
 
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:

@@ -56,7 +56,7 @@ class ReadLine(Line, Protocol):
         """Close it when the client has read the whole answer."""
 
     def read_on(self) -> None:
-        """`Requests.full` or `Requests.behind` may be over."""
+        """`Requests.full` or `Requests.behind` may have become False."""
 
 
 AHEAD = 65536
@@ -173,8 +173,8 @@ class Requests:
         line.read_on()
 
     def end(self, *, tell: bool) -> None:
-        """The connection accepts no more requests. With `tell`, the code that handles one learns
-        that it will not be finished.
+        """The connection accepts no more requests. With `tell`, the code that handles a request is
+        notified that the request will not be finished.
         """
         exchange, delegate = self._exchange, self._delegate
         self._state = _State.OVER
@@ -188,7 +188,7 @@ class Requests:
             # The callback refers to the handler, which refers to the exchange: a cycle.
             exchange.close_callback = None
         if tell:
-            # In the next iteration, because the handler may be running now and may finish before.
+            # In the next iteration, because the handler may be running now and may finish first.
             asyncio.get_running_loop().call_soon(_logged, left)
 
     # -- one request

@@ -169,8 +169,9 @@ class Publisher:
         return self._publish(channel, list(map(checked_json, bodies)), key, idempotency_key)
 
     def end(self, channel: str | int, *, idempotency_key: str | None = None) -> list[str]:
-        """End the channel; see `MessageQueue.end` and `publish`. Returns the id of the end in a
-        list. Over HTTP, the handler has to allow it (`PublishHandler.may_end`); 403 otherwise.
+        """End the channel; see `MessageQueue.end` and `publish`. Returns a list of one id,
+        that of the end. Over HTTP, raises 403 unless the handler allows it
+        (`PublishHandler.may_end`).
         """
         return self._publish(channel, [END], None, idempotency_key)
 
@@ -198,10 +199,10 @@ class Publisher:
         key: str | None = None,
         idempotency_key: str | None = None,
     ) -> list[str]:
-        """Like `publish`, in any asyncio event loop or several: another thread does the work. Calls
-        that are awaited one after the other are accepted in that order. If the await is cancelled,
-        the events may still be published. Over HTTP, up to 32 calls run at a time; further calls
-        wait, within their `publish_timeout`.
+        """Like `publish`, in one or several asyncio event loops: another thread does the work.
+        Calls that are awaited one after the other are accepted in that order. If the await is
+        cancelled, the events may still be published. Over HTTP, up to 32 calls run at a time;
+        further calls wait, within their `publish_timeout`.
         """
         bodies = [event_json(event, self.json) for event in events]
         name = self._checked(channel, bodies, key, idempotency_key)

@@ -35,8 +35,8 @@ class Attempts:
         return left
 
     def wait(self, reason: str, seconds: int = 0) -> None:
-        """Pause before the next attempt, for at least `seconds`. Raises 503 with `reason` if the
-        time does not suffice for the pause and another attempt.
+        """Pause before the next attempt, for at least `seconds`. Raises 503 with `reason` if
+        there is not enough time for the pause and another attempt.
         """
         if seconds >= self.left(reason):
             raise self._late(reason)

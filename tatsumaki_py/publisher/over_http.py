@@ -50,7 +50,9 @@ class HTTPLink:
     ) -> None:
         is_number = isinstance(publish_timeout, (int, float))
         if not (is_number and 0.05 <= publish_timeout <= 300):
-            raise ValueError(f"publish_timeout is 0.05 to 300 seconds, not {publish_timeout!r}")
+            raise ValueError(
+                f"publish_timeout must be 0.05 to 300 seconds, not {publish_timeout!r}"
+            )
         self._timeout = publish_timeout
         self._target = Target(url, {"User-Agent": "tatsumaki_py"} | dict(headers))
         self._target.headers["Content-Type"] = "application/json"
@@ -205,7 +207,7 @@ def _headers(key: str | None, idempotency_key: str | None) -> dict[str, str]:
 
 def _header(noun: str, key: str) -> str:
     if not (key.isascii() and key.isprintable() and key == key.strip()):
-        raise ValueError(f"over HTTP, {noun} must be printable ASCII, not padded by spaces")
+        raise ValueError(f"over HTTP, {noun} must be printable ASCII, not padded with spaces")
     return key
 
 

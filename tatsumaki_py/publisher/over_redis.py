@@ -84,7 +84,7 @@ class RedisLink:
         key: str | None,
         idempotency_key: str | None,
     ) -> list[str]:
-        """As `publish`, without blocking."""
+        """Like `publish`, without blocking."""
         ids = self._submit(channel, bodies, marked(key), idempotency_key)
         with self._in_time(ids):
             async with asyncio.timeout(self._patience):
@@ -202,7 +202,7 @@ class _Worker:
         own = len(self._selector.get_map())
         self._stop = asyncio.Event()
         self._outage = _Outage(options.place, lambda: None)
-        # The reason of a failed attempt is known before the publish fails.
+        # The reason for a failed attempt is known before the publish fails.
         connections = Connections(patient(options))
         self._outbox = Outbox(
             secrets.token_hex(8),

@@ -46,7 +46,7 @@ class ThreadLog:
 
     @property
     def is_here(self) -> bool:
-        """Whether the calling thread is the publisher's thread, or logs the lines of it."""
+        """Whether the calling thread is the publisher's thread, or logs its lines."""
         return _here.log is self
 
     def add(self, record: logging.LogRecord) -> None:
@@ -84,8 +84,8 @@ class ThreadLog:
             try:
                 logging.getLogger(record.name).handle(record)
             except BaseException:
-                # Printed to stderr with the line. SystemExit is caught, too, or further lines would
-                # wait forever.
+                # Printed to stderr with the line. SystemExit is caught, too, because otherwise
+                # further lines would wait forever.
                 logging.Handler().handleError(record)
 
     def flush(self) -> None:

@@ -59,14 +59,15 @@ class Server:
         mode: the permissions of that file. Default: 0o660, its owner and group.
         reuse_port: whether other processes may listen on the same port; the kernel gives each
             connection to one of them. Default: False.
-        grace: seconds at a stop for requests in flight and slow readers. Default: 10.
-        drain_delay: seconds at a stop during which `HealthHandler` answers 503 while the server
-            still accepts requests, for load balancers. Default: 0.
+        grace: seconds that requests in flight and slow readers have when the server stops. Default:
+            10.
+        drain_delay: seconds, at the beginning of a stop, during which `HealthHandler` answers 503
+            while the server still accepts requests, for load balancers. Default: 0.
         drain_time: maximum seconds over which the clients of streams and long polls reconnect. The
             server sends them delays that are one millisecond apart, or less. Default: 30.
         processes: the number of worker processes of `run`; 0 for one per core. With more than one,
             they must share an engine, such as Redis. Services and hooks run in each worker, and
-            ``TATSUMAKI_WORKER`` in its environment is its number, from 1 on. Default:
+            ``TATSUMAKI_WORKER`` in its environment is its number, counted from 1. Default:
             TATSUMAKI_PROCESSES in the environment, else 1: this process.
         options: the options of `tornado.httpserver.HTTPServer`, such as ``xheaders`` or
             ``ssl_options``. These have stricter defaults than Tornado's: ``max_header_size``
@@ -124,9 +125,9 @@ class Server:
         Timers and callbacks that the program has scheduled on `tornado.ioloop.IOLoop.current` run
         in that loop, too.
 
-        Outside of the main thread, only `stop` ends it, not a signal. Errors that would end the
-        process in the main thread are raised there (`OSError`, `EngineError`, `StartError`,
-        `RuntimeError`).
+        In a thread other than the main thread, signals do not end `run`; only `stop` does. Errors
+        that end the process in the main thread are raised in other threads (`OSError`,
+        `EngineError`, `StartError`, `RuntimeError`).
 
         Logs to stderr, unless logging is set up already. Each record is one line, and the lines of
         a traceback follow, indented. Control characters, which a client may have sent, are escaped
@@ -230,13 +231,13 @@ class Server:
 
         Raises `OSError` if an address cannot be used, `EngineError` if the engine cannot,
         `StartError` if a service or an `Application.on_start` hook fails, `RuntimeError` if this
-        server or `app` runs already.
+        server or `app` is already running.
         """
         self._check(app)
         if isinstance(self._announcing, Announcer) and process_count(self._processes) != 1:
             raise RuntimeError("server.serve uses one process: use server.run(app) for more")
         server = new_server(app, **self.options)
-        # Calls from other threads raise from now on, not only from the first poll on.
+        # From now on, calls from other threads raise; do not wait for the first poll.
         MessageQueue._registry.thread.claim()
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         life = app._life if isinstance(app, Application) else Life()
@@ -262,7 +263,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop as after a signal, with all processes. Any thread may call it; it returns
-        immediately. While the server does not run, this does nothing.
+        immediately. Does nothing if the server is not running.
         """
         if self._parent is not None:
             self._parent.stop()

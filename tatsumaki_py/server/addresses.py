@@ -3,7 +3,7 @@
 Rules:
 1. A socket is bound first, and listens only when the application has started, so that no client
    waits for an application that fails to start.
-2. An unusable address is an error of one line that names the address and the sources of its values.
+2. The error for an unusable address is one line, with the address and the sources of its values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Addresses", "ListenError"]
 
 BACKLOG = 4096
 """Connections that may wait to be accepted. With Tornado's 128, some of a thousand clients that
-connect immediately would wait for seconds.
+connect at the same time would wait for seconds.
 """
 HOST = "127.0.0.1"
 """Unreachable from the network, unlike plackup's default."""
@@ -133,7 +133,7 @@ class Addresses:
         value, _, variable = self._settings["port"]
         port = _port(value)
         if port is None:
-            raise ListenError(f"{variable} is a number from 0 to 65535, not {value!r}")
+            raise ListenError(f"{variable} must be a number from 0 to 65535, not {value!r}")
         # 0.0.0.0 and :: come first, because they cover the other addresses.
         for host in sorted(self._settings["host"].value, key=lambda host: host not in ANY):
             # For example, localhost may be 127.0.0.1, which is already bound.

@@ -24,11 +24,11 @@ ANY = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}
 def bind_tcp(
     host: str, port: int, *, reuse_port: bool = False, bound: Collection[str] = ()
 ) -> list[socket.socket]:
-    """A socket for each address of `host`, all on the same port. Addresses in `bound` are skipped,
-    and so are those that 0.0.0.0 or :: in `bound` covers.
+    """A socket for each address of `host`, all on the same port. Skips the addresses in
+    `bound`, and those that 0.0.0.0 or :: in `bound` covers.
 
-    Like `tornado.netutil.bind_sockets`, but the sockets do not listen. As there, an IPv6 socket
-    accepts no IPv4 connections, so that 0.0.0.0 and :: can be used together.
+    Like `tornado.netutil.bind_sockets`, but the sockets do not listen. As in Tornado, an IPv6
+    socket accepts no IPv4 connections, so that 0.0.0.0 and :: can be used together.
 
     Raises `OSError`, or `UnicodeError` for an invalid host name.
     """

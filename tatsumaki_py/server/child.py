@@ -31,11 +31,11 @@ class Child:
         self.heard = time.monotonic()
         """The time of its last report."""
         self.listens: float | None = None
-        """The time from which it listens."""
+        """The time at which it began to listen."""
         self.late: float | None = None
         """The time by which it should have started or ended. None if neither is awaited."""
         self.leaving = False
-        """Whether it is stopping by itself and must be replaced."""
+        """Whether it is stopping without a request from its parent, and must be replaced."""
         self.failure: str | None = None
         """The reason why it did not start."""
         self.silent = False

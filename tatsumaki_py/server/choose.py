@@ -25,7 +25,7 @@ def new_server(app: Any, **options: Any) -> ListeningServer:
     """
     wanted = os.environ.get("TATSUMAKI_HTTP", "")
     if wanted not in ("", "fast", "tornado"):
-        raise StartError(f"TATSUMAKI_HTTP is fast or tornado, not {wanted!r}")
+        raise StartError(f"TATSUMAKI_HTTP must be fast or tornado, not {wanted!r}")
     missing = "" if wanted == "tornado" else "Windows has no fast HTTP server"
     if _WATCHES and wanted != "tornado":
         try:

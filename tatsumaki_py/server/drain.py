@@ -85,7 +85,7 @@ class Limits:
         for name in ("grace", "drain_delay", "drain_time"):
             value: object = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-                raise ValueError(f"{name}= takes a number of seconds from 0 on, not {value!r}")
+                raise ValueError(f"{name}= takes a number of seconds, 0 or more, not {value!r}")
 
 
 class Drain:
@@ -257,7 +257,7 @@ class Drain:
         self._cut_requests += len(requests)
         for request in requests:
             request.cut()
-        # Some handlers finish by themselves when they are notified.
+        # Some handlers finish their answers when they are notified.
         for _ in range(3):
             await asyncio.sleep(0)
         for request in requests:

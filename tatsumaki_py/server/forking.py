@@ -1,10 +1,10 @@
 """How many processes a `Server` has, and whether the program can be forked.
 
-Rule: a fork would break running threads, an event loop and used channels, so each of these is an
-error of one line before any process starts. A forked process has only the main thread, so locks of
-other threads stay locked. An event loop that two processes share works in neither. Clients, events
-and connections belong to the process that has them (`Registry.bind`). Unused channels and their
-settings may be copied.
+Rule: a fork would break running threads, an event loop and used channels, so each of these is
+reported as an error of one line before any process starts. A forked process has only the main
+thread, so locks that other threads hold stay locked. An event loop that two processes share works
+in neither. Clients, events and connections belong to the process that has them (`Registry.bind`).
+Unused channels and their settings may be copied.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def process_count(given: int | None) -> int:
     if given is None:
         text = os.environ.get(PROCESSES) or "1"
         if not (text.isdecimal() and len(text) < 10 and int(text) <= MOST):
-            raise ProcessesError(f"{PROCESSES} is a number from 0 to {MOST}, not {text!r}")
+            raise ProcessesError(f"{PROCESSES} must be a number from 0 to {MOST}, not {text!r}")
         given = int(text)
     value: object = given
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST:
@@ -89,7 +89,8 @@ def _check_engine(count: int) -> None:
     registry = MessageQueue._registry
     if not registry.choice.shared:
         raise ProcessesError(
-            f"{count} processes need an engine that they share, and {registry.choice.url} is not: "
+            f"{count} processes need an engine that they share, and {registry.choice.url} is not "
+            "shared: "
             f'MessageQueue.configure("redis://..."), or {ENGINE}=redis://... in the environment'
         )
     if registry.bound is not None:

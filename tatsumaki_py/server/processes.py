@@ -3,8 +3,9 @@
 Rules:
 1. The parent runs no event loop, no service and no request. It keeps the listening sockets open, so
    a connection that arrives while a worker is replaced waits for another worker.
-2. Until all workers have listened once, a worker that ends also ends the server, with one line.
-   After that, a worker that ends is replaced, with a longer delay each time if it ended soon.
+2. Until all workers have listened once, a worker that ends also ends the server, with an error of
+   one line. After that, a worker that ends is replaced. If workers end soon after their start, the
+   delay before the replacement grows each time.
 3. A worker stops when its channel is closed: by the parent, or because the parent has died. The
    parent never sends a signal for this, because systemd signals all processes of a unit, and a
    second SIGTERM would end a worker immediately.
@@ -52,7 +53,7 @@ class Processes:
         work: serves in a worker process until it stops; returns its exit status.
         urls: the addresses, to be announced when all workers listen.
         close: closes the listening sockets of this process.
-        delay: seconds in which workers that stop still accept connections.
+        delay: seconds during which workers that stop still accept connections.
     """
 
     def __init__(

@@ -33,15 +33,15 @@ class Servers:
 
     @property
     def go_on(self) -> bool:
-        """Whether any server is not stopping."""
+        """Whether at least one server is not stopping."""
         return bool(self._serving)
 
     def add(self, server: object) -> None:
-        """`server` begins to serve."""
+        """Add `server`, which begins to serve."""
         self._serving.add(server)
 
     def stop(self, server: object) -> None:
-        """`server` stops, and still finishes its requests."""
+        """`server` begins to stop, and still has requests to finish."""
         self._serving.discard(server)
         self._finishing.add(server)
         self._stopping.add(server)

@@ -1,5 +1,5 @@
-"""SIGINT (Ctrl-C) and SIGTERM: the first one stops all servers cleanly, the second one at
-once.
+"""SIGINT (Ctrl-C) and SIGTERM: the first one stops all servers cleanly, the second one
+immediately.
 
 Rules:
 1. The same signal again within `REPEAT` seconds does not count as a second signal. ``timeout`` of
@@ -39,7 +39,7 @@ class _Signals:
         self._lasts: list[Callable[[], None]] = []
         self._before: dict[int, Any] = {}
         self._first: tuple[int, float] | None = None
-        """The first signal, and when it came."""
+        """The first signal, and the time at which it came."""
         self.kept = False
 
     def add(self, stop: Callable[[], None], last: Callable[[], None]) -> None:

@@ -50,7 +50,7 @@ def activated_sockets() -> list[socket.socket]:
         )
         return []
     if not (count.isdecimal() and len(count) < 10):
-        raise ValueError(f"LISTEN_FDS is a number, not {count!r}")
+        raise ValueError(f"LISTEN_FDS must be a number, not {count!r}")
     sockets: list[socket.socket] = []
     try:
         for index, number in enumerate(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count))):

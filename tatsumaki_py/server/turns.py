@@ -22,7 +22,9 @@ from tornado.ioloop import IOLoop
 __all__ = ["TurnSocket", "Turns"]
 
 SLACK = 4
-"""How many more connections than another process a process may have and still accept."""
+"""A process may accept a connection while it has at most this many more connections than the
+process with the fewest.
+"""
 SHARE = 32
 """This tolerance grows by one for every `SHARE` connections of the process."""
 PAUSE = 0.01

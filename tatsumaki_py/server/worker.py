@@ -1,7 +1,8 @@
 """A worker process, as it sees itself: its number, and the channel to its parent.
 
-The channel is a socket pair. The worker writes lines: a report, for some followed by a space and a
-text. The parent writes nothing. When it closes its end or dies, the worker stops as after SIGTERM.
+The channel is a socket pair. Each line that the worker writes is a report, which may be followed by
+a space and a text. The parent writes nothing. When it closes its end or dies, the worker stops as
+after SIGTERM.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Worker:
     Args:
         channel: this process's end of the channel to the parent. It is non-blocking.
         turns: the connections of all workers.
-        period: seconds in which the parent expects two reports that the event loop runs.
+        period: seconds within which the parent expects two reports that the event loop runs.
     """
 
     def __init__(

@@ -60,9 +60,9 @@ const PROTOCOL = 2; // version of the messages between tabs
 const OPEN = 10_000; // ms within which a connection must open, or a query be answered
 const DOUBT = 5_000; // silence after which a new stream is checked: something may hold it back
 const SILENCE = 62_500; // the same for one that has worked: two and a half heartbeats
-const GRACE = 1_000; // ms within which the events that a check has found must arrive by the stream
+const GRACE = 1_000; // ms within which the events that a check has found must arrive on the stream
 const STEADY = 5_000; // a connection, or a state, that lasted this long counts as good
-const LOAD = 30_000; // for one call of `getState`
+const LOAD = 30_000; // ms for one call of `getState`
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 15_000;
 const LONGEST_ASKED = 60_000; // longest delay that is accepted from the server
@@ -238,7 +238,7 @@ export class Subscription {
         this.#stale = false;
         this.#loaded = Date.now();
       } catch (reason) {
-        error = new Refused(`there is no state: ${reason}`);
+        error = new Refused(`getState failed: ${reason}`);
       }
     }
     this.#nap = null;
@@ -344,7 +344,7 @@ class Source {
     new Headers(options.headers).forEach((value, name) => headers.push([name, value]));
     this.headers = headers.length ? headers : undefined;
     this.withCredentials = options.withCredentials ?? false;
-    // Tabs share a connection only if they agree in everything by which the server may tell users apart.
+    // Tabs share a connection only if they agree on everything by which the server may tell users apart.
     const who = [this.base, this.withCredentials, headers, this.clientId];
     this.key = `tatsumaki/${PROTOCOL} ${JSON.stringify(who)}`;
   }
@@ -522,7 +522,7 @@ class Line {
     const asked = Math.min(LONGEST_ASKED, link.retry || (error?.after ?? 0));
     const ended = link.good && !reason && !asked;
     if (!ended) error ??= new Refused(link.opened ? "the connection was lost" : "the connection does not open");
-    // Reconnect at a random time within a second, because many clients may have lost their connections at once.
+    // Reconnect at a random time within a second, because many clients may have been disconnected at the same time.
     const soon = link.opened && !this.#failures;
     const wait = soon ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.#failures) / 2;
     this.#failures++;
@@ -639,7 +639,7 @@ class Link {
       try {
         const { source, cursor } = this.line;
         const { items } = await source.ask(cursor(), this.signal);
-        // A client without a cursor but with a name of its own may be at another place than the query.
+        // A client without a cursor but with a name of its own may be at a different place than the query.
         const behind = items.length > 0 && Boolean(cursor() || !source.named);
         if (behind) await pause(GRACE, this.signal);
         if (behind && news === this.news) throw new Blocked("events do not get through");
@@ -886,7 +886,7 @@ const TRANSPORTS = {
         if (item.end) link.hand([item], lastEventId);
       });
       source.onerror = () => {
-        source.close(); // EventSource would reconnect by itself, but with the same URL
+        source.close(); // EventSource would reconnect automatically, but with the same URL
         if (link.opened || !answered) resolve();
         else reject(new Refused("the stream ended right after it began"));
       };
@@ -898,7 +898,7 @@ const TRANSPORTS = {
       link.signal.addEventListener("abort", () => (socket.close(), reject(link.signal.reason)));
       socket.onopen = () => link.open();
       socket.onmessage = ({ data }) => (link.alive(), envelope(link, data));
-      // Codes from 4400 on are the HTTP status plus 4000.
+      // Codes of 4400 and above are the HTTP status plus 4000.
       socket.onclose = ({ code, reason }) => {
         if (code === 1000 && reason === "end") link.ended = true;
         if (code < 4400) resolve();
