@@ -94,7 +94,7 @@ class EncodingHandler(EventEncoding, LeanHandler):
         if chunk and not isinstance(chunk, dict):
             entries = [item.entry for item in chunk if isinstance(item, (Event, Entry))]
             if len(entries) == len(chunk):
-                # So that a client that loses this answer can say where it was.
+                # The client sends this cursor with its next poll, and resumes there.
                 self._headers["Last-Event-ID"] = entries[-1].id
                 if self.json is JSON:
                     return b"[%b]" % b",".join([entry.payload for entry in entries])

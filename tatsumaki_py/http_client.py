@@ -94,10 +94,10 @@ class HTTPClient:
     ``body`` is sent as it is (a str in UTF-8), or as a form if it is a mapping or pairs. Its
     Content-Type is application/x-www-form-urlencoded unless ``headers`` has another.
 
-    Up to 10 redirects are followed; one more ends in 599. After a 303, or a 301 or 302 to a POST,
-    the next request is a GET without the body. A request to another scheme, host or port omits
-    Authorization, Cookie, Proxy-Authorization, Referer and the URL's user and password, but keeps
-    all other headers. `AsyncHTTPClient.configure` is honoured, except for ``max_clients``.
+    Up to 10 redirects are followed; one more ends in 599. After a 303, or a 301 or 302 in answer to
+    a POST, the next request is a GET without the body. A request to another scheme, host or port
+    omits Authorization, Cookie, Proxy-Authorization, Referer and the URL's user and password, but
+    keeps all other headers. `AsyncHTTPClient.configure` is honoured, except for ``max_clients``.
 
     The call itself raises `ValueError` for control characters in a method or header, a timeout of 0
     or less, or a form field that is None; `TypeError` for an argument of the wrong type;

@@ -259,7 +259,7 @@ class Life:
 
 
 async def wait_for_end(task: asyncio.Future[Any], name: str, verb: str, seconds: float) -> None:
-    """Wait up to `seconds` for a task. Log it if it takes longer or fails."""
+    """Wait up to `seconds` for a task; after that, log and cancel it. If it fails, log it."""
     # `asyncio.timeout` would wait for a task that ignores its cancellation.
     _, late = await asyncio.wait([task], timeout=seconds)
     if late:

@@ -24,7 +24,7 @@ def path_info(request: HTTPServerRequest) -> str:
 
 
 def environment(request: HTTPServerRequest) -> Mapping[str, Any]:
-    """A read-only mapping by PSGI's keys. It does not reflect later changes of the request.
+    """A read-only mapping by PSGI's keys. It does not reflect later changes to the request.
 
     A header whose name has an underscore is left out, because ``X_Real_IP`` would be mistaken for
     ``X-Real-IP``.

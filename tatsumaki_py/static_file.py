@@ -70,7 +70,7 @@ class _File(str):
 
     @classmethod
     def look(cls, path: str) -> _File:
-        """The file at `path`. `OSError` if it cannot be read."""
+        """The file at `path`. Raises `OSError` if it cannot be read."""
         self = cls(path)
         descriptor = _Descriptor(path)
         found = os.fstat(descriptor.number)
@@ -87,7 +87,7 @@ class _File(str):
         return self
 
     def settled(self) -> bool:
-        """Whether another change of the file would change `state`."""
+        """Whether another change to the file would change `state`."""
         return time.time() - max(self.modified, self.state[-1] / 1e9) > CLOCK_STEP
 
 

@@ -231,7 +231,7 @@ def _no_password() -> str:
 
 
 def _wait_for_a_change(error: Exception) -> NoReturn:
-    """Wait until a file of the program, which has failed to start, changes, and restart."""
+    """After a failed start, wait until a file of the program changes, and restart the program."""
     traceback.print_exception(error)
     log_to_stderr()
     for frame, _ in traceback.walk_tb(error.__traceback__):

@@ -71,7 +71,7 @@ class ClientAddress:
 
 
 def _bare(address: str) -> str:
-    """An address without brackets and port."""
+    """An address without brackets or port."""
     address = address.strip()
     match = _WITH_PORT.fullmatch(address)
     return address if match is None else match[1] or match[2] or ""

@@ -154,8 +154,9 @@ class Exchange(HTTPConnection, ClientConnection):
     def send_whole(self, data: bytes) -> bool:
         """Send `data`, a whole HTTP/1.1 answer with a Content-Length, unchanged, and finish.
 
-        Returns False, and does nothing, if this request needs a different answer: the connection
-        will be closed, the request is a HEAD, or something has already been written.
+        Returns False, and does nothing, if this request needs a different answer, for example
+        because the connection will be closed, the request is a HEAD, or something has already been
+        written.
         """
         own = self.last or self._line.last or self.code or self.finished
         if own or self.head.start_line.version != "HTTP/1.1" or not self.read_finished:

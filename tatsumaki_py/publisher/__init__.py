@@ -230,8 +230,9 @@ class Publisher:
         return name
 
     def close(self) -> None:
-        """Close the connections after the calls in flight. Through Redis, these get up to 3 s, or
-        0.2 s if no code waits for any of them, because all were interrupted or cancelled.
+        """Close the connections. Over HTTP, this does not wait for calls in flight, which continue.
+        Through Redis, calls in flight get up to 3 s, or 0.2 s if no code waits for any of them,
+        because all were interrupted or cancelled.
         """
         _close(self._links)
 

@@ -176,7 +176,7 @@ class _Worker:
             self._ready.result()
 
     def _cancel(self) -> bool:
-        """Whether the thread accepts no more calls, and ends as soon as possible."""
+        """Cancel the thread's start if possible. Returns whether the thread accepts no calls."""
         self.over = self.over or self._ready.cancel()
         return self.over
 

@@ -84,8 +84,8 @@ class ThreadLog:
             try:
                 logging.getLogger(record.name).handle(record)
             except BaseException:
-                # Printed to stderr with the line. SystemExit is caught, too, because otherwise
-                # further lines would wait forever.
+                # Prints the error to stderr with the line. SystemExit is caught, too, because
+                # otherwise further lines would wait forever.
                 logging.Handler().handleError(record)
 
     def flush(self) -> None:
@@ -120,10 +120,10 @@ _here = _Here()
 
 
 def _is_logged_here(record: logging.LogRecord) -> bool:
-    """A filter."""
+    """Filter out a record of the publisher's thread, and have another thread log it."""
     if not _here.is_publisher or _here.log is None:
         return True
-    # asyncio names the selector of each new loop.
+    # Drop asyncio's DEBUG lines, such as the one that names the selector of a new loop.
     if record.name != "asyncio" or record.levelno > logging.DEBUG:
         _here.log.add(record)
     return False

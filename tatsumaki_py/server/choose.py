@@ -14,7 +14,7 @@ __all__ = ["new_server"]
 
 _log = logging.getLogger("tatsumaki")
 
-# On Windows the event loop cannot watch a socket for other code, and there is no `poll`.
+# On Windows, asyncio's default event loop has no `add_reader`, and there is no `poll`.
 _WATCHES = hasattr(select, "poll")
 
 

@@ -65,7 +65,7 @@ class Worker:
             self._channel.send(f"{report} {escape_controls(text)}\n".encode())
 
     def failed(self, error: Exception) -> None:
-        """The server did not start."""
+        """Report that the server did not start."""
         self._report(FAILED, str(error)[:LONGEST_TEXT])
 
     @contextlib.contextmanager

@@ -8,7 +8,7 @@
 // 3. Events of one id are passed on once. Only a gap may be repeated with the same id.
 // 4. Cursors are only compared for equality, except that a comma marks the cursor of several channels.
 // 5. Of the tabs that share, the one with the lock (the leader) has the connection. Each of its messages contains the
-//    cursor before it. A tab at another cursor asks the server for the events in between.
+//    cursor before the events of the message. A tab at another cursor asks the server for the events in between.
 // 6. Tabs with different versions of these messages do not share: increase PROTOCOL when you change `Message`.
 // 7. A page with a `getState` is connected only while its state is complete. `getState` returns the cursor to connect
 //    from, so no event after the state is missed. There is one call at a time.
@@ -59,7 +59,7 @@
 const PROTOCOL = 2; // version of the messages between tabs
 const OPEN = 10_000; // ms within which a connection must open, or a query be answered
 const DOUBT = 5_000; // silence after which a new stream is checked: something may hold it back
-const SILENCE = 62_500; // the same for one that has worked: two and a half heartbeats
+const SILENCE = 62_500; // the same for a stream that has worked: two and a half heartbeats
 const GRACE = 1_000; // ms within which the events that a check has found must arrive on the stream
 const STEADY = 5_000; // a connection, or a state, that lasted this long counts as good
 const LOAD = 30_000; // ms for one call of `getState`
@@ -554,7 +554,7 @@ class Line {
 class Link {
   opened = false;
   proved = false; // data has arrived
-  failed = false; // this page has given the attempt up, because it did not work
+  failed = false; // this page has given up the attempt, because it did not work
   ended = false; // the last event that arrived is the end
   retry = 0; // ms, the last delay that the server sent
   news = 0;
@@ -1039,7 +1039,7 @@ function parse(text) {
   }
 }
 
-/** The delay of a Retry-After, which is in seconds or a date, in ms. @param {string | null} value */
+/** The delay in ms of a Retry-After, which gives seconds or a date. @param {string | null} value */
 function delay(value) {
   const time = /^\d+$/.test(value ?? "") ? Number(value) * 1000 : Date.parse(value ?? "") - Date.now();
   return Math.max(0, time || 0);
