@@ -5,7 +5,8 @@ Rules:
    or per slow stream, never per delivery (``bench/metrics.py``).
 2. The names of transports and reasons come from the program, never from a client, so the number of
    counters is bounded.
-3. Each number only grows, except the numbers of open connections (`Traffic.open`).
+3. Each number only grows, except the numbers of open connections (`Traffic.open`) and
+   `Counters.engine_up`.
 
 The numbers cover all event loops of the process. If loops run in several threads, a count may be
 lost.

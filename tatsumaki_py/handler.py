@@ -11,7 +11,7 @@ Differs from `tornado.web.RequestHandler` in:
 1. ``asynchronous = True`` (Tatsumaki's word): the answer stays open when the method returns, until
    you call `finish` or the client leaves.
 2. `write` takes lists, tuples and numbers, and several arguments. Lists become JSON, as in
-   Tatsumaki; Tornado refuses them because of a vulnerability of browsers before 2011. JSON is sent
+   Tatsumaki; Tornado refuses them because of a vulnerability in browsers before 2011. JSON is sent
    as ``application/json`` without a charset, because RFC 8259 defines none.
 3. Errors are text/plain: the message of an `Error.HTTP`, or the status phrase for other errors. A
    405 has the header ``Allow``.

@@ -188,7 +188,7 @@ def test_names_the_source(environment, options, variables, source):
     line = refusal(**options)
     assert line == (
         f"Cannot listen on 127.0.0.1:5000: Address already in use ({source}). Stop the program "
-        "that uses port 5000, or choose another port by the argument port= or TATSUMAKI_PORT."
+        "that uses port 5000, or choose another port with the argument port= or TATSUMAKI_PORT."
     )
     environment.setattr("sys.platform", "darwin")
     assert refusal(**options) == line + (
@@ -213,7 +213,12 @@ def test_not_here():
 @pytest.mark.parametrize(
     ("host", "port", "number", "reason"),
     [
-        ("127.0.0.1", 80, errno.EACCES, "Permission denied, as for most users below port 1024"),
+        (
+            "127.0.0.1",
+            80,
+            errno.EACCES,
+            "Permission denied; most users cannot use ports below 1024",
+        ),
         ("127.0.0.1", 1024, errno.EACCES, "Permission denied"),
         (
             "fe80::1",

@@ -299,7 +299,7 @@ def test_where_a_value_came_from(here, tmp_path, monkeypatch):
             main([f"--port={port}", "app.py"])
     assert caught.value.code == (
         f"Cannot listen on 127.0.0.1:{port}: Address already in use (host by default, port from "
-        f"--port). Stop the program that uses port {port}, or choose another port by --port or "
+        f"--port). Stop the program that uses port {port}, or choose another port with --port or "
         "TATSUMAKI_PORT."
     )
 

@@ -188,8 +188,8 @@ RUN = "Server(port=0, processes=4).run(app)"
             "async def main(): pass\nasyncio.run(main())\n"
             "threading.Thread(target=threading.Event().wait, name='mine', daemon=True).start()\n"
             f"{RUN}",
-            "threads run before the server starts its 4 processes: mine: start them in a function "
-            "given to app.on_start",
+            "threads are running before the server starts its 4 processes: mine: start them in a "
+            "function given to app.on_start",
         ),
         (
             f"app = Application(debug=True)\n{RUN}",

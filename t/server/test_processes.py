@@ -111,7 +111,7 @@ def test_their_life(start):
     os.kill(killed, signal.SIGKILL)
     os.kill(told, signal.SIGTERM)
     wait(lambda: len(set(workers.pids) - set(before)) == 2 and len(workers.pids) == 3)
-    wait(lambda: workers.log.count(" listens\n") == 5)
+    wait(lambda: workers.log.count(" is listening\n") == 5)
     number = answers[killed][0]
     text = f"worker {number} (process {killed}) was killed by SIGKILL; starting it again in 0.1 s"
     assert f"ERROR tatsumaki: {text}econds\n" in workers.log
@@ -215,7 +215,7 @@ def test_a_later_start_fails(start, tmp_path):
     assert workers.log.count("ended with status 1: starts did not start: ValueError: ") == 2
     (tmp_path / "fails-1").unlink()
     (tmp_path / "fails-2").unlink()
-    wait(lambda: workers.log.count(" listens\n") == 3)
+    wait(lambda: workers.log.count(" is listening\n") == 3)
     workers.process.send_signal(signal.SIGTERM)
     assert workers.process.wait(STOP) == 0
 
@@ -249,7 +249,7 @@ def test_a_worker_that_hangs(popen, tmp_path):
     (tmp_path / "app.py").write_text(SLOW)
     log = tmp_path / "log"
     process = popen(sys.executable, tmp_path / "app.py")
-    wait(lambda: "does not listen after 0.3 seconds\n" in log.read_text())
+    wait(lambda: "is not listening after 0.3 seconds\n" in log.read_text())
     process.send_signal(signal.SIGTERM)
     wait(lambda: "has not ended after 0.3 seconds: kill -9 " in log.read_text())
     pid = int(log.read_text().split()[-3])
@@ -269,7 +269,7 @@ def test_systemd(start, tmp_path):
         workers = start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="500000")
         with workers.ask("/blocks"):
             wait(lambda: "has been blocked for 0.5 seconds: killing it" in workers.log)
-            wait(lambda: workers.log.count(" listens\n") == 4)
+            wait(lambda: workers.log.count(" is listening\n") == 4)
         workers.process.send_signal(signal.SIGTERM)
         assert workers.process.wait(STOP) == 0
         told = Counter(iter(lambda: next(receive(inbox)), None))
@@ -302,7 +302,7 @@ def test_connections_are_spread(start):
     connect(150)
     before = spread()
     os.kill(workers.pids[0], signal.SIGKILL)
-    wait(lambda: workers.log.count(" listens\n") == 4)
+    wait(lambda: workers.log.count(" is listening\n") == 4)
     (new,) = set(workers.pids) - set(before)
     empty = spread()[new]
     connect(50)
@@ -334,7 +334,7 @@ def test_no_request_is_lost(start):
     wait(lambda: len(count) == 3)
     for number, pid in enumerate(workers.pids, 1):
         os.kill(pid, signal.SIGTERM)
-        wait(lambda number=number: workers.log.count(" listens\n") == 3 + number)
+        wait(lambda number=number: workers.log.count(" is listening\n") == 3 + number)
     wait(lambda: len(count) == 6)
     stopping.set()
     for thread in threads:

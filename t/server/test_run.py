@@ -170,7 +170,7 @@ def test_port_in_use(write_program):
         f"Cannot listen on 127.0.0.1:{port}: Address already in use "
         "(host by default, port from TATSUMAKI_PORT in the environment). "
         f"Stop the program that uses port {port}, "
-        "or choose another port by the argument port= or TATSUMAKI_PORT.\n"
+        "or choose another port with the argument port= or TATSUMAKI_PORT.\n"
     )
 
 

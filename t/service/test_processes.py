@@ -70,7 +70,7 @@ def test_a_name_is_one_client(popen, tmp_path, redis_server):
     assert holder in workers
     os.kill(holder, signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while log.read_text().count(" listens\n") < 4:
+    while log.read_text().count(" is listening\n") < 4:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     next_holder, now = holder, workers

@@ -52,7 +52,7 @@ class Line(Protocol):
         """
 
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:
-        """Hand it over."""
+        """See `ClientConnection.take_over`."""
 
     def hung_up(self) -> bool:
         """See `ClientConnection.hung_up`."""

@@ -122,8 +122,8 @@ class Server:
         With several `processes`, this process starts and watches the workers, and replaces a worker
         that ends. `run` returns only in this process, when all workers have stopped.
 
-        Timers and callbacks that the program has scheduled on `tornado.ioloop.IOLoop.current` run
-        in that loop, too.
+        The server runs in the loop of `tornado.ioloop.IOLoop.current`, so timers and callbacks that
+        the program has scheduled there run, too.
 
         In a thread other than the main thread, signals do not end `run`; only `stop` does. Errors
         that end the process in the main thread are raised in other threads (`OSError`,
@@ -227,7 +227,7 @@ class Server:
         """Serve `app` in the running loop until a signal or `stop`. `run` does this, and sets up
         the log; only `run` starts several processes.
 
-        Cancelling it also stops the server cleanly.
+        Cancelling `serve` also stops the server cleanly.
 
         Raises `OSError` if an address cannot be used, `EngineError` if the engine cannot,
         `StartError` if a service or an `Application.on_start` hook fails, `RuntimeError` if this
@@ -262,7 +262,7 @@ class Server:
             )
 
     def stop(self) -> None:
-        """Stop as after a signal, with all processes. Any thread may call it; it returns
+        """Stop all processes, as after a signal. Any thread may call this; it returns
         immediately. Does nothing if the server is not running.
         """
         if self._parent is not None:

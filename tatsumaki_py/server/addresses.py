@@ -189,7 +189,7 @@ class Addresses:
         if number == errno.EADDRNOTAVAIL:
             reason = "this machine does not have that address"
         elif number == errno.EACCES and 0 < port < 1024:
-            reason += ", as for most users below port 1024"
+            reason += "; most users cannot use ports below 1024"
         elif isinstance(error, socket.gaierror):
             reason = f"neither an address nor the name of one: {reason}"
         elif number == errno.EINVAL and "fe80:" in address:
@@ -197,7 +197,7 @@ class Addresses:
         text = f"Cannot listen on {address}: {reason} ({', '.join(sources)})"
         if number == errno.EADDRINUSE and port:
             text += (
-                f". Stop the program that uses port {port}, or choose another port by "
+                f". Stop the program that uses port {port}, or choose another port with "
                 f"{self.argument.format('port')} or {VARIABLES['port'][0]}."
             )
             if sys.platform == "darwin" and port in AIRPLAY_PORTS:

@@ -57,7 +57,7 @@ def _cores() -> int:
 
 def check_fork(count: int, app: object) -> None:
     """Raise `ProcessesError` if `count` processes cannot serve `app`, `EngineError` if the engine
-    does not exist. Does not make the engine.
+    does not exist. Does not create the engine.
     """
     if not hasattr(os, "fork"):
         raise ProcessesError(f"{count} processes need fork(), which this system lacks: use one")
@@ -80,7 +80,8 @@ def check_fork(count: int, app: object) -> None:
     threads = [one.name for one in threading.enumerate() if one is not threading.main_thread()]
     if threads:
         raise ProcessesError(
-            f"threads run before the server starts its {count} processes: {', '.join(threads[:3])}"
+            f"threads are running before the server starts its {count} processes: "
+            f"{', '.join(threads[:3])}"
             ": start them in a function given to app.on_start"
         )
 

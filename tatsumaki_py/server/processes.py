@@ -309,7 +309,7 @@ class Processes:
                 continue
             child.late = None
             if not (self._stopping or child.leaving):
-                _log.warning("%s does not listen after %g seconds", child, LONG)
+                _log.warning("%s is not listening after %g seconds", child, LONG)
             elif self._failure is None:
                 _log.warning(
                     "%s has not ended after %g seconds: kill -9 %d ends it",

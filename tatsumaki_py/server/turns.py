@@ -1,9 +1,10 @@
 """Spread connections evenly over processes that accept from the same sockets.
 
 Rules:
-1. A process with more connections than the one with the fewest waits for `PAUSE` seconds before it
-   accepts more, to let the others go first. After that, it accepts the connections that still wait:
-   a process whose event loop is blocked delays a connection by at most `PAUSE` seconds.
+1. A process with clearly more connections than the one with the fewest (`SLACK`, `SHARE`) waits for
+   `PAUSE` seconds before it accepts more, to let the others go first. After that, it accepts the
+   connections that still wait: a process whose event loop is blocked delays a connection by at most
+   `PAUSE` seconds.
 2. A process writes only its own slot of the shared memory.
 
 Without this, Linux gives most connections to the same process (``bench/processes.py``).

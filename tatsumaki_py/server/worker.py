@@ -90,7 +90,7 @@ class Worker:
 
     def listening(self, urls: list[str]) -> None:
         """See `Announcing.listening`."""
-        _log.info("process %d listens", os.getpid())
+        _log.info("process %d is listening", os.getpid())
         self._report(LISTENING)
 
     async def keep_alive(self) -> None:

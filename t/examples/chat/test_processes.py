@@ -72,7 +72,7 @@ async def test_three_processes(popen, tmp_path, redis_server):
             again.close()
     assert 0 < reached < STREAMS
     deadline = time.monotonic() + 10
-    while log.read_text().count(" listens\n") < 4:
+    while log.read_text().count(" is listening\n") < 4:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
