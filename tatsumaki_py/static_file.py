@@ -101,7 +101,7 @@ class StaticFile(tornado.web.StaticFileHandler):
     1. A file that has changed gets a new ETag and a new ``v=`` immediately. They are a hash of the
        file, or its time and size if it is larger than 1 MiB.
     2. Browsers cache the current version for years. They revalidate a URL with another version or
-       with none on each use, because a module imports another by a URL without a version.
+       with none on each use, because a module imports others by URLs without a version.
     3. ``If-Range`` is honoured, and ``If-Modified-Since`` only if it is the date that was sent.
     4. A path with a control character is answered with 404.
     5. Text has ``charset=utf-8``, as in Plack.

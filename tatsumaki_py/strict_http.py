@@ -2,7 +2,7 @@
 code.
 
 Rules:
-1. A request whose end two parsers could see at different places is refused with 400, and its
+1. A request whose end two parsers could see in different places is refused with 400, and its
    connection is closed. Such a request has a bare CR or LF, two lengths, or a length and chunks
    (RFC 9112 sections 2.2, 6.1 and 6.3). Tornado accepts some of these.
 2. A client has `HEAD_TIMEOUT` seconds for a head, counted from its first byte, and for a TLS

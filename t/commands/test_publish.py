@@ -154,7 +154,7 @@ EMPTY = "it is empty: is a shell variable not set?"
          "loss; give it another type"),
         (["a", "[" * 100_000], 1, "not JSON: nested too deeply"),
         (["a", "1", "--engine", "memory:"], 2, "--engine: the events of memory: belong to one "
-         "process: publish by a PublishHandler of that process, with its URL, such as "
+         "process: publish through a PublishHandler of that process, with its URL, such as "
          "http://127.0.0.1:5000/publish/{channel}"),
         (["a", "1", "--header", "secret"], 2, "argument --header: a header must have the form "
          "'NAME: VALUE'"),

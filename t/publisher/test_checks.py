@@ -77,8 +77,12 @@ def test_encoder():
 @pytest.mark.parametrize(
     ("url", "options", "error"),
     [
-        ("memory:", {}, "the events of memory: belong to one process: publish by a PublishHandler"),
-        ("sqlite:events.db", {}, "publish by a PublishHandler of that process, with its URL"),
+        (
+            "memory:",
+            {},
+            "the events of memory: belong to one process: publish through a PublishHandler",
+        ),
+        ("sqlite:events.db", {}, "publish through a PublishHandler of that process, with its URL"),
         ("ftp://user:secret@host", {}, r"URL must begin with .* 'ftp://user:\*\*\*@host'"),
         ("http://", {}, "Bad URL: no host"),
         ("redis://host?publish_timeout=0", {}, "publish_timeout"),

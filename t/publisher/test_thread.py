@@ -203,7 +203,7 @@ def test_a_handler_fails(publisher, capsys):
         log.removeHandler(handler)
     err = capsys.readouterr().err
     assert err.count("--- Logging error ---") == 2
-    assert err.count("RuntimeError: the thread of a publisher cannot publish with it") == 2
+    assert err.count("RuntimeError: a publisher cannot publish in its own thread") == 2
     assert "Message: 'line %d'\nArguments: (1,)" in err
 
 
@@ -226,7 +226,7 @@ def test_a_log_that_is_published(publisher, redis_server):
     publisher.publish("a", 1)
     assert redis_server.ask("XLEN", "tats:{log}:s") == ":1"
     assert caught == [
-        "the thread of a publisher cannot publish with it, for example in a logging.Handler"
+        "a publisher cannot publish in its own thread, for example in a logging.Handler"
     ]
 
 

@@ -4,9 +4,9 @@
 
 Rules:
 1. A line is printed completely or not at all, and the cursor moves only after the line is printed.
-2. After a connection has ended, the command reconnects with the cursor. It ends only after an
-   answer that a retry would not change: 204 (the channel has ended), a refusal, or something other
-   than events.
+2. After a connection has ended, the command reconnects with the cursor. Without ``--count``, it
+   ends only after an answer that a retry would not change: 204 (the channel has ended), a refusal,
+   or something other than events.
 """
 
 from __future__ import annotations

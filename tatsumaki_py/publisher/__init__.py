@@ -296,8 +296,8 @@ def _maker(
         raise TypeError("headers need an http:// or https:// URL")
     if kind in ("memory", "sqlite"):
         raise ValueError(
-            f"the events of {kind}: belong to one process: publish by a PublishHandler of that "
-            "process, with its URL, such as http://127.0.0.1:5000/publish/{channel}"
+            f"the events of {kind}: belong to one process: publish through a PublishHandler of "
+            "that process, with its URL, such as http://127.0.0.1:5000/publish/{channel}"
         )
     choose(url, options)
     # Imports redis-py.

@@ -67,7 +67,7 @@ class HTTPLink:
         key: str | None,
         idempotency_key: str | None,
     ) -> list[str]:
-        """Publish events that are JSON, and return their ids. 503 after `publish_timeout`."""
+        """Publish events that are JSON, and return the ids. Raises 503 after `publish_timeout`."""
         headers = _headers(key, idempotency_key)
         return self._publish(channel, bodies, headers, Attempts(self._timeout))
 

@@ -1,4 +1,4 @@
-"""Publishing through Redis, as servers do, but without a log and a subscription.
+"""Publishing through Redis, as servers do, but without a log or a subscription.
 
 Rules:
 1. The connections belong to the event loop of one thread. Other threads pass their calls to it.
@@ -72,7 +72,7 @@ class RedisLink:
         key: str | None,
         idempotency_key: str | None,
     ) -> list[str]:
-        """Publish events that are JSON, and return their ids. 503 after `publish_timeout`."""
+        """Publish events that are JSON, and return the ids. Raises 503 after `publish_timeout`."""
         ids = self._submit(channel, bodies, marked(key), idempotency_key)
         with self._in_time(ids):
             return ids.result(self._patience)
@@ -95,7 +95,7 @@ class RedisLink:
     ) -> _Ids:
         if self._log.is_here:
             raise RuntimeError(
-                "the thread of a publisher cannot publish with it, for example in a logging.Handler"
+                "a publisher cannot publish in its own thread, for example in a logging.Handler"
             )
         # No other thread runs any more, and a new one would never start.
         if sys.is_finalizing():
