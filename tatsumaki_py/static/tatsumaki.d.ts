@@ -7,8 +7,8 @@ export class Subscription {
     /** The cursor after the last event that was passed on. */
     get lastEventId(): string;
     set transport(name: Transport);
-    /** The transport in use. Set it to switch to another one, in all tabs that share. No event is lost or repeated. If it
-     * does not get through, those of the option `transports` are tried. */
+    /** The transport in use. Set it to switch to another one, in all tabs that share. No event is lost or repeated. If
+     * the new transport does not get through, those of the option `transports` are tried. */
     get transport(): Transport;
     /** If the subscription is waiting, retries now; for a button "Try now". */
     retry(): void;
@@ -86,7 +86,8 @@ export type Options = {
      * and shows the state of the page, and returns an object (which may have other members) with the cursor at which the
      * server made the state. It is called before the first connection (unless there is a `lastEventId`) and after each
      * gap, one call at a time. When it is done, the events after the cursor follow. If it fails, it is called again
-     * after 1 second, backing off to 15. `signal` is aborted when the subscription is closed, and after 30 seconds.
+     * after 1 second, backing off to 15 seconds. `signal` is aborted when the subscription is closed, and after 30
+     * seconds.
      */
     getState?: ((info: {
         signal: AbortSignal;
