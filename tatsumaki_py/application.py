@@ -8,7 +8,8 @@
 >>> app.static_path = "static"
 
 Differs from `tornado.web.Application`: rules may be a dict; `add_handlers` also takes Tatsumaki's
-form; an unknown path is answered by a bare "404 Not Found"; ``static_path`` may be set at any time.
+form; an unknown path is answered with a bare "404 Not Found"; ``static_path`` may be set at any
+time.
 
 Source: ``Tatsumaki::Application``.
 """
@@ -306,8 +307,8 @@ class Application(tornado.web.Application):
 
     async def start(self) -> None:
         """Start the services and call the `on_start` functions, one after the other, in the order
-        in which they were added. `Server` does this before it listens; a program with an
-        `HTTPServer` of its own has to call ``await app.start()``.
+        in which they were added. `Server` does this before it listens; a program with
+        its own `HTTPServer` must call ``await app.start()``.
 
         Raises `RuntimeError` if the application is running, or if a service or function fails. In
         the latter case, the message names the one that failed, ``__cause__`` is the reason, and

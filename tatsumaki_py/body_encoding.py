@@ -32,7 +32,7 @@ class EventEncoding:
     if TYPE_CHECKING:
         json: JSONCodec = JSON
         """The encoder for values that are not text. Events were encoded when they were published; a
-        handler with a `json` of its own encodes them again, once for each subscriber.
+        handler with its own `json` encodes them again, once for each subscriber.
         """
     else:
         json = _Attribute()
@@ -51,7 +51,9 @@ class EncodingHandler(EventEncoding, LeanHandler):
     """The encoding of text, bytes and JSON by a `Handler`."""
 
     binary = False
-    """Whether `str` is written as Latin-1 instead of UTF-8. Code points above 255 then raise."""
+    """Whether `str` is written as Latin-1 instead of UTF-8. If so, code points above 255 raise
+    `ValueError`.
+    """
 
     def get_chunk(self, chunk: Any, *more: Any) -> bytes:
         """The bytes for the arguments of `write`. Sets the content type if one becomes JSON.
@@ -60,8 +62,8 @@ class EncodingHandler(EventEncoding, LeanHandler):
         dicts, lists and tuples become JSON, and None becomes nothing. An event becomes JSON,
         whatever its value; for its text, write `Event.data`. Raises `TypeError` for anything else.
 
-        Override it to give events, or any other values, a form of your own. It is called for each
-        `stream_write`, even of a gap (`Event.gap`), and the transport frames its result. An event
+        Override this to encode events, or any other values, in your own way. It is called for each
+        `stream_write`, even for a gap (`Event.gap`), and the transport frames its result. An event
         for which it returns nothing is not sent.
         """
         return self._encode(chunk) if not more else b"".join(map(self._encode, (chunk, *more)))

@@ -42,7 +42,7 @@ class Traffic:
         self.events = 0
         """Events that the kernel has taken completely, counted once for each client."""
         self.bytes = 0
-        """Bytes that the kernel has taken, without the headers of the answers."""
+        """Bytes that the kernel has taken, excluding the headers of the answers."""
 
     def begin(self) -> None:
         """Count a connection that has opened."""

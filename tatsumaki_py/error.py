@@ -95,8 +95,9 @@ def _restore(
 class ClientDisconnect(Error):
     """The client has left; also available as `Error.ClientDisconnect`.
 
-    `Handler.stream_write` raises it. The callback of a queue may raise it, too: the queue then
-    drops the callback, and keeps the client's place for `MessageQueue.reconnect_time`.
+    `Handler.stream_write` raises this exception. The callback of a queue may also raise it; in that
+    case, the queue drops the callback, and keeps the client's place for
+    `MessageQueue.reconnect_time`.
 
     Source: ``Tatsumaki::Error::ClientDisconnect``.
     """

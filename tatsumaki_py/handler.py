@@ -83,7 +83,7 @@ class Handler(AnswerHandler):
         self.path_args = args
 
     def head(self, *args: Any, **kwargs: Any) -> Any:
-        """Answer HEAD as GET without a body. Override it to do less work."""
+        """Answer HEAD as GET without a body. Override this to do less work."""
         return self.get(*args, **kwargs)
 
     def render(

@@ -49,5 +49,5 @@ def _checked(check: Callable[[], str | None]) -> str | None:
     try:
         return check()
     except Exception:
-        _log.exception("a check of the server's health raised")
+        _log.exception("a check of the server's health raised an exception")
         return "a check failed"

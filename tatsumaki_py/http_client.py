@@ -17,8 +17,8 @@ In a coroutine it is ``res = await HTTPClient().get(url)``.
 Rules of this file:
 
 1. A failure of the network or of the other server is never an exception.
-2. No connection outlives its request. Each request has an `AsyncHTTPClient` of its own, which is
-   closed however the request ends. (Tornado's shared client runs only ten requests at a time, and
+2. No connection outlives its request. Each request has its own `AsyncHTTPClient`, which is closed
+   however the request ends. (Tornado's shared client runs only ten requests at a time, and
    does not stop cancelled requests.)
 3. Redirects are followed here, not by Tornado, so that one time limit spans them all, credentials
    go only to the host they are meant for, and a bad target is an error. (Tornado restarts the time
@@ -75,7 +75,7 @@ class Options(TypedDict, total=False):
 
 
 class HTTPClient:
-    """Sends requests to http and https URLs, each on a connection of its own.
+    """Sends requests to http and https URLs, each on its own connection.
 
     Args:
         timeout: seconds that a request may take in total, including redirects. A request that takes
@@ -87,9 +87,9 @@ class HTTPClient:
     Each method starts the request immediately and returns a `Future` of its `HTTPResponse`. The
     future need not be awaited; cancelling it, or the await, ends the request. The loop calls
     ``callback`` (which may be a coroutine function) once with the response, never before the method
-    has returned, and not for a cancelled request. If it raises, the logger "tatsumaki" gets the
-    traceback; if it is wrapped by `Handler.async_cb`, the error also becomes the answer.
-    ``options`` are `Options`.
+    has returned, and not for a cancelled request. If the callback raises an exception, the logger
+    "tatsumaki" gets the traceback; if the callback is wrapped by `Handler.async_cb`, the error also
+    becomes the answer. ``options`` are `Options`.
 
     ``body`` is sent as it is (a str in UTF-8), or as a form if it is a mapping or pairs. Its
     Content-Type is application/x-www-form-urlencoded unless ``headers`` has another.

@@ -1,7 +1,6 @@
 """The requests of the HTTP client: builds them, and follows redirects.
 
-Rules of this file: it uses no socket and no loop, and it adds no header of its own to a new
-request.
+Rules of this file: its functions use no socket and no loop, and `build_request` adds no header.
 
 Source: ``HTTP::Request::Common``, RFC 9110 sections 5, 9.1 and 15.4.
 """

@@ -118,7 +118,7 @@ class Life:
             self._reminded = True
             _log.warning(
                 "A request arrived, but %s was not started: "
-                "a program without tatsumaki_py.Server has to call await app.start()",
+                "a program without tatsumaki_py.Server must call await app.start()",
                 self._parts[0].name,
             )
 

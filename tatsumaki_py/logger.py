@@ -1,7 +1,7 @@
 """The log: `Handler.log`, and lines that no client can forge.
 
 Rules:
-1. Control characters in the text of a client are escaped, whichever code logs it. An `Application`
+1. Control characters in text from a client are escaped, whichever code logs it. An `Application`
    does this for Tornado's loggers, and `Server.run` for the whole process.
 2. The logs of the package and of Tornado show no tickets or client ids.
 
@@ -38,7 +38,7 @@ _logger = logging.getLogger("tatsumaki")
 
 
 def logged(text: str) -> str:
-    """`text` of a client, such as a URL, made safe for a log."""
+    """`text` from a client, such as a URL, made safe for a log."""
     return escape_controls(without_secrets(text))
 
 

@@ -5,7 +5,7 @@ Rules:
    the path.
 2. After any change to the list of rules, no path is remembered. The number of paths and their
    length are bounded.
-3. Each request gets lists and dicts of its own, because an override may change them.
+3. Each request gets its own lists and dicts, because an override may change them.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class MultiValue(Mapping[str, _Value], Generic[_Value]):
 
 class _Reading(Generic[_Value]):
     """A property that a program may hide by setting an attribute of the same name, because Tornado
-    programs may keep attributes of their own on a request.
+    programs may keep their own attributes on a request.
     """
 
     def __init__(self, read: Callable[[Any], _Value]) -> None:

@@ -55,8 +55,9 @@ class Service:
         self._application = weakref.ref(application)
 
     def start(self) -> Any:
-        """Called when the event loop runs, before the server listens. If it returns an awaitable,
-        that is awaited. If it raises, the server does not start. The default does nothing.
+        """Called when the event loop is running, before the server listens. If `start` returns an
+        awaitable, that is awaited. If `start` raises an exception, the server does not start. The
+        default does nothing.
         """
 
     def stop(self) -> Any:

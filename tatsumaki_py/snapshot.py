@@ -66,7 +66,7 @@ class Snapshot:
     connections_ended: dict[str, dict[str, int]]
     """Streams and polls that have ended, by transport and then by reason."""
     sent_bytes: dict[str, int]
-    """Bytes that the kernel has taken, without headers, by transport."""
+    """Bytes that the kernel has taken, excluding headers, by transport."""
     events_published: int
     """Events that were added to channels."""
     events_delivered: dict[str, int]
@@ -88,8 +88,8 @@ class Snapshot:
     and client.
     """
     loop_lag_seconds: Durations
-    """Time by which a timer of the event loop was late, measured four times a second from the first
-    snapshot on.
+    """Time by which a timer of the event loop was late, measured four times per second, starting
+    with the first snapshot.
     """
     recent_loop_lag: float
     """The longest delay of the running loop within the last two seconds, in seconds."""

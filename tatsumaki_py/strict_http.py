@@ -55,7 +55,7 @@ class HeadStream(ForgettingStream):
     """A connection that closes itself if a head is not complete in time."""
 
     # Use slots in addition to Tornado's dict: with one more name in it, CPython would give each
-    # connection a dict of 1.4 KB of its own.
+    # connection its own dict of 1.4 KB.
     __slots__ = ("_answered", "_awaits_head", "_head_timer", "connection")
 
     _head_timer: asyncio.TimerHandle | None
@@ -256,8 +256,8 @@ class StrictServing(HTTP1ServerConnection):
     """Reads the requests of one connection, each by a `StrictConnection`."""
 
     async def _server_request_loop(self, delegate: HTTPServerConnectionDelegate) -> None:
-        # This copies Tornado's method, which makes connections of its own class. Changing the class
-        # of each connection afterwards would give it a dict of its own and slow down each use.
+        # This copies Tornado's method, which creates connections of Tornado's class. Changing the
+        # class of each connection afterwards would give it a separate dict and slow down each use.
         try:
             while True:
                 connection = StrictConnection(self.stream, False, self.params, self.context)

@@ -1,7 +1,7 @@
 """Tickets: texts in a URL that let a client subscribe to some channels for a while.
 
 Rules:
-1. A ticket is one of Tornado's signed values, under a name of its own, so that no cookie of a
+1. A ticket is one of Tornado's signed values, under a separate name, so that no cookie of a
    program is a valid ticket, and no ticket is a valid cookie.
 2. The text of a ticket needs no escaping in a URL.
 3. The signature of a text is checked before any of its content is used.

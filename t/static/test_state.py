@@ -65,7 +65,7 @@ def test_a_state_that_cannot_be_loaded(site, tab, page_errors):
     page.page.route("**/state/**", answer)
     page.subscribe(f"/events/{site.channel}", stateUrl=f"/state/{site.channel}")
     failed = "getState failed: Error: the server answered 500"
-    wrong = "getState failed: TypeError: getState has to return an object with lastEventId"
+    wrong = "getState failed: TypeError: getState must return an object with lastEventId"
     for count, (message, longest) in enumerate(
         ((failed, 2), (failed, 4), (wrong, 8), (wrong, 15)), 1
     ):

@@ -17,11 +17,11 @@ class Body(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether it is complete."""
+        """Whether the body is complete."""
 
     @property
     def slow(self) -> bool:
-        """Whether reading a few of its bytes may take long."""
+        """Whether reading a few bytes of the body may take long."""
 
     def read(self, data: bytes, limit: int) -> tuple[bytes, int]:
         """Read `data`, which begins where the last call stopped.

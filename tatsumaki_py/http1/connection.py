@@ -84,7 +84,7 @@ class Connection:
         self.sock = sock
         self.address = address
         self.reset = False
-        """Whether an error ended it."""
+        """Whether an error ended the connection."""
         self.max_write_buffer_size: int | None = None
         """Bytes that may wait to be sent; None for any number."""
         self._server = server
@@ -92,23 +92,23 @@ class Connection:
         self._loop = loop = asyncio.get_running_loop()
         # Bytes that the kernel has not taken.
         self._outgoing: Outgoing | None = None
-        # Whether the loop watches it for reading.
+        # Whether the loop watches the socket for reading.
         self._reads = True
         # The loop's callback; None if that is `_readable` itself, or after a handover.
         self._relay: Relay | None = Relay(self._readable)
-        # Whether the kernel closes it if the client takes no bytes.
+        # Whether the kernel closes the connection if the client takes no bytes.
         self._gives_up = False
         # Bytes that were read after the last answer.
         self._dropped = 0
         # The timer for a head or a body that has begun, or for reading the last answer.
         self._timer: asyncio.TimerHandle | None = None
-        # Set until it is closed or handed over.
+        # Set until the connection is closed or handed over.
         self._requests: Requests | None = Requests(self, server)
         self._phase = _Phase.OPEN
         loop.add_reader(self._descriptor, self._relay)
 
     def closed(self) -> bool:
-        """Whether it is closed, or handed over."""
+        """Whether the connection is closed, or handed over."""
         return self._phase is _Phase.OVER
 
     @property
@@ -288,7 +288,7 @@ class Connection:
             self.close()
 
     def close(self) -> None:
-        """Close it now, and notify the code that handles its request."""
+        """Close the connection now, and notify the code that handles its request."""
         if self.closed():
             return
         outgoing = self._outgoing

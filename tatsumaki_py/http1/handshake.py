@@ -61,11 +61,13 @@ class Handshake:
         self._server.on_close(self)
 
     def closed(self) -> bool:
-        """Whether it is closed. After the handshake, the socket belongs to a `Connection`."""
+        """Whether the connection is closed. After the handshake, the socket belongs to a
+        `Connection`.
+        """
         return self._sock.fileno() == -1
 
     def close(self) -> None:
-        """Close it now."""
+        """Close the connection now."""
         if not self.closed():
             self._let_go()
             self._sock.close()

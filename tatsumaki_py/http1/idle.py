@@ -13,7 +13,7 @@ class _Expiring(Protocol):
     """A connection, as this file sees it."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
 
 
 class Idle:

@@ -23,16 +23,16 @@ class Line(Protocol):
     sock: socket.socket
     address: ClientAddress
     reset: bool
-    """Whether an error ended it."""
+    """Whether an error ended the connection."""
     max_write_buffer_size: int | None
     """Bytes that may wait to be sent; None for any number."""
 
     def closed(self) -> bool:
-        """Whether it is closed, or belongs to another object."""
+        """Whether the connection is closed, or belongs to another object."""
 
     @property
     def last(self) -> bool:
-        """Whether the server accepts no more requests on it."""
+        """Whether the server accepts no more requests on the connection."""
 
     def unsent(self) -> bool:
         """Whether written bytes still wait for the kernel."""
@@ -44,11 +44,11 @@ class Line(Protocol):
         """The answer to `exchange` is complete."""
 
     def close(self) -> None:
-        """Close it without notifying the handler."""
+        """Close the connection without notifying the handler."""
 
     def detach(self, exchange: object) -> IOStream:
-        """Hand it over to the handler of `exchange`. If it already carries another request,
-        return a closed stream.
+        """Hand the connection over to the handler of `exchange`. If it already carries another
+        request, return a closed stream.
         """
 
     def take_over(self, framing: Framing, max_buffer: int, owner: Owner) -> Stream:

@@ -1,7 +1,7 @@
 """Reads the requests of one connection, one after the other, and passes them to their delegates.
 
 Rules:
-1. One request at a time. Bytes after it wait in `ahead`, unparsed, until its answer is complete.
+1. Bytes after a request wait in `ahead`, unparsed, until its answer is complete.
 2. Nothing is read after the last answer, because a further request would take effect without an
    answer (RFC 9112 section 9.6).
 3. `headers_received` of a delegate is followed by either `finish` or `on_connection_close`, once.
@@ -53,7 +53,7 @@ class ReadLine(Line, Protocol):
         """See `limit`."""
 
     def linger(self) -> None:
-        """Close it when the client has read the whole answer."""
+        """Close the connection when the client has read the whole answer."""
 
     def read_on(self) -> None:
         """`Requests.full` or `Requests.behind` may have become False."""

@@ -145,10 +145,10 @@ class Publisher:
                 invalid key or an overlong name of the channel; 422 if other events were published
                 under the key; 503 if the events were not accepted within ``publish_timeout`` (the
                 text says whether they may have been accepted without an answer). Over HTTP, also
-                other statuses of the server, such as 401, 403 or 429.
+                other statuses from the server, such as 401, 403 or 429.
             RuntimeError: a `logging.Handler` publishes a line that the thread of its own publisher
                 for Redis has logged; or the interpreter is ending, for example in ``__del__`` of an
-                object that lives until then. An `atexit` function may publish; from Python 3.12 on,
+                object that lives until then. An `atexit` function may publish; since Python 3.12,
                 only if the program has published before.
         """
         bodies = [event_json(event, self.json) for event in events]

@@ -40,7 +40,7 @@ MAX_CHANNELS = 1000
 START = 5.0
 """Seconds for the thread to start."""
 SPARE = 3.0
-"""Seconds by which an answer of the thread may be late."""
+"""Seconds by which an answer from the thread may be late."""
 GOODBYE = 1.0
 """Seconds for connections to close."""
 HURRY = 0.2

@@ -29,7 +29,7 @@ class Announcing(Protocol):
         """Clients can connect."""
 
     async def keep_alive(self) -> None:
-        """Report that the event loop runs, until cancelled."""
+        """Report that the event loop is running, until cancelled."""
 
     def stopping(self) -> None:
         """The server begins to stop."""

@@ -83,7 +83,7 @@ class UnixSocket(socket.socket):
     """A Unix socket with a file, which is removed when the socket is closed."""
 
     _file: tuple[str, int, os.stat_result] | None = None
-    """Its path, the process that made it, and its status at that time."""
+    """The path of the file, the process that made it, and its status at that time."""
 
     @classmethod
     def bound(cls, path: str, mode: int) -> UnixSocket:

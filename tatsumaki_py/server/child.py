@@ -29,17 +29,18 @@ class Child:
         self.process = process
         self.channel = channel
         self.heard = time.monotonic()
-        """The time of its last report."""
+        """The time of the worker's last report."""
         self.listens: float | None = None
-        """The time at which it began to listen."""
+        """The time at which the worker began to listen."""
         self.late: float | None = None
-        """The time by which it should have started or ended. None if neither is awaited."""
+        """The time by which the worker should have started or ended. None if neither is awaited."""
         self.leaving = False
-        """Whether it is stopping without a request from its parent, and must be replaced."""
+        """Whether the worker is stopping without a request from its parent, and must be replaced.
+        """
         self.failure: str | None = None
-        """The reason why it did not start."""
+        """The reason why the worker did not start."""
         self.silent = False
-        """Whether it has closed its end of the channel."""
+        """Whether the worker has closed its end of the channel."""
         self._bytes = b""
 
     def __str__(self) -> str:
@@ -57,17 +58,17 @@ class Child:
             yield report, text
 
     def stop(self) -> None:
-        """Tell it to stop; see `worker`."""
+        """Tell the worker to stop; see `worker`."""
         with contextlib.suppress(OSError):
             self.channel.shutdown(socket.SHUT_WR)
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the worker."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process, signal.SIGKILL)
 
     def end(self, status: int) -> str:
-        """How it ended, for the log. `status` is negative for a signal."""
+        """How the worker ended, for the log. `status` is negative for a signal."""
         if status >= 0:
             text = f"{self} ended with status {status}"
         else:

@@ -19,7 +19,7 @@ _WATCHES = hasattr(select, "poll")
 
 
 def new_server(app: Any, **options: Any) -> ListeningServer:
-    """The fast server if httptools is installed, else the one with Tornado's HTTP code.
+    """The fast server if httptools is installed, otherwise the one with Tornado's HTTP code.
     ``TATSUMAKI_HTTP=tornado`` in the environment selects the latter. Raises `StartError` for an
     unknown value, or for ``fast`` if the fast server is not available.
     """

@@ -8,7 +8,7 @@
    that, tasks are cancelled.
 4. Publishing ends. Accepted events reach their readers: waiting polls are answered, and each stream
    ends when all events are sent, or at the end of `grace`.
-5. Services and hooks stop (`Life.stop`), and the engine is closed, also after a failed start.
+5. Services and hooks stop (`Life.stop`), and the engine is closed, even after a failed start.
 
 Rules:
 1. No step blocks the event loop: many connections are ended in turns of `TURN` seconds.

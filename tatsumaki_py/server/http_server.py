@@ -62,10 +62,10 @@ class ServerConnection(Protocol):
         """The handler whose answer is incomplete. None while the request is being read."""
 
     def closed(self) -> bool:
-        """Whether it is closed."""
+        """Whether the connection is closed."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
 
 
 class ListeningServer(HTTPServer):

@@ -37,15 +37,15 @@ class InFlight(Protocol):
     """A request that may be in flight."""
 
     def busy(self, waiting: Collection[object] = ()) -> bool:
-        """Whether it is in flight. `waiting` are handlers that wait for events; see
+        """Whether the request is in flight. `waiting` are handlers that wait for events; see
         `waiting_handlers`.
         """
 
     def cut(self) -> None:
-        """End it now. Its line in the access log has the status 503."""
+        """End the request now. Its line in the access log has the status 503."""
 
     def finish(self) -> None:
-        """Some iterations after `cut`, finish and log it if no other code has done so."""
+        """A few iterations after `cut`, finish and log the request if no other code has."""
 
 
 def _running(tasks: Iterable[asyncio.Task[Any]]) -> list[Any]:

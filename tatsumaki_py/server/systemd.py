@@ -122,8 +122,8 @@ def watchdog_period() -> float | None:
 
 
 async def keep_alive(period: float | None, tell: Callable[[], None]) -> None:
-    """Call `tell` twice in each `period` while the event loop runs, until cancelled. Without a
-    period, return immediately.
+    """Call `tell` twice in each `period` while the event loop is running, until cancelled. Without
+    a period, return immediately.
     """
     while period is not None:
         tell()

@@ -44,7 +44,8 @@ class Worker:
     Args:
         channel: this process's end of the channel to the parent. It is non-blocking.
         turns: the connections of all workers.
-        period: seconds within which the parent expects two reports that the event loop runs.
+        period: seconds within which the parent expects two reports that the event loop is
+            running.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Worker:
         log_worker(number)
 
     def _report(self, report: str, text: str = "") -> None:
-        # The parent may be gone. If it does not read now, a later report of the same kind suffices.
+        # The parent may be gone. If it is not reading now, a later report of the kind suffices.
         with contextlib.suppress(OSError):
             self._channel.send(f"{report} {escape_controls(text)}\n".encode())
 

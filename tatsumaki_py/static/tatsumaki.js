@@ -1,4 +1,4 @@
-// Subscribes a page to a Tatsumaki server, by a transport that gets through.
+// Subscribes a page to a Tatsumaki server, over a transport that gets through.
 //
 //   import { Subscription } from "/tatsumaki.js";
 //   new Subscription("/events/lobby", { onEvent: (data) => console.log(data) });
@@ -252,7 +252,7 @@ export class Subscription {
     const signal = AbortSignal.any([this.#over.signal, AbortSignal.timeout(LOAD)]);
     const { lastEventId } = (await this.#options.getState?.({ signal })) ?? {};
     if (isString(lastEventId) && lastEventId) return lastEventId;
-    throw new TypeError("getState has to return an object with lastEventId, a string that is not empty");
+    throw new TypeError("getState must return an object with lastEventId, a string that is not empty");
   }
 
   /** @returns {Place} */
@@ -365,7 +365,7 @@ class Source {
     } catch (error) {
       throw new Refused(`no ticket: ${error}`);
     }
-    if (!isString(this.ticket)) throw new Refused("a ticket has to be a string");
+    if (!isString(this.ticket)) throw new Refused("a ticket must be a string");
     this.given = Date.now();
   }
 
@@ -818,12 +818,12 @@ const OPTIONS = {
 /** @param {Options} options */
 function checkOptions(options) {
   if (typeof options !== "object" || !options || Array.isArray(options)) {
-    throw new TypeError("the options have to be an object");
+    throw new TypeError("the options must be an object");
   }
   for (const [name, value] of Object.entries(options)) {
     const [what, fits] = (Object.hasOwn(OPTIONS, name) && OPTIONS[/** @type {keyof Options} */ (name)]) || [];
     if (!fits) throw new TypeError(`no such option: ${name}; there are ${Object.keys(OPTIONS).join(", ")}`);
-    if (value !== undefined && !fits(value)) throw new TypeError(`${name} has to be ${what}`);
+    if (value !== undefined && !fits(value)) throw new TypeError(`${name} must be ${what}`);
   }
 }
 
@@ -840,11 +840,11 @@ function isHeaders(value) {
 
 /** @param {string | URL} url */
 function parseUrl(url) {
-  if (!(url instanceof URL) && (!isString(url) || url === "")) throw new TypeError("the URL has to be a string or a URL");
+  if (!(url instanceof URL) && (!isString(url) || url === "")) throw new TypeError("the URL must be a string or a URL");
   const base = globalThis.document?.baseURI ?? location.href;
   if (!URL.canParse(url, base)) throw new TypeError(`no such URL: ${url}`);
   const parsed = new URL(url, base);
-  if (!/^https?:$/.test(parsed.protocol)) throw new TypeError(`the URL has to begin with http: or https:, not ${parsed.protocol}`);
+  if (!/^https?:$/.test(parsed.protocol)) throw new TypeError(`the URL must begin with http: or https:, not ${parsed.protocol}`);
   if (parsed.username || parsed.password) throw new TypeError("the URL must not contain a user or a password");
   parsed.hash = "";
   return parsed;
