@@ -346,7 +346,7 @@ class Application(tornado.web.Application):
         """Run `coroutine` in the background. It belongs to no request: ``app.spawn(work())``.
 
         The application keeps the task alive, logs its failure, and cancels and awaits it when the
-        application stops. The task begins when the loop runs. Its default name is that of the
+        application stops. The task begins when the loop is running. Its default name is that of the
         function. Raises `TypeError` for a function: call it. Raises `RuntimeError` in another
         thread.
         """

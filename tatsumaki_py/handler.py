@@ -139,13 +139,14 @@ class Handler(AnswerHandler):
         seconds: float,
         group: str | bytes | int | None = None,
     ) -> str:
-        """Make a ticket: a text with which a client may subscribe at a `TicketedHandler`. It is
-        sent in the URL, because an ``EventSource`` or a ``WebSocket`` cannot set headers, and needs
-        no escaping there.
+        """Return a ticket: a text that lets a client subscribe through a `TicketedHandler`. The
+        ticket is sent in the URL, because an ``EventSource`` or a ``WebSocket`` cannot set headers,
+        and needs no escaping there.
 
         Args:
             channels: the names of the channels, 1 to 200.
-            seconds: how long it is valid, up to 86400 (a day). An open connection may outlive it.
+            seconds: how long the ticket is valid, up to 86400 (a day). An open connection may
+                outlive it.
             group: the user, for `SubscribeHandler.disconnect`; None for no user.
 
         Raises:

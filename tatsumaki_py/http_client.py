@@ -21,9 +21,9 @@ Rules of this file:
    however the request ends. (Tornado's shared client runs only ten requests at a time, and
    does not stop cancelled requests.)
 3. Redirects are followed here, not by Tornado, so that one time limit spans them all, credentials
-   go only to the host they are meant for, and a bad target is an error. (Tornado restarts the time
-   limit at each redirect and passes Proxy-Authorization and Referer on. In 6.6, a redirect to a URL
-   that is not http never ends.)
+   go only to the host they are meant for, and a bad target causes an error. (Tornado restarts the
+   time limit at each redirect and passes Proxy-Authorization and Referer on. In 6.6, a redirect to
+   a URL that is not http never ends.)
 
 Source: ``Tatsumaki::HTTPClient``; the codes 595 to 599 are those of ``AnyEvent::HTTP``.
 """

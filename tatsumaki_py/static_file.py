@@ -65,7 +65,7 @@ class _File(str):
     content: bytes | None = None
     """The whole content of a small file."""
     descriptor: _Descriptor | None = None
-    """The descriptor of a large file, because another file may take its name while it is sent."""
+    """The descriptor of a large file, because another file may take its name during the answer."""
     version: str | None = None
 
     @classmethod

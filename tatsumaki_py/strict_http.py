@@ -7,7 +7,7 @@ Rules:
    (RFC 9112 sections 2.2, 6.1 and 6.3). Tornado accepts some of these.
 2. A client has `HEAD_TIMEOUT` seconds for a head, counted from its first byte, and for a TLS
    handshake.
-3. A server that stops keeps no connection open: its next answer on each connection is the last.
+3. When the server stops, it keeps no connection open: its next answer on each one is the last.
 4. A request pipelined behind the last answer of a connection is not executed (RFC 9112 section
    9.6), because it would have an effect but no answer.
 5. A connection that is closed or detached refers to no request, so that no reference cycle is left.

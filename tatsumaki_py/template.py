@@ -69,7 +69,7 @@ class SearchLoader(tornado.template.BaseLoader):
             `tornado.template.BaseLoader`.
 
     As in Tornado, a name in ``{% extends %}`` or ``{% include %}`` is relative to the directory of
-    the template that contains it. It is again looked up in all directories.
+    the template that contains it. The resulting name is again looked up in all directories.
     """
 
     def __init__(self, paths: Path | Iterable[Path], **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
 """One connection of a client: the socket for its requests and their answers.
 
 Rules:
-1. A client that closes its side of the connection has left, even if it waits for an answer.
+1. A client that closes its side of the connection has left, even if it is waiting for an answer.
 2. Only a few bytes may wait to be parsed (`Requests.full`). While there are more, the socket is not
    read, and `HangUps` notices a client that leaves.
 3. A closed or handed-over connection refers to no request, so no reference cycle remains.

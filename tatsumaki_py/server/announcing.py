@@ -73,5 +73,5 @@ def _say(line: str) -> None:
     try:
         print(escape_controls(line), flush=True)
     except (OSError, ValueError) as error:
-        # Its reader is gone, its disk is full, or its encoding lacks the characters.
+        # The reader of stdout is gone, the disk is full, or the encoding lacks the characters.
         _log.warning("stdout cannot be written (%s): %s", error, line)

@@ -89,7 +89,7 @@ class Limits:
 
 
 class Drain:
-    """The stop of one server. It is made when the server begins to serve."""
+    """The stop of one server. Created when the server begins to serve."""
 
     def __init__(self, server: ListeningServer, life: Life, limits: Limits) -> None:
         self._server = server

@@ -121,7 +121,7 @@ class ListeningServer(HTTPServer):
         raise NotImplementedError
 
     def load(self) -> int:
-        """The number of its connections, including the streams of the process."""
+        """The number of the server's connections, including the streams of the process."""
         detached = sum(one.open for one in COUNTERS.traffic.values()) - traffic("long-poll").open
         return len(self._connections) + detached
 
