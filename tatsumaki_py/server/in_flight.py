@@ -62,7 +62,7 @@ def waiting_handlers() -> list[object]:
 
 
 def tornado_websockets() -> list[WebSocketHandler]:
-    """The open plain Tornado WebSockets. The task of each request lasts as long as its WebSocket."""
+    """The open plain Tornado WebSockets. The task of a request lasts as long as its WebSocket."""
     handlers = [one for one in _running(asyncio.all_tasks()) if not isinstance(one, PeerBase)]
     sockets = [one for one in handlers if isinstance(one, WebSocketHandler)]
     return [one for one in sockets if one.ws_connection is not None]
