@@ -35,7 +35,7 @@ class Line(Protocol):
         """Whether the server accepts no more requests on the connection."""
 
     def unsent(self) -> bool:
-        """Whether written bytes still wait for the kernel."""
+        """Whether written bytes are still waiting for the kernel."""
 
     def write(self, data: bytes) -> asyncio.Future[None]:
         """Send `data`. The result is done when the kernel has taken it."""

@@ -327,7 +327,7 @@ class Server:
             self.listening.set()
             await self._stopping.wait()
         finally:
-            # Also after a cancellation, for example when a callback raises SystemExit.
+            # Even after a cancellation, for example when a callback raises SystemExit.
             self._announcing.stopping()
             await drain.run()
             watchdog.cancel()

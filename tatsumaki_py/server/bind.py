@@ -100,7 +100,7 @@ class UnixSocket(socket.socket):
             sock.setblocking(False)
             sock.bind(path)
             sock._file = os.path.abspath(path), os.getpid(), os.lstat(path)
-            # No client can have connected earlier, because the socket does not listen yet.
+            # No client can have connected earlier, because the socket is not listening yet.
             os.chmod(path, mode)
         except BaseException:
             sock.close()

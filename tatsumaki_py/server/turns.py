@@ -3,8 +3,8 @@
 Rules:
 1. A process with clearly more connections than the one with the fewest (`SLACK`, `SHARE`) waits for
    `PAUSE` seconds before it accepts more, to let the others go first. After that, it accepts the
-   connections that still wait: a process whose event loop is blocked delays a connection by at most
-   `PAUSE` seconds.
+   connections that are still waiting: a process whose event loop is blocked delays a connection by
+   at most `PAUSE` seconds.
 2. A process writes only its own slot of the shared memory.
 
 Without this, Linux gives most connections to the same process (``bench/processes.py``).
@@ -30,7 +30,7 @@ SHARE = 32
 """This tolerance grows by one for every `SHARE` connections of the process."""
 PAUSE = 0.01
 AWAY = 1 << 62
-"""The value for a process that does not listen."""
+"""The value for a process that is not listening."""
 
 
 class Turns:

@@ -640,7 +640,7 @@ class Link {
       try {
         const { source, cursor } = this.line;
         const { items } = await source.ask(cursor(), this.signal);
-        // A client without a cursor but with a name of its own may be at a different place than the query.
+        // A client without a cursor but with its own name may be at a different place than the query.
         const behind = items.length > 0 && Boolean(cursor() || !source.named);
         if (behind) await pause(GRACE, this.signal);
         if (behind && news === this.news) throw new Blocked("events do not get through");
