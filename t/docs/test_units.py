@@ -37,7 +37,7 @@ def test_one_service(verify):
 
 def test_two_services(verify):
     """A socket and a template, for two processes side by side."""
-    (line,) = re.findall(r"^`(Service=.*)`\. ", PAGE, re.M)
+    (line,) = re.findall(r"`(Service=.+?)`", PAGE)
     socket = UNITS["chat.socket"].replace("[Install]", f"{line}\n\n[Install]")
     service = UNITS["chat.service"].replace("Description=Chat", "Description=Chat (%i)")
     assert verify({"chat.socket": socket, "chat@a.service": service}) == (0, "")
