@@ -21,8 +21,8 @@ class ChannelSettings:
     """The name of the channel."""
 
     backlog_length: int = 30
-    """The number of newest events that a new client gets, and that a channel always keeps
-    (``$BacklogLength``).
+    """The number of newest events that a new client gets, and that a channel keeps even after
+    `reconnect_time` and `recovery_time`, within the limits below (``$BacklogLength``).
     """
     buffer_length: int = 1000
     """Maximum number of events that a channel keeps: those of the last `reconnect_time` or

@@ -101,7 +101,9 @@ class Server:
         self._limits = Limits(grace, drain_delay, drain_time)
         self.options = LIMITS | options
         self.listening = threading.Event()
-        """Set while clients can connect. A thread can wait for it."""
+        """Set when clients can connect, and cleared when the server has stopped. A thread can wait
+        for it.
+        """
         self._loop: asyncio.AbstractEventLoop | None = None
         self._processes = processes
         self._announcing: Announcing = Announcer()
