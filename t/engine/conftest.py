@@ -1,10 +1,10 @@
 """The contract of every engine.
 
-To run it against an engine of your own, copy this folder and replace `make_engine` in this file. It
-returns a function that gives an engine each time it is called, as a new process would have one. All
-engines that it gives share what is elsewhere, and know nothing of the tests before. The function
-is parametrized below by the names of engines; in the tests with `other` only by those whose data
-several processes can share.
+To run these tests against your own engine, copy this folder and replace the fixture `make_engine`
+in this file. The fixture returns a function. Each call of the function makes a new engine, as a new
+process would. All engines that it makes in one test share the data outside the process, and none
+sees data of an earlier test. The fixture is parametrized below with the names of engines. Tests
+that use `other` run only with the engines whose data several processes can share.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ STANDINS = ["memory", "distant", "late"]
 
 
 def pytest_generate_tests(metafunc):
-    """Runs each test with each engine that it is about."""
+    """Run each test with each engine that it applies to."""
     if "make_engine" in metafunc.fixturenames:
         several = "other" in metafunc.fixturenames
         engines = SHARED if several else ["memory", "distant", "sqlite", *SHARED]
@@ -31,7 +31,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def make_engine(request):
-    """`engine = make_engine()`; see above."""
+    """`engine = make_engine()` makes an engine; see the top of this file."""
     if request.param in ("redis", "cluster"):
         patch = request.getfixturevalue("monkeypatch")
         patch.setattr(lives, "BEAT_INTERVAL", 0.03)
@@ -54,14 +54,14 @@ def make_engine(request):
 
 @pytest.fixture
 def passing(make_engine, clock, request):
-    """`await passing(50)` lets that many hundredths of `passing.life` pass; that of the engine's
-    clock.
+    """`await passing(50)` lets 50 percent of `passing.life` pass, on the clock that the engine
+    uses.
     """
     return Passing(clock if request.node.callspec.params["make_engine"] in STANDINS else None)
 
 
 class Passing:
-    """Time passes: that of the loop's clock if it can be moved, else real time."""
+    """Advances the loop's clock if the engine uses it; otherwise waits in real time."""
 
     def __init__(self, clock):
         self._clock = clock
@@ -90,7 +90,7 @@ def other(make_engine, io_loop):
 
 @pytest.fixture
 def attached():
-    """`feed = await attached(engine, "room", buffer_length=5)` gives a channel that is loaded."""
+    """`feed = await attached(engine, "room", buffer_length=5)` returns a loaded channel."""
 
     async def attach(engine, name="room", **settings):
         feed = Feed(name, settings)

@@ -1,4 +1,4 @@
-"""A channel as an engine sees it, which notes what it is told."""
+"""A channel, as an engine sees it, that records the calls that the engine makes."""
 
 import asyncio
 
@@ -7,17 +7,17 @@ from tatsumaki_py.message_queue.settings import ChannelSettings, settings_of
 
 
 def bodies(*numbers):
-    """Events as an engine gets them."""
+    """The bodies of events with these numbers, in the form that an engine gets."""
     return [b'{"n":%d}' % n for n in numbers]
 
 
 def numbers(events):
-    """What events say."""
+    """The numbers in these events."""
     return [event.event()["n"] for event in events]
 
 
 async def answer(awaitable):
-    """What `history` and `recall` say, now or later."""
+    """What `history` or `recall` returned: None, or the result of its awaitable."""
     return None if awaitable is None else await asyncio.wait_for(awaitable, 5)
 
 
@@ -31,7 +31,7 @@ class Feed:
         self.beside = 0
         self.loads = self.unloads = 0
         self.told = []
-        """The numbers of the events that are accepted, a list for each call."""
+        """The numbers of the accepted events, one list per call of `accept`."""
         self.failures = []
 
     @property
@@ -68,7 +68,7 @@ class Feed:
 
     @property
     def newcomer(self):
-        """What the events say that a new client gets."""
+        """The numbers of the events that a new client gets."""
         return numbers(self.log.since(*self.log.newcomer(self.settings.backlog_length)))
 
     @property
@@ -78,11 +78,11 @@ class Feed:
 
     @property
     def numbers(self):
-        """What they say."""
+        """The numbers of all events of the log."""
         return numbers(self.entries)
 
     async def until(self, condition):
-        """Waits until `condition()` is true, 5 s at most."""
+        """Wait until `condition()` is true; fails after about 5 s."""
         for _ in range(1000):
             if condition():
                 return
@@ -90,7 +90,7 @@ class Feed:
         raise AssertionError(f"{condition} did not come true: {self.numbers}")
 
     async def has(self, *expected):
-        """Waits until just these events are in the log."""
+        """Wait until exactly these events are in the log."""
         await self.until(lambda: self.numbers == [*expected])
 
 
@@ -99,7 +99,7 @@ class Clients:
 
     def __init__(self):
         self.places = {}
-        """Of the clients here, by channels and name."""
+        """The places of the clients in this process, by channels and name."""
         self.taken, self.left, self.received, self.again = [], [], [], []
         self.hooks = {"", "app.Events"}
 

@@ -1,4 +1,4 @@
-"""attach, detach, forget: a log is here while somebody listens, and misses nothing in between."""
+"""attach, detach, forget: an engine feeds a channel that is attached, and no event is missed."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from engine.feed import Feed, bodies, numbers
 
 @pytest.mark.gen_test
 async def test_empty(engine, attached):
-    """A channel that nobody used is loaded, too, and begins at an id that is no constant."""
+    """A channel without events can also be loaded; its first place is not "0-0"."""
     feed, another = await attached(engine), await attached(engine, "another")
     assert feed.numbers == another.numbers == []
     assert feed.floor == feed.top != "0-0"
@@ -18,7 +18,7 @@ async def test_empty(engine, attached):
 
 @pytest.mark.gen_test
 async def test_comes_back(engine, attached):
-    """What was published while nobody listened is there, without a gap."""
+    """An event that is published while the channel is detached is loaded later, without a gap."""
     feed = await attached(engine)
     (id,) = await engine.publish(feed, bodies(1))
     await feed.has(1)
@@ -32,7 +32,7 @@ async def test_comes_back(engine, attached):
 
 @pytest.mark.gen_test
 async def test_while_events_come(engine):
-    """A channel that is attached in the middle misses nothing, and gets nothing twice."""
+    """A channel that is attached between publishes gets every event exactly once."""
     feed = Feed("room", {"backlog_length": 100})
     engine.open(feed)
     calls = [engine.publish(feed, bodies(n)) for n in range(20)]
@@ -46,7 +46,7 @@ async def test_while_events_come(engine):
 
 @pytest.mark.gen_test
 async def test_forget(engine, attached):
-    """A channel that is forgotten is fed no more; another object of its name begins at its top."""
+    """A forgotten feed gets no more events; a new feed of the same name starts at its newest id."""
     feed = await attached(engine)
     (id,) = await engine.publish(feed, bodies(1))
     await feed.has(1)
@@ -62,7 +62,7 @@ async def test_forget(engine, attached):
 
 @pytest.mark.gen_test
 async def test_without_a_loop(engine, attached):
-    """Nothing raises that may be called outside of a loop."""
+    """detach, remember, forget and open raise nothing in a thread that has no event loop."""
     feed = await attached(engine)
 
     def outside():

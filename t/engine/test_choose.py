@@ -1,4 +1,4 @@
-"""The engine is chosen by a URL, or by the environment."""
+"""The engine is chosen with a URL or with an environment variable."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ class Half:
     presence = None
 
     def publish(self):
-        """And no more."""
+        """The only method of an engine that this class has."""
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ class Half:
     ],
 )
 def test_a_value_that_is_no_engine(value, said):
-    """It is an error at once, without a password, and the engine stays as it was."""
+    """`configure` raises an error that shows no password, and the engine does not change."""
     with pytest.raises(TypeError) as raised:
         MessageQueue.configure(value)
     text = 'MessageQueue.configure takes the URL of an engine, such as "redis://127.0.0.1:6379/0"'
@@ -110,14 +110,14 @@ INSTALL = "needs the package {hidden}: pip install 'tatsumaki_py[redis]'"
     ("url", "hidden", "present", "said"),
     [
         ("redis://:s3cret@h", "redis", "nothing/", INSTALL),
-        # Python takes a folder, such as that of the server's files, for a package.
+        # Python takes a folder, such as one with the files of a Redis server, for a package.
         ("rediss+sentinel://:s3cret@h/chat", "redis", "redis/", INSTALL),
         ("redis://:s3cret@h", "hiredis", "hiredis/", INSTALL),
         ("redis://:s3cret@h", "redis", "redis.py", "hides: rename {path}"),
     ],
 )
 def test_a_missing_package(tmp_path, url, hidden, present, said):
-    """The error says what to install, also if the current directory has something of its name."""
+    """The error says what to install or rename, even if a folder or file has the package's name."""
     path = tmp_path / present
     if present.endswith("/"):
         path.mkdir()

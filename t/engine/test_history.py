@@ -1,4 +1,4 @@
-"""history: events that are not in the log are somewhere else, or lost."""
+"""history: events that are no longer in the log come from the engine, or are lost."""
 
 import pytest
 from engine.feed import answer, bodies, numbers
@@ -6,7 +6,7 @@ from engine.feed import answer, bodies, numbers
 
 @pytest.mark.gen_test
 async def test_unknown(engine, attached):
-    """A cursor that never was is lost."""
+    """`history` returns None for a cursor that was never the id of an event."""
     feed = await attached(engine)
     await engine.publish(feed, bodies(1))
     await feed.has(1)
@@ -16,7 +16,7 @@ async def test_unknown(engine, attached):
 
 @pytest.mark.gen_test
 async def test_older_than_the_log(engine, other, attached):
-    """The events from a cursor up to the place where the log begins here."""
+    """`history` returns the events after a cursor, up to the place where the log here begins."""
     there = await attached(other)
     ids = await other.publish(there, bodies(*range(10)))
     feed = await attached(engine, backlog_length=3)
@@ -31,7 +31,7 @@ async def test_older_than_the_log(engine, other, attached):
 
 @pytest.mark.gen_test
 async def test_more_than_the_limit(engine, other, attached):
-    """None: some of them are of no use, if they do not end where the log begins."""
+    """`history` returns None, as events that do not reach the beginning of the log are useless."""
     there = await attached(other)
     ids = await other.publish(there, bodies(*range(10)))
     feed = await attached(engine, backlog_length=3)
@@ -40,7 +40,7 @@ async def test_more_than_the_limit(engine, other, attached):
 
 @pytest.mark.gen_test
 async def test_lost(engine, other, attached):
-    """None for a cursor before what is kept anywhere; what is kept is there."""
+    """`history` returns None if events after the cursor are lost, and the events otherwise."""
     there = await attached(other, buffer_length=5, backlog_length=2)
     ids = await other.publish(there, bodies(*range(5)))
     await other.publish(there, bodies(*range(5, 10)))
@@ -52,7 +52,7 @@ async def test_lost(engine, other, attached):
 
 @pytest.mark.gen_test
 async def test_newer_than_the_log(engine, other, attached):
-    """A cursor of an event that is still on its way here: the events come before the answer."""
+    """If the event of a cursor has not arrived here yet, it arrives before `history` answers."""
     here, there = await attached(engine), await attached(other)
     for n in range(5):
         (id,) = await other.publish(there, bodies(n))

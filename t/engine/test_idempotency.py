@@ -1,4 +1,4 @@
-"""An idempotency key: what was published under it lately is not published again."""
+"""Events that were recently published with an idempotency key are not published again with it."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tatsumaki_py import Error
 
 @pytest.mark.gen_test
 async def test_again(engine, attached):
-    """The same key with the same events: the same ids, and nothing is published."""
+    """The same key with the same events returns the same ids and publishes nothing."""
     feed = await attached(engine)
     ids = await engine.publish(feed, bodies(1, 2), idempotency_key="key")
     assert await engine.publish(feed, bodies(1, 2), idempotency_key="key") == ids
@@ -20,7 +20,7 @@ async def test_again(engine, attached):
 
 @pytest.mark.gen_test
 async def test_race(engine, attached):
-    """Of ten publishes that race, one is accepted, and all get its ids."""
+    """If ten publishes with one key race, one is accepted, and all ten get its ids."""
     feed = await attached(engine)
     answers = await asyncio.gather(
         *(engine.publish(feed, bodies(1), idempotency_key="key") for _ in range(10))
@@ -32,7 +32,7 @@ async def test_race(engine, attached):
 
 @pytest.mark.gen_test
 async def test_race_of_two_processes(engine, other, attached):
-    """The same, wherever they are published."""
+    """If publishes of two processes with one key race, one is accepted, and all get its ids."""
     here, there = await attached(engine), await attached(other)
     calls = [engine.publish(here, bodies(1), idempotency_key="key") for _ in range(3)]
     calls += [other.publish(there, bodies(1), idempotency_key="key") for _ in range(3)]
@@ -44,7 +44,7 @@ async def test_race_of_two_processes(engine, other, attached):
 
 @pytest.mark.gen_test
 async def test_other_events(engine, attached):
-    """The same key with other events is a 422, and the key stays what it was."""
+    """The same key with different events raises a 422, and the key keeps its first events."""
     feed = await attached(engine)
     ids = await engine.publish(feed, bodies(1), idempotency_key="key")
     for different in (bodies(2), bodies(1, 1), []):
@@ -57,7 +57,7 @@ async def test_other_events(engine, attached):
 
 @pytest.mark.gen_test
 async def test_a_key_belongs_to_its_channel(engine, attached):
-    """The same key in another channel, and another key in this one, are others."""
+    """The same key in another channel, or another key in the same channel, publishes the event."""
     a, b = await attached(engine, "a"), await attached(engine, "b")
     ids = await engine.publish(a, bodies(1), idempotency_key="key")
     assert await engine.publish(b, bodies(1), idempotency_key="key") != ids
@@ -68,7 +68,7 @@ async def test_a_key_belongs_to_its_channel(engine, attached):
 
 @pytest.mark.gen_test
 async def test_for_a_time(engine, attached, passing):
-    """After `idempotency_time` the key is free."""
+    """When `idempotency_time` has passed, the key publishes again."""
     feed = await attached(engine, idempotency_time=passing.life)
     ids = await engine.publish(feed, bodies(1), idempotency_key="key")
     await passing(60)

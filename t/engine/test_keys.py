@@ -1,4 +1,4 @@
-"""The last event of each key is kept for newcomers, whatever the log has dropped."""
+"""The last event of each key is kept for new clients, even if the log has dropped it."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ async def publish(engine, feed, *pairs):
 
 
 async def newcomer(attached, engine, name="room", **settings):
-    """What a new client of a process gets that did not use the channel before."""
+    """The numbers that a new client gets in a process that did not use the channel before."""
     feed = await attached(engine, name, **settings)
     return feed.newcomer
 
@@ -25,7 +25,7 @@ OLD = [(n, None) for n in range(10, 60)]
 
 @pytest.mark.gen_test
 async def test_loaded(engine, other, attached):
-    """A process that loads the channel gets them, with the ids and the keys that they had."""
+    """A process that loads the channel gets the last event of each key, with its id and its key."""
     settings = {"backlog_length": 1, "buffer_length": 3}
     there = await attached(other, **settings)
     ids = await publish(other, there, (1, "a"), (2, "ü €"), (3, "a"), *OLD)
@@ -37,14 +37,14 @@ async def test_loaded(engine, other, attached):
         (ids[2], ids[1], "a"),
         (ids[-1], ids[-2], None),
     ]
-    # What both have is the same, as long as they listen.
+    # While both processes listen, both keep the same events.
     await publish(engine, feed, (60, "ü €"), (61, None))
     await there.until(lambda: there.newcomer == feed.newcomer == [3, 60, 61])
 
 
 @pytest.mark.gen_test
 async def test_history(engine, other, attached):
-    """Events that are put before the log have their keys."""
+    """Events from `history`, which are put before the log, have their keys."""
     there = await attached(other)
     ids = await publish(other, there, (1, "a"), (2, "b"), (3, "a"), (4, None), (5, None))
     feed = await attached(engine, backlog_length=2)
@@ -57,8 +57,8 @@ async def test_history(engine, other, attached):
 
 @pytest.mark.gen_test
 async def test_together(engine, other, attached):
-    """Of events that are published together the last one is kept, also among others in one
-    iteration of the loop.
+    """If several events are published together with a key, the last one is kept, even if other
+    publishes come in the same iteration of the loop.
     """
     settings = {"backlog_length": 0}
     there = await attached(other, **settings)
@@ -75,8 +75,8 @@ async def test_together(engine, other, attached):
 
 @pytest.mark.gen_test
 async def test_bounds(engine, other, attached):
-    """The keys that were published longest ago are evicted: beyond `kept_keys`, or if the events
-    have too many bytes.
+    """If there are more keys than `kept_keys`, or if their events have too many bytes, the keys
+    that were published longest ago are evicted.
     """
     settings = {"backlog_length": 0, "kept_keys": 3}
     there = await attached(other, **settings)
@@ -93,7 +93,7 @@ async def test_bounds(engine, other, attached):
 
 @pytest.mark.gen_test
 async def test_expired(engine, other, attached):
-    """They are dropped when they reach the age `time_to_live`."""
+    """The last event of a key is dropped when it reaches the age `time_to_live`."""
     settings = {"backlog_length": 0, "time_to_live": 0.3}
     there = await attached(other, **settings)
     await publish(other, there, (1, "a"))
@@ -104,7 +104,7 @@ async def test_expired(engine, other, attached):
 
 @pytest.mark.gen_test
 async def test_idempotency(engine, attached):
-    """A repeated publish does not move its key."""
+    """A publish that an idempotency key repeats does not replace the last event of its key."""
     feed = await attached(engine, backlog_length=0)
     first = await engine.publish(feed, bodies(1), key="a", idempotency_key="k")
     await engine.publish(feed, bodies(2), key="a")

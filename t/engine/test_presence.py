@@ -1,4 +1,4 @@
-"""presence: the clients of several processes."""
+"""presence: the engine keeps track of the clients of several processes."""
 
 import asyncio
 
@@ -27,7 +27,7 @@ def there(other):
 
 @pytest.mark.gen_test
 async def test_comes_and_goes(engine, other, here, there):
-    """A client is new once, and gone once, wherever it is."""
+    """A client arrives once and leaves once, even if it is connected to two processes."""
     assert await engine.presence.arrive(ROOM, "me", "", 30.0)
     assert not await engine.presence.arrive(ROOM, "me", "", 30.0)
     assert not await other.presence.arrive(ROOM, "me", "", 30.0)
@@ -39,7 +39,7 @@ async def test_comes_and_goes(engine, other, here, there):
 
 @pytest.mark.gen_test
 async def test_others(engine, other, here, there):
-    """Another name, another channel and a set of channels are other clients."""
+    """A different name, channel or set of channels makes a different client."""
     assert await engine.presence.arrive(ROOM, "me", "", 30.0)
     for channels, name in ((ROOM, "you"), (("hall",), "me"), (("hall", "room"), "me")):
         assert await other.presence.arrive(channels, name, "", 30.0)
@@ -50,7 +50,7 @@ async def test_others(engine, other, here, there):
 
 @pytest.mark.gen_test
 async def test_takes_over(engine, other, here, there):
-    """The poll elsewhere ends; the new one begins where that one was, not at the place kept."""
+    """A new poll ends the poll in another process and starts at its place, not at the kept one."""
     await engine.presence.arrive(ROOM, "me", "", 30.0)
     engine.remember(ROOM, "me", "1-1", 30.0)
     here.places[ROOM, "me"] = "5-1"
@@ -58,7 +58,7 @@ async def test_takes_over(engine, other, here, there):
     assert await answer(other.recall(ROOM, "me")) == "5-1"
     assert not await new
     assert here.taken == [(ROOM, "me")]
-    # And back.
+    # The client returns to the first process.
     there.places[ROOM, "me"] = "7-1"
     engine.presence.arrive(ROOM, "me", "", 30.0)
     assert await answer(engine.recall(ROOM, "me")) == "7-1"
@@ -67,7 +67,7 @@ async def test_takes_over(engine, other, here, there):
 
 @pytest.mark.gen_test
 async def test_a_place_that_is_not_known(engine, other, here, there):
-    """Then the place counts that was remembered."""
+    """If the other process has no place of the client, `recall` returns the remembered one."""
     await engine.presence.arrive(ROOM, "me", "", 30.0)
     engine.remember(ROOM, "me", "1-1", 30.0)
     assert await answer(engine.recall(ROOM, "me")) == "1-1"
@@ -77,7 +77,7 @@ async def test_a_place_that_is_not_known(engine, other, here, there):
 
 @pytest.mark.gen_test
 async def test_at_once(engine, other, here, there):
-    """The answers come in the order of the calls, and do not depend on being waited for."""
+    """The answers come in the order of the calls, even if no code awaits them."""
     done = []
     for call in (engine.presence.arrive(ROOM, "me", "", 30.0), engine.presence.gone(ROOM, "me")):
         call.add_done_callback(lambda future: done.append(future.result()))
@@ -90,7 +90,7 @@ async def test_at_once(engine, other, here, there):
 
 @pytest.mark.gen_test
 async def test_the_process_has_ended(engine, make_engine, here, other, there):
-    """A client that comes back in time is not new; otherwise one process calls the hook."""
+    """A client that reconnects in time is not new; for the others, one process calls the hook."""
     for name in ("back", "away", "silent", "late", "unknown"):
         hook = {"silent": "", "unknown": "app.Unknown"}.get(name, "app.Events")
         await engine.presence.arrive(ROOM, name, hook, 30.0 if name == "late" else 0.05)
@@ -114,7 +114,7 @@ async def test_the_process_has_ended(engine, make_engine, here, other, there):
 
 @pytest.mark.gen_test
 async def test_count(engine, other, here, there):
-    """What the others count."""
+    """`count` returns how many clients the other processes have."""
     there.places = {(ROOM, "a"): "", (ROOM, "b"): "", (("hall",), "a"): ""}
     here.places = {(ROOM, "c"): ""}
     await other.presence.arrive(("hall",), "a", "", 30.0)
@@ -126,10 +126,10 @@ async def test_count(engine, other, here, there):
 
 @pytest.mark.gen_test
 async def test_messages(engine, other, here, there):
-    """Each process but the one that sends gets them, in order, also without a client."""
+    """Every process but the sender gets the messages, in order, even if it has no client."""
     other.presence.begin()
     engine.presence.begin()
-    # By now they have begun.
+    # When `count` has answered, both processes receive messages.
     await engine.presence.count(ROOM)
     await other.presence.count(ROOM)
     for number in range(100):

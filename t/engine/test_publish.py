@@ -1,4 +1,4 @@
-"""publish: all or none, in order, with ids that increase."""
+"""publish: the events of a call are published together, in order, with ids that increase."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ from tatsumaki_py.message_queue.ids import position
 
 @pytest.mark.gen_test
 async def test_ids(engine, attached):
-    """They increase, and each is an id. Publishing nothing gives none."""
+    """The ids of events increase and differ. Publishing no events returns no ids."""
     feed = await attached(engine)
     ids = await engine.publish(feed, bodies(0, 1, 2))
     for n in range(3, 30):
@@ -23,7 +23,7 @@ async def test_ids(engine, attached):
 
 @pytest.mark.gen_test
 async def test_chain(engine, attached):
-    """Each event has the id of the one before it; the first one, the place where the log begins."""
+    """`prev` of an event is the id of the previous event, or the place where the log begins."""
     feed = await attached(engine)
     start = feed.top
     ids = await engine.publish(feed, bodies(1, 2)) + await engine.publish(feed, bodies(3))
@@ -36,7 +36,7 @@ async def test_chain(engine, attached):
 
 @pytest.mark.gen_test
 async def test_order(engine, attached):
-    """Many publishes at once: their order is that of the calls, and the ids are their own."""
+    """Concurrent publishes keep the order of the calls, and each gets the ids of its own events."""
     feed = await attached(engine)
     calls = [engine.publish(feed, bodies(n, n + 1)) for n in range(0, 60, 2)]
     ids = [id for answer in await asyncio.gather(*calls) for id in answer]
@@ -46,7 +46,7 @@ async def test_order(engine, attached):
 
 @pytest.mark.gen_test
 async def test_without_waiting(engine, attached):
-    """An event is published, whether or not anybody waits for the answer."""
+    """An event is published even if no code awaits the answer."""
     feed = await attached(engine)
     for n in range(5):
         engine.publish(feed, bodies(n))
@@ -56,7 +56,7 @@ async def test_without_waiting(engine, attached):
 
 @pytest.mark.gen_test
 async def test_nobody_is_attached(engine):
-    """Events are there for clients that come later."""
+    """Events that are published while no feed is attached are there when one is."""
     feed = Feed("room", {})
     engine.open(feed)
     ids = await engine.publish(feed, bodies(1, 2))
@@ -67,7 +67,7 @@ async def test_nobody_is_attached(engine):
 
 @pytest.mark.gen_test
 async def test_quiet(engine, attached):
-    """A quiet event says so."""
+    """`quiet` of an event is true if it was published with `quiet=True`."""
     feed = await attached(engine)
     await engine.publish(feed, bodies(1), quiet=True)
     await engine.publish(feed, bodies(2))
@@ -77,7 +77,7 @@ async def test_quiet(engine, attached):
 
 @pytest.mark.gen_test
 async def test_channels(engine, attached):
-    """One channel has nothing of another."""
+    """A channel does not get the events of another channel."""
     a, b = await attached(engine, "a"), await attached(engine, "b")
     await engine.publish(a, bodies(1))
     await engine.publish(b, bodies(2))
@@ -87,7 +87,7 @@ async def test_channels(engine, attached):
 
 @pytest.mark.gen_test
 async def test_of_two_processes(engine, other, attached):
-    """All processes see the same order, and what each one publishes is in its own order."""
+    """All processes see the same order, and the events of each process keep their order in it."""
     here, there = await attached(engine), await attached(other)
     calls = [engine.publish(here, bodies(n)) for n in range(20)]
     calls += [other.publish(there, bodies(n)) for n in range(100, 120)]

@@ -1,24 +1,24 @@
-"""recall, remember: the places of named clients, wherever they come back."""
+"""recall, remember: the place of a named client is known in every process."""
 
 import pytest
 from engine.feed import answer
 
 
 async def sent(engine):
-    """Waits until what `engine` remembers has left this process."""
+    """Wait until the places that `engine` remembers have left this process."""
     for channels in (("room",), ("a",), ("a", "b")):
         await answer(engine.recall(channels, "me"))
 
 
 @pytest.mark.gen_test
 async def test_unknown(engine):
-    """Nothing is known of a name that never came."""
+    """`recall` returns None for a name that never connected."""
     assert await answer(engine.recall(("room",), "me")) is None
 
 
 @pytest.mark.gen_test
 async def test_elsewhere(engine, other):
-    """The latest place counts, also one that was remembered a moment ago."""
+    """`recall` returns the latest place, even one that was remembered a moment ago."""
     engine.remember(("room",), "me", "1-1", 30.0)
     await sent(engine)
     assert await answer(other.recall(("room",), "me")) == "1-1"
@@ -30,7 +30,7 @@ async def test_elsewhere(engine, other):
 
 @pytest.mark.gen_test
 async def test_others(engine, other):
-    """Each name, each channel and each set of channels has a place of its own."""
+    """Each combination of a name and a set of channels has its own place."""
     engine.remember(("a",), "me", "1-1", 30.0)
     engine.remember(("a", "b"), "me", "2-1,3-1", 30.0)
     await sent(engine)
@@ -42,7 +42,7 @@ async def test_others(engine, other):
 
 @pytest.mark.gen_test
 async def test_for_a_time(engine, other, passing):
-    """The place of a client that does not come back in time is forgotten."""
+    """The place of a client that does not come back in time is forgotten, but not before."""
     engine.remember(("room",), "me", "1-1", passing.life)
     await sent(engine)
     await passing(60)

@@ -1,4 +1,4 @@
-"""The exceptions, apart from any request."""
+"""The exceptions, outside of a request."""
 
 import copy
 import pickle
@@ -12,7 +12,7 @@ from tatsumaki_py.error import MissingParameter
 
 
 def test_http():
-    """It has a code and a message, is its message as text, and is Tornado's HTTPError as well."""
+    """`Error.HTTP` has a code and a message, which is its text, and is a Tornado HTTPError."""
     with pytest.raises(Error.HTTP) as raised:
         Error.HTTP.throw(500, "Oops")
     error = raised.value
@@ -26,19 +26,19 @@ def test_http():
     ("code", "message"), [(404, "Not Found"), (999, "Unknown"), (418, "I'm a Teapot")]
 )
 def test_default_message(code, message):
-    """Without a message, or with an empty one, it is the status phrase."""
+    """Without a message, or with an empty one, the message is the status phrase."""
     assert Error.HTTP(code).message == Error.HTTP(code, "").message == message
 
 
 @pytest.mark.parametrize("code", [42, 199, 1000, -1, "404", None, True, 404.0])
 def test_bad_code(code):
-    """What is no status code is named."""
+    """A value that is not a status code raises a `ValueError`."""
     with pytest.raises(ValueError, match="from 200 to 999, not "):
         Error.HTTP(code)
 
 
 def test_named_code():
-    """The standard library's names are codes, too."""
+    """`http.HTTPStatus` values can be used as codes."""
     error = Error.HTTP(HTTPStatus.FORBIDDEN)
     assert (error.code, repr(error)) == (403, "Error.HTTP(403, 'Forbidden')")
 
@@ -55,7 +55,7 @@ def test_named_code():
     ],
 )
 def test_copies(error):
-    """They survive copying and pickling whole."""
+    """A copied or pickled exception keeps all of its data."""
     for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert type(other) is type(error)
         assert (str(other), repr(other)) == (str(error), repr(error))
@@ -64,7 +64,7 @@ def test_copies(error):
 
 
 def test_missing_parameter():
-    """It is a 400 and a KeyError, so that `get` of the mapping finds it."""
+    """`MissingParameter` is a 400 and a KeyError; `get` of the mapping relies on the latter."""
     error = MissingParameter("x")
     assert (error.code, str(error)) == (400, "missing parameter: x")
     assert isinstance(error, KeyError)

@@ -1,4 +1,4 @@
-"""Publish calls those who wait before it returns; who is new gets the backlog."""
+"""`publish` calls the waiting callbacks before it returns; a new client gets the backlog."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def mq():
 
 @pytest.mark.gen_test
 async def test_publish_is_synchronous(mq):
-    """When publish returns, long polls and streams have been called, with everything at once."""
+    """When `publish` returns, each callback has been called once with all events of the call."""
     polled, streamed = [], []
     mq.poll_once("poll", lambda *events: polled.append(events))
     mq.poll("stream", lambda *events: streamed.append(events))
@@ -25,7 +25,7 @@ async def test_publish_is_synchronous(mq):
 
 @pytest.mark.gen_test
 async def test_poll_is_synchronous(mq):
-    """A poll that has something to deliver delivers it before it returns."""
+    """If there are events for a poll, the poll delivers them before it returns."""
     mq.publish({"n": 1})
     for poll in (mq.poll, mq.poll_once):
         got = []
@@ -35,7 +35,7 @@ async def test_poll_is_synchronous(mq):
 
 @pytest.mark.gen_test
 async def test_backlog_for_newcomers(mq):
-    """A client id that is not known gets the backlog once; from then on what is new."""
+    """A client with an unknown id gets the backlog once, and only new events after that."""
     mq.publish({"n": 1})
     mq.publish({"n": 2})
     for client in ("one", "two"):
@@ -46,7 +46,7 @@ async def test_backlog_for_newcomers(mq):
 
 
 def test_instance():
-    """One queue for each name."""
+    """`instance` returns the same queue for the same name, and `channels` lists it."""
     one = MessageQueue.instance("one")
     assert MessageQueue.instance("one") is one
     assert MessageQueue.instance("two") is not one
@@ -55,7 +55,7 @@ def test_instance():
 
 @pytest.mark.gen_test
 async def test_publish_may_be_awaited(mq):
-    """The ids, at once: nothing has to be waited for, and nothing warns if nobody does."""
+    """Awaiting `publish` returns the ids of the events immediately, without suspending."""
     awaitable = mq.publish({"n": 1}, {"n": 2})
     with pytest.raises(StopIteration) as stop:
         next(awaitable.__await__())

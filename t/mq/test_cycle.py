@@ -1,4 +1,4 @@
-"""No reference cycle keeps queue, client, callback or their owner alive after use."""
+"""No reference cycle keeps a queue, a client, a callback or the callback's owner alive."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from tatsumaki_py import MessageQueue
 
 @pytest.fixture(autouse=True)
 def no_collector():
-    """What is freed in these tests is freed by itself."""
+    """Objects in these tests are freed by reference counting, without the garbage collector."""
     gc.collect()
     gc.disable()
     yield
@@ -20,7 +20,7 @@ def no_collector():
 
 
 class Owner:
-    """Somebody with a callback, a poll, and the queue."""
+    """An object with callbacks, events and a reference to the queue."""
 
     def __init__(self, mq):
         self.mq = mq
@@ -83,7 +83,7 @@ async def poll_again_inside(mq, owner):
     mq.publish({"n": 1})
     mq.publish({"n": 2})
     mq.poll_once("me", lambda *events: None, timeout=0)
-    # That ended the last one, whose callback asked again.
+    # The previous call ended the old poll, whose callback polled again.
     mq.poll_once("me", lambda *events: None, timeout=0)
     for client in [*mq.clients.values()]:
         client.listener and client.listener.cancel()
@@ -134,7 +134,7 @@ WAYS = [
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.gen_test
 async def test_freed(way, clock):
-    """The owner of a callback at once, the events with their channel, the queue with its time."""
+    """The owner of a callback is freed immediately; an unused queue is freed after its timeouts."""
     mq = MessageQueue.instance("cycle")
     owner = Owner(mq)
     refs = [weakref.ref(owner), weakref.ref(mq)]

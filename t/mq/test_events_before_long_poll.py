@@ -52,7 +52,7 @@ def post(http_client, base_url):
 
 @pytest.mark.gen_test
 async def test_before_the_first(poll, post):
-    """They wait for the client."""
+    """A client's first poll gets the events that were published before."""
     await post("a")
     await post("b")
     assert await poll("me") == ["a", "b"]
@@ -60,7 +60,7 @@ async def test_before_the_first(poll, post):
 
 @pytest.mark.gen_test
 async def test_between_two(poll, post):
-    """They come with the next poll, in order, each once."""
+    """The next poll gets the events that were published after the previous one, in order, once."""
     await post("a")
     assert await poll("me") == ["a"]
     await post("b")
@@ -75,7 +75,7 @@ async def test_between_two(poll, post):
 
 @pytest.mark.gen_test
 async def test_other_channel(poll, post):
-    """What is published elsewhere is nobody's business here."""
+    """A poll of one channel does not get the events of another channel."""
     await post("a", "there")
     await post("b", "here")
     assert await poll("me", "here") == ["b"]
@@ -83,7 +83,7 @@ async def test_other_channel(poll, post):
 
 @pytest.mark.gen_test
 async def test_poll_loop(poll, post):
-    """A client that polls all the time gets a hundred messages, each once, in order."""
+    """A client that polls again after each answer gets a hundred messages in order, each once."""
     seen = []
 
     async def poll_all():

@@ -1,6 +1,7 @@
-"""Clients that vanish leave nothing: no socket in CLOSE_WAIT, no handler, no descriptor, no client.
+"""A client that vanishes leaves no socket in CLOSE_WAIT, no handler and no file descriptor.
 
-The original kept a long poll for 55 s and a stream until the next publish. Here it is a second.
+In the original, its long poll stayed for 55 s and its stream until the next publish. Here both end
+within seconds.
 """
 
 import asyncio
@@ -66,9 +67,9 @@ def app():
 
 
 def sockets(port, *states):
-    """How many sockets of the server's side there are, by the kernel's list (proc(5))."""
+    """The number of the server's sockets in these states, from the kernel's list (proc(5))."""
     rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
-    # By inode: the list may name a socket twice if others come and go while it is read.
+    # Count by inode: the list may name a socket twice if it changes while it is read.
     return len({row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[3] in states})
 
 
@@ -77,7 +78,7 @@ def descriptors():
 
 
 async def within(seconds, condition):
-    """Waits until `condition()` is true, in real time."""
+    """Wait until `condition()` is true, in real time."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it took too long"
@@ -88,7 +89,7 @@ async def within(seconds, condition):
 @pytest.mark.parametrize("kind", ["Poll", "MultipartPoll", "AwaitedPoll", "AwaitedStream"])
 @pytest.mark.gen_test
 async def test_vanished(http_server, http_port, raw, kind, leave):
-    """Soon all is gone, and each gets when it is back what came meanwhile."""
+    """Sockets and handlers of vanished clients are freed; clients that return get missed events."""
     mq = MessageQueue.instance("leak")
     before = descriptors()
     clients = [await raw(http_port) for _ in range(CLIENTS)]
@@ -113,7 +114,7 @@ async def test_vanished(http_server, http_port, raw, kind, leave):
 @pytest.mark.parametrize("kind", ["Poll", "MultipartPoll"])
 @pytest.mark.gen_test
 async def test_vanished_in_the_very_instant(http_server, http_port, raw, kind):
-    """Gone in the same turn of the loop in which something is published: nothing is lost."""
+    """An event that is published in the same iteration in which a client vanishes is not lost."""
     mq = MessageQueue.instance("leak")
     for n, leave in enumerate(("close", "reset") * 5):
         client = await raw(http_port)
@@ -126,17 +127,18 @@ async def test_vanished_in_the_very_instant(http_server, http_port, raw, kind):
         assert sockets(http_port, ESTABLISHED, CLOSE_WAIT) == 0
         expected = [{"n": n}]
         if kind == "MultipartPoll" and leave == "close":
-            # A FIN does not say that nobody reads: the kernel took the bytes. A cursor tells.
+            # The kernel took the bytes, as a client may still read after its FIN. The event is
+            # not lost: a cursor before it gets it.
             assert await mq.poll_once(f"{n}", last_event_id=cursor) == expected
         else:
-            # What it was to begin with may not have been sent either.
+            # The events that it got first may not have been sent either.
             assert (await mq.poll_once(f"{n}", timeout=0))[-1:] == expected
     await within(5, lambda: not handlers)
 
 
 @pytest.mark.gen_test
 async def test_many_rounds(http_server, http_port, raw):
-    """A hundred clients that come and go leave as many descriptors and clients as one."""
+    """A hundred connections of one client that come and go leave no descriptors and one client."""
     mq = MessageQueue.instance("leak")
     before = descriptors()
     for n in range(100):

@@ -1,4 +1,4 @@
-"""The two timers: how long a poll waits, and how long a client is remembered."""
+"""One timer limits how long a poll waits, and the other how long a client is remembered."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ def mq():
 
 @pytest.mark.gen_test
 async def test_poll_waits_55_seconds(mq, clock):
-    """Then it is called with no events, once."""
+    """The callback of a poll without events is called once, without events, after 55 s."""
     calls = []
     mq.poll_once("me", lambda *events: calls.append(events))
     await clock.advance(54.9)
@@ -44,7 +44,7 @@ async def test_poll_waits_55_seconds(mq, clock):
 
 @pytest.mark.gen_test
 async def test_over_http(mq, clock, http_client, http_server, base_url):
-    """The browser reads []."""
+    """A long poll over HTTP without events is answered with [] after 55 s."""
     answer = http_client.fetch(base_url, request_timeout=10**6)
     await until(lambda: "web" in mq.clients)
     await clock.advance(54.5)
@@ -56,7 +56,7 @@ async def test_over_http(mq, clock, http_client, http_server, base_url):
 
 @pytest.mark.gen_test
 async def test_client_is_remembered_for_30_seconds(mq, clock):
-    """From its last answer on, not from its last poll."""
+    """A client is forgotten 30 s after the answer to its last poll, not after the poll itself."""
     mq.poll_once("me", lambda *events: None)
     await clock.advance(55.1)
     await clock.advance(29)
@@ -68,7 +68,7 @@ async def test_client_is_remembered_for_30_seconds(mq, clock):
 
 @pytest.mark.gen_test
 async def test_coming_back_starts_anew(mq, clock):
-    """Who comes back every 29 s is never forgotten."""
+    """A client that comes back every 29 s is never forgotten."""
     for _ in range(5):
         await mq.poll_once("me", timeout=0)
         await clock.advance(29)
@@ -79,7 +79,7 @@ async def test_coming_back_starts_anew(mq, clock):
 
 @pytest.mark.gen_test
 async def test_each_has_its_own_time(mq, clock):
-    """Clients that left one after the other are forgotten one after the other."""
+    """Each client is forgotten 30 s after it left, whenever other clients left."""
     for name in "abc":
         await mq.poll_once(name, timeout=0)
         await clock.advance(10)
@@ -92,7 +92,7 @@ async def test_each_has_its_own_time(mq, clock):
 
 @pytest.mark.gen_test
 async def test_reconnect_time_of_one_queue(mq, clock, monkeypatch):
-    """It may be set on a queue."""
+    """`reconnect_time` can be set on a single queue."""
     monkeypatch.setattr(mq, "reconnect_time", 5)
     await mq.poll_once("me", timeout=0)
     await clock.advance(4.9)

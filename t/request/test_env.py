@@ -1,4 +1,4 @@
-"""`request.env`: the request by PSGI's keys."""
+"""`request.env`: the request as a PSGI environment."""
 
 import json
 import socket
@@ -33,8 +33,8 @@ def app():
 
 @pytest.mark.gen_test
 async def test_env(ask, http_port):
-    """What PSGI says is there, headers in capitals and joined if they came twice. A header with an
-    underscore cannot pass for another one."""
+    """`env` has the keys of PSGI. Names of headers are in capitals; repeated headers are joined. A
+    header with an underscore in its name is left out, so that it cannot pass for another one."""
     headers = ["X-Two: 1", "X-Two: 2", "X_Two: 3", "Content-Type: text/plain", "Connection: close"]
     client = await ask("POST /caf%C3%A9?a=%20", *headers, "Host_: evil", body="body")
     env = json.loads((await client.read_all()).partition(b"\r\n\r\n")[2])
@@ -66,13 +66,13 @@ async def test_env(ask, http_port):
 
 @pytest.mark.gen_test
 async def test_read_only(fetch):
-    """It cannot be written to: nothing would come of it."""
+    """`env` is read-only, as a change to it would have no effect."""
     assert (await fetch("/")).code == 200
 
 
 @pytest.mark.gen_test
 async def test_in_a_stream(fetch):
-    """The connection is a stream's: the server is what the client called it."""
+    """After a stream has begun, the name and the port of the server come from the Host header."""
     assert (await fetch("/stream", headers={"Host": "Example.com:88"})).body == (
         b'a{"server":"example.com88"}'
     )
@@ -80,7 +80,7 @@ async def test_in_a_stream(fetch):
 
 @pytest.mark.parametrize(("protocol", "port"), [("http", "80"), ("https", "443")])
 def test_without_a_connection(protocol, port):
-    """A request that was made by hand, or came through a socket of Unix, has the usual port."""
+    """A request that was made by hand, or came through a Unix socket, has the default port."""
     line = RequestStartLine("GET", "/", "HTTP/1.1")
     request = HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": "x"}))
     Request.adopt(request)

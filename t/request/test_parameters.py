@@ -1,4 +1,4 @@
-"""Parameters: of the query and of forms, as text."""
+"""Parameters: the fields of the query and of forms, as text."""
 
 import json
 
@@ -28,7 +28,7 @@ class Echo(Handler):
         self.finish()
 
     def post(self):
-        """prepare() has answered."""
+        """`prepare` has already answered."""
 
     get = put = post
 
@@ -50,7 +50,7 @@ def app():
 
 
 def form(*fields):
-    """A multipart form of (name, value)."""
+    """The options of a request that sends a multipart form with these pairs of name and value."""
     parts = (
         f'--B\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
         for name, value in fields
@@ -93,7 +93,7 @@ def urlencoded(body, method="POST"):
         ("/?a=x;b=y", {}, {"a": ["x;b=y"]}),
         ("/?%FF=1&%FE=2", {}, {"\ufffd": ["1", "2"]}),
         ("/", urlencoded("%FF=1"), {"\ufffd": ["1"]}),
-        # No second decoding of what is text already.
+        # Names that look like UTF-8 after decoding are not decoded again.
         ("/?%C3%83%C2%B6=1", {}, {"\xc3\xb6": ["1"]}),
         ("/", form(("\xc3\xb6", "1")), {"\xc3\xb6": ["1"]}),
         ("/", JSON_BODY, {}),
@@ -101,8 +101,8 @@ def urlencoded(body, method="POST"):
 )
 @pytest.mark.gen_test
 async def test_parameters(fetch, path, options, values):
-    """Names and values are UTF-8, nothing is stripped, bad bytes are replaced; the query comes
-    before the form, and the last value wins, however it is asked for."""
+    """Names and values are decoded as UTF-8. Nothing is stripped, and invalid bytes are replaced.
+    Values of the query come before those of the form, and the last value wins."""
     answer = await fetch(path, **options)
     last = {name: all[-1] for name, all in values.items()}
     found = json.loads(answer.body)
@@ -115,7 +115,7 @@ async def test_parameters(fetch, path, options, values):
 
 @pytest.mark.gen_test
 async def test_missing(fetch):
-    """A parameter that is needed and was not sent is a 400 that names it, and only in the body."""
+    """A missing required parameter is answered with a 400 that names it in the body only."""
     answer = await fetch("/missing")
     assert (answer.code, answer.reason) == (400, "Bad Request")
     assert answer.body.decode() == "missing parameter: x\r\n\u2603"
@@ -134,8 +134,8 @@ async def test_missing(fetch):
 )
 @pytest.mark.gen_test
 async def test_letter_case_of_the_type(fetch, content_type):
-    """A form is read however its type is written: media types and the names of their parameters
-    have no case."""
+    """A form is read whatever the letter case of its type: media types and the names of their
+    parameters are case-insensitive."""
     options = form(("a", "b")) if "multi" in content_type.lower() else urlencoded("a=b")
     options["headers"] = {"Content-Type": content_type}
     answer = await fetch("/", **options)
@@ -145,7 +145,7 @@ async def test_letter_case_of_the_type(fetch, content_type):
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencodedx", "multipart/form"])
 @pytest.mark.gen_test
 async def test_other_types(fetch, content_type):
-    """What only begins like the type of a form is none."""
+    """A body is not read as a form if its type only resembles the type of a form."""
     options = urlencoded("a=b") | {"headers": {"Content-Type": content_type}}
     assert json.loads((await fetch("/", **options)).body)["body"] == {}
 
@@ -163,7 +163,7 @@ async def test_other_types(fetch, content_type):
 )
 @pytest.mark.gen_test
 async def test_form_that_is_none(fetch, options, status, line):
-    """A form that cannot be read, or only at length, is refused with one line."""
+    """A form that is broken, or too expensive to read, is refused with one line."""
     answer = await fetch("/", **options)
     assert answer.code == status
     assert line in answer.body
@@ -174,7 +174,7 @@ async def test_form_that_is_none(fetch, options, status, line):
 @pytest.mark.parametrize("options", [form(("a", "b")), urlencoded("a=b")], ids=["multi", "url"])
 @pytest.mark.gen_test
 async def test_content_encoding(fetch, options, coding, status):
-    """A form that is compressed is not read as one that is not."""
+    """A compressed form is answered with a 415."""
     headers = options["headers"] | {"Content-Encoding": coding}
     answer = await fetch("/", **{**options, "headers": headers})
     assert answer.code == status

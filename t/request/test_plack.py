@@ -1,4 +1,4 @@
-"""The names of Plack's request, beside those of Tornado's."""
+"""The attributes of Plack's request, which exist in addition to those of Tornado's."""
 
 import json
 
@@ -63,7 +63,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_names(fetch):
-    """Each means what it means in Plack; text is decoded."""
+    """Each attribute means what it means in Plack; text is decoded."""
     headers = {"User-Agent": "me", "Referer": "http://example.com/"}
     headers["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8"
     path = NAMES["request_uri"]
@@ -73,7 +73,7 @@ async def test_names(fetch):
 
 @pytest.mark.gen_test
 async def test_nothing_sent(ask):
-    """What the client did not send is None, or empty."""
+    """An attribute for something that the client did not send is None or empty."""
     client = await ask("GET / HTTP/1.0")
     body = (await client.read_all()).partition(b"\r\n\r\n")[2]
     sent = {"path_info": "/", "query_string": "", "request_uri": "/", "scheme": "http"}
@@ -82,7 +82,7 @@ async def test_nothing_sent(ask):
 
 @pytest.mark.gen_test
 async def test_fields(fetch):
-    """The fields of the query and of the form apart, and the names of all; files by field."""
+    """`query_parameters` and `body_parameters` are separate; `param()` lists the names of both."""
     body = b'--B\r\nContent-Disposition: form-data; name="b"\r\n\r\n3\r\n'
     body += FILE % (1, 1) + FILE % (2, 2) + b"--B--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=B"}
@@ -93,12 +93,12 @@ async def test_fields(fetch):
 
 @pytest.mark.gen_test
 async def test_own_attributes(fetch):
-    """A program may keep things of its own on a request, under any of these names."""
+    """A program can assign its own values to any of these attributes of a request."""
     assert (await fetch("/own")).code == 200
 
 
 def test_bad_bytes_and_https():
-    """A path that is not UTF-8 has U+FFFD; `secure` and `scheme` follow `protocol`."""
+    """Invalid UTF-8 in a path becomes U+FFFD; `secure` and `scheme` follow `protocol`."""
     line = RequestStartLine("GET", "/a%FF%zz%00", "HTTP/1.1")
     request = HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": "x"}))
     Request.adopt(request)
@@ -108,7 +108,7 @@ def test_bad_bytes_and_https():
 
 
 def test_no_name_of_tornado_is_replaced():
-    """`_parse_body`, which Tornado calls, and `request_time` are there twice, and mean the same."""
+    """Only `_parse_body`, which Tornado calls, and `request_time` replace a method of Tornado."""
     ours = {name for name in vars(Request) if not name.startswith("__")}
     line = RequestStartLine("GET", "/", "HTTP/1.1")
     theirs = HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": "x"}))
@@ -116,5 +116,5 @@ def test_no_name_of_tornado_is_replaced():
 
 
 def test_the_class_can_be_looked_at():
-    """As `help()` does."""
+    """An attribute can be read from the class, as `help()` does, and has a docstring."""
     assert "not decoded" in Request.content.__doc__

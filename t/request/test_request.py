@@ -1,4 +1,4 @@
-"""What else a handler reads of a request."""
+"""The other attributes of a request that a handler reads."""
 
 import json
 
@@ -37,7 +37,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_names(fetch):
-    """Tornado's names mean what they mean there; `address` is the peer's."""
+    """Tornado's attributes keep their meaning; `address` is the address of the peer."""
     headers = {"User-Agent": "me", "Cookie": "a=b", "X-Forwarded-For": "1.2.3.4"}
     answer = json.loads((await fetch("/caf%C3%A9?x=1", headers=headers)).body)
     assert answer == {
@@ -52,7 +52,7 @@ async def test_names(fetch):
 
 @pytest.mark.gen_test
 async def test_uploads(fetch):
-    """Files of a form have a name, a type and bytes; a missing one is a 400."""
+    """A file of a form has a name, a type and bytes; a missing file is answered with 400."""
     body = (
         b'--B\r\nContent-Disposition: form-data; name="f"\r\n\r\ntext\r\n'
         b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n'
@@ -71,7 +71,7 @@ async def test_uploads(fetch):
         ("/?last_event_id=2-0", {}, "2-0"),
         ("/?last_event_id=2-0", {"Last-Event-ID": "1-0"}, "1-0"),
         ("/?last_event_id=", {"Last-Event-ID": ""}, None),
-        # What libraries send, beside what the page wrote into its URL.
+        # The parameters that libraries send, also next to one that the page wrote into its URL.
         ("/?lastEventId=2-0", {}, "2-0"),
         ("/?lastEventId=2-0&last_event_id=1-0", {}, "2-0"),
         ("/?last_event_id=1-0&evs_last_event_id=2-0", {}, "2-0"),
@@ -80,14 +80,14 @@ async def test_uploads(fetch):
         ("/?Last-Event-ID=2-0", {}, "2-0"),
         ("/?Last-Event-Id=2-0", {}, "2-0"),
         ("/?last-event-id=2-0", {}, "2-0"),
-        # Whatever it is: the queue knows its own.
+        # Any text is accepted here: the queue checks cursors itself.
         ("/?lastEventId=%00%E2%98%83", {}, "\0\u2603"),
         ("/", {"Last-Event-ID": "x" * 10_000}, "x" * 8192),
     ],
 )
 @pytest.mark.gen_test
 async def test_last_event_id(fetch, path, headers, cursor):
-    """The cursor is in the header, or in a parameter; an empty one is none."""
+    """The cursor comes from the header or from a parameter; an empty cursor is ignored."""
     headers = {"User-Agent": "me", "Cookie": "a=b", **headers}
     assert json.loads((await fetch(path, headers=headers)).body)["cursor"] == cursor
 
@@ -99,7 +99,7 @@ def request(uri="/"):
 
 
 def test_adopt():
-    """A request becomes one of ours in place; one of another class keeps what that gave it."""
+    """`adopt` turns a request into a `Request` in place; attributes of its own class are kept."""
     mine = request("/?a=1")
     Request.adopt(mine)
     Request.adopt(mine)

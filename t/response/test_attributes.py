@@ -42,7 +42,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_what_is_set_goes_out(fetch):
-    """Status, by either name, and the headers that have an attribute."""
+    """The status, set by either name, and the headers that are set as attributes are sent."""
     answer = await fetch("/")
     assert (answer.code, answer.body) == (201, b"abc")
     names = ("Content-Type", "Content-Encoding", "Location", "Content-Length")
@@ -51,7 +51,7 @@ async def test_what_is_set_goes_out(fetch):
 
 @pytest.mark.gen_test
 async def test_none_is_no_header(fetch):
-    """None takes a header away; a status that has no phrase gets one."""
+    """Setting a header to None removes it; a status without a phrase gets "Unknown"."""
     answer = await fetch("/", method="POST")
     assert (answer.code, answer.reason) == (299, "Unknown")
     assert "Location" not in answer.headers
@@ -60,7 +60,7 @@ async def test_none_is_no_header(fetch):
 
 @pytest.mark.gen_test
 async def test_wrong_length(ask, expect_log):
-    """A length that is not that of the body is an error, not a client that waits for the rest."""
+    """A wrong `content_length` is an error on the server, and does not leave the client waiting."""
     with (
         expect_log("tornado.application", "Uncaught exception"),
         expect_log("tornado.general", "Cannot send error response"),
@@ -70,6 +70,6 @@ async def test_wrong_length(ask, expect_log):
 
 
 def test_keeps_nothing():
-    """It is made anew for each access, so that it makes no reference cycle."""
+    """A `Response` keeps nothing but its handler, and makes no reference cycle."""
     assert not hasattr(Response, "__dict__") or "__dict__" not in Response.__slots__
     assert Response.__slots__ == ("_handler",)

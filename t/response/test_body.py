@@ -1,4 +1,4 @@
-"""`response.body`: what was written, or what replaces it."""
+"""`response.body`: reading it returns what was written, and assigning to it replaces that."""
 
 import io
 
@@ -54,7 +54,7 @@ def app():
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.gen_test
 async def test_assigned(fetch, name):
-    """Text, bytes or a list of pieces, as in Plack; a list is not JSON. Later writes follow."""
+    """A body is text, bytes or a list of pieces (not JSON), as in Plack; later writes follow it."""
     answer = await fetch(f"/body/{name}")
     assert (answer.code, answer.body) == (200, BODIES[name][1] + b"!")
     assert answer.headers["Content-Type"] == "text/html; charset=UTF-8"
@@ -63,7 +63,7 @@ async def test_assigned(fetch, name):
 @pytest.mark.parametrize("name", MISTAKES)
 @pytest.mark.gen_test
 async def test_mistakes(fetch, expect_log, name):
-    """Anything else raises, and the message names the mend."""
+    """Any other type raises an exception whose message names `self.write` for JSON."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         assert (await fetch(f"/body/{name}", method="POST")).code == 500
     assert "for JSON use self.write(...)" in str(records[0].exc_info[1])
@@ -71,11 +71,11 @@ async def test_mistakes(fetch, expect_log, name):
 
 @pytest.mark.gen_test
 async def test_binary(fetch):
-    """With `binary`, text is Latin-1; `get_chunk` has no part in it."""
+    """With `binary`, text is encoded as Latin-1, and `get_chunk` is not called."""
     assert (await fetch("/binary")).body == b"\xff"
 
 
 @pytest.mark.gen_test
 async def test_streamed(fetch):
-    """When a stream has begun, a body goes nowhere."""
+    """After a stream has begun, assigning a body has no effect."""
     assert (await fetch("/streamed")).body == b"ac"

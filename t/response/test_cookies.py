@@ -1,4 +1,4 @@
-"""`response.cookies`: what is to be set."""
+"""`response.cookies`: the cookies that the response sets."""
 
 from datetime import UTC, datetime
 
@@ -56,7 +56,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_cookies(fetch):
-    """Each is a Set-Cookie of its own. A time is a number, a date or text; 0 deletes the cookie."""
+    """Each cookie has its own Set-Cookie. A time is a number, a date or text; 0 deletes it."""
     lines = (await fetch("/")).headers.get_list("Set-Cookie")
     cookies = {line.partition("=")[0]: line for line in lines}
     assert cookies.pop("tornado") == "tornado=t; Path=/"
@@ -67,7 +67,7 @@ async def test_cookies(fetch):
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.gen_test
 async def test_mistakes(fetch, expect_log, mistake):
-    """What no cookie can hold raises, instead of becoming another attribute."""
+    """A value that a cookie cannot hold raises an exception and adds no attribute or header."""
     with expect_log("tornado.application", "Uncaught exception"):
         answer = await fetch(f"/?mistake={mistake.replace(' ', '+')}", method="POST")
     assert (answer.code, answer.headers.get("Set-Cookie")) == (500, None)

@@ -43,7 +43,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_header(fetch):
-    """One is set and read without regard to case; a list is one line for each value."""
+    """A header is set and read case-insensitively; a list is sent as one line per value."""
     headers = (await fetch("/")).headers
     assert (headers["X-Number"], headers["X-Before"]) == ("3", "1")
     assert headers.get_list("X-Lines") == ["a", "b"]
@@ -52,8 +52,8 @@ async def test_header(fetch):
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 @pytest.mark.gen_test
 async def test_assigned(fetch, method):
-    """A mapping or pairs replace all headers of the answer; what the server says of itself stays.
-    Its own value may be assigned."""
+    """Assigning a mapping or pairs replaces all headers except the server's own, such as Date.
+    `response.headers` can be assigned to itself."""
     headers = (await fetch("/", method=method)).headers
     assert headers.get_list("X-Lines") == (["a", "b"] if method == "POST" else ["a,b"])
     assert "X-Before" not in headers
@@ -65,7 +65,7 @@ async def test_assigned(fetch, method):
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.gen_test
 async def test_cannot_split(fetch, expect_log, method, number):
-    """What is no header is a 500 and no second header."""
+    """An invalid header raises a `ValueError`, is answered with 500, and adds no header."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         answer = await fetch(f"/bad/{number}", method=method)
     assert isinstance(records[0].exc_info[1], ValueError)

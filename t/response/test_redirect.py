@@ -36,7 +36,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_redirect(fetch):
-    """The address goes out as it is, without a body; 302 if nothing else is said."""
+    """The address is sent as it is, without a body; the default status is 302."""
     answer = await fetch("/?to=/there%3Fa=1")
     assert (answer.code, answer.headers["Location"], answer.body) == (302, "/there?a=1", b"")
     answer = await fetch("/later")
@@ -45,7 +45,7 @@ async def test_redirect(fetch):
 
 @pytest.mark.gen_test
 async def test_what_follows(fetch):
-    """Cookies and a body may follow, as nothing is sent before the answer is finished."""
+    """A handler can set cookies and write a body after `redirect`, which sends nothing yet."""
     answer = await fetch("/", method="POST")
     assert (answer.code, answer.body) == (301, b"moved")
     assert answer.headers["Set-Cookie"] == "session=1; Path=/"
@@ -53,14 +53,14 @@ async def test_what_follows(fetch):
 
 @pytest.mark.gen_test
 async def test_of_tornado(fetch):
-    """Tornado's own finishes; to finish again is harmless."""
+    """`Handler.redirect` finishes the answer; calling `finish` again is harmless."""
     answer = await fetch("/", method="PUT")
     assert (answer.code, answer.headers["Location"]) == (301, "/there")
 
 
 @pytest.mark.gen_test
 async def test_cannot_split(fetch, expect_log):
-    """A line end in an address is a 500, no second header."""
+    """A line end in an address is answered with 500 and adds no header."""
     with expect_log("tornado.application", "Uncaught exception"):
         answer = await fetch("/?to=/a%0D%0AX-Evil:%201")
     assert (answer.code, answer.headers.get("X-Evil")) == (500, None)

@@ -1,4 +1,4 @@
-"""A service of several processes over Redis: with a name it is one client, else one in each."""
+"""Over Redis, a service in several processes is one client with a name, or one each without."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class Both(Service):
             poll.cancel()
 
 def say(what, events):
-    # Whole lines, between those of the others.
+    # One write per line, so that lines of several processes do not mix.
     for event in events:
         os.write(1, json.dumps([what, event, os.getpid()]).encode() + b"\\n")
 
@@ -40,8 +40,8 @@ Server(processes=3).run(app)
 
 
 def test_a_name_is_one_client(popen, tmp_path, redis_server):
-    """Each event reaches one worker by name, and all of them without. When the worker that has the
-    name ends, the one that takes its place has it.
+    """Each event reaches one worker's poll with a name, and every worker's poll without one. When
+    the worker that has the name is killed, a new worker takes over the name.
     """
     (tmp_path / "program.py").write_text(PROGRAM)
     port, log = free_port(), tmp_path / "log"
@@ -50,7 +50,7 @@ def test_a_name_is_one_client(popen, tmp_path, redis_server):
     assert process.stdout.readline().startswith("Listening"), log.read_text()
 
     def publish(number):
-        """Which worker gets it by name, and which without."""
+        """Publish an event; return the workers that get it with a name, and those without."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/publish/work",
             str(number).encode(),
@@ -74,7 +74,7 @@ def test_a_name_is_one_client(popen, tmp_path, redis_server):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     next_holder, now = holder, workers
-    # It has the name when Redis knows of it, which may be some events later.
+    # The new worker has the name once Redis knows about it, perhaps a few events later.
     while next_holder not in now - workers:
         assert time.monotonic() < deadline
         number += 1

@@ -1,4 +1,4 @@
-"""What a service has of its own; `add_service` is the application's."""
+"""The attributes and methods of a service. `add_service` belongs to the application."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from tatsumaki_py import Application, Service
 
 class Bare(Service):
     def __init__(self):
-        """Calls no `super().__init__`."""
+        """Does not call `super().__init__`."""
 
 
 class Curious(Service):
@@ -19,13 +19,13 @@ class Curious(Service):
 
 
 def test_start_is_optional():
-    """A service without `start` can be added (in the original that dies)."""
+    """A service without `start` can be added. (In the original, this raises an exception.)"""
     application = Application()
     assert application.add_service(Bare()).application is application
 
 
 def test_start_sees_the_application():
-    """`start` runs when the application is known."""
+    """`start` can use `self.application`."""
     application = Application()
     curious = application.add_service(Curious())
     asyncio.run(application.start())
@@ -34,7 +34,9 @@ def test_start_sees_the_application():
 
 @pytest.mark.parametrize("added", [False, True])
 def test_no_application(added):
-    """Added to none, or to one that is gone (it does not keep it alive), it says what to do."""
+    """`application` raises an error that says what to do if the service was not added to one, or
+    if the application is gone. A service does not keep its application alive.
+    """
     service = Bare()
     if added:
         Application().add_service(service)

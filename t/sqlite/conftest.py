@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the SQLite engine."""
+"""Fixtures for the tests of the SQLite engine."""
 
 import gc
 import shutil
@@ -15,7 +15,7 @@ def path(tmp_path):
 
 
 class Program:
-    """A program with a queue, which is stopped or killed, and started again with the same file."""
+    """A program with a queue that can be stopped or killed and restarted with the same file."""
 
     def __init__(self, path):
         self.path = path
@@ -23,10 +23,10 @@ class Program:
         self.options = {}
 
     def start(self, **settings):
-        """Begins a life. Returns the queue of the channel "room", with these settings."""
+        """Begin a life. Returns the queue of the channel "room" with these settings."""
         self.lives += 1
         MessageQueue.configure(f"sqlite:{self.path}", **self.options)
-        # Settings of a class are there before the channel is loaded.
+        # The settings are set on a class, so that they exist before the channel is loaded.
         return type("Queue", (MessageQueue,), settings).instance("room")
 
     @property
@@ -35,7 +35,7 @@ class Program:
         return MessageQueue._registry.engine
 
     async def stop(self):
-        """Ends this life in order. The clients have left before."""
+        """End this life normally. The clients must have left before."""
         engine = self.engine if MessageQueue._registry._engine else None
         MessageQueue.reset()
         for queues in (MessageQueue._registry.instances, MessageQueue._registry.merged):
@@ -45,7 +45,7 @@ class Program:
         gc.collect()
 
     async def kill(self):
-        """Ends this life with the files that a process leaves which is killed now."""
+        """End this life, and keep the files that a process would leave if it were killed now."""
         left = self.path.with_name(f"events{self.lives}.db")
         for end in ("", "-wal"):
             shutil.copy(f"{self.path}{end}", f"{left}{end}")
@@ -55,7 +55,7 @@ class Program:
 
 @pytest.fixture
 def program(path, io_loop):
-    """See `Program`."""
+    """A `Program`, which is stopped after the test."""
     program = Program(path)
     yield program
     io_loop.run_sync(program.stop)

@@ -1,4 +1,4 @@
-"""When the program ends, in order or by an exception, what was published is stored first."""
+"""When a program ends, normally or with an exception, published events are stored first."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ def publish():
     queue.publish({"n": 2}, {"n": 3})
 
 def last(end):
-    # The loop ends at once: nothing runs after this.
+    # The loop ends immediately: nothing runs after this.
     publish()
     end()
 
@@ -64,7 +64,7 @@ def test_ends(tmp_path):
     }
     assert {how: process.wait(20) for how, process in running.items()} == ENDS
     for how in ENDS:
-        # In order: the next life does not take it for killed, and the log of SQLite is gone.
+        # The file was closed: SQLite's log is gone, and the next life does not assume a kill.
         assert not (tmp_path / f"{how}.db-wal").exists(), how
         file = sqlite3.connect(tmp_path / f"{how}.db")
         assert file.execute("SELECT body FROM events ORDER BY ms, seq").fetchall() == [

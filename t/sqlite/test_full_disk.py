@@ -1,4 +1,4 @@
-"""A disk that is full, and a file that breaks: publishers are told, and listeners stay."""
+"""If the disk is full or the file is damaged, publishers get an error, and listeners stay."""
 
 import asyncio
 import gc
@@ -17,13 +17,13 @@ LARGE = "x" * 100_000
 
 @pytest.fixture
 def calm(monkeypatch):
-    """The trouble is over soon."""
+    """A short `CALM`, after which the log says that the trouble is over."""
     monkeypatch.setattr(trouble, "CALM", 0.05)
 
 
 @pytest.fixture
 def fill(program, calm):
-    """`fill()` lets the file grow no more, and `fill(False)` lets it grow again."""
+    """`fill()` stops the file from growing, and `fill(False)` lets it grow again."""
 
     def fill(full=True):
         pages = 2 if full else 10**6
@@ -34,7 +34,7 @@ def fill(program, calm):
 
 @pytest.mark.gen_test
 async def test_full(program, fill, expect_log):
-    """One line when it begins and one when it is over; the events before are readable."""
+    """One line is logged when the disk is full and one when it is not; events can still be read."""
     queue = program.start()
     taker = Taker()
     queue.poll("me", taker)
@@ -48,7 +48,7 @@ async def test_full(program, fill, expect_log):
                 await queue.publish({"n": 0, "text": LARGE})
             assert error.value.code == 503
             assert error.value.message == ("the event cannot be stored: database or disk is full")
-        # A publisher that does not wait for the answer is no trouble of its own.
+        # A publish that is not awaited logs no further line.
         queue.publish({"n": 0, "text": LARGE})
         await asyncio.sleep(0.05)
         gc.collect()
@@ -67,7 +67,7 @@ async def test_full(program, fill, expect_log):
 
 @pytest.mark.gen_test
 async def test_the_system_refuses(program, calm, expect_log):
-    """The same with an error of the operating system."""
+    """An error from the operating system is also answered with 503 and logged."""
     queue = program.start()
     await queue.publish({"n": 1})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -91,7 +91,7 @@ async def test_the_system_refuses(program, calm, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_broken_page(program, log_watch):
-    """Channels on other pages go on; those on the page are a 503 and one line."""
+    """Polls and publishes of channels on a broken page raise an error; one line is logged."""
     queue = program.start()
     for name in ("a", "b", "c"):
         await MessageQueue.instance(name).publish({"n": 1, "text": LARGE[:3000]})
@@ -114,7 +114,7 @@ async def test_a_broken_page(program, log_watch):
 
 @pytest.mark.gen_test
 async def test_a_large_channel_on_a_broken_page(program, log_watch, monkeypatch):
-    """It is loaded late, and again and again: each poll gets a 503, and none hangs."""
+    """Each poll tries to load the channel again, raises an error, and does not hang."""
     monkeypatch.setattr(feeds, "RETRY", 0.02)
     settings = {"backlog_length": 2000, "buffer_length": 2000}
     queue = program.start(**settings)
@@ -134,5 +134,5 @@ async def test_a_large_channel_on_a_broken_page(program, log_watch, monkeypatch)
 
 
 def page_of(path, text):
-    """The number of the page that has `text` in it, from 0 on."""
+    """The number of the page that contains `text`, starting at 0."""
     return path.read_bytes().index(text) // 4096

@@ -1,4 +1,4 @@
-"""The last event of each key is in the file, apart from the events."""
+"""The file stores the last event of each key, separately from the other events."""
 
 import contextlib
 import sqlite3
@@ -23,7 +23,7 @@ def rows(path):
 @pytest.mark.parametrize("end", ["stop", "kill"])
 @pytest.mark.gen_test
 async def test_a_restart(program, end):
-    """New clients of the next life get them, also of a key that is not valid Unicode."""
+    """New clients after a restart get the last event of each key, even if it is invalid Unicode."""
     queue = program.start(**SHORT)
     for n, key in enumerate(["a", "\ud800", "a", *[None] * 9]):
         await queue.publish({"n": n}, key=key)
@@ -38,7 +38,7 @@ async def test_a_restart(program, end):
 
 @pytest.mark.gen_test
 async def test_an_unknown_name_after_a_kill(program):
-    """It may be that of a client that listened: it gets a gap, and the last event of each key."""
+    """After a kill, an unknown name may have listened before: it gets a gap and the kept events."""
     queue = program.start(**SHORT)
     for n, key in enumerate(["a", *[None] * 9]):
         await queue.publish({"n": n}, key=key)
@@ -50,7 +50,7 @@ async def test_an_unknown_name_after_a_kill(program):
 
 @pytest.mark.gen_test
 async def test_eviction(program, path):
-    """The file has no more than the bounds allow, and nothing of a forgotten channel."""
+    """The file keeps at most `kept_keys` events with keys."""
     queue = program.start(backlog_length=0, kept_keys=2)
     for n in range(5):
         await queue.publish({"n": n}, key=f"{n}")
@@ -66,7 +66,7 @@ async def test_eviction(program, path):
 
 @pytest.mark.gen_test
 async def test_a_sweep(program, path):
-    """Those that are too old go, and those of channels that are idle."""
+    """A sweep drops kept events that are too old, and those of idle channels."""
     queue = program.start(time_to_live=0.01)
     await queue.publish({"n": 1}, key="a")
     idle = type("Idle", (MessageQueue,), {"idle_timeout": 0, "buffer_length": 0}).instance("idle")
@@ -81,7 +81,7 @@ async def test_a_sweep(program, path):
 
 @pytest.mark.gen_test
 async def test_a_file_without_keys(program, path):
-    """A file of version 0.1 is upgraded, with its events."""
+    """A file of version 0.1 is upgraded and keeps its events."""
     start = Ids().next()
     with contextlib.closing(sqlite3.connect(path)) as file:
         for statement in files.STEPS[0]:

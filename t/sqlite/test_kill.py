@@ -1,4 +1,4 @@
-"""kill -9 in the middle of publishing, many times: what was acknowledged is there, in order."""
+"""A process is killed many times while it publishes: acknowledged events are stored, in order."""
 
 import asyncio
 import contextlib
@@ -23,8 +23,8 @@ KEEP_ALL = {"buffer_length": 10**7, "buffer_size": 10**10}
 
 
 def publish_for_ever(url, life, out):
-    """Publishes {"life": , "n": 0}, 1, 2 ... and prints each line of `life n id` that is
-    acknowledged.
+    """Publish {"life": life, "n": 0}, {"life": life, "n": 1} and so on. Write a line "life n id" to
+    the descriptor `out` for each acknowledged event.
     """
 
     async def main():
@@ -48,7 +48,7 @@ def publish_for_ever(url, life, out):
 
 
 def one_life(url, life, seconds):
-    """The lines of a process that is killed `seconds` after its first line."""
+    """Run a process, kill it `seconds` after its first line, and return its lines."""
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -89,7 +89,7 @@ def test_kill(path):
     for ms, seq, body in rows:
         event = json.loads(body)
         stored.setdefault(event["life"], []).append((event["n"], f"{ms}-{seq}"))
-    # In the order of the publishes, without a hole, one life after the other.
+    # The events are in the order of the publishes, without a hole, one life after the other.
     assert [*stored] == [*range(LIVES)]
     for events in stored.values():
         assert [n for n, _ in events] == [*range(len(events))]
@@ -102,7 +102,7 @@ def test_kill(path):
 
 
 async def resume(url, by_name):
-    """A client of the last life but one gets all that followed, without a gap."""
+    """A client with a cursor of the last life but one gets all later events, without a gap."""
     MessageQueue.configure(url)
     queue = type("Queue", (MessageQueue,), KEEP_ALL).instance("room")
     got = await queue.poll_once(None, last_event_id=by_name[LIVES - 2, 0])

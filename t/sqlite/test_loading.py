@@ -1,4 +1,4 @@
-"""Channels are loaded when they are first used: at once, or soon if they are large."""
+"""A channel is loaded when it is first used: immediately, or a little later if it is large."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from tatsumaki_py.message_queue.event import encode
 
 @pytest.mark.gen_test
 async def test_a_large_backlog_is_loaded_late(program):
-    """It does not hold the event loop, and misses nothing of what comes meanwhile."""
+    """An event that is published while a large backlog is loaded reaches the client in order."""
     settings = {"backlog_length": 5000, "buffer_length": 5000}
     queue = program.start(**settings)
     await queue.publish(*events(*range(3000)))
@@ -30,7 +30,7 @@ async def test_a_large_backlog_is_loaded_late(program):
 
 @pytest.mark.gen_test
 async def test_many_clients_come_back_to_one_place(program):
-    """The file is asked once. One that leaves meanwhile takes nothing from the others."""
+    """The file is read once for all clients. If one leaves, the others still get their events."""
     settings = {"backlog_length": 2}
     queue = program.start(**settings)
     ids = await queue.publish(*events(*range(100)))
@@ -53,7 +53,7 @@ async def one(queue, cursor):
 
 
 def test_without_a_loop(program):
-    """The main thread publishes before a loop runs: the events are stored when this returns."""
+    """If no loop is running, `publish` in the main thread has stored the events when it returns."""
     queue = program.start()
     assert len(queue.publish(*events(1, 2)).result()) == 2
     assert numbers(queue.backlog_events) == [1, 2]
@@ -71,7 +71,7 @@ def test_without_a_loop(program):
 
 
 def test_a_loop_that_ends_before_the_answer(program):
-    """The events are stored, and delivered when the queue is used again."""
+    """The events are stored, and are in the log when the queue is used again."""
     queue = program.start()
 
     async def publish():
@@ -84,7 +84,7 @@ def test_a_loop_that_ends_before_the_answer(program):
 
 @pytest.mark.gen_test
 async def test_in_threads(program):
-    """Threads publish through the loop, and open channels by themselves."""
+    """Other threads can open channels, and publish through the event loop."""
     program.start()
     taker = Taker()
     MessageQueue.instance("0").poll("me", taker)
@@ -102,7 +102,7 @@ async def test_in_threads(program):
 
 @pytest.mark.gen_test
 async def test_a_channel_that_was_forgotten_here(program, monkeypatch):
-    """Its events are in the file, and a queue that the program holds finds them again."""
+    """A queue whose channel was released loads its events from the file again."""
     queue = program.start()
     ids = await queue.publish(*events(1, 2))
     queue._channel.release()
@@ -114,7 +114,7 @@ async def test_a_channel_that_was_forgotten_here(program, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_the_loop_goes_on(program):
-    """While a megabyte is stored, and a hundred channels are opened, no call takes long."""
+    """Opening a hundred channels and storing an event of 100 kB in each does not block the loop."""
     program.start()
     body = encode({"text": "x" * 100_000})
     longest = 0.0

@@ -1,4 +1,4 @@
-"""A file that is deleted, moved or replaced while the program uses it is noticed."""
+"""The engine notices if its file is deleted, moved or replaced while the program runs."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ def replace(path):
 @pytest.mark.parametrize("change", [os.remove, replace])
 @pytest.mark.gen_test
 async def test_publish_fails(program, expect_log, change, end):
-    """What was acknowledged after that would be lost."""
+    """Publishing is refused with a 503, as an acknowledged event would be lost."""
     queue = program.start()
     taker = Taker()
     queue.poll("me", taker)
@@ -37,7 +37,7 @@ async def test_publish_fails(program, expect_log, change, end):
 
 @pytest.mark.gen_test
 async def test_it_is_put_back(program, monkeypatch, expect_log):
-    """Also a program that publishes nothing says so. When the file is back, all is well."""
+    """A missing file is logged even if nothing is published; once it is back, publishing works."""
     monkeypatch.setattr(writer, "SWEEP", 0.02)
     monkeypatch.setattr(trouble, "CALM", 0.0)
     queue = program.start()

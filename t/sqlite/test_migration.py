@@ -1,4 +1,4 @@
-"""The schema of the file, from one version to the next."""
+"""The schema of the file is upgraded from one version to the next."""
 
 import sqlite3
 
@@ -14,7 +14,7 @@ STEP = ("ALTER TABLE channels ADD COLUMN color TEXT", "UPDATE channels SET color
 
 @pytest.fixture
 def version(path):
-    """`version()` is the version of the file."""
+    """`version()` returns the version of the file's schema."""
 
     def ask():
         file = sqlite3.connect(path)
@@ -27,7 +27,7 @@ def version(path):
 
 @pytest.mark.gen_test
 async def test_an_empty_file(path, program, version):
-    """It is version 0."""
+    """An empty file has schema version 0 and is upgraded to the current version."""
     path.touch()
     await program.start().publish({"n": 1})
     await program.stop()
@@ -36,7 +36,7 @@ async def test_an_empty_file(path, program, version):
 
 @pytest.mark.gen_test
 async def test_an_older_version(path, program, version, monkeypatch):
-    """It gets the steps that it lacks, and keeps its events."""
+    """The steps that a file lacks are applied to it, and it keeps its events."""
     await program.start().publish(*events(1, 2))
     await program.stop()
     assert version() == NOW
@@ -51,7 +51,7 @@ async def test_an_older_version(path, program, version, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_a_step_that_fails(path, program, version, monkeypatch):
-    """The file stays at the old version, with its events."""
+    """If a step fails, the file keeps its old version and its events."""
     await program.start().publish(*events(1, 2))
     await program.stop()
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""A file is used by one process; the lock of one that was killed is no obstacle."""
+"""A file is used by one process at a time; a killed process leaves no lock behind."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ REFUSED = "is used by another process: a SQLite file is for one process"
 
 @pytest.mark.gen_test
 async def test_a_second_process_is_refused(path):
-    """Until the first one has closed the file. A second engine of one process is refused, too."""
+    """While an engine has the file open, another engine in any process is refused."""
     engine = choose(f"sqlite:{path}", {}).make()
     make = choose(f"sqlite:{path.parent}/./events.db", {}).make
     said = in_fork(make)
@@ -35,7 +35,7 @@ async def test_a_second_process_is_refused(path):
 
 
 def test_a_server_does_not_start(path):
-    """It ends with status 1, and one line says why."""
+    """A server whose file is in use exits with status 1 and prints one line that says why."""
     engine = choose(f"sqlite:{path}", {}).make()
     program = "from tatsumaki_py import *; Server('127.0.0.1', 0).run(Application([]))"
     environment = {**os.environ, "TATSUMAKI_ENGINE": f"sqlite:{path}"}
@@ -54,7 +54,7 @@ def test_a_server_does_not_start(path):
 
 
 def test_a_process_that_was_killed(path):
-    """The next one begins at once."""
+    """After a process was killed, the next process can open the file immediately."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -75,7 +75,7 @@ def test_a_process_that_was_killed(path):
 
 @pytest.mark.gen_test
 async def test_a_forked_process_leaves_the_file_to_its_parent(program):
-    """It is refused as any other process, and the parent goes on."""
+    """A forked process is refused like any other process, and its parent keeps using the file."""
     queue = program.start()
     taker = Taker()
     queue.poll("me", taker)

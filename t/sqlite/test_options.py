@@ -1,4 +1,4 @@
-"""The URL of a file, and the options."""
+"""The URL of a SQLite file, and its options."""
 
 import contextlib
 import sqlite3
@@ -11,7 +11,7 @@ from tatsumaki_py.message_queue.engine.sqlite.options import parse
 
 
 def test_a_path(tmp_path, monkeypatch):
-    """A relative path is relative to the working directory when the URL is read."""
+    """A relative path is resolved against the working directory when the URL is parsed."""
     monkeypatch.chdir(tmp_path)
     assert parse("sqlite:events.db", {}).path == f"{tmp_path}/events.db"
     assert parse("sqlite:./a/../b.db", {}).path == f"{tmp_path}/b.db"
@@ -39,7 +39,7 @@ def test_bad_urls():
 @pytest.mark.parametrize(("option", "level"), [(None, 1), ("normal", 1), ("full", 2)])
 @pytest.mark.gen_test
 async def test_synchronous(path, option, level):
-    """`full` is what it says. A choice is for one process, and is no file yet."""
+    """The option sets `PRAGMA synchronous`. Choosing the engine does not create the file yet."""
     choice = choose(f"sqlite:{path}", {"synchronous": option} if option else {})
     assert not choice.shared
     assert not path.exists()

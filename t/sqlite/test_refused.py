@@ -1,4 +1,4 @@
-"""A file that cannot be used is refused by one line that says what to do."""
+"""A file that cannot be used is refused with a one-line error that says what to do."""
 
 import os
 import sqlite3
@@ -14,7 +14,7 @@ from tatsumaki_py.message_queue.engine.choose import choose
 
 @pytest.fixture
 def refusal(path):
-    """`text = refusal()`: what the engine says of the file. The file stays as it is."""
+    """`text = refusal()` returns the engine's error about the file, which must stay unchanged."""
 
     def refuse(of=path):
         before = of.read_bytes() if of.is_file() else None
@@ -62,7 +62,7 @@ def test_not_a_database(path, refusal):
 
 @pytest.mark.gen_test
 async def test_broken(path, refusal):
-    """A page of the schema was overwritten."""
+    """A file whose schema page was overwritten is refused; the error says how to recover it."""
     await choose(f"sqlite:{path}", {}).make().close()
     page = path.read_bytes()
     path.write_bytes(page[:100] + b"\xff" * 3996 + page[4096:])
@@ -73,7 +73,7 @@ async def test_broken(path, refusal):
 
 @pytest.mark.gen_test
 async def test_cut_off(path, refusal):
-    """The pages of the tables are missing."""
+    """A file whose table pages are missing is refused."""
     await choose(f"sqlite:{path}", {}).make().close()
     path.write_bytes(path.read_bytes()[:4096])
     assert "malformed" in refusal()
@@ -93,7 +93,7 @@ def test_a_folder(tmp_path, refusal):
     not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become another user"
 )
 def test_read_only_folder():
-    """As a user that may read the folder and not write to it."""
+    """A user that can read the folder but cannot write to it gets an error that says so."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
 

@@ -1,4 +1,4 @@
-"""Whatever was accepted is there after the process was stopped or killed, and so are the places."""
+"""Accepted events and the places of clients survive a stop or a kill of the process."""
 
 import asyncio
 
@@ -12,13 +12,13 @@ from tatsumaki_py.message_queue.ids import position
 
 @pytest.fixture(params=["stop", "kill"])
 def end(request, program):
-    """`await end()` ends this life of the program, by a stop or a kill."""
+    """`await end()` ends this life of the program: it stops or kills it."""
     return getattr(program, request.param)
 
 
 @pytest.mark.gen_test
 async def test_a_client_with_a_cursor_resumes(program, end):
-    """It gets what it missed, from both lives and without a gap. A new client gets the backlog."""
+    """A client with a cursor gets all missed events of both lives; a new one gets the backlog."""
     queue = program.start(backlog_length=2)
     ids = await queue.publish(*events(*range(10)))
     await end()
@@ -42,7 +42,7 @@ async def test_a_cursor_of_an_empty_channel_is_no_gap(program, end):
 
 @pytest.mark.gen_test
 async def test_a_channel_that_has_ended(program, end):
-    """It still has: a client gets what is left, and its poll is finished."""
+    """A channel is still ended after a restart: a poll gets the remaining events and finishes."""
     queue = program.start()
     (first,) = await queue.publish({"n": 1})
     (last,) = await queue.end()
@@ -69,7 +69,7 @@ async def test_ids_increase_though_the_clock_goes_back(program, end, monkeypatch
 
 @pytest.mark.gen_test
 async def test_a_name_alone_resumes(program, end):
-    """A client that left before, and sends no cursor, resumes where it was."""
+    """A named client that left before the restart resumes where it left off, without a cursor."""
     queue = program.start(backlog_length=2)
     await queue.publish(*events(1, 2))
     assert numbers(await queue.poll_once("me")) == [1, 2]
@@ -100,8 +100,9 @@ async def test_a_name_that_listens_to_two_channels_resumes(program, end):
 
 @pytest.mark.gen_test
 async def test_a_name_that_listened_when_the_process_was_killed(program):
-    """It gets the events of the last `recovery_time` seconds before again, and all that followed.
-    A client that was never here gets as much: they cannot be told apart.
+    """A named client that listened when the process was killed gets the events of the last
+    `recovery_time` seconds before the kill again, and all events that followed. An unknown name
+    gets the same events at first, as the two cannot be told apart.
     """
     queue = program.start(backlog_length=2)
     peer = FakePeer()
@@ -121,8 +122,8 @@ async def test_a_name_that_listened_when_the_process_was_killed(program):
 @pytest.mark.parametrize("kept", [100, 5])
 @pytest.mark.gen_test
 async def test_a_slow_client_that_has_only_a_name(program, kept):
-    """It was further behind than `recovery_time` when the process was killed: it gets what it
-    lacked, or a gap if that is not in the file any more.
+    """A named client that was further behind than `recovery_time` when the process was killed gets
+    all events that it missed, or a gap if they are no longer in the file.
     """
     settings = {"backlog_length": 2, "recovery_time": 0, "buffer_length": kept}
     queue = program.start(**settings)
@@ -142,7 +143,7 @@ async def test_a_slow_client_that_has_only_a_name(program, kept):
 
 @pytest.mark.gen_test
 async def test_a_name_after_a_stop_is_new(program):
-    """No client listened at the end, so the clients that are not known are new."""
+    """After a normal stop, at which no client listened, an unknown name is a new client."""
     queue = program.start(backlog_length=2)
     await queue.publish(*events(*range(5)))
     await program.stop()
@@ -152,7 +153,7 @@ async def test_a_name_after_a_stop_is_new(program):
 
 @pytest.mark.gen_test
 async def test_keys(program, end):
-    """A publisher that tries again after the restart gets the same ids; 422 for other events."""
+    """After a restart, a retry with an idempotency key returns the same ids, or raises a 422."""
     queue = program.start()
     ids = await queue.publish(*events(1, 2), idempotency_key="key")
     await end()
@@ -166,7 +167,7 @@ async def test_keys(program, end):
 
 @pytest.mark.gen_test
 async def test_quiet_events(program, end):
-    """They are still for new clients only."""
+    """After a restart, quiet events still reach only new clients."""
     queue = program.start()
     (start,) = await queue.publish({"n": 1})
     await queue.append_backlog({"n": 2})
@@ -179,7 +180,7 @@ async def test_quiet_events(program, end):
 
 @pytest.mark.gen_test
 async def test_names_that_are_no_text(program, end):
-    """Names of channels and clients, and keys, may be any str, also no valid Unicode."""
+    """Names of channels and clients, and idempotency keys, can be any str, even invalid Unicode."""
     names = ["\ud800", "a\0b", "{}'\"\n", "x" * 1024]
     program.start()
     for name in names:
@@ -198,7 +199,7 @@ async def test_names_that_are_no_text(program, end):
 
 @pytest.mark.gen_test
 async def test_an_old_cursor_is_a_gap(program, end):
-    """A loss is told: of events that were dropped, and of ids that never were."""
+    """After a restart, a cursor before dropped events gets a gap, and so does an unknown id."""
     queue = program.start(backlog_length=1, buffer_length=2)
     ids = await queue.publish(*events(*range(5)))
     await end()
@@ -210,7 +211,7 @@ async def test_an_old_cursor_is_a_gap(program, end):
 
 @pytest.mark.gen_test
 async def test_the_engine_is_used_again_after_close(program):
-    """All that was published is stored, and the next use opens the file again."""
+    """`close` stores all published events, and the next use of the engine opens the file again."""
     queue = program.start()
     taker = Taker()
     queue.poll("me", taker)

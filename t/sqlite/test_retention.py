@@ -1,4 +1,4 @@
-"""What the file keeps, and how large it becomes."""
+"""Which events the file keeps, and how large it becomes."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from tatsumaki_py.message_queue.engine.sqlite import trimming, writer
 
 @pytest.fixture
 def sweep(program, monkeypatch):
-    """`await sweep()` lets the engine look for what it need not keep."""
+    """`await sweep()` waits until the engine has dropped what it need not keep."""
     monkeypatch.setattr(writer, "SWEEP", 0.02)
 
     async def sweep():
@@ -24,7 +24,7 @@ def sweep(program, monkeypatch):
 
 @pytest.fixture
 def stored(program):
-    """`stored()`: how many events of each channel are in the file."""
+    """`stored()` returns how many events of each channel are in the file."""
 
     def ask():
         file = sqlite3.connect(program.path)
@@ -52,7 +52,7 @@ async def test_length(program, stored):
 
 @pytest.mark.gen_test
 async def test_bytes(program, stored):
-    """The newest events that fit."""
+    """The file keeps the newest events that fit into `buffer_size`."""
     queue = program.start(buffer_size=20_000)
     for n in range(50):
         await queue.publish({"n": n, "text": "x" * 1000})
@@ -64,8 +64,8 @@ async def test_bytes(program, stored):
 
 @pytest.mark.gen_test
 async def test_age(program, stored, sweep, clock):
-    """All that is younger than `recovery_time` stays, and the backlog whatever its age. No time
-    passes while no process uses the file.
+    """Events younger than `recovery_time` stay, and the backlog stays at any age. Events do not age
+    while no process uses the file.
     """
     settings = {"recovery_time": 60, "reconnect_time": 60, "backlog_length": 2}
     queue = program.start(**settings)
@@ -86,7 +86,7 @@ async def test_age(program, stored, sweep, clock):
 
 @pytest.mark.gen_test
 async def test_time_to_live(program, stored, sweep):
-    """By the machine's clock."""
+    """Events older than `time_to_live`, by the machine's clock, are dropped."""
     queue = program.start(time_to_live=0.3)
     await queue.publish(*events(1, 2))
     assert stored() == {"room": 2}
@@ -97,7 +97,7 @@ async def test_time_to_live(program, stored, sweep):
 
 @pytest.mark.gen_test
 async def test_idle(program, stored, sweep, clock):
-    """A channel of an earlier life goes, too, but none that has a client. Its newest id stays."""
+    """The events of an idle channel without clients are dropped; its newest id is kept."""
     queue = program.start(idle_timeout=100)
     (id,) = await queue.publish({"n": 1})
     other = type("Queue", (MessageQueue,), {"idle_timeout": 100}).instance("other")
@@ -116,7 +116,7 @@ async def test_idle(program, stored, sweep, clock):
 
 @pytest.mark.gen_test
 async def test_max_size(program, stored, monkeypatch):
-    """The channels that were not used for longest make room, as long as no client needs them."""
+    """Beyond `max_size`, the least recently used channels without clients lose their events."""
     monkeypatch.setattr(MessageQueue, "max_size", 100_000)
     program.start()
     MessageQueue.instance("0").poll("me", Taker())
@@ -130,8 +130,8 @@ async def test_max_size(program, stored, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_forgotten_channels(program, stored, sweep, clock, monkeypatch):
-    """There is a bound on channels of which only the newest id is kept. A client of a channel that
-    is not known any more gets a gap.
+    """The number of channels of which only the newest id is kept is bounded. A client with a cursor
+    of a channel beyond that bound gets a gap.
     """
     monkeypatch.setattr(trimming, "MAX_TOPS", 16)
     queue = program.start(idle_timeout=1)
@@ -162,7 +162,7 @@ async def test_idempotency_keys(program, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_the_size_of_the_file(program, sweep, monkeypatch):
-    """Pages are used again, and given back; the log of SQLite is bounded, too."""
+    """Pages are reused and returned to the file system, and the size of SQLite's log is bounded."""
     queue = program.start(buffer_length=100, backlog_length=5)
     sizes = []
     for n in range(30):

@@ -1,4 +1,4 @@
-"""A disk that does not answer for a while: the event loop goes on, and what waits is bounded."""
+"""While the disk does not answer, the event loop keeps running, and a bounded amount waits."""
 
 import asyncio
 import sqlite3
@@ -13,7 +13,7 @@ from tatsumaki_py.message_queue.engine.sqlite import engine, trouble, writer
 
 @pytest.fixture
 def hold(program):
-    """`release = hold()`: no transaction ends before `release()`. (Another program writes.)"""
+    """`release = hold()` locks the file from outside: no write completes before `release()`."""
     held = []
 
     def hold():
@@ -28,7 +28,7 @@ def hold(program):
 
 
 class Watch:
-    """`with Watch() as watch:` measures `watch.longest`, the longest turn of the loop."""
+    """`with Watch() as watch:` measures the longest iteration of the loop in s, `watch.longest`."""
 
     async def _watch(self):
         while True:
@@ -47,7 +47,7 @@ class Watch:
 
 @pytest.mark.gen_test
 async def test_the_loop_goes_on(program, hold):
-    """Channels are opened and clients come meanwhile; `close` waits, too."""
+    """While a write waits, channels are opened, clients are answered, and `close` waits as well."""
     queue = program.start()
     await queue.publish(*events(1, 2))
     release = hold()
@@ -67,7 +67,7 @@ async def test_the_loop_goes_on(program, hold):
 
 @pytest.mark.gen_test
 async def test_too_much_waits(program, hold, monkeypatch, expect_log):
-    """One more publish is a 503 at once; what was accepted is stored, in order."""
+    """If too much waits, a publish raises a 503; events accepted before are stored in order."""
     monkeypatch.setattr(engine, "MAX_WAITING", 10_000)
     monkeypatch.setattr(trouble, "CALM", 0.0)
     queue = program.start()
@@ -90,7 +90,7 @@ async def test_too_much_waits(program, hold, monkeypatch, expect_log):
 
 @pytest.mark.gen_test
 async def test_clients_and_publishers_take_turns(program, monkeypatch):
-    """A client that asks for older events gets them while more and more events wait."""
+    """A client that asks for older events gets them before all waiting events are stored."""
     settings = {"backlog_length": 1}
     queue = program.start(**settings)
     ids = await queue.publish(*events(*range(10)))

@@ -1,4 +1,4 @@
-"""The writer thread: it ends by `close` or by a mistake; no job waits forever."""
+"""The writer thread ends after `close` or an unexpected exception; no job waits forever."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tatsumaki_py.message_queue.engine.sqlite.store import Store
 
 @pytest.mark.gen_test
 async def test_a_mistake(program, monkeypatch, expect_log):
-    """Publishers are told, and the next one goes on with a new thread."""
+    """If the thread fails, waiting publishers get a 503; the next publish starts a new thread."""
     queue = program.start()
     taker = Taker()
     queue.poll("me", taker)
@@ -36,7 +36,7 @@ async def test_a_mistake(program, monkeypatch, expect_log):
 
 @pytest.mark.gen_test
 async def test_publishing_while_it_closes(program):
-    """Each event is stored, and each place, by this life of the file or the next one."""
+    """Each event that is published while the engine closes is stored."""
     queue = program.start(backlog_length=1)
     await queue.publish({"n": 0})
     published = []
@@ -61,7 +61,7 @@ async def test_publishing_while_it_closes(program):
 
 
 def test_callbacks_that_publish_while_it_closes(program):
-    """Their events are stored, too: the file is opened again."""
+    """Events that callbacks publish during `close` are stored: the file is opened again."""
 
     async def main():
         queue = program.start()
