@@ -1,13 +1,14 @@
-"""Fixtures of the queue's tests.
+"""Fixtures for the tests of the queue.
 
-A test that takes `queue` or `make_queue` is part of the contract of every engine: it waits for the
-events that it publishes and for those that are delivered. A test of some engines alone is marked
-with their names:
+A test that uses `queue` or `make_queue` is part of the contract of every engine: it waits until its
+events are published and delivered. A test that applies only to some engines is marked with their
+names:
 
 - "memory": `publish` calls the listeners before it returns.
-- "distant": events are kept elsewhere, and a channel is loaded when it is first used.
-- "late": logs are loaded, and named clients found, some time after they are asked for.
-- "redis", "sqlite": real ones. A test that moves the clock leaves them out: theirs stay.
+- "distant": events are kept outside the process, and a channel is loaded when it is first used.
+- "late": logs are loaded, and named clients are found, some time after the request.
+- "redis", "sqlite": real engines. A test that advances the clock leaves them out, as they use the
+  real time.
 """
 
 import pytest
@@ -16,7 +17,7 @@ from support.engines import REAL, real_engine, using
 
 from tatsumaki_py import MessageQueue
 
-# What these tests are about depends on the engine. The real ones have no part in the others.
+# The behavior in these tests depends on the engine. Other tests do not run with real engines.
 OF_REAL_ENGINES = {
     "test_anonymous",
     "test_append_backlog",
@@ -42,7 +43,9 @@ OF_REAL_ENGINES = {
     "test_two_channels",
 }
 OF_ONE_PROCESS = {"test_subscribers"}
-"""With others, the hooks are called when these have been asked; see `test_other_processes`."""
+"""With several processes, hooks are called after the others have been asked: see
+`test_other_processes`.
+"""
 
 
 def pytest_generate_tests(metafunc):
@@ -78,12 +81,12 @@ def engine(request):
 
 @pytest.fixture
 def make_queue(engine, monkeypatch):
-    """`queue = make_queue("room", backlog_length=3)` gives a queue with settings of its own."""
+    """`queue = make_queue("room", backlog_length=3)` returns a queue with its own settings."""
 
     def make(channel="room", **settings):
         queue = MessageQueue.instance(channel)
         for name, value in settings.items():
-            # Log records with a traceback may hold the queue of a test until the next one.
+            # Log records with a traceback may hold the queue of a test until the next test.
             monkeypatch.setattr(queue, name, value)
         return queue
 
@@ -92,5 +95,5 @@ def make_queue(engine, monkeypatch):
 
 @pytest.fixture
 def queue(make_queue):
-    """The queue of a channel that nobody used before."""
+    """The queue of a channel that was not used before."""
     return make_queue()

@@ -6,17 +6,17 @@ from tatsumaki_py.done import DONE
 
 
 def numbers(events):
-    """What events say: the `n` of each, "gap" for a gap."""
+    """The `n` of each event, or "gap" for a gap."""
     return ["gap" if event.gap else event["n"] for event in events]
 
 
 def events(*numbers):
-    """Something to publish for each number."""
+    """An event to publish for each number."""
     return [{"n": n} for n in numbers]
 
 
 class Taker:
-    """A callback that notes what it gets."""
+    """A callback that records the numbers of its events."""
 
     def __init__(self):
         self.calls = []
@@ -26,12 +26,12 @@ class Taker:
 
     @property
     def seen(self):
-        """All of it in one list."""
+        """The numbers of all calls in one list."""
         return [n for call in self.calls for n in call]
 
 
 class FakePeer:
-    """A `Peer` of the queue: what a handler is to it. `on_new_event` is the callback."""
+    """A `Peer`, which stands in for a handler. `on_new_event` is its callback."""
 
     def __init__(self, cursor=None):
         self.cursor = cursor
@@ -41,24 +41,24 @@ class FakePeer:
         self.failures = []
         self.calls = []
         self.told = []
-        """What it is told and called with, in order: cursors and lists."""
+        """The cursors that it is told, and the numbers of each call of its callback, in order."""
 
     def on_new_event(self, *events):
         self.calls.append(numbers(events))
         self.told.append(self.calls[-1])
 
     def answer(self, *events):
-        """A callback for a long poll whose answer is complete at once."""
+        """A callback for a long poll whose answer is complete immediately."""
         self.on_new_event(*events)
         self.complete()
 
     def leave(self, lost=False):
-        """The client goes before its answer is complete."""
+        """The client leaves before its answer is complete."""
         self.gone = True
         self._dismiss("left", lost)
 
     def complete(self):
-        """The answer is complete."""
+        """Complete the answer."""
         self.finished = True
         self._dismiss("served")
 
@@ -118,6 +118,6 @@ class FakePeer:
 
 
 async def turn(times=5):
-    """Lets the tasks run that are ready."""
+    """Let the tasks that are ready run."""
     for _ in range(times):
         await asyncio.sleep(0)

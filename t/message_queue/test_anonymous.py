@@ -1,4 +1,4 @@
-"""Clients without a name: nobody can ask for them, and where they were is kept all the same."""
+"""An anonymous client cannot be looked up by name, but the events after its place are kept."""
 
 import pytest
 from message_queue.fakes import FakePeer
@@ -25,8 +25,8 @@ def numbers(events):
 @pytest.mark.parametrize("names", [("room",), ("room", "other")])
 @pytest.mark.gen_test
 async def test_the_place_is_kept(room, clock, names):
-    """What was published since is there for `reconnect_time`, however much it is; then it is
-    trimmed."""
+    """All events after the place of an anonymous client are kept for `reconnect_time`, and trimmed
+    after that."""
     queue = MessageQueue.instance(*names)
     await room.publish({"n": 0})
     assert numbers(await queue.poll_once(None)) == [0]
@@ -37,7 +37,7 @@ async def test_the_place_is_kept(room, clock, names):
     await clock.advance(29)
     later = await queue.poll_once(None, last_event_id=cursor)
     assert numbers(later) == list(range(1, 21))
-    # The later one keeps its own place, and no longer.
+    # The later poll has a new place. The old place is no longer kept.
     await clock.advance(2)
     assert numbers(await queue.poll_once(None, last_event_id=cursor))[0] == "gap"
     await clock.advance(31)
@@ -47,7 +47,7 @@ async def test_the_place_is_kept(room, clock, names):
 
 @pytest.mark.gen_test
 async def test_thousands_are_one_place(room):
-    """Who asks again and again does not fill anything."""
+    """Anonymous clients that poll at the same cursor share one place."""
     await room.publish({"n": 0})
     for _ in range(2000):
         await room.poll_once(None, timeout=0)
@@ -57,7 +57,7 @@ async def test_thousands_are_one_place(room):
 
 @pytest.mark.gen_test
 async def test_places_are_bounded(room):
-    """Nor does who goes somewhere else each time."""
+    """Anonymous polls, each with a new cursor, do not add up to many places."""
     room.buffer_length = 5000
     for number in range(1500):
         await room.publish({"n": number})
@@ -68,7 +68,7 @@ async def test_places_are_bounded(room):
 
 @pytest.mark.gen_test
 async def test_streams(room, clock):
-    """The same for a stream that ends."""
+    """Events after the end of an anonymous stream are kept for `reconnect_time`."""
     got = []
     poll = room.poll(None, lambda *events: got.extend(numbers(events)))
     await room.publish(*events(1, 2))
@@ -83,8 +83,8 @@ async def test_streams(room, clock):
 
 @pytest.mark.gen_test
 async def test_a_channel_is_freed(room, clock):
-    """A place is no reason to keep a channel for ever, and a channel that is expected to be asked
-    for is not taken for another."""
+    """A channel with the place of an anonymous client is not deserted, and is freed when the place
+    expires."""
     room.poll(None, lambda *events: None).cancel()
     assert MessageQueue.channels() == [room]
     assert room._registry.deserted == {}
@@ -94,11 +94,11 @@ async def test_a_channel_is_freed(room, clock):
 
 @pytest.mark.gen_test
 async def test_the_place_is_given_up_while_others_come_and_go(room, clock):
-    """A client that left without every event long ago holds nothing because others leave."""
+    """The place of a client that left long ago is given up even if other clients keep leaving."""
     room.reconnect_time = 10
     await room.publish({"n": 0})
     peer = FakePeer()
-    # It leaves before what it was called with has arrived.
+    # The client leaves before the events of its call have arrived.
     room.poll_once(None, peer.on_new_event)
     peer.leave()
     for n in range(1, 50):

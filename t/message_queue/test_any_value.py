@@ -1,4 +1,4 @@
-"""An event is any JSON value: what a subscriber gets equals it, is used like it, and has an id."""
+"""An event can be any JSON value: a subscriber gets an equal value, which also has an id."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ def value(request):
 
 
 def check(event, value, id):
-    """`event` is `value`, and has what every event has."""
+    """Check that `event` equals `value` and has all attributes of an event."""
     assert event == value
     assert value == event
     assert (event != value, value != event) == (False, False)
@@ -57,7 +57,7 @@ def check(event, value, id):
 
 @pytest.mark.gen_test
 async def test_every_way_to_get_it(queue, value):
-    """Callbacks of long polls and streams, await, async for, and the backlog."""
+    """The value arrives equal in callbacks, with `await` and `async for`, and in the backlog."""
     once, stream, many = [], [], queue.poll("many")
     queue.poll_once("once", lambda *events: once.extend(events))
     queue.poll("stream", lambda *events: stream.extend(events))
@@ -77,10 +77,10 @@ async def _one(poll):
         return
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_the_other_ways_to_publish(queue, value):
-    """`append_backlog` and `flush_events`, too."""
+    """`append_backlog` and `flush_events` also take any JSON value."""
     await queue.append_backlog(value)
     got = []
     queue.poll("me", got.append, last_event_id=queue.cursor())
@@ -89,10 +89,10 @@ async def test_the_other_ways_to_publish(queue, value):
     assert queue.backlog_events[0].quiet
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_an_event_is_published_again(make_queue, value):
-    """Alone and in another value, it is what it was."""
+    """An event can be published again, alone or inside another value, and stays equal."""
     room, other = make_queue(), make_queue("other")
     await room.publish(value)
     (event,) = room.backlog_events
@@ -100,10 +100,10 @@ async def test_an_event_is_published_again(make_queue, value):
     assert other.backlog_events == [value, value, [value], {"said": value}]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_of_several_channels(make_queue, value):
-    """The event is the value, and has its channel."""
+    """An event from a queue of several channels equals its value and knows its channel."""
     await MessageQueue.instance("a", "b").ready()
     cursor = MessageQueue.instance("a", "b").cursor()
     make_queue("b").publish(value)
@@ -116,7 +116,7 @@ async def test_of_several_channels(make_queue, value):
 
 @given(EVENTS)
 def test_what_is_published_is_what_comes(value):
-    """Whatever it is; made once, it is the same object as long as somebody has it."""
+    """An event equals the value that was published, and encodes to the same JSON."""
     event = MadeEvent(encode(value), "1-0")
     assert event == value == event.data
     assert isinstance(event.data, type(value))
@@ -125,10 +125,10 @@ def test_what_is_published_is_what_comes(value):
     assert encode(event) == encode([event])[1:-1] == event.json
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_python_says_json(queue):
-    """`json.dumps` of Python takes all but true, false and null; their `data` it takes."""
+    """Python's `json.dumps` encodes all events but true, false and null, whose `data` it encodes."""
     await queue.publish(*VALUES.values())
     for event, value in zip(queue.backlog_events, VALUES.values(), strict=True):
         assert json.dumps(event.data) == json.dumps(value)
@@ -139,10 +139,10 @@ async def test_python_says_json(queue):
             assert json.dumps(event) == json.dumps(value)
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_used_as_values(queue):
-    """What one does with a str, a number or a list."""
+    """An event can be used like the str, number or list that was published."""
     await queue.publish("text", 5, 2.5, ["a", 1], True, None)
     text, five, real, items, true, null = queue.backlog_events
     assert (text.upper(), text + "!", "-".join([text, "x"])) == ("TEXT", "text!", "text-x")
@@ -158,10 +158,10 @@ async def test_used_as_values(queue):
             pytest.fail("an event is not what it looks like")
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_nobody_changes_a_list(queue):
-    """It is read-only, with all that is in it, and so is its `data`."""
+    """A list event, its items and its `data` are read-only."""
     await queue.publish(["a", {"b": []}])
     (event,) = queue.backlog_events
     for change in (
@@ -177,9 +177,9 @@ async def test_nobody_changes_a_list(queue):
     assert event == event.data == ["a", {"b": []}]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_a_list_that_tells_of_a_gap(queue):
-    """Only an object can be taken for a gap."""
+    """Only an object can be a gap, not a list or a text that mentions one."""
     await queue.publish("gap", ["type", "gap"], [{"type": "gap"}], {"n": {"type": "gap"}})
     assert [event.gap for event in queue.backlog_events] == [False] * 4

@@ -1,4 +1,4 @@
-"""append_backlog: newcomers get it, and nobody else."""
+"""append_backlog: only new clients get the events."""
 
 import asyncio
 
@@ -11,10 +11,10 @@ from support.answers import until
 from tatsumaki_py import MessageQueue
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_a_newcomer_gets_it(queue):
-    """In its place among what was published, by a long poll and by a stream."""
+    """A new client's long poll or stream gets the appended events in order with published ones."""
     stream = Taker()
     await queue.append_backlog({"n": 1})
     await queue.publish({"n": 2})
@@ -28,7 +28,7 @@ async def test_a_newcomer_gets_it(queue):
 
 @pytest.mark.gen_test
 async def test_nobody_else_does(queue):
-    """Not a client that listens, or is expected back, or has a cursor."""
+    """A client that listens, is expected back, or has a cursor does not get appended events."""
     once, stream = Taker(), Taker()
     queue.poll_once("once", once)
     queue.poll("stream", stream)
@@ -44,10 +44,10 @@ async def test_nobody_else_does(queue):
     assert numbers(await queue.poll_once(None, last_event_id=cursor)) == [3]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_of_several_channels(queue, make_queue):
-    """The same on a queue of several."""
+    """A new client of several channels gets their appended events; one that listens does not."""
     both, stream = MessageQueue.instance("other", "room"), Taker()
     both.poll("stream", stream)
     await queue.append_backlog({"n": 1})
@@ -61,7 +61,7 @@ async def test_of_several_channels(queue, make_queue):
 @pytest.mark.engines("memory", "distant", "late")  # the channel may be loaded after the publish
 @pytest.mark.gen_test
 async def test_it_is_no_loss(make_queue):
-    """A client that listens is told of no gap when more is appended than is kept."""
+    """A client that listens gets no gap if more events are appended than are kept."""
     queue = make_queue(backlog_length=2, buffer_length=5, recovery_time=0)
     stream, once = Taker(), Taker()
     queue.poll("stream", stream)
@@ -74,7 +74,7 @@ async def test_it_is_no_loss(make_queue):
 
 @pytest.mark.gen_test
 async def test_in_a_callback(queue):
-    """Appended and published by a callback: the order of the log, without what is appended."""
+    """If a callback appends and publishes, listeners get the published events in log order."""
     got = []
 
     def callback(*events):
@@ -94,7 +94,7 @@ async def test_in_a_callback(queue):
 
 @given(st.lists(st.sampled_from(["publish", "append", "come", "go", "back"]), max_size=20))
 def test_any_order(steps):
-    """Against a model: who sees what."""
+    """For any order of steps, each client gets the events that a model predicts."""
     MessageQueue.reset()
     model, taken, polls, names = {}, {}, {}, iter(range(100))
 

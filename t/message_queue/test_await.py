@@ -1,4 +1,4 @@
-"""A poll without a callback: await it, or iterate over it; dropping it gives the place up."""
+"""A poll without a callback is awaited or iterated over; dropping the poll ends it."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ async def iterate(poll, seen):
 
 @pytest.mark.gen_test
 async def test_wakes(queue):
-    """The coroutine goes on when something is published."""
+    """A coroutine that awaits a poll continues when an event is published."""
     task = asyncio.ensure_future(wait(queue.poll_once("me")))
     await turn()
     assert [*queue.clients] == ["me"]
@@ -32,7 +32,7 @@ async def test_wakes(queue):
 
 @pytest.mark.gen_test
 async def test_batches(queue):
-    """One list for each delivery; what comes meanwhile is the next one, complete."""
+    """Each iteration gets a list of all events that were published since the previous one."""
     poll = queue.poll("me")
     assert aiter(poll) is poll
     await queue.publish({"n": 1})
@@ -44,7 +44,7 @@ async def test_batches(queue):
 
 @pytest.mark.gen_test
 async def test_batch_counts_when_the_next_is_asked_for(queue):
-    """Who stops in the middle of a batch gets all of it again."""
+    """A batch is confirmed when the next one is requested; an unconfirmed batch comes again."""
     await queue.publish(*events(1, 2))
     poll = queue.poll("me")
     assert numbers(await anext(poll)) == [1, 2]
@@ -64,7 +64,7 @@ async def wait_next(poll):
 @pytest.mark.parametrize("poll", ["poll", "poll_once"])
 @pytest.mark.gen_test
 async def test_dropped(queue, poll):
-    """Dropped without being asked: nobody listens, no event is lost, no collector is needed."""
+    """Dropping an unused poll ends it without the garbage collector, and no event is lost."""
     await queue.publish({"n": 1})
     gc.disable()
     try:
@@ -77,18 +77,18 @@ async def test_dropped(queue, poll):
 
 @pytest.mark.gen_test
 async def test_dropped_coroutine(queue):
-    """So is a coroutine that waits and is closed."""
+    """Closing a coroutine that awaits a poll ends the poll."""
     coroutine = wait(queue.poll_once("me"))
     coroutine.send(None)
     coroutine.close()
     assert queue.clients["me"].listener is None
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.parametrize("published", ["before", "in the same turn", "after"])
 @pytest.mark.gen_test
 async def test_cancelled_task(queue, published):
-    """Whenever the task is cancelled: what it did not get is still to come."""
+    """If a waiting task is cancelled at any time, the next poll gets the event that it missed."""
     task = asyncio.ensure_future(wait(queue.poll_once("me")))
     if published == "before":
         await queue.publish({"n": 1})
@@ -111,7 +111,7 @@ async def test_cancelled_task(queue, published):
 
 @pytest.mark.gen_test
 async def test_wait_for(queue):
-    """asyncio's own timeout may be used instead."""
+    """`asyncio.wait_for` can be used as the timeout of a poll."""
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(queue.poll_once("me"), 0.01)
     await queue.publish({"n": 1})
@@ -122,7 +122,7 @@ async def test_wait_for(queue):
 @pytest.mark.parametrize("poll", ["poll", "poll_once"])
 @pytest.mark.gen_test
 async def test_cancel(queue, poll, callback):
-    """`cancel` ends it; the place is kept; twice is once."""
+    """`cancel` ends a poll and keeps the place of its client; calling it again has no effect."""
     handle = getattr(queue, poll)("me", callback)
     handle.cancel()
     handle.cancel()
@@ -134,7 +134,7 @@ async def test_cancel(queue, poll, callback):
 
 @pytest.mark.gen_test
 async def test_cancel_wakes(queue):
-    """Who waits for a poll that is cancelled gets [], or the end of the iteration."""
+    """If a poll is cancelled, code that awaits it gets [], and iterating over it ends."""
     once, stream, seen = queue.poll_once("once"), queue.poll("stream"), []
     tasks = [asyncio.ensure_future(wait(once)), asyncio.ensure_future(iterate(stream, seen))]
     await turn()
@@ -145,7 +145,7 @@ async def test_cancel_wakes(queue):
 
 @pytest.mark.gen_test
 async def test_break(queue):
-    """`break` ends the stream; the batch in hand is unconfirmed."""
+    """`break` ends the stream and leaves the current batch unconfirmed."""
     await queue.publish({"n": 1})
     async for batch in queue.poll("me"):
         assert numbers(batch) == [1]
@@ -156,7 +156,7 @@ async def test_break(queue):
 
 @pytest.mark.gen_test
 async def test_mistakes(queue):
-    """What does not go together is a TypeError that says what does."""
+    """Using a poll in the wrong way raises an error that says what to do instead."""
     with pytest.raises(TypeError, match="async for"):
         await queue.poll("me")
     with pytest.raises(TypeError, match=r"await mq\.poll_once"):
@@ -176,7 +176,7 @@ async def test_mistakes(queue):
 
 @pytest.mark.gen_test
 async def test_client_of_the_request_leaves(queue):
-    """ClientDisconnect where it is awaited, the end where it is iterated."""
+    """If the client of the request leaves, `await` raises ClientDisconnect and `async for` ends."""
     visitor, seen = FakePeer(), []
     token = peer.current.set(lambda: visitor)
     once = asyncio.ensure_future(wait(queue.poll_once("once")))
@@ -212,7 +212,7 @@ async def test_several_polls_in_one_request(queue):
 
 @pytest.mark.gen_test
 async def test_answer_complete_before_the_events_were_taken(queue):
-    """A handler that finished without looking at them: they come again."""
+    """Events that a handler had not taken when it finished its answer come again."""
     visitor = FakePeer()
     token = peer.current.set(lambda: visitor)
     poll = queue.poll_once("me")

@@ -1,14 +1,14 @@
-"""A client that nobody knows gets the newest events, once."""
+"""An unknown client gets the newest events once."""
 
 import pytest
 from message_queue.fakes import Taker, events, numbers
 from support.answers import until
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_newest_thirty(queue):
-    """By default 30, oldest first; then what is new."""
+    """By default, a new client gets the newest 30 events, oldest first, and later events after."""
     await queue.publish(*events(*range(45)))
     assert numbers(queue.backlog_events) == [*range(15, 45)]
     assert numbers(await queue.poll_once("me")) == [*range(15, 45)]
@@ -18,7 +18,7 @@ async def test_newest_thirty(queue):
 
 @pytest.mark.gen_test
 async def test_length_of_one_queue(make_queue):
-    """A queue may have its own length; 0 is none."""
+    """`backlog_length` can be set on a queue; with 0, new clients get no backlog."""
     three, none = make_queue("three", backlog_length=3), make_queue("none", backlog_length=0)
     for queue in (three, none):
         await queue.publish(*events(*range(5)))
@@ -28,7 +28,7 @@ async def test_length_of_one_queue(make_queue):
 
 @pytest.mark.gen_test
 async def test_stream_begins_with_it(queue):
-    """A stream gets it at once, in one call; an empty one is no call."""
+    """A stream gets the backlog in one call; if it is empty, the callback is not called."""
     taker = Taker()
     queue.poll("early", taker)
     assert taker.calls == []
@@ -40,17 +40,17 @@ async def test_stream_begins_with_it(queue):
 
 @pytest.mark.gen_test
 async def test_more_than_newcomers_get(queue):
-    """What is kept for a client that is away is not given to newcomers."""
+    """New clients do not get the older events that are kept for an absent client."""
     await queue.poll_once("away", timeout=0)
     await queue.publish(*events(*range(100)))
     assert numbers(await queue.poll_once("new")) == [*range(70, 100)]
     assert numbers(await queue.poll_once("away")) == [*range(100)]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_backlog_events_is_a_copy(queue):
-    """The list is the caller's."""
+    """Changing the list that `backlog_events` returns does not change the backlog."""
     await queue.publish({"n": 1})
     queue.backlog_events.clear()
     assert numbers(queue.backlog_events) == [1]

@@ -1,4 +1,4 @@
-"""A callback that returns an awaitable is not called again before that is done; the log keeps."""
+"""A callback that returns an awaitable is called again when that is done; the log keeps events."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from support.answers import until
 
 
 class Slow:
-    """A callback whose work is done when the test says so."""
+    """A callback whose awaitable completes when the test calls `done`."""
 
     def __init__(self):
         self.calls = []
@@ -26,7 +26,7 @@ class Slow:
 
 @pytest.mark.gen_test
 async def test_stream(queue):
-    """What comes meanwhile comes with the next call, and others are not held up."""
+    """A slow callback gets later events with its next call, and does not delay other callbacks."""
     slow, fast = Slow(), Taker()
     queue.poll("slow", slow)
     queue.poll("fast", fast)
@@ -43,7 +43,7 @@ async def test_stream(queue):
 
 @pytest.mark.gen_test
 async def test_log_keeps(make_queue):
-    """More than the backlog is kept for it."""
+    """More events than the backlog are kept for a slow callback."""
     queue = make_queue(backlog_length=2)
     slow = Slow()
     queue.poll("slow", slow)
@@ -74,7 +74,7 @@ async def test_coroutine_function(queue):
 
 @pytest.mark.gen_test
 async def test_gone_meanwhile(queue):
-    """Who leaves before the work was done does not have the events."""
+    """A client that leaves before its callback's work is done gets the events again."""
     slow = Slow()
     poll = queue.poll("me", slow)
     await queue.publish({"n": 1})
@@ -87,7 +87,7 @@ async def test_gone_meanwhile(queue):
 
 @pytest.mark.gen_test
 async def test_long_poll_counts_when_it_is_done(queue):
-    """A long poll's client is away, and its events are confirmed, from the end of the work on."""
+    """A long poll ends, and its events are confirmed, when the work of its callback is done."""
     slow = Slow()
     queue.poll_once("me", slow)
     await queue.publish({"n": 1})
@@ -99,7 +99,7 @@ async def test_long_poll_counts_when_it_is_done(queue):
 
 @pytest.mark.gen_test
 async def test_long_poll_of_a_request_counts_when_the_answer_is_complete(queue):
-    """With a request behind it, the end of its answer counts instead."""
+    """The poll of a request ends, and its events are confirmed, when the answer is complete."""
     peer, slow = FakePeer(), Slow()
     peer.on_new_event = slow
     slow.__self__ = peer
@@ -113,7 +113,7 @@ async def test_long_poll_of_a_request_counts_when_the_answer_is_complete(queue):
 
 @pytest.mark.gen_test
 async def test_other_results(queue):
-    """What a callback returns else, means nothing."""
+    """A return value that is not awaitable is ignored."""
     seen = []
     for result in (0, "x", [], object()):
         queue.poll(repr(result), lambda *events, result=result: seen.append(1) or result)

@@ -1,4 +1,4 @@
-"""A callback that raises hurts nobody else, is logged, and its client loses nothing."""
+"""An exception in a callback is logged and affects no other client; no event is lost."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ LINE = r"callback of client \w{8} on channel 'room' raised"
 
 
 class Bad(Taker):
-    """Raises at the first call."""
+    """A callback that raises `error` in its first call."""
 
     def __init__(self, error):
         super().__init__()
@@ -29,7 +29,7 @@ class Bad(Taker):
 @pytest.mark.parametrize("poll", ["poll", "poll_once"])
 @pytest.mark.gen_test
 async def test_others_and_publisher(queue, expect_log, poll, error):
-    """The publisher does not notice, everybody else gets the event, the log has both ids."""
+    """If a callback raises, publishing succeeds, others get the event, and a line is logged."""
     before, after, bad = Taker(), Taker(), Bad(error)
     for name, taker in (("a", before), ("bad", bad), ("z", after)):
         getattr(queue, poll)(name, taker)
@@ -42,7 +42,7 @@ async def test_others_and_publisher(queue, expect_log, poll, error):
 
 @pytest.mark.gen_test
 async def test_long_poll_loses_nothing(queue, expect_log):
-    """Its events come again with the next poll."""
+    """If the callback of a long poll raises, its events come again with the next poll."""
     queue.poll_once("bad", Bad(RuntimeError()))
     with expect_log("tatsumaki", LINE):
         await queue.publish({"n": 1})
@@ -52,7 +52,7 @@ async def test_long_poll_loses_nothing(queue, expect_log):
 
 @pytest.mark.gen_test
 async def test_stream_goes_on_after_it(queue, expect_log):
-    """A stream that belongs to no request goes on with the next event: no endless repetition."""
+    """If a callback raises, a stream without a request continues with the next event."""
     bad = Bad(RuntimeError())
     queue.poll("bad", bad)
     with expect_log("tatsumaki", LINE):
@@ -65,7 +65,7 @@ async def test_stream_goes_on_after_it(queue, expect_log):
 @pytest.mark.parametrize("poll", ["poll", "poll_once"])
 @pytest.mark.gen_test
 async def test_with_a_peer(queue, expect_log, poll, first):
-    """The request is told, the poll is over, and the events come again."""
+    """If a request's callback raises, the request gets the error, and no event is lost."""
 
     class BadPeer(FakePeer):
         def on_new_event(self, *events):
@@ -85,7 +85,7 @@ async def test_with_a_peer(queue, expect_log, poll, first):
 
 @pytest.mark.gen_test
 async def test_http_error_is_an_answer(queue):
-    """Error.HTTP is told to the request and is no line in the log."""
+    """If a callback raises `Error.HTTP`, the request gets it, and nothing is logged."""
 
     class Forbidding(FakePeer):
         def on_new_event(self, *events):
@@ -100,7 +100,7 @@ async def test_http_error_is_an_answer(queue):
 @pytest.mark.parametrize("poll", ["poll", "poll_once"])
 @pytest.mark.gen_test
 async def test_client_disconnect(queue, poll):
-    """ClientDisconnect ends the poll without a word; the client gets the event when it is back."""
+    """ClientDisconnect ends the poll without a log line; the next poll gets the event again."""
     getattr(queue, poll)("me", Bad(Error.ClientDisconnect()))
     await queue.publish({"n": 1})
     assert queue.clients["me"].listener is None
@@ -110,7 +110,7 @@ async def test_client_disconnect(queue, poll):
 @pytest.mark.parametrize("poll", ["poll", "poll_once"])
 @pytest.mark.gen_test
 async def test_coroutine_that_raises(queue, expect_log, poll):
-    """The same for what a coroutine function raises later."""
+    """A later exception in an async callback is logged; the event of a long poll comes again."""
 
     async def bad(*events):
         await asyncio.sleep(0)
@@ -127,7 +127,7 @@ async def test_coroutine_that_raises(queue, expect_log, poll):
 @pytest.mark.parametrize("poll", ["poll", "poll_once"])
 @pytest.mark.gen_test
 async def test_coroutine_that_is_cancelled(queue, poll):
-    """A callback that was cancelled does not have its events."""
+    """If a callback's coroutine is cancelled, its poll ends, and its events come again."""
     tasks = []
 
     async def slow(*events):
@@ -145,7 +145,7 @@ async def test_coroutine_that_is_cancelled(queue, poll):
 
 @pytest.mark.gen_test
 async def test_gone_inside_the_callback(queue):
-    """That the client has left is noticed while it is being told: it does not have the event."""
+    """If the client leaves during its callback, its poll ends, and the event comes again."""
 
     class Leaver(FakePeer):
         def on_new_event(self, *events):
@@ -161,7 +161,7 @@ async def test_gone_inside_the_callback(queue):
 
 @pytest.mark.gen_test
 async def test_backlog_and_order_survive(queue, expect_log):
-    """A pass in which somebody raises leaves the log as it is."""
+    """Callbacks that raise do not change the backlog."""
     for i in range(3):
         queue.poll(f"bad{i}", Bad(RuntimeError()))
     with expect_log("tatsumaki", r"callback of client \w{8} on channel 'room' raised") as records:

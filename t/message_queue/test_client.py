@@ -1,4 +1,4 @@
-"""A client is a cursor that moves when something has arrived, and never before."""
+"""A client's cursor moves only when its events have arrived."""
 
 from message_queue.fakes import Taker
 
@@ -20,7 +20,7 @@ def listening(cursor="1-0"):
 
 
 def test_new():
-    """It begins absent, with the cursor it was given."""
+    """A new client is absent and has the given cursor."""
     client = Client("me", Place("1-0"))
     assert (client.state, client.cursor, client.listener) == (ABSENT, "1-0", None)
 
@@ -35,7 +35,7 @@ def test_confirmed():
 
 
 def test_vanished_on_the_way():
-    """Who goes while events are on their way does not have them."""
+    """A client that leaves during a delivery keeps its old cursor."""
     client = listening()
     client.deliver(Place("5-0"))
     client.leave(now=100.0, reconnect_time=30.0)
@@ -44,7 +44,7 @@ def test_vanished_on_the_way():
 
 
 def test_late():
-    """Late from its deadline on, and only while it is absent."""
+    """`is_late` is true only for an absent client whose deadline has passed."""
     client = listening()
     assert not client.is_late(10.0**9)
     client.leave(now=100.0, reconnect_time=30.0)

@@ -1,4 +1,4 @@
-"""clients, channel and channels: what there is, to look at."""
+"""clients, channel and channels: a program can look at clients and channels."""
 
 import pytest
 from message_queue.fakes import FakePeer, Taker
@@ -9,7 +9,7 @@ from tatsumaki_py.message_queue import State
 
 @pytest.mark.gen_test
 async def test_clients(queue, clock):
-    """Those who listen or are expected back, with what they are doing."""
+    """`clients` contains the clients that listen or are expected back, with their states."""
     queue.poll("stream", Taker())
     queue.poll_once("once", Taker())
     queue.poll_once("busy", FakePeer().on_new_event, timeout=0)
@@ -29,7 +29,7 @@ async def test_clients(queue, clock):
 
 @pytest.mark.gen_test
 async def test_view(queue):
-    """It follows what happens, and cannot be changed."""
+    """`clients` is a live, read-only view."""
     clients = queue.clients
     queue.poll("me", Taker())
     assert len(clients) == 1
@@ -39,7 +39,7 @@ async def test_view(queue):
 
 @pytest.mark.gen_test
 async def test_names(make_queue):
-    """A queue knows its channel; the same name is the same queue."""
+    """A queue knows its channel; `instance` returns the same queue for the same name."""
     queue = make_queue("röom")
     assert queue.channel == "röom"
     assert MessageQueue.instance("röom") is queue

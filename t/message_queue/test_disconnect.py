@@ -1,4 +1,4 @@
-"""disconnect: what listens is ended, and everybody goes on where it was."""
+"""disconnect: all polls end, and each client resumes where it left off."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from support.answers import until
 
 @pytest.mark.gen_test
 async def test_all_are_ended(queue):
-    """Long polls with no events, streams by their end, coroutines too."""
+    """Long polls get no events, streams finish, and awaiting or iterating coroutines continue."""
     once, stream = FakePeer(), FakePeer()
     queue.poll_once("once", once.answer)
     queue.poll("stream", stream.on_new_event)
@@ -35,7 +35,7 @@ async def test_all_are_ended(queue):
 
 @pytest.mark.gen_test
 async def test_forgotten_in_time(queue, clock):
-    """Who does not come back is forgotten, though nobody ever touches the channel again."""
+    """Clients that do not come back are forgotten, even if the channel is not used again."""
     queue.poll("stream", Taker())
     queue.poll_once("once", Taker())
     queue.disconnect()
@@ -62,7 +62,7 @@ async def test_polling_again_at_once(queue):
 
 @pytest.mark.gen_test
 async def test_nobody_there(queue):
-    """Without anybody it does nothing."""
+    """`disconnect` does nothing if no client is listening."""
     queue.disconnect()
     await queue.poll_once("away", timeout=0)
     queue.disconnect()

@@ -10,7 +10,7 @@ from tatsumaki_py import MessageQueue
 
 @pytest.mark.gen_test
 async def test_one_is_ended(queue):
-    """A long poll is answered with no events, a stream is finished; others are left alone."""
+    """A client's long poll is answered without events, its stream is finished; others continue."""
     once, stream, other = FakePeer(), FakePeer(), FakePeer()
     queue.poll_once("once", once.answer)
     queue.poll("stream", stream.on_new_event)
@@ -28,7 +28,7 @@ async def test_one_is_ended(queue):
 
 @pytest.mark.gen_test
 async def test_coroutines(queue):
-    """A poll that is awaited gives no events, one that is iterated ends."""
+    """Awaiting a disconnected poll returns no events, and iterating over one ends."""
 
     async def await_once():
         return await queue.poll_once("awaited")
@@ -45,7 +45,7 @@ async def test_coroutines(queue):
 
 @pytest.mark.gen_test
 async def test_who_does_not_listen(queue):
-    """There is no poll to end, of a client that has left or of an unknown one."""
+    """`disconnect` returns False for a client that has left and for an unknown client."""
     await queue.poll_once("away", timeout=0)
     assert not queue.disconnect("away")
     assert not queue.disconnect("nobody")
@@ -55,8 +55,8 @@ async def test_who_does_not_listen(queue):
 
 @pytest.mark.gen_test
 async def test_several_channels(make_queue):
-    """The queue of one channel ends a client that listens to it among others; the queue of several
-    ends those that listen to all of them.
+    """The queue of one channel ends each poll of the client that includes this channel. The queue
+    of several channels ends only a poll of exactly these channels.
     """
     a, b = make_queue("a"), make_queue("b")
     ab = MessageQueue.instance("a", "b")
@@ -76,7 +76,7 @@ async def test_several_channels(make_queue):
 
 @pytest.mark.gen_test
 async def test_a_name_is_needed(queue):
-    """None names no client, and does not end all."""
+    """`disconnect(None)` raises a TypeError and ends no poll."""
     peer = FakePeer()
     queue.poll(None, peer.on_new_event)
     with pytest.raises(TypeError, match="client_id must be a str, not NoneType"):
@@ -88,7 +88,7 @@ async def test_a_name_is_needed(queue):
 
 @pytest.mark.gen_test
 async def test_its_own_callback(queue):
-    """A callback that ends its own client has its events."""
+    """If a callback disconnects its own client, the events of its call are confirmed."""
     calls = Taker()
 
     def callback(*events):
@@ -105,7 +105,7 @@ async def test_its_own_callback(queue):
 
 @pytest.mark.gen_test
 async def test_another_thread(queue):
-    """In another thread it is refused, before anything has changed."""
+    """In another thread, `disconnect` raises an error and ends no poll."""
     peer = FakePeer()
     queue.poll("me", peer.on_new_event)
     with pytest.raises(RuntimeError, match=r"disconnect\(\) was called outside of"):

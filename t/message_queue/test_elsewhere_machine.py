@@ -1,8 +1,9 @@
-"""Any interleaving over an engine that is elsewhere: every event once and in order, or a gap.
+"""With an engine outside the process, a client gets each event once and in order, or a gap.
 
-Two processes publish in one channel, and clients with and without a name come to one of them.
-A client with a cursor gets what follows it, each event once, and is told of a loss by a gap. No
-client waits for ever. Half of the time the store keeps all events: then there is no gap at all.
+Two processes publish to one channel, and named and anonymous clients connect to one of them. A
+client with a cursor gets each event that follows it once, or a gap if events are lost. No client
+waits forever. In half of the runs the store keeps all events, and no client with a cursor gets a
+gap.
 """
 
 import asyncio
@@ -18,13 +19,13 @@ from tatsumaki_py import MessageQueue
 from tatsumaki_py.message_queue import State
 
 SETTLED = 120
-"""Turns of the loop after which everything has come that was on its way."""
+"""Iterations of the loop after which everything that was on its way has arrived."""
 names = st.sampled_from(["ann", "bob", None])
 kinds = st.sampled_from(["once", "stream", "task"])
 
 
 class Listener(FakePeer):
-    """One poll, which notes the numbers that it gets."""
+    """One poll that records the numbers of its events."""
 
     def __init__(self, machine, kind, cursor):
         super().__init__()
@@ -111,11 +112,11 @@ class ElsewhereMachine(RuleBasedStateMachine):
 
     @rule(size=st.integers(1, 4), away=st.booleans(), turns=st.sampled_from([0, 1, 5, SETTLED]))
     def publish(self, size, away, turns):
-        """In this process, or in the other one; the machine goes on before it is accepted."""
+        """Publish in one of the processes, perhaps without waiting until it is accepted."""
         bodies = [b'{"n":%d}' % n for n in range(self.count, self.count + size)]
         self.count += size
         if self.pending and self.pending[-1][0] is not away:
-            # Otherwise the store decides which is first, and the numbers say nothing.
+            # Otherwise the store decides on the order, and the numbers do not show it.
             self.run(lambda: None)
 
         def send():
@@ -165,9 +166,9 @@ class ElsewhereMachine(RuleBasedStateMachine):
 
     @rule()
     def settle(self):
-        """Nobody waits for ever, and all that listen have all, or were told of a loss."""
+        """Let all messages arrive. Then each client that listens has all events, or got a gap."""
         self.here.lose.clear()
-        # Tells of what was lost on its way.
+        # This event shows the receivers that a message was lost.
         self.publish(1, False, SETTLED)
         self.run(lambda: None)
         assert not self.pending
@@ -179,7 +180,7 @@ class ElsewhereMachine(RuleBasedStateMachine):
         for listener in self.listeners:
             streams = listener.kind == "stream" and not (listener.gone or listener.finished)
             if streams and listener.got:
-                # The last that came may be what told of a hole, and the log is empty then.
+                # The last item may be a gap. In that case the log is empty.
                 assert listener.got[-1] in (self.count - 1, "gap")
 
     # -- what is true after each step
@@ -208,7 +209,7 @@ class ElsewhereMachine(RuleBasedStateMachine):
 
 
 class Other:
-    """The channel in the other process, which only publishes."""
+    """The channel in the other process, which only publishes events."""
 
     name, beside = "machine", 0
 

@@ -1,4 +1,4 @@
-"""What is not JSON is refused where it is published, and nobody sees anything of it."""
+"""A value that is not JSON is refused when it is published, and no client gets any of it."""
 
 import sys
 from datetime import datetime
@@ -47,7 +47,7 @@ BAD = {
 @pytest.mark.parametrize(("bad", "error"), BAD.values(), ids=BAD)
 @pytest.mark.gen_test
 async def test_refused_as_a_whole(queue, bad, error, way):
-    """Neither what is no JSON nor the events beside it reach the log or anybody who listens."""
+    """If one event is not JSON, none of the events of its call reach the log or a listener."""
     once, stream = Taker(), Taker()
     queue.poll_once("once", once)
     queue.poll("stream", stream)
@@ -77,7 +77,7 @@ FAULTS = {
 @pytest.mark.parametrize(("line", "bad"), FAULTS.items(), ids=range(len(FAULTS)))
 @pytest.mark.gen_test
 async def test_the_error_names_the_field(queue, line, bad):
-    """The path to the first field that cannot be encoded, and why not."""
+    """The error names the path of the first field that cannot be encoded, and the reason."""
     with pytest.raises((TypeError, ValueError)) as caught:
         queue.publish(bad)
     assert str(caught.value).startswith("an event must be JSON: ")
@@ -87,7 +87,7 @@ async def test_the_error_names_the_field(queue, line, bad):
 
 @pytest.mark.gen_test
 async def test_the_error_is_short(queue):
-    """A field that is deep down is named by the beginning of its path."""
+    """For a deeply nested field, the error names only the beginning of its path."""
     bad = {1}
     for _ in range(90):
         bad = {"name": bad}
@@ -96,11 +96,11 @@ async def test_the_error_is_short(queue):
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.parametrize("make", [deep, deep_list])
 @pytest.mark.gen_test
 async def test_any_depth(queue, make):
-    """However deep: it is published, or it is a ValueError and nothing is published."""
+    """A nested value of any depth is either published or raises a ValueError."""
     published = 0
     for levels in (1, 50, *range(100, sys.getrecursionlimit() + 200, 37), 100_000):
         try:
@@ -112,10 +112,10 @@ async def test_any_depth(queue, make):
     assert 2 <= published == len(queue.backlog_events)
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_too_large(make_queue):
-    """413 for more than max_event_size bytes of JSON; exactly as many are fine."""
+    """An event of more than `max_event_size` bytes of JSON raises a 413."""
     queue = make_queue(max_event_size=20)
     await queue.publish({"n": "x" * 12})
     for event in ({"n": "x" * 13}, {"n": "é" * 7}):
@@ -125,17 +125,17 @@ async def test_too_large(make_queue):
     assert queue.backlog_events == [{"n": "x" * 12}]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_mappings_and_other_keys(queue):
-    """Any mapping will do; keys become what JSON makes of them, as subscribers see it."""
+    """Any mapping can be published; its keys become strings, and tuples become lists."""
     await queue.publish(type("M", (dict,), {})(a=1), {1: (2, 3), None: True})
     assert queue.backlog_events == [{"a": 1}, {"1": [2, 3], "null": True}]
 
 
 @pytest.mark.gen_test
 async def test_later_changes(queue):
-    """What the publisher does to its objects afterwards changes nothing."""
+    """If the publisher changes its object after `publish`, the event does not change."""
     data = {"n": 1, "tags": ["a"]}
     await queue.publish(data)
     data["tags"].append("b")
@@ -145,7 +145,7 @@ async def test_later_changes(queue):
 
 @pytest.mark.gen_test
 async def test_shared(queue):
-    """Everybody gets the same read-only object."""
+    """All listeners and the backlog share one read-only object."""
     got = []
     for id in "ab":
         queue.poll(id, got.append)

@@ -1,4 +1,4 @@
-"""end(): listeners get what they lack, the end as the last event, and are finished."""
+"""end(): listeners get the events they lack and the end as the last event, and are finished."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ async def collect(poll):
 
 @pytest.mark.gen_test
 async def test_who_listens(mq):
-    """Code, a callback and a long poll get the events and the end; nobody is a subscriber then."""
+    """Iterating code, callbacks and a long poll get the end, and leave no subscriber."""
     told, left = [], []
     reading = asyncio.ensure_future(collect(mq.poll("ann", on_unsubscribe=lambda: left.append(1))))
     mq.poll("bob", lambda *events: told.extend(events), on_unsubscribe=lambda: left.append(2))
@@ -42,7 +42,7 @@ async def test_who_listens(mq):
 
 @pytest.mark.gen_test
 async def test_who_comes_later(mq):
-    """Each gets what is left for it; who has everything gets the end again, at once."""
+    """A later client gets the events that it lacks; one that has all of them gets the end again."""
     first, last = await mq.publish("a", "b")
     (end,) = await mq.end()
     assert await mq.poll_once(None) == ["a", "b", END]
@@ -59,7 +59,7 @@ async def test_who_comes_later(mq):
 
 @pytest.mark.gen_test
 async def test_a_slow_reader(mq):
-    """Code that has not asked for the next batch yet is not ended before it has all."""
+    """The poll of slow code does not end until the code has taken all events."""
     poll = mq.poll("ann")
     mq.publish(1)
     assert await anext(poll) == [1]
@@ -75,7 +75,7 @@ async def test_a_slow_reader(mq):
 
 @pytest.mark.gen_test
 async def test_a_slow_callback(mq):
-    """A callback that is awaited is called with all that came meanwhile before its poll ends."""
+    """An async callback gets all events that came during its work before its poll ends."""
     gate, told = asyncio.Event(), []
 
     async def callback(*events):
@@ -96,7 +96,7 @@ async def test_a_slow_callback(mq):
 
 @pytest.mark.gen_test
 async def test_it_goes_on(mq):
-    """An event after the end continues the channel: who is still there stays."""
+    """An event that is published right after the end continues the channel, and its polls stay."""
     told = []
     poll = mq.poll("ann", lambda *events: told.extend(events))
     mq.end()
@@ -113,7 +113,7 @@ async def test_it_goes_on(mq):
 
 @pytest.mark.gen_test
 async def test_a_callback_publishes(mq):
-    """A callback that is called with the end may publish: the poll goes on."""
+    """If a callback publishes an event when it gets the end, its poll continues."""
     told = []
 
     def callback(*events):
@@ -129,7 +129,7 @@ async def test_a_callback_publishes(mq):
 
 @pytest.mark.gen_test
 async def test_in_turns(mq, monkeypatch):
-    """Many polls end a few at a time, and the loop does other work in between."""
+    """Many polls end a few at a time, so that the loop can do other work in between."""
     monkeypatch.setattr(ending, "TURN", 0.0)
     for _ in range(20):
         mq.poll(None, lambda *events: None)
@@ -143,7 +143,7 @@ async def test_in_turns(mq, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_several_channels(mq):
-    """A poll of several channels ends with the last of them; each end names its channel."""
+    """A poll of several channels ends when all of them have ended; each end names its channel."""
     other = MessageQueue.instance("other")
     both = MessageQueue.instance("other", "room")
     told = []
@@ -166,7 +166,7 @@ async def test_several_channels(mq):
 
 @pytest.mark.gen_test
 async def test_idempotency_key(mq):
-    """An end that is repeated under its key is one event."""
+    """Calling `end` again with the same idempotency key publishes only one end."""
     first = await mq.end(idempotency_key="k")
     assert await mq.end(idempotency_key="k") == first
     assert mq.backlog_events == [END]
@@ -176,7 +176,7 @@ async def test_idempotency_key(mq):
 @pytest.mark.parametrize("event", [END, {"type": "end", "n": 1}])
 @pytest.mark.gen_test
 async def test_no_other_way(mq, event):
-    """Another event of that type is refused: it would be taken for the end."""
+    """Publishing an event of the type "end" is refused, as it would end the channel."""
     for call in (mq.publish, mq.append_backlog):
         with pytest.raises(ValueError, match='type "end" would end the channel'):
             call(event)
@@ -186,7 +186,7 @@ async def test_no_other_way(mq, event):
 
 @pytest.mark.gen_test
 async def test_from_a_thread(mq):
-    """Another thread may end a channel."""
+    """Another thread can end a channel."""
     loop = asyncio.get_running_loop()
     mq.publish("before")
     (id,) = await loop.run_in_executor(None, lambda: mq.end().result(5))
@@ -195,7 +195,7 @@ async def test_from_a_thread(mq):
 
 @pytest.mark.gen_test
 async def test_what_is_kept(mq):
-    """A channel is ended though its end is not kept any more, until it is forgotten."""
+    """A channel is still ended when its end is no longer kept."""
     mq.backlog_length = mq.recovery_time = 0
     await mq.end()
     mq._channel.trim()
@@ -206,8 +206,8 @@ async def test_what_is_kept(mq):
 
 @pytest.mark.gen_test
 async def test_code_that_does_not_look(mq):
-    """Code that polls again and again, and does not ask whether an event is the end, holds up
-    neither the loop nor itself.
+    """Code that polls an ended channel again and again, without checking for the end, does not
+    block the loop.
     """
     await mq.end()
     calls = []
@@ -237,8 +237,8 @@ async def test_code_that_does_not_look(mq):
 
 @pytest.mark.gen_test
 async def test_it_goes_on_before_the_end_comes_again(mq):
-    """A poll that is about to get the end again gets a new event instead; a slow stream is
-    finished at the next end.
+    """A poll that is about to get the end again gets a new event instead. A slow stream is finished
+    by the next end.
     """
     (end,) = await mq.end()
     told = []

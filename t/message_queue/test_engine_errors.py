@@ -1,4 +1,4 @@
-"""An engine that raises: what it says reaches those that wait, or the log, and nothing hangs."""
+"""An exception of the engine reaches the waiting code or the log, and nothing hangs."""
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, numbers, turn
@@ -13,19 +13,19 @@ pytestmark = pytest.mark.engines("late")
 
 @pytest.fixture
 def broken(engine):
-    """The engine of this process; what its methods raise is in `failing`."""
+    """The engine of this process; `failing` contains the exceptions that its methods raise."""
     return MessageQueue._registry.engine
 
 
 @pytest.fixture(params=["at once", "later"])
 def bug(request):
-    """Something that `failing` takes: an exception that is raised at once, or when awaited."""
+    """A value for `failing`: an exception that is raised immediately, or when awaited."""
     return ValueError if request.param == "at once" else ValueError("failed")
 
 
 @pytest.mark.gen_test
 async def test_publish(queue, broken, bug):
-    """The publisher is told; the next event is published."""
+    """If the engine raises, `publish` raises the error; the next event is published."""
     taker = Taker()
     queue.poll("me", taker)
     broken.failing["publish"] = bug
@@ -40,7 +40,7 @@ async def test_publish(queue, broken, bug):
 
 @pytest.mark.gen_test
 async def test_attach(queue, broken, log_watch):
-    """Those that wait are turned away, with one line in the log; the next one may be lucky."""
+    """If `attach` raises, waiting polls fail with one log line; a later poll can succeed."""
     broken.failing["attach"] = ValueError
     once, stream = FakePeer(), FakePeer()
     with log_watch.expect("tatsumaki", "channel 'room' could not be loaded") as lines:
@@ -62,7 +62,7 @@ async def test_attach(queue, broken, log_watch):
 
 @pytest.mark.gen_test
 async def test_the_store_is_away(queue, broken):
-    """No line: long polls get the status, streams end, code that waits gets the error."""
+    """If loading fails with a 503, long polls get it, streams end, and nothing is logged."""
     broken.failing["load"] = Error.HTTP(503, "the store is away")
     once, stream = FakePeer(), FakePeer()
     queue.poll_once("once", once.answer)
@@ -83,7 +83,7 @@ async def test_the_store_is_away(queue, broken):
 
 @pytest.mark.gen_test
 async def test_who_listens_goes_on(queue, broken):
-    """A client that listens already waits until the store is back."""
+    """A client that was already listening stays, and gets its events once the store is back."""
     taker = Taker()
     queue.poll("me", taker)
     await queue.publish({"n": 1})
@@ -98,7 +98,7 @@ async def test_who_listens_goes_on(queue, broken):
 
 @pytest.mark.gen_test
 async def test_history(make_queue, broken, bug, log_watch):
-    """A gap, and one line."""
+    """If `history` fails, the client gets a gap, and one line is logged."""
     queue = make_queue(backlog_length=1)
     ids = [(await queue.publish({"n": n}))[0] for n in range(3)]
     broken.failing["history"] = bug
@@ -109,7 +109,7 @@ async def test_history(make_queue, broken, bug, log_watch):
 
 @pytest.mark.gen_test
 async def test_recall(queue, broken, bug, log_watch):
-    """The client may have been elsewhere: it is told that it may have lost something."""
+    """If `recall` fails, a named client gets a gap, as it may have missed events."""
     await queue.publish({"n": 1})
     await queue.ready()
     broken.failing["recall"] = bug
@@ -121,7 +121,7 @@ async def test_recall(queue, broken, bug, log_watch):
 
 @pytest.mark.gen_test
 async def test_of_several_channels(make_queue, broken, log_watch):
-    """One that cannot be read is a gap in that one; one that is away turns its clients away."""
+    """With several channels, an error in one is a gap in it, and a 503 in one fails the poll."""
     a, both = make_queue("a", backlog_length=1), MessageQueue.instance("a", "b")
     await both.ready()
     start = both.cursor()
@@ -149,7 +149,7 @@ async def test_of_several_channels(make_queue, broken, log_watch):
 @pytest.mark.parametrize("method", ["detach", "forget", "remember"])
 @pytest.mark.gen_test
 async def test_nobody_waits(queue, broken, log_watch, clock, method):
-    """One line, and the client leaves as ever."""
+    """If a call that no code awaits fails, one line is logged, and the client still leaves."""
     broken.failing[method] = ValueError
     queue.reconnect_time = 5
     peer = FakePeer()
@@ -164,7 +164,7 @@ async def test_nobody_waits(queue, broken, log_watch, clock, method):
 
 @pytest.mark.gen_test
 async def test_the_client_goes_meanwhile(queue, broken):
-    """What the engine was asked for a client that has gone is no line in the log."""
+    """An error for a client that has already left is not logged."""
     ids = await queue.publish(*({"n": n} for n in range(40)))
     await queue.ready()
     assert len(queue._channel.log) == 30

@@ -1,4 +1,4 @@
-"""Events are read-only, for everybody who gets them, and are exactly what was published."""
+"""Events are read-only and equal exactly what was published."""
 
 import copy
 import json
@@ -43,14 +43,14 @@ def event():
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_read_only(event, change):
-    """Every way to change an event, or what is in it, is refused with what to do instead."""
+    """Changing an event or a value in it raises an error that says what to do instead."""
     with pytest.raises(TypeError, match=r"read-only.*dict\(event"):
         change(event)
     assert event == DATA
 
 
 def test_copies_are_private(event):
-    """deepcopy, pickle and dict(event, x=1) give plain objects that may be changed."""
+    """`deepcopy`, `pickle` and `dict(event, x=1)` make plain objects that can be changed."""
     for clone in (copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
         assert type(clone) is dict
         assert clone == DATA
@@ -62,7 +62,7 @@ def test_copies_are_private(event):
 
 
 def test_json_is_what_was_published(event):
-    """`json` is compact UTF-8, keys in the order they had; an event is JSON for `json`, too."""
+    """`event.json` is compact UTF-8 with keys in order; `json.dumps` also encodes an event."""
     assert event.json == b'{"a":1,"tags":["x",{"deep":[1,2]}],"d":{"k":"v"}}'
     assert json.loads(json.dumps(event)) == DATA
     assert encode({"é": "☃😀", "\0": "</script>\u2028"}) == (
@@ -71,7 +71,7 @@ def test_json_is_what_was_published(event):
 
 
 def test_gap():
-    """A gap says which cursor is lost, and has the id to go on from."""
+    """A gap contains the lost cursor and the id from which the client continues."""
     gap = Entry.loss('1-0"', "7-0").event()
     assert (dict(gap), gap.gap, gap.id) == (
         {"type": "gap", "after": '1-0"', "id": "7-0"},

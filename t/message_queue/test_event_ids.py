@@ -1,4 +1,4 @@
-"""Ids grow, whatever the clock does, and those of two lives never meet."""
+"""Ids increase whatever the clock does, and the ids of two processes differ."""
 
 import pytest
 from message_queue.fakes import numbers
@@ -13,7 +13,7 @@ from tatsumaki_py.message_queue.ids import NOWHERE, Ids, normalized, position
     ["1", "1-", "-1", "1-0-0", " 1-0", "1-0\n", "a-0", "+1-0", "\u0661-0", "1" * 21 + "-0", "$"],
 )
 def test_no_id(id):
-    """What is none is a cursor that no log knows."""
+    """A malformed id raises a ValueError in `position`; `normalized` turns it into `NOWHERE`."""
     with pytest.raises(ValueError, match="not an event id"):
         position(id)
     assert normalized(id) == NOWHERE
@@ -22,7 +22,7 @@ def test_no_id(id):
 
 @pytest.mark.gen_test
 async def test_clock_steps_back(queue, monkeypatch):
-    """Ids increase strictly when the time of day goes back, and events stay in order."""
+    """Ids increase strictly even if the clock goes back, and events stay in order."""
     ids = []
     for seconds in (2000, 2000, 1000, 1000.001, 2000, 2000.001):
         monkeypatch.setattr("time.time_ns", lambda now=seconds: int(now * 1e9))
@@ -33,7 +33,7 @@ async def test_clock_steps_back(queue, monkeypatch):
 
 
 def test_two_lives(monkeypatch):
-    """Ids of two processes differ, also if the clock was put back between them."""
+    """The ids of two processes differ even if the clock was set back between them."""
     now = iter([*range(1000, 1100)] * 2)
     monkeypatch.setattr("time.time_ns", lambda: next(now) * 1_000_000)
     lives = [{ids.next() for _ in range(100)} for ids in (Ids(), Ids())]
@@ -43,7 +43,7 @@ def test_two_lives(monkeypatch):
 @pytest.mark.parametrize("names", [("room",), ("other", "room")])
 @pytest.mark.gen_test
 async def test_the_beginning_of_a_channel_is_of_a_life(names):
-    """A client that had nothing, and missed an event and a restart, is told of a gap."""
+    """A client without events that missed an event and a restart gets a gap."""
     cursor = MessageQueue.instance(*names).cursor()
     await MessageQueue.instance("room").publish({"n": 1})
     MessageQueue.reset()
@@ -53,7 +53,7 @@ async def test_the_beginning_of_a_channel_is_of_a_life(names):
 
 @pytest.mark.gen_test
 async def test_a_channel_that_is_forgotten(clock):
-    """A client that had nothing of it, or not all, is told of a gap; one that had all is not."""
+    """After a channel was forgotten, a client gets a gap unless it had all of its events."""
     cursors = [MessageQueue.instance("room").cursor()]
     for n in (1, 2):
         cursors += await MessageQueue.instance("room").publish({"n": n})
@@ -70,7 +70,7 @@ async def test_a_channel_that_is_forgotten(clock):
 
 @pytest.mark.gen_test
 async def test_more_forgotten_channels_than_are_known(monkeypatch, clock):
-    """Beyond the bound a client is told of a gap, rather than that it lost nothing."""
+    """A client of a forgotten channel beyond the bound gets a gap, even if it had all events."""
     monkeypatch.setattr(memory, "MAX_TOPS", 2)
     cursors = {}
     for name in ("never used", *"abc"):

@@ -1,14 +1,14 @@
-"""flush_events: to one client, now, and kept for nobody."""
+"""flush_events sends events to one connected client; they are not kept."""
 
 import pytest
 from message_queue.fakes import Taker, events, numbers
 from support.answers import until
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_one_client(queue):
-    """Only that client gets them; its place in the log does not change."""
+    """Only the named client gets the events, and its place in the log does not change."""
     takers = {name: Taker() for name in ("stream", "once", "other")}
     queue.poll("stream", takers["stream"])
     queue.poll_once("once", takers["once"])
@@ -23,10 +23,10 @@ async def test_one_client(queue):
     assert numbers(await queue.poll_once("once")) == [4]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_none_answers_a_long_poll(queue):
-    """Without events a long poll is answered with none."""
+    """`flush_events` without events answers a long poll with no events."""
     taker = Taker()
     queue.poll_once("me", taker)
     assert queue.flush_events("me") is True
@@ -35,7 +35,7 @@ async def test_none_answers_a_long_poll(queue):
 
 @pytest.mark.gen_test
 async def test_nobody_there(queue):
-    """False for who is not known, or away; nothing is kept for it."""
+    """`flush_events` returns False for an absent or unknown client, and keeps nothing for it."""
     await queue.poll_once("away", timeout=0)
     assert queue.flush_events("away", {"n": 1}) is False
     assert queue.flush_events("nobody", {"n": 1}) is False
@@ -44,7 +44,7 @@ async def test_nobody_there(queue):
 
 @pytest.mark.gen_test
 async def test_id_is_the_place_in_the_log(queue):
-    """Its id is the cursor that the client has: who goes on from it misses nothing."""
+    """A flushed event has the id of the client's cursor; resuming from it misses nothing."""
     stream = []
     queue.poll("me", lambda *events: stream.extend(events))
     ids = await queue.publish({"n": 1})
@@ -56,7 +56,7 @@ async def test_id_is_the_place_in_the_log(queue):
 
 @pytest.mark.gen_test
 async def test_many_at_once(queue):
-    """None of them is left out because they are large: they could not be read from the log."""
+    """All events of a call are delivered together, even if they are large."""
     taker, long_poll = Taker(), Taker()
     queue.poll("stream", taker)
     queue.poll_once("once", long_poll)

@@ -1,4 +1,4 @@
-"""A process that was forked while the event loop ran has copies of the queues, and no client."""
+"""A process that was forked from one with a running event loop cannot use the loop's queues."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Wind
 @pytest.mark.parametrize("thread", [False, True])
 @pytest.mark.gen_test
 async def test_publish(queue, thread):
-    """The error says where to publish, for a fork in any thread; no listener is called."""
+    """Publishing in a process forked in any thread raises an error and calls no listener."""
     taker = Taker()
     queue.poll("me", taker)
 
@@ -36,7 +36,7 @@ async def test_publish(queue, thread):
 @pytest.mark.parametrize("thread", [False, True])
 @pytest.mark.gen_test
 async def test_a_loop_of_its_own(thread):
-    """A loop that begins there is the loop of its queues."""
+    """A forked process can start its own loop and use queues in it."""
 
     async def talk():
         queue = MessageQueue.instance("another")

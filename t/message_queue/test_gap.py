@@ -1,4 +1,4 @@
-"""A loss is told, never more is lost than must be."""
+"""A client that lost events gets a gap, and never loses more events than necessary."""
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers
@@ -7,7 +7,7 @@ from support.answers import until
 
 @pytest.mark.gen_test
 async def test_more_than_buffer_length(make_queue):
-    """An absent client that missed one too many loses the oldest, and gets all the others."""
+    """An absent client that missed more than `buffer_length` events loses only the oldest."""
     queue = make_queue(backlog_length=3, buffer_length=10)
     await queue.poll_once("me", timeout=0)
     await queue.publish(*events(*range(10)))
@@ -20,7 +20,7 @@ async def test_more_than_buffer_length(make_queue):
 
 @pytest.mark.gen_test
 async def test_more_than_buffer_size(make_queue):
-    """The same by bytes; a single event may be all that is kept."""
+    """Beyond `buffer_size` bytes, the oldest events are lost; perhaps only one event is kept."""
     queue = make_queue(backlog_length=3, buffer_size=4000)
     await queue.poll_once("me", timeout=0)
     for n in range(5):
@@ -32,7 +32,7 @@ async def test_more_than_buffer_size(make_queue):
 
 @pytest.mark.gen_test
 async def test_slow_stream(make_queue):
-    """A stream whose callback is not done is told, too, and goes on."""
+    """A slow stream that lost events gets a gap and continues."""
     queue = make_queue(backlog_length=3, buffer_length=5)
     taker, batches = queue.poll("me"), []
     await queue.publish({"n": 0})
@@ -45,10 +45,10 @@ async def test_slow_stream(make_queue):
     assert batches == [[0], ["gap", 3, 4, 5, 6, 7], [8]]
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_told_once(make_queue):
-    """A gap counts as told when the answer with it is complete, not before."""
+    """A gap is confirmed only when the answer that contains it is complete."""
     queue = make_queue(backlog_length=1, buffer_length=2)
     await queue.poll_once("me", timeout=0)
     await queue.publish(*events(1, 2, 3))
@@ -62,7 +62,7 @@ async def test_told_once(make_queue):
 
 @pytest.mark.gen_test
 async def test_one_publish_larger_than_the_buffer(make_queue):
-    """Who listens gets all of it; only who is away has a gap."""
+    """Listeners get all events of a publish larger than the buffer; an absent client gets a gap."""
     queue = make_queue(backlog_length=2, buffer_length=4)
     stream, once = Taker(), Taker()
     queue.poll("stream", stream)

@@ -1,4 +1,4 @@
-"""What tells a loss cannot be published."""
+"""An event of the type "gap" cannot be published."""
 
 import pytest
 from message_queue.fakes import Taker
@@ -6,7 +6,7 @@ from message_queue.fakes import Taker
 
 @pytest.mark.gen_test
 async def test_a_gap_cannot_be_published(queue):
-    """A client would take it for a loss, and its cursor for its own."""
+    """Publishing an event of the type "gap" raises a ValueError: a client would assume a loss."""
     for publish in (queue.publish, queue.append_backlog):
         with pytest.raises(ValueError, match='of type "gap"'):
             publish({"n": 1}, {"type": "gap"})

@@ -1,4 +1,4 @@
-"""publish with a key: trying again publishes nothing twice."""
+"""publish with an idempotency key: a retry does not publish the events again."""
 
 import pytest
 from message_queue.fakes import Taker, events, numbers
@@ -8,7 +8,7 @@ from tatsumaki_py import Error, MessageQueue
 
 @pytest.mark.gen_test
 async def test_again(queue):
-    """The same key with the same events: the same ids, and nothing happens."""
+    """The same key with the same events returns the same ids and publishes nothing."""
     taker = Taker()
     queue.poll("me", taker)
     ids = await queue.publish(*events(1, 2), idempotency_key="key")
@@ -18,10 +18,10 @@ async def test_again(queue):
     assert numbers(queue.backlog_events) == [1, 2]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_other_keys_and_channels(queue):
-    """A key is one of its channel."""
+    """A key applies only to its channel; other keys publish the event again."""
     ids = [await queue.publish({"n": 1}, idempotency_key=key) for key in ("a", "b")]
     other = MessageQueue.instance("other")
     await other.publish({"n": 1}, idempotency_key="a")
@@ -31,11 +31,11 @@ async def test_other_keys_and_channels(queue):
     assert numbers(other.backlog_events) == [1]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.parametrize("other", [events(2), events(1, 1), [], [{"n": 1, "m": 1}]])
 @pytest.mark.gen_test
 async def test_other_events(queue, other):
-    """The same key with something else is a mistake: 422, and the key is still what it was."""
+    """The same key with different events raises a 422, and the key keeps its first events."""
     ids = await queue.publish({"n": 1}, idempotency_key="key")
     with pytest.raises(Error.HTTP) as error:
         await queue.publish(*other, idempotency_key="key")
@@ -46,7 +46,7 @@ async def test_other_events(queue, other):
 
 @pytest.mark.gen_test
 async def test_bad_keys(queue):
-    """1 to 255 characters."""
+    """A key must be a str of 1 to 255 characters."""
     for key in ("", "x" * 256):
         with pytest.raises(Error.HTTP, match="1 to 255") as error:
             queue.publish({"n": 1}, idempotency_key=key)
@@ -57,20 +57,20 @@ async def test_bad_keys(queue):
     await queue.publish({"n": 1}, idempotency_key="é" * 255)
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_refused_events_keep_no_key(queue):
-    """What was not published may be published under the key yet."""
+    """A refused publish does not use up its key."""
     with pytest.raises(TypeError):
         queue.publish({"n": object()}, idempotency_key="key")
     await queue.publish({"n": 1}, idempotency_key="key")
     assert numbers(queue.backlog_events) == [1]
 
 
-@pytest.mark.engines("memory", "distant", "late")  # the clock of Redis is another
+@pytest.mark.engines("memory", "distant", "late")  # Redis has its own clock
 @pytest.mark.gen_test
 async def test_time(queue, clock):
-    """A key is remembered for 300 seconds, whatever is asked meanwhile."""
+    """A key is remembered for 300 seconds; retries do not extend this time."""
     first = await queue.publish({"n": 1}, idempotency_key="key")
     await clock.advance(200)
     assert await queue.publish({"n": 1}, idempotency_key="key") == first
@@ -82,10 +82,10 @@ async def test_time(queue, clock):
     assert await queue.publish({"n": 1}, idempotency_key="key") == second
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_number(make_queue):
-    """The oldest go first."""
+    """Beyond `idempotency_keys` keys, the oldest key is forgotten first."""
     queue = make_queue(idempotency_keys=3)
     ids = {key: await queue.publish({"n": 1}, idempotency_key=key) for key in "abcd"}
     for key in "bcd":
@@ -94,10 +94,10 @@ async def test_number(make_queue):
     assert len(queue.backlog_events) == 5
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_none(make_queue):
-    """A channel that remembers none publishes each time."""
+    """With `idempotency_keys` 0, a repeated key publishes the event again."""
     queue = make_queue(idempotency_keys=0)
     for _ in range(2):
         await queue.publish({"n": 1}, idempotency_key="key")
@@ -106,7 +106,7 @@ async def test_none(make_queue):
 
 @pytest.mark.gen_test
 async def test_longer_than_the_events(make_queue, clock):
-    """A key outlives the events, and the clients that came for them."""
+    """A key is remembered longer than the events and clients of its channel."""
     queue = make_queue(backlog_length=0)
     ids = await queue.publish({"n": 1}, idempotency_key="key")
     queue.poll("me", Taker()).cancel()
@@ -116,10 +116,10 @@ async def test_longer_than_the_events(make_queue, clock):
     assert await queue.publish({"n": 1}, idempotency_key="key") == ids
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_not_longer_than_the_channel(make_queue, clock):
-    """A channel that is forgotten takes its keys with it."""
+    """The keys of a channel are forgotten with the channel."""
     queue = make_queue(idle_timeout=100.0)
     ids = await queue.publish({"n": 1}, idempotency_key="key")
     await clock.advance(101)
@@ -129,7 +129,7 @@ async def test_not_longer_than_the_channel(make_queue, clock):
 
 @pytest.mark.gen_test
 async def test_again_while_it_is_delivered(queue):
-    """A callback that publishes the same gets the ids of what it is being told."""
+    """A callback that repeats the publish with its key gets the ids of the event it is handling."""
     taker, again = Taker(), []
 
     def callback(*events):
@@ -144,7 +144,7 @@ async def test_again_while_it_is_delivered(queue):
 
 @pytest.mark.gen_test
 async def test_ids_are_a_copy(queue):
-    """What somebody does to the list that he got is his."""
+    """Changing the returned list of ids does not change the remembered ids."""
     ids = await queue.publish({"n": 1}, idempotency_key="key")
     expected = list(ids)
     ids.clear()

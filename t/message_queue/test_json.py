@@ -1,4 +1,4 @@
-"""`MessageQueue.json`: an encoder of the user's for what is published."""
+"""`MessageQueue.json`: a program's own encoder for published events."""
 
 import json
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 class Encoder(json.JSONEncoder):
-    """A user's."""
+    """A program's own encoder."""
 
     def default(self, value):
         if isinstance(value, datetime):
@@ -24,7 +24,7 @@ class Encoder(json.JSONEncoder):
 
 
 class Fixed:
-    """Makes the same of everything."""
+    """An encoder that returns the same text for every value."""
 
     def __init__(self, text):
         self.text = text
@@ -33,10 +33,10 @@ class Fixed:
         return self.text
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_what_comes_is_what_the_json_says(make_queue):
-    """Alone and within; a subscriber gets text where a datetime was published."""
+    """A datetime that is published, alone or inside an object, arrives as the encoder's text."""
     queue = make_queue(json=Encoder(indent=1))
     got = []
     queue.poll("me", lambda *events: got.extend(events))
@@ -49,7 +49,7 @@ async def test_what_comes_is_what_the_json_says(make_queue):
 
 @pytest.mark.gen_test
 async def test_of_all_queues_of_a_class_and_of_one(monkeypatch):
-    """As every setting."""
+    """`json` can be set for a subclass, for one queue, or for all queues."""
 
     class Dated(MessageQueue):
         json = Encoder()
@@ -66,10 +66,10 @@ async def test_of_all_queues_of_a_class_and_of_one(monkeypatch):
         assert MessageQueue.instance(name).backlog_events == [WHEN.isoformat()]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_its_json_is_kept(make_queue):
-    """A number has the digits that the encoder gave it."""
+    """The JSON of an event is kept as the encoder wrote it, without spaces around it."""
     queue = make_queue(json=Fixed(' {"price" : 1.10}\n'))
     await queue.publish(None)
     assert queue.backlog_events[0].json == b'{"price" : 1.10}'
@@ -78,7 +78,7 @@ async def test_its_json_is_kept(make_queue):
 
 @pytest.mark.gen_test
 async def test_what_it_cannot_encode(make_queue):
-    """The error names the field that it chokes on, and no other."""
+    """The error names the field that the encoder cannot encode."""
     queue = make_queue(json=Encoder())
     with pytest.raises(TypeError, match=r'event\["b"\]\[0\] is of type set, which MessageQueue'):
         queue.publish({"a": WHEN, "b": [{1}]})
@@ -106,7 +106,7 @@ BROKEN = {
 @pytest.mark.parametrize(("text", "error", "line"), BROKEN.values(), ids=BROKEN)
 @pytest.mark.gen_test
 async def test_a_broken_encoder(make_queue, text, error, line):
-    """What no client could read is an error where it is published, and nobody gets it."""
+    """If the encoder returns invalid JSON, publishing raises an error, and no client gets it."""
     queue, stream = make_queue(json=Fixed(text)), Taker()
     queue.poll("me", stream)
     for publish in (queue.publish, queue.append_backlog):
@@ -117,7 +117,7 @@ async def test_a_broken_encoder(make_queue, text, error, line):
 
 @pytest.mark.gen_test
 async def test_what_it_raises(make_queue):
-    """An error of its own comes as it is."""
+    """An exception that the encoder raises is passed on unchanged."""
 
     class Broken:
         def encode(self, value):

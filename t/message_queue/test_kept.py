@@ -1,4 +1,4 @@
-"""The log keeps the last event of each key: any interleaving, against a list of all events."""
+"""The log keeps the last event of each key, checked against a list of all events."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +21,7 @@ steps = st.lists(
 
 
 class Reader:
-    """A newcomer, or a client with a cursor."""
+    """A new client, or a client with a cursor."""
 
     def __init__(self, log, events, back):
         self.log = log
@@ -42,7 +42,7 @@ class Reader:
             self.lead = None
 
     def check(self, events, backlog):
-        """It has read everything."""
+        """Check the events of a reader that has read the whole log."""
         got = [event for event in self.got if not event.gap]
         places = [position(event.id) for event in got]
         assert places == sorted(set(places))
@@ -64,8 +64,8 @@ class Reader:
 
 @given(steps)
 def test_any_interleaving(steps):
-    """Ids increase; the last event of each key comes in any case, all others unless there is a gap.
-    A log that is read in pieces gives each reader a gap only if something is lost.
+    """Each reader gets the last event of each key, and all other events or a gap, with increasing
+    ids. A log that is read in pieces yields a gap only if events are lost.
     """
     log, events, readers = EventLog(start="1-0"), [], {}
     for step, *args in steps:

@@ -10,7 +10,7 @@ from tatsumaki_py import Error, MessageQueue
 
 
 async def publish(queue, *pairs):
-    """Publish one event for each key, which may be None. Their numbers are from 0 on."""
+    """Publish one event for each key, which may be None. Their numbers start at 0."""
     ids = []
     for n, key in enumerate(pairs):
         ids += await queue.publish({"n": n}, key=key)
@@ -19,7 +19,7 @@ async def publish(queue, *pairs):
 
 @pytest.fixture
 def short(make_queue):
-    """`queue = short()` keeps one event, and the last of each key."""
+    """`queue = short()` returns a queue that keeps one event, and the last event of each key."""
     return lambda channel="room", **settings: make_queue(
         channel, **{"backlog_length": 1, "reconnect_time": 0, "recovery_time": 0} | settings
     )
@@ -27,7 +27,7 @@ def short(make_queue):
 
 @pytest.mark.gen_test
 async def test_newcomer(make_queue):
-    """It gets the last event of each key, and the newest ones without a key, in their order."""
+    """A new client gets, in order, the last event of each key and the newest without a key."""
     queue = make_queue(backlog_length=3)
     await publish(queue, "a", "b", None, "a", "c", None, "c", None)
     await queue.ready()
@@ -43,7 +43,7 @@ async def test_newcomer(make_queue):
 @pytest.mark.engines("memory", "distant")  # a real engine keeps events for longer than that
 @pytest.mark.gen_test
 async def test_kept(short, clock):
-    """However old it is, and however many events followed; until it is replaced."""
+    """The last event of a key is kept, however many events follow, until a new one replaces it."""
     queue = short(buffer_length=5)
     await publish(queue, "a", "b", *[None] * 20)
     await clock.advance(10)
@@ -55,7 +55,7 @@ async def test_kept(short, clock):
 
 @pytest.mark.gen_test
 async def test_cursors(make_queue):
-    """A client with a cursor gets every event, or the gap and what was kept after its cursor."""
+    """A client with a cursor gets every event, or a gap and the kept events after its cursor."""
     queue = make_queue(backlog_length=2, buffer_length=4)
     ids = await publish(queue, None, "a", None, "b", "a", "b", None, None, None, "b", *[None] * 70)
     listener = Taker()
@@ -65,7 +65,7 @@ async def test_cursors(make_queue):
     assert numbers(after) == [78, 79]
     gap, *rest = await queue.poll_once(None, last_event_id=ids[0])
     assert (gap.gap, numbers(rest)[:2], numbers(rest)[-2:]) == (True, [4, 9], [78, 79])
-    # A client that has but the gap does not miss what follows it.
+    # A client that has only the gap gets the kept events after it.
     assert numbers(await queue.poll_once(None, last_event_id=gap.id))[:3] == ["gap", 4, 9]
     for id in (ids[4], ids[5]):
         assert numbers(await queue.poll_once(None, last_event_id=id))[:2] == ["gap", 9]
@@ -75,7 +75,7 @@ async def test_cursors(make_queue):
 @pytest.mark.engines("memory")  # others keep events longer, and are asked for them
 @pytest.mark.gen_test
 async def test_lost_within_the_first_events(short):
-    """A newcomer that comes back within its first events gets the gap and the rest."""
+    """A new client that reconnects with a cursor among its first events gets a gap and the rest."""
     queue = short()
     await publish(queue, "a", "b", "c", None, None, None)
     peer = FakePeer()
@@ -89,7 +89,7 @@ async def test_lost_within_the_first_events(short):
 @pytest.mark.engines("memory")  # others keep events longer, and are asked for them
 @pytest.mark.gen_test
 async def test_in_pieces(short, monkeypatch):
-    """First events that are many are read piece by piece, once each, with one gap or none."""
+    """Many first events are read in pieces, each once, with at most one gap."""
     queue = short()
     ids = await publish(queue, None, *"abcdef", None, None)
     monkeypatch.setattr(FakePeer, "_peer_room", lambda self: 1)
@@ -102,7 +102,7 @@ async def test_in_pieces(short, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_only_for_newcomers(make_queue):
-    """`append_backlog` takes a key, too: a client that listens gets nothing."""
+    """`append_backlog` also takes a key: only new clients get its event."""
     queue, taker = make_queue(backlog_length=1), Taker()
     queue.poll("me", taker)
     await queue.ready()
@@ -114,7 +114,7 @@ async def test_only_for_newcomers(make_queue):
 
 @pytest.mark.gen_test
 async def test_several_channels(make_queue):
-    """Each channel has keys of its own."""
+    """Each channel has its own keys."""
     a, b = (make_queue(name, backlog_length=1, buffer_length=2) for name in "ab")
     ids = {}
     for queue in (a, b):
@@ -131,7 +131,7 @@ async def test_several_channels(make_queue):
 
 @pytest.mark.gen_test
 async def test_idempotency(make_queue):
-    """The same events with another key are other events."""
+    """For an idempotency key, the same events with a different key are different events."""
     queue = make_queue()
     ids = await queue.publish({"n": 1}, key="a", idempotency_key="k")
     assert await queue.publish({"n": 1}, key="a", idempotency_key="k") == ids
@@ -143,7 +143,7 @@ async def test_idempotency(make_queue):
 
 @pytest.mark.gen_test
 async def test_bounds(make_queue):
-    """`kept_keys`, bytes and `time_to_live`: what was published longest ago goes first."""
+    """Beyond `kept_keys` or `buffer_size`, the key published longest ago is evicted first."""
     queue = make_queue(backlog_length=0, kept_keys=3, buffer_length=1)
     await publish(queue, *"abcda", "e")
     await queue.ready()
@@ -172,7 +172,7 @@ def test_bad_keys(make_queue):
 @pytest.mark.engines("memory")
 @pytest.mark.gen_test
 async def test_counted_and_forgotten(short, clock):
-    """They count, and go with `time_to_live` and with the channel."""
+    """Kept events count in the size, and are dropped with the channel or after `time_to_live`."""
     queue = short()
     await publish(queue, "a", "b", *[None] * 9)
     registry, log = MessageQueue._registry, queue._channel.log

@@ -1,4 +1,4 @@
-"""What a client says that it has wins over what the queue remembers."""
+"""The cursor that a client sends takes precedence over the place that the queue remembers."""
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers
@@ -7,7 +7,7 @@ from support.answers import until
 
 @pytest.mark.gen_test
 async def test_wins(queue):
-    """Back and forth, for long polls and streams, for clients known and unknown."""
+    """A cursor takes precedence for long polls and streams, and for known and unknown clients."""
     ids = await queue.publish(*events(*range(5)))
     for client in ("known", "known", "unknown"):
         assert numbers(await queue.poll_once(client, last_event_id=ids[2])) == [3, 4]
@@ -18,7 +18,7 @@ async def test_wins(queue):
 
 @pytest.mark.gen_test
 async def test_top_waits(queue):
-    """Who has everything waits for the next."""
+    """A client whose cursor is the newest event waits for the next event."""
     taker = Taker()
     queue.poll_once("me", taker, last_event_id=(await queue.publish(*events(1, 2)))[-1])
     assert taker.calls == []
@@ -28,7 +28,7 @@ async def test_top_waits(queue):
 
 @pytest.mark.gen_test
 async def test_empty_is_none(queue):
-    """ "" says nothing: a newcomer gets the backlog, others go on."""
+    """An empty cursor is ignored: a new client gets the backlog, and a known one resumes."""
     await queue.publish({"n": 1})
     assert numbers(await queue.poll_once("me", last_event_id="")) == [1]
     assert await queue.poll_once("me", timeout=0, last_event_id="") == []
@@ -37,7 +37,7 @@ async def test_empty_is_none(queue):
 @pytest.mark.parametrize("cursor", ["5-5", "99999999999999-0", "0-1", "9" * 20 + "-" + "9" * 20])
 @pytest.mark.gen_test
 async def test_unknown(queue, cursor):
-    """One that is not known is told so, and goes on from the oldest event there is."""
+    """A client with an unknown cursor gets a gap, and then all events from the oldest kept one."""
     ids = await queue.publish(*events(1, 2))
     gap, *rest = await queue.poll_once("me", last_event_id=cursor)
     assert gap == {"type": "gap", "after": cursor, "id": gap.id}
@@ -49,7 +49,7 @@ async def test_unknown(queue, cursor):
 
 @pytest.mark.gen_test
 async def test_unknown_in_an_empty_channel(queue):
-    """A cursor of before a restart: told at once, then it waits like anybody."""
+    """In an empty channel, an unknown cursor gets a gap immediately; the next poll waits."""
     gap = await queue.poll_once("me", last_event_id="1700000000000-3")
     assert numbers(gap) == ["gap"]
     taker = Taker()
@@ -61,7 +61,7 @@ async def test_unknown_in_an_empty_channel(queue):
 @pytest.mark.parametrize("cursor", ["x", "1", "1-0 ", "-", "1-0\r\nx: y", "é", "1_0-0"])
 @pytest.mark.gen_test
 async def test_malformed(queue, cursor):
-    """Of another server, perhaps: what follows it is lost, so it is a gap."""
+    """A client with a malformed cursor gets a gap and all kept events."""
     await queue.publish({"n": 1})
     stream, peer = Taker(), FakePeer(cursor=cursor)
     for client in ("me", "new"):
@@ -76,16 +76,16 @@ async def test_malformed(queue, cursor):
 @pytest.mark.parametrize("cursor", [5, b"1-0", ["1-0"]])
 @pytest.mark.gen_test
 async def test_no_text(queue, cursor):
-    """A programmer's mistake, and nothing has happened."""
+    """A cursor that is not a str raises a TypeError, and leaves no client."""
     with pytest.raises(TypeError, match="last_event_id must be a str, not"):
         queue.poll_once("me", last_event_id=cursor)
     assert not queue.clients
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_from_the_request(queue):
-    """By default it is what the request being handled says; an argument wins over that."""
+    """By default the cursor comes from the current request; an argument takes precedence."""
     ids = await queue.publish(*events(1, 2, 3))
     one, two = FakePeer(cursor=ids[0]), FakePeer(cursor=ids[0])
     queue.poll_once("one", one.answer)
@@ -95,7 +95,7 @@ async def test_from_the_request(queue):
 
 @pytest.mark.gen_test
 async def test_cursor_holds_its_place(make_queue):
-    """Who came with a cursor and vanished before its answer was complete finds all of it again."""
+    """A client with a cursor that left before its answer was complete gets all events again."""
     queue = make_queue(backlog_length=2)
     queue.poll_once("holder", FakePeer().on_new_event, timeout=0)
     ids = await queue.publish(*events(*range(10)))

@@ -1,4 +1,4 @@
-"""Names come from URLs: whoever asks for too much is refused in one clear line."""
+"""Names come from URLs, so a client that asks for too much is refused with a clear line."""
 
 import pytest
 from message_queue.fakes import Taker, numbers
@@ -9,7 +9,7 @@ from tatsumaki_py import Error, MessageQueue
 
 @pytest.fixture
 def limit(monkeypatch):
-    """`limit(max_channels=3)` for this test."""
+    """`limit(max_channels=3)` sets a limit for this test."""
 
     def limit(**limits):
         for name, value in limits.items():
@@ -19,16 +19,16 @@ def limit(monkeypatch):
 
 
 def refused(code, text):
-    """A check that this is refused, as in ``with refused(503, "too many channels"):``."""
+    """`with refused(503, "too many channels"):` checks that the block raises this error."""
     return pytest.raises(
         Error.HTTP, check=lambda error: (error.code, error.message) == (code, text)
     )
 
 
-@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
+@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
 @pytest.mark.gen_test
 async def test_max_channels(make_queue, limit):
-    """503 for an event in a channel too many; those that are read and hold some go on."""
+    """An event in one channel too many raises a 503; clients of other channels keep listening."""
     limit(max_channels=3)
     queues = [make_queue(f"room{i}") for i in range(5)]
     takers = [Taker() for _ in range(4)]
@@ -44,10 +44,10 @@ async def test_max_channels(make_queue, limit):
     await until(lambda: [taker.calls for taker in takers] == [[[0]], [[1]], [[2]], []])
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_reading_makes_no_channel(make_queue, limit):
-    """A thousand channels that are read and hold nothing are not too many."""
+    """Channels that are read but hold no events do not count toward `max_channels`."""
     limit(max_channels=3)
     readers = [MessageQueue.instance(f"invented{i}").poll("me", Taker()) for i in range(1000)]
     for i in range(1000):
@@ -58,10 +58,10 @@ async def test_reading_makes_no_channel(make_queue, limit):
     assert len(readers) == 1000
 
 
-@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
+@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
 @pytest.mark.gen_test
 async def test_deserted_channels_make_room(make_queue, limit):
-    """The one that is deserted longest goes first; one with clients never does."""
+    """The channel deserted for longest is forgotten first, and one with clients never is."""
     limit(max_channels=3)
     rooms = {name: make_queue(name) for name in "abcde"}
     handle = rooms["a"].poll("me", Taker())
@@ -78,10 +78,10 @@ async def test_deserted_channels_make_room(make_queue, limit):
         rooms["b"].publish({"n": 1})
 
 
-@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
+@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
 @pytest.mark.gen_test
 async def test_channels_whose_events_are_gone(make_queue, limit, clock):
-    """A channel that nobody reads is forgotten with its last event: there may be many."""
+    """A channel without readers is forgotten with its last event, and no longer counts."""
     limit(max_channels=3, max_size=2000, backlog_length=0)
     for number in range(100):
         await MessageQueue.instance(f"short{number}").publish({"n": number})
@@ -97,10 +97,10 @@ async def test_channels_whose_events_are_gone(make_queue, limit, clock):
     assert not registry.deserted
 
 
-@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
+@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
 @pytest.mark.gen_test
 async def test_who_lost_its_channel_is_told(make_queue, limit):
-    """A room that made room forgot its events; a cursor into it is a gap."""
+    """A channel that was forgotten to make room lost its events: an old cursor gets a gap."""
     limit(max_channels=1)
     old = make_queue("old")
     ids = [*await old.publish({"n": 1}), *await old.publish({"n": 2})]
@@ -111,7 +111,7 @@ async def test_who_lost_its_channel_is_told(make_queue, limit):
 
 @pytest.mark.gen_test
 async def test_max_clients(make_queue, limit, clock):
-    """503 for a client too many, in all channels together; who is known may come back."""
+    """One client too many, over all channels, gets a 503; a known client can come back."""
     limit(max_clients=3)
     one, two = make_queue("one"), make_queue("two")
     one.poll("a", Taker())
@@ -128,7 +128,7 @@ async def test_max_clients(make_queue, limit, clock):
 
 @pytest.mark.gen_test
 async def test_clients_that_have_nothing_to_lose_make_room(make_queue, limit):
-    """Clients of channels that hold nothing, and where all are away, are forgotten first."""
+    """Absent clients of channels without events and without listeners are forgotten first."""
     limit(max_clients=10)
     held, left = make_queue("held"), []
     await held.publish({"n": 1})
@@ -144,10 +144,10 @@ async def test_clients_that_have_nothing_to_lose_make_room(make_queue, limit):
     assert numbers(await held.poll_once("me")) == [2]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_clients_without_a_name_that_are_away(make_queue, limit):
-    """Their places are bounded, too: the oldest of channels that hold nothing go."""
+    """The places of absent anonymous clients are bounded; the oldest in empty channels go first."""
     limit(max_clients=10)
     held = make_queue("held")
     await held.publish({"n": 1})
@@ -164,7 +164,7 @@ async def test_clients_without_a_name_that_are_away(make_queue, limit):
 
 @pytest.mark.gen_test
 async def test_a_hook_polls_while_room_is_made(make_queue, limit):
-    """A client that is told that it is gone comes back by the name that just came."""
+    """If `on_unsubscribe` polls for the name that is just polling, only one poll remains."""
     limit(max_clients=2)
     queue, takers = make_queue("room"), [Taker(), Taker()]
 
@@ -181,7 +181,7 @@ async def test_a_hook_polls_while_room_is_made(make_queue, limit):
 
 @pytest.mark.gen_test
 async def test_refused_clients_leave_nothing(make_queue, limit):
-    """A thousand refusals are no clients, no channels."""
+    """Refused clients leave no clients and no channels behind."""
     limit(max_clients=0)
     for i in range(1000):
         with refused(503, "too many clients"):
@@ -192,7 +192,7 @@ async def test_refused_clients_leave_nothing(make_queue, limit):
 @pytest.mark.parametrize("name", ["x" * 1025, "é" * 5000])
 @pytest.mark.gen_test
 async def test_long_names(queue, name):
-    """400 for names of more than 1024 characters."""
+    """A name of a channel or client of more than 1024 characters raises a 400."""
     with refused(400, "a channel's name is longer than 1024 characters"):
         MessageQueue.instance(name)
     for poll in (queue.poll, queue.poll_once):
@@ -204,7 +204,7 @@ async def test_long_names(queue, name):
 @pytest.mark.parametrize("name", [1.5, True, b"room", ["room"]])
 @pytest.mark.gen_test
 async def test_names_are_text(queue, name):
-    """Anything else is a programmer's mistake, and leaves nothing behind."""
+    """A name that is not a str raises a TypeError and leaves nothing behind."""
     before = len(MessageQueue.channels())
     with pytest.raises(TypeError, match="a channel's name must be a str, not"):
         MessageQueue.instance(name)
@@ -216,7 +216,7 @@ async def test_names_are_text(queue, name):
 
 @pytest.mark.gen_test
 async def test_max_size(monkeypatch):
-    """Over all channels: the ones deserted longest make room; if nobody can, it is a 503."""
+    """Beyond `max_size`, channels deserted for longest lose their events; if none can, 503."""
     monkeypatch.setattr(MessageQueue, "max_size", 3000)
     text = "x" * 1000
     rooms = [MessageQueue.instance(str(number)) for number in range(6)]
@@ -234,10 +234,10 @@ async def test_max_size(monkeypatch):
         rooms[-1].publish({"text": text})
 
 
-@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
+@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
 @pytest.mark.gen_test
 async def test_an_answer_is_bounded(queue):
-    """A long poll takes 1 MiB at most; the rest comes with the next one, nothing is lost."""
+    """A long poll is answered with at most 1 MiB; the rest comes with the next polls."""
     for number in range(5):
         queue.publish({"n": number, "text": "x" * 400_000})
     got = [numbers(await queue.poll_once("me", timeout=0)) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""Clients that wait for the engine to load a log, or to find their place."""
+"""Clients wait until the engine has loaded a log or found their place."""
 
 import asyncio
 import gc
@@ -17,19 +17,19 @@ AWAY = Error.HTTP(503, "the store is away")
 
 @pytest.fixture
 def stuck(queue, engine):
-    """The engine of `queue`: it loads nothing until `failing` is cleared."""
+    """The engine of `queue`, which loads nothing until `failing` is cleared."""
     MessageQueue._registry.engine.failing["load"] = "never"
     return MessageQueue._registry.engine
 
 
 @pytest.fixture
 def elsewhere(engine):
-    """The engine of this process, and a function that makes this process another one."""
+    """A function that makes this process behave like another process with the same store."""
     here = MessageQueue._registry.engine
 
     def move():
         MessageQueue.reset()
-        # The test still holds some.
+        # The test still holds some queues.
         MessageQueue._registry.instances.clear()
         MessageQueue._registry.merged.clear()
         MessageQueue.configure(Delayed(here.store, settled=True))
@@ -39,7 +39,7 @@ def elsewhere(engine):
 
 @pytest.mark.gen_test
 async def test_time_out(queue, stuck, clock):
-    """A long poll is answered with no events in time, and its client is still new then."""
+    """A long poll times out while the log is loading, and its client is still new after that."""
     peer, taker = FakePeer(), Taker()
     queue.poll_once("me", peer.answer, 10)
     queue.poll_once(None, taker, 10)
@@ -62,7 +62,7 @@ async def wait(poll):
 
 @pytest.mark.gen_test
 async def test_no_waiting(queue, stuck, clock):
-    """A poll with a timeout of 0 waits for what there is, but not for long."""
+    """A poll with a timeout of 0 waits a few seconds for the log to load."""
     await queue.publish({"n": 1})
     here, taker = asyncio.ensure_future(wait(queue.poll_once("me", timeout=0))), Taker()
     await turn()
@@ -80,7 +80,7 @@ async def test_no_waiting(queue, stuck, clock):
 
 @pytest.mark.gen_test
 async def test_nothing_grows(queue, stuck, clock):
-    """Polls that end take their questions with them."""
+    """When polls end, their searches for a place end with them."""
     for _ in range(20):
         queue.poll_once(None, Taker(), 1)
         queue.poll_once("me", Taker(), 1)
@@ -93,7 +93,7 @@ async def test_nothing_grows(queue, stuck, clock):
 
 @pytest.mark.gen_test
 async def test_polls_again(queue, stuck):
-    """The second poll of a client takes over; both know of no place yet."""
+    """The second poll of a client takes over while its place is unknown, and is not new."""
     first, second = FakePeer(), FakePeer()
     poll = queue.poll_once("me", first.answer)
     again = queue.poll("me", second.on_new_event)
@@ -109,7 +109,7 @@ async def test_polls_again(queue, stuck):
 
 @pytest.mark.gen_test
 async def test_leaves(queue, stuck):
-    """A client that leaves is not called any more; an anonymous one is forgotten."""
+    """A client that leaves during loading is not called; an anonymous one is forgotten."""
     peers = [FakePeer() for _ in range(3)]
     queue.poll("me", peers[0].on_new_event)
     queue.poll(None, peers[1].on_new_event)
@@ -125,7 +125,7 @@ async def test_leaves(queue, stuck):
 
 @pytest.mark.gen_test
 async def test_disconnect_and_flush(queue, stuck):
-    """Long polls are answered, streams are finished; publishing nothing answers them, too."""
+    """During loading, `disconnect` and an empty `publish` answer long polls."""
     once, stream, flushed = FakePeer(), FakePeer(), Taker()
     queue.poll_once("once", once.answer)
     queue.poll("stream", stream.on_new_event)
@@ -142,7 +142,7 @@ async def test_disconnect_and_flush(queue, stuck):
 
 @pytest.mark.gen_test
 async def test_nothing_between_loading_and_listening(make_queue, stuck):
-    """What is accepted after the log is loaded is for those that waited, without a backlog, too."""
+    """An event accepted right after loading reaches a waiting client, even without a backlog."""
     queue, taker = make_queue(backlog_length=0), Taker()
     queue.poll("me", taker)
     await turn()
@@ -159,8 +159,8 @@ async def test_nothing_between_loading_and_listening(make_queue, stuck):
 
 @pytest.mark.gen_test
 async def test_ready(queue, engine):
-    """`cursor` and `backlog_events` are true after it, and nothing stays attached. Before, a client
-    with that cursor is a new one, and not one that missed events.
+    """After `ready`, `cursor` and `backlog_events` are correct, and the channel does not stay
+    attached. A poll has no cursor until its channel is loaded.
     """
     ids = await queue.publish(*events(1, 2))
     assert (queue.cursor(), queue.backlog_events) == ("", [])
@@ -177,7 +177,7 @@ async def test_ready(queue, engine):
 
 @pytest.mark.gen_test
 async def test_linger(queue, clock):
-    """A log that nobody listens to is fed for a while, and then it is gone from here."""
+    """A log without listeners is kept up to date for a while, and is then unloaded."""
     await queue.publish({"n": 1})
     await queue.ready()
     await clock.advance(50)
@@ -191,7 +191,7 @@ async def test_linger(queue, clock):
 
 @pytest.mark.gen_test
 async def test_unload_with_listeners(queue):
-    """The engine is asked again; those that listen get what came meanwhile, and no gap."""
+    """If a log is unloaded, it is loaded again, and listeners miss no event."""
     taker = Taker()
     queue.poll("me", taker)
     await queue.publish({"n": 1})
@@ -204,7 +204,7 @@ async def test_unload_with_listeners(queue):
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.gen_test
 async def test_a_message_is_lost(make_queue, lost):
-    """The engine fills the hole, or loads anew: then all that listen, and are away, get a gap."""
+    """After a lost message, clients get the missing events, or a gap if they are not kept."""
     queue = make_queue(backlog_length=2)
     stream, once = Taker(), Taker()
     queue.poll("stream", stream)
@@ -232,7 +232,7 @@ async def test_a_message_is_lost(make_queue, lost):
 
 @pytest.mark.gen_test
 async def test_newer_than_the_log(queue):
-    """A client may have an event before this process has it: that is no gap."""
+    """A client whose cursor is an event that this process does not have yet gets no gap."""
     taker = Taker()
     queue.poll("me", taker)
     await queue.publish({"n": 1})
@@ -248,7 +248,7 @@ async def test_newer_than_the_log(queue):
 
 @pytest.mark.gen_test
 async def test_older_than_the_log(make_queue, elsewhere):
-    """A cursor from before the log here is no gap, as long as the engine has what follows."""
+    """A cursor older than the log here gets no gap if the engine has the events that follow."""
     queue = make_queue()
     ids = await queue.publish(*events(*range(20)))
     elsewhere()
@@ -266,7 +266,7 @@ async def test_older_than_the_log(make_queue, elsewhere):
 
 @pytest.mark.gen_test
 async def test_what_is_prepended_goes_again(make_queue, elsewhere, clock):
-    """It is kept while its client needs it, and no longer than `reconnect_time`."""
+    """Prepended events are kept for about `reconnect_time` after their client left."""
     ids = await make_queue().publish(*events(*range(20)))
     elsewhere()
     queue = MessageQueue.instance("room")
@@ -280,7 +280,7 @@ async def test_what_is_prepended_goes_again(make_queue, elsewhere, clock):
 
 @pytest.mark.gen_test
 async def test_a_name_that_was_elsewhere(make_queue, elsewhere):
-    """It resumes where it left off, also when it comes and goes, and on several channels."""
+    """A name that polled another process resumes its place, with one or several channels."""
     queue = make_queue()
     both = MessageQueue.instance("other", "room")
     await queue.publish({"n": 1})
@@ -296,7 +296,7 @@ async def test_a_name_that_was_elsewhere(make_queue, elsewhere):
 
 @pytest.mark.gen_test
 async def test_to_and_fro(make_queue, engine):
-    """A name that is known here was elsewhere since: that counts."""
+    """If a known name was in another process in the meantime, its place there counts."""
     queue = make_queue()
     ids = await queue.publish({"n": 1})
     assert numbers(await queue.poll_once("me")) == [1]

@@ -1,4 +1,4 @@
-"""The log keeps what somebody may ask for, in order, and nothing grows without a bound."""
+"""The log keeps the events that clients may still need, in order, within its bounds."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def span(first, last):
 
 
 def test_since():
-    """After any cursor there is, the rest; at the top nothing."""
+    """`since` returns the events after any known cursor, and nothing at the newest event."""
     log = make(5)
     for cursor in range(6):
         assert ids(log.since(f"{cursor}-0")) == span(cursor + 1, 5)
@@ -37,7 +37,7 @@ def test_since():
 
 @pytest.mark.parametrize("cursor", ["1-0", "0-0", "3-1", "2-5", "9-0", "3-00", "03-0"])
 def test_unknown_cursor(cursor):
-    """One that is not (or not any more) in the log gets a gap, then all there is."""
+    """For a cursor that is not in the log, `since` returns a gap and all events."""
     log = make(5)
     assert trim(log) == span(3, 5)
     assert ids(log.since(cursor)) == ["gap 2-0", "3-0", "4-0", "5-0"]
@@ -45,7 +45,7 @@ def test_unknown_cursor(cursor):
 
 
 def test_floor():
-    """The cursor right before the oldest event loses nothing, and is where a gap leads to."""
+    """`floor` is the cursor right before the oldest event: all events follow it, without a gap."""
     log = make(5)
     trim(log)
     assert log.floor == "2-0"
@@ -53,14 +53,14 @@ def test_floor():
 
 
 def test_reading_removes_nothing():
-    """The same question has the same answer."""
+    """Reading the log does not change it."""
     log = make(5)
     assert log.since("2-0") == log.since("2-0")
     assert len(log) == 5
 
 
 def test_newest():
-    """The newest, oldest first; as many as there are."""
+    """`newest` returns up to this many of the newest events, oldest first."""
     log = make(5)
     assert ids(log.newest(2)) == span(4, 5)
     assert ids(log.newest(0)) == []
@@ -70,20 +70,20 @@ def test_newest():
 
 
 def test_append_must_follow():
-    """An event that does not follow the top is a mistake of the engine."""
+    """Appending an event that does not follow the newest event raises a ValueError."""
     with pytest.raises(ValueError, match="follows 2-0, not 1-0"):
         make(1).append(Entry(b"{}", "3-0", "2-0"))
 
 
 def test_place_of_a_client_that_is_behind():
-    """What lies after it is kept, and no more; without it, the backlog is left."""
+    """`trim` keeps the events after the place of the client that is behind, or the backlog."""
     log = make(8)
     assert trim(log, behind="2-0") == span(3, 8)
     assert trim(log) == span(6, 8)
 
 
 def test_age():
-    """What came lately is kept, whoever is there."""
+    """`trim` keeps recent events, even if no client needs them."""
     log = make(4)
     for i in range(5, 9):
         log.append(Entry(b"{}", f"{i}-0", log.top), time=float(i))
@@ -94,7 +94,7 @@ def test_age():
 
 @pytest.mark.parametrize("more", [1, 3, 30])
 def test_overflow_loses_no_more_than_it_must(more):
-    """A place that falls out of the buffer still holds the newest buffer_length events."""
+    """If a place falls out of the buffer, the newest `buffer_length` events are still kept."""
     log = make(10)
     assert trim(log, behind="0-0") == span(1, 10)
     make(more, log)
@@ -103,7 +103,7 @@ def test_overflow_loses_no_more_than_it_must(more):
 
 
 def test_a_client_that_lost_already():
-    """The same when the cursor is too old from the start."""
+    """If a cursor is lost, all newer events that are still in the log are kept for it."""
     log = make(20)
     trim(log)
     make(5, log)
@@ -112,7 +112,7 @@ def test_a_client_that_lost_already():
 
 
 def test_size_bound():
-    """Never more than buffer_size bytes, needed or not, backlog or not."""
+    """The log never keeps more than `buffer_size` bytes, even if events are needed."""
     log = make(9)
     assert trim(log, size=519 * 4, behind="0-0") == span(6, 9)
     assert log.size == 519 * 4
@@ -121,7 +121,7 @@ def test_size_bound():
 
 
 def test_expire():
-    """Older than a time: gone, whoever is behind."""
+    """`expire` drops all events older than a time, even if a client needs them."""
     log = make(9)
     log.expire(5)
     assert ids(log.newest(99)) == span(5, 9)
@@ -130,7 +130,7 @@ def test_expire():
 
 
 def test_before():
-    """The place before all that came after a time; a place that is lost, if some of it is."""
+    """`before` returns the place before all events that came after a time, which may be lost."""
     log = make(2)
     for i in range(3, 9):
         log.append(Entry(b"{}", f"{i}-0", log.top), time=float(i))
@@ -147,7 +147,7 @@ def test_before():
 
 
 def test_prepend():
-    """Events from elsewhere that end where the log begins are read as its own."""
+    """Events that end where the log begins can be put before it."""
     log = make(9)
     trim(log)
     earlier = make(6).newest(2)
@@ -161,7 +161,7 @@ def test_prepend():
 
 
 def test_restart():
-    """Another log: places of the one before are lost, but for the one where it begins."""
+    """`restart` replaces the log: older places are lost, except the start of the new log."""
     log = make(5)
     events = [Entry(b"{}", "9-0", "7-0"), Entry(b"{}", "10-0", "9-0")]
     log.restart("10-0", events, time=1.0)
@@ -173,7 +173,7 @@ def test_restart():
 
 
 def test_clear_is_a_loss_that_is_told():
-    """An empty log still knows its top: who is there lost nothing, everybody else is told."""
+    """A cleared log still knows its newest id: that cursor lost nothing; others get a gap."""
     log = make(4)
     log.clear()
     assert (len(log), log.size, log.top) == (0, 0, "4-0")
@@ -183,7 +183,7 @@ def test_clear_is_a_loss_that_is_told():
 
 
 def test_memory_of_dropped_events():
-    """What was dropped is not referred to, and the lists do not grow."""
+    """The log does not hold dropped events, and its lists do not grow."""
     log = make(1000)
     for _ in range(200):
         make(10, log)
@@ -195,7 +195,7 @@ def test_memory_of_dropped_events():
 
 
 def test_loaded_again():
-    """What is here stays if the new events go on from it; a hole or a longer log replaces it."""
+    """`restart` keeps the log if the new events continue it; a hole or a longer log replaces it."""
 
     def ids(log):
         return [event.id for event in log.newest(100)]

@@ -1,4 +1,4 @@
-"""Queues outlive event loops: nothing relies on a loop that was closed, or needs one to publish."""
+"""Queues outlive event loops: none relies on a closed loop or needs a loop to publish."""
 
 import asyncio
 import time
@@ -11,12 +11,12 @@ from tatsumaki_py import MessageQueue
 
 @pytest.fixture(autouse=True)
 def queue():
-    """The queue of the one channel of these tests."""
+    """The queue of the only channel of these tests."""
     return MessageQueue.instance("loops")
 
 
 def in_new_loop(function):
-    """Runs a coroutine function in a loop of its own, and leaves behind what it leaves behind."""
+    """Run a coroutine function in a new loop, and close the loop without cleaning up."""
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(function())
@@ -25,7 +25,7 @@ def in_new_loop(function):
 
 
 def test_forgotten_by_the_next_loop(queue):
-    """Who left in one loop is forgotten in the next, though the timer died with the first."""
+    """A client that left in a loop that was closed is forgotten in the next loop."""
     queue.reconnect_time = 0.02
 
     async def leave():
@@ -45,7 +45,7 @@ def test_forgotten_by_the_next_loop(queue):
 
 
 def test_given_up_by_the_next_loop(queue):
-    """So it is with the place of a client without a name."""
+    """The place of an anonymous client that left in a closed loop is given up in the next loop."""
     queue.reconnect_time = 0.02
 
     async def leave():
@@ -67,7 +67,7 @@ def test_given_up_by_the_next_loop(queue):
 @pytest.mark.parametrize("end", ["supersede", "disconnect", "cancel", "publish", "drop", "reset"])
 @pytest.mark.parametrize("kind", ["once", "stream", "read stream", "async callback", "waiting"])
 def test_listeners_of_a_closed_loop(queue, kind, end):
-    """Whatever listened in a loop that is closed can be ended, and publishing goes on."""
+    """Any poll of a closed loop can be ended, and events can still be published and received."""
     polls = []
 
     async def listen():
@@ -116,7 +116,7 @@ async def _publish(queue):
 
 
 def test_publish_without_a_loop(queue):
-    """Events may be published before there is a loop; newcomers get them then."""
+    """Events that are published before a loop runs reach new clients later."""
     queue.publish(*events(1, 2))
     queue.append_backlog({"n": 3})
     assert numbers(queue.backlog_events) == [1, 2, 3]
@@ -128,7 +128,7 @@ def test_publish_without_a_loop(queue):
 
 
 def test_publish_between_two_runs_of_a_loop(queue):
-    """Callbacks are called, coroutines wake when their loop goes on."""
+    """A publish between two runs of a loop calls callbacks; coroutines get it in the next run."""
     loop = asyncio.new_event_loop()
     taker = Taker()
 
@@ -156,7 +156,7 @@ def test_publish_between_two_runs_of_a_loop(queue):
 
 
 def test_trimmed_without_a_loop(queue, monkeypatch):
-    """Events that are old enough need no timer to be dropped."""
+    """Without a loop, publishing drops events that are old enough."""
     queue.backlog_length, queue.recovery_time = 1, 0.02
     monkeypatch.setattr("tatsumaki_py.message_queue.retention.GRAIN", 0.0)
     try:
@@ -170,7 +170,7 @@ def test_trimmed_without_a_loop(queue, monkeypatch):
 
 
 def test_poll_without_a_loop(queue):
-    """Polling needs one, and leaves nothing behind if there is none."""
+    """Polling without a running loop raises an error and leaves no client."""
     for poll in (queue.poll, queue.poll_once):
         with pytest.raises(RuntimeError, match="no running event loop"):
             poll("me", Taker())
@@ -178,7 +178,7 @@ def test_poll_without_a_loop(queue):
 
 
 def test_an_end_in_a_closed_loop(queue):
-    """Streams are ended in the next loop, though a loop was closed between an end and its turn."""
+    """If a loop closes before the streams of an `end` finish, a later `end` still works."""
 
     async def end():
         queue.poll(None, Told())

@@ -1,4 +1,4 @@
-"""A stream whose connection is lost goes back to what was sent in the last `recovery_time`."""
+"""After a lost connection, a stream resumes before the events of the last `recovery_time`."""
 
 import pytest
 from message_queue.fakes import FakePeer, events, numbers
@@ -10,7 +10,7 @@ async def back(queue, name="ann"):
 
 @pytest.mark.gen_test
 async def test_lost_or_not(queue):
-    """Only a loss makes it come again."""
+    """Events come again only if the connection was lost."""
     for lost in (False, True):
         peer = FakePeer()
         queue.poll("ann", peer.on_new_event)
@@ -21,7 +21,7 @@ async def test_lost_or_not(queue):
 
 @pytest.mark.gen_test
 async def test_not_before_the_stream(queue):
-    """What the client had when the stream began does not come again."""
+    """Events that the client had before the stream began do not come again."""
     await queue.publish(*events(1, 2))
     assert await back(queue) == [1, 2]
     peer = FakePeer()
@@ -33,7 +33,7 @@ async def test_not_before_the_stream(queue):
 
 @pytest.mark.gen_test
 async def test_not_before_recovery_time(make_queue, clock):
-    """What was sent longer ago has arrived."""
+    """Events that were sent before the last `recovery_time` do not come again."""
     queue = make_queue(backlog_length=2)
     peer = FakePeer()
     queue.poll("ann", peer.on_new_event)
@@ -46,10 +46,10 @@ async def test_not_before_recovery_time(make_queue, clock):
     assert 3 <= len(got) <= 5
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_a_stream_that_reads_on(make_queue, clock):
-    """What was sent lately counts, not what was published lately."""
+    """Events that were sent recently come again, even if they were published long ago."""
     queue = make_queue(backlog_length=50)
     await queue.publish(*events(*range(20)))
     await clock.advance(100)
@@ -62,7 +62,7 @@ async def test_a_stream_that_reads_on(make_queue, clock):
 
 @pytest.mark.gen_test
 async def test_more_than_is_kept(make_queue):
-    """What is not there any more is a gap: it may not have arrived."""
+    """If events that may not have arrived are no longer kept, the client gets a gap."""
     queue = make_queue(backlog_length=2, buffer_length=5)
     peer = FakePeer()
     queue.poll("ann", peer.on_new_event)
@@ -74,7 +74,7 @@ async def test_more_than_is_kept(make_queue):
 
 @pytest.mark.gen_test
 async def test_taken_over_in_doubt(make_queue):
-    """A second stream ends the first, whose client has not acknowledged all."""
+    """If a new stream takes over while events are in doubt, these events come again."""
     for doubt in (False, True):
         queue, first, second = make_queue(str(doubt)), FakePeer(), FakePeer()
         queue.poll("ann", first.on_new_event)
@@ -86,7 +86,7 @@ async def test_taken_over_in_doubt(make_queue):
 
 @pytest.mark.gen_test
 async def test_nothing_to_recover(make_queue):
-    """Without a `recovery_time` nothing comes again."""
+    """With `recovery_time` 0, no event comes again."""
     queue = make_queue(recovery_time=0)
     peer = FakePeer()
     queue.poll("ann", peer.on_new_event)

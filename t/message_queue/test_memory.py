@@ -1,4 +1,4 @@
-"""What is kept is counted: no input of a client takes much more memory than the bounds say."""
+"""All kept data is counted, so that no client's input takes much more memory than allowed."""
 
 import gc
 import tracemalloc
@@ -27,7 +27,7 @@ def nothing(*events):
 
 
 def grown(function):
-    """The bytes that are held after `function`, and were not before."""
+    """The number of bytes that `function` allocates and does not free."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -48,10 +48,10 @@ def grown(function):
         (b'{"text":"hello"}', 4000),
     ],
 )
-@pytest.mark.engines("memory")  # it measures what that engine holds
+@pytest.mark.engines("memory")  # the test measures what that engine holds
 @pytest.mark.gen_test
 async def test_events(make_queue, body, count):
-    """Whatever they are made of, and though somebody has read them all and each transport too."""
+    """Events of any content stay within the counted size after every framing has encoded them."""
     queue = make_queue(backlog_length=count, buffer_length=count, max_event_size=MIB)
 
     def publish():
@@ -69,7 +69,7 @@ async def test_events(make_queue, body, count):
 @pytest.mark.parametrize(("count", "batch"), [(1000, 1), (50, 1000)])
 @pytest.mark.gen_test
 async def test_idempotency_keys(make_queue, count, batch):
-    """A key counts, with the ids that it stands for."""
+    """An idempotency key and its ids are counted."""
     queue = make_queue(backlog_length=1, recovery_time=0)
 
     def publish():
@@ -81,10 +81,10 @@ async def test_idempotency_keys(make_queue, count, batch):
     assert MessageQueue._registry.size < count * (2048 + batch * 40)
 
 
-@pytest.mark.engines("memory")  # it measures what that engine holds
+@pytest.mark.engines("memory")  # the test measures what that engine holds
 @pytest.mark.gen_test
 async def test_keys_are_bounded_by_their_size(make_queue):
-    """Beyond `buffer_size` the oldest keys are forgotten."""
+    """Beyond `buffer_size` bytes of keys, the oldest keys are forgotten."""
     queue = make_queue(buffer_size=100_000)
     for number in range(50):
         queue.publish(*[{"n": 1}] * 100, idempotency_key=str(number))
@@ -95,17 +95,17 @@ async def test_keys_are_bounded_by_their_size(make_queue):
 
 @pytest.mark.gen_test
 async def test_keys_make_room(monkeypatch, make_queue):
-    """Keys of channels that nobody reads are forgotten when all channels hold too much."""
+    """If all channels hold too much, idempotency keys of channels without readers are forgotten."""
     monkeypatch.setattr(MessageQueue, "max_size", 200_000)
     for number in range(20):
         make_queue(str(number)).publish(*[{}] * 500, idempotency_key="key")
     assert MessageQueue._registry.size < 200_000 + 500 * 600
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_an_event_that_is_held(queue):
-    """It is the same object for all as long as somebody holds it, however many came after it."""
+    """`backlog_events` returns the same object for an event as long as the program holds it."""
     await queue.publish({"n": 0})
     (held,) = queue.backlog_events
     for number in range(1, 10):

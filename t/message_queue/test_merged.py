@@ -15,19 +15,19 @@ from tatsumaki_py.message_queue import MergedQueue
 
 @pytest.fixture
 def a(make_queue):
-    """One channel."""
+    """The queue of one channel."""
     return make_queue("a")
 
 
 @pytest.fixture
 def b(make_queue):
-    """Another one."""
+    """The queue of another channel."""
     return make_queue("b")
 
 
 @pytest.fixture
 def ab(a, b):
-    """Both."""
+    """The queue of both channels."""
     return MessageQueue.instance("a", "b")
 
 
@@ -37,7 +37,7 @@ def said(events):
 
 
 class Hearer(FakePeer):
-    """A client that notes channels, too, and where it is."""
+    """A client that records the channels of its events and its own cursor."""
 
     def on_new_event(self, *events):
         self.calls.append(said(events))
@@ -62,7 +62,7 @@ def test_names(engine):
 
 
 def test_bad_names(engine):
-    """They are checked as one is; there are twenty at most."""
+    """Each name is checked like a single name; at most 200 names are allowed."""
     with pytest.raises(TypeError, match="a channel's name must be a str, not float"):
         MessageQueue.instance("a", 1.5)
     with pytest.raises(TypeError, match="a channel's name must be a str, not list"):
@@ -79,7 +79,7 @@ def test_bad_names(engine):
 
 @pytest.mark.gen_test
 async def test_freed(engine, clock):
-    """Held by nobody and listened to by nobody, it is gone; so are its channels."""
+    """A merged queue without references or clients is freed, and its channels are freed as well."""
     ab = weakref.ref(MessageQueue.instance("a", "b"))
     assert ab() is None
     MessageQueue.instance("a", "b").poll("me", Taker()).cancel()
@@ -95,16 +95,16 @@ async def test_freed(engine, clock):
 
 @pytest.mark.gen_test
 async def test_leaves_at_once(engine):
-    """A client without a name that goes before its place was looked for leaves nothing behind."""
+    """An anonymous client that leaves before its place was looked up leaves nothing behind."""
     MessageQueue.instance("a", "b").poll(None, Taker()).cancel()
     await turn()
     assert not MessageQueue._registry.clients
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_kept_while_it_is_listened_to(engine, clock):
-    """Nobody holds it but its clients; its channels are not deserted meanwhile."""
+    """A merged queue is kept by its clients, and its channels are not deserted in the meantime."""
     peer = Hearer()
     MessageQueue.instance("a", "b").poll("me", peer.on_new_event)
     gc.collect()
@@ -120,10 +120,10 @@ async def test_kept_while_it_is_listened_to(engine, clock):
     assert not MessageQueue._registry.active
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_reset(engine):
-    """Its clients are forgotten, too, and its timers are gone."""
+    """`reset` forgets the clients of merged queues and stops their timers."""
     peer = Hearer()
     MessageQueue.instance("a", "b").poll("me", peer.on_new_event)
     MessageQueue.instance("a", "b").poll("other", Taker()).cancel()
@@ -138,10 +138,10 @@ async def test_reset(engine):
 # -- what is delivered
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_published_in_one(a, b, ab):
-    """All of it, in the order in which it is published, before `publish` returns."""
+    """A client of several channels gets their events in publish order before `publish` returns."""
     stream, once = Hearer(), Hearer()
     ab.poll("stream", stream.on_new_event)
     ab.poll_once("once", once.answer)
@@ -155,12 +155,12 @@ async def test_published_in_one(a, b, ab):
 
 @pytest.mark.gen_test
 async def test_newcomer(a, b, ab):
-    """It gets the backlog of each; who has a cursor, what comes after it."""
+    """A new client gets the backlog of each channel; one with a cursor gets the events after it."""
     a.backlog_length = 2
     await ab.ready()
     start = ab.cursor()
     await a.publish(*events(0, 1, 2))
-    # Engines elsewhere order the events of one millisecond in each channel, not among channels.
+    # External engines order events of the same millisecond only within each channel.
     await asyncio.sleep(0.002)
     await b.publish({"n": 3})
     assert said(await ab.poll_once(None)) == [("a", 1), ("a", 2), ("b", 3)]
@@ -169,10 +169,10 @@ async def test_newcomer(a, b, ab):
     del a.backlog_length
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_async_iteration(a, b, ab):
-    """As with one channel."""
+    """A poll of several channels can be iterated like a poll of one."""
     got = []
 
     async def read():
@@ -189,10 +189,10 @@ async def test_async_iteration(a, b, ab):
     assert got == [("a", 1), ("b", 2)]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_bad_cursor(a, b, ab):
-    """A gap in each channel of which it says nothing that can be understood."""
+    """A malformed cursor gets a gap in each channel whose part of it is malformed."""
     await b.publish({"n": 1})
     for cursor in ("1-0", "1-0,", "1-0,2-0,3-0", "a,b", "," * 5000, "é"):
         got = await ab.poll_once(None, timeout=0, last_event_id=cursor)
@@ -201,10 +201,10 @@ async def test_bad_cursor(a, b, ab):
     assert said(got) == [("b", "gap"), ("b", 1)]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_peer_at(a, b, ab):
-    """Where a client is, is said in all channels."""
+    """The cursor that a peer is told has a place in each channel."""
     stream, once = FakePeer(), FakePeer()
     poll = ab.poll("stream", stream.on_new_event)
     assert stream.told == [f"{a.cursor()},{b.cursor()}"] == [poll.cursor]
@@ -215,7 +215,7 @@ async def test_peer_at(a, b, ab):
 
 @pytest.mark.gen_test
 async def test_gap_in_one(make_queue, ab, a, b):
-    """The other channel loses nothing; what follows is the rest of both."""
+    """After a gap in one channel, the other loses nothing; resuming at it gets the rest of both."""
     make_queue("a", backlog_length=2, buffer_length=2)
     await ab.ready()
     cursor = ab.cursor()
@@ -231,7 +231,7 @@ async def test_gap_in_one(make_queue, ab, a, b):
 
 @pytest.mark.gen_test
 async def test_returns_to_channels_made_anew(clock):
-    """What a client missed in a channel that was forgotten is told as lost; the other goes on."""
+    """A client gets a gap for a channel that was forgotten, and resumes in the other channel."""
     b = MessageQueue.instance("b")
     await MessageQueue.instance("a").publish({"n": 1})
     await b.publish({"n": 2})
@@ -251,10 +251,10 @@ async def test_returns_to_channels_made_anew(clock):
     assert peer.at == ab.cursor()
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_nothing_dropped_that_is_still_to_come(make_queue, a, b, ab, clock):
-    """Channels keep what a merged client that is away has not read, and what it was not told."""
+    """A channel keeps the events that an absent client of several channels has not received."""
     make_queue("a", backlog_length=1, recovery_time=0)
     peer, other = Hearer(), Hearer()
     ab.poll("me", peer.on_new_event)
@@ -274,10 +274,10 @@ async def test_nothing_dropped_that_is_still_to_come(make_queue, a, b, ab, clock
     assert [entry.event()["n"] for entry in a._channel.log.newest(100)] == [9]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_slow_stream(make_queue, a, b, ab):
-    """What was written but not sent is kept, and comes again to who comes back."""
+    """Events that were written but not sent are kept, and come again when the client comes back."""
     make_queue("a", backlog_length=1, recovery_time=0)
     await ab.ready()
     start = ab.cursor()
@@ -293,10 +293,10 @@ async def test_slow_stream(make_queue, a, b, ab):
     assert again.calls == [[("a", 1), ("a", 2), ("b", 3)]]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_trimmed_when_it_is_sent(make_queue, a, b, ab, clock):
-    """What a slow stream was not sent is kept until it is, however long that takes."""
+    """Events that were not yet sent to a slow stream are kept until they are sent."""
     make_queue("a", backlog_length=1, recovery_time=0)
     peer = Hearer()
     ab.poll("me", peer.on_new_event)
@@ -314,10 +314,10 @@ async def test_trimmed_when_it_is_sent(make_queue, a, b, ab, clock):
     assert len(a._channel.log) == 1
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_more_than_is_read_at_once(a, b, ab):
-    """Who listens, who comes later, and who asks each time get all of it, piece by piece."""
+    """Streams, later streams and long polls get all events of a large publish, in pieces."""
     await ab.ready()
     start = ab.cursor()
     live, later, taker = Hearer(), Hearer(cursor=start), Taker()
@@ -354,7 +354,7 @@ async def read(queue, cursor, count):
 # -- reentrancy
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_callback_publishes(a, b, ab):
     """Everybody sees the order of each log, whoever publishes in the middle of what."""
@@ -383,7 +383,7 @@ async def test_callback_publishes(a, b, ab):
         assert [n for channel, n in got if channel == "b"] == in_b
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_member_publishes_while_it_delivers(make_queue, b, ab):
     """A callback of one channel publishes in the other: nobody waits, nothing is lost."""
@@ -403,7 +403,7 @@ async def test_member_publishes_while_it_delivers(make_queue, b, ab):
     assert sorted(got) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1), ("b", 2)]
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_polls_in_the_middle_of_a_delivery(make_queue, b):
     """A client that is superseded by a callback of another queue loses nothing to the trimming."""
@@ -426,7 +426,7 @@ async def test_polls_in_the_middle_of_a_delivery(make_queue, b):
     assert [n for channel, n in got if channel == "b"] == [100, 100]
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_nothing_is_trimmed_in_the_middle_of_a_delivery(make_queue, b):
     """What some have, whom the merged queue told already, others are still to be given."""
@@ -444,7 +444,7 @@ async def test_nothing_is_trimmed_in_the_middle_of_a_delivery(make_queue, b):
     assert second.calls == [[1]]
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_last_client_goes_in_the_middle(a, b, ab):
     """It leaves, and another one comes, while what is published goes round."""
@@ -467,7 +467,7 @@ async def test_last_client_goes_in_the_middle(a, b, ab):
 # -- who listens
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_clients_and_subscribers(a, b, ab):
     """A merged client is no client of the channels, but a subscriber of each."""
@@ -544,7 +544,7 @@ async def test_limits(monkeypatch, make_queue, ab, a, b):
     assert (a.subscribers, b.subscribers, registry.clients) == (2, 1, 3)
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_callback_errors(a, ab, expect_log):
     """The log says which channels."""
@@ -561,7 +561,7 @@ async def test_callback_errors(a, ab, expect_log):
     assert taker.calls == [[1]]
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_time_to_live(make_queue, monkeypatch, b, ab):
     """A channel whose events expire tells the loss; the other keeps its own."""
@@ -592,7 +592,7 @@ def test_two_loops():
     assert [peer.calls for peer in peers] == [[[("loop a", 1)]], [[("loop b", 2)]]]
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_a_thousand_subscribers(a, b, ab):
     """All are given the same objects, whether told together or come back together."""

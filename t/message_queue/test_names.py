@@ -14,7 +14,7 @@ async def test_channel():
     assert MessageQueue.instance("a", 1) is MessageQueue.instance("1", "a")
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_client(queue):
     """So are clients, whatever they poll with."""

@@ -83,7 +83,7 @@ async def test_instance_alone_keeps_nothing(engine):
     assert channels() == [held]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_idle_timeout(make_queue, clock):
     """A channel is forgotten idle_timeout seconds after its last event or client, not before."""

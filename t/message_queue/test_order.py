@@ -42,7 +42,7 @@ async def test_batch_stays_together(queue):
     await until(lambda: taker.calls == [[1, 2, 3], [4]])
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_ids_of_what_was_published(queue):
     """Waiting for publish gives the ids, in order; one of them is a cursor."""

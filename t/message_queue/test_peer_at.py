@@ -8,7 +8,7 @@ async def publish(queue, *numbers):
     return [(await queue.publish(event))[0] for event in events(*numbers)]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_stream(queue):
     """Once, before anything is delivered: what follows is what comes after it."""
@@ -22,7 +22,7 @@ async def test_stream(queue):
     assert poll.cursor == start
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_stream_with_a_cursor(queue):
     """It begins where the client says that it is."""
@@ -33,7 +33,7 @@ async def test_stream_with_a_cursor(queue):
     assert (said.told, given.told) == ([ids[1], [3]], [ids[2]])
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_stream_that_takes_over(queue):
     """The new one begins where the old one was; the old one is not told again."""
@@ -82,7 +82,7 @@ async def test_long_poll_without_events(queue, clock):
     assert [peer.told for peer in (late, interval, flushed, published)] == [[ids[0], []]] * 4
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_long_poll_with_events(queue):
     """The answer says it itself."""
@@ -92,7 +92,7 @@ async def test_long_poll_with_events(queue):
     assert peer.told == [[1]]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_long_poll_that_is_ended(queue):
     """By another poll, it is told where it was itself; by disconnect, too."""
@@ -107,7 +107,7 @@ async def test_long_poll_that_is_ended(queue):
     assert third.told == [ids[1], []]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_where_the_poll_begins(queue):
     """`Poll.cursor` is what a client without a callback asks; "" if there is nobody to serve."""

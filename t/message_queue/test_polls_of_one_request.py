@@ -61,7 +61,7 @@ async def test_over_http(http_server, http_port, way, name):
     assert reply.body == b"[[1,2],[],[],[3]]"
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.parametrize("name", ["ann", None])
 @pytest.mark.parametrize("cursor", [True, False])
 @pytest.mark.gen_test
@@ -77,7 +77,7 @@ async def test_without_a_cursor_as_well(queue, cursor, name):
     assert peer.calls == [[2] if cursor else [1, 2], [], [3], [], [4]]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_a_stream_and_then_a_poll(queue):
     """A stream that ends leaves its place, as a long poll does."""
@@ -109,7 +109,7 @@ async def test_a_batch_that_nobody_took(queue):
         peers.current.reset(token)
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_other_names_and_channels(queue, make_queue):
     """The cursor counts once for each name and each channel."""
@@ -124,7 +124,7 @@ async def test_other_names_and_channels(queue, make_queue):
     assert other.calls == [["gap"]]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_the_argument_wins(queue):
     """What is said in the call counts each time."""
@@ -135,7 +135,7 @@ async def test_the_argument_wins(queue):
     assert peer.calls == [[2, 3], [2, 3]]
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_another_request(queue):
     """Each request says it anew."""

@@ -29,7 +29,7 @@ async def test_a_page_that_comes_late(queue):
     assert numbers(await queue.poll_once(None)) == list(range(470, 500))
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.parametrize("listens", [True, False])
 @pytest.mark.gen_test
 async def test_for_a_time(queue, clock, listens):
@@ -48,7 +48,7 @@ async def test_for_a_time(queue, clock, listens):
     assert len(queue._channel.log) == 30
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_within_bounds(queue):
     """Not more than `buffer_length`, and the place of who lost some is a gap."""
@@ -60,7 +60,7 @@ async def test_within_bounds(queue):
     assert numbers(got) == ["gap", *range(500, 1500)]
 
 
-@pytest.mark.engines("memory")  # nothing is elsewhere, and channels are bounded here
+@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
 @pytest.mark.gen_test
 async def test_a_channel_that_is_needed_less(queue, monkeypatch):
     """It is no reason to keep a channel: one that nobody listens to makes room."""

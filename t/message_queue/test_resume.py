@@ -32,7 +32,7 @@ async def test_gone_while_waiting(queue):
     assert peer.calls == []
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_gone_before_its_answer_was_complete(queue):
     """Events whose answer did not come to its end are delivered again, as often as it takes."""

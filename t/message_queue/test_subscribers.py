@@ -40,7 +40,7 @@ async def test_stream_that_is_closed(queue, gone, clock):
     assert (queue.subscribers, gone.count) == (1, 1)
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_long_polls_one_after_the_other(queue, gone, clock):
     """One subscriber from its first poll until it is forgotten, which nobody has to wait for."""
@@ -73,7 +73,7 @@ async def test_long_poll_that_is_closed(queue, gone):
     assert (queue.subscribers, gone.count) == (0, 2)
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_without_a_name(queue, gone):
     """Gone when the answer is complete, as nobody can come back by that name."""
@@ -187,7 +187,7 @@ async def test_awaited(queue, gone, clock):
     assert (queue.subscribers, gone.count) == (0, 1)
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_callback_that_fails(queue, gone):
     """Whoever is cut off by an exception is gone."""
@@ -237,7 +237,7 @@ async def test_hook_that_fails(queue, expect_log, later):
     assert (taker.calls, queue.subscribers) == ([[1]], 1)
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_hook_that_publishes_and_polls(queue, clock):
     """It is called when all is done: it may do anything."""
@@ -259,7 +259,7 @@ async def test_hook_that_publishes_and_polls(queue, clock):
     assert taker.calls == [[2], [3]]
 
 
-@pytest.mark.engines("memory")  # it looks right after `publish` was called
+@pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_hook_in_the_middle_of_a_delivery(queue):
     """What it publishes comes after what is being delivered, for all."""

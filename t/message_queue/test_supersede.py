@@ -69,7 +69,7 @@ async def test_iterated(queue, second):
     await until(lambda: (seen, later.calls) == ([[1]], [[2]]))
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_unconfirmed_events_go_to_the_second(queue):
     """What the first has not completed, the second gets as well."""

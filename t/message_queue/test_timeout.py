@@ -7,7 +7,7 @@ from message_queue.fakes import Taker, numbers, turn
 from support.answers import until
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_zero(queue):
     """0 answers at once: with what there is, or with nothing."""

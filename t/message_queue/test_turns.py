@@ -16,7 +16,7 @@ class Slow(FakePeer):
         time.sleep(0.004)
 
 
-@pytest.mark.engines("memory", "distant")  # it looks right after a poll, and at `cursor`
+@pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_turns(make_queue):
     """Others run before all is delivered."""
