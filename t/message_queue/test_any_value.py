@@ -128,7 +128,7 @@ def test_what_is_published_is_what_comes(value):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_python_says_json(queue):
-    """Python's `json.dumps` encodes all events but true, false and null, whose `data` it encodes."""
+    """Python's `json.dumps` encodes every event, but for true, false and null only their `data`."""
     await queue.publish(*VALUES.values())
     for event, value in zip(queue.backlog_events, VALUES.values(), strict=True):
         assert json.dumps(event.data) == json.dumps(value)

@@ -12,7 +12,7 @@ from tatsumaki_py import MessageQueue
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Windows")
 
 
-@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.engines("memory")  # the other engines need a running loop
 @pytest.mark.parametrize("thread", [False, True])
 @pytest.mark.gen_test
 async def test_publish(queue, thread):
@@ -32,7 +32,7 @@ async def test_publish(queue, thread):
     )
 
 
-@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.engines("memory")  # the other engines need a running loop
 @pytest.mark.parametrize("thread", [False, True])
 @pytest.mark.gen_test
 async def test_a_loop_of_its_own(thread):

@@ -329,7 +329,7 @@ async def test_more_than_is_read_at_once(a, b, ab):
     ab.poll("later", later.on_new_event)
     ab.poll("taker", taker, last_event_id=start)
     everything = [(name, n) for name in "ab" for n in range(4)]
-    # Should it take long, others have their turn.
+    # If a delivery takes long, it continues in a later iteration of the loop.
     await until(lambda: sum(map(len, live.calls)) == sum(map(len, later.calls)) == 8)
     for peer in (live, later):
         assert [event for call in peer.calls for event in call] == everything
@@ -342,7 +342,7 @@ async def test_more_than_is_read_at_once(a, b, ab):
 
 
 async def read(queue, cursor, count):
-    """`count` events by long polls."""
+    """Read `count` events with long polls."""
     got = []
     while len(got) < count:
         answer = await queue.poll_once(None, last_event_id=cursor)
@@ -357,7 +357,7 @@ async def read(queue, cursor, count):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_callback_publishes(a, b, ab):
-    """Everybody sees the order of each log, whoever publishes in the middle of what."""
+    """If a callback publishes, all listeners still get the events of each channel in log order."""
     heard = [Hearer() for _ in range(3)]
     plain = Taker()
 
@@ -386,7 +386,7 @@ async def test_callback_publishes(a, b, ab):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_member_publishes_while_it_delivers(make_queue, b, ab):
-    """A callback of one channel publishes in the other: nobody waits, nothing is lost."""
+    """If a callback of one channel publishes to another, no event is delayed or lost."""
     a = make_queue("a", backlog_length=1, recovery_time=0)
     peer, late = Hearer(), Taker()
 
@@ -406,7 +406,7 @@ async def test_member_publishes_while_it_delivers(make_queue, b, ab):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_polls_in_the_middle_of_a_delivery(make_queue, b):
-    """A client that is superseded by a callback of another queue loses nothing to the trimming."""
+    """If a callback of another queue polls again for a client, the client loses no event."""
     a = make_queue("a", backlog_length=0)
     ab = MessageQueue.instance("a", "b")
     second = Hearer()
@@ -429,7 +429,7 @@ async def test_polls_in_the_middle_of_a_delivery(make_queue, b):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_nothing_is_trimmed_in_the_middle_of_a_delivery(make_queue, b):
-    """What some have, whom the merged queue told already, others are still to be given."""
+    """An event that a merged client already has is kept for listeners that are called later."""
     a = make_queue("a", backlog_length=0)
     MessageQueue.instance("a", "b").poll("me", Hearer().on_new_event)
     second = Taker()
@@ -447,7 +447,7 @@ async def test_nothing_is_trimmed_in_the_middle_of_a_delivery(make_queue, b):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_last_client_goes_in_the_middle(a, b, ab):
-    """It leaves, and another one comes, while what is published goes round."""
+    """During a delivery, the only client can leave and another client can arrive."""
     later = Hearer()
 
     class Leaving(Hearer):
@@ -470,7 +470,7 @@ async def test_last_client_goes_in_the_middle(a, b, ab):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_clients_and_subscribers(a, b, ab):
-    """A merged client is no client of the channels, but a subscriber of each."""
+    """A client of several channels is a subscriber of each, but is not in their `clients`."""
     gone = []
     peer = Hearer()
     poll = ab.poll("me", peer.on_new_event, on_unsubscribe=lambda: gone.append(1))
@@ -487,7 +487,7 @@ async def test_clients_and_subscribers(a, b, ab):
 
 @pytest.mark.gen_test
 async def test_reconnect_time(make_queue, clock):
-    """The longest of any of the channels."""
+    """`reconnect_time` of several channels is the longest one of the channels."""
     make_queue("a", reconnect_time=10.0)
     make_queue("b", reconnect_time=50.0)
     ab = MessageQueue.instance("a", "b")
@@ -501,7 +501,7 @@ async def test_reconnect_time(make_queue, clock):
 
 @pytest.mark.gen_test
 async def test_disconnect(a, b, ab):
-    """Of one channel: who listens to it, also among others, is ended; and goes on where it was."""
+    """`disconnect` on one channel ends all polls that include it, and their clients can resume."""
     once, stream, plain, other = (Hearer() for _ in range(4))
     ab.poll_once("once", once.answer)
     ab.poll("stream", stream.on_new_event)
@@ -520,7 +520,7 @@ async def test_disconnect(a, b, ab):
 
 @pytest.mark.gen_test
 async def test_publish_nothing(a, b, ab):
-    """Who waits in a long poll is answered, wherever it waits for this channel."""
+    """An empty publish answers a long poll of several channels that include this one."""
     here, there = Hearer(), Hearer()
     ab.poll_once("me", here.answer)
     b.poll_once("me", there.answer)
@@ -530,7 +530,7 @@ async def test_publish_nothing(a, b, ab):
 
 @pytest.mark.gen_test
 async def test_limits(monkeypatch, make_queue, ab, a, b):
-    """A client counts in each channel, and one that is refused leaves nothing behind."""
+    """A client counts once per channel toward `max_clients`; a refused one leaves nothing."""
     monkeypatch.setattr(MessageQueue, "max_clients", 2)
     a.poll("me", Taker())
     with pytest.raises(Error.HTTP, match="too many clients"):
@@ -547,7 +547,7 @@ async def test_limits(monkeypatch, make_queue, ab, a, b):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_callback_errors(a, ab, expect_log):
-    """The log says which channels."""
+    """The log line of a callback's exception names all channels of the poll."""
 
     def fail(*events):
         raise RuntimeError("boo")
@@ -564,7 +564,7 @@ async def test_callback_errors(a, ab, expect_log):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_time_to_live(make_queue, monkeypatch, b, ab):
-    """A channel whose events expire tells the loss; the other keeps its own."""
+    """If events of one channel expire, the client gets a gap for it, and the other's events."""
     a = make_queue("a", time_to_live=10.0)
     await ab.ready()
     cursor = ab.cursor()
@@ -577,7 +577,7 @@ async def test_time_to_live(make_queue, monkeypatch, b, ab):
 
 
 def test_two_loops():
-    """What one loop left behind is no hindrance in the next."""
+    """Merged clients of a closed loop do not disturb the next loop."""
     ab = MessageQueue.instance("loop a", "loop b")
     peers = [Hearer(), Hearer()]
 
@@ -595,7 +595,7 @@ def test_two_loops():
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_a_thousand_subscribers(a, b, ab):
-    """All are given the same objects, whether told together or come back together."""
+    """A thousand clients get the same event object, from a publish or with a cursor."""
     got = []
     for i in range(1000):
         ab.poll(f"{i}", got.append)

@@ -1,4 +1,4 @@
-"""A view of several logs: every event once, in order, wherever one starts and stops."""
+"""A `MergedLog` is a view of several logs, in which each event occurs once and in order."""
 
 import json
 import tracemalloc
@@ -30,7 +30,7 @@ def append(log, now, n=0):
     log.append(Entry(b'{"n":%d}' % n, id, log.top, channel=log.channel))
 
 
-# What happens in the channels: in which one, and how far the clock goes meanwhile (or is put back).
+# Each step publishes an event: the index of its channel, and the change of the clock before it.
 happenings = st.lists(st.tuples(st.integers(0, 2), st.integers(-2, 3)), max_size=30)
 
 
@@ -45,7 +45,7 @@ def filled(steps):
 
 @given(happenings, st.data())
 def test_every_event_once(steps, data):
-    """Read in pieces of any size: each channel's events are all there, in its order."""
+    """Reading in pieces of any size yields all events of each channel in its order."""
     logs, merged = filled(steps)
     cursor = merged.since("0-0,0-0,0-0")[0].prev if steps else merged.top
     assert cursor == "0-0,0-0,0-0"
@@ -65,7 +65,7 @@ def test_every_event_once(steps, data):
 
 @given(happenings)
 def test_in_the_order_of_time(steps):
-    """Among the channels the time of the ids decides, then the name."""
+    """Events of several channels are ordered by their ids, and then by channel name."""
     _, merged = filled(steps)
     events = merged.since("0-0,0-0,0-0")
     order = []
@@ -81,7 +81,7 @@ def test_in_the_order_of_time(steps):
 
 @given(happenings, st.data())
 def test_loss(steps, data):
-    """What one channel has dropped is told by one gap; of the others nothing is lost."""
+    """Each channel that dropped events yields one gap, and the other channels lose nothing."""
     logs, merged = filled(steps)
     cursor = "0-0,0-0,0-0"
     known = [cursor, *(event.id for event in merged.since(cursor))]
@@ -109,7 +109,7 @@ def test_loss(steps, data):
 
 
 def test_event():
-    """It is what was published, says its channel, and goes over the wire wrapped."""
+    """An event equals the published value and knows its channel, which its payload contains."""
     logs, merged = make(2)
     append(logs[0], 5, 1)
     append(logs[1], 5, 2)
@@ -125,7 +125,7 @@ def test_event():
 
 
 def test_gap():
-    """Not wrapped: it says the channel, the cursor that is lost, and the one to go on from."""
+    """A gap contains the channel, the lost cursor and the id to resume from, and is not wrapped."""
     logs, merged = make(2)
     append(logs[0], 5)
     append(logs[1], 6)
@@ -138,7 +138,7 @@ def test_gap():
 
 
 def test_name_in_json():
-    """Whatever a channel's name is, JSON it is."""
+    """Any channel name is encoded as valid JSON."""
     for name in ('"', "\\", "ü", "\udc80"):
         log = EventLog(name, start="0-0")
         append(log, 1)
@@ -165,13 +165,13 @@ def test_name_in_json():
     ],
 )
 def test_normalized(cursor, parts):
-    """As many ids as there are channels, all of them ids; others are in no life."""
+    """`normalized` returns one id per channel; each invalid id becomes 0-0."""
     _, merged = make(2)
     assert merged.normalized(cursor) == parts
 
 
 def test_the_same_events_for_all():
-    """Who reads from the same place gets the same objects: a thousand clients, one frame."""
+    """Reading from the same place returns the same objects until the logs change."""
     logs, merged = make(2)
     for now in range(1, 20):
         append(logs[now % 2], now)
@@ -185,7 +185,7 @@ def test_the_same_events_for_all():
 
 
 def test_nothing_is_stored_for_each_place():
-    """A client at a place of its own does not make it grow."""
+    """Reading from many different places does not make the merged log grow."""
     logs, merged = make(2)
     for now in range(1, 100):
         append(logs[now % 2], now)
@@ -195,7 +195,7 @@ def test_nothing_is_stored_for_each_place():
 
 
 def test_not_more_than_an_answer_at_once():
-    """However much there is, little is made of it for who asks; the rest comes when it is asked."""
+    """One call of `since` returns about 1 MiB at most; later calls return the rest."""
     logs, merged = make(3)
     for log in logs:
         for n in range(1000):
@@ -214,14 +214,14 @@ def test_not_more_than_an_answer_at_once():
 
 
 def test_part():
-    """A cursor has a place in each channel."""
+    """`part` returns the id of one channel in a cursor."""
     logs, merged = make(2)
     for log, part in zip(logs, ("5-0", "7-0"), strict=True):
         assert merged.part("5-0,7-0", log.channel) == part
 
 
 def test_small_events_of_many_channels():
-    """What is read counts with its cursors, which are long; so does what is kept of it."""
+    """The bounds of a read and of the read cache count the long cursors of the events."""
     logs = [EventLog(f"channel{n:02}", start="0-1") for n in range(20)]
     for log in logs:
         for now in range(1_000_000_000_000, 1_000_000_000_300):

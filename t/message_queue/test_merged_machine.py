@@ -1,7 +1,7 @@
-"""Any interleaving in three channels that are listened to together and alone.
+"""Random steps on three channels, to which clients listen together and alone.
 
-Of each channel every client sees every event, in order, none twice on one cursor; or a gap that
-says so. Wherever it is, its cursor says exactly what it has of each channel.
+Each client gets every event of each channel in order, none of them twice after one cursor, or a
+gap. Its cursor says exactly which events of each channel it has.
 """
 
 from hypothesis import settings
@@ -20,8 +20,8 @@ channels = st.sampled_from(NAMES)
 
 
 class Hearer(FakePeer):
-    """One poll of a client, of which it is known what it has when it comes (`has`, counts of each
-    channel), or between what and what."""
+    """One poll of a client. `has` is the number of events that it has of each channel. When the
+    poll begins, `has` is between `low` and `high`."""
 
     def __init__(self, machine, name, kind, low, high):
         super().__init__()
@@ -29,7 +29,7 @@ class Hearer(FakePeer):
         self.low, self.high = low, high
         self.has = None
         self.sure = low
-        """What it has for good."""
+        """The numbers of events that are confirmed."""
         self.busy = None
 
     @property
@@ -46,7 +46,7 @@ class Hearer(FakePeer):
 
     def on_new_event(self, *events):
         if not events:
-            # Another one has taken over, or it was disconnected.
+            # Another poll has taken over, or the client was disconnected.
             self.complete()
             return None
         self.machine.guarded(self.check, events)
@@ -103,7 +103,7 @@ class MergedMachine(RuleBasedStateMachine):
         self.hearers.clear()
         self.run(lambda: None)
         self.loop.close()
-        # The next example's channels are new ones.
+        # The channels of the next example are new.
         MessageQueue._registry.instances.clear()
         MessageQueue._registry.merged.clear()
 
@@ -118,7 +118,7 @@ class MergedMachine(RuleBasedStateMachine):
         try:
             function(*args)
         except AssertionError as error:
-            # The queue would log it.
+            # The queue would log the error.
             self.errors.append(error)
 
     # -- the model
@@ -139,12 +139,12 @@ class MergedMachine(RuleBasedStateMachine):
         return [len(self.published[name]) for name in NAMES]
 
     def oldest(self, name):
-        """How many events of a channel are not there any more."""
+        """The number of events of a channel that are no longer in the log."""
         log = self.queues[NAMES.index(name)]._channel.log
         return len(self.published[name]) - len(log)
 
     def note(self, queue):
-        """Notes the ids of what is published, before anybody is told."""
+        """Record the ids of published events before listeners are called."""
         ids, accept = self.published[queue.channel], queue._channel.accept
 
         def noting(events):
@@ -163,7 +163,7 @@ class MergedMachine(RuleBasedStateMachine):
             self.emit(*echo)
 
     def away(self, hearer, known=None):
-        """It is not there any more, and has what it has for good, or what is `known`."""
+        """The hearer has left. It has its confirmed events, or exactly `known` of each channel."""
         del self.hearers[hearer.name]
         low = hearer.low if hearer.sure is None else hearer.sure
         high = hearer.high if hearer.has is None else hearer.has
@@ -185,7 +185,7 @@ class MergedMachine(RuleBasedStateMachine):
         self.answered()
 
     def answered(self):
-        """Long polls whose answer is complete have ended."""
+        """Remove the long polls whose answer is complete."""
         for hearer in list(self.hearers.values()):
             if hearer.kind == "answer" and hearer.finished:
                 self.away(hearer)
@@ -218,7 +218,7 @@ class MergedMachine(RuleBasedStateMachine):
 
     @rule(place=st.none() | st.tuples(*[st.integers(0, 6)] * 3))
     def poll_without_a_name(self, place):
-        """Somebody without a name asks what there is, and comes back or does not."""
+        """An anonymous client polls with a timeout of 0, with or without a cursor."""
         back = zip(self.tops(), place or [BACKLOG] * 3, strict=True)
         counts = [max(0, top - n) for top, n in back]
         hearer = self.hearers["nobody"] = Hearer(self, "nobody", "answer", counts, counts)
@@ -231,7 +231,7 @@ class MergedMachine(RuleBasedStateMachine):
 
     @rule(name=channels, client=clients)
     def poll_alone(self, name, client):
-        """Somebody listens to one of the channels, and leaves again."""
+        """A client begins to listen to one channel, or ends its poll there."""
         queue = self.queues[NAMES.index(name)]
         known = queue.clients.get(client)
         if known is None or known.listener is None:
@@ -241,13 +241,13 @@ class MergedMachine(RuleBasedStateMachine):
 
     @rule(name=clients, unsent=st.integers(0, 4), data=st.data())
     def leave(self, name, unsent, data):
-        """A client goes, with some of what it was sent still unsent."""
+        """A client leaves before some of the written events have been sent."""
         hearer = self.hearers.get(name)
         if hearer is None:
             return
         known = None
         if hearer.kind == "stream" and hearer.has is not None and unsent:
-            # Any place is one.
+            # Any place in a channel is possible.
             known = [data.draw(st.integers(max(0, n - unsent), n)) for n in hearer.has]
             hearer.unsent = self.cursor(known)
         self.away(hearer, known)
@@ -255,7 +255,7 @@ class MergedMachine(RuleBasedStateMachine):
 
     @rule(name=clients)
     def complete(self, name):
-        """An answer, or the work of a callback, comes to its end."""
+        """An answer is complete, or the work of a callback is done."""
         hearer = self.hearers.get(name)
         if hearer is None or hearer.busy is None:
             return
@@ -323,7 +323,7 @@ class MergedMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_behind_is_kept(self):
-        """Each channel knows a place that is before those of all clients that are behind."""
+        """Each channel knows a place at or before the places of all clients that are behind."""
         behind = [client.cursor for client in self.merged._audience.roster.behind.values()]
         for queue in self.queues:
             channel = queue._channel

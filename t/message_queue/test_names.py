@@ -1,4 +1,4 @@
-"""Names may be ints where they were in Perl: an int is its text."""
+"""A name may be an int, as in Perl: it is converted to its text."""
 
 import pytest
 from message_queue.fakes import Taker, numbers
@@ -8,7 +8,7 @@ from tatsumaki_py import MessageQueue
 
 @pytest.mark.gen_test
 async def test_channel():
-    """The channel 1 and the channel "1" are one, alone and among others."""
+    """The channel 1 is the same as the channel "1", alone or together with other channels."""
     assert MessageQueue.instance(1) is MessageQueue.instance("1")
     assert MessageQueue.instance(1).channel == "1"
     assert MessageQueue.instance("a", 1) is MessageQueue.instance("1", "a")
@@ -17,7 +17,7 @@ async def test_channel():
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_client(queue):
-    """So are clients, whatever they poll with."""
+    """The client 1 is the same as the client "1" in all methods."""
     taker = Taker()
     await queue.publish({"n": 1})
     assert numbers(await queue.poll_once(1)) == [1]

@@ -1,4 +1,4 @@
-"""What was used once leaves nothing behind."""
+"""Clients and channels that are no longer used leave nothing behind."""
 
 import asyncio
 import gc
@@ -11,7 +11,7 @@ from tatsumaki_py import MessageQueue
 
 
 def timers():
-    """The timers of the running loop that are not cancelled, but for the test's own."""
+    """The active timers of the running loop that belong to the package."""
     scheduled = asyncio.get_running_loop()._scheduled
     return [handle for handle in scheduled if not handle.cancelled() and ours(handle)]
 
@@ -21,7 +21,7 @@ def ours(handle):
 
 
 def channels():
-    """The rooms of these tests that there are. (A traceback in a log may hold others.)"""
+    """The existing channels of these tests. (A traceback in a log may hold other channels.)"""
     return [queue for queue in MessageQueue.channels() if queue.channel.startswith("left")]
 
 
@@ -35,10 +35,10 @@ def use(room):
     queue.poll(f"taker{room}", Taker()).cancel()
 
 
-@pytest.mark.engines("memory")  # nothing is elsewhere when all is forgotten here
+@pytest.mark.engines("memory")  # forgetting the events here forgets them everywhere
 @pytest.mark.gen_test
 async def test_a_thousand_rooms(engine, clock):
-    """After reconnect_time no client, after idle_timeout no channel, no memory, no timer."""
+    """Clients are freed after `reconnect_time`; channels and timers after `idle_timeout`."""
     counts = []
     tracemalloc.start()
     try:
@@ -64,7 +64,7 @@ async def test_a_thousand_rooms(engine, clock):
 
 @pytest.mark.gen_test
 async def test_rooms_that_were_only_asked_for(engine, clock):
-    """A room without an event is gone with its last client, at the reconnect time."""
+    """A channel without events is freed with its last client, after `reconnect_time`."""
     for room in range(100):
         MessageQueue.instance(f"left{room}").poll_once("me", Taker()).cancel()
     assert len(channels()) == 100
@@ -74,7 +74,7 @@ async def test_rooms_that_were_only_asked_for(engine, clock):
 
 @pytest.mark.gen_test
 async def test_instance_alone_keeps_nothing(engine):
-    """A room that nobody holds is not there; one that is held is the same object."""
+    """`instance` alone keeps no channel; a queue that the program holds stays the same object."""
     for room in range(100):
         assert MessageQueue.instance(f"left{room}").backlog_events == []
     assert channels() == []
@@ -86,7 +86,7 @@ async def test_instance_alone_keeps_nothing(engine):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_idle_timeout(make_queue, clock):
-    """A channel is forgotten idle_timeout seconds after its last event or client, not before."""
+    """A channel is forgotten `idle_timeout` seconds after its last event or client, not before."""
     make_queue("room", idle_timeout=100.0)
     room = MessageQueue.instance("room")
     await room.publish({"n": 1})
@@ -105,10 +105,10 @@ async def test_idle_timeout(make_queue, clock):
     assert room.backlog_events == []
 
 
-@pytest.mark.engines("memory", "distant")  # it looks at the log without a client
+@pytest.mark.engines("memory", "distant")  # the test checks the log without a client
 @pytest.mark.gen_test
 async def test_idle_timeout_is_shorter_than_the_recovery_time(make_queue, clock):
-    """A channel is forgotten after idle_timeout also if its events would be kept for longer."""
+    """A channel is forgotten after `idle_timeout` even if its `recovery_time` is longer."""
     room = make_queue(idle_timeout=100.0, recovery_time=float("inf"), backlog_length=1)
     await room.publish(*events(1, 2, 3))
     await clock.advance(90)
@@ -122,7 +122,7 @@ async def test_idle_timeout_is_shorter_than_the_recovery_time(make_queue, clock)
 
 @pytest.mark.gen_test
 async def test_no_timer_while_all_listen(queue):
-    """A channel in which everybody listens, and a long poll that was answered, need no timer."""
+    """Clients that listen need no timer, except for a long poll with a timeout."""
     queue.poll("stream", Taker())
     queue.poll_once("once", Taker(), timeout=float("inf"))
     assert timers() == []
@@ -132,7 +132,7 @@ async def test_no_timer_while_all_listen(queue):
 
 @pytest.mark.gen_test
 async def test_one_timer_for_all(queue):
-    """However many clients are away, and whatever is published: one timer."""
+    """All absent clients of a channel share one timer."""
     for i in range(50):
         await queue.poll_once(f"client{i}", timeout=0)
         queue.publish({"n": i})

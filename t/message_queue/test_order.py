@@ -1,4 +1,4 @@
-"""Everybody gets every event once, in the order of the log."""
+"""Each client gets every event once, in the order of the log."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ async def test_streams_and_polls_agree(queue):
 
 @pytest.mark.gen_test
 async def test_batch_stays_together(queue):
-    """What is published with one call arrives with one call."""
+    """Events that are published with one call arrive with one call."""
     taker = Taker()
     queue.poll("me", taker)
     await queue.publish(*events(1, 2, 3))
@@ -45,7 +45,7 @@ async def test_batch_stays_together(queue):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_ids_of_what_was_published(queue):
-    """Waiting for publish gives the ids, in order; one of them is a cursor."""
+    """Awaiting `publish` returns the ids in order, and each id is a cursor."""
     ids = await queue.publish(*events(1, 2, 3))
     assert ids == [event.id for event in queue.backlog_events]
     assert queue.cursor() == ids[-1]
@@ -66,7 +66,7 @@ async def test_channels_are_apart(make_queue):
 @pytest.mark.parametrize("id", ["", "0", "*", "é☃", "a\r\nb: c", "\0", "x" * 1024])
 @pytest.mark.gen_test
 async def test_any_client_id(queue, id):
-    """A client may be called anything."""
+    """A client id can be any text."""
     await queue.publish({"n": 1})
     assert numbers(await queue.poll_once(id)) == [1]
     await queue.publish({"n": 2})

@@ -1,4 +1,4 @@
-"""Named clients that move between processes: taken over, counted and told of once."""
+"""A named client that moves between processes is taken over, and leaves only once."""
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, numbers, turn
@@ -18,13 +18,13 @@ ME = (("room",), "me")
 
 
 async def listening(queue, name="me"):
-    """Waits until the client listens."""
+    """Wait until the client is listening."""
     await until(lambda: queue.clients[name].state is State.LISTENING)
 
 
 @pytest.mark.gen_test
 async def test_moves_away(queue, other_process):
-    """A long poll is answered with no events and its place, a stream is finished; no hook."""
+    """If a client moves away, its poll ends, its place is passed on, and no hook is called."""
     gone = []
     (id,) = await queue.publish({"n": 1})
     once, stream = FakePeer(id), FakePeer(id)
@@ -44,7 +44,7 @@ async def test_moves_away(queue, other_process):
 
 @pytest.mark.gen_test
 async def test_moves_away_behind(queue, other_process):
-    """What its connection did not take comes again, and what may not have arrived, too."""
+    """If a client moves away, its place is before its unsent events, and those in doubt."""
     ids = await queue.publish({"n": 1}, {"n": 2}, {"n": 3})
     peer = FakePeer(ids[0])
     queue.poll("me", peer.on_new_event)
@@ -62,7 +62,7 @@ async def test_moves_away_behind(queue, other_process):
 
 @pytest.mark.gen_test
 async def test_an_absent_client_moves_away(queue, other_process):
-    """Its place is told; this process does not say later that it has gone."""
+    """If an absent client moves away, its place is passed on, and no hook is called here."""
     gone = []
     ids = await queue.publish({"n": 1}, {"n": 2})
     await queue.poll_once("me", timeout=0, on_unsubscribe=lambda: gone.append("me"))
@@ -75,7 +75,7 @@ async def test_an_absent_client_moves_away(queue, other_process):
 
 @pytest.mark.gen_test
 async def test_moves_here(queue, other_process):
-    """It begins where its poll in the other process has been."""
+    """A client that moves here resumes at the place of its poll in the other process."""
     ids = await queue.publish({"n": 1}, {"n": 2}, {"n": 3})
     await other_process.arrive(*ME, "", 30.0)
     other_process.engine.remember(*ME, ids[0], 30.0)
@@ -86,7 +86,7 @@ async def test_moves_here(queue, other_process):
 
 @pytest.mark.gen_test
 async def test_a_paused_process(queue, other_process):
-    """It is not waited for long; then events come twice rather than never."""
+    """A paused process is not awaited for long: the client resumes at its remembered place."""
     ids = await queue.publish({"n": 1}, {"n": 2}, {"n": 3})
     await other_process.arrive(*ME, "", 30.0)
     other_process.engine.remember(*ME, ids[0], 30.0)
@@ -98,7 +98,7 @@ async def test_a_paused_process(queue, other_process):
 
 @pytest.mark.gen_test
 async def test_a_cursor_waits_for_nobody(queue, other_process):
-    """A client that says where it is, is served at once; its poll elsewhere ends all the same."""
+    """A client with a cursor is served immediately; its poll in the other process ends later."""
     await queue.ready()
     ids = await queue.publish({"n": 1}, {"n": 2})
     await other_process.arrive(*ME, "", 30.0)
@@ -114,7 +114,7 @@ async def test_a_cursor_waits_for_nobody(queue, other_process):
 
 @pytest.mark.gen_test
 async def test_gone_everywhere(queue, other_process):
-    """`on_unsubscribe` is called if the client is in no process, and by the last one it was in."""
+    """The last process of a client calls `on_unsubscribe` when the client is in no process."""
     gone, peer = [], FakePeer()
     poll = queue.poll("me", peer.on_new_event, on_unsubscribe=lambda: gone.append(1))
     assert await poll.arrival
@@ -122,7 +122,7 @@ async def test_gone_everywhere(queue, other_process):
     await until(lambda: gone == [1])
     peer = FakePeer()
     queue.poll("me", peer.on_new_event, on_unsubscribe=lambda: gone.append(2))
-    # It comes to the other process before this one knows that it has left.
+    # The client moves to the other process before this one knows that it has left.
     other_process.paused = True
     await until(lambda: other_process.store.present)
     await other_process.arrive(*ME, "", 30.0)
@@ -134,7 +134,7 @@ async def test_gone_everywhere(queue, other_process):
 
 @pytest.mark.gen_test
 async def test_merged(queue, other_process):
-    """A client of several channels is another one; all processes know it by the same name."""
+    """A client of several channels is a separate client, and can also move between processes."""
     both, peer = MessageQueue.instance("room", "hall"), FakePeer()
     await both.ready()
     both.poll("me", peer.on_new_event)
@@ -148,7 +148,7 @@ async def test_merged(queue, other_process):
 
 @pytest.mark.gen_test
 async def test_count(queue, other_process):
-    """The subscribers of all processes, those without a name and of several channels, too."""
+    """`count_subscribers` counts the clients of all processes, even anonymous and merged ones."""
     other_process.clients.places = {(("room",), "a"): "", (("hall", "room"), "b"): ""}
     both = MessageQueue.instance("room", "hall")
     assert await queue.count_subscribers() == 1
@@ -163,7 +163,7 @@ async def test_count(queue, other_process):
 
 
 def test_count_in_memory(io_loop):
-    """With an engine of one process it is the same number."""
+    """With an engine of one process, `count_subscribers` returns `subscribers`."""
     queue = MessageQueue.instance("room")
 
     async def count():
@@ -175,7 +175,7 @@ def test_count_in_memory(io_loop):
 
 @pytest.mark.gen_test
 async def test_disconnect(queue, other_process):
-    """It ends the polls in all processes, and says whether there was one in this one."""
+    """`disconnect` ends polls in all processes; it returns whether one ended in this process."""
     assert queue.disconnect() is False
     assert queue.disconnect("me") is False
     await until(lambda: len(other_process.clients.received) == 2)
@@ -197,7 +197,7 @@ async def test_disconnect(queue, other_process):
 
 @pytest.mark.gen_test
 async def test_a_message_of_another_version(queue, other_process, expect_log):
-    """A message that is not understood is ignored or logged, and harms nothing."""
+    """An unknown message from another process is ignored or logged."""
     receive = MessageQueue._registry.processes.receive
     receive(b'{"do":"dance"}')
     with expect_log("tatsumaki", "a message from another process"):
@@ -206,7 +206,7 @@ async def test_a_message_of_another_version(queue, other_process, expect_log):
 
 @pytest.mark.gen_test
 async def test_polls_again_elsewhere_and_here(queue, other_process):
-    """A client that goes to and fro misses nothing, and no poll stays behind."""
+    """A client that moves back and forth misses no event, and leaves no poll behind."""
     got = []
     for n in range(10):
         await queue.publish({"n": n})

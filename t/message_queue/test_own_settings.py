@@ -1,4 +1,4 @@
-"""What is set on a queue belongs to the name of its channel."""
+"""A setting of a queue belongs to the name of its channel."""
 
 import gc
 import json
@@ -23,12 +23,12 @@ class Other(MessageQueue):
 
 @pytest.fixture(autouse=True)
 def collected():
-    """No queue of another test is held by a cycle."""
+    """Collect garbage, so that no queue of another test is held by a cycle."""
     gc.collect()
 
 
 def test_it_outlives_the_object():
-    """Nobody holds the queue in between."""
+    """A setting stays even if the queue object is freed."""
     MessageQueue.instance("news").backlog_length = 100
     MessageQueue.instance("news").time_to_live = 5.5
     gc.collect()
@@ -38,7 +38,7 @@ def test_it_outlives_the_object():
 
 
 def test_the_default_again():
-    """Deleted, it is the default, which may have changed."""
+    """Deleting a setting restores the default."""
     MessageQueue.instance("news").backlog_length = 100
     del MessageQueue.instance("news").backlog_length
     gc.collect()
@@ -73,7 +73,7 @@ def test_the_default_again():
     ],
 )
 def test_no_setting(name, value, error, message):
-    """A mistake is said at once, and changes nothing."""
+    """A wrong setting raises an error immediately and changes nothing."""
     queue = MessageQueue.instance("news")
     with pytest.raises(error, match=message):
         setattr(queue, name, value)
@@ -90,13 +90,13 @@ def test_no_setting(name, value, error, message):
     ],
 )
 def test_no_setting_of_the_class(name, value, error, message):
-    """The same for all queues."""
+    """A wrong setting on the class raises an error."""
     with pytest.raises(error, match=message):
         setattr(MessageQueue, name, value)
 
 
 def test_attributes_of_a_subclass():
-    """The body of a class names attributes of its own, which may have any value."""
+    """A subclass can define its own attributes with any values, and queues can change them."""
 
     class Mine(MessageQueue):
         where, loud = None, False
@@ -108,7 +108,7 @@ def test_attributes_of_a_subclass():
 
 
 def test_bounded(monkeypatch, expect_log):
-    """The name that was asked for longest ago is forgotten, and the log says so."""
+    """Beyond `max_channels`, the settings of the least recently used name are dropped."""
     monkeypatch.setattr(MessageQueue, "max_channels", 2)
     for name in ("a", "b"):
         MessageQueue.instance(name).backlog_length = 5
@@ -120,7 +120,7 @@ def test_bounded(monkeypatch, expect_log):
 
 
 def test_a_number_that_is_not_whole():
-    """It works, also as the length of a backlog."""
+    """A float can be set, even as the length of a backlog."""
     queue = MessageQueue.instance("news")
     queue.publish(*events(1, 2, 3, 4))
     for length, held in ((2.0, [3, 4]), (2.5, [2, 3, 4]), (float("inf"), [1, 2, 3, 4])):
@@ -129,14 +129,14 @@ def test_a_number_that_is_not_whole():
 
 
 def test_not_on_a_merged_queue():
-    """A setting of several channels would be nobody's."""
+    """A setting cannot be set on a queue of several channels."""
     queue = MessageQueue.instance("a", "b")
     with pytest.raises(AttributeError, match="set backlog_length on each channel"):
         queue.backlog_length = 5
 
 
 def test_invented_channels_of_a_class(monkeypatch):
-    """The classes of many channels take nobody's settings away, and are bounded."""
+    """The remembered classes of channels are bounded, and do not replace settings."""
     monkeypatch.setattr(MessageQueue, "max_channels", 3)
     MessageQueue.instance("news").backlog_length = 5
     for number in range(100):
@@ -148,7 +148,7 @@ def test_invented_channels_of_a_class(monkeypatch):
 
 
 def test_several_channels_of_a_class():
-    """Asked for together, each is of that class."""
+    """`instance` of a class with several names makes each channel a queue of that class."""
     merged = Mine.instance("a", "b")
     assert type(MessageQueue.instance("a")) is type(MessageQueue.instance("b")) is Mine
     assert Mine.instance("b", "a") is MessageQueue.instance("a", "b") is merged
@@ -157,7 +157,7 @@ def test_several_channels_of_a_class():
 
 
 def test_a_class_of_its_own():
-    """It is the channel's, whoever asks, also when nobody holds the queue."""
+    """A channel keeps the class of its queue, even if the queue object is freed."""
     assert type(Mine.instance("news")) is Mine
     gc.collect()
     queue = MessageQueue.instance("news")
@@ -170,7 +170,7 @@ def test_a_class_of_its_own():
 
 @pytest.mark.gen_test
 async def test_another_class():
-    """A channel in use has a queue of one class: asking for another one is a mistake."""
+    """Calling `instance` of a different class for a channel in use raises a TypeError."""
     queue = MessageQueue.instance("news")
     with pytest.raises(TypeError, match=re.escape("call Mine.instance('news') before")):
         Mine.instance("news")
@@ -187,14 +187,14 @@ async def test_another_class():
 
 
 def test_no_queue_of_nobody():
-    """A queue that was made by its class would be another one of that name."""
+    """Calling the class raises a TypeError, as it would make a second queue of that name."""
     for kind in (MessageQueue, Mine):
         with pytest.raises(TypeError, match=re.escape(f"use {kind.__name__}.instance('x')")):
             kind("x")
 
 
 def test_all_settings_are_documented():
-    """The page of settings names each."""
+    """The page of settings lists every setting."""
     text = (ROOT / "docs/settings.md").read_text()
     names = [
         name
@@ -215,7 +215,7 @@ class Sized(MessageQueue):
 @pytest.mark.parametrize(("name", "length"), [("short", 2), ("long-one", 10)])
 @pytest.mark.gen_test
 async def test_a_property(name, length):
-    """A setting may depend on the channel and on other settings."""
+    """A setting can be a property that depends on the channel and other settings."""
     queue = Sized.instance(name)
     queue.buffer_length = 10
     queue.recovery_time = 0
@@ -225,7 +225,7 @@ async def test_a_property(name, length):
 
 @pytest.mark.gen_test
 async def test_without_end():
-    """Each number may be infinite."""
+    """Each setting of a channel that is a number can be infinite."""
     queue = MessageQueue.instance("news")
     defaults = vars(ChannelSettings).items()
     numbers = {name for name, value in defaults if isinstance(value, (int, float))}

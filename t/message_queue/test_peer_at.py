@@ -1,4 +1,4 @@
-"""The peer is told where its client is: at the start of a stream, and with an empty answer."""
+"""The peer is told its client's cursor at the start of a stream and before an empty answer."""
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, events
@@ -11,7 +11,7 @@ async def publish(queue, *numbers):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_stream(queue):
-    """Once, before anything is delivered: what follows is what comes after it."""
+    """The peer of a stream is told the cursor once, before the events that follow it."""
     await queue.ready()
     start = queue.cursor()
     await publish(queue, 1)
@@ -25,7 +25,7 @@ async def test_stream(queue):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_stream_with_a_cursor(queue):
-    """It begins where the client says that it is."""
+    """A stream with a cursor begins at that cursor."""
     ids = await publish(queue, 1, 2, 3)
     said, given = FakePeer(cursor=ids[1]), FakePeer()
     queue.poll("said", said.on_new_event)
@@ -36,7 +36,7 @@ async def test_stream_with_a_cursor(queue):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_stream_that_takes_over(queue):
-    """The new one begins where the old one was; the old one is not told again."""
+    """A stream that takes over begins at the place of the old one, which is not told again."""
     await queue.ready()
     start = queue.cursor()
     (id,) = await publish(queue, 1)
@@ -50,7 +50,7 @@ async def test_stream_that_takes_over(queue):
 
 @pytest.mark.gen_test
 async def test_stream_that_is_cut_off_by_it(queue):
-    """A peer that can not take even that is left alone."""
+    """If a peer leaves when it is told the cursor, it gets no events."""
     await queue.ready()
     start = queue.cursor()
 
@@ -69,7 +69,7 @@ async def test_stream_that_is_cut_off_by_it(queue):
 
 @pytest.mark.gen_test
 async def test_long_poll_without_events(queue, clock):
-    """Before it is answered: by timeout, as an interval poll, or because somebody flushes."""
+    """A long poll's peer is told the cursor before any answer without events."""
     ids = await publish(queue, 1)
     late, interval, flushed, published = (FakePeer(cursor=ids[0]) for _ in range(4))
     queue.poll_once("late", late.answer, 5)
@@ -85,7 +85,7 @@ async def test_long_poll_without_events(queue, clock):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_long_poll_with_events(queue):
-    """The answer says it itself."""
+    """A long poll's peer is not told the cursor if the answer contains events."""
     await publish(queue, 1)
     peer = FakePeer()
     queue.poll_once("me", peer.answer)
@@ -95,7 +95,7 @@ async def test_long_poll_with_events(queue):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_long_poll_that_is_ended(queue):
-    """By another poll, it is told where it was itself; by disconnect, too."""
+    """A long poll that another poll or `disconnect` ends is told its own cursor."""
     ids = await publish(queue, 1, 2)
     first, second = FakePeer(cursor=ids[1]), FakePeer(cursor=ids[0])
     queue.poll_once("me", first.answer)
@@ -110,7 +110,7 @@ async def test_long_poll_that_is_ended(queue):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_where_the_poll_begins(queue):
-    """`Poll.cursor` is what a client without a callback asks; "" if there is nobody to serve."""
+    """`Poll.cursor` is the cursor at which the poll begins, or "" if its client has left."""
     await queue.ready()
     start = queue.cursor()
     ids = await publish(queue, 1)

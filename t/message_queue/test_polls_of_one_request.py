@@ -1,4 +1,4 @@
-"""What a request says once counts once: a later poll goes on where the one before ended."""
+"""The cursor of a request counts once: a later poll of it continues after the previous one."""
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers
@@ -49,7 +49,7 @@ def app():
 @pytest.mark.parametrize("way", ["loop", "callback"])
 @pytest.mark.gen_test
 async def test_over_http(http_server, http_port, way, name):
-    """With a cursor on the request, each event comes once."""
+    """If a request with a cursor polls several times, each event comes once."""
     first, *_ = await MessageQueue.instance("room").publish(*events(0, 1, 2))
     client = await Connection.connect(http_port)
     query = f"?client_id={name}" if name else ""
@@ -66,7 +66,7 @@ async def test_over_http(http_server, http_port, way, name):
 @pytest.mark.parametrize("cursor", [True, False])
 @pytest.mark.gen_test
 async def test_without_a_cursor_as_well(queue, cursor, name):
-    """The backlog of a newcomer counts once, too; a poll without events is a place as well."""
+    """With or without a cursor, several polls of one request get each event once."""
     ids = await queue.publish(*events(1, 2))
     peer = FakePeer(cursor=ids[0] if cursor else None)
     for n in (3, 4):
@@ -80,7 +80,7 @@ async def test_without_a_cursor_as_well(queue, cursor, name):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_a_stream_and_then_a_poll(queue):
-    """A stream that ends leaves its place, as a long poll does."""
+    """A poll that follows a stream in the same request continues after it."""
     ids = await queue.publish(*events(1, 2, 3))
     for name in ("ann", None):
         peer = FakePeer(cursor=ids[0])
@@ -95,7 +95,7 @@ async def test_a_stream_and_then_a_poll(queue):
 
 @pytest.mark.gen_test
 async def test_a_batch_that_nobody_took(queue):
-    """A coroutine that is cancelled before it has its events gets them by the next poll."""
+    """If a poll is dropped before its events are taken, the next poll gets them."""
     ids = await queue.publish(*events(1, 2))
     peer = FakePeer(cursor=ids[0])
     token = peers.current.set(lambda: peer)
@@ -112,7 +112,7 @@ async def test_a_batch_that_nobody_took(queue):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_other_names_and_channels(queue, make_queue):
-    """The cursor counts once for each name and each channel."""
+    """The cursor of a request counts once for each name and each channel."""
     ids = await queue.publish(*events(1, 2))
     peer = FakePeer(cursor=ids[0])
     for name in ("ann", "bob", None):
@@ -127,7 +127,7 @@ async def test_other_names_and_channels(queue, make_queue):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_the_argument_wins(queue):
-    """What is said in the call counts each time."""
+    """A cursor that is given as an argument counts in each call."""
     ids = await queue.publish(*events(1, 2, 3))
     peer = FakePeer(cursor=ids[1])
     for _ in range(2):
@@ -138,7 +138,7 @@ async def test_the_argument_wins(queue):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_another_request(queue):
-    """Each request says it anew."""
+    """The cursor of each new request counts again."""
     ids = await queue.publish(*events(1, 2, 3))
     for _ in range(2):
         queue.poll_once("ann", (peer := FakePeer(cursor=ids[0])).answer, 0)

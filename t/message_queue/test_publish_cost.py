@@ -1,4 +1,4 @@
-"""What publish costs, counted in calls: nothing for those who are away."""
+"""The cost of `publish`, counted in function calls, does not depend on absent clients."""
 
 import gc
 import sys
@@ -10,14 +10,14 @@ from tatsumaki_py import MessageQueue
 
 
 def calls(function):
-    """How many functions, of Python or C, are called while `function` runs."""
+    """The number of calls of Python and C functions while `function` runs."""
     count = 0
 
     def profile(frame, event, argument):
         nonlocal count
         count += event in ("call", "c_call")
 
-    # Others may have given the collector callbacks.
+    # Other code may have added callbacks to the garbage collector.
     gc.disable()
     sys.setprofile(profile)
     try:
@@ -37,7 +37,7 @@ async def cost(queue, absent):
 
 @pytest.mark.gen_test
 async def test_absent_clients(make_queue):
-    """As many calls with a thousand absent clients as with one, listeners or not."""
+    """`publish` makes as many calls with a thousand absent clients as with one."""
     for listeners in (0, 3):
         costs = []
         for absent in (1, 1000):
@@ -50,7 +50,7 @@ async def test_absent_clients(make_queue):
 
 @pytest.mark.gen_test
 async def test_channels(make_queue):
-    """Nor does it matter how many channels there are."""
+    """`publish` makes as many calls with 500 other channels as without."""
     queue = make_queue("one")
     before = await cost(queue, 1)
     for i in range(500):
@@ -60,13 +60,13 @@ async def test_channels(make_queue):
 
 @pytest.mark.gen_test
 async def test_listeners(queue):
-    """A stream that keeps up costs the same for each: no more than a handful of calls."""
+    """Each stream that keeps up adds the same number of calls, at most five."""
     costs = []
     for count in (10, 20, 30):
         for i in range(count - 10, count):
             queue.poll(f"{i}", lambda *events: None)
         queue.publish({"n": 0})
-        # At times the `Recent` events of other tests make room.
+        # Sometimes a call also evicts `Recent` events of other tests.
         costs.append(min(calls(lambda: queue.publish({"n": 1})) for _ in range(5)))
     assert costs[2] - costs[1] == costs[1] - costs[0]
     assert (costs[2] - costs[1]) / 10 <= 5

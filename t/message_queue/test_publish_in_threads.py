@@ -1,4 +1,4 @@
-"""Another thread publishes: the loop of the queues accepts its events, and it can wait for that."""
+"""Another thread can publish: the queues' loop accepts its events, and the thread can wait."""
 
 import asyncio
 import threading
@@ -15,14 +15,14 @@ from tatsumaki_py.message_queue.thread import MAX_CROSSING
 
 @pytest.fixture
 def pool():
-    """A thread, and no other, in which functions are run."""
+    """A pool with a single thread."""
     with ThreadPoolExecutor(1) as pool:
         yield pool
 
 
 @pytest.fixture
 def elsewhere(pool):
-    """`await elsewhere(function)` returns its result in another thread."""
+    """`await elsewhere(function)` runs the function in another thread and returns its result."""
 
     async def run(function):
         return await asyncio.get_running_loop().run_in_executor(pool, function)
@@ -31,13 +31,13 @@ def elsewhere(pool):
 
 
 def claim():
-    """The loop that runs here is the queues' from now on."""
+    """Make the running loop the loop of the queues."""
     MessageQueue.instance("any").disconnect()
 
 
 @pytest.mark.gen_test
 async def test_result(queue, elsewhere):
-    """The thread gets the ids, and the listeners the events as they were when it published."""
+    """The thread gets the ids; listeners get the events as they were when `publish` was called."""
     taker = Taker()
     queue.poll("me", taker)
 
@@ -54,7 +54,7 @@ async def test_result(queue, elsewhere):
 
 @pytest.mark.gen_test
 async def test_other_methods(queue, elsewhere):
-    """`append_backlog` and `publish_json` do the same."""
+    """`append_backlog` and `publish_json` can also be called in another thread."""
     claim()
     await elsewhere(lambda: queue.append_backlog({"n": 1}).result(5))
     await elsewhere(lambda: queue.publish_json(b'{"n": 2}').result(5))
@@ -63,10 +63,10 @@ async def test_other_methods(queue, elsewhere):
     assert [(event["n"], event.quiet) for event in queue.backlog_events] == [(1, True), (2, False)]
 
 
-@pytest.mark.engines("memory")  # the loop that waits is not the one of the fixtures
+@pytest.mark.engines("memory")  # the loop that waits is not that of the fixtures
 @pytest.mark.gen_test
 async def test_await_in_another_loop(queue, elsewhere):
-    """A coroutine of another loop awaits the ids."""
+    """A coroutine in another loop can await the ids."""
     claim()
 
     async def publish():
@@ -77,7 +77,7 @@ async def test_await_in_another_loop(queue, elsewhere):
 
 @pytest.mark.gen_test
 async def test_bad_event(queue, elsewhere):
-    """A value that is no event raises in the thread, and nothing is published."""
+    """An invalid event raises an error in the thread, and nothing is published."""
     claim()
     with pytest.raises(TypeError, match="event is of type object"):
         await elsewhere(lambda: queue.publish({"n": 1}, object()))
@@ -97,7 +97,7 @@ async def test_refused(queue, elsewhere):
 
 @pytest.mark.gen_test
 async def test_refused_and_nobody_waits(queue, elsewhere, expect_log):
-    """Otherwise it is logged."""
+    """If no code waits for the answer, a refused event is logged."""
     claim()
     await elsewhere(lambda: queue.publish({"n": 1}, idempotency_key="key").result(5))
 
@@ -109,10 +109,10 @@ async def test_refused_and_nobody_waits(queue, elsewhere, expect_log):
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.engines("memory")  # publish calls the listeners
+@pytest.mark.engines("memory")  # `publish` calls the listeners itself
 @pytest.mark.gen_test
 async def test_a_listener_fails(queue, elsewhere, expect_log):
-    """That is no business of the thread, nor of the other listeners."""
+    """A callback that raises affects neither the publishing thread nor other listeners."""
     taker = Taker()
     queue.poll("bad", lambda *events: 1 / 0)
     queue.poll("me", taker)
@@ -123,7 +123,7 @@ async def test_a_listener_fails(queue, elsewhere, expect_log):
 
 @pytest.mark.gen_test
 async def test_order(make_queue, elsewhere):
-    """The loop keeps the order of each thread, however many publish."""
+    """The events of each thread keep their order if several threads publish."""
     queue = make_queue(backlog_length=2000)
     claim()
 
@@ -140,7 +140,7 @@ async def test_order(make_queue, elsewhere):
         assert numbers(published) == list(range(150))
 
 
-@pytest.mark.engines("memory")  # publish calls the listeners
+@pytest.mark.engines("memory")  # `publish` calls the listeners itself
 @pytest.mark.gen_test
 async def test_bounded(queue, pool):
     """A thread that is faster than the loop waits for it, so that memory does not grow."""
@@ -153,7 +153,7 @@ async def test_bounded(queue, pool):
             published.append(n)
 
     done = pool.submit(publish)
-    # The loop stands still.
+    # The loop is blocked.
     while len(published) < MAX_CROSSING and not done.done():
         time.sleep(0.001)
     time.sleep(0.02)
@@ -164,10 +164,10 @@ async def test_bounded(queue, pool):
     assert queue.backlog_events[-1] == {"n": 2 * MAX_CROSSING - 1}
 
 
-@pytest.mark.engines("memory")  # an answer that is there at once
+@pytest.mark.engines("memory")  # the answer is there immediately
 @pytest.mark.gen_test
 async def test_timeout(queue, pool):
-    """A thread waits no longer than it wants to, and the events are published nevertheless."""
+    """`result` raises TimeoutError after its timeout, and the events are still published."""
     claim()
 
     def publish():
@@ -175,14 +175,14 @@ async def test_timeout(queue, pool):
             queue.publish({"n": 1}).result(0.02)
 
     done = pool.submit(publish)
-    done.result(5)  # The loop stands still.
+    done.result(5)  # The loop is blocked.
     await turn()
     assert numbers(queue.backlog_events) == [1]
 
 
 @pytest.mark.gen_test
 async def test_in_the_loop(queue, engine):
-    """In the thread of the loop a result is there at once, or has to be awaited."""
+    """In the thread of the loop, `result` works only if the answer is there; else, await it."""
     answer = queue.publish({"n": 1})
     if engine != "memory":
         with pytest.raises(RuntimeError, match="use await"):
@@ -193,7 +193,7 @@ async def test_in_the_loop(queue, engine):
 
 @pytest.mark.gen_test
 async def test_the_loop_waits_for_a_thread(queue, pool):
-    """The answer of another thread must not be waited for in the loop, or it would stand still."""
+    """In the loop, `result` of another thread's publish raises an error: it would block the loop."""
     claim()
     answer = pool.submit(queue.publish, {"n": 1}).result(5)
     with pytest.raises(RuntimeError, match="use await"):
@@ -204,7 +204,7 @@ async def test_the_loop_waits_for_a_thread(queue, pool):
 
 @pytest.mark.gen_test
 async def test_started_by_the_application(queue, pool):
-    """A thread that starts with the application publishes, also if no coroutine has yet."""
+    """A thread that starts with the application can publish before any coroutine uses a queue."""
     app, published = Application(), []
 
     async def publish():
@@ -220,9 +220,9 @@ async def test_started_by_the_application(queue, pool):
 # -- without a loop
 
 
-@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.engines("memory")  # the other engines need a running loop
 def test_no_loop(queue, pool):
-    """Before and after a loop only the main thread publishes; another thread gets an error."""
+    """If no loop is running, only the main thread can publish; another thread gets an error."""
     queue.publish({"n": 1})
     for _ in range(2):
         with pytest.raises(
@@ -238,15 +238,15 @@ def test_no_loop(queue, pool):
 
 @pytest.fixture(params=[asyncio, uvloop], ids=["asyncio", "uvloop"])
 def loop(request):
-    """A loop that is not the one of the other fixtures."""
+    """A loop that is not that of the other fixtures."""
     loop = request.param.new_event_loop()
     yield loop
     loop.close()
 
 
 def ending(loop, publish, calls=1):
-    """Runs `publish(called)` in a thread while `loop` makes its last iteration. Returns the thread,
-    which has called `called` so many times: each time it has published.
+    """Run `publish(called)` in a thread during the last iteration of `loop`, and return the thread
+    after it has called `called` `calls` times, once after each publish.
     """
     called = threading.Semaphore(0)
 
@@ -266,15 +266,15 @@ def ending(loop, publish, calls=1):
 
 
 def join(thread):
-    """Waits for `thread`, and not for ever."""
+    """Wait at most 5 s until `thread` ends."""
     thread.join(5)
     assert not thread.is_alive()
 
 
-@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.engines("memory")  # the other engines need a running loop
 @pytest.mark.parametrize("closed", [True, False])
 def test_the_loop_ends(queue, loop, closed):
-    """A thread that waits gets an error if the loop ends, and nothing is published later."""
+    """If the loop ends, a waiting thread gets an error, and its event is not published later."""
     raised = []
 
     def publish(called):
@@ -296,9 +296,9 @@ def test_the_loop_ends(queue, loop, closed):
     assert queue.backlog_events == []
 
 
-@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.engines("memory")  # the other engines need a running loop
 def test_the_loop_ends_and_nobody_waits(queue, loop, expect_log):
-    """Events that are lost that way are logged."""
+    """If the loop ends and no code waits, lost events are logged."""
 
     def publish(called):
         queue.publish({"n": 1})
@@ -310,9 +310,9 @@ def test_the_loop_ends_and_nobody_waits(queue, loop, expect_log):
     assert len(records) == 1
 
 
-@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.engines("memory")  # the other engines need a running loop
 def test_the_loop_ends_while_there_is_no_room(queue, loop, expect_log):
-    """A thread that waits for room gets an error, too."""
+    """If the loop ends, a thread that waits for room gets an error."""
     raised = []
 
     def publish(called):

@@ -1,4 +1,4 @@
-"""`publish_json`: what is JSON already is published as it is."""
+"""`publish_json` publishes bytes of JSON unchanged."""
 
 import pytest
 
@@ -9,7 +9,7 @@ BODY = b'{"b" : 1.50, "a":"\\u00e9"}'
 
 @pytest.mark.gen_test
 async def test_bytes_are_kept():
-    """Subscribers get the very bytes; in Python an event is the same as any."""
+    """The bytes are kept; in Python, the event is like any other event."""
     queue = MessageQueue.instance("room")
     (id,) = await queue.publish_json(BODY)
     (event,) = queue.backlog_events
@@ -19,7 +19,7 @@ async def test_bytes_are_kept():
 
 @pytest.mark.gen_test
 async def test_idempotency_key():
-    """The same bytes under the same key are published once."""
+    """The same bytes with the same idempotency key are published once."""
     queue = MessageQueue.instance("room")
     first = await queue.publish_json(BODY, b"{}", idempotency_key="k")
     assert await queue.publish_json(BODY, b"{}", idempotency_key="k") == first
@@ -30,7 +30,7 @@ async def test_idempotency_key():
 
 
 def test_text():
-    """A programmer's mistake; nothing is published."""
+    """A str raises a TypeError, and nothing is published."""
     queue = MessageQueue.instance("room")
     with pytest.raises(TypeError, match="publish_json takes bytes, not str: publish takes values"):
         queue.publish_json(b"{}", "{}")
@@ -38,7 +38,7 @@ def test_text():
 
 
 def test_too_large():
-    """413, and nothing is published."""
+    """An event that is too large raises a 413, and nothing is published."""
     queue = MessageQueue.instance("room")
     queue.max_event_size = 20
     with pytest.raises(Error.HTTP) as caught:

@@ -1,4 +1,4 @@
-"""publish() without events answers who waits, and is no event."""
+"""publish() without events answers waiting long polls and publishes no event."""
 
 import pytest
 from message_queue.fakes import Taker, numbers
@@ -7,7 +7,7 @@ from support.answers import until
 
 @pytest.mark.gen_test
 async def test_who_waits_is_answered(queue):
-    """Long polls are answered with no events, streams called with none; nothing is kept."""
+    """Long polls and streams are called without events, and nothing is kept."""
     once, stream = Taker(), Taker()
     queue.poll_once("once", once)
     queue.poll("stream", stream)
@@ -23,14 +23,14 @@ async def test_who_waits_is_answered(queue):
 
 @pytest.mark.gen_test
 async def test_no_channel_comes_of_it(queue):
-    """It does not count as use of a channel."""
+    """An empty publish does not make a channel active."""
     await queue.publish()
     assert queue.channel not in type(queue)._registry.active
 
 
 @pytest.mark.gen_test
 async def test_who_left_meanwhile(queue):
-    """Who goes while others are called is not called."""
+    """A client that leaves during the calls, before its turn, is not called."""
     last, polls = Taker(), []
     queue.poll_once("first", lambda *events: polls.pop().cancel())
     polls.append(queue.poll_once("last", last))

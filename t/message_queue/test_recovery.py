@@ -1,4 +1,4 @@
-"""What was published lately is kept in any case: a connection that is lost had some on its way."""
+"""Recent events are always kept, as some may have been on their way when a connection was lost."""
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers
@@ -8,7 +8,7 @@ from tatsumaki_py import MessageQueue
 
 @pytest.mark.gen_test
 async def test_on_its_way(queue):
-    """A stream got all of it, as far as anybody knows; its client comes back with what it has."""
+    """A client that reconnects with an old cursor gets all recent events after it."""
     ids = await queue.publish(*events(0, 1))
     peer = FakePeer()
     queue.poll("me", peer.on_new_event)
@@ -21,7 +21,7 @@ async def test_on_its_way(queue):
 
 @pytest.mark.gen_test
 async def test_a_page_that_comes_late(queue):
-    """More than the backlog may be published between a page and its subscription."""
+    """A client gets all events since the cursor in its page, even more than the backlog."""
     await queue.ready()
     cursor = queue.cursor()
     await queue.publish(*events(*range(500)))
@@ -33,7 +33,7 @@ async def test_a_page_that_comes_late(queue):
 @pytest.mark.parametrize("listens", [True, False])
 @pytest.mark.gen_test
 async def test_for_a_time(queue, clock, listens):
-    """After `recovery_time` it is the backlog again, whoever is there."""
+    """After `recovery_time`, only the backlog is kept, whether a client listens or not."""
     if listens:
         queue.poll("me", Taker())
     for number in range(100):
@@ -42,7 +42,7 @@ async def test_for_a_time(queue, clock, listens):
     assert len(queue._channel.log) == 100
     await clock.advance(15)
     await queue.publish({"n": 100})
-    # 15 s of it, and up to 1.2 s more, as it is not looked at for each event.
+    # The last 15 s, and up to 1.2 s more, as the log is not trimmed for each event.
     assert 15 / 0.29 <= len(queue._channel.log) <= 16.2 / 0.29 + 1
     await clock.advance(31)
     assert len(queue._channel.log) == 30
@@ -51,7 +51,7 @@ async def test_for_a_time(queue, clock, listens):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_within_bounds(queue):
-    """Not more than `buffer_length`, and the place of who lost some is a gap."""
+    """At most `buffer_length` events are kept; a client that lost some gets a gap."""
     await queue.ready()
     cursor = queue.cursor()
     await queue.publish(*events(*range(1500)))
@@ -63,7 +63,7 @@ async def test_within_bounds(queue):
 @pytest.mark.engines("memory")  # events are kept here, and channels are bounded
 @pytest.mark.gen_test
 async def test_a_channel_that_is_needed_less(queue, monkeypatch):
-    """It is no reason to keep a channel: one that nobody listens to makes room."""
+    """A channel without listeners makes room for others even if its events are recent."""
     monkeypatch.setattr(MessageQueue, "max_channels", 2)
     await queue.publish({"n": 1})
     for name in ("other", "third"):

@@ -1,4 +1,4 @@
-"""Callbacks may publish, poll, cancel and disconnect: everybody sees the order of the log."""
+"""If callbacks publish, poll, cancel or disconnect, clients still get events in log order."""
 
 import asyncio
 from types import MethodType
@@ -13,7 +13,7 @@ from tatsumaki_py.message_queue import peer
 
 @pytest.mark.gen_test
 async def test_publish_inside(queue):
-    """It is delivered after what is being delivered, to everybody, and once."""
+    """An event that a callback publishes reaches each client once, after the current events."""
     first, last, once = Taker(), Taker(), []
 
     def echo(*events):
@@ -40,7 +40,7 @@ async def test_publish_inside(queue):
 @pytest.mark.parametrize("result", [False, True])
 @pytest.mark.gen_test
 async def test_poll_once_inside(queue, result):
-    """A callback that polls again, as one does in Perl, gets everything, each event once."""
+    """A callback that polls again, as is usual in Perl, gets each event once."""
     seen = []
 
     def on_new_event(*events):
@@ -58,7 +58,7 @@ async def test_poll_once_inside(queue, result):
 
 @pytest.mark.gen_test
 async def test_poll_once_inside_with_a_new_function(queue):
-    """The same if each poll has a callback of its own."""
+    """A client whose callback polls again with a new callback gets each event once."""
     seen = []
 
     def wait():
@@ -73,7 +73,7 @@ async def test_poll_once_inside_with_a_new_function(queue):
 @pytest.mark.parametrize("closure", [False, True])
 @pytest.mark.gen_test
 async def test_poll_once_inside_a_request(queue, closure):
-    """The same in a method of a handler that goes on answering."""
+    """A method of an unfinished handler that polls again gets each event once."""
 
     class Again(FakePeer):
         def on_new_event(self, *events):
@@ -90,7 +90,7 @@ async def test_poll_once_inside_a_request(queue, closure):
 
 @pytest.mark.gen_test
 async def test_poll_once_inside_a_coroutine(queue):
-    """The same in an `async def` callback, before or after it waited for something."""
+    """An `async def` callback that polls again, before or after an await, gets each event once."""
     seen = []
 
     async def on_new_event(*events):
@@ -110,7 +110,7 @@ async def test_poll_once_inside_a_coroutine(queue):
 
 @pytest.mark.gen_test
 async def test_stream_replaced_inside(queue):
-    """A stream's callback that polls anew goes on after what it has."""
+    """If a stream's callback polls again, the new stream gets only the later events."""
     first, second = Taker(), Taker()
 
     def callback(*events):
@@ -125,7 +125,7 @@ async def test_stream_replaced_inside(queue):
 
 @pytest.mark.gen_test
 async def test_newcomer_inside(queue):
-    """Somebody who comes during a pass gets each event once: backlog or pass, not both."""
+    """A client that arrives during a delivery gets each event once."""
     newcomers = []
 
     def callback(*events):
@@ -141,7 +141,7 @@ async def test_newcomer_inside(queue):
 @pytest.mark.parametrize("poll", ["poll", "poll_once"])
 @pytest.mark.gen_test
 async def test_cancel_inside(queue, poll):
-    """A callback that ends its own poll has the events it was called with, and no more."""
+    """If a callback cancels its own poll, exactly the events of its call are confirmed."""
     taker, handles = Taker(), []
 
     def callback(*events):
@@ -157,7 +157,7 @@ async def test_cancel_inside(queue, poll):
 
 @pytest.mark.gen_test
 async def test_others_cancelled_inside(queue):
-    """A client that is cancelled in the pass before its turn is not called."""
+    """A poll that is cancelled during a delivery, before its turn, is not called."""
     later = Taker()
     handles = []
     queue.poll("a", lambda *events: handles[0].cancel())
@@ -169,7 +169,7 @@ async def test_others_cancelled_inside(queue):
 
 @pytest.mark.gen_test
 async def test_disconnect_inside(queue):
-    """All are away after it, and each goes on where it was."""
+    """If a callback disconnects all clients, each resumes where it left off."""
     takers = {name: Taker() for name in "abc"}
 
     def callback(*events):
@@ -189,7 +189,7 @@ async def test_disconnect_inside(queue):
 
 @pytest.mark.gen_test
 async def test_append_backlog_inside(queue):
-    """Appended in a callback: for newcomers only."""
+    """An event that a callback appends to the backlog reaches only new clients."""
     taker = Taker()
 
     def callback(*events):
@@ -206,7 +206,7 @@ async def test_append_backlog_inside(queue):
 
 @pytest.mark.gen_test
 async def test_empty_publish_inside(queue):
-    """publish() in a stream's own callback does not call it while it is running."""
+    """An empty publish in a stream's callback does not call this callback again while it runs."""
     depth, deepest = 0, 0
 
     def callback(*events):
@@ -224,7 +224,7 @@ async def test_empty_publish_inside(queue):
 
 @pytest.mark.gen_test
 async def test_context(queue):
-    """A callback runs in the context of who polled: its polls are not taken for the publisher's."""
+    """A callback runs in the context of its poll; its own polls do not belong to the publisher."""
     seen = []
 
     def on_new_event(*events):
@@ -244,7 +244,7 @@ async def test_context(queue):
 
 @pytest.mark.gen_test
 async def test_context_of_a_coroutine(queue):
-    """So do the tasks of `async def` callbacks."""
+    """Tasks of `async def` callbacks also run in the context of their poll."""
     seen = []
 
     async def on_new_event(*events):
@@ -263,7 +263,7 @@ async def test_context_of_a_coroutine(queue):
 
 @pytest.mark.gen_test
 async def test_cancel_after_publish_inside(queue):
-    """A method of the peer that publishes and ends its own poll has the events of this call."""
+    """If a peer's callback publishes and cancels its own poll, its events are confirmed."""
     one = FakePeer()
     polls = []
 
@@ -283,7 +283,7 @@ async def test_cancel_after_publish_inside(queue):
 
 @pytest.mark.gen_test
 async def test_cancel_after_publish_inside_the_backlog(queue):
-    """The same if it is called with the backlog."""
+    """If a callback gets the backlog, publishes and cancels its poll, the backlog is confirmed."""
     one = FakePeer()
 
     def method(self, *events):
@@ -302,8 +302,8 @@ async def test_cancel_after_publish_inside_the_backlog(queue):
 @pytest.mark.parametrize("inside", ["publish", "flush_events"])
 @pytest.mark.gen_test
 async def test_no_call_inside_itself(queue, inside):
-    """A callback that makes the queue call another one, which makes it call all, is not called
-    while it runs, and gets no event twice.
+    """If a callback makes the queue call a second callback, and this one makes it call all, the
+    first callback is not called while it runs, and gets no event twice.
     """
     first, second = Taker(), Taker()
 
@@ -331,7 +331,7 @@ async def test_no_call_inside_itself(queue, inside):
 @pytest.mark.parametrize("inside", ["room", "both"])
 @pytest.mark.gen_test
 async def test_poll_inside_another_queue(queue, inside):
-    """A callback that polls a queue whose listeners are called next takes nothing from them."""
+    """If a callback polls a queue whose listeners are called next, these still get the event."""
     queues = {"room": queue, "both": MessageQueue.instance("room", "other")}
     calls = []
 
@@ -352,7 +352,7 @@ async def test_poll_inside_another_queue(queue, inside):
 @pytest.mark.parametrize("backlog", [False, True])
 @pytest.mark.gen_test
 async def test_disconnect_inside_and_come_back(queue, backlog):
-    """A callback that disconnects all has the events of this call."""
+    """If a callback disconnects all clients, the events of its call are confirmed."""
     seen = []
 
     def on_new_event(*events):

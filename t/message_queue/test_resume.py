@@ -1,15 +1,15 @@
-"""A client that comes back within the reconnect time goes on where it was."""
+"""A client that comes back within `reconnect_time` resumes where it left off."""
 
 import pytest
 from message_queue.fakes import FakePeer, Taker, events, numbers
 from support.answers import until
 
-HERE = ("memory", "distant", "late", "sqlite")  # the clock is that of this process
+HERE = ("memory", "distant", "late", "sqlite")  # these engines use the clock of this process
 
 
 @pytest.mark.gen_test
 async def test_between_two_polls(queue):
-    """What is published while nobody asks comes with the next poll, once."""
+    """Events that are published between two polls come once, with the next poll."""
     await queue.publish({"n": 1})
     assert numbers(await queue.poll_once("me")) == [1]
     await queue.publish(*events(2, 3))
@@ -20,7 +20,7 @@ async def test_between_two_polls(queue):
 
 @pytest.mark.gen_test
 async def test_gone_while_waiting(queue):
-    """A long poll that vanished while it waited takes nothing with it."""
+    """If a client leaves while its long poll waits, its next poll gets later events."""
     peer = FakePeer()
     queue.poll_once("me", peer.answer)
     peer.leave()
@@ -35,7 +35,7 @@ async def test_gone_while_waiting(queue):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_gone_before_its_answer_was_complete(queue):
-    """Events whose answer did not come to its end are delivered again, as often as it takes."""
+    """Events of an incomplete answer are delivered again until an answer is complete."""
     await queue.publish({"n": 1})
     for _ in range(3):
         peer = FakePeer()
@@ -52,7 +52,7 @@ async def test_gone_before_its_answer_was_complete(queue):
 
 @pytest.mark.gen_test
 async def test_published_during_the_answer(queue):
-    """What is published between the events of a long poll and its end is for the next poll."""
+    """An event that is published while an answer is in progress comes with the next poll."""
     peer = FakePeer()
     queue.poll_once("me", peer.on_new_event)
     await queue.publish({"n": 1})
@@ -64,7 +64,7 @@ async def test_published_during_the_answer(queue):
 
 @pytest.mark.gen_test
 async def test_stream_comes_back(queue):
-    """A stream that was cut off goes on after the last event that it was given."""
+    """A stream that was cut off resumes after the last event that it got."""
     peer = FakePeer()
     queue.poll("me", peer.on_new_event)
     await queue.publish({"n": 1})
@@ -78,7 +78,7 @@ async def test_stream_comes_back(queue):
 @pytest.mark.parametrize("way", ["leave", "poll again", "disconnect"])
 @pytest.mark.gen_test
 async def test_stream_with_unsent_bytes(queue, way):
-    """What a stream wrote, but could not hand to the kernel, comes again."""
+    """Events that a stream wrote but did not send to the kernel come again."""
     peer, again = FakePeer(), Taker()
     queue.poll("me", peer.on_new_event)
     ids = await queue.publish(*events(1, 2, 3))
@@ -93,7 +93,7 @@ async def test_stream_with_unsent_bytes(queue, way):
 
 @pytest.mark.gen_test
 async def test_answer_complete_ends_a_stream(queue):
-    """A stream whose answer is complete is not written to any more, and may come back."""
+    """A stream whose answer is complete gets no more events; its client's next poll gets them."""
     peer = FakePeer()
     queue.poll("me", peer.on_new_event)
     await queue.publish({"n": 1})
@@ -106,7 +106,7 @@ async def test_answer_complete_ends_a_stream(queue):
 @pytest.mark.engines(*HERE)
 @pytest.mark.gen_test
 async def test_forgotten_in_time(make_queue, clock):
-    """29 s after it left a client is known, 31 s after it is a newcomer."""
+    """A client is still known 29 s after it left, and is new after 31 s."""
     queue = make_queue(backlog_length=1)
     await queue.poll_once("me", timeout=0)
     await queue.publish(*events(1, 2))
@@ -120,7 +120,7 @@ async def test_forgotten_in_time(make_queue, clock):
 @pytest.mark.engines(*HERE)
 @pytest.mark.gen_test
 async def test_listening_is_never_forgotten(queue, clock):
-    """Who waits for an hour is still there."""
+    """A client that listens for more than an hour is not forgotten."""
     stream, once = Taker(), Taker()
     queue.poll("stream", stream)
     queue.poll_once("once", once, timeout=float("inf"))

@@ -1,4 +1,4 @@
-"""A channel keeps the backlog, and what clients that are expected back have not read."""
+"""A channel keeps the backlog, and the events that clients expected back have not received."""
 
 import asyncio
 from functools import partial
@@ -8,13 +8,13 @@ from message_queue.fakes import FakePeer, Taker, events, numbers
 
 
 def kept(queue):
-    """How many events there are after the oldest cursor that is known."""
+    """The number of events in the log."""
     return len(queue._channel.log)
 
 
 @pytest.mark.gen_test
 async def test_backlog_only(make_queue):
-    """With nobody away, or everybody up to date, the newest backlog_length."""
+    """If no client is behind, only the newest `backlog_length` events are kept."""
     queue = make_queue(backlog_length=3, recovery_time=0, reconnect_time=0)
     queue.poll("stream", Taker())
     for n in range(20):
@@ -24,7 +24,7 @@ async def test_backlog_only(make_queue):
 
 @pytest.mark.gen_test
 async def test_shrinks_when_the_client_has_returned(make_queue, clock):
-    """What was kept for one client goes when it has it, and `reconnect_time` is over."""
+    """Events kept for one client are dropped when it has them and `reconnect_time` has passed."""
     queue = make_queue(backlog_length=3, recovery_time=0)
     await queue.poll_once("me", timeout=0)
     await queue.publish(*events(*range(20)))
@@ -39,7 +39,7 @@ async def test_shrinks_when_the_client_has_returned(make_queue, clock):
 @pytest.mark.parametrize("others", [False, True])
 @pytest.mark.gen_test
 async def test_shrinks_when_the_client_is_forgotten(make_queue, clock, others):
-    """Without anybody doing anything, whether somebody listens or not."""
+    """The log shrinks when an absent client is forgotten, without any call of the queue."""
     queue = make_queue(backlog_length=3, recovery_time=0)
     if others:
         queue.poll("stream", Taker())
@@ -52,8 +52,8 @@ async def test_shrinks_when_the_client_is_forgotten(make_queue, clock, others):
 
 @pytest.mark.gen_test
 async def test_oldest_place_counts(make_queue, clock):
-    """Several consumers that are slow: as much as the one needs that is farthest behind, however
-    long that takes.
+    """With several slow clients, the log keeps all events that the client farthest behind needs,
+    for any length of time.
     """
     queue = make_queue(backlog_length=1, recovery_time=0)
     slow = {name: [] for name in "ab"}
@@ -78,14 +78,14 @@ async def test_oldest_place_counts(make_queue, clock):
 
 
 def work(works, *batch):
-    """Takes a batch, and is done with it when its future is."""
+    """A callback whose work is done when the future that it appends to `works` is done."""
     works.append(asyncio.get_running_loop().create_future())
     return works[-1]
 
 
 @pytest.mark.gen_test
 async def test_delivery_under_way_keeps_its_events(make_queue):
-    """Until an answer is complete, what is in it is kept."""
+    """The events of an answer are kept until it is complete."""
     queue = make_queue(backlog_length=1, recovery_time=0)
     peer = FakePeer()
     queue.poll_once("me", peer.on_new_event)
@@ -95,10 +95,10 @@ async def test_delivery_under_way_keeps_its_events(make_queue):
     assert numbers(await queue.poll_once("me")) == [1, 2, 3, 4]
 
 
-@pytest.mark.engines("memory")  # nothing is elsewhere
+@pytest.mark.engines("memory")  # all events are in this process
 @pytest.mark.gen_test
 async def test_time_to_live(make_queue, monkeypatch):
-    """Older events are gone for newcomers, and a loss for who expected them."""
+    """New clients get no events older than `time_to_live`; a client that missed some gets a gap."""
     now = 1_800_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
     monkeypatch.setattr("time.time_ns", lambda: int(now * 1e9))

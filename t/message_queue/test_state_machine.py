@@ -1,7 +1,8 @@
-"""Any interleaving, against a model that knows nothing but numbers.
+"""Random steps on a queue, checked against a simple model that counts events.
 
-Every client sees every event, in order, none twice on one cursor but what was on its way when it
-went; or a gap that says so. After each step the rules of ``channel.py`` and ``log.py`` hold.
+Each client gets every event in order, or a gap. After one cursor, an event comes twice only if it
+was on its way when the client left. After each step, the rules of ``channel.py`` and ``log.py``
+hold.
 """
 
 import asyncio
@@ -17,12 +18,12 @@ from tatsumaki_py.message_queue.retention import GRAIN
 
 BACKLOG, BUFFER, RECONNECT = 3, 6, 30.0
 LATE = RECONNECT + GRAIN
-UNKNOWN = "1-1"  # a cursor of long ago
+UNKNOWN = "1-1"  # a cursor from long ago
 clients = st.sampled_from("abc")
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Its time goes on when the test says so. It never waits, as there is always a task to run."""
+    """A loop whose time the test advances. It never waits, as there is always a task to run."""
 
     now = 0.0
 
@@ -31,7 +32,7 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 class Model:
-    """What should be true of one client id. Cursors are counts of events."""
+    """The expected state of one client id. Cursors are counts of events."""
 
     def __init__(self, id):
         self.id = id
@@ -44,9 +45,9 @@ class Model:
         self.cursor = self.next = 0
         self.deadline = None
         self.lost = False
-        """More than the buffer came since it was at its cursor."""
+        """Whether more events than the buffer holds have come after its cursor."""
         self.sure = True
-        """Whether it is sure that its cursor was kept."""
+        """Whether its cursor was certainly kept."""
 
     def confirm(self, count):
         if self.next != self.cursor:
@@ -56,7 +57,7 @@ class Model:
 
 
 class Listener(FakePeer):
-    """One poll of a client; says to the machine what it gets."""
+    """One poll of a client, which passes its events on to the machine."""
 
     def __init__(self, machine, model, kind, timeout):
         super().__init__()
@@ -64,7 +65,7 @@ class Listener(FakePeer):
         self.expires = machine.loop.now + timeout if self.once else float("inf")
         self.may_be_empty = timeout == 0
         self.busy = None
-        """What the queue waits for, while events are on their way."""
+        """The object that the queue waits for while events are on their way."""
         self.task = self.poll = None
 
     @property
@@ -91,7 +92,7 @@ class Listener(FakePeer):
             self.on_new_event(*events)
 
     def cancel(self):
-        # A task that is held holds what it was doing.
+        # A reference to the task would keep its poll alive.
         self.task.cancel()
         self.task = None
 
@@ -99,7 +100,7 @@ class Listener(FakePeer):
         try:
             self.machine.check(self, events)
         except AssertionError as error:
-            # The queue would log it: say it to the machine instead.
+            # The queue would log the error: pass it to the machine instead.
             self.machine.errors.append(error)
         self.machine.echo_once()
         if self.kind in ("stream", "iterate"):
@@ -151,7 +152,7 @@ class QueueMachine(RuleBasedStateMachine):
         del self.queue.reconnect_time, self.queue.idle_timeout, self.queue.recovery_time
 
     def run(self, function, turns=6):
-        """Runs `function` in the loop, and then what it set off."""
+        """Run `function` in the loop, and then the tasks that it started."""
 
         async def step():
             function()
@@ -162,7 +163,7 @@ class QueueMachine(RuleBasedStateMachine):
     # -- the model
 
     def check(self, listener, events):
-        """A listener gets `events`: are they the ones that its client must get now?"""
+        """Check that the events of a listener are those that its client must get now."""
         model, got = listener.model, numbers(events)
         if not got:
             assert listener.may_be_empty or self.loop.now >= listener.expires
@@ -200,19 +201,19 @@ class QueueMachine(RuleBasedStateMachine):
         return [{"n": n} for n in range(first, self.count)]
 
     def note_ids(self):
-        """Cursors that a client may know: of the events that are still there."""
+        """Record the ids of the events that are still in the log, as possible cursors."""
         for event in self.queue._channel.log.newest(100):
             self.ids[event.event()["n"] + 1] = event.id
 
     def echo_once(self):
-        """The first callback of a step publishes, too."""
+        """Publish once, in the first callback of a step."""
         size, self.echo = self.echo, 0
         if size:
             self.echoed = True
             self.queue.publish(*self.events(size))
 
     def poll_again(self, listener):
-        """A callback polls again for its client: what it was called with, it has."""
+        """A callback polls again for its client, which confirms the events of its call."""
         self.former.append(listener)
         listener.model.listener = Listener(self, listener.model, "again", 55)
         listener.model.listener.start(self.queue, 55, None)
@@ -270,7 +271,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(id=clients, unsent=st.integers(0, 4))
     def leave(self, id, unsent):
-        """The client closes its connection, with some of what it was sent still unsent."""
+        """The client closes its connection before some of the written events have been sent."""
         listener = self.with_listener(id)
         if listener is None:
             return
@@ -288,7 +289,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(id=clients)
     def complete(self, id):
-        """An answer, or the work of a callback, comes to its end."""
+        """An answer is complete, or the work of a callback is done."""
         listener = self.with_listener(id, lambda listener: listener.busy)
         if listener is None:
             return
@@ -303,7 +304,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(id=clients)
     def fail(self, id):
-        """A callback is cut off: its client does not have what was on its way."""
+        """A callback is cancelled: its client does not have the events that were on their way."""
         listener = self.with_listener(id, lambda listener: listener.kind == "slow")
         if listener is None or listener.busy is None:
             return
@@ -312,7 +313,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(id=clients, size=st.integers(1, 3))
     def cancelled_with_an_event_on_its_way(self, id, size):
-        """A coroutine is cancelled in the turn in which it would have got the event."""
+        """A coroutine is cancelled in the iteration in which it would have got the event."""
         listener = self.with_listener(id, lambda listener: listener.kind == "await")
         if listener is None:
             return
@@ -323,7 +324,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.former)
     @rule(gone=st.booleans(), data=st.data())
     def late_end(self, gone, data):
-        """A poll that was replaced comes to its end: nobody is touched by it."""
+        """A poll that was replaced ends, which affects no client."""
         listener = self.former.pop(data.draw(st.integers(0, len(self.former) - 1)))
         if listener.kind == "slow" and listener.busy is not None:
             self.run(lambda: listener.busy.done() or listener.busy.set_result(None))
@@ -354,13 +355,13 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_got_what_is_wrong(self):
-        """See `check`."""
+        """No listener got wrong events: see `check`."""
         if self.errors:
             raise self.errors[0]
 
     @invariant()
     def everybody_has_everything(self):
-        """Who listens has all there is; who is expected back, and nobody else, is known."""
+        """Clients that listen have all events; exactly the expected clients are known."""
         assert set(self.queue.clients) == {m.id for m in self.models.values() if m.known}
         for model in self.models.values():
             client = self.queue.clients.get(model.id)
@@ -374,7 +375,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def rules_of_the_roster(self):
-        """Each client is in the dict of its state, in order."""
+        """Each client is in the dict of its state, and absent clients are ordered by deadline."""
         roster, by_state = self.queue._audience.roster, {state: [] for state in State}
         for id, client in roster.clients.items():
             assert client.id == id
@@ -397,7 +398,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def rules_of_the_registry(self):
-        """Counted right, active while it holds something, deserted while nobody is there."""
+        """The channel is active if it has clients or events, and deserted if it has only events."""
         queue, registry = self.queue, self.queue._registry
         assert registry.clients == len(queue.clients)
         away = all(client.state is State.ABSENT for client in queue.clients.values())
@@ -409,7 +410,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def bounded(self):
-        """Never more than the buffer; the backlog, if nobody needs more and it is old enough."""
+        """The log has at most the buffer, and later only the backlog if no client needs more."""
         log = self.queue._channel.log
         assert min(self.count, BACKLOG) <= len(log) <= BUFFER
         assert log.size == sum(event.size for event in log.newest(BUFFER))
@@ -421,7 +422,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_behind_is_kept(self):
-        """The channel knows a place that is before those of all clients that are behind."""
+        """The channel knows a place at or before the places of all clients that are behind."""
         channel = self.queue._channel
         for client in self.queue._audience.roster.behind.values():
             if client.cursor != channel.log.top:
@@ -432,7 +433,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_timer_for_who_is_away(self):
-        """Somebody who does not come back is forgotten without anybody doing anything."""
+        """If clients are absent, a timer is due by the first of their deadlines."""
         absent = self.queue._audience.roster.absent
         if absent:
             due = self.queue._channel._alarm.when

@@ -1,4 +1,4 @@
-"""Who counts as a subscriber, and how a program learns that one is gone: exactly once."""
+"""Which clients count as subscribers, and that `on_unsubscribe` is called once for each."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tatsumaki_py.message_queue import peer as peers
 
 
 class Gone:
-    """Counts how often it is called."""
+    """A callback that counts its calls."""
 
     def __init__(self):
         self.count = 0
@@ -21,13 +21,13 @@ class Gone:
 
 @pytest.fixture
 def gone():
-    """What is given as on_unsubscribe."""
+    """The callback that the tests give as `on_unsubscribe`."""
     return Gone()
 
 
 @pytest.mark.gen_test
 async def test_stream_that_is_closed(queue, gone, clock):
-    """Gone at once, and not once more when it is forgotten; it comes back as a new one."""
+    """A client that closes its stream leaves immediately, and only once; it comes back as new."""
     peer = FakePeer()
     assert queue.poll("me", peer.on_new_event, on_unsubscribe=gone).new
     assert (queue.subscribers, gone.count) == (1, 0)
@@ -43,7 +43,7 @@ async def test_stream_that_is_closed(queue, gone, clock):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_long_polls_one_after_the_other(queue, gone, clock):
-    """One subscriber from its first poll until it is forgotten, which nobody has to wait for."""
+    """A client of long polls is one subscriber from its first poll until it is forgotten."""
     peer = FakePeer()
     assert queue.poll_once("me", peer.answer, on_unsubscribe=gone).new
     for n in range(3):
@@ -61,7 +61,7 @@ async def test_long_polls_one_after_the_other(queue, gone, clock):
 
 @pytest.mark.gen_test
 async def test_long_poll_that_is_closed(queue, gone):
-    """Gone at once, while it waits or while its answer is under way."""
+    """A long poll's client that closes its connection leaves immediately."""
     waiting, answering = FakePeer(), FakePeer()
     queue.poll_once("waiting", waiting.answer, on_unsubscribe=gone)
     waiting.leave()
@@ -76,7 +76,7 @@ async def test_long_poll_that_is_closed(queue, gone):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_without_a_name(queue, gone):
-    """Gone when the answer is complete, as nobody can come back by that name."""
+    """An anonymous client leaves when its answer is complete, as it cannot come back by name."""
     peer = FakePeer()
     assert queue.poll_once(None, peer.answer, on_unsubscribe=gone).new
     assert (queue.subscribers, gone.count) == (1, 0)
@@ -91,7 +91,7 @@ async def test_without_a_name(queue, gone):
 
 @pytest.mark.gen_test
 async def test_clients_without_a_name(make_queue, clock):
-    """Each is one of its own; what they miss is kept for the reconnect time."""
+    """Each anonymous poll is a separate client; missed events are kept for `reconnect_time`."""
     queue = make_queue(backlog_length=1)
     (first,) = await queue.publish({"n": 0})
     peers = [FakePeer(cursor=first) for _ in range(3)]
@@ -111,7 +111,7 @@ async def test_clients_without_a_name(make_queue, clock):
 
 @pytest.mark.gen_test
 async def test_ended_by_the_server(queue, gone, clock):
-    """A stream that the server rotates is expected back, and still a subscriber until then."""
+    """The client of a stream that the server ends is expected back and stays a subscriber."""
     peer = FakePeer()
     queue.poll("me", peer.on_new_event, on_unsubscribe=gone)
     peer.complete()
@@ -124,7 +124,7 @@ async def test_ended_by_the_server(queue, gone, clock):
 @pytest.mark.parametrize("kind", ["poll", "poll_once"])
 @pytest.mark.gen_test
 async def test_disconnect(queue, gone, clock, kind):
-    """Who has a name is expected back for the reconnect time; who has none is gone."""
+    """After `disconnect`, a named client is expected back; an anonymous client leaves."""
     getattr(queue, kind)("me", FakePeer().answer, on_unsubscribe=gone)
     getattr(queue, kind)(None, FakePeer().answer, on_unsubscribe=gone)
     assert queue.subscribers == 2
@@ -136,7 +136,7 @@ async def test_disconnect(queue, gone, clock, kind):
 
 @pytest.mark.gen_test
 async def test_reset(queue, gone):
-    """Who is forgotten by force is gone, too."""
+    """`reset` calls `on_unsubscribe` for each subscriber."""
     queue.poll("me", FakePeer().on_new_event, on_unsubscribe=gone)
     MessageQueue.reset()
     assert (queue.subscribers, gone.count) == (0, 1)
@@ -144,7 +144,7 @@ async def test_reset(queue, gone):
 
 @pytest.mark.gen_test
 async def test_superseded(queue, gone):
-    """Another poll of the same client: the same subscriber, and the latest hook is the one."""
+    """Another poll of a client is the same subscriber; the latest `on_unsubscribe` is called."""
     never = Gone()
     peers = [FakePeer() for _ in range(3)]
     assert queue.poll("me", peers[0].on_new_event, on_unsubscribe=never).new
@@ -160,7 +160,7 @@ async def test_superseded(queue, gone):
 @pytest.mark.parametrize("kind", ["poll", "poll_once"])
 @pytest.mark.gen_test
 async def test_cancelled(queue, gone, kind):
-    """`Poll.cancel` is the end; so it is when the coroutine that waits is cancelled."""
+    """A client leaves when its poll or the coroutine that awaits it is cancelled."""
     getattr(queue, kind)("me", Taker(), on_unsubscribe=gone).cancel()
     assert (queue.subscribers, gone.count) == (0, 1)
 
@@ -179,7 +179,7 @@ async def test_cancelled(queue, gone, kind):
 
 @pytest.mark.gen_test
 async def test_awaited(queue, gone, clock):
-    """A coroutine that got its events may ask for more."""
+    """After an awaited poll, the client stays a subscriber for `reconnect_time`."""
     await queue.publish({"n": 1})
     assert numbers(await queue.poll_once("me", on_unsubscribe=gone)) == [1]
     assert (queue.subscribers, gone.count) == (1, 0)
@@ -190,7 +190,7 @@ async def test_awaited(queue, gone, clock):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_callback_that_fails(queue, gone):
-    """Whoever is cut off by an exception is gone."""
+    """A client whose callback raises `Error.HTTP` leaves."""
 
     class Failing(FakePeer):
         def on_new_event(self, *events):
@@ -218,7 +218,7 @@ LINE = r"on_unsubscribe of client \w{8} on channel 'room' raised"
 @pytest.mark.parametrize("later", [False, True])
 @pytest.mark.gen_test
 async def test_hook_that_fails(queue, expect_log, later):
-    """It is logged, and everything else goes on."""
+    """An exception in `on_unsubscribe` is logged, and other clients are not affected."""
 
     def fail():
         raise RuntimeError("boo")
@@ -240,7 +240,7 @@ async def test_hook_that_fails(queue, expect_log, later):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_hook_that_publishes_and_polls(queue, clock):
-    """It is called when all is done: it may do anything."""
+    """`on_unsubscribe` can publish and poll, even for its own client."""
     taker = Taker()
 
     def hook():
@@ -262,7 +262,7 @@ async def test_hook_that_publishes_and_polls(queue, clock):
 @pytest.mark.engines("memory")  # the test checks right after calling `publish`
 @pytest.mark.gen_test
 async def test_hook_in_the_middle_of_a_delivery(queue):
-    """What it publishes comes after what is being delivered, for all."""
+    """An event that `on_unsubscribe` publishes during a delivery comes after the current one."""
     first, last = Taker(), Taker()
     queue.poll("first", first)
 
@@ -278,7 +278,7 @@ async def test_hook_in_the_middle_of_a_delivery(queue):
 
 @pytest.mark.gen_test
 async def test_hook_belongs_to_no_request(queue, gone):
-    """A poll in it does not belong to the request during which it happens to be called."""
+    """A poll in `on_unsubscribe` does not belong to the request in which it is called."""
     seen = []
     peer = FakePeer()
     queue.poll("me", peer.on_new_event, on_unsubscribe=lambda: seen.append(peers.of(None)))
@@ -291,7 +291,7 @@ async def test_hook_belongs_to_no_request(queue, gone):
 
 
 def test_in_the_next_loop():
-    """Who was left behind by a loop that is closed is unsubscribed by the next one."""
+    """A client of a closed loop is unsubscribed in the next loop."""
     queue, gone = MessageQueue.instance("subscribers of a loop"), Gone()
     queue.reconnect_time = 0.02
 

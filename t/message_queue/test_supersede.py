@@ -10,7 +10,7 @@ from support.answers import until
 @pytest.mark.parametrize("second", ["once", "stream"])
 @pytest.mark.gen_test
 async def test_once_by_callback(queue, second):
-    """A long poll is answered with no events, at once, and never again."""
+    """A second poll answers the first long poll immediately, once and without events."""
     first, later = Taker(), Taker()
     queue.poll_once("me", first)
     (queue.poll_once if second == "once" else queue.poll)("me", later)
@@ -25,7 +25,7 @@ async def test_once_by_callback(queue, second):
 @pytest.mark.parametrize("second", ["once", "stream"])
 @pytest.mark.gen_test
 async def test_stream_by_callback(queue, second):
-    """A stream is finished, not called."""
+    """A second poll finishes a stream without calling it."""
     peer, later = FakePeer(), Taker()
     queue.poll("me", peer.on_new_event)
     await queue.publish({"n": 1})
@@ -38,7 +38,7 @@ async def test_stream_by_callback(queue, second):
 @pytest.mark.parametrize("second", ["once", "stream"])
 @pytest.mark.gen_test
 async def test_awaited(queue, second):
-    """An awaited long poll gives []."""
+    """A second poll makes an awaited long poll return []."""
     first = queue.poll_once("me")
     waiting = asyncio.ensure_future(_wait(first))
     await turn()
@@ -51,7 +51,7 @@ async def test_awaited(queue, second):
 @pytest.mark.parametrize("second", ["once", "stream"])
 @pytest.mark.gen_test
 async def test_iterated(queue, second):
-    """An iterated stream ends."""
+    """A second poll ends the iteration over a stream."""
     seen = []
 
     async def iterate():
@@ -72,7 +72,7 @@ async def test_iterated(queue, second):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_unconfirmed_events_go_to_the_second(queue):
-    """What the first has not completed, the second gets as well."""
+    """Events of the first poll's incomplete answer also go to the second poll."""
     await queue.publish({"n": 1})
     first, second = FakePeer(), FakePeer()
     queue.poll_once("me", first.on_new_event)
@@ -85,7 +85,7 @@ async def test_unconfirmed_events_go_to_the_second(queue):
 
 @pytest.mark.gen_test
 async def test_late_end_of_the_first(queue):
-    """That the first client leaves, or its answer ends, does not touch the second."""
+    """If the first poll's connection or answer ends later, the second poll is not affected."""
     first, second = FakePeer(), Taker()
     queue.poll_once("me", first.on_new_event)
     queue.poll_once("me", second)
@@ -97,7 +97,7 @@ async def test_late_end_of_the_first(queue):
 
 @pytest.mark.gen_test
 async def test_third_poll_inside_the_end_of_the_first(queue):
-    """The callback of the first polls again when it is ended: the last one to ask has it."""
+    """If the first callback polls again when it is ended, the newest poll gets the events."""
     second, third = Taker(), Taker()
     queue.poll_once("me", lambda *events: queue.poll_once("me", third))
     queue.poll_once("me", second)
@@ -107,7 +107,7 @@ async def test_third_poll_inside_the_end_of_the_first(queue):
 
 @pytest.mark.gen_test
 async def test_third_poll_takes_what_was_for_the_second(queue):
-    """The same when there are events for the second: each goes to one of them, once."""
+    """If the first callback polls again, events for the second poll go to the newest poll only."""
     ids = await queue.publish(*events(1, 2))
     second, third = Taker(), Taker()
     queue.poll_once(
@@ -119,7 +119,7 @@ async def test_third_poll_takes_what_was_for_the_second(queue):
 
 @pytest.mark.gen_test
 async def test_end_that_raises(queue, expect_log):
-    """What the first callback raises is logged, and the second goes on."""
+    """An exception in the first callback is logged, and the second poll continues."""
 
     def first(*events):
         raise RuntimeError("boo")
@@ -136,7 +136,7 @@ async def test_end_that_raises(queue, expect_log):
 @pytest.mark.parametrize("how", ["raise", "cancel"])
 @pytest.mark.gen_test
 async def test_end_by_a_coroutine(queue, log_watch, how):
-    """The first callback may be a coroutine function: it runs; a failure is logged with the id."""
+    """If the first callback is a coroutine function, it runs, and its exception is logged."""
     ended = []
 
     async def first(*events):

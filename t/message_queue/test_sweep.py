@@ -1,4 +1,4 @@
-"""The timer that forgets clients goes on when a step of it fails."""
+"""The timer that forgets clients continues if one of its steps fails."""
 
 import pytest
 from message_queue.fakes import Taker
@@ -6,7 +6,7 @@ from message_queue.fakes import Taker
 
 @pytest.mark.gen_test
 async def test_a_step_that_fails(queue, clock, monkeypatch, expect_log):
-    """The others are forgotten all the same."""
+    """If forgetting one client fails, the other clients are still forgotten."""
     forget, failed = queue._audience._departures.forget, []
 
     def failing(client):

@@ -1,4 +1,4 @@
-"""The queues belong to the thread of the event loop; another thread is told so."""
+"""Queues belong to the thread of the event loop; using them in another thread is an error."""
 
 import asyncio
 import gc
@@ -12,7 +12,7 @@ from tatsumaki_py import MessageQueue
 
 
 def in_thread(function):
-    """What `function` raises in a thread of its own."""
+    """Run `function` in a new thread and return the exception that it raises, or None."""
     raised = []
 
     def run():
@@ -30,7 +30,7 @@ def in_thread(function):
 @pytest.mark.parametrize("method", ["flush_events", "disconnect"])
 @pytest.mark.gen_test
 async def test_another_thread(queue, method):
-    """It raises there, with the mend, and nothing has happened: the next event comes as ever."""
+    """In another thread, the method raises an error that says what to use, and changes nothing."""
     taker = Taker()
     queue.poll("me", taker)
     arguments = {"disconnect": (), "flush_events": ("me", {"n": 1})}[method]
@@ -44,7 +44,7 @@ async def test_another_thread(queue, method):
 
 @pytest.mark.gen_test
 async def test_another_loop(queue):
-    """A loop of another thread can not listen, as long as this one runs."""
+    """While this loop is running, a loop in another thread cannot poll."""
     queue.poll("me", Taker())
 
     async def poll():
@@ -55,10 +55,10 @@ async def test_another_loop(queue):
     assert [*queue.clients] == ["me"]
 
 
-@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.engines("memory")  # the other engines need a running loop
 @pytest.mark.gen_test
 async def test_the_mend(queue):
-    """By the loop it works."""
+    """`loop.call_soon_threadsafe(queue.publish, ...)` in another thread publishes the event."""
     taker, loop = Taker(), asyncio.get_running_loop()
     queue.poll("me", taker)
     assert in_thread(lambda: loop.call_soon_threadsafe(queue.publish, {"n": 1})) is None
@@ -66,9 +66,9 @@ async def test_the_mend(queue):
     assert taker.calls == [[1]]
 
 
-@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.engines("memory")  # the other engines need a running loop
 def test_a_loop_in_a_thread(queue):
-    """Once the first loop is over, one of another thread takes its place."""
+    """After the first loop has ended, a loop in another thread can use the queues."""
     asyncio.run(turn())
     got = []
 
@@ -80,17 +80,17 @@ def test_a_loop_in_a_thread(queue):
     assert got == [{"n": 1}]
 
 
-@pytest.mark.engines("memory")  # the engine takes a loop that runs
+@pytest.mark.engines("memory")  # the other engines need a running loop
 @pytest.mark.gen_test
 async def test_before_anybody_listens(queue):
-    """The loop's first use of a queue tells whose it is."""
+    """The loop that first uses a queue owns it, even before any client listens."""
     queue.publish({"n": 1})
     assert "outside of the event loop" in str(in_thread(queue.disconnect))
 
 
 @pytest.mark.gen_test
 async def test_cancel_in_another_thread(queue):
-    """It raises, and the poll goes on."""
+    """`cancel` in another thread raises an error, and the poll continues."""
     taker = Taker()
     poll = queue.poll("me", taker)
     assert "use loop.call_soon_threadsafe(poll.cancel, ...)" in str(in_thread(poll.cancel))
@@ -100,7 +100,7 @@ async def test_cancel_in_another_thread(queue):
 
 @pytest.mark.gen_test
 async def test_collected_in_another_thread(queue):
-    """Python collects garbage in any thread: a dropped poll ends in that of the loop."""
+    """If another thread collects a dropped poll, the poll ends in the thread of the loop."""
     left = []
     cycle = [queue.poll("me", on_unsubscribe=lambda: left.append(threading.get_ident()))]
     cycle.append(cycle)
@@ -112,7 +112,7 @@ async def test_collected_in_another_thread(queue):
 
 
 def test_one_queue_for_a_name():
-    """Threads that ask for it at the same time get the same one."""
+    """Threads that call `instance` with one name at the same time get the same queue."""
     names, found = [f"channel{number}" for number in range(300)], []
 
     def ask():

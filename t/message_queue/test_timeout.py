@@ -1,4 +1,4 @@
-"""How long a long poll waits."""
+"""The timeout of a long poll."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from support.answers import until
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_zero(queue):
-    """0 answers at once: with what there is, or with nothing."""
+    """With a timeout of 0, a poll is answered immediately, with the available events or none."""
     taker = Taker()
     queue.poll_once("me", taker, timeout=0)
     assert taker.calls == [[]]
@@ -21,7 +21,7 @@ async def test_zero(queue):
 
 @pytest.mark.gen_test
 async def test_in_seconds(queue, clock):
-    """Answered with no events when they have passed, not before; int and float."""
+    """A poll without events is answered when its timeout (an int or a float, in s) has passed."""
     for timeout in (7, 7.5):
         taker = Taker()
         queue.poll_once("me", taker, timeout)
@@ -33,7 +33,7 @@ async def test_in_seconds(queue, clock):
 
 @pytest.mark.gen_test
 async def test_infinite(queue, clock):
-    """inf waits for ever, without a timer."""
+    """With an infinite timeout, a poll waits until there is an event."""
     taker = Taker()
     queue.poll_once("me", taker, timeout=float("inf"))
     await clock.advance(10.0**7)
@@ -45,7 +45,7 @@ async def test_infinite(queue, clock):
 @pytest.mark.parametrize("timeout", [-1, -0.1, float("nan"), float("-inf")])
 @pytest.mark.gen_test
 async def test_no_duration(queue, timeout):
-    """ValueError, and there is no client."""
+    """A timeout that is not a duration raises a ValueError and leaves no client."""
     with pytest.raises(ValueError, match="timeout must be 0 seconds or more"):
         queue.poll_once("me", Taker(), timeout)
     assert not queue.clients
@@ -54,7 +54,7 @@ async def test_no_duration(queue, timeout):
 @pytest.mark.parametrize("timeout", ["5", [], 1j])
 @pytest.mark.gen_test
 async def test_no_number(queue, timeout):
-    """TypeError, and there is no client."""
+    """A timeout that is not a number raises a TypeError and leaves no client."""
     with pytest.raises(TypeError):
         queue.poll_once("me", Taker(), timeout)
     assert not queue.clients
@@ -62,7 +62,7 @@ async def test_no_number(queue, timeout):
 
 @pytest.mark.gen_test
 async def test_event_stops_it(queue, clock):
-    """After an answer the timeout is nobody's any more, not of the next poll either."""
+    """The timeout of an answered poll does not affect the next poll."""
     first, second = Taker(), Taker()
     queue.poll_once("me", first, 10)
     await queue.publish({"n": 1})
@@ -77,7 +77,7 @@ async def test_event_stops_it(queue, clock):
 
 @pytest.mark.gen_test
 async def test_awaited(queue, clock):
-    """[] for a coroutine."""
+    """An awaited poll returns [] when it times out."""
     task = asyncio.ensure_future(_wait(queue.poll_once("me", timeout=10)))
     await turn()
     await clock.advance(10.1)
@@ -90,7 +90,7 @@ async def _wait(poll):
 
 @pytest.mark.gen_test
 async def test_none_is_the_default(queue, clock):
-    """As in the original, where the third argument may be undefined."""
+    """A timeout of None is the default of 55 s, as in the original with an undefined argument."""
     taker = Taker()
     queue.poll_once("me", taker, None)
     await clock.advance(54)

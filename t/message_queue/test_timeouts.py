@@ -1,4 +1,4 @@
-"""Long polls that time out together."""
+"""`Timeouts`: the shared timers of long polls."""
 
 import asyncio
 import gc
@@ -27,7 +27,7 @@ class Limited:
 
 @pytest.mark.gen_test
 async def test_one_timer_for_many(clock, monkeypatch):
-    """Those of one tick share a timer, and none comes early."""
+    """Timeouts of the same tick share one timer, and none of them fires early."""
     loop = asyncio.get_running_loop()
     timers, call_at = [], loop.call_at
     monkeypatch.setattr(
@@ -48,7 +48,7 @@ async def test_one_timer_for_many(clock, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_left_before(clock):
-    """One that has left its bucket is not called, and is not kept."""
+    """An object that was removed from its bucket is neither called nor kept alive."""
     calls = []
     limited = Limited(calls)
     Timeouts.add(limited, 10)
@@ -63,7 +63,7 @@ async def test_left_before(clock):
 
 @pytest.mark.gen_test
 async def test_one_fails(clock, expect_log):
-    """The others are called."""
+    """If one timeout raises an exception, the others are still called."""
     calls = []
 
     def fail():
@@ -87,7 +87,7 @@ async def test_short(queue, clock):
 
 @pytest.mark.gen_test
 async def test_for_ever(queue):
-    """Any number of seconds is a timeout."""
+    """A timeout can be any number of seconds, even infinite."""
     for seconds in (sys.float_info.max, float("inf"), 10**20):
         queue.poll_once("me", Taker(), seconds)
         assert queue.clients["me"].listener is not None
@@ -95,7 +95,7 @@ async def test_for_ever(queue):
 
 @pytest.mark.gen_test
 async def test_turns(clock):
-    """Many that are due together do not keep the loop for themselves."""
+    """If many timeouts are due together, the loop can do other work in between."""
     calls, others = [], []
 
     def work():
@@ -111,7 +111,7 @@ async def test_turns(clock):
 
 
 def test_loop_that_ends():
-    """A loop that ended keeps nothing alive, and the next one has its own timers."""
+    """The timeouts of a loop that ended are freed, and the next loop has its own timers."""
 
     async def add(calls, seconds):
         limited = Limited(calls)

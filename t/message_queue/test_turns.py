@@ -1,4 +1,4 @@
-"""A stream that reads on for long lets others have their turn, and gets all in order."""
+"""A long delivery lets other tasks run in between, and delivers all events in order."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from support.answers import until
 
 
 class Slow(FakePeer):
-    """What it does with each piece takes the loop some time."""
+    """A peer whose callback blocks the loop for 4 ms."""
 
     def on_new_event(self, *events):
         super().on_new_event(*events)
@@ -19,7 +19,7 @@ class Slow(FakePeer):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_turns(make_queue):
-    """Others run before all is delivered."""
+    """Other callbacks of the loop run before a long backlog has been delivered."""
     queue = make_queue(backlog_length=100)
     await queue.publish(*({"n": n, "text": "x" * 900} for n in range(40)))
     peer, seen = Slow(), []
@@ -35,7 +35,7 @@ async def test_turns(make_queue):
 
 @pytest.mark.gen_test
 async def test_a_callback_without_a_client(make_queue):
-    """One that was busy gets no more than 1 MiB at once, and others have their turn."""
+    """A callback gets at most about 1 MiB per call, and other callbacks run in between."""
     queue, got, seen = make_queue(), [], []
 
     def take(*events):
@@ -54,7 +54,7 @@ async def test_a_callback_without_a_client(make_queue):
 
 @pytest.mark.gen_test
 async def test_a_task_without_a_client(make_queue):
-    """One that was busy gets no more than 1 MiB at once."""
+    """Code that iterates over a poll gets at most about 1 MiB per batch."""
     queue, got = make_queue(), []
     await queue.ready()
     cursor = queue.cursor()

@@ -1,4 +1,4 @@
-"""One stream may carry several channels: each of them keeps its own place."""
+"""One stream may carry several channels, each of which keeps its own place."""
 
 import asyncio
 
@@ -29,8 +29,8 @@ def app():
 
 @pytest.mark.gen_test
 async def test_unsent_events_of_both(http_server, http_port, raw):
-    """A stream that is cut with events of both unsent gets them again, and is told of no loss. What
-    its client read comes again, too, as nobody but its client knows.
+    """If a stream is cut off while events of both channels are unsent, they come again without a
+    gap. Events that the client read also come again, as only the client knows about them.
     """
     queues = [MessageQueue.instance(channel) for channel in ("one", "two")]
     client = await raw(http_port)
