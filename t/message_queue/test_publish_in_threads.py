@@ -193,7 +193,7 @@ async def test_in_the_loop(queue, engine):
 
 @pytest.mark.gen_test
 async def test_the_loop_waits_for_a_thread(queue, pool):
-    """In the loop, `result` of another thread's publish raises an error: it would block the loop."""
+    """In the loop, `result` of another thread's publish raises an error, as it would block it."""
     claim()
     answer = pool.submit(queue.publish, {"n": 1}).result(5)
     with pytest.raises(RuntimeError, match="use await"):
