@@ -104,7 +104,7 @@ async def test_expired(engine, other, attached):
 
 @pytest.mark.gen_test
 async def test_idempotency(engine, attached):
-    """A publish that an idempotency key repeats does not replace the last event of its key."""
+    """Repeating a publish with its idempotency key does not change the last event of its key."""
     feed = await attached(engine, backlog_length=0)
     first = await engine.publish(feed, bodies(1), key="a", idempotency_key="k")
     await engine.publish(feed, bodies(2), key="a")

@@ -90,7 +90,7 @@ async def test_at_once(engine, other, here, there):
 
 @pytest.mark.gen_test
 async def test_the_process_has_ended(engine, make_engine, here, other, there):
-    """A client that reconnects in time is not new; for the others, one process calls the hook."""
+    """A client that reconnects in time is not new; if it does not, one process calls its hook."""
     for name in ("back", "away", "silent", "late", "unknown"):
         hook = {"silent": "", "unknown": "app.Unknown"}.get(name, "app.Events")
         await engine.presence.arrive(ROOM, name, hook, 30.0 if name == "late" else 0.05)

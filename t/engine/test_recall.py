@@ -42,7 +42,7 @@ async def test_others(engine, other):
 
 @pytest.mark.gen_test
 async def test_for_a_time(engine, other, passing):
-    """The place of a client that does not come back in time is forgotten, but not before."""
+    """The place of a client is forgotten when the given time has passed, and not earlier."""
     engine.remember(("room",), "me", "1-1", passing.life)
     await sent(engine)
     await passing(60)

@@ -68,7 +68,7 @@ async def test_places_are_bounded(room):
 
 @pytest.mark.gen_test
 async def test_streams(room, clock):
-    """Events after the end of an anonymous stream are kept for `reconnect_time`."""
+    """Events that follow the end of an anonymous stream are kept for `reconnect_time`."""
     got = []
     poll = room.poll(None, lambda *events: got.extend(numbers(events)))
     await room.publish(*events(1, 2))

@@ -57,7 +57,7 @@ def check(event, value, id):
 
 @pytest.mark.gen_test
 async def test_every_way_to_get_it(queue, value):
-    """The value arrives equal in callbacks, with `await` and `async for`, and in the backlog."""
+    """The value arrives in callbacks, with `await`, with `async for`, and in the backlog."""
     once, stream, many = [], [], queue.poll("many")
     queue.poll_once("once", lambda *events: once.extend(events))
     queue.poll("stream", lambda *events: stream.extend(events))
@@ -128,7 +128,7 @@ def test_what_is_published_is_what_comes(value):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_python_says_json(queue):
-    """Python's `json.dumps` encodes every event, but for true, false and null only their `data`."""
+    """`json.dumps` encodes any event except true, false and null; for these it encodes `data`."""
     await queue.publish(*VALUES.values())
     for event, value in zip(queue.backlog_events, VALUES.values(), strict=True):
         assert json.dumps(event.data) == json.dumps(value)

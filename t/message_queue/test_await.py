@@ -32,7 +32,7 @@ async def test_wakes(queue):
 
 @pytest.mark.gen_test
 async def test_batches(queue):
-    """Each iteration gets a list of all events that were published since the previous one."""
+    """Each batch is a list of all events that were published since the previous batch."""
     poll = queue.poll("me")
     assert aiter(poll) is poll
     await queue.publish({"n": 1})
@@ -111,7 +111,7 @@ async def test_cancelled_task(queue, published):
 
 @pytest.mark.gen_test
 async def test_wait_for(queue):
-    """`asyncio.wait_for` can be used as the timeout of a poll."""
+    """`asyncio.wait_for` can limit how long a poll waits."""
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(queue.poll_once("me"), 0.01)
     await queue.publish({"n": 1})

@@ -8,7 +8,7 @@ from support.answers import until
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_newest_thirty(queue):
-    """By default, a new client gets the newest 30 events, oldest first, and later events after."""
+    """By default, a new client gets the newest 30 events, oldest first, and then new events."""
     await queue.publish(*events(*range(45)))
     assert numbers(queue.backlog_events) == [*range(15, 45)]
     assert numbers(await queue.poll_once("me")) == [*range(15, 45)]

@@ -1,4 +1,4 @@
-"""A callback that returns an awaitable is called again when that is done; the log keeps events."""
+"""A callback that returns an awaitable is only called again when that is done."""
 
 import asyncio
 

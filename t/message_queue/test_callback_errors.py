@@ -1,4 +1,4 @@
-"""An exception in a callback is logged and affects no other client; no event is lost."""
+"""An exception in a callback is logged and does not affect other clients."""
 
 import asyncio
 

@@ -72,7 +72,7 @@ async def test_cursors(make_queue):
     assert numbers(await queue.poll_once(None, last_event_id="1-1"))[:3] == ["gap", 4, 9]
 
 
-@pytest.mark.engines("memory")  # others keep events longer, and are asked for them
+@pytest.mark.engines("memory")  # other engines keep events for longer, and are asked for them
 @pytest.mark.gen_test
 async def test_lost_within_the_first_events(short):
     """A new client that reconnects with a cursor among its first events gets a gap and the rest."""
@@ -86,7 +86,7 @@ async def test_lost_within_the_first_events(short):
         assert numbers(await queue.poll_once(None, last_event_id=cursor)) == ["gap", *rest]
 
 
-@pytest.mark.engines("memory")  # others keep events longer, and are asked for them
+@pytest.mark.engines("memory")  # other engines keep events for longer, and are asked for them
 @pytest.mark.gen_test
 async def test_in_pieces(short, monkeypatch):
     """Many first events are read in pieces, each once, with at most one gap."""

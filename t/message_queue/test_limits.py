@@ -25,10 +25,10 @@ def refused(code, text):
     )
 
 
-@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
+@pytest.mark.engines("memory")  # this engine keeps all events here and limits channels
 @pytest.mark.gen_test
 async def test_max_channels(make_queue, limit):
-    """An event in one channel too many raises a 503; clients of other channels keep listening."""
+    """An event for one channel too many raises a 503; clients of other channels keep listening."""
     limit(max_channels=3)
     queues = [make_queue(f"room{i}") for i in range(5)]
     takers = [Taker() for _ in range(4)]
@@ -58,7 +58,7 @@ async def test_reading_makes_no_channel(make_queue, limit):
     assert len(readers) == 1000
 
 
-@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
+@pytest.mark.engines("memory")  # this engine keeps all events here and limits channels
 @pytest.mark.gen_test
 async def test_deserted_channels_make_room(make_queue, limit):
     """The channel deserted for longest is forgotten first, and one with clients never is."""
@@ -78,7 +78,7 @@ async def test_deserted_channels_make_room(make_queue, limit):
         rooms["b"].publish({"n": 1})
 
 
-@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
+@pytest.mark.engines("memory")  # this engine keeps all events here and limits channels
 @pytest.mark.gen_test
 async def test_channels_whose_events_are_gone(make_queue, limit, clock):
     """A channel without readers is forgotten with its last event, and no longer counts."""
@@ -97,7 +97,7 @@ async def test_channels_whose_events_are_gone(make_queue, limit, clock):
     assert not registry.deserted
 
 
-@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
+@pytest.mark.engines("memory")  # this engine keeps all events here and limits channels
 @pytest.mark.gen_test
 async def test_who_lost_its_channel_is_told(make_queue, limit):
     """A channel that was forgotten to make room lost its events: an old cursor gets a gap."""
@@ -216,7 +216,7 @@ async def test_names_are_text(queue, name):
 
 @pytest.mark.gen_test
 async def test_max_size(monkeypatch):
-    """Beyond `max_size`, channels deserted for longest lose their events; if none can, 503."""
+    """Beyond `max_size`, the longest deserted channels lose events; a 503 if none is left."""
     monkeypatch.setattr(MessageQueue, "max_size", 3000)
     text = "x" * 1000
     rooms = [MessageQueue.instance(str(number)) for number in range(6)]
@@ -234,7 +234,7 @@ async def test_max_size(monkeypatch):
         rooms[-1].publish({"text": text})
 
 
-@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
+@pytest.mark.engines("memory")  # this engine keeps all events here and limits channels
 @pytest.mark.gen_test
 async def test_an_answer_is_bounded(queue):
     """A long poll is answered with at most 1 MiB; the rest comes with the next polls."""

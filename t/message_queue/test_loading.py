@@ -125,7 +125,7 @@ async def test_leaves(queue, stuck):
 
 @pytest.mark.gen_test
 async def test_disconnect_and_flush(queue, stuck):
-    """During loading, `disconnect` and an empty `publish` answer long polls."""
+    """During loading, `disconnect` ends all polls, and an empty `publish` answers long polls."""
     once, stream, flushed = FakePeer(), FakePeer(), Taker()
     queue.poll_once("once", once.answer)
     queue.poll("stream", stream.on_new_event)

@@ -48,7 +48,7 @@ def grown(function):
         (b'{"text":"hello"}', 4000),
     ],
 )
-@pytest.mark.engines("memory")  # the test measures what that engine holds
+@pytest.mark.engines("memory")  # the test measures the memory of this engine
 @pytest.mark.gen_test
 async def test_events(make_queue, body, count):
     """Events of any content stay within the counted size after every framing has encoded them."""
@@ -81,7 +81,7 @@ async def test_idempotency_keys(make_queue, count, batch):
     assert MessageQueue._registry.size < count * (2048 + batch * 40)
 
 
-@pytest.mark.engines("memory")  # the test measures what that engine holds
+@pytest.mark.engines("memory")  # the test measures the memory of this engine
 @pytest.mark.gen_test
 async def test_keys_are_bounded_by_their_size(make_queue):
     """Beyond `buffer_size` bytes of keys, the oldest keys are forgotten."""

@@ -192,7 +192,7 @@ async def test_async_iteration(a, b, ab):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_bad_cursor(a, b, ab):
-    """A malformed cursor gets a gap in each channel whose part of it is malformed."""
+    """A cursor leads to a gap in each channel for which its part is malformed."""
     await b.publish({"n": 1})
     for cursor in ("1-0", "1-0,", "1-0,2-0,3-0", "a,b", "," * 5000, "é"):
         got = await ab.poll_once(None, timeout=0, last_event_id=cursor)
@@ -215,7 +215,7 @@ async def test_peer_at(a, b, ab):
 
 @pytest.mark.gen_test
 async def test_gap_in_one(make_queue, ab, a, b):
-    """After a gap in one channel, the other loses nothing; resuming at it gets the rest of both."""
+    """A gap in one channel loses nothing in the other; resuming after it gets the rest of both."""
     make_queue("a", backlog_length=2, buffer_length=2)
     await ab.ready()
     cursor = ab.cursor()
@@ -487,7 +487,7 @@ async def test_clients_and_subscribers(a, b, ab):
 
 @pytest.mark.gen_test
 async def test_reconnect_time(make_queue, clock):
-    """`reconnect_time` of several channels is the longest one of the channels."""
+    """The `reconnect_time` of several channels is the longest one among them."""
     make_queue("a", reconnect_time=10.0)
     make_queue("b", reconnect_time=50.0)
     ab = MessageQueue.instance("a", "b")

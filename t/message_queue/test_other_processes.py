@@ -44,7 +44,7 @@ async def test_moves_away(queue, other_process):
 
 @pytest.mark.gen_test
 async def test_moves_away_behind(queue, other_process):
-    """If a client moves away, its place is before its unsent events, and those in doubt."""
+    """The place of a client that moves away is before its unsent events and those in doubt."""
     ids = await queue.publish({"n": 1}, {"n": 2}, {"n": 3})
     peer = FakePeer(ids[0])
     queue.poll("me", peer.on_new_event)

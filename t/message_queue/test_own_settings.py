@@ -108,7 +108,7 @@ def test_attributes_of_a_subclass():
 
 
 def test_bounded(monkeypatch, expect_log):
-    """Beyond `max_channels`, the settings of the least recently used name are dropped."""
+    """Beyond `max_channels`, settings of the least recently used name are dropped and logged."""
     monkeypatch.setattr(MessageQueue, "max_channels", 2)
     for name in ("a", "b"):
         MessageQueue.instance(name).backlog_length = 5

@@ -182,7 +182,7 @@ async def test_timeout(queue, pool):
 
 @pytest.mark.gen_test
 async def test_in_the_loop(queue, engine):
-    """In the thread of the loop, `result` works only if the answer is there; else, await it."""
+    """In the thread of the loop, `result` raises an error unless the answer is already there."""
     answer = queue.publish({"n": 1})
     if engine != "memory":
         with pytest.raises(RuntimeError, match="use await"):
@@ -193,7 +193,7 @@ async def test_in_the_loop(queue, engine):
 
 @pytest.mark.gen_test
 async def test_the_loop_waits_for_a_thread(queue, pool):
-    """In the loop, `result` of another thread's publish raises an error, as it would block it."""
+    """In the loop, waiting for another thread's publish with `result` raises an error."""
     claim()
     answer = pool.submit(queue.publish, {"n": 1}).result(5)
     with pytest.raises(RuntimeError, match="use await"):

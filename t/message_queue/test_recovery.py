@@ -60,7 +60,7 @@ async def test_within_bounds(queue):
     assert numbers(got) == ["gap", *range(500, 1500)]
 
 
-@pytest.mark.engines("memory")  # events are kept here, and channels are bounded
+@pytest.mark.engines("memory")  # this engine keeps all events here and limits channels
 @pytest.mark.gen_test
 async def test_a_channel_that_is_needed_less(queue, monkeypatch):
     """A channel without listeners makes room for others even if its events are recent."""

@@ -78,7 +78,7 @@ async def test_stream_comes_back(queue):
 @pytest.mark.parametrize("way", ["leave", "poll again", "disconnect"])
 @pytest.mark.gen_test
 async def test_stream_with_unsent_bytes(queue, way):
-    """Events that a stream wrote but did not send to the kernel come again."""
+    """Events that a stream wrote but the kernel did not take come again."""
     peer, again = FakePeer(), Taker()
     queue.poll("me", peer.on_new_event)
     ids = await queue.publish(*events(1, 2, 3))

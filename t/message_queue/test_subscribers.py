@@ -1,4 +1,4 @@
-"""Which clients count as subscribers, and that `on_unsubscribe` is called once for each."""
+"""Each subscriber counts once, and `on_unsubscribe` is called once when it leaves."""
 
 import asyncio
 

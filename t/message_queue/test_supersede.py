@@ -1,4 +1,4 @@
-"""A second poll with the same client id ends the first, with no events."""
+"""A second poll with the same client id ends the first one, without events."""
 
 import asyncio
 
@@ -157,7 +157,7 @@ async def test_end_by_a_coroutine(queue, log_watch, how):
 
 @pytest.mark.gen_test
 async def test_a_storm(queue):
-    """A hundred polls of the same id leave one client, and one of them gets the event."""
+    """A hundred polls of the same id leave one client, and the newest poll gets the events."""
     takers = [Taker() for _ in range(100)]
     for taker in takers:
         queue.poll_once("me", taker)

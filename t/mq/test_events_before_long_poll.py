@@ -60,7 +60,7 @@ async def test_before_the_first(poll, post):
 
 @pytest.mark.gen_test
 async def test_between_two(poll, post):
-    """The next poll gets the events that were published after the previous one, in order, once."""
+    """The next poll gets the events published since the previous one, in order, each once."""
     await post("a")
     assert await poll("me") == ["a"]
     await post("b")

@@ -114,7 +114,7 @@ async def test_vanished(http_server, http_port, raw, kind, leave):
 @pytest.mark.parametrize("kind", ["Poll", "MultipartPoll"])
 @pytest.mark.gen_test
 async def test_vanished_in_the_very_instant(http_server, http_port, raw, kind):
-    """An event that is published in the same iteration in which a client vanishes is not lost."""
+    """An event that is published in the loop iteration in which a client vanishes is not lost."""
     mq = MessageQueue.instance("leak")
     for n, leave in enumerate(("close", "reset") * 5):
         client = await raw(http_port)
@@ -131,14 +131,14 @@ async def test_vanished_in_the_very_instant(http_server, http_port, raw, kind):
             # not lost: a cursor before it gets it.
             assert await mq.poll_once(f"{n}", last_event_id=cursor) == expected
         else:
-            # The events that it got first may not have been sent either.
+            # The backlog that the client got first may not have been sent either.
             assert (await mq.poll_once(f"{n}", timeout=0))[-1:] == expected
     await within(5, lambda: not handlers)
 
 
 @pytest.mark.gen_test
 async def test_many_rounds(http_server, http_port, raw):
-    """A hundred connections of one client that come and go leave no descriptors and one client."""
+    """A hundred connections of one client leave one client and no descriptors."""
     mq = MessageQueue.instance("leak")
     before = descriptors()
     for n in range(100):

@@ -35,7 +35,7 @@ class Binary(Handler):
         self.response.body = ["\xff"]
 
     def get_chunk(self, *chunks):
-        raise AssertionError("a body is taken as it is")
+        raise AssertionError("a body must be sent as it is")
 
 
 class Streamed(Handler):

@@ -1,4 +1,7 @@
-"""Over Redis, a service in several processes is one client with a name, or one each without."""
+"""With Redis, a service that polls with a name in several processes is one client.
+
+A service that polls without a name is one client in each process.
+"""
 
 import json
 import os

@@ -34,7 +34,7 @@ def fill(program, calm):
 
 @pytest.mark.gen_test
 async def test_full(program, fill, expect_log):
-    """One line is logged when the disk is full and one when it is not; events can still be read."""
+    """One line is logged when the disk is full and one when it has room; events stay readable."""
     queue = program.start()
     taker = Taker()
     queue.poll("me", taker)

@@ -153,7 +153,7 @@ async def test_a_name_after_a_stop_is_new(program):
 
 @pytest.mark.gen_test
 async def test_keys(program, end):
-    """After a restart, a retry with an idempotency key returns the same ids, or raises a 422."""
+    """After a restart, an idempotency key returns the same ids, or a 422 for different events."""
     queue = program.start()
     ids = await queue.publish(*events(1, 2), idempotency_key="key")
     await end()

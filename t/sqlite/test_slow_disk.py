@@ -1,4 +1,4 @@
-"""While the disk does not answer, the event loop keeps running, and a bounded amount waits."""
+"""While the disk does not answer, the event loop keeps running, and waiting data is bounded."""
 
 import asyncio
 import sqlite3
