@@ -87,7 +87,7 @@ class Feed:
             if condition():
                 return
             await asyncio.sleep(0.005)
-        raise AssertionError(f"{condition} did not come true: {self.numbers}")
+        raise AssertionError(f"{condition} did not become true: {self.numbers}")
 
     async def has(self, *expected):
         """Wait until exactly these events are in the log."""

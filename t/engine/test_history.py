@@ -31,7 +31,7 @@ async def test_older_than_the_log(engine, other, attached):
 
 @pytest.mark.gen_test
 async def test_more_than_the_limit(engine, other, attached):
-    """`history` returns None, as events that do not reach the beginning of the log are useless."""
+    """`history` returns None if the limit is too small for the events to reach the log here."""
     there = await attached(other)
     ids = await other.publish(there, bodies(*range(10)))
     feed = await attached(engine, backlog_length=3)

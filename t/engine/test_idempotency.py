@@ -57,7 +57,7 @@ async def test_other_events(engine, attached):
 
 @pytest.mark.gen_test
 async def test_a_key_belongs_to_its_channel(engine, attached):
-    """The same key in another channel, or another key in the same channel, publishes the event."""
+    """An event is published again with a different key, or with the same key in another channel."""
     a, b = await attached(engine, "a"), await attached(engine, "b")
     ids = await engine.publish(a, bodies(1), idempotency_key="key")
     assert await engine.publish(b, bodies(1), idempotency_key="key") != ids
@@ -68,7 +68,7 @@ async def test_a_key_belongs_to_its_channel(engine, attached):
 
 @pytest.mark.gen_test
 async def test_for_a_time(engine, attached, passing):
-    """When `idempotency_time` has passed, the key publishes again."""
+    """After `idempotency_time`, a publish with the same key publishes the events again."""
     feed = await attached(engine, idempotency_time=passing.life)
     ids = await engine.publish(feed, bodies(1), idempotency_key="key")
     await passing(60)

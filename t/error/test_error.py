@@ -1,4 +1,4 @@
-"""The exceptions, outside of a request."""
+"""The exceptions of the package, outside of a request."""
 
 import copy
 import pickle

@@ -7,8 +7,8 @@ names:
 - "memory": `publish` calls the listeners before it returns.
 - "distant": events are kept outside the process, and a channel is loaded when it is first used.
 - "late": logs are loaded, and named clients are found, some time after the request.
-- "redis", "sqlite": real engines. A test that advances the clock leaves them out, as they use the
-  real time.
+- "redis", "sqlite": real engines. A test that advances the clock leaves them out unless its mark
+  names them.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Subscribers without a socket."""
+"""Test doubles for subscribers, which need no socket."""
 
 import asyncio
 

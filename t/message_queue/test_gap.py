@@ -20,7 +20,7 @@ async def test_more_than_buffer_length(make_queue):
 
 @pytest.mark.gen_test
 async def test_more_than_buffer_size(make_queue):
-    """Beyond `buffer_size` bytes, the oldest events are lost; even a single event may remain."""
+    """Beyond `buffer_size` bytes, the oldest events are lost; a large event may remain alone."""
     queue = make_queue(backlog_length=3, buffer_size=4000)
     await queue.poll_once("me", timeout=0)
     for n in range(5):

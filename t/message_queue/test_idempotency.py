@@ -21,7 +21,7 @@ async def test_again(queue):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_other_keys_and_channels(queue):
-    """A key applies only to its channel; other keys publish the event again."""
+    """An event is published again with a different key, or with the same key in another channel."""
     ids = [await queue.publish({"n": 1}, idempotency_key=key) for key in ("a", "b")]
     other = MessageQueue.instance("other")
     await other.publish({"n": 1}, idempotency_key="a")
@@ -97,7 +97,7 @@ async def test_number(make_queue):
 @pytest.mark.engines("memory", "distant")  # the test checks right after a poll, or checks `cursor`
 @pytest.mark.gen_test
 async def test_none(make_queue):
-    """With `idempotency_keys` 0, a repeated key publishes the event again."""
+    """With `idempotency_keys` 0, keys are ignored: a retry publishes the event again."""
     queue = make_queue(idempotency_keys=0)
     for _ in range(2):
         await queue.publish({"n": 1}, idempotency_key="key")

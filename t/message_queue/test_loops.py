@@ -178,7 +178,7 @@ def test_poll_without_a_loop(queue):
 
 
 def test_an_end_in_a_closed_loop(queue):
-    """If a loop closes before the streams of an `end` finish, a later `end` still works."""
+    """If a loop closes before an `end` has finished its streams, a later `end` still works."""
 
     async def end():
         queue.poll(None, Told())

@@ -1,4 +1,4 @@
-"""Several channels on one connection, with one cursor."""
+"""A queue of several channels delivers their events to one connection, with one cursor."""
 
 import asyncio
 import gc

@@ -165,7 +165,7 @@ def test_name_in_json():
     ],
 )
 def test_normalized(cursor, parts):
-    """`normalized` returns one id per channel; each invalid id becomes 0-0."""
+    """`normalized` returns one id per channel: 0-0 for a bad id, or for a wrong number of ids."""
     _, merged = make(2)
     assert merged.normalized(cursor) == parts
 

@@ -124,7 +124,7 @@ class MergedMachine(RuleBasedStateMachine):
     # -- the model
 
     def counts(self, cursor):
-        """How many events of each channel are before `cursor`."""
+        """The number of events of each channel up to `cursor`."""
         parts = zip(NAMES, cursor.split(","), strict=True)
         return [
             0 if part == self.start else self.published[name].index(part) + 1

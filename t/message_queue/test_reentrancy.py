@@ -73,7 +73,7 @@ async def test_poll_once_inside_with_a_new_function(queue):
 @pytest.mark.parametrize("closure", [False, True])
 @pytest.mark.gen_test
 async def test_poll_once_inside_a_request(queue, closure):
-    """A method of an unfinished handler that polls again gets each event once."""
+    """A callback of an unfinished handler that polls again gets each event once."""
 
     class Again(FakePeer):
         def on_new_event(self, *events):

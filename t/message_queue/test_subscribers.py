@@ -21,7 +21,7 @@ class Gone:
 
 @pytest.fixture
 def gone():
-    """The callback that the tests give as `on_unsubscribe`."""
+    """The callback that the tests pass as `on_unsubscribe`."""
     return Gone()
 
 

@@ -91,7 +91,7 @@ async def test_the_system_refuses(program, calm, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_broken_page(program, log_watch):
-    """Polls and publishes of channels on a broken page raise an error; one line is logged."""
+    """Polls and publishes of channels on a broken page raise an error; each kind logs one line."""
     queue = program.start()
     for name in ("a", "b", "c"):
         await MessageQueue.instance(name).publish({"n": 1, "text": LARGE[:3000]})

@@ -23,7 +23,7 @@ def rows(path):
 @pytest.mark.parametrize("end", ["stop", "kill"])
 @pytest.mark.gen_test
 async def test_a_restart(program, end):
-    """New clients after a restart get the last event of each key, even if it is invalid Unicode."""
+    """After a restart, new clients get the last event of each key; keys can be invalid Unicode."""
     queue = program.start(**SHORT)
     for n, key in enumerate(["a", "\ud800", "a", *[None] * 9]):
         await queue.publish({"n": n}, key=key)

@@ -153,7 +153,7 @@ async def test_a_name_after_a_stop_is_new(program):
 
 @pytest.mark.gen_test
 async def test_keys(program, end):
-    """After a restart, an idempotency key returns the same ids, or a 422 for different events."""
+    """After a restart, a retry with a key returns the same ids; different events raise a 422."""
     queue = program.start()
     ids = await queue.publish(*events(1, 2), idempotency_key="key")
     await end()

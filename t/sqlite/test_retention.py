@@ -13,7 +13,7 @@ from tatsumaki_py.message_queue.engine.sqlite import trimming, writer
 
 @pytest.fixture
 def sweep(program, monkeypatch):
-    """`await sweep()` waits until the engine has dropped what it need not keep."""
+    """`await sweep()` gives the engine time to drop events and channels that it need not keep."""
     monkeypatch.setattr(writer, "SWEEP", 0.02)
 
     async def sweep():
