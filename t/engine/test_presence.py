@@ -67,7 +67,7 @@ async def test_takes_over(engine, other, here, there):
 
 @pytest.mark.gen_test
 async def test_a_place_that_is_not_known(engine, other, here, there):
-    """If the other process does not know the client's place, `recall` returns the remembered one."""
+    """If the other process does not know the place, `recall` returns the remembered one."""
     await engine.presence.arrive(ROOM, "me", "", 30.0)
     engine.remember(ROOM, "me", "1-1", 30.0)
     assert await answer(engine.recall(ROOM, "me")) == "1-1"
