@@ -199,7 +199,7 @@ async def test_names_that_are_no_text(program, end):
 
 @pytest.mark.gen_test
 async def test_an_old_cursor_is_a_gap(program, end):
-    """After a restart, a cursor before dropped events gets a gap, and so does an unknown id."""
+    """After a restart, a cursor before dropped events gets a gap; an unknown id also gets one."""
     queue = program.start(backlog_length=1, buffer_length=2)
     ids = await queue.publish(*events(*range(5)))
     await end()
