@@ -62,7 +62,7 @@ async def wait(poll):
 
 @pytest.mark.gen_test
 async def test_no_waiting(queue, stuck, clock):
-    """A poll with a timeout of 0 waits a few seconds for the log to load."""
+    """A poll with a timeout of 0 waits at most a few seconds for the log to load."""
     await queue.publish({"n": 1})
     here, taker = asyncio.ensure_future(wait(queue.poll_once("me", timeout=0))), Taker()
     await turn()

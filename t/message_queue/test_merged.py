@@ -487,7 +487,7 @@ async def test_clients_and_subscribers(a, b, ab):
 
 @pytest.mark.gen_test
 async def test_reconnect_time(make_queue, clock):
-    """The `reconnect_time` of several channels is the longest one among them."""
+    """A queue of several channels has the longest `reconnect_time` of its channels."""
     make_queue("a", reconnect_time=10.0)
     make_queue("b", reconnect_time=50.0)
     ab = MessageQueue.instance("a", "b")

@@ -245,8 +245,8 @@ def loop(request):
 
 
 def ending(loop, publish, calls=1):
-    """Run `publish(called)` in a thread during the last iteration of `loop`, and return the thread
-    after it has called `called` `calls` times, once after each publish.
+    """Run `publish(called)` in a thread during the last iteration of `loop`. The function calls
+    `called` after each publish; return the thread after `calls` of these calls.
     """
     called = threading.Semaphore(0)
 

@@ -213,7 +213,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.queue.publish(*self.events(size))
 
     def poll_again(self, listener):
-        """A callback polls again for its client, which confirms the events of its call."""
+        """A callback polls again for its client, and so confirms the events of its call."""
         self.former.append(listener)
         listener.model.listener = Listener(self, listener.model, "again", 55)
         listener.model.listener.start(self.queue, 55, None)

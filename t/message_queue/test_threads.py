@@ -1,4 +1,4 @@
-"""Queues belong to the thread of the event loop; using them in another thread is an error."""
+"""Queues belong to the thread of the event loop; most methods raise an error in other threads."""
 
 import asyncio
 import gc

@@ -130,8 +130,8 @@ async def test_max_size(program, stored, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_forgotten_channels(program, stored, sweep, clock, monkeypatch):
-    """The number of channels of which only the newest id is kept is bounded. A client with a cursor
-    of a channel beyond that bound gets a gap.
+    """The file keeps the newest id of a forgotten channel, and the number of these ids is bounded.
+    A client with a cursor of a channel beyond that bound gets a gap.
     """
     monkeypatch.setattr(trimming, "MAX_TOPS", 16)
     queue = program.start(idle_timeout=1)
