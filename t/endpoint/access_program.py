@@ -1,4 +1,4 @@
-"""A program with tickets, `disconnect` and limits for each address."""
+"""A program that uses tickets, `disconnect` and limits for each address."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ class Events(TicketedHandler):
     async def can_subscribe(self, channel):
         group = self.check_ticket(channel).group
         if channel == "slow" and self.asked:
-            # A database that does not answer.
+            # This simulates a database that does not answer.
             await asyncio.sleep(60)
         self.asked = True
         return group not in banned

@@ -1,4 +1,4 @@
-"""An application with a `SubscribeHandler`, and clients on all transports."""
+"""Fixtures with an application that has a `SubscribeHandler`, and clients for all transports."""
 
 import pytest
 from support.engines import REAL, engine  # noqa: F401
@@ -7,12 +7,12 @@ from support.wire import raw_small, small_buffers  # noqa: F401
 
 from tatsumaki_py import Application, MessageQueue, PublishHandler, SubscribeHandler
 
-# Of the streams that read the log in the same way, two are enough for the real engines.
+# Several streams read the log in the same way: two of them are enough for the real engines.
 WITH_REAL_ENGINES = ["sse", "websocket", "long-poll"]
 
 
 def pytest_generate_tests(metafunc):
-    """Runs tests over each transport, and the contract of the transports with each engine."""
+    """Run tests over each transport, and the tests of the contract with each engine, too."""
     engines = None
     if metafunc.module.__name__.endswith("test_contract") and "queue" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("engines")
@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def handler():
-    """The class of the handler; a test may set its attributes."""
+    """The class of the handler; a test may set attributes of the class."""
     return type("Events", (SubscribeHandler,), {})
 
 
@@ -54,7 +54,7 @@ def app(handler):
 
 @pytest.fixture
 def queue(engine, request):  # noqa: F811
-    """The queue of the channel "room", loaded."""
+    """The loaded queue of the channel "room"."""
     queue = MessageQueue.instance("room")
     if engine != "memory":
         request.getfixturevalue("io_loop").run_sync(queue.ready)
@@ -63,19 +63,21 @@ def queue(engine, request):  # noqa: F811
 
 @pytest.fixture
 def transport(request):
-    """Each transport."""
+    """The name of each transport in turn."""
     return request.param
 
 
 @pytest.fixture
 def stream(request):
-    """Each transport that has a stream."""
+    """The name of each streaming transport in turn."""
     return request.param
 
 
 @pytest.fixture
 def subscriber(http_server, http_port):
-    """`client = subscriber("sse", cursor=..., ...)`: not open yet; see `Subscriber`."""
+    """`client = subscriber("sse", cursor=..., ...)` returns a client, not open yet; see
+    `Subscriber`.
+    """
     made = []
 
     def subscriber(transport, **options):

@@ -1,4 +1,4 @@
-"""A client that comes back by its name alone: what an end of its connection means for it."""
+"""Clients that reconnect with only a name resume according to how their connection ended."""
 
 import asyncio
 from functools import partial
@@ -20,7 +20,7 @@ async def gone(queue):
 
 @pytest.mark.gen_test
 async def test_a_reset(subscriber, queue, stream):
-    """What was sent and not read when the connection was reset comes again."""
+    """Events that the client did not read before a reset are sent again."""
     queue.publish({"n": 0})
     client = subscriber(stream, client_id="ann")
     await client.open()
@@ -37,7 +37,9 @@ async def test_a_reset(subscriber, queue, stream):
 
 @pytest.mark.gen_test
 async def test_a_reset_that_the_server_does_not_know_of(subscriber, queue, stream):
-    """The client is back while its old connection seems to be open."""
+    """A client gets its unread events again even if it reconnects before the server notices the
+    reset.
+    """
     client = subscriber(stream, client_id="ann")
     again = subscriber(stream, client_id="ann", connect=partial(reset_and_connect, client))
     await client.open()
@@ -45,7 +47,7 @@ async def test_a_reset_that_the_server_does_not_know_of(subscriber, queue, strea
     for n in range(5):
         queue.publish({"n": n})
     await asyncio.sleep(0.05)
-    # In one step: nothing of the server runs in between but what the connection needs.
+    # One step: meanwhile, the server runs only the code that the connection needs.
     await again.open()
     assert await numbers(again, 5) == [0, 1, 2, 3, 4]
 
@@ -59,7 +61,9 @@ async def reset_and_connect(client, port):
 @pytest.mark.parametrize("stream", ["sse", "ndjson", "multipart"])
 @pytest.mark.gen_test
 async def test_an_orderly_end(subscriber, queue, stream):
-    """After a goodbye the client goes on after what was sent."""
+    """After an orderly end of its connection, a client resumes after the last event that
+    was sent.
+    """
     client = subscriber(stream, client_id="ann")
     await client.open()
     await soon(lambda: queue.clients)
@@ -75,7 +79,7 @@ async def test_an_orderly_end(subscriber, queue, stream):
 
 @pytest.mark.gen_test
 async def test_the_end_of_a_websocket(subscriber, queue):
-    """A close frame is a goodbye; a connection that just ends is not."""
+    """Only a close frame confirms the sent events; a connection that just ends does not."""
     for n, goodbye in enumerate([True, False]):
         client = subscriber("websocket", client_id="ann")
         await client.open()
@@ -94,7 +98,7 @@ async def test_the_end_of_a_websocket(subscriber, queue):
 
 @pytest.mark.gen_test
 async def test_a_cursor_wins(subscriber, queue, stream):
-    """A client that says what it has gets what comes after it, however its connection ended."""
+    """A client that sends a cursor resumes after that event, even if its connection was reset."""
     client = subscriber(stream, client_id="ann")
     await client.open()
     await soon(lambda: queue.clients)
@@ -111,7 +115,7 @@ async def test_a_cursor_wins(subscriber, queue, stream):
 
 @pytest.mark.gen_test
 async def test_several_channels(subscriber, stream):
-    """The same in each channel."""
+    """A client of several channels gets its unread events again after a reset."""
     a, b = MessageQueue.instance("a"), MessageQueue.instance("b")
     client = subscriber(stream, path="/events", channel=["a", "b"], client_id="ann")
     await client.open()

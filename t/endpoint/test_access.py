@@ -1,4 +1,6 @@
-"""Who may subscribe and publish, and how a refusal looks."""
+"""`can_subscribe` and `can_publish` decide which clients are admitted, and refusals are
+answered.
+"""
 
 import asyncio
 import json
@@ -29,7 +31,7 @@ class AsyncSub(SubscribeHandler):
 
 
 class WaitingSub(SubscribeHandler):
-    """Admits when the test says so."""
+    """`can_subscribe` waits until the test gives the answer."""
 
     def initialize(self):
         self.finished = 0
@@ -92,7 +94,7 @@ def app():
 @pytest.mark.parametrize("transport", CLIENTS)
 @pytest.mark.gen_test
 async def test_refusals(subscriber, transport, kind):
-    """A status and one line; nothing of a stream has begun, and nobody is there."""
+    """A refused client gets a status and one line of text, and does not become a subscriber."""
     for channel, status, line in (("x", 403, b"Forbidden"), ("who", 401, b"log in")):
         client = subscriber(transport, path=f"/{kind}/{channel}")
         await client.request()
@@ -105,7 +107,7 @@ async def test_refusals(subscriber, transport, kind):
 @pytest.mark.parametrize("kind", ["sub", "async"])
 @pytest.mark.gen_test
 async def test_admitted(subscriber, queue, transport, kind):
-    """Who may gets its events."""
+    """An admitted client gets its events."""
     queue.publish({"n": 1})
     client = subscriber(transport, path=f"/{kind}/room")
     await client.open()
@@ -114,7 +116,9 @@ async def test_admitted(subscriber, queue, transport, kind):
 
 @pytest.mark.gen_test
 async def test_who_leaves_before(subscriber, queue, transport, access_log):
-    """Nobody was there, and nothing is wrong."""
+    """A client that leaves while `can_subscribe` is running causes no error and never
+    subscribes.
+    """
     client = subscriber(transport, path="/waiting/room")
     WaitingSub.last = None
     await client.request()
@@ -129,7 +133,7 @@ async def test_who_leaves_before(subscriber, queue, transport, access_log):
 
 @pytest.mark.gen_test
 async def test_own_channels(subscriber, transport):
-    """The handler says which channels a request is about."""
+    """`channels` chooses the channels of a request."""
     MessageQueue.instance("user-ann").publish({"n": 1})
     client = subscriber(transport, path="/mine/ann")
     await client.open()
@@ -145,7 +149,7 @@ async def test_own_channels(subscriber, transport):
 )
 @pytest.mark.gen_test
 async def test_mistakes(subscriber, expect_log, path, mistake):
-    """A hook that forgets its answer lets nobody in, and the log says why."""
+    """A hook that returns a wrong value causes a 500, and the log says why."""
     client = subscriber("sse", path=path)
     with expect_log("tornado.application", "Uncaught exception") as records:
         assert (await client.open()).status == 500
@@ -155,7 +159,7 @@ async def test_mistakes(subscriber, expect_log, path, mistake):
 @pytest.mark.parametrize("kind", ["pub", "apub"])
 @pytest.mark.gen_test
 async def test_publish(http_server, base_url, kind):
-    """Who may not publish leaves nothing behind."""
+    """A client that may not publish is refused, and no event is published."""
     statuses = {}
     for channel in ("room", "x", "who"):
         reply = await AsyncHTTPClient().fetch(
@@ -171,7 +175,9 @@ async def test_publish(http_server, base_url, kind):
 
 
 class TestPrepared:
-    """What a user's handler does before, and knows after, is not lost with the transport."""
+    """The headers and the user that a handler sets before it subscribes are kept on every
+    transport.
+    """
 
     @pytest.fixture
     def app(self):
@@ -179,7 +185,9 @@ class TestPrepared:
 
     @pytest.mark.gen_test
     async def test_what_prepare_sets(self, subscriber, queue, transport):
-        """It is in the answer, also to a handshake; the log gets the user's handler, once."""
+        """The answer, even to a handshake, has the headers of `prepare`; the request is logged
+        once.
+        """
         logged.clear()
         queue.publish({"n": 1})
         client = subscriber(transport, path="/prepared/room")

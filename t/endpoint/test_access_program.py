@@ -1,4 +1,4 @@
-"""A process with tickets, `disconnect` and limits for each address."""
+"""A process that uses tickets, `disconnect` and limits for each address."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ def program(serve_program):
 
 @pytest.fixture
 def subscribe(program):
-    """`client = await subscribe("sse", address, ticket)`: the request is sent."""
+    """`client = await subscribe("sse", address, ticket)` sends the request."""
     made = []
 
     async def subscribe(transport, address, ticket, channel="room"):
@@ -38,7 +38,7 @@ def subscribe(program):
 
 
 def ask(program, path, address="10.0.0.9", body=None):
-    """The status and the body of an answer."""
+    """Return the status and the body of the answer to a request."""
     request = urllib.request.Request(program.url + path, body, {"X-Real-IP": address})
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
@@ -50,13 +50,13 @@ def ask(program, path, address="10.0.0.9", body=None):
 
 @pytest.mark.gen_test
 async def test_the_life_of_a_process(program, subscribe):
-    """A user comes with a ticket, is told to go, and does not come back. The process ends in order
-    while a check is under way, and its log has no secret.
+    """A user subscribes with a ticket, is disconnected, and is refused when it reconnects. The
+    process stops normally during a check, and its log contains no secret.
     """
     tickets = {user: ask(program, f"tickets?user={user}")[1] for user in ("ann", "bob")}
     ann = await subscribe("sse", "10.0.0.1", tickets["ann"])
     poll = await subscribe("long-poll", "10.0.0.1", tickets["ann"])
-    # The server may take requests that come together in another order.
+    # The server may accept requests that arrive together in a different order.
     await soon(lambda: ask(program, "there") == (200, "2"))
     beyond = await subscribe("sse", "10.0.0.1", tickets["bob"])
     assert (await read_reply(beyond.connection)).status == 429
@@ -75,7 +75,7 @@ async def test_the_life_of_a_process(program, subscribe):
     codes = [ask(program, "publish/room", body=b"n=1")[0] for _ in range(2)]
     assert codes == [200, 429]
     assert (await bob.take(1)) == [{"n": "1"}]
-    # The channel "slow" is asked about again, and waits.
+    # Wait until the channel "slow" is being checked again.
     await asyncio.sleep(0.7)
     assert program.stop() == 0
     assert "s3cret" not in program.stderr

@@ -1,4 +1,4 @@
-"""A cursor of another life of the server, or of another server, is a gap, by every transport."""
+"""A cursor from before a restart, or from another server, leads to a gap over every transport."""
 
 import gc
 
@@ -11,7 +11,7 @@ QUERIES = {"one": {}, "several": {"path": "/events", "channel": ["other", "room"
 
 
 def restart():
-    """As far as clients can tell."""
+    """Restart the server, as far as clients can tell."""
     MessageQueue.reset()
     gc.collect()
 
@@ -19,11 +19,13 @@ def restart():
 @pytest.mark.parametrize("channels", QUERIES)
 @pytest.mark.gen_test
 async def test_an_empty_channel(subscriber, transport, channels):
-    """The client was there when there was nothing, and missed an event and a restart."""
+    """A client that subscribed to an empty channel, and missed an event and a restart, gets
+    a gap.
+    """
     client = subscriber(transport, timeout=0, **QUERIES[channels])
     await client.open()
     if client.cursor is None:
-        # A WebSocket says it in its first message, Server-Sent Events in their first event.
+        # The first message of a WebSocket has the cursor, as has the first Server-Sent Event.
         await soon(lambda: MessageQueue.instance("room").subscribers)
         client.cursor = MessageQueue.instance(*QUERIES[channels].get("channel", ["room"])).cursor()
     client.close()
@@ -43,7 +45,7 @@ async def test_an_empty_channel(subscriber, transport, channels):
 @pytest.mark.parametrize("cursor", ["41", "x", "1-0", "0-0", "0-0,0-0", "9" * 300, "a b", "é"])
 @pytest.mark.gen_test
 async def test_of_another_server(subscriber, transport, cursor):
-    """An EventSource would give up for ever after a 400."""
+    """An unknown cursor leads to a gap, not to a 400, after which an EventSource would give up."""
     MessageQueue.instance("room").publish({"n": 1})
     client = subscriber(transport, cursor=cursor)
     await client.open()

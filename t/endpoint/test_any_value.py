@@ -1,4 +1,4 @@
-"""Every kind of JSON value comes by every transport as what it was."""
+"""Every kind of JSON value arrives unchanged over every transport."""
 
 import json
 
@@ -29,7 +29,7 @@ VALUES = [
 
 @pytest.mark.gen_test
 async def test_every_transport(subscriber, queue, transport):
-    """One by one and in a burst; each moves the cursor."""
+    """Values arrive unchanged, one by one and in a burst, and each moves the cursor."""
     client = subscriber(transport, cursor=queue.cursor())
     await client.start()
     for value in VALUES:
@@ -43,7 +43,7 @@ async def test_every_transport(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_of_several_channels(subscriber, transport):
-    """Each says its channel."""
+    """Each value of several channels arrives with the name of its channel."""
     a, b = MessageQueue.instance("a"), MessageQueue.instance("b")
     cursor = MessageQueue.instance("a", "b").cursor()
     client = subscriber(transport, path="/events", channel=["a", "b"], cursor=cursor)
@@ -59,7 +59,7 @@ async def test_of_several_channels(subscriber, transport):
 
 @pytest.mark.gen_test
 async def test_with_a_codec_of_the_handler(subscriber, queue, handler, transport):
-    """It is given plain values, which any encoder knows, and encodes them again."""
+    """The handler's own encoder gets plain values and encodes them again."""
     handler.json = json.JSONEncoder(indent=1)
     client = subscriber(transport, cursor=queue.cursor())
     await client.start()
@@ -69,7 +69,7 @@ async def test_with_a_codec_of_the_handler(subscriber, queue, handler, transport
 
 @pytest.mark.gen_test
 async def test_the_type_of_an_event(subscriber, queue):
-    """Only an object has one, for `event_type`."""
+    """With `event_type`, only an object with a type sets the type of a Server-Sent Event."""
     client = subscriber("sse", cursor=queue.cursor(), event_type=1)
     await client.start()
     for value in ['"type"', ["type", '\\u"type"'], {"type": "join"}, None, [{"type": "join"}]]:
@@ -80,7 +80,7 @@ async def test_the_type_of_an_event(subscriber, queue):
 
 @pytest.mark.gen_test
 async def test_posted(subscriber, http_server, base_url, queue, transport):
-    """A client that publishes sends any value; a list is several events."""
+    """A client can publish any value; a list is several events."""
     client = subscriber(transport, cursor=queue.cursor())
     await client.start()
     for body in (json.dumps(VALUES), *(json.dumps(v) for v in VALUES if not isinstance(v, list))):

@@ -1,4 +1,4 @@
-"""Hooks one at a time, in order; at once where they can be."""
+"""A client's hooks are called in order and one at a time, and immediately where possible."""
 
 import asyncio
 from contextvars import ContextVar
@@ -22,7 +22,7 @@ def forget():
 
 
 def attend(client="ann", channels=("room",), came=None, left=None):
-    """The attendance of a client, whose hooks say "+" and "-" unless others are given."""
+    """Return a client's attendance, whose hooks note "+" and "-" unless others are given."""
     return Attendance(
         channels,
         client,
@@ -33,7 +33,7 @@ def attend(client="ann", channels=("room",), came=None, left=None):
 
 
 def test_without_a_loop():
-    """Hooks that are no coroutines are called before `begin` and `end` return."""
+    """Hooks that are not coroutines are called before `begin` and `end` return."""
     here = attend(channels=("a", "b"))
     here.begin(True)
     assert calls == ["+a", "+b"]
@@ -43,7 +43,7 @@ def test_without_a_loop():
 
 
 def test_gone_before_it_came():
-    """It is told of nevertheless, in order."""
+    """If a client left before its arrival is reported, both hooks are called, in order."""
     here = attend()
     here.end()
     assert calls == []
@@ -52,7 +52,7 @@ def test_gone_before_it_came():
 
 
 def test_a_hook_that_makes_its_client_leave():
-    """The leaving is told when the hook is done."""
+    """If `came` makes its client leave, `left` is called after `came` has returned."""
 
     def came(channel):
         here.end()
@@ -66,7 +66,9 @@ def test_a_hook_that_makes_its_client_leave():
 
 @pytest.mark.gen_test
 async def test_one_at_a_time():
-    """One client's calls wait, in each channel; a client without a name waits for nobody."""
+    """The hooks of a named client run one at a time in each channel; anonymous clients do
+    not wait.
+    """
     go_on = asyncio.Event()
 
     async def came(channel):
@@ -86,7 +88,7 @@ async def test_one_at_a_time():
 
 @pytest.mark.gen_test
 async def test_mistakes():
-    """What a hook raises, now or later, is reported, and the next one is called."""
+    """An exception that a hook raises is reported, and the next hook is called."""
 
     def now(channel):
         raise ValueError("now")
@@ -120,7 +122,7 @@ async def test_context():
 
 @pytest.mark.gen_test
 async def test_a_hook_that_takes_for_ever():
-    """What waits for it is bounded: comings and leavings cancel each other out."""
+    """The number of calls that wait for a hook is bounded: arrivals and departures cancel out."""
     go_on = asyncio.Event()
 
     async def came(channel):
@@ -140,7 +142,7 @@ async def test_a_hook_that_takes_for_ever():
 
 
 def test_a_loop_that_ended():
-    """A hook that its loop did not finish holds nobody up."""
+    """A hook that was not finished when its loop ended does not block later hooks."""
 
     async def came(channel):
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""A body that is too large is refused before it is read, and held by nobody."""
+"""A body that is too large is refused before it is read, and is not kept in memory."""
 
 import asyncio
 import gzip
@@ -48,14 +48,14 @@ class Streamed(Small):
 
 
 class Reads(tornado.web.RequestHandler):
-    """Tornado's; has no method that takes a body."""
+    """A handler of Tornado's, with no method that takes a body."""
 
     def get(self):
         self.write("read")
 
 
 class Answers(tornado.web.RequestHandler):
-    """Answers every method before it is called."""
+    """A handler of Tornado's that answers each request in `prepare`."""
 
     def prepare(self):
         self.finish(str(len(self.request.body)))
@@ -81,7 +81,7 @@ def app():
 
 @pytest.fixture
 def post(http_server, http_port, raw):
-    """`client = await post("/path", length)` has sent a head; "chunked" is a length, too."""
+    """`client = await post("/path", length)` sends the head; "chunked" is allowed as the length."""
 
     async def post(path, length, *headers):
         client = await raw(http_port)
@@ -98,7 +98,7 @@ def post(http_server, http_port, raw):
 )
 @pytest.mark.gen_test
 async def test_a_length_that_is_too_large(post, access_log, path, limit):
-    """413 for the head alone, by the handler."""
+    """The handler answers with 413 as soon as it has the head."""
     client = await post(path, limit + 1)
     reply = await asyncio.wait_for(read_reply(client), 2)
     line = b"error 413" if path == "/small" else b"more than %d bytes in one request" % limit
@@ -109,7 +109,7 @@ async def test_a_length_that_is_too_large(post, access_log, path, limit):
 @pytest.mark.parametrize("length", ["200000, 200000", "1" * 30])
 @pytest.mark.gen_test
 async def test_an_odd_length(post, http_server_class, length):
-    """The fast server refuses it before there is a handler."""
+    """The fast server refuses a malformed length with 400, before a handler is made."""
     client = await post("/small", length)
     reply = await asyncio.wait_for(read_reply(client), 2)
     assert reply.status == (400 if http_server_class is FastServer else 413)
@@ -118,7 +118,9 @@ async def test_an_odd_length(post, http_server_class, length):
 @pytest.mark.parametrize("length", [4_000_000, "chunked"])
 @pytest.mark.gen_test
 async def test_the_rest_is_dropped(post, queue, length):
-    """A client that sends all the same sees the answer, and its connection goes on."""
+    """A client that sends its body despite the refusal gets the answer, and its connection stays
+    open.
+    """
     client = await post("/publish/room", length, "Origin: https://www.example.com")
     body = b"x" * 4_000_000
     await client.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if length == "chunked" else body)
@@ -133,7 +135,7 @@ async def test_the_rest_is_dropped(post, queue, length):
 
 @pytest.mark.gen_test
 async def test_memory(post):
-    """What is refused is not held: a handler that takes it all holds all."""
+    """A refused body is not kept in memory; a handler that accepts the body keeps all of it."""
     tracemalloc.start()
     try:
         peaks = []
@@ -156,7 +158,7 @@ async def test_memory(post):
 
 @pytest.mark.gen_test
 async def test_chunks(post, queue):
-    """A body whose length is not known is refused when too much of it has come."""
+    """A body of unknown length is refused as soon as too much of it has arrived."""
     client = await post("/publish/room", "chunked")
     for _ in range(3):
         await client.send(b"8000\r\n%b\r\n" % (b"x" * 0x8000))
@@ -174,7 +176,7 @@ async def test_chunks(post, queue):
 @pytest.mark.parametrize("length", [7, "chunked"])
 @pytest.mark.gen_test
 async def test_who_leaves(post, length):
-    """A client that leaves in the middle is no error."""
+    """A client that leaves in the middle of its body causes no error."""
     client = await post("/publish/room", length)
     await client.send(b"5\r\n")
     client.close()
@@ -187,12 +189,14 @@ async def test_who_leaves(post, length):
 
 @pytest.mark.gen_test
 async def test_expect(post, http_server_class):
-    """A client that asks before it sends is not told to go on."""
+    """A client that sends `Expect: 100-continue` with a body that is too large gets 413 instead of
+    100.
+    """
     client = await post("/publish/room", 100_001, "Expect: 100-continue")
     reply = await read_reply(client)
     assert reply.status == 413
     if http_server_class is FastServer:
-        # No code can tell whether the body or the next request follows.
+        # The server cannot tell whether the body or the next request follows.
         assert reply.headers["connection"] == "close"
         client.half_close()
         assert await client.read_all() == b""
@@ -207,8 +211,9 @@ async def test_expect(post, http_server_class):
 )
 @pytest.mark.gen_test
 async def test_other_handlers(post, path, length):
-    """Without a limit that of the server holds; a handler that reads its body itself knows what it
-    takes."""
+    """Without a limit of the handler, the server's limit applies; a handler that reads its body
+    itself has no limit.
+    """
     client = await post(path, length)
     await client.send(b"x" * length)
     reply = await read_reply(client)
@@ -221,7 +226,7 @@ async def test_other_handlers(post, path, length):
 )
 @pytest.mark.gen_test
 async def test_bodies_that_nobody_reads(post, app, tmp_path, length, path, status):
-    """Where the answer does not depend on the body, it is not held either."""
+    """If the answer does not depend on the body, the answer is sent before the body has arrived."""
     app.static_path = tmp_path
     client = await post(path, length)
     body = b"x" * 4097
@@ -235,7 +240,7 @@ async def test_bodies_that_nobody_reads(post, app, tmp_path, length, path, statu
 
 @pytest.mark.gen_test
 async def test_a_method_that_tornado_does_not_know(http_server, http_port, raw):
-    """405, with a body or without."""
+    """An unknown method is answered with 405, with or without a body."""
     client = await raw(http_port)
     for length in (0, 5000):
         await client.send(b"FOO /upload HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length)
@@ -244,7 +249,7 @@ async def test_a_method_that_tornado_does_not_know(http_server, http_port, raw):
 
 
 class TestCompressed:
-    """A server that unpacks what is compressed."""
+    """A server that decompresses request bodies."""
 
     @pytest.fixture
     def server_options(self):
@@ -252,7 +257,7 @@ class TestCompressed:
 
     @pytest.mark.gen_test
     async def test_publish(self, post, queue):
-        """It is the unpacked body that has the limit."""
+        """The limit applies to the decompressed body."""
         for size, status in ((99_990, 200), (100_000, 413)):
             body = gzip.compress(b'{"n":"%b"}' % (b"x" * size))
             client = await post("/publish/room", len(body), "Content-Encoding: gzip")
@@ -262,7 +267,7 @@ class TestCompressed:
 
 
 class TestPlainTornado:
-    """In a `tornado.web.Application`."""
+    """The same handlers in a `tornado.web.Application`."""
 
     @pytest.fixture
     def app(self):
@@ -270,7 +275,7 @@ class TestPlainTornado:
 
     @pytest.mark.gen_test
     async def test_publish(self, post, queue):
-        """A body that is too large is refused when it was read."""
+        """A body that is too large is refused after it has been read."""
         client = await post("/publish/room", 100_001)
         await client.send(b"x" * 100_001)
         reply = await read_reply(client)

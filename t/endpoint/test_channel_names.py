@@ -1,4 +1,4 @@
-"""Which channels a request names."""
+"""The route or the query of a request names its channels."""
 
 import json
 
@@ -42,7 +42,7 @@ POLL = "transport=interval-poll"
 
 @pytest.mark.gen_test
 async def test_as_many_as_the_handler_allows(subscriber, stream):
-    """The attribute of the handler is the only limit; one cursor is for all of them."""
+    """A request may name up to `max_channels` channels, and one cursor covers all of them."""
     names = [f"room{number}" for number in range(25)]
     client = subscriber(stream, path="/many", channel=names)
     assert (await client.open()).status in (200, 101)
@@ -59,7 +59,7 @@ async def test_as_many_as_the_handler_allows(subscriber, stream):
 
 @pytest.mark.gen_test
 async def test_one_more(fetch):
-    """400."""
+    """A request with one channel more than `max_channels` is answered with 400."""
     query = "&".join(f"channel=c{number}" for number in range(26))
     answer = await fetch(f"/many?{query}")
     assert (answer.code, answer.body) == (400, b"26 channels, but at most 25 are allowed")
@@ -67,7 +67,7 @@ async def test_one_more(fetch):
 
 @pytest.mark.parametrize("number", [0, -1, 201, 10**9])
 def test_the_limit_of_the_limit(number):
-    """A cursor of more channels would not fit in a header."""
+    """`max_channels` has a limit: a cursor of more channels would not fit in a header."""
     with pytest.raises(ValueError, match=f"max_channels must be 1 to 200, not {number}"):
         type("Wrong", (SubscribeHandler,), {"max_channels": number})
 
@@ -75,7 +75,7 @@ def test_the_limit_of_the_limit(number):
 @pytest.mark.parametrize("path", ["/optional/room", "/either/a-room"])
 @pytest.mark.gen_test
 async def test_a_group(fetch, path):
-    """What it matched is the channel."""
+    """The text that a group of the route matched is the name of the channel."""
     MessageQueue.instance("room").publish({"n": 1})
     answer = await fetch(f"{path}?{POLL}&channel=other")
     assert json.loads(answer.body) == [{"n": 1}]
@@ -84,7 +84,7 @@ async def test_a_group(fetch, path):
 @pytest.mark.parametrize("path", ["/optional", "/either/b-room"])
 @pytest.mark.gen_test
 async def test_a_group_that_took_no_part(fetch, path):
-    """As without one, the query says the channel."""
+    """If the group of the route matched nothing, the channel is taken from the query."""
     MessageQueue.instance("room").publish({"n": 1})
     answer = await fetch(f"{path}?{POLL}&channel=room")
     assert json.loads(answer.body) == [{"n": 1}]
@@ -98,7 +98,7 @@ async def test_a_group_that_took_no_part(fetch, path):
 )
 @pytest.mark.gen_test
 async def test_several_groups(fetch, expect_log, path, method, name):
-    """A mistake of the program, which the log names with its mend."""
+    """A route with two groups causes a 500, and the log says to override `channels`."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         answer = await fetch(path, method=method, body="{}" if method == "POST" else None)
     assert answer.code == 500
@@ -108,7 +108,7 @@ async def test_several_groups(fetch, expect_log, path, method, name):
 
 @pytest.mark.gen_test
 async def test_several_groups_and_their_channels(fetch):
-    """A handler that says what they mean."""
+    """A handler that overrides `channels` may have a route with several groups."""
     headers = {"Content-Type": "application/json"}
     answer = await fetch("/ours/a/b/publish", method="POST", headers=headers, body='{"n":1}')
     assert answer.code == 200

@@ -1,4 +1,4 @@
-"""Several channels on one connection, with one cursor."""
+"""One connection can carry several channels, with one cursor."""
 
 import asyncio
 import random
@@ -22,7 +22,7 @@ def both():
 
 @pytest.fixture
 def follow(subscriber, both):
-    """A client of both channels."""
+    """Make a client of both channels."""
 
     def follow(transport, cursor=None, **options):
         options.setdefault("channel", ["b", "a"])
@@ -39,7 +39,7 @@ async def read(client, count):
 
 @pytest.mark.gen_test
 async def test_events_say_their_channel(follow, queues, both, transport):
-    """All of one channel are in order, and what was published later comes later."""
+    """Each event has the name of its channel, and events arrive in the order of publishing."""
     client = follow(transport)
     await client.start()
     for number in range(20):
@@ -55,7 +55,7 @@ async def test_events_say_their_channel(follow, queues, both, transport):
 @pytest.mark.parametrize("after", CLIENTS)
 @pytest.mark.gen_test
 async def test_resume(follow, queues, transport, after):
-    """One cursor is where the client is in all of them, for every transport."""
+    """A client of several channels resumes with one cursor, over any transport."""
     first = follow(transport)
     await first.start()
     queues["a"].publish({"n": 1})
@@ -74,7 +74,9 @@ async def test_resume(follow, queues, transport, after):
 
 @pytest.mark.gen_test
 async def test_gap(follow, queues, transport):
-    """A loss in one channel is told as that channel's, and nothing of the others is lost."""
+    """A gap in one channel has the name of this channel, and no event of the other channel
+    is lost.
+    """
     queues["a"].recovery_time = 0
     queues["b"].publish({"n": 0})
     old = queues["b"].cursor()
@@ -95,7 +97,7 @@ async def test_gap(follow, queues, transport):
 @pytest.mark.parametrize("cursor", ["1-0", "1-0,2-0,3-0", "x,y", ",", "1-0,x"])
 @pytest.mark.gen_test
 async def test_bad_cursor(follow, queues, cursor):
-    """A cursor of other channels is none: a gap in each, and what there is."""
+    """A cursor of other channels leads to a gap in each channel, followed by the backlog."""
     queues["a"].publish({"n": 1})
     client = follow("sse", cursor)
     assert (await client.open()).status == 200
@@ -106,7 +108,7 @@ async def test_bad_cursor(follow, queues, cursor):
 
 @pytest.mark.gen_test
 async def test_one_channel_twice(subscriber, queues, transport):
-    """Named twice it is one, and its events are as they are alone."""
+    """A channel that is named twice counts once, and its events look like those of one channel."""
     queues["a"].publish({"n": 1})
     client = subscriber(transport, path="/events", channel=["a", "a"])
     await client.open()
@@ -116,7 +118,7 @@ async def test_one_channel_twice(subscriber, queues, transport):
 
 @pytest.mark.gen_test
 async def test_the_server_goes(follow, queues, stream):
-    """Who listens to a channel among others is told, too."""
+    """The stream of a client of several channels ends if one of its channels is disconnected."""
     client = follow(stream)
     await client.open()
     queues["b"].disconnect()
@@ -126,7 +128,7 @@ async def test_the_server_goes(follow, queues, stream):
 
 @pytest.mark.gen_test
 async def test_while_coming_and_going(follow, queues, transport):
-    """Nothing is lost and nothing comes twice, whenever the client comes and goes."""
+    """No event is lost or arrives twice while the client keeps leaving and reconnecting."""
     for queue in queues.values():
         queue.backlog_length = queue.buffer_length = 10_000
     client = follow(transport)
@@ -151,7 +153,7 @@ async def test_while_coming_and_going(follow, queues, transport):
         for _ in range(turn % 4):
             take(await client.next())
         for message in client.unread:
-            # They were received, and the cursor is after them.
+            # The client has received these messages, and its cursor is after them.
             take(message)
         client.unread.clear()
         client.close()

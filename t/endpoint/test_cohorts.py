@@ -1,4 +1,4 @@
-"""Streams of a queue go out by cohort, and no client can tell."""
+"""A queue sends to its streams by cohort, and clients get the same as without cohorts."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ TWO = {"path": "/events", "channel": ["room", "hall"]}
 
 
 class ByMethod(Handler):
-    """Polls with `stream_write` itself."""
+    """A handler that polls with `stream_write` as the callback."""
 
     asynchronous = True
     made = None
@@ -77,7 +77,7 @@ def app(handler):
 
 
 def reads(stream):
-    """Whether `stream` reads a log by itself."""
+    """Whether `stream` reads a log itself."""
     return stream.tail is not None
 
 
@@ -94,8 +94,8 @@ def reads(stream):
 )
 @pytest.mark.gen_test
 async def test_which_callbacks(http_server, http_port, raw, queue, kind, expected):
-    """Only `stream_write` as it is, of a stream of messages, and for one queue. Any other callback
-    is called, and its client gets the same.
+    """Only an unchanged `stream_write` of a stream of messages reads the log. Any other callback is
+    called, and its client gets the same events.
     """
     client = await raw(http_port)
     await client.send(b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % kind.__name__.encode())
@@ -112,7 +112,7 @@ async def test_which_callbacks(http_server, http_port, raw, queue, kind, expecte
 
 @pytest.mark.gen_test
 async def test_subscribe_handler(subscriber, handler, stream):
-    """Each transport, one channel and several."""
+    """The streams of a `SubscribeHandler` read the log, with one channel or several."""
     queues = [MessageQueue.instance("room"), MessageQueue.instance("hall", "room")]
 
     def readers():
@@ -127,7 +127,7 @@ async def test_subscribe_handler(subscriber, handler, stream):
 
 
 async def everything(client, end):
-    """All bytes of a stream behind its head, up to those of the last event."""
+    """Read all bytes of a stream after its head, up to those of the last event."""
     data = client._buffer
     while b'{"last":true}' not in data or not data.endswith(end):
         data += await client._receive()
@@ -139,7 +139,9 @@ async def everything(client, end):
 async def test_the_same_bytes(
     subscriber, http_server, stream, where, monkeypatch, small_buffers, raw_small
 ):
-    """In a cohort, behind it, and by a callback of its own: a client gets the same bytes."""
+    """Clients get the same bytes from a cohort, behind the cohort, and through a separate
+    callback.
+    """
     monkeypatch.setattr(server_sent_events, "RETRY", (3000, 3000))
     room, hall = MessageQueue.instance("room"), MessageQueue.instance("hall")
     by_log = PeerBase._peer_reads
@@ -171,7 +173,7 @@ async def test_the_same_bytes(
 
 @pytest.mark.gen_test
 async def test_messages_of_tornado(subscriber, http_server, http_port, queue):
-    """What a WebSocket handler writes in Tornado's way comes in its order."""
+    """Messages sent with Tornado's methods arrive in order among the events of the log."""
     client = subscriber("websocket", path="/Socket")
     await client.open()
     await soon(lambda: Socket.made)
@@ -189,7 +191,7 @@ async def test_messages_of_tornado(subscriber, http_server, http_port, queue):
 
 @pytest.mark.gen_test
 async def test_a_stream_that_ends_under_load(subscriber, handler, queue, clock):
-    """A stream whose time is over ends, though events come all the time, and loses none."""
+    """A stream ends at `max_stream_time` even while events keep arriving, and no event is lost."""
     handler.max_stream_time = 100.0
     client = subscriber("sse", client_id="ann", cursor=queue.cursor())
     await client.open()

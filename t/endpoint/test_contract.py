@@ -1,4 +1,4 @@
-"""What every transport keeps, whatever its bytes look like."""
+"""The guarantees that all transports share."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ def numbered(*numbers):
 
 @pytest.mark.gen_test
 async def test_order(subscriber, queue, transport):
-    """Events come in the order in which they were published, alone and in bursts."""
+    """Events arrive in the order in which they were published, one by one and in bursts."""
     client = subscriber(transport, cursor=queue.cursor())
     await client.start()
     number = itertools.count()
@@ -31,7 +31,7 @@ async def test_order(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_a_newcomer(subscriber, queue, transport):
-    """Who has no cursor gets the backlog."""
+    """A client without a cursor gets the backlog."""
     await queue.publish(*numbered(*range(40)))
     client = subscriber(transport)
     await client.open()
@@ -40,7 +40,7 @@ async def test_a_newcomer(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_resume(subscriber, queue, transport):
-    """Who comes back gets what it missed, and nothing twice."""
+    """A client that reconnects gets the events that it missed, and no event twice."""
     client = subscriber(transport, cursor=queue.cursor())
     for start in range(0, 40, 10):
         await client.start()
@@ -54,7 +54,7 @@ async def test_resume(subscriber, queue, transport):
 @pytest.mark.parametrize("after", CLIENTS)
 @pytest.mark.gen_test
 async def test_resume_across_transports(subscriber, queue, transport, after):
-    """A cursor of one transport is a cursor of the others."""
+    """A client can resume over another transport with the same cursor."""
     first = subscriber(transport, cursor=queue.cursor())
     await first.start()
     queue.publish(*numbered(1, 2))
@@ -69,14 +69,14 @@ async def test_resume_across_transports(subscriber, queue, transport, after):
 
 @pytest.mark.gen_test
 async def test_the_start_is_told(subscriber, queue, transport):
-    """Who connects, gets nothing and loses the connection knows where it was."""
+    """A client that gets no events learns its cursor when it connects."""
     await queue.publish({"n": 1})
     await queue.ready()
     client = subscriber(transport, cursor=queue.cursor(), timeout=0)
     await client.open()
     client.cursor = None
     if transport == "websocket":
-        # A page is not shown the headers of a handshake.
+        # A page cannot read the headers of a handshake.
         assert await client.step() is None
     elif client.streams:
         client.cursor = client.head.headers["last-event-id"]
@@ -89,8 +89,9 @@ async def test_the_start_is_told(subscriber, queue, transport):
 @pytest.mark.engines("memory", "sqlite")  # Redis may still have more
 @pytest.mark.gen_test
 async def test_gap(subscriber, queue, transport):
-    """A cursor that is too old is told in the stream, with the one to go on from; then comes what
-    there is."""
+    """A cursor that is too old leads to a gap with a new cursor, followed by the events that are
+    left.
+    """
     queue.recovery_time = 0
     await queue.publish(*numbered(*range(40)))
     client = subscriber(transport, cursor="1-0")
@@ -106,7 +107,7 @@ async def test_gap(subscriber, queue, transport):
 @pytest.mark.engines("memory")  # the clock is moved
 @pytest.mark.gen_test
 async def test_heartbeat(subscriber, queue, clock, stream):
-    """A silent stream shows that it lives, and goes on after."""
+    """A stream without events sends heartbeats, and events still arrive after them."""
     client = subscriber(stream, cursor=queue.cursor())
     await client.open()
     await soon(lambda: len(queue.clients) == 1)
@@ -121,11 +122,13 @@ async def test_heartbeat(subscriber, queue, clock, stream):
 @pytest.mark.parametrize("stream", ["sse", "websocket"])
 @pytest.mark.gen_test
 async def test_heartbeat_that_a_page_sees(subscriber, queue, clock, stream):
-    """On request it is a message with the cursor, in place of a comment or a ping."""
+    """With `heartbeat=1`, a heartbeat is a message with the cursor instead of a comment or
+    a ping.
+    """
     client = subscriber(stream, cursor=queue.cursor(), heartbeat="1")
     await client.open()
     await soon(lambda: len(queue.clients) == 1)
-    assert await client.step() is None  # the beginning
+    assert await client.step() is None  # the first cursor
     queue.publish({"n": 0})
     assert await client.take(1) == numbered(0)
     for _ in range(2):
@@ -138,7 +141,7 @@ async def test_heartbeat_that_a_page_sees(subscriber, queue, clock, stream):
 
 @pytest.mark.gen_test
 async def test_slow_reader(subscriber, queue, handler, small_buffers, raw_small, stream):
-    """A client that does not read is not cut off: its stream reads on from the log."""
+    """A client that reads slowly is not disconnected: its stream reads on from the log."""
     handler.max_buffer = 100_000
     client = subscriber(stream, cursor=queue.cursor(), connect=raw_small)
     await client.open()
@@ -153,7 +156,7 @@ async def test_slow_reader(subscriber, queue, handler, small_buffers, raw_small,
 
 @pytest.mark.gen_test
 async def test_vanished(subscriber, queue, transport):
-    """Who goes without a word is let go at once, and its place is kept."""
+    """The server notices a reset immediately, and keeps the client's place."""
     client = subscriber(transport, cursor=queue.cursor(), client_id="ann")
     if client.streams:
         await client.open()
@@ -170,7 +173,9 @@ async def test_vanished(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_lost_on_the_way(subscriber, queue, stream):
-    """What the kernel has taken, but not the client, comes again: it is the client that knows."""
+    """Events that the kernel took but the client did not receive are sent again after the
+    cursor.
+    """
     client = subscriber(stream, cursor=queue.cursor())
     await client.open()
     await soon(lambda: queue.subscribers)
@@ -187,7 +192,7 @@ async def test_lost_on_the_way(subscriber, queue, stream):
 @pytest.mark.engines("memory")  # the clock is moved
 @pytest.mark.gen_test
 async def test_rotation(subscriber, queue, handler, clock, stream):
-    """A stream that lasted long enough ends in a regular way; who comes back has missed nothing."""
+    """A stream ends normally at `max_stream_time`, and a client that reconnects misses no event."""
     handler.max_stream_time = 100.0
     client = subscriber(stream, cursor=queue.cursor())
     await client.open()
@@ -208,7 +213,7 @@ async def test_rotation(subscriber, queue, handler, clock, stream):
 @pytest.mark.parametrize("transport", [*STREAMS, "long-poll"])
 @pytest.mark.gen_test
 async def test_server_goes(subscriber, queue, transport):
-    """A server that stops ends what is open, in a regular way."""
+    """When the server stops, streams and polls end normally."""
     client = subscriber(transport, cursor=queue.cursor())
     opened = asyncio.ensure_future(client.open())
     if client.streams:
@@ -240,7 +245,7 @@ TEXTS = [
 
 @pytest.mark.gen_test
 async def test_text(subscriber, queue, transport):
-    """Whatever Unicode can say, and every kind of newline, also as a key."""
+    """Any Unicode text and every kind of newline arrive unchanged, in values and as keys."""
     client = subscriber(transport, cursor=queue.cursor())
     await client.start()
     events = [{"text": text, text: [text, {"deep": text}]} for text in TEXTS]
@@ -250,7 +255,7 @@ async def test_text(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_a_megabyte(subscriber, queue, transport):
-    """The largest event there may be, between small ones."""
+    """An event of the maximum size arrives unchanged between small ones."""
     client = subscriber(transport, cursor=queue.cursor())
     await client.start()
     events = [{"n": 1}, {"text": "\u2603" * ((queue.max_event_size - 11) // 3)}, {"n": 2}]
@@ -260,7 +265,7 @@ async def test_a_megabyte(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_while_coming_and_going(subscriber, queue, transport):
-    """What is published in the instant in which a client comes or goes is there, once."""
+    """Events that are published while a client connects or leaves arrive exactly once."""
     queue.buffer_length = 100_000
     queue.backlog_length = 100_000
     client = subscriber(transport, cursor=queue.cursor())
@@ -280,7 +285,7 @@ async def test_while_coming_and_going(subscriber, queue, transport):
         for _ in range(turn % 4):
             got += await client.take(1)
         if not client.streams:
-            # They were received, and the cursor is after them.
+            # The client has received these messages, and its cursor is after them.
             got += [message.data for message in client.unread]
             client.unread.clear()
         if turn % 2:
@@ -296,7 +301,7 @@ async def test_while_coming_and_going(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_many_at_once(subscriber, queue, transport):
-    """Many clients on one transport have the same events."""
+    """Many clients on one transport get the same events."""
     clients = [subscriber(transport, cursor=queue.cursor()) for _ in range(20)]
     takes = []
     for client in clients:
@@ -311,7 +316,7 @@ async def test_many_at_once(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_channels_are_apart(subscriber, queue, transport):
-    """The event of one channel is nobody's in another."""
+    """A client gets only the events of its own channel."""
     other = MessageQueue.instance("other")
     await other.ready()
     client = subscriber(transport, path="/events/other", cursor=other.cursor())
@@ -325,7 +330,7 @@ async def test_channels_are_apart(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_long_polls_get_the_same_body(subscriber, queue, monkeypatch):
-    """Clients that waited together get the same bytes; a client that comes later gets its own."""
+    """Clients that waited together get the same bytes; a later client gets its own."""
     bodies = []
     encode, send = SubscribeHandler._encode_json, Exchange.send_whole
 

@@ -1,4 +1,4 @@
-"""The counts are true however a connection ends: none is lost, or counted twice."""
+"""Connections and bytes are counted exactly once, however a connection ends."""
 
 import pytest
 from support.wire import soon
@@ -14,7 +14,7 @@ def handler(handler):
 
 @pytest.mark.gen_test
 async def test_ends(handler, subscriber, queue, stream):
-    """Each connection is opened once and ends once, whichever side ends it."""
+    """Each connection is counted as opened once and as ended once, whichever side ends it."""
     before = Snapshot.take()
     clients = [subscriber(stream) for _ in range(9)]
     for client in clients:
@@ -45,7 +45,7 @@ async def test_ends(handler, subscriber, queue, stream):
 
 @pytest.mark.gen_test
 async def test_bytes(handler, subscriber, queue, stream):
-    """The bytes are those that a client gets after the headers."""
+    """The counted bytes are those that a client gets after the headers."""
     queue.publish("old")
     before = Snapshot.take()
     client = subscriber(stream, last_event_id=0)

@@ -1,4 +1,4 @@
-"""Pages from other origins: who is on the list may, and nobody else."""
+"""Only pages from allowed origins can read answers and publish."""
 
 from contextlib import nullcontext
 
@@ -52,7 +52,7 @@ class WithToken(Listed):
 
 
 class Checking(SubscribeHandler):
-    """Has Tornado's hook for WebSockets."""
+    """A handler with Tornado's hook for the origin of WebSockets."""
 
     def check_origin(self, origin):
         return origin == STRANGER
@@ -111,7 +111,7 @@ def ask(http_server, base_url):
 )
 @pytest.mark.gen_test
 async def test_reading(ask, kind, origin, allowed, credentials):
-    """The browser is told what the page may see, and that the cursor is part of it."""
+    """The CORS headers allow only listed origins to read the answer and its cursor."""
     for channel in ("room", "secret"):
         headers = (await ask(kind, origin, channel)).headers
         assert headers.get("Access-Control-Allow-Origin") == allowed
@@ -124,7 +124,7 @@ async def test_reading(ask, kind, origin, allowed, credentials):
 
 @pytest.mark.gen_test
 async def test_errors(ask):
-    """A page may read why it was refused."""
+    """A page from a listed origin may read why it was refused."""
     reply = await ask(WithCookies, FRIEND, "secret")
     assert (reply.code, reply.headers["Access-Control-Allow-Origin"]) == (401, FRIEND)
     assert reply.headers[CREDENTIALS] == "true"
@@ -145,7 +145,9 @@ async def test_errors(ask):
 )
 @pytest.mark.gen_test
 async def test_each_error_can_be_read(ask, expect_log, kind, options, status, said):
-    """Also that of a method that there is not, and what `prepare` raises."""
+    """A listed origin may read every error, even for an unknown method or an exception in
+    `prepare`.
+    """
     with expect_log("tornado.application", "Uncaught") if status == 500 else nullcontext():
         reply = await ask(kind, FRIEND, **options)
     assert reply.code == status
@@ -154,7 +156,7 @@ async def test_each_error_can_be_read(ask, expect_log, kind, options, status, sa
 
 
 def preflight(*names, method="POST"):
-    """The headers by which a browser asks whether it may send these."""
+    """The headers with which a browser asks whether it may send these headers."""
     headers = {"Access-Control-Request-Method": method}
     return headers | ({"Access-Control-Request-Headers": ",".join(names)} if names else {})
 
@@ -162,7 +164,7 @@ def preflight(*names, method="POST"):
 @pytest.mark.parametrize(("origin", "allowed"), [(FRIEND, True), (STRANGER, False)])
 @pytest.mark.gen_test
 async def test_preflight(ask, origin, allowed):
-    """What a browser asks before it sends what no form could."""
+    """A preflight request gets the allowed methods and headers only from a listed origin."""
     reply = await ask(Publish, origin, method="OPTIONS", headers=preflight())
     assert (reply.code, reply.body) == (204, b"")
     assert reply.headers["Allow"] == "POST, OPTIONS"
@@ -179,7 +181,7 @@ REFUSED = ["*", "a b", "x-\u00e9", "x" * 101, "", "x-forwarded-for", "X-Real-IP"
 @pytest.mark.parametrize("kind", [Publish, PublishPublic, Listed, WithToken])
 @pytest.mark.gen_test
 async def test_any_header_may_be_asked_for(ask, kind):
-    """But a name that is none, and one by which a proxy says who the client is."""
+    """Any header is allowed, except invalid names and headers in which a proxy names the client."""
     headers = preflight(*ASKED, *REFUSED)
     reply = await ask(kind, FRIEND, method="OPTIONS", headers=headers)
     assert reply.code == 204
@@ -191,7 +193,7 @@ async def test_any_header_may_be_asked_for(ask, kind):
 
 @pytest.mark.gen_test
 async def test_many_names_are_not_repeated(ask):
-    """What a client asks for is bounded in the answer."""
+    """The answer lists a bounded number of the requested headers."""
     headers = preflight(*(f"x-{number}" for number in range(3000)))
     reply = await ask(Publish, FRIEND, method="OPTIONS", headers=headers)
     assert len(reply.headers["Access-Control-Allow-Headers"]) < 500
@@ -207,13 +209,13 @@ async def test_many_names_are_not_repeated(ask):
 )
 @pytest.mark.gen_test
 async def test_a_preflight_needs_no_credentials(ask, kind, origin, headers, status):
-    """A browser sends none with it: `prepare` refuses the request, not the question."""
+    """A preflight request from a listed origin is answered without calling `prepare`."""
     assert (await ask(kind, origin, method="OPTIONS", headers=headers)).code == status
 
 
 @pytest.mark.gen_test
 async def test_stream(subscriber):
-    """A stream says the same."""
+    """A stream has the same CORS headers."""
     client = subscriber("sse", path="/Listed/room", headers={"Origin": FRIEND})
     head = await client.open()
     assert head.headers["access-control-allow-origin"] == FRIEND
@@ -238,7 +240,7 @@ async def test_stream(subscriber):
 )
 @pytest.mark.gen_test
 async def test_websocket(subscriber, http_port, kind, origin, headers, status):
-    """A browser asks nobody before a WebSocket: it is the server that has to look."""
+    """Browsers send no preflight request for a WebSocket: the server checks the origin itself."""
     fields = {"Origin": origin.format(port=http_port)} if origin else {}
     client = subscriber("websocket", path=f"/{kind}/room", headers=fields | headers)
     assert (await client.open()).status == status
@@ -252,7 +254,7 @@ async def test_websocket(subscriber, http_port, kind, origin, headers, status):
     ],
 )
 def test_mistakes(attributes, mistake):
-    """What would be dangerous is not made at all."""
+    """Dangerous settings raise an exception when the class is made."""
     with pytest.raises(TypeError, match=mistake):
         type("Wrong", (SubscribeHandler,), attributes)
 
@@ -270,7 +272,7 @@ def test_mistakes(attributes, mistake):
     ],
 )
 def test_origins_that_no_browser_sends(origin, mend):
-    """They would match nothing, and nobody would be told."""
+    """An origin that no browser sends raises a `ValueError`, as it would never match."""
     with pytest.raises(ValueError, match=mend):
         type("Wrong", (SubscribeHandler,), {"allowed_origins": [origin]})
 
@@ -287,7 +289,7 @@ def test_origins_that_no_browser_sends(origin, mend):
     ],
 )
 def test_origins(origin):
-    """These are."""
+    """These origins are accepted."""
     type("Right", (SubscribeHandler,), {"allowed_origins": [origin]})
 
 
@@ -309,14 +311,14 @@ class TestProtected:
     )
     @pytest.mark.gen_test
     async def test_token(self, ask, expect_log, headers, status):
-        """Who has no token, or not that of the cookie, may not."""
+        """A client without a token, or with a token other than the cookie's, may not publish."""
         with expect_log("tornado.general", "(?i)xsrf") if status == 403 else nullcontext():
             reply = await ask(Publish, None, method="POST", body="{}", headers=headers | JSON)
         assert reply.code == status
 
 
 class TestOtherSites:
-    """Which pages may publish, with the setting that refuses posts of other sites."""
+    """With `cross_origin_protection`, only some pages from other sites may publish."""
 
     @pytest.fixture
     def settings(self):
@@ -335,7 +337,9 @@ class TestOtherSites:
     )
     @pytest.mark.gen_test
     async def test_post(self, ask, expect_log, kind, origin, headers, status):
-        """An origin on the list; any, if the handler is public and nobody's name is used."""
+        """A listed origin may publish; with a public handler, any origin may, without
+        credentials.
+        """
         headers = {**JSON, "Sec-Fetch-Site": "cross-site", **headers}
         with expect_log("tornado.general", "403 POST") if status == 403 else nullcontext():
             reply = await ask(kind, origin, method="POST", body="{}", headers=headers)

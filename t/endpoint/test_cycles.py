@@ -1,4 +1,4 @@
-"""No connection leaves anything to the garbage collector, however it ends."""
+"""No connection leaves objects for the garbage collector, however the connection ends."""
 
 import asyncio
 import collections
@@ -47,7 +47,7 @@ def app():
 
 @pytest.fixture(params=[HTTPServer, StrictServer])
 def port(request, app, io_loop, _unused_port):
-    """The port of Tornado's server, or of the one in `Server`."""
+    """The port of Tornado's server, then of the server that `Server` uses."""
     server = request.param(app)
     server.add_socket(_unused_port[0])
     yield _unused_port[1]
@@ -147,15 +147,15 @@ def connect(port):
 
 @pytest.fixture
 def handlers():
-    """The handlers, and connections of Tornado's, that this test has made."""
+    """A function that returns the handlers and Tornado connections that this test has made."""
     kinds = Handler, WebSocketHandler, IOStream
 
     def found():
         return [thing for thing in gc.get_objects() if isinstance(thing, kinds)]
 
     gc.collect()
-    # `get_objects` does not look at what was here before. It stays frozen, as everything does that
-    # was loaded before the first test: an `unfreeze` would make all later collections slow.
+    # `get_objects` ignores frozen objects. They stay frozen, as all objects from before the first
+    # test do: an `unfreeze` would make all later collections slow.
     gc.freeze()
     return found
 
@@ -163,7 +163,7 @@ def handlers():
 @pytest.mark.parametrize(("transport", "path", "way"), CASES)
 @pytest.mark.gen_test
 async def test_nothing_is_left(connect, handlers, transport, path, way):
-    """Handlers are released, and nothing else stays either."""
+    """After each connection, handlers are freed, and no other objects are left either."""
     queue = MessageQueue.instance("room")
     queue.publish({"n": 0})
 
@@ -190,7 +190,7 @@ UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 1
 )
 @pytest.mark.gen_test
 async def test_nothing_is_left_of_other_requests(port, handlers, request_):
-    """Handshakes and requests that are refused, old ones, and such without a body."""
+    """Refused handshakes and requests, old requests, and HEAD requests leave no objects behind."""
 
     async def one():
         client = await Connection.connect(port)
@@ -202,7 +202,7 @@ async def test_nothing_is_left_of_other_requests(port, handlers, request_):
 
 
 async def leaves_nothing(one, handlers):
-    # What the first one makes for all the others.
+    # The first request makes objects that later requests share.
     await one()
     await soon(lambda: not handlers())
     gc.collect()

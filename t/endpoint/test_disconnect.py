@@ -1,4 +1,6 @@
-"""`group` and `disconnect`: a user's streams and polls end at once and are refused after that."""
+"""With `group` and `disconnect`, a user's streams and polls end immediately and are then
+refused.
+"""
 
 import asyncio
 
@@ -40,7 +42,7 @@ class Other(Events):
 
 
 class Talking(Events):
-    """Tornado reads what its clients send."""
+    """Tornado reads the messages of the clients of this class."""
 
     def on_message(self, message):
         self.hooks.append(message)
@@ -49,7 +51,7 @@ class Talking(Events):
 
 
 class Opening(Events):
-    """Is not open before the test says so."""
+    """`open` does not return until the test allows it to."""
 
     last = None
 
@@ -71,7 +73,7 @@ class Waiting(Events):
 
 
 class Brief(Events):
-    """A client of it is out as soon as it has come."""
+    """A client of this class is disconnected as soon as it has subscribed."""
 
     def on_subscribe(self, channel):
         assert self.disconnect("ann") == 1
@@ -93,13 +95,13 @@ def app():
     kinds = [Events, Other, Talking, Opening, Waiting, Brief, LoggedOut, Unhashed]
     rules = [(rf"/{kind.__name__.lower()}/([\w.-]+)", kind) for kind in kinds]
     yield Application([*rules, ("/events", Events)])
-    # What a class holds would be held for ever.
+    # Objects that a class refers to would never be freed.
     Opening.last = Waiting.last = None
 
 
 @pytest.fixture
 def user(subscriber):
-    """`client = await user(transport, "ann")`: open, and a subscriber."""
+    """`client = await user(transport, "ann")` returns an open client that has subscribed."""
 
     async def user(transport, name, path="/events/room", **options):
         headers = {"Cookie": f"user={name}"} if name else {}
@@ -117,13 +119,15 @@ def user(subscriber):
 
 
 async def ask(client):
-    """Sends the request, on a new connection."""
+    """Send the request on a new connection."""
     client.close()
     await client.request()
 
 
 async def end_of(client):
-    """How it ended: the status of a poll, the code of a WebSocket, else 0."""
+    """Return how the connection ended: the status of a poll, the code of a WebSocket,
+    otherwise 0.
+    """
     async with asyncio.timeout(5):
         if not client.streams:
             return (await read_reply(client.connection)).status
@@ -142,7 +146,7 @@ CODES = {"long-poll": 403, "websocket": 4403}
 @pytest.mark.parametrize("path", ["/events/room", "/events", "/talking/room"])
 @pytest.mark.gen_test
 async def test_at_once(user, transport, path):
-    """The open connection ends; the next try is refused; another user is not affected."""
+    """The user's connection ends and its next request is refused; another user is not affected."""
     query = {"channel": ["a", "b"]} if path == "/events" else {}
     ann = await user(transport, "ann", path, **query)
     bob = await user(transport, "bob", path, **query)
@@ -161,8 +165,8 @@ async def test_at_once(user, transport, path):
 @pytest.mark.parametrize("transport", LASTING)
 @pytest.mark.gen_test
 async def test_nothing_comes_after_it(user, transport, queue):
-    """What was published before arrives, what is published after does not. The client has left, and
-    has its place if it may come again.
+    """The user gets events published before `disconnect`, but none published after it. The client
+    has left, and keeps its place in case it may return.
     """
     ann = await user(transport, "ann", client_id="ann's", timeout=20)
     if transport != "long-poll":
@@ -181,7 +185,7 @@ async def test_nothing_comes_after_it(user, transport, queue):
 
 @pytest.mark.gen_test
 async def test_all_of_a_user(user, queue):
-    """On every transport, in one call; clients without a group stay."""
+    """One call ends a user's connections on every transport; clients without a group stay."""
     clients = [await user(transport, "7") for transport in LASTING]
     stranger = await user("sse", None)
     assert SubscribeHandler.disconnect(7) == len(LASTING)
@@ -195,7 +199,7 @@ async def test_all_of_a_user(user, queue):
 
 @pytest.mark.gen_test
 async def test_of_a_class(user):
-    """A class ends the connections of itself and of its subclasses."""
+    """A class ends its own connections and those of its subclasses."""
     one = await user("sse", "ann")
     other = await user("sse", "ann", "/other/room")
     assert Other.disconnect("ann") == 1
@@ -207,7 +211,7 @@ async def test_of_a_class(user):
 @pytest.mark.parametrize("transport", LASTING)
 @pytest.mark.gen_test
 async def test_before_it_is_admitted(subscriber, queue, transport):
-    """A request that waits for `can_subscribe` is refused, though that then says yes."""
+    """A request that waits for `can_subscribe` is refused, even if the answer is then True."""
     client = subscriber(transport, path="/waiting/room", headers={"Cookie": "user=ann"})
     await ask(client)
     handler = await soon(lambda: Waiting.last)
@@ -232,7 +236,7 @@ async def test_before_it_is_open(subscriber, queue):
 
 @pytest.mark.gen_test
 async def test_it_says_nothing_more(user):
-    """Messages after the server's close frame do not reach the program."""
+    """Messages that arrive after the server's close frame do not reach the program."""
     client = await user("websocket", "ann", "/talking/room")
     await client.send(b"before", 0x1)
     await soon(lambda: "before" in Events.hooks)
@@ -246,7 +250,7 @@ async def test_it_says_nothing_more(user):
 
 @pytest.mark.gen_test
 async def test_in_a_callback(user, queue):
-    """A callback of the queue may end others that listen."""
+    """A callback of the queue may disconnect other listeners."""
     ann = await user("long-poll", "ann")
     stream = await user("ndjson", "ann")
 
@@ -272,7 +276,7 @@ async def test_by_a_message_of_the_user(user):
 @pytest.mark.parametrize("transport", LASTING)
 @pytest.mark.gen_test
 async def test_by_a_hook_of_the_user(subscriber, queue, transport):
-    """A stream that has not begun is answered with 403, as a poll is."""
+    """If `on_subscribe` disconnects the client before the stream has begun, the answer is 403."""
     client = subscriber(transport, path="/brief/room", headers={"Cookie": "user=ann"})
     if transport == "websocket":
         await client.open()
@@ -287,7 +291,7 @@ async def test_by_a_hook_of_the_user(subscriber, queue, transport):
 @pytest.mark.parametrize("transport", [*LASTING, "interval-poll"])
 @pytest.mark.gen_test
 async def test_nothing_is_kept(user, subscriber, transport):
-    """A client that leaves by itself is forgotten, and its group is, too."""
+    """If a client leaves, both the client and its group are forgotten."""
     if transport == "interval-poll":
         client = subscriber(transport, path="/events/room", headers={"Cookie": "user=ann"})
         await client.open()
@@ -300,7 +304,7 @@ async def test_nothing_is_kept(user, subscriber, transport):
 
 @pytest.mark.gen_test
 async def test_own_refusal(user):
-    """`can_subscribe` sets the answer to a client that tries again."""
+    """`can_subscribe` sets the answer to a disconnected client that tries again."""
     ann = await user("sse", "ann")
     Events.disconnect("ann")
     assert await end_of(ann) == 0
@@ -312,7 +316,7 @@ async def test_own_refusal(user):
 
 @pytest.mark.gen_test
 async def test_mistakes(subscriber, expect_log):
-    """They are named."""
+    """Mistakes raise exceptions that name them."""
     with pytest.raises(TypeError, match="clients without a group"):
         SubscribeHandler.disconnect(None)
     with pytest.raises(TypeError, match=r"the group must be a str, bytes or int, .* not \['ann'\]"):

@@ -1,4 +1,4 @@
-"""`disconnect` of a user with very many connections: they end in turns."""
+"""The many connections of one user end in several turns of the loop."""
 
 import asyncio
 
@@ -42,7 +42,7 @@ class Waiting(Events):
 @pytest.fixture
 def app(monkeypatch):
     monkeypatch.setattr(groups, "AT_ONCE", 3)
-    # One connection a turn.
+    # End one connection per turn.
     monkeypatch.setattr(groups, "TURN", 0.0)
     Events.broken = False
     yield Application([(r"/events/(\w+)", Events), (r"/waiting/(\w+)", Waiting)])
@@ -51,7 +51,7 @@ def app(monkeypatch):
 
 @pytest.fixture
 def many(subscriber, queue):
-    """`clients = await many("sse")`: `MANY` subscribers."""
+    """`clients = await many("sse")` returns `MANY` subscribers."""
 
     async def many(transport):
         clients = [subscriber(transport, path="/events/room") for _ in range(MANY)]
@@ -66,7 +66,7 @@ def many(subscriber, queue):
 @pytest.mark.parametrize("transport", ["sse", "websocket", "long-poll"])
 @pytest.mark.gen_test
 async def test_in_turns(many, queue, transport):
-    """Some end at once, the others in turns of the loop. They count once."""
+    """The first connections end immediately, the others in turns of the loop; each counts once."""
     clients = await many(transport)
     assert Events.disconnect("ann") == MANY
     assert Events.disconnect("ann") == 0
@@ -82,7 +82,7 @@ async def test_in_turns(many, queue, transport):
 
 @pytest.mark.gen_test
 async def test_a_client_that_leaves_before_its_turn(many, queue):
-    """It is left alone."""
+    """A client that leaves before its turn is no longer ended by the server."""
     clients = await many("sse")
     Events.disconnect("ann")
     for client in clients:
@@ -106,7 +106,7 @@ async def test_no_other_comes_meanwhile(many, subscriber, queue):
 
 @pytest.mark.gen_test
 async def test_one_that_fails(many, queue, expect_log):
-    """A handler that fails to end keeps no other from it, and the caller learns nothing of it."""
+    """If ending a connection fails, the error is logged, and the other connections still end."""
     await many("sse")
     Events.broken = True
     with expect_log("tatsumaki", "a connection could not be ended") as records:

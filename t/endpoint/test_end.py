@@ -1,4 +1,4 @@
-"""A channel that ends: streams are finished, and its subscribers do not come back."""
+"""When a channel ends, streams are finished, and subscribers that return are told to stop."""
 
 import asyncio
 
@@ -16,8 +16,8 @@ END = {"type": "end"}
 
 @pytest.mark.gen_test
 async def test_who_listens(subscriber, queue, transport):
-    """A client of each transport gets the event and the end. Its stream is finished, and when it
-    asks again, it is answered with 204 or closed with 1000.
+    """A client of each transport gets the event and the end. Its stream is finished, and its next
+    request is answered with 204 or closed with 1000.
     """
     client = subscriber(transport, cursor=queue.cursor())
     await client.start()
@@ -34,7 +34,7 @@ async def test_who_listens(subscriber, queue, transport):
 
 
 async def is_over(client):
-    """It is told that there is nothing more."""
+    """Check that the client is told that there are no more events."""
     head = await client.open()
     if client.transport == "websocket":
         with pytest.raises(Ended) as ended:
@@ -48,7 +48,9 @@ async def is_over(client):
 
 @pytest.mark.gen_test
 async def test_who_comes_later(subscriber, queue, transport):
-    """A client gets what is left for it first; a new one gets the backlog."""
+    """After the end, a client that resumes gets its missed events, and a new one gets the
+    backlog.
+    """
     first, _ = await queue.publish({"n": 1}, {"n": 2})
     await queue.end()
     late = subscriber(transport, cursor=first)
@@ -63,7 +65,9 @@ async def test_who_comes_later(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_nothing_but_the_end(subscriber, queue, transport):
-    """A new client of a channel that has an end and nothing else has nothing to wait for."""
+    """A new client of a channel that has only an end is told immediately that the channel has
+    ended.
+    """
     await queue.end()
     if transport != "websocket":
         await is_over(subscriber(transport))
@@ -72,7 +76,7 @@ async def test_nothing_but_the_end(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_by_name(subscriber, queue):
-    """A named client is remembered: it need not send the cursor."""
+    """A named client that has received the end is answered with 204 without a cursor."""
     queue.publish({"n": 1})
     await queue.end()
     client = subscriber("long-poll", client_id="ann")
@@ -83,7 +87,7 @@ async def test_by_name(subscriber, queue):
 
 @pytest.mark.gen_test
 async def test_it_goes_on(subscriber, queue, transport):
-    """An event after the end is delivered as any other."""
+    """An event after the end is delivered like any other."""
     await queue.end()
     queue.publish({"n": 1})
     client = subscriber(transport, cursor=queue.backlog_events[0].id)
@@ -93,7 +97,7 @@ async def test_it_goes_on(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_a_slow_reader(http_server, raw_small, small_buffers, http_port, queue):
-    """A stream is finished when its client has taken everything, not before."""
+    """A stream is finished when its client has received everything, not before."""
     client = await raw_small(http_port)
     await client.send(b"GET /events/room?transport=ndjson HTTP/1.1\r\nHost: x\r\n\r\n")
     await soon(lambda: queue.clients)
@@ -122,7 +126,9 @@ class Counting(SubscribeHandler):
 @pytest.mark.parametrize("handler", [Counting])
 @pytest.mark.gen_test
 async def test_presence(subscriber, queue, stream, handler, monkeypatch):
-    """The hooks are called once; a client that is answered with 204 was no subscriber."""
+    """The hooks are called once; a client that is answered with 204 does not become a
+    subscriber.
+    """
     monkeypatch.setattr(Counting, "calls", [])
     client = subscriber(stream, cursor=queue.cursor(), client_id="ann")
     await client.start()
@@ -137,7 +143,7 @@ async def test_presence(subscriber, queue, stream, handler, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_several_channels(subscriber, queue, stream):
-    """A client of two channels is told of each end, and is finished at the last one."""
+    """A client of two channels gets each end, and its stream is finished at the last one."""
     other = MessageQueue.instance("other")
     both = MessageQueue.instance("other", "room")
     client = subscriber(stream, path="/events", channel=["room", "other"], cursor=both.cursor())
@@ -156,7 +162,7 @@ async def test_several_channels(subscriber, queue, stream):
 
 @pytest.mark.gen_test
 async def test_the_form_of_a_handler(subscriber, queue, handler, stream):
-    """JSON that a handler makes of an event is not taken for the end."""
+    """JSON text that a handler makes of an event is not mistaken for the end."""
     handler.get_chunk = lambda self, event, *more: '{"type": "end"}'
     client = subscriber(stream, cursor=queue.cursor())
     await client.start()
@@ -170,7 +176,7 @@ class Ending(PublishHandler):
 
 @pytest.mark.gen_test
 async def test_over_http(http_client, base_url, queue, app):
-    """A client ends a channel where the handler lets it; anywhere else that is a 403."""
+    """A client can end a channel if `may_end` allows it; otherwise the answer is 403."""
     app.add_handlers(".*", [(r"/end/([\w.-]+)", Ending)])
     post = {"method": "POST", "headers": {"Content-Type": "application/json"}}
 

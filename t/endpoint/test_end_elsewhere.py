@@ -1,4 +1,4 @@
-"""A channel that ends, of several processes."""
+"""A channel ends in one of several processes."""
 
 import pytest
 from support.wire import soon
@@ -40,8 +40,8 @@ def other(redis_server):
 
 @pytest.mark.gen_test
 async def test_it_goes_on_elsewhere(subscriber, queue, other):
-    """A process that has no clients of an ended channel does not take it for ended later, because
-    another process may have published.
+    """A process without clients of an ended channel checks for new events before it treats the
+    channel as ended, because another process may have published.
     """
     client = subscriber("sse")
     await client.start()
@@ -56,7 +56,7 @@ async def test_it_goes_on_elsewhere(subscriber, queue, other):
 
 @pytest.mark.gen_test
 async def test_a_name_from_elsewhere(subscriber, queue, other, redis_server):
-    """A named client that another process knows gets what it lacks, even if new clients do not."""
+    """A named client that another process knows gets the events that it missed."""
     queue.backlog_length, queue.reconnect_time = 0, 60
     (first,) = await other.apublish("room", "old")
     await other.apublish("room", "new")

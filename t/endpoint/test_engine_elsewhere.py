@@ -1,4 +1,4 @@
-"""A `SubscribeHandler` whose engine is elsewhere: the streams are those of the in-memory engine."""
+"""With an engine that answers later, the streams are those of the in-memory engine."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from tatsumaki_py import Error, MessageQueue
 
 @pytest.fixture
 def engine(io_loop):
-    """Everything it is asked, it answers later."""
+    """An engine that answers each request later."""
     engine = Delayed()
     MessageQueue.configure(engine)
     yield engine
@@ -31,14 +31,14 @@ def queue(engine):
 
 
 async def sse(ask, query="", path="/events/room", *headers):
-    """An event stream whose head has come."""
+    """Open an event stream and read its head."""
     client = await ask(f"GET {path}?{query}", "Accept: text/event-stream", *headers)
     assert (await client.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
     return client
 
 
 async def said(client, last):
-    """The events that come on a stream, up to the one with that number."""
+    """Read the events of a stream, up to the one with this number."""
     seen = []
     while seen[-1:] != [last]:
         message = await client.read_until(b"\n\n")
@@ -47,14 +47,14 @@ async def said(client, last):
                 data = json.loads(line[6:])
                 data = data.get("data", data)
                 gap = data.get("type") == "gap"
-                # The first message is the cursor.
+                # The first message has only the cursor.
                 seen += ["gap"] if gap else [data["n"]] if "n" in data else []
     return seen
 
 
 @pytest.mark.gen_test
 async def test_streams(ask, queue, engine):
-    """Many that come while the log is loaded: the backlog, then what is published, once each."""
+    """Clients that subscribe while the log is loading get the backlog, then each new event once."""
     await queue.publish({"n": 1}, {"n": 2})
     clients = [await sse(ask) for _ in range(20)]
     for n in range(3, 30):
@@ -70,7 +70,7 @@ async def test_streams(ask, queue, engine):
 
 @pytest.mark.gen_test
 async def test_resumes(ask, queue, engine):
-    """By its cursor, also from before the log here, and on several channels."""
+    """A client resumes with a cursor older than the loaded log, and on several channels."""
     ids = await queue.publish(*({"n": n} for n in range(50)))
     client = await sse(ask, f"last_event_id={ids[4]}")
     assert await said(client, 49) == [*range(5, 50)]
@@ -87,7 +87,7 @@ async def test_resumes(ask, queue, engine):
 
 @pytest.mark.gen_test
 async def test_leaves_while_it_waits(ask, queue, engine):
-    """A client that goes before its log is loaded is gone."""
+    """A client that leaves before its log is loaded is forgotten."""
     engine.failing["load"] = "never"
     client = await ask("GET /events/room", "Accept: text/event-stream")
     await until(lambda: queue.clients)
@@ -98,7 +98,7 @@ async def test_leaves_while_it_waits(ask, queue, engine):
 
 @pytest.mark.gen_test
 async def test_long_poll_in_time(fetch, queue, engine):
-    """No events, and no cursor of which nobody knows."""
+    """A long poll that times out before the log is loaded gets no events and no cursor."""
     engine.failing["load"] = "never"
     answer = await fetch("/events/room?timeout=0.2")
     assert (answer.code, json.loads(answer.body)) == (200, [])
@@ -124,7 +124,7 @@ async def test_the_store_is_away(ask, fetch, queue, engine):
 
 @pytest.mark.gen_test
 async def test_publish_handler(fetch, queue, engine):
-    """The answer is sent when the engine has accepted the events, and says if it did not."""
+    """The answer to a publish is sent after the engine's answer, and reports a failure."""
     answer = await fetch("/publish/room", method="POST", body='{"n":1}', headers=JSON)
     assert json.loads(answer.body)["id"] == engine.store.top("room")
     engine.failing["publish"] = Error.HTTP(503, "the store is away")

@@ -1,4 +1,4 @@
-"""`flush_events` to a client of a `SubscribeHandler`: between the events of the log."""
+"""`flush_events` sends events to one client of a `SubscribeHandler`, between those of the log."""
 
 import pytest
 from support.wire import soon
@@ -10,8 +10,8 @@ def numbered(*numbers):
 
 @pytest.mark.gen_test
 async def test_order(subscriber, queue, stream):
-    """They come after the events that were published before, none of which comes twice, also if
-    the burst is not over.
+    """Flushed events arrive after the events that were published before them, even during a burst,
+    and no event arrives twice.
     """
     client = subscriber(stream, cursor=queue.cursor(), client_id="ann")
     await client.start()
@@ -29,7 +29,7 @@ async def test_order(subscriber, queue, stream):
 
 @pytest.mark.gen_test
 async def test_after_it_left(subscriber, queue, stream):
-    """A client that is gone is not there."""
+    """`flush_events` returns False for a client that has left."""
     client = subscriber(stream, cursor=queue.cursor(), client_id="ann")
     await client.start()
     client.close()

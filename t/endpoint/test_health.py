@@ -1,4 +1,4 @@
-"""HealthHandler: the answers to a load balancer."""
+"""`HealthHandler` answers a load balancer."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ def app(request):
 
 @pytest.fixture
 def health(io_loop):
-    """That of the loop, as it was after the test."""
+    """The `Health` of the loop, which is reset after the test."""
 
     async def current():
         return Health.current()
@@ -37,7 +37,7 @@ def health(io_loop):
 
 @pytest.mark.gen_test
 async def test_well(fetch):
-    """`ok`, which no cache keeps; also for a HEAD and a client that has the answer already."""
+    """The answer is an uncacheable `ok`, even to a HEAD or a conditional request."""
     answer = await fetch("/health")
     assert (answer.code, answer.body) == (200, b"ok\n")
     assert answer.headers["Content-Type"] == "text/plain; charset=UTF-8"
@@ -50,7 +50,7 @@ async def test_well(fetch):
 
 @pytest.mark.gen_test
 async def test_draining(fetch, health):
-    """A server that is about to stop says so."""
+    """A server that is about to stop answers with 503."""
     health.draining = True
     for method in ("GET", "HEAD"):
         answer = await fetch("/health", method=method)
@@ -60,7 +60,9 @@ async def test_draining(fetch, health):
 
 @pytest.mark.gen_test
 async def test_checks(fetch, health, expect_log):
-    """The answer has the first reason. A check that raises is a reason, and is logged."""
+    """The answer contains the first reason. A check that raises an exception counts as failed, and
+    is logged.
+    """
     reasons = [None]
     health.checks += [lambda: None, lambda: reasons[0]]
     assert (await fetch("/health")).code == 200
@@ -74,7 +76,7 @@ async def test_checks(fetch, health, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_loop_that_is_late(fetch, monkeypatch):
-    """A loop that was blocked for too long, in the last two seconds."""
+    """A loop that was recently blocked for longer than `max_loop_lag` is unhealthy."""
     monkeypatch.setattr(HealthHandler, "max_loop_lag", 0.05)
     assert (await fetch("/health")).code == 200
     await asyncio.sleep(0.2)

@@ -1,4 +1,6 @@
-"""`on_subscribe` and `on_unsubscribe`: once a subscriber, whatever the transport and its end."""
+"""Each hook is called once per subscriber, whatever the transport and however its
+connection ends.
+"""
 
 import asyncio
 
@@ -12,7 +14,7 @@ calls = []
 
 
 class Hooked(SubscribeHandler):
-    """Its hooks are sync, or async, as the test wants."""
+    """Hooks that are plain functions or coroutines, as the test sets `later`."""
 
     max_stream_time = 100.0
     later = False
@@ -44,7 +46,7 @@ class Slow(Hooked):
 
 
 class Steps(Hooked):
-    """Says when a hook begins and when it ends, and stops in between where it is told to."""
+    """Hooks that note when they begin and end, and wait in between if the test sets `stop`."""
 
     stop = ""
     go_on = None
@@ -87,7 +89,7 @@ def app():
 
 
 async def come(client, queue):
-    """Connects, without waiting for a long poll's answer."""
+    """Connect, without waiting for the answer to a long poll."""
     before = queue.subscribers
     opening = asyncio.ensure_future(client.open())
     await soon(lambda: queue.subscribers > before)
@@ -103,7 +105,7 @@ ONCE = [("+", "room"), ("-", "room")]
 @pytest.mark.parametrize("transport", [*STREAMS, "long-poll"])
 @pytest.mark.gen_test
 async def test_who_leaves(subscriber, queue, transport, name):
-    """Who closes the connection is gone at once."""
+    """A client that closes its connection leaves immediately."""
     client = subscriber(transport, client_id=name or "")
     opening = await come(client, queue)
     await soon(lambda: calls == ONCE[:1])
@@ -118,7 +120,7 @@ async def test_who_leaves(subscriber, queue, transport, name):
 @pytest.mark.parametrize("transport", ["long-poll", "interval-poll"])
 @pytest.mark.gen_test
 async def test_who_asks_again(subscriber, queue, clock, transport):
-    """A long poll with a name is one subscriber for as long as it comes back in time."""
+    """A named client that polls stays one subscriber if it polls again in time."""
     client = subscriber(transport, client_id="ann")
     for number in range(4):
         queue.publish({"n": number})
@@ -135,7 +137,7 @@ async def test_who_asks_again(subscriber, queue, clock, transport):
 
 @pytest.mark.gen_test
 async def test_who_has_no_name(subscriber, queue):
-    """Without a name nobody knows that it is the same: each long poll is a subscriber."""
+    """Each long poll of an anonymous client is a separate subscriber."""
     queue.publish({"n": 1})
     client = subscriber("long-poll")
     await client.open()
@@ -147,7 +149,7 @@ async def test_who_has_no_name(subscriber, queue):
 
 @pytest.mark.gen_test
 async def test_who_has_a_look(subscriber, queue):
-    """Who neither waits nor has a name is no subscriber."""
+    """An anonymous client that polls without waiting is not a subscriber."""
     queue.publish({"n": 1})
     client = subscriber("interval-poll")
     for _ in range(2):
@@ -159,7 +161,7 @@ async def test_who_has_a_look(subscriber, queue):
 
 @pytest.mark.gen_test
 async def test_rotation(subscriber, queue, clock, stream):
-    """Who is sent away by the server is expected back."""
+    """A named client whose stream the server ends stays a subscriber if it reconnects."""
     client = subscriber(stream, client_id="ann", cursor=queue.cursor())
     await come(client, queue)
     await iterations()
@@ -175,7 +177,7 @@ async def test_rotation(subscriber, queue, clock, stream):
 
 @pytest.mark.gen_test
 async def test_two_connections_with_one_name(subscriber, queue, stream):
-    """The second takes over: it is the same subscriber."""
+    """A second connection with the same name takes over and is the same subscriber."""
     first = subscriber(stream, client_id="ann")
     second = subscriber("sse", client_id="ann")
     await come(first, queue)
@@ -190,7 +192,9 @@ async def test_two_connections_with_one_name(subscriber, queue, stream):
 
 @pytest.mark.gen_test
 async def test_each_channel(subscriber, stream):
-    """Once for each channel of the connection; each counts it."""
+    """The hooks are called once for each channel of the connection, and each channel counts the
+    client.
+    """
     client = subscriber(stream, path="/events", channel=["a", "b"])
     await client.open()
     both = MessageQueue.instance("a", "b")
@@ -204,7 +208,7 @@ async def test_each_channel(subscriber, stream):
 
 @pytest.mark.gen_test
 async def test_order(subscriber, queue, stream):
-    """A hook that takes its time is done before the other one is called."""
+    """`on_unsubscribe` is called only after `on_subscribe` has finished."""
     Slow.go_on = asyncio.Event()
     client = subscriber(stream, path="/slow/room")
     await come(client, queue)
@@ -218,8 +222,9 @@ async def test_order(subscriber, queue, stream):
 
 @pytest.mark.gen_test
 async def test_order_over_requests(subscriber, queue, stream):
-    """A client comes by its first request and leaves by its second, while the hook of the first
-    still runs."""
+    """`on_unsubscribe` for a client's second request waits for `on_subscribe` of its first
+    request.
+    """
     Steps.stop, Steps.go_on = "+", asyncio.Event()
     queue.publish({"n": 1})
     first = subscriber("long-poll", path="/steps/room", client_id="ann", n=1)
@@ -229,7 +234,7 @@ async def test_order_over_requests(subscriber, queue, stream):
     await soon(lambda: queue.clients["ann"].listener is not None)
     second.close()
     await soon(lambda: queue.subscribers == 0)
-    # Others do not wait.
+    # Other clients do not wait.
     other = subscriber(stream, path="/steps/room", client_id="bob", n=3)
     await come(other, queue)
     await soon(lambda: calls == ["+1 begins", "+3 begins"])
@@ -241,7 +246,9 @@ async def test_order_over_requests(subscriber, queue, stream):
 
 @pytest.mark.gen_test
 async def test_a_return_while_a_hook_runs(subscriber, queue, stream):
-    """A client that is back before its leaving was dealt with is told of after that."""
+    """If a client returns while `on_unsubscribe` is running, `on_subscribe` is called
+    afterwards.
+    """
     Steps.stop, Steps.go_on = "-", asyncio.Event()
     first, second = (
         subscriber(stream, path="/steps/room", client_id="ann", n=number) for number in (1, 2)
@@ -261,7 +268,7 @@ async def test_a_return_while_a_hook_runs(subscriber, queue, stream):
 
 @pytest.mark.gen_test
 async def test_mistakes(subscriber, queue, stream, expect_log):
-    """What a hook raises is logged, and costs the client nothing."""
+    """An exception in a hook is logged, and the client is not affected."""
     client = subscriber(stream, path="/failing/room")
     with expect_log("tornado.application", "Uncaught exception") as records:
         await come(client, queue)
@@ -275,7 +282,7 @@ async def test_mistakes(subscriber, queue, stream, expect_log):
 @pytest.mark.parametrize("transport", CLIENTS)
 @pytest.mark.gen_test
 async def test_refused(subscriber, transport, monkeypatch):
-    """A client that is not let in was never there."""
+    """No hook is called for a refused client."""
     monkeypatch.setattr(MessageQueue, "max_clients", 0)
     head = await subscriber(transport).open()
     assert head.status == (101 if transport == "websocket" else 503)
@@ -285,7 +292,7 @@ async def test_refused(subscriber, transport, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_the_server_goes(subscriber, queue, clock, stream):
-    """Who has a name may come back to the next one; then it was there all the time."""
+    """When the server stops, an anonymous client leaves, but a named one may still reconnect."""
     clients = [subscriber(stream, client_id=name) for name in ("ann", "")]
     for client in clients:
         await come(client, queue)

@@ -1,4 +1,4 @@
-"""The memory of an idle subscriber."""
+"""An idle subscriber needs little memory."""
 
 import gc
 import sys
@@ -7,12 +7,12 @@ import pytest
 from support.wire import soon
 
 SHARED = 400
-"""Bytes: more than a dict whose names are in the class, less than one that has them for itself."""
+"""Bytes: more than a dict that shares its names with its class, less than any other."""
 
 
 @pytest.mark.gen_test
 async def test_a_handler_has_its_names_in_the_class(handler, subscriber, queue, stream):
-    """CPython keeps up to 30 names of attributes in a class."""
+    """Handlers share the names of their attributes: CPython keeps up to 30 names in a class."""
     clients = [subscriber(stream) for _ in range(3)]
     for client in clients:
         await client.open()

@@ -1,4 +1,4 @@
-"""`json_events.read` against Python's own parser, on JSON and on what is nearly JSON."""
+"""`json_events.read` agrees with Python's own parser on valid and invalid JSON."""
 
 import json
 
@@ -23,7 +23,7 @@ ENDS = st.sampled_from(["", " ", "\n", "\r\n\t"])
 
 @given(EVENTS | st.lists(EVENTS, max_size=5), STYLES, ENDS, ENDS)
 def test_json(sent, style, begin, end):
-    """Whatever the style, all events are there, each on one line."""
+    """All events are read, whatever the style of the JSON, and none contains a line break."""
     body = (begin + json.dumps(sent, **style) + end).encode()
     events, several = read(body, 10_000, 1000)
     assert several is isinstance(sent, list)
@@ -49,7 +49,9 @@ NEARLY = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 @given(NEARLY.map(str.encode) | st.binary(max_size=20))
 def test_what_is_nearly_json(body):
-    """What is read is what Python reads; the rest is refused, and can be published by nobody."""
+    """`read` returns the same values as Python, or refuses the body; no invalid event is
+    accepted.
+    """
     try:
         events, several = read(body, 1000, 1000)
     except Error.HTTP as error:
@@ -66,7 +68,7 @@ def test_what_is_nearly_json(body):
 
 @given(NEARLY)
 def test_bounds(text):
-    """The number of values is never taken for more than it is, but for empty lists and objects."""
+    """The number of values is never overestimated, except for empty lists and objects."""
     try:
         found = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`Members`: handlers by a key, in the thread of the event loop."""
+"""`Members` keeps handlers by key, and changes only in the thread of the event loop."""
 
 import asyncio
 import threading
@@ -10,14 +10,14 @@ from tatsumaki_py.endpoint.members import Members
 
 
 class Over:
-    """A handler."""
+    """A stand-in for a handler."""
 
     def _peer_left(self):
         return False
 
 
 class Noting(Members):
-    """Notes in which threads it is changed."""
+    """`Members` that notes the threads in which it is changed."""
 
     def __init__(self):
         super().__init__()
@@ -30,7 +30,7 @@ class Noting(Members):
 
 @pytest.mark.gen_test
 async def test_freed_in_another_thread():
-    """A handler that another thread frees is forgotten by the loop."""
+    """If a handler is freed in another thread, the loop removes it from the members."""
     MessageQueue.instance("room").disconnect()
     members, kept = Noting(), [Over(), Over()]
     for key, handler in zip(("ann", "bob"), kept, strict=True):
@@ -43,7 +43,7 @@ async def test_freed_in_another_thread():
 
 
 def test_freed_while_another_comes():
-    """The first handler of a key may be freed at the moment at which the second one comes."""
+    """The first handler of a key may be freed at the moment when the second one is added."""
     members, kept = Members(), [Over()]
     members.add("ann", kept[0])
 

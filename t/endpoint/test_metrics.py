@@ -1,4 +1,4 @@
-"""MetricsHandler: the numbers match the data that was sent."""
+"""The numbers of `MetricsHandler` match the data that was sent."""
 
 import asyncio
 import re
@@ -46,14 +46,14 @@ pytestmark = pytest.mark.usefixtures("app")
 
 @pytest.fixture(params=[Application, tornado.web.Application])
 def app(request):
-    # Limits are kept by class: each test has its own.
+    # Limits belong to a class: each test has its own class.
     limited = type("Limited", (Limited,), {})
     return request.param([*RULES, (r"/limited/([\w.-]+)", limited)])
 
 
 @pytest.fixture
 def scrape(fetch):
-    """`numbers = await scrape()`: by the name and the values of the labels, as in
+    """`numbers = await scrape()` returns the numbers by name and the values of the labels, as in
     ``("tatsumaki_connections", "sse")``.
     """
 
@@ -70,7 +70,7 @@ def scrape(fetch):
 
 @pytest.fixture
 def since(scrape):
-    """`change = await since()`, then `await change()`: how much each number has grown."""
+    """`change = await since()`, then `await change()` returns how much each number has grown."""
 
     async def begin():
         before = await scrape()
@@ -90,7 +90,7 @@ def since(scrape):
 @pytest.mark.parametrize("transport", STREAMS)
 @pytest.mark.gen_test
 async def test_a_stream(subscriber, queue, since, transport):
-    """Connections, events and bytes of one transport."""
+    """The connections, events and bytes of a streaming transport are counted."""
     change = await since()
     traffic = COUNTERS.traffic[transport]
     before = traffic.open
@@ -117,7 +117,7 @@ async def test_a_stream(subscriber, queue, since, transport):
 
 @pytest.mark.gen_test
 async def test_a_long_poll(subscriber, queue, since):
-    """A poll waits, and is answered."""
+    """A long poll is counted while it is waiting and when it is answered."""
     change = await since()
     client = subscriber("long-poll", client_id="me")
     reading = asyncio.ensure_future(client.next())
@@ -135,7 +135,7 @@ async def test_a_long_poll(subscriber, queue, since):
 
 @pytest.mark.gen_test
 async def test_a_client_that_comes_late(subscriber, queue, since):
-    """Events from before a client subscribed are delivered without a delay; a gap is counted."""
+    """No delay is counted for events from before a client subscribed; a gap is counted."""
     queue.backlog_length = 2
     queue.publish({"n": 0})
     before = queue._channel.log.top
@@ -155,7 +155,7 @@ async def test_a_client_that_comes_late(subscriber, queue, since):
 
 @pytest.mark.gen_test
 async def test_refused(ask, queue, since, monkeypatch):
-    """Refusals by their reason."""
+    """Refused requests are counted by reason."""
     change = await since()
     assert (await read_head(await ask("GET /closed/room"))).status == 403
     monkeypatch.setattr(type(queue), "max_channels", 0)
@@ -181,7 +181,7 @@ async def test_refused(ask, queue, since, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_too_few_descriptors(app, raw, since):
-    """A connection for which there is no descriptor is closed, and counted."""
+    """A connection that is closed for lack of a descriptor is counted."""
     change = await since()
     server = StrictServer(app)
     (listening,) = bind_sockets(0, "127.0.0.1")
@@ -195,7 +195,7 @@ async def test_too_few_descriptors(app, raw, since):
 
 @pytest.mark.gen_test
 async def test_the_rest(scrape, queue):
-    """The gauges, the loop's lag, and the metrics of the process."""
+    """The gauges, the loop's lag and the metrics of the process are reported."""
     queue.publish("x" * 1000)
     queue.poll("me", print)
     now = await scrape()
@@ -209,7 +209,7 @@ async def test_the_rest(scrape, queue):
 
 @pytest.mark.gen_test
 async def test_formats(fetch):
-    """OpenMetrics for a client that asks for it; a version that is none is no error."""
+    """A client may ask for OpenMetrics; an invalid version causes no error."""
     for accept in ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text"):
         answer = await fetch("/metrics", headers={"Accept": accept})
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
@@ -224,7 +224,7 @@ async def test_formats(fetch):
 
 @pytest.mark.gen_test
 async def test_many_scrapes_at_once(ask, fetch):
-    """One text is made at a time, and none for a client that has left."""
+    """Scrapes are processed one at a time, and not for clients that have left."""
     await fetch("/metrics")
     running, most, made = 0, 0, 0
 
@@ -246,7 +246,7 @@ async def test_many_scrapes_at_once(ask, fetch):
             client.reset()
         heads = [await read_head(client) for client in clients[:4]]
         await soon(lambda: not running)
-        # A scrape that comes now has its turn after all of them.
+        # This scrape is processed after all of them.
         assert (await fetch("/metrics")).code == 200
     finally:
         REGISTRY.unregister(slow)
@@ -257,7 +257,7 @@ async def test_many_scrapes_at_once(ask, fetch):
 
 @pytest.mark.gen_test
 async def test_without_prometheus_client(fetch, monkeypatch, expect_log):
-    """The log names the package to install."""
+    """Without `prometheus_client`, the log names the package to install."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with expect_log("tornado.application", "Uncaught exception") as records:
         assert (await fetch("/metrics")).code == 500

@@ -1,4 +1,4 @@
-"""Which transport a client gets."""
+"""The query and the header `Accept` choose the transport of a client."""
 
 import pytest
 from support.wire import read_head, read_reply
@@ -16,7 +16,7 @@ MEDIA_TYPES = {
 
 @pytest.fixture
 def fetch(http_server, http_port, raw):
-    """The head of the answer to a request, with what is in the channel already."""
+    """Send a request and read the head of its answer, and the body if it has a length."""
 
     async def fetch(query="", method="GET", version="HTTP/1.1", path="/events/room", **headers):
         client = await raw(http_port)
@@ -65,7 +65,7 @@ def _again(head):
 )
 @pytest.mark.gen_test
 async def test_accept(fetch, queue, accept, transport):
-    """The best that the header Accept names."""
+    """The best supported type in the header `Accept` chooses the transport."""
     queue.publish({"n": 1})
     head = await fetch(Accept=accept)
     assert head.status == 200
@@ -74,7 +74,7 @@ async def test_accept(fetch, queue, accept, transport):
 
 @pytest.mark.gen_test
 async def test_without_accept(fetch, queue):
-    """A long poll is what everybody can."""
+    """A client without `Accept` gets a long poll."""
     queue.publish({"n": 1})
     reply = await fetch()
     assert (reply.status, reply.body) == (200, b'[{"n":1}]')
@@ -85,7 +85,7 @@ async def test_without_accept(fetch, queue):
 @pytest.mark.parametrize("transport", MEDIA_TYPES)
 @pytest.mark.gen_test
 async def test_parameter(fetch, queue, transport):
-    """?transport= wins over Accept."""
+    """The parameter `transport` takes precedence over `Accept`."""
     queue.publish({"n": 1})
     head = await fetch(f"transport={transport}", Accept="image/png")
     assert head.headers["content-type"].startswith(MEDIA_TYPES[transport])
@@ -106,7 +106,7 @@ async def test_parameter(fetch, queue, transport):
 )
 @pytest.mark.gen_test
 async def test_not_acceptable(fetch, accept):
-    """406 that says what there is."""
+    """If no type in `Accept` is supported, the answer is a 406 that lists the supported types."""
     reply = await fetch(Accept=accept)
     assert reply.status == 406
     assert b"text/event-stream, application/x-ndjson" in reply.body
@@ -114,7 +114,7 @@ async def test_not_acceptable(fetch, accept):
 
 @pytest.mark.gen_test
 async def test_an_accept_header_without_end(fetch, queue):
-    """A hundred entries are read; more than that are refused."""
+    """A header `Accept` may have 100 entries; one with more is refused."""
     queue.publish({"n": 1})
     entries = ["text/html"] * 99
     head = await fetch(Accept=",".join([*entries, "text/event-stream"]))
@@ -126,7 +126,9 @@ async def test_an_accept_header_without_end(fetch, queue):
 @pytest.mark.parametrize("name", ["x", "SSE", "sse%0d%0aX-Evil:1", "%00", "\N{SNOWMAN}"])
 @pytest.mark.gen_test
 async def test_unknown(fetch, name):
-    """400 that says what there is, and nothing of what was asked."""
+    """An unknown transport is answered with a 400 that lists the transports and does not repeat the
+    request.
+    """
     reply = await fetch(f"transport={name}".encode().decode("latin-1"))
     assert reply.status == 400
     assert reply.body == (
@@ -136,14 +138,14 @@ async def test_unknown(fetch, name):
 
 @pytest.mark.gen_test
 async def test_websocket_without_handshake(fetch):
-    """It cannot be had by asking for it."""
+    """`transport=websocket` without a handshake is answered with 426."""
     assert (await fetch("transport=websocket")).status == 426
 
 
 @pytest.mark.parametrize("timeout", ["-1", "x", "nan", "1e", "0x1"])
 @pytest.mark.gen_test
 async def test_bad_timeout(fetch, timeout):
-    """400 for what is no time."""
+    """A `timeout` that is not a number of seconds is answered with 400."""
     reply = await fetch(f"timeout={timeout}")
     assert (reply.status, reply.body) == (400, b"timeout must be a number of seconds, 0 or more")
 
@@ -151,7 +153,7 @@ async def test_bad_timeout(fetch, timeout):
 @pytest.mark.parametrize(("timeout", "seconds"), [("", 25), ("4", 4), ("inf", 25), ("1e9", 25)])
 @pytest.mark.gen_test
 async def test_timeout(http_server, http_port, raw, queue, clock, timeout, seconds):
-    """A long poll ends when the client wants, and not later than the handler wants."""
+    """A long poll ends after the client's timeout, but no later than after that of the handler."""
     client = await raw(http_port)
     await client.send(f"GET /events/room?timeout={timeout} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     while not queue.clients:
@@ -166,7 +168,7 @@ async def test_timeout(http_server, http_port, raw, queue, clock, timeout, secon
 @pytest.mark.parametrize("transport", MEDIA_TYPES)
 @pytest.mark.gen_test
 async def test_head(fetch, queue, transport):
-    """HEAD is answered at once, and makes nobody a subscriber."""
+    """A HEAD request is answered immediately, and its client does not become a subscriber."""
     reply = await fetch(f"transport={transport}", "HEAD")
     assert (reply.status, reply.body) == (200, b"")
     assert reply.headers["content-type"].startswith(MEDIA_TYPES[transport])
@@ -175,7 +177,7 @@ async def test_head(fetch, queue, transport):
 
 @pytest.mark.gen_test
 async def test_channel_parameters(fetch):
-    """A route without groups takes its channel from the query; one there has to be."""
+    """A route without groups takes its channel from the query, which must name one."""
     for query, missing in (("channel=a", False), ("", True), ("channel=", True)):
         reply = await fetch(f"{query}&transport=interval-poll", path="/events")
         assert reply.status == (400 if missing else 200)
@@ -184,7 +186,7 @@ async def test_channel_parameters(fetch):
 
 @pytest.mark.gen_test
 async def test_too_many_channels(fetch):
-    """There is a limit to what one request may hold."""
+    """A request for too many channels is answered with 400."""
     query = "&".join(f"channel=c{number}" for number in range(21))
     reply = await fetch(query, path="/events")
     assert (reply.status, reply.body) == (400, b"21 channels, but at most 20 are allowed")
@@ -192,7 +194,7 @@ async def test_too_many_channels(fetch):
 
 @pytest.mark.gen_test
 async def test_stream_headers(fetch):
-    """What keeps those between from keeping events."""
+    """The headers of a stream keep proxies from buffering or compressing events."""
     for transport in ("sse", "ndjson", "multipart"):
         headers = (await fetch(f"transport={transport}", Accept_Encoding="gzip")).headers
         assert headers["cache-control"] == "no-store, no-transform"
@@ -203,7 +205,7 @@ async def test_stream_headers(fetch):
 
 @pytest.mark.gen_test
 async def test_event_type(subscriber, queue):
-    """The type of an event is the event of an EventSource, if that is asked for."""
+    """With `event_type=1`, the type of an event is the type of the Server-Sent Event."""
     queue.publish({"type": "join"}, {"type": "error"})
     for asked, types in (("1", ["join", None]), ("0", [None, None])):
         client = subscriber("sse", event_type=asked)

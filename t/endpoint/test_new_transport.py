@@ -1,4 +1,4 @@
-"""A transport of one class and one row: JSON text sequences (RFC 7464)."""
+"""A program can add a transport with one class and one row: JSON text sequences (RFC 7464)."""
 
 import json
 
@@ -17,7 +17,7 @@ from tatsumaki_py.testing.readers.reader import Reader
 
 
 class JSONSequence(Framing):
-    """A record separator before each JSON text, a line feed after it."""
+    """A framing with a record separator before each JSON text and a line feed after it."""
 
     content_type = "application/json-seq"
     has_heartbeat = True
@@ -38,7 +38,7 @@ ROW = Streaming("json-seq", "a sequence", ("application/json-seq",), framing=JSO
 
 
 class Sequence(Reader):
-    """Reads the new transport."""
+    """A reader of the new transport."""
 
     async def step(self):
         text = await self.until(b"\n")
@@ -56,7 +56,7 @@ def row(monkeypatch):
 
 @pytest.fixture
 def client(http_server, http_port):
-    """`client(cursor=..., ...)`, not open yet."""
+    """`client(cursor=..., ...)` returns a client that is not open yet."""
     made = []
 
     def client(**options):
@@ -70,7 +70,7 @@ def client(http_server, http_port):
 
 @pytest.mark.gen_test
 async def test_events(client, queue):
-    """Events come with their ids, the newest of the backlog first."""
+    """Events of the backlog and new events arrive in order, with their ids."""
     queue.publish({"n": 1}, {"n": 2})
     one = client()
     head = await one.open()
@@ -84,7 +84,7 @@ async def test_events(client, queue):
 
 @pytest.mark.gen_test
 async def test_resume(client, queue):
-    """A client goes on from its cursor, and learns it before the first event."""
+    """A client resumes after its cursor, and learns its cursor before the first event."""
     one = client()
     await one.open()
     queue.publish({"n": 1})
@@ -100,7 +100,7 @@ async def test_resume(client, queue):
 
 @pytest.mark.gen_test
 async def test_a_gap(client, queue):
-    """A loss is told."""
+    """A client that missed events gets a gap."""
     one = client(cursor="1-0")
     await one.open()
     message = await one.next()
@@ -110,7 +110,7 @@ async def test_a_gap(client, queue):
 
 @pytest.mark.gen_test
 async def test_heartbeat(client, queue, monkeypatch):
-    """A silent stream says where its client is."""
+    """The heartbeats of a stream without events contain the cursor."""
     monkeypatch.setattr(SubscribeHandler, "heartbeat_interval", 0.01)
     one = client()
     await one.open()
@@ -122,7 +122,7 @@ async def test_heartbeat(client, queue, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_bytes_are_shared(client, queue):
-    """Clients of it get the same bytes, framed once."""
+    """All clients of the transport get the same bytes, and an event is framed once."""
     clients = [client() for _ in range(3)]
     for one in clients:
         await one.open()
@@ -135,7 +135,7 @@ async def test_bytes_are_shared(client, queue):
 
 @pytest.mark.gen_test
 async def test_negotiation(raw, http_server, http_port, queue):
-    """`Accept` asks for it, and refusals name it."""
+    """`Accept` can ask for the new transport, and refusals list it."""
 
     async def fetch(query="", accept="*/*", method="GET"):
         one = await raw(http_port)
@@ -154,7 +154,7 @@ async def test_negotiation(raw, http_server, http_port, queue):
 
 @pytest.mark.gen_test
 async def test_own_form(client, queue, monkeypatch):
-    """What a handler makes of an event is framed, too."""
+    """The text that `get_chunk` makes of an event is framed, too."""
 
     def get_chunk(self, chunk, *more):
         return json.dumps({"made": dict(chunk)})

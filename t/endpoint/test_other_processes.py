@@ -1,4 +1,6 @@
-"""A `SubscribeHandler` of several processes: hooks once in all, and a user's `disconnect`."""
+"""With several processes, hooks are called once in total, and `disconnect` applies to all
+processes.
+"""
 
 import json
 import time
@@ -51,7 +53,7 @@ def app():
 
 @pytest.fixture
 def other(other_process):
-    """The presence of another process, with no real clients."""
+    """The presence of another process, without real clients."""
     MessageQueue._registry.processes.hooks.clear()
     calls.clear()
     return other_process
@@ -65,7 +67,7 @@ async def sse(ask, path):
 
 @pytest.mark.gen_test
 async def test_hooks(ask, other):
-    """A client that comes from another process is not new, and one that goes there is not gone."""
+    """A client that moves between processes neither arrives again nor leaves."""
     client = await sse(ask, "/events/room?client_id=me")
     await until(lambda: calls == ["+room me"])
     assert other.store.present[ROOM, "me"][1] == HOOK
@@ -75,7 +77,7 @@ async def test_hooks(ask, other):
     await until(lambda: other.clients.taken)
     await turn(40)
     assert calls == ["+room me"]
-    # Others took this process for dead, and have called the hook.
+    # Other processes believed that this one had died, and called the hook.
     MessageQueue._registry.processes.present_again(ROOM, "me")
     await until(lambda: calls == ["+room me", "+room me"])
     client.close()
@@ -84,7 +86,9 @@ async def test_hooks(ask, other):
 
 @pytest.mark.gen_test
 async def test_the_other_process_has_ended(fetch, ask, other):
-    """The hook is called on a handler that knows the name and the channels of the client."""
+    """If another process dies, `on_unsubscribe` is called on a handler that has the client's name
+    and channels.
+    """
     here = MessageQueue._registry.engine.presence
     await other.arrive(("hall", "room"), "a&b\udcff", HOOK, 30.0)
     other.alive = False
@@ -104,7 +108,7 @@ async def test_the_other_process_has_ended(fetch, ask, other):
 
 @pytest.mark.gen_test
 async def test_disconnect(ask, other):
-    """A user's connections end in all processes: those of the class, by its name."""
+    """A user's connections to a class, by its name, end in all processes."""
     assert Events.disconnect("ann") == 0
     assert News.disconnect(7) == 0
     await until(lambda: len(other.clients.received) == 2)

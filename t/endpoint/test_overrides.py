@@ -1,4 +1,4 @@
-"""What a program overrides of a `SubscribeHandler` is called, whatever short ways there are."""
+"""Methods that a program overrides in a `SubscribeHandler` are called despite all shortcuts."""
 
 import asyncio
 import functools
@@ -17,7 +17,7 @@ seen = []
 
 
 class Noting(SubscribeHandler):
-    """Each hook notes its name and whether it runs in a task of its own."""
+    """A handler whose hooks note their name and their client."""
 
     def note(self, name):
         seen.append((name, self.request.param("client_id")))
@@ -42,7 +42,7 @@ class Got(Noting):
 
 
 class Async(Noting):
-    """Hooks that need a task."""
+    """A handler whose hooks need a task."""
 
     async def channels(self):
         async with asyncio.timeout(5):
@@ -63,7 +63,7 @@ class Async(Noting):
 
 
 class Sync(Noting):
-    """Hooks that are plain functions, and see the context of their request alone."""
+    """A handler whose hooks are plain functions and see only the context of their own request."""
 
     def channels(self):
         assert var.get() == "none"
@@ -84,7 +84,7 @@ class Sync(Noting):
 
 
 class Initialized(Noting):
-    """Hooks of one object."""
+    """A handler whose hooks are attributes of the object."""
 
     def initialize(self):
         self.can_subscribe = lambda channel: self.request.param("client_id") != "out"
@@ -142,7 +142,7 @@ def nothing_seen():
 )
 @pytest.mark.gen_test
 async def test_called(http_client, base_url, kind, calls):
-    """In their order, for each request, with its own context."""
+    """The hooks are called in order for each request, in the request's own context."""
     urls = [f"{base_url}/{kind.__name__}/room?client_id={name}" for name in "ab"]
     answers = [http_client.fetch(url) for url in urls]
     mq = MessageQueue.instance("room")
@@ -160,7 +160,7 @@ async def test_called(http_client, base_url, kind, calls):
 )
 @pytest.mark.gen_test
 async def test_refused(http_client, base_url, kind, status):
-    """The client has its refusal, and is no subscriber."""
+    """A client that a hook refuses gets the status, and does not become a subscriber."""
     url = f"{base_url}/{kind.__name__}/room?client_id=out"
     assert (await http_client.fetch(url, raise_error=False)).code == status
     assert not MessageQueue.instance("room").clients
@@ -168,7 +168,7 @@ async def test_refused(http_client, base_url, kind, status):
 
 @pytest.mark.gen_test
 async def test_raises(http_client, base_url, expect_log):
-    """A hook that raises is a 500 and a line of the log, without a task, too."""
+    """An exception in a hook that runs without a task is logged and answered with 500."""
     with expect_log("tornado.application", "Uncaught exception GET /Sync/room"):
         answer = await http_client.fetch(f"{base_url}/Sync/room?client_id=bad", raise_error=False)
     assert answer.code == 500
@@ -176,7 +176,7 @@ async def test_raises(http_client, base_url, expect_log):
 
 @pytest.mark.gen_test
 async def test_publish(http_client, base_url):
-    """A hook of a `PublishHandler` has a task when it waits."""
+    """A `PublishHandler` may have an asynchronous hook."""
     answer = await http_client.fetch(
         f"{base_url}/publish/room",
         method="POST",
@@ -188,7 +188,7 @@ async def test_publish(http_client, base_url):
 
 @pytest.mark.gen_test
 async def test_answers_early(http_client, base_url):
-    """A hook that answers is no callback, though it has no task: the log does not warn."""
+    """A hook may send the answer itself, without a task and without a warning in the log."""
     answer = await http_client.fetch(f"{base_url}/early/room", method="POST", body="a=b")
     assert answer.body == b"early"
 

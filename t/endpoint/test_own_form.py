@@ -1,5 +1,5 @@
-"""Text of users that `get_chunk` returns as it is: it breaks no message, and says no loss and no
-id.
+"""Text from users that `get_chunk` returns as it is cannot break a message or forge a gap
+or an id.
 """
 
 import json
@@ -44,7 +44,7 @@ def no_number(name):
 
 
 def strict(text):
-    """JSON as other languages read it."""
+    """Parse JSON as other languages do."""
     return json.loads(text.decode("utf-8"), parse_constant=no_number)
 
 
@@ -60,7 +60,7 @@ async def test_enveloped(subscriber, monkeypatch, transport, names):
         monkeypatch.setattr(reader, "parsed", lambda text: messages.append(strict(text)))
     await client.open()
     if transport == "websocket":
-        # It says where the client is. An NDJSON stream does so by its next heartbeat.
+        # The first message has the cursor. An NDJSON stream sends it with its next heartbeat.
         await client.step()
     for text in FORGED:
         MessageQueue.instance("room").publish(text)
@@ -74,7 +74,7 @@ async def test_enveloped(subscriber, monkeypatch, transport, names):
 @pytest.mark.parametrize("text", [GAP, f" \n{GAP}"])
 @pytest.mark.gen_test
 async def test_no_loss(subscriber, queue, transport, text):
-    """What looks like a loss is a JSON string."""
+    """A text that looks like a gap is sent as a JSON string."""
     client = subscriber(transport, cursor=queue.cursor())
     await client.open()
     queue.publish(text)
@@ -84,7 +84,7 @@ async def test_no_loss(subscriber, queue, transport, text):
 
 @pytest.mark.gen_test
 async def test_a_loss(subscriber, stream):
-    """One that happened is still told."""
+    """A real gap is still sent."""
     client = subscriber(stream, cursor="1-0")
     await client.open()
     assert (await client.next()).gap
@@ -93,7 +93,7 @@ async def test_a_loss(subscriber, stream):
 @pytest.mark.parametrize(("made", "sent"), [(b"caf\xe9", "caf\ufffd"), (GAP, json.dumps(GAP))])
 @pytest.mark.gen_test
 async def test_plain_messages(subscriber, handler, queue, monkeypatch, made, sent):
-    """Without ids, too; and a text is UTF-8, or clients give up the connection."""
+    """Without ids, a forged gap is sent as a string, and invalid UTF-8 is replaced."""
     handler.plain_messages = True
     handler.get_chunk = lambda self, chunk, *more: made
     client = subscriber("websocket", cursor=queue.cursor())

@@ -1,4 +1,4 @@
-"""Limits for each address: connections, and events that are published."""
+"""Each address has limits for its connections and for the events that it publishes."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ class One(SubscribeHandler):
 
 
 class Slowly(PublishHandler):
-    """Four events at once, then one in two seconds."""
+    """A handler that allows a burst of four events, then one event every two seconds."""
 
     max_rate = 0.5
     max_burst = 4
@@ -49,7 +49,7 @@ def app():
 
 @pytest.fixture
 def http_server(io_loop, _unused_port, app):
-    """Trusts the headers of a proxy, as `Server(xheaders=True)` does."""
+    """A server that trusts the headers of a proxy, as `Server(xheaders=True)` does."""
     server = HTTPServer(app, xheaders=True)
     server.add_socket(_unused_port[0])
     yield server
@@ -59,7 +59,7 @@ def http_server(io_loop, _unused_port, app):
 
 @pytest.fixture
 def come(subscriber):
-    """`client = await come("sse", "10.0.0.1")`: a request is sent."""
+    """`client = await come("sse", "10.0.0.1")` sends a request."""
 
     async def come(transport, address, path="/two/room"):
         client = subscriber(transport, path=path, headers={"X-Real-IP": address})
@@ -70,7 +70,7 @@ def come(subscriber):
 
 
 async def refused(client):
-    """Whether it is refused for its address."""
+    """Check that the client is refused because of its address."""
     reply = await read_reply(client.connection)
     assert (reply.status, reply.headers["retry-after"]) == (429, "10")
     assert reply.body == b"too many connections from this address"
@@ -79,7 +79,9 @@ async def refused(client):
 @pytest.mark.parametrize("transport", LASTING)
 @pytest.mark.gen_test
 async def test_connections(come, queue, transport):
-    """So many at a time, of all transports; a connection that ends makes room for another."""
+    """All transports share the limit of connections; a connection that ends makes room for
+    another.
+    """
     one = await come(transport, "10.0.0.1")
     await come("long-poll", "10.0.0.1")
     await soon(lambda: queue.subscribers == 2)
@@ -95,7 +97,9 @@ async def test_connections(come, queue, transport):
 
 @pytest.mark.gen_test
 async def test_all_classes(come, queue):
-    """All classes with a limit count together; other classes do not count."""
+    """The connections of all classes with a limit are counted together; other classes are not
+    counted.
+    """
     await come("sse", "10.0.0.1", "/any/room")
     await come("sse", "10.0.0.1")
     await soon(lambda: queue.subscribers == 2)
@@ -106,7 +110,7 @@ async def test_all_classes(come, queue):
 
 @pytest.mark.gen_test
 async def test_what_is_over_does_not_count(come, queue):
-    """A handler that the program keeps takes no room when its answer is over."""
+    """A handler that the program keeps is not counted after its answer has ended."""
     for _ in range(3):
         client = await come("long-poll", "10.0.0.1", "/one/room")
         await soon(lambda: queue.subscribers == 1)
@@ -117,7 +121,7 @@ async def test_what_is_over_does_not_count(come, queue):
 
 @pytest.mark.gen_test
 async def test_nothing_is_kept(come, queue):
-    """An address is forgotten with its last connection."""
+    """An address is forgotten when its last connection ends."""
     clients = [await come("sse", f"10.0.0.{number}") for number in range(5)]
     await soon(lambda: len(ADDRESSES) == 5)
     for client in clients:
@@ -138,13 +142,13 @@ async def test_nothing_is_kept(come, queue):
     ],
 )
 def test_addresses(address, counts_with):
-    """The address or network for which a request counts."""
+    """An IPv4 address is counted by itself, an IPv6 address with its /64 network."""
     assert address_of(SimpleNamespace(remote_ip=address)) == counts_with
 
 
 @pytest.mark.gen_test
 async def test_a_unix_socket(app, tmp_path, queue, expect_log, monkeypatch):
-    """Its clients have no address: they are not limited, and the log says so once."""
+    """Clients of a Unix socket have no address and no limit, and the log says so once."""
     monkeypatch.setattr(per_address, "_told", [])
     server = HTTPServer(app)
     server.add_socket(bind_unix_socket(str(tmp_path / "socket")))
@@ -179,7 +183,7 @@ class UnixClient:
 
 @pytest.fixture
 def publish(fetch):
-    """`answer = await publish("10.0.0.1", {"n": 1})`."""
+    """`answer = await publish("10.0.0.1", {"n": 1})` publishes an event."""
 
     def publish(address, event, path="/slowly/room"):
         headers = {"Content-Type": "application/json", "X-Real-IP": address}
@@ -190,7 +194,9 @@ def publish(fetch):
 
 @pytest.mark.gen_test
 async def test_publishing(publish, clock, queue):
-    """Some at once, then as fast as the rate says. Other addresses do not matter."""
+    """An address may publish a burst, then events at the allowed rate. Other addresses are not
+    affected.
+    """
     for number in range(4):
         assert (await publish("10.0.0.1", {"n": number})).code == 200
     answer = await publish("10.0.0.1", {"n": 4})
@@ -205,7 +211,7 @@ async def test_publishing(publish, clock, queue):
 
 @pytest.mark.gen_test
 async def test_lists(publish, clock):
-    """All events of a list count, even beyond the limit: the next request waits longer."""
+    """All events of a list count, even beyond the limit: the next request must wait longer."""
     assert (await publish("10.0.0.1", [1, 2, 3, 4, 5, 6])).code == 200
     answer = await publish("10.0.0.1", 7)
     assert (answer.code, answer.headers["Retry-After"]) == (429, "6")
@@ -216,7 +222,7 @@ async def test_lists(publish, clock):
 
 @pytest.mark.gen_test
 async def test_each_class(publish):
-    """Each class of handlers counts for itself."""
+    """Each class of handlers counts events separately."""
     for path in ("/slowly/room", "/other/room"):
         codes = [(await publish("10.0.0.1", 1, path)).code for _ in range(5)]
         assert codes == [200] * 4 + [429]
@@ -224,7 +230,7 @@ async def test_each_class(publish):
 
 
 def test_addresses_are_forgotten(monkeypatch):
-    """An address that has been quiet takes no memory, and there is a bound for the others."""
+    """Addresses that have been quiet are forgotten, and the number of addresses is bounded."""
     monkeypatch.setattr(per_address, "MAX_ADDRESSES", 3000)
     rates = Rates()
     for number in range(5000):
@@ -246,7 +252,7 @@ def test_addresses_are_forgotten(monkeypatch):
     ],
 )
 def test_mistakes(kind, name, mistakes):
-    """A limit that is none is named when the class is made."""
+    """An invalid limit raises a `ValueError` when the class is made."""
     for mistake in mistakes:
         match = rf"^Mine.{name} must be a finite number of at least .*, not "
         with pytest.raises(ValueError, match=match):
@@ -254,7 +260,9 @@ def test_mistakes(kind, name, mistakes):
 
 
 def test_a_scan_of_many_addresses(monkeypatch):
-    """At the bound, few of the new addresses look at all others, which takes the loop's time."""
+    """At the maximum number of addresses, only a few new ones trigger a sweep, which takes the
+    loop's time.
+    """
     monkeypatch.setattr(per_address, "MAX_ADDRESSES", 2000)
     sweeps = []
     sweep = Rates._sweep

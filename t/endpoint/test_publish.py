@@ -1,4 +1,4 @@
-"""What is POSTed becomes events, or a 4xx with one line."""
+"""The body of a POST becomes events, or is answered with a 4xx and one line of text."""
 
 import json
 import urllib.parse
@@ -34,7 +34,7 @@ def app():
 
 @pytest.fixture
 def post(http_server, base_url):
-    """The answer to a POST."""
+    """Send a POST and return the answer."""
 
     async def post(body, content_type="application/json", path="/publish/room", **headers):
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -49,7 +49,7 @@ def post(http_server, base_url):
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
 @pytest.mark.gen_test
 async def test_an_object(post, queue, content_type):
-    """One event; the answer is its id."""
+    """An object is one event, and the answer contains its id."""
     event = {"n": 1, "text": "h\u00e9llo \U0001f600", "deep": {"list": [1, None, True, 1.5]}}
     reply = await post(json.dumps(event), content_type)
     assert json.loads(reply.body) == {"id": queue.cursor()}
@@ -59,7 +59,7 @@ async def test_an_object(post, queue, content_type):
 
 @pytest.mark.gen_test
 async def test_a_list(post, queue):
-    """Several events, all or none."""
+    """A list is several events, and either all or none of them are published."""
     reply = await post('[{"n":1},{"n":2}]')
     assert json.loads(reply.body) == {"ids": [event.id for event in queue.backlog_events]}
     assert queue.backlog_events == [{"n": 1}, {"n": 2}]
@@ -71,7 +71,7 @@ async def test_a_list(post, queue):
 @pytest.mark.parametrize("value", ["text", "", 0, 1.5, True, False, None, {}], ids=repr)
 @pytest.mark.gen_test
 async def test_any_value(post, queue, value):
-    """One event, of whatever kind; but a list is several events, one of which may be a list."""
+    """A value of any kind is one event; a list is several events, one of which may be a list."""
     reply = await post(f" {json.dumps(value)}\n")
     assert json.loads(reply.body) == {"id": queue.cursor()}
     assert queue.backlog_events == [value]
@@ -82,7 +82,7 @@ async def test_any_value(post, queue, value):
 
 @pytest.mark.gen_test
 async def test_a_form(post, queue):
-    """The fields of a form are one event; what protects the form is not part of it."""
+    """The fields of a form are one event, without the XSRF token."""
     fields = [("text", " caf\u00e9 "), ("a", "1"), ("a", "2"), ("_xsrf", "secret"), ("empty", "")]
     reply = await post(urllib.parse.urlencode(fields), FORM)
     assert json.loads(reply.body) == {"id": queue.cursor()}
@@ -91,7 +91,7 @@ async def test_a_form(post, queue):
 
 @pytest.mark.gen_test
 async def test_a_multipart_form(post, queue):
-    """The same; a file is none."""
+    """The fields of a multipart form are one event; a file is refused."""
     part = '--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
     text = part % ("text", "", "caf\u00e9")
     assert (await post(f"{text}--b--\r\n", "multipart/form-data; boundary=b")).code == 200
@@ -104,7 +104,7 @@ async def test_a_multipart_form(post, queue):
 @pytest.mark.parametrize("content_type", [FORM, FORM.title()])
 @pytest.mark.gen_test
 async def test_the_names_of_a_form(post, queue, content_type):
-    """Names are text as values are, and the letter case of the type is of no matter."""
+    """The names of fields may be any text, and the content type is case-insensitive."""
     reply = await post("gr\u00f6\u00dfe=L&%e2%98%83=%e2%98%83&a=%00".encode(), content_type)
     assert reply.code == 200
     assert queue.backlog_events == [{"gr\u00f6\u00dfe": "L", "\u2603": "\u2603", "a": "\0"}]
@@ -112,7 +112,7 @@ async def test_the_names_of_a_form(post, queue, content_type):
 
 @pytest.mark.gen_test
 async def test_the_names_of_a_multipart_form(post, queue):
-    """The same in the other kind of form."""
+    """The names of fields of a multipart form may be any text."""
     part = '--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
     body = part % ("gr\u00f6\u00dfe", "L") + part % ("\u00c3\u00b6", "\u2603") + "--b--\r\n"
     assert (await post(body, "Multipart/Form-Data; Boundary=b")).code == 200
@@ -122,7 +122,7 @@ async def test_the_names_of_a_multipart_form(post, queue):
 @pytest.mark.parametrize("body", ["", "&", "_xsrf=secret"])
 @pytest.mark.gen_test
 async def test_a_form_without_fields(post, queue, body):
-    """400: an empty event is JSON."""
+    """A form without fields is answered with 400; an empty event must be JSON."""
     reply = await post(body, FORM)
     assert (reply.code, reply.body) == (400, b"a form without fields is not an event")
     assert queue.backlog_events == []
@@ -131,7 +131,7 @@ async def test_a_form_without_fields(post, queue, body):
 @pytest.mark.parametrize("body", ['{"text":"a&b=c"}', ' [{"n":1},\n{"n":2}]\r\n', "{}", ' "a=b"\n'])
 @pytest.mark.gen_test
 async def test_json_under_the_header_of_a_form(post, queue, body):
-    """415 that says how to send it."""
+    """JSON with the content type of a form is answered with a 415 that names the right type."""
     reply = await post(body, FORM)
     line = b"to publish JSON, send Content-Type: application/json"
     assert (reply.code, reply.body) == (415, line)
@@ -143,7 +143,7 @@ async def test_json_under_the_header_of_a_form(post, queue, body):
 )
 @pytest.mark.gen_test
 async def test_content_encoding(post, queue, content_type):
-    """What is compressed is refused, whatever it is; "identity" is not."""
+    """A compressed body is refused, whatever its type; the encoding "identity" is accepted."""
     body = (
         "--b--" if "multipart" in content_type else '{"n":1}' if "json" in content_type else "n=1"
     )
@@ -159,7 +159,7 @@ async def test_content_encoding(post, queue, content_type):
 @pytest.mark.parametrize(("body", "content_type"), [('{"n":1}', "application/json"), ("n=1", FORM)])
 @pytest.mark.gen_test
 async def test_charset(post, body, content_type, charset, status):
-    """An event is sent in UTF-8; what says that it is something else is refused, not misread."""
+    """An event must be UTF-8; a body with any other charset is refused."""
     reply = await post(body, f"{content_type}; v=1; Charset={charset}")
     assert reply.code == status
 
@@ -176,7 +176,7 @@ async def test_charset(post, body, content_type, charset, status):
         ('{"n":NaN}', b"not JSON: NaN is not a number in JSON"),
         ('{"n":1e999}', b"not an event"),
         ('{"n":"\\ud800"}', b"not an event"),
-        # It would move the cursors of those who believe it.
+        # Clients that believe this gap would move their cursors.
         ('{"type":"gap","after":"1-0","id":"0-0"}', b"not an event"),
         ("1e999", b"not an event: a number is too long or too large"),
         ('"\\ud800"', b"not an event: half of a surrogate pair"),
@@ -201,7 +201,7 @@ async def test_charset(post, body, content_type, charset, status):
 )
 @pytest.mark.gen_test
 async def test_no_event(post, queue, body, line):
-    """400, one line, and nothing is published."""
+    """A body that is not an event is answered with 400 and one line, and nothing is published."""
     reply = await post(body)
     assert reply.code == 400
     assert reply.body.startswith(line)
@@ -211,8 +211,9 @@ async def test_no_event(post, queue, body, line):
 
 @pytest.mark.gen_test
 async def test_json_is_kept(post, queue):
-    """An event is what was sent, to the byte: only line ends, which some transports cannot have,
-    become spaces."""
+    """The JSON of an event is kept byte by byte, except that line ends, which some transports
+    cannot contain, become spaces.
+    """
     one = '{"b" : 1.50,\n "a":"\\u00e9 \\ud83d\\uDE00 \\\\ud800", "n":1E2,\r\n"deep":%s}'
     one %= "[" * 99 + "]" * 99
     assert (await post(f" \n{one}\r\n")).code == 200
@@ -229,7 +230,7 @@ async def test_json_is_kept(post, queue):
         ('{"n":[1,2,3,4,5,6,7,8,9]}', 413),
         ('[{"n":1},{"n":1},{"n":1},{"n":1}]', 200),
         ('[{"n":1},{"n":1},{"n":1},{"n":1},{"n":1}]', 413),
-        # Signs in a string are no values.
+        # Brackets and commas in a string are not values.
         ('{"n":"[,,,,,,,,,,,,,,,{{{{"}', 200),
         ('{"n":"\\\\\\",,,,,,,,,,,,,,,\\"","m":"\\\\"}', 200),
         ('{"n":"\\\\",' + ",".join(f'"{n}":0' for n in range(9)) + "}", 413),
@@ -242,7 +243,7 @@ async def test_json_is_kept(post, queue):
 )
 @pytest.mark.gen_test
 async def test_bounds(post, queue, body, status):
-    """413 for more values, or bytes, than one request may have."""
+    """A request with too many values or bytes is answered with 413."""
     reply = await post(body, path="/few/room")
     assert reply.code == status
     if status == 413:
@@ -256,7 +257,9 @@ async def test_bounds(post, queue, body, status):
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/xml", "x"])
 @pytest.mark.gen_test
 async def test_other_types(post, content_type):
-    """415: also for text/plain, which a page from another origin may send without asking."""
+    """Other types are answered with 415, even text/plain, for which a browser needs no preflight
+    request.
+    """
     reply = await post('{"n":1}', content_type or "")
     reason = b"an event must be JSON (application/json) or a form"
     assert (reply.code, reply.body) == (415, reason)
@@ -264,7 +267,7 @@ async def test_other_types(post, content_type):
 
 @pytest.mark.gen_test
 async def test_too_much(post, queue):
-    """413 for too many events and for one that is too large."""
+    """Too many events, or an event that is too large, are answered with 413."""
     assert (await post('[{"n":1},{"n":2},{"n":3}]', path="/small/room")).code == 200
     reply = await post('[{"n":1},{"n":2},{"n":3},{"n":4}]', path="/small/room")
     assert (reply.code, reply.body) == (413, b"more than 3 events in one request")
@@ -276,7 +279,9 @@ async def test_too_much(post, queue):
 
 @pytest.mark.gen_test
 async def test_idempotency_key(post, queue):
-    """Who asks again, because the answer was lost, is answered again, and nothing is published."""
+    """A client that repeats a request gets the same answer again, and nothing is published
+    twice.
+    """
     first = await post('{"n":1}', Idempotency_Key="k")
     again = await post('{"n":1}', Idempotency_Key="k")
     assert (again.code, again.body) == (200, first.body)
@@ -290,7 +295,7 @@ async def test_idempotency_key(post, queue):
 
 @pytest.mark.gen_test
 async def test_one_channel(post, queue):
-    """The channel of the query, and not more than one; a field of the form is a field."""
+    """The query names exactly one channel; the field `channel` of a form is part of the event."""
     reply = await post("channel=x&n=1", FORM, path="/publish?channel=room")
     assert reply.code == 200
     assert queue.backlog_events == [{"channel": "x", "n": "1"}]
@@ -302,14 +307,16 @@ async def test_one_channel(post, queue):
 
 @pytest.mark.gen_test
 async def test_other_methods(http_server, base_url):
-    """Nothing is read here."""
+    """GET is answered with 405."""
     reply = await AsyncHTTPClient().fetch(f"{base_url}/publish/room", raise_error=False)
     assert (reply.code, reply.headers["Allow"]) == (405, "POST, OPTIONS")
 
 
 @pytest.mark.gen_test
 async def test_a_key(post, queue):
-    """The header ``Event-Key``; a list has one key, of which its last event is kept."""
+    """The header ``Event-Key`` sets the key; all events of a list share it, so only the last is
+    kept.
+    """
     await post("[1, 2]", Event_Key="a")
     await post("3", Event_Key="b")
     queue.backlog_length = 0

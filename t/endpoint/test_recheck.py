@@ -1,4 +1,4 @@
-"""`recheck_time`: `can_subscribe` is called again for open streams and polls."""
+"""With `recheck_time`, `can_subscribe` is called again for open streams and polls."""
 
 import asyncio
 import weakref
@@ -17,7 +17,7 @@ LASTING = ["sse", "ndjson", "multipart", "websocket", "long-poll"]
 
 
 class Events(SubscribeHandler):
-    """The test sets its answer."""
+    """A handler that returns the answer that the test sets."""
 
     recheck_time = 60.0
     poll_timeout = 1000.0
@@ -40,7 +40,7 @@ class Later(Events):
 
 
 class Counting(Events):
-    """How many checks run at a time."""
+    """A handler that counts how many checks run at the same time."""
 
     running = most = 0
 
@@ -53,7 +53,7 @@ class Counting(Events):
 
 
 class Never(Events):
-    """Its second check hangs."""
+    """A handler whose second check hangs."""
 
     async def can_subscribe(self, channel):
         super().can_subscribe(channel)
@@ -63,7 +63,7 @@ class Never(Events):
 
 
 class Waiting(Events):
-    """Its second check waits for the test."""
+    """A handler whose second check waits for the test."""
 
     may = None
 
@@ -79,7 +79,7 @@ class Waiting(Events):
 
 
 class Stubborn(Never):
-    """Does not end when it is cancelled."""
+    """A handler whose second check does not end when it is cancelled."""
 
     async def can_subscribe(self, channel):
         try:
@@ -98,7 +98,7 @@ def app():
 
 @pytest.fixture
 def open_one(subscriber, queue):
-    """`client = await open_one(transport)`: a subscriber that has been checked."""
+    """`client = await open_one(transport)` returns a subscriber that has been checked."""
 
     async def open_one(transport, kind="events", **options):
         client = subscriber(transport, path=f"/{kind}/room", **options)
@@ -111,7 +111,7 @@ def open_one(subscriber, queue):
 
 
 async def end_of(client):
-    """The end of its connection: the code of a WebSocket, or its answer."""
+    """Return how the connection ended: the code of a WebSocket, or the answer."""
     async with asyncio.timeout(5):
         if client.transport != "websocket":
             reply = await read_reply(client.connection)
@@ -128,7 +128,9 @@ async def end_of(client):
 @pytest.mark.parametrize("transport", LASTING)
 @pytest.mark.gen_test
 async def test_until_it_is_refused(open_one, clock, transport, kind):
-    """While the answer is yes, nothing happens; then it ends as `disconnect` does."""
+    """While the answer is True, nothing happens; a False ends the connection as
+    `disconnect` does.
+    """
     client = await open_one(transport, kind)
     for times in (1, 2, 3):
         assert Events.asked == times
@@ -156,7 +158,7 @@ async def test_own_answer(open_one, clock, transport, error):
 @pytest.mark.parametrize("transport", LASTING)
 @pytest.mark.gen_test
 async def test_a_check_that_fails(open_one, clock, expect_log, transport):
-    """It is logged, and the client has to reconnect."""
+    """An exception in a check is logged, and the client must reconnect."""
     client = await open_one(transport)
     Events.answer = ZeroDivisionError("no database")
     with expect_log("tornado.application", "Uncaught exception") as records:
@@ -170,7 +172,7 @@ async def test_a_check_that_fails(open_one, clock, expect_log, transport):
 @pytest.mark.parametrize("kind", ["never", "stubborn"])
 @pytest.mark.gen_test
 async def test_a_check_that_hangs(open_one, clock, expect_log, kind):
-    """It has failed after a while, and is the only one of its client."""
+    """A check that hangs fails after a timeout, and no other check of its client runs meanwhile."""
     client = await open_one("websocket", kind)
     await clock.advance(61)
     await soon(lambda: Events.asked == 2)
@@ -186,7 +188,7 @@ async def test_a_check_that_hangs(open_one, clock, expect_log, kind):
 @pytest.mark.parametrize("transport", LASTING)
 @pytest.mark.gen_test
 async def test_disconnected_meanwhile(open_one, clock, queue, transport):
-    """A client that is disconnected while it is asked about ends once, at once."""
+    """A client that is disconnected during a check ends immediately and only once."""
     client = await open_one(transport, "waiting")
     await clock.advance(61)
     await soon(lambda: Events.asked == 2)
@@ -201,7 +203,7 @@ async def test_disconnected_meanwhile(open_one, clock, queue, transport):
 @pytest.mark.parametrize("transport", LASTING)
 @pytest.mark.gen_test
 async def test_gone_meanwhile(open_one, clock, queue, transport):
-    """A refusal of a client that has left while it was asked about is none."""
+    """A refusal of a client that left during the check is ignored."""
     client = await open_one(transport, "waiting")
     await clock.advance(61)
     await soon(lambda: Events.asked == 2)
@@ -214,7 +216,7 @@ async def test_gone_meanwhile(open_one, clock, queue, transport):
 
 @pytest.mark.gen_test
 async def test_checks_that_hang_for_ever(open_one, clock, expect_log, monkeypatch):
-    """They keep no other client from being asked about."""
+    """Checks that hang do not keep other clients from being checked."""
     monkeypatch.setattr(recheck, "AT_ONCE", 1)
     stuck = await open_one("sse", "stubborn")
     with expect_log("tornado.application", "Uncaught exception"):
@@ -230,7 +232,7 @@ async def test_checks_that_hang_for_ever(open_one, clock, expect_log, monkeypatc
 
 @pytest.mark.gen_test
 async def test_not_all_at_once(open_one, clock, monkeypatch):
-    """Clients that are due together are asked about a few at a time."""
+    """Clients whose checks are due at the same time are checked a few at a time."""
     monkeypatch.setattr(recheck, "FIRST_JITTER", 0.0)
     clients = [await open_one("sse", "counting") for _ in range(3 * recheck.AT_ONCE)]
     Counting.most = 0
@@ -242,7 +244,7 @@ async def test_not_all_at_once(open_one, clock, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_spread(open_one, clock):
-    """The first checks of clients that came together are spread over half of the time."""
+    """The first checks of clients that came together are spread over half of the interval."""
     for _ in range(20):
         await open_one("sse")
     await clock.advance(29)
@@ -257,7 +259,7 @@ async def test_spread(open_one, clock):
 @pytest.mark.parametrize("transport", LASTING)
 @pytest.mark.gen_test
 async def test_who_left(open_one, clock, queue, transport):
-    """A client that has left is not asked about, and is not kept until it would be."""
+    """A client that has left is not checked, and is freed immediately."""
     client = await open_one(transport)
     client.connection.close()
     await soon(lambda: not queue.subscribers)
@@ -269,7 +271,7 @@ async def test_who_left(open_one, clock, queue, transport):
 
 @pytest.mark.gen_test
 async def test_not_kept_for_long(open_one, clock, queue, monkeypatch):
-    """A client that has left is forgotten soon, even if its next check is in a day."""
+    """A client that has left is freed soon, even if its next check would be a day later."""
     monkeypatch.setattr(Events, "recheck_time", 86_400.0)
     client = await open_one("ndjson")
     (recheck,) = [one for one in Wheel.current().members() if isinstance(one, Recheck)]
@@ -287,7 +289,7 @@ async def test_not_kept_for_long(open_one, clock, queue, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_polls_that_end_sooner(open_one, monkeypatch):
-    """They are asked about when they are made again: nothing remembers them."""
+    """A poll that ends before its next check needs no recheck: the next poll is checked anyway."""
     made = []
     monkeypatch.setattr("tatsumaki_py.endpoint.subscribe.Recheck", lambda *args: made.append(args))
     await open_one("long-poll", timeout=25)

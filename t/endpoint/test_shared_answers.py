@@ -1,4 +1,4 @@
-"""Long polls that are answered with the same events: each client gets what is its own."""
+"""Long polls that get the same events share an answer, but each client keeps its own headers."""
 
 import asyncio
 import gzip
@@ -66,7 +66,7 @@ class Status(SubscribeHandler):
 
 
 class Length(SubscribeHandler):
-    """A mistake."""
+    """A handler that sets a wrong Content-Length."""
 
     ended: ClassVar[list] = []
 
@@ -88,7 +88,7 @@ def app():
 
 @pytest.fixture(autouse=True)
 def noted(monkeypatch):
-    """The bytes that are sent whole."""
+    """Note the answers that are sent whole."""
     whole.clear()
     send_whole = Exchange.send_whole
 
@@ -121,8 +121,8 @@ async def receive(client):
 
 @pytest.fixture
 def ask(http_server, http_port, raw):
-    """`await ask(kind, names)`: the answers to the polls of these clients, on connections that
-    stay, which wait for one event.
+    """`await ask(kind, names)` sends the polls of these clients on persistent connections,
+    publishes one event and returns the answers.
     """
 
     async def ask(kind, names, headers=()):
@@ -144,7 +144,7 @@ def is_fast(http_server):
 
 @pytest.mark.gen_test
 async def test_shared(ask, http_server):
-    """The same events and the same headers are the same bytes."""
+    """Answers with the same events and the same headers share their bytes."""
     answers = await ask(SubscribeHandler, ["a", "b", "c"])
     cursor = MessageQueue.instance("room").cursor()
     for answer in answers:
@@ -156,13 +156,13 @@ async def test_shared(ask, http_server):
         assert answer.headers["Content-Length"] == "9"
     if is_fast(http_server):
         assert len(whole) == 3
-        # Unless a new second has begun.
+        # There may be two: a new second may have begun.
         assert len({id(data) for data in whole}) <= 2
 
 
 @pytest.mark.gen_test
 async def test_own_cursor(http_server, http_port, raw):
-    """Each client gets what follows its own cursor."""
+    """Each client gets the events after its own cursor."""
     mq = MessageQueue.instance("room")
     ids = [await mq.publish({"n": n}) for n in range(4)]
     client = await raw(http_port)
@@ -176,7 +176,7 @@ async def test_own_cursor(http_server, http_port, raw):
 
 @pytest.mark.gen_test
 async def test_no_events(http_server, http_port, raw):
-    """A poll without events tells each client its cursor."""
+    """A poll without events returns each client's own cursor."""
     mq = MessageQueue.instance("room")
     client = await raw(http_port)
     for n in range(3):
@@ -188,7 +188,7 @@ async def test_no_events(http_server, http_port, raw):
 
 @pytest.mark.gen_test
 async def test_origins(ask):
-    """Each origin has its own CORS headers."""
+    """Each origin gets its own CORS headers."""
     origins = {"a": "http://a.example", "b": "http://b.example", "c": "http://c.example"}
     headers = {name: {"Origin": origin} for name, origin in origins.items()}
     answers = await ask(Origins, ["a", "b", "c", "d", "a2"], headers)
@@ -200,7 +200,7 @@ async def test_origins(ask):
 @pytest.mark.parametrize("kind", [Cookie, Default])
 @pytest.mark.gen_test
 async def test_own_headers(ask, kind):
-    """Headers that the program sets are those of one request."""
+    """Headers that the program sets appear only in the answer to their own request."""
     first, second = await ask(kind, ["a", "b"])
     name = "Set-Cookie" if kind is Cookie else "X-Default"
     assert [one.headers[name].split(";")[0][-1:] for one in (first, second)] == ["a", "b"]
@@ -209,7 +209,7 @@ async def test_own_headers(ask, kind):
 @pytest.mark.parametrize("kind", [Written, Finished, Own])
 @pytest.mark.gen_test
 async def test_overridden(ask, kind):
-    """A class that overrides a part of the normal way has all of it."""
+    """An overridden `write`, `finish` or `get_chunk` is called, and the answer is not shared."""
     for answer in await ask(kind, ["a", "b"]):
         if kind is Written:
             assert json.loads(answer.body) == [{"written": 1}]
@@ -228,7 +228,7 @@ async def test_status(ask):
 
 @pytest.mark.gen_test
 async def test_wrong_length(http_server, http_port, raw, expect_log):
-    """The connection ends, and so does the request: with `on_finish` and a line of the log."""
+    """A wrong length ends the connection; `on_finish` is called and the error is logged."""
     Length.ended.clear()
     client = await raw(http_port)
     with (
@@ -242,7 +242,7 @@ async def test_wrong_length(http_server, http_port, raw, expect_log):
 
 @pytest.mark.gen_test
 async def test_compressed(app, ask, monkeypatch):
-    """An answer that is compressed is compressed."""
+    """An answer to a client that accepts gzip is compressed and not shared."""
     app.transforms.append(GZipContentEncoding)
     asked = {"Accept-Encoding": "gzip"}
     monkeypatch.setattr(GZipContentEncoding, "MIN_LENGTH", 1)
@@ -257,7 +257,7 @@ async def test_compressed(app, ask, monkeypatch):
 )
 @pytest.mark.gen_test
 async def test_last_request(raw, http_port, http_server, head):
-    """A connection that ends says so, and ends."""
+    """The answer to the last request of a connection says so, and the connection closes."""
     mq = MessageQueue.instance("room")
     client = await raw(http_port)
     await client.send(head.format("/SubscribeHandler/room").encode())
@@ -272,7 +272,9 @@ async def test_last_request(raw, http_port, http_server, head):
 
 @pytest.mark.gen_test
 async def test_after_it(raw, http_port, http_server):
-    """`on_finish` sees what was sent, and cannot change what others get. The connection goes on."""
+    """`on_finish` sees the sent headers and cannot change other answers. The connection
+    stays open.
+    """
     Ended.ended.clear()
     mq = MessageQueue.instance("room")
     client = await raw(http_port)
@@ -288,7 +290,7 @@ async def test_after_it(raw, http_port, http_server):
 
 @pytest.mark.gen_test
 async def test_bounded(ask, monkeypatch, http_server):
-    """The heads that are kept for one answer are bounded, whatever clients send."""
+    """The number of heads that are kept for one answer is bounded."""
     monkeypatch.setattr(shared_answers, "MAX_HEADS", 2)
     names = ["a", "b", "c", "d"]
     answers = await ask(Default, names)
@@ -300,8 +302,8 @@ async def test_bounded(ask, monkeypatch, http_server):
 @pytest.mark.parametrize("reads", [False, True])
 @pytest.mark.gen_test
 async def test_slow_client(http_server, http_port, small_buffers, raw_small, raw, reads):
-    """An answer that the kernel does not take at once counts when it has it all: a client that goes
-    without it gets its events again.
+    """An answer that the kernel does not take immediately counts when all of it has been sent: a
+    client that leaves before that gets its events again.
     """
     mq = MessageQueue.instance("room")
     client = await raw_small(http_port)

@@ -1,4 +1,4 @@
-"""`text = True`: a string goes out as it is, for pages that want HTML."""
+"""With `text = True`, a string is sent as it is, for pages that want HTML."""
 
 import json
 
@@ -32,7 +32,7 @@ def socket(http_server, http_port):
 
 
 async def lines(client):
-    """The next event of a stream of Server-Sent Events, without its id."""
+    """Read the next event of a stream of Server-Sent Events, without its id."""
     id, *rest = (await client._reader.until(b"\n\n")).decode().split("\n")
     while not id.startswith("id: "):
         id, *rest = rest
@@ -42,7 +42,7 @@ async def lines(client):
 
 @pytest.mark.gen_test
 async def test_server_sent_events(subscriber, queue):
-    """The string is the data, a line each; it can say no id and no event of its own."""
+    """Each line of a string becomes a data field; a string cannot forge an id or an event."""
     client = subscriber("sse")
     await client.open()
     assert await lines(client) == []
@@ -58,7 +58,7 @@ async def test_server_sent_events(subscriber, queue):
 @pytest.mark.parametrize("value", [{"n": "x"}, ["x"], None, 5, True])
 @pytest.mark.gen_test
 async def test_other_values_are_json(subscriber, socket, queue, value):
-    """What is no string is JSON as it was published."""
+    """A value that is not a string is sent as JSON, as it was published."""
     client, other = subscriber("sse", cursor=queue.cursor()), await socket()
     await client.open()
     queue.publish(value)
@@ -70,7 +70,9 @@ async def test_other_values_are_json(subscriber, socket, queue, value):
 
 @pytest.mark.gen_test
 async def test_text_with_a_type(subscriber, socket, queue):
-    """An object of a type and a text is an event of that type; the text can forge no field."""
+    """An object with a type and a text becomes an event of that type; the text cannot forge a
+    field.
+    """
     client, other = subscriber("sse", cursor=queue.cursor()), await socket()
     await client.open()
     assert await lines(client) == []
@@ -96,7 +98,7 @@ async def test_text_with_a_type(subscriber, socket, queue):
 )
 @pytest.mark.gen_test
 async def test_other_objects_are_json(subscriber, queue, value):
-    """An object with anything else, or with a type that has a meaning already, is JSON."""
+    """An object with other fields, or with a reserved or invalid type, is sent as JSON."""
     client = subscriber("sse", cursor=queue.cursor())
     await client.open()
     assert await lines(client) == []
@@ -106,7 +108,7 @@ async def test_other_objects_are_json(subscriber, queue, value):
 
 @pytest.mark.gen_test
 async def test_resume(subscriber, queue):
-    """Ids are as ever: an `EventSource` goes on where it was."""
+    """Events have ids, with which an `EventSource` resumes."""
     client = subscriber("sse", event_type=1)
     await client.open()
     await lines(client)
@@ -121,7 +123,7 @@ async def test_resume(subscriber, queue):
 
 @pytest.mark.gen_test
 async def test_websocket(socket, queue):
-    """A message is the string, and nothing says a place, also not to a client that asks."""
+    """A message is the string itself; no message contains a cursor, even with `heartbeat=1`."""
     queue.publish("before")
     client = await socket("heartbeat=1")
     queue.publish(HTML, FORGED, "")
@@ -131,7 +133,7 @@ async def test_websocket(socket, queue):
 
 @pytest.mark.gen_test
 async def test_a_gap(subscriber, socket, queue):
-    """A loss is told: by an event of type gap, and by an object in JSON."""
+    """A gap is sent as an event of type gap, or as a JSON object over WebSocket."""
     client = subscriber("sse", cursor="1-0")
     await client.open()
     assert await lines(client) == []
@@ -145,7 +147,7 @@ async def test_a_gap(subscriber, socket, queue):
 @pytest.mark.parametrize("text", ['{"type":"gap","after":"1-0","id":"9-9"}', '\n {"type": "gap"}'])
 @pytest.mark.gen_test
 async def test_no_gap(subscriber, socket, queue, text):
-    """A string that would be taken for a loss is JSON, in quotes."""
+    """A string that looks like a gap is sent as JSON, in quotes."""
     client, other = subscriber("sse", cursor=queue.cursor(), event_type=1), await socket()
     await client.open()
     queue.publish(text, text[:-1])
@@ -158,7 +160,7 @@ async def test_no_gap(subscriber, socket, queue, text):
 @pytest.mark.parametrize("transport", ["ndjson", "multipart", "long-poll", "interval-poll"])
 @pytest.mark.gen_test
 async def test_other_transports_are_json(subscriber, queue, transport):
-    """Their messages are JSON, or may hold no text of any form."""
+    """Other transports send strings as JSON."""
     client = subscriber(transport, cursor=queue.cursor())
     await client.start()
     queue.publish(HTML, FORGED)
@@ -167,7 +169,7 @@ async def test_other_transports_are_json(subscriber, queue, transport):
 
 @pytest.mark.gen_test
 async def test_of_several_channels(subscriber, socket, app):
-    """A string does not say its channel."""
+    """A string of one of several channels is sent without the name of its channel."""
     client = subscriber("sse", path="/events", channel=["a", "b"])
     other = await socket("channel=a&channel=b", path="/events")
     await client.open()
@@ -182,7 +184,9 @@ async def test_of_several_channels(subscriber, socket, app):
 
 @pytest.mark.gen_test
 async def test_bytes_are_shared(subscriber, socket, queue):
-    """All clients of one transport get the same bytes, framed once."""
+    """All clients of one transport get the same bytes, and an event is framed once per
+    transport.
+    """
     clients = [subscriber("sse") for _ in range(3)]
     for client in clients:
         await client.open()

@@ -1,4 +1,4 @@
-"""Tickets: a client subscribes by a text in its URL."""
+"""A ticket, a text in the URL, lets a client subscribe."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ SECRET = "a secret of the tests"
 
 
 class Tickets(Handler):
-    """Makes tickets, as an application asks it to."""
+    """A handler that makes tickets, as a program would."""
 
     def get(self):
         channels = self.request.query_parameters.get_all("channel")
@@ -30,7 +30,7 @@ class Events(TicketedHandler):
 
 
 class Choosy(TicketedHandler):
-    """Asks for the ticket, and for more."""
+    """A handler that checks the ticket and its group."""
 
     async def can_subscribe(self, channel):
         await asyncio.sleep(0)
@@ -52,7 +52,7 @@ def app():
 
 @pytest.fixture
 def make(fetch):
-    """`text = await make("channel=a&channel=b&seconds=60")`."""
+    """`text = await make("channel=a&channel=b&seconds=60")` makes a ticket."""
 
     async def make(query="channel=room"):
         answer = await fetch(f"/tickets?{query}")
@@ -64,7 +64,7 @@ def make(fetch):
 
 @pytest.fixture
 def refused(subscriber):
-    """`line = await refused("sse", ticket=...)`: the reason that a refused client gets."""
+    """`line = await refused("sse", ticket=...)` returns the reason that a refused client gets."""
 
     async def refused(transport, path="/events/room", **query):
         client = subscriber(transport, path=path, **query)
@@ -77,14 +77,14 @@ def refused(subscriber):
 
 
 def at(seconds, monkeypatch):
-    """Let time be `seconds` from now."""
+    """Set the time to `seconds` from now."""
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + seconds)
 
 
 @pytest.mark.gen_test
 async def test_a_ticket(subscriber, transport, make, queue):
-    """It lets a client in, on every transport, and is text that no URL has to escape."""
+    """A ticket admits a client on every transport, and needs no escaping in a URL."""
     queue.publish({"n": 1})
     text = await make()
     assert re.fullmatch(r"[\w.:~-]+", text)
@@ -95,7 +95,7 @@ async def test_a_ticket(subscriber, transport, make, queue):
 
 @pytest.mark.gen_test
 async def test_several_channels(subscriber, make, queue, refused):
-    """It is for the channels that it names: for all of them, or some."""
+    """A ticket is valid for all or some of the channels that it names, and for no others."""
     text = await make("channel=a&channel=room")
     client = subscriber("sse", path="/events", channel=["room", "a"], ticket=text)
     assert (await client.open()).status == 200
@@ -105,7 +105,7 @@ async def test_several_channels(subscriber, make, queue, refused):
 
 @pytest.mark.gen_test
 async def test_refusals(transport, make, refused, monkeypatch):
-    """One line says why."""
+    """A refusal has one line that says why."""
     text = await make()
     assert await refused(transport) == "missing parameter: ticket"
     assert await refused(transport, ticket="x") == "the ticket is not valid"
@@ -117,7 +117,7 @@ async def test_refusals(transport, make, refused, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_a_connection_outlives_it(subscriber, make, queue, monkeypatch, clock):
-    """It is for coming, and not for staying: also when the client is asked about again."""
+    """A connection outlives its ticket, even after `recheck_time`; a new connection is refused."""
     checked = []
     monkeypatch.setattr(Events, "recheck_time", 60.0)
     monkeypatch.setattr(Events, "check_ticket", check_and_note(checked))
@@ -134,7 +134,7 @@ async def test_a_connection_outlives_it(subscriber, make, queue, monkeypatch, cl
 
 @pytest.mark.gen_test
 async def test_a_connection_of_several_days(subscriber, make, queue, monkeypatch, clock, refused):
-    """It outlives its ticket, however old that is."""
+    """A connection outlives its ticket by days."""
     checked = []
     monkeypatch.setattr(Events, "recheck_time", 60.0)
     monkeypatch.setattr(Events, "check_ticket", check_and_note(checked))
@@ -160,7 +160,7 @@ def check_and_note(checked):
 
 @pytest.mark.gen_test
 async def test_disconnect_takes_it_back(subscriber, make, refused, queue):
-    """The tickets of a group are valid no more; those that it gets after that are."""
+    """`disconnect` revokes the tickets of a group, but not those made afterwards."""
     old, others = await make("channel=room&group=ann"), await make("channel=room&group=bob")
     client = subscriber("websocket", path="/events/room", ticket=old)
     await client.open()
@@ -168,7 +168,7 @@ async def test_disconnect_takes_it_back(subscriber, make, refused, queue):
     with pytest.raises(Ended, match="4403"):
         await client.take(1)
     assert await refused("websocket", ticket=old) == "the ticket was revoked"
-    # The same from another process, late: it is about older tickets only.
+    # The same call, arriving late from another process, revokes only older tickets.
     kind, when = class_name(SubscribeHandler), time.time() - 60
     obey(SubscribeHandler, {"kind": kind, "group": "ann", "time": when})
     assert await refused("websocket", ticket=old) == "the ticket was revoked"
@@ -181,7 +181,7 @@ async def test_disconnect_takes_it_back(subscriber, make, refused, queue):
 
 @pytest.mark.gen_test
 async def test_of_another_class(subscriber, make):
-    """A class revokes the tickets for itself and its subclasses."""
+    """`disconnect` of a class does not revoke tickets for its base class."""
     text = await make("channel=room&group=ann")
     Choosy.disconnect("ann")
     client = subscriber("sse", path="/events/room", ticket=text)
@@ -190,7 +190,7 @@ async def test_of_another_class(subscriber, make):
 
 @pytest.mark.gen_test
 async def test_a_check_of_ones_own(subscriber, make, refused):
-    """A handler may ask for more than the ticket."""
+    """A handler may check more than the ticket."""
     text = await make("channel=room&group=ann")
     client = subscriber("sse", path="/choosy/room", ticket=text)
     assert (await client.open()).status == 200
@@ -220,7 +220,7 @@ async def test_forged(refused, text):
 
 @pytest.mark.gen_test
 async def test_one_character(make, refused):
-    """A ticket that was changed anywhere is not valid."""
+    """A ticket is not valid if any character was changed."""
     text = await make()
     for index in range(0, len(text), 7):
         other = "1" if text[index] != "1" else "2"
@@ -229,7 +229,7 @@ async def test_one_character(make, refused):
 
 
 class _Signer:
-    """As much of a handler as signs."""
+    """The part of a handler that signs and reads values."""
 
     def __init__(self, app):
         self.application = app
@@ -245,7 +245,7 @@ def signer(**settings):
 
 
 def test_it_is_no_cookie():
-    """A ticket is nothing to a program that reads its cookies."""
+    """A ticket is not accepted as a cookie of the program."""
     one = signer(cookie_secret=SECRET)
     text = ticket.create(one, ["room"], 60, None).translate(ticket._UNSAFE)
     assert one.get_signed_cookie("user", text) is None
@@ -253,7 +253,7 @@ def test_it_is_no_cookie():
 
 
 def test_keys_are_rotated():
-    """A ticket of an older key is valid as long as the key is kept."""
+    """A ticket that was signed with an older key is valid until the key is removed."""
     old = signer(cookie_secret={1: "one", 2: "two"}, key_version=1)
     new = signer(cookie_secret={1: "one", 2: "two"}, key_version=2)
     last = signer(cookie_secret={2: "two"}, key_version=2)
@@ -272,7 +272,7 @@ def test_keys_are_rotated():
     ],
 )
 def test_no_secret(settings, mistake):
-    """The setting that is missing is named."""
+    """The exception names the missing setting."""
     with pytest.raises(RuntimeError, match=mistake):
         ticket.create(signer(**settings), ["room"], 60, None)
     with pytest.raises(RuntimeError, match=mistake):
@@ -298,6 +298,6 @@ def test_no_secret(settings, mistake):
     ],
 )
 def test_mistakes(arguments, error, mistake):
-    """They are named."""
+    """Invalid arguments raise exceptions that name them."""
     with pytest.raises(error, match=mistake):
         ticket.create(signer(cookie_secret=SECRET), *arguments)

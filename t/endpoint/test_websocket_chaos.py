@@ -1,4 +1,4 @@
-"""WebSockets whose clients send all sorts of frames, read slowly, and leave in many ways."""
+"""WebSocket clients send all kinds of frames, read slowly, and leave in many ways."""
 
 import asyncio
 import collections
@@ -17,7 +17,7 @@ TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
 @pytest.fixture
 def ended(handler):
-    """How often each handler was told of its end, by hook."""
+    """Count how often each handler's end hooks are called."""
     ended = collections.defaultdict(collections.Counter)
     handler.open = lambda self, channel: ended[self].update()
     handler.on_close = lambda self: ended[self].update(["close"])
@@ -26,7 +26,7 @@ def ended(handler):
 
 
 def some_frames():
-    """Bytes that a client may send: mostly valid, without a mask that changes anything."""
+    """Yield the bytes of random frames, mostly valid, with a mask of zeros."""
     opened = False
     while True:
         first, payload = (
@@ -53,7 +53,7 @@ async def talk(client):
 
 
 async def listen(client):
-    """Reads until the server closes: frames are whole, events are in order."""
+    """Read until the server closes, and check that frames are whole and events are in order."""
     last = -1
     while True:
         first, size = await client.connection.read_exactly(2)
@@ -72,7 +72,7 @@ async def listen(client):
 
 
 async def live(client):
-    """Connects twice."""
+    """Connect twice."""
     for _ in range(2):
         with contextlib.suppress(TimeoutError, OSError, EOFError):
             await client.open()
@@ -85,7 +85,7 @@ async def live(client):
                 await asyncio.wait([talking])
                 with contextlib.suppress(OSError, asyncio.CancelledError):
                     talking.result()
-        # asyncio lets go of the descriptor late, when another connection may have its number.
+        # asyncio releases the descriptor late, when another connection may have the same number.
         await asyncio.sleep(0.02)
         if random.random() < 0.3:
             client.connection.reset()
@@ -93,7 +93,7 @@ async def live(client):
 
 
 async def publish(queue, ended):
-    """Publishes, and now and then ends one connection or all."""
+    """Publish events, and now and then end one connection or all of them."""
     for number in itertools.count():
         queue.publish({"n": number, "x": "y" * random.choice([1, 100, 2000])})
         if ended and random.random() < 0.02:
@@ -109,7 +109,9 @@ async def publish(queue, ended):
 async def test_chaos(
     handler, subscriber, queue, ended, http_port, raw_small, small_buffers, monkeypatch, seed
 ):
-    """No message is broken or late, each end is told once, and nothing stays open."""
+    """No message is broken or out of order, each end hook is called once, and no socket
+    stays open.
+    """
     random.seed(seed)
     monkeypatch.setattr(websocket_socket, "CLOSE_TIMEOUT", 0.3)
     handler.max_buffer = [3000, 20_000, 1_000_000][seed]

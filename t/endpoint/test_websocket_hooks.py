@@ -1,4 +1,4 @@
-"""What Tornado lets a WebSocketHandler override counts on a SubscribeHandler, too."""
+"""The methods of Tornado's `WebSocketHandler` can also be overridden in a `SubscribeHandler`."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tatsumaki_py import Error, MessageQueue, WebSocketHandler
 
 @pytest.fixture
 def connect(http_server, http_port):
-    """`connection = await connect(**options)`: a client of Tornado's, which reads to the end."""
+    """`connection = await connect(**options)` returns a client of Tornado's."""
     connections = []
 
     async def connect(path="/events/room", headers=(), **options):
@@ -42,7 +42,9 @@ async def first(handler, connect, **methods):
 )
 @pytest.mark.gen_test
 async def test_the_first_subprotocol(connect, queue, offered, selected):
-    """A client that offers some gets the first one, as it would not take none for an answer."""
+    """The server selects the first offered subprotocol; a browser would reject an answer without
+    one.
+    """
     connection = await connect(subprotocols=offered)
     assert connection.selected_subprotocol == selected
     queue.publish({"n": 1})
@@ -51,7 +53,7 @@ async def test_the_first_subprotocol(connect, queue, offered, selected):
 
 @pytest.mark.gen_test
 async def test_empty_subprotocols(subscriber):
-    """Commas alone are no subprotocol."""
+    """A header with only commas offers no subprotocol."""
     client = subscriber("websocket", headers={"Sec-WebSocket-Protocol": ", ,"})
     assert (await client.open()).status == 101
     assert "sec-websocket-protocol" not in client.head.headers
@@ -59,14 +61,14 @@ async def test_empty_subprotocols(subscriber):
 
 @pytest.mark.gen_test
 async def test_select_subprotocol(handler, connect):
-    """The handler may select one, with what it knows of the request."""
+    """The handler may select a subprotocol, and knows the arguments of the route."""
     handler.select_subprotocol = lambda self, offered: offered[-1] if self.path_args else None
     assert (await connect(subprotocols=["a", "b"])).selected_subprotocol == "b"
 
 
 @pytest.mark.gen_test
 async def test_a_token(handler, connect):
-    """`can_subscribe` finds a token that was sent in this way."""
+    """`can_subscribe` can read a token that was sent as a subprotocol."""
 
     def can_subscribe(self, channel):
         return "secret" in self.request.headers.get("Sec-WebSocket-Protocol", "")
@@ -80,7 +82,7 @@ async def test_a_token(handler, connect):
 @pytest.mark.parametrize("allowed", [True, False])
 @pytest.mark.gen_test
 async def test_check_origin(handler, connect, allowed):
-    """An origin is allowed, or not."""
+    """`check_origin` allows or refuses an origin."""
     handler.check_origin = lambda self, origin: allowed and origin == "http://elsewhere.example"
     headers = {"Origin": "http://elsewhere.example"}
     if allowed:
@@ -92,7 +94,7 @@ async def test_check_origin(handler, connect, allowed):
 
 @pytest.mark.gen_test
 async def test_compression(handler, connect, queue):
-    """Compression is agreed on; what is pushed may go uncompressed all the same."""
+    """Messages arrive after compression was agreed on; pushed events may be uncompressed."""
     handler.get_compression_options = lambda self: {}
     handler.on_message = lambda self, message: self.stream_write(message)
     connection = await connect(compression_options={})
@@ -106,7 +108,7 @@ async def test_compression(handler, connect, queue):
 
 @pytest.mark.gen_test
 async def test_messages(handler, connect, queue):
-    """`on_message` reads them, of any size, and may answer; it may be a coroutine."""
+    """`on_message` gets large messages, may answer, and may be a coroutine."""
 
     async def on_message(self, message):
         await asyncio.sleep(0)
@@ -121,7 +123,7 @@ async def test_messages(handler, connect, queue):
 
 @pytest.mark.gen_test
 async def test_writing(handler, connect):
-    """`write` sends messages too, and `finish` closes, now or again."""
+    """`write` sends messages, and `finish` closes the connection; a second `finish` is ignored."""
 
     def on_message(self, message):
         self.write("a", {"b": 1})
@@ -139,7 +141,7 @@ async def test_writing(handler, connect):
 
 @pytest.mark.gen_test
 async def test_a_message_that_fails(handler, connect, queue, expect_log):
-    """What `on_message` raises is logged by the handler, and ends the connection."""
+    """An exception in `on_message` is logged by the handler, and the connection ends."""
     logged = []
 
     def log_exception(self, *exc_info):
@@ -156,7 +158,7 @@ async def test_a_message_that_fails(handler, connect, queue, expect_log):
 
 @pytest.mark.gen_test
 async def test_sizes(handler, subscriber):
-    """Without `on_message` a client may not send much; `max_message_size` says otherwise."""
+    """Without `on_message`, messages must be small; `max_message_size` sets another limit."""
     client = subscriber("websocket")
     await client.open()
     await client.step()
@@ -174,7 +176,7 @@ async def test_sizes(handler, subscriber):
 @pytest.mark.parametrize("kind", ["method", "coroutine"])
 @pytest.mark.gen_test
 async def test_open(handler, connect, queue, kind):
-    """`open` has the groups of the route, and comes before the client subscribes."""
+    """`open` gets the groups of the route, and is called before the client subscribes."""
     seen = []
 
     def opened(self, channel):
@@ -194,7 +196,7 @@ async def test_open(handler, connect, queue, kind):
 
 @pytest.mark.gen_test
 async def test_open_refuses(handler, connect, queue):
-    """An `Error.HTTP` of `open` closes the connection, and says why."""
+    """An `Error.HTTP` in `open` closes the connection with its message as the reason."""
 
     def opened(self, channel):
         Error.HTTP.throw(403, "not you")
@@ -208,7 +210,7 @@ async def test_open_refuses(handler, connect, queue):
 
 @pytest.mark.gen_test
 async def test_the_rest(handler, connect, queue):
-    """Pings, pongs and the end, with the client's reason."""
+    """The hooks for pings, pongs and the close are called, with the client's data."""
     calls = []
     handler.on_ping = lambda self, data: calls.append(("ping", data))
     handler.on_pong = lambda self, data: calls.append(("pong", data))
@@ -226,7 +228,7 @@ async def test_the_rest(handler, connect, queue):
 
 @pytest.mark.gen_test
 async def test_after_the_end(handler, connect):
-    """`stream_write` of a WebSocket that is closed meets nobody."""
+    """`stream_write` raises `Error.ClientDisconnect` after the WebSocket was closed."""
     made = []
     handler.open = lambda self, channel: made.append(self)
     connection = await connect()
@@ -240,7 +242,7 @@ async def test_after_the_end(handler, connect):
 @pytest.mark.parametrize("path", ["/events/room", "/plain", "/events?channel=hall&channel=room"])
 @pytest.mark.gen_test
 async def test_plain_messages(app, handler, connect, queue, path):
-    """Events as they were published, no ids and no cursors, but gaps."""
+    """With `plain_messages`, events arrive without ids and cursors, but gaps are still sent."""
 
     class Plain(WebSocketHandler):
         plain_messages = True
@@ -279,7 +281,9 @@ async def test_plain_messages(app, handler, connect, queue, path):
 )
 @pytest.mark.gen_test
 async def test_an_offer_that_is_declined(handler, subscriber, offer):
-    """Compression that is not understood is not used; a second offer may be."""
+    """An offer of compression that the server does not support is declined; a second offer is
+    accepted.
+    """
     handler.get_compression_options = lambda self: {}
     client = subscriber("websocket", headers={"Sec-WebSocket-Extensions": offer})
     assert (await client.open()).status == 101

@@ -1,4 +1,4 @@
-"""A WebSocket that Tornado does not read from: pings, the end, and who ends it."""
+"""A WebSocket that the package reads itself answers pings and ends correctly."""
 
 import asyncio
 import gc
@@ -21,7 +21,7 @@ PING, PONG, CLOSE = 0x9, 0xA, 0x8
 
 @pytest.fixture
 def seen(handler):
-    """The handlers, and what happened to them."""
+    """The handlers, and the hooks that were called."""
     calls = []
     handler.open = lambda self, channel: calls.append(self)
     handler.on_close = lambda self: calls.append((self.close_code, self.close_reason))
@@ -31,7 +31,7 @@ def seen(handler):
 
 @pytest.fixture
 def connect(subscriber, seen):
-    """`client, handler = await connect()` when the client has subscribed."""
+    """`client, handler = await connect()` returns a client that has subscribed."""
 
     async def connect(**options):
         client = subscriber("websocket", **options)
@@ -43,7 +43,7 @@ def connect(subscriber, seen):
 
 
 async def close_frame(client):
-    """The code and the reason of the close frame that comes next."""
+    """Read a close frame and return its code and reason."""
     first, size = await client.connection.read_exactly(2)
     assert first == 0x88
     data = await client.connection.read_exactly(size)
@@ -52,7 +52,7 @@ async def close_frame(client):
 
 @pytest.mark.gen_test
 async def test_pings(connect, queue):
-    """A ping is answered, the last of several; what is pushed stays in order around it."""
+    """Pings are answered, and pushed events arrive in between."""
     client, _ = await connect()
     await client.send(b"one", PING)
     assert await client.connection.read_exactly(5) == b"\x8a\x03one"
@@ -74,7 +74,9 @@ async def test_pings(connect, queue):
 )
 @pytest.mark.gen_test
 async def test_the_client_closes(connect, queue, seen, http_port, payload, answer, told):
-    """Its close frame is answered with its code, the connection ends, the handler is told once."""
+    """A client's close frame is answered with its code, the connection ends, and `on_close` is
+    called once.
+    """
     client, handler = await connect()
     await client.send(payload, CLOSE)
     assert await client.connection.read_all() == answer
@@ -86,7 +88,9 @@ async def test_the_client_closes(connect, queue, seen, http_port, payload, answe
 
 @pytest.mark.gen_test
 async def test_the_handler_closes(connect, queue, seen):
-    """After what was written; nothing is pushed any more, and the client's answer is awaited."""
+    """`finish` closes after the messages that were written. No more events are pushed, and the
+    server waits for the client's close frame.
+    """
     client, handler = await connect()
     queue.publish({"n": 1})
     handler.finish("bye")
@@ -106,7 +110,9 @@ async def test_the_handler_closes(connect, queue, seen):
 @pytest.mark.parametrize("way", ["close", "reset", "wait"])
 @pytest.mark.gen_test
 async def test_no_answer_to_a_close_frame(connect, seen, monkeypatch, way):
-    """The connection ends with the client's, or in a few seconds."""
+    """If the client does not answer a close frame, the connection ends when the client leaves or
+    after a timeout.
+    """
     monkeypatch.setattr(websocket_socket, "CLOSE_TIMEOUT", 0.05)
     client, handler = await connect()
     handler.finish()
@@ -133,7 +139,9 @@ REFUSED = {
 @pytest.mark.parametrize(("data", "code"), REFUSED.values(), ids=REFUSED)
 @pytest.mark.gen_test
 async def test_refused(connect, queue, seen, data, code):
-    """The client is told why, and nothing after it is read."""
+    """An invalid frame closes the connection with a code and a reason, and no later frame
+    is read.
+    """
     client, _ = await connect()
     await client.connection.send(data + b"\x89\x80\0\0\0\0")
     told, reason = await close_frame(client)
@@ -145,7 +153,7 @@ async def test_refused(connect, queue, seen, data, code):
 
 @pytest.mark.gen_test
 async def test_half_a_message(connect, seen):
-    """What has come of a message is let go of with the connection."""
+    """An incomplete message is freed when the connection ends."""
 
     def readers():
         return sum(type(one) is FrameReader for one in gc.get_objects())
@@ -160,7 +168,7 @@ async def test_half_a_message(connect, seen):
 
 @pytest.mark.gen_test
 async def test_frames_with_the_handshake(subscriber, seen, http_port):
-    """A client may send frames, also many, before its handshake was answered."""
+    """A client may send frames, even many, before its handshake is answered."""
     client = subscriber("websocket")
     await client.request()
     await client.connection.send(b"\x89\x80\0\0\0\0" * 20_000)
@@ -172,7 +180,7 @@ async def test_frames_with_the_handshake(subscriber, seen, http_port):
 
 @pytest.mark.gen_test
 async def test_it_ends_in_time(connect, handler, seen, monkeypatch, http_port):
-    """`max_stream_time` closes it with 1001."""
+    """`max_stream_time` closes the WebSocket with 1001."""
     monkeypatch.setattr(handler, "max_stream_time", 0.01)
     client, _ = await connect()
     with pytest.raises(Ended) as ended:
@@ -184,7 +192,7 @@ async def test_it_ends_in_time(connect, handler, seen, monkeypatch, http_port):
 
 @pytest.mark.gen_test
 async def test_open_fails(subscriber, handler, queue, expect_log):
-    """An exception of `open` is logged, and the connection ends without a subscriber."""
+    """An exception in `open` is logged, and the connection ends without a subscriber."""
     logged = []
     handler.open = lambda self, channel: 1 / 0
     handler.log_exception = lambda self, *exc_info: logged.append(exc_info[0])
@@ -198,7 +206,7 @@ async def test_open_fails(subscriber, handler, queue, expect_log):
 
 @pytest.mark.gen_test
 async def test_on_close_fails(connect, handler, seen):
-    """Its exception is logged, and the request is over all the same."""
+    """An exception in `on_close` is logged, and the request still finishes."""
     logged = []
     handler.on_close = lambda self: 1 / 0
     handler.log_exception = lambda self, *exc_info: logged.append(exc_info[0])
@@ -220,7 +228,7 @@ HOOKS = {
 @pytest.mark.parametrize("name", [*HOOKS, None])
 @pytest.mark.gen_test
 async def test_who_reads(connect, handler, queue, name):
-    """Tornado reads if a hook needs what the client says."""
+    """Tornado reads the socket only if a hook needs the client's frames."""
     if name is not None:
         setattr(handler, name, HOOKS[name])
     _, outer = await connect()
@@ -230,7 +238,7 @@ async def test_who_reads(connect, handler, queue, name):
 
 @pytest.mark.gen_test
 async def test_tls(app, seen, queue):
-    """Over TLS Tornado reads, and everything else is the same."""
+    """Over TLS, Tornado reads the socket, and the behaviour is the same."""
     server = HTTPServer(app, ssl_options=AsyncHTTPSTestCase.default_ssl_options())
     sock, port = bind_unused_port()
     server.add_socket(sock)
