@@ -1,4 +1,4 @@
-"""A handler whose stream the test writes to itself, and those who read it."""
+"""Fixtures with a handler whose stream the test writes to itself, and with its clients."""
 
 import asyncio
 import ssl
@@ -32,14 +32,14 @@ def queue():
 
 @pytest.fixture
 def get(http_server, http_port, raw, made):
-    """`client, handler = await get("/")` when the handler is there."""
+    """`client, handler = await get("/")` returns when the handler has been made."""
 
     async def get(path="/", version="HTTP/1.1", connect=raw):
         before = len(made)
         client = await connect(http_port)
         await client.send(f"GET {path} {version}\r\nHost: localhost\r\n\r\n".encode())
         await soon(lambda: len(made) > before)
-        # Its method has run when the loop comes round.
+        # The handler's method runs in this iteration of the loop.
         await asyncio.sleep(0)
         return client, made[-1]
 
@@ -48,7 +48,7 @@ def get(http_server, http_port, raw, made):
 
 @pytest.fixture
 def get_tls(io_loop, app, made, _unused_port):
-    """The same over TLS; what it gives as client is an asyncio stream."""
+    """`get` over TLS; it returns an asyncio reader and writer instead of a client."""
     server = HTTPServer(app, ssl_options=AsyncHTTPSTestCase.default_ssl_options())
     server.add_socket(_unused_port[0])
     writers = []

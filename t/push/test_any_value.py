@@ -1,4 +1,4 @@
-"""Any JSON value is in each framing what it was, with its id and on one line."""
+"""Any JSON value can be framed by each framing, with its id and on one line."""
 
 import json
 
@@ -19,7 +19,7 @@ from tatsumaki_py.push.framing.websocket import WebSocket
 @example({"type": "join"})
 @example([{"type": "\r\n"}])
 def test_framed(value):
-    """What a client reads is what was published."""
+    """A client reads the value that was published."""
     entry = Entry(encode(value), "5-0")
     sse = ServerSentEvents.of(Option.IDS | Option.TYPES).event(entry).decode()
     *fields, data, last, end = sse.split("\n")
@@ -41,5 +41,5 @@ def test_framed(value):
 
 
 def same(text, value):
-    """Whether `text` is the JSON of `value`, also of its kind: 0 is no false."""
+    """Whether `text` is the JSON of `value`, with the same types: 0 is not False."""
     return json.dumps(json.loads(text)) == json.dumps(value)

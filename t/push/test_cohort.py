@@ -1,4 +1,4 @@
-"""Streams that read a log by themselves: who is sent what, and when."""
+"""Streams that read a log themselves get the right events at the right time."""
 
 import asyncio
 import contextlib
@@ -15,11 +15,11 @@ from tatsumaki_py.push.framing import JSON
 
 
 class Fault(BaseException):
-    """Not even an `Exception`."""
+    """An exception that is not even an `Exception`."""
 
 
 class Wire:
-    """A socket whose `send` a test looks at."""
+    """A socket whose `send` the test replaces."""
 
     def __init__(self, reader, send):
         self.sock, self.send = reader.stream.wire, send
@@ -36,7 +36,7 @@ def feed():
 
 @pytest.fixture
 def join(feed, io_loop):
-    """`reader = join(place)`, closed after the test."""
+    """`reader = join(place)` returns a reader that is closed after the test."""
     readers = []
 
     def join(place=None, **options):
@@ -55,13 +55,13 @@ def join(feed, io_loop):
 
 
 def numbers(data):
-    """The numbers of the events in `data`, and other texts as they are."""
+    """The numbers of the events in `data`, and the types of other messages."""
     lines = [json.loads(line) for line in data.splitlines()]
     return [line["data"]["n"] if "data" in line else line.get("type") for line in lines]
 
 
 async def read(reader, last):
-    """What comes up to the event `last`."""
+    """Read the events up to the event `last`."""
     data = b""
     while b'{"n":%d,' % last not in data or not data.endswith(b"\n"):
         data += await asyncio.get_running_loop().sock_recv(reader.client, 1 << 20)
@@ -70,7 +70,7 @@ async def read(reader, last):
 
 @pytest.mark.gen_test
 async def test_one_join_for_all(feed, join):
-    """A burst is one `send` of the same bytes object for each stream."""
+    """A burst is one `send` per stream, and all streams share one bytes object."""
     readers = [join(max_buffer=100_000) for _ in range(100)]
     sent = []
 
@@ -94,8 +94,8 @@ async def test_one_join_for_all(feed, join):
 
 @pytest.mark.gen_test
 async def test_late_streams_catch_up_with_the_front(feed, join):
-    """They get what they missed a slice at a time, and are in the same cohort then. Only they are
-    told to be late.
+    """Late streams get the missed events in slices, and then join the first cohort. Only they are
+    reported as late.
     """
     front = join(max_buffer=8000)
     for _ in range(30):
@@ -118,8 +118,8 @@ async def test_late_streams_catch_up_with_the_front(feed, join):
 
 @pytest.mark.gen_test
 async def test_a_slow_stream(feed, join):
-    """It leaves its cohort with what the kernel did not take, reads on from the log, and comes
-    back; the others do not wait for it, and the log is told where it is.
+    """A slow stream leaves its cohort, reads on from the log, and joins the cohort again. Other
+    streams do not wait for it, and the log knows its place.
     """
     quick, slow = join(), join(buffer=4000)
     for number in range(1, 101):
@@ -138,7 +138,7 @@ async def test_a_slow_stream(feed, join):
 
 @pytest.mark.gen_test
 async def test_a_gap(feed, join):
-    """A stream that is too slow for the log is told which events are gone."""
+    """A stream that is too slow for the log gets a gap."""
     slow = join(buffer=4000)
     feed.publish(3000)
     await iterations()
@@ -150,7 +150,7 @@ async def test_a_gap(feed, join):
 
 @pytest.mark.gen_test
 async def test_other_writes(feed, join):
-    """They come after what was published before, and before what is published later."""
+    """Other messages arrive after earlier events and before later ones."""
     reader = join()
     feed.publish()
     reader.stream.write(b'{"type":"a"}', JSON)
@@ -164,7 +164,7 @@ async def test_other_writes(feed, join):
 
 @pytest.mark.gen_test
 async def test_finish(feed, join):
-    """What was published before the end is sent."""
+    """`finish` sends the events that were published before it."""
     reader = join()
     feed.publish(1, 1)
     reader.stream.finish()
@@ -177,7 +177,7 @@ async def test_finish(feed, join):
 
 @pytest.mark.gen_test
 async def test_catch_up_and_stop(feed, join):
-    """The queue wants to know at once how far a stream is."""
+    """`catch_up` sends all events immediately; `stop` ends the reading."""
     reader, other = join(), join()
     feed.publish(1, 1)
     assert reader.reading.busy()
@@ -195,7 +195,7 @@ async def test_catch_up_and_stop(feed, join):
 
 @pytest.mark.gen_test
 async def test_quiet_events(feed, join):
-    """They are for a newcomer that finds them in the log."""
+    """Only a newcomer that finds quiet events in the log gets them."""
     before = join()
     feed.publish(1, quiet=True)
     feed.publish(1)
@@ -213,7 +213,7 @@ async def test_quiet_events(feed, join):
 @pytest.mark.parametrize("fault", [ValueError, BrokenPipeError, Fault])
 @pytest.mark.gen_test
 async def test_a_stream_that_fails(feed, join, expect_log, fault):
-    """It is cut off, and the others are served."""
+    """A stream that fails is closed, and the other streams still get their events."""
     readers = [join() for _ in range(200)]
 
     def fail(data):
@@ -240,8 +240,8 @@ async def test_a_stream_that_fails(feed, join, expect_log, fault):
 
 @pytest.mark.gen_test
 async def test_a_pass_stops_for_others(feed, join, monkeypatch):
-    """A pass that takes long goes on in the next iteration; what is published meanwhile, streams
-    that leave and streams that write do not disturb it.
+    """A long pass continues in the next iteration of the loop. New events, streams that leave and
+    streams that write do not disturb it.
     """
     monkeypatch.setattr(cohort, "GROUP", 5)
     readers = [join() for _ in range(100)]
@@ -277,7 +277,7 @@ async def test_a_pass_stops_for_others(feed, join, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_many_that_come_and_go(feed, join):
-    """An idle log keeps nothing of them."""
+    """An idle log does not keep streams that have left."""
     stays = join()
     for _ in range(500):
         reader = join()
@@ -290,7 +290,7 @@ async def test_many_that_come_and_go(feed, join):
 
 @pytest.mark.gen_test
 async def test_a_loop_that_is_closed(feed, join):
-    """What is published for its streams is an error of nobody."""
+    """Publishing causes no error if the loop of a stream is closed."""
     loop = asyncio.new_event_loop()
 
     async def elsewhere():
@@ -309,8 +309,8 @@ async def test_a_loop_that_is_closed(feed, join):
 
 @pytest.mark.gen_test(timeout=30)
 async def test_ten_thousand_events_for_a_slow_stream(feed, join):
-    """It takes a byte now and then: what waits is bounded, events are in order, and a gap says
-    which are gone.
+    """While a slow stream reads, its waiting bytes are bounded; its events arrive in order, with a
+    gap for the lost ones.
     """
     slow = join(buffer=4000)
     data = b""

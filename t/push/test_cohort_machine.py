@@ -1,8 +1,7 @@
-"""Streams that read one log, in any interleaving, against a model that knows nothing but numbers.
-
-Each client gets every event from its place on, in order and once, or a gap that says which are
-gone. What is counted for its stream is what it got. Something else that is written comes after what
-was published before it, unless the stream is blocked, and never after what was published later.
+"""Streams that read one log, in any interleaving, checked against a model of plain numbers. Each
+client gets every event after its place once and in order, or a gap for the lost ones. The events
+and bytes that its stream counts are those that the client got. Any other message arrives after the
+events that were published before it, unless the stream is blocked, and never after later events.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ def count(place):
 
 
 class Clock:
-    """So much time goes by at each look that a pass has but a few groups."""
+    """A clock that advances so much at each call that a pass serves only a few groups."""
 
     def __init__(self):
         self.process_time = time.process_time
@@ -38,7 +37,7 @@ class Clock:
 
 
 class Client:
-    """What should be true of one stream. Places are counts of events."""
+    """The expected state of one stream. Places are counts of events."""
 
     def __init__(self, feed, place, quiet):
         self.reader = Reader(feed, cursor(place), quiet=quiet, max_buffer=4 * SLICE, buffer=4000)
@@ -100,7 +99,7 @@ class CohortMachine(RuleBasedStateMachine):
     # -- the model
 
     def take(self, client, lines):
-        """`client` has got these."""
+        """Check the lines that `client` has received."""
         for line in lines:
             if isinstance(line, str):
                 number, top, blocked = client.writes[client.written]
@@ -113,7 +112,7 @@ class CohortMachine(RuleBasedStateMachine):
                 assert self.next(client.place, client, after) is None
                 assert client.place <= after < gap <= self.trimmed
                 client.place = gap
-                # It is not known any more which quiet events came later.
+                # It is no longer known which quiet events came later.
                 client.quiet_until = 0
             else:
                 expected = self.next(client.place, client, self.feed.count)
@@ -123,7 +122,7 @@ class CohortMachine(RuleBasedStateMachine):
                 client.events += 1
 
     def next(self, place, client, top):
-        """The first event after `place`, up to `top`, that is for `client`."""
+        """The first event after `place`, up to `top`, that is meant for `client`."""
         for number in range(place + 1, top + 1):
             if number not in self.quiet or number <= client.quiet_until:
                 return number
@@ -166,7 +165,7 @@ class CohortMachine(RuleBasedStateMachine):
             stream, top = client.reader.stream, self.feed.count
             blocked = stream.blocked
             stream.write(json.dumps(text).encode(), JSON)
-            # What was published before may have been too much for it.
+            # Earlier events may have blocked the stream.
             client.writes.append((len(client.writes), top, blocked or stream.blocked))
 
         self.run(write)
@@ -188,7 +187,7 @@ class CohortMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.clients)
     @rule(number=st.integers(0, 6))
     def stop(self, number):
-        """The queue wants no more of it: what `cursor` says is with the client."""
+        """Stop the reading: the client has all events up to `cursor`."""
         client = self.pick(number)
         reading = client.reader.reading
         before = ""
@@ -217,7 +216,7 @@ class CohortMachine(RuleBasedStateMachine):
 
     @rule()
     def drain(self):
-        """All clients read until there is no more."""
+        """All clients read until no more events arrive."""
         for client in self.clients:
             self.finish(client)
             assert client.written == len(client.writes)
@@ -226,7 +225,7 @@ class CohortMachine(RuleBasedStateMachine):
             assert not client.reader.reading.busy()
 
     def finish(self, client):
-        """`client` reads until there is no more."""
+        """`client` reads until no more events arrive."""
         silent = 0
         while silent < 40:
             lines = client.read()
@@ -243,7 +242,7 @@ class CohortMachine(RuleBasedStateMachine):
         self.clients.remove(client)
 
     def note(self, client):
-        """The stream of `client` has ended."""
+        """Count what the ended stream of `client` has sent."""
         info = client.reader.stream.info
         assert info.end
         self.sent[0] += info.events
@@ -253,7 +252,9 @@ class CohortMachine(RuleBasedStateMachine):
 
     @invariant()
     def everybody_has_a_place(self):
-        """A stream is in one cohort, once, or blocked; the log keeps what it needs."""
+        """Each stream is in exactly one cohort or blocked; the log keeps the events that it
+        needs.
+        """
         if not self.clients:
             assert self.feed.readers == {}
             return
@@ -275,7 +276,7 @@ class CohortMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_forgotten(self):
-        """A stream that has something to get will be served."""
+        """A stream that is behind will be served."""
         for cohorts in self.feed.readers.values():
             behind = any(one.cursor != self.feed.top for one in cohorts._cohorts.values())
             passing = cohorts._flusher._serving is not None

@@ -1,4 +1,4 @@
-"""The end of a channel, for a stream to which a callback writes the events."""
+"""The end of a channel finishes a stream to which a callback writes the events."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ END = {"type": "end"}
 
 @pytest.mark.gen_test
 async def test_a_slow_reader(get, raw_small, small_buffers, queue):
-    """The stream is finished when its client has taken everything, not before."""
+    """A stream is finished when its client has received everything, not before."""
     client, handler = await get("/room?id=ann&buffer=1000000", connect=raw_small)
     for n in range(20):
         queue.publish({"n": n, "text": "x" * 20_000})
@@ -25,7 +25,7 @@ async def test_a_slow_reader(get, raw_small, small_buffers, queue):
 
 @pytest.mark.gen_test
 async def test_it_leaves(get, raw_small, small_buffers, queue):
-    """A client that leaves before it has taken everything gets the rest when it comes back."""
+    """A client that leaves before it has received everything gets the rest when it returns."""
     client, handler = await get("/room?id=ann&buffer=1000000", connect=raw_small)
     for n in range(20):
         queue.publish({"n": n, "text": "x" * 20_000})

@@ -1,4 +1,4 @@
-"""Hooks of one handler that raise: it is logged, and hurts nobody else."""
+"""An exception in one handler's hook is logged, and other handlers are not affected."""
 
 import pytest
 from support.pushing import Subscribing
@@ -26,7 +26,7 @@ def app(made):
 
 @pytest.mark.gen_test
 async def test_of_the_one_before(get, queue, expect_log):
-    """Who takes over has its stream."""
+    """If `on_finish` of a replaced connection fails, the new connection still has its stream."""
     first, _ = await get("/Failing?id=ann")
     await read_head(first)
     with expect_log("tornado.application", "Uncaught exception"):
@@ -40,7 +40,7 @@ async def test_of_the_one_before(get, queue, expect_log):
 
 @pytest.mark.gen_test
 async def test_of_one_of_many(get, queue, expect_log):
-    """All are disconnected."""
+    """All streams are disconnected, even if each `on_finish` fails."""
     pairs = [await get(f"/Failing?id={number}") for number in range(3)]
     with expect_log("tornado.application", "Uncaught exception"):
         queue.disconnect()
@@ -51,7 +51,7 @@ async def test_of_one_of_many(get, queue, expect_log):
 
 @pytest.mark.gen_test
 async def test_after_a_callback_that_failed(get, queue, expect_log):
-    """Who publishes is not told."""
+    """The publisher gets no exception if a callback and `on_finish` fail."""
     client, handler = await get("/FailingEvents?id=ann")
     await iterations()
     with expect_log("tatsumaki", "callback"), expect_log("tornado.application", "Uncaught"):
@@ -62,7 +62,7 @@ async def test_after_a_callback_that_failed(get, queue, expect_log):
 
 @pytest.mark.gen_test
 async def test_who_is_cut_off(small_buffers, get, raw_small, http_port, queue, expect_log):
-    """Its connection is closed."""
+    """If `on_finish` of a slow client's stream fails, the connection is still closed."""
     _, handler = await get("/Failing?id=ann&buffer=10000", connect=raw_small)
     with expect_log("tornado.application", "Uncaught exception"):
         for number in range(200):

@@ -1,4 +1,4 @@
-"""What fails for one stream is logged, ends that stream, and silences no other."""
+"""A fault of one stream is logged and ends that stream, and the other streams continue."""
 
 import contextlib
 
@@ -15,7 +15,7 @@ from tatsumaki_py.push.wheel import TICK, Wheel
 
 
 class Fault(BaseException):
-    """Not even an `Exception`."""
+    """An exception that is not even an `Exception`."""
 
 
 FAULTS = [ValueError, MemoryError, Fault]
@@ -34,7 +34,7 @@ class Waiting(Pushing):
 
 
 class Failing(Subscribing):
-    """Its class fails where a test says."""
+    """A handler that fails in the place that the test sets."""
 
     where = ""
 
@@ -68,7 +68,7 @@ def app(made):
 
 @pytest.fixture
 def three(get, queue):
-    """Three subscribers that have the beginning of their streams; the second fails."""
+    """Three subscribers that have read the beginning of their streams; the second one fails."""
 
     async def three(second="/room?id=2", **options):
         pairs = [await get("/room?id=1"), await get(second, **options), await get("/room?id=3")]
@@ -81,7 +81,7 @@ def three(get, queue):
 
 
 async def all_but_the_second_go_on(clients, handlers, queue):
-    """They have their events, now and from now on; the second is cut off."""
+    """Check that the second stream is closed and that the others still get events."""
     await soon(lambda: handlers[1].finished)
     assert (handlers[1].closed, handlers[1].finished) == (1, 1)
     for _ in range(2):
@@ -98,7 +98,7 @@ async def all_but_the_second_go_on(clients, handlers, queue):
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.gen_test
 async def test_send(three, queue, expect_log, fault, count):
-    """One event, or a pile of them, that cannot be sent."""
+    """A `send` of one event or of several events fails."""
     clients, handlers = await three()
 
     class Wire:
@@ -130,7 +130,7 @@ async def test_send(three, queue, expect_log, fault, count):
 @pytest.mark.parametrize("fault", [OSError, *FAULTS])
 @pytest.mark.gen_test
 async def test_flush(three, queue, monkeypatch, expect_log, fault):
-    """A `flush` that fails as a whole."""
+    """A `flush` of a stream fails."""
     clients, handlers = await three()
     bad, flush = handlers[1]._live, Stream.flush
 
@@ -156,7 +156,7 @@ async def test_flush(three, queue, monkeypatch, expect_log, fault):
 
 @pytest.mark.gen_test
 async def test_owner_of_a_slow_stream(three, queue, small_buffers, raw_small, expect_log):
-    """An owner that fails when it is told that its client does not keep up."""
+    """An owner fails when it is told that its client has become slow."""
     clients, handlers = await three("/failing?id=2", connect=raw_small)
     handlers[1].where = "_stream_blocked"
     with expect_log("tatsumaki", "sending to it failed"):
@@ -167,7 +167,7 @@ async def test_owner_of_a_slow_stream(three, queue, small_buffers, raw_small, ex
 
 @pytest.mark.gen_test
 async def test_owner_of_a_stream_that_recovers(three, queue, small_buffers, raw_small, expect_log):
-    """The same when its client keeps up again."""
+    """An owner fails when it is told that its client is no longer slow."""
     clients, handlers = await three("/failing?id=2", connect=raw_small)
     handlers[1].stream_write("x" * 150_000)
     await iterations()
@@ -182,7 +182,7 @@ async def test_owner_of_a_stream_that_recovers(three, queue, small_buffers, raw_
 
 @pytest.mark.gen_test
 async def test_heartbeat(three, queue, clock, expect_log):
-    """A property that raises when a heartbeat is due."""
+    """A property raises an exception when a heartbeat is due."""
     clients, handlers = await three("/failing?id=2")
     handlers[1].where = "heartbeat_interval"
     with expect_log("tatsumaki", "sending to it failed"):
@@ -196,7 +196,7 @@ async def test_heartbeat(three, queue, clock, expect_log):
 
 @pytest.mark.gen_test
 async def test_interval_that_is_no_number(three, queue, clock, expect_log):
-    """The wheel goes on turning."""
+    """An invalid heartbeat interval is logged, and the wheel keeps turning."""
     clients, handlers = await three("/failing?id=2")
     handlers[1].where = "nan"
     with expect_log("tatsumaki", "Stream failed"):
@@ -214,7 +214,7 @@ class FaultyTurn:
 
 @pytest.mark.gen_test
 async def test_wheel(clock, expect_log):
-    """What is due with a turn that fails has its turn."""
+    """If a turn fails, the other turns that are due at the same time still run."""
     turned = []
 
     class Turn:
@@ -232,7 +232,7 @@ async def test_wheel(clock, expect_log):
 @pytest.mark.tornado_server
 @pytest.mark.gen_test
 async def test_hang_ups(get, clock, expect_log, monkeypatch):
-    """A callback that fails when its client hung up."""
+    """A callback for a client that hung up fails, and later hang-ups are still noticed."""
 
     def hang_up(self, close=_TornadoConnection._hang_up):
         if self is clients[0][1]._client_connection:
@@ -243,7 +243,7 @@ async def test_hang_ups(get, clock, expect_log, monkeypatch):
     clients = []
     for _ in range(3):
         client, handler = await get("/wait")
-        # Tornado does not look at a client that has sent more.
+        # Tornado does not watch a client that has sent more data.
         await client.send(b"GET /")
         clients.append((client, handler))
     await iterations()
@@ -264,7 +264,7 @@ async def test_hang_ups(get, clock, expect_log, monkeypatch):
 @pytest.mark.parametrize("how", ["finish", "leave"])
 @pytest.mark.gen_test
 async def test_watchers(get, queue, expect_log, how):
-    """A queue is told of the end though something else that is told fails."""
+    """A queue learns of the end of a stream even if another watcher fails."""
     client, handler = await get("/room?id=1")
     await read_head(client)
 
@@ -288,7 +288,7 @@ async def test_watchers(get, queue, expect_log, how):
 
 @pytest.mark.gen_test
 async def test_access_log(get, app, queue, monkeypatch):
-    """A `log_function` that raises is told to the caller; the queue is told of the end."""
+    """An exception in `log_function` reaches the caller, and the queue learns of the end."""
     client, handler = await get("/room?id=1")
     await read_head(client)
     monkeypatch.setitem(app.settings, "log_function", lambda handler: 1 / 0)
@@ -300,7 +300,7 @@ async def test_access_log(get, app, queue, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_beginning(get, expect_log):
-    """A stream that cannot be opened is a 500."""
+    """A stream that cannot be opened is answered with 500."""
     with expect_log("tornado.application", "Uncaught"), expect_log("tornado.access", "500"):
         client, handler = await get("/begin")
         assert (await read_head(client)).status == 500

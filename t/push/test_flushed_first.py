@@ -1,4 +1,4 @@
-"""A stream whose head the handler has sent itself."""
+"""A handler may send the head of its stream itself."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_it_begins(http_client, base_url):
-    """Its first bytes follow the head, as those of any other stream."""
+    """The first bytes of the stream follow the head, as in any other stream."""
     body = (await http_client.fetch(base_url)).body
     boundary = body.partition(b"\n")[0]
     assert boundary.startswith(b"--")

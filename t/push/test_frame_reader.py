@@ -1,4 +1,6 @@
-"""Frames of a client, as bytes: what is taken, and what is refused before it has come."""
+"""`FrameReader` accepts valid frames, and refuses invalid ones before they have arrived
+completely.
+"""
 
 import itertools
 from collections import deque
@@ -14,7 +16,7 @@ MASK = b"\x01\x82\x03\xff"
 
 
 def frame(first, payload=b"", size=None, masked=True):
-    """A frame that says that it has `size` bytes."""
+    """A frame whose head claims a payload of `size` bytes."""
     size = len(payload) if size is None else size
     bit = 0x80 if masked else 0
     if size < 126:
@@ -46,7 +48,7 @@ TAKEN = {
 @pytest.mark.parametrize(("data", "frames"), TAKEN.values(), ids=TAKEN)
 @pytest.mark.parametrize("step", [1, 3, 10_000])
 def test_taken(data, frames, step):
-    """However the bytes come, control frames are given and messages are dropped."""
+    """Control frames are returned and messages are dropped, however the bytes are split."""
     reader = FrameReader(MAX)
     parts = [data[at : at + step] for at in range(0, len(data), step)]
     assert [one for part in parts for one in reader.feed(part)] == frames
@@ -77,7 +79,7 @@ REFUSED = {
 @pytest.mark.parametrize(("code", "data"), REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("step", [1, 10_000])
 def test_refused(code, data, step):
-    """As soon as it is known, with the code of RFC 6455 7.4.1."""
+    """An invalid frame is refused as soon as possible, with the code of RFC 6455 7.4.1."""
     reader = FrameReader(MAX)
     parts = [data[at : at + step] for at in range(0, len(data), step)]
     with pytest.raises(RefusedFrame) as refused:
@@ -87,7 +89,7 @@ def test_refused(code, data, step):
 
 
 def test_bounded():
-    """No more than a message is held."""
+    """The bytes of one message are bounded, and are freed at its end."""
     reader = FrameReader(MAX)
     for _ in range(MAX):
         list(reader.feed(frame(TEXT, b"x" * 10) + frame(FIN, b"x")))

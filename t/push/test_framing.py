@@ -1,4 +1,4 @@
-"""The bytes of a stream: chunked, until close, over TLS."""
+"""The bytes of a stream in chunks, until close, and over TLS."""
 
 import json
 
@@ -17,7 +17,9 @@ TEXT = "h\u00e9llo"
 
 @pytest.mark.gen_test
 async def test_chunked(get):
-    """HTTP/1.1: what is written is a chunk, the end is the last chunk, then the connection ends."""
+    """With HTTP/1.1, each write is a chunk, and the last chunk ends the stream and its
+    connection.
+    """
     client, handler = await get()
     handler.stream_write(TEXT)
     head = await read_head(client)
@@ -36,7 +38,7 @@ async def test_chunked(get):
 @pytest.mark.parametrize("keep_alive", ["", "\r\nConnection: keep-alive"])
 @pytest.mark.gen_test
 async def test_until_close(get, keep_alive):
-    """HTTP/1.0: the bytes as they are, whatever the client says of keep-alive."""
+    """With HTTP/1.0, bytes are sent without chunks, and keep-alive is ignored."""
     client, handler = await get(version=f"HTTP/1.0{keep_alive}")
     handler.stream_write(TEXT)
     head = await read_head(client)
@@ -49,7 +51,7 @@ async def test_until_close(get, keep_alive):
 
 @pytest.mark.gen_test
 async def test_tls(get_tls):
-    """The same bytes, encrypted."""
+    """Over TLS, the bytes are the same."""
     reader, _, handler = await get_tls()
     handler.stream_write(TEXT)
     await reader.readuntil(b"\r\n\r\n")
@@ -62,7 +64,7 @@ async def test_tls(get_tls):
 
 @pytest.mark.gen_test
 async def test_tls_http_1_0(get_tls):
-    """Encrypted, without chunks."""
+    """Over TLS with HTTP/1.0, bytes are sent without chunks."""
     reader, _, handler = await get_tls(version="HTTP/1.0")
     handler.stream_write(TEXT)
     handler.finish()
@@ -71,7 +73,7 @@ async def test_tls_http_1_0(get_tls):
 
 @pytest.mark.gen_test
 async def test_writes_of_all_kinds(get):
-    """Text, bytes, numbers, JSON: each call is a chunk, in order; nothing is nothing."""
+    """Each write of text, bytes, numbers or JSON is a chunk; an empty write sends nothing."""
     client, handler = await get()
     for chunk in ("a", b"b", 1, 2.5, {"c": None}, [1, "\u2603"], "", b""):
         handler.stream_write(chunk)
@@ -96,7 +98,7 @@ async def test_writes_of_all_kinds(get):
 
 @pytest.mark.gen_test
 async def test_what_was_written_before_comes_first(get):
-    """write() and flush() of before the stream keep their place."""
+    """Writes and flushes from before the stream keep their place."""
     client, handler = await get()
     handler.write("one")
     handler.flush()
@@ -110,7 +112,7 @@ async def test_what_was_written_before_comes_first(get):
 @pytest.mark.parametrize("option", [*Option, Option.NONE])
 @pytest.mark.parametrize("kind", [Framing, Multipart, ServerSentEvents, JSONLines])
 def test_an_event_is_framed_once(kind, chunked, option):
-    """All subscribers of one kind share the bytes."""
+    """All subscribers with the same framing share the bytes of an event."""
     event = Entry(b'{"n":1}', "5-0")
     chunked = chunked or option is Option.CHUNKED
     frames = kind.of(option | Option.CHUNKED if chunked else option)
@@ -122,7 +124,7 @@ def test_an_event_is_framed_once(kind, chunked, option):
 
 @pytest.mark.parametrize("ids", [True, False])
 def test_multipart(ids):
-    """A part, and the next boundary at once; its id only for who expects it."""
+    """The next boundary follows a part immediately; a part has an id only with `Option.IDS`."""
     frames = Multipart.of(Option.IDS if ids else Option.NONE)
     boundary = Multipart.boundary.encode()
     assert frames.begin("4-0") == b"--%b\n" % boundary
@@ -138,14 +140,14 @@ def test_multipart(ids):
 
 @pytest.mark.parametrize("after", ["\nb", "\n", ""])
 def test_a_part_holds_no_boundary(after):
-    """Text that would end its part is refused, also if the end of the part completes it."""
+    """Text that contains the boundary is refused, even if only the end of the part completes it."""
     body = f"a\n--{Multipart.boundary}{after}".encode()
     with pytest.raises(ValueError, match="boundary"):
         Multipart.of(Option.CHUNKED).part(body, "text/plain")
 
 
 def test_server_sent_events():
-    """Ids and data; a place is an event of its own; blank lines only end events."""
+    """An event has an id and data; a cursor is a separate event; a blank line ends each event."""
     frames = ServerSentEvents.of()
     retry, place = frames.begin("4-0").split(b"\n", 1)
     assert 2000 <= int(retry.removeprefix(b"retry: ")) <= 4000
@@ -162,18 +164,18 @@ def test_server_sent_events():
         (b"", b"data: \n"),
         (b"a\nb", b"data: a\ndata: b\n"),
         (b"a\rb\r\nc\n\rd\n", b"data: a\ndata: b\ndata: c\ndata: \ndata: d\ndata: \n"),
-        # What str.splitlines() would take for line ends.
+        # str.splitlines() would split at these characters.
         ("\x85\u2028\x0b\x1e".encode(), b"data: " + "\x85\u2028\x0b\x1e".encode() + b"\n"),
     ],
 )
 def test_every_newline_is_a_line(text, lines):
-    """What ends a line for an EventSource, and nothing else, splits data."""
+    """Data is split only where an EventSource ends a line."""
     assert ServerSentEvents.of().part(text, "text/plain") == lines + b"\n"
 
 
 @pytest.mark.parametrize("kind", [ServerSentEvents, JSONLines])
 def test_separators_in_json(kind):
-    """No client takes anything in JSON for the end of a line."""
+    """No character in JSON looks like the end of a line to any client."""
     data = {"text": "\u2028\u2029\x85 \u2019 \\\u2028", "key\u2028": 1}
     frames = kind.of()
     for body in (frames.event(Entry(encode(data), "5-0")), frames.part(encode(data), JSON)):
@@ -187,7 +189,7 @@ def test_separators_in_json(kind):
 
 
 def test_lines_in_json():
-    """JSON that somebody else has written may have lines."""
+    """JSON that another program wrote may contain line breaks."""
     event = Entry(b'{\r\n "n":\n1}', "5-0")
     assert JSONLines.of().event(event).count(b"\n") == 1
     assert ServerSentEvents.of().event(event) == (b'id: 5-0\ndata: {\ndata:  "n":\ndata: 1}\n\n')
@@ -198,7 +200,7 @@ def test_lines_in_json():
     [
         ("join", b"event: join\n"),
         ("caf\u00e9", "event: caf\u00e9\n".encode()),
-        # An EventSource, or this package, has its own meaning for these.
+        # These types have a meaning for an EventSource or for this package.
         *((name, b"") for name in ("message", "error", "open", "gap", "cursor", "")),
         ("a\nid: 9", b""),
         ("a\rb", b""),
@@ -208,7 +210,7 @@ def test_lines_in_json():
     ],
 )
 def test_event_type(type_, field):
-    """The type of an event is that of the EventSource, if it is asked for and can be."""
+    """With `Option.TYPES`, a valid type of an event is the type of the Server-Sent Event."""
     event = Entry(encode({"type": type_}), "5-0")
     assert ServerSentEvents.of(Option.TYPES).frame(event).startswith(field + b"id: 5-0\n")
     assert ServerSentEvents.of().frame(event).startswith(b"id: 5-0\n")
@@ -216,20 +218,20 @@ def test_event_type(type_, field):
 
 @pytest.mark.parametrize("name", [b"type", b"\\u0074ype"])
 def test_event_type_however_it_is_written(name):
-    """A name may be escaped in JSON."""
+    """The name `type` may be escaped in the JSON."""
     event = Entry(b'{"n":[1],"%b":"join"}' % name, "5-0")
     assert ServerSentEvents.of(Option.TYPES).frame(event).startswith(b"event: join\n")
 
 
 def test_heartbeat_that_a_page_sees():
-    """An EventSource remembers the id of an event, so one without a cursor has no id."""
+    """A heartbeat without a cursor has no id, which an EventSource would remember."""
     frames = ServerSentEvents.of(Option.HEARTBEATS)
     assert frames.heartbeat("5-0") == frames.at("5-0")
     assert frames.heartbeat("") == b'event: cursor\ndata: {"id":""}\n\n'
 
 
 def test_json_lines():
-    """An event says its id; other things are JSON as they are."""
+    """An event has its id; other messages are sent as plain JSON."""
     frames = JSONLines.of()
     assert frames.frame(Entry(b'{"n":1}', "5-0")) == b'{"id":"5-0","data":{"n":1}}\n'
     assert frames.part(b'{"n":\n1}', "application/json") == b'{"n": 1}\n'
@@ -239,7 +241,7 @@ def test_json_lines():
 
 
 def test_websocket():
-    """As lines, in frames of any size."""
+    """Messages have the form of JSON lines, in frames of any size."""
     assert WebSocket.of().frame(Entry(b'{"n":1}', "5-0")) == b'\x81\x1b{"id":"5-0","data":{"n":1}}'
     assert WebSocket.of().at("4-0") == b'\x81\x0c{"id":"4-0"}'
     assert WebSocket.of().heartbeat("4-0") == b"\x89\x00"
@@ -250,7 +252,7 @@ def test_websocket():
 @pytest.mark.parametrize("option", [*Option, Option.NONE])
 @pytest.mark.parametrize("kind", [Multipart, ServerSentEvents, JSONLines])
 def test_a_gap(kind, option):
-    """A gap says what is lost, and the id to go on from, in a way that no event looks like."""
+    """A gap names the lost range and the next cursor, and no event looks like it."""
     gap = Entry.loss("1-0", "5-0")
     body = b'{"type":"gap","after":"1-0","id":"5-0"}'
     assert gap.json == body
@@ -272,7 +274,7 @@ def test_a_gap(kind, option):
     ],
 )
 def test_a_string_as_it_is(body, text):
-    """However its JSON was written; what UTF-8 cannot say becomes a question mark."""
+    """A string is decoded from its JSON; a lone surrogate becomes a question mark."""
     frame = WebSocket.of(Option.TEXT).frame(Entry(body, "5-0"))
     assert frame == bytes([0x81, len(text)]) + text
     lines = b"".join(b"data: %b\n" % line for line in text.split(b"\n"))

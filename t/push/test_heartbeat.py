@@ -1,4 +1,4 @@
-"""Signs of life on a stream that has nothing to say."""
+"""Heartbeats on a stream without events."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ def app(made):
 
 @pytest.fixture
 def subscribe(get):
-    """A client that has the beginning of its stream."""
+    """Return a client that has read the beginning of its stream."""
 
     async def subscribe(path, **options):
         client, handler = await get(path, **options)
@@ -64,7 +64,7 @@ def subscribe(get):
 @pytest.mark.parametrize("path", ["/room?id=a", "/step?id=a"])
 @pytest.mark.gen_test
 async def test_beats(subscribe, clock, sends, path):
-    """Every 25 s, or up to 5 s earlier: a whole part, in a chunk of its own, in one send."""
+    """A heartbeat is sent after 20 to 25 s: a whole part in a single chunk and a single send."""
     client, _ = await subscribe(path)
     sends.clear()
     await clock.advance(19.5)
@@ -79,7 +79,7 @@ async def test_beats(subscribe, clock, sends, path):
 
 @pytest.mark.gen_test
 async def test_between_events(subscribe, clock, queue):
-    """Events and heartbeats do not mix."""
+    """Events and heartbeats are not mixed."""
     client, _ = await subscribe("/room?id=a")
     for number in range(3):
         await clock.advance(26)
@@ -90,7 +90,7 @@ async def test_between_events(subscribe, clock, queue):
 
 @pytest.mark.gen_test
 async def test_each_class_has_its_interval(subscribe, clock, sends):
-    """So has an object."""
+    """A class, or a single handler, can set its own interval."""
     await subscribe("/silent?id=a")
     quick, handler = await subscribe("/quick?id=b")
     sends.clear()
@@ -113,14 +113,14 @@ async def beat_of_lines(client, clock):
 
 @pytest.mark.gen_test
 async def test_lines_say_the_cursor(get, clock, queue):
-    """In JSON lines a heartbeat has the cursor that its client has by now."""
+    """In JSON lines, a heartbeat contains the client's current cursor."""
     client, handler = await get("/lines?channel=room")
     handler.step = asyncio.Event()
     await read_head(client)
     assert await beat_of_lines(client, clock) == queue.cursor()
     queue.publish({"n": 1})
     assert json.loads(await read_chunk(client)) == {"id": queue.cursor(), "data": {"n": 1}}
-    # The callback has not returned yet: the client may miss a part of what it writes.
+    # The callback has not returned yet: it may still write more for the client.
     assert await beat_of_lines(client, clock) == ""
     handler.step.set()
     await iterations()
@@ -130,7 +130,7 @@ async def test_lines_say_the_cursor(get, clock, queue):
 @pytest.mark.parametrize("path", ["/lines", "/lines?channel=room&channel=hall"])
 @pytest.mark.gen_test
 async def test_lines_say_no_cursor(get, clock, path):
-    """None is served, or two are: one cursor does not say where the client is."""
+    """With no queue or with two, a heartbeat contains no cursor: one cursor would not be enough."""
     client, _ = await get(path)
     await read_head(client)
     assert await beat_of_lines(client, clock) == ""
@@ -138,7 +138,7 @@ async def test_lines_say_no_cursor(get, clock, path):
 
 @pytest.mark.gen_test
 async def test_none_without_a_form(get, clock, sends):
-    """A stream that is just bytes has no room for a heartbeat."""
+    """A stream of plain bytes has no heartbeats."""
     client, handler = await get()
     handler.stream_write("a")
     await read_head(client)
@@ -151,7 +151,7 @@ async def test_none_without_a_form(get, clock, sends):
 
 @pytest.mark.gen_test
 async def test_none_for_who_does_not_keep_up(small_buffers, subscribe, raw_small, clock):
-    """Heartbeats do not pile up before a client that reads nothing, and come again afterwards."""
+    """Heartbeats do not pile up for a client that does not read, and resume afterwards."""
     client, handler = await subscribe("/quick?id=a", connect=raw_small)
     handler.stream_write("x" * 100_000)
     await asyncio.sleep(0.02)
@@ -161,14 +161,14 @@ async def test_none_for_who_does_not_keep_up(small_buffers, subscribe, raw_small
     await soon(lambda: handler._stream.waiting is None)
     await clock.advance(6)
     assert await read_chunk(client) == BEAT
-    # That was the only one.
+    # This was the only heartbeat.
     await iterations()
     assert client._buffer == b""
 
 
 @pytest.mark.gen_test
 async def test_who_is_gone(subscribe, clock, access_log):
-    """A stream that ended leaves the wheel; one that turns out to be dead is told of once."""
+    """An ended stream leaves the wheel; a stream that turns out to be dead is logged once."""
     _, finished = await subscribe("/room?id=a")
     finished.finish()
     client, handler = await subscribe("/room?id=b")
@@ -183,7 +183,7 @@ async def test_who_is_gone(subscribe, clock, access_log):
 
 @pytest.mark.gen_test
 async def test_over_tls(get_tls, clock):
-    """Encrypted."""
+    """Heartbeats are sent over TLS."""
     reader, _, _ = await get_tls("/quick?id=a")
     await reader.readuntil(b"\r\n\r\n")
     await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The connection of a client that waits has no queues for what is written, and gets them back."""
+"""The connection of a waiting client has no write queues, and gets them back when needed."""
 
 import socket
 
@@ -46,8 +46,9 @@ async def waiting(number=1):
 @pytest.mark.parametrize("size", [1, 1_000_000])
 @pytest.mark.gen_test
 async def test_answers(small_buffers, ask, size):
-    """Two long polls on one connection, each with an answer that fits into the buffers of the
-    kernel, or that does not."""
+    """A connection can answer two long polls, whether or not the answer fits into the kernel's
+    buffers.
+    """
     client = await ask("GET /")
     for number in (1, 2):
         await waiting(number)
@@ -59,7 +60,7 @@ async def test_answers(small_buffers, ask, size):
 
 @pytest.mark.gen_test
 async def test_the_client_leaves(ask):
-    """A connection without queues is closed in order."""
+    """A connection without queues closes normally."""
     client = await ask("GET /")
     await waiting()
     client.close()
@@ -78,7 +79,7 @@ def pair(io_loop):
 
 @pytest.mark.gen_test
 async def test_nothing_is_lost(pair):
-    """A connection keeps its queues while something is in them."""
+    """A connection keeps its queues while they contain data."""
     stream, there = pair
     there.setblocking(False)
     written = stream.write(b"x" * 3_000_000)
@@ -99,7 +100,7 @@ async def test_nothing_is_lost(pair):
 
 @pytest.mark.gen_test
 async def test_closed(pair):
-    """A connection that is closed stays as it is."""
+    """`rest` does not change a closed connection."""
     stream, _ = pair
     stream.close()
     stream.rest()

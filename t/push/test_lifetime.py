@@ -1,4 +1,4 @@
-"""Streams that end by themselves after a time: nothing is lost, nothing comes twice."""
+"""Streams end after `max_stream_time`, and no event is lost or arrives twice."""
 
 import asyncio
 import re
@@ -66,14 +66,14 @@ def app(made):
 
 
 async def bodies(client):
-    """The JSON in what comes until the end of the stream, which must be marked."""
+    """Read the JSON of a stream to its end, which must be marked."""
     return re.findall(rb"\n\n(\{.*?\})\n--", (await read_reply(client)).body)
 
 
 @pytest.mark.parametrize("kind", ["Timed", "Iterating", "Stepping"])
 @pytest.mark.gen_test
 async def test_after_a_time(get, clock, queue, access_log, kind):
-    """Not before 90 % of it, and after 100 %: ended as by finish(); its place is kept."""
+    """A stream ends after 90 to 100 % of its time, as with `finish`; its client keeps its place."""
     client, handler = await get(f"/{kind}?id=ann")
     await clock.advance(89)
     queue.publish({"n": 1})
@@ -85,7 +85,7 @@ async def test_after_a_time(get, clock, queue, access_log, kind):
     assert await bodies(client) == [b'{"n":1}']
     if kind == "Iterating":
         await soon(lambda: handler.returned)
-    # No cursor: the queue knows where it was.
+    # The client sends no cursor: the queue knows its place.
     client, handler = await get(f"/{kind}?id=ann")
     queue.publish({"n": 3})
     await iterations()
@@ -95,7 +95,7 @@ async def test_after_a_time(get, clock, queue, access_log, kind):
 
 @pytest.mark.gen_test
 async def test_not_in_the_middle_of_a_delivery(get, clock, queue):
-    """A coroutine writes the events that it has, in peace, before its stream is ended."""
+    """A coroutine writes the events that it has received before its stream ends."""
     client, handler = await get("/Iterating?id=ann")
     handler.pause.clear()
     queue.publish({"n": 1}, {"n": 2}, {"n": 3})
@@ -111,7 +111,7 @@ async def test_not_in_the_middle_of_a_delivery(get, clock, queue):
 
 @pytest.mark.gen_test
 async def test_not_before_all_is_sent(small_buffers, get, raw_small, clock, queue):
-    """Who does not keep up gets all first."""
+    """A slow client gets all events before its stream ends."""
     client, handler = await get("/Timed?id=ann", connect=raw_small)
     queue.publish({"text": "x" * 100_000})
     await asyncio.sleep(0.02)
@@ -129,7 +129,7 @@ async def test_not_before_all_is_sent(small_buffers, get, raw_small, clock, queu
 
 @pytest.mark.gen_test
 async def test_a_loop_that_writes(get, clock):
-    """One that knows no queue meets a ClientDisconnect, which is logged nowhere."""
+    """A loop that writes gets a `ClientDisconnect`, which is not logged."""
     client, handler = await get("/Looping")
     await clock.advance(101)
     await clock.advance(1)
@@ -140,7 +140,7 @@ async def test_a_loop_that_writes(get, clock):
 
 @pytest.mark.gen_test
 async def test_raw(get, clock):
-    """So does one that writes what it likes."""
+    """Writing to an ended stream without a queue raises `ClientDisconnect`."""
     client, handler = await get("/TimedRaw")
     handler.stream_write("a")
     await clock.advance(101)
@@ -154,7 +154,7 @@ async def test_raw(get, clock):
 
 @pytest.mark.gen_test
 async def test_an_error_hurts_nobody(get, clock, expect_log):
-    """What on_finish raises is logged, and the next stream has its turn."""
+    """An exception in `on_finish` is logged, and the other streams still end."""
     kinds = ("Failing", "Timed", "Failing", "Timed")
     clients = [await get(f"/{kind}?id={number}") for number, kind in enumerate(kinds)]
     with expect_log("tornado.application", "Uncaught exception") as records:
@@ -167,7 +167,7 @@ async def test_an_error_hurts_nobody(get, clock, expect_log):
 
 @pytest.mark.gen_test
 async def test_who_is_gone(get, clock):
-    """A stream that ended before leaves the wheel within a minute."""
+    """A stream that ended before its time leaves the wheel within a minute."""
     client, handler = await get("/Timed?id=ann")
     client.close()
     await soon(lambda: handler.closed)

@@ -1,4 +1,4 @@
-"""What serves a client is told whether its connection ended in order."""
+"""A watcher learns whether its client's connection ended normally."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from tatsumaki_py import Application, Handler, WebSocketHandler
 
 
 class Watched:
-    """Notes how it was told that its client is gone."""
+    """A watcher that notes how it was told that its client has left."""
 
     max_buffer = 100_000
     once, given = True, ()
@@ -76,10 +76,10 @@ async def told(handler):
 @pytest.mark.parametrize("path", ["/stream", "/wait"])
 @pytest.mark.gen_test
 async def test_over_http(get, path, more, how, lost):
-    """A reset is a loss, whether or not the client sent more than its request."""
+    """A reset counts as lost, whether or not the client sent more than its request."""
     client, handler = await get(path)
     if path == "/stream":
-        # A client that has not read all of it resets the connection when it closes it.
+        # A client that closes with unread bytes would reset the connection.
         await read_head(client)
         assert await read_chunk(client) == b"a"
     await client.send(more)
@@ -91,7 +91,7 @@ async def test_over_http(get, path, more, how, lost):
 @pytest.mark.parametrize(("how", "lost"), [("close", False), ("reset", True)])
 @pytest.mark.gen_test
 async def test_as_the_answer_is_finished(get, how, lost):
-    """A client that is found to be gone only when its answer is there."""
+    """A client's absence may be noticed only when its answer is finished."""
     client, handler = await get("/wait")
     await client.send(b"GET /wait HTTP/1.1\r\n")
     await iterations()
@@ -102,7 +102,7 @@ async def test_as_the_answer_is_finished(get, how, lost):
 
 @pytest.mark.gen_test
 async def test_cut_off(get, small_buffers, raw_small):
-    """A client that does not read, and is cut off, loses what its kernel has."""
+    """A client that does not read and is disconnected loses the bytes in its kernel."""
     client, handler = await get("/stream", connect=raw_small)
     await read_head(client)
     while handler._live is not None:
@@ -115,7 +115,7 @@ async def test_cut_off(get, small_buffers, raw_small):
 @pytest.mark.parametrize("path", ["/stream", "/wait"])
 @pytest.mark.gen_test
 async def test_over_tls(get_tls, path, how, lost):
-    """Encrypted: only a client that says goodbye (close_notify) ends in order."""
+    """Over TLS, only a close with close_notify is a normal end."""
     reader, writer, handler = await get_tls(path)
     if path == "/stream":
         await reader.readuntil(b"a\r\n")
@@ -131,7 +131,7 @@ async def test_over_tls(get_tls, path, how, lost):
 )
 @pytest.mark.gen_test
 async def test_over_a_websocket(http_server, http_port, made, how, lost):
-    """A connection that ends without a close frame is lost."""
+    """A WebSocket that ends without a close frame counts as lost."""
     client = subscriber("websocket", http_port, "/ws")
     assert (await client.open()).status == 101
     if "frame" in how:

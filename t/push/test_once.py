@@ -1,4 +1,6 @@
-"""What was published just before somebody stops listening comes once, also without a cursor."""
+"""An event that is published just before a client stops listening arrives once, even without a
+cursor.
+"""
 
 import asyncio
 
@@ -10,7 +12,7 @@ from tatsumaki_py import Application, MessageQueue
 
 
 class Pausing(Subscribing):
-    """Takes one event at a time."""
+    """A handler that stops listening after each event and then listens again."""
 
     def get(self):
         self.multipart_xhr_push(True)
@@ -33,7 +35,7 @@ def app(made):
 
 @pytest.mark.gen_test
 async def test_the_queue_ends_it(get, queue):
-    """Streams are finished, and their clients come back by their names."""
+    """Streams are finished by `disconnect`, and named clients resume."""
     first, _ = await get("/room?id=ann")
     await iterations()
     queue.publish({"n": 1})
@@ -49,7 +51,7 @@ async def test_the_queue_ends_it(get, queue):
 
 @pytest.mark.gen_test
 async def test_a_callback_ends_it(get, queue):
-    """And listens again later, on the same stream."""
+    """A callback may stop listening, and listen again later on the same stream."""
     client, handler = await get("/pausing")
     await read_head(client)
     for number in range(3):

@@ -1,4 +1,4 @@
-"""What each event loop has one of."""
+"""Each event loop has its own `Flusher`, `HangUps` and `Wheel`."""
 
 import asyncio
 import gc
@@ -16,7 +16,7 @@ from tatsumaki_py.push.wheel import Wheel
 @pytest.mark.gen_test
 @pytest.mark.parametrize("cls", [Flusher, HangUps, Wheel])
 async def test_one(cls):
-    """All who ask in one loop get the same one; in another loop they get another one."""
+    """`current` returns the same object within a loop, and another object in another loop."""
     here = cls.current()
     assert cls.current() is here is per_loop(cls)
 
@@ -27,7 +27,9 @@ async def test_one(cls):
 
 
 def test_it_keeps_no_loop():
-    """A loop that ends while a client is watched goes, though the callback refers to the loop."""
+    """A loop that ends while a client is watched is freed, although the callback refers to the
+    loop.
+    """
     loops = []
 
     async def main():

@@ -1,4 +1,4 @@
-"""Subscribers that do not keep up: pressure on who waits for them, an end for who does not."""
+"""Writers wait for slow subscribers; a subscriber with too much waiting data is disconnected."""
 
 import asyncio
 import json
@@ -11,18 +11,20 @@ from tatsumaki_py.message_queue import State
 
 
 def done(awaitable):
-    """Whether there is nothing to wait for."""
+    """Whether the awaitable is done already."""
     return awaitable.done()
 
 
 def cut_off(caplog):
-    """The log lines about subscribers that were cut off."""
+    """The log lines about subscribers that were disconnected as too slow."""
     return [record.getMessage() for record in caplog.records if "cut off" in record.getMessage()]
 
 
 @pytest.mark.gen_test
 async def test_the_awaitable(small_buffers, get, raw_small):
-    """Done at once while the peer keeps up, pending when it does not, done when it has drained."""
+    """The awaitable is done while the client keeps up; otherwise it waits until the data is
+    sent.
+    """
     client, handler = await get(connect=raw_small)
     assert done(handler.stream_write("a"))
     await read_head(client)
@@ -43,7 +45,7 @@ async def test_the_awaitable(small_buffers, get, raw_small):
 
 @pytest.mark.gen_test
 async def test_flush_waits_too(small_buffers, get, raw_small):
-    """`await self.flush()` is pressure as well, as in Tornado."""
+    """`await self.flush()` also waits for a slow client, as in Tornado."""
     client, handler = await get(connect=raw_small)
     handler.stream_write("x" * 150_000)
     await asyncio.sleep(0.01)
@@ -57,7 +59,7 @@ async def test_flush_waits_too(small_buffers, get, raw_small):
 
 @pytest.mark.gen_test
 async def test_who_waits_is_released_when_it_goes(small_buffers, get, raw_small):
-    """Nobody waits for ever for a peer that has gone."""
+    """A write that waits for a client ends when the client leaves."""
     client, handler = await get(connect=raw_small)
     pending = asyncio.ensure_future(asyncio.wait_for(handler.stream_write("x" * 150_000), 2))
     await asyncio.sleep(0.01)
@@ -68,7 +70,7 @@ async def test_who_waits_is_released_when_it_goes(small_buffers, get, raw_small)
 
 @pytest.mark.gen_test
 async def test_a_callback_that_waits_is_not_hurried(small_buffers, get, raw_small, queue):
-    """It is not given the next events before the peer has drained; then all at once, in order."""
+    """A waiting callback gets the next events, in order, only after its client has caught up."""
     client, handler = await get("/step?id=ann", connect=raw_small)
     for number in range(20):
         queue.publish({"n": number, "text": "x" * 60_000})
@@ -87,7 +89,7 @@ async def test_a_callback_that_waits_is_not_hurried(small_buffers, get, raw_smal
 
 
 def parts(data):
-    """Number and id of each complete part in what came from a stream."""
+    """The number and the id of each complete part of a stream."""
     stream, body = b"", data.split(b"\r\n\r\n", 1)[1]
     while b"\r\n" in body:
         size, body = body.split(b"\r\n", 1)
@@ -98,7 +100,7 @@ def parts(data):
 
 
 async def collect(client, last):
-    """The parts of a stream up to the number `last`, or until it ends."""
+    """Read the parts of a stream up to the number `last`, or to its end."""
     data = b""
     while chunk := await client._receive():
         data += chunk
@@ -107,11 +109,13 @@ async def collect(client, last):
     return parts(data)
 
 
-# More than the backlog: what waits for a slow reader is still to be had when it is back.
+# More than the backlog: a slow client can still get these events when it returns.
 @pytest.mark.parametrize(("count", "size"), [(20, 30_000), (500, 1_500)])
 @pytest.mark.gen_test
 async def test_cut_off_and_resumed(small_buffers, get, raw_small, queue, caplog, count, size):
-    """Beyond max_buffer the connection ends, one line says so; nothing is lost, nothing twice."""
+    """A client beyond `max_buffer` is disconnected with one log line; after it resumes, it has each
+    event once.
+    """
     caplog.set_level("INFO", "tatsumaki")
     start = queue.cursor()
     client, handler = await get("/room?id=ann&last_event_id=", connect=raw_small)
@@ -132,7 +136,7 @@ async def test_cut_off_and_resumed(small_buffers, get, raw_small, queue, caplog,
 
 @pytest.mark.gen_test
 async def test_a_backlog_larger_than_the_buffer(small_buffers, get, raw_small, queue, caplog):
-    """Who comes for more than max_buffer gets it as fast as it reads, and is not cut off."""
+    """A client whose backlog exceeds `max_buffer` gets it at its own pace and stays connected."""
     caplog.set_level("INFO", "tatsumaki")
     for number in range(20):
         queue.publish({"n": number, "text": "x" * 30_000})
@@ -146,7 +150,9 @@ async def test_a_backlog_larger_than_the_buffer(small_buffers, get, raw_small, q
 
 @pytest.mark.gen_test
 async def test_cut_off_in_one_moment(small_buffers, get, raw_small, queue, caplog):
-    """Everything is published at once: one line all the same, and others are not disturbed."""
+    """If all events are published at once, one line is logged, and other clients are not
+    affected.
+    """
     caplog.set_level("INFO", "tatsumaki")
     _, slow = await get("/room?id=slow", connect=raw_small)
     client, _ = await get("/room?id=quick&last_event_id=&buffer=1000000")
@@ -160,7 +166,7 @@ async def test_cut_off_in_one_moment(small_buffers, get, raw_small, queue, caplo
 
 @pytest.mark.gen_test
 async def test_one_write_that_is_larger_than_the_buffer(small_buffers, get, raw_small):
-    """A single large write to a peer that reads is no reason to cut it off."""
+    """A client is not disconnected because of a single large write."""
     client, handler = await get(connect=raw_small)
     handler.stream_write("x" * 500_000)
     await read_head(client)
@@ -171,7 +177,9 @@ async def test_one_write_that_is_larger_than_the_buffer(small_buffers, get, raw_
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 @pytest.mark.gen_test
 async def test_a_log_over_tls(small_buffers, get_tls, queue, version):
-    """A stream that reads the log is not cut off, encrypted or not: it gets all, in order."""
+    """A slow stream that reads the log stays connected, even over TLS, and gets all events in
+    order.
+    """
     reader, _, handler = await get_tls("/log?id=ann", version=version)
     await asyncio.sleep(0.02)
     for number in range(100):

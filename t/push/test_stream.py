@@ -1,4 +1,4 @@
-"""How writes reach a subscriber: joined, in order, whatever it takes at a time; and how it ends."""
+"""Writes reach a subscriber joined and in order, at any pace, and streams end correctly."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from tatsumaki_py import Error
 
 @pytest.mark.gen_test
 async def test_ten_thousand_writes_are_one_send(get, sends):
-    """What is written in one moment goes out at once, as a chunk each."""
+    """Writes of one iteration are sent together, each as one chunk."""
     pairs = [await get("/?buffer=1000000") for _ in range(3)]
     for _, handler in pairs:
         handler.stream_write("a")
@@ -35,7 +35,7 @@ async def test_ten_thousand_writes_are_one_send(get, sends):
 
 @pytest.mark.gen_test
 async def test_ten_thousand_events_are_one_send(get, sends, queue):
-    """The same for events, one published after the other."""
+    """Events of one iteration are sent together."""
     for name in "abc":
         client, _ = await get(f"/room?id={name}&buffer=100000000")
     await asyncio.sleep(0.02)
@@ -48,7 +48,7 @@ async def test_ten_thousand_events_are_one_send(get, sends, queue):
 
 @pytest.mark.gen_test
 async def test_one_write_waits_for_nobody(get):
-    """A single write is there within milliseconds of real time, if the machine has time for it."""
+    """A single write arrives within milliseconds of real time on an idle machine."""
     client, handler = await get()
     handler.stream_write("a")
     await read_head(client)
@@ -66,7 +66,7 @@ async def test_one_write_waits_for_nobody(get):
 @pytest.mark.parametrize("sizes", [(1, 100_000, 1), (100_000, 1, 1, 90_000), (1, 190_000, 2)])
 @pytest.mark.gen_test
 async def test_order_of_small_and_huge(small_buffers, get, raw_small, sizes):
-    """Through a socket that takes a few kilobytes at a time."""
+    """Small and large writes arrive in order through a socket with small buffers."""
     client, handler = await get(connect=raw_small)
     for number, size in enumerate(sizes):
         handler.stream_write(str(number) * size)
@@ -80,7 +80,7 @@ async def test_order_of_small_and_huge(small_buffers, get, raw_small, sizes):
 
 @pytest.mark.gen_test
 async def test_order_of_small_and_huge_over_tls(small_buffers, get_tls):
-    """The same encrypted."""
+    """Small and large writes arrive in order over TLS."""
     reader, _, handler = await get_tls()
     handler.stream_write("0" * 100_000)
     await asyncio.sleep(0.02)
@@ -94,7 +94,7 @@ async def test_order_of_small_and_huge_over_tls(small_buffers, get_tls):
 
 @pytest.mark.gen_test
 async def test_finish_sends_everything_first(small_buffers, get, raw_small, access_log):
-    """A slow reader gets all, then the last chunk, then the end of the connection."""
+    """A slow reader gets all data and the last chunk, and then the connection ends."""
     client, handler = await get(connect=raw_small)
     handler.stream_write("x" * 100_000)
     await asyncio.sleep(0.02)
@@ -108,7 +108,7 @@ async def test_finish_sends_everything_first(small_buffers, get, raw_small, acce
 
 @pytest.mark.gen_test
 async def test_nothing_follows_finish(get):
-    """What is written after the end goes nowhere; a coroutine that awaits it ends."""
+    """A write after `finish` sends nothing; awaiting it raises `ClientDisconnect`."""
     client, handler = await get()
     handler.stream_write("a")
     handler.finish()
@@ -120,7 +120,9 @@ async def test_nothing_follows_finish(get):
 
 @pytest.mark.gen_test
 async def test_an_exception_cuts_it_off(get, queue, access_log, expect_log):
-    """The client sees that it is not complete; the log names the channel and the client."""
+    """After an exception, the stream ends without its last chunk; the log names the channel and the
+    client.
+    """
     client, handler = await get("/room?id=ann")
     queue.publish({"n": 1})
     await client.read_until(b"{")
@@ -140,7 +142,7 @@ async def test_an_exception_cuts_it_off(get, queue, access_log, expect_log):
 
 @pytest.mark.gen_test
 async def test_async_cb_cuts_it_off(get, access_log, expect_log):
-    """What a wrapped callback raises ends the stream."""
+    """An exception in a wrapped callback ends the stream."""
     client, handler = await get()
     handler.stream_write("a")
 
@@ -158,7 +160,7 @@ async def test_async_cb_cuts_it_off(get, access_log, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_stream_that_ends_itself_hears_no_more(get, queue):
-    """When a handler finishes its stream, the queue stops calling it."""
+    """After a handler finishes its stream, the queue no longer calls it."""
     client, handler = await get("/room?id=ann")
     queue.publish({"n": 1})
     handler.finish()
@@ -169,7 +171,7 @@ async def test_a_stream_that_ends_itself_hears_no_more(get, queue):
     assert queue.clients["ann"].listener is None
 
 
-# -- who vanishes: at every point of the life of a stream
+# -- clients that vanish at every point of the life of a stream
 
 
 def before_headers(handler):
@@ -203,7 +205,9 @@ def during_finish(handler):
 async def test_a_peer_vanishes(
     small_buffers, get, raw_small, access_log, made, point, settled, way
 ):
-    """It is over once: on_finish and the log line once, later writes are refused, nothing stays."""
+    """`on_finish` is called and the request logged once; later writes raise an exception; the
+    handler is freed.
+    """
     client, handler = await get(connect=raw_small)
     point(handler)
     if settled:
@@ -237,7 +241,7 @@ async def test_a_peer_vanishes(
 @pytest.mark.parametrize("way", ["close", "reset"])
 @pytest.mark.gen_test
 async def test_written_to_before_it_is_noticed(get, access_log, way):
-    """The peer has gone, nobody knows, and the handler begins its stream."""
+    """A handler may begin its stream before the server notices that the client has left."""
     client, handler = await get()
     getattr(client, way)()
     with contextlib.suppress(Error.ClientDisconnect):
@@ -251,7 +255,7 @@ async def test_written_to_before_it_is_noticed(get, access_log, way):
 
 @pytest.mark.gen_test
 async def test_flushed_to_before_it_is_noticed(get, queue):
-    """What it did not get begins with the first event that was not sent."""
+    """If the client has left unnoticed, its cursor stays before the unsent events."""
     client, handler = await get("/room?id=ann")
     await read_head(client)
     await iterations()
@@ -267,7 +271,7 @@ async def test_flushed_to_before_it_is_noticed(get, queue):
 @pytest.mark.parametrize("size", [1, 150_000])
 @pytest.mark.gen_test
 async def test_finished_before_it_is_noticed(small_buffers, get, raw_small, queue, size):
-    """What was not sent is still to come, also if the handler had no more to say."""
+    """The cursor stays before the unsent events, even if the handler finished its stream."""
     client, handler = await get("/room?id=ann", connect=raw_small)
     await read_head(client)
     await iterations()
@@ -283,7 +287,7 @@ async def test_finished_before_it_is_noticed(small_buffers, get, raw_small, queu
 
 @pytest.mark.gen_test
 async def test_a_tls_peer_vanishes(get_tls, access_log):
-    """Encrypted, with and without a goodbye."""
+    """A client that leaves over TLS is noticed, with and without close_notify."""
     for goodbye in (True, False):
         _, writer, handler = await get_tls()
         handler.stream_write("a")
@@ -299,7 +303,7 @@ async def test_a_tls_peer_vanishes(get_tls, access_log):
 
 @pytest.mark.gen_test
 async def test_no_descriptor_is_left(get, raw, queue, access_log):
-    """A stream needs none but that of its connection."""
+    """A stream needs no descriptor other than that of its connection."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     async def connect(port):
@@ -327,7 +331,7 @@ async def test_no_descriptor_is_left(get, raw, queue, access_log):
 
 @pytest.mark.gen_test
 async def test_what_a_peer_says_is_read_and_dropped(get):
-    """A peer that talks without end neither fills the memory nor hides that it goes."""
+    """Data from a client is read and dropped, and its end is still noticed."""
     client, handler = await get()
     handler.stream_write("a")
     await read_head(client)
@@ -343,7 +347,7 @@ async def test_what_a_peer_says_is_read_and_dropped(get):
 
 @pytest.mark.gen_test
 async def test_who_does_not_take_the_end_is_closed(small_buffers, get, raw_small, clock, http_port):
-    """A finished stream whose peer reads nothing is not kept for ever."""
+    """A finished stream whose client does not read is closed after a timeout."""
     _, handler = await get(connect=raw_small)
     handler.stream_write("x" * 150_000)
     handler.finish()

@@ -1,4 +1,6 @@
-"""Streams whose handlers have the same headers share the bytes of the head; others do not."""
+"""Streams whose handlers have the same headers share the bytes of the head; other streams
+do not.
+"""
 
 import pytest
 from support.wire import soon
@@ -21,7 +23,7 @@ class Named(SubscribeHandler):
 
 
 class Prepared(SubscribeHandler):
-    """Has headers of its own in place of those of a stream."""
+    """A handler that replaces headers of a stream."""
 
     def prepare(self):
         self.set_header("Cache-Control", "no-cache")
@@ -88,7 +90,7 @@ def app():
 
 @pytest.fixture(autouse=True)
 def noted(monkeypatch):
-    """The heads that are sent as they are."""
+    """Note the heads that are sent as they are."""
     sent.clear()
     stream_head._heads.clear()
     send_head = Exchange.send_head
@@ -104,7 +106,9 @@ def noted(monkeypatch):
 
 @pytest.fixture
 def open(http_server, http_port, raw):
-    """`await open(kind)`: the status line and the headers of a stream, and a byte of its body."""
+    """`await open(kind)` reads the status line and headers of a stream, and one byte of its
+    body.
+    """
 
     async def open(kind, query="", version="1.1"):
         client = await raw(http_port)
@@ -121,13 +125,13 @@ def open(http_server, http_port, raw):
 
 
 def shared(http_server):
-    """Whether the last head was sent as it is, which only the fast server can."""
+    """Whether the last head was sent as it is, which only the fast server can do."""
     return bool(sent) or type(http_server).__name__ != "FastServer"
 
 
 @pytest.fixture
 def normal(monkeypatch, open):
-    """`await normal(...)`: as `open`, with a head that Tornado makes."""
+    """`await normal(...)` works like `open`, with a head that Tornado makes."""
 
     async def normal(*args):
         with monkeypatch.context() as patch:
@@ -145,10 +149,10 @@ def without_date(head):
 @pytest.mark.gen_test
 @pytest.mark.parametrize("kind", [SubscribeHandler, Prepared, Body], ids=lambda kind: kind.__name__)
 async def test_the_same(open, normal, http_server, kind):
-    """A shared head says what Tornado would say."""
+    """A shared head is the same as the head that Tornado makes."""
     heads = [await open(kind) for _ in range(3)]
     assert shared(http_server)
-    # Unless a new second has begun.
+    # There may be two: a new second may have begun.
     assert len(stream_head._heads) <= 2
     for head in heads:
         assert without_date(head) == without_date(await normal(kind))
@@ -156,7 +160,7 @@ async def test_the_same(open, normal, http_server, kind):
 
 @pytest.mark.gen_test
 async def test_its_own(open, http_server):
-    """A client gets the headers that its own handler has."""
+    """A client gets the headers of its own handler."""
     for name in ("a", "b", "a"):
         _, headers = await open(Named, f"&name={name}")
         assert headers["X-Name"] == name
@@ -168,7 +172,7 @@ async def test_its_own(open, http_server):
     "kind", [Own, Cookie, Created, Cursors, Foreign], ids=lambda kind: kind.__name__
 )
 async def test_not_shared(open, normal, kind):
-    """What a head does not know goes the normal way."""
+    """A head with a changed status or unusual headers is made by Tornado."""
     head = await open(kind, "&name=x")
     assert not sent
     assert without_date(head) == without_date(await normal(kind, "&name=x"))
@@ -176,7 +180,7 @@ async def test_not_shared(open, normal, kind):
 
 @pytest.mark.gen_test
 async def test_old_client(open):
-    """A client of HTTP/1.0 gets no chunks."""
+    """A stream over HTTP/1.0 is not chunked."""
     _, headers = await open(SubscribeHandler, "", "1.0")
     assert "Transfer-Encoding" not in headers
     assert not sent
@@ -184,7 +188,7 @@ async def test_old_client(open):
 
 @pytest.mark.gen_test
 async def test_transform(app, open):
-    """A transform of the program sees the head."""
+    """A transform of the program can change the head."""
     app.transforms.append(Transform)
     _, headers = await open(SubscribeHandler)
     assert headers["X-Transformed"] == "yes"
@@ -193,7 +197,7 @@ async def test_transform(app, open):
 
 @pytest.mark.gen_test
 async def test_after_the_method(open, http_server):
-    """An override of `get` may still set headers after that of `SubscribeHandler`."""
+    """An override of `get` may set headers after it has called `super().get`."""
     _, headers = await open(Late)
     assert headers["X-Late"] == "but not too late"
     assert shared(http_server)

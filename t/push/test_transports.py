@@ -1,4 +1,4 @@
-"""The table of transports, and what is made of it."""
+"""The table of transports agrees with its documentation."""
 
 import re
 
@@ -13,7 +13,7 @@ ROWS = list(TRANSPORTS.values())
 
 
 def test_guide():
-    """The table of the guide is this one."""
+    """The table in the guide matches the table of transports."""
     lines = re.findall(r"^\| `.*\|$", GUIDE.split("| `?transport=` |")[1].split("\n\n")[0], re.M)
     assert lines == [
         f"| `{row.name}` | {row.by or f'`Accept: {row.media_types[0]}`'} | {row.gives} |"
@@ -22,7 +22,7 @@ def test_guide():
 
 
 def test_docstring():
-    """`SubscribeHandler` names each transport, and the media type that asks for it."""
+    """`SubscribeHandler` names each transport and the media type that asks for it."""
     words = set(re.findall(r"``([^`]+)``", SubscribeHandler.__doc__))
     for row in ROWS:
         assert row.name in words or row.name == "websocket"
@@ -30,7 +30,7 @@ def test_docstring():
 
 
 def test_nothing_is_there_twice():
-    """One name and one entry of an ``Accept`` header mean one transport."""
+    """Each name and each media type belongs to one transport only."""
     entries = [entry for row in ROWS for entry in row.media_types]
     assert len(set(entries)) == len(entries)
     assert all(name == row.name for name, row in TRANSPORTS.items())
@@ -41,7 +41,7 @@ def test_nothing_is_there_twice():
     "row", [row for row in ROWS if isinstance(row, Streaming)], ids=lambda row: row.name
 )
 def test_methods(row):
-    """Each stream has a method of `Handler`, which the guide names."""
+    """Each streaming transport has a method of `Handler`, which the guide names."""
     assert callable(getattr(Handler, row.method))
     assert f"`{row.method}(True)`" in GUIDE
     assert row.framing.content_type.startswith(row.media_types[0])

@@ -1,4 +1,4 @@
-"""Peers that vanish without a word: the kernel finds out."""
+"""The kernel detects clients that vanish without closing their connection."""
 
 import asyncio
 import socket
@@ -29,7 +29,7 @@ def app(made):
 
 
 def options_of(sock):
-    """What the kernel does for `sock`."""
+    """The keepalive options of `sock`."""
     options = {
         name: sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
         for name in OPTIONS
@@ -44,7 +44,7 @@ EXPECTED = (True, {name: value for name, value in OPTIONS.items() if hasattr(soc
 @pytest.mark.parametrize("path", ["/room?id=a", "/wait"])
 @pytest.mark.gen_test
 async def test_the_kernel_asks(get, http_port, path):
-    """Who subscribes and who waits is asked whether it is there."""
+    """The kernel sends keepalive probes to streaming and waiting clients."""
     await get(path)
     with server_sockets(http_port) as (sock,):
         assert options_of(sock) == EXPECTED
@@ -52,26 +52,26 @@ async def test_the_kernel_asks(get, http_port, path):
 
 @pytest.mark.gen_test
 async def test_over_tls(get_tls):
-    """Encrypted."""
+    """The kernel also sends keepalive probes over TLS."""
     _, writer, _ = await get_tls("/room?id=a")
     with server_sockets(writer.get_extra_info("peername")[1]) as (sock,):
         assert options_of(sock) == EXPECTED
 
 
 def test_not_without_a_network():
-    """A socket of this machine only is left as it is."""
+    """A Unix socket gets no keepalive options."""
     here, there = socket.socketpair()
     with here, there:
         ask_peer(here)
         assert not here.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has TCP_USER_TIMEOUT")
 @pytest.mark.gen_test
 async def test_who_takes_nothing_is_given_up(
     monkeypatch, small_buffers, get, raw_small, access_log
 ):
-    """The owner is told once, as of any peer that went."""
+    """If a client takes no data for too long, its handler is told once that it has left."""
     monkeypatch.setattr(hangup, "USER_TIMEOUT", 0.3)
     _, handler = await get(connect=raw_small)
     handler.stream_write("x" * 150_000)
@@ -83,7 +83,7 @@ async def test_who_takes_nothing_is_given_up(
 
 @pytest.mark.gen_test
 async def test_finish_of_a_stream_that_has_not_begun(get):
-    """A client that is gone before its stream begins: `finish` ends the answer once."""
+    """If a client leaves before its stream begins, `finish` ends the answer once."""
     client, handler = await get("/?late=1")
     handler.multipart_xhr_push(True)
     handler.request.connection.stream.close()

@@ -1,4 +1,4 @@
-"""Turns: about when they are due, by one timer."""
+"""A wheel runs turns about when they are due, with one timer."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from tatsumaki_py.push.wheel import TICK, Wheel, jittered
 
 
 class Turns:
-    """Notes its turns, and asks for the next one in `delay` seconds."""
+    """A turn that counts its calls, and asks for the next one in `delay` seconds."""
 
     def __init__(self, delay=None):
         self.delay = delay
@@ -28,7 +28,7 @@ class Failing(Turns):
 
 @pytest.mark.gen_test
 async def test_one_that_fails(clock, expect_log):
-    """It is logged, and the others have their turns, now and later."""
+    """An exception in a turn is logged, and the other turns still run, now and later."""
     turns = Turns(delay=10)
     for turning in (Failing(), turns):
         Wheel.current().add(turning, 5)
@@ -41,7 +41,7 @@ async def test_one_that_fails(clock, expect_log):
 
 @pytest.mark.gen_test
 async def test_comes_when_it_is_due(clock):
-    """Not before, and at most a tick later; then again, until it wants no more."""
+    """A turn runs when it is due or at most a tick later, and repeats until it returns None."""
     turns = Turns(delay=10)
     Wheel.current().add(turns, 5)
     await clock.advance(4.9)
@@ -59,7 +59,7 @@ async def test_comes_when_it_is_due(clock):
 
 @pytest.mark.gen_test
 async def test_each_at_its_time(clock):
-    """Whoever comes later may be due earlier, and a leap over many buckets misses none."""
+    """A turn that is added later may be due earlier, and a jump over many buckets skips no turn."""
     late, early, middle = Turns(), Turns(), Turns()
     for turns, delay in ((late, 60), (early, 1), (middle, 30)):
         Wheel.current().add(turns, delay)
@@ -72,7 +72,7 @@ async def test_each_at_its_time(clock):
 
 @pytest.mark.gen_test
 async def test_one_timer_for_all(io_loop, monkeypatch):
-    """Ten thousand in the wheel are no ten thousand timers, and not one bucket."""
+    """Ten thousand turns need only a few timers, and are spread over many buckets."""
     timers = []
     call_at = io_loop.asyncio_loop.call_at
     monkeypatch.setattr(
@@ -83,7 +83,7 @@ async def test_one_timer_for_all(io_loop, monkeypatch):
     wheel = Wheel.current()
     for _ in range(10_000):
         wheel.add(Turns(), jittered(25, 0.2))
-    # A timer is set again only for who is due before all others.
+    # A new timer is set only for a turn that is due before all others.
     assert len(timers) < 25
     assert len(wheel._buckets) >= 5 / TICK
     assert max(map(len, wheel._buckets.values())) < 1000
@@ -91,7 +91,7 @@ async def test_one_timer_for_all(io_loop, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_it_is_the_loops():
-    """Another loop has another one, and takes it along when it goes."""
+    """Each loop has its own wheel, which is freed with its loop."""
     wheels = []
 
     def elsewhere():
