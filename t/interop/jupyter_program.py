@@ -1,6 +1,5 @@
-"""A Jupyter Server with an extension that pushes, in both orders of the base classes.
-
-It is the extension as well: Jupyter imports it by its name.
+"""A Jupyter Server with an extension that pushes, in both orders of the base classes. This module
+is also the extension: Jupyter imports it by its name.
 """
 
 import os
@@ -41,7 +40,7 @@ class TheirsPublish(JupyterHandler, PublishHandler):
 
 
 class Settings(Handler, JupyterHandler):
-    """Has the names of both."""
+    """A handler with the names of both base classes."""
 
     def get(self):
         self.log("asked by ", self.current_user.username)
@@ -50,7 +49,7 @@ class Settings(Handler, JupyterHandler):
 
 
 class Authenticated(Handler, JupyterHandler):
-    """Decorated as Jupyter's handlers are."""
+    """A handler that is decorated like Jupyter's handlers."""
 
     @tornado.web.authenticated
     async def get(self):
@@ -69,7 +68,7 @@ class TheirsAPI(APIHandler, Handler):
 
 
 class Socket(WebSocketMixin, WebSocketHandler, JupyterHandler):
-    """Made as Jupyter's own WebSockets are."""
+    """A handler that is made like Jupyter's own WebSockets."""
 
     async def get(self, *args, **kwargs):
         await super().get(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""A Handler in a plain `tornado.web.Application`, with all that Tornado offers around it."""
+"""A `Handler` works in a plain `tornado.web.Application`, with all that Tornado offers."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ hooks = []
 
 
 class Base(Handler):
-    """Overrides every hook, without super(), as Tornado allows."""
+    """A handler that overrides every hook without super(), as Tornado allows."""
 
     def initialize(self, db=None):
         self.db = db
@@ -120,7 +120,9 @@ XSRF = {"Cookie": "_xsrf=token", "X-Xsrftoken": "token"}
 
 @pytest.mark.gen_test
 async def test_json_list(fetch):
-    """A list is JSON; initialize() gets its arguments; the default headers and hooks are there."""
+    """A list is sent as JSON; `initialize` gets its arguments; the default headers and hooks are
+    applied.
+    """
     answer = await fetch("/everything")
     assert (answer.body, answer.headers["X-Default"]) == (b'["database",true]', "1")
     assert answer.headers["Content-Type"] == "application/json"
@@ -130,7 +132,7 @@ async def test_json_list(fetch):
 
 @pytest.mark.gen_test
 async def test_head(fetch):
-    """HEAD is GET without a body, for a page, a long poll and a stream."""
+    """HEAD is answered like GET, without a body, for a page, a long poll and a stream."""
     get, head = await fetch("/everything"), await fetch("/everything", method="HEAD")
     assert (head.code, head.body) == (200, b"")
     assert head.headers["Etag"] == get.headers["Etag"]
@@ -141,7 +143,9 @@ async def test_head(fetch):
 
 @pytest.mark.gen_test
 async def test_errors(fetch, expect_log):
-    """405 with Allow, 403 for a forged request, an Error.HTTP as text."""
+    """A wrong method gets a 405 with Allow, a forged request a 403, and an `Error.HTTP` its
+    text.
+    """
     answer = await fetch("/everything", method="DELETE", headers=XSRF)
     assert (answer.code, answer.headers["Allow"]) == (405, "GET, HEAD, PUT")
     assert (await fetch("/everything", method="FOO")).code == 405
@@ -155,7 +159,7 @@ async def test_errors(fetch, expect_log):
 
 @pytest.mark.gen_test
 async def test_long_poll(ask):
-    """A long poll, answered by an event, compressed or not; and one whose client leaves."""
+    """A long poll is answered with an event, compressed or not, and its client may leave."""
     client = await ask("GET /poll/a", "Accept-Encoding: gzip")
     await until(lambda: MessageQueue.instance("a").clients)
     MessageQueue.instance("a").publish({"n": 1})
@@ -170,7 +174,7 @@ async def test_long_poll(ask):
 
 @pytest.mark.gen_test
 async def test_push(ask):
-    """A multipart stream, never compressed; and its client leaves."""
+    """A multipart stream is never compressed, and its client may leave."""
     client = await ask("GET /push/a", "Accept-Encoding: gzip")
     head = await client.read_until(b"\r\n\r\n")
     assert b"Content-Encoding" not in head
@@ -186,8 +190,9 @@ async def test_push(ask):
 
 @pytest.mark.gen_test
 async def test_render(fetch):
-    """A page with a UI module, reverse_url, static_url, xsrf_form_html and the locale; and the way
-    to the login."""
+    """A page can use a UI module, reverse_url, static_url, xsrf_form_html and the locale, and leads
+    to the login.
+    """
     answer = await fetch("/page", headers={"Cookie": "user=bob"})
     page = answer.body.decode()
     assert page.startswith("<b>bob</b> /poll/x /static/a.css?v=")
@@ -199,7 +204,7 @@ async def test_render(fetch):
 
 @pytest.mark.gen_test
 async def test_stream_request_body(fetch, ask):
-    """A body that is taken in pieces; and a client that leaves in the middle of it."""
+    """A body can be read in pieces, and its client may leave in the middle."""
     answer = await fetch("/upload", method="POST", body=b"x" * 200_000, headers=XSRF)
     assert json.loads(answer.body) == [200_000, True]
     client = await ask("POST /slow", "Content-Length: 100", *map(": ".join, XSRF.items()))

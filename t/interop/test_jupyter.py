@@ -1,4 +1,4 @@
-"""An extension of Jupyter Server, whose handlers are ours and theirs in either order."""
+"""An extension of Jupyter Server can combine our base classes with Jupyter's in either order."""
 
 import json
 
@@ -23,7 +23,7 @@ def jupyter(serve_programs):
 
 @pytest.fixture
 def ask_jupyter(jupyter, raw):
-    """`reply = await ask_jupyter("GET", "/path", {"Header": "value"}, b"body")`"""
+    """`reply = await ask_jupyter("GET", "/path", {"Header": "value"}, b"body")` sends a request."""
 
     async def ask(method, path, headers=TOKEN, body=b""):
         client = await raw(jupyter.port)
@@ -49,7 +49,7 @@ def publish(ask_jupyter):
 @pytest.mark.parametrize("transport", CLIENTS)
 @pytest.mark.gen_test
 async def test_events(jupyter, publish, raw, order, transport):
-    """Every transport pushes what is published, to a client with a token."""
+    """A client with a token gets published events over every transport."""
     channel = f"{order}-{transport}"
     path = f"/{order}/{channel}"
     client = CLIENTS[transport](
@@ -68,20 +68,22 @@ async def test_events(jupyter, publish, raw, order, transport):
 @pytest.mark.parametrize("transport", CLIENTS)
 @pytest.mark.gen_test
 async def test_without_a_token(jupyter, publish, raw, order, transport):
-    """Jupyter sends it to the login page, before there is a subscriber."""
+    """Jupyter sends a client without a token to the login page, before it subscribes."""
     client = CLIENTS[transport](jupyter.port, f"/{order}/room", connect=raw)
     await client.request()
     reply = await read_reply(client.connection)
     assert (reply.status, reply.headers["location"][:7]) == (302, "/login?")
     assert (await publish(order, "room", {}, {})).status == 403
-    # A client of a page sends its cookie, and needs Jupyter's token against forgery.
+    # A request from a page sends a cookie, and also needs Jupyter's XSRF token.
     assert (await publish(order, "room", {}, {"Cookie": "_xsrf=a"})).status == 403
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.gen_test
 async def test_origins_of_websockets(jupyter, ask_jupyter, raw, order):
-    """Jupyter's `check_origin` decides: with a token any origin may, with a cookie only its own."""
+    """Jupyter's `check_origin` decides: any origin may connect with a token, only its own with a
+    cookie.
+    """
     reply = await ask_jupyter("GET", "/Settings")
     cookie = {"Cookie": reply.headers["set-cookie"].split(";")[0]}
     own = f"http://127.0.0.1:{jupyter.port}"
@@ -99,11 +101,11 @@ async def test_origins_of_websockets(jupyter, ask_jupyter, raw, order):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.gen_test
 async def test_refused(ask_jupyter, order):
-    """`can_subscribe`, with Jupyter's user and its headers on the answer."""
+    """`can_subscribe` can use Jupyter's user, and the refusal has Jupyter's headers."""
     reply = await ask_jupyter("GET", f"/{order}/closed?transport=sse")
     assert reply.status == 403
     assert "frame-ancestors" in reply.headers["content-security-policy"]
-    # The first of the two classes says what an error looks like.
+    # The first of the two classes decides what an error looks like.
     assert reply.headers["content-type"].startswith(
         "text/plain" if order == "Ours" else "text/html"
     )
@@ -111,7 +113,7 @@ async def test_refused(ask_jupyter, order):
 
 @pytest.mark.gen_test
 async def test_names_of_both(ask_jupyter, jupyter):
-    """Jupyter's names are there, and `log` is called as ours and is Jupyter's logger."""
+    """Jupyter's names can be used; `log` is called like ours and is also Jupyter's logger."""
     reply = await ask_jupyter("GET", "/Settings")
     assert json.loads(reply.body) == {"base": "/", "logger": "ServerApp", "in": True}
     assert "ServerApp] asked by " in jupyter.stderr
@@ -119,7 +121,7 @@ async def test_names_of_both(ask_jupyter, jupyter):
 
 @pytest.mark.gen_test
 async def test_decorated(ask_jupyter):
-    """A coroutine that Jupyter or Tornado decorated can push."""
+    """A coroutine that Jupyter or Tornado has decorated can push."""
     reply = await ask_jupyter("GET", "/Authenticated")
     assert b'data: {"a":1}' in reply.body
 
@@ -127,7 +129,7 @@ async def test_decorated(ask_jupyter):
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.gen_test
 async def test_api(ask_jupyter, order):
-    """An `APIHandler`, which has its own `finish`."""
+    """An `APIHandler`, which has its own `finish`, can be combined with `Handler`."""
     reply = await ask_jupyter("GET", f"/{order}API")
     assert (reply.body, reply.headers["content-type"]) == (b"[1,2]", "application/json")
     assert "default-src 'none'" in reply.headers["content-security-policy"]
@@ -135,7 +137,7 @@ async def test_api(ask_jupyter, order):
 
 @pytest.mark.gen_test
 async def test_websocket_handler(jupyter, publish, raw):
-    """A `WebSocketHandler` with Jupyter's mixin."""
+    """A `WebSocketHandler` can be combined with Jupyter's mixin."""
     client = CLIENTS["websocket"](jupyter.port, "/Socket/sockets", connect=raw, headers=TOKEN)
     assert (await client.open()).status == 101
     await publish("Ours", "sockets", {"n": 1})

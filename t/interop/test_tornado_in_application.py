@@ -1,4 +1,4 @@
-"""Tornado's own handlers in our Application: the same bytes as in a plain one."""
+"""Tornado's own handlers send the same bytes in our `Application` as in a plain one."""
 
 import re
 
@@ -45,7 +45,7 @@ class Rendered(tornado.web.RequestHandler):
 
 
 class Wsgi:
-    """A callback of FallbackHandler."""
+    """A callback of `FallbackHandler`."""
 
     def __call__(self, request):
         request.connection.write_headers(
@@ -62,7 +62,7 @@ class Echo(WebSocketHandler):
 
 
 class Queue(WebSocketHandler):
-    """A WebSocket that is fed by the queue."""
+    """A WebSocket that gets events from the queue."""
 
     def open(self):
         self.poll = MessageQueue.instance("interop").poll("me", self.on_new_event)
@@ -161,7 +161,7 @@ async def test_same_bytes(ask, raw, plain_port, log_watch, request_line):
 
 @pytest.mark.gen_test
 async def test_websocket(http_server, http_port):
-    """A WebSocketHandler talks, and one may be fed by the queue."""
+    """A `WebSocketHandler` can exchange messages, and can get events from the queue."""
     echo = await websocket_connect(f"ws://127.0.0.1:{http_port}/echo")
     await echo.write_message("hello")
     assert await echo.read_message() == "echo hello"
@@ -177,7 +177,9 @@ async def test_websocket(http_server, http_port):
 
 @pytest.mark.gen_test
 async def test_error_http_in_a_plain_handler(fetch):
-    """An Error.HTTP has its code there; its message is neither sent nor logged."""
+    """An `Error.HTTP` in a plain handler sets the status; its message is neither sent nor
+    logged.
+    """
     answer = await fetch("/throws")
     assert answer.code == 403
     assert b"text for our own handlers" not in answer.body
@@ -185,7 +187,7 @@ async def test_error_http_in_a_plain_handler(fetch):
 
 @pytest.mark.gen_test
 async def test_exceptions_of_tornado_in_a_handler(fetch):
-    """HTTPError and Finish mean there what Tornado documents."""
+    """`HTTPError` and `Finish` work in a `Handler` as Tornado documents."""
     answer = await fetch("/raises/error")
     assert (answer.code, answer.body) == (403, b"Forbidden")
     answer = await fetch("/raises/finish")

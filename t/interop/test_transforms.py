@@ -1,4 +1,4 @@
-"""Output transforms of a program, and streams."""
+"""Output transforms of a program apply to the headers of streams."""
 
 import pytest
 import tornado.web
@@ -31,7 +31,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_stream(ask):
-    """A transform sees the headers of a stream, and nothing of its body."""
+    """A transform sees the headers of a stream, but not its body."""
     client = await ask("GET /")
     head = await read_head(client)
     assert head.headers["x-shouting"] == "yes"

@@ -1,4 +1,4 @@
-"""The application as it is served behind a proxy."""
+"""Fixtures with the application behind a proxy."""
 
 import pytest
 from support.apache import run_apache  # noqa: F401
@@ -15,7 +15,7 @@ from tatsumaki_py.server.http_server import LIMITS, StrictServer
 
 @pytest.fixture
 def subscribe_handler():
-    """The class of the handler; a test may set its attributes, also in between."""
+    """The class of the handler; a test may set its attributes at any time."""
     return type("Events", (SubscribeHandler,), {})
 
 
@@ -31,13 +31,13 @@ def app(subscribe_handler):
 
 @pytest.fixture
 def http_server(io_loop, app, _unused_port):
-    """As `Server(xheaders=True)` serves it."""
+    """Serve the application as `Server(xheaders=True)` does."""
     server = StrictServer(app, xheaders=True, **LIMITS)
     server.add_socket(_unused_port[0])
     yield server
     server.stop()
     io_loop.run_sync(server.close_all_connections)
-    # nginx has gone: streams that were not sent to their end see it now.
+    # nginx has stopped: streams that are still open notice this now.
     io_loop.run_sync(iterations)
 
 

@@ -1,9 +1,9 @@
-"""A server of one channel, and an empty page beside it."""
+"""A server with one channel and an empty page."""
 
 from tatsumaki_py import Application, Handler, PublishHandler, Server, SubscribeHandler, TatsumakiJS
 from tatsumaki_py.push.framing import server_sent_events
 
-# Milliseconds: a test does not wait for seconds.
+# Milliseconds, so that tests need not wait for seconds.
 server_sent_events.RETRY = 50, 100
 
 

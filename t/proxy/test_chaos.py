@@ -1,6 +1,5 @@
-"""Connections are cut anywhere, again and again: each client has every event once, in order.
-
-Events are published through the same proxy, and those who publish ask again, too.
+"""Connections are cut at random places: each client gets every event once and in order. Events are
+published through the same proxy, and publishers also repeat failed requests.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ TEXTS = ["", "é☃𝄞", "a\r\nb\rc\nd", "\u2028\x00", "x" * 300, "y" * 1500]
 
 
 def reader(proxy, transports, rng, channels=("room",), client_id=None):
-    """A client that comes back with its cursor, by one of these transports."""
+    """A client that reconnects with its cursor over one of these transports."""
     path, params = (
         ("/events/room", {}) if len(channels) == 1 else ("/events", {"channel": channels})
     )
@@ -35,7 +34,7 @@ def reader(proxy, transports, rng, channels=("room",), client_id=None):
 
 
 async def read(client):
-    """Reads until it has all events of all channels."""
+    """Read until the client has all events of all channels."""
     client.follow(pause=0)
     async with client:
         for channel in client.params.get("channel", (None,)):
@@ -50,7 +49,9 @@ EVENTS = [event(number) for number in range(COUNT)]
 
 
 async def publish(port, channel, rng):
-    """Publishes all events, some at a time; asks again with the same key if the answer is lost."""
+    """Publish all events, a few at a time; repeat a request with the same key if its answer is
+    lost.
+    """
     number = 0
     while number < COUNT:
         end = min(COUNT, number + rng.randint(1, 5))
@@ -77,11 +78,11 @@ async def publish(port, channel, rng):
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.gen_test(timeout=40)
 async def test_every_event_once(subscribe_handler, proxy, seed, monkeypatch):
-    """On every transport, and when another one is taken each time; of one channel and of two. Some
-    streams end regularly.
+    """Each client gets every event once, on one transport or on changing ones, with one channel or
+    two. Some streams end normally.
     """
     rng = random.Random(seed)
-    # Often less than a request or a head, sometimes enough for all.
+    # Often too few bytes for a request or a head, sometimes enough for everything.
     proxy.budget = lambda: int(200 * rng.paretovariate(0.7))
     proxy.rng = rng
     monkeypatch.setattr(subscribe_handler, "max_stream_time", 0.5)

@@ -1,4 +1,6 @@
-"""Each proxy with TLS and HTTP/2, as the recipe says: many streams on one connection."""
+"""With TLS and HTTP/2, as the recipe describes them, each proxy carries many streams on one
+connection.
+"""
 
 import asyncio
 import re
@@ -13,13 +15,13 @@ from tornado.testing import AsyncHTTPSTestCase
 
 TLS = AsyncHTTPSTestCase.default_ssl_options()
 CERTIFICATE, KEY = TLS["certfile"], TLS["keyfile"]
-# Apache answers no more requests of a connection at once, to begin with.
+# At first, Apache does not answer more requests of one connection at the same time.
 STREAMS = {"nginx": 10, "haproxy": 10, "caddy": 10, "apache": 6}
 
 
 @pytest.fixture
 def port(request, http_server, http_port, tmp_path, proxy):
-    """That of the proxy."""
+    """The port of the proxy."""
     run = request.getfixturevalue(f"run_{proxy}")
     if proxy == "nginx":
         lines = nginx.HTTP_2.replace("/etc/ssl/certs/chat.pem", CERTIFICATE)
@@ -45,7 +47,9 @@ def port(request, http_server, http_port, tmp_path, proxy):
 @pytest.mark.parametrize("proxy", STREAMS)
 @pytest.mark.gen_test
 async def test_http_2(port, queue, proxy):
-    """More streams than the six connections that a browser has over HTTP/1.1; of Apache six."""
+    """One connection carries more streams than the six connections of a browser with HTTP/1.1;
+    Apache carries six.
+    """
     curl = find_program("curl", "curl")
     count = STREAMS[proxy]
     urls = [f"https://localhost:{port}/events/room?transport=sse&n={n}" for n in range(10)]

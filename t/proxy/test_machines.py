@@ -1,5 +1,5 @@
-"""Two machines over one Redis, as the page describes them: a client may come to any of them, with
-each request, and when one fails, the other goes on.
+"""Two machines share one Redis, as the page describes: a client may reach either of them with each
+request, and if one fails, the other continues.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ LOST = (Ended, EOFError, OSError)
 
 @pytest.fixture
 def http_server():
-    """None in this process."""
+    """This process has no server."""
 
 
 @pytest.fixture
 def machines(popen, tmp_path, redis_server):
-    """Two servers of the page's program, each with two processes: `[(process, port), ...]`."""
+    """Two servers that run the page's program with two processes each: `[(process, port), ...]`."""
     (tmp_path / "app.py").write_text(PROGRAM)
     found = []
     for _ in range(2):
@@ -46,14 +46,14 @@ def machines(popen, tmp_path, redis_server):
         )
     yield found
     for process, _ in found:
-        # What is left of one that a test has killed.
+        # End the workers that are left of a killed server.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture(params=["nginx", "haproxy"])
 def port(request, machines):
-    """That of the proxy."""
+    """The port of the proxy."""
     if request.param == "nginx":
         lines = with_upstream(MACHINES)
     else:
@@ -64,7 +64,7 @@ def port(request, machines):
     for number, (_, own) in enumerate(machines, 1):
         lines = lines.replace(f"10.0.0.{number}:5000", f"127.0.0.1:{own}")
     assert "10.0.0" not in lines
-    # A test does not wait for seconds.
+    # Tests need not wait for seconds.
     lines = lines.replace("inter 2s", "inter 100ms").replace("connect 5s", "connect 200ms")
     if request.param == "nginx":
         return request.getfixturevalue("run_nginx")(lines)
@@ -72,7 +72,7 @@ def port(request, machines):
 
 
 async def publish(port, number):
-    """Publishes it, and tries again if the request had reached a machine that was killed."""
+    """Publish the number; try again if the request reached the machine that was killed."""
     status = 502
     while status == 502:
         client = await Connection.connect(port)
@@ -85,7 +85,7 @@ async def publish(port, number):
 
 
 async def numbers(client, last):
-    """What a client gets up to `last`. It comes back if its stream ends."""
+    """Read a client's events up to `last`. The client reconnects if its stream ends."""
     found = []
     while not found or found[-1] < last:
         try:
@@ -100,8 +100,8 @@ async def numbers(client, last):
 
 @pytest.mark.gen_test
 async def test_a_machine_fails(machines, port):
-    """What is published to one reaches the streams of both. One is killed, with its workers: the
-    other answers, and each client has each event once, in order.
+    """An event that is published to one machine reaches the streams of both. If one is killed with
+    its workers, the other answers, and each client gets each event once and in order.
     """
     clients = [CLIENTS["sse"](port) for _ in range(8)]
     for client in clients:

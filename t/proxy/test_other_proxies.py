@@ -1,5 +1,5 @@
-"""haproxy, Caddy and Apache as the recipe configures them: nothing waits, and the server knows when
-a client has left. nginx has more tests, in test_push.py.
+"""With haproxy, Caddy and Apache as in the recipe, events are not delayed, and the server learns
+when a client has left. test_push.py has more tests of nginx.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class Who(Handler):
 
 
 def same(client):
-    """A function that connects by handing out this connection."""
+    """A function that returns this connection instead of a new one."""
 
     async def connect(port):
         return client
@@ -37,7 +37,7 @@ def same(client):
 @pytest.mark.parametrize("proxy", OTHERS)
 @pytest.mark.gen_test
 async def test_events_come_at_once(run_recipe, http_server, http_port, raw, queue, proxy):
-    """On all transports. haproxy without `http-no-delay` takes 200 ms."""
+    """Events arrive immediately on all transports. haproxy without `http-no-delay` takes 200 ms."""
     port = run_recipe(proxy, http_port)
     clients = [
         await subscribed(raw, port, transport, count)
@@ -51,7 +51,7 @@ async def test_events_come_at_once(run_recipe, http_server, http_port, raw, queu
 @pytest.mark.parametrize("proxy", ["haproxy", "caddy"])
 @pytest.mark.gen_test
 async def test_clients_that_leave(run_recipe, http_server, http_port, raw, queue, proxy):
-    """The server knows at once."""
+    """The server learns immediately that a client has left."""
     port = run_recipe(proxy, http_port)
     for transport in WAITING:
         for way in ("close", "reset"):
@@ -64,7 +64,9 @@ async def test_clients_that_leave(run_recipe, http_server, http_port, raw, queue
 async def test_clients_that_leave_apache(
     run_recipe, http_server, http_port, raw, queue, subscribe_handler
 ):
-    """It looks at a client when it sends something: a heartbeat, or the answer of a long poll."""
+    """Apache notices that a client has left only when it sends a heartbeat or the answer to
+    a poll.
+    """
     port = run_recipe("apache", http_port)
     subscribe_handler.heartbeat_interval = subscribe_handler.poll_timeout = 0.6
     client = await subscribed(raw, port, "websocket")
@@ -86,7 +88,7 @@ async def test_clients_that_leave_apache(
 async def test_heartbeats_keep_streams_alive(
     run_haproxy, run_apache, http_server, http_port, raw, queue, subscribe_handler, proxy
 ):
-    """Longer than the proxy waits for a sign of life; without one it cuts them off."""
+    """Heartbeats keep a stream open beyond the proxy's timeout; a stream without them is closed."""
     lines = (DEPLOY / FILES[proxy]).read_text().replace("5000", str(http_port))
     if proxy == "haproxy":
         port = run_haproxy(re.sub(r"(timeout \w+) 60s", r"\1 1s", lines))
@@ -110,13 +112,13 @@ async def test_heartbeats_keep_streams_alive(
 @pytest.mark.parametrize("proxy", OTHERS)
 @pytest.mark.gen_test
 async def test_after_the_end(run_recipe, http_server, http_port, raw, queue, proxy):
-    """A stream that the server ends leaves the connection to the proxy usable; 1001 of a WebSocket
-    arrives.
+    """After the server ends a stream, its connection to the proxy is still usable. A WebSocket is
+    closed with 1001.
     """
     port = run_recipe(proxy, http_port)
     for transport in STREAMS:
         client = await subscribed(raw, port, transport)
-        # Apache makes one answer with a Content-Length of a head and an end that it reads together.
+        # If Apache reads the head and the end together, it sends one answer with a Content-Length.
         await read_head(client)
         queue.disconnect()
         if transport == "websocket":
@@ -130,7 +132,7 @@ async def test_after_the_end(run_recipe, http_server, http_port, raw, queue, pro
 @pytest.mark.parametrize("proxy", OTHERS)
 @pytest.mark.gen_test
 async def test_who_the_client_is(run_recipe, http_server, http_port, raw, app, queue, proxy):
-    """Address and scheme are those that the proxy saw, whatever the client says. Pages of other
+    """Address and scheme are those that the proxy saw, whatever the client sends. Pages from other
     origins may not open WebSockets.
     """
     app.add_handlers(".*", [("/who", Who)])
@@ -147,7 +149,7 @@ async def test_who_the_client_is(run_recipe, http_server, http_port, raw, app, q
 
 @pytest.mark.gen_test
 async def test_compressed_by_apache(run_apache, http_server, http_port, raw, queue):
-    """Its filter holds nothing back."""
+    """Apache's compression does not delay events."""
     lines = (DEPLOY / FILES["apache"]).read_text().replace("5000", str(http_port))
     port = run_apache(f"SetOutputFilter DEFLATE\n{lines}")
     client = await subscribed(raw, port, "sse", **{"Accept-Encoding": "gzip"})
@@ -162,7 +164,9 @@ async def test_compressed_by_apache(run_apache, http_server, http_port, raw, que
 
 @pytest.mark.gen_test
 async def test_a_thread_for_each_stream(run_recipe, http_server, http_port, raw, queue):
-    """Apache answers as many requests at once as it has threads; the next one waits."""
+    """Apache answers only as many requests at the same time as it has threads; the next request
+    waits.
+    """
     port = run_recipe("apache", http_port)
     for count in range(1, THREADS + 1):
         await subscribed(raw, port, "ndjson", count)

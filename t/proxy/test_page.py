@@ -1,4 +1,4 @@
-"""The configurations of the page do what it says."""
+"""The configurations of the page do what the page says."""
 
 import json
 
@@ -32,7 +32,7 @@ class Named(Handler):
 
 @pytest.mark.gen_test
 async def test_origin(nginx, raw, queue):
-    """A page may open WebSockets to its own host, with its port; those of others may not."""
+    """A page may open WebSockets to its own host and port; a page from another origin may not."""
     port = nginx()
     for origin, status in ((f"http://127.0.0.1:{port}", 101), ("http://evil.example", 403)):
         client = CLIENTS["websocket"](port, connect=raw, headers={"Origin": origin})
@@ -41,7 +41,7 @@ async def test_origin(nginx, raw, queue):
 
 @pytest.mark.gen_test
 async def test_who_the_client_is(nginx, http_server, http_port, raw, app):
-    """Address and scheme are those that nginx saw, whatever the client says."""
+    """Address and scheme are those that nginx saw, whatever the client sends."""
     app.add_handlers("/who", Who)
     client = await raw(nginx())
     headers = ["X-Real-IP: 6.6.6.6", "X-Forwarded-For: 6.6.6.6", "X-Scheme: https"]
@@ -52,7 +52,7 @@ async def test_who_the_client_is(nginx, http_server, http_port, raw, app):
 
 @pytest.mark.gen_test
 async def test_publish(nginx, raw, queue, expect_log):
-    """POST goes through; one of another site does not."""
+    """nginx passes a POST on; a POST from another site is refused."""
     port = nginx()
 
     async def status(site):
@@ -74,7 +74,7 @@ async def test_publish(nginx, raw, queue, expect_log):
 )
 @pytest.mark.gen_test
 async def test_unavailable(run_recipe, http_server, http_port, raw, app, proxy, away):
-    """An EventSource gets a stream in place of a 503 or 502, any other client the answer."""
+    """An EventSource gets a stream instead of a 503 or 502; other clients get the status."""
     app.add_handlers("/full", Full)
     port = run_recipe(proxy, http_port)
 
@@ -102,7 +102,7 @@ async def test_unavailable(run_recipe, http_server, http_port, raw, app, proxy, 
 
 @pytest.mark.gen_test
 async def test_a_channel_has_one_process(run_nginx, io_loop, raw):
-    """The last part of the path decides who answers: the same process to subscribe and publish."""
+    """The last part of the path chooses the process, the same for subscribing and publishing."""
     servers, ports = [], []
     for name in "ab":
         server = HTTPServer(Application([("/.*", Named, {"name": name})]))

@@ -1,4 +1,6 @@
-"""Through nginx with its defaults, and with what the page says: nothing waits, nobody is lost."""
+"""Through nginx, with its defaults or as the page says, events are not delayed and clients that
+leave are noticed.
+"""
 
 import asyncio
 import json
@@ -18,7 +20,7 @@ BARE = "server {{ listen 80; location / {{ proxy_pass http://127.0.0.1:{}; }} }}
 @pytest.mark.parametrize("transport", WAITING)
 @pytest.mark.gen_test
 async def test_events_come_at_once(nginx, raw, queue, transport):
-    """Each by itself, as soon as it is published."""
+    """Each event arrives as soon as it is published."""
     client = await subscribed(raw, nginx(), transport)
     await comes_at_once(client, queue, 1)
     if transport in STREAMS:
@@ -29,7 +31,7 @@ async def test_events_come_at_once(nginx, raw, queue, transport):
 @pytest.mark.parametrize("transport", HTTP)
 @pytest.mark.gen_test
 async def test_without_any_configuration(run_nginx, http_server, http_port, raw, queue, transport):
-    """Also if nginx speaks HTTP/1.0 to the application, which is its default up to 1.29.6."""
+    """Events arrive even if nginx uses HTTP/1.0 to the application, its default up to 1.29.6."""
     client = await subscribed(raw, run_nginx(BARE.format(http_port)), transport)
     await comes_at_once(client, queue, 1)
     if transport in STREAMS:
@@ -39,7 +41,7 @@ async def test_without_any_configuration(run_nginx, http_server, http_port, raw,
 @pytest.mark.parametrize("transport", HTTP[:-1])
 @pytest.mark.gen_test
 async def test_compressed(nginx, raw, queue, transport):
-    """gzip holds nothing back."""
+    """Compression with gzip does not delay events."""
     port = nginx("gzip on; gzip_types *; gzip_min_length 0;")
     client = await subscribed(raw, port, transport, **{"Accept-Encoding": "gzip"})
     head = await read_head(client)
@@ -55,7 +57,9 @@ async def test_compressed(nginx, raw, queue, transport):
 
 @pytest.mark.gen_test
 async def test_heartbeats_keep_streams_alive(nginx, raw, queue, subscribe_handler):
-    """Longer than nginx waits for a sign of life; without one it cuts them off."""
+    """Heartbeats keep a stream open beyond the timeout of nginx; a stream without them is
+    closed.
+    """
     port = nginx("proxy_read_timeout 1s;")
     subscribe_handler.heartbeat_interval = None
     silent = await subscribed(raw, port, "sse")
@@ -77,7 +81,7 @@ async def test_heartbeats_keep_streams_alive(nginx, raw, queue, subscribe_handle
 @pytest.mark.parametrize("transport", WAITING)
 @pytest.mark.gen_test
 async def test_who_leaves_is_seen(nginx, raw, queue, transport, way):
-    """nginx passes it on."""
+    """The server learns through nginx that a client has left."""
     client = await subscribed(raw, nginx(), transport)
     getattr(client, way)()
     await until(lambda: listening() == 0)
@@ -86,7 +90,7 @@ async def test_who_leaves_is_seen(nginx, raw, queue, transport, way):
 @pytest.mark.parametrize("transport", HTTP)
 @pytest.mark.gen_test
 async def test_goes_on_after_the_end(nginx, raw, queue, transport):
-    """A stream that the server ends regularly leaves the connection to nginx usable."""
+    """After the server ends a stream normally, the connection to nginx is still usable."""
     client = await subscribed(raw, nginx(), transport)
     queue.publish({"n": 1})
     if transport in STREAMS:
@@ -106,7 +110,7 @@ async def test_goes_on_after_the_end(nginx, raw, queue, transport):
 
 @pytest.mark.gen_test
 async def test_ended_websocket(nginx, raw, queue):
-    """1001 comes through."""
+    """The close code 1001 reaches the client."""
     client = await subscribed(raw, nginx(), "websocket")
     queue.disconnect()
     await client.read_until(b"\x88\x02\x03\xe9")
@@ -114,11 +118,11 @@ async def test_ended_websocket(nginx, raw, queue):
 
 @pytest.mark.gen_test
 async def test_many_events(nginx, raw, queue):
-    """More than its buffers hold, to a client that reads: all of it, in order."""
+    """A client that reads gets more events than nginx can buffer, in order."""
     client = await subscribed(raw, nginx(), "ndjson")
     await read_head(client)
     text = "x" * 50_000
     for number in range(40):
         queue.publish({"n": number, "text": text})
-        # The client is not cut off for what it could not have read yet.
+        # Wait for the client, so that it is not disconnected as too slow.
         await client.read_until(b'"n":%d' % number)

@@ -1,4 +1,4 @@
-"""The server restarts behind a proxy: pages reconnect by themselves, and are told of the gap."""
+"""When the server restarts behind a proxy, pages reconnect automatically and get a gap."""
 
 import json
 import urllib.request
@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 from support.proxies import FILES
 
-# Each keeps what came in `got` and how often it has tried in `tries`.
+# Each client keeps its messages in `got` and the number of its attempts in `tries`.
 CLIENTS = {
     "EventSource": """
         source = new EventSource("/events/room")
@@ -27,18 +27,18 @@ CLIENTS = {
 
 @pytest.fixture
 def http_server(serve_program):
-    """A process, to be stopped and started."""
+    """A process that a test can stop and start."""
     return serve_program("t/proxy/program.py")
 
 
 @pytest.fixture
 def site(run_recipe, http_server, proxy):
-    """Where the proxy listens. An EventSource retries there after 100 ms."""
+    """The address of the proxy. An EventSource retries there after 100 ms."""
     return f"http://127.0.0.1:{run_recipe(proxy, http_server.port, retry=100)}"
 
 
 def publish(site, number):
-    """The id of the event."""
+    """Publish the number and return the id of the event."""
     request = urllib.request.Request(
         f"{site}/publish/room",
         json.dumps({"n": number}).encode(),
@@ -58,7 +58,7 @@ def publish(site, number):
 )
 def test_a_page_survives_a_restart(http_server, site, page, page_errors, client):
     """While the server is down, an EventSource gets an empty stream from the proxy."""
-    page_errors.allow("50[23]")  # of other requests of tatsumaki.js
+    page_errors.allow("50[23]")  # for other requests from tatsumaki.js
     page.goto(site)
     page.evaluate(f"async () => {{ got = []; tries = 0; {CLIENTS[client]} }}")
     page.wait_for_function("tries")

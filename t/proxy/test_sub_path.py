@@ -1,4 +1,4 @@
-"""The chat under a path that nginx takes off, as the page on deploying says."""
+"""The chat runs under a path that nginx removes, as the page on deploying describes."""
 
 import re
 
@@ -11,13 +11,13 @@ TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll"]
 
 @pytest.fixture
 def http_server(serve_program):
-    """The chat, in a process of its own: a page and a loop do not go together in one thread."""
+    """The chat in a separate process: a page and an event loop cannot share one thread."""
     return serve_program("examples/chat/app.py")
 
 
 @pytest.fixture
 def site(http_server, run_nginx):
-    """Where it is for the world."""
+    """The public address of the chat."""
     under = SITE.replace("5000", str(http_server.port))
     under = under.replace("location / {", "location /app/ {")
     under = under.replace("proxy_pass http://tatsumaki;", "proxy_pass http://tatsumaki/;")
@@ -25,7 +25,7 @@ def site(http_server, run_nginx):
 
 
 def test_the_chat(site, page):
-    """Its files, all transports, posting, and the way to another room."""
+    """The chat's files, all transports, posting and the link to another room work."""
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(site)

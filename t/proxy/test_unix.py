@@ -1,4 +1,4 @@
-"""nginx meets the application at a Unix socket, as the page says."""
+"""nginx reaches the application through a Unix socket, as the page describes."""
 
 import re
 
@@ -31,7 +31,7 @@ def unix_port(run_nginx, http_server, app, tmp_path):
 
 @pytest.mark.gen_test
 async def test_events(unix_port, raw, queue):
-    """They come by all transports."""
+    """Events arrive over all transports."""
     clients = [CLIENTS[transport](unix_port, connect=raw) for transport in STREAMS]
     for client in clients:
         await client.open()
@@ -43,7 +43,7 @@ async def test_events(unix_port, raw, queue):
 
 @pytest.mark.gen_test
 async def test_who_the_client_is(unix_port, raw):
-    """nginx says it."""
+    """The client's address is the one that nginx reports."""
     client = await raw(unix_port)
     await client.send(b"GET /client HTTP/1.1\r\nHost: x\r\nX-Real-IP: 6.6.6.6\r\n\r\n")
     assert (await read_reply(client)).body == b'["127.0.0.1","http"]'

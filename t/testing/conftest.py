@@ -1,4 +1,4 @@
-"""A server with a `SubscribeHandler` and handlers that end in other ways."""
+"""A server with a `SubscribeHandler` and handlers whose streams end in other ways."""
 
 import pytest
 from support.lossy import proxy  # noqa: F401
@@ -7,7 +7,7 @@ from tatsumaki_py import Application, Error, Handler, MessageQueue, SubscribeHan
 
 
 class Refusing(SubscribeHandler):
-    """Refuses, as long as `status` is not None."""
+    """A handler that refuses requests unless `status` is None."""
 
     status = 403
 
@@ -18,7 +18,7 @@ class Refusing(SubscribeHandler):
 
 
 class Text(Handler):
-    """Server-Sent Events of a handler of its own, which are no JSON."""
+    """A handler that sends Server-Sent Events that are not JSON."""
 
     async def get(self):
         self.server_sent_events(True)
@@ -27,7 +27,7 @@ class Text(Handler):
 
 
 class Broken(Handler):
-    """Says that it is a stream, and is none."""
+    """A handler that claims to send a stream, but sends something else."""
 
     def get(self):
         self.set_header("Content-Type", "application/x-ndjson")
@@ -35,7 +35,7 @@ class Broken(Handler):
 
 
 class Gone(Handler):
-    """There is nothing more to come."""
+    """A handler that says that no more events will come."""
 
     def get(self):
         self.set_status(204)

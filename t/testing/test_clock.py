@@ -1,4 +1,4 @@
-"""The clock moves the loop's time, and nothing else's."""
+"""The clock advances only the loop's time."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from tatsumaki_py.testing import Clock
 
 @pytest.mark.gen_test
 async def test_advance_runs_due_timers(clock):
-    """Timers run once their time has come, in order, and not before."""
+    """Timers run in order when their time has come, and not before."""
     loop, ran = asyncio.get_running_loop(), []
     loop.call_later(55, ran.append, "late")
     loop.call_later(30, ran.append, "early")
@@ -28,7 +28,7 @@ async def test_advance_runs_due_timers(clock):
 
 @pytest.mark.gen_test(timeout=5)
 async def test_advance_wakes_tasks(clock):
-    """A task that sleeps goes on, the test's own timeout does not come."""
+    """A task that sleeps continues, and the test's own timeout does not expire."""
     task = asyncio.ensure_future(asyncio.sleep(3600, "woken"))
     await asyncio.sleep(0)
     await clock.advance(3600)
@@ -38,7 +38,7 @@ async def test_advance_wakes_tasks(clock):
 
 @pytest.mark.gen_test
 async def test_tornado_timers_follow(clock, io_loop):
-    """Timers set through the IOLoop obey the same clock."""
+    """Timers that are set through the IOLoop use the same clock."""
     ran = []
     io_loop.call_later(10, ran.append, 1)
     await clock.advance(10.1)
@@ -47,7 +47,7 @@ async def test_tornado_timers_follow(clock, io_loop):
 
 @pytest.mark.gen_test
 async def test_real_time_goes_on(clock):
-    """The process's clocks stay where they are, and the loop's goes on by itself."""
+    """The clocks of the process do not change, and the loop's clock also runs without the test."""
     wall, loop = time.time(), asyncio.get_running_loop().time()
     await clock.advance(1000)
     assert time.time() - wall < 500
@@ -58,7 +58,7 @@ async def test_real_time_goes_on(clock):
 
 @pytest.mark.gen_test(timeout=5000)
 async def test_restored():
-    """The loop's own clock is back, also from under another one."""
+    """The loop's own clock is restored, even if two clocks were nested."""
     loop = asyncio.get_running_loop()
     before = loop.time()
     with Clock() as one, Clock() as two:
@@ -71,7 +71,7 @@ async def test_restored():
 
 @pytest.mark.gen_test
 async def test_again():
-    """A clock that was restored turns the loop again, and also another loop."""
+    """A restored clock can be used again, even with another loop."""
     clock, loop, ran = Clock(), asyncio.get_running_loop(), []
     assert abs(clock.time() - loop.time()) < 1
     for number in range(2):
@@ -92,7 +92,7 @@ async def test_again():
 
 @pytest.mark.gen_test
 async def test_mistakes():
-    """A clock goes forward, and belongs to one loop."""
+    """A clock only goes forward, and belongs to one loop."""
     clock = Clock(asyncio.get_running_loop())
     for seconds in (-1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match=f"only goes forward, not by {seconds} seconds"):
@@ -108,14 +108,14 @@ async def test_mistakes():
 
 @pytest.mark.gen_test
 async def test_a_task_that_has_just_begun(clock):
-    """Its timer is set before the clock is turned."""
+    """The timer of a new task is set before the clock advances."""
     task = asyncio.ensure_future(asyncio.sleep(10, "woken"))
     await clock.advance(10)
     assert task.result() == "woken"
 
 
 def test_uvloop():
-    """Its clock cannot be turned, and the error says so."""
+    """The clock of uvloop cannot be replaced, and the error says so."""
 
     async def turn():
         with pytest.raises(RuntimeError, match=r"clock of uvloop\.Loop cannot be replaced"):
@@ -126,7 +126,7 @@ def test_uvloop():
 
 
 class OfTornado(AsyncTestCase):
-    """Timeouts of `gen_test` are in real time."""
+    """The timeouts of `gen_test` use real time."""
 
     def setUp(self):
         super().setUp()
@@ -145,5 +145,5 @@ class OfTornado(AsyncTestCase):
     def test_hang(self):
         with pytest.raises(TimeoutError, match=r"not end within 0\.05 s of real time") as raised:
             self.hang()
-        # The report shows the line that waited.
+        # The report shows the line that was waiting.
         assert "sleep(3600)" in "".join(traceback.format_exception(raised.value))

@@ -1,4 +1,4 @@
-"""A connection that is nothing but a socket."""
+"""A `Connection` is a plain socket."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from tornado.tcpserver import TCPServer
 
 
 class Talker(TCPServer):
-    """Says three things to everybody and keeps how each connection ended."""
+    """A server that sends three texts to each client and notes how each connection ended."""
 
     def __init__(self):
         super().__init__()
@@ -29,7 +29,7 @@ def server(io_loop, _unused_port):
 
 @pytest.mark.gen_test
 async def test_reads_up_to_a_mark(server, raw, http_port):
-    """What follows the mark stays for the next read; an end before the mark is told."""
+    """Data after the mark stays for the next read; an end before the mark raises an exception."""
     client = await raw(http_port)
     assert await client.read_until(b"\n") == b"one\n"
     assert await client.read_until(b"\n") == b"two\n"
@@ -41,7 +41,7 @@ async def test_reads_up_to_a_mark(server, raw, http_port):
 
 @pytest.mark.gen_test
 async def test_ways_to_leave(server, raw, http_port):
-    """A closed client ends without an error, a reset one with ECONNRESET."""
+    """The server sees no error when a client closes, and ECONNRESET when it resets."""
     client = await raw(http_port)
     await client.read_until(b"rest")
     client.close()
@@ -54,7 +54,7 @@ async def test_ways_to_leave(server, raw, http_port):
 
 @pytest.fixture
 def sockets():
-    """Collects sockets and sees that they are closed in the end."""
+    """Collect sockets and check that all of them are closed after the test."""
     sockets = []
     yield sockets
     assert [sock.fileno() for sock in sockets] == [-1, -1]
@@ -62,5 +62,5 @@ def sockets():
 
 @pytest.mark.gen_test
 async def test_all_are_closed_after_the_test(sockets, server, raw, http_port):
-    """Nobody needs to close what was opened."""
+    """A test need not close its connections."""
     sockets += [(await raw(http_port)).sock, (await raw(http_port)).sock]

@@ -1,4 +1,4 @@
-"""Every event once and in order, or a gap: what passes, and what is said about all else."""
+"""A client may get every event once and in order, or a gap; any other delivery is reported."""
 
 import pytest
 
@@ -11,12 +11,12 @@ GAP = Message({"type": "gap", "after": "1-0", "id": "3-0"}, "3-0", gap=True)
 
 
 def message(number):
-    """The event of that number, from 0 on."""
+    """The event with this number, starting at 0."""
     return Message(EVENTS[number], f"{number}-0")
 
 
 def problem(*connections, events=EVENTS, allow_gap=True, remembers=True, named=False):
-    """What is wrong if these came, on one connection after the other."""
+    """What is wrong if these messages arrived, on one connection after the other."""
     attempts = [
         Attempt(number, "sse", f"{number}-9", [*map(_message, items)])
         for number, items in enumerate(connections, 1)
@@ -86,12 +86,12 @@ def test_what_is_not(connections, text):
 
 
 def test_without_gaps():
-    """A gap may be forbidden."""
+    """A test may forbid gaps."""
     assert problem([0, GAP, 4], allow_gap=False).startswith("events are lost: a gap {")
 
 
 def test_clients_without_a_cursor():
-    """One with a name may get events again, one without may begin anywhere."""
+    """A named client may get events again; an anonymous client may begin anywhere."""
     forgets = {"remembers": False}
     assert problem([0, 1, 2], [1, 2, 3], [4], named=True, **forgets) == ""
     assert "is missing" in problem([0, 1, 2], [4], named=True, **forgets)
@@ -101,7 +101,7 @@ def test_clients_without_a_cursor():
 
 
 def test_equal_events():
-    """Events that are equal are told apart by their order."""
+    """Equal events are distinguished by their order."""
     events = ["x", "y", "x", "x"]
     came = [Message(data) for data in events]
     assert problem(came, events=events) == ""
@@ -110,7 +110,7 @@ def test_equal_events():
 
 
 def test_events_of_the_queue():
-    """An `Event` is compared by its id, too, and a value as JSON says it."""
+    """An `Event` is also compared by its id, and a value by its JSON."""
     queue = MessageQueue.instance("room")
     queue.publish((1, 2), "text")
     events = queue.backlog_events
@@ -124,7 +124,7 @@ def test_events_of_the_queue():
 
 
 def test_long_ones():
-    """Of a large event the beginning is shown, and of many events the first ones."""
+    """The report shows the beginning of a large event, and the first of many events."""
     text = problem([], events=["x" * 500, *range(9)])
     assert text.startswith('events 1 to 10 of 10 ("xxxx')
     assert text.endswith("x..., 0, 1, 2, 3, ...) are missing at the end")

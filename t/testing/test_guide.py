@@ -1,4 +1,4 @@
-"""The examples of docs/guide/testing.md are tests that pass, each in the framework it is about."""
+"""The examples of docs/guide/testing.md are tests that pass, each in its own framework."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ from support.program import ROOT
 PAGE = (ROOT / "docs/guide/testing.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 TESTS = [name for block in BLOCKS for name in re.findall(r"def (test_\w+)", block)]
-# No configuration of ours. The warnings that are ignored come from pytest-tornado.
+# Our own configuration is not used. The ignored warnings come from pytest-tornado.
 CONFIGURATION = """
 [pytest]
 asyncio_default_fixture_loop_scope = function
@@ -24,7 +24,7 @@ filterwarnings =
 
 
 def test_examples(tmp_path):
-    """All of them in one pytest, so the frameworks are there side by side."""
+    """All examples pass in one run of pytest, with all frameworks installed."""
     for number, block in enumerate(BLOCKS):
         (tmp_path / f"test_{number}.py").write_text(block)
     (tmp_path / "pytest.ini").write_text(CONFIGURATION)
@@ -37,6 +37,6 @@ def test_examples(tmp_path):
 
 
 def test_all_frameworks_are_there():
-    """Tornado's test cases, pytest-tornado, pytest-asyncio and anyio."""
+    """The guide has examples for Tornado's test cases, pytest-tornado, pytest-asyncio and anyio."""
     for mark in ("@gen_test", "mark.gen_test", "mark.asyncio", "mark.anyio"):
         assert mark in PAGE

@@ -1,4 +1,4 @@
-"""The network that fails, with a server that echoes."""
+"""The proxy simulates a failing network before a server that echoes."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from tatsumaki_py.testing import Connection, Proxy
 
 
 class Echo(TCPServer):
-    """Sends back what comes, and "bye" when its client has sent a FIN."""
+    """A server that sends back what it receives, and "bye" after its client has sent a FIN."""
 
     def __init__(self):
         super().__init__()
@@ -39,7 +39,7 @@ def echo(io_loop, _unused_port):
 
 @pytest.fixture
 def connect(echo, http_port, raw):
-    """`proxy, client = await connect()`."""
+    """`proxy, client = await connect()` starts a proxy and connects through it."""
 
     async def connect(**options):
         proxy = await Proxy(http_port, **options).start()
@@ -52,7 +52,7 @@ def connect(echo, http_port, raw):
 
 
 async def ended(client):
-    """Whether the connection has ended, by FIN or RST."""
+    """Whether the connection has ended, with FIN or RST."""
     try:
         return await client.read_all() == b""
     except ConnectionError:
@@ -61,7 +61,7 @@ async def ended(client):
 
 @pytest.mark.gen_test
 async def test_cut(connect, echo):
-    """Both sides see the end."""
+    """Both sides see the end of the connection."""
     proxy, client = await connect()
     assert proxy.url == f"http://127.0.0.1:{proxy.port}"
     proxy.cut()
@@ -71,7 +71,7 @@ async def test_cut(connect, echo):
 
 
 class Always:
-    """Random numbers that are all the same."""
+    """A random generator that always returns the same number."""
 
     def __init__(self, number):
         self.random = lambda: number
@@ -79,7 +79,7 @@ class Always:
 
 @pytest.mark.gen_test
 async def test_fin_and_rst(connect, echo, raw):
-    """A cut is what it is said to be, on both sides; a refusal is an RST."""
+    """A cut is a FIN or an RST, as chosen, on both sides; a refusal is an RST."""
     proxy, client = await connect(rng=Always(0.1))
     proxy.cut()
     assert await client.read_all() == b""
@@ -99,7 +99,9 @@ async def test_fin_and_rst(connect, echo, raw):
 
 @pytest.mark.gen_test
 async def test_stop_ends_a_client_that_does_not_read(connect, http_port):
-    """A cut by FIN sends the rest first; `stop` does not wait for that, and leaves no socket."""
+    """A cut with FIN first sends the rest; `stop` does not wait for it, and leaves no
+    socket open.
+    """
     proxy = await Proxy(http_port, rng=Always(0.1)).start()
     client = await Connection.connect(proxy.port, receive_buffer=4096)
     for _ in range(20):
@@ -115,7 +117,7 @@ async def test_stop_ends_a_client_that_does_not_read(connect, http_port):
 
 @pytest.mark.gen_test
 async def test_cut_after(connect):
-    """After so many bytes for the client."""
+    """The connection is cut after this number of bytes to the client."""
     proxy, client = await connect()
     proxy.cut_after(3)
     await client.send(b"abcdef")
@@ -126,7 +128,7 @@ async def test_cut_after(connect):
 
 @pytest.mark.gen_test
 async def test_budget(connect):
-    """Each direction of a new connection has its own."""
+    """Each direction of a new connection has its own limit of bytes."""
     proxy, client = await connect(budget=lambda: 8)
     await client.send(b"abcdef")
     with pytest.raises((EOFError, ConnectionError)):
@@ -136,7 +138,7 @@ async def test_budget(connect):
 
 @pytest.mark.gen_test
 async def test_freeze(connect, echo):
-    """Nothing passes any more, also no end."""
+    """After `freeze`, no data passes, and no end either."""
     proxy, client = await connect()
     proxy.freeze()
     await client.send(b"lost")
@@ -150,7 +152,7 @@ async def test_freeze(connect, echo):
 
 @pytest.mark.gen_test
 async def test_half_close(connect, echo):
-    """The server sees the end of what the client sends, and ends the connection itself."""
+    """The server sees the end of the client's data, and ends the connection itself."""
     proxy, client = await connect()
     proxy.half_close()
     await soon(lambda: echo.ended == 1)
@@ -160,7 +162,7 @@ async def test_half_close(connect, echo):
 
 @pytest.mark.gen_test
 async def test_a_half_closed_client_sends(connect, raw):
-    """What comes after the FIN cannot reach the server, and breaks nothing."""
+    """Data that is sent after the FIN cannot reach the server, and causes no error."""
     proxy, client = await connect(budget=lambda: 100)
     proxy.half_close()
     proxy.half_close()
@@ -172,7 +174,7 @@ async def test_a_half_closed_client_sends(connect, raw):
 
 @pytest.mark.gen_test
 async def test_a_shorter_delay(connect):
-    """Data and a FIN do not overtake what was sent while the delay was longer."""
+    """Data and a FIN do not overtake data that was sent with a longer delay."""
     proxy, client = await connect()
     proxy.delay = 0.03
     await client.send(b"first")
@@ -187,7 +189,7 @@ async def test_a_shorter_delay(connect):
 
 @pytest.mark.gen_test
 async def test_delay(connect):
-    """All data is late, in both directions, and in its order."""
+    """All data is delayed, in both directions and in order."""
     proxy, client = await connect()
     proxy.delay = 0.02
     began = time.monotonic()
@@ -200,7 +202,7 @@ async def test_delay(connect):
 
 @pytest.mark.gen_test
 async def test_down_and_silent(connect, raw):
-    """New connections are refused, or get no answer; those that are there go on."""
+    """New connections are refused or get no answer; existing ones continue."""
     proxy, client = await connect()
     proxy.down = True
     assert await ended(await raw(proxy.port))
@@ -217,7 +219,7 @@ async def test_down_and_silent(connect, raw):
 
 @pytest.mark.gen_test
 async def test_without_a_server():
-    """A server that is not there is a connection that ends."""
+    """If the server is not running, the connection ends."""
     async with Proxy(1) as proxy:
         client = await Connection.connect(proxy.port)
         assert await ended(client)

@@ -1,4 +1,4 @@
-"""The fixtures in the pytest of a user, without pytest-tornado and without a Redis."""
+"""The fixtures work in a user's pytest, without pytest-tornado and without Redis."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from tatsumaki_py.testing import pytest_plugin
 
-# No configuration of ours. The warnings that are ignored come from pytest-tornado.
+# Our own configuration is not used. The ignored warnings come from pytest-tornado.
 CONFIGURATION = """
 [pytest]
 filterwarnings =
@@ -108,11 +108,13 @@ async def test_one_is_refused(http_server, base_url, tatsumaki_subscriber):
 
 
 def test_fixtures(tmp_path):
-    """None is used by itself, none leaves anything behind, and a user's own ones win."""
+    """Fixtures run only if a test asks for them, leave nothing behind, and can be replaced by the
+    user's own.
+    """
     (tmp_path / "test_suite.py").write_text(SUITE)
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     command = [sys.executable, "-m", "pytest", "-rs", "-p", "no:tornado", "-p", "no:asyncio"]
-    # There is no redis-server.
+    # Pretend that redis-server is not installed.
     hidden = "import shutil; shutil.which = lambda *args, **options: None"
     (tmp_path / "conftest.py").write_text(hidden)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -123,7 +125,7 @@ def test_fixtures(tmp_path):
 
 
 def test_an_error_of_one_client(tmp_path):
-    """It is an error of the test, and the other clients are closed nevertheless."""
+    """An error of one client fails the test, and the other clients are still closed."""
     (tmp_path / "test_suite.py").write_text(REFUSED)
     (tmp_path / "pytest.ini").write_text(CONFIGURATION)
     command = [sys.executable, "-m", "pytest", "-p", "no:asyncio"]
@@ -135,14 +137,14 @@ def test_an_error_of_one_client(tmp_path):
 
 
 def test_its_name():
-    """``-p no:tatsumaki`` leaves the plugin out."""
+    """``-p no:tatsumaki`` disables the plugin."""
     (plugin,) = entry_points(group="pytest11", name="tatsumaki")
     assert plugin.load() is pytest_plugin
 
 
 @pytest.mark.gen_test
 async def test_with_pytest_tornado(http_server, base_url, queue, tatsumaki_subscriber):
-    """The client that is left to the fixture is closed with the loop of the test."""
+    """A client that the test does not close is closed in the loop of the test."""
     client = tatsumaki_subscriber(f"{base_url}/events/room", ["sse", "long-poll"]).follow()
     queue.publish("hello")
     assert (await client.next()).data == "hello"

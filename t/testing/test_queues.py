@@ -1,4 +1,4 @@
-"""Fresh queues: nothing is left of a test."""
+"""`FreshQueues` leaves nothing of a test's queues behind."""
 
 import contextlib
 
@@ -13,7 +13,7 @@ class News(MessageQueue):
 
 
 def test_channels():
-    """Events, clients and settings of a test's channels are forgotten, before and after."""
+    """Events, clients and settings of channels are forgotten before and after a test."""
     MessageQueue.instance("room").publish("before")
     with FreshQueues():
         held = MessageQueue.instance("room")
@@ -28,7 +28,7 @@ def test_channels():
 
 @pytest.mark.gen_test
 async def test_queues_of_the_program(tmp_path):
-    """A queue that a module holds keeps its name, class and settings over each test."""
+    """A queue that a module holds keeps its name, class and settings across tests."""
     held, both = News.instance("held"), MessageQueue.instance("held", "other")
     held.backlog_length = 2
     for engine in (None, f"sqlite:{tmp_path}/events.db", None):
@@ -48,7 +48,7 @@ async def test_queues_of_the_program(tmp_path):
 
 
 def test_settings():
-    """Those of the class and of its subclasses are restored, also after an error."""
+    """The settings of the class and of its subclasses are restored, even after an error."""
     with contextlib.suppress(ZeroDivisionError), FreshQueues():
         MessageQueue.backlog_length = 7
         MessageQueue.time_to_live = 1
@@ -62,7 +62,7 @@ def test_settings():
 
 @pytest.mark.gen_test
 async def test_an_engine(tmp_path):
-    """It is configured, and closed at the end: the file is free."""
+    """The engine is configured, and closed at the end, so that its file is free."""
     url = f"sqlite:{tmp_path}/events.db"
     for expected in ([], ["hello"]):
         async with FreshQueues(url, synchronous="normal"):
@@ -74,6 +74,6 @@ async def test_an_engine(tmp_path):
 
 
 def test_an_engine_needs_a_loop():
-    """A plain `with` could not close it."""
+    """With an engine, a plain `with` raises an exception, as it could not close the engine."""
     with pytest.raises(RuntimeError, match="use `async with FreshQueues"), FreshQueues("memory:"):
         pass

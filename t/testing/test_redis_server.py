@@ -1,4 +1,4 @@
-"""A Redis to kill."""
+"""A Redis server that a test can kill."""
 
 import os
 import unittest
@@ -15,7 +15,7 @@ def installed():
 
 
 def test_its_life():
-    """It is empty, keeps what it is told to keep, and leaves no file behind."""
+    """A server starts empty, keeps the data that it is told to keep, and leaves no file behind."""
     with RedisServer(appendonly="yes", appendfsync="always") as server:
         assert server.ask("DBSIZE") == ":0"
         server.ask("SET", "a", "1")
@@ -34,13 +34,13 @@ def test_its_life():
 
 
 def test_a_line_that_is_wrong(tmp_path):
-    """The error has what Redis says."""
+    """The exception contains the error message from Redis."""
     with pytest.raises(RuntimeError, match=r"(?s)redis-server did not start:.*no-such-option"):
         RedisServer(tmp_path, no_such_option="x").start()
 
 
 def test_a_port_that_is_taken():
-    """It is refused, because a Redis that is there would answer, and be taken for the test's."""
+    """A port in use is refused: the test would otherwise talk to another Redis."""
     with RedisServer() as server:
         other = RedisServer(port=server.port)
         with pytest.raises(RuntimeError, match=rf"cannot start: port {server.port} is taken"):
@@ -53,7 +53,7 @@ def test_a_port_that_is_taken():
 
 
 def test_where_there_is_none(monkeypatch):
-    """The test is skipped, in unittest and in pytest."""
+    """Without Redis, the test is skipped, in unittest and in pytest."""
     monkeypatch.setattr(RedisServer, "program", "no-redis")
     with pytest.raises(unittest.SkipTest, match=r"no-redis is not installed \(Debian: apt"):
         RedisServer()

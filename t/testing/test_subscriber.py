@@ -1,4 +1,4 @@
-"""The client of tests: what it reads, how it reconnects, how it waits, and that nothing is left."""
+"""The client for tests reads, reconnects and waits as documented, and leaves nothing behind."""
 
 import asyncio
 import gc
@@ -21,7 +21,7 @@ async def read_one(client):
 
 
 class Slow(Connection):
-    """Receives a few bytes at a time."""
+    """A connection that receives a few bytes at a time."""
 
     async def _receive(self):
         await asyncio.sleep(0.0005)
@@ -41,7 +41,7 @@ async def fail(client):
 @pytest.mark.parametrize("transport", READERS)
 @pytest.mark.gen_test
 async def test_every_transport(url, queue, transport):
-    """Events of any kind, with their cursor; and again by the next transport."""
+    """Events of any kind arrive with their cursor, and the next transport resumes after it."""
     events = [{"n": 1}, "text", None, [1, {"é": "\n"}], {"channel": "a", "data": 1}, 5]
     async with Subscriber(url, transport, cursor=queue.cursor()) as client:
         queue.publish(*events)
@@ -57,7 +57,7 @@ async def test_every_transport(url, queue, transport):
 
 @pytest.mark.gen_test
 async def test_several_channels(http_server, base_url):
-    """A message says its channel, on streams and polls."""
+    """A message has the name of its channel, in streams and polls."""
     params = {"channel": ["a", "b"]}
     async with Subscriber(f"{base_url}/events", params=params) as client:
         for transport in READERS:
@@ -68,14 +68,14 @@ async def test_several_channels(http_server, base_url):
                 assert (message.channel, message.data) == (name, transport)
         await client.assert_delivered(READERS, channel="a", allow_gap=False)
     async with Subscriber(f"{base_url}/events", params=params, cursor="1-1") as lost:
-        # The gap is one of both channels.
+        # Each of the two channels has a gap.
         for name in "ab":
             await lost.assert_delivered(["before", *READERS], channel=name)
 
 
 @pytest.mark.gen_test
 async def test_a_gap(url, queue):
-    """It is a message, and is followed by what there is."""
+    """A gap is a message, and is followed by the events that are left."""
     queue.publish("newest")
     async with Subscriber(url, cursor="1-1") as client:
         gap = await client.next()
@@ -93,7 +93,7 @@ async def test_text(http_server, base_url):
 
 @pytest.mark.gen_test
 async def test_refused(http_server, base_url, refusing):
-    """The status and the reason are in the exception, for streams, polls and iterations."""
+    """The exception contains the status and the reason, for streams, polls and iterations."""
     for transport in ("sse", "long-poll", "websocket"):
         client = Subscriber(f"{base_url}/refusing/room", transport)
         with pytest.raises(Refused, match=r"HTTP/1\.1 403 Forbidden: not now") as refused:
@@ -108,7 +108,7 @@ async def test_refused(http_server, base_url, refusing):
 
 @pytest.mark.gen_test
 async def test_what_is_wrong(http_server, base_url, url):
-    """A mistake of the test, and of the server, is named."""
+    """Mistakes of the test and of the server raise exceptions that name them."""
     with pytest.raises(ValueError, match=r"transport must be one of sse, websocket, .*, not 'sms'"):
         Subscriber(url, "sms")
     with pytest.raises(ValueError, match="must begin with http://, not 'ws://a/b'"):
@@ -125,7 +125,7 @@ async def test_what_is_wrong(http_server, base_url, url):
 
 @pytest.mark.gen_test
 async def test_patience(url, queue):
-    """A message that does not come fails the test, with what is known; a moved clock does not."""
+    """A missing message fails the test with a report; advancing the clock does not."""
     queue.publish("one")
     async with Subscriber(url, timeout=0.05) as client:
         await client.take(1)
@@ -144,7 +144,7 @@ async def test_patience(url, queue):
 
 @pytest.mark.gen_test
 async def test_a_server_that_does_not_answer(url, http_port, proxy):
-    """`start` fails, as `next` does, and leaves no socket."""
+    """If the server does not answer, `start` fails like `next`, and leaves no socket open."""
     proxy.silent = True
     async with Subscriber(url, timeout=0.05) as client:
         client.url = url.replace(f":{http_port}/", f":{proxy.port}/")
@@ -157,7 +157,7 @@ async def test_a_server_that_does_not_answer(url, http_port, proxy):
 @pytest.mark.parametrize("transport", [name for name in READERS if READERS[name].streams])
 @pytest.mark.gen_test
 async def test_a_timeout_in_the_middle_of_a_message(url, queue, http_port, transport):
-    """What has come of the message is not lost: `next` may be called again."""
+    """A timeout in the middle of a message loses nothing: `next` may be called again."""
     events = [{"n": number, "text": "x" * 200} for number in range(3)]
     messages, late = [], 0
     async with Subscriber(url, transport, connect=partial(slow, http_port)) as client:
@@ -172,7 +172,7 @@ async def test_a_timeout_in_the_middle_of_a_message(url, queue, http_port, trans
 
 @pytest.mark.gen_test
 async def test_real_time(url, queue, clock):
-    """Timeouts are in real time, also when the clock is turned."""
+    """Timeouts are in real time, even if the test advances the clock."""
     async with Subscriber(url, timeout=1) as client:
         reading = asyncio.ensure_future(client.next())
         await clock.advance(20)
@@ -183,7 +183,7 @@ async def test_real_time(url, queue, clock):
 @pytest.mark.parametrize("transport", READERS)
 @pytest.mark.gen_test
 async def test_follow(url, queue, proxy, transport):
-    """It comes back after each end, and has each event once."""
+    """`follow` reconnects after each end, and gets each event once."""
     here = url.replace(url.split("/")[2], f"127.0.0.1:{proxy.port}")
     published = []
     async with Subscriber(here, transport).follow() as client:
@@ -198,7 +198,7 @@ async def test_follow(url, queue, proxy, transport):
 
 @pytest.mark.gen_test
 async def test_follow_and_next(url, queue):
-    """What the task has read is there for `next`, in order; an iteration waits."""
+    """`next` returns the messages that the task has read, in order; an iteration waits for more."""
     async with Subscriber(url, ["ndjson", "long-poll"]).follow() as client:
         queue.publish("a", "b")
         await client.until(lambda client: len(client.messages) == 2)
@@ -214,7 +214,7 @@ async def test_follow_and_next(url, queue):
 
 @pytest.mark.gen_test
 async def test_a_refusal_ends_it(http_server, base_url, refusing):
-    """One that would come again ends it; the server's trouble does not."""
+    """A permanent refusal ends `follow`; a temporary error of the server does not."""
     refusing.status = 503
     client = Subscriber(f"{base_url}/refusing/room", ["ndjson", "long-poll"]).follow(0)
     await client.until(lambda client: len(client.refusals) > 3)
@@ -229,7 +229,7 @@ async def test_a_refusal_ends_it(http_server, base_url, refusing):
 
 @pytest.mark.gen_test
 async def test_an_async_condition(url, queue):
-    """A coroutine is always true, so `until` refuses it."""
+    """`until` refuses a coroutine, which would always be true."""
 
     async def condition(*args):
         return False
@@ -245,7 +245,7 @@ async def test_an_async_condition(url, queue):
 
 @pytest.mark.gen_test
 async def test_nothing_is_left(url, queue, http_port):
-    """No task, no socket and no client of the queue, however it was used."""
+    """A client leaves no task, no socket and no client of the queue, however it was used."""
     before = asyncio.all_tasks()
     for transport in READERS:
         async with Subscriber(url, transport):
@@ -264,7 +264,7 @@ async def test_nothing_is_left(url, queue, http_port):
         closed.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectionRefusedError):
             await Subscriber(f"http://127.0.0.1:{closed.getsockname()[1]}").start()
-    # ResourceWarnings are errors.
+    # A ResourceWarning would fail the test.
     gc.collect()
     assert not [task for task in asyncio.all_tasks() - before if "Subscriber" in repr(task)]
     await soon(lambda: open_sockets(http_port) == 0)
@@ -273,7 +273,7 @@ async def test_nothing_is_left(url, queue, http_port):
 
 @pytest.mark.gen_test
 async def test_leaving_with_rst(url, queue):
-    """`reset` is a connection that was lost, for the server."""
+    """For the server, `reset` is a lost connection."""
     async with Subscriber(url, "sse", client_id="ann") as ann:
         queue.publish("one")
         await ann.take(1)
@@ -283,14 +283,14 @@ async def test_leaving_with_rst(url, queue):
         await soon(lambda: queue.clients["ann"].listener is None)
         ann.cursor = None
         await ann.start()
-        # Nothing says that it has the first one.
+        # Nothing confirms that the client has the first event.
         assert await ann.take(2) == ["one", "two"]
 
 
 @pytest.mark.parametrize("stream", ["sse", "websocket"])
 @pytest.mark.gen_test
 async def test_a_frozen_client(url, queue, stream):
-    """It reads nothing, until it is asked to; the others do not wait for it."""
+    """A frozen client reads nothing until it is asked to; other clients do not wait for it."""
     events = [{"n": number, "text": "x" * 400_000} for number in range(14)]
     async with Subscriber(url, stream, receive_buffer=4096) as frozen, Subscriber(url) as quick:
         for event in events:
@@ -302,6 +302,6 @@ async def test_a_frozen_client(url, queue, stream):
 
 @pytest.mark.parametrize(("tornado", "ours"), [("5", 4), ("30", 10)])
 def test_it_waits_for_less_time_than_tornado(url, monkeypatch, tornado, ours):
-    """The test fails with the client's list of connections before Tornado ends it."""
+    """The test fails with the client's list of connections before Tornado ends the test."""
     monkeypatch.setenv("ASYNC_TEST_TIMEOUT", tornado)
     assert Subscriber(url).timeout == ours

@@ -1,4 +1,4 @@
-"""The ends of channels, and checks of a client to which nothing can come."""
+"""Clients see the ends of channels, and checks notice that nothing can arrive."""
 
 import pytest
 
@@ -14,7 +14,7 @@ async def read_again(client):
 @pytest.mark.parametrize("transport", READERS)
 @pytest.mark.gen_test
 async def test_the_end_of_a_channel(url, queue, transport):
-    """The end is a message, the last one of an iteration; `reconnect` goes on after it."""
+    """The end is a message, and the last one of an iteration; `reconnect` resumes after it."""
     end = {"type": "end"}
     async with Subscriber(url, transport) as client, Subscriber(url, transport).follow() as other:
         await queue.publish("one")
@@ -33,7 +33,7 @@ async def test_the_end_of_a_channel(url, queue, transport):
 
 @pytest.mark.gen_test
 async def test_nothing_more_to_come(http_server, base_url):
-    """204 says so."""
+    """A 204 says that no more events will come."""
     for transport in ("sse", "long-poll"):
         client = Subscriber(f"{base_url}/gone", transport).follow()
         assert [message async for message in client] == []
@@ -46,7 +46,9 @@ async def test_nothing_more_to_come(http_server, base_url):
 @pytest.mark.parametrize("transport", READERS)
 @pytest.mark.gen_test
 async def test_all_of_an_ended_channel(url, queue, transport):
-    """A client that has all of it comes back, is told so, and has missed nothing."""
+    """A client that has all events of an ended channel learns this when it reconnects, and has
+    missed nothing.
+    """
     end = {"type": "end"}
     async with Subscriber(url, transport) as client:
         await queue.publish("one")
@@ -63,7 +65,7 @@ async def test_all_of_an_ended_channel(url, queue, transport):
 @pytest.mark.parametrize("transport", ["sse", "long-poll", "interval-poll"])
 @pytest.mark.gen_test
 async def test_nothing_to_deliver(url, http_server, base_url, transport):
-    """That nothing has come says something only of a client that is subscribed."""
+    """A check that no event arrives is valid only for a client that has subscribed."""
     async with Subscriber(url, transport) as client, Subscriber(url, transport).follow() as other:
         await client.assert_delivered([])
         await other.assert_delivered([])
@@ -86,7 +88,7 @@ async def test_nothing_to_deliver(url, http_server, base_url, transport):
 
 @pytest.mark.gen_test
 async def test_a_channel_too_many(url, queue):
-    """The messages of a client of one channel do not name it, so `channel` would match none."""
+    """A client of one channel must not use `channel`, which would match none of its messages."""
     async with Subscriber(url) as client:
         queue.publish("one")
         for events in (["one"], []):

@@ -1,4 +1,4 @@
-"""A handler of a WebSocket that the test holds, and its client."""
+"""Fixtures with a WebSocket handler that the test holds, and its client."""
 
 import pytest
 from support.subscriber import CLIENTS
@@ -8,7 +8,7 @@ from tatsumaki_py import Application, MessageQueue, WebSocketHandler
 
 
 class Pushing(WebSocketHandler):
-    """Stays open; says what it is told."""
+    """A handler that stays open and sends what the test tells it to."""
 
     def initialize(self, made):
         made.append(self)
@@ -33,7 +33,7 @@ class Pushing(WebSocketHandler):
 
 
 class Silent(Pushing):
-    """The wheel does not keep its stream for a while."""
+    """A handler whose stream the wheel does not refer to for a while."""
 
     heartbeat_interval = None
 
@@ -63,7 +63,7 @@ def queue():
 
 @pytest.fixture
 def connect(http_server, http_port, made):
-    """`client, handler = await connect()`."""
+    """`client, handler = await connect()` opens a WebSocket."""
     clients = []
 
     async def connect(path="/ws", **options):

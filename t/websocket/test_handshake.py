@@ -1,4 +1,4 @@
-"""A client that leaves before its WebSocket is open."""
+"""A client may leave before its WebSocket is open."""
 
 import asyncio
 from typing import ClassVar
@@ -11,7 +11,7 @@ from tatsumaki_py import Application, Error, MessageQueue, SubscribeHandler, Web
 
 
 class Slow(WebSocketHandler):
-    """Takes its time before the handshake."""
+    """A handler that waits before the handshake."""
 
     def initialize(self, made):
         made.append(self)
@@ -57,7 +57,7 @@ def app(made):
 @pytest.mark.parametrize("path", ["/slow", "/events/room"])
 @pytest.mark.gen_test
 async def test_left_before_it_was_open(http_server, http_port, raw, made, path):
-    """Nobody is a subscriber, and nothing is logged or left behind."""
+    """No client is subscribed, and nothing is logged or left behind."""
     client = CLIENTS["websocket"](http_port, path)
     await client.request()
     handler = await soon(lambda: made and made[0])
@@ -69,7 +69,7 @@ async def test_left_before_it_was_open(http_server, http_port, raw, made, path):
     assert not MessageQueue.instance("room").clients
     assert open_sockets(http_port) == 0
     if path == "/slow":
-        # As with Tornado's own handlers, which are told of the end at once.
+        # As in Tornado's own handlers, `on_close` is called immediately.
         assert handler.calls == ["close", "open", "nobody"]
     else:
         assert handler.calls == []

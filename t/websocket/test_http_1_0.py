@@ -16,14 +16,14 @@ class Plain(tornado.websocket.WebSocketHandler):
 
 @pytest.fixture(params=[Application, tornado.web.Application])
 def app(request):
-    # Tornado's own answers in a Tornado's.
+    # In an application of Tornado's, Tornado answers.
     rules = OURS | ({"/plain": Plain} if request.param is Application else {})
     return request.param(list(rules.items()), xsrf_cookies=True)
 
 
 @pytest.fixture
 def handshake(http_server, http_port, raw):
-    """`reply = await handshake("/path", "1.0")`"""
+    """`reply = await handshake("/path", "1.0")` sends a handshake and reads the answer."""
 
     async def send(path, version):
         client = await raw(http_port)
@@ -43,7 +43,7 @@ def handshake(http_server, http_port, raw):
 
 @pytest.mark.gen_test
 async def test_refused(app, handshake):
-    """With 400 and what it needs; in HTTP/1.1 it is accepted."""
+    """The answer is a 400 that says which HTTP version is needed; with HTTP/1.1 it is accepted."""
     paths = ["/ours", "/events/room", *(["/plain"] if isinstance(app, Application) else [])]
     for path in paths:
         reply = await handshake(path, "1.0")

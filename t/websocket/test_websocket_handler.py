@@ -1,4 +1,4 @@
-"""A WebSocketHandler of Tornado that can be pushed to."""
+"""Events and messages can be pushed to a `WebSocketHandler`."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ from tatsumaki_py.testing import Ended
 
 
 async def frame(client):
-    """The next frame as (first byte, payload)."""
+    """Read the next frame as (first byte, payload)."""
     first, size = await client.connection.read_exactly(2)
     if size > 125:
         size = int.from_bytes(await client.connection.read_exactly(2 if size == 126 else 8))
@@ -23,7 +23,7 @@ async def frame(client):
 
 @pytest.mark.gen_test
 async def test_stream_write(connect):
-    """Text is text, bytes are binary, anything else is JSON; of any size, in order."""
+    """Text is sent as text, bytes as binary, and other values as JSON, in order and at any size."""
     client, handler = await connect()
     sizes = [0, 1, 125, 126, 65535, 65536, 300_000]
     for size in sizes:
@@ -39,7 +39,7 @@ async def test_stream_write(connect):
 @pytest.mark.parametrize("chunk", [object(), {"n": float("nan")}, {1, 2}])
 @pytest.mark.gen_test
 async def test_no_json(connect, chunk):
-    """A mistake is told to who makes it, and nothing is sent."""
+    """Writing a value that is not JSON raises an exception, and nothing is sent."""
     client, handler = await connect()
     with pytest.raises((TypeError, ValueError)):
         handler.stream_write(chunk)
@@ -49,7 +49,7 @@ async def test_no_json(connect, chunk):
 
 @pytest.mark.gen_test
 async def test_both_ways(connect):
-    """What Tornado does with a WebSocket goes on: messages, pings, write_message."""
+    """Tornado's messages, pings and `write_message` still work."""
     client, handler = await connect()
     for number in range(3):
         handler.stream_write({"n": number})
@@ -66,7 +66,7 @@ async def test_both_ways(connect):
 
 @pytest.mark.gen_test
 async def test_large_messages(connect):
-    """A handler that reads messages takes those that Tornado takes."""
+    """A handler that reads messages accepts large ones, as in Tornado."""
     client, handler = await connect()
     await client.send(b"x" * 50_000, 0x1)
     await client.send(b"ping", 0x9)
@@ -76,7 +76,7 @@ async def test_large_messages(connect):
 
 @pytest.mark.gen_test
 async def test_whole_frames(connect, small_buffers, raw_small):
-    """A peer that takes a frame in pieces gets no other within it, whoever writes."""
+    """A frame that is sent in pieces is not interrupted by any other frame."""
     client, handler = await connect(connect=raw_small)
     for number in range(10):
         handler.stream_write(b"%d" % number * 20_000)
@@ -89,7 +89,7 @@ async def test_whole_frames(connect, small_buffers, raw_small):
     messages = [data for first, data in frames if first == 0x82]
     sent = [b"%d" % number * size for number in range(10) for size in (20_000, 10_000)]
     assert messages == sent
-    # Tornado answers the newest ping of those that came while it could not.
+    # Tornado answers only the newest of the pings that came while it could not write.
     pongs = [int(data) for first, data in frames if first == 0x8A]
     assert pongs == sorted(set(pongs))
 
@@ -97,7 +97,7 @@ async def test_whole_frames(connect, small_buffers, raw_small):
 @pytest.mark.parametrize("size", [1, 5_000])
 @pytest.mark.gen_test
 async def test_one_order(connect, small_buffers, raw_small, queue, size):
-    """Whatever writes, all arrives as it was written, also to a peer that takes little."""
+    """Frames arrive in the order of their writes, whoever writes them, even at a slow client."""
     client, handler = await connect(connect=raw_small, id="ann")
     await client.step()
     expected = []
@@ -125,7 +125,7 @@ async def test_one_order(connect, small_buffers, raw_small, queue, size):
 
 @pytest.mark.gen_test
 async def test_backpressure(connect, small_buffers, raw_small):
-    """Who waits for what it wrote goes at the pace of the peer."""
+    """A coroutine that awaits its writes is slowed down to the client's pace."""
     client, handler = await connect(connect=raw_small)
     written = []
 
@@ -144,7 +144,7 @@ async def test_backpressure(connect, small_buffers, raw_small):
 
 @pytest.mark.gen_test
 async def test_cut_off(connect, queue, small_buffers, raw_small):
-    """Who lets too much pile up is cut off; it comes back with its cursor."""
+    """A client with too much waiting data is disconnected, and later writes raise an exception."""
     _client, handler = await connect(connect=raw_small)
     handler._live._max_buffer = 100_000
 
@@ -163,7 +163,7 @@ async def test_cut_off(connect, queue, small_buffers, raw_small):
 @pytest.mark.parametrize("wait", [True, False])
 @pytest.mark.gen_test
 async def test_close(connect, wait):
-    """What was written before comes before the close frame, and nothing after."""
+    """Earlier messages are sent before the close frame, and later writes raise an exception."""
     client, handler = await connect()
     handler.stream_write("last")
     if wait:
@@ -181,7 +181,7 @@ async def test_close(connect, wait):
 
 @pytest.mark.gen_test
 async def test_close_after_much(connect, small_buffers, raw_small):
-    """A slow peer still gets all of it, then the close frame."""
+    """A slow client gets all messages before the close frame."""
     client, handler = await connect(connect=raw_small)
     for _ in range(10):
         handler.stream_write(b"x" * 30_000)
@@ -194,7 +194,7 @@ async def test_close_after_much(connect, small_buffers, raw_small):
 @pytest.mark.parametrize("how", ["close", "reset", "frame"])
 @pytest.mark.gen_test
 async def test_the_client_leaves(connect, queue, how):
-    """Its queue is told at once, and `on_close` is called once."""
+    """The queue learns immediately that the client has left, and `on_close` is called once."""
     client, handler = await connect(id="ann")
     assert queue.clients["ann"].listener is not None
     assert await client.step() is None
@@ -211,7 +211,7 @@ async def test_the_client_leaves(connect, queue, how):
 
 @pytest.mark.gen_test
 async def test_end_of_the_queue(connect, queue):
-    """A queue that disconnects says that the server goes away."""
+    """When the queue disconnects its clients, the WebSocket is closed with 1001."""
     client, _ = await connect(id="ann")
     queue.disconnect()
     with pytest.raises(Ended) as ended:
@@ -221,7 +221,7 @@ async def test_end_of_the_queue(connect, queue):
 
 @pytest.mark.gen_test
 async def test_close_fails(connect, queue, expect_log):
-    """An override that raises is logged, and hurts nobody else."""
+    """An exception in `close` is logged, and the other clients are still disconnected."""
     _, handler = await connect(id="ann")
     other, _ = await connect(id="bob")
     handler.close = None
@@ -233,7 +233,7 @@ async def test_close_fails(connect, queue, expect_log):
 
 @pytest.mark.gen_test
 async def test_open_fails(connect, expect_log):
-    """What `open` raises is logged, and ends the connection."""
+    """An exception in `open` is logged, and the connection ends."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         client, handler = await connect("/fail")
         await client.connection.read_all()
@@ -243,13 +243,13 @@ async def test_open_fails(connect, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_callback_fails(connect, queue, expect_log):
-    """A callback that raises ends its connection with 1011, and hurts nobody else."""
+    """An exception in a callback closes its WebSocket with 1011; other clients get the event."""
     client, handler = await connect(id="ann")
     other, _ = await connect(id="bob")
     handler.stream_write = None
     with expect_log("tatsumaki", "ann"):
         queue.publish({"n": 1})
-    # Where the client is, is said first.
+    # The first message contains the cursor.
     assert (await frame(client))[0] == 0x81
     assert await frame(client) == (0x88, (1011).to_bytes(2))
     assert await other.take(1) == [{"n": 1}]
@@ -257,7 +257,7 @@ async def test_a_callback_fails(connect, queue, expect_log):
 
 @pytest.mark.gen_test
 async def test_no_cycle(connect, queue, made):
-    """A handler whose connection is over is gone when the loop has come round."""
+    """A handler is freed in the iteration of the loop after its connection has ended."""
     client, handler = await connect(id="ann")
     queue.publish({"n": 1})
     await client.take(1)
@@ -276,14 +276,14 @@ async def test_no_cycle(connect, queue, made):
 
 
 def streams():
-    """How many streams of WebSockets there are."""
+    """The number of WebSocket streams that exist."""
     return sum(isinstance(thing, WebSocketStream) for thing in gc.get_objects())
 
 
 @pytest.mark.gen_test
 async def test_no_cycle_of_the_stream(connect, made):
-    """Nor when it is closed from here."""
-    # Another test may have left one.
+    """A stream that the handler closes is freed without the garbage collector."""
+    # Another test may have left a stream.
     before = streams()
     client, handler = await connect("/silent")
     assert streams() == before + 1
