@@ -1,6 +1,5 @@
-"""Longer runs of `test_chaos.py`: ``python t/redis/chaos.py --seconds 30 --runs 20 --seed 1``.
-
-Each run is of another seed. The files of a run that fails are kept.
+"""Longer runs of `test_chaos.py`: ``python t/redis/chaos.py --seconds 30 --runs 20 --seed 1``. Each
+run has another seed. The files of a failed run are kept.
 """
 
 import argparse
@@ -34,7 +33,7 @@ def main():
 
 
 def one(seed, seconds, sentinel):
-    """One run; whether it went well."""
+    """Run the test once and return whether it passed."""
     directory = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
     started = time.monotonic()
     with spreading(directory) as spread:

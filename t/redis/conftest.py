@@ -1,4 +1,4 @@
-"""Connections of the tests to a real Redis."""
+"""Fixtures with connections to a real Redis."""
 
 import pytest
 from engine.feed import Feed
@@ -10,7 +10,9 @@ from tatsumaki_py.message_queue.engine.redis.options import parse
 
 @pytest.fixture
 def connect(io_loop):
-    """`connections = connect(url, option=value)`. They are closed after the test."""
+    """`connections = connect(url, option=value)` returns connections that are closed after the
+    test.
+    """
     opened = []
 
     def make(url, **options):
@@ -24,7 +26,9 @@ def connect(io_loop):
 
 @pytest.fixture
 def make_engine(io_loop):
-    """`engine = make_engine(url, option=value)`, as a process has one. It is closed later."""
+    """`engine = make_engine(url, option=value)` returns an engine, as in a separate process, that
+    is closed after the test.
+    """
     made = []
 
     def make(url, **options):
@@ -38,8 +42,8 @@ def make_engine(io_loop):
 
 @pytest.fixture
 def attached():
-    """`feed = await attached(engine, "room", backlog_length=5)`: a channel that is loaded, and that
-    Redis has confirmed to be subscribed.
+    """`feed = await attached(engine, "room", backlog_length=5)` returns a loaded channel whose
+    subscription Redis has confirmed.
     """
 
     async def attach(engine, name="room", **settings):

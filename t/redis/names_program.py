@@ -1,4 +1,4 @@
-"""A chat whose processes share a Redis, for tests; it prints the calls of its hooks."""
+"""A chat for tests, whose processes share a Redis; it prints the calls of its hooks."""
 
 import os
 
@@ -35,7 +35,7 @@ class Events(SubscribeHandler):
 
 
 class Plain(Handler):
-    """A stream of the queue itself, whose closure belongs to this process."""
+    """A handler that polls the queue itself, with a closure that belongs to this process."""
 
     asynchronous = True
 

@@ -1,4 +1,4 @@
-"""A worker of the fault tests: clients subscribe and publish, and what is published is kept."""
+"""A worker of the fault tests: its clients subscribe and publish, and events are kept."""
 
 from tatsumaki_py import (
     Application,
@@ -10,7 +10,7 @@ from tatsumaki_py import (
 )
 from tatsumaki_py.push.framing import server_sent_events
 
-# Milliseconds: a test does not wait for seconds.
+# Milliseconds, so that tests need not wait for seconds.
 server_sent_events.RETRY = 50, 100
 
 MessageQueue.buffer_length = 100_000

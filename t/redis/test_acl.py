@@ -1,4 +1,4 @@
-"""The engine works as the user that docs/guide/engines.md describes, who may do nothing else."""
+"""The engine needs only the rights of the user that docs/guide/engines.md describes."""
 
 import re
 
@@ -14,7 +14,7 @@ MORE = re.findall(
 
 
 async def work(name, engine, other):
-    """All that the engine does with keys and channels."""
+    """Do everything that the engine does with keys and channels."""
     feeds = [Feed(name, {"backlog_length": 2}) for _ in range(2)]
     for one, feed in zip((engine, other), feeds, strict=True):
         one.open(feed)
@@ -49,7 +49,7 @@ async def test_one_server(make_redis, make_engine):
     engines = [make_engine(url, probe_interval=0.1, check_interval=0.1) for _ in range(2)]
     feeds = await work("room", *engines)
     await feeds[0].until(lambda: server.calls().get("mget"))
-    # Without +info, the engine may not ask for the memory policy, and goes on.
+    # Without +info, the engine cannot read the memory policy, but still works.
     refused = set(re.findall(r"\$6\r\nobject\r\n\$\d+\r\n(\S+)", server.ask("ACL", "LOG")))
     assert refused == {"info"}
     server.ask("ACL", "SETUSER", "chat", *[right for right in MORE if "cluster" not in right])
@@ -60,7 +60,9 @@ async def test_one_server(make_redis, make_engine):
 
 @pytest.mark.gen_test
 async def test_what_the_user_may_not(connect, make_redis):
-    """Keys and channels of other programs, and commands that look at everything or drop it."""
+    """The user may not use keys and channels of other programs, or commands that list or delete
+    everything.
+    """
     server = make_redis()
     server.ask("ACL", "SETUSER", "chat", "on", ">secret", *RIGHTS.split(), *MORE)
     connections = connect(server.url.replace("//", "//chat:secret@"))

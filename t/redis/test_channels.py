@@ -1,4 +1,4 @@
-"""A channel in one process: what other processes publish comes live, and nothing is missed."""
+"""A channel in one process gets the events of other processes immediately, and misses none."""
 
 import asyncio
 import logging
@@ -27,13 +27,13 @@ async def test_live(make_engine, redis_server, attached):
         await there.publish(Feed("room", {}), bodies(n + 2), quiet=True)
     await feed.has(*range(30))
     assert [event.quiet for event in feed.entries] == [n % 3 == 2 for n in range(30)]
-    # The messages have all that is needed: Redis was asked for nothing.
+    # The messages contain everything: no further command was needed.
     assert redis_server.calls()["evalsha"] == 20
 
 
 @pytest.mark.gen_test
 async def test_names(make_engine, redis_server, attached):
-    """Any text is the name of a channel, and no two are the same."""
+    """Any text can be the name of a channel, and different names are different channels."""
     here, there = make_engine(redis_server.url), make_engine(redis_server.url)
     names = ["", "%", "%25", "a}b", "a%7Db", "{x}", "a b\r\n", "ü", "\ud800", "*"]
     feeds = [await attached(here, name) for name in names]
@@ -45,7 +45,7 @@ async def test_names(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_the_connection_is_killed_in_a_burst(make_engine, redis_server, attached):
-    """It is replaced at once, which is no outage."""
+    """A killed connection is replaced immediately and does not count as an outage."""
     here, there = make_engine(redis_server.url), make_engine(redis_server.url)
     feed = await attached(here)
     calls = []
@@ -61,7 +61,9 @@ async def test_the_connection_is_killed_in_a_burst(make_engine, redis_server, at
 @pytest.mark.parametrize("never", ["probe_interval", "check_interval"])
 @pytest.mark.gen_test
 async def test_the_last_message_is_lost(make_engine, redis_server, attached, never):
-    """It is found when the newest ids are compared, or by a probe that does not come back."""
+    """A lost last message is detected by comparing the newest ids, or by a probe that does not
+    return.
+    """
     proxy = Proxy(redis_server.port)
     await proxy.start()
     there = make_engine(redis_server.url)
@@ -69,7 +71,7 @@ async def test_the_last_message_is_lost(make_engine, redis_server, attached, nev
     feed = await attached(here)
     proxy.freeze(answers_only=True)
     await there.publish(Feed("room", {}), bodies(1))
-    # Commands get a new connection, and the subscription hangs.
+    # Commands use a new connection, but the subscription hangs.
     await feed.has(1)
     await here.close()
     await proxy.stop()
@@ -77,7 +79,7 @@ async def test_the_last_message_is_lost(make_engine, redis_server, attached, nev
 
 @pytest.mark.gen_test
 async def test_linger(make_engine, redis_server, attached):
-    """The channel is fed for a while when no client listens, and loaded again later."""
+    """A channel without listeners is still fed for a while, and is loaded again later."""
     engine = make_engine(redis_server.url, linger=0.1)
     feed = await attached(engine)
     engine.detach(feed)
@@ -96,7 +98,7 @@ async def test_linger(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_everything_is_lost(make_engine, redis_server, attached):
-    """A client gets a gap, and goes on with what is published then."""
+    """After Redis has lost everything, a client gets a gap and then the new events."""
     here, there = make_engine(redis_server.url, **OPTIONS), make_engine(redis_server.url)
     feed, quiet = await attached(here), await attached(here, "quiet")
     (id,) = await there.publish(Feed("room", {}), bodies(1))
@@ -107,14 +109,16 @@ async def test_everything_is_lost(make_engine, redis_server, attached):
     await feed.has(2)
     gap, event = feed.log.since(id)
     assert (gap.gap, gap.id, event.event()["n"]) == (True, event.prev, 2)
-    # Without an event, the newest ids tell it.
+    # Without a new event, comparing the newest ids reveals the loss.
     await quiet.until(lambda: quiet.top != place)
     assert [entry.gap for entry in quiet.log.since(place)] == [True]
 
 
 @pytest.mark.gen_test
 async def test_only_the_top_is_lost(make_engine, redis_server, attached):
-    """It is that of the newest event: no client misses one, and no id comes twice."""
+    """If only the newest id is lost, it is restored from the newest event: no event is missed and
+    no id is used twice.
+    """
     engine = make_engine(redis_server.url)
     feed = await attached(engine)
     ids = await engine.publish(feed, bodies(1))
@@ -129,7 +133,7 @@ async def test_only_the_top_is_lost(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_many_ask_for_the_same(make_engine, redis_server, attached):
-    """5000 clients that come back with one old cursor are one question."""
+    """5000 clients that return with the same old cursor need only one call to Redis."""
     there = make_engine(redis_server.url)
     ids = await there.publish(Feed("room", {}), bodies(*range(10)))
     here = make_engine(redis_server.url)
@@ -143,7 +147,7 @@ async def test_many_ask_for_the_same(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_a_callback_fails(make_engine, redis_server, attached, expect_log):
-    """The others, and the later events, still come."""
+    """If one channel cannot process its events, other channels and later events still arrive."""
     here, there = make_engine(redis_server.url, **OPTIONS), make_engine(redis_server.url)
     bad, good = await attached(here, "bad"), await attached(here, "good")
     accept, bad.accept = bad.accept, None
@@ -168,7 +172,7 @@ async def test_the_reader_dies(make_engine, redis_server, attached, expect_log):
 
 @pytest.mark.gen_test
 async def test_used_while_it_is_closed(make_engine, redis_server, attached):
-    """Channels with clients are fed again, as soon as it is closed."""
+    """Channels that are attached while the engine is closing are fed again after it has closed."""
     here, there = make_engine(redis_server.url), make_engine(redis_server.url)
     feed = await attached(here)
     feed.unload = lambda: here.attach(feed)
@@ -182,7 +186,7 @@ async def test_used_while_it_is_closed(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_closed_and_used_again(make_engine, redis_server, attached):
-    """Channels that are used are fed again."""
+    """Channels are fed again if a closed engine is used again."""
     engine = make_engine(redis_server.url)
     feed = await attached(engine)
     await engine.publish(feed, bodies(1))
@@ -197,7 +201,7 @@ async def test_closed_and_used_again(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_idle_channels_cost_little(make_engine, redis_server, caplog):
-    """1000 channels without events are two commands for each check, and one for a probe."""
+    """1000 idle channels cost two commands per check and one per probe."""
     engine = make_engine(redis_server.url, **OPTIONS | {"check_interval": 0.2})
     feeds = [Feed(f"room{n}", {}) for n in range(1000)]
     for feed in feeds:
@@ -215,7 +219,7 @@ async def test_idle_channels_cost_little(make_engine, redis_server, caplog):
 
 @pytest.mark.gen_test
 async def test_cursors_that_are_no_ids(make_engine, redis_server, attached):
-    """They are lost, and nothing fails."""
+    """A cursor that is not a known id is treated as lost, and causes no error."""
     engine = make_engine(redis_server.url)
     feed = await attached(engine)
     await engine.publish(feed, bodies(1))
@@ -225,12 +229,12 @@ async def test_cursors_that_are_no_ids(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_more_than_one_answer_has(make_engine, redis_server, attached):
-    """A process that missed much asks several times."""
+    """A process that missed many events loads them in several calls."""
     here, there = make_engine(redis_server.url), make_engine(redis_server.url)
     feed = await attached(here, buffer_length=7)
     there_feed = Feed("room", {"buffer_length": 100})
     channel = here.session().feeding.channels["room"]
-    channel.loaded = False  # Its messages wait or are dropped.
+    channel.loaded = False  # Messages wait or are dropped.
     await there.publish(there_feed, bodies(0))
     await asyncio.sleep(0.02)
     channel.loaded = True
@@ -240,7 +244,7 @@ async def test_more_than_one_answer_has(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_publish_waits_for_the_log_here(make_engine, redis_server, monkeypatch):
-    """When the ids are there, the listeners of this process have the events, and those before."""
+    """When `publish` returns the ids, this process's log has the events and all earlier ones."""
     here, there = make_engine(redis_server.url), make_engine(redis_server.url)
     monkeypatch.setattr(feeding, "ARRIVAL", 5.0)
     feed = Feed("room", {})
@@ -255,7 +259,7 @@ async def test_publish_waits_for_the_log_here(make_engine, redis_server, monkeyp
 
 @pytest.mark.gen_test
 async def test_publish_does_not_wait_for_ever(make_engine, redis_server, attached):
-    """A message that does not come is not waited for; Redis is asked for what is missing."""
+    """`publish` does not wait forever for its message; missing events are loaded from Redis."""
     here, there = make_engine(redis_server.url), make_engine(redis_server.url)
     feed = await attached(here)
     here.session()._listener._message = lambda *message: None
@@ -266,7 +270,7 @@ async def test_publish_does_not_wait_for_ever(make_engine, redis_server, attache
 
 @pytest.mark.gen_test
 async def test_a_channel_in_use_stays(make_engine, redis_server, attached):
-    """Its keys are kept from running out, without a new event."""
+    """The keys of a channel in use do not expire, even without a new event."""
     engine = make_engine(redis_server.url, **OPTIONS)
     feed = await attached(engine, idle_timeout=0)
     await engine.publish(feed, bodies(1))

@@ -1,7 +1,6 @@
-"""Whatever goes wrong with Redis and the workers, each client has every event once and in order, or
-is told of the gap; and each publisher knows what was accepted.
-
-TATSUMAKI_SEED is for another run. For longer runs: ``python t/redis/chaos.py``.
+"""Whatever fails in Redis and the workers, each client gets every event once and in order, or a
+gap, and each publisher knows which events were accepted. TATSUMAKI_SEED sets the seed of another
+run. For longer runs: ``python t/redis/chaos.py``.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Commands and subscriptions in a cluster, also while a slot moves and a node is away."""
+"""Commands and subscriptions work in a cluster, even while a slot moves or a node is away."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ KEYS = [f"{{k{number}}}" for number in range(30)]  # in slots of all three nodes
 
 
 async def acknowledged(subscriber, *channels):
-    """Reads until all of `channels` are subscribed; what else came."""
+    """Read until all of `channels` are subscribed, and return the other messages."""
     left, others = set(channels), []
     while left:
         kind, channel, data = await subscriber.read()
@@ -37,7 +37,7 @@ async def test_commands_of_all_slots_in_one_batch(connect, redis_cluster):
 
 @pytest.mark.gen_test
 async def test_a_slot_moves(connect, redis_cluster):
-    """Before its keys, between them, and after: each command finds its key, in order."""
+    """Before, during and after the move of a slot's keys, each command finds its key, in order."""
     source = redis_cluster.node_of("{a}")
     target = next(node for node in redis_cluster.nodes if node is not source)
     connections = connect(redis_cluster.url)
@@ -51,7 +51,7 @@ async def test_a_slot_moves(connect, redis_cluster):
     assert await connections.run([("SET", "{a}new", "1")]) == [b"OK"]
     redis_cluster.move_keys("{a}", target)
     assert await append("ef") == [5, 6]
-    # A command of two keys, one of which is nowhere, has to wait for the end.
+    # A command with two keys, one of them missing, must wait for the end of the move.
     (error,) = await connections.run([("EVALSHA", "0" * 40, 2, "{a}", "{a}none")])
     assert isinstance(error, NodeAway)
     redis_cluster.end_move("{a}", target)
@@ -83,7 +83,9 @@ async def test_subscriptions_on_all_nodes(connect, redis_cluster):
 
 @pytest.mark.gen_test
 async def test_a_subscription_follows_its_slot(connect, redis_cluster):
-    """The channel is confirmed anew at the other node; those of other slots go on."""
+    """The channel is confirmed again at the other node; channels of other slots are not
+    affected.
+    """
     source = redis_cluster.node_of("{a}")
     target = next(node for node in redis_cluster.nodes if node is not source)
     connections = connect(redis_cluster.url)
@@ -102,7 +104,7 @@ async def test_a_subscription_follows_its_slot(connect, redis_cluster):
 
 @pytest.mark.gen_test
 async def test_a_map_that_is_old(connect, redis_cluster):
-    """A slot that moved before it was asked for is found by what its old node says."""
+    """If a slot has moved before its first use, its old node redirects the command."""
     source = redis_cluster.node_of("{a}")
     target = next(node for node in redis_cluster.nodes if node is not source)
     connections = connect(redis_cluster.url)
@@ -117,7 +119,7 @@ async def test_a_map_that_is_old(connect, redis_cluster):
 
 @pytest.mark.gen_test
 async def test_a_lost_connection(connect, redis_cluster):
-    """Channels of the node are confirmed anew; nobody else notices."""
+    """Channels of the lost node are confirmed again; other channels are not affected."""
     connections = connect(redis_cluster.url)
     subscriber = await connections.subscriber()
     await subscriber.subscribe(*KEYS)
@@ -133,7 +135,7 @@ async def test_a_lost_connection(connect, redis_cluster):
 
 @pytest.mark.gen_test
 async def test_nodes_are_away(connect, make_cluster, log_watch):
-    """One that is silent is left after a while, and waited for; one line says so. If none answers,
+    """A silent node is given up after a timeout and awaited, with one log line. If no node answers,
     the subscriber ends.
     """
     cluster = make_cluster(cluster_require_full_coverage="no")

@@ -1,4 +1,4 @@
-"""A master of a cluster dies, and its replica takes over: its channels go on there."""
+"""When a master of a cluster dies, its replica takes over, and its channels continue there."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ def back(lines):
 
 @pytest.mark.gen_test(timeout=30)
 async def test_failover(make_cluster, make_engine, log_watch):
-    """Publishes of two processes wait for it, and nothing that was replicated is lost."""
+    """Publishes of two processes wait for the failover, and no replicated event is lost."""
     quick = {"cluster_node_timeout": 500, "repl_diskless_sync_delay": 0}
     cluster = make_cluster(cluster_require_full_coverage="no", **quick)
     master = cluster.nodes[2]
@@ -29,7 +29,7 @@ async def test_failover(make_cluster, make_engine, log_watch):
         await feed.until(lambda feed=feed: feed.loads)
     await engines[0].publish(feeds[0], bodies(1))
     await feeds[1].has(1)
-    # Redis replicates after it has answered.
+    # Redis replicates an event only after it has answered.
     await feeds[0].until(lambda: replica.ask("DBSIZE") == master.ask("DBSIZE"))
     with log_watch.expect("tatsumaki", "of the Redis cluster (is away|are back)") as lines:
         master.kill()
@@ -38,6 +38,6 @@ async def test_failover(make_cluster, make_engine, log_watch):
         for feed in feeds:
             await feed.until(lambda feed=feed: sorted(feed.numbers) == [1, 2, 3])
             assert feed.loads == 1
-        # Each engine that has noticed says it once, and that it is over.
+        # Each engine that noticed the outage logs its beginning and its end once.
         await feeds[0].until(lambda: lines and len(back(lines)) * 2 == len(lines))
     assert len(back(lines)) <= 2

@@ -1,4 +1,4 @@
-"""Commands, and pub/sub, over real connections to one server."""
+"""Commands and pub/sub work over real connections to one server."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 
 @pytest.mark.gen_test
 async def test_replies(connect, redis_server):
-    """They come in order, an error in the place of its reply."""
+    """Replies arrive in order, and an error takes the place of its reply."""
     connections = connect(redis_server.url)
     calls = [("SET", "a", b"\xff"), ("GET", "a"), ("NOTHING",), ("GET", "b")]
     ok, value, error, nothing = await connections.run(calls)
@@ -44,7 +44,7 @@ async def test_nobody_listens(connect):
 
 @pytest.mark.gen_test
 async def test_no_answer(connect, make_redis):
-    """A server that stops answering holds a batch, and a new connection, for the timeouts only."""
+    """A server that stops answering delays a batch, or a new connection, only until its timeout."""
     server = make_redis()
     connections = connect(server.url, command_timeout=0.1, connect_timeout=0.2)
     await connections.run([("PING",)])
@@ -97,7 +97,9 @@ async def test_a_unix_socket(connect, make_redis, tmp_path):
 
 @pytest.mark.gen_test
 async def test_a_warning_about_eviction(connect, make_redis, log_watch):
-    """Once for all connections of an engine, and only if there is a limit."""
+    """The warning is logged once for all connections of an engine, and only if memory is
+    limited.
+    """
     server = make_redis(maxmemory="100mb", maxmemory_policy="allkeys-lru")
     connections = connect(server.url)
     with log_watch.expect("tatsumaki", "may evict any key.*allkeys-lru") as records:
@@ -133,7 +135,9 @@ async def test_no_password_in_any_text(connect, make_redis):
     ],
 )  # fmt: skip
 async def test_a_server_that_is_too_old(connect, reply, said):
-    """It is no server that could be installed here: this one only answers HELLO as it would."""
+    """A server that answers HELLO like an old Redis is refused. (No such Redis can be installed
+    here.)
+    """
 
     async def answer(reader, writer):
         await reader.readline()

@@ -1,4 +1,4 @@
-"""The engine behind Sentinel: it goes on at the new master, and a loss is told as a gap."""
+"""Behind Sentinel, the engine continues at the new master, and lost events lead to a gap."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from tatsumaki_py.error import HTTPError
 
 @pytest.mark.gen_test
 async def test_failover_while_events_flow(make_watched, make_engine, log_watch):
-    """What was published before and after is with both processes, in order."""
+    """Both processes get the events from before and after the failover, in order."""
     watched = make_watched()
     engines = [make_engine(watched.url, publish_timeout=10, max_backoff=0.2) for _ in range(2)]
     feeds = []
@@ -34,7 +34,7 @@ async def test_failover_while_events_flow(make_watched, make_engine, log_watch):
 
     publisher = asyncio.create_task(publish())
     await asyncio.sleep(0.1)
-    # A failover that is quick is no outage.
+    # A quick failover does not count as an outage.
     outage = log_watch.expect("tatsumaki", "Redis at chat at .* is (away|back)")
     with contextlib.suppress(pytest.fail.Exception), outage:
         await asyncio.get_running_loop().run_in_executor(None, watched.fail_over)
@@ -44,8 +44,8 @@ async def test_failover_while_events_flow(make_watched, make_engine, log_watch):
         await publisher
         (id,) = await engines[0].publish(feeds[0], bodies(0))
         await feeds[1].until(lambda: feeds[1].top == id)
-    # What the old master took after the new one was chosen is lost: a process that had some of it
-    # loads the log again, and clients whose place is lost get a gap.
+    # Events that the old master accepted after the failover are lost: a process that had some of
+    # them loads the log again, and clients whose place is lost get a gap.
     for feed in feeds:
         assert feed.top == id
         assert feed.numbers == [*sorted(feed.numbers[:-1]), 0]

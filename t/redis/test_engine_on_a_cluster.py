@@ -1,4 +1,4 @@
-"""The engine on a cluster: no event is lost, and each comes once, while slots move."""
+"""On a cluster, no event is lost and each arrives once, even while slots move."""
 
 import asyncio
 from itertools import count
@@ -19,8 +19,8 @@ async def attach(engine, name):
 
 @pytest.mark.gen_test
 async def test_slots_move_while_events_flow(make_engine, redis_cluster):
-    """Two processes publish to twelve channels, two listen, and every slot goes to another node
-    and back. The events of each second channel have keys.
+    """Two processes publish to twelve channels and two listen, while every slot moves to another
+    node and back. The events of every second channel have keys.
     """
     engines = [make_engine(redis_cluster.url) for _ in range(2)]
     feeds = {
@@ -55,7 +55,7 @@ async def test_slots_move_while_events_flow(make_engine, redis_cluster):
 
     for name in NAMES:
         assert len(published[name]) > 10
-        # The ids give the order.
+        # Sort the events by their ids.
         milliseconds = [(*map(int, id.split("-")), number) for id, number in published[name]]
         expected = [number for *_, number in sorted(milliseconds)]
         for n in range(len(engines)):
@@ -68,7 +68,7 @@ async def test_slots_move_while_events_flow(make_engine, redis_cluster):
 
 @pytest.mark.gen_test
 async def test_a_named_key_and_a_history(make_engine, redis_cluster):
-    """The scripts with several keys work, too."""
+    """The scripts that use several keys work on a cluster."""
     engine = make_engine(redis_cluster.url)
     feed = await attach(engine, "a}b")
     first = await engine.publish(feed, bodies(1, 2), idempotency_key="k")

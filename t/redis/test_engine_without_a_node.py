@@ -1,4 +1,4 @@
-"""The engine on a cluster of which one node is away: the channels of the others go on."""
+"""If one node of a cluster is away, the channels of the other nodes continue."""
 
 import asyncio
 import time
@@ -13,8 +13,8 @@ NAMES = [f"room{number}" for number in range(12)]
 
 @pytest.mark.gen_test
 async def test_one_node_is_silent(make_cluster, make_engine, log_watch):
-    """Publishes to its channels fail, the others wait for it once only, and do not fail. There is
-    one line in the log when it goes and one when it is back.
+    """Publishes to channels of the silent node fail; publishes to the others wait for it only once,
+    and succeed. The log has one line when the node goes away and one when it is back.
     """
     cluster = make_cluster(cluster_require_full_coverage="no")
     engine = make_engine(cluster.url, probe_interval=0.5, publish_timeout=1.8)
@@ -53,7 +53,7 @@ async def test_one_node_is_silent(make_cluster, make_engine, log_watch):
     for name in NAMES:
         await feeds[name].until(lambda name=name: feeds[name].numbers[-1:] == [5])
         kept = [number for number in feeds[name].numbers if number != 5]
-        # Of the first one, it is not known whether the node got it before it was silent.
+        # The node may or may not have received the first event before it became silent.
         assert kept == [0, 1, 2] if name in there else kept in ([], [0])
     said = [line.getMessage() for line in lines]
     assert len(said) == 2
@@ -63,7 +63,7 @@ async def test_one_node_is_silent(make_cluster, make_engine, log_watch):
 
 @pytest.mark.gen_test
 async def test_one_node_refuses_writes(redis_cluster, make_engine, log_watch):
-    """It is away, and the others go on."""
+    """A node that refuses writes is away, and the other nodes continue."""
     cluster = redis_cluster
     engine = make_engine(cluster.url, publish_timeout=5)
     node = cluster.nodes[2]
@@ -85,7 +85,9 @@ async def test_one_node_refuses_writes(redis_cluster, make_engine, log_watch):
 
 @pytest.mark.gen_test
 async def test_a_publish_while_another_is_repeated(redis_cluster, make_engine, log_watch):
-    """It is a call of its own: the node may know the other one already."""
+    """A publish during the repetition of another is a separate call: the node may already know the
+    other one.
+    """
     engine = make_engine(redis_cluster.url, command_timeout=0.2)
     feed = Feed(NAMES[0], {})
     engine.open(feed)

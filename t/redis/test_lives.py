@@ -1,4 +1,4 @@
-"""Processes that cannot reach Redis for a while, and what becomes of their clients."""
+"""Processes may lose Redis for a while, and their clients are then handled correctly."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ BEAT, LIFE, BACK = 0.05, 0.3, 0.1
 
 @pytest.fixture
 def process(make_engine, monkeypatch):
-    """`engine, its = process(url)`: an engine, and its `Clients`."""
+    """`engine, its = process(url)` returns an engine and its `Clients`."""
     monkeypatch.setattr(lives, "BEAT_INTERVAL", BEAT)
     monkeypatch.setattr(lives, "LIFE", LIFE)
 
@@ -34,7 +34,7 @@ def process(make_engine, monkeypatch):
 
 @contextlib.asynccontextmanager
 async def cut_off(proxy):
-    """A block in which a process cannot reach Redis."""
+    """A block during which a process cannot reach Redis."""
     proxy.down = True
     proxy.cut()
     yield
@@ -52,7 +52,7 @@ def network(redis_server, io_loop):
 
 @pytest.mark.gen_test
 async def test_redis_is_away_for_long(make_redis, process, expect_log):
-    """When it is back, no process takes the others for dead."""
+    """When Redis is back after a long time, no process considers the others dead."""
     server = make_redis()
     processes = [process(server.url) for _ in range(3)]
     for number, (engine, _) in enumerate(processes):
@@ -68,7 +68,9 @@ async def test_redis_is_away_for_long(make_redis, process, expect_log):
 
 @pytest.mark.gen_test
 async def test_taken_for_dead(redis_server, network, process, expect_log):
-    """Another process calls the hook of its clients; those that are still there come again."""
+    """If a process seems dead, another one calls the hook of its clients; clients that are still
+    there arrive again.
+    """
     (one, its), (two, others) = (
         process(f"redis://127.0.0.1:{network.port}"),
         process(redis_server.url),
@@ -81,7 +83,7 @@ async def test_taken_for_dead(redis_server, network, process, expect_log):
             await until(lambda: len(others.left) == 3)
             leaving = one.presence.gone(ROOM, "leaves")
             assert await two.presence.arrive(ROOM, "moves", "", BACK)
-        # The hook for its leaving has been called.
+        # The hook for the client's departure has been called already.
         assert not await leaving
         await until(lambda: its.again and its.taken)
         await until(lambda: not one.session().outage.away)
@@ -93,7 +95,7 @@ async def test_taken_for_dead(redis_server, network, process, expect_log):
 
 @pytest.mark.gen_test
 async def test_redis_has_lost_all(redis_server, process):
-    """Then no hook has been called, and none is called again."""
+    """If Redis loses everything, no hook is called."""
     (one, its), (two, others) = process(redis_server.url), process(redis_server.url)
     for engine in (one, two):
         assert await engine.presence.arrive(ROOM, f"c{id(engine)}", "app.Events", BACK)
@@ -106,7 +108,7 @@ async def test_redis_has_lost_all(redis_server, process):
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.gen_test
 async def test_the_place_is_lost(redis_server, network, process, attached, expect_log, kept):
-    """A client whose process is silent begins a little before the last sign of life, or gets a
+    """A client whose process is silent resumes a little before the last sign of life, or gets a
     gap.
     """
     (one, _), (two, _) = process(f"redis://127.0.0.1:{network.port}"), process(redis_server.url)
@@ -130,7 +132,7 @@ async def test_the_place_is_lost(redis_server, network, process, attached, expec
 
 @pytest.mark.gen_test
 async def test_everything_expires(redis_server, process):
-    """What is left of processes that ended, and of clients that none has forgotten."""
+    """The keys of ended processes, and of clients that were not forgotten, expire."""
     processes = [process(redis_server.url) for _ in range(2)]
     for engine, _ in processes:
         await engine.presence.arrive(ROOM, f"c{id(engine)}", "app.Unknown", 30.0)
@@ -147,7 +149,7 @@ async def test_everything_expires(redis_server, process):
 
 @pytest.mark.gen_test
 async def test_counting_without_a_subscription(redis_server, network, process, expect_log):
-    """A process that cannot hear the answers says so, and no number that is too small."""
+    """A process that cannot receive the answers raises an exception instead of counting too few."""
     (one, _), (two, others) = (
         process(f"redis://127.0.0.1:{network.port}"),
         process(redis_server.url),
@@ -169,7 +171,7 @@ async def test_counting_without_a_subscription(redis_server, network, process, e
 
 @pytest.mark.gen_test
 async def test_a_reply_that_was_lost(redis_server, process):
-    """A call that is made again answers the same, and a message is obeyed once."""
+    """A repeated call gets the same answer, and a repeated message is processed once."""
     (one, _), (two, its) = process(redis_server.url), process(redis_server.url)
     assert await one.presence.arrive(ROOM, "me", "", BACK)
     for engine in (one, two):
@@ -190,7 +192,9 @@ async def test_a_reply_that_was_lost(redis_server, process):
 
 @pytest.mark.gen_test
 async def test_a_redis_that_knows_no_script(make_redis, process):
-    """No call has to be made again, so all are made in order."""
+    """Even if Redis does not know the scripts, no call must be repeated, so all keep their
+    order.
+    """
     server = make_redis()
     engine, _ = process(server.url)
     done = [

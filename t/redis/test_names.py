@@ -1,4 +1,4 @@
-"""Named clients of real processes: they move, are counted, told of once, and survive `kill -9`."""
+"""Named clients of real processes move, are counted, are reported once, and survive `kill -9`."""
 
 import asyncio
 import json
@@ -21,13 +21,13 @@ class Processes:
         self._programs = []
 
     def __call__(self, count):
-        """Starts some more."""
+        """Start some more programs."""
         new = [self._serve(PROGRAM) for _ in range(count)]
         self._programs += new
         return new
 
     def said(self, *channels):
-        """What the hooks of all of them said, of these channels."""
+        """Return what the hooks of all programs printed about these channels."""
         lines = [line for one in self._programs for line in one.stdout.splitlines()]
         told = [line for line in lines if line[0] in "+-" or line.startswith("closure")]
         return Counter(line for line in told if line.split()[0].strip("+-") in channels)
@@ -35,7 +35,7 @@ class Processes:
 
 @pytest.fixture(scope="module")
 def pair(serve_programs, _shared_redis):
-    """`processes, one, two = pair`: two that no test stops."""
+    """`processes, one, two = pair`: two programs that no test stops."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TATSUMAKI_ENGINE", _shared_redis.url)
         processes = Processes(serve_programs)
@@ -45,7 +45,7 @@ def pair(serve_programs, _shared_redis):
 @pytest.fixture
 def start(redis_server, serve_program, monkeypatch):
     """`one, two = start(2, reconnect_time=2)` starts processes; see `Processes`."""
-    # Those of `pair` would help, and call hooks.
+    # The programs of `pair` would take part, and call hooks.
     monkeypatch.setenv("TATSUMAKI_ENGINE", f"{redis_server.url}?prefix=own")
     processes = Processes(serve_program)
 
@@ -58,13 +58,13 @@ def start(redis_server, serve_program, monkeypatch):
 
 
 async def get(program, path, **options):
-    """The JSON that a program answers."""
+    """Return the JSON that a program answers."""
     answer = await AsyncHTTPClient().fetch(program.url + path, **options)
     return json.loads(answer.body)
 
 
 async def publish(program, *numbers, room="room"):
-    """Publishes an event for each number. Returns the id of the last one."""
+    """Publish an event for each number and return the id of the last one."""
     for number in numbers:
         body = json.dumps({"n": number})
         options = {"headers": {"Content-Type": "application/json"}, "method": "POST", "body": body}
@@ -74,7 +74,9 @@ async def publish(program, *numbers, room="room"):
 
 @pytest.fixture
 def connect():
-    """`client = await connect("sse", program, client_id="me")`, which leaves after the test."""
+    """`client = await connect("sse", program, client_id="me")` returns a client, closed after the
+    test.
+    """
     clients = []
 
     async def connect(kind, program, path="/events/room", **query):
@@ -89,7 +91,7 @@ def connect():
 
 
 async def counted(program, expected):
-    """Waits until it counts so many subscribers in all processes."""
+    """Wait until the program counts this number of subscribers in all processes."""
     for _ in range(100):
         if (count := (await get(program, "count"))[1]) == expected:
             return
@@ -103,7 +105,9 @@ def n(messages):
 
 @pytest.mark.gen_test(timeout=20)
 async def test_moves(pair, connect):
-    """A client's poll ends where it was, and its new one begins there; each hook is called once."""
+    """A client's old request ends at its place, and the new one continues there; each hook is
+    called once.
+    """
     processes, one, two = pair
     for kind, there in (("sse", "websocket"), ("websocket", "long-poll"), ("long-poll", "sse")):
         room = kind.replace("-", "_")
@@ -120,7 +124,7 @@ async def test_moves(pair, connect):
         if before.streams:
             assert await read_to_end(before) == []
         else:
-            # Its place comes with the empty answer.
+            # The empty answer contains the client's place.
             assert (await waiting).headers["last-event-id"]
             assert before.unread == []
         await publish(one, 2, room=room)
@@ -134,9 +138,9 @@ async def test_moves(pair, connect):
 
 @pytest.mark.gen_test(timeout=20)
 async def test_a_name_alone(start, connect, redis_server):
-    """Long polls without a cursor, each in another process: no event is missed or comes twice."""
+    """Long polls without a cursor, each in another process, miss no event and get none twice."""
     programs = start(3, 30)
-    # They have no client yet, and hear of users that are locked out.
+    # Even without clients, the processes receive calls of `disconnect`.
     await soon(lambda: redis_server.ask("PUBSUB", "NUMSUB", "own:{%all}").endswith(":3"))
     seen, at = [], 0
     for number in range(12):
@@ -148,7 +152,7 @@ async def test_a_name_alone(start, connect, redis_server):
             seen += n(message.data for message in client.unread)
     assert seen == [*range(12)]
     assert start.said() == {"+room me": 1}
-    # Three at once: one of them gets what comes.
+    # Of three simultaneous polls, one gets the event.
     polls = [await connect("long-poll", one, client_id="me") for one in programs]
     heads = [asyncio.ensure_future(poll.open()) for poll in polls]
     await soon(lambda: sum(head.done() for head in heads) == 2)
@@ -159,7 +163,7 @@ async def test_a_name_alone(start, connect, redis_server):
 
 @pytest.mark.gen_test(timeout=20)
 async def test_several_channels(pair, connect):
-    """Clients of several channels move, too, with one place for each channel."""
+    """A client of several channels can move, too, with one place for each channel."""
     processes, one, two = pair
     before = await connect("sse", one, "/events", client_id="me", channel=["big", "hall"])
     await publish(one, 1, room="big")
@@ -176,15 +180,15 @@ async def test_several_channels(pair, connect):
 
 @pytest.mark.gen_test(timeout=30)
 async def test_killed(start, connect, redis_server):
-    """A process is killed: its clients count no more; those that come back in time are not new, and
-    for each of the others one process calls the hook.
+    """The clients of a killed process are no longer counted. Clients that return in time are not
+    new; for each of the others, one process calls the hook.
     """
     one, two, three = start(3, 1.5)
     names = [f"c{number}" for number in range(30)]
     clients = [await connect("sse", one, client_id=name) for name in names]
     clients += [await connect("sse", one) for _ in range(5)]
     for program in (two, three):
-        # They have served the class, too.
+        # These processes must also have served the class.
         await connect("sse", program, client_id="x")
     await soon(lambda: start.said()["+room x"] == 1)
     await counted(two, 36)
@@ -205,14 +209,14 @@ async def test_killed(start, connect, redis_server):
         f"-room {name} kept" for name in names[10:]
     }
     assert [client.unread[0].data for client in back] == [{"n": 2}] * 10
-    # Nothing of the process is left.
+    # Redis has forgotten the process.
     assert redis_server.ask("ZCARD", "own:{%all}:alive") == ":2"
     one.start()
 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_paused(start, connect):
-    """A process that does not answer holds a client up for a second; its events may come twice."""
+    """A process that does not answer delays its client by a second; events may arrive twice."""
     one, two = start(2, 30)
     await publish(one, 1, 2)
     poll = await connect("long-poll", one, client_id="me")
@@ -230,18 +234,20 @@ async def test_paused(start, connect):
         seen = []
         while seen[-1:] != [3]:
             seen += n(await you.take(1))
-        # From a little before the last sign of life.
+        # Events are repeated from a little before the last sign of life.
         assert seen == [1, 2, 3][-len(seen) :]
     finally:
         one.signal(signal.SIGCONT)
-    # It learns that its client is elsewhere.
+    # The process learns that its client has moved.
     await read_to_end(stream)
     assert start.said()["+room you"] == start.said()["+room me"] == 1
 
 
 @pytest.mark.gen_test(timeout=20)
 async def test_stopped(start, connect):
-    """A process that stops hands its clients over: those that do not come back are told of."""
+    """A process that stops hands over its clients: the hook is called for those that do not
+    return.
+    """
     one, two = start(2, 2)
     for program, name in ((one, "me"), (one, "you"), (two, "she")):
         await connect("sse", program, client_id=name)
@@ -257,7 +263,9 @@ async def test_stopped(start, connect):
 
 @pytest.mark.gen_test(timeout=20)
 async def test_disconnect(pair, connect, redis_server):
-    """`disconnect` of a user or a client reaches all processes, late if it was lost at first."""
+    """`disconnect` of a user or a client reaches all processes, even if the message is
+    first lost.
+    """
     _, one, two = pair
     ann = await connect("sse", two, user="ann")
     bob = await connect("sse", two, user="bob", client_id="bob")
@@ -273,7 +281,7 @@ async def test_disconnect(pair, connect, redis_server):
 
 @pytest.mark.gen_test(timeout=20)
 async def test_closures(pair, connect, redis_server):
-    """`on_unsubscribe` of a poll is called in its process, unless the client is elsewhere."""
+    """`on_unsubscribe` of a poll is called in its own process, unless the client has moved."""
     processes, one, two = pair
     before = await connect("sse", one, "/plain/me")
     await soon(lambda: redis_server.ask("HEXISTS", "tats:{room}:n", "me") == ":1")
@@ -288,7 +296,7 @@ async def test_closures(pair, connect, redis_server):
 
 @pytest.mark.gen_test(timeout=20)
 async def test_redis_forgets_all(pair, connect, redis_server):
-    """After a FLUSHALL the processes say again which clients they have; no hook is called."""
+    """After a FLUSHALL, the processes register their clients again, and no hook is called."""
     processes, one, two = pair
     client = await connect("sse", one, "/events/lobby", client_id="me")
     await soon(lambda: processes.said("lobby") == {"+lobby me": 1})

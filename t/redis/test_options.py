@@ -1,4 +1,4 @@
-"""The URL of Redis says where it is, and what the options are."""
+"""The URL of Redis contains its address and the options."""
 
 import pytest
 

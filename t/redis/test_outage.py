@@ -1,5 +1,5 @@
-"""While Redis is away: one line in the log when it goes and one when it is back, and no client that
-waits is disturbed.
+"""While Redis is away, the log has one line at the beginning and one at the end, and waiting
+clients are not disturbed.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ async def test_away_and_back(make_redis, make_engine, attached, expect_log, how)
 async def test_the_subscription_is_back_as_soon_as_commands(
     make_redis, make_engine, attached, expect_log
 ):
-    """It does not wait for the end of its pause, which is longer after each attempt."""
+    """The subscription does not wait for the end of its pause, which grows with each attempt."""
     server = make_redis()
     here = make_engine(server.url, backoff=10)
     feed = await attached(here)
@@ -77,7 +77,7 @@ async def test_the_subscription_is_back_as_soon_as_commands(
 
 
 def test_a_loop_ends_while_redis_is_away(make_engine, expect_log):
-    """Another one knows nothing of it."""
+    """If a loop ends while Redis is away, the next loop is not affected."""
     engine = make_engine("redis://127.0.0.1:1", **OPTIONS)
 
     async def attach():
@@ -96,7 +96,7 @@ def test_a_loop_ends_while_redis_is_away(make_engine, expect_log):
 
 @pytest.mark.gen_test
 async def test_never_there(make_engine, expect_log):
-    """Clients that need Redis are told so at once, and again when they come back."""
+    """If Redis was never there, clients that need it get an error immediately, each time."""
     engine = make_engine("redis://user:secret@127.0.0.1:1", **OPTIONS)
     feed = Feed("room", {})
     with expect_log("tatsumaki", r"^Redis at 127\.0\.0\.1:1 is away: Error 111") as lines:
@@ -111,7 +111,7 @@ async def test_never_there(make_engine, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_script_of_another_program_hangs(make_redis, make_engine, attached, expect_log):
-    """BUSY is answered to all: publishes wait for it to end, and keep their order."""
+    """While Redis answers BUSY, publishes wait and keep their order."""
     server = make_redis(lua_time_limit=10)
     engine = make_engine(server.url, **OPTIONS | {"publish_timeout": 3})
     feed = await attached(engine)
@@ -133,14 +133,14 @@ async def test_a_script_of_another_program_hangs(make_redis, make_engine, attach
 
 
 def hang(server, script):
-    # The answer takes longer than `ask` waits.
+    # `ask` would not wait long enough for this answer.
     with contextlib.suppress(OSError):
         server.ask("EVAL", script, 0)
 
 
 @pytest.mark.gen_test
 async def test_the_last_events_before_the_end(make_redis, make_engine, expect_log, monkeypatch):
-    """A process that stops gives its last events to Redis."""
+    """A process that stops sends its last events to Redis."""
     server = make_redis()
     engine = make_engine(server.url)
     answers = [engine.publish(Feed("room", {}), bodies(n)) for n in range(5)]

@@ -1,4 +1,4 @@
-"""What named and anonymous clients cost Redis."""
+"""The commands that named and anonymous clients cost Redis are few."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ STORM = 1000
 
 @pytest.fixture
 def queue(redis_server, io_loop):
-    """A queue of this process, whose engine is in Redis."""
+    """A queue of this process, with the Redis engine."""
     MessageQueue.configure(redis_server.url, check_interval=3600, probe_interval=3600)
     yield MessageQueue.instance("room")
 
@@ -28,7 +28,7 @@ def queue(redis_server, io_loop):
 
 
 def commands(server):
-    """The number of calls of each command since the last call, but for those of this function."""
+    """The number of calls of each command since the last call, excluding those of this function."""
     calls = server.calls()
     server.ask("CONFIG", "RESETSTAT")
     ours = ("info", "config", "quit")
@@ -36,7 +36,7 @@ def commands(server):
 
 
 async def rest(server):
-    """Wait until Redis has done what the past has asked for: only signs of life come."""
+    """Wait until Redis has processed all earlier commands, and only signs of life arrive."""
     busy = True
     while busy:
         commands(server)
@@ -46,7 +46,7 @@ async def rest(server):
 
 @pytest.mark.gen_test(timeout=60)
 async def test_idle(queue, redis_server, monkeypatch):
-    """Idle named clients, each in a channel of its own, cost what one costs."""
+    """Many idle named clients, each in a separate channel, cost as much as one."""
     monkeypatch.setattr(lives, "BEAT_INTERVAL", 0.1)
     queues = [MessageQueue.instance(f"room{number}") for number in range(IDLE)]
     polls = [one.poll("me", Taker()) for one in queues]
@@ -54,13 +54,15 @@ async def test_idle(queue, redis_server, monkeypatch):
     await asyncio.gather(*(one.ready() for one in queues))
     await rest(redis_server)
     await asyncio.sleep(1.0)
-    # Ten signs of life, of a few commands each.
+    # Ten signs of life need a few commands each.
     assert sum(commands(redis_server).values()) < 100
 
 
 @pytest.mark.gen_test(timeout=60)
 async def test_a_storm(queue, redis_server):
-    """Clients whose cursors are in the log here: anonymous ones cost nothing, a name one script."""
+    """If the cursors are in the log here, anonymous clients cost nothing, and named ones one script
+    each.
+    """
     ids = await queue.publish(*({"n": n} for n in range(10)))
     queue.poll(None, Taker())
     await until(lambda: queue.cursor() == ids[-1])

@@ -1,4 +1,4 @@
-"""publish: what one iteration of the loop publishes travels together, in order, and once."""
+"""Events that one iteration of the loop publishes are sent together, in order, and once."""
 
 import asyncio
 import gc
@@ -13,7 +13,7 @@ from tatsumaki_py.testing import Proxy
 
 @pytest.mark.gen_test
 async def test_one_iteration_is_one_call(make_engine, redis_server, attached):
-    """64 events of a channel are one script and one message; those of 64 channels, one pipeline."""
+    """64 events of one channel need one script and one message; 64 channels share one pipeline."""
     engine = make_engine(redis_server.url)
     feed = await attached(engine)
     await engine.publish(feed, bodies(0))
@@ -49,7 +49,7 @@ async def test_keys_and_quiet_events_keep_their_place(make_engine, redis_server,
 
 @pytest.mark.gen_test
 async def test_a_process_that_only_publishes(make_engine, redis_server):
-    """It has one connection, and subscribes to nothing."""
+    """A process that only publishes has one connection and no subscription."""
     engine = make_engine(redis_server.url)
     await engine.publish(Feed("room", {}), bodies(1))
     assert redis_server.ask("CLIENT", "LIST").count("name=tatsumaki") == 1
@@ -58,7 +58,9 @@ async def test_a_process_that_only_publishes(make_engine, redis_server):
 
 @pytest.mark.gen_test
 async def test_too_many_for_one_call(make_engine, redis_server, attached):
-    """They are refused before they are sent. Many publishes of one iteration are several calls."""
+    """Too many events are refused before they are sent. Many publishes of one iteration need
+    several calls.
+    """
     engine = make_engine(redis_server.url)
     feed = await attached(engine, buffer_length=5000)
     for too_many in (bodies(*range(1001)), [b'"' + b"x" * 2**21 + b'"'] * 2):
@@ -72,7 +74,7 @@ async def test_too_many_for_one_call(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_a_reply_that_is_lost(make_engine, redis_server, attached):
-    """The call is repeated, and Redis knows it again, whether it has run or not."""
+    """The call is repeated, and Redis recognizes it, whether or not it was executed."""
     proxy = Proxy(redis_server.port)
     await proxy.start()
     engine = make_engine(f"redis://127.0.0.1:{proxy.port}", command_timeout=0.25)
@@ -99,8 +101,8 @@ async def test_a_reply_that_is_lost(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_redis_hangs(make_redis, make_engine, attached, caplog):
-    """A publish fails after `publish_timeout`, and its events are not accepted later. The next ones
-    are, in order.
+    """A publish fails after `publish_timeout`, and its events are not accepted later. Later
+    publishes succeed in order.
     """
     server = make_redis()
     engine = make_engine(server.url, publish_timeout=0.3, command_timeout=0.2)
@@ -133,7 +135,7 @@ async def test_scripts_are_forgotten(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_memory_is_full(make_redis, make_engine, attached):
-    """A publish fails at once, and works again when there is memory."""
+    """A publish fails immediately if memory is full, and works again afterwards."""
     server = make_redis()
     engine = make_engine(server.url)
     feed = await attached(engine)
@@ -149,7 +151,7 @@ async def test_memory_is_full(make_redis, make_engine, attached):
 
 @pytest.mark.gen_test
 async def test_nobody_waits_for_the_answer(make_engine, expect_log):
-    """Publishes that fail are logged together."""
+    """Failed publishes that were not awaited are logged together."""
     engine = make_engine("redis://127.0.0.1:1", publish_timeout=0.1)
     for n in range(5):
         engine.publish(Feed("room", {}), bodies(n))
@@ -164,7 +166,7 @@ async def test_nobody_waits_for_the_answer(make_engine, expect_log):
 
 @pytest.mark.gen_test
 async def test_the_first_publish_is_late(make_redis, make_engine):
-    """It has a deadline, too: the time of Redis is asked for before."""
+    """The first publish has a deadline, too: the time of Redis is read before it."""
     server = make_redis()
     engine = make_engine(server.url, publish_timeout=0.1)
     server.ask("CLIENT", "PAUSE", 300, "WRITE")

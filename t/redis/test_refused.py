@@ -1,4 +1,4 @@
-"""Redis answers, and refuses: the log says why in one line, also if it goes on for long."""
+"""If Redis refuses commands, the log says why in one line, even if this lasts for a long time."""
 
 import asyncio
 import re
@@ -14,7 +14,9 @@ OPTIONS = {"backoff": 0.01, "max_backoff": 0.02, "publish_timeout": 0.3}
 
 @pytest.fixture
 def chat(make_redis):
-    """`server, url = chat("+@all", "~*")`: the user of the URL has these rights."""
+    """`server, url = chat("+@all", "~*")` returns a server and a URL whose user has these
+    rights.
+    """
 
     def make(*rights):
         server = make_redis()
@@ -36,7 +38,7 @@ def connections(server):
 
 @pytest.mark.gen_test
 async def test_a_user_without_channels(chat, make_engine, attached, expect_log):
-    """Nothing of a publish that fails is kept, and the connection is not opened in a loop."""
+    """No part of a failed publish is kept, and connections are not opened in a loop."""
     server, url = chat("+@all", "~*", "resetchannels")
     engine = make_engine(url, **OPTIONS)
     feed = Feed("room", {})
@@ -78,7 +80,7 @@ async def test_connections(chat, connect, login, db, text):
 
 @pytest.mark.gen_test
 async def test_the_password_changes(chat, make_engine, attached, expect_log):
-    """Connections that are open stay. A new one is refused until the password is the old one."""
+    """Open connections stay. New ones are refused until the old password is valid again."""
     server, url = chat("+@all", "~*", "&*")
     engine = make_engine(url, **OPTIONS)
     feed = await attached(engine)
@@ -95,7 +97,7 @@ async def test_the_password_changes(chat, make_engine, attached, expect_log):
 
 @pytest.mark.gen_test
 async def test_older_events_are_refused(chat, make_engine, attached, expect_log):
-    """They are not lost, so no client gets a gap."""
+    """Older events that cannot be read are not lost, so no client gets a gap."""
     server, url = chat("+@all", "~*", "&*")
     engine = make_engine(url)
     feed = await attached(engine)
@@ -123,7 +125,9 @@ async def test_too_many_clients(make_redis, make_engine, attached, expect_log):
 
 @pytest.mark.gen_test
 async def test_keys_of_another_program(make_engine, redis_server, expect_log):
-    """Clients of that channel are told to come back, until the keys have gone."""
+    """If the keys belong to another program, clients of the channel must retry until the keys are
+    gone.
+    """
     engine = make_engine(redis_server.url, **OPTIONS)
     redis_server.ask("XADD", "tats:{alien}:s", "*", "a", "b")
     redis_server.ask("SET", "tats:{string}:s", "a")
@@ -143,7 +147,9 @@ async def test_keys_of_another_program(make_engine, redis_server, expect_log):
 
 @pytest.mark.gen_test
 async def test_an_event_that_follows_nothing(make_engine, redis_server, attached):
-    """A channel with such an event is loaded from there."""
+    """If an event does not follow the one before it, the channel is loaded starting after the
+    break.
+    """
     engine = make_engine(redis_server.url)
     feed = await attached(engine)
     await engine.publish(feed, bodies(1))
@@ -155,7 +161,7 @@ async def test_an_event_that_follows_nothing(make_engine, redis_server, attached
 
 @pytest.mark.gen_test
 async def test_a_server_starts(expect_log):
-    """The log says at the start that Redis is away, and not at the first request."""
+    """The log reports at startup, not at the first request, that Redis is away."""
     MessageQueue.configure("redis://127.0.0.1:1")
     with expect_log("tatsumaki", "Redis at 127.0.0.1:1 is away") as lines:
         engine = MessageQueue._registry.engine

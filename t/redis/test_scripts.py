@@ -1,4 +1,4 @@
-"""The scripts: ids, retention, repeated and late calls, keys."""
+"""The scripts handle ids, retention, repeated and late calls, and keys."""
 
 import time
 
@@ -24,7 +24,7 @@ DAY = 86400.0
 
 
 class Publisher:
-    """Calls the scripts, as a process does."""
+    """A stand-in for a process that calls the scripts."""
 
     def __init__(self, connections, process="a", **settings):
         self.connections = connections
@@ -57,7 +57,7 @@ class Publisher:
 
 @pytest.fixture
 def publisher(connect, redis_server):
-    """`publisher("a", backlog_length=3)` is a process that publishes."""
+    """`publisher("a", backlog_length=3)` returns a publisher with these settings."""
     return lambda process="a", **settings: Publisher(connect(redis_server.url), process, **settings)
 
 
@@ -78,7 +78,7 @@ async def test_ids_follow_each_other(publisher):
 
 @pytest.mark.gen_test
 async def test_the_clock_steps_back(publisher, connect, redis_server):
-    """Ids go on from the newest one."""
+    """If the clock steps back, ids continue after the newest one."""
     one = publisher()
     later = int(1000 * time.time()) + 3_600_000
     await connect(redis_server.url).run([("SET", KEYS.top, f"{later}-5 0 0 0 -")])
@@ -88,7 +88,9 @@ async def test_the_clock_steps_back(publisher, connect, redis_server):
 
 @pytest.mark.gen_test
 async def test_length(publisher):
-    """The newest ones stay: `backlog_length` of any age, and `buffer_length` of young ones."""
+    """The newest events stay: `backlog_length` events of any age, and up to `buffer_length` recent
+    ones.
+    """
     one = publisher(backlog_length=3, buffer_length=5)
     for n in range(10):
         await one.publish(*events(n))
@@ -96,7 +98,7 @@ async def test_length(publisher):
     old = publisher("b", backlog_length=3, recovery_time=0, reconnect_time=0)
     time.sleep(0.01)
     (raw,) = await old.connections.run([("GET", KEYS.top)])
-    # Old events are looked for once a second.
+    # The script removes old events once a second.
     top, total, base, _, rest = raw.split(b" ", 4)
     await old.connections.run([("SET", KEYS.top, b" ".join([top, total, base, b"0", rest]))])
     await old.publish(*events(10))
@@ -105,7 +107,7 @@ async def test_length(publisher):
 
 @pytest.mark.gen_test
 async def test_size(publisher):
-    """The bytes of the events, with what each takes beside, are at most `buffer_size`."""
+    """The events, including the overhead of each, take at most `buffer_size` bytes."""
     body = b'"' + b"x" * 98 + b'"'
     one = publisher(buffer_size=3 * (100 + OVERHEAD))
     for n in range(4):
@@ -132,7 +134,7 @@ async def test_time_to_live(publisher):
 
 @pytest.mark.gen_test
 async def test_what_is_known(publisher):
-    """The newest place, those of events that are kept, and the one before them; no other."""
+    """A cursor is known if it is the newest id, the id of a kept event, or the id before them."""
     one = publisher(buffer_length=3, backlog_length=3)
     before = (await one.recover("", 3))[1]
     assert await one.recover(before) == (1, before, [])
@@ -153,7 +155,7 @@ async def test_what_is_known(publisher):
 
 @pytest.mark.gen_test
 async def test_settings_of_another_publisher(publisher):
-    """Those that a server has said count for one that knows none."""
+    """A publisher without settings uses those that a server has stored."""
     server, outside = publisher(buffer_length=2, backlog_length=2), publisher("outside")
     await server.recover("", 1)
     outside.settings = ""
@@ -166,7 +168,7 @@ async def test_settings_of_another_publisher(publisher):
 
 @pytest.mark.gen_test
 async def test_a_call_comes_again(publisher):
-    """It is answered as before; an older one does nothing."""
+    """A repeated call is answered as before; an older call does nothing."""
     one, other = publisher("a"), publisher("b")
     first = await one.publish(*events(1))
     await other.publish(*events(2))
@@ -188,7 +190,7 @@ async def test_deadline(publisher):
 
 @pytest.mark.gen_test
 async def test_idempotency_keys(publisher):
-    """Each channel remembers `idempotency_keys` of them, for `idempotency_time`."""
+    """Each channel remembers `idempotency_keys` keys for `idempotency_time`."""
     one = publisher(idempotency_keys=3, idempotency_time=0.2)
     ids = {}
     for n in range(5):
@@ -208,7 +210,7 @@ async def test_idempotency_keys(publisher):
 
 @pytest.mark.gen_test
 async def test_everything_runs_out(publisher):
-    """No key stays for ever."""
+    """Every key in Redis expires."""
     one = publisher(idle_timeout=100)
     await one.publish(*events(1))
     await one.publish(*events(2), idempotency_key="key")
@@ -223,7 +225,7 @@ async def test_everything_runs_out(publisher):
 
 @pytest.mark.gen_test
 async def test_keys(publisher):
-    """The last event of each key is kept apart; both places of it expire like the stream."""
+    """The last event of each key is stored separately, and expires together with the stream."""
     one = publisher(backlog_length=1, buffer_length=2, kept_keys=3, idle_timeout=50)
     for n, key in enumerate(["a", "b", None, "a", "c", "d", None]):
         await one.publish(*events(n), marks=[marked(key)])
@@ -243,7 +245,7 @@ async def test_keys(publisher):
 
 @pytest.mark.gen_test
 async def test_keys_of_a_life_whose_clock_was_ahead(publisher):
-    """If only the kept events are left of it, they are replaced."""
+    """If only the kept events of an earlier life are left, they are replaced."""
     one = publisher()
     later = int(1000 * time.time()) + 3_600_000
     await one.connections.run([("XADD", KEYS.last, f"{later}-1", "e", "0-1 0  0", "k", "old")])
@@ -254,7 +256,7 @@ async def test_keys_of_a_life_whose_clock_was_ahead(publisher):
 
 @pytest.mark.gen_test
 async def test_processes_of_version_0_1(publisher):
-    """They cannot take an event with a key for another one: they fail to read it."""
+    """An old process cannot mistake an event with a key for another event: reading it fails."""
     one = publisher()
     await one.publish(*events(1), marks=[marked("a")])
     (((_, fields),),) = await one.connections.run([("XRANGE", KEYS.stream, "-", "+")])
@@ -262,7 +264,7 @@ async def test_processes_of_version_0_1(publisher):
         _, _ = fields
     with pytest.raises(ValueError, match="invalid literal"):
         int(pack(events(1), [marked("a")]).split()[0].rstrip(b"q"))
-    # Settings that such a process has stored have no number of keys.
+    # The settings that an old process stored contain no number of keys.
     old = one.settings.rsplit(" ", 1)[0] if " " in one.settings else DEFAULTS.rsplit(" ", 1)[0]
     await one.publish(*events(2), marks=[marked("b")], settings=old)
     (count,) = await one.connections.run([("XLEN", KEYS.last)])

@@ -1,4 +1,4 @@
-"""The master that Sentinel names, also after a failover."""
+"""Commands go to the master that Sentinel names, even after a failover."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ PAGE = (ROOT / "docs/guide/engines.md").read_text()
 
 
 async def reached(connections, port):
-    """A command goes to the server on `port`, at the latest after a few attempts."""
+    """Run a command until it reaches the server on `port`, within a few attempts."""
     for _ in range(100):
         (reply,) = await connections.run([("CONFIG", "GET", "port")])
         if reply == [b"port", b"%d" % port]:
@@ -21,7 +21,7 @@ async def reached(connections, port):
 
 
 async def subscribed(connections):
-    """A new subscriber to "a", connected after a few attempts."""
+    """Connect a new subscriber to "a", within a few attempts."""
     for _ in range(100):
         try:
             subscriber = await connections.subscriber()
@@ -36,8 +36,8 @@ async def subscribed(connections):
 
 @pytest.mark.gen_test
 async def test_failover(connect, make_watched):
-    """Connections to the old master, which lives on as a replica, are left, and then to one that
-    crashed. A sentinel that is not there does not matter.
+    """Connections leave the old master, which continues as a replica, and later one that crashed. A
+    missing sentinel causes no error.
     """
     watched = make_watched()
     first, second = watched.servers
@@ -67,7 +67,7 @@ async def test_failover(connect, make_watched):
 
 @pytest.mark.gen_test
 async def test_an_old_master_is_left_before_it_knows(connect, make_watched):
-    """Sentinel tells of the failover at once, and the old master after four of its periods."""
+    """Sentinel reports the failover immediately, but the old master only after four periods."""
     watched = make_watched()
     first, second = watched.servers
     watched.sentinel.ask("SENTINEL", "DEBUG", "PUBLISH-PERIOD", 2000)
@@ -84,7 +84,7 @@ async def test_an_old_master_is_left_before_it_knows(connect, make_watched):
 
 @pytest.mark.gen_test
 async def test_a_replica_is_not_used(connect, make_watched):
-    """Neither if its address is in a URL, nor if Sentinel still believes that it is the master."""
+    """A replica is refused if its address is in a URL or if Sentinel still calls it the master."""
     watched = make_watched()
     master, replica = watched.servers
     (error,) = await connect(replica.url).run([("PING",)])
@@ -95,7 +95,7 @@ async def test_a_replica_is_not_used(connect, make_watched):
     assert "no master of 'chat' was found: sentinel 127.0.0.1:" in str(error)
     watched.sentinel.resume()
     assert await connections.run([("SET", "a", "1")]) == [b"OK"]
-    # Without Sentinel: nobody closes the connection.
+    # Without Sentinel, the connection is not closed.
     replica.ask("REPLICAOF", "NO", "ONE")
     master.ask("REPLICAOF", "127.0.0.1", replica.port)
     (error,) = await connections.run([("SET", "a", "2")])
@@ -119,7 +119,7 @@ async def test_another_name_or_kind(connect, make_watched):
 
 @pytest.mark.gen_test
 async def test_passwords(connect, make_watched):
-    """That of the sentinels is not that of the servers."""
+    """The sentinels and the servers have different passwords."""
     watched = make_watched()
     for server in watched.servers:
         server.ask("CONFIG", "SET", "masterauth", "one")
@@ -136,6 +136,6 @@ async def test_passwords(connect, make_watched):
     assert watched.sentinel.ask("ACL", "LOG") == []
     options["sentinel_password"] = "three"
     (error,) = await connect(url, **options).run([("PING",)])
-    assert watched.sentinel.ask("ACL", "LOG") != []  # that of "three"
+    assert watched.sentinel.ask("ACL", "LOG") != []  # the failed login of "three"
     assert "three" not in str(error)
     assert "invalid username-password" in str(error)

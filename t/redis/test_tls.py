@@ -1,4 +1,4 @@
-"""Redis by TLS, also behind Sentinel and in a cluster."""
+"""Redis can be reached over TLS, even behind Sentinel and in a cluster."""
 
 import pytest
 from redis.exceptions import ConnectionError, TimeoutError
@@ -8,7 +8,7 @@ from support.redis_sentinel import SentinelServer
 
 @pytest.mark.gen_test
 async def test_certificates(connect, make_tls, certificate):
-    """The server's is checked, and Redis may want one of the client."""
+    """The server's certificate is checked, and Redis may require one of the client."""
     cert, key = certificate
     server = make_tls(tls_auth_clients="yes")
     url = f"rediss://127.0.0.1:{server.tls_port}"
@@ -45,7 +45,7 @@ async def test_a_server_without_tls(connect, redis_server):
 
 @pytest.mark.gen_test
 async def test_sentinel(connect, make_tls, tmp_path, certificate):
-    """The sentinels are asked by TLS, too."""
+    """The sentinels are reached over TLS, too."""
     master = make_tls(tls_auth_clients="no")
     port = free_port()
     sentinel = SentinelServer(
@@ -68,7 +68,7 @@ async def test_sentinel(connect, make_tls, tmp_path, certificate):
 
 @pytest.mark.gen_test
 async def test_cluster(connect, make_tls, certificate):
-    """All nodes are reached by TLS."""
+    """All nodes are reached over TLS."""
     options = {"cluster_enabled": "yes", "cluster_port": free_port(), "tls_cluster": "yes"}
     node = make_tls(tls_auth_clients="no", **options)
     node.ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)

@@ -1,7 +1,5 @@
-"""An application whose events are in Redis, and what is around it.
-
-Each file is one incident that another project had. What comes out of it is said for each client,
-and for those who publish.
+"""Fixtures with an application that uses Redis, and its environment. Each file tests an incident of
+another project, and checks what each client and publisher sees.
 """
 
 import re
@@ -26,8 +24,8 @@ def app():
 
 @pytest.fixture
 def make_scene(http_server, http_port, io_loop, make_redis):
-    """`scene = await make_scene(server, *transports, **options)`; see `Scene`. It ends before the
-    servers of `make_redis`.
+    """`scene = await make_scene(server, *transports, **options)` makes a `Scene`, which ends before
+    the servers of `make_redis`.
     """
     scenes = []
 
@@ -42,7 +40,7 @@ def make_scene(http_server, http_port, io_loop, make_redis):
 
 @pytest.fixture
 def outage(log_watch, caplog):
-    """`outage()` gives "away" and "back" for the lines of the log so far; they are expected."""
+    """`outage()` lists "away" and "back" for the log lines so far, which are expected."""
     caplog.set_level("WARNING", "tatsumaki")
 
     def said():

@@ -1,5 +1,5 @@
-"""What each client and publisher sees while Redis is away, and that all of it is over when Redis is
-back.
+"""Clients and publishers see the right answers while Redis is away, and recover when Redis
+is back.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from tatsumaki_py.testing import Ended
 
 @pytest.fixture
 def away(make_scene, make_redis, outage):
-    """`scene, server = await away()`: one event is with all clients, and Redis is away."""
+    """`scene, server = await away()`: all clients have one event, and Redis is away."""
 
     async def away(*transports, **options):
         server = make_redis(appendonly="yes", appendfsync="always")
@@ -34,7 +34,7 @@ def away(make_scene, make_redis, outage):
 
 @pytest.mark.gen_test
 async def test_what_waits(away, outage, clock):
-    """Streams and long polls wait on, with heartbeats; their connections are the ones before."""
+    """Streams and long polls keep waiting, with heartbeats, on their existing connections."""
     scene, server = await away()
     waiting = [one for one in scene.followers if one.transports != ("interval-poll",)]
     connections = [len(follower.connections) for follower in waiting]
@@ -53,7 +53,7 @@ async def test_what_waits(away, outage, clock):
 
 @pytest.mark.gen_test
 async def test_clients_whose_place_is_in_the_log_here(away):
-    """They are served as ever, on every transport."""
+    """Clients whose place is in the log here are served as usual, on every transport."""
     scene, _ = await away("ndjson")
     for transport in CLIENTS:
         again = Follower(scene.http_port, (transport,), cursor=scene.start_place).follow()
@@ -64,8 +64,8 @@ async def test_clients_whose_place_is_in_the_log_here(away):
 
 @pytest.mark.gen_test
 async def test_clients_that_need_redis(away, http_port):
-    """A stream opens, says when to come back, and ends: an EventSource gives up for good on any
-    other answer. A poll gets a 503 with Retry-After. When Redis is back, they get what there is.
+    """A stream opens, says when to reconnect, and ends: after any other answer, an EventSource
+    would give up. A poll gets a 503 with Retry-After. When Redis is back, both get their events.
     """
     scene, server = await away("ndjson")
     for query in ({"path": "/events/new"}, {"cursor": "1-1"}):
@@ -95,7 +95,7 @@ async def test_clients_that_need_redis(away, http_port):
 
 @pytest.mark.gen_test
 async def test_publishers(away):
-    """Each gets a 503 after `publish_timeout` at the latest, and its events never come later."""
+    """Each publisher gets a 503 within `publish_timeout`, and its events never arrive later."""
     scene, server = await away("sse", "long-poll", publish_timeout=0.3)
     began = time.monotonic()
     results = await asyncio.gather(
@@ -115,7 +115,7 @@ async def test_publishers(away):
 
 @pytest.mark.gen_test
 async def test_nothing_grows_without_bound(away, monkeypatch):
-    """What waits to be published is bounded, and 503 beyond that; it is given back."""
+    """The events that wait are bounded, and more get a 503; afterwards, the space is free again."""
     monkeypatch.setattr(publishing, "MAX_WAITING", 4_000_000)
     scene, server = await away("sse", publish_timeout=30)
     large = {"n": 1, "text": "x" * 100_000}
@@ -134,7 +134,9 @@ async def publish(scene, event):
 
 @pytest.mark.gen_test
 async def test_health_and_metrics(away, fetch):
-    """A health check stays good, or all workers would be taken out at once; the metric says it."""
+    """The health check still succeeds, or all workers would be removed together; a metric shows the
+    outage.
+    """
     await away("sse")
     assert (await fetch("/health")).code == 200
     assert Snapshot.take().engine_up == 0

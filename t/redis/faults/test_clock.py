@@ -1,4 +1,4 @@
-"""nchan#229: the clock of the Redis host is set back an hour, or ahead."""
+"""nchan#229: the clock of the Redis host is set back or ahead by an hour."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tatsumaki_py.message_queue.ids import position
 @pytest.mark.parametrize("hours", [-1, 1], ids=["back", "ahead"])
 @pytest.mark.gen_test
 async def test_it_is_set(make_scene, make_redis, hours):
-    """Ids increase, and no client misses an event, whether it stays or comes back."""
+    """Ids increase, and no client misses an event, whether it stays or reconnects."""
     server = make_redis(own_clock=True)
     scene = await make_scene(server)
     ids = await scene.publish(0) + await scene.publish_elsewhere(1)

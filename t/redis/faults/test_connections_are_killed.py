@@ -1,4 +1,4 @@
-"""redis-py#2089: connections are closed by the server while commands and messages are on them."""
+"""redis-py#2089: the server closes connections while commands and messages are in flight."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ import pytest
 @pytest.mark.parametrize("kind", ["normal", "pubsub"])
 @pytest.mark.gen_test
 async def test_in_a_burst(make_scene, redis_server, kind):
-    """Each client has every event once; each publisher is answered; nothing is logged."""
+    """Each client gets every event once, each publisher gets an answer, and nothing is logged."""
     scene = await make_scene(redis_server)
     scene.elsewhere()
     answers = []
@@ -24,7 +24,7 @@ async def test_in_a_burst(make_scene, redis_server, kind):
 
 @pytest.mark.gen_test
 async def test_of_two_publishers(make_scene, redis_server):
-    """The events of each process keep their order, and all clients see one order."""
+    """The events of each process keep their order, and all clients get the same order."""
     scene = await make_scene(redis_server)
     answers = []
     for n in range(100):

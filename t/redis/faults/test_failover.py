@@ -1,5 +1,5 @@
-"""centrifugo#1189, redisson#6541: another server becomes the master, and the old one lives on as
-its replica. A subscriber never writes, so no error tells it.
+"""centrifugo#1189, redisson#6541: another server becomes the master, and the old one continues as
+its replica. A subscriber never writes, so it gets no error.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from support.redis_sentinel import make_watched  # noqa: F401
 
 @pytest.fixture
 def quick_outage(log_watch):
-    """A failover may be so quick that no line in the log says that Redis was away."""
+    """A failover may be too quick for a log line that says that Redis was away."""
     with (
         contextlib.suppress(pytest.fail.Exception),
         log_watch.expect("tatsumaki", r"Redis at chat at \S+ is (away|back)"),
@@ -21,8 +21,8 @@ def quick_outage(log_watch):
 
 @pytest.mark.gen_test
 async def test_the_old_master_lives(make_watched, make_scene, quick_outage):  # noqa: F811
-    """Each client has all that was accepted, in order, or a gap where the old master had something
-    that is lost. What is published after is with all.
+    """Each client gets all accepted events in order, or a gap for those that only the old master
+    had. All clients get the later events.
     """
     watched = make_watched()
     scene = await make_scene(watched, publish_timeout=10.0)

@@ -1,4 +1,4 @@
-"""redis-py#4098: a subscription that is idle for longer than a timeout of the socket ends."""
+"""redis-py#4098: a subscription ends if it is idle for longer than a socket timeout."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ def subscriptions(server):
 
 @pytest.mark.gen_test
 async def test_a_long_time(make_scene, redis_server):
-    """After some timeouts an event comes, on the connection that there was."""
+    """After several timeouts, an event still arrives on the same connection."""
     short = {"command_timeout": 0.25, "connect_timeout": 0.25, "check_interval": 60}
     scene = await make_scene(redis_server, **short)
     scene.elsewhere()

@@ -1,4 +1,4 @@
-"""A publish reaches Redis, and the reply is lost on its way back."""
+"""A publish reaches Redis, but the reply is lost."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tatsumaki_py.testing import Connection
 @pytest.mark.parametrize("key", [None, "key"], ids=["no key", "key"])
 @pytest.mark.gen_test
 async def test_between_redis_and_the_server(make_scene, redis_server, key):
-    """The server repeats the call, and Redis knows it again: the event is there once."""
+    """The server repeats the call, and Redis recognizes it: the event exists once."""
     scene = await make_scene(redis_server)
     await scene.publish(0)
     await scene.all_get(0)
@@ -24,8 +24,8 @@ async def test_between_redis_and_the_server(make_scene, redis_server, key):
 
 @pytest.mark.gen_test
 async def test_between_the_server_and_its_client(make_scene, redis_server, http_port):
-    """With its key, the client gets the answer that was lost, at another process, too. Without a
-    key the events are there twice.
+    """With an idempotency key, the client gets the lost answer again, even from another process.
+    Without a key, the events exist twice.
     """
     scene = await make_scene(redis_server)
     head = "POST /publish/room HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

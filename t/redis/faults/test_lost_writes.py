@@ -1,4 +1,4 @@
-"""centrifugo#664, SignalR#3091: a server that takes over does not have the last writes."""
+"""centrifugo#664, SignalR#3091: a server takes over without the last writes."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from tatsumaki_py.message_queue.ids import position
 
 @pytest.mark.gen_test
 async def test_the_gap_is_told(make_scene, make_redis, outage):
-    """A client that has a lost event gets a gap, then what is kept, then what is published. No id
-    comes twice.
+    """A client that has a lost event gets a gap, then the kept events, then new ones. No id is used
+    twice.
     """
     server = make_redis()
     scene = await make_scene(server)
     first = await scene.publish(0)
     await scene.all_get(0)
-    # The file is what a replica had.
+    # The file contains the data of a replica.
     server.ask("SAVE")
     lost = await scene.publish(1, 2)
     await scene.all_get(0, 1, 2)
@@ -26,14 +26,14 @@ async def test_the_gap_is_told(make_scene, make_redis, outage):
     assert [position(id) for id in first + lost + new] == sorted(map(position, first + lost + new))
     for follower in scene.followers:
         assert follower.seen[:4] == [0, 1, 2, "gap"], follower.name
-        # What is kept may come again: the server does not know that the client has it.
+        # Kept events may arrive again: the server does not know that the client has them.
         assert follower.seen[4:] in ([3], [0, 3]), follower.name
     assert outage() == ["away", "back"]
 
 
 @pytest.mark.gen_test
 async def test_a_client_that_had_none_of_them(make_scene, make_redis, outage):
-    """A client that was away, and comes back to the server that has what it knows, has no gap."""
+    """A client that was away and has no lost event gets no gap."""
     server = make_redis()
     scene = await make_scene(server, "sse", "ndjson")
     await scene.publish(0)
@@ -54,7 +54,7 @@ async def test_a_client_that_had_none_of_them(make_scene, make_redis, outage):
 
 @pytest.mark.gen_test
 async def test_everything_is_lost(make_scene, redis_server):
-    """FLUSHALL: the same, also for a channel in which nothing is published any more."""
+    """After a FLUSHALL, clients get a gap, even in a channel without new events."""
     scene = await make_scene(redis_server)
     await scene.publish(0)
     await scene.all_get(0)
@@ -66,7 +66,7 @@ async def test_everything_is_lost(make_scene, redis_server):
 
 @pytest.mark.gen_test
 async def test_only_the_newest_id_is_lost(make_scene, redis_server):
-    """It was evicted: the events say what it was, and there is no gap."""
+    """If only the newest id was evicted, it is restored from the events, and clients get no gap."""
     scene = await make_scene(redis_server)
     ids = await scene.publish(0)
     for n in range(1, 4):

@@ -1,11 +1,11 @@
-"""solid_cable#71: the task that reads what Redis sends dies, and nobody notices."""
+"""solid_cable#71: the task that reads from Redis dies unnoticed."""
 
 import pytest
 
 
 @pytest.mark.gen_test
 async def test_it_dies(make_scene, redis_server, expect_log):
-    """It is started again, the log has a line, and no client misses an event."""
+    """The reader is restarted, the log has a line, and no client misses an event."""
     scene = await make_scene(redis_server)
     await scene.publish_elsewhere(0)
     await scene.all_get(0)

@@ -1,4 +1,4 @@
-"""Redis answers, and does not do what it is asked: NOSCRIPT, BUSY, READONLY, OOM."""
+"""Redis answers but refuses commands: NOSCRIPT, BUSY, READONLY, OOM."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.mark.gen_test
 async def test_scripts_are_forgotten(make_scene, redis_server):
-    """They are sent again."""
+    """The scripts are sent again."""
     scene = await make_scene(redis_server)
     for n in range(6):
         redis_server.ask("SCRIPT", "FLUSH")
@@ -18,7 +18,7 @@ async def test_scripts_are_forgotten(make_scene, redis_server):
 
 @pytest.mark.gen_test
 async def test_a_script_of_another_program_hangs(make_scene, make_redis, outage):
-    """Publishers and clients wait until it ends, and keep their order."""
+    """Publishers and clients wait until the script ends, and keep their order."""
     server = make_redis(lua_time_limit=10)
     scene = await make_scene(server)
     hung = asyncio.ensure_future(asyncio.to_thread(hang, server))
@@ -35,14 +35,14 @@ async def test_a_script_of_another_program_hangs(make_scene, make_redis, outage)
 
 
 def hang(server):
-    # The answer takes longer than `ask` waits.
+    # `ask` would not wait long enough for this answer.
     with contextlib.suppress(OSError):
         server.ask("EVAL", "while true do end", 0)
 
 
 @pytest.mark.gen_test
 async def test_the_master_becomes_a_replica(make_scene, make_redis, outage):
-    """The old master is alive, and accepts no writes: publishes wait for one that does."""
+    """The old master is alive but accepts no writes: publishes wait for a master that does."""
     server = make_redis()
     scene = await make_scene(server)
     await scene.publish(0)
@@ -57,7 +57,9 @@ async def test_the_master_becomes_a_replica(make_scene, make_redis, outage):
 
 @pytest.mark.gen_test
 async def test_the_memory_is_full(make_scene, make_redis):
-    """Publishers get a 503 at once; clients stay, and what is accepted later follows."""
+    """Publishers get a 503 immediately; clients stay, and get the events that are accepted
+    later.
+    """
     server = make_redis(maxmemory_policy="noeviction")
     scene = await make_scene(server)
     await scene.publish(0)

@@ -1,4 +1,4 @@
-"""kill -9 and a start from the AOF file."""
+"""Redis is killed with kill -9 and restarted from its AOF file."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.gen_test
 async def test_with_a_file(make_scene, make_redis, outage):
-    """Clients miss nothing and have no gap; what is published meanwhile is accepted in order."""
+    """Clients miss no event and get no gap; events published meanwhile are accepted in order."""
     server = make_redis(appendonly="yes", appendfsync="always")
     scene = await make_scene(server)
     await scene.publish(0)

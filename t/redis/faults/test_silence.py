@@ -8,7 +8,7 @@ import pytest
 @pytest.mark.parametrize("answers_only", [True, False], ids=["answers", "all"])
 @pytest.mark.gen_test
 async def test_connections_go_silent(make_scene, redis_server, answers_only):
-    """Clients wait as long as it takes to notice, and miss nothing; publishers, too."""
+    """Clients and publishers wait until the silence is noticed, and no event is lost."""
     scene = await make_scene(redis_server)
     await scene.publish_elsewhere(0)
     await scene.all_get(0)
@@ -21,7 +21,7 @@ async def test_connections_go_silent(make_scene, redis_server, answers_only):
 
 @pytest.mark.gen_test
 async def test_the_network_is_away(make_scene, redis_server, outage):
-    """New connections are silent, too: what is published waits, in order."""
+    """New connections are silent, too: publishes wait, in order."""
     scene = await make_scene(redis_server)
     scene.network.silent = True
     scene.network.freeze()

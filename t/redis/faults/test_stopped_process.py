@@ -1,5 +1,5 @@
-"""redis-py#1261: a process is stopped, or too slow, while more is published than Redis buffers for
-it (`client-output-buffer-limit pubsub`).
+"""redis-py#1261: a process is stopped or too slow, and more is published than Redis buffers for it
+(`client-output-buffer-limit pubsub`).
 """
 
 import asyncio
@@ -18,8 +18,8 @@ SIZE, COUNT = 500_000, 80
 
 @pytest.mark.gen_test
 async def test_a_subscriber_is_stopped(serve_program, make_redis, io_loop):
-    """Its clients get the oldest events that are kept after a gap, and all after them; in a channel
-    of which nothing was lost, they have no gap.
+    """Clients of the stopped process get a gap, then the kept events and all later ones. In a
+    channel that lost no event, they get no gap.
     """
     server = make_redis()
     engine = choose(server.url, {}).make()
@@ -38,12 +38,12 @@ async def test_a_subscriber_is_stopped(serve_program, make_redis, io_loop):
     await engine.publish(Feed("calm", {}), [b'{"n":1}'])
     assert "qbuf" in server.ask("CLIENT", "LIST")
     if "valkey_version" not in server.ask("INFO", "server"):
-        # Valkey keeps one copy of a message for all, and counts none of it for this client.
+        # Valkey keeps one copy of a message for all clients, and does not count it for this one.
         assert server.ask("CLIENT", "LIST", "TYPE", "pubsub").count("id=") == 0
     worker.signal(signal.SIGCONT)
     await calm.until(lambda one: one.seen == [0, 1])
     await busy.until(lambda one: one.seen[-1:] == [COUNT])
-    # Some were in the buffers of the kernel; of the others, 16 MiB are kept.
+    # Some events were in the kernel's buffers; 16 MiB of the others are kept.
     gap = busy.seen.index("gap")
     before, after = busy.seen[:gap], busy.seen[gap + 1 :]
     assert before == [*range(gap)]
@@ -56,8 +56,8 @@ async def test_a_subscriber_is_stopped(serve_program, make_redis, io_loop):
 
 @pytest.mark.gen_test
 async def test_a_worker_is_killed_in_a_burst(serve_program, make_redis):
-    """Its clients go to another one, and miss nothing; a publish of which no answer came is
-    repeated there with its key.
+    """The worker's clients move to another one and miss no event. An unanswered publish is repeated
+    there with its key.
     """
     server = make_redis()
     environment = {"TATSUMAKI_ENGINE": server.url}

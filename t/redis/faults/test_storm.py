@@ -1,4 +1,4 @@
-"""All clients come back at once, as after a restart of the proxy: Redis is not asked."""
+"""All clients reconnect together, as after a restart of the proxy, and Redis is not asked."""
 
 import asyncio
 
@@ -12,8 +12,8 @@ STREAMS, POLLS, CONNECTIONS = 500, 90, 50
 
 @pytest.mark.gen_test(timeout=60)
 async def test_five_thousand_clients(make_scene, redis_server, monkeypatch):
-    """Those whose cursor is in the log here are served from it, without one command."""
-    # What a process says of itself now and then.
+    """Clients whose cursor is in the log here are served from it without a command to Redis."""
+    # Each process sends these commands regularly.
     monkeypatch.setattr(lives, "BEAT_INTERVAL", 60)
     scene = await make_scene(redis_server, "ndjson", probe_interval=60, check_interval=60)
     await scene.publish(0)
@@ -23,7 +23,7 @@ async def test_five_thousand_clients(make_scene, redis_server, monkeypatch):
     clients = await asyncio.gather(*(stream(scene) for _ in range(STREAMS)))
     await asyncio.gather(*(polls(scene) for _ in range(CONNECTIONS)))
     assert commands(redis_server) == before
-    # They are fed by one message for all of them.
+    # One message delivers the event to all of them.
     await scene.publish_elsewhere(2)
     await asyncio.gather(*(client.read_until(b'{"n":2}') for client in clients))
     for client in clients:
@@ -41,7 +41,7 @@ async def stream(scene):
 
 
 async def polls(scene):
-    """Polls of that many clients. They share a connection, as behind a proxy."""
+    """Send this number of polls over a shared connection, as behind a proxy."""
     client = await Connection.connect(scene.http_port)
     await client.send(request(scene, "long-poll") * POLLS)
     for _ in range(POLLS):
@@ -57,6 +57,6 @@ def request(scene, transport):
 
 
 def commands(server):
-    """How many of each were called, but those of the tests."""
+    """The number of calls of each command, excluding those of the tests."""
     calls = server.calls()
     return {name: count for name, count in calls.items() if name not in ("info", "quit")}

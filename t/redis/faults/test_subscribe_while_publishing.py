@@ -1,4 +1,4 @@
-"""message_bus#59: a client subscribes while events are published, and misses those in between."""
+"""message_bus#59: a client subscribes while events are published, and misses some of them."""
 
 import asyncio
 import itertools
@@ -10,7 +10,7 @@ from support.subscriber import STREAMS
 
 @pytest.mark.gen_test
 async def test_at_full_rate(make_scene, redis_server):
-    """Each client has the events from its first one on, without a hole and without a repetition."""
+    """Each client gets all events after its first one, without gaps or repetitions."""
     scene = await make_scene(redis_server, linger=0)
     scene.elsewhere()
     done = False
@@ -27,7 +27,7 @@ async def test_at_full_rate(make_scene, redis_server):
         newcomers.append(Follower(scene.http_port, (STREAMS[turn % len(STREAMS)],)).follow())
         await asyncio.sleep(0.01)
         if turn % 3 == 0:
-            # The channel is loaded anew now and then.
+            # Now and then, the channel is loaded again.
             await newcomers.pop(0).aclose()
     done = True
     last = await publishing
