@@ -25,7 +25,7 @@ async def test_an_empty_channel(subscriber, transport, channels):
     client = subscriber(transport, timeout=0, **QUERIES[channels])
     await client.open()
     if client.cursor is None:
-        # The first message of a WebSocket has the cursor, as has the first Server-Sent Event.
+        # The first message of a WebSocket, or the first Server-Sent Event, contains the cursor.
         await soon(lambda: MessageQueue.instance("room").subscribers)
         client.cursor = MessageQueue.instance(*QUERIES[channels].get("channel", ["room"])).cursor()
     client.close()

@@ -104,7 +104,7 @@ async def test_gap(subscriber, queue, transport):
     assert await again.take(30) == numbered(*range(10, 40))
 
 
-@pytest.mark.engines("memory")  # the clock is moved
+@pytest.mark.engines("memory")  # the clock is advanced
 @pytest.mark.gen_test
 async def test_heartbeat(subscriber, queue, clock, stream):
     """A stream without events sends heartbeats, and events still arrive after them."""
@@ -118,7 +118,7 @@ async def test_heartbeat(subscriber, queue, clock, stream):
         await clock.advance(26)
 
 
-@pytest.mark.engines("memory")  # the clock is moved
+@pytest.mark.engines("memory")  # the clock is advanced
 @pytest.mark.parametrize("stream", ["sse", "websocket"])
 @pytest.mark.gen_test
 async def test_heartbeat_that_a_page_sees(subscriber, queue, clock, stream):
@@ -189,7 +189,7 @@ async def test_lost_on_the_way(subscriber, queue, stream):
     assert await client.take(890) == numbered(*range(10, 900))
 
 
-@pytest.mark.engines("memory")  # the clock is moved
+@pytest.mark.engines("memory")  # the clock is advanced
 @pytest.mark.gen_test
 async def test_rotation(subscriber, queue, handler, clock, stream):
     """A stream ends normally at `max_stream_time`, and a client that reconnects misses no event."""

@@ -108,7 +108,9 @@ async def test_long_poll_in_time(fetch, queue, engine):
 
 @pytest.mark.gen_test
 async def test_the_store_is_away(ask, fetch, queue, engine):
-    """A poll gets the status; a stream opens and ends, so that an EventSource tries again."""
+    """If the store is away, a poll gets the status; a stream opens and ends, so that an EventSource
+    tries again.
+    """
     engine.failing["load"] = Error.HTTP(503, "the store is away")
     assert (await fetch("/events/room")).code == 503
     client = await sse(ask)

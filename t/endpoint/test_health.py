@@ -76,7 +76,7 @@ async def test_checks(fetch, health, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_loop_that_is_late(fetch, monkeypatch):
-    """A loop that was recently blocked for longer than `max_loop_lag` is unhealthy."""
+    """If the loop was recently blocked for longer than `max_loop_lag`, the answer is 503."""
     monkeypatch.setattr(HealthHandler, "max_loop_lag", 0.05)
     assert (await fetch("/health")).code == 200
     await asyncio.sleep(0.2)

@@ -142,7 +142,7 @@ async def test_nothing_is_kept(come, queue):
     ],
 )
 def test_addresses(address, counts_with):
-    """An IPv4 address is counted by itself, an IPv6 address with its /64 network."""
+    """Each IPv4 address is counted separately, an IPv6 address together with its /64 network."""
     assert address_of(SimpleNamespace(remote_ip=address)) == counts_with
 
 

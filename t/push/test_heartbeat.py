@@ -130,7 +130,7 @@ async def test_lines_say_the_cursor(get, clock, queue):
 @pytest.mark.parametrize("path", ["/lines", "/lines?channel=room&channel=hall"])
 @pytest.mark.gen_test
 async def test_lines_say_no_cursor(get, clock, path):
-    """With no queue or with two, a heartbeat contains no cursor: one cursor would not be enough."""
+    """If a stream serves no queue, or two queues, its heartbeats contain no cursor."""
     client, _ = await get(path)
     await read_head(client)
     assert await beat_of_lines(client, clock) == ""

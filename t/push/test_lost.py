@@ -91,7 +91,7 @@ async def test_over_http(get, path, more, how, lost):
 @pytest.mark.parametrize(("how", "lost"), [("close", False), ("reset", True)])
 @pytest.mark.gen_test
 async def test_as_the_answer_is_finished(get, how, lost):
-    """A client's absence may be noticed only when its answer is finished."""
+    """The server may notice that a client has left only when its answer is finished."""
     client, handler = await get("/wait")
     await client.send(b"GET /wait HTTP/1.1\r\n")
     await iterations()

@@ -331,7 +331,9 @@ async def test_no_descriptor_is_left(get, raw, queue, access_log):
 
 @pytest.mark.gen_test
 async def test_what_a_peer_says_is_read_and_dropped(get):
-    """Data from a client is read and dropped, and its end is still noticed."""
+    """Data from a client is read and dropped, and the server still notices when the client
+    leaves.
+    """
     client, handler = await get()
     handler.stream_write("a")
     await read_head(client)

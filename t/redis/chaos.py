@@ -1,5 +1,6 @@
-"""Longer runs of `test_chaos.py`: ``python t/redis/chaos.py --seconds 30 --runs 20 --seed 1``. Each
-run has another seed. The files of a failed run are kept.
+"""Longer runs of `test_chaos.py`: ``python t/redis/chaos.py --seconds 30 --runs 20 --seed 1``.
+
+Each run has another seed. The files of a failed run are kept.
 """
 
 import argparse
