@@ -164,7 +164,9 @@ def preflight(*names, method="POST"):
 @pytest.mark.parametrize(("origin", "allowed"), [(FRIEND, True), (STRANGER, False)])
 @pytest.mark.gen_test
 async def test_preflight(ask, origin, allowed):
-    """A preflight request gets the allowed methods and headers only from a listed origin."""
+    """Only a preflight request from a listed origin is answered with the allowed methods and
+    headers.
+    """
     reply = await ask(Publish, origin, method="OPTIONS", headers=preflight())
     assert (reply.code, reply.body) == (204, b"")
     assert reply.headers["Allow"] == "POST, OPTIONS"

@@ -82,7 +82,7 @@ async def test_in_turns(many, queue, transport):
 
 @pytest.mark.gen_test
 async def test_a_client_that_leaves_before_its_turn(many, queue):
-    """A client that leaves before its turn is no longer ended by the server."""
+    """The server does not try to end a client that leaves before its turn."""
     clients = await many("sse")
     Events.disconnect("ann")
     for client in clients:

@@ -52,7 +52,7 @@ def strict(text):
 @pytest.mark.parametrize("transport", ["ndjson", "websocket"])
 @pytest.mark.gen_test
 async def test_enveloped(subscriber, monkeypatch, transport, names):
-    """A message is JSON with the id of its event, whatever the text is."""
+    """A message is JSON with the id of its event, whatever text `get_chunk` returns."""
     queue = MessageQueue.instance(*names)
     client = subscriber(transport, path="/events", channel=names, cursor=queue.cursor())
     messages = []

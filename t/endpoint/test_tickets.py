@@ -117,7 +117,9 @@ async def test_refusals(transport, make, refused, monkeypatch):
 
 @pytest.mark.gen_test
 async def test_a_connection_outlives_it(subscriber, make, queue, monkeypatch, clock):
-    """A connection outlives its ticket, even after `recheck_time`; a new connection is refused."""
+    """A connection outlives its ticket, even if it is checked again; a new connection is
+    refused.
+    """
     checked = []
     monkeypatch.setattr(Events, "recheck_time", 60.0)
     monkeypatch.setattr(Events, "check_ticket", check_and_note(checked))

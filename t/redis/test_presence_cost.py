@@ -1,4 +1,4 @@
-"""The commands that named and anonymous clients cost Redis are few."""
+"""Named and anonymous clients cost Redis few commands."""
 
 import asyncio
 

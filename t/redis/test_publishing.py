@@ -74,7 +74,9 @@ async def test_too_many_for_one_call(make_engine, redis_server, attached):
 
 @pytest.mark.gen_test
 async def test_a_reply_that_is_lost(make_engine, redis_server, attached):
-    """The call is repeated, and Redis recognizes it, whether or not it was executed."""
+    """If a reply is lost, the call is repeated, and Redis recognizes it, whether or not it was
+    executed.
+    """
     proxy = Proxy(redis_server.port)
     await proxy.start()
     engine = make_engine(f"redis://127.0.0.1:{proxy.port}", command_timeout=0.25)

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.mark.gen_test
 async def test_it_dies(make_scene, redis_server, expect_log):
-    """The reader is restarted, the log has a line, and no client misses an event."""
+    """The reader is restarted, this is logged, and no client misses an event."""
     scene = await make_scene(redis_server)
     await scene.publish_elsewhere(0)
     await scene.all_get(0)

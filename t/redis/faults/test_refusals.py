@@ -8,7 +8,7 @@ import pytest
 
 @pytest.mark.gen_test
 async def test_scripts_are_forgotten(make_scene, redis_server):
-    """The scripts are sent again."""
+    """If Redis forgets the scripts, they are sent again."""
     scene = await make_scene(redis_server)
     for n in range(6):
         redis_server.ask("SCRIPT", "FLUSH")
