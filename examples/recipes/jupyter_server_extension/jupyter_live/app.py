@@ -14,7 +14,7 @@ class Live(ExtensionApp):
     extension_url = "/live"
 
     def initialize_handlers(self):
-        # Jupyter puts its base_url in front of them.
+        # Jupyter puts its base_url in front of these paths.
         self.handlers += [
             ("/live", Page),
             (r"/live/events/([\w.-]+)", Events),
