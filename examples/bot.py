@@ -45,7 +45,7 @@ class Bot(Service):
                 await self.connect()
             except* (OSError, ValueError) as errors:  # ValueError: a line of more than 64 KiB
                 log.warning("not connected to %s:%d: %r", *self.address, errors.exceptions[0])
-            # With jitter, so that not all bots reconnect at once when the server restarts.
+            # With jitter, so that not all bots reconnect at the same time when the server restarts.
             await asyncio.sleep(self.wait * (0.5 + random()))
             self.wait = min(2 * self.wait, LAST_WAIT)
 
