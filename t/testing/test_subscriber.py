@@ -119,7 +119,7 @@ async def test_what_is_wrong(http_server, base_url, url):
         with pytest.raises(BadAnswer, match="in the middle of a message: b'half a li'"):
             await client.next()
     async with Subscriber(url).follow() as client:
-        with pytest.raises(RuntimeError, match="already follows"):
+        with pytest.raises(RuntimeError, match="is already following"):
             client.follow()
 
 

@@ -36,8 +36,8 @@ GROUPS = Members()
 
 
 class Revoked:
-    """The times at which groups were last disconnected. Tickets that were made earlier are no
-    longer valid.
+    """The times at which groups were last disconnected. Tickets of a group that were made up to
+    that time are no longer valid.
 
     >>> revoked = Revoked()
     >>> revoked.note(int, "ann", 1000.5)

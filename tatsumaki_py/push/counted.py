@@ -53,8 +53,9 @@ class StreamInfo(NamedTuple):
             without messages.
         events: the number of events whose bytes the kernel has taken.
         bytes: the number of bytes that the kernel has taken, excluding the headers.
-        end: the reason for its end: ``closed``, ``lost``, ``slow``, ``failed``, ``too_big``,
-            ``protocol_error``, ``cut``, ``expired`` or ``finished``; "" while it is open.
+        end: the reason why the stream ended: ``closed``, ``lost``, ``slow``, ``failed``,
+            ``too_big``, ``protocol_error``, ``cut``, ``expired`` or ``finished``; "" while it is
+            open.
     """
 
     transport: str
@@ -83,7 +84,7 @@ class Counted:
         self.sent_bytes = 0
         """The number of bytes, excluding those that the cohort has not reported yet."""
         self.end = ""
-        """The reason for its end; "" while it is open."""
+        """The reason why the stream ended; "" while it is open."""
         framing.traffic.begin()
 
     @property

@@ -4,8 +4,8 @@ Rules:
 1. The reader uses no socket: bytes go in, control frames come out.
 2. The reader holds at most one message, of up to `max_size` bytes, until the message is known to be
    valid.
-3. A frame that a client may not send raises `RefusedFrame`, before its payload arrives if the head
-   of the frame is enough to tell.
+3. A frame that a client must not send raises `RefusedFrame`, before its payload arrives if the
+   head of the frame is enough to tell.
 """
 
 from __future__ import annotations

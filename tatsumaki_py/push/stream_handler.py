@@ -71,7 +71,8 @@ class StreamHandler(PeerHandler):
 
         Args:
             event_type: whether the ``type`` of an event is also its ``EventSource`` event type, for
-                ``source.addEventListener("join", ...)``. By default, all are of type ``message``.
+                ``source.addEventListener("join", ...)``. By default, all published events
+                are of type ``message``.
         """
         return self._push(SSE, on, Option.TYPES if event_type else Option.NONE)
 
@@ -178,8 +179,9 @@ class StreamHandler(PeerHandler):
             (`max_buffer`).
 
         Raises:
-            Error.ClientDisconnect: the client left. After `finish`, only the awaitable raises it:
-                a coroutine that awaits it ends, but a callback is not interrupted.
+            Error.ClientDisconnect: the client left. After `finish`, the call returns an awaitable
+                that raises this exception: a coroutine that awaits the result ends, but a callback
+                is not interrupted.
         """
         stream = self._live
         if stream is None:

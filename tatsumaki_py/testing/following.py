@@ -50,7 +50,7 @@ class Following(Session):
             pause: seconds to wait before each reconnect.
         """
         if self._task is not None:
-            raise RuntimeError(f"{self!r} already follows")
+            raise RuntimeError(f"{self!r} is already following")
         self._task = asyncio.get_running_loop().create_task(self._follow(pause))
         self._task.add_done_callback(lambda _: self._news.set())
         return self

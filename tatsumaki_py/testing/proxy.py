@@ -78,7 +78,7 @@ class Proxy:
         """Cut all connections, and stop listening."""
         if self._server is not None:
             self._server.close()
-        # Some connections may be accepted already, but not known here yet.
+        # The loop may have accepted connections whose `connection_made` has not been called yet.
         for _ in range(3):
             self.cut()
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -43,9 +43,11 @@ class RedisServer:
             server.start()
 
     Args:
-        folder: the folder for its files; by default, a temporary one, which `stop` deletes.
-        port: the port on which it listens; by default, any free port. A restart keeps the port.
-        options: lines of its configuration; "_" in a name stands for "-".
+        folder: the folder for the server's files; by default, a temporary one, which `stop`
+            deletes.
+        port: the port on which the server listens; by default, any free port. A restart
+            keeps the port.
+        options: lines of the configuration; "_" in a name stands for "-".
 
     Raises:
         unittest.SkipTest: there is no ``redis-server`` on this machine. unittest and pytest skip

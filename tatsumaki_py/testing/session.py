@@ -2,7 +2,7 @@
 
 Rules:
 1. The cursor moves when a message, or the whole answer to a poll, has been read: a client that
-   loses its connection earlier requests the same events again.
+   loses its connection before that requests the same events again.
 2. Nothing is read ahead.
 """
 

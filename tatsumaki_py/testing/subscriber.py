@@ -47,12 +47,12 @@ class Subscriber(Following):
         transport: ``sse``, ``websocket``, ``ndjson``, ``multipart``, ``long-poll`` or
             ``interval-poll``; or several names: each connection uses the next one.
         cursor: the id of the event to start after; None for a new client.
-        client_id: its name, sent as the parameter ``client_id``.
+        client_id: the name of the client, sent as the parameter ``client_id``.
         params: more parameters of the URL; each value is a string or a sequence of strings.
         headers: headers of the request, such as ``{"Cookie": "user=ann"}``.
-        remembers: whether it sends its cursor when it reconnects.
-        receive_buffer: bytes that the kernel buffers for it when it does not read, at least a few
-            thousand. With 4096, the server soon notices that the client has stopped reading.
+        remembers: whether the client sends its cursor when it reconnects.
+        receive_buffer: bytes that the kernel buffers for a client that does not read, at least
+            a few thousand. With 4096, the server soon notices that the client has stopped reading.
         timeout: seconds of real time to wait for a message, and for the answer to `start`; after
             that, an `AssertionError` is raised. By default 10, or four fifths of Tornado's
             ``ASYNC_TEST_TIMEOUT`` (5) if that is less.
