@@ -62,7 +62,8 @@ class SubscribeHandler(ChannelHandler):
     reason ``end``.
 
     Errors: 400 for bad parameters, 403 for a client that may not subscribe (`can_subscribe`), 406
-    if no transport is acceptable, 429 for too many connections (`max_per_address`).
+    if no transport is acceptable, 426 for ``transport=websocket`` without a handshake, 429 for too
+    many connections (`max_per_address`), 503 for too many clients or if the engine is unavailable.
     """
 
     asynchronous = True
