@@ -70,7 +70,7 @@ class Snapshot:
     events_published: int
     """Events that were added to channels."""
     events_delivered: dict[str, int]
-    """Events that the kernel has taken, once for each client, by transport."""
+    """Events that the kernel has taken, counted once for each client, by transport."""
     gaps_told: int
     """Gaps that were sent to clients that missed events."""
     refused: dict[str, int]
@@ -78,7 +78,9 @@ class Snapshot:
     channels: int
     """Channels that have an event or a client."""
     clients: int
-    """Clients that are connected or may still reconnect, once for each of their channels."""
+    """Clients that are connected or may still reconnect, counted once for each of their
+    channels.
+    """
     log_bytes: int
     """Bytes of the events that are kept."""
     engine_up: int
