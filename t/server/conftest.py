@@ -1,4 +1,4 @@
-"""The server of the tests is the one that `Server` runs. There are clients that read little."""
+"""Fixtures: the HTTP server that `Server` runs, and clients with small socket buffers."""
 
 import pytest
 from support.wire import raw_small, small_buffers  # noqa: F401
@@ -8,5 +8,5 @@ from tatsumaki_py.server.http_server import StrictServer
 
 @pytest.fixture
 def tornado_server_class():
-    """Tornado's server, as `Server` uses it."""
+    """The subclass of Tornado's server that `Server` uses."""
     return StrictServer

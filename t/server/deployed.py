@@ -6,7 +6,7 @@ from tatsumaki_py import Application, Handler, PublishHandler, Server, Subscribe
 
 
 class Process(Handler):
-    """Which process it is."""
+    """Answers with the id of the process."""
 
     def get(self):
         self.write([os.getpid()])

@@ -1,4 +1,6 @@
-"""A server with requests of every kind, to be stopped. GRACE is the argument of `Server`."""
+"""A server that is stopped while requests of every kind are in flight. GRACE in the environment is
+the argument `grace` of `Server`.
+"""
 
 import asyncio
 import os
@@ -15,7 +17,7 @@ from tatsumaki_py import (
 
 
 class Slow(Handler):
-    """Takes its time; with ``begin``, after the first bytes."""
+    """Answers after ``seconds``. With ``begin``, the first bytes are sent before that."""
 
     async def get(self):
         if self.request.param("begin"):

@@ -1,4 +1,4 @@
-"""A server of several processes, whose module makes queues and gives them settings."""
+"""A server with several processes. Its module makes queues and sets their settings."""
 
 import os
 
@@ -19,7 +19,7 @@ both = MessageQueue.instance("news", "said")
 
 
 class Look(Handler):
-    """Publishes the number of this worker, and tells what the queues are here."""
+    """Publishes the number of this worker, and answers with the state of its queues."""
 
     async def get(self):
         number = os.environ["TATSUMAKI_WORKER"]

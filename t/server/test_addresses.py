@@ -1,4 +1,4 @@
-"""The addresses that a server listens on, and the errors for the others."""
+"""The addresses that a server listens on, and the errors for bad addresses."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ HAS_IPV6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """No variable of the machine that runs the tests."""
+    """Unsets the variables that the machine of the tests may have."""
     for name in ("TATSUMAKI_HOST", "TATSUMAKI_PORT", "PORT"):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
@@ -31,7 +31,7 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def bound():
-    """Bound addresses, closed after the test."""
+    """Binds addresses, and closes them after the test."""
     made = []
 
     def bind(*args, **kwargs):
@@ -53,7 +53,7 @@ def connects(host, port):
 
 
 def refusal(*args, **kwargs):
-    """The line that says why an address cannot be listened on."""
+    """The line that says why a server cannot listen on an address."""
     with pytest.raises(ListenError) as caught:
         Addresses(*args, **kwargs).bind()
     return str(caught.value)
@@ -70,7 +70,7 @@ def refusal(*args, **kwargs):
     ],
 )
 def test_environment(environment, variables, port):
-    """TATSUMAKI_PORT wins over PORT, and the argument over both; HOST is not read."""
+    """The argument wins over TATSUMAKI_PORT, which wins over PORT. HOST is not read."""
     for name, value in variables.items():
         environment.setenv(name, value)
     assert Server().port == port
@@ -80,7 +80,7 @@ def test_environment(environment, variables, port):
 
 @HAS_IPV6
 def test_several(bound):
-    """All hosts have the same port, also if any will do. No client connects before `listen`."""
+    """All hosts have the same port, even port 0. No client can connect before `listen`."""
     addresses = bound(["127.0.0.1", "::1"], 0)
     port = addresses.port
     assert not connects("127.0.0.1", port)
@@ -95,7 +95,7 @@ def test_several(bound):
 
 @HAS_IPV6
 def test_a_name_of_two_addresses(bound, environment):
-    """It is one line, and two sockets."""
+    """A host name with two addresses makes two sockets and one URL."""
     found = [(socket.AF_INET6, 1, 6, "", ("::1", 0, 0, 0))]
     found.append((socket.AF_INET, 1, 6, "", ("127.0.0.1", 0)))
     environment.setattr(socket, "getaddrinfo", lambda *args: found)
@@ -105,7 +105,7 @@ def test_a_name_of_two_addresses(bound, environment):
 
 
 def test_twice_the_same(bound):
-    """Two names of one address share a socket."""
+    """Several names of one address share a socket."""
     addresses = bound(["127.0.0.1", "localhost", "127.0.0.1"], 0)
     names = [sock.getsockname()[0] for sock in addresses.listen()]
     assert sorted(names) == sorted(set(names))
@@ -122,7 +122,9 @@ def test_twice_the_same(bound):
     ],
 )
 def test_one_stands_for_others(bound, hosts, made):
-    """An address that 0.0.0.0 or :: includes needs no socket of its own, in any order."""
+    """An address that 0.0.0.0 or :: covers gets no separate socket, in whatever order they are
+    given.
+    """
     addresses = bound(hosts, 0)
     assert [sock.getsockname()[0] for sock in addresses.listen()] == made
     assert len(addresses.urls("http")) == len(hosts)
@@ -143,7 +145,7 @@ def test_all_addresses(bound):
 
 
 def test_reuse_port(bound):
-    """Two servers share a port if both say so."""
+    """Two servers share a port only if both set `reuse_port`."""
     first = bound("127.0.0.1", 0, reuse_port=True)
     second = bound("127.0.0.1", first.port, reuse_port=True)
     first.listen()
@@ -154,7 +156,7 @@ def test_reuse_port(bound):
 
 
 def test_taken_while_it_starts(bound):
-    """A port that another program listens on since it was bound is an error, too."""
+    """If another program starts to listen on the port after `bind`, `listen` fails."""
     first = bound("127.0.0.1", 0)
     second = bound("127.0.0.1", first.port)
     first.listen()
@@ -176,7 +178,9 @@ def test_taken_while_it_starts(bound):
     ],
 )
 def test_names_the_source(environment, options, variables, source):
-    """The line names the source of host and port and, on macOS, the other user of port 5000."""
+    """The error names the source of host and port and, on macOS, AirPlay, which also uses port
+    5000.
+    """
     for name, value in variables.items():
         environment.setenv(name, value)
 
@@ -199,7 +203,7 @@ def test_names_the_source(environment, options, variables, source):
 
 
 def test_not_here():
-    """An address of another machine, and a name of none."""
+    """The errors for an address of another machine and for an unknown host name differ."""
     port = free_port()
     sources = "host from the argument host=, port from the argument port="
     assert refusal("192.0.2.1", port) == (
@@ -230,7 +234,7 @@ def test_not_here():
     ],
 )
 def test_more_than_the_system_says(environment, host, port, number, reason):
-    """The line explains more than the system's reason."""
+    """The error explains more than the system's message does."""
 
     def fails(*args, **kwargs):
         raise OSError(number, os.strerror(number))
@@ -240,7 +244,9 @@ def test_more_than_the_system_says(environment, host, port, number, reason):
 
 
 def test_an_error_leaves_nothing_open(bound):
-    """Also if another address of the server is fine. (An open socket would be a warning.)"""
+    """A failed `bind` closes its sockets, even if one of the addresses can be used. (An open socket
+    would cause a warning.)
+    """
     port = free_port()
     refusal(["127.0.0.1", "192.0.2.1"], port)
     bound("127.0.0.1", port).listen()
@@ -249,7 +255,7 @@ def test_an_error_leaves_nothing_open(bound):
 
 @pytest.mark.parametrize("port", ["abc", -1, 65536, 1.5])
 def test_bad_port(port):
-    """In a program it is a mistake there and then."""
+    """`Server(port=...)` raises an error for a bad port immediately."""
     with pytest.raises(ValueError, match=r"^port= takes a number from 0 to 65535, not "):
         Server(port=port)
 
@@ -269,13 +275,13 @@ def test_bad_port(port):
     ],
 )
 def test_bad_options(options, message):
-    """Invalid values are an error, too."""
+    """`Server` raises an error for bad values of the other options."""
     with pytest.raises(ValueError, match=message):
         Server(**options)
 
 
 def test_a_system_without_it(monkeypatch, tmp_path):
-    """Windows has no SO_REUSEPORT, and Python no Unix sockets there."""
+    """On a system without SO_REUSEPORT or Unix sockets, such as Windows, the error says so."""
     monkeypatch.delattr(socket, "SO_REUSEPORT")
     assert refusal("127.0.0.1", 1, reuse_port=True).startswith(
         "Cannot listen on 127.0.0.1:1: this system has no SO_REUSEPORT ("
@@ -288,8 +294,8 @@ def test_a_system_without_it(monkeypatch, tmp_path):
 
 
 def test_a_machine_without_ipv6(monkeypatch):
-    """A name that also has an IPv6 address is listened on by its other one; an IPv6 address alone
-    is an error.
+    """On a machine without IPv6, a server listens on the IPv4 address of a name that has both; an
+    IPv6 address alone causes an error.
     """
     make = socket.socket
 

@@ -1,4 +1,4 @@
-"""A connection ends with its stream, whatever the client has sent behind the request."""
+"""A connection is closed when its stream ends, even if the client has sent further requests."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ alive = weakref.WeakSet()
 
 
 class Stream(Handler):
-    """Three chunks."""
+    """Sends three chunks."""
 
     asynchronous = True
 
@@ -40,7 +40,7 @@ class Stream(Handler):
 
 
 class Flushed(Handler):
-    """Begins as Tornado's do."""
+    """Sends its head with `flush`, as a handler of Tornado does."""
 
     async def get(self):
         self.write("a")
@@ -49,7 +49,7 @@ class Flushed(Handler):
 
 
 class Measured(Stream):
-    """Says how long it is."""
+    """Sets a Content-Length."""
 
     def prepare(self):
         self.set_header("Content-Length", "3")
@@ -68,7 +68,7 @@ class Failing(Handler):
 
 
 class Slow(Handler):
-    """Ends when the test says so."""
+    """A stream that the test ends."""
 
     asynchronous = True
     open = None
@@ -79,7 +79,7 @@ class Slow(Handler):
 
 
 class Late(Slow):
-    """Its client leaves just before the stream begins."""
+    """A stream whose client leaves just before it begins."""
 
     leave = None
 
@@ -113,7 +113,7 @@ async def send(client, path, *headers, method="GET", version="HTTP/1.1", body=""
 
 
 async def has_ended(client):
-    """Whether `client` sees the end of the connection, and not a byte before it."""
+    """Whether the server closes the connection of `client` without sending another byte."""
     return await client.read_all() == b""
 
 
@@ -121,7 +121,7 @@ async def has_ended(client):
 @pytest.mark.parametrize("header", ["Connection: keep-alive", "Connection: close"])
 @pytest.mark.gen_test
 async def test_the_answer_says_so(ask, path, header):
-    """Whatever the client asks for, and whether or not the handler says so, too."""
+    """The answer has `Connection: close`, whatever the client or the handler asks for."""
     client = await ask(f"GET {path}", header)
     reply = await read_reply(client)
     assert (reply.body, reply.headers["connection"]) == (b"abc", "close")
@@ -130,7 +130,7 @@ async def test_the_answer_says_so(ask, path, header):
 
 @pytest.mark.gen_test
 async def test_a_head_that_is_out(ask):
-    """It cannot say so any more: the connection is closed all the same."""
+    """If the head was sent before the stream began, the connection is closed nevertheless."""
     client = await ask("GET /Flushed")
     assert (await read_reply(client)).body == b"abc"
     assert await has_ended(client)
@@ -138,7 +138,7 @@ async def test_a_head_that_is_out(ask):
 
 @pytest.mark.gen_test
 async def test_http_1_0(ask):
-    """Its end is the end of the connection, whatever the client would like."""
+    """With HTTP/1.0, the connection ends with the stream, even if the client asks to keep it."""
     client = await ask("GET /Stream HTTP/1.0", "Connection: keep-alive")
     reply = await read_reply(client)
     assert reply.body == b"abc"
@@ -147,7 +147,7 @@ async def test_http_1_0(ask):
 
 @pytest.mark.gen_test
 async def test_a_request_with_a_body(ask):
-    """It need not have been read to its end."""
+    """A request with a body can be answered with a stream."""
     client = await ask("POST /Stream", body="a=1")
     reply = await read_reply(client)
     assert (reply.body, reply.headers["connection"]) == (b"abc", "close")
@@ -157,7 +157,7 @@ async def test_a_request_with_a_body(ask):
 @pytest.mark.parametrize("when", ["with the request", "later", "both"])
 @pytest.mark.gen_test
 async def test_pipelined(http_server, http_port, raw, when):
-    """A request behind a stream is dropped, whenever it was sent; the stream is whole."""
+    """A request behind a stream is dropped, whenever it arrives, and the stream is complete."""
     client = await raw(http_port)
     split = {"with the request": len(POST), "later": 0, "both": 100}[when]
     await client.send(b"GET /Slow HTTP/1.1\r\nHost: x\r\n\r\n" + POST[:split])
@@ -175,7 +175,7 @@ async def test_pipelined(http_server, http_port, raw, when):
 @pytest.mark.parametrize("leave", ["close", "reset", "half_close"])
 @pytest.mark.gen_test
 async def test_who_leaves_with_a_request_behind(http_server, http_port, raw, leave):
-    """A client that has sent more is seen to leave."""
+    """The server notices that a client leaves, even if the client has sent another request."""
     client = await raw(http_port)
     await send(client, "/Slow")
     await read_head(client)
@@ -188,7 +188,7 @@ async def test_who_leaves_with_a_request_behind(http_server, http_port, raw, lea
 
 @pytest.mark.gen_test
 async def test_an_error(ask):
-    """An answer that is cut off has no end."""
+    """A stream that fails is cut off without its last chunk."""
     client = await ask("GET /Failing")
     await read_head(client)
     assert await client.read_all() == b"3\r\nabc\r\n"
@@ -196,7 +196,7 @@ async def test_an_error(ask):
 
 @pytest.mark.gen_test
 async def test_who_left(ask, http_server, http_port):
-    """Before the end, or just at it."""
+    """If the client leaves just before the stream ends, the server closes its socket."""
     for leave in ("close", "reset", "half_close"):
         client = await ask("GET /Slow")
         await read_head(client)
@@ -209,7 +209,7 @@ async def test_who_left(ask, http_server, http_port):
 @pytest.mark.parametrize("leave", ["close", "reset"])
 @pytest.mark.gen_test
 async def test_who_left_before_the_stream(http_server, http_port, raw, leave):
-    """It is nothing to log, and no error of the method."""
+    """If the client leaves before the stream begins, nothing is logged and nothing is raised."""
     client = await raw(http_port)
     Late.leave = getattr(client, leave)
     await send(client, "/Late")
@@ -219,7 +219,7 @@ async def test_who_left_before_the_stream(http_server, http_port, raw, leave):
 
 @pytest.mark.gen_test
 async def test_who_comes_after_the_stop(http_server, http_port, raw):
-    """A server that was stopped listens no more."""
+    """A stopped server refuses connections."""
     http_server.stop()
     with pytest.raises(ConnectionRefusedError):
         await raw(http_port)
@@ -230,7 +230,7 @@ async def test_who_comes_after_the_stop(http_server, http_port, raw):
 )
 @pytest.mark.gen_test
 async def test_over_tls(http_server, http_port, server_options):
-    """What is encrypted is closed, and says so."""
+    """Over TLS, the answer has `Connection: close`, and the connection is closed."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     reader, writer = await asyncio.open_connection("127.0.0.1", http_port, ssl=context)
@@ -243,7 +243,7 @@ async def test_over_tls(http_server, http_port, server_options):
 
 @pytest.mark.gen_test
 async def test_no_cycle(ask):
-    """A handler goes when its stream is over."""
+    """A handler is freed when its stream ends, without the garbage collector."""
     gc.disable()
     try:
         client = await ask("GET /Stream")

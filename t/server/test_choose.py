@@ -48,7 +48,7 @@ def test_on_windows(monkeypatch, caplog):
 
 
 def test_a_wrong_value(monkeypatch, capsys):
-    """One line, as for the other settings."""
+    """A wrong value ends the program with one line."""
     monkeypatch.setenv("TATSUMAKI_HTTP", "nginx")
     with pytest.raises(SystemExit, match=r"^TATSUMAKI_HTTP must be fast or tornado, not 'nginx'$"):
         Server(port=0).run(Application())

@@ -12,7 +12,7 @@ DEFAULT = gc.get_threshold()
 
 
 def serve():
-    """The thresholds while a server runs."""
+    """Returns the thresholds while a server runs."""
     app, server, seen = Application(), Server(port=0), []
 
     @app.on_start
@@ -42,7 +42,7 @@ def test_own_thresholds(thresholds, capsys):
 
 
 def test_in_a_thread(capsys):
-    """The main thread does something else."""
+    """A server in another thread does not change the thresholds."""
     seen = []
     thread = threading.Thread(target=lambda: seen.extend(serve()))
     thread.start()

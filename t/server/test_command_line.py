@@ -63,7 +63,7 @@ thread.join()
 
 @pytest.fixture
 def start(popen, tmp_path):
-    """Starts a command in `tmp_path`; gives the process. Its stderr is in the file `log`."""
+    """Starts a command in `tmp_path` and returns the process. Its stderr goes to the file `log`."""
 
     def run(*command, **environment):
         return popen(*command, environment=environment, cwd=tmp_path)
@@ -78,8 +78,9 @@ def stop(process):
 
 @pytest.mark.parametrize("source", [APP, TORNADO])
 def test_serves_app(start, tmp_path, source):
-    """It serves the application of the file, also one of Tornado's. The file may import what lies
-    beside it."""
+    """The command serves the application of a file, even a plain one of Tornado. The file may
+    import modules from its folder.
+    """
     (tmp_path / "app.py").write_text(source)
     (tmp_path / "beside.py").write_text("")
     process = start(*MODULE, "--port", 0, tmp_path / "app.py")
@@ -88,7 +89,9 @@ def test_serves_app(start, tmp_path, source):
 
 
 def test_many_flags(start, tmp_path):
-    """One line for each address, TLS, a proxy that is believed, a log without requests."""
+    """The flags work together: several addresses with a line for each, TLS, `--xheaders`, no access
+    log.
+    """
     (tmp_path / "chat").mkdir()
     (tmp_path / "chat/templates").mkdir()
     (tmp_path / "chat/web.py").write_text(OTHER)
@@ -123,8 +126,8 @@ app.on_start(lambda: 1 / 0)
 
 
 def test_reload(start, tmp_path):
-    """A file that does not run is tried again when it is changed. So is one whose application does
-    not start, and one that runs.
+    """With `--reload`, the command tries again after a change, whether the file raised an
+    exception, its application did not start, or it ran.
     """
     path, log = tmp_path / "app.py", tmp_path / "log"
     path.write_text("from broken import app\n")
@@ -133,7 +136,7 @@ def test_reload(start, tmp_path):
 
     def change(text, times):
         deadline = time.monotonic() + 10
-        # It has to see the file once before it can see a change of it.
+        # The command must see the file once before it can notice a change.
         while log.read_text().count("broken.py modified") < times and time.monotonic() < deadline:
             (tmp_path / "broken.py").write_text(text)
             os.utime(tmp_path / "broken.py", (time.time(), time.time()))
@@ -156,7 +159,7 @@ def test_reload(start, tmp_path):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """The command runs in this process, and leaves nothing behind."""
+    """Lets the command run in this process, and restores what it changes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setitem(sys.modules, SERVED_FILE, None)
@@ -164,7 +167,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def mistake(here, capsys):
-    """The line on stderr for these arguments."""
+    """Runs the command with bad arguments, and returns its line on stderr."""
 
     def run(*arguments):
         with pytest.raises(SystemExit) as caught:
@@ -180,7 +183,7 @@ def mistake(here, capsys):
 
 
 def test_no_such_application(mistake, tmp_path):
-    """A file without an application is one clear line."""
+    """A missing file, module or application causes one clear line."""
     (tmp_path / "none.py").write_text("app = 1")
     assert mistake("nofile.py") == "no such file: nofile.py"
     assert mistake("no/module") == "no such file: no/module"
@@ -197,7 +200,9 @@ def test_no_such_application(mistake, tmp_path):
     "serve", ["Server(port=0).run(app)", "import asyncio; asyncio.run(Server(port=0).serve(app))"]
 )
 def test_a_program_that_serves_itself(mistake, tmp_path, serve):
-    """It would be served twice, the first time without the flags: the error names the fix."""
+    """A file that runs a server itself is refused, because it would be served twice; the error
+    names the fix.
+    """
     source = "from tatsumaki_py import Application, Server\napp = Application()\n"
     (tmp_path / "program.py").write_text(source + serve)
     assert mistake("program.py") == (
@@ -207,7 +212,7 @@ def test_a_program_that_serves_itself(mistake, tmp_path, serve):
 
 
 def test_a_second_server(here, tmp_path):
-    """A program may run a server of another application in a thread."""
+    """A file may run a server for another application in a thread."""
     (tmp_path / "program.py").write_text(SECOND)
     load("program.py")
 
@@ -249,7 +254,7 @@ def test_a_second_server(here, tmp_path):
     ],
 )
 def test_bad_values(mistake, tmp_path, flags, line):
-    """They are named before the file runs."""
+    """The error for a bad flag comes before the file runs."""
     (tmp_path / "c.pem").write_text("no certificate")
     if "--key=other.pem" in flags:
         command = ["openssl", "genpkey", "-algorithm", "rsa", "-out", "other.pem", "-quiet"]
@@ -261,7 +266,7 @@ def test_bad_values(mistake, tmp_path, flags, line):
 
 
 def test_log_level(mistake):
-    """A level that is none: the line has those that are."""
+    """The error for an unknown log level lists the valid ones."""
     line = mistake("--log-level=loud", "app.py")
     assert line.startswith("argument --log-level: invalid choice: 'loud' (choose from ")
     assert all(level in line for level in ("debug", "info", "warning", "error", "critical"))
@@ -282,7 +287,9 @@ def test_log_level(mistake):
     ],
 )
 def test_arguments_of_the_server(mistake, monkeypatch, flags, options):
-    """A flag is the argument of its name. The server has the defaults."""
+    """Each flag becomes the argument of `Server` with the same name; the defaults are those of
+    `Server`.
+    """
     given = []
     monkeypatch.setattr(serve, "Server", lambda **options: given.append(options) or Server())
     mistake(*flags, "nofile.py")
@@ -290,7 +297,7 @@ def test_arguments_of_the_server(mistake, monkeypatch, flags, options):
 
 
 def test_where_a_value_came_from(here, tmp_path, monkeypatch):
-    """An address in use is named with its flag, and the mend is one, too."""
+    """The error for an address in use names the flag it came from, and the flag that changes it."""
     (tmp_path / "app.py").write_text("import tornado.web; app = tornado.web.Application()")
     monkeypatch.delenv("TATSUMAKI_HOST", raising=False)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -306,7 +313,9 @@ def test_where_a_value_came_from(here, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("error", [ValueError, ModuleNotFoundError])
 def test_an_error_of_the_program(here, tmp_path, error):
-    """It is the program's, with its traceback: also an error that the command could mistake."""
+    """An exception of the file is raised with its traceback, even if it is one that the command
+    itself handles.
+    """
     (tmp_path / "app.py").write_text(f"raise {error.__name__}('mine')")
     with pytest.raises(error, match="mine"):
         main(["app.py"])

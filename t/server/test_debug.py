@@ -1,4 +1,4 @@
-"""TATSUMAKI_DEBUG=1: what becomes of clients is logged, and no client sees more of it."""
+"""TATSUMAKI_DEBUG=1 logs what happens to clients, and shows clients nothing more."""
 
 import re
 import urllib.error
@@ -49,7 +49,7 @@ def program(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("value", "lines"), [("1", LINES), ("0", []), ("", [])])
 def test_debug(program, value, lines):
-    """It is off for what Perl takes for false."""
+    """The values that are false in Perl switch it off."""
     program = program(value)
     for path in ("poll", "twice"):
         urllib.request.urlopen(program.url + path, timeout=10).close()
@@ -60,7 +60,7 @@ def test_debug(program, value, lines):
 
 
 def test_clients_see_nothing(program):
-    """A traceback goes to the log only."""
+    """A traceback is in the log, and not in the answer."""
     program = program("1")
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(program.url + "fails", timeout=10)

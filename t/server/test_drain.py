@@ -1,4 +1,4 @@
-"""A signal while requests are in flight: they are finished, or cut and logged as cut."""
+"""After a signal, requests in flight are finished, or cut off and logged as cut off."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ released = []
 
 
 def connect(port, request="", body=b""):
-    """A client that sent the beginning of a request."""
+    """A client that has sent the beginning of a request."""
     client = socket.create_connection(("127.0.0.1", port), timeout=5)
     client.sendall(request.encode() + body)
     return client
@@ -31,7 +31,7 @@ def get(port, path, *fields):
 
 
 def read(client, mark=None):
-    """The data until `mark`, or until the end."""
+    """Returns the data up to `mark`, or up to the end."""
     return received(client, mark).decode("latin-1")
 
 
@@ -51,8 +51,9 @@ def clients():
 
 
 def test_requests_are_finished(serve_program, clients):
-    """Whole, though the server does not listen any more. What they publish reaches the streams that
-    are open, which end after that. Idle connections do not delay it."""
+    """Requests in flight are finished after the server has stopped listening. The events that they
+    publish reach the open streams before these end. Idle connections do not delay the stop.
+    """
     program = serve_program(PROGRAM)
     port = program.port
     idle = clients(get(port, "/report?lines=0"))
@@ -109,7 +110,9 @@ def test_requests_are_finished(serve_program, clients):
 
 
 def test_requests_are_cut(serve_program, clients, monkeypatch):
-    """At the end of `grace`: with a 503, if nothing of the answer is out. None is logged as 200."""
+    """Requests that last longer than `grace` are cut off: with a 503 if no part of the answer was
+    sent. None is logged as 200.
+    """
     monkeypatch.setenv("GRACE", "0.8")
     program = serve_program(PROGRAM)
     port = program.port
@@ -143,12 +146,12 @@ def test_requests_are_cut(serve_program, clients, monkeypatch):
 @pytest.mark.parametrize("path", ["/slow?seconds=60", "/blocking"])
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal(serve_program, clients, path, second):
-    """The server stops at once, even if its loop is blocked."""
+    """A second signal stops the server immediately, even if its event loop is blocked."""
     program = serve_program(PROGRAM)
     clients(get(program.port, path))
     time.sleep(0.1)
     program.signal()
-    # The first one may be handled a little late.
+    # The first signal may be handled a little late.
     time.sleep(REPEAT + 0.2 if second == signal.SIGTERM else 0.1)
     began = time.monotonic()
     program.signal(second)
@@ -159,7 +162,7 @@ def test_a_second_signal(serve_program, clients, path, second):
 
 
 def test_a_second_signal_after_the_end(serve_program, clients, monkeypatch):
-    """It also ends a process that waits for a thread, when all else has ended."""
+    """A second signal also ends a process that waits for a thread after its server has stopped."""
     monkeypatch.setenv("GRACE", "0.1")
     program = serve_program(PROGRAM)
     clients(get(program.port, "/thread"))
@@ -195,7 +198,9 @@ class Stubborn(Handler):
 
 
 def test_a_task_that_ignores_its_cancellation(monkeypatch, expect_log, clients):
-    """It does not keep the process, whether a request runs it or a program has made it."""
+    """A task that ignores its cancellation does not keep the process alive, whether a request or
+    the program started it.
+    """
     monkeypatch.setattr(life, "STOP_TIME", 0.05)
     released.clear()
     server = Server("127.0.0.1", 0, grace=0)
@@ -232,7 +237,9 @@ def test_a_task_that_ignores_its_cancellation(monkeypatch, expect_log, clients):
     ("clients", "longest", "last"), [(1, 30, 500), (10_000, 30, 10_500), (90_000, 30, 30_500)]
 )
 def test_clients_return_one_after_the_other(clients, longest, last):
-    """A few at once, and never more than a thousand in one second, until `drain_time` is over."""
+    """The delays of clients are spread: at most a thousand clients return in one second, unless all
+    of them would take longer than `drain_time`.
+    """
     retry = drain._Retry(clients, longest)
     times = sorted(retry.next() for _ in range(clients))
     assert times[0] >= 500
@@ -245,6 +252,6 @@ def test_clients_return_one_after_the_other(clients, longest, last):
 @pytest.mark.parametrize("name", ["grace", "drain_delay", "drain_time"])
 @pytest.mark.parametrize("value", [-1, "soon", float("inf"), float("nan"), None])
 def test_bad_limits(name, value):
-    """The error names the argument that is no time."""
+    """The error names the argument that is not a time."""
     with pytest.raises(ValueError, match=f"{name}= takes a number of seconds, 0 or more"):
         Server(**{name: value})

@@ -1,4 +1,4 @@
-"""A signal while events are published as fast as they can: none that was accepted is lost."""
+"""If a server stops while events are published without a pause, no accepted event is lost."""
 
 import asyncio
 import itertools
@@ -15,7 +15,7 @@ STREAMS_OF_EACH = 50
 
 
 async def publish(port, number, accepted, refused):
-    """Publishes one event after the other, until the server is gone."""
+    """Publishes one event after another until the server refuses connections."""
     client = None
     for count in itertools.count():
         try:
@@ -30,7 +30,8 @@ async def publish(port, number, accepted, refused):
         except ConnectionRefusedError:
             return
         except (EOFError, ConnectionError):
-            # An idle connection was closed in the same moment: not accepted, as far as is known.
+            # The server closed the idle connection at the same moment: the event may not be
+            # accepted.
             client.close()
             client = None
             continue
@@ -45,7 +46,7 @@ async def publish(port, number, accepted, refused):
 
 @pytest.mark.gen_test(timeout=30)
 async def test_all_are_received(serve_program):
-    """All streams get them, in the same order. The clients reconnect at different times."""
+    """All streams get all accepted events in the same order. The delays of the clients differ."""
     program = serve_program("t/server/draining.py")
     clients = [CLIENTS[name](program.port) for name in STREAMS for _ in range(STREAMS_OF_EACH)]
     poll = CLIENTS["long-poll"](program.port, "/events/hall")
@@ -78,6 +79,6 @@ async def test_all_are_received(serve_program):
     retries = sorted(client.retry for client in clients if client.retry is not None)
     assert len(retries) == STREAMS_OF_EACH * 3
     assert 500 <= retries[0] < 520
-    # The long poll is a client, too.
+    # The long poll counts as a client.
     assert 680 < retries[-1] <= 701
     assert "cut" not in program.stderr

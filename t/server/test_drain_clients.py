@@ -1,4 +1,4 @@
-"""Clients that wait for events when the server stops: each gets an orderly end."""
+"""When the server stops, the streams and polls of all clients end in order."""
 
 import asyncio
 import contextlib
@@ -98,7 +98,7 @@ def app():
 
 @pytest.fixture
 def stop(http_server, monkeypatch):
-    """`await stop()` stops the server, and returns the seconds that it took."""
+    """`await stop()` stops the server and returns how many seconds the stop took."""
     monkeypatch.setattr(drain, "LAST", 0.2)
 
     async def run(grace=1.0, delay=0.0):
@@ -110,7 +110,7 @@ def stop(http_server, monkeypatch):
 
 
 class Stuck(MemoryEngine):
-    """Loads nothing, and does not close."""
+    """An engine that never loads a channel and never closes."""
 
     closed = 0
 
@@ -125,7 +125,7 @@ class Stuck(MemoryEngine):
 @pytest.mark.parametrize("transport", STREAMS)
 @pytest.mark.gen_test
 async def test_a_slow_reader(http_port, stop, transport, small_buffers, raw_small):
-    """It gets all that was accepted, as long as it reads in time."""
+    """A slow client gets all accepted events if it reads in time."""
     client = CLIENTS[transport](http_port, connect=raw_small)
     await client.start()
     for number in range(30):
@@ -148,7 +148,7 @@ async def test_a_reader_that_does_not_read(
     raw_small,
     expect_log,
 ):
-    """It is cut, and the log says so."""
+    """A client that does not read is cut off, and the log says so."""
     client = CLIENTS[transport](http_port, connect=raw_small)
     await client.start()
     MessageQueue.instance("room").publish(*["x" * 10_000] * 30)
@@ -160,7 +160,7 @@ async def test_a_reader_that_does_not_read(
 @pytest.mark.parametrize("transport", STREAMS)
 @pytest.mark.gen_test
 async def test_an_end_that_is_not_read(http_port, stop, transport, expect_log):
-    """A client that got all events, but does not take the end of its stream, is counted, too."""
+    """A client that read all events but not the end of its stream is counted as cut off."""
     client = CLIENTS[transport](http_port)
     await client.start()
     with server_sockets(http_port) as (sock,), contextlib.suppress(BlockingIOError):
@@ -175,8 +175,9 @@ async def test_an_end_that_is_not_read(http_port, stop, transport, expect_log):
 @pytest.mark.parametrize("ends", [True, False])
 @pytest.mark.gen_test
 async def test_a_loop_of_tornado(ask, stop, ends, expect_log):
-    """A handler of Tornado's that polls in a loop may write the end of its answer. One whose loop
-    does not end is cut."""
+    """A Tornado handler that polls in a loop can write the end of its answer. If its loop does not
+    end, the handler is cut off.
+    """
     client = await ask("GET /loop" if ends else "GET /endless")
     await soon(lambda: MessageQueue.instance("room").clients)
     MessageQueue.instance("room").publish(1)
@@ -191,8 +192,9 @@ async def test_a_loop_of_tornado(ask, stop, ends, expect_log):
 @pytest.mark.parametrize("transport", CLIENTS)
 @pytest.mark.gen_test
 async def test_a_slow_engine(http_port, stop, transport, monkeypatch, expect_log):
-    """A client whose poll waits for the engine gets an orderly end as well. The engine is closed,
-    and has a limit to do so."""
+    """A client whose poll waits for the engine also gets a normal end. The engine is closed, within
+    a time limit.
+    """
     monkeypatch.setattr(drain, "ENGINE", 0.05)
     engine = Stuck()
     MessageQueue.configure(engine)
@@ -212,7 +214,7 @@ async def test_a_slow_engine(http_port, stop, transport, monkeypatch, expect_log
 
 @pytest.mark.gen_test
 async def test_an_open_that_waits(http_port, stop, monkeypatch, expect_log):
-    """So does a WebSocket whose `open` waits for it."""
+    """A WebSocket whose `open` waits for the engine is closed with 1001."""
     monkeypatch.setattr(drain, "ENGINE", 0.05)
     MessageQueue.configure(Stuck())
     client = CLIENTS["websocket"](http_port, "/opening")
@@ -227,7 +229,7 @@ async def test_an_open_that_waits(http_port, stop, monkeypatch, expect_log):
 
 @pytest.mark.gen_test
 async def test_a_tornado_handler(ask, stop):
-    """A handler of Tornado's that awaits events is answered at once, too."""
+    """A poll that a Tornado handler awaits returns without events when the server stops."""
     client = await ask("GET /tornado")
     await soon(lambda: MessageQueue.instance("room").clients)
     assert await stop(5) < 3
@@ -236,8 +238,9 @@ async def test_a_tornado_handler(ask, stop):
 
 @pytest.mark.gen_test
 async def test_health(http_port, stop):
-    """Checks fail for `drain_delay` seconds while the server still answers, and publishing is
-    accepted until the streams end."""
+    """Health checks fail for `drain_delay` seconds while the server still accepts clients, and
+    events are accepted until the streams end.
+    """
     client = CLIENTS["sse"](http_port)
     await client.start()
     stopping = asyncio.ensure_future(stop(1, 0.1))
@@ -255,8 +258,9 @@ async def test_health(http_port, stop):
 
 @pytest.mark.gen_test
 async def test_publishing_ends(http_port, stop, small_buffers, raw_small):
-    """Before streams do: `publish` raises while the last of them is sent, and works again for the
-    next server of the process."""
+    """Publishing ends before the streams do: `publish` raises while the last events are sent. It
+    works again after the stop, for the next server of the process.
+    """
     client = CLIENTS["sse"](http_port, connect=raw_small)
     await client.start()
     queue = MessageQueue.instance("room")
@@ -275,7 +279,7 @@ async def test_publishing_ends(http_port, stop, small_buffers, raw_small):
 
 @pytest.mark.gen_test
 async def test_publishing_is_refused(fetch, monkeypatch):
-    """A client that publishes during the stop gets a `Retry-After`."""
+    """A client that publishes during the stop gets a 503 with `Retry-After`."""
     monkeypatch.setattr(MessageQueue._registry, "closed", True)
     headers = {"Content-Type": "application/json"}
     answer = await fetch("/publish/room", method="POST", body='"late"', headers=headers)
@@ -286,7 +290,9 @@ async def test_publishing_is_refused(fetch, monkeypatch):
 @pytest.mark.parametrize("path", ["/chat/room", "/later/room"])
 @pytest.mark.gen_test
 async def test_a_message_is_refused(http_server, http_port, monkeypatch, path):
-    """A WebSocket that publishes during the stop is closed cleanly, after the accepted events."""
+    """A WebSocket whose message publishes during the stop is closed with 1013, after the accepted
+    events.
+    """
     client = CLIENTS["websocket"](http_port, path)
     await client.open()
     MessageQueue.instance("room").publish("on time")
@@ -301,7 +307,9 @@ async def test_a_message_is_refused(http_server, http_port, monkeypatch, path):
 
 @pytest.mark.gen_test
 async def test_long_polls_return_one_after_the_other(http_port, stop, monkeypatch):
-    """As streams do, and before them: by `Retry-After`, which has whole seconds."""
+    """The clients of long polls get delays as those of streams do, but shorter ones, in the header
+    `Retry-After`, in whole seconds.
+    """
     monkeypatch.setattr(drain, "RETURNS", 1)
     polls = [CLIENTS["long-poll"](http_port) for _ in range(3)]
     stream = CLIENTS["sse"](http_port)
@@ -323,7 +331,9 @@ async def test_long_polls_return_one_after_the_other(http_port, stop, monkeypatc
 async def test_a_tornado_websocket_that_is_slow(
     http_port, stop, reads, small_buffers, raw_small, expect_log
 ):
-    """It gets all data that was written, if it reads in time; otherwise it counts as cut."""
+    """The slow client of a Tornado WebSocket gets all written data if it reads in time; otherwise
+    it is counted as cut off.
+    """
     client = CLIENTS["websocket"](http_port, "/socket", connect=raw_small)
     await client.open()
     message = {"id": "1-0", "data": "x" * 10_000}
@@ -347,8 +357,9 @@ HELLO = b"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.mark.gen_test
 async def test_a_request_in_the_same_moment(http_server, http_port, raw, stop):
-    """One that has arrived is served, also if it is one more on its connection, or the first on a
-    connection that has just been opened."""
+    """A request that arrives as the server stops is served, whether its connection is kept alive or
+    has just been opened.
+    """
     kept, new, idle = [await raw(http_port) for _ in range(3)]
     for client in (kept, idle):
         await client.send(HELLO)
@@ -367,7 +378,7 @@ async def test_a_request_in_the_same_moment(http_server, http_port, raw, stop):
 
 @pytest.mark.gen_test
 async def test_a_connection_without_a_request(http_port, raw, stop):
-    """It does not delay the end."""
+    """A connection without a request does not delay the stop."""
     client = await raw(http_port)
     await asyncio.sleep(0.01)
     assert await stop(5) < 3
@@ -379,7 +390,7 @@ async def test_a_connection_without_a_request(http_port, raw, stop):
 )
 @pytest.mark.gen_test
 async def test_tls(http_port, stop, server_options):
-    """All of it with TLS, too."""
+    """Over TLS, streams, long polls and idle connections end in the same way."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     paths = ("/events/room?transport=sse", "/events/room?transport=long-poll", "/hello")
@@ -403,7 +414,7 @@ async def test_tls(http_port, stop, server_options):
 @pytest.mark.parametrize("answers", [True, False])
 @pytest.mark.gen_test
 async def test_a_tornado_websocket(http_port, stop, answers, monkeypatch):
-    """It is closed with 1001, also if its client does not answer the close frame."""
+    """A Tornado WebSocket is closed with 1001, even if its client sends no close frame."""
     monkeypatch.setattr(drain, "LAST", 1.0)
     closed.clear()
     client = CLIENTS["websocket"](http_port, "/socket")

@@ -1,4 +1,4 @@
-"""Connections without a request when the server stops: one that is on its way is answered."""
+"""When the server stops, a request that is on its way on an idle connection is answered."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ def stop(http_server):
 
 
 async def connect(http_server, http_port, raw):
-    """A client that has just connected, and one that has had an answer."""
+    """Connects two clients: one has sent nothing, the other has had an answer."""
     new, kept = await raw(http_port), await raw(http_port)
     await kept.send(POST)
     assert "connection" not in (await read_reply(kept)).headers
@@ -47,7 +47,7 @@ async def connect(http_server, http_port, raw):
 
 @pytest.mark.gen_test
 async def test_a_request_on_its_way(http_server, http_port, raw, stop):
-    """It is answered, and the answer says that it is the last one."""
+    """A request that arrives just after the stop is answered, with `Connection: close`."""
     clients = await connect(http_server, http_port, raw)
     stopping = asyncio.ensure_future(stop())
     await asyncio.sleep(0.05)
@@ -62,7 +62,7 @@ async def test_a_request_on_its_way(http_server, http_port, raw, stop):
 
 @pytest.mark.gen_test
 async def test_no_request(http_server, http_port, raw, stop):
-    """Connections that stay idle are closed soon."""
+    """Connections that stay idle are closed after a short wait."""
     began = time.monotonic()
     new, kept = await connect(http_server, http_port, raw)
     await stop()
@@ -73,7 +73,9 @@ async def test_no_request(http_server, http_port, raw, stop):
 @pytest.mark.parametrize("grace", [0, 0.05])
 @pytest.mark.gen_test
 async def test_a_short_grace(http_server, http_port, raw, stop, grace, monkeypatch):
-    """It is the limit for them, too. An idle connection is no request that the log calls cut."""
+    """A short `grace` also limits the wait for idle connections. The log does not count an idle
+    connection as a request that was cut off.
+    """
     monkeypatch.setattr(drain, "ON_ITS_WAY", 5.0)
     began = time.monotonic()
     new, kept = await connect(http_server, http_port, raw)

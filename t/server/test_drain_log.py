@@ -1,4 +1,4 @@
-"""Errors of a program in the last moments of its server: not each is a fault."""
+"""Errors of a program while its server stops are logged briefly, or not at all."""
 
 import asyncio
 
@@ -29,7 +29,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_publishing(app, monkeypatch, expect_log):
-    """A timer or a task that publishes until the end is a line of the log without a traceback."""
+    """If a timer or a task publishes during the stop, the log gets one line without a traceback."""
     monkeypatch.setattr(MessageQueue._registry, "closed", True)
 
     def publish():
@@ -55,8 +55,7 @@ async def test_publishing(app, monkeypatch, expect_log):
 @pytest.mark.both_servers
 @pytest.mark.gen_test
 async def test_an_answer_on_a_closed_websocket(http_server, http_port):
-    """A message that crosses the close frame of the server may be answered in vain: that is not
-    logged."""
+    """If a handler answers a message after it has closed the WebSocket, nothing is logged."""
     client = CLIENTS["websocket"](http_port, "/")
     await client.open()
     await client.send(b"close", 0x1)

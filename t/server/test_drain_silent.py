@@ -1,5 +1,5 @@
-"""A client that does not answer the close frame of its WebSocket does not delay the end, and no
-socket of it is left.
+"""A client that does not answer the close frame of its WebSocket does not delay the stop, and its
+socket is closed.
 """
 
 import pytest

@@ -1,5 +1,5 @@
-"""One program, with work of its own beside its requests, on each event loop that a user may choose,
-in Python's development mode and with asyncio's debug mode: it works, and nothing is warned of.
+"""A program with background work runs on each event loop that a user may choose, also in Python's
+development mode and asyncio's debug mode, without a warning.
 """
 
 import asyncio
@@ -115,7 +115,7 @@ SERVICE = {
     "spawned by the application",
 }
 BEFORE_RUN = {"a timer", "a call later", "a callback", "a spawned callback"}
-# On a busy machine any callback may take a while, by which nothing is said about the program.
+# On a busy machine, any callback may take long; that is not a fault of the program.
 EXPECTED = re.compile(r" INFO tornado\.access: [1234]|Executing <.* took 0\.[1-4]")
 
 
@@ -162,8 +162,8 @@ async def ask(port, request):
 )
 @pytest.mark.gen_test
 async def test_quiet(start, how, develop, loop):
-    """What was scheduled before the server runs does its work, as the service and the clients do;
-    all of them end, and the log has requests in it and nothing else.
+    """Callbacks that were scheduled before the server runs, the service and the clients all work
+    and end, and the log contains nothing but requests.
     """
     program = start(how, develop)
     clients = [kind(program.port) for kind in CLIENTS.values()]

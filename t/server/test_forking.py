@@ -1,4 +1,4 @@
-"""How many processes a server has, and where only one is possible."""
+"""How many processes a server has, and when more than one is an error."""
 
 import asyncio
 import os
@@ -16,13 +16,15 @@ from tatsumaki_py.server.forking import PROCESSES, ProcessesError, check_fork, p
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """That of a program that sets no number."""
+    """Unsets the variable for the number of processes."""
     monkeypatch.delenv(PROCESSES, raising=False)
     return monkeypatch
 
 
 def test_the_number(environment):
-    """The argument, else the environment, else one. 0 is one for each core."""
+    """The number comes from the argument, otherwise from the environment, otherwise it is one. 0
+    means one for each core.
+    """
     cores = len(os.sched_getaffinity(0))
     assert [process_count(None), process_count(3), process_count(0)] == [1, 3, cores]
     environment.setenv(PROCESSES, "2")
@@ -35,14 +37,14 @@ def test_the_number(environment):
 
 @pytest.mark.parametrize("value", [-1, 1001, 1.5, True, "4"])
 def test_no_number(value):
-    """It is an error when the server is made."""
+    """A bad argument raises an error when the server is made."""
     with pytest.raises(ValueError, match="processes= takes a number from 0 to 1000, not "):
         Server(processes=value)
 
 
 @pytest.mark.parametrize("value", ["-1", "1001", "four", "9" * 5000])
 def test_no_number_in_the_environment(environment, value):
-    """It is an error when it runs."""
+    """A bad number in the environment ends the program when the server runs."""
     environment.setenv(PROCESSES, value)
     with pytest.raises(SystemExit) as caught:
         Server(port=0).run(Application())
@@ -50,20 +52,22 @@ def test_no_number_in_the_environment(environment, value):
 
 
 def test_a_wrong_option():
-    """It is an error here, and not in each worker."""
+    """A bad option raises an error in the parent, not in each worker."""
     with pytest.raises(ValueError, match="none\\.pem"):
         Server(port=0, processes=2, ssl_options={"certfile": "none.pem"}).run(Application())
 
 
 def test_in_a_running_loop(environment):
-    """`serve` has one process."""
+    """`Server.serve` refuses to use several processes."""
     environment.setenv(PROCESSES, "2")
     with pytest.raises(RuntimeError, match=r"server\.serve uses one process"):
         asyncio.run(Server(port=0).serve(Application()))
 
 
 def test_in_a_thread():
-    """A thread that is not the main one is refused, before the address is bound."""
+    """Several processes are refused in a thread other than the main one, before the address is
+    bound.
+    """
     errors = []
 
     def run():
@@ -89,7 +93,7 @@ class News(MessageQueue):
 
 
 def test_queues_that_were_only_made():
-    """A fork can use them, and their settings."""
+    """Queues that were made, and their settings, do not prevent a fork."""
     MessageQueue.configure(Shared())
     queues = MessageQueue.instance("a"), News.instance("b"), MessageQueue.instance("a", "b")
     queues[0].backlog_length = 5
@@ -101,7 +105,7 @@ def test_queues_that_were_only_made():
 
 
 def test_a_publish_that_failed(redis_server):
-    """It has opened nothing."""
+    """A publish that failed does not prevent a fork, because it opened no connection."""
     MessageQueue.configure(redis_server.url)
     with pytest.raises(RuntimeError, match="no event loop runs"):
         MessageQueue.instance("a").publish(1)
@@ -139,7 +143,7 @@ async def only_makes():
     ],
 )
 def test_what_was_done(call, said):
-    """The line names the first call after which each worker would have a copy of something."""
+    """The error names the first call that made something that a fork would copy."""
     MessageQueue.configure(Shared())
     call(lambda: MessageQueue.instance("a"))
     with pytest.raises(ProcessesError) as caught:
@@ -216,7 +220,7 @@ RUN = "Server(port=0, processes=4).run(app)"
     ],
 )
 def test_refused(tmp_path, lines, reason):
-    """What several processes would break is one line, before one starts."""
+    """A program that a fork would break ends with one line before any worker starts."""
     (tmp_path / "app.py").write_text(REFUSED.format(lines))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TATSUMAKI_PROCESSES": "many"}
     environment.pop("TATSUMAKI_HOST", None)

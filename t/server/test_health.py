@@ -1,4 +1,4 @@
-"""The health checks of a process that stops."""
+"""The health checks of a process that is stopping."""
 
 import urllib.error
 import urllib.request
@@ -32,7 +32,9 @@ def get(program, path):
 
 
 def test_draining(program):
-    """503 for `drain_delay`, in which all else is answered; then it is gone, with status 0."""
+    """During `drain_delay`, health checks get a 503 and other requests are answered. After that,
+    the process exits with status 0.
+    """
     assert get(program, "health") == (200, b"ok\n", None)
     program.signal()
     while (answer := get(program, "health"))[0] == 200:

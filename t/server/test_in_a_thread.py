@@ -1,4 +1,4 @@
-"""A server in a thread of its own, as tests of a program have it."""
+"""A server in a separate thread, as in the tests of a program."""
 
 import socket
 import threading
@@ -11,7 +11,7 @@ from tatsumaki_py import Application, Handler, MessageQueue, Server
 
 
 class Wait(Handler):
-    """A long poll."""
+    """Answers a long poll."""
 
     async def get(self):
         self.write(await MessageQueue.instance("room").poll_once("me", timeout=5))
@@ -29,7 +29,7 @@ class Publish(Handler):
 
 @pytest.fixture
 def run():
-    """Runs a server in a thread; returns the thread and its exceptions."""
+    """Runs a server in a thread, and returns the thread and a list of its exceptions."""
     threads = []
 
     def start(server, app):
@@ -58,8 +58,8 @@ def fetch(server, path):
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_stop(run, times, capsys):
-    """`listening` says when it serves, and `stop`, of any thread, ends it: a long poll that waits
-    is answered. The same server can serve again.
+    """`listening` is set while the server serves. `stop`, called in another thread, ends it and
+    answers the waiting long poll. The same server can serve again.
     """
     server = Server("127.0.0.1", 0)
     for _ in range(times):
@@ -82,7 +82,9 @@ def test_stop(run, times, capsys):
 
 
 def test_another_thread(run, capsys):
-    """The queues belong to the first server. Another one publishes, and its end ends no poll."""
+    """The queues belong to the thread of the first server. A server in another thread can publish,
+    and its stop does not end the polls of the first.
+    """
     server, other = Server("127.0.0.1", 0), Server("127.0.0.1", 0)
     run(server, Application([("/wait", Wait)]))
     assert server.listening.wait(5)
@@ -103,7 +105,7 @@ def test_another_thread(run, capsys):
 
 
 def test_an_address_in_use(run):
-    """An error that would end a process is an exception of the thread."""
+    """An error that would end the process is raised as an exception in the thread."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = Server("127.0.0.1", taken.getsockname()[1])
         thread, raised = run(server, Application())
@@ -113,7 +115,7 @@ def test_an_address_in_use(run):
 
 
 def test_a_service_that_does_not_start(run):
-    """So is an error at the start, and no socket stays open."""
+    """A service that does not start raises an exception in the thread, and no socket stays open."""
     app = Application()
     app.on_start(lambda: 1 / 0)
     server = Server("127.0.0.1", 0)
@@ -124,7 +126,7 @@ def test_a_service_that_does_not_start(run):
 
 
 def test_an_address_that_is_taken_meanwhile(run):
-    """While services start, another program may take the port: they are stopped again."""
+    """If another program takes the port while services start, the services are stopped again."""
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", 0))

@@ -1,4 +1,6 @@
-"""The last answer on a connection says so, and nothing that was sent behind its request is done."""
+"""The last answer on a connection has `Connection: close`, and a request that was pipelined behind
+it is not executed.
+"""
 
 import asyncio
 
@@ -33,7 +35,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_pipelined(http_server, http_port, raw):
-    """A request behind one that asked for the end of the connection."""
+    """Requests behind one with `Connection: close` are not executed."""
     client = await raw(http_port)
     await client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" + POST + POST)
     reply = await read_reply(client)
@@ -47,7 +49,9 @@ async def test_pipelined(http_server, http_port, raw):
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 @pytest.mark.gen_test
 async def test_a_server_that_stops(http_server, http_port, raw, version):
-    """A client whose request it answers learns that it has to send the others elsewhere."""
+    """A stopping server answers the request in flight with `Connection: close`, and does not
+    execute the requests behind it.
+    """
     client = await raw(http_port)
     head = f"GET / HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"
     await client.send(head.encode() + POST)
@@ -63,7 +67,7 @@ async def test_a_server_that_stops(http_server, http_port, raw, version):
 
 @pytest.mark.gen_test
 async def test_a_client_that_leaves(http_server, http_port, raw):
-    """A request that it sent before it closed the connection is executed."""
+    """Requests that a client sent before it closed its connection are executed."""
     client = await raw(http_port)
     client.sock.send(POST + POST)
     client.close()

@@ -1,4 +1,4 @@
-"""What a program schedules before it serves runs when it serves."""
+"""Callbacks that a program schedules before it serves run when it serves."""
 
 import signal
 import subprocess
@@ -31,7 +31,9 @@ for _ in range(2):
 
 
 def test_before_run(tmp_path):
-    """Timers of a service, callbacks of the program; also of a second server, after the first."""
+    """Timers of a service and callbacks of the program run, also for a second server after the
+    first.
+    """
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)
     command = [sys.executable, str(path)]
@@ -45,7 +47,7 @@ def test_before_run(tmp_path):
     [(lambda: sys.exit(3), SystemExit), (lambda: signal.raise_signal(2), KeyboardInterrupt)],
 )
 def test_an_early_exit(callback, error, capsys):
-    """A callback that runs before the server begins may end the program."""
+    """A callback that runs before the server listens may end the program."""
     IOLoop.current().add_callback(callback)
     with pytest.raises(error):
         Server("127.0.0.1", 0).run(Application())

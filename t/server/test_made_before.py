@@ -1,4 +1,4 @@
-"""Queues and settings that the module made are in each worker what they are in one process."""
+"""Queues and settings that the module made work in each worker as they do in one process."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ PROGRAM = ROOT / "t/server/made_before.py"
 
 @pytest.fixture
 def get(popen, redis_server, tmp_path):
-    """`response = get(path)` is an answer of the program."""
+    """`response = get(path)` sends a request to the program."""
     port = free_port()
     environment = {"REDIS": redis_server.url, "PORT": str(port)}
     process = popen(sys.executable, PROGRAM, environment=environment)
@@ -52,5 +52,5 @@ def test_made_before(get):
 
 
 def data(stream):
-    """The events that come."""
+    """Yields the values of the events of a stream."""
     return (line["data"] for line in map(json.loads, stream) if "data" in line)

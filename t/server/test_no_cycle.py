@@ -1,4 +1,4 @@
-"""A request that cannot be read leaves nothing to the garbage collector."""
+"""A malformed or incomplete request leaves no reference cycle."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ def app():
 
 
 async def request(port, data, reset):
-    """Sends it and goes, before anything of the server runs."""
+    """Sends `data` and closes the connection before the server can run."""
     sock = socket.create_connection(("127.0.0.1", port))
     sock.sendall(data)
     if reset:
@@ -39,7 +39,7 @@ async def request(port, data, reset):
 @pytest.mark.parametrize("name", REQUESTS)
 @pytest.mark.gen_test
 async def test_no_cycle(http_server, http_port, name, reset):
-    """However the client goes."""
+    """No cycle is left, whether the client closes the connection or resets it."""
     await request(http_port, REQUESTS[name], reset)
     gc.collect()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Several processes: they share the work, one that ends comes back, and all stop together."""
+"""Several processes share the work; one that ends is replaced, and all stop together."""
 
 import contextlib
 import http.client
@@ -22,7 +22,7 @@ LISTENING = "Listening on http://127.0.0.1:{}/ (Ctrl-C stops)\n"
 
 
 class Workers:
-    """The program, with `count` processes. Its log is the file `log` in `folder`."""
+    """The running program. Its log is the file `log` in `folder`."""
 
     def __init__(self, process, port, folder):
         self.process, self.port, self._folder = process, port, folder
@@ -38,20 +38,20 @@ class Workers:
         return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
     def get(self, path="/"):
-        """The JSON of an answer, on a connection of its own."""
+        """Sends a request on a new connection, and returns the JSON of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         with contextlib.closing(connection):
             connection.request("GET", path)
             return json.loads(connection.getresponse().read() or "null")
 
     def ask(self, path):
-        """A connection that has sent a request."""
+        """Opens a connection and sends a request."""
         client = socket.create_connection(("127.0.0.1", self.port), timeout=5)
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return client
 
     def numbers(self):
-        """By process id, what each worker answers."""
+        """The answer of each worker, by its process id."""
         found = {}
         wait(lambda: found.update({(one := self.get())[1]: one}) or len(found) == 3)
         return found
@@ -60,7 +60,7 @@ class Workers:
         return Path(f"/proc/{pid}").exists()
 
     def end(self):
-        """The lines that it prints until it ends."""
+        """Waits for the end of the program, and returns the lines that it printed, sorted."""
         out, _ = self.process.communicate(timeout=STOP)
         return sorted(out.splitlines())
 
@@ -74,7 +74,7 @@ def wait(condition, seconds=10):
 
 @pytest.fixture
 def start(popen, tmp_path):
-    """Starts three workers, and waits until they listen."""
+    """Starts workers, three by default, and waits until they listen."""
     sessions = []
 
     def run(count=3, **environment):
@@ -97,8 +97,9 @@ ENDED = ["engine closed"] * 3 + ["stopped 1", "stopped 2", "stopped 3"]
 
 
 def test_their_life(start):
-    """They are different. One that is killed is started again, with its number; one that is told to
-    stop is replaced. Ctrl-C, which a terminal sends to all, stops all of them once.
+    """The workers are separate processes. A worker that is killed, or stopped with SIGTERM, is
+    replaced by one with its number. Ctrl-C, which a terminal sends to all processes, stops each of
+    them once.
     """
     workers = start()
     before = workers.pids
@@ -128,7 +129,7 @@ def test_their_life(start):
 
 
 def test_systemd_stops_all_processes_of_a_unit(start):
-    """A SIGTERM to each process is one stop: a stream ends as it should, with status 0."""
+    """SIGTERM to each process is one stop: a stream gets its `retry`, and the exit status is 0."""
     workers = start()
     with workers.ask("/events/room?transport=ndjson") as stream:
         received(stream, b"\r\n\r\n")
@@ -140,14 +141,14 @@ def test_systemd_stops_all_processes_of_a_unit(start):
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_same_signal_twice_at_once(start, count):
-    """``timeout`` of coreutils signals its child and then the group of all processes; that is one
-    stop: a request in flight is finished.
+    """The same signal twice, as ``timeout`` of coreutils sends it to its child and to the process
+    group, counts as one: a request in flight is finished.
     """
     workers = start(count, TATSUMAKI_WORKER="1")
     with workers.ask("/ends") as client:
         received(client, b"a")
         workers.process.send_signal(signal.SIGTERM)
-        # Otherwise the kernel may make one signal of both.
+        # Without a pause, the kernel may merge the two signals into one.
         time.sleep(0.02)
         os.killpg(workers.process.pid, signal.SIGTERM)
         assert received(client).endswith(b"end\r\n0\r\n\r\n")
@@ -157,7 +158,7 @@ def test_the_same_signal_twice_at_once(start, count):
 
 
 def test_a_second_signal(start):
-    """It ends all processes at once."""
+    """A second signal ends all processes immediately."""
     workers = start()
     pids = workers.pids
     with contextlib.ExitStack() as clients:
@@ -173,7 +174,7 @@ def test_a_second_signal(start):
 
 
 def test_a_parent_that_is_killed(start):
-    """Its workers stop as they should."""
+    """If the parent is killed, its workers stop cleanly."""
     workers = start()
     pids = workers.pids
     workers.process.kill()
@@ -183,7 +184,7 @@ def test_a_parent_that_is_killed(start):
 
 
 def test_stop(start):
-    """`Server.stop` in one worker stops all."""
+    """`Server.stop` in one worker stops all workers."""
     workers = start()
     workers.get("/stops")
     assert workers.end() == ENDED
@@ -191,7 +192,9 @@ def test_stop(start):
 
 
 def test_the_first_start_fails(popen, tmp_path):
-    """One line on stderr, and status 1; the others stop, and the engine is closed."""
+    """If a worker does not start at first, the server ends with one line on stderr and status 1.
+    The other workers stop, and their engines are closed.
+    """
     (tmp_path / "fails-2").touch()
     variables = {"TATSUMAKI_PROCESSES": "3", "PORT": "0"}
     process = popen(sys.executable, PROGRAM, environment=variables, cwd=tmp_path)
@@ -204,7 +207,9 @@ def test_the_first_start_fails(popen, tmp_path):
 
 
 def test_a_later_start_fails(start, tmp_path):
-    """It is tried again, after a longer time each time. The others answer meanwhile."""
+    """If a replacement does not start, the parent tries again after longer and longer pauses. The
+    other worker answers in the meantime.
+    """
     workers = start(count=2)
     (tmp_path / "fails-1").touch()
     (tmp_path / "fails-2").touch()
@@ -245,7 +250,9 @@ Server(port=0, processes=2).run(app)
 
 
 def test_a_worker_that_hangs(popen, tmp_path):
-    """The log names it. Where the server cannot start, it is killed."""
+    """The log names a worker that hangs at its start or at its stop. If the start of another worker
+    fails, the one that hangs is killed.
+    """
     (tmp_path / "app.py").write_text(SLOW)
     log = tmp_path / "log"
     process = popen(sys.executable, tmp_path / "app.py")
@@ -262,7 +269,7 @@ def test_a_worker_that_hangs(popen, tmp_path):
 
 
 def test_systemd(start, tmp_path):
-    """It is notified once, by the parent. A worker whose event loop is blocked is replaced."""
+    """The parent notifies systemd once. A worker whose event loop is blocked is replaced."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
         inbox.bind(str(tmp_path / "notify"))
         inbox.setblocking(False)
@@ -284,7 +291,9 @@ def receive(inbox):
 
 
 def test_connections_are_spread(start):
-    """Each has about as many, also if they come one after the other. A new one gets most."""
+    """Workers get about equal numbers of connections, even if clients connect one after another. A
+    new worker gets most of the next ones.
+    """
     workers = start()
     clients = []
 
@@ -296,7 +305,7 @@ def test_connections_are_spread(start):
             time.sleep(0.001)
 
     def spread():
-        """The numbers of open descriptors of the workers."""
+        """The number of open descriptors of each worker."""
         return {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in workers.pids}
 
     connect(150)
@@ -307,7 +316,7 @@ def test_connections_are_spread(start):
     empty = spread()[new]
     connect(50)
     gained = spread()[new] - empty
-    # On a busy machine it may not run in time, and others take some.
+    # On a busy machine, the new worker may run too late, so that others accept some connections.
     assert max(before.values()) - min(before.values()) <= 40, before
     assert gained >= 20
     workers.process.send_signal(signal.SIGTERM)
@@ -317,7 +326,7 @@ def test_connections_are_spread(start):
 
 
 def test_no_request_is_lost(start):
-    """While each worker is replaced."""
+    """No request fails while each worker is replaced."""
     workers = start()
     count, errors, stopping = Counter(), [], threading.Event()
 
@@ -345,7 +354,7 @@ def test_no_request_is_lost(start):
 
 
 def test_a_unix_socket(start, popen, tmp_path):
-    """The workers share it, and the parent removes its file."""
+    """The workers share a Unix socket, and the parent removes its file."""
     path = tmp_path / "chat.sock"
     module = (sys.executable, "-m", "tatsumaki_py", f"{PROGRAM}:app")
     process = popen(*module, f"--unix={path}", "--processes=2", cwd=tmp_path)

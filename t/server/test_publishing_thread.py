@@ -1,4 +1,4 @@
-"""A thread publishes while the server stops."""
+"""A thread that publishes while the server stops."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ Server(drain_time=0).run(app)
 
 @pytest.mark.gen_test
 async def test_stops(tmp_path):
-    """It gets a 503, and a subscriber gets every event that was accepted before."""
+    """The thread gets a 503, and a subscriber gets every event that was accepted before that."""
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)
     program = Program(path, free_port(), tmp_path)

@@ -1,4 +1,4 @@
-"""Servers as processes: where they listen, how they stop."""
+"""Servers that run as processes: where they listen, and how they stop."""
 
 import asyncio
 import contextlib
@@ -86,14 +86,14 @@ def write_program(tmp_path):
 
 
 def run(path, **environment):
-    """The server with these variables, until it ends by itself."""
+    """Runs the server with these variables until it exits."""
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, str(path)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=10)
 
 
 def connect(port, path):
-    """A client that asked for `path`."""
+    """A client that has requested `path`."""
     client = socket.create_connection(("127.0.0.1", port), timeout=5)
     client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     return client
@@ -101,8 +101,9 @@ def connect(port, path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stops_cleanly(serve_program, write_program, number):
-    """A signal answers long polls with no events, ends streams, and the status is 0; nobody who
-    keeps a connection open keeps the server."""
+    """After a signal, long polls are answered with no events, streams end, and the status is 0.
+    Open connections do not keep the server alive.
+    """
     program = serve_program(write_program({"grace": 0.2}))
     paths = ("/Poll?id=a", "/Stream?id=b", "/Awaits", "/Sleeps", "/Clock", "/Ping")
     clients = {path: connect(program.port, path) for path in paths}
@@ -122,7 +123,7 @@ def test_stops_cleanly(serve_program, write_program, number):
 
 
 def test_says_where(serve_program, write_program):
-    """PORT and TATSUMAKI_HOST of the environment, and one line that says where it listens."""
+    """PORT and TATSUMAKI_HOST in the environment set the address, and one line prints it."""
     program = serve_program(write_program())
     assert program.stdout == f"Listening on {program.url} (Ctrl-C stops)\n"
     with connect(program.port, "/Ping") as client:
@@ -130,7 +131,7 @@ def test_says_where(serve_program, write_program):
 
 
 def test_arguments_win(write_program):
-    """Arguments win over the environment."""
+    """The arguments `host` and `port` win over the environment."""
     port = free_port()
     path = write_program({"host": "127.0.0.1", "port": port})
     with subprocess.Popen(
@@ -146,7 +147,7 @@ def test_arguments_win(write_program):
 
 
 def test_any_port(write_program):
-    """Port 0 is any that is free, and it says which."""
+    """With port 0, the server listens on any free port and prints it."""
     with subprocess.Popen(
         [sys.executable, str(write_program())],
         env={"PORT": "0", "PYTHONPATH": str(ROOT)},
@@ -161,7 +162,9 @@ def test_any_port(write_program):
 
 
 def test_port_in_use(write_program):
-    """One clear line with the mend, status 1. TATSUMAKI_PORT wins over PORT."""
+    """A port in use causes one line that names the fix, and status 1. TATSUMAKI_PORT wins over
+    PORT.
+    """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run(write_program(), PORT="1", TATSUMAKI_PORT=str(port))
@@ -176,7 +179,7 @@ def test_port_in_use(write_program):
 
 @pytest.mark.parametrize("port", ["abc", "-1", "65536", "1.5", "80a"])
 def test_bad_port(write_program, port):
-    """A port that is none is named."""
+    """The error for a bad PORT in the environment names the value."""
     done = run(write_program(), PORT=port)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"PORT must be a number from 0 to 65535, not {port!r}\n"
@@ -184,7 +187,7 @@ def test_bad_port(write_program, port):
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "a..b", "no such host"])
 def test_bad_host(write_program, host):
-    """So is a host that is not this machine, or none at all."""
+    """The error for a host that is not this machine, or that has no address, names the host."""
     done = run(write_program(), PORT="5999", TATSUMAKI_HOST=host)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Cannot listen on {host}:5999: ")
@@ -199,7 +202,7 @@ TCPI_UNACKED_AND_SACKED = slice(24, 32)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the backlog of a socket")
 def test_backlog():
-    """A thousand clients may come at once: the backlog is 4096, or what the kernel allows."""
+    """The backlog of a listening socket is 4096, or what the kernel allows if that is less."""
     with open("/proc/sys/net/core/somaxconn") as file:
         allowed = int(file.read())
     addresses = Addresses("127.0.0.1", 0)
@@ -213,7 +216,7 @@ def test_backlog():
 
 
 def test_autoreload(serve_program, tmp_path):
-    """In debug mode a program that is changed starts anew, also when Server runs it."""
+    """With `debug=True`, a program that `Server.run` serves restarts when its file changes."""
     (tmp_path / "word.py").write_text('WORD = "before"')
     path = tmp_path / "reloaded.py"
     path.write_text(RELOADED)
@@ -224,21 +227,21 @@ def test_autoreload(serve_program, tmp_path):
         (tmp_path / "word.py").write_text('WORD = "afterwards"')
         deadline = time.monotonic() + 5
         while program.stdout.count(program.url) < 2 and time.monotonic() < deadline:
-            # It has to see the file once before it can see a change of it.
+            # The program must see the file once before it can notice a change.
             time.sleep(0.1)
             os.utime(tmp_path / "word.py")
 
 
 @pytest.mark.parametrize("no_application", [None, [("/", Handler)], Application])
 def test_no_application(no_application):
-    """What cannot be served is named before anything listens."""
+    """`Server.run` raises an error for anything that is not an application, before it listens."""
     with pytest.raises(TypeError, match=r"Server\.run takes an Application"):
         Server(port=0).run(no_application)
 
 
 @pytest.mark.parametrize("reason", ["Broken pipe", "can't encode"])
 def test_nothing_reads_stdout(monkeypatch, expect_log, reason, tmp_path):
-    """A server whose line cannot be printed serves all the same, and logs the line."""
+    """A server that cannot print its address serves nevertheless, and logs the line."""
     reader, writer = os.pipe()
     os.close(reader)
     path = tmp_path / ("x" if reason == "Broken pipe" else "\xfc")
@@ -248,7 +251,7 @@ def test_nothing_reads_stdout(monkeypatch, expect_log, reason, tmp_path):
         asyncio.get_running_loop().call_later(0.05, server.stop)
         await server.serve(Application())
 
-    # Closing it writes what is left of the line.
+    # Closing the file writes the rest of the line.
     with contextlib.suppress(BrokenPipeError), open(writer, "w", encoding="ascii") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
         with expect_log("tatsumaki", f"{reason}.*: Listening on unix:{path} "):

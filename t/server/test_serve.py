@@ -1,4 +1,4 @@
-"""`Server.serve` in a loop of the user: cancelled, twice, and in the place of `run`."""
+"""`Server.serve` in a running event loop: cancelled, called twice, and mistaken for `run`."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ def make_app(said):
 
 @contextlib.asynccontextmanager
 async def serving(app):
-    """A server that runs, and its task."""
+    """Runs a server, and yields it with its task."""
     server = Server("127.0.0.1", 0)
     task = asyncio.create_task(server.serve(app))
     while not server.listening.is_set():
@@ -45,7 +45,7 @@ async def serving(app):
 
 @pytest.mark.gen_test
 async def test_cancelled(make_app, said, capsys):
-    """It stops cleanly: the request is answered, and the application stops."""
+    """A cancelled `serve` stops cleanly: the request is answered, and the application stops."""
     async with serving(make_app()) as (server, task):
         client = await Connection.connect(server.port)
         await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -60,7 +60,7 @@ async def test_cancelled(make_app, said, capsys):
 
 @pytest.mark.gen_test
 async def test_cancelled_while_it_starts(make_app, said):
-    """So it does before it listens."""
+    """If `serve` is cancelled before the server listens, the application also stops."""
     app = make_app()
     app.on_start(asyncio.Event().wait)
     task = asyncio.create_task(Server("127.0.0.1", 0).serve(app))
@@ -69,15 +69,15 @@ async def test_cancelled_while_it_starts(make_app, said):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert said == ["stopped"]
-    # The start has ended, too: it could not begin again otherwise.
+    # The first start has ended, otherwise another one could not begin.
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(app.start(), 0.01)
 
 
 @pytest.mark.gen_test
 async def test_mistakes(make_app, capsys):
-    """A server serves one application at a time, and `run` needs a thread without a loop. Neither
-    harms the server that runs.
+    """A server serves one application at a time, and `run` needs a thread without a running loop.
+    These mistakes do not harm the server that is running.
     """
     mistaken = Server("127.0.0.1", 0, nonsense=1)
     for _ in range(2):
@@ -99,7 +99,7 @@ async def test_mistakes(make_app, capsys):
 
 @pytest.mark.gen_test
 async def test_a_signal_stops_all(make_app, said, capsys):
-    """Also those that began before or after one that has stopped."""
+    """A signal stops all servers of the process, even after one of them has already stopped."""
     async with serving(make_app()) as (_, first), serving(make_app()) as (_, second):
         async with serving(make_app()):
             pass

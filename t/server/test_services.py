@@ -1,4 +1,4 @@
-"""Services of a program that Server runs: before it listens, at the end, and when they fail. The
+"""`Server.run` starts services before it listens and stops them at the end, even if one fails. The
 engine is closed after them.
 """
 
@@ -106,7 +106,7 @@ def start(popen, tmp_path):
 
 
 def lines_of(process, until):
-    """The lines that it prints, up to one that begins like this."""
+    """The lines that the process prints, up to one that begins with `until`."""
     lines = []
     while not lines or not lines[-1].startswith(until):
         line = process.stdout.readline()
@@ -116,7 +116,7 @@ def lines_of(process, until):
 
 
 def test_start_and_stop(start):
-    """Services start before it listens, and stop in reverse after the last request."""
+    """Services start before the server listens, and stop in reverse order at the end."""
     process, port = start("runs")
     lines = lines_of(process, "Listening")
     assert lines[:-1] == ["listens: False", "a task", "started"]
@@ -141,7 +141,9 @@ def test_start_and_stop(start):
 
 
 def test_a_start_that_fails(start):
-    """One line on stderr, status 1; the services before it stop."""
+    """If a service fails to start, the program ends with one line on stderr and status 1. Services
+    that have started are stopped.
+    """
     process, _ = start("fails")
     out, err = process.communicate(timeout=10)
     assert out.splitlines() == [
@@ -158,7 +160,7 @@ def test_a_start_that_fails(start):
 
 
 def test_a_signal_during_a_start(start):
-    """It stops cleanly, without ever listening."""
+    """After a signal while services start, the program stops cleanly without ever listening."""
     process, _ = start("waits")
     lines_of(process, "waiting")
     process.send_signal(signal.SIGINT)
@@ -168,7 +170,7 @@ def test_a_signal_during_a_start(start):
 
 
 def test_tasks_that_ignore_their_cancellation(start):
-    """The process ends without them."""
+    """The process ends without waiting longer for tasks that ignore their cancellation."""
     process, _ = start("stubborn")
     lines_of(process, "waiting")
     process.send_signal(signal.SIGTERM)
@@ -182,7 +184,7 @@ def test_tasks_that_ignore_their_cancellation(start):
 
 
 def test_exit(start):
-    """A program that calls `sys.exit` in a handler stops cleanly, with that status."""
+    """After `sys.exit` in a handler, the program stops cleanly, with that status."""
     process, port = start("runs")
     lines_of(process, "Listening")
     with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
@@ -199,7 +201,7 @@ def test_exit(start):
 
 
 def test_a_start_that_exits(start):
-    """The services before it stop."""
+    """If a service calls `sys.exit` in its start, the services that have started are stopped."""
     process, _ = start("exits")
     out, err = process.communicate(timeout=10)
     assert out.splitlines()[2:] == ["cancelled", "first stopped", "engine closed"]

@@ -1,4 +1,4 @@
-"""Two servers in one event loop: they share the queues, and each may stop by itself."""
+"""Two servers in one event loop share the queues, and each may stop alone."""
 
 import asyncio
 import signal
@@ -34,7 +34,7 @@ class Engine(MemoryEngine):
 
 @pytest.fixture
 def servers(io_loop):
-    """Two servers that serve, each with the task of it."""
+    """Two running servers, each with its task."""
     said.clear()
     MessageQueue.configure(Engine())
     found = []
@@ -51,7 +51,9 @@ def servers(io_loop):
 
 @pytest.mark.gen_test
 async def test_one_stops(servers, raw):
-    """The other one still serves: it is healthy, its events are accepted, its workers poll."""
+    """After one server has stopped, the other still serves: it is healthy, its events are accepted,
+    and polls continue.
+    """
     (one, stopping), (other, _) = servers
     heard = []
     queue = MessageQueue.instance("room")
@@ -75,8 +77,9 @@ async def test_one_stops(servers, raw):
 
 @pytest.mark.gen_test
 async def test_both_stop(servers, raw):
-    """What a request of one publishes reaches a stream of the other before that ends. The engine is
-    closed once, and then publishing is possible again."""
+    """If both stop, an event from a request to one server reaches a stream of the other before that
+    stream ends. The engine is closed once, and publishing works again after that.
+    """
     (one, _), (other, _) = servers
     stream = CLIENTS["sse"](other.port)
     await stream.start()
@@ -114,7 +117,9 @@ Server(processes=2, drain_delay=0.3).run(app)
 
 
 def test_in_each_worker(popen, tmp_path):
-    """It has one process, whatever the environment says, and is told of a stop, too."""
+    """A server that `serve` runs in each worker ignores TATSUMAKI_PROCESSES and stops with its
+    worker.
+    """
     (tmp_path / "app.py").write_text(ANOTHER)
     variables = {"TATSUMAKI_PROCESSES": "2", "PORT": str(free_port())}
     process = popen(sys.executable, tmp_path / "app.py", environment=variables)

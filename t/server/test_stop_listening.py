@@ -1,4 +1,4 @@
-"""A server that stops listening serves the connections that wait to be accepted."""
+"""When a server stops listening, it still serves the connections in its backlog."""
 
 import asyncio
 import socket
@@ -35,7 +35,7 @@ async def answer(client):
 
 @pytest.mark.gen_test
 async def test_clients_in_the_queue(http_server_class):
-    """They are answered, though nothing was accepted before the stop."""
+    """Clients in the backlog are answered, although no connection was accepted before the stop."""
     server = http_server_class(Application([("/", Hello)]))
     sockets = [bind_sockets(0, "127.0.0.1")[0] for _ in range(2)]
     server.add_sockets(sockets[:1])

@@ -1,4 +1,4 @@
-"""Requests whose bounds are unclear, and those that do not come to their end."""
+"""Requests with ambiguous ends, and requests that never end."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ def app():
 
 @pytest.fixture
 def connect(http_server, http_port, raw):
-    """`client = await connect(b"...")` sends that."""
+    """`client = await connect(b"...")` connects and sends these bytes."""
 
     async def make(data=b""):
         client = await raw(http_port)
@@ -87,8 +87,10 @@ HEAD = b"POST /x HTTP/1.1\r\nHost: x\r\n"
 @pytest.mark.parametrize("before", [b"", b"/x"])
 @pytest.mark.gen_test
 async def test_refused(connect, before, request_):
-    """400, and the connection is closed: nothing that follows is taken for a request. The first on
-    a connection, and one after another."""
+    """A request with an ambiguous end gets a 400, and the connection is closed, so the bytes behind
+    it are not taken for a request. This holds for the first request of a connection and for later
+    ones.
+    """
     client = await connect()
     if before:
         await client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % before)
@@ -112,7 +114,7 @@ async def test_refused(connect, before, request_):
 )
 @pytest.mark.gen_test
 async def test_taken(connect, request_, body):
-    """An empty line before a request, lengths that are one, line ends in a body."""
+    """An empty line before a request, a single length, and line ends in a body are accepted."""
     client = await connect(request_)
     reply = await read_reply(client)
     assert (reply.status, reply.body) == (200, body)
@@ -122,7 +124,7 @@ async def test_taken(connect, request_, body):
 
 
 async def is_open(client):
-    """Whether the server has not closed."""
+    """Whether the server has not closed the connection."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(client.read_all(), 0.02)
         return False
@@ -133,7 +135,9 @@ async def is_open(client):
 @pytest.mark.parametrize("before", [b"", b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"])
 @pytest.mark.gen_test
 async def test_half_a_head(connect, http_port, clock, before, part):
-    """A minute from its first byte, also if that came with the request before."""
+    """A head must be complete a minute after its first byte, even if that byte came with the
+    previous request.
+    """
     client = await connect(before + part)
     if before:
         await read_reply(client)
@@ -148,8 +152,9 @@ async def test_half_a_head(connect, http_port, clock, before, part):
 
 @pytest.mark.gen_test
 async def test_a_head_in_parts(connect, clock):
-    """One that ends in time has no limit any more: an idle connection has its own, and so has one
-    whose answer takes a while."""
+    """The time limit of a head ends with the head: an idle connection has another limit, and a slow
+    answer has none.
+    """
     client = await connect()
     for path in (b"/x", b"/poll", b"/x"):
         await clock.advance(61)
@@ -171,7 +176,9 @@ async def test_a_head_in_parts(connect, clock):
 @pytest.mark.tornado_server
 @pytest.mark.gen_test
 async def test_no_larger_than_tornados(connect, http_server):
-    """A connection has no name in its dict that Tornado's has not: see `HeadStream`."""
+    """The dict of a connection has the same names as that of Tornado's `IOStream`; see
+    `HeadStream`.
+    """
     await connect(HEAD)
     (connection,) = await soon(lambda: list(http_server._connections))
     here, there = socket.socketpair()
@@ -184,7 +191,7 @@ async def test_no_larger_than_tornados(connect, http_server):
 @pytest.mark.tornado_server
 @pytest.mark.gen_test
 async def test_nothing_is_left(connect, http_server):
-    """A connection that is closed takes its timer with it."""
+    """A closed connection is freed together with its timer."""
     client = await connect(HEAD)
     (connection,) = await soon(lambda: list(http_server._connections))
     stream = weakref.ref(connection.stream)
@@ -217,7 +224,7 @@ TLS = pytest.mark.parametrize(
 @pytest.mark.parametrize("part", [b"", b"\x16\x03\x01"])
 @pytest.mark.gen_test
 async def test_half_a_handshake(connect, clock, server_options, part):
-    """A minute, too."""
+    """A TLS handshake must also be complete within a minute."""
     client = await connect(part)
     await asyncio.sleep(0.01)
     await clock.advance(59)
@@ -229,7 +236,7 @@ async def test_half_a_handshake(connect, clock, server_options, part):
 @TLS
 @pytest.mark.gen_test
 async def test_a_whole_handshake(http_server, http_port, clock, server_options):
-    """Has no limit any more; half a head has."""
+    """After the handshake there is no limit until the next head begins."""
     reader, writer = await asyncio.open_connection("127.0.0.1", http_port, ssl=context())
     await clock.advance(61)
     writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -246,8 +253,7 @@ async def test_a_whole_handshake(http_server, http_port, clock, server_options):
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.gen_test
 async def test_no_tls(http_server, http_port, server_options, caplog, data, late):
-    """A client that sends no handshake, and leaves before the server looks or later, is at most one
-    line at level DEBUG."""
+    """A client that sends no handshake and leaves causes at most one log line, at level DEBUG."""
     caplog.set_level(logging.DEBUG, "tatsumaki")
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", http_port)) as client:
@@ -266,7 +272,7 @@ async def test_no_tls(http_server, http_port, server_options, caplog, data, late
 @TLS
 @pytest.mark.gen_test
 async def test_a_client_that_trusts_nobody(http_server, http_port, server_options, caplog):
-    """Its handshake fails at the end, which is one line as well."""
+    """A client that rejects the certificate causes one log line at level DEBUG."""
     caplog.set_level(logging.DEBUG, "tatsumaki")
     with pytest.raises(ssl.SSLCertVerificationError):
         await asyncio.open_connection("127.0.0.1", http_port, ssl=ssl.create_default_context())

@@ -1,4 +1,4 @@
-"""Socket activation and notifications, as systemd does them."""
+"""Socket activation by systemd, and notifications to it."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ class Inherits(Handler):
 app = Application([("/", Inherits)], autoreload=True)
 Server(host="192.0.2.1", port=1).run(app)
 """
-# Does as systemd does: the sockets are the descriptors from 3 on, and LISTEN_PID is the program.
+# Acts like systemd: the sockets become descriptors 3 and up, and LISTEN_PID is set.
 ACTIVATE = """
 import fcntl, os, sys
 sockets, command = sys.argv[1].split(","), sys.argv[2:]
@@ -42,7 +42,7 @@ os.execv(command[0], command)
 
 @pytest.fixture
 def inbox(tmp_path):
-    """The socket for notifications to systemd; an address that begins with @ has no file."""
+    """Makes the socket that receives notifications; an address that begins with @ has no file."""
     made = []
 
     def make(address=tmp_path / "notify"):
@@ -59,7 +59,7 @@ def inbox(tmp_path):
 
 @pytest.fixture
 def start(popen, tmp_path):
-    """Starts the program by `command`; its stderr is in the file `log`."""
+    """Starts the program with `command`. Its stderr goes to the file `log`."""
     (tmp_path / "program.py").write_text(PROGRAM)
 
     def run(*command, **options):
@@ -69,8 +69,9 @@ def start(popen, tmp_path):
 
 
 def test_a_service(start, inbox, tmp_path):
-    """Its sockets replace host and port, and stay; systemd is notified of each stage; child
-    processes inherit nothing."""
+    """The sockets from systemd replace host and port, and their file stays. systemd is notified of
+    each stage. Child processes do not inherit the sockets.
+    """
     notified, path = inbox(), tmp_path / "chat.sock"
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(path))
@@ -111,8 +112,9 @@ def test_a_service(start, inbox, tmp_path):
 
 
 def test_systemds_own_tool(start, tmp_path):
-    """It starts the program when the first client comes. The program has the socket also after its
-    file was changed."""
+    """systemd-socket-activate starts the program when the first client connects. After a reload,
+    the program still has the socket.
+    """
     port = free_port()
     variables = [f"-E{name}" for name in ("PYTHONPATH", "PATH")]
     program = find_program("systemd-socket-activate", "systemd")
@@ -132,7 +134,7 @@ def test_systemds_own_tool(start, tmp_path):
     line = f"Listening on http://127.0.0.1:{port}/ (Ctrl-C stops)\n"
     assert process.stdout.readline() == line
     while "program.py modified" not in (tmp_path / "log").read_text():
-        # It has to see the file once before it can see a change of it.
+        # The program must see the file once before it can notice a change.
         assert time.monotonic() < deadline
         time.sleep(0.1)
         os.utime(tmp_path / "program.py")
@@ -143,7 +145,7 @@ def test_systemds_own_tool(start, tmp_path):
 
 @pytest.fixture
 def activated(monkeypatch):
-    """Sets the variables that systemd sets, for descriptors from `first` on."""
+    """Sets the variables that systemd sets, for descriptors starting at `first`."""
 
     def set_up(first, count, process=None, names=None):
         monkeypatch.setattr(systemd, "FIRST_DESCRIPTOR", first)
@@ -153,12 +155,12 @@ def activated(monkeypatch):
             monkeypatch.setenv("LISTEN_FDNAMES", names)
 
     yield set_up
-    # Also if the sockets were of no use.
+    # The variables are removed even if the sockets could not be used.
     assert not [name for name in os.environ if name.startswith("LISTEN_")]
 
 
 def test_used_once(activated):
-    """A second server of the process listens on its own address."""
+    """Only the first server of a process uses the sockets; another listens on its own address."""
     given = socket.create_server(("127.0.0.1", 0))
     activated(given.fileno(), 1)
     first, second = Addresses("127.0.0.1", 0), Addresses("127.0.0.1", 0)
@@ -172,7 +174,7 @@ def test_used_once(activated):
 
 
 def test_no_port(activated, tmp_path):
-    """With a Unix socket of systemd, there is no port."""
+    """With a Unix socket from systemd, the server has no port."""
     given = socket.socket(socket.AF_UNIX)
     given.bind(str(tmp_path / "chat.sock"))
     given.listen()
@@ -186,7 +188,7 @@ def test_no_port(activated, tmp_path):
 
 
 def test_an_abstract_socket(activated):
-    """It is named as systemd names it."""
+    """The URL of an abstract socket has systemd's notation, with an @."""
     given = socket.socket(socket.AF_UNIX)
     given.bind(f"\0tatsumaki-test-{os.getpid()}")
     given.listen()
@@ -199,7 +201,7 @@ def test_an_abstract_socket(activated):
 
 
 def test_for_another_process(activated, expect_log):
-    """The sockets of a parent that left its variables set are not used."""
+    """Sockets for another process are not used, and a log line says so."""
     with socket.create_server(("127.0.0.1", 0)) as given:
         activated(given.fileno(), 1, process=1)
         with expect_log("tatsumaki", "LISTEN_PID is 1, and this process is "):
@@ -216,7 +218,7 @@ def test_for_another_process(activated, expect_log):
     ],
 )
 def test_no_listening_socket(activated, make, reason):
-    """A descriptor that cannot be listened on is named, with its name of the unit."""
+    """The error names a descriptor that cannot be used, with its name from the unit."""
     given = make()
     number = os.dup(given.fileno())
     given.close()
@@ -231,14 +233,14 @@ def test_no_listening_socket(activated, make, reason):
 
 @pytest.mark.parametrize("count", ["two", "-1", "9" * 5000])
 def test_no_number(activated, count):
-    """So is a count that is none."""
+    """The error for a bad LISTEN_FDS names the value."""
     activated(3, count)
     with pytest.raises(ListenError, match=f"LISTEN_FDS must be a number, not '{count}'"):
         Addresses().bind()
 
 
 def test_abstract(inbox, monkeypatch):
-    """An @ stands for a zero byte; without systemd there is no notification."""
+    """An @ in NOTIFY_SOCKET stands for a zero byte. Without that variable, nothing is sent."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     systemd.notify("READY=1")
     address = f"@tatsumaki-test-{os.getpid()}"
@@ -250,7 +252,9 @@ def test_abstract(inbox, monkeypatch):
 
 @pytest.mark.parametrize("unix", [True, False])
 def test_nobody_there(monkeypatch, tmp_path, expect_log, unix):
-    """It is logged once, and the program continues, also on a system without Unix sockets."""
+    """If systemd cannot be notified, one line is logged and the program continues, even on a system
+    without Unix sockets.
+    """
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "none"))
     if not unix:
         monkeypatch.delattr(socket, "AF_UNIX")
@@ -270,7 +274,9 @@ def test_nobody_there(monkeypatch, tmp_path, expect_log, unix):
     ],
 )
 def test_no_watchdog(monkeypatch, inbox, tmp_path, variables):
-    """Without one, with one for another process, and with no period, nothing is sent."""
+    """Nothing is sent without a watchdog, with a watchdog for another process, or without a valid
+    period.
+    """
     notified = inbox()
     notified.setblocking(False)
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))

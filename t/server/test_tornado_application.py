@@ -23,7 +23,7 @@ class Refused(RequestHandler):
 
 
 class Own(Application):
-    """A program may have its own way to begin a request."""
+    """An application that overrides `start_request`."""
 
     def start_request(self, server_conn, request_conn):
         seen.append("own")
@@ -57,7 +57,7 @@ async def test_requests(http_server, http_client, base_url, app, expect_log):
 
 
 def test_any_router():
-    """A callable is no router, and stays as it is."""
+    """The server wraps a router, but not a plain callable."""
 
     def answer(request):
         pass

@@ -1,4 +1,4 @@
-"""A program whose log Tornado's options set up."""
+"""A program whose log is set up by `tornado.options`."""
 
 import re
 import urllib.request
@@ -36,7 +36,7 @@ def program(serve_program, tmp_path):
 
 
 def test_pretty_log(program):
-    """Each line has Tornado's form, those of streams and of the handler's log among them."""
+    """Each line has Tornado's format, including those of streams and of `Handler.log`."""
     for path in ("?client_id=me&a=%0Ab", "count"):
         with urllib.request.urlopen(program.url + path) as answer:
             answer.read()

@@ -1,4 +1,4 @@
-"""A server on a Unix socket: its file, and the clients that come by it."""
+"""A server on a Unix socket: its file and its clients."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ Server(unix=sys.argv[1], mode=0o640, xheaders=True).run(Application(rules))
 
 @pytest.fixture
 def addresses(tmp_path):
-    """Makes those of a Unix socket, bound, and closes them after the test."""
+    """Binds a Unix socket, and closes it after the test."""
     made = []
 
     def make(path=tmp_path / "chat.sock", **options):
@@ -51,7 +51,7 @@ def addresses(tmp_path):
 
 @pytest.fixture
 def serve(popen, tmp_path):
-    """Starts the program; gives the process, and the path of its log."""
+    """Starts the program, and returns the process and the path of its log."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
 
@@ -73,7 +73,7 @@ def connect(path):
 
 
 def ask(path, request, *headers):
-    """The whole answer."""
+    """Sends a request and returns the whole answer."""
     with connect(path) as client:
         lines = [f"{request} HTTP/1.1", "Host: chat.example", "Connection: close", *headers]
         client.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -81,7 +81,7 @@ def ask(path, request, *headers):
 
 
 def read(client, until=None):
-    """The data until its end, or until it contains `until`."""
+    """Reads to the end, or until the data contains `until`."""
     data = b""
     while until is None or until not in data:
         chunk = client.recv(65536)
@@ -92,12 +92,14 @@ def read(client, until=None):
 
 
 def test_a_program(serve, tmp_path):
-    """Requests, long polls and streams use the socket; its file gets the mode, and is removed."""
+    """Requests, long polls and streams work over the socket. Its file has the mode, and is removed
+    at the end.
+    """
     path = tmp_path / "chat.sock"
     process, log = serve(path)
     assert process.stdout.readline() == f"Listening on unix:{path} (Ctrl-C stops)\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    # Tornado's address of a client that has none, unless a proxy tells it.
+    # Tornado's address for a client without one, unless a proxy sends it.
     local = b'["0.0.0.0","0.0.0.0","0.0.0.0","chat.example","80"]'
     assert ask(path, "GET /who").replace(b", ", b",").endswith(local)
     remote = b'["192.0.2.7","192.0.2.7","192.0.2.7","chat.example","443"]'
@@ -122,7 +124,7 @@ def test_a_program(serve, tmp_path):
 
 
 def test_stale(addresses, tmp_path):
-    """A socket that no process listens on is replaced."""
+    """The file of a socket on which no process listens is replaced."""
     path = tmp_path / "chat.sock"
     with socket.socket(socket.AF_UNIX) as old:
         old.bind(str(path))
@@ -131,7 +133,7 @@ def test_stale(addresses, tmp_path):
 
 
 def test_live(addresses, tmp_path):
-    """One that a process listens on is not, even if that process accepts nothing just now."""
+    """The file of a socket on which a process listens is kept, even if the backlog is full."""
     path = tmp_path / "chat.sock"
     (sock,) = addresses().listen()
     sock.listen(0)
@@ -147,7 +149,7 @@ def test_live(addresses, tmp_path):
 
 
 def test_bound_before_it_listens(addresses, tmp_path):
-    """No client connects before the application has started."""
+    """No client can connect between `bind` and `listen`."""
     first = addresses()
     with pytest.raises(ConnectionRefusedError):
         connect(tmp_path / "chat.sock")
@@ -156,7 +158,9 @@ def test_bound_before_it_listens(addresses, tmp_path):
 
 
 def test_replaced_by_another(addresses, tmp_path):
-    """Of two servers that start at the same time, the second one listens, and keeps its file."""
+    """If two servers start at the same time, the second one listens, and the first fails without
+    removing the file.
+    """
     first, second = addresses(), addresses()
     with pytest.raises(ListenError, match="another process has replaced the file"):
         first.listen()
@@ -168,7 +172,7 @@ def test_replaced_by_another(addresses, tmp_path):
 
 
 def test_another_directory(addresses, tmp_path, monkeypatch):
-    """A relative path is that of the directory in which the server started."""
+    """A relative path stays relative to the directory in which the server was bound."""
     monkeypatch.chdir(tmp_path)
     here = addresses("chat.sock")
     monkeypatch.chdir(ROOT)
@@ -178,7 +182,7 @@ def test_another_directory(addresses, tmp_path, monkeypatch):
 
 
 def test_another_process(addresses, tmp_path, monkeypatch):
-    """A child of the server, which has its sockets, leaves the file to it."""
+    """A child process that closes its copy of the socket does not remove the file."""
     (sock,) = addresses().listen()
     with monkeypatch.context() as patch:
         patch.setattr(os, "getpid", lambda: 1)
@@ -196,7 +200,7 @@ def test_another_process(addresses, tmp_path, monkeypatch):
     ],
 )
 def test_a_bad_path(addresses, tmp_path, name, reason):
-    """A path that cannot be a socket is an error of one line, and is not changed."""
+    """A path that cannot be used causes a one-line error, and the file is not changed."""
     (tmp_path / "file").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path / "file")
     with pytest.raises(ListenError) as caught:
@@ -207,14 +211,16 @@ def test_a_bad_path(addresses, tmp_path, name, reason):
 
 
 def test_together_with_tcp(addresses, tmp_path):
-    """With `host` or `port`, the server listens on both."""
+    """With `host` or `port`, the server listens on TCP and on the Unix socket."""
     both = addresses(host="127.0.0.1", port=0)
     assert [sock.family for sock in both.listen()] == [socket.AF_INET, socket.AF_UNIX]
     assert both.urls("http") == [f"http://127.0.0.1:{both.port}/", f"unix:{tmp_path}/chat.sock"]
 
 
 def test_alone(addresses, monkeypatch):
-    """Without host and port the server listens on the file only, even with the environment set."""
+    """Without `host` and `port`, the server listens on the Unix socket only, even if the
+    environment sets a port.
+    """
     monkeypatch.setenv("PORT", "0")
     alone = addresses()
     assert [sock.family for sock in alone.listen()] == [socket.AF_UNIX]

@@ -1,6 +1,5 @@
-"""A new process takes over from an old one, by a listening socket that both have, as systemd hands
-it to them, or by a port that both have (`reuse_port`). No connection fails, and a client that
-followed the old process is told of the gap.
+"""A new process replaces an old one. Both use one listening socket, as with systemd, or one port
+(`reuse_port`). No connection fails, and the subscribers of the old process get a gap.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from support.wire import read_reply, soon
 
 from tatsumaki_py.testing import Connection, Ended
 
-# Runs a program with the socket as systemd does: it is descriptor 3, and for this process only.
+# Runs a program as systemd does: the socket is descriptor 3, for this process only.
 ACTIVATED = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -33,11 +32,11 @@ class Deployment:
     """The processes of a program on one port.
 
     Args:
-        shared: whether they share a listening socket. If not, each has its own.
+        shared: whether the processes share a listening socket. If not, each opens its own.
     """
 
     def __init__(self, shared):
-        # Without `listen`, a socket only keeps the port.
+        # Without `listen`, the socket only reserves the port.
         self.sock = socket.socket()
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         self.sock.bind(("127.0.0.1", 0))
@@ -55,7 +54,7 @@ class Deployment:
         self._processes = []
 
     async def replace(self):
-        """Starts a process, and stops the one before it when the new one is ready."""
+        """Starts a process, and stops the previous one when the new one is ready."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *self._command),
             env=os.environ | self._environment,
@@ -86,7 +85,7 @@ class Deployment:
 
 
 class Clients:
-    """Clients that repeat a request, and `count` it."""
+    """Clients that repeat requests, and count them in `count`."""
 
     def __init__(self, port):
         self.port = port
@@ -96,7 +95,7 @@ class Clients:
         self.subscribers = [CLIENTS[transport](port) for transport in (*STREAMS, "long-poll")]
 
     async def run(self):
-        """All of it, until cancelled."""
+        """Runs all clients until it is cancelled."""
         work = [self.connect, self.connect, self.publish, self.publish_on_one_connection]
         follow = [self.throughout(self.follow, one) for one in self.subscribers]
         await asyncio.gather(*map(self.throughout, work), *follow)
@@ -109,7 +108,7 @@ class Clients:
                 self.errors.append((work, args, error))
 
     async def connect(self):
-        """Asks for the process, on a connection of its own."""
+        """Asks for the process id, on a new connection."""
         async with connected(self.port) as client:
             reply = await request(client, "GET /")
             self.processes.update(json.loads(reply.body))
@@ -120,7 +119,7 @@ class Clients:
             self.count["published"] += 1
 
     async def publish_on_one_connection(self):
-        """Until the server says that it closes it, or has closed it."""
+        """Publishes on one connection until the server closes it, or says that it will."""
         async with connected(self.port) as client:
             while not await is_closed(client):
                 reply = await request(client, "POST /publish/room", b"2")
@@ -135,7 +134,7 @@ class Clients:
                 message = await subscriber.next()
                 self.count[subscriber.transport, "gaps" if message.gap else "events"] += 1
         except Ended:
-            pass  # and comes again
+            pass  # and subscribes again
 
 
 @contextlib.asynccontextmanager
@@ -148,7 +147,7 @@ async def connected(port):
 
 
 async def request(client, line, body=b""):
-    """The answer."""
+    """Sends a request and returns the answer."""
     fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     await client.send(f"{line} HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode() + body)
     reply = await read_reply(client)
@@ -157,7 +156,7 @@ async def request(client, line, body=b""):
 
 
 async def is_closed(client):
-    """As a proxy sees it, before it uses a connection again."""
+    """Whether the server has closed the connection, as a proxy checks it before it reuses one."""
     await asyncio.sleep(0)
     with contextlib.suppress(BlockingIOError):
         return client.sock.recv(1, socket.MSG_PEEK) == b""
@@ -167,7 +166,7 @@ async def is_closed(client):
 @pytest.mark.parametrize("shared", [True, False], ids=["socket", "reuse_port"])
 @pytest.mark.gen_test
 async def test_two_restarts(shared):
-    """Three processes answer, and no client loses a request or the middle of a message."""
+    """Three processes answer in turn, and no request fails and no message is cut off."""
     deployment = Deployment(shared)
     with contextlib.closing(deployment):
         await deployment.replace()
@@ -186,7 +185,7 @@ async def test_two_restarts(shared):
         await deployment.stop()
     count, errors = clients.count, clients.errors
     if not shared:
-        # Linux resets a connection that arrives between the last `accept` and the `close`.
+        # Linux resets connections that arrive between the last `accept` and the `close`.
         errors = [one for one in errors if not isinstance(one[-1], ConnectionResetError)]
     assert errors == []
     assert len(clients.processes) == 3
@@ -194,5 +193,5 @@ async def test_two_restarts(shared):
     assert count["published on one connection"] > 0
     for subscriber in clients.subscribers:
         assert count[subscriber.transport, "events"] > 0
-        # A long poll may come to the new process, to the old one once more, and so on.
+        # A long poll may reach the new process, the old one again, and so on.
         assert count[subscriber.transport, "gaps"] == 2 or not subscriber.streams

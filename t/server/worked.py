@@ -1,4 +1,4 @@
-"""A server of several processes, with an engine that says that they share it."""
+"""A server with several processes, and an engine that claims to be shared."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from tatsumaki_py.message_queue.engine.memory import MemoryEngine
 
 
 def say(line):
-    """Prints it whole, between the lines of the others."""
+    """Prints a line in one write, so that the lines of several processes do not mix."""
     os.write(1, f"{line}\n".encode())
 
 
@@ -23,7 +23,7 @@ class Shared(MemoryEngine):
 
 
 class Worker(Handler):
-    """Which one it is, a number that no two processes have in common, and the port."""
+    """Answers with the number of the worker, its process id, a random number and the port."""
 
     def get(self):
         self.write([os.environ["TATSUMAKI_WORKER"], os.getpid(), random.random(), server.port])
@@ -55,7 +55,7 @@ class Stops(Handler):
 
 
 MessageQueue.configure(Shared())
-other_loop = asyncio.new_event_loop()  # Not the one that serves.
+other_loop = asyncio.new_event_loop()  # Another loop than the one that serves.
 app = Application(
     [
         ("/", Worker),
