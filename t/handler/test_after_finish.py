@@ -1,4 +1,4 @@
-"""What comes after the end of an answer is harmless, as in Tatsumaki, and said at debug level."""
+"""Calls after the end of an answer do nothing, as in Tatsumaki, and are logged at level DEBUG."""
 
 import asyncio
 import logging
@@ -108,8 +108,9 @@ CALLS = {
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.gen_test
 async def test_after_finish(fetch, lines, call, method):
-    """The first answer goes out, the method goes on, and the log has one line of each request; also
-    after a stream."""
+    """The first answer is sent, the method continues, and the log gets one line for each request,
+    even after a stream.
+    """
     answer = await fetch(f"/after/{call}", method=method)
     assert (answer.code, answer.body) == (200, b"once")
     assert gone_on == [call]
@@ -119,7 +120,7 @@ async def test_after_finish(fetch, lines, call, method):
 
 @pytest.mark.gen_test
 async def test_render_and_redirect_finish(fetch, lines):
-    """`render` and `redirect` have finished; to do it again is harmless in plain handlers too."""
+    """`render` and `redirect` finish the answer; finishing it again does nothing in any handler."""
     answer = await fetch("/sync/redirect")
     assert (answer.code, answer.headers["Location"], answer.body) == (302, "/once", b"")
     answer = await fetch("/sync/render")
@@ -136,7 +137,7 @@ async def test_a_loop_ends(fetch):
 
 @pytest.mark.gen_test
 async def test_client_that_left(ask, lines):
-    """Nothing is said of a client that left: the handler cannot have known."""
+    """Nothing is logged if the client left, because the handler could not know that."""
     client = await ask("GET /gone")
     await until(lambda: gone_on)
     client.close()

@@ -1,4 +1,4 @@
-"""A handler writes an event as JSON, whatever value it is; its `data` it writes as that value."""
+"""A handler writes an event of any type as JSON, and the `data` of an event as the plain value."""
 
 import json
 
@@ -55,7 +55,7 @@ class Stream(Handler):
 
 
 class Texts(Stream):
-    """Sends what is not text as it is."""
+    """Returns text for text events, and other events unchanged."""
 
     def get_chunk(self, chunk, *more):
         return chunk.data if isinstance(chunk, str) else chunk
@@ -95,7 +95,7 @@ def get(http_server, base_url):
 @pytest.mark.parametrize("path", ["one", "latin"])
 @pytest.mark.gen_test
 async def test_write(get, path):
-    """JSON in UTF-8 and its content type, also for text and null."""
+    """An event is written as JSON in UTF-8 with its content type, even text and null."""
     for number, value in enumerate(VALUES):
         reply = await get(f"/{path}/{number}")
         assert reply.body == events()[number].json
@@ -105,7 +105,7 @@ async def test_write(get, path):
 
 @pytest.mark.gen_test
 async def test_its_data(get):
-    """`data` is written as any other value is."""
+    """`data` is written like any other value."""
     reply = await get("/data/0")
     assert (reply.body, reply.headers["Content-Type"]) == (b"text", "text/html; charset=UTF-8")
     assert [(await get(f"/data/{number}")).body for number in (3, 5, 6, 11)] == [
@@ -119,7 +119,7 @@ async def test_its_data(get):
 @pytest.mark.parametrize("path", ["/all", "/codec"])
 @pytest.mark.gen_test
 async def test_a_list_of_events(get, path):
-    """It is the answer to a long poll, and says its cursor."""
+    """A list of events is the answer to a long poll, and sets the header with the cursor."""
     reply = await get(path)
     assert json.dumps(json.loads(reply.body)) == json.dumps(VALUES)
     assert reply.headers["Last-Event-ID"] == events()[-1].id
@@ -127,14 +127,14 @@ async def test_a_list_of_events(get, path):
 
 @pytest.mark.gen_test
 async def test_within_other_values(get):
-    """Events in a dict are what they say."""
+    """Events within a dict are written as their values."""
     reply = json.loads((await get("/within")).body)
     assert json.dumps(reply) == json.dumps({"events": VALUES, "first": "text"})
 
 
 @pytest.mark.gen_test
 async def test_stream_write(get):
-    """Each is an event with its id, or its JSON if the stream has no messages."""
+    """A stream of messages sends each event with its id; another stream sends its JSON."""
     bodies = [event.json for event in events()]
     ids = [event.id for event in events()]
     assert (await get("/stream/plain")).body == b"".join(bodies)
@@ -152,7 +152,9 @@ async def test_stream_write(get):
 
 @pytest.mark.gen_test
 async def test_text_in_a_form_of_ones_own(get):
-    """What `get_chunk` returns: an event is JSON again, text is text. What is empty is not sent."""
+    """If `get_chunk` returns an event, its JSON is sent; text is sent as text; nothing is sent for
+    an empty result.
+    """
     sse = (await get("/texts/server_sent_events")).body.decode()
     found = [line[6:] for line in sse.splitlines() if line.startswith("data: ")]
     expected = ["text", "caf\u00e9", '["a",1]', "[]", '{"n":1}', "5", "0", "1.5", "true", "false"]
@@ -161,7 +163,7 @@ async def test_text_in_a_form_of_ones_own(get):
 
 @pytest.mark.gen_test
 async def test_websocket(http_server, base_url):
-    """Each is a message with its id."""
+    """Each event is a message with its id."""
     socket = await websocket_connect(base_url.replace("http", "ws") + "/socket")
     for event, value in zip(events(), VALUES, strict=True):
         message = json.loads(await socket.read_message())

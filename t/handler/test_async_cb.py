@@ -1,4 +1,4 @@
-"""`async_cb` makes the answer of what a callback raises."""
+"""`async_cb` turns an exception of a callback into the answer."""
 
 import asyncio
 
@@ -72,7 +72,7 @@ def app():
 @pytest.mark.parametrize("what", ["throw", "coroutine"])
 @pytest.mark.gen_test
 async def test_error_http(fetch, what):
-    """An Error.HTTP is the answer, and not logged; of a coroutine, too."""
+    """An `Error.HTTP` of a callback or a coroutine becomes the answer and is not logged."""
     answer = await fetch(f"/cb/{what}")
     assert (answer.code, answer.body) == (418, b"teapot")
 
@@ -80,7 +80,7 @@ async def test_error_http(fetch, what):
 @pytest.mark.parametrize("what", ["die", "dying_coroutine"])
 @pytest.mark.gen_test
 async def test_exception(fetch, expect_log, what):
-    """Anything else is a bare 500 and a trace in the log."""
+    """Any other exception is answered with a plain 500, and its traceback is logged."""
     with expect_log("tornado.application", "Uncaught exception GET /cb/") as records:
         answer = await fetch(f"/cb/{what}")
     assert (answer.code, answer.body) == (500, b"Internal Server Error")
@@ -89,34 +89,34 @@ async def test_exception(fetch, expect_log, what):
 
 @pytest.mark.gen_test
 async def test_arguments_and_results(fetch):
-    """Arguments go in, results come out, coroutines can be awaited, the name stays."""
+    """The wrapper passes on arguments and results, can be awaited, and keeps the name."""
     assert (await fetch("/cb/fine")).body == b'["a","b"]'
     assert (await fetch("/result")).body == b'[[1,2],4,"add"]'
 
 
 @pytest.mark.gen_test
 async def test_after_the_answer(fetch, expect_log):
-    """What is raised after the answer is only logged."""
+    """An exception after the answer is only logged."""
     with expect_log("tornado.application", "Uncaught exception"):
         assert (await fetch("/cb/late")).body == b"answered"
 
 
 @pytest.mark.gen_test
 async def test_in_a_stream(ask, expect_log):
-    """A stream is cut off: no end mark."""
+    """An exception cuts off a stream, without its last chunk."""
     with expect_log("tornado.application", "Uncaught exception"):
         assert not (await (await ask("GET /cb/cut")).read_all()).endswith(b"0\r\n\r\n")
 
 
 @pytest.mark.gen_test
 async def test_client_disconnect(fetch):
-    """ClientDisconnect ends the request without a word."""
+    """`ClientDisconnect` ends the request, and nothing is logged."""
     assert (await fetch("/cb/leave")).code == 200
 
 
 @pytest.mark.gen_test
 async def test_as_callback_of_a_queue(ask):
-    """A wrapped callback still belongs to its request."""
+    """A poll with a wrapped callback ends with its request."""
     client = await ask("GET /queue")
     await asyncio.sleep(0.01)
     MessageQueue.instance("async_cb").publish({"n": 1})

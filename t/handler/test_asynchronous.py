@@ -90,7 +90,9 @@ def app():
 )
 @pytest.mark.gen_test
 async def test_answer_comes_later(fetch, name, body):
-    """The flag leaves the end to `finish`; it is inherited, and `nonblocking` is another name."""
+    """With `asynchronous`, only `finish` ends the answer. Subclasses inherit it, and `nonblocking`
+    is another name for it.
+    """
     answer = await fetch(f"/{name}")
     assert (answer.code, answer.body) == (200, body)
     assert answer.headers["Content-Length"] == str(len(body))
@@ -98,7 +100,7 @@ async def test_answer_comes_later(fetch, name, body):
 
 @pytest.mark.gen_test
 async def test_keep_alive(ask):
-    """The connection takes the next request after a late answer."""
+    """After a late answer, the connection can be used for the next request."""
     client = await ask("GET /Asynchronous")
     assert await client.read_until(b"\r\n\r\nab")
     await client.send(b"GET /Coroutine HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -107,7 +109,7 @@ async def test_keep_alive(ask):
 
 @pytest.mark.gen_test
 async def test_pipelined(ask):
-    """The answers to two requests that were sent at once come in their order."""
+    """Two pipelined requests are answered in order."""
     client = await ask("GET /Asynchronous", "", "GET /Coroutine HTTP/1.1", "Host: x")
     assert await client.read_until(b"\r\n\r\nab")
     assert await client.read_until(b"finished by itself")

@@ -29,7 +29,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_binary(fetch):
-    """Text is one byte a character, bytes stay as they are, and so does the content type."""
+    """Text becomes one byte per character; bytes and the content type stay unchanged."""
     answer = await fetch("/binary/text")
     assert answer.body == b"foo\xdabar\x00\xff"
     assert answer.headers["Content-Type"] == "image/png"
@@ -38,7 +38,7 @@ async def test_binary(fetch):
 
 @pytest.mark.gen_test
 async def test_wide_character(fetch, expect_log):
-    """What has no byte is a 500, not a broken answer."""
+    """A character outside of Latin-1 causes a 500, not a broken answer."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         answer = await fetch("/binary/wide")
     assert (answer.code, answer.body) == (500, b"Internal Server Error")
@@ -47,6 +47,6 @@ async def test_wide_character(fetch, expect_log):
 
 @pytest.mark.gen_test
 async def test_of_one_request(fetch):
-    """Set on a handler, it is for what is written from then on in this request."""
+    """If a handler sets `binary`, it applies to everything written after that in this request."""
     for _ in range(2):
         assert (await fetch("/switched")).body == b"\xc3\xbf\xff"

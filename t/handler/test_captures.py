@@ -1,4 +1,4 @@
-"""Groups of the route are arguments of the method."""
+"""The groups of a route become arguments of the method."""
 
 import pytest
 from tornado.web import url
@@ -58,21 +58,22 @@ def app():
 )
 @pytest.mark.gen_test
 async def test_captures(fetch, path, body):
-    """Each group is an argument, unquoted, as text; one that took no part is None; numbers can be
-    written."""
+    """Each group is an argument: decoded text, or None if the group did not match. Numbers can be
+    written.
+    """
     answer = await fetch(path)
     assert answer.body.decode() == body
 
 
 @pytest.mark.gen_test
 async def test_bad_utf8(fetch, expect_log):
-    """Bytes that are no UTF-8 are a 400."""
+    """A path with bytes that are not UTF-8 is answered with 400."""
     with expect_log("tornado.general", "Invalid unicode"):
         assert (await fetch("/any/%FF")).code == 400
 
 
 @pytest.mark.gen_test
 async def test_no_match(fetch):
-    """A path that goes on is another path."""
+    """A route does not match a longer path."""
     for path in ("/count/a/b/c", "/countx"):
         assert (await fetch(path)).code == 404

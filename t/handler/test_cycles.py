@@ -1,6 +1,7 @@
-"""A handler is freed at once when its request is over, however it ends: no reference cycle.
+"""A handler is freed immediately when its request ends, in whatever way: it is in no reference
+cycle.
 
-A server that pushes holds thousands of them; what only the collector finds adds up.
+A push server has thousands of handlers, and objects that only the garbage collector frees add up.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ alive = weakref.WeakSet()
 
 
 class Engine:
-    """tornado.template is a cycle of its own: what it compiles refers to what it is given."""
+    """A template engine without a cycle; `tornado.template` makes one with its arguments."""
 
     include_path = ()
 
@@ -142,7 +143,7 @@ async def freed():
 @pytest.mark.parametrize("name", ["Plain", "Coroutine", "Render", "Thrown", "Later"])
 @pytest.mark.gen_test
 async def test_answered(ask, name):
-    """While the connection stays open."""
+    """A handler that has answered is freed while its connection stays open."""
     client = await ask(f"GET /{name}")
     await client.read_until(b"\r\n\r\n")
     await freed()
@@ -151,7 +152,7 @@ async def test_answered(ask, name):
 @pytest.mark.parametrize("name", ["Poll", "AwaitedPoll"])
 @pytest.mark.gen_test
 async def test_long_poll_answered(ask, name):
-    """By an event."""
+    """A long poll is freed after an event has answered it."""
     client = await ask(f"GET /{name}")
     await until(lambda: alive)
     MessageQueue.instance("cycles").publish({"n": 1})
@@ -162,7 +163,7 @@ async def test_long_poll_answered(ask, name):
 @pytest.mark.parametrize("name", ["Poll", "AwaitedPoll", "Open"])
 @pytest.mark.gen_test
 async def test_vanished(ask, name):
-    """The client left before there was an answer."""
+    """A handler is freed if its client leaves before the answer."""
     client = await ask(f"GET /{name}")
     await until(lambda: alive)
     client.close()
@@ -172,7 +173,7 @@ async def test_vanished(ask, name):
 @pytest.mark.parametrize("name", ["Stream", "IteratedStream", "FailingStream"])
 @pytest.mark.gen_test
 async def test_stream_finished(ask, name):
-    """The handler ended the stream, or an error did."""
+    """A stream is freed after the handler, or an error, has ended it."""
     client = await ask(f"GET /{name}")
     await client.read_until(b"--")
     await asyncio.sleep(0.01)
@@ -185,7 +186,7 @@ async def test_stream_finished(ask, name):
 @pytest.mark.parametrize("name", ["Stream", "IteratedStream"])
 @pytest.mark.gen_test
 async def test_stream_vanished(ask, name, leave):
-    """The client left, after an event and while nothing was sent."""
+    """A stream is freed if its client leaves after an event, or while nothing is sent."""
     client = await ask(f"GET /{name}")
     await client.read_until(b"--")
     MessageQueue.instance("cycles").publish({"n": 1})
@@ -197,7 +198,7 @@ async def test_stream_vanished(ask, name, leave):
 @pytest.mark.parametrize("name", ["Poll", "Stream", "IteratedStream"])
 @pytest.mark.gen_test
 async def test_superseded(ask, name):
-    """Another poll of the same client took over."""
+    """A poll is freed if another poll of the same client takes over."""
     first = await ask(f"GET /{name}")
     await until(lambda: alive)
     handler = weakref.ref(next(iter(alive)))

@@ -48,7 +48,7 @@ def app():
 
 
 class TestTraceback:
-    """With serve_traceback."""
+    """The application has the setting `serve_traceback`."""
 
     @pytest.fixture
     def app(self, app):
@@ -57,7 +57,7 @@ class TestTraceback:
 
     @pytest.mark.gen_test
     async def test_is_served(self, fetch, expect_log):
-        """The trace is in the answer, as Tornado writes it."""
+        """The answer contains the traceback, in Tornado's form."""
         with expect_log("tornado.application", "Uncaught exception"):
             answer = await fetch("/raise/error")
         assert (answer.code, answer.headers["Content-Type"]) == (500, "text/plain")
@@ -66,7 +66,7 @@ class TestTraceback:
 
 @pytest.mark.gen_test
 async def test_send_error(fetch):
-    """It answers with the phrase of the code, or with the reason that is given."""
+    """`send_error` answers with the phrase of the code, or with the given reason."""
     answer = await fetch("/send/404")
     assert (answer.code, answer.body) == (404, b"Not Found")
     assert answer.headers["Content-Type"] == "text/plain; charset=UTF-8"
@@ -77,7 +77,7 @@ async def test_send_error(fetch):
 
 @pytest.mark.gen_test
 async def test_override(fetch, expect_log):
-    """write_error may be overridden as in Tornado."""
+    """`write_error` may be overridden as in Tornado."""
     assert (await fetch("/override")).body == b'{"code":409,"message":"taken"}'
     with expect_log("tornado.general", "Missing argument missing"):
         assert b"Missing argument" in (await fetch("/override", method="POST")).body
@@ -85,7 +85,7 @@ async def test_override(fetch, expect_log):
 
 @pytest.mark.gen_test
 async def test_exceptions_of_tornado(fetch, expect_log):
-    """Its HTTPError keeps its own message for the log; Finish is no error."""
+    """The message of Tornado's `HTTPError` is only logged. `Finish` is not an error."""
     with expect_log("tornado.general", "for the log"):
         answer = await fetch("/raise/tornado")
     assert (answer.code, answer.body) == (403, b"Forbidden")
@@ -96,7 +96,7 @@ async def test_exceptions_of_tornado(fetch, expect_log):
 
 @pytest.mark.gen_test
 async def test_after_flush(ask, expect_log):
-    """An error after the headers are out is logged; the answer ends where it is."""
+    """An error after the headers were sent is logged, and the answer is cut off."""
     with (
         expect_log("tornado.application", "Uncaught exception"),
         expect_log("tornado.general", "Cannot send error response after headers written"),
@@ -109,7 +109,7 @@ async def test_after_flush(ask, expect_log):
 
 @pytest.mark.gen_test
 async def test_retry_after(fetch):
-    """An error may say when to try again."""
+    """An `Error.HTTP` may set `Retry-After`."""
     answer = await fetch("/raise/later")
     assert (answer.code, answer.body) == (503, b"later")
     assert answer.headers["Retry-After"] == "5"

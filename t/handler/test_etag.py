@@ -1,4 +1,4 @@
-"""ETags: for ordinary answers, not for pushed ones."""
+"""Ordinary answers have an ETag; answers that waited for events have none."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_plain(fetch):
-    """The same answer again is a 304."""
+    """A request with the ETag of the same answer gets a 304."""
     etag = (await fetch("/plain")).headers["Etag"]
     assert (await fetch("/plain", headers={"If-None-Match": etag})).code == 304
 
@@ -37,7 +37,7 @@ async def test_plain(fetch):
 @pytest.mark.parametrize("path", ["/asynchronous", "/poll"])
 @pytest.mark.gen_test
 async def test_pushed(fetch, path):
-    """An answer that waited has none, and is never a 304."""
+    """An answer that waited has no ETag, and is never a 304."""
     answer = await fetch(path, headers={"If-None-Match": "*"})
     assert answer.code == 200
     assert "Etag" not in answer.headers
@@ -45,5 +45,5 @@ async def test_pushed(fetch, path):
 
 @pytest.mark.gen_test
 async def test_not_stored(fetch):
-    """What a queue answers is kept by nobody on the way."""
+    """The answer to a poll has `Cache-Control: no-store`."""
     assert (await fetch("/poll")).headers["Cache-Control"] == "no-store"

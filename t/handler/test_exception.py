@@ -1,4 +1,4 @@
-"""What a handler raises becomes the answer."""
+"""An exception of a handler becomes the answer."""
 
 from urllib.parse import quote
 
@@ -57,7 +57,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_throw(fetch):
-    """Code and message of an Error.HTTP are the answer, as text."""
+    """An `Error.HTTP` is answered with its code, and with its message as text."""
     answer = await fetch("/oops")
     assert (answer.code, answer.body) == (500, b"Oops")
     assert answer.headers["Content-Type"] == "text/plain; charset=UTF-8"
@@ -70,7 +70,7 @@ async def test_throw(fetch):
 )
 @pytest.mark.gen_test
 async def test_default_message(fetch, code, body):
-    """Without a message it is the status phrase; what was set and written before is dropped."""
+    """Without a message, the body is the phrase of the status. Earlier output is dropped."""
     answer = await fetch(f"/throw/{code}")
     assert (answer.code, answer.body) == (code, body)
     assert "X-Mine" not in answer.headers
@@ -78,7 +78,7 @@ async def test_default_message(fetch, code, body):
 
 @pytest.mark.gen_test
 async def test_message_is_only_text(fetch, expect_log):
-    """Any text may be a message: it stays in the body, and the log has its own."""
+    """A message may be any text. It is sent in the body only; the log gets another line."""
     for message in ("\u2603", "a\r\nX-Evil: 1\r\n\r\n<b>", "100%s"):
         with expect_log("tornado.general", "in the log") as records:
             answer = await fetch("/throw/403?message=" + quote(message), method="POST")
@@ -89,7 +89,7 @@ async def test_message_is_only_text(fetch, expect_log):
 
 @pytest.mark.gen_test
 async def test_other_exceptions(fetch, expect_log):
-    """Anything else is a bare 500; the log has the trace, once."""
+    """Any other exception is answered with a plain 500, and its traceback is logged once."""
     for path, kind in (
         ("/die", KeyError),
         ("/plain", Error),
@@ -104,7 +104,7 @@ async def test_other_exceptions(fetch, expect_log):
 
 @pytest.mark.gen_test
 async def test_code_that_is_none(fetch, expect_log):
-    """A code that no answer can have is a programmer's mistake: a 500."""
+    """A code that HTTP does not allow is a programmer's mistake, and is answered with 500."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         assert (await fetch("/throw/42")).code == 500
     assert "42" in str(records[0].exc_info[1])

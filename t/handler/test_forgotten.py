@@ -1,5 +1,6 @@
-"""A method that leaves the answer to somebody, but lets Tornado finish it, is an error that says
-what to write."""
+"""If the method of a handler leaves the answer to a callback, but is not `asynchronous`, the error
+names the fix.
+"""
 
 import pytest
 from tornado import gen
@@ -24,7 +25,7 @@ class Forgotten(Handler):
 
 
 class Beside(Forgotten):
-    """Says something, whatever the poll brings."""
+    """Writes an answer before the poll has one."""
 
     def setup(self):
         self.set_status(202)
@@ -52,7 +53,7 @@ def app():
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.gen_test
 async def test_asynchronous(fetch, expect_log, method):
-    """Forgotten: 500 instead of an empty answer."""
+    """Without `asynchronous`, the answer is a 500 instead of an empty body."""
     with expect_log("tornado.application", f"Uncaught exception {method} /") as records:
         answer = await fetch("/", method=method)
     assert (answer.code, answer.body) == (500, b"Internal Server Error")
@@ -63,7 +64,7 @@ async def test_asynchronous(fetch, expect_log, method):
 
 @pytest.mark.gen_test
 async def test_asynchronous_with_a_timer(fetch, expect_log):
-    """Nothing waits for the timer, and the log says what was forgotten."""
+    """If a timer calls `poll_once` later, the log says that `asynchronous` is missing."""
     message = r"finish\(\) in a callback does nothing.*; set asynchronous = True in Later: GET /l"
     with expect_log("tatsumaki", message):
         assert (await fetch("/later")).body == b""
@@ -72,7 +73,7 @@ async def test_asynchronous_with_a_timer(fetch, expect_log):
 
 @pytest.mark.gen_test
 async def test_there_is_an_answer(fetch):
-    """Events that are there at once, or a status, are an answer."""
+    """A method that gets events immediately, or sets a status, has answered."""
     assert (await fetch("/beside")).code == 202
     MessageQueue.instance("room").publish({"text": "hi"})
     assert (await fetch("/")).body == b'[{"text":"hi"}]'
@@ -80,5 +81,5 @@ async def test_there_is_an_answer(fetch):
 
 @pytest.mark.gen_test
 async def test_tornado_coroutine(fetch):
-    """A method of `tornado.gen.coroutine` may stream as an `async def` one does."""
+    """A method decorated with `tornado.gen.coroutine` may stream, as an `async def` method may."""
     assert (await fetch("/coroutine")).body == b'{"events":0}\n'

@@ -1,4 +1,4 @@
-"""After the client has gone nothing that a handler says is an error."""
+"""After the client has left, nothing that a handler writes or raises is logged as an error."""
 
 import asyncio
 
@@ -86,7 +86,7 @@ def app(backend):
 )
 @pytest.mark.gen_test
 async def test_quiet(ask, what):
-    """write, flush, finish, render, redirect, streams, send_error and what is thrown go nowhere."""
+    """Every way to answer does nothing after the client has left, and nothing is logged."""
     client = await ask(f"GET /gone/{what}")
     await asyncio.sleep(0.01)
     client.close()
@@ -98,7 +98,7 @@ async def test_quiet(ask, what):
 @pytest.mark.parametrize("what", ["stream_write", "_stream_write"])
 @pytest.mark.gen_test
 async def test_stream_write(ask, what):
-    """stream_write raises ClientDisconnect, which nobody logs; as does one that was the first."""
+    """`stream_write` raises `ClientDisconnect`, even as the first call, and it is not logged."""
     client = await ask(f"GET /gone/{what}")
     await asyncio.sleep(0.01)
     client.close()
@@ -109,7 +109,7 @@ async def test_stream_write(ask, what):
 
 @pytest.mark.gen_test
 async def test_flush(ask):
-    """A coroutine that waits for flush() ends without a trace in the log."""
+    """A coroutine that awaits `flush()` ends, and nothing is logged."""
     client = await ask("GET /flushing")
     await client.read_until(b"xxx")
     client.reset()
@@ -118,7 +118,7 @@ async def test_flush(ask):
 
 @pytest.mark.gen_test
 async def test_connection_of_somebody_else(fetch, expect_log):
-    """A connection that closes elsewhere is an error of the handler, and logged."""
+    """If a connection to another server closes, the handler's exception is logged."""
     with expect_log("tornado.application", "Uncaught exception GET /backend") as records:
         assert (await fetch("/backend")).code == 500
     assert records[0].exc_info[0] is StreamClosedError

@@ -1,4 +1,4 @@
-"""HEAD is GET without a body."""
+"""A HEAD request is answered like GET, without the body."""
 
 import asyncio
 
@@ -88,7 +88,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_head(fetch):
-    """The headers and the length are those of GET, in subclasses too."""
+    """HEAD gets the headers and the length of GET, also in subclasses."""
     for path in ("/Get/you", "/Override/you"):
         get, head = await fetch(path), await fetch(path, method="HEAD")
         assert (head.code, head.body) == (200, b"")
@@ -99,21 +99,21 @@ async def test_head(fetch):
 
 @pytest.mark.gen_test
 async def test_own_head(fetch):
-    """A subclass may do less."""
+    """A subclass may define `head`."""
     answer = await fetch("/Own/you", method="HEAD")
     assert (answer.headers["X-Own"], answer.headers["Content-Length"]) == ("you", "0")
 
 
 @pytest.mark.gen_test
 async def test_without_get(fetch):
-    """Without a get there is no HEAD."""
+    """A handler without `get` answers HEAD with 405."""
     answer = await fetch("/NoGet/you", method="HEAD")
     assert (answer.code, answer.headers["Allow"]) == (405, "POST")
 
 
 @pytest.mark.gen_test
 async def test_no_body_on_the_wire(ask):
-    """Nothing follows the headers, and the connection takes the next request."""
+    """No body follows the headers, and the connection can be used for the next request."""
     client = await ask("HEAD /Get/you")
     await client.read_until(b"\r\n\r\n")
     await client.send(b"GET /Get/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -123,7 +123,7 @@ async def test_no_body_on_the_wire(ask):
 @pytest.mark.parametrize("name", ["LongPoll", "AwaitedPoll", "Stream", "Endless", "Events"])
 @pytest.mark.gen_test
 async def test_push_answers_at_once(ask, name):
-    """Long polls and streams do not wait for a HEAD, and leave nobody behind in the queue."""
+    """Long polls and streams answer HEAD immediately, and leave no client in the queue."""
     client = await ask(f"HEAD /{name}/you", "Connection: close")
     answer = await client.read_all()
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -134,7 +134,7 @@ async def test_push_answers_at_once(ask, name):
 @pytest.mark.parametrize("name", ["Stream", "Endless", "Events"])
 @pytest.mark.gen_test
 async def test_stream_ends(fetch, name):
-    """A handler that streams to nobody comes to its end: HEAD leaves no coroutine behind."""
+    """A coroutine that streams ends after HEAD, instead of running on without a client."""
     await fetch(f"/{name}/you", method="HEAD")
     try:
         await until(lambda: ended)

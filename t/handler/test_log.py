@@ -30,7 +30,7 @@ class Logger(Handler):
 
 
 class Theirs(tornado.web.RequestHandler):
-    """As in Jupyter Server."""
+    """A handler of another library with a logger `log`, as in Jupyter Server."""
 
     @property
     def log(self):
@@ -64,7 +64,7 @@ class Assigned(Handler):
 
 
 class Mixin:
-    """A method of that name is no logger."""
+    """A class whose `log` is a method, not a logger."""
 
     def log(self, text):
         raise AssertionError
@@ -82,7 +82,7 @@ def app():
 
 @pytest.fixture
 def lines(caplog):
-    """What was logged: ``logger: text``."""
+    """Returns the logged lines as ``logger: text``."""
     caplog.set_level(logging.INFO)
 
     def read():
@@ -101,8 +101,9 @@ CALLED = ["bob came", "100% sure", "came: bob1None", "bob"]
 )
 @pytest.mark.gen_test
 async def test_call(fetch, lines, caplog, path, name):
-    """The level is INFO; arguments are filled in, or appended if there is no % in the message. The
-    logger is that of a class further along the MRO, else "tatsumaki"."""
+    """`log` logs at level INFO. Arguments replace each %, or are appended if the message has none.
+    The logger is that of a class further along the MRO, otherwise "tatsumaki".
+    """
     await fetch(f"/{path}?name=bob")
     assert lines() == [f"{name}: {line}" for line in CALLED]
     assert {record.levelname for record in caplog.records} == {"INFO"}
@@ -110,7 +111,7 @@ async def test_call(fetch, lines, caplog, path, name):
 
 @pytest.mark.gen_test
 async def test_call_escapes(fetch, lines):
-    """Control characters of any argument are escaped."""
+    """Control characters in any argument are escaped."""
     await fetch("/Called?name=a%0Ab%1B")
     name = r"a\x0ab\x1b"
     assert lines()[0] == f"tatsumaki: {name} came"
@@ -122,14 +123,14 @@ async def test_call_escapes(fetch, lines):
 )
 @pytest.mark.gen_test
 async def test_replaced(fetch, lines, path, name):
-    """A subclass, a class that comes earlier and an assignment may have another one."""
+    """A subclass, an earlier base class or an assignment can replace `log`."""
     await fetch(f"/{path}")
     assert lines() == [f"{name}: came"]
 
 
 @pytest.mark.gen_test
 async def test_logger(fetch, caplog, expect_log):
-    """It has the methods and the attributes of a logger."""
+    """`log` has the methods and attributes of a logger."""
     with expect_log("tatsumaki", "bob came"), expect_log("tatsumaki", "failed") as failed:
         assert (await fetch("/Logger")).body == b'[false,"tatsumaki",true]'
     assert failed[0].exc_info[0] is ValueError
@@ -137,6 +138,6 @@ async def test_logger(fetch, caplog, expect_log):
 
 
 def test_copy():
-    """A copy logs as well."""
+    """A copy of `log` also logs."""
     log = copy.copy(Log(logging.getLogger("x")))
     assert log.getChild("y").name == "x.y"

@@ -1,4 +1,4 @@
-"""Methods that a handler has, and those that it has not."""
+"""Methods that a handler defines, and methods that it does not."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def app():
 )
 @pytest.mark.gen_test
 async def test_405(ask, request_line, allow):
-    """A method that is not there is a 405 that says which are."""
+    """A missing method is answered with 405 and `Allow`."""
     client = await ask(request_line, "Connection: close")
     head, _, body = (await client.read_all()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
@@ -80,7 +80,7 @@ async def test_405(ask, request_line, allow):
 
 @pytest.mark.gen_test
 async def test_thrown(fetch):
-    """An Error.HTTP of 405 keeps its message."""
+    """An `Error.HTTP` with code 405 keeps its message."""
     answer = await fetch("/Empty")
     assert (answer.code, answer.body, answer.headers["Allow"]) == (405, b"not today", "GET, HEAD")
 
@@ -98,7 +98,7 @@ async def test_thrown(fetch):
 )
 @pytest.mark.gen_test
 async def test_defined(fetch, method, path, body):
-    """A subclass may define any method that Tornado knows, and name others."""
+    """A subclass may define any method that Tornado knows, and may add others."""
     answer = await fetch(path, method=method)
     assert (answer.code, answer.body) == (200, body)
 
@@ -106,7 +106,7 @@ async def test_defined(fetch, method, path, body):
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "FOO"])
 @pytest.mark.gen_test
 async def test_404(fetch, method):
-    """A path that is not there is not there for any method."""
+    """An unknown path is answered with 404 for every method."""
     answer = await fetch("/nowhere", method=method)
     assert answer.code == 404
     assert answer.body == (b"" if method == "HEAD" else b"404 Not Found")

@@ -1,4 +1,4 @@
-"""Multipart streams, byte for byte as `DUI.Stream` of the original reads them."""
+"""Multipart streams have exactly the bytes that the original's `DUI.Stream` reads."""
 
 import re
 
@@ -81,7 +81,7 @@ def app():
 
 
 async def parts(ask, path, *headers):
-    """The answer's parts, each with the delimiter that follows it."""
+    """Returns the parts of an answer, each with the boundary that follows it."""
     client = await ask(f"GET {path} HTTP/1.0", *headers)
     head, _, body = (await client.read_all()).partition(b"\r\n\r\n")
     boundary = re.search(rb'Content-Type: multipart/mixed; boundary="(\w+)"\r\n', head)[1]
@@ -93,7 +93,7 @@ async def parts(ask, path, *headers):
 
 @pytest.mark.gen_test
 async def test_parts(ask):
-    """A part is its type, an empty line, the body, and the next boundary at once; LF only."""
+    """A part is its type, an empty line, the body and the next boundary. Lines end with LF."""
     head, got = await parts(ask, "/Push")
     assert b"X-Mine: 1" in head
     assert got == [
@@ -106,7 +106,7 @@ async def test_parts(ask):
 
 @pytest.mark.gen_test
 async def test_written(ask):
-    """What is written is a part, too."""
+    """Text that `write` writes is also a part."""
     assert (await parts(ask, "/Written"))[1] == [
         b'Content-Type: application/json\n\n{"a":1}\n',
         b"Content-Type: text/plain; charset=UTF-8\n\nb\n",
@@ -115,14 +115,14 @@ async def test_written(ask):
 
 @pytest.mark.gen_test
 async def test_coroutine(ask):
-    """A coroutine needs no `asynchronous`, also if it is decorated."""
+    """A coroutine, even a decorated one, needs no `asynchronous`."""
     for path in ("/Coroutine", "/Decorated"):
         assert (await parts(ask, path))[1] == [b'Content-Type: application/json\n\n{"a":1}\n']
 
 
 @pytest.mark.gen_test
 async def test_ids(ask):
-    """Only who asks for them with `last_event_id` gets ids."""
+    """Only clients that send `last_event_id` get ids."""
     mq = MessageQueue.instance("events")
     (id,) = await mq.publish({"n": 1})
     plain = b'Content-Type: application/json\n\n{"n":1}\n'
@@ -136,7 +136,7 @@ async def test_ids(ask):
 
 @pytest.mark.gen_test
 async def test_head(fetch):
-    """HEAD gets the headers of the stream at once, also from a coroutine."""
+    """HEAD gets the headers of the stream immediately, also from a coroutine."""
     for path in ("/Push", "/Coroutine", "/Events"):
         answer = await fetch(path, method="HEAD")
         assert (answer.code, answer.body) == (200, b"")
@@ -146,8 +146,7 @@ async def test_head(fetch):
 @pytest.mark.parametrize("call", ["multipart_xhr_push", "server_sent_events", "json_lines"])
 @pytest.mark.gen_test
 async def test_sync(fetch, expect_log, call):
-    """A handler whose answer ends with the method cannot push: what was called is named, and the
-    mend."""
+    """A handler that is not `asynchronous` cannot push: the error names the call and the fix."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         assert (await fetch(f"/Sync?call={call}")).code == 500
     assert str(records[0].exc_info[1]) == (
@@ -158,7 +157,7 @@ async def test_sync(fetch, expect_log, call):
 
 @pytest.mark.gen_test
 async def test_not_in_a_stream(ask, expect_log):
-    """A stream that has begun cannot become a multipart one; the mistake is named."""
+    """A stream that has begun cannot become a multipart stream, and the error says so."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         await (await ask("GET /Twice")).read_all()
     assert records[0].exc_info[0] is RuntimeError

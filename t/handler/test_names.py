@@ -1,5 +1,5 @@
-"""A request gives its handler no attribute that it did not begin with: in CPython that costs each
-handler a dict of its own.
+"""No attribute is added to a handler after its construction, because CPython would then give each
+handler a separate dict of keys.
 """
 
 import pytest
@@ -58,7 +58,7 @@ def app():
 @pytest.mark.parametrize("kind", [Plain, Poll, Stream])
 @pytest.mark.gen_test
 async def test_no_name_comes_later(ask, kind):
-    """A plain answer, a long poll that waited, a stream."""
+    """A plain answer, a long poll that waited and a stream add no attribute."""
     await ask(f"GET /{kind.__name__}/room")
     if kind is not Plain:
         mq = MessageQueue.instance("room")
@@ -66,5 +66,5 @@ async def test_no_name_comes_later(ask, kind):
         mq.publish({"a": 1})
     await until(lambda: over)
     later, first = over[0]
-    # Its `ui` is made anew when a template asks for it.
+    # `ui` is recreated when a template needs it.
     assert first - {"ui"} <= later <= first

@@ -27,6 +27,6 @@ def app():
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.gen_test
 async def test_nothing(fetch, method, value):
-    """What is empty is no body: a 204 may be finished with it."""
+    """A 204 may be finished with an empty value, which is not a body."""
     answer = await fetch(f"/{value}", method=method)
     assert (answer.code, answer.body) == (204, b"")

@@ -14,7 +14,7 @@ class Leaves(Handler):
     asynchronous = True
 
     def on_connection_close(self):
-        # Without super(), as people write it.
+        # Without super(), as users write it.
         left.append(self)
 
 
@@ -69,7 +69,7 @@ class Coroutine(Leaves):
 
 
 class Initialized(Leaves):
-    """Overrides the other hooks as well."""
+    """Also overrides the other hooks."""
 
     def initialize(self):
         pass
@@ -102,7 +102,7 @@ async def leave(ask, name, mark=None):
 @pytest.mark.parametrize(("name", "mark"), [("Poll", None), ("Stream", b"a\r\n")])
 @pytest.mark.gen_test
 async def test_called_once(ask, name, mark):
-    """Long poll and stream alike; afterwards the request is over."""
+    """The hook is called once for long polls and streams, and the request ends after it."""
     await leave(ask, name, mark)
     await until(lambda: left)
     await asyncio.sleep(0.02)
@@ -112,7 +112,7 @@ async def test_called_once(ask, name, mark):
 
 @pytest.mark.gen_test
 async def test_late_callback(ask):
-    """What a callback writes after the client has gone goes nowhere, quietly."""
+    """A callback that writes after the client has left does nothing, and nothing is logged."""
     await leave(ask, "Open")
     await until(lambda: "late" in left)
     assert len(left) == 2
@@ -120,7 +120,7 @@ async def test_late_callback(ask):
 
 @pytest.mark.gen_test
 async def test_finish_when_gone_before(ask):
-    """on_finish comes after it, also where everything is overridden."""
+    """`on_finish` is called after `on_connection_close`, even if a class overrides all hooks."""
     await leave(ask, "Initialized")
     await until(lambda: "on_finish" in left)
     assert len(left) == 2
@@ -128,7 +128,7 @@ async def test_finish_when_gone_before(ask):
 
 @pytest.mark.gen_test
 async def test_not_after_an_answer(ask):
-    """Whoever got an answer has not left early, on a connection that stays open neither."""
+    """The hook is not called after an answer, even if the client then closes its connection."""
     client = await ask("GET /Done")
     await client.read_until(b"done")
     await client.send(b"GET /Done HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -140,7 +140,7 @@ async def test_not_after_an_answer(ask):
 
 @pytest.mark.gen_test
 async def test_second_request_of_a_connection(ask):
-    """It is called for the request that was open."""
+    """On a kept-alive connection, the hook is called for the request that was open."""
     client = await ask("GET /Done")
     await client.read_until(b"done")
     await client.send(b"GET /Poll HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -152,7 +152,7 @@ async def test_second_request_of_a_connection(ask):
 
 @pytest.mark.gen_test
 async def test_that_raises(ask, expect_log):
-    """Its exception is logged, and the request is over all the same."""
+    """An exception in the hook is logged, and the request ends nevertheless."""
     with expect_log("tornado.application", "Uncaught exception GET /Failing"):
         await leave(ask, "Failing")
         await until(lambda: left)
@@ -162,7 +162,7 @@ async def test_that_raises(ask, expect_log):
 
 @pytest.mark.gen_test
 async def test_coroutine_goes_on(ask):
-    """A coroutine is not cancelled; what it writes goes nowhere."""
+    """The coroutine of the method is not cancelled, and its writes do nothing."""
     await leave(ask, "Coroutine")
     await until(lambda: "ran to its end" in left)
     assert len(left) == 2

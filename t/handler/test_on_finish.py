@@ -1,4 +1,4 @@
-"""`on_finish` and the access log: once for each request, however it ends."""
+"""`on_finish` is called and the access log is written once for each request, however it ends."""
 
 import asyncio
 
@@ -115,7 +115,7 @@ async def settle():
 )
 @pytest.mark.gen_test
 async def test_answered(fetch, name, status):
-    """An answer that is complete."""
+    """A complete answer."""
     await fetch(f"/{name}")
     await settle()
     assert ended == [name]
@@ -124,7 +124,7 @@ async def test_answered(fetch, name, status):
 
 @pytest.mark.gen_test
 async def test_stream_failed(ask):
-    """A stream that an error cuts off."""
+    """A stream that is cut off by an error."""
     await (await ask("GET /StreamFailed")).read_all()
     await settle()
     assert ended == ["StreamFailed"]
@@ -137,7 +137,7 @@ async def test_stream_failed(ask):
 )
 @pytest.mark.gen_test
 async def test_vanished(ask, name, leave):
-    """A client that left, noticed at once."""
+    """A client that leaves is noticed immediately."""
     client = await ask(f"GET /{name}")
     if name == "StreamVanished":
         await client.read_until(b"a\r\n")
@@ -152,7 +152,7 @@ async def test_vanished(ask, name, leave):
 
 @pytest.mark.gen_test
 async def test_subscription_ends_with_the_stream(ask):
-    """A stream that the handler ends takes no events any more, and its client may come back."""
+    """A stream that the handler has ended gets no more events, and its client can resume."""
     mq = MessageQueue.instance("on_finish")
     client = await ask("GET /Subscribed")
     await client.read_until(b"a\r\n")

@@ -25,7 +25,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_prepare(fetch):
-    """What it writes comes first; it knows the arguments; it may answer or refuse."""
+    """`prepare` writes first, knows the arguments, and may answer or refuse the request."""
     assert (await fetch("/a")).body == b"P:a:got"
     assert (await fetch("/a?done=1")).body == b"done"
     for method in ("GET", "HEAD", "PUT"):
@@ -36,6 +36,6 @@ async def test_prepare(fetch):
 
 @pytest.mark.gen_test
 async def test_method_that_is_not_there(fetch):
-    """It runs before the 405 of a method that the handler lacks, and not for unknown ones."""
+    """`prepare` runs before the 405 for a missing method, but not for an unknown method."""
     assert (await fetch("/a", method="PUT")).code == 405
     assert (await fetch("/a?no=1", method="FOO")).code == 405

@@ -1,4 +1,4 @@
-"""`get_chunk` and `json` of a class of one's own apply to events, too."""
+"""A `get_chunk` or `json` that a class defines also applies to events."""
 
 import json
 import re
@@ -12,14 +12,14 @@ from tatsumaki_py import Application, Handler, MessageQueue, SubscribeHandler, W
 
 
 class Shouting:
-    """A codec."""
+    """A JSON encoder."""
 
     def encode(self, value):
         return json.dumps(value).upper()
 
 
 class Reframing(Handler):
-    """Makes Server-Sent Events itself, as programs of the original do."""
+    """Frames Server-Sent Events itself, as programs for the original do."""
 
     asynchronous = True
 
@@ -36,7 +36,7 @@ class Reframing(Handler):
 
 
 class Templates(SubscribeHandler):
-    """Writes events as HTML, or not at all."""
+    """Writes events as HTML, or leaves them out."""
 
     def get_chunk(self, chunk, *more):
         if isinstance(chunk, list):
@@ -133,7 +133,7 @@ def ask(http_server, http_port, raw):
 
 
 async def body_with(client, text):
-    """The body up to the chunk that has `text`."""
+    """Returns the body up to the chunk that contains `text`."""
     await read_head(client)
     body = ""
     while text not in body:
@@ -143,7 +143,7 @@ async def body_with(client, text):
 
 @pytest.mark.gen_test
 async def test_a_stream_as_it_is(ask, queue):
-    """Where nothing else frames, the bytes are those of `get_chunk`; a gap is among them."""
+    """If the stream has no framing, exactly the bytes of `get_chunk` are sent, also for a gap."""
     client = await ask("/reframing")
     await soon(lambda: queue._audience.roster.streams)
     queue.publish({"n": 1}, {"n": 2})
@@ -159,12 +159,12 @@ STREAMS = ["sse", "ndjson", "multipart", "websocket"]
 
 @pytest.mark.parametrize(
     ("transport", "path"),
-    # A WebSocket takes what its outer handler has, of the class and of the object alike.
+    # A WebSocket uses the `json` of its outer handler, whether the class or the object has it.
     [*((name, "codec") for name in CLIENTS), *((n, "object") for n in CLIENTS if n != "websocket")],
 )
 @pytest.mark.gen_test
 async def test_a_codec(connect, queue, transport, path):
-    """Events are written by `json`, of the class or of the object, and have their ids."""
+    """`json` of the class or of the object encodes the events, which keep their ids."""
     client = await connect(transport, f"/{path}/room", timeout=0)
     queue.publish({"text": "a"}, {"text": "b"})
     assert await client.take(2) == [{"TEXT": "A"}, {"TEXT": "B"}]
@@ -174,7 +174,7 @@ async def test_a_codec(connect, queue, transport, path):
 @pytest.mark.parametrize("transport", [*CLIENTS])
 @pytest.mark.gen_test
 async def test_a_codec_with_several_channels(connect, queue, transport):
-    """What says the channel is not lost."""
+    """With several channels, each event still names its channel."""
     transform = {"CHANNEL": "ROOM", "DATA": {"N": 1}}
     client = await connect(transport, "/codec", channel=["hall", "room"], timeout=0)
     queue.publish({"n": 1})
@@ -185,7 +185,7 @@ async def test_a_codec_with_several_channels(connect, queue, transport):
 
 @pytest.mark.gen_test
 async def test_a_websocket_handler(connect, queue):
-    """`json` of a WebSocketHandler."""
+    """`json` of a `WebSocketHandler` encodes its events."""
     client = await connect("websocket", "/socket")
     queue.publish({"text": "a"})
     assert await client.take(1) == [{"TEXT": "A"}]
@@ -194,7 +194,9 @@ async def test_a_websocket_handler(connect, queue):
 @pytest.mark.parametrize("transport", STREAMS)
 @pytest.mark.gen_test
 async def test_text_in_frames(ask, connect, queue, transport):
-    """What is not JSON is text; what is nothing is not sent. Each has the id of its event."""
+    """A result that is not JSON is sent as text, and an empty one is not sent. Each keeps the id of
+    its event.
+    """
     queue.publish({"n": 1}, {"skipped": True}, {"n": 3})
     cursor = queue.cursor()
     if transport == "multipart":
@@ -217,7 +219,7 @@ async def test_text_in_frames(ask, connect, queue, transport):
 @pytest.mark.parametrize("transport", ["long-poll", "interval-poll"])
 @pytest.mark.gen_test
 async def test_text_in_lists(ask, queue, transport):
-    """An answer with a list of events goes through `get_chunk` as a list."""
+    """`get_chunk` gets the events of one answer as a list."""
     queue.publish({"n": 1})
     reply = await read_reply(await ask(f"/templates/room?transport={transport}"))
     assert json.loads(reply.body) == ["<b>1</b>"]
@@ -226,7 +228,7 @@ async def test_text_in_lists(ask, queue, transport):
 @pytest.mark.parametrize("query", ["", "?one=1"])
 @pytest.mark.gen_test
 async def test_answers(ask, queue, query):
-    """An answer of one's own, with a list of events or with one."""
+    """A handler that answers with a list of events, or with one event."""
     queue.publish({"text": "a"})
     reply = await read_reply(await ask(f"/answer{query}"))
     assert json.loads(reply.body) == ({"TEXT": "A"} if query else [{"TEXT": "A"}])
@@ -234,7 +236,7 @@ async def test_answers(ask, queue, query):
 
 @pytest.mark.gen_test
 async def test_what_a_slow_client_missed(ask, queue, small_buffers, raw_small):  # noqa: F811
-    """A client that is cut off is where the kernel's bytes end, as with events as they are."""
+    """A client that is cut off resumes after the last event that the kernel took completely."""
     client = await ask("/codec/room?transport=sse&client_id=ann", raw_small)
     await soon(lambda: queue._audience.roster.streams)
     listener = queue.clients["ann"].listener
@@ -249,7 +251,7 @@ async def test_what_a_slow_client_missed(ask, queue, small_buffers, raw_small): 
 @pytest.mark.parametrize("query", ["", "?stream=1", "?sse=1"])
 @pytest.mark.gen_test
 async def test_finish_without_a_chunk(ask, query):
-    """It asks `get_chunk` for nothing."""
+    """`finish()` without an argument does not call `get_chunk`."""
     Counting.chunks.clear()
     client = await ask(f"/count{query}")
     await read_reply(client)

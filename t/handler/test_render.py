@@ -42,7 +42,7 @@ class Shout(tornado.web.UIModule):
 
 
 class Engine:
-    """Anything with these two names."""
+    """A template engine needs only these two names."""
 
     def __init__(self):
         self.include_path = []
@@ -63,7 +63,7 @@ def app():
 
 @pytest.fixture
 def files(tmp_path):
-    """Two directories of templates."""
+    """Makes two directories with templates."""
     for path, text in {
         "one/page.html": "one: {{ name }}",
         "two/page.html": "two: {{ name }}",
@@ -82,7 +82,7 @@ def files(tmp_path):
 
 @pytest.mark.gen_test
 async def test_beside_the_module(fetch):
-    """Without a template_path they lie beside the handler's module; it sees Tornado's names."""
+    """Without `template_path`, templates are beside the module, and see Tornado's names."""
     answer = await fetch("/render/page.html")
     assert answer.body == b"<p>Hello &lt;b&gt;, /render/page.html</p>\n"
     assert answer.headers["Content-Type"] == "text/html; charset=UTF-8"
@@ -90,14 +90,14 @@ async def test_beside_the_module(fetch):
 
 @pytest.mark.gen_test
 async def test_keywords_win(fetch):
-    """Keyword arguments win over dicts; of several dicts the last wins (above)."""
+    """Keyword arguments win over dicts."""
     assert b"Hello kw" in (await fetch("/keyword")).body
     assert b"Hello later" in (await fetch("/later")).body
 
 
 @pytest.mark.gen_test
 async def test_module_without_a_file(fetch, monkeypatch):
-    """A handler typed into an interpreter has no module file: the current directory then."""
+    """For a handler that was typed into an interpreter, templates are in the current directory."""
     monkeypatch.setitem(sys.modules, "typed", types.ModuleType("typed"))
     monkeypatch.setattr(Render, "__module__", "typed")
     monkeypatch.chdir(Path(__file__).parent)
@@ -107,7 +107,7 @@ async def test_module_without_a_file(fetch, monkeypatch):
 @pytest.mark.parametrize("kind", [str, Path])
 @pytest.mark.gen_test
 async def test_template_path(fetch, app, files, kind):
-    """One directory, as text or as a path, for plain handlers too."""
+    """`template_path` may be a str or a path, and also works for plain handlers."""
     app.template_path = kind(files / "one")
     assert (await fetch("/render/page.html")).body == b"one: &lt;b&gt;"
     assert (await fetch("/plain")).body == b"one: plain"
@@ -117,7 +117,7 @@ async def test_template_path(fetch, app, files, kind):
 
 @pytest.mark.gen_test
 async def test_template_path_list(fetch, app, files):
-    """Several are searched in order, also by templates that extend others; it may be changed."""
+    """A list of directories is searched in order. It may be changed."""
     app.template_path = [files / "one", str(files / "two")]
     assert (await fetch("/render/page.html")).body == b"one: &lt;b&gt;"
     assert (await fetch("/render/only.html")).body == b"[only &lt;b&gt;]"
@@ -137,7 +137,7 @@ async def test_template_path_list(fetch, app, files):
 )
 @pytest.mark.gen_test
 async def test_mistakes(fetch, app, files, expect_log, name, error):
-    """What is missing, broken or outside is a 500, and the log says what."""
+    """A template that is missing, broken or outside causes a 500 and a log line."""
     app.template_path = [files / "one"]
     with expect_log("tornado.application", "Uncaught exception") as records:
         answer = await fetch(f"/render/{name}")
@@ -147,7 +147,7 @@ async def test_mistakes(fetch, app, files, expect_log, name, error):
 
 @pytest.mark.gen_test
 async def test_engine(fetch, app, tmp_path):
-    """Any engine may render; it sees Tornado's names, too."""
+    """Another engine may render, and also gets Tornado's names."""
     app.template = Engine()
     app.template_path = tmp_path
     (tmp_path / "a.css").write_text("")

@@ -17,7 +17,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_root(fetch):
-    """The root, with and without a query, is answered as HTML in UTF-8."""
+    """The root is answered as HTML in UTF-8, with or without a query."""
     for path in ("/", "", "/?a=1"):
         answer = await fetch(path)
         assert (answer.code, answer.body) == (200, b"Hello World")
@@ -26,7 +26,7 @@ async def test_root(fetch):
 
 @pytest.mark.gen_test
 async def test_root_is_only_the_root(fetch):
-    """ "/" is no prefix."""
+    """The route "/" matches no other path."""
     for path in ("/foo", "//"):
         answer = await fetch(path)
         assert (answer.code, answer.body) == (404, b"404 Not Found")

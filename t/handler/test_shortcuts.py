@@ -1,6 +1,6 @@
-"""Where the package does by itself what Tornado does for each request: the result is the same.
+"""The package replaces some of Tornado's steps for each request, with the same result.
 
-These are contract tests, too: they name what Tornado's documentation does not.
+These are also contract tests: they name parts of Tornado that its documentation does not.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ def request(**headers):
 
 
 def cleared(kind):
-    """What `clear` leaves, without the date."""
+    """The state after `clear`, without the date."""
     handler = kind(tornado.web.Application(), request())
     handler.set_status(404, "No")
     handler.set_header("X-Other", "1")
@@ -87,12 +87,13 @@ def cleared(kind):
 )
 def test_clear(theirs, ours):
     """`clear` sets the headers `Server`, `Content-Type` and `Date`, calls `set_default_headers`,
-    and sets `_write_buffer`, `_status_code` and `_reason`. (lean_handler.py)"""
+    and sets `_write_buffer`, `_status_code` and `_reason`. (lean_handler.py)
+    """
     assert cleared(ours) == cleared(theirs)
 
 
 def test_date(monkeypatch):
-    """The header Date has Tornado's form, and changes with the second."""
+    """The header Date has Tornado's format, and changes each second."""
     times = iter([1000000000.0, 1000000000.999, 1000000001.0])
     monkeypatch.setattr("time.time", lambda: next(times))
     assert [_DATE.now() for _ in range(3)] == [
@@ -135,7 +136,8 @@ def outcome(make, target, version, host):
 @pytest.mark.parametrize("host", HOSTS)
 def test_received(version, target, host):
     """A request has the attributes that the constructor of `HTTPServerRequest` sets, and is refused
-    for the same reasons. (request_delegate.py)"""
+    for the same reasons. (request_delegate.py)
+    """
 
     def theirs(line, headers, connection):
         return HTTPServerRequest(
@@ -147,7 +149,7 @@ def test_received(version, target, host):
 
     expected, found = (outcome(make, target, version, host) for make in (theirs, ours))
     if isinstance(expected, str):
-        # Tornado has a text of its own for two hosts.
+        # Tornado's message for two hosts differs.
         assert found == expected.replace("Multiple host headers not allowed", "Invalid Host header")
     else:
         assert found == {**expected, "connection": None}
@@ -165,7 +167,7 @@ def test_received(version, target, host):
 @hypothesis.settings(derandomize=True, max_examples=300, deadline=None)
 @hypothesis.given(strategies.text("ab=&;%4+#\xe9", max_size=12))
 def test_fields(query):
-    """Fields of a query are those that `parse_qs_bytes` finds, in its order."""
+    """The fields of a query are those of `parse_qs_bytes`, in the same order."""
     assert list(_fields(query).items()) == list(
         parse_qs_bytes(query, keep_blank_values=True).items()
     )
@@ -187,7 +189,8 @@ def test_the_limit_of_fields():
 def test_delegates():
     """`_RoutingDelegate` makes the request, asks `router.find_handler` for a `delegate`, and
     without one uses `_DefaultMessageDelegate`. `_HandlerDelegate` has what `execute` needs.
-    (request_delegate.py)"""
+    (request_delegate.py)
+    """
     theirs = tornado.web.Application([("/", tornado.web.RequestHandler)])
     ours = Application([("/", tornado.web.RequestHandler)])
     server, connection = object(), Connection()
@@ -217,8 +220,7 @@ def test_delegates():
 @pytest.mark.parametrize("setting", ["compiled_template_cache", "static_hash_cache"])
 @pytest.mark.gen_test
 async def test_uncached(setting, monkeypatch):
-    """With a setting of Tornado's that a program changes while it is developed, Tornado's own code
-    runs the handler."""
+    """With a setting of Tornado for development, Tornado's own code runs the handler."""
     app = Application([("/", tornado.web.RequestHandler)], **{setting: False})
     delegate = app.find_handler(request())
     monkeypatch.setattr(tornado.web._HandlerDelegate, "execute", lambda self: seen.append(self))
@@ -243,7 +245,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_task(ask, expect_log):
-    """A handler runs in a task whose coroutine is `_execute`."""
+    """A handler runs in a task with the coroutine `_execute`."""
     with expect_log("tornado.application", "Uncaught exception"):
         client = await ask("GET /failing")
         await read_head(client)
@@ -265,7 +267,7 @@ async def test_future(fetch, app):
 
 
 def test_lean():
-    """A delegate whose own way to begin a request is not a router's is used as it is."""
+    """A delegate that is not a router is not replaced."""
     app = tornado.web.Application()
     assert type(lean(app)) is TornadoApplication
     app.start_request = lambda *args: None
@@ -283,7 +285,7 @@ HEADERS = [
 
 
 class Written:
-    """In place of an `IOStream`."""
+    """Replaces an `IOStream`."""
 
     max_buffer_size = 1000
 
@@ -298,7 +300,7 @@ class Written:
 
 
 def written(kind, line, asked, code, headers, closed=False, last=False):
-    """What an answer does to the stream and to the connection."""
+    """Returns the changes that an answer makes to the stream and to the connection."""
     connection = kind(Written(closed), False)
     connection._request_start_line, connection._request_headers = line, HTTPHeaders(asked)
     connection._disconnect_on_finish = last
@@ -323,7 +325,7 @@ def written(kind, line, asked, code, headers, closed=False, last=False):
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.gen_test
 async def test_heads_of_answers(method, code, headers):
-    """`write_headers` sends what Tornado's own sends, and sets the same names. (strict_http.py)"""
+    """`write_headers` sends Tornado's bytes and sets the same names. (strict_http.py)"""
     for version in ("HTTP/1.0", "HTTP/1.1"):
         line = RequestStartLine(method, "/", version)
         for asked in ({}, {"Connection": "Keep-Alive"}):
@@ -333,7 +335,7 @@ async def test_heads_of_answers(method, code, headers):
                     for kind in (HTTP1Connection, StrictConnection)
                 )
                 if isinstance(theirs, tuple):
-                    # Tornado sends the phrase in UTF-8, and all else in Latin-1.
+                    # Tornado sends the phrase in UTF-8, and the rest in Latin-1.
                     theirs[0][0] = theirs[0][0].replace(b"\xc3\xa4", b"\xe4")
                 assert ours == theirs
         closed = [
@@ -346,7 +348,8 @@ async def test_heads_of_answers(method, code, headers):
 def test_serving():
     """`HTTPServer.handle_stream` makes a `_HTTPRequestContext` and an `HTTP1ServerConnection`, adds
     it to `_connections` and starts it. Its `_server_request_loop` reads one request after the
-    other. (server/http_server.py, strict_http.py)"""
+    other. (server/http_server.py, strict_http.py)
+    """
     source = inspect.getsource(HTTPServer.handle_stream)
     assert "_HTTPRequestContext(" in source
     assert "HTTP1ServerConnection(stream, self.conn_params, context)" in source

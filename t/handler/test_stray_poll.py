@@ -1,4 +1,4 @@
-"""A poll in a task that a method started ends with the request: the log says so, once."""
+"""A poll in a task that a handler started ends with the request, and the log says so once."""
 
 import asyncio
 from functools import partial
@@ -29,7 +29,7 @@ class Base(Handler):
 
 
 def mistaken():
-    """A class that the log has not named."""
+    """Makes a class that the log has not named yet."""
     return type("Mistaken", (Base,), {})
 
 
@@ -39,7 +39,7 @@ class Cancels(Base):
 
 
 class CancelsLast(Base):
-    """It answers first."""
+    """Cancels the task after the answer."""
 
     async def go_on(self):
         try:
@@ -64,7 +64,7 @@ class Left(Base):
 
 
 class Streams(Base):
-    """Its task writes for its client."""
+    """The task writes to the client."""
 
     async def go_on(self):
         self.server_sent_events(True)
@@ -72,7 +72,7 @@ class Streams(Base):
 
 
 class Waits(Handler):
-    """Others wait for the request's own poll, and for a task that is done in time."""
+    """Awaits its own poll, and a task that ends in time."""
 
     async def get(self):
         asyncio.get_running_loop().call_later(0.01, QUEUE().publish, "news")
@@ -86,7 +86,7 @@ class Waits(Handler):
 
 
 class Callback(Handler):
-    """A timer answers while the method waits for events."""
+    """A timer answers while the method awaits events."""
 
     async def get(self):
         asyncio.get_running_loop().call_later(0.01, self.finish, "late")
@@ -113,7 +113,7 @@ def app(got):
 
 @pytest.mark.gen_test
 async def test_warns(fetch, expect_log, got):
-    """It names the class, the coroutine and the fix; a second request logs nothing."""
+    """The warning names the class, the coroutine and the fix. A second request logs nothing."""
     with expect_log("tatsumaki", "A poll ended") as records:
         assert (await fetch("/")).body == b"started"
     await asyncio.sleep(0)
@@ -131,13 +131,13 @@ async def test_warns(fetch, expect_log, got):
 )
 @pytest.mark.gen_test
 async def test_quiet(fetch, name):
-    """No mistake: a task that was cancelled, an error, a stream, and polls that are awaited."""
+    """A cancelled task, an error, a stream and awaited polls cause no warning."""
     await fetch(f"/{name}")
 
 
 @pytest.mark.gen_test
 async def test_own_task():
-    """The task of a request that was begun without one is no stray."""
+    """The task in which a request continues causes no warning."""
     found = []
 
     async def work():
@@ -150,7 +150,7 @@ async def test_own_task():
 
 @pytest.mark.gen_test
 async def test_client_left(http_server, http_port, got):
-    """Nor is it one if the client went."""
+    """No warning is logged if the client left."""
     _, writer = await asyncio.open_connection("127.0.0.1", http_port)
     writer.write(b"GET /Left HTTP/1.1\r\nHost: x\r\n\r\n")
     while not QUEUE().clients:
@@ -164,7 +164,7 @@ async def test_client_left(http_server, http_port, got):
 
 @pytest.mark.gen_test
 async def test_spawn(fetch, app, got):
-    """The fix: the poll continues."""
+    """With `app.spawn`, the poll continues."""
     await fetch("/Detached")
     await QUEUE().publish("news")
     await asyncio.sleep(0)

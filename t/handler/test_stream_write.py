@@ -1,4 +1,4 @@
-"""`stream_write` sends now and keeps the answer open."""
+"""`stream_write` sends immediately and keeps the answer open."""
 
 import asyncio
 import time
@@ -151,12 +151,13 @@ def app():
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.gen_test
 async def test_body(ask, name, body, version):
-    """What is written arrives in its order, chunked or until the end of the connection, and the
-    connection is closed at its end."""
+    """The writes arrive in order, in chunks or (HTTP/1.0) until the connection ends. The connection
+    is closed at the end.
+    """
     client = await ask(f"GET /{name} HTTP/{version}", "Connection: keep-alive")
     head, _, rest = (await client.read_all()).partition(b"\r\n\r\n")
     assert b"Transfer-Encoding: chunked" in head if version == "1.1" else b"chunked" not in head
-    # Tornado's flush() promised it before anybody knew that this becomes a stream.
+    # Tornado's flush() had sent this head before the handler began to stream.
     assert name == "AfterFlush" or b"Keep-Alive" not in head
     if version == "1.1":
         assert rest.endswith(b"0\r\n\r\n")
@@ -176,7 +177,7 @@ def unchunk(data):
 
 @pytest.mark.gen_test
 async def test_headers(fetch):
-    """A stream is kept by nobody on the way; the handler's own headers stay."""
+    """A stream has `Cache-Control: no-store`, and keeps the handler's own headers."""
     headers = (await fetch("/Order")).headers
     assert headers["Content-Type"] == "text/plain"
     assert headers["Cache-Control"] == "no-store, no-transform"
@@ -186,13 +187,13 @@ async def test_headers(fetch):
 
 @pytest.mark.gen_test
 async def test_json_type(fetch):
-    """A stream that begins with JSON says so."""
+    """A stream that begins with JSON has its content type."""
     assert (await fetch("/Values")).headers["Content-Type"] == "application/json"
 
 
 @pytest.mark.gen_test
 async def test_several_parts(fetch):
-    """In a stream of messages each of several chunks is a message."""
+    """In a stream of messages, each argument is a message."""
     answer = await fetch("/Parts")
     boundary = answer.headers["Content-Type"].partition('"')[2].rstrip('"').encode()
     parts = answer.body.split(b"--" + boundary + b"\n")
@@ -201,13 +202,13 @@ async def test_several_parts(fetch):
 
 @pytest.mark.gen_test
 async def test_ordinary_client(fetch):
-    """Tornado's client gets the same."""
+    """Tornado's client reads a stream."""
     assert (await fetch("/Order")).body == b"W1S1W2S2F"
 
 
 @pytest.mark.gen_test
 async def test_stream_of_times(clock, http_server, http_client, base_url):
-    """Each line arrives when it is written, not at the end."""
+    """Each line arrives as soon as it is written."""
     got = []
     request = HTTPRequest(f"{base_url}/Times", streaming_callback=got.append, request_timeout=0)
     answer = asyncio.ensure_future(http_client.fetch(request))
@@ -220,14 +221,14 @@ async def test_stream_of_times(clock, http_server, http_client, base_url):
 
 @pytest.mark.gen_test
 async def test_a_lot(fetch):
-    """Who waits for each write can send more than the buffer takes."""
+    """A handler that awaits each write can send more than the buffer holds."""
     answer = await fetch("/Big", request_timeout=20)
     assert len(answer.body) == 20_000_000
 
 
 @pytest.mark.gen_test
 async def test_a_lot_before(ask):
-    """What an ordinary flush() still has to send stays before what is streamed."""
+    """Data that `flush()` has not sent yet arrives before the streamed data."""
     client = await ask("GET /BigFlush HTTP/1.0")
     await asyncio.sleep(0.05)
     body = (await client.read_all()).partition(b"\r\n\r\n")[2]
@@ -237,7 +238,9 @@ async def test_a_lot_before(ask):
 
 @pytest.mark.gen_test
 async def test_mistakes(ask, expect_log):
-    """Before anything went out a mistake is a 500; after, the stream is cut: no end mark."""
+    """An error before the first write is answered with 500. A later one cuts off the stream,
+    without its last chunk.
+    """
     for what in ("early", "late"):
         with expect_log("tornado.application", f"Uncaught exception GET /mistake/{what}") as lines:
             answer = await (await ask(f"GET /mistake/{what}", "Connection: close")).read_all()

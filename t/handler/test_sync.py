@@ -33,7 +33,7 @@ def app():
 
 @pytest.mark.gen_test
 async def test_text(fetch):
-    """Text goes out in UTF-8, with its length, and the connection stays usable."""
+    """Text is sent in UTF-8 with its length, and the connection stays usable."""
     answer = await fetch("/text")
     assert answer.body.decode() == "caf\u00e9 \u2603 \U0001f600"
     assert answer.headers["Content-Length"] == str(len(answer.body))
@@ -42,7 +42,7 @@ async def test_text(fetch):
 
 @pytest.mark.gen_test
 async def test_json(fetch):
-    """A dict is JSON in UTF-8, without a charset in the type."""
+    """A dict is sent as JSON in UTF-8, without a charset in the content type."""
     answer = await fetch("/json")
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.body.decode() == '{"success":1,"word":"caf\u00e9"}'
@@ -50,7 +50,7 @@ async def test_json(fetch):
 
 @pytest.mark.gen_test
 async def test_several_writes_and_methods(fetch):
-    """What is written is joined; nothing written is an empty body."""
+    """Several writes are joined. Without a write, the body is empty."""
     assert (await fetch("/text", method="POST")).body == b"abcd"
     answer = await fetch("/text", method="PUT")
     assert (answer.code, answer.body) == (201, b"")

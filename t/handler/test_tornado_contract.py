@@ -1,6 +1,7 @@
-"""What the package touches of Tornado's that its documentation does not name.
+"""The private parts of Tornado that the package uses.
 
-When a new Tornado fails here, that is what changed; the module named in the test needs a look.
+If a test fails with a new version of Tornado, that part has changed; check the module that the test
+names.
 """
 
 import ast
@@ -38,7 +39,7 @@ from tatsumaki_py import Request
 
 pytestmark = pytest.mark.tornado_server
 
-# name: module that touches it
+# name: the module that uses it
 PRIVATE = {
     "_auto_finish": "push/answer_handler.py",
     "_execute": (
@@ -157,7 +158,7 @@ def test_every_private_name_is_listed():
 
 
 class Probe(tornado.web.RequestHandler):
-    """Looks at itself at each stage of a request. Plain Tornado: the package has no part in it."""
+    """Inspects itself at each stage of a request, without any code of the package."""
 
     def initialize(self, *, early):
         seen["in initialize"] = (self._auto_finish, self._finished, self._headers_written)
@@ -216,8 +217,9 @@ def app():
 
 @pytest.mark.gen_test
 async def test_finished(fetch):
-    """`_finished` and `_headers_written` tell where an answer is; `ui` is cleared; the close
-    callback is taken back. (push/answer_handler.py)"""
+    """`_finished` and `_headers_written` show the state of an answer. At the end, `ui` is cleared
+    and the close callback is removed. (push/answer_handler.py)
+    """
     assert (await fetch("/")).body == b"a"
     assert seen["in initialize"] == (True, False, False)
     assert seen["before"] is False
@@ -236,7 +238,8 @@ async def test_request_summary(fetch):
 @pytest.mark.gen_test
 async def test_auto_finish(ask):
     """`_auto_finish = False` leaves the answer open when the method returns.
-    (push/answer_handler.py)"""
+    (push/answer_handler.py)
+    """
     client = await ask("GET /open")
     while "handler" not in seen:
         await asyncio.sleep(0)
@@ -247,14 +250,15 @@ async def test_auto_finish(ask):
 
 @pytest.mark.gen_test
 async def test_write_buffer(fetch):
-    """What is in the list `_write_buffer` is the body. (push/stream_handler.py, response.py)"""
+    """The list `_write_buffer` holds the body. (push/stream_handler.py, response.py)"""
     assert (await fetch("/rewritten")).body == b"new"
 
 
 @pytest.mark.gen_test
 async def test_detach(ask):
-    """Compression is one of `_transforms`; writing the headers puts Transfer-Encoding into
-    `_headers`; detach() sets `_finished` and lets go of the stream. (push/stream_handler.py)"""
+    """Compression is one of `_transforms`. Writing the headers adds Transfer-Encoding to
+    `_headers`. `detach()` sets `_finished` and releases the stream. (push/stream_handler.py)
+    """
     client = await ask("GET /detached", "Accept-Encoding: gzip")
     answer = await client.read_all()
     assert b"x" * 3000 in answer
@@ -267,7 +271,8 @@ async def test_detach(ask):
 @pytest.mark.gen_test
 async def test_close_callback(ask):
     """`request.connection` has a `stream` with a `socket`, and one close callback, which is called
-    when the peer goes. (push/answer_handler.py)"""
+    when the peer leaves. (push/answer_handler.py)
+    """
     client = await ask("GET /close")
     while "stream" not in seen:
         await asyncio.sleep(0)
@@ -280,7 +285,8 @@ async def test_close_callback(ask):
 @pytest.mark.gen_test
 async def test_ui(fetch):
     """Without UI methods, `ui` is an `ObjectDict` in which one object with the handler and its
-    modules has two names. (push/lazy_ui.py)"""
+    modules has two names. (push/lazy_ui.py)
+    """
     await fetch("/modules")
     ui, same = seen["ui"]
     assert type(ui) is ObjectDict
@@ -293,9 +299,10 @@ async def test_ui(fetch):
 
 @pytest.mark.gen_test
 async def test_empty_queues():
-    """An `IOStream` has two queues for what is written: `_write_buffer`, a `_StreamBuffer`, and
-    `_write_futures`, a deque. Both are empty when all is written, only `write` adds to them, and
-    all else that is done with them takes any object that is empty and has `clear`. (iostream.py)"""
+    """An `IOStream` has two write queues: `_write_buffer`, a `_StreamBuffer`, and `_write_futures`,
+    a deque. Both are empty when everything is written. Only `write` adds to them; all other code
+    accepts any empty object with a method `clear`. (iostream.py)
+    """
     used = inspect.getsource(BaseIOStream) + inspect.getsource(IOStream)
     used = set(re.findall(r"_write_(?:buffer|futures)\.(\w+)", used))
     assert used == {"append", "peek", "advance", "popleft", "clear"}
@@ -313,8 +320,9 @@ async def test_empty_queues():
 
 @pytest.mark.gen_test
 async def test_trusted_downstream(fetch):
-    """The `context` of a connection has a set `trusted_downstream` of its own, made of that of the
-    server. (server/http_server.py)"""
+    """The `context` of each connection has a separate set `trusted_downstream`, a copy of the
+    server's. (server/http_server.py)
+    """
     await fetch("/context")
     assert seen["trusted"] == set()
     assert ".trusted_downstream" in inspect.getsource(HTTPServer.handle_stream)
@@ -322,7 +330,7 @@ async def test_trusted_downstream(fetch):
 
 @pytest.mark.gen_test
 async def test_path_args(fetch):
-    """`path_args` are what the method gets. (handler.py)"""
+    """`path_args` are the arguments of the method. (handler.py)"""
     await fetch("/abc")
     assert seen["args"] == (("abc",), ["abc"])
 
@@ -361,10 +369,11 @@ class Outer(tornado.web.RequestHandler):
 
 @pytest.mark.gen_test
 async def test_execute(http_server, http_port):
-    """Another handler may be `_execute`d within one, to the end of its WebSocket; with the other's
-    `_headers` and `_new_cookie` it sends them. The handshake is logged by `_log` and ends in
-    `detach()`, and `on_ws_connection_close` is called at the end.
-    (endpoint/subscribe.py, push/websocket.py)"""
+    """A handler may `_execute` another one, until the WebSocket of that one ends. If it shares
+    `_headers` and `_new_cookie`, the other one sends them. `_log` logs the handshake, which ends in
+    `detach()`. `on_ws_connection_close` is called at the end. (endpoint/subscribe.py,
+    push/websocket.py)
+    """
     seen.clear()
     http_server.request_callback.add_handlers(".*", [("/socket", Outer)])
     url = f"ws://127.0.0.1:{http_port}/socket"
@@ -383,7 +392,7 @@ async def test_execute(http_server, http_port):
 
 
 class Taking(tornado.websocket.WebSocketHandler):
-    """Gives Tornado something else to read from than its connection."""
+    """Lets Tornado read from another object than its connection."""
 
     def detach(self):
         stream = super().detach()
@@ -412,9 +421,10 @@ class Nothing:
 
 @pytest.mark.gen_test
 async def test_read_nothing(http_server, http_port):
-    """After the handshake Tornado calls `open`, then `read_bytes` of what `detach` has returned. If
-    that raises StreamClosedError, Tornado calls `close` of it and `on_ws_connection_close`, and
-    has done its part; the connection stays open. (endpoint/websocket.py)"""
+    """After the handshake, Tornado calls `open`, and `read_bytes` of the object that `detach`
+    returned. If this raises StreamClosedError, Tornado calls the `close` of that object and
+    `on_ws_connection_close`, and nothing more. The connection stays open. (endpoint/websocket.py)
+    """
     seen.clear()
     seen["calls"] = []
     http_server.request_callback.add_handlers(".*", [("/taking", Taking)])
@@ -442,8 +452,9 @@ def test_unimplemented_methods():
 
 
 def test_request_class_can_be_changed():
-    """A request of Tornado's may be given another class; its fields are three dicts of lists of
-    bytes; it has `connection` and `server_connection`. (request.py, push/stream_handler.py)"""
+    """The class of a request of Tornado can be changed. Its fields are three dicts of lists of
+    bytes. It has `connection` and `server_connection`. (request.py, push/stream_handler.py)
+    """
 
     class Other(HTTPServerRequest):
         pass
@@ -459,8 +470,9 @@ def test_request_class_can_be_changed():
 
 
 def test_routers():
-    """Rules for any host are in `wildcard_router`; rules of a host come before them; a handler's
-    arguments are the very dict of its rule. (application.py)"""
+    """`wildcard_router` has the rules for any host, and rules for one host come before them. A
+    handler gets the dict of its rule itself, not a copy. (application.py)
+    """
     arguments = {"path": "a"}
     app = tornado.web.Application([("/", Probe)])
     app.wildcard_router.add_rules([("/x", Probe, arguments)])
@@ -471,7 +483,7 @@ def test_routers():
 
 
 def test_http_error():
-    """`_log_message` keeps what the log gets, `reason` the phrase. (error.py)"""
+    """`_log_message` is the text for the log, and `reason` is the phrase. (error.py)"""
     error = tornado.web.HTTPError(403, "100%", reason="No")
     assert (error._log_message, error.reason, error.status_code) == ("100%", "No", 403)
 
@@ -485,12 +497,13 @@ class Waiting(tornado.web.RequestHandler):
 
 @pytest.mark.gen_test
 async def test_execute_waits_for_nothing(fetch, http_server):
-    """`_execute` is a coroutine that stops only where `prepare` or the method does, and
-    `_prepared_future` is None unless the body is a stream. Its result may be any future.
+    """`_execute` is a coroutine that waits only where `prepare` or the method waits.
+    `_prepared_future` is None unless the body is a stream. The method may return any future.
     (endpoint/channels.py)
 
-    `_reason` and `_headers` are as they will be sent; `_as_list` has all values by name.
-    (endpoint/shared_answers.py)"""
+    `_reason` and `_headers` have the values that will be sent. `_as_list` has all values by name.
+    (endpoint/shared_answers.py)
+    """
     seen.clear()
     http_server.request_callback.add_handlers(".*", [("/waiting", Waiting)])
     steps = []
@@ -517,15 +530,17 @@ async def test_execute_waits_for_nothing(fetch, http_server):
 
 
 def test_headers():
-    """Headers change through three methods only: they may be made to do nothing.
-    (push/stream_handler.py)"""
+    """Only three methods change headers, and they can be replaced by methods that do nothing.
+    (push/stream_handler.py)
+    """
     changing = {"__setitem__", "__delitem__", "add"}
     assert changing <= vars(HTTPHeaders).keys()
 
 
 def test_cache_of_headers():
-    """`_combined_cache` may be cleared: it is made of the values, which are elsewhere.
-    (request.py, push/peer_handler.py)"""
+    """`_combined_cache` may be cleared, because it is computed from the values. (request.py,
+    push/peer_handler.py)
+    """
     headers = HTTPHeaders({"Host": "x"})
     headers.add("Accept", "a")
     headers.add("Accept", "b")
@@ -552,8 +567,9 @@ def test_cache_of_headers():
     ],
 )
 def test_parse_body(content_type, body):
-    """`_parse_body` fills `body_arguments`, `arguments` and `files`; ours fills them as Tornado's
-    does. (request.py)"""
+    """`_parse_body` fills `body_arguments`, `arguments` and `files`. The package's method fills
+    them in the same way. (request.py)
+    """
     start = RequestStartLine("POST", "/?a=1", "HTTP/1.1")
     requests = []
     for made in (HTTPServerRequest, Request):
@@ -586,9 +602,10 @@ class Watched(HTTPServer):
 
 @pytest.mark.gen_test
 async def test_how_a_server_reads(raw):
-    """A server hands each connection to `_handle_connection`; `_parse_headers` gets a head as it
-    was sent, and may refuse it with `HTTPInputError`; `_read_buffer_size` is what came with it.
-    (server/http_server.py, strict_http.py)"""
+    """A server passes each connection to `_handle_connection`. `_parse_headers` gets a head as it
+    was sent, and may refuse it with `HTTPInputError`. `_read_buffer_size` counts the bytes that
+    arrived with it. (server/http_server.py, strict_http.py)
+    """
     seen.clear()
     server = Watched(tornado.web.Application())
     (listening,) = bind_sockets(0, "127.0.0.1")
@@ -624,11 +641,12 @@ class Stopping(HTTPServer):
 @pytest.mark.parametrize("keep", [True, False])
 @pytest.mark.gen_test
 async def test_the_last_answer(raw, keep):
-    """`_connections` of a server has those that it reads from, each with its `stream`. The close
-    callback of a request, `_close_callback`, is a method of its handler until the answer is
-    complete. With `conn_params.no_keep_alive`, or if `_disconnect_on_finish` is set before the head
-    of an answer is written, the answer is the last one and says so. `_request_headers` are those of
-    the request. (server/http_server.py, strict_http.py)"""
+    """`_connections` of a server has the connections that it reads from, each with its `stream`.
+    The close callback of a request, `_close_callback`, is a method of its handler until the answer
+    is complete. With `conn_params.no_keep_alive`, or if `_disconnect_on_finish` is set before the
+    head of an answer is written, the answer is the last one and has `Connection: close`.
+    `_request_headers` are the headers of the request. (server/http_server.py, strict_http.py)
+    """
     seen.clear()
     server = Stopping(tornado.web.Application([("/", Asking)]))
     assert server.conn_params.no_keep_alive is False
@@ -645,8 +663,9 @@ async def test_the_last_answer(raw, keep):
 
 
 def test_headers_made_of_lists():
-    """`_as_list` has the values by normalized name, and it is all that `HTTPHeaders` knows.
-    (http1/head.py)"""
+    """`_as_list` has the values by normalized name, and `HTTPHeaders` stores nothing else.
+    (http1/head.py)
+    """
     headers = HTTPHeaders.__new__(HTTPHeaders)
     headers._as_list, headers._combined_cache = {"Host": ["x"], "Accept": ["a", "b"]}, {}
     made = HTTPHeaders({"Host": "x"})
@@ -660,7 +679,8 @@ def test_headers_made_of_lists():
 @pytest.mark.gen_test
 async def test_gzip_delegate():
     """`_GzipMessageDelegate(delegate, chunk_size, max_body_size)` decodes a body.
-    (server/fast_server.py)"""
+    (server/fast_server.py)
+    """
     parts = []
 
     class Delegate(HTTPMessageDelegate):

@@ -52,7 +52,7 @@ def app(files):
 
 
 async def answer(ask, path):
-    """The body of a long poll that has waited."""
+    """Returns the body of a long poll that has waited."""
     client = await ask(f"GET {path}", "Connection: close")
     await until(lambda: MessageQueue.instance("room").clients)
     MessageQueue.instance("room").publish({"text": "hey"})
@@ -61,19 +61,19 @@ async def answer(ask, path):
 
 @pytest.mark.gen_test
 async def test_after_waiting(ask):
-    """A template finds the UI modules under both of their names."""
+    """After the wait, a template finds the UI modules under both of their names."""
     assert await answer(ask, "/poll/") == b"HEY! /poll/ True B! /poll/ True None "
 
 
 @pytest.mark.gen_test
 async def test_what_the_program_has_put_there(ask):
-    """It stays."""
+    """An object that the program put into `ui` stays."""
     assert await answer(ask, "/poll/mine") == b"HEY! /poll/mine True B! /poll/mine True mine "
 
 
 @pytest.mark.gen_test
 async def test_while_it_waits(ask):
-    """A handler whose client waits is not in a reference cycle, and is freed with its request."""
+    """A handler is in no reference cycle while its client waits, and is freed with its request."""
     gc.disable()
     try:
         client = await ask("GET /poll/")

@@ -1,4 +1,4 @@
-"""What write and finish take."""
+"""The values that `write` and `finish` take."""
 
 import json
 
@@ -101,8 +101,9 @@ def app():
 @pytest.mark.parametrize("name", VALUES)
 @pytest.mark.gen_test
 async def test_write(fetch, name):
-    """Text, bytes, numbers, and JSON for dicts, lists and tuples; None is nothing. Several at once
-    are joined."""
+    """`write` takes text, bytes and numbers, and writes dicts, lists and tuples as JSON. None
+    writes nothing. Several arguments are joined.
+    """
     values, content_type, body = VALUES[name]
     answer = await fetch(f"/write/{name.replace(' ', '%20')}")
     assert (answer.headers["Content-Type"], answer.body) == (content_type, body)
@@ -114,7 +115,7 @@ async def test_write(fetch, name):
 @pytest.mark.parametrize("name", MISTAKES)
 @pytest.mark.gen_test
 async def test_mistakes(fetch, expect_log, name):
-    """Anything else raises: a 500 without what was written before."""
+    """Any other value raises an exception: the answer is a 500 without the text from before."""
     with expect_log("tornado.application", "Uncaught exception") as records:
         answer = await fetch(f"/write/{name.replace(' ', '%20')}", method="POST")
     assert (answer.code, answer.body) == (500, b"Internal Server Error")
@@ -123,19 +124,19 @@ async def test_mistakes(fetch, expect_log, name):
 
 @pytest.mark.gen_test
 async def test_content_type(fetch):
-    """JSON sets its type when it is written: what is set before is lost, what is set after wins."""
+    """Writing JSON sets the content type: a type set before is lost, a type set after wins."""
     assert (await fetch("/type/before")).headers["Content-Type"] == "application/json"
     assert (await fetch("/type/after")).headers["Content-Type"] == "application/vnd.api+json"
 
 
 @pytest.mark.gen_test
 async def test_encoder(fetch):
-    """Anything with an `encode` may make the JSON."""
+    """`json` may be any object with a method `encode`."""
     assert (await fetch("/sorted")).body == b'{\n "a": "\\u00e9",\n "b": 1\n}'
 
 
 @pytest.mark.gen_test
 async def test_get_chunk(fetch):
-    """All that is written goes through it."""
+    """`get_chunk` gets everything that is written."""
     assert (await fetch("/shout")).body == b'AB{"C":1}'
     assert (await fetch("/shout", method="POST")).body == b"A"
