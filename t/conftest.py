@@ -1,4 +1,4 @@
-"""What every test has: the fixtures of `t/support`, and no channel left from the test before."""
+"""Gives every test the fixtures of `t/support`, and removes its channels after the test."""
 
 import os
 
@@ -21,17 +21,17 @@ pytest_plugins = [
     "support.wheel",
 ]
 
-# How long an example takes says nothing on a shared machine.
+# The time that an example takes says nothing on a shared machine.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
-# As --async-test-timeout: also for clients, and for the test cases of Tornado.
+# The same as --async-test-timeout, for clients and for Tornado's test cases.
 os.environ.setdefault("ASYNC_TEST_TIMEOUT", "30")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "engines(*names): the engines of which the test is true")
+    config.addinivalue_line("markers", "engines(*names): the engines on which the test must pass")
 
 
 @pytest.fixture(autouse=True)
 def forget_channels(tatsumaki_queues):
-    """Takes every channel away after the test, with its clients and timers."""
+    """Removes every channel after the test, with its clients and timers."""

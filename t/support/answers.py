@@ -1,4 +1,4 @@
-"""Questions to the application under test, through Tornado's client and through bare sockets."""
+"""Requests to the application under test, through Tornado's client and through bare sockets."""
 
 import pytest
 
@@ -7,9 +7,9 @@ from tatsumaki_py.testing import until  # noqa: F401
 
 @pytest.fixture
 def fetch(http_server, http_client, base_url):
-    """`answer = await fetch("/path", method="POST", body="a=1")`, whatever its status is.
+    """`answer = await fetch("/path", method="POST", body="a=1")` returns the answer.
 
-    Any method may be used; redirects are not followed.
+    No status raises an exception. Any method may be used; redirects are not followed.
     """
 
     def fetch(path, **options):
@@ -22,9 +22,9 @@ def fetch(http_server, http_client, base_url):
 
 @pytest.fixture
 def ask(http_server, http_port, raw):
-    """`client = await ask("GET /path", "Name: value")` sends a request and leaves the rest to you.
+    """`client = await ask("GET /path", "Name: value")` sends a request and returns a `Connection`.
 
-    HTTP/1.1 unless the line says otherwise; the result is a `Connection`.
+    The test reads the answer. The request is HTTP/1.1 unless the line says otherwise.
     """
 
     async def ask(line, *headers, body=""):
@@ -41,6 +41,6 @@ def ask(http_server, http_port, raw):
 
 @pytest.fixture
 def access_log(caplog):
-    """The lines of the access log so far, by a call."""
+    """A function that returns the records of the access log so far."""
     caplog.set_level("INFO", "tornado.access")
     return lambda: [record for record in caplog.records if record.name == "tornado.access"]

@@ -12,7 +12,7 @@ from support.program import free_port
 from support.proxies import DEPLOY, PAGE, processes
 
 LINES = (DEPLOY / "apache/chat.conf").read_text()
-# Debian's Apache has these, and the page names those to add.
+# Debian's Apache loads these; the page names the modules to add.
 USUAL = ["mpm_event", "authz_core", "alias", "deflate", "filter"]
 ADDED = re.findall(r"^a2enmod (.*)", PAGE, re.M)[0].split()
 MODULES = Path("/usr/lib/apache2/modules")
@@ -36,11 +36,11 @@ MaxRequestWorkers {threads}
 
 @pytest.fixture
 def run_apache(http_server):
-    """`port = run_apache(lines)` runs it with these lines. It is gone before the server.
+    """`port = run_apache(lines)` runs Apache with these lines, and kills it at the end.
 
     Args:
-        retry: the milliseconds that an EventSource is to wait.
-        modules: names of more modules to load.
+        retry: the milliseconds that an EventSource waits before it reconnects.
+        modules: names of additional modules to load.
     """
     with running() as run:
         yield run
@@ -48,21 +48,21 @@ def run_apache(http_server):
 
 @contextlib.contextmanager
 def running(_=None):
-    """`run_apache`, without a server."""
+    """Gives `run_apache`, but needs no application server."""
     path = find_program("apache2", "apache2")
     if not MODULES.is_dir():
         left_out(f"NO {MODULES}: the tests of Apache did not run")
 
     def run(lines, retry=3000, modules=()):
         port = free_port()
-        # Its workers, which are not root, read from it.
+        # Apache's workers, which are not root, read from this folder.
         prefix = Path(directories.enter_context(tempfile.TemporaryDirectory()))
         prefix.chmod(0o755)
         answer = (DEPLOY / "apache/restarting.asis").read_text()
         (prefix / "restarting.asis").write_text(answer.replace("3000", str(retry)))
         assert lines.count("<VirtualHost *:80>\n") == 1
         lines = lines.replace("*:80>", f"127.0.0.1:{port}>").replace("/etc/apache2", str(prefix))
-        # Apache, too, refuses to work as root.
+        # Apache's workers refuse to run as root.
         user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
         names = [*USUAL, *dict.fromkeys(["proxy", *ADDED]), *modules]
         loads = "\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in names)

@@ -1,4 +1,4 @@
-"""A server in a thread of its own, for tests that have no loop: those with pages in Chromium."""
+"""A server in a separate thread, for tests that have no loop: the tests of pages in Chromium."""
 
 import asyncio
 import threading
@@ -11,8 +11,9 @@ from tatsumaki_py.testing import Proxy
 
 
 class Background:
-    """Serves an application, behind a `Proxy`, until `stop`. Whatever is asked of it is done in its
-    thread, and is done when the method returns.
+    """Serves an application behind a `Proxy` until `stop`.
+
+    Each method does its work in the server's thread, and returns when the work is done.
     """
 
     def __init__(self, app):
@@ -23,11 +24,11 @@ class Background:
         self.url = f"http://127.0.0.1:{self.proxy.port}"
 
     def run(self, coroutine):
-        """Its result."""
+        """The result of `coroutine`."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     def call(self, function, *args):
-        """What `function(*args)` returns."""
+        """The result of `function(*args)`."""
 
         async def call():
             return function(*args)
@@ -44,11 +45,11 @@ class Background:
         self.run(publish())
 
     def disconnect(self, channel="room"):
-        """Ends the streams of a channel regularly."""
+        """Ends the streams of a channel normally."""
         self.call(lambda: MessageQueue.instance(channel).disconnect())
 
     def stop(self):
-        """Forgets all channels, and is gone."""
+        """Forgets all channels, and ends the server and its thread."""
         self.run(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -66,5 +67,5 @@ class Background:
         await self.proxy.stop()
         MessageQueue.reset()
         await self._server.close_all_connections()
-        # Streams see that the proxy has gone.
+        # Streams notice that the proxy has closed their connections.
         await asyncio.sleep(0.05)

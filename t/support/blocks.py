@@ -1,5 +1,7 @@
-"""Runs pieces of code, each in a process of its own: a fork of one that has imported the package
-already, which takes a tenth of the time of a new interpreter.
+"""Runs each piece of code in a separate process.
+
+The process is a fork of one that has already imported the package, which takes a tenth of the time
+of a new interpreter.
 """
 
 import json
@@ -28,13 +30,13 @@ nothing = os.open(os.devnull, os.O_RDWR)
 os.dup2(nothing, 0)
 os.dup2(nothing, 1)
 os.dup2(os.open(errors, os.O_WRONLY), 2)
-# Not as __main__: that would serve.
+# Not as __main__: a program would start its server.
 exec(compile(code, "block", "exec"), {{"__name__": "block"}})
 """
 
 
 class Blocks:
-    """Use it as a context manager."""
+    """The process that forks; use the object as a context manager."""
 
     def __enter__(self):
         command = [sys.executable, "-W", "error", "-c", _SERVE]

@@ -13,7 +13,7 @@ class BokehSession:
     """One open page.
 
     Args:
-        url: of the page.
+        url: the URL of the page.
     """
 
     def __init__(self, url):
@@ -39,7 +39,7 @@ class BokehSession:
             pass
 
     def find(self, kind):
-        """The id of the model of that class."""
+        """The id of the only model of the class `kind`."""
         pattern = rf'"name": "(?:[\w.]+\.)?{kind}", "id": "([^"]+)"'
         (model,) = set(re.findall(pattern, self._document))
         return model
@@ -51,7 +51,7 @@ class BokehSession:
         await self._send("PATCH-DOC", {"events": [change]})
 
     async def until_changed(self, kind, attribute, value):
-        """Waits until the server has changed a model to a value that contains that text."""
+        """Waits until the server has changed the attribute to a value that contains `value`."""
         model = self.find(kind)
         async with asyncio.timeout(10):
             while True:
@@ -66,7 +66,7 @@ class BokehSession:
             await self._socket.write_message(json.dumps(part))
 
     async def _read(self, kind=None):
-        """The kind and the content of the next message, or of the next one of that kind."""
+        """The kind and content of the next message; with `kind`, of the next of that kind."""
         while True:
             parts = [await self._socket.read_message() for _ in range(3)]
             header, _, content = (json.loads(part) for part in parts)

@@ -1,4 +1,4 @@
-"""Pages in a real Chromium. Tests with them are plain functions: Playwright has its own loop."""
+"""Pages in a real Chromium. Their tests are plain functions, as Playwright has its own loop."""
 
 import os
 import re
@@ -7,16 +7,16 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-# Only this machine can be reached: a page that calls out gets a console error and fails the test.
+# Only this machine can be reached: a request to another gets a console error, which fails the test.
 ARGS = ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 
-# The headless shell is the same browser without windows, and takes a third of the CPU.
+# The headless shell is the same browser without windows, and takes a third of the CPU time.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
 def find_chromium():
-    """Path of an installed Chromium or Chrome, or None."""
+    """The path of an installed Chromium or Chrome, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
@@ -24,14 +24,14 @@ def find_chromium():
 def chromium():
     """A running Chromium (a Playwright `Browser`).
 
-    Without one the tests are skipped, but fail where CI is set. One a module, not one a session:
-    while Playwright's synchronous interface is started, no other loop can run in this thread.
+    Without one, the tests are skipped; if CI is set, they fail. There is one per module, not one
+    per session: while Playwright's synchronous interface runs, no other loop can run in the thread.
     """
     path = find_chromium()
     if path is None:
         message = "NO CHROMIUM: the pages were not tested (Debian: apt install chromium)"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # it refuses to sandbox root
+    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium refuses to sandbox root
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGS + sandbox)
         yield browser
@@ -39,8 +39,9 @@ def chromium():
 
 
 GONE = "net::ERR_(?!NAME_NOT_RESOLVED)"
-"""Errors of requests to a server that is gone: Chromium has many words for that, depending on the
-moment. Not those of requests to other hosts.
+"""Matches the errors of requests to a server that is gone: Chromium's error depends on the moment.
+
+Errors of requests to other hosts do not match.
 """
 
 
@@ -58,7 +59,7 @@ class PageErrors:
         page.on("dialog", self._dialog)
 
     def allow(self, pattern):
-        """Errors with `pattern` (a regex) in them are no failure in this test, come they or not."""
+        """Errors that match `pattern` (a regex) do not fail this test; they need not occur."""
         self._allowed.append(re.compile(pattern))
 
     @property
@@ -76,7 +77,7 @@ class PageErrors:
 
 @pytest.fixture
 def page_errors():
-    """`page_errors.allow("regex")` announces errors, say of fetches while the server is down."""
+    """`page_errors.allow("regex")` allows errors, such as those of requests to a stopped server."""
     errors = PageErrors()
     yield errors
     assert not errors.unexpected
@@ -84,9 +85,10 @@ def page_errors():
 
 @pytest.fixture
 def new_page(chromium, page_errors):
-    """`page = new_page()` opens a page of another visitor (own storage); an error in it fails.
+    """`page = new_page()` opens a page as a new visitor, with separate storage.
 
-    Takes Playwright's context options, as in `new_page(color_scheme="dark")`.
+    An error in the page fails the test. `new_page` takes Playwright's context options, as in
+    `new_page(color_scheme="dark")`.
     """
     contexts = []
 
@@ -104,5 +106,5 @@ def new_page(chromium, page_errors):
 
 @pytest.fixture
 def page(new_page):
-    """One page, see `new_page`."""
+    """One page; see `new_page`."""
     return new_page()

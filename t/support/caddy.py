@@ -9,16 +9,16 @@ from support.program import free_port
 from support.proxies import DEPLOY, processes
 
 LINES = (DEPLOY / "caddy/Caddyfile").read_text()
-# Without the port 2019 that all Caddies share.
+# Without the administration port 2019, which all Caddies would share.
 FRAME = "{\n\tadmin off\n}\n"
 
 
 @pytest.fixture
 def run_caddy(tmp_path, http_server):
-    """`port = run_caddy(lines)` runs it with these lines. It is gone before the server.
+    """`port = run_caddy(lines)` runs Caddy with these lines, and kills it at the end.
 
     Args:
-        patience: how long it tries to connect.
+        patience: how long Caddy tries to connect, in its own syntax, such as "100ms".
     """
     with running(tmp_path) as run:
         yield run
@@ -26,9 +26,9 @@ def run_caddy(tmp_path, http_server):
 
 @contextlib.contextmanager
 def running(directory):
-    """`run_caddy`, without a server."""
+    """Gives `run_caddy`, but needs no application server."""
     path = find_program("caddy", "caddy")
-    # Certificates and its own copy of the configuration.
+    # Caddy keeps certificates and a copy of its configuration there.
     places = dict.fromkeys(["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"], str(directory))
 
     def run(lines, patience="100ms"):

@@ -1,4 +1,4 @@
-"""Time as a fixture: the loop's clock can be moved, so nobody sleeps through a 55 s timeout."""
+"""Time as a fixture: the loop's clock can be advanced, so no test sleeps through a 55 s timeout."""
 
 import asyncio
 
@@ -6,10 +6,10 @@ import pytest
 
 
 def pytest_sessionstart():
-    """Says that there is no loop but the tests' own.
+    """Tells asyncio that there is no event loop yet.
 
-    Otherwise Tornado's `make_current`, which pytest-tornado calls, asks asyncio for the loop
-    before, and asyncio makes one up: with a DeprecationWarning from Python 3.12 on.
+    Otherwise, Tornado's `make_current`, which pytest-tornado calls, asks asyncio for the previous
+    loop, and asyncio creates one; since Python 3.12, this raises a DeprecationWarning.
     """
     asyncio.set_event_loop(None)
 

@@ -1,8 +1,8 @@
-"""An engine that is elsewhere: whatever it is asked, it answers some iterations of the loop later.
+"""An engine outside the process: it answers each request some iterations of the loop later.
 
-A `Store` stands for a server, a `Delayed` for what one process knows of it. The store keeps a log
-for each channel, trimmed by length and age. The process sends what it publishes in order, and is
-told what was accepted in order; the answers to `publish` come in any order.
+A `Store` stands for a server, and a `Delayed` for the engine of one process. The store keeps a log
+for each channel, trimmed by length, size and age. The process sends its events in order, and
+receives accepted events in order; the answers to `publish` come in any order.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tatsumaki_py.message_queue.ids import Ids, position
 
 
 class Store:
-    """What outlives a process."""
+    """The server, whose data outlives a process."""
 
     def __init__(self):
         self.ids = Ids()
@@ -33,11 +33,11 @@ class Store:
         self.times = {}
 
     def top(self, name):
-        """The newest id of a channel, or where it begins."""
+        """The newest id of a channel, or the id at which the channel begins."""
         return self.tops.setdefault(name, self.ids.next())
 
     def kept(self, feed):
-        """The last event of each key, oldest first."""
+        """The last event of each key, oldest first, within the limits of the settings."""
         settings, lasts = feed.settings, list(self.lasts.get(feed.name, {}).values())
         lasts = lasts[max(0, len(lasts) - settings.kept_keys) :]
         while sum(event.size for event in lasts) > settings.buffer_size / 2:
@@ -46,7 +46,7 @@ class Store:
         return [event for event in lasts if position(event.id)[0] >= 1000 * since]
 
     def append(self, feed, bodies, key=None, name_of_events=None, quiet=False):
-        """Accept events. Returns their ids."""
+        """Accept events, and return their ids."""
         name, settings = feed.name, feed.settings
         answers = self.answers.setdefault(name, Answers())
         if name_of_events is not None:
@@ -81,7 +81,7 @@ class Store:
         return ids
 
     def after(self, name, cursor):
-        """The events after `cursor`; None if some are lost."""
+        """The events after `cursor`; None if the log no longer reaches back to `cursor`."""
         log = self.logs.get(name, [])
         if cursor == self.top(name):
             return []
@@ -89,26 +89,26 @@ class Store:
         return log[prevs.index(cursor) :] if cursor in prevs else None
 
     def newest(self, name, count):
-        """The newest events."""
+        """The newest `count` events."""
         log = self.logs.get(name, [])
         return log[int(max(0, len(log) - count)) :]
 
     def trim(self, name, length):
-        """Lose all but the newest `length` events."""
+        """Drop all but the newest `length` events."""
         self.logs[name] = self.newest(name, length)
 
 
 class Delayed(Engine):
-    """One process.
+    """The engine of one process.
 
     Args:
-        store: what it shares with others.
-        seed: of the delays.
-        late: whether logs are loaded, and names are recalled, later; otherwise the process reads
-            the store when a channel is opened, and is the only one.
-        settled: whether `publish` answers when all that was begun before is over.
-        linger: seconds for which a channel is fed that nobody listens to.
-        together: whether it has a `Presence`: others have clients, too.
+        store: the `Store` that several processes share.
+        seed: the seed of the delays.
+        late: whether logs and the places of names are loaded later. Otherwise, this must be the
+            only process; it reads the store when a channel is opened.
+        settled: whether `publish` answers only when no earlier work, except publishing, is left.
+        linger: seconds for which a channel without listeners is fed.
+        together: whether the engine has a `Presence`, because other processes also have clients.
     """
 
     presence = None
@@ -120,28 +120,28 @@ class Delayed(Engine):
         self.store.processes.add(self)
         self.late, self.settled, self.linger = late, settled, linger
         self.feeds = {} if late else weakref.WeakValueDictionary()
-        """The channels that are fed, or are being loaded."""
+        """The channels that are fed or are being loaded."""
         self.loading, self.lingering, self.inboxes = set(), {}, {}
         self.random = random.Random(seed)
         self.tasks, self.outbox, self.sender = set(), [], None
         self.lose = set()
-        """Channels whose next news is lost on its way."""
+        """Channels whose next message from the store is lost on its way."""
         self.failing = {}
-        """What a method of that name raises, at once or when it is awaited."""
+        """By a method's name: a class to raise immediately, or an exception to raise later."""
         self.calls = []
         self.closed = False
         if together:
             self.presence = DelayedPresence(self)
 
     def start(self, work):
-        """Run `work`, and hold it meanwhile."""
+        """Run `work` as a task, and keep a reference to the task until it is done."""
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
 
     async def delay(self):
-        """A few iterations of the loop."""
+        """Wait for a few iterations of the loop."""
         for _ in range(self.random.randint(1, 6)):
             await asyncio.sleep(0)
 
@@ -155,7 +155,7 @@ class Delayed(Engine):
         if isinstance(self.failing.get(method), Exception):
             raise self.failing[method]
 
-    # -- publish: in the order of the calls; the answers in any
+    # -- publish: events in the order of the calls, answers in any order
 
     def publish(self, feed, bodies, *, key=None, idempotency_key=None, quiet=False):
         self.raise_at_once("publish")
@@ -188,14 +188,14 @@ class Delayed(Engine):
             answer.set_exception(error)
 
     async def settle(self, spare=8):
-        """Wait until all that was begun is over, but for what is published."""
+        """Wait until nothing is being loaded and all accepted events have been read."""
         quiet = 0
         while quiet < spare:
             busy = self.loading or any(self.inboxes.values())
             quiet = 0 if busy else quiet + 1
             await asyncio.sleep(0)
 
-    # -- what is accepted, in order
+    # -- accepted events, in order
 
     def told(self, name, events):
         """The store has accepted events."""
@@ -213,7 +213,7 @@ class Delayed(Engine):
             feed = self.feeds.get(name)
             if feed is not None and name not in self.loading and not self.closed:
                 self.take(feed, inbox[0])
-            # What comes while the channel is being loaded is in what is loaded.
+            # Events that come while the channel is being loaded are part of the loaded log.
             inbox.pop(0)
 
     def take(self, feed, events):
@@ -227,7 +227,7 @@ class Delayed(Engine):
     def load(self, feed):
         name = feed.name
         events = self.store.newest(name, feed.settings.backlog_length)
-        # Clients that listen already go on from where the channel was.
+        # Clients that are already listening continue where the channel was.
         missed = self.store.after(name, feed.top) or []
         events = max(events, missed, key=len)
         floor = position(events[0].prev if events else self.store.top(name))
@@ -304,7 +304,7 @@ class Delayed(Engine):
             position(cursor) > position(feed.top)
             and self.store.after(feed.name, cursor) is not None
         ):
-            # It is of an event that is still on its way.
+            # The cursor belongs to an event that is still on its way.
             self.take(feed, self.store.after(feed.name, feed.top))
         events = self.store.after(feed.name, cursor)
         ids = [] if events is None else [event.id for event in events]

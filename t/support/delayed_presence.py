@@ -1,4 +1,4 @@
-"""What a `Delayed` engine knows of the clients of other processes."""
+"""What a `Delayed` engine knows about the clients of other processes."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ ANSWER = 1.0  # seconds that another process has to answer
 
 
 class DelayedPresence(Presence):
-    """One process. Its questions reach the store in order."""
+    """The presence of one process, whose questions reach the store in order."""
 
     def __init__(self, engine):
         self.engine, self.store = engine, engine.store
@@ -64,7 +64,7 @@ class DelayedPresence(Presence):
         return before.clients.take(*client)
 
     async def reached(self, *client):
-        """The place that the client's poll elsewhere reached, if it had one."""
+        """The place that the client's poll in another process reached, or None."""
         if client in self.arriving:
             await self.arriving[client]
         if client in self.taken:
@@ -85,7 +85,7 @@ class DelayedPresence(Presence):
         return process is self
 
     def end(self):
-        """The process ends; the others forget its clients when they are not expected any more."""
+        """End the process; the others forget each of its clients when it is no longer expected."""
         self.alive = False
         loop = asyncio.get_running_loop()
         for client, (process, _, seconds) in self.store.present.items():
@@ -94,7 +94,7 @@ class DelayedPresence(Presence):
                     loop.call_later(seconds, other.sweep, client)
 
     def sweep(self, *clients):
-        """Forget these clients if their processes have ended; without any, all such clients."""
+        """Forget those of `clients` (by default, of all clients) whose processes have ended."""
         for client in clients or list(self.store.present):
             process, hook, _ = self.store.present.get(client, (self, "", 0))
             if self.alive and not process.alive and self.clients.calls(hook):

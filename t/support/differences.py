@@ -1,4 +1,4 @@
-"""What `FastServer` does otherwise than `StrictServer`, and why. Any other difference is a fault.
+"""How and why `FastServer` differs from `StrictServer`. Any other difference is a bug.
 
 The guide has the same table for users.
 """
@@ -19,9 +19,9 @@ NOT_REFUSED = "(?!refused).*"
 class Difference:
     """One decision.
 
-    `cause` is a regular expression that is found in the bytes. `words` are pairs of what Tornado's
-    and the fast server do, as regular expressions for `first_difference`. Each of the `examples`
-    shows the difference; its two words are those that are meant.
+    `cause` is a regular expression that is searched for in the bytes. `words` are pairs of regular
+    expressions for the words of `first_difference`: one for Tornado's server, one for the fast
+    server. Each of the `examples` shows the difference, with the expected two words.
     """
 
     def __init__(self, name, why, cause, words, examples):
@@ -32,7 +32,7 @@ class Difference:
         self._words = words
 
     def explains(self, data, words):
-        """Whether it is the reason of a difference."""
+        """Whether this decision explains the difference `words` for the bytes `data`."""
         return bool(self._cause.search(data)) and any(
             all(re.fullmatch(one, word, re.DOTALL) for one, word in zip(pair, words, strict=True))
             for pair in self._words

@@ -1,4 +1,4 @@
-"""The queues of a test over another engine than that in memory."""
+"""Queues of a test that use another engine than the in-memory engine."""
 
 import pytest
 from support.settled import Settled
@@ -7,11 +7,11 @@ from tatsumaki_py import MessageQueue
 from tatsumaki_py.message_queue.engine.choose import choose
 
 REAL = ("redis", "sqlite")
-"""Engines that keep events elsewhere. Their clocks cannot be moved."""
+"""Engines that keep events outside the process. Their clocks cannot be advanced."""
 
 
 def real_engine(request, name):
-    """The engine `name`, of `REAL`, with nothing in it."""
+    """An empty engine of the kind `name`, one of `REAL`."""
     url = f"sqlite:{request.getfixturevalue('tmp_path')}/events.db"
     if name == "redis":
         url = request.getfixturevalue("redis_server").url
@@ -19,7 +19,7 @@ def real_engine(request, name):
 
 
 def using(request, engine):
-    """A fixture in whose time the queues of the test use `engine`."""
+    """The body of a fixture that makes the queues of the test use `engine`."""
     loop = None
     if "io_loop" in request.fixturenames:
         loop = request.getfixturevalue("io_loop")

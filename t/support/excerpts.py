@@ -1,4 +1,4 @@
-"""Code in a page of the documentation that is taken from a program."""
+"""Checks that code in a page of the documentation is taken from a program."""
 
 import re
 import textwrap
@@ -8,10 +8,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def assert_excerpts(page, *programs, languages=("py", "html", "js", "text")):
-    """Each paragraph of code in these languages, however far it is indented, is in a program.
+    """Fails unless one of the programs contains each paragraph of code in these languages.
 
-    `page` and `programs` are paths from the root. A page has code that runs by itself in blocks of
-    the language ``python``, and pieces of a program in blocks of the language ``py``.
+    Indentation is ignored. `page` and `programs` are paths from the root. Code that runs alone is
+    in blocks of the language ``python``; pieces of a program are in blocks of the language ``py``.
     """
     texts = [_unindented((ROOT / path).read_text()) for path in programs]
     pattern = rf"^```(?:{'|'.join(languages)})\n(.*?)^```"
@@ -20,7 +20,7 @@ def assert_excerpts(page, *programs, languages=("py", "html", "js", "text")):
     for block in blocks:
         for paragraph in re.split(r"\n\n+", block.strip("\n")):
             lines = _unindented(paragraph)
-            # Text in quotes begins and ends in the middle of a line.
+            # A substring: text in quotes begins and ends in the middle of a line.
             assert any(lines in text for text in texts), paragraph
 
 

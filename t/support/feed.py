@@ -1,4 +1,4 @@
-"""A log that streams read by themselves, without a queue around it; and what owns such a stream."""
+"""A log without a queue, which streams read themselves; and the owner of such a stream."""
 
 import socket
 
@@ -16,7 +16,7 @@ def cursor(count):
 
 
 class Feed:
-    """A `tatsumaki_py.message_queue.peer.Readable`. Its events are numbered from 1 on."""
+    """A `tatsumaki_py.message_queue.peer.Readable`, whose events are numbered starting at 1."""
 
     name = "feed"
 
@@ -30,7 +30,7 @@ class Feed:
         return self.log.top
 
     def publish(self, *sizes, quiet=False):
-        """Events with so many characters of text."""
+        """Publish an event for each of `sizes`, with a text of that many characters."""
         for size in sizes or (1,):
             self.count += 1
             body = b'{"n":%d,"text":"%b"}' % (self.count, b"x" * size)
@@ -40,7 +40,7 @@ class Feed:
             reader.follow()
 
     def trim(self, count):
-        """Keep `count` events."""
+        """Keep the newest `count` events."""
         self.log.trim(count, count, float("inf"))
 
 
@@ -80,7 +80,7 @@ class Reader:
         self.late.append(place)
 
     def read(self, size=1 << 20):
-        """What is there for the client."""
+        """The bytes that have arrived for the client."""
         try:
             return self.client.recv(size)
         except (BlockingIOError, ConnectionError):

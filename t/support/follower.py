@@ -8,11 +8,11 @@ class Follower(Subscriber):
     """One client. Its events have a number `n`.
 
     Args:
-        port: where it connects to; or a function that gives a port, for each connection.
-        transports: names of transports, which it takes in turn.
-        path: of the URL.
-        cursor: where it begins; None is a client that comes for the first time.
-        remembers: whether it sends its cursor when it comes back.
+        port: the port of the server, or a function that returns the port for each connection.
+        transports: names of transports, which the client uses in turn.
+        path: the path of the URL.
+        cursor: where the client begins; None for a client that connects for the first time.
+        remembers: whether the client sends its cursor when it reconnects.
         params: parameters of the URL.
     """
 
@@ -41,5 +41,5 @@ class Follower(Subscriber):
 
     @property
     def name(self):
-        """Which client this is, for the message of a test that fails."""
+        """A name of the client, for the message of a failing test."""
         return repr(self)

@@ -1,16 +1,17 @@
-"""A function in a forked process."""
+"""Runs a function in a forked process."""
 
 import os
 import warnings
 
 
 def in_fork(function):
-    """What `function` returns or raises in a forked process, as text: the `repr` of its result, or
-    the name of the exception and its message.
+    """Calls `function` in a forked process, and returns a text.
+
+    The text is the `repr` of the result, or the name and message of the exception.
     """
     ours, theirs = os.pipe()
     with warnings.catch_warnings():
-        # Python 3.12 warns of forks where there are threads.
+        # Python 3.12 and later warn about a fork in a process with several threads.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:

@@ -14,12 +14,12 @@ MACHINES = re.findall(r"^```haproxy\n(.*?)^```", PAGE, re.M | re.S)[1]
 
 @pytest.fixture
 def run_haproxy(tmp_path, http_server):
-    """`port = run_haproxy(lines)` runs it with these lines. It is gone before the server.
+    """`port = run_haproxy(lines)` runs haproxy with these lines, and kills it at the end.
 
     Args:
-        retries: how often it connects again, one second later.
-        retry: the milliseconds that an EventSource is to wait.
-        tls: more words of the line `bind`.
+        retries: how many times haproxy tries again to connect, each time after a second.
+        retry: the milliseconds that an EventSource waits before it reconnects.
+        tls: additional words for the line `bind`.
     """
     with running(tmp_path) as run:
         yield run
@@ -27,7 +27,7 @@ def run_haproxy(tmp_path, http_server):
 
 @contextlib.contextmanager
 def running(directory):
-    """`run_haproxy`, without a server."""
+    """Gives `run_haproxy`, but needs no application server."""
     path = find_program("haproxy", "haproxy")
 
     def run(lines, retries=0, retry=3000, tls=""):

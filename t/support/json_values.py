@@ -1,4 +1,4 @@
-"""Any JSON value."""
+"""A strategy for any JSON value, and a comparison of JSON values."""
 
 import json
 
@@ -16,5 +16,5 @@ ANY = st.recursive(
 
 
 def same(found, expected):
-    """Equal, and of the same kind: 0 is no false here."""
+    """Fails unless the values are equal and have the same types: 0 does not equal false here."""
     assert json.dumps(found) == json.dumps(expected)

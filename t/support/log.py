@@ -1,4 +1,4 @@
-"""A log line of level WARNING or above that was not announced fails the test."""
+"""Fails a test for each log line of level WARNING or above that the test did not announce."""
 
 import contextlib
 import gc
@@ -21,16 +21,16 @@ class LogWatch(logging.Handler):
             if f"{record.name}.".startswith(f"{logger}.") and pattern.search(record.getMessage()):
                 records.append(record)
                 return
-        # Every 4xx is a WARNING there and every 5xx an ERROR: tests look at the answer instead.
+        # Each 4xx is logged there as a WARNING, each 5xx as an ERROR; tests check the answers.
         if record.name != "tornado.access":
             self.unexpected.append(record)
 
     @contextlib.contextmanager
     def expect(self, logger, pattern):
-        """Announces lines of `logger` (or one below it) that have `pattern` (a regex) in them.
+        """Announces lines of `logger`, or of a logger below it, that match `pattern` (a regex).
 
-        Gives the list of their records (`logging.LogRecord`), for a look at `records[0].exc_info`.
-        Fails when the block ends and none came.
+        Gives the list of their records (`logging.LogRecord`), so that a test can check
+        `records[0].exc_info`. Fails if no such line was logged in the block.
         """
         announced = (logger, re.compile(pattern), [])
         self._announced.append(announced)
@@ -44,12 +44,12 @@ class LogWatch(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def log_watch():
-    """Outermost fixture, so that it also sees what the others log on their way out."""
+    """The outermost fixture, so that it also sees the log lines of the teardown of the others."""
     watch = LogWatch()
     root = logging.getLogger()
     root.addHandler(watch)
     yield watch
-    # Futures and tasks complain when they are collected: let them do it in the test they belong to.
+    # Futures and tasks log errors when they are collected: collect them in their own test.
     gc.collect()
     root.removeHandler(watch)
     if watch.unexpected:
@@ -67,14 +67,14 @@ def expect_log(log_watch):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish():
-    """Takes what is loaded by now out of the collector's sight: a collection then costs little."""
+    """Excludes all objects so far from garbage collection, so that each collection costs little."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
-    """Does the same after the last test of a module, which may have imported large packages."""
+    """Also excludes the objects after each module of tests, which may import large packages."""
     if nextitem is None or nextitem.path != item.path:
         gc.collect()
         gc.freeze()

@@ -1,4 +1,4 @@
-"""A network that loses connections, and what is to arrive through it nevertheless."""
+"""A network that loses connections, and a check that no event is lost nevertheless."""
 
 import asyncio
 import contextlib
@@ -19,26 +19,28 @@ def proxy(http_server, http_port, io_loop):
 
 BIG = {"big": "é\n" * 200_000}
 ROUNDS = [
-    # It is there.
+    # Published while the client is connected.
     [
         {"text": "plain"},
         {"text": "Grüße ☃ 𝄞 \u2028 \u2029 \x85 \x0b \x0c \x1e \ufeff \x00 \x7f", "é": None},
     ],
-    # These come while it is away.
+    # Published while the client is disconnected.
     [
         {"text": "a\nb\r\nc\rd\n\n"},
         {"text": 'data: x\nid: 9-9\n\n: \\ " --', "": [[], {}, 1.5, -0.0, True]},
         {},
     ],
-    # And the connection is cut in the middle of this one.
+    # The connection is cut in the middle of the first of these.
     [BIG, {"text": "last"}],
 ]
-"""What is published in `misses_nothing`."""
+"""The events that `misses_nothing` publishes."""
 
 
 async def misses_nothing(queue, proxy, client):
-    """`client`, an asynchronous iterator of events, gets all `ROUNDS` once and in order, though its
-    connection is cut in between.
+    """Fails unless `client` gets all `ROUNDS` once and in order, though its connection is cut.
+
+    Args:
+        client: an asynchronous iterator of events.
     """
     here, away, cut = ROUNDS
     received = []
@@ -70,7 +72,7 @@ async def misses_nothing(queue, proxy, client):
         for event in cut:
             queue.publish(event)
         await until(lambda: len(received) >= 7)
-        # Nothing comes behind it.
+        # A repeated event would come now.
         await asyncio.sleep(0.05)
     finally:
         task.cancel()

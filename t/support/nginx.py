@@ -35,13 +35,13 @@ http {{
 
 
 def with_upstream(lines):
-    """The page's configuration, with other lines in place of its `upstream`."""
+    """The recipe's configuration, with other lines in place of its `upstream`."""
     return re.sub(r"upstream tatsumaki \{.*?\n\}\n", lines, SITE, flags=re.S)
 
 
 @pytest.fixture
 def nginx(run_nginx, http_server, http_port):
-    """`port = nginx("gzip on;")` runs the recipe's configuration, after other directives."""
+    """`port = nginx("gzip on;")` runs nginx with directives and the recipe's configuration."""
 
     def start(*directives):
         return run_nginx("\n".join([*directives, SITE.replace("5000", str(http_port))]))
@@ -51,8 +51,10 @@ def nginx(run_nginx, http_server, http_port):
 
 @pytest.fixture
 def run_nginx(tmp_path, http_server):
-    """`port = run_nginx(http, listen)` runs nginx with `http` as the content of its block `http`,
-    where `listen` stands for the address that it is to listen on. It is gone before the server.
+    """`port = run_nginx(http, listen)` runs nginx with `http` as the content of its block `http`.
+
+    The text `listen` in `http` is replaced by a directive for the port that is returned. nginx is
+    killed before the server stops.
     """
     with running(tmp_path) as run:
         yield run
@@ -60,19 +62,20 @@ def run_nginx(tmp_path, http_server):
 
 @pytest.fixture
 def spread(tmp_path):
-    """See `spreading`."""
+    """Gives the function that `spreading` describes."""
     with spreading(tmp_path) as start:
         yield start
 
 
 @contextlib.contextmanager
 def spreading(directory):
-    """`port = spread(*ports)` runs nginx in front of these servers: each request goes to one of
-    them at random.
+    """`port = spread(*ports)` runs nginx in front of these servers.
+
+    nginx passes each request on to one of them at random.
     """
 
     def start(*ports):
-        # A worker that was away is asked again at once.
+        # nginx uses a worker again as soon as it is back.
         servers = [f"server 127.0.0.1:{port} max_fails=0;" for port in ports]
         alone = "server 127.0.0.1:5000;"
         assert alone in SITE
@@ -84,7 +87,7 @@ def spreading(directory):
 
 @contextlib.contextmanager
 def running(directory):
-    """`run_nginx`, without a server."""
+    """Gives `run_nginx`, but needs no application server."""
     path = find_program("nginx", "nginx")
 
     def run(http, listen="listen 80;"):
@@ -96,14 +99,14 @@ def running(directory):
         config.write_text(
             FRAME.format(
                 prefix=prefix,
-                # Who is root gives its temporary files away, else.
+                # Otherwise, a root nginx changes the owner of its temporary files.
                 user="user root;" if os.geteuid() == 0 else "",
                 http=http.replace(listen, re.sub(r"\b\d+", f"127.0.0.1:{port}", listen)),
             )
         )
         log = prefix / "error.log"
         command = [path, "-p", str(prefix), "-e", str(log), "-c", str(config)]
-        # It listens before it says who it is.
+        # nginx listens before it writes its process id.
         started.start(command, port, log, ready=(prefix / "pid").exists)
         return port
 

@@ -1,4 +1,4 @@
-"""Another process, for tests of the queues and handlers of this one."""
+"""A simulated second process, for tests of the queues and handlers of this process."""
 
 import pytest
 from engine.feed import Clients
@@ -10,7 +10,7 @@ from tatsumaki_py import MessageQueue
 
 @pytest.fixture
 def other_process(io_loop):
-    """The presence of another process; its `clients` are fakes. The queues here are a process."""
+    """The presence of a second process, whose `clients` are fakes; the queues are the first one."""
     store = Store()
     here, there = Delayed(store, together=True), Delayed(store, seed=1, together=True)
     there.presence.connect(Clients())

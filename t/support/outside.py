@@ -1,4 +1,4 @@
-"""Programs that are not Python's: found, or the test says loudly that it was left out."""
+"""Finds and runs programs that are not written in Python; without one, a test says so loudly."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ NODE_MODULES = Path(sys.prefix) / "npm/node_modules"
 
 
 def find_program(name, package):
-    """The path of a program. Without it the test is skipped, but fails where CI is set."""
+    """The path of a program. If it is missing, the test is skipped, or fails where CI is set."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if path is None:
         left_out(f"NO {name.upper()}: its tests did not run (Debian: apt install {package})")
@@ -35,7 +35,7 @@ def left_out(message):
 
 @contextlib.asynccontextmanager
 async def running(*command, **options):
-    """Runs a program, kills it at the end; gives its process, whose stdout is to be read."""
+    """Runs a program, gives its process (the test reads its stdout), and kills it at the end."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -48,7 +48,7 @@ async def running(*command, **options):
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
-            # Not process.kill(): that takes the exit status away from asyncio.
+            # Not process.kill(), which takes the exit status away from asyncio.
             os.kill(process.pid, signal.SIGKILL)
-        # To the end: a pipe that is left is a warning.
+        # Read to the end: a pipe that stays open causes a warning.
         await process.communicate()

@@ -1,4 +1,4 @@
-"""Programs of the project, run as a user runs them: as processes, stopped by signals."""
+"""Runs programs of the project as a user does: as processes that are stopped with signals."""
 
 import contextlib
 import itertools
@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-START = 15.0  # seconds until it must have said where it listens
-STOP = 5.0  # seconds until it must be gone
+START = 15.0  # seconds within which a program must say where it listens
+STOP = 5.0  # seconds within which a program must exit
 
 
 class Program:
     """A program that serves HTTP on `port` (read from PORT) and says so on stdout.
 
-    `url` is "http://127.0.0.1:<port>/". What it prints goes to files: no pipe can fill up.
+    `url` is "http://127.0.0.1:<port>/". The output goes to files, as a pipe could fill up.
     """
 
     def __init__(self, path, port, log_dir, environment=()):
@@ -35,26 +35,26 @@ class Program:
 
     @property
     def stdout(self):
-        """What it printed so far."""
+        """What the program has printed so far."""
         return self._stdout.read_text()
 
     @property
     def stderr(self):
-        """What it logged so far."""
+        """What the program has logged so far."""
         return self._stderr.read_text()
 
     @property
     def pid(self):
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     def start(self):
-        """Starts it and waits until it listens. On a second call it gets the same port."""
+        """Starts the program, again on the same port, and waits until it is listening."""
         self.launch()
         self.listening()
 
     def launch(self):
-        """Starts it; `listening` waits."""
+        """Starts the program without waiting; `listening` waits."""
         self._before = self._stdout.exists() and self.stdout.count(self.url)
         with self._stdout.open("a") as stdout, self._stderr.open("a") as stderr:
             self._process = subprocess.Popen(
@@ -67,7 +67,7 @@ class Program:
             )
 
     def listening(self):
-        """Waits until it listens."""
+        """Waits until the program is listening."""
         deadline = time.monotonic() + START
         while self.stdout.count(self.url) == self._before:
             if not self.runs or time.monotonic() > deadline:
@@ -79,33 +79,33 @@ class Program:
 
     @property
     def runs(self):
-        """Whether its process is there."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self, signum=signal.SIGTERM):
-        """Stops it with a signal and returns its exit status; fails if it stays."""
+        """Stops the program with a signal; returns its exit status; fails if it keeps running."""
         self.signal(signum)
         return self.wait()
 
     def signal(self, signum=signal.SIGTERM):
-        """Sends it a signal."""
+        """Sends a signal to the program."""
         self._process.send_signal(signum)
 
     def wait(self):
-        """Its exit status; fails if it stays."""
+        """Waits for the exit, and returns the exit status; fails if the program keeps running."""
         try:
             return self._process.wait(STOP)
         except subprocess.TimeoutExpired:
             self.kill()
-            pytest.fail(f"{self._command[1]} was still there {STOP} s later:\n{self.stderr}")
+            pytest.fail(f"{self._command[1]} was still running {STOP} s later:\n{self.stderr}")
 
     def kill(self):
-        """Ends it without a chance to say goodbye; returns its exit status."""
+        """Kills the program, which cannot clean up, and returns its exit status."""
         self._process.kill()
         return self._process.wait()
 
     def restart(self):
-        """Stops it and starts it again on the same port."""
+        """Stops the program, and starts it again on the same port."""
         self.stop()
         self.start()
 
@@ -122,7 +122,7 @@ def all_running(programs):
 
 
 def received(client, mark=None):
-    """The data that comes over a socket until `mark`, or until the end."""
+    """The data that arrives at a socket up to `mark`, or up to the end."""
     data = b""
     while mark is None or mark not in data:
         chunk = client.recv(65536)
@@ -133,10 +133,10 @@ def received(client, mark=None):
 
 
 def free_port():
-    """A port of 127.0.0.1 that is free just now, and that was not given out before.
+    """A port of 127.0.0.1 that is free at the moment, and that was not returned recently.
 
-    A test keeps its port while its program is stopped, and its clients try to reach the program. So
-    each process of the tests has ports of its own, and the kernel gives none of them to a client.
+    A test uses the same port while its program is stopped and clients try to reach the program. So
+    each process of the tests has its own ports, of which the kernel gives none to a client.
     """
     while True:
         port = next(_ports)
@@ -149,7 +149,7 @@ def _own_ports():
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     first = 12_000 + 2_500 * (worker % 8)
     ports = [*range(first, first + 2_500)]
-    # Another run of the tests may use them, too.
+    # Another run of the tests may use the same ports.
     random.shuffle(ports)
     return itertools.cycle(ports)
 
@@ -161,7 +161,8 @@ _ports = _own_ports()
 def popen(tmp_path):
     """`popen(*command, environment={}, **options)` starts a command, as `subprocess.Popen` does.
 
-    Its stdout is a pipe of text, its stderr the file `log` of `tmp_path`. It is killed at the end.
+    Its stdout is a text pipe, and its stderr goes to the file `log` in `tmp_path`. The process is
+    killed at the end.
     """
     processes = []
 
@@ -183,18 +184,17 @@ def popen(tmp_path):
 
 @pytest.fixture
 def serve_program(tmp_path):
-    """`program = serve_program("examples/chat/app.py")` starts a `Program` on a free port;
-    `environment` has more variables for it.
+    """`program = serve_program("examples/chat/app.py")` starts a `Program` on a free port.
 
-    After the test it is stopped, and fails the test if there is a traceback in what it logged;
-    ``traces=True`` allows that.
+    The program is stopped after the test. A traceback in its log fails the test, unless the test
+    passes ``traces=True``. `environment` contains additional environment variables.
     """
     yield from _serving(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def serve_programs(tmp_path_factory):
-    """The same for all the tests of a file."""
+    """Does the same as `serve_program`, but stops the programs after the last test of the file."""
     yield from _serving(tmp_path_factory.mktemp("programs"))
 
 

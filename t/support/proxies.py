@@ -27,8 +27,8 @@ def run_recipe(request):
     """`port = run_recipe("caddy", 5000)` runs a proxy as the recipe says, in front of a port.
 
     Args:
-        patient: whether it tries to connect for the time that the recipe says.
-        retry: the milliseconds that an EventSource is to wait.
+        patient: whether the proxy tries to connect for as long as the recipe says.
+        retry: the milliseconds that an EventSource waits before it reconnects.
     """
 
     def run(kind, port, patient=False, retry=3000):
@@ -47,7 +47,7 @@ def run_recipe(request):
 
 
 def listens(port):
-    """Whether something accepts connections at that port."""
+    """Whether a program accepts connections at `port`."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
@@ -59,10 +59,11 @@ class Processes:
         self._processes = []
 
     def start(self, command, port, log, ready=None, environment=None):
-        """Starts one, and waits until it listens at `port`. Its output goes to the file `log`.
+        """Starts a proxy, and waits until it listens at `port`. Its output goes to the file `log`.
 
         Args:
-            ready: a function that says whether it is, if a connection does not show it.
+            ready: a function that tells whether the proxy is ready; by default, whether it accepts
+                connections.
         """
         ready = ready or (lambda: listens(port))
         with log.open("a") as output:
@@ -77,14 +78,14 @@ class Processes:
         deadline = time.monotonic() + START
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"{command[0]} does not run:\n{log.read_text()}")
+                pytest.fail(f"{command[0]} is not running:\n{log.read_text()}")
             time.sleep(0.01)
 
     def kill(self):
-        """Kills all of them: after SIGTERM, Caddy and Apache wait for streams."""
+        """Kills all proxies, as Caddy and Apache would wait for streams after a SIGTERM."""
         for process in self._processes:
             workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            # A parent has to see the end of its workers.
+            # A parent must notice that its workers have ended.
             process.send_signal(signal.SIGTERM if workers else signal.SIGKILL)
             for worker in workers:
                 with contextlib.suppress(ProcessLookupError):
@@ -95,7 +96,7 @@ class Processes:
 
 @contextlib.contextmanager
 def processes():
-    """Gives `Processes`, and kills them at the end."""
+    """Gives a `Processes`, and kills its proxies at the end."""
     started = Processes()
     try:
         yield started

@@ -1,10 +1,10 @@
-"""Handlers whose streams a test writes to itself, or feeds from the channel "room"."""
+"""Handlers with streams that a test writes to, or that get the events of the channel "room"."""
 
 from tatsumaki_py import Handler, MessageQueue
 
 
 class Pushing(Handler):
-    """Stays open; counts how it ends."""
+    """Stays open, and counts the calls of `on_finish` and `on_connection_close`."""
 
     asynchronous = True
     max_buffer = 200_000
@@ -39,7 +39,7 @@ class Subscribing(Pushing):
 
 
 class Reading(Subscribing):
-    """The same by a stream that reads the log by itself."""
+    """A multipart stream of the channel "room" that reads the log itself."""
 
     def get(self):
         self.multipart_xhr_push(True)
@@ -47,7 +47,7 @@ class Reading(Subscribing):
 
 
 class Awaiting(Subscribing):
-    """The same, in step with its client."""
+    """A multipart stream of the channel "room" whose callback awaits each write."""
 
     def initialize(self, made):
         super().initialize(made)

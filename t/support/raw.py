@@ -1,4 +1,4 @@
-"""Connections that are nothing but a socket, for tests where bytes or ways of leaving matter."""
+"""Bare connections, for tests in which each byte, or how a client disconnects, matters."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def raw(io_loop):
 
 @pytest.fixture
 def raw_small(io_loop):
-    """As `raw`, with a receive buffer of some kilobytes: who does not read is slow soon."""
+    """Works as `raw`, with small receive buffers: a client that does not read is slow soon."""
     clients = []
 
     async def connect(port):

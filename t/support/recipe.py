@@ -1,4 +1,4 @@
-"""The page of a recipe, compared with its program; and requests to the program."""
+"""Compares the page of a recipe with its program, and sends requests to the program."""
 
 import ast
 import re
@@ -8,8 +8,9 @@ from tornado.httpclient import AsyncHTTPClient
 
 
 def code_blocks(page, language="python"):
-    """The blocks of code on ``docs/recipes/<page>.md``. Those of Python that need other packages
-    are ``py``: `t/docs` runs those that are ``python``.
+    """The blocks of code in `language` on ``docs/recipes/<page>.md``.
+
+    `t/docs` runs the blocks in ``python``; Python code that needs other packages is in ``py``.
     """
     text = (ROOT / f"docs/recipes/{page}.md").read_text()
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
@@ -22,15 +23,16 @@ def definitions(code):
 
 
 def assert_shown(block, program):
-    """Each class and function of a block is that of the program with the same name."""
+    """Fails unless each class and function of a block is the same in the program."""
     shown = definitions(block)
     assert shown
     assert shown.items() <= definitions((ROOT / program).read_text()).items()
 
 
 async def ask(url, method="GET", body=None, **headers):
-    """The answer to a request, whatever its status is. Redirects are not followed. A header is
-    named as in ``Content_Type``.
+    """Sends a request, and returns the answer, with any status. Redirects are not followed.
+
+    The names of headers have underscores, as in ``Content_Type``.
     """
     client = AsyncHTTPClient(force_instance=True)
     try:

@@ -1,4 +1,4 @@
-"""A real Redis Cluster of the tests: three masters without replicas, on this machine."""
+"""A real Redis Cluster for tests: three masters without replicas, on this machine."""
 
 import time
 
@@ -13,17 +13,17 @@ WAIT = 10.0  # seconds for all nodes to agree
 
 
 class RedisCluster:
-    """Three nodes.
+    """A cluster of three nodes.
 
     Attributes:
-        nodes: its servers.
-        url: of the cluster, which names one of them.
+        nodes: the servers of the cluster.
+        url: the URL of the cluster, which names one of the nodes.
     """
 
     def __init__(self, folder, **options):
         options = {"cluster_enabled": "yes", "cluster_node_timeout": 2000} | options
         self._folder, self._options = folder, options
-        # Without it, the other port of a node is 10000 higher, which may be too high.
+        # Without `cluster_port`, the bus port of a node is 10000 higher, which may be too high.
         self.nodes = [RedisServer(folder, cluster_port=free_port(), **options) for _ in range(3)]
         for node in self.nodes:
             node.start()
@@ -43,7 +43,7 @@ class RedisCluster:
         self.ask(node, "CLUSTER", "MEET", "127.0.0.1", first.port, bus)
 
     def add_replica(self, master):
-        """A new node, which takes over from `master` if that is away."""
+        """Adds a node that takes over from `master` if that is away, and returns the new node."""
         options = {"cluster_port": free_port(), "cluster_replica_validity_factor": 0}
         replica = RedisServer(self._folder, **self._options | options).start()
         self.nodes.append(replica)
@@ -58,12 +58,12 @@ class RedisCluster:
         return replica
 
     def ask(self, node, *words):
-        """The reply of a node, as redis-py gives it."""
+        """The reply of a node to a command, as redis-py returns it."""
         with redis.Redis(port=node.port, decode_responses=True) as client:
             return client.execute_command(*words)
 
     def _wait(self):
-        """Until all nodes know all, and take commands."""
+        """Waits until each node knows all nodes and accepts commands."""
         deadline = time.monotonic() + WAIT
         for node in self.nodes:
             while True:
@@ -88,32 +88,32 @@ class RedisCluster:
             return client.execute_command("CLUSTER", "SLOTS")
 
     def begin_move(self, key, target):
-        """The slot of `key` begins its way to another node."""
+        """Begins to move the slot of `key` to the node `target`."""
         slot, source = key_slot(key.encode()), self.node_of(key)
         self.ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", self.ids[source])
         self.ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", self.ids[target])
 
     def move_keys(self, key, target):
-        """The keys of its slot go there."""
+        """Moves all keys in the slot of `key` to the node `target`."""
         slot, source = key_slot(key.encode()), self.node_of(key)
         while keys := self.ask(source, "CLUSTER", "GETKEYSINSLOT", slot, 100):
             where = ("127.0.0.1", target.port, "", 0, 5000)
             self.ask(source, "MIGRATE", *where, "KEYS", *keys)
 
     def end_move(self, key, target):
-        """The slot is there."""
+        """Ends the move of the slot of `key`: all nodes are told that `target` has it."""
         slot = key_slot(key.encode())
         for node in (target, *(one for one in self.nodes if one is not target)):
             self.ask(node, "CLUSTER", "SETSLOT", slot, "NODE", self.ids[target])
 
     def move(self, key, target):
-        """Moves the slot of `key`, and all keys in it, to another node."""
+        """Moves the slot of `key`, and all keys in it, to the node `target`."""
         self.begin_move(key, target)
         self.move_keys(key, target)
         self.end_move(key, target)
 
     def kill(self):
-        """Ends all nodes."""
+        """Kills all nodes."""
         for node in self.nodes:
             node.kill()
 
@@ -127,7 +127,7 @@ def _shared_cluster(tmp_path_factory):
 
 @pytest.fixture
 def redis_cluster(_shared_cluster):
-    """An empty cluster, whose nodes a test does not stop."""
+    """An empty cluster, whose nodes a test must not stop."""
     for node in _shared_cluster.nodes:
         node.ask("FLUSHALL")
     return _shared_cluster

@@ -1,4 +1,4 @@
-"""A real Sentinel of the tests: a master, a replica and one sentinel, all quicker than usual."""
+"""A real Sentinel for tests: a master, a replica and one sentinel, all quicker than usual."""
 
 import contextlib
 import time
@@ -7,9 +7,10 @@ import pytest
 import redis
 from support.redis_server import RedisServer
 
-# A replica whose answers are older than five pings is no candidate, also on a busy machine.
+# A replica whose last answer is older than five ping periods is no candidate: a busy machine needs
+# long periods.
 QUICK = {"INFO-PERIOD": 100, "PING-PERIOD": 200, "PUBLISH-PERIOD": 50, "ASK-PERIOD": 100}
-WAIT = 15.0  # seconds for a change to be complete
+WAIT = 15.0  # seconds within which a change must be complete
 
 
 class SentinelServer(RedisServer):
@@ -26,7 +27,7 @@ class SentinelServer(RedisServer):
         super().__init__(folder, **monitored, **options)
 
     def settings(self):
-        """A sentinel keeps nothing."""
+        """The settings of a Redis that stores nothing: a sentinel has no data."""
         return {"bind": "127.0.0.1", "port": self.port, "dir": self.folder}
 
     def answers(self):
@@ -36,13 +37,13 @@ class SentinelServer(RedisServer):
         return False
 
     def ask(self, *words):
-        """The reply, as redis-py gives it: a sentinel does not know QUIT."""
+        """The reply to a command, as redis-py returns it: a sentinel does not know QUIT."""
         with redis.Redis(port=self.port, decode_responses=True) as client:
             return client.execute_command(*words)
 
     @property
     def master_port(self):
-        """The port of the master, as it says."""
+        """The port of the master, as the sentinel says."""
         return int(self.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "chat")[1])
 
 
@@ -50,9 +51,9 @@ class Watched:
     """A master and a replica, and the sentinel that watches them.
 
     Attributes:
-        servers: both, the first master first.
+        servers: the master and the replica, in the order in which they began.
         sentinel: the sentinel.
-        url: of the service.
+        url: the URL of the service.
     """
 
     def __init__(self, folder, **options):
@@ -73,19 +74,19 @@ class Watched:
         return next(server for server in self.servers if server.port == port)
 
     def fail_over(self):
-        """The other one becomes the master, and this one, which stays alive, its replica."""
+        """Makes the replica the master, and the old master, which stays alive, its replica."""
         old = self.master
         self.promote()
         self._until(lambda: "link_status:up" in old.ask("INFO", "replication"))
 
     def promote(self):
-        """The other one becomes the master. This one, which stays alive, is told later."""
+        """Makes the replica the master. The old master stays alive, and is told later."""
         old, asked = self.master, 0.0
 
         def happened():
             nonlocal asked
             if self.master is old and time.monotonic() > asked + 1:
-                # It gives up if the replica is late with an answer.
+                # The sentinel gives up if the replica answers late.
                 asked = time.monotonic()
                 self.sentinel.ask("SENTINEL", "FAILOVER", "chat")
             return self.master is not old
@@ -93,7 +94,7 @@ class Watched:
         self._until(happened)
 
     def wait_for_another(self, old):
-        """Waits until `old` is not the master any more."""
+        """Waits until `old` is no longer the master."""
         self._until(lambda: self.master is not old)
 
     def _until(self, condition):
@@ -107,7 +108,7 @@ class Watched:
             time.sleep(0.01)
 
     def kill(self):
-        """Ends all three."""
+        """Kills the sentinel and both servers."""
         for server in (self.sentinel, *self.servers):
             server.kill()
 

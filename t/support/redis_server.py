@@ -1,4 +1,4 @@
-"""A real Redis of the tests: one for all tests of a process, and others that a test may stop."""
+"""A real Redis for tests: one that all tests share, and others that a test may stop."""
 
 import glob
 
@@ -13,10 +13,10 @@ class RedisServer(testing.RedisServer):
     """A `tatsumaki_py.testing.RedisServer` on a port of the tests.
 
     Args:
-        folder: for its files.
-        port: where it listens; any free one by default.
-        own_clock: whether `shift_clock` can set its clock.
-        options: lines of its configuration; "_" in a name stands for "-".
+        folder: the folder for the server's files.
+        port: the port of the server; by default, any free port.
+        own_clock: whether `shift_clock` can set the server's clock.
+        options: lines of the server's configuration; "_" in a name stands for "-".
     """
 
     def __init__(self, folder, port=None, own_clock=False, **options):
@@ -32,11 +32,11 @@ class RedisServer(testing.RedisServer):
 
     @classmethod
     def find(cls):
-        """Where CI is set, a program that is missing fails the test."""
+        """The path of the program. Without it, the test is skipped, or fails where CI is set."""
         return find_program(cls.program, cls.package)
 
     def calls(self):
-        """The number of calls of each command so far, by `INFO commandstats`."""
+        """The number of calls of each command so far, from `INFO commandstats`."""
         lines = self.ask("INFO", "commandstats").splitlines()
         stats = [line.partition(":") for line in lines if line.startswith("cmdstat_")]
         return {
@@ -45,16 +45,16 @@ class RedisServer(testing.RedisServer):
         }
 
     def shift_clock(self, seconds):
-        """Its clock is so much ahead of the real one, or behind."""
+        """Sets the server's clock ahead of the real one, or behind it if `seconds` is negative."""
         whole = self.folder / "clock.new"
         whole.write_text(f"{seconds:+d}\n")
         whole.replace(self.folder / "clock")
 
 
 def _faketime():
-    """What to preload to change the time of a program."""
+    """The libraries to preload so that the time of a program can be changed."""
     find_program("faketime", "faketime")
-    # With the malloc of libc: that of Redis asks for the time before the library can tell it.
+    # With the malloc of libc: the one of Redis asks for the time before the library is ready.
     return glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")[0] + ":libc.so.6"
 
 
@@ -67,7 +67,7 @@ def _shared_redis(tmp_path_factory):
 
 @pytest.fixture
 def redis_server(_shared_redis):
-    """An empty Redis that a test does not stop."""
+    """An empty Redis that a test must not stop."""
     _shared_redis.ask("FLUSHALL")
     _shared_redis.ask("CONFIG", "RESETSTAT")
     return _shared_redis

@@ -1,4 +1,4 @@
-"""A real Redis of the tests with TLS."""
+"""A real Redis with TLS for tests."""
 
 import subprocess
 
@@ -9,7 +9,7 @@ from support.program import free_port
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    """The paths of a certificate for 127.0.0.1, and of its key."""
+    """The paths of a certificate for 127.0.0.1 and of its key."""
     folder = tmp_path_factory.mktemp("certificate")
     paths = folder / "c.pem", folder / "k.pem"
     command = [find_program("openssl", "openssl"), "req", "-x509", "-nodes", "-days", "2"]
@@ -21,7 +21,7 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture
 def make_tls(make_redis, certificate):
-    """`server = make_tls(option=value)`, which has TLS on `server.tls_port`."""
+    """`server = make_tls(option=value)` starts a Redis with TLS on `server.tls_port`."""
     cert, key = certificate
 
     def make(**options):

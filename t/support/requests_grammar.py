@@ -1,4 +1,4 @@
-"""Requests that are right, nearly right, and wrong, as hypothesis strategies."""
+"""Hypothesis strategies for requests that are valid, almost valid, or invalid."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +10,7 @@ CRLF = b"\r\n"
 
 @dataclass
 class Request:
-    """What a client sends."""
+    """The request that a client sends."""
 
     method: bytes = b"GET"
     gap: bytes = b" "
@@ -136,7 +136,7 @@ def _header(name, values):
 
 @st.composite
 def sound(draw):
-    """A request that every server has to take, with its body if it has one."""
+    """A request that every server must accept, and the body that the server must see."""
     target = draw(st.sampled_from([b"/", b"/x?y=z", b"/stream"]))
     headers = draw(
         st.lists(st.sampled_from([b"X: y", b"x-A: b,c", b"Cookie: a=b", b"Y:"]), max_size=2)
@@ -224,7 +224,7 @@ _ODDITIES = [
 
 @st.composite
 def pieces(draw, data):
-    """`data` as it may come: in up to four pieces."""
+    """`data` as it may arrive: in up to four pieces."""
     cuts = sorted(draw(st.lists(st.integers(0, len(data)), max_size=3)))
     ends = [0, *cuts, len(data)]
     return [data[a:b] for a, b in pairwise(ends) if a < b]
@@ -232,7 +232,7 @@ def pieces(draw, data):
 
 @st.composite
 def mutated(draw):
-    """Sound requests in which a few bytes were replaced, added, or taken away."""
+    """Valid requests in which a few bytes have been replaced, added, removed or repeated."""
     data = bytearray(
         b"".join(bytes(one) for one, _ in draw(st.lists(sound(), min_size=1, max_size=2)))
     )

@@ -1,4 +1,4 @@
-"""The same bytes, in the same pieces, to two servers: what did each of them make of it?"""
+"""Sends the same bytes, in the same pieces, to two servers, and compares what they do."""
 
 import asyncio
 import contextlib
@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from tornado.netutil import bind_unix_socket
 from tornado.web import Application, RequestHandler, stream_request_body
 
-# Iterations of the loop. A piece was read, and what it asks for was done.
+# Iterations of the loop after which a server has read a piece and answered.
 READ = 8
+# Iterations without an answer after which no more is expected.
 QUIET = 30
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]+\r\n((?:[^\r\n]+\r\n)*)\r\n")
@@ -30,21 +31,22 @@ class Seen:
 
 @dataclass
 class Outcome:
-    """What a server made of some bytes."""
+    """What a server did with some bytes."""
 
     seen: list = field(default_factory=list)
     # The status codes.
     answers: list = field(default_factory=list)
-    # How often it said 100 Continue.
+    # How often the server sent 100 Continue.
     continues: int = 0
     open: bool = True
 
 
 def first_difference(one, other):
-    """How the outcomes of two servers begin to differ, as two words: what each server did.
+    """The first difference between the outcomes of two servers, as one word for each server.
 
-    "answered", "refused" (by the server), "closed" (without an answer), "waits" (for more), or, if
-    both have answered the same request, what of it they saw, as "uri=/x". None if they agree.
+    The words are "answered" with the status, "refused" (by the server), "closed" (without an
+    answer) or "waits" (for more bytes). If both servers did the same, but their applications saw
+    the request differently, each word says what was seen, such as "uri=/x". None if they agree.
     """
     for number in range(max(len(one.answers), len(other.answers)) + 1):
         words = _word(one, number), _word(other, number)
@@ -66,7 +68,7 @@ def first_difference(one, other):
 def _same(one, other):
     if None in (one, other) or not one.end == other.end == "closed":
         return one == other
-    # It is a matter of time how much of a body a handler gets that is never complete.
+    # How much of an incomplete body a handler gets depends on the time.
     short, long = sorted([one.body, other.body], key=len)
     return long.startswith(short) and replace(one, body=b"") == replace(other, body=b"")
 
@@ -74,7 +76,7 @@ def _same(one, other):
 def _word(outcome, number):
     if number < len(outcome.answers):
         status = outcome.answers[number]
-        # No handler of this application answers with these.
+        # No handler of this application answers with these statuses.
         return "refused" if status in (400, 413, 431) else f"answered {status}"
     if number > len(outcome.answers):
         return ""
@@ -82,7 +84,7 @@ def _word(outcome, number):
 
 
 class Echo(RequestHandler):
-    """Takes any request."""
+    """Records any request, and answers with its method."""
 
     def initialize(self, seen):
         request = self.request
@@ -103,7 +105,7 @@ class Echo(RequestHandler):
 
 @stream_request_body
 class Stream(Echo):
-    """Takes the bodies of requests as they come."""
+    """Records the bodies of requests piece by piece, as they arrive."""
 
     def initialize(self, seen):
         super().initialize(seen)
@@ -124,7 +126,7 @@ class Stream(Echo):
 
 
 class Side:
-    """One of the two servers, and the only client that it has."""
+    """One of the two servers, with its only client."""
 
     def __init__(self, make_server, path):
         self.outcome = Outcome()
@@ -135,7 +137,7 @@ class Side:
         self._server.add_socket(bind_unix_socket(self._path))
 
     def connect(self):
-        """A new connection. Its first bytes are the next ones."""
+        """Opens a new connection, and forgets what was seen and received before."""
         self._seen.clear()
         self.outcome = Outcome()
         self._received = b""
@@ -144,12 +146,12 @@ class Side:
         self._sock.connect(self._path)
 
     def send(self, data):
-        """Unless the server has closed the connection."""
+        """Sends `data`, unless the server has closed the connection."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             assert self._sock.send(data) == len(data)
 
     def receive(self):
-        """Whether there was something."""
+        """Reads what has arrived; returns whether there were bytes or the end."""
         if not self.outcome.open:
             return False
         try:
@@ -183,14 +185,16 @@ class Side:
 
 
 class SameBytes:
-    """Two servers in one loop."""
+    """Two servers in one loop, which get the same bytes."""
 
     def __init__(self, *sides):
         self.sides = sides
 
     async def send(self, pieces, half_close=""):
-        """The outcomes of a connection. With `half_close`, the client closes its side: "early",
-        together with the last piece, or "late", after the answers.
+        """Sends `pieces` to both servers, and returns their outcomes.
+
+        With `half_close`, the client closes its side of the connection: "early", together with the
+        last piece, or "late", after the answers.
         """
         for side in self.sides:
             side.connect()
@@ -209,7 +213,7 @@ class SameBytes:
         outcomes = [side.take() for side in self.sides]
         for side in self.sides:
             side.close()
-        # The servers notice it, so the next example begins with a clean log.
+        # The servers notice the end now, so that the next example begins with an empty log.
         for _ in range(READ):
             await asyncio.sleep(0)
         return outcomes
@@ -234,7 +238,7 @@ def read_answers(data, seen):
         statuses.append(status)
         if status == 100:
             continue
-        # 400 is the server's own answer, which belongs to no request of the application.
+        # A 400 may be the answer of the server, to a request that the application did not see.
         length = re.search(rb"(?i)\r\ncontent-length: (\d+)\r\n", b"\r\n" + match[2])
         if length and next(methods, None) != "HEAD":
             assert len(data) >= int(length[1]), "an answer is shorter than its length"

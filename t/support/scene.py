@@ -1,5 +1,5 @@
-"""A server of the test's process whose events are in Redis, clients of it on all transports, and
-another process that publishes.
+"""A server in the test's process that keeps its events in Redis, clients on all transports, and
+a simulated second process that publishes.
 """
 
 import asyncio
@@ -22,21 +22,22 @@ QUICK = {
     "backoff": 0.01,
     "max_backoff": 0.1,
 }
-"""The engine's timings, shorter than in life."""
+"""Options of the engine, with shorter times than in production."""
 
 
 class Scene:
-    """What is around a fault.
+    """The surroundings of a fault: Redis, the network, queues and clients.
 
     Args:
-        http_port: where the application is served.
-        server: the `RedisServer`, or what has the `url` of a service that is not behind `network`.
+        http_port: the port of the application.
+        server: the `RedisServer`; or an object with the `url` of a service, which is then not
+            behind `network`.
 
     Attributes:
-        network: the `Proxy` between the application and Redis.
+        network: the `Proxy` between the application and Redis, or None.
         queue: the queue of the channel "room".
         start_place: the cursor of "room" before the first event.
-        followers: clients of that channel that come back with their cursor.
+        followers: clients of that channel that reconnect with their cursor.
     """
 
     def __init__(self, http_port, server):
@@ -46,14 +47,14 @@ class Scene:
         self._others = []
 
     async def start(self, *transports, **options):
-        """Begins: a client on each of `transports`, or of all, has its place in "room"."""
+        """Starts all, with a client of "room" on each of `transports`, by default on each one."""
         url = self.server.url
         if self.network is not None:
             await self.network.start()
             url = f"redis://127.0.0.1:{self.network.port}"
         MessageQueue.configure(url, **QUICK | options)
         self._engine = MessageQueue._registry.engine
-        # Held here: a queue that no code holds and no client uses is forgotten.
+        # Kept here: a queue that no code references and no client uses is forgotten.
         self.queue = MessageQueue.instance("room")
         await self.queue.ready()
         start = self.start_place = self.queue.cursor()
@@ -70,12 +71,12 @@ class Scene:
         return self._engine.session()
 
     def elsewhere(self, **options):
-        """The engine of another process. It reaches Redis directly."""
+        """The engine of a simulated second process, which reaches Redis directly."""
         self._others.append(choose(self.server.url, QUICK | options).make())
         return self._others[-1]
 
     async def publish_elsewhere(self, *numbers, key=None, channel="room"):
-        """Another process publishes events together. Gives their ids."""
+        """Publishes events with one call from a second process, and returns their ids."""
         if not self._others:
             self.elsewhere()
         return await self._others[0].publish(
@@ -83,11 +84,11 @@ class Scene:
         )
 
     async def publish(self, *numbers, key=None):
-        """This process publishes. Gives the ids."""
+        """Publishes events from this process, and returns their ids."""
         return await self.queue.publish(*({"n": n} for n in numbers), idempotency_key=key)
 
     async def post(self, *numbers, key=None):
-        """A client publishes at the application. Gives the `Reply`."""
+        """Publishes events with a POST to the application, and returns the `Reply`."""
         body = b"[%b]" % b",".join(bodies(*numbers))
         fields = {"Host": "x", "Content-Type": "application/json", "Content-Length": len(body)}
         if key is not None:
@@ -101,14 +102,14 @@ class Scene:
             client.close()
 
     async def all_get(self, *expected, seconds=10.0):
-        """Waits until each client has just these numbers and gaps, and a moment longer."""
+        """Fails unless each client gets exactly these numbers and gaps within `seconds`."""
         await self.until_all(lambda follower: len(follower.seen) >= len(expected), seconds)
         await asyncio.sleep(0.02)
         for follower in self.followers:
             assert follower.seen == [*expected], follower.name
 
     async def until_all(self, condition, seconds=10.0):
-        """Waits until `condition(follower)` is true of each client."""
+        """Waits until `condition(follower)` is true for each client."""
         for follower in self.followers:
             await follower.until(condition, seconds)
 
@@ -119,7 +120,7 @@ class Scene:
                 await asyncio.sleep(0.005)
 
     async def stop(self):
-        """The clients go, then the application leaves Redis."""
+        """Closes the clients, then the engines and the network."""
         try:
             for follower in self.followers:
                 await follower.aclose()

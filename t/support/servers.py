@@ -1,10 +1,10 @@
 """The HTTP servers that tests run on: Tornado's or our `StrictServer`, and `FastServer`.
 
-The tests of the folders `BOTH`, and others with the mark `both_servers`, run on the server of their
-folder and on `FastServer`, unless they have the mark `tornado_server`. The other tests of the
+The tests in the folders `BOTH`, and others with the mark `both_servers`, run on the server of their
+folder and on `FastServer`, unless they have the mark `tornado_server`. The other tests in the
 folders `FAST` run on `FastServer`.
-`pytest --http-server=fast` runs every test that has the fixture `http_server` on `FastServer`, and
-`--http-server=tornado` on the other one.
+`pytest --http-server=fast` runs every other test with the fixture `http_server` on `FastServer`,
+and `--http-server=tornado` runs it on the server of its folder.
 """
 
 from pathlib import Path
@@ -17,10 +17,10 @@ from tatsumaki_py.server.http_server import LIMITS
 
 SERVERS = ["tornado", "fast"]
 
-# Folders of `t` that are about HTTP as a client sees it.
+# Folders of `t` whose tests are about HTTP as a client sees it.
 BOTH = {"handler", "hostile", "push", "request", "static_file", "websocket"}
 
-# What a `Server` serves, with many tests.
+# A folder with many tests of handlers that a `Server` serves.
 FAST = {"endpoint"}
 
 
@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def tornado_server_class():
-    """What a handler runs on in a program that knows no `Server`."""
+    """The server class of a program that does not use `Server`."""
     return tornado.httpserver.HTTPServer
 
 
@@ -59,13 +59,13 @@ def http_server_class(request, tornado_server_class):
 
 @pytest.fixture
 def server_options():
-    """What `http_server` is made with, beside `LIMITS` if it is one of ours."""
+    """Options of `http_server`. A server of this package also gets `LIMITS`."""
     return {}
 
 
 @pytest.fixture
 def http_server(io_loop, app, server_options, http_server_class, _unused_port):
-    """In place of pytest-tornado's."""
+    """A server for the application; it replaces the fixture of pytest-tornado."""
     if http_server_class is not tornado.httpserver.HTTPServer:
         server_options = LIMITS | server_options
     server = http_server_class(app, **server_options)

@@ -1,5 +1,6 @@
-"""A real engine in the tests of what an engine has to do with nothing: `publish` answers when the
-events are here, and the places of all clients are found.
+"""A real engine for tests that were written for the in-memory engine.
+
+`publish` answers when the events have arrived here and the places of all clients have been found.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ WAIT = 2.0  # seconds at most
 
 
 class Settled:
-    """Passes all on to `engine`."""
+    """Passes all calls on to `engine`."""
 
     def __init__(self, engine):
         self._engine = engine

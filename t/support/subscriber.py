@@ -1,4 +1,4 @@
-"""Subscribers at a port of this machine, of the channel "room" unless a test says otherwise."""
+"""Subscribers of a server on this machine, by default to the channel "room"."""
 
 from functools import partial
 
@@ -9,8 +9,10 @@ from tatsumaki_py.testing.readers import READERS
 def subscriber(
     transport, port, path="/events/room", cursor=None, connect=None, headers=(), **params
 ):
-    """A `Subscriber`, not connected. `connect` is an async function of a port that gives a
-    `Connection`.
+    """A `Subscriber` that is not connected yet.
+
+    Args:
+        connect: an async function that takes the port and returns a `Connection`.
     """
     return Subscriber(
         f"http://127.0.0.1:{port}{path}",
@@ -23,10 +25,10 @@ def subscriber(
 
 
 CLIENTS = {name: partial(subscriber, name) for name in READERS}
-"""All transports, by their name in ``?transport=``."""
+"""A function for each transport, by its name in ``?transport=``, that makes a subscriber."""
 STREAMS = [name for name, reader in READERS.items() if reader.streams]
 
 
 async def read_to_end(client):
-    """The data of all events until the server ends the stream, regularly."""
+    """The data of all events until the server ends the stream normally."""
     return [message.data async for message in client]

@@ -1,7 +1,7 @@
-"""The tests that Tornado brings with it, as test classes for a server of ours.
+"""The tests that are part of Tornado, as test classes for a server of this package.
 
-Only classes whose tests start an HTTP server are taken. Tornado's tests fail for each log line
-that they do not expect, as ours do.
+Only classes whose tests start an HTTP server are used. Like the tests of this package, Tornado's
+tests fail for each log line that they do not expect.
 """
 
 import importlib
@@ -14,8 +14,8 @@ import tornado
 from tornado.httpserver import HTTPServer
 from tornado.testing import AsyncHTTPTestCase
 
-# But `curl_httpclient_test`, which needs pycurl, and `process_test`, which forks the process of the
-# tests.
+# Without `curl_httpclient_test`, which needs pycurl, and `process_test`, which forks the process of
+# the tests.
 MODULES = [
     "asyncio_test",
     "auth_test",
@@ -32,19 +32,19 @@ MODULES = [
     "websocket_test",
     "wsgi_test",
 ]
-"""Tornado's modules of tests that have a class whose tests start a server."""
+"""Tornado's test modules with a class whose tests start a server."""
 
-# `SimpleHTTPClientCommonTestCase` is the same with the same client.
+# `SimpleHTTPClientCommonTestCase` runs the same tests with the same client.
 AGAIN = "HTTPClientCommonTestCase"
 
-BARE_LF = "its lines end with bare LF, which is refused: 400 with another log line"
+BARE_LF = "the lines of its request end with a bare LF, which is refused: 400 with another log line"
 
 LEFT_OUT = {
-    "HTTPConnectionTest.test_newlines": "a bare LF ends no line: 400",
+    "HTTPConnectionTest.test_newlines": "a bare LF does not end a line: 400",
     "HTTPServerRawTest.test_chunked_request_body_duplicate_header": BARE_LF,
     "HTTPServerRawTest.test_chunked_request_body_transfer_encoding_and_content_length": BARE_LF,
     "HTTPServerRawTest.test_chunked_request_body_unsupported_transfer_encoding": BARE_LF,
-    "KeepAliveTest.test_keepalive_chunked": "HTTP/1.0 has no chunks: 400",
+    "KeepAliveTest.test_keepalive_chunked": "HTTP/1.0 has no chunked bodies: 400",
     "SSLTest.test_error_logging": "a TLS handshake that fails is logged at level DEBUG",
     "SSLTest.test_non_ssl_request": "a TLS handshake that fails is logged at level DEBUG",
 }
@@ -52,16 +52,16 @@ LEFT_OUT = {
 
 if tornado.version_info >= (6, 6, 1):
     LEFT_OUT["HTTPServerRawTest.test_content_length_list_whitespace"] = (
-        "no list of lengths is accepted: 400 with another log line"
+        "a list of lengths is refused: 400 with another log line"
     )
 
 
 @pytest.fixture(autouse=True, scope="module")
 def server_under_test(request):
-    """`HTTPServer(...)` is a `SERVER(...)` of the module of tests."""
+    """Makes `HTTPServer(...)` return an object of the class `SERVER` of the test module."""
     access = logging.getLogger("tornado.access")
     level = access.level
-    # Tornado's own runner of the tests does this, too.
+    # Tornado's own test runner also does this.
     access.setLevel(logging.CRITICAL)
     HTTPServer.configure(request.module.SERVER)
     yield
@@ -71,19 +71,19 @@ def server_under_test(request):
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
-    """A machine that does several things at a time may take more than Tornado's five seconds."""
+    """Sets a timeout of 30 s, as a busy machine may take longer than Tornado's five seconds."""
     monkeypatch.setenv("ASYNC_TEST_TIMEOUT", "30")
 
 
 def cases(modules, left_out):
     """Subclasses of Tornado's test classes, by name, without the tests that are `left_out`.
 
-    `left_out` is a dict of reasons by "Class.test". Of two classes with one name, the latter has
-    its module before its name.
+    `left_out` is a dict of reasons by "Class.test". If two classes have the same name, that of the
+    second is prefixed with the name of its module.
     """
     found = {}
     with pytest.MonkeyPatch.context() as environment:
-        # `gen_test` looks at it when the modules are imported.
+        # `gen_test` reads the variable when the modules are imported.
         environment.setenv("ASYNC_TEST_TIMEOUT", "30")
         for module in modules:
             for case in _cases_of(module):
@@ -96,18 +96,18 @@ def cases(modules, left_out):
 
 
 def failing(found, left_out):
-    """The tests that are left out of `found`, as parameters of one test, which must fail."""
+    """The tests that are left out of `found`, as parameters of a test that must fail for each."""
     tests = []
     for name, reason in left_out.items():
         case, test = name.split(".")
         mark = pytest.mark.xfail(strict=True, reason=reason)
-        # Raises ValueError if Tornado has no such test.
+        # This raises a ValueError if Tornado has no such test.
         tests.append(pytest.param(found[case].__base__(test), id=name, marks=mark))
     return tests
 
 
 def run(test):
-    """Fails if `test` (`unittest.TestCase`) does."""
+    """Fails if `test` (a `unittest.TestCase`) fails."""
     result = unittest.TestResult()
     test.run(result)
     assert result.wasSuccessful()
@@ -119,7 +119,7 @@ def _cases_of(module):
         if (
             isinstance(case, type)
             and issubclass(case, unittest.TestCase)
-            # Else it was imported, or is there for its subclasses only (`abstract_base_test`).
+            # Otherwise, the class was imported, or only has subclasses (`abstract_base_test`).
             and (case.__module__, case.__name__) == (module.__name__, name)
             and name != AGAIN
             and _starts_server(case)

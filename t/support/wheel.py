@@ -10,7 +10,10 @@ from support.program import ROOT
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """A wheel made of a copy: a build leaves files behind, and takes up those of the one before."""
+    """A wheel built from a copy of the code.
+
+    A build leaves files behind, and the next build in the same folder would pack them.
+    """
     tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)

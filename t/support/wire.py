@@ -1,6 +1,6 @@
-"""What tests look at beside an answer: the sockets of the server, and turns of the loop.
+"""The sockets of the server, and iterations of the loop, for tests.
 
-Tests import the readers of answers from here, too.
+Tests also import the readers of answers from here.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from tatsumaki_py.testing.reply import Reply, read_chunk, read_head, read_reply 
 
 
 async def iterations(count=20):
-    """Lets the loop run a few times, without any time passing that could be meant."""
+    """Waits for `count` iterations of the loop, which take almost no time."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 @contextlib.contextmanager
 def server_sockets(port):
-    """The connections of the server at `port` that this process holds, as sockets to look at."""
+    """Gives duplicates of this process's sockets that are connections of a server at `port`."""
     with contextlib.ExitStack() as found:
         sockets = []
         for fd in map(int, os.listdir("/proc/self/fd")):
-            # The list names the directory itself, too, which is closed by now.
+            # The list also names the descriptor of the directory, which is closed already.
             with contextlib.suppress(OSError):
                 if stat.S_ISSOCK(os.fstat(fd).st_mode):
                     sock = found.enter_context(socket.socket(fileno=os.dup(fd)))
@@ -40,20 +40,20 @@ def server_sockets(port):
 
 
 def open_sockets(port):
-    """How many connections of the server at `port` this process holds."""
+    """The number of connections of a server at `port` that this process has."""
     with server_sockets(port) as sockets:
         return len(sockets)
 
 
 @pytest.fixture
 def small_buffers(_unused_port):
-    """The server's connections have the smallest send buffer that the kernel gives."""
+    """Gives the server's connections the smallest send buffer that the kernel allows."""
     _unused_port[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
 
 
 @pytest.fixture
 def sends(monkeypatch, http_port):
-    """The sizes of all successful `send`s on the server's sockets, by the client's port."""
+    """The sizes of all successful `send` calls on the server's sockets, by the client's port."""
     sent = {}
 
     def send(sock, data, *flags):
