@@ -1,4 +1,4 @@
-"""A server with one route to subscribe at, behind a proxy that cuts connections."""
+"""A server with one route for subscribing, behind a proxy that cuts connections."""
 
 import pytest
 from support.lossy import proxy  # noqa: F401
@@ -8,7 +8,7 @@ from tatsumaki_py import Application, MessageQueue, SubscribeHandler
 
 @pytest.fixture
 def app(monkeypatch):
-    # Who waits for seconds before it comes back has the tests wait, too.
+    # Short delays: an EventSource that waits for seconds would make the tests wait.
     monkeypatch.setattr("tatsumaki_py.push.framing.server_sent_events.RETRY", (50, 60))
     return Application([(r"/events/([\w.-]+)", SubscribeHandler)])
 
@@ -21,5 +21,5 @@ def queue():
 
 @pytest.fixture
 def url(proxy):  # noqa: F811
-    """Where to subscribe, through the proxy."""
+    """The URL for subscribing, through the proxy."""
     return f"http://127.0.0.1:{proxy.port}/events/room"

@@ -1,4 +1,4 @@
-"""aiohttp, on each transport that it can read."""
+"""aiohttp, with each transport that it can read."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ SIZE = 2**21
 
 
 async def resuming(url, read):
-    """What `read(session, url, cursor)` gives as (cursor, data or None), again and again."""
+    """Calls `read(session, url, cursor)` again and again, and yields the data that it gives."""
     cursor = ""
     async with aiohttp.ClientSession(read_bufsize=SIZE) as session:
         while True:
@@ -73,6 +73,6 @@ async def websocket(session, url, cursor):
 @pytest.mark.parametrize("read", [sse, ndjson, long_poll, websocket])
 @pytest.mark.gen_test
 async def test_misses_nothing(queue, proxy, url, read):
-    """All events once and in order, though the connection is cut."""
+    """The client gets all events once and in order, though its connection is cut."""
     await misses_nothing(queue, proxy, resuming(url, read))
     assert proxy.accepted >= 3

@@ -7,7 +7,7 @@ from support.lossy import ROUNDS
 from tatsumaki_py import Application, Error, Handler, MessageQueue, SubscribeHandler
 
 CLIENTS = {
-    # It comes back by itself.
+    # An EventSource reconnects automatically.
     "EventSource": """
         const source = new EventSource(url)
         source.onmessage = event => got.push(JSON.parse(event.data))
@@ -67,7 +67,7 @@ class Refusing(SubscribeHandler):
 
 
 class Staying(SubscribeHandler):
-    """All clients belong to one user, and this user can be banned."""
+    """All clients belong to one user, whom a test can ban."""
 
     banned = False
     asked = 0
@@ -105,7 +105,7 @@ def server():
 
 @pytest.fixture
 def forget_channels(server):
-    """Where they belong."""
+    """Removes the channels in the thread of the server."""
     yield
     server.call(MessageQueue.reset)
     server.call(MessageQueue._registry.instances.clear)
@@ -113,8 +113,8 @@ def forget_channels(server):
 
 @pytest.fixture
 def open_page(page, page_errors, server):
-    """`page = open_page(script)` runs a script that knows `url`, and puts into `got` what came."""
-    # What a browser says of a connection that was cut.
+    """`page = open_page(script)` runs a script that reads `url` and fills `got` with events."""
+    # The errors that a browser logs when a connection is cut.
     page_errors.allow("ERR_|WebSocket connection to|the server responded with a status of")
 
     def open_page(script, path="/events/room"):
@@ -123,7 +123,7 @@ def open_page(page, page_errors, server):
         return page
 
     yield open_page
-    # Or it would go on trying.
+    # Otherwise, the page would keep trying to reconnect.
     page.goto("about:blank")
 
 
@@ -133,7 +133,7 @@ def wait_for(page, count):
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_misses_nothing(open_page, server, client):
-    """All events once and in order, though the connection is cut."""
+    """The client gets all events once and in order, though its connection is cut."""
     here, away, cut = ROUNDS
     page = open_page(CLIENTS[client])
     server.publish(*here)
@@ -153,7 +153,7 @@ def test_misses_nothing(open_page, server, client):
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_regular_end(open_page, server, client):
-    """It comes back after the server has ended the stream, and has what was published meanwhile."""
+    """The client reconnects after the server has ended the stream, and misses no event."""
     page = open_page(CLIENTS[client])
     for number in range(3):
         server.publish({"n": number})
@@ -178,7 +178,7 @@ SHOWN = {
 
 @pytest.mark.parametrize("client", SHOWN)
 def test_html(open_page, server, client):
-    """Strings reach a page as they are, with their lines."""
+    """Strings reach a page unchanged, with their line breaks."""
     page = open_page(SHOWN[client], "/html/room")
     fragments = ['<p id="a">one</p>', "<pre>two\n  lines \u2028</pre>"]
     server.publish(*fragments)
@@ -195,7 +195,7 @@ LISTENING = """
 
 
 def test_gap_at_the_start(open_page, server):
-    """A bare EventSource is told that what it asks for is lost, and goes on from there."""
+    """An EventSource with an unknown cursor gets a gap, then the backlog and new events."""
     server.publish({"n": 1})
     page = open_page(LISTENING, "/events/room?last_event_id=1-0")
     wait_for(page, 2)
@@ -207,13 +207,13 @@ def test_gap_at_the_start(open_page, server):
 
 
 def test_gap_after_a_restart(open_page, server):
-    """So it is when the server has forgotten all while it was away, once."""
+    """An EventSource gets one gap after the server has lost all events, and continues."""
     page = open_page(LISTENING)
     server.publish({"n": 1})
     wait_for(page, 1)
 
     def restart():
-        # At once: a page that is back before the reset would be forgotten by it.
+        # In one go: the reset would remove a page that has already reconnected.
         server.proxy.cut()
         MessageQueue.reset()
         MessageQueue._registry.instances.clear()
@@ -234,7 +234,7 @@ def test_gap_after_a_restart(open_page, server):
 
 @pytest.mark.parametrize("channel", ["secret", "401", "404"])
 def test_refusal_is_final(open_page, server, channel):
-    """It does not ask again."""
+    """An EventSource that is refused does not retry."""
     Refusing.asked = 0
     page = open_page(
         "source = new EventSource(url); source.onerror = () => got.push(source.readyState)",
@@ -265,7 +265,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("client", ENDINGS)
 def test_a_user_who_has_to_go(open_page, server, client):
-    """An EventSource retries once, and is refused for good. A WebSocket gets the reason."""
+    """For a banned user, an EventSource retries once and stops; a WebSocket gets the reason."""
     script, expected, asked = ENDINGS[client]
     Staying.banned, Staying.asked = False, 0
     page = open_page(script, "/staying/room")
@@ -284,7 +284,7 @@ def test_a_user_who_has_to_go(open_page, server, client):
 
 
 def test_unavailable(open_page, server):
-    """An EventSource takes 503 as final, too: what tries again is the page's own business."""
+    """An EventSource that is answered with 503 does not retry; the page must do that."""
     Refusing.asked = 0
     page = open_page(
         "source = new EventSource(url); source.onerror = () => got.push(source.readyState)",
@@ -297,7 +297,7 @@ def test_unavailable(open_page, server):
 
 
 def test_cursor_survives_a_cut_before_the_first_event(open_page, server):
-    """It knows where it was from the first bytes on: nothing of before comes again."""
+    """An EventSource that is cut before its first event resumes at the cursor of the stream."""
     server.publish({"n": 1})
     page = open_page(LISTENING)
     wait_for(page, 1)
@@ -312,7 +312,7 @@ def test_cursor_survives_a_cut_before_the_first_event(open_page, server):
 
 
 def test_a_token_as_subprotocol(open_page, server):
-    """A page that cannot send headers sends its token in this way, and gets the events."""
+    """A WebSocket with a token as a subprotocol gets that subprotocol, and the events."""
     page = open_page("""
         const socket = new WebSocket(url.replace('http', 'ws'), ['access_token', 'abc'])
         socket.onmessage = event => got.push([socket.protocol, JSON.parse(event.data).data])

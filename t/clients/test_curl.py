@@ -1,4 +1,4 @@
-"""curl -N, in the loop that one writes around it."""
+"""curl -N, in a loop as users write it."""
 
 import json
 
@@ -9,7 +9,7 @@ from support.outside import find_program, running
 
 @pytest.fixture
 def curl():
-    """`curl(*args)` runs it; see `running`."""
+    """`curl(*args)` runs curl; see `running`."""
     path = find_program("curl", "curl")
     return lambda *args: running(path, "-N", "-s", *args, env={"PATH": ""})
 
@@ -61,7 +61,7 @@ async def long_poll(curl, url):
         try:
             events = json.loads(body)
         except ValueError:
-            # It was cut.
+            # The answer was cut.
             continue
         for line in head.decode().splitlines():
             if line.lower().startswith("last-event-id: "):
@@ -73,7 +73,7 @@ async def long_poll(curl, url):
 @pytest.mark.parametrize("subscribe", [sse, ndjson, long_poll])
 @pytest.mark.gen_test
 async def test_misses_nothing(queue, proxy, url, curl, subscribe):
-    """All events once and in order, though the connection is cut."""
+    """The client gets all events once and in order, though its connection is cut."""
     await misses_nothing(queue, proxy, subscribe(curl, url))
     assert proxy.accepted >= 3
 
@@ -81,7 +81,7 @@ async def test_misses_nothing(queue, proxy, url, curl, subscribe):
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/x-ndjson"])
 @pytest.mark.gen_test
 async def test_regular_end(queue, url, curl, accept):
-    """It exits with 0 when the server ends the stream."""
+    """curl exits with 0 when the server ends the stream."""
     async with curl(*header("Accept", accept), url) as process:
         queue.publish({"n": 1})
         while b'"n":1' not in await process.stdout.readline():
@@ -92,7 +92,7 @@ async def test_regular_end(queue, url, curl, accept):
 
 @pytest.mark.gen_test
 async def test_cut_stream(proxy, queue, url, curl):
-    """It exits with an error when the connection is cut: the two can be told apart."""
+    """curl exits with an error when the connection is cut, so a script can tell."""
     async with curl(*header("Accept", "text/event-stream"), url) as process:
         queue.publish({"n": 1})
         while b'"n":1' not in await process.stdout.readline():

@@ -1,4 +1,4 @@
-"""What clients make of a stream that is silent for a while."""
+"""How clients handle a stream without events for a while."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ async def publish_late(queue):
 
 @pytest.mark.gen_test
 async def test_httpx_sse(queue, url):
-    """It sees no empty messages."""
+    """httpx-sse passes on no heartbeat as a message."""
     late = asyncio.ensure_future(publish_late(queue))
     seen = []
     async with (
@@ -38,7 +38,7 @@ async def test_httpx_sse(queue, url):
             if event.event == "message":
                 break
     await late
-    # The iterators of httpx that were left end in tasks of their own.
+    # The abandoned iterators of httpx end in separate tasks.
     await asyncio.sleep(0.01)
     assert [type_ for type_, _ in seen] == ["cursor", "message"]
     assert seen[1][1] == {"n": 1}
@@ -46,7 +46,7 @@ async def test_httpx_sse(queue, url):
 
 @pytest.mark.gen_test
 async def test_lines_of_json(queue, url):
-    """Each line is JSON that says where the client is."""
+    """Each heartbeat of a stream of JSON lines is a line with the cursor."""
     before = MessageQueue.instance("room").cursor()
     late = asyncio.ensure_future(publish_late(queue))
     seen = []
@@ -59,7 +59,7 @@ async def test_lines_of_json(queue, url):
             if "data" in seen[-1]:
                 break
     await late
-    # The iterators of httpx that were left end in tasks of their own.
+    # The abandoned iterators of httpx end in separate tasks.
     await asyncio.sleep(0.01)
     assert len(seen) >= 2
     assert seen == [{"id": before}] * (len(seen) - 1) + [{"id": queue.cursor(), "data": {"n": 1}}]

@@ -1,4 +1,4 @@
-"""httpx-sse, with the loop that its documentation shows."""
+"""httpx-sse, in the loop that its documentation shows."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ async def subscribe(url):
 
 @pytest.mark.gen_test
 async def test_misses_nothing(queue, proxy, url):
-    """All events once and in order, though the connection is cut."""
+    """The client gets all events once and in order, though its connection is cut."""
     await misses_nothing(queue, proxy, subscribe(url))
     assert proxy.accepted >= 3
 
@@ -34,7 +34,7 @@ async def test_misses_nothing(queue, proxy, url):
 @pytest.mark.parametrize("transport", ["sse", "ndjson"])
 @pytest.mark.gen_test
 async def test_line_separators(queue, url, transport):
-    """A client that reads lines as Python splits them has each event in one."""
+    """An event with Unicode line separators is one line, even as Python splits lines."""
     text = "a\u2028b\u2029c\x85d\x0b\x0c\x1c\x1d\x1ee"
     queue.publish({"text": text})
     async with (
@@ -46,5 +46,5 @@ async def test_line_separators(queue, url, transport):
                 event = json.loads(line.removeprefix("data: "))
                 assert event.get("data", event) == {"text": text}
                 break
-    # The iterators of httpx that were left end in tasks of their own.
+    # The abandoned iterators of httpx end in separate tasks.
     await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Packages from npm: libraries for an EventSource, and `ws`."""
+"""Clients from npm: EventSource libraries, and `ws`."""
 
 import asyncio
 import json
@@ -23,8 +23,9 @@ pytestmark = pytest.mark.parametrize("client", CLIENTS)
 
 @pytest.fixture
 def subscribe():
-    """`subscribe(client, url)` gives the events that the program prints; with `places`, also where
-    it is told that it is: ``{"cursor": {"id": ...}}``.
+    """`subscribe(client, url)` gives the events that the program prints.
+
+    With `places`, it also gives the cursors that the program gets: ``{"cursor": {"id": ...}}``.
     """
     node, environment = find_program("node", "nodejs npm"), node_environment()
 
@@ -40,14 +41,14 @@ def subscribe():
 
 @pytest.mark.gen_test
 async def test_misses_nothing(queue, proxy, url, subscribe, client):
-    """All events once and in order, though the connection is cut."""
+    """The client gets all events once and in order, though its connection is cut."""
     await misses_nothing(queue, proxy, subscribe(client, url))
     assert proxy.accepted >= 3
 
 
 @pytest.mark.gen_test
 async def test_regular_end(queue, proxy, url, subscribe, client):
-    """It comes back after the server has ended the stream, and has what was published meanwhile."""
+    """The client reconnects after the server has ended the stream, and misses no event."""
     events = subscribe(client, url)
     queue.publish({"n": 1})
     assert await anext(events) == {"n": 1}
@@ -59,7 +60,7 @@ async def test_regular_end(queue, proxy, url, subscribe, client):
 
 @pytest.mark.gen_test
 async def test_cut_before_the_first_event(queue, proxy, url, subscribe, client):
-    """A client that had no event yet when its connection was cut gets all that it missed."""
+    """A client whose connection is cut before its first event gets all events that it missed."""
     events = subscribe(client, url, places=True)
     assert await anext(events) == {"cursor": {"id": queue.cursor()}}
     proxy.down = True

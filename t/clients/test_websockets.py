@@ -1,4 +1,4 @@
-"""websockets, which comes back by itself."""
+"""The library websockets, which reconnects automatically."""
 
 import json
 
@@ -16,7 +16,7 @@ async def subscribe(url):
         try:
             async for text in connection:
                 message = json.loads(text)
-                # Setting it would add another one.
+                # Setting the header would add a second one.
                 headers.pop("Last-Event-ID", None)
                 headers["Last-Event-ID"] = message["id"]
                 if "data" in message:
@@ -27,7 +27,7 @@ async def subscribe(url):
 
 @pytest.mark.gen_test
 async def test_misses_nothing(queue, proxy, url, monkeypatch):
-    """All events once and in order, though the connection is cut."""
+    """The client gets all events once and in order, though its connection is cut."""
     monkeypatch.setattr("websockets.client.BACKOFF_INITIAL_DELAY", 0.05)
     await misses_nothing(queue, proxy, subscribe(url))
     assert proxy.accepted >= 3

@@ -1,4 +1,4 @@
-"""Plain numbers."""
+"""Counters, histograms, and choices by chance."""
 
 from tatsumaki_py.counters import Counters, Histogram, any_of
 
@@ -13,14 +13,15 @@ def test_histogram():
 
 
 def test_any_of():
-    """In the long run, each thing is chosen as often as any other."""
+    """`any_of` chooses each item about equally often."""
     chosen = [any_of("abcd") for _ in range(4000)]
     assert all(800 < chosen.count(one) < 1200 for one in "abcd")
 
 
 def test_delivered(monkeypatch):
-    """One event stands for all of a slice, times the clients; nothing that is older than the
-    client, or of unknown age.
+    """`delivered` counts one event of a slice for all of them, times the number of clients.
+
+    Events of unknown age, and events from before the client, are not counted.
     """
     counters = Counters()
     monkeypatch.setattr("time.monotonic", lambda: 100.0)

@@ -1,4 +1,4 @@
-"""Snapshot: the counters as plain numbers of one moment."""
+"""`Snapshot`: the counters at one moment, as plain numbers."""
 
 import asyncio
 import math
@@ -12,7 +12,7 @@ from tatsumaki_py.push.transports import TRANSPORTS
 
 
 def test_take(io_loop):
-    """It has all transports, and does not change any more."""
+    """A snapshot has all transports, and does not change when a counter changes."""
     io_loop.run_sync(look)
 
 
@@ -38,7 +38,7 @@ async def look():
 
 
 def test_recent_loop_lag(io_loop):
-    """A callback that blocks the event loop is visible at once."""
+    """The lag rises as soon as a callback has blocked the event loop."""
     io_loop.run_sync(hold)
 
 
@@ -50,6 +50,6 @@ async def hold():
 
 
 def test_without_a_loop():
-    """The lag is that of a loop."""
+    """`take` raises a RuntimeError without a running event loop, whose lag it measures."""
     with pytest.raises(RuntimeError, match="no running event loop"):
         Snapshot.take()

@@ -1,4 +1,4 @@
-"""A server of channels, and pages that subscribe to them."""
+"""A server with channels, and pages that subscribe to the channels."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ PROGRAM = "t/static/program.py"
 
 
 class Site:
-    """The running program, and a channel that no other test has."""
+    """The running program, and a channel that no other test uses."""
 
     _numbers = itertools.count()
 
@@ -23,16 +23,16 @@ class Site:
         self.channel = f"room{next(self._numbers)}"
 
     def publish(self, *numbers, channel=None):
-        """Publishes `{"n": ...}`, one by one; gives the ids."""
+        """Publishes an event `{"n": ...}` for each number, one by one, and returns their ids."""
         path = f"publish/{channel or self.channel}"
         return [self._open(path, {"n": number})["id"] for number in numbers]
 
     def publish_values(self, *values, channel=None):
-        """Publishes any JSON values; gives the ids."""
+        """Publishes any JSON values in one request, and returns their ids."""
         return self._open(f"publish/{channel or self.channel}", values)["ids"]
 
     def control(self, what):
-        """What `Control` in the program answers."""
+        """The result of the method `what` of `Control` in the program."""
         return self._open(f"control/{what}/{self.channel}")["result"]
 
     def until(self, condition):
@@ -55,7 +55,7 @@ class Tab:
     """A page that subscribes."""
 
     def __init__(self, page, site, clock=False):
-        """`clock`: the page's time passes by `pass_time` only."""
+        """With `clock`, the page's time advances only in `pass_time`."""
         self.page = page
         self._polls = set()
         page.on("request", self._asked)
@@ -72,8 +72,9 @@ class Tab:
         return self
 
     def pass_time(self, *seconds):
-        """Lets time pass on a page's own clock, with a moment for answers after each: a second at
-        most for those of polls that are to be answered at once.
+        """Advances the page's clock by each of `seconds`, and waits for answers after each step.
+
+        Each wait takes 0.1 seconds, or up to a second if interval polls have not been answered.
         """
         for time_ in seconds:
             self.page.clock.run_for(time_ * 1000)
@@ -91,7 +92,7 @@ class Tab:
         self._polls.discard(request)
 
     def show(self, visible):
-        """As if the tab were brought to the front, or another one before it."""
+        """Acts as if the tab were brought to the front, or covered by another tab."""
         self.page.evaluate(
             """(value) => {
                 Object.defineProperty(document, "hidden", { value, configurable: true });
@@ -101,11 +102,11 @@ class Tab:
         )
 
     def go_away(self):
-        """As if the browser put the page into its cache."""
+        """Acts as if the browser put the page into its back/forward cache."""
         self.get("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
 
     def come_back(self):
-        """As if it came out of it again."""
+        """Acts as if the browser took the page out of its back/forward cache."""
         self.get("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
 
     def until(self, condition):
@@ -114,14 +115,14 @@ class Tab:
         return self
 
     def open(self, transport=None):
-        """Waits until it is connected, by that transport."""
+        """Waits until the page is connected, with `transport` if that is given."""
         self.until("subscription.state === 'open'")
         if transport:
             self.until(f"subscription.transport === '{transport}'")
         return self
 
     def has(self, *numbers):
-        """Waits for the last of the events `{"n": ...}`, and says whether it has exactly these."""
+        """Waits for the last event `{"n": ...}`; fails unless the page has exactly these events."""
         self.until(f"events.at(-1)?.data.n === {json.dumps(numbers[-1])}")
         assert self.numbers() == list(numbers)
         return self
@@ -135,7 +136,7 @@ class Tab:
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
-    """The program, started once."""
+    """The program, which is started once for all tests."""
     program = Program(PROGRAM, free_port(), tmp_path_factory.mktemp("static"))
     program.start()
     yield program
@@ -145,14 +146,16 @@ def program(tmp_path_factory):
 
 @pytest.fixture
 def site(program):
-    """The program; where it is stopped and started, a file has its own."""
+    """A `Site` on the program; a file whose tests stop the program has its own."""
     return Site(program)
 
 
 @pytest.fixture
 def tab(new_page, site, page_errors):
-    """`tab("/events/{}", transports=["sse"])`: a page that has subscribed, of a visitor of its own;
-    `beside=` another tab, one more of the same visitor. `{}` is the channel of the test.
+    """`tab("/events/{}", transports=["sse"])` opens a page that subscribes, as a new visitor.
+
+    With `beside`, another `Tab`, the page is a second tab of the same visitor. "{}" stands for the
+    channel of the test.
     """
 
     def open_tab(url="/events/{}", clock=False, beside=None, **options):

@@ -1,4 +1,4 @@
-"""Serves the module, a page that uses it, and channels; `/control/...` is for the tests."""
+"""Serves the module, a page that uses the module, and channels; tests use `/control/...`."""
 
 import asyncio
 import collections
@@ -31,7 +31,7 @@ asked = collections.defaultdict(list)  # channel: [transport, cursor] of each re
 
 
 class Events(SubscribeHandler):
-    muted = 0  # how often the streams of the moment were made to bring nothing any more
+    muted = 0  # how often all open streams were muted: from then on, they send nothing
 
     def prepare(self):
         channel, *_ = [*self.path_args, ""]
@@ -45,7 +45,7 @@ class Events(SubscribeHandler):
 
 
 class Refusing(Events):
-    """As if the user had been logged out."""
+    """Refuses each client, as if the user had logged out."""
 
     def can_subscribe(self, channel):
         return False
@@ -56,7 +56,7 @@ class Lively(Events):
 
 
 class NoMore(Events):
-    """As a server that has nothing more to say, and says so."""
+    """Answers with 204, as a server that has nothing more to send."""
 
     def prepare(self):
         super().prepare()
@@ -65,7 +65,7 @@ class NoMore(Events):
 
 
 class HeldBack(Events):
-    """As through a proxy that keeps what a stream brings until it ends; the head it lets pass."""
+    """Acts as a proxy that passes on the head of a stream, but holds back the body."""
 
     def prepare(self):
         super().prepare()
@@ -73,7 +73,7 @@ class HeldBack(Events):
 
 
 class Stuck(Events):
-    """As through one that keeps the head, too."""
+    """Acts as a proxy that also holds back the head of an SSE stream."""
 
     async def get(self, *args):
         if self.request.param("transport") == "sse":
@@ -82,8 +82,9 @@ class Stuck(Events):
 
 
 class LastNumber(Handler):
-    """The state of a page: the number of the last event, or 0. With `?wait=1` its answer waits for
-    `release`.
+    """Sends the state of a page: the number of the last event, or 0.
+
+    With `?wait=1`, the answer waits for `release`.
     """
 
     released: ClassVar = collections.defaultdict(asyncio.Event)
@@ -99,7 +100,7 @@ class LastNumber(Handler):
 
 
 class Plain(Handler):
-    """A stream of somebody's own, that is not JSON and has no ids."""
+    """A custom stream whose messages are not JSON and have no ids."""
 
     asynchronous = True
 
@@ -107,13 +108,11 @@ class Plain(Handler):
         self.server_sent_events(True)
         for text in ("one", "two"):
             await self.stream_write(text)
-        await asyncio.sleep(60)  # else nobody would hold it
+        await asyncio.sleep(60)  # otherwise, the handler would be collected
 
 
 class Own(Handler):
-    """A stream of somebody's own: each event has a message before it and two after it that have no
-    id.
-    """
+    """A custom stream: one message without an id precedes each event, and two follow it."""
 
     async def get(self, channel):
         streams = {
@@ -129,7 +128,7 @@ class Own(Handler):
 
 
 class Places(Handler):
-    """A stream that also says places: none, an old one, and that of its last event."""
+    """A stream that also sends cursors: empty ones, an old one, and that of its last event."""
 
     BODIES: ClassVar = {
         "ndjson": '{"id": ""}\n{"id": "2-0", "data": {"n": 1}}\n'
@@ -149,7 +148,7 @@ class Places(Handler):
 
 
 class Leaving(Handler):
-    """A stream of a server that stops: it sends a delay, and ends."""
+    """A stream from a server that is stopping: it sends a delay, and ends."""
 
     BODIES: ClassVar = {
         "ndjson": '{"id": "1-0", "data": 1}\n{"id": "1-0", "retry": 9000}\n',
@@ -167,7 +166,7 @@ class Leaving(Handler):
 
 
 class Empty(Handler):
-    """As a proxy answers in the place of a server that restarts."""
+    """Answers as a proxy does while the server restarts."""
 
     def get(self):
         self.set_header("Content-Type", "text/event-stream")
@@ -175,7 +174,7 @@ class Empty(Handler):
 
 
 class LoggedOut(WebSocketHandler):
-    """Ends its connections for good."""
+    """Closes each connection with 4403, after which clients must not reconnect."""
 
     def open(self):
         self.close(4403, "logged out")
@@ -186,7 +185,7 @@ class Ticketed(TicketedHandler, Events):
 
 
 class Tickets(Handler):
-    """Gives a ticket for so many seconds."""
+    """Creates a ticket that is valid for the seconds in the parameter `seconds`."""
 
     given: ClassVar = collections.Counter()
 
@@ -199,7 +198,7 @@ class Tickets(Handler):
 
 
 class Bytes(Handler):
-    """A multipart stream that comes byte by byte, and breaks off before the end of a part."""
+    """A multipart stream that arrives byte by byte, and stops before the end of a part."""
 
     BODY = (
         "--B\n"
@@ -229,15 +228,15 @@ class Control(tornado.web.RequestHandler):
         return asked[queue.channel]
 
     def listening(self, queue):
-        """How many connections have the events of the channel."""
+        """The number of clients that are listening to the channel."""
         return sum(client.state is State.LISTENING for client in queue.clients.values())
 
     def tickets(self, queue):
-        """How many tickets were made for the channel."""
+        """The number of tickets that were requested for the channel."""
         return Tickets.given[queue.channel]
 
     def disconnect(self, queue):
-        """Ends the connections with tickets, and revokes the tickets."""
+        """Ends the channel's connections with tickets, and revokes the tickets."""
         return Ticketed.disconnect(queue.channel)
 
     def clients(self, queue):
@@ -269,7 +268,7 @@ class Control(tornado.web.RequestHandler):
         return queue.end().result()
 
     def lose(self, queue):
-        """From now on, the channel keeps one event."""
+        """Makes the channel keep only one event."""
         queue.backlog_length = queue.buffer_length = 1
 
     def release(self, queue):
@@ -279,11 +278,11 @@ class Control(tornado.web.RequestHandler):
         Events.muted += 1
 
     def cut(self, queue):
-        """Cuts all connections but its own, without a word of HTTP."""
+        """Cuts all connections except that of this request, without an HTTP answer."""
         own = self.request.connection.stream.socket.fileno()
         for fd in {int(name) for name in os.listdir("/proc/self/fd")} - {own}:
             with contextlib.suppress(OSError):
-                # Python would not close a copy of something else than a socket.
+                # Python would not close a duplicate of a descriptor that is not a socket.
                 if not stat.S_ISSOCK(os.fstat(fd).st_mode):
                     continue
                 with socket.socket(fileno=os.dup(fd)) as sock:
@@ -325,13 +324,13 @@ app = Application(
     cookie_secret="a secret of the tests",
 )
 
-# What is lost while a page is gone for a moment would be no fault of the page.
+# Long logs: the events that a page misses while it is disconnected must not be dropped.
 MessageQueue.backlog_length = MessageQueue.buffer_length = 10_000
 
-# An EventSource of the tests waits for a moment only.
+# An EventSource of the tests waits only for a moment before it reconnects.
 server_sent_events.RETRY = 100, 200
 
-# Few clients come back in the time that a server has for thousands.
+# Clients that reconnect per second: a low rate spreads even the few clients of a test.
 drain.RETURNS = float(os.environ.get("RETURNS", drain.RETURNS))
 
 if __name__ == "__main__":

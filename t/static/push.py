@@ -1,4 +1,4 @@
-"""A push server beside the one of the pages, for pages of the origin PAGES."""
+"""A second server, which allows pages from the origin PAGES to subscribe and publish."""
 
 import os
 
@@ -25,7 +25,7 @@ class Keyed(Events):
 
 
 class Closed(SubscribeHandler):
-    """For no other origin."""
+    """Allows no other origin."""
 
 
 class Publish(PublishHandler):

@@ -1,4 +1,4 @@
-"""An event is any JSON value, and a page gets that value."""
+"""An event can be any JSON value, and a page gets exactly that value."""
 
 import pytest
 from support.json_values import same
@@ -28,7 +28,7 @@ VALUES = [
 
 @pytest.mark.parametrize("transport", [*TRANSPORTS, "interval-poll"])
 def test_those_that_were_there(site, tab, transport):
-    """For a newcomer, in one answer or one after the other."""
+    """A new page gets the values that were published before it connected, in order."""
     site.publish_values(*VALUES)
     page = tab(transports=[transport]).until(f"events.length === {len(VALUES)}")
     same(page.get("events.map((event) => event.data)"), VALUES)
@@ -37,7 +37,7 @@ def test_those_that_were_there(site, tab, transport):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_those_that_come(site, tab, transport):
-    """Alone and many at a time; each moves the cursor."""
+    """A connected page gets values that are published alone or together, and its cursor moves."""
     page = tab(transports=[transport]).open(transport)
     for count, value in enumerate(VALUES, 1):
         (id,) = site.publish_values(value)
@@ -52,7 +52,7 @@ def test_those_that_come(site, tab, transport):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_of_several_channels(site, tab, transport):
-    """Each says its channel."""
+    """With several channels, a page gets each value together with its channel."""
     names = [f"{site.channel}a", f"{site.channel}b"]
     page = tab("/events", transports=[transport], channels=names).open()
     for name in names:
@@ -64,7 +64,7 @@ def test_of_several_channels(site, tab, transport):
 
 
 def test_in_another_tab(site, tab):
-    """The tab that has the connection hands the values on as they are."""
+    """The tab that has the connection passes the values on unchanged to the other tab."""
     first = tab().open()
     second = tab(beside=first).open()
     for value in VALUES:

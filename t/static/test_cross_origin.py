@@ -1,4 +1,4 @@
-"""A page that subscribes to a server of another origin, which has the module, too."""
+"""A page that subscribes to a server of another origin, which also serves the module."""
 
 import json
 
@@ -16,7 +16,7 @@ def push(serve_program, site, monkeypatch):
 
 @pytest.fixture
 def subscribe(tab, push):
-    """`page = subscribe("events/a", transports=[...])`, with the module of the push server."""
+    """`page = subscribe("events/a", transports=[...])` subscribes with the push server's module."""
     pages = []
 
     def subscribe(path, **options):
@@ -29,11 +29,11 @@ def subscribe(tab, push):
 
     yield subscribe
     for page in pages:
-        page.get("subscription.close()")  # before the server goes
+        page.get("subscription.close()")  # before the server stops
 
 
 def fetch(page, method, url, **headers):
-    """Status and text of an answer, as the page reads them."""
+    """The status and text of an answer, as the page reads them."""
     options = {"method": method, "headers": headers}
     if method == "POST":
         options["body"] = '{"n": 1}'
@@ -44,7 +44,7 @@ def fetch(page, method, url, **headers):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_subscribe_and_publish(subscribe, push, transport):
-    """By each transport; a post has the headers that libraries add."""
+    """A page gets events with each transport, and publishes with headers that libraries add."""
     page = subscribe("events/a", transports=[transport]).open()
     headers = {"Content-Type": "application/json", "X-Requested-With": "XMLHttpRequest"}
     headers |= {"Cache-Control": "no-cache", "X-Api-Key": "key", "X-My-Own": "1"}
@@ -55,7 +55,7 @@ def test_subscribe_and_publish(subscribe, push, transport):
 
 
 def test_a_key_in_a_header(subscribe, page_errors):
-    """It goes through; without it, the page is told why not."""
+    """A page with the key in a header is connected; a page without it gets the reason."""
     page_errors.allow("401")
     subscribe("keyed/a", headers={"X-Api-Key": "key"}).open()
     page = subscribe("keyed/a").until("subscription.state === 'closed'")
@@ -63,7 +63,7 @@ def test_a_key_in_a_header(subscribe, page_errors):
 
 
 def test_errors_are_read(subscribe, push, page_errors):
-    """Also that a method is not allowed."""
+    """A page can read the status and text of refusals: 405 for a wrong method, and 400."""
     page_errors.allow("40[05]")
     page = subscribe("events/a").open()
     assert fetch(page, "POST", f"{push}events/a") == [405, "Method Not Allowed"]
@@ -73,7 +73,7 @@ def test_errors_are_read(subscribe, push, page_errors):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_server_that_does_not_allow_it(subscribe, page_errors, transport):
-    """The page is told what it may be: a browser does not say more."""
+    """The page gets an error that names two possible reasons: the browser tells no more."""
     page_errors.allow("CORS|ERR_|403")
     page = subscribe("closed/a", transports=[transport])
     page.until("subscription.state === 'waiting'")

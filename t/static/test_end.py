@@ -1,4 +1,4 @@
-"""A channel that ends: the page has all of it, is told once, and does not come back."""
+"""When a channel ends, the page gets all events, `onEnd` is called once, and no request follows."""
 
 import pytest
 
@@ -7,12 +7,12 @@ TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll", "interval-
 
 @pytest.fixture(autouse=True)
 def announced(page_errors):
-    """Chromium calls an answer without content to an EventSource an error."""
+    """Chromium logs an error when an EventSource is answered with 204."""
     page_errors.allow("204")
 
 
 def stays_away(site, page):
-    """Whatever happens, the page asks for nothing more."""
+    """Fails if the page sends another request: not after a retry, a switch or a wake-up."""
     asked = len(site.control("asked"))
     page.get("subscription.retry(); dispatchEvent(new Event('online'))")
     page.get("subscription.transport = 'ndjson'")
@@ -25,7 +25,7 @@ def stays_away(site, page):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_each_transport(site, tab, transport):
-    """While the page is connected; when it comes with what it has, and when it comes anew."""
+    """A page ends with the channel: while connected, with the end's cursor, and as a new page."""
     live = transport != "interval-poll"
     page = tab(transports=[transport]).open(transport)
     if live:
@@ -55,7 +55,7 @@ def test_each_transport(site, tab, transport):
 
 
 def test_a_bare_event_source(site, tab):
-    """It is sent the rest and the end, comes back once, and stops."""
+    """An EventSource gets the events and the end, reconnects once, and stops."""
     site.publish(1)
     site.control("end")
     page = tab("/events/other", shared=False)
@@ -70,7 +70,7 @@ def test_a_bare_event_source(site, tab):
 
 
 def test_one_that_is_continued(site, tab):
-    """An end that is not the newest event is not the end."""
+    """An end does not count if events follow it; the next end does."""
     site.publish(1)
     site.control("end")
     site.publish(2)
@@ -82,7 +82,7 @@ def test_one_that_is_continued(site, tab):
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "long-poll"])
 def test_several_channels(site, tab, transport):
-    """The page is told of the end of each; the others go on."""
+    """A page gets the end of each channel; `onEnd` is called when both channels have ended."""
     other = f"{site.channel}b"
     page = tab("/events", transports=[transport], channels=[site.channel, other]).open()
     site.control("end")
@@ -99,7 +99,7 @@ def test_several_channels(site, tab, transport):
 
 
 def test_tabs(site, tab):
-    """Each is told, also one that lags behind and one that comes later."""
+    """Each tab gets the end, even one that is behind and one that is opened after the end."""
     (cursor,) = site.publish(1)
     first = tab().open().has(1)
     tabs = [first, tab(beside=first).open()]

@@ -10,7 +10,7 @@ GUIDE = ROOT / "docs/guide/browser.md"
 
 
 def test_the_whole_of_it(serve_program, page, tmp_path):
-    """What was published before the page was made is not shown; what comes after it is."""
+    """The page shows events that are published after it was rendered, and none from before."""
     path = tmp_path / "news.py"
     path.write_text(re.search(r"```python\n(.*?)```", GUIDE.read_text(), re.S)[1])
     program = serve_program(path)
@@ -27,7 +27,7 @@ def test_the_whole_of_it(serve_program, page, tmp_path):
 
 
 def test_every_option_is_named():
-    """The guide's table has what the module's types have."""
+    """The guide's table names every option that the module's types have."""
     options = re.findall(
         r"@property \{.*\} \[(\w+)\]", (ROOT / "tatsumaki_py/static/tatsumaki.js").read_text()
     )

@@ -14,13 +14,13 @@ ROUTES = [(r"/(tatsumaki\.js)", TatsumakiJS), (r"/all/(.*)", TatsumakiJS)]
 
 @pytest.fixture
 def app():
-    """Tornado's own; the pages are tested with ours."""
+    """An application of Tornado; the tests of pages use one of this package."""
     return tornado.web.Application(ROUTES)
 
 
 @pytest.fixture
 def get(http_server, http_port, raw):
-    """`reply = await get("/path", "Header: value")`"""
+    """`reply = await get("/path", "Header: value")` returns a `Reply`."""
 
     async def get(path, *headers):
         client = await raw(http_port)
@@ -33,7 +33,7 @@ def get(http_server, http_port, raw):
 
 @pytest.mark.gen_test
 async def test_it_is_served(get):
-    """As a module that a browser accepts, and asks for anew when it has changed."""
+    """The module is sent as JavaScript with `no-cache`; if it has not changed, 304 is sent."""
     reply = await get("/tatsumaki.js")
     assert reply.body == (ROOT / "tatsumaki_py/static/tatsumaki.js").read_bytes()
     assert reply.headers["content-type"].startswith("text/javascript")
@@ -44,7 +44,7 @@ async def test_it_is_served(get):
 
 @pytest.mark.gen_test
 async def test_pages_of_other_origins_may_import_it(get):
-    """It is public, also under a policy that embeds nothing by default; so is a 304."""
+    """The module and a 304 have the headers with which pages from all origins can import it."""
     reply = await get("/tatsumaki.js", "Origin: https://a.example")
     again = await get("/tatsumaki.js", f"If-None-Match: {reply.headers['etag']}")
     for headers in (reply.headers, again.headers):
@@ -54,7 +54,7 @@ async def test_pages_of_other_origins_may_import_it(get):
 
 @pytest.mark.gen_test
 async def test_its_type_is_not_that_of_the_machine(get, monkeypatch):
-    """A browser runs no module of another type."""
+    """The module has the type for JavaScript, whatever the machine's table of types says."""
     monkeypatch.setattr(mimetypes, "guess_type", lambda path: ("text/plain", None))
     assert (await get("/tatsumaki.js")).headers["content-type"] == "text/javascript; charset=utf-8"
 
@@ -62,6 +62,6 @@ async def test_its_type_is_not_that_of_the_machine(get, monkeypatch):
 @pytest.mark.parametrize("path", ["", "x.js", "../handler.py", "%2e%2e/handler.py", "%00"])
 @pytest.mark.gen_test
 async def test_nothing_else_is(get, path, log_watch):
-    """Whatever the route lets through."""
+    """The handler serves no other file, even if the route matches every path."""
     with log_watch.expect("tornado", ""):
         assert (await get(f"/all/{path}")).status in (403, 404)

@@ -1,4 +1,4 @@
-"""What a page says wrongly is a TypeError that names the mistake."""
+"""A mistake in the arguments throws a TypeError that names the mistake."""
 
 import pytest
 
@@ -46,7 +46,7 @@ MISTAKES = [
 
 @pytest.fixture
 def attempt(tab):
-    """`attempt("'/events/a', {}")` gives the name and message of what the constructor raises."""
+    """`attempt("'/events/a', {}")` gives the name and message of the constructor's error."""
     page = tab()
 
     def attempt(arguments):
@@ -61,14 +61,14 @@ def attempt(tab):
 
 
 def test_mistakes(attempt):
-    """Each of them, before anything is asked of the server."""
+    """For each mistake, the constructor throws a TypeError that names it."""
     for arguments, message in MISTAKES:
         name, said = attempt(arguments) or ["nothing", ""]
         assert (name, message in said) == ("TypeError", True), (arguments, said)
 
 
 def test_what_is_no_mistake(attempt):
-    """An option that is undefined is left out; headers may be empty."""
+    """Valid arguments raise no error: undefined options are ignored, and headers may be empty."""
     for arguments in (
         URL,
         f"new URL({URL}, location)",

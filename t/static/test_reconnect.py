@@ -1,4 +1,4 @@
-"""Connections that end: the page comes back by itself, and has everything once."""
+"""When a connection ends, the page reconnects automatically and gets each event once."""
 
 import pytest
 from support.browser import GONE
@@ -13,7 +13,7 @@ def announced(page_errors):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_cut_connection(site, tab, transport):
-    """Cut again and again while events come."""
+    """A page whose connection is cut twice while events are published gets each event once."""
     page = tab(transports=[transport]).open()
     site.control("start")
     for _ in range(2):
@@ -28,7 +28,7 @@ def test_a_cut_connection(site, tab, transport):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_the_network_comes_back(site, tab, transport):
-    """No waiting time is waited for then, and a connection that seems to live is replaced."""
+    """When the network is back, the page connects again and gets the event that it missed."""
     page = tab(transports=[transport]).open()
     site.publish(1)
     page.has(1)
@@ -40,7 +40,7 @@ def test_the_network_comes_back(site, tab, transport):
 
 
 def test_a_long_sleep_makes_it_doubt(site, tab):
-    """Hidden for half a minute: the connection is replaced. A short look elsewhere is none."""
+    """A page that was hidden for 31 s replaces its connection; after 29 s, it keeps it."""
     page = tab(clock=True).open("sse")
 
     def streams():
@@ -57,7 +57,7 @@ def test_a_long_sleep_makes_it_doubt(site, tab):
 
 
 def test_a_page_that_is_put_away(site, tab):
-    """It holds no connection, and goes on where it was when it is shown again."""
+    """A page in the back/forward cache has no connection, and resumes when it is shown again."""
     page = tab().open()
     site.publish(1)
     page.has(1)
@@ -69,7 +69,7 @@ def test_a_page_that_is_put_away(site, tab):
 
 
 def test_away_and_back_at_once(site, tab):
-    """It is still one connection."""
+    """A page that is put away and immediately shown again has one connection."""
     page = tab(shared=False).open()
     page.get(
         """for (const type of ["pagehide", "pageshow"])
@@ -81,7 +81,7 @@ def test_away_and_back_at_once(site, tab):
 
 
 def test_close(site, tab):
-    """Nothing comes any more, whatever happens."""
+    """After `close`, no event and no new transport makes the page connect again."""
     page = tab().open()
     page.get("subscription.close()")
     site.until(lambda: site.control("listening") == 0)
@@ -93,7 +93,7 @@ def test_close(site, tab):
 
 @pytest.mark.parametrize("transport", ["sse", "ndjson"])
 def test_the_first_retry_comes_at_once(site, tab, transport):
-    """Within a second; the next ones wait longer and longer, up to 15 seconds."""
+    """The page retries within a second at first, backing off to between 7.5 and 15 seconds."""
     page = tab(transports=[transport], clock=True).open()
     site.publish(1)
     page.has(1)
@@ -108,7 +108,7 @@ def test_the_first_retry_comes_at_once(site, tab, transport):
 
 @pytest.mark.parametrize("transport", ["sse", "ndjson", "long-poll"])
 def test_a_server_that_says_when(tab, transport):
-    """The last word of a stream, or of a long poll, may be when to come again."""
+    """A page waits for the delay that ends a stream, or that a long poll's answer contains."""
     page = tab("/leaving", transports=[transport], clock=True)
     page.until("subscription.state === 'waiting'")
     assert 9 <= page.get("(details.until - Date.now()) / 1000") <= 10

@@ -1,4 +1,4 @@
-"""Servers that say no, and ways that do not get through."""
+"""Servers that refuse a page, and transports that do not get through."""
 
 import pytest
 
@@ -7,7 +7,7 @@ TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll", "interval-
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_no_is_final(site, tab, page_errors, transport):
-    """403: it says why, and does not try again."""
+    """A page that is refused with 403 gets the reason, and does not retry."""
     page_errors.allow("403")
     page = tab("/refused/{}", transports=[transport]).until("subscription.state === 'closed'")
     assert page.get("details.error") == {"message": "Forbidden", "status": 403}
@@ -19,7 +19,7 @@ def test_no_is_final(site, tab, page_errors, transport):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_no_content_is_the_end(site, tab, page_errors, transport):
-    """204: the server has nothing more for it, and asks it not to come back."""
+    """A page that is answered with 204 ends without an error, and does not reconnect."""
     page_errors.allow("204")
     page = tab("/no-more/{}", transports=[transport]).until("subscription.state === 'ended'")
     assert page.get("[ends, details.error]") == [1, None]
@@ -32,7 +32,7 @@ def test_no_content_is_the_end(site, tab, page_errors, transport):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_no_answer_is_explained(tab, page_errors, transport):
-    """The page is told why it waits."""
+    """A page that is offline gets the reason why it waits."""
     page_errors.allow("ERR_")
     page = tab(transports=[transport]).open()
     page.page.context.set_offline(True)
@@ -42,7 +42,7 @@ def test_no_answer_is_explained(tab, page_errors, transport):
 
 
 def test_a_wait_has_a_reason(site, tab, page_errors):
-    """A connection that is lost, and an answer that is none of a push server."""
+    """A page gets the reason for a wait: a lost connection, or an answer that is not events."""
     page_errors.allow("ERR_")
     page = tab(transports=["ndjson"]).open()
     site.control("cut")
@@ -58,7 +58,7 @@ def test_a_wait_has_a_reason(site, tab, page_errors):
 
 
 def test_later_is_not_final(tab, page_errors):
-    """503: it says why, and tries again."""
+    """A page that is answered with 503 gets the first line of the reason, and retries."""
     page_errors.allow("503")
     page = tab(transports=["ndjson"]).open()
     refusal = {"status": 503, "content_type": "text/plain", "body": "too many\nof you"}
@@ -76,7 +76,7 @@ def test_later_is_not_final(tab, page_errors):
 
 
 def test_retry_after(tab, page_errors):
-    """The server says when, in seconds or with a date. A minute is the longest wait."""
+    """A page waits as Retry-After says, in seconds or with a date, but at most a minute."""
     page_errors.allow("503")
     page = tab(transports=["ndjson"], clock=True).open()
     values = {"20": (20, 21), "86400": (60, 61), "0": (0.5, 1), "soon": (0.5, 1)}
@@ -90,13 +90,13 @@ def test_retry_after(tab, page_errors):
 
 
 def test_a_websocket_that_is_closed_for_good(tab):
-    """4403 is like the 403 of a request: the page gets the reason, and does not reconnect."""
+    """A WebSocket that is closed with 4403 closes the subscription; the page gets the reason."""
     page = tab("/logged-out", transports=["websocket"]).until("subscription.state === 'closed'")
     assert page.get("details.error") == {"message": "logged out", "status": 403}
 
 
 def test_an_empty_stream_is_no_connection(tab):
-    """A proxy may answer in this way while the server restarts: the page waits."""
+    """A page does not count an empty stream as open, and waits before it retries."""
     page = tab("/empty", transports=["sse"], clock=True)
     for _ in range(3):
         page.until("subscription.state === 'waiting'")
@@ -106,7 +106,7 @@ def test_an_empty_stream_is_no_connection(tab):
 
 
 def test_a_long_poll_that_does_not_wait(tab):
-    """It does not become a tight loop."""
+    """A page waits before it polls again if two long polls immediately return nothing new."""
     page = tab(transports=["long-poll"], clock=True).open()
     asked = []
 
@@ -123,7 +123,7 @@ def test_a_long_poll_that_does_not_wait(tab):
 
 
 def test_a_stream_that_does_not_open(site, tab):
-    """After ten seconds it is a long poll."""
+    """A page whose stream does not open within ten seconds switches to long polling."""
     site.publish(1)
     page = tab("/stuck/{}", clock=True)
     site.until(lambda: ["sse", ""] in site.control("asked"))
@@ -134,7 +134,7 @@ def test_a_stream_that_does_not_open(site, tab):
 
 
 def test_a_stream_that_brings_nothing(site, tab):
-    """It opens, but what is published does not come: the page finds out, and polls."""
+    """A page whose stream opens but delivers no events switches to long polling."""
     page = tab("/held-back/{}", lastEventId=site.control("cursor"), clock=True).open("sse")
     page.pass_time(6)  # nothing was published: nothing is wrong
     site.publish(1)
@@ -144,7 +144,7 @@ def test_a_stream_that_brings_nothing(site, tab):
 
 
 def test_one_failure_is_not_enough(site, tab, page_errors):
-    """A stream that has worked is tried again before it is given up."""
+    """A page retries a stream that has worked before it switches to long polling."""
     page_errors.allow("ERR_FAILED")
     page = tab().open("sse")
     site.publish(1)
@@ -169,7 +169,7 @@ def test_one_failure_is_not_enough(site, tab, page_errors):
 
 @pytest.mark.parametrize("transport", ["sse", "websocket"])
 def test_an_idle_stream_stays(site, tab, transport):
-    """Minutes without events and heartbeats: it is checked now and then, and kept."""
+    """A page keeps a stream without events or heartbeats, and checks it with interval polls."""
     page = tab(clock=True, transports=[transport]).open()
     page.pass_time(*[9] * 20)
     asked = [name for name, _ in site.control("asked")]
@@ -182,7 +182,7 @@ def test_an_idle_stream_stays(site, tab, transport):
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "ndjson", "multipart"])
 def test_heartbeats_are_enough(site, tab, transport):
-    """A stream that has them is not checked, once it has shown one."""
+    """A page does not check a stream that has sent a heartbeat and continues to send them."""
     page = tab("/lively/{}", clock=True, transports=[transport]).open()
     page.pass_time(*[1] * 12)
     asked = len(site.control("asked"))
@@ -193,7 +193,7 @@ def test_heartbeats_are_enough(site, tab, transport):
 
 
 def test_a_silent_stream_is_replaced(site, tab):
-    """It worked, and brings nothing any more."""
+    """A page replaces a stream that has worked, but no longer delivers events."""
     page = tab(transports=["ndjson"], clock=True).open()
     site.publish(1)
     page.has(1)

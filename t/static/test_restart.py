@@ -1,4 +1,4 @@
-"""A server that goes and comes back, as another one: it has forgotten everything."""
+"""A server that is restarted, and has lost all events."""
 
 import contextlib
 import signal
@@ -14,7 +14,7 @@ TRANSPORTS = ["sse", "websocket", "ndjson", "multipart", "long-poll"]
 
 @pytest.fixture
 def program(serve_program, monkeypatch):
-    """One for each test. It calls back 6 clients in a second."""
+    """A program for each test, whose clients are told to reconnect at 6 per second."""
     monkeypatch.setenv("RETURNS", "6")
     return serve_program("t/static/program.py")
 
@@ -26,7 +26,7 @@ def announced(page_errors):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_server_that_starts_anew(site, tab, transport):
-    """It has forgotten all: the page is told of the gap, and goes on behind it by the same way."""
+    """After a restart without the events, a page gets a gap, and continues on its transport."""
     (before,) = site.publish(1)
     page = tab(transports=[transport, "interval-poll"]).open().has(1)
     site.program.stop(signal.SIGKILL)
@@ -41,8 +41,9 @@ def test_a_server_that_starts_anew(site, tab, transport):
 
 
 def test_a_server_that_stops_in_order(site, tab):
-    """Pages have all events that it accepted until its end, and come back at different times. The
-    gap begins where their events end.
+    """Pages get every event that a stopping server accepts, and reconnect at different times.
+
+    After the restart, the gap begins after the last event of the page.
     """
     streams = [tab(transports=[transport]).open() for transport in ("sse", "websocket", "ndjson")]
     poll = tab(transports=["long-poll"]).open()
@@ -63,10 +64,10 @@ def test_a_server_that_stops_in_order(site, tab):
     for page in streams:
         page.until("details.until > 0").has(*range(1, len(accepted) + 1))
         waits.append(page.get("details.until") / 1000 - stopped)
-    # The server says 0.5 seconds and a third of another half to each. A page adds up to a second.
+    # The server asks for delays of between 0.5 and 1 seconds. A page adds up to a second.
     assert min(waits) > 0.5
     assert max(waits) > 0.8
-    # A long poll may be answered for the last time before the last event.
+    # The last answer to a long poll may come before the last event.
     numbers = poll.until("details.until > 0").numbers()
     assert numbers == list(range(1, len(numbers) + 1))
     site.program.start()
@@ -88,7 +89,7 @@ WAKES = {
 
 @pytest.mark.parametrize("how", WAKES)
 def test_waking_ends_the_wait(site, tab, how):
-    """The time of the page stands still: nothing but the wake-up makes it try again."""
+    """A wake-up makes a waiting page connect immediately, although its clock has stopped."""
     page = tab(transports=["sse"], clock=True).open()
     site.publish(1)
     page.has(1)
@@ -103,7 +104,7 @@ def test_waking_ends_the_wait(site, tab, how):
 
 
 def test_another_tab_wakes_the_one_that_waits(site, tab):
-    """Time stands still there, and a tab that is shown makes it try again."""
+    """A second tab that is shown makes the waiting first tab, whose clock has stopped, connect."""
     first = tab(clock=True).open()
     site.publish(1)
     second = tab(beside=first).open().has(1)
@@ -118,7 +119,7 @@ def test_another_tab_wakes_the_one_that_waits(site, tab):
 
 
 def test_a_gap_reaches_all_tabs(site, tab):
-    """Each is told once, and each goes on."""
+    """After a restart, each tab gets the gap once, and then the next event."""
     tabs = [tab().open()]
     tabs += [tab(beside=tabs[0]).open() for _ in range(2)]
     (before,) = site.publish(1)

@@ -1,4 +1,4 @@
-"""`getState`: the page loads its state, then gets the events after it, each once."""
+"""With `getState`, a page loads its state, and gets each event after the state once."""
 
 import pytest
 
@@ -7,7 +7,7 @@ TRANSPORTS = ["sse", "websocket", "long-poll"]
 
 @pytest.fixture
 def page(site, tab):
-    """`page(wait=1)`: a page that shows the number of the state, and those of the events."""
+    """`page("?wait=1")` opens a page that records the numbers of its states and events."""
 
     def open_page(query="", beside=None, **options):
         url = f"/state/{site.channel}{query}"
@@ -17,7 +17,7 @@ def page(site, tab):
 
 
 def lose(site, *pages):
-    """The pages are put away, and miss more than what is kept."""
+    """Makes the pages miss more events than the channel keeps."""
     for page in pages:
         page.go_away()
     site.control("lose")
@@ -28,7 +28,7 @@ def lose(site, *pages):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_the_state_comes_first(site, page, transport):
-    """Then the events after it, also those that were published while it came. After a gap, too."""
+    """A page loads its state first, at the start and after a gap, and gets the events after it."""
     site.publish(1)
     tab = page("?wait=1", transports=[transport]).until("loads === 1")
     site.publish(2)
@@ -43,7 +43,7 @@ def test_the_state_comes_first(site, page, transport):
 
 
 def test_a_page_that_was_rendered_with_it(site, page):
-    """It has a cursor: it loads its state after a gap only."""
+    """A page with a cursor does not load its state until there is a gap."""
     (_, cursor) = site.publish(1, 2)
     tab = page(lastEventId=cursor).open()
     assert tab.get("loads") == 0
@@ -53,7 +53,7 @@ def test_a_page_that_was_rendered_with_it(site, page):
 
 
 def test_a_state_that_cannot_be_loaded(site, tab, page_errors):
-    """The page is told why, and tries again, at once if it is asked to."""
+    """A page gets the error if `getState` fails, and backs off; `retry` retries immediately."""
     page_errors.allow("500")
     page = tab("/events/nothing", clock=True)
     page.get("subscription.close(), states.length = 0")
@@ -78,7 +78,7 @@ def test_a_state_that_cannot_be_loaded(site, tab, page_errors):
 
 
 def test_a_state_that_is_too_old(site, tab):
-    """A cache gives it: it is asked for again, but not in a tight loop."""
+    """A page loads a state from before the log again, waiting between the attempts."""
     ids = site.publish(1, 2, 3)
     site.control("lose")
     site.publish(4)
@@ -100,7 +100,7 @@ def test_a_state_that_is_too_old(site, tab):
 
 
 def test_a_page_that_goes_while_it_loads(site, page):
-    """Put away and shown again, it does not load twice at a time. Closed, it stops loading."""
+    """A page calls `getState` once at a time, even if it is put away; `close` aborts the call."""
     tab = page("?wait=1", shared=False).until("loads === 1")
     tab.go_away()
     tab.come_back()
@@ -123,7 +123,7 @@ def test_a_page_that_goes_while_it_loads(site, page):
 
 
 def test_tabs(site, tab, page):
-    """After a gap, each loads its own state; one without a state goes on. They share again."""
+    """After a gap, each tab with `getState` loads its state, and all share a connection again."""
     first = page().open()
     tabs = [first, page(beside=first).open(), tab(beside=first).open()]
     lose(site, *tabs)
@@ -137,7 +137,7 @@ def test_tabs(site, tab, page):
 
 
 def test_several_channels(site, tab):
-    """The cursor is that of all of them."""
+    """A state of several channels has the cursor of all channels, and events of each follow."""
     names = [site.channel, f"{site.channel}b"]
     site.publish(1)
     page = tab("/events", channels=names, stateUrl=f"/state/{'+'.join(names)}").open()

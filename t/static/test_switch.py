@@ -1,10 +1,10 @@
-"""The transport is changed while events come."""
+"""The transport is changed while events are published."""
 
 TURNS = ["websocket", "long-poll", "ndjson", "sse", "multipart"]
 
 
 def test_nothing_is_lost_and_nothing_comes_twice(site, tab):
-    """From each to the next, as soon as it has brought something."""
+    """A page that changes its transport after every few events gets each event once, in order."""
     page = tab().open("sse")
     site.control("start")
     for transport in TURNS * 2:
@@ -19,7 +19,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(site, tab):
 
 
 def test_at_once_and_often(site, tab):
-    """Each before the one before is connected: the last is in use."""
+    """A page that sets several transports one after another uses the last, and loses no event."""
     page = tab().open("sse")
     site.control("start")
     page.get(f"for (const name of {[*TURNS, 'ndjson']}) subscription.transport = name")
@@ -31,7 +31,7 @@ def test_at_once_and_often(site, tab):
 
 
 def test_without_a_pause(site, tab):
-    """The time of the page stands still: it goes over at once."""
+    """A page changes its transport immediately, even though its clock has stopped."""
     page = tab(clock=True).open("sse")
     for transport in TURNS:
         page.get(f"subscription.transport = '{transport}'")

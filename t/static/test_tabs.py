@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def tabs(site, tab):
-    """`tabs(3)`: so many tabs of one visitor, open one after the other; the first has the lock."""
+    """`tabs(3)` opens three tabs of one visitor, one after another; the first has the lock."""
 
     def open_tabs(count, **options):
         found = [tab(**options).open()]
@@ -19,7 +19,7 @@ def tabs(site, tab):
 
 
 def finish(site, *tabs):
-    """Ends the flow of events and waits until all of them are there, each once."""
+    """Stops publishing, and fails unless each tab gets each event once."""
     count = site.control("stop")
     for page in tabs:
         page.until(f"events.at(-1).data.n === {count}")
@@ -28,7 +28,7 @@ def finish(site, *tabs):
 
 
 def test_one_connection(site, tabs):
-    """Whatever the number of tabs; each gets what is there, and what is published."""
+    """Four tabs have one connection, and each gets the backlog and new events."""
     site.publish(1, 2)
     found = tabs(4)
     site.publish(3)
@@ -41,7 +41,7 @@ def test_one_connection(site, tabs):
 
 
 def test_one_that_does_not_share(site, tab):
-    """`shared: false` has its own, and so has another visitor."""
+    """A tab with `shared: false` and a tab of another visitor have their own connections."""
     first = tab().open()
     tab(beside=first, shared=False).open()
     tab().open()
@@ -49,7 +49,7 @@ def test_one_that_does_not_share(site, tab):
 
 
 def test_other_channels_are_not_shared(site, tab):
-    """What is asked for differs: the URL, or who asks."""
+    """Tabs with different URLs or headers do not share a connection."""
     first = tab().open()
     second = tab("/events/{}?x=1", beside=first).open()
     third = tab(beside=first, headers={"X-Who": "ann"}).open()
@@ -68,7 +68,7 @@ HEADERS = [
 
 @pytest.mark.parametrize("headers", HEADERS)
 def test_users_that_their_headers_tell_apart(site, tab, headers):
-    """They do not share, however the headers are written; the tabs of one user do."""
+    """Tabs share a connection only if their headers are equal, whatever the order, case or form."""
     users = [headers % "ann", headers % "bob", HEADERS[0] % "ann", HEADERS[1] % "ann"]
     first = tab()
     pages = [first, *(tab(beside=first) for _ in range(3))]
@@ -84,7 +84,7 @@ def test_users_that_their_headers_tell_apart(site, tab, headers):
 
 @pytest.mark.parametrize("options", [{"clientId": "ann"}, {"withCredentials": True}])
 def test_clients_that_differ_do_not_share(site, tab, options):
-    """By their name, or by whether their cookies are sent."""
+    """Tabs with another client id or `withCredentials` do not share; two equal ones do."""
     first = tab().open()
     tab(beside=first, **options).open()
     tab(beside=first, **options).open()
@@ -92,7 +92,7 @@ def test_clients_that_differ_do_not_share(site, tab, options):
 
 
 def test_tabs_of_another_version_do_not_share(site, tab):
-    """Before and after a deploy, tabs speak differently: each version has its own connection."""
+    """Tabs with different protocol versions, as after a deploy, have separate connections."""
     first = tab().open()
     source = urllib.request.urlopen(f"{site.url}tatsumaki.js").read().decode()
     other = source.replace("const PROTOCOL = 2", "const PROTOCOL = 0")
@@ -109,7 +109,7 @@ def test_tabs_of_another_version_do_not_share(site, tab):
 
 @pytest.mark.parametrize("how", ["close", "navigate", "unsubscribe", "put_away"])
 def test_the_one_that_has_it_goes(site, tabs, how):
-    """Another one takes over, while events come; and one after the other goes."""
+    """When the tab with the connection leaves, another takes over, and no event is lost."""
     found = tabs(4)
     site.control("start")
     while len(found) > 1:
@@ -131,7 +131,7 @@ def test_the_one_that_has_it_goes(site, tabs, how):
 
 
 def test_one_that_comes_late(site, tab):
-    """From a cursor that is older than where the others are, while events come."""
+    """Tabs with an older cursor, opened while events are published, get each event once."""
     first = tab().open()
     (cursor,) = site.publish(0)
     first.has(0)
@@ -147,7 +147,7 @@ def test_one_that_comes_late(site, tab):
 
 
 def test_one_that_comes_late_when_all_is_quiet(site, tab):
-    """It learns from the others that there is more, and asks for it."""
+    """A new tab that is behind gets the event that it lacks, though nothing is published."""
     first = tab().open()
     (cursor, _) = site.publish(1, 2)
     first.has(1, 2)
@@ -155,7 +155,7 @@ def test_one_that_comes_late_when_all_is_quiet(site, tab):
 
 
 def test_one_that_knows_more(site, tab):
-    """Its page was made after what the connection has brought: nothing comes twice."""
+    """A tab with a newer cursor than the shared connection gets no event twice."""
     first = tab(transports=["interval-poll"], clock=True).open()
     site.publish(1, 2)
     second = tab(beside=first, lastEventId=site.control("cursor")).open()
@@ -167,7 +167,7 @@ def test_one_that_knows_more(site, tab):
 
 @pytest.mark.parametrize("chosen", [0, 1])
 def test_the_transport_is_changed_for_all(site, tab, tabs, chosen):
-    """In whatever tab; and who takes over keeps it, also one that came later."""
+    """A change in any tab applies to all tabs; a tab that takes over keeps the transport."""
     found = tabs(3)
     site.control("start")
     for transport in ("websocket", "long-poll", "ndjson"):
@@ -197,7 +197,7 @@ def test_no_is_final_for_all(tab, page_errors):
 
 
 def test_one_that_is_frozen_loses_it(site, tab):
-    """It holds the lock and does not answer: another tab takes the lock away."""
+    """If the tab with the lock does not answer, another tab takes over the lock and connects."""
     first = tab().open()
     first.get("BroadcastChannel.prototype.postMessage = () => {}")
     second = tab(beside=first, clock=True)
@@ -209,7 +209,7 @@ def test_one_that_is_frozen_loses_it(site, tab):
 
 
 def test_without_locks(site, new_page, tab):
-    """On plain http in a local network there are none: each tab has its own connection."""
+    """Without the Web Locks API, as with plain http, each tab has its own connection."""
     first = tab().open()
     first.page.context.add_init_script("delete Navigator.prototype.locks")
     tabs = [tab(beside=first).open() for _ in range(2)]

@@ -12,11 +12,11 @@ def subscribe(tab, site, transport, seconds=60, **options):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_ticket(site, tab, transport):
-    """It is in the URL, on every transport."""
+    """A page with a ticket gets an event with every transport, and never has to wait."""
     page = subscribe(tab, site, transport).open(transport)
     site.publish(1)
     if transport == "interval-poll":
-        # It does not wait for its interval.
+        # The page polls now and does not wait for its interval.
         page.get("dispatchEvent(new Event('online'))")
     page.has(1)
     assert page.get("states.includes('waiting')") is False
@@ -24,9 +24,9 @@ def test_a_ticket(site, tab, transport):
 
 @pytest.mark.parametrize("transport", ["sse", "long-poll"])
 def test_it_is_renewed(site, tab, transport, page_errors):
-    """A connection has a ticket that is new, also when the one before has expired."""
+    """A page whose ticket has expired connects with a new ticket."""
     page_errors.allow("403")
-    # A page uses a ticket for a second: one that is valid for no longer may expire on its way.
+    # A page reuses a ticket for a second, so one that is valid for a second may expire on its way.
     page = subscribe(tab, site, transport, seconds=2).open(transport)
     page.page.wait_for_timeout(2200)
     page.get("dispatchEvent(new Event('online'))")
@@ -36,7 +36,7 @@ def test_it_is_renewed(site, tab, transport, page_errors):
 
 
 def test_it_is_revoked(site, tab, page_errors):
-    """After the end of a connection the page gets a new ticket, however new the last one is."""
+    """A page whose connection was ended gets a new ticket, even if its last one is new."""
     page_errors.allow("403")
     page = subscribe(tab, site, "sse").open("sse")
     assert site.control("disconnect") == 1
@@ -57,7 +57,7 @@ def test_a_ticket_that_is_refused(site, tab, page_errors):
 
 
 def test_no_ticket(site, tab, page_errors):
-    """The page gets the error, and is asked for a ticket again."""
+    """If `ticket` fails, the page gets the error, and `ticket` is called again."""
     page_errors.allow("500")
     page = tab("/ticketed/{}", transports=["sse"], ticketUrl=f"/tickets/{site.channel}")
     page.until("subscription.state === 'waiting'")

@@ -1,4 +1,4 @@
-"""Every transport brings the same, in order and once."""
+"""Every transport delivers the same events, in order and once."""
 
 import re
 
@@ -10,7 +10,7 @@ TRANSPORTS = [*STREAMS, "long-poll"]
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_in_order(site, tab, transport):
-    """What was there for a newcomer, then what is published; on one connection."""
+    """A new page gets the backlog, then new events, in order and on one connection."""
     site.publish(1, 2, 3)
     page = tab(transports=[transport]).open(transport).has(1, 2, 3)
     ids = site.publish(4, 5, 6)
@@ -22,7 +22,7 @@ def test_in_order(site, tab, transport):
 
 
 def test_interval_poll(site, tab):
-    """It asks every five seconds, and is no subscriber in between."""
+    """With interval polls, a page polls every five seconds, and does not listen in between."""
     site.publish(1, 2)
     page = tab(transports=["interval-poll"], clock=True).open("interval-poll").has(1, 2)
     site.publish(3)
@@ -33,7 +33,7 @@ def test_interval_poll(site, tab):
 
 @pytest.mark.parametrize("transport", [*TRANSPORTS, "interval-poll"])
 def test_from_the_cursor_of_the_render(site, tab, transport):
-    """A page that was given a cursor gets exactly what came after it."""
+    """A page with a cursor gets exactly the events after the cursor."""
     site.publish(1, 2)
     cursor = site.control("cursor")
     site.publish(3)
@@ -42,7 +42,7 @@ def test_from_the_cursor_of_the_render(site, tab, transport):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_it_knows_where_it_begins(site, tab, transport):
-    """Before anything was published."""
+    """A page gets the cursor of a channel in which no event has been published."""
     page = tab(transports=[transport]).until("subscription.lastEventId")
     assert page.get("subscription.lastEventId") == site.control("cursor")
     assert page.get("events") == []
@@ -50,7 +50,7 @@ def test_it_knows_where_it_begins(site, tab, transport):
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_any_text(site, tab, transport):
-    """Characters of all lengths, cut anywhere on the way, and all line ends."""
+    """A long text arrives unchanged, with all line ends and characters of up to four bytes."""
     text = "\r\n \r \n \u2028 ä漢🎈 \0 <&> --" + "🎈漢ä\n" * 60_000
     page = tab(transports=[transport]).open()
     site.publish(text, "end")
@@ -58,7 +58,7 @@ def test_any_text(site, tab, transport):
 
 
 def test_what_comes_again_is_dropped(tab):
-    """An id is handed on once, whatever the server sends; but a gap may be told again under it."""
+    """Events with a known id are dropped; a gap with a known id is passed on again."""
     page = tab(transports=["long-poll"]).open()
     gap = {"type": "gap", "after": "2-0", "id": "1-0"}
     answers = [
@@ -83,7 +83,7 @@ def test_what_comes_again_is_dropped(tab):
 
 
 def test_the_rest_is_not_forced_on_who_closes(site, tab):
-    """An answer brings three, and the page closes at the first."""
+    """A page that closes the subscription in `onEvent` does not get the rest of the answer."""
     site.publish(1, 2, 3)
     page = tab(transports=["long-poll"], closeAt=1).until("subscription.state === 'closed'")
     assert page.numbers() == [1]
@@ -92,7 +92,7 @@ def test_the_rest_is_not_forced_on_who_closes(site, tab):
 
 @pytest.mark.parametrize("transport", ["sse", "ndjson", "multipart"])
 def test_messages_without_an_id_come_too(site, tab, transport):
-    """Before and after events, by each transport; they move no cursor."""
+    """Messages without an id reach the page in order, and do not move the cursor."""
     page = tab("/own/{}", transports=[transport]).open()
     ids = site.publish(1, 2)
     page.until("events.length === 8")
@@ -104,7 +104,7 @@ def test_messages_without_an_id_come_too(site, tab, transport):
 
 @pytest.mark.parametrize("transport", ["sse", "ndjson"])
 def test_a_place_moves_no_cursor_back(tab, page_errors, transport):
-    """A heartbeat may say no place, and a place that is behind the cursor changes nothing."""
+    """A message with an empty or an older cursor does not move the page's cursor."""
     page_errors.allow("ERR_")
     page = tab("/places", transports=[transport]).until("events.length === 2")
     assert page.get("events.map((event) => event.data)") == [{"n": 1}, "end"]
@@ -112,15 +112,15 @@ def test_a_place_moves_no_cursor_back(tab, page_errors, transport):
 
 
 def test_what_is_not_json_comes_as_text(tab, page_errors):
-    """A stream of somebody's own, without ids."""
-    page_errors.allow("ERR_")  # the server goes first, and has no word for that in such a stream
+    """Messages of a custom stream that are not JSON reach the page as text."""
+    page_errors.allow("ERR_")  # the server stops first, and cuts the stream
     page = tab("/plain", transports=["sse"]).until("events.length === 2")
     assert page.get("events.map((event) => event.data)") == ["one", "two"]
     assert page.get("subscription.lastEventId") == ""
 
 
 def test_parts_are_read_however_they_are_cut(tab, page_errors):
-    """One byte at a time, and none before its closing boundary is there."""
+    """Parts that arrive byte by byte are read, each only when its closing boundary is complete."""
     page_errors.allow("ERR_")
     page = tab("/bytes", transports=["multipart"]).until("events.length === 2")
     page.page.wait_for_timeout(200)
@@ -131,7 +131,7 @@ def test_parts_are_read_however_they_are_cut(tab, page_errors):
 
 @pytest.mark.parametrize("transport", [*TRANSPORTS, "interval-poll"])
 def test_several_channels(site, tab, transport):
-    """Each event says its channel, however it comes, and whatever it looks like."""
+    """Each event of several channels reaches the page with its channel, whatever its value."""
     names = [f"{site.channel}a", f"{site.channel}b"]
     for number, name in enumerate(names):
         site.publish(number, channel=name)
@@ -148,7 +148,7 @@ def test_several_channels(site, tab, transport):
 
 
 def test_headers(site, tab):
-    """They go with each request; what cannot send them is refused, and not used."""
+    """Requests contain the headers of the option `headers`."""
     page = tab(headers={"X-Who": "ann"})
     with page.page.expect_request("**/events/**") as request:
         page.get("subscription.transport = 'multipart'")
@@ -160,7 +160,7 @@ def test_headers(site, tab):
 
 @pytest.mark.parametrize("transport", ["sse", "websocket", "pigeon"])
 def test_what_cannot_be_used(tab, transport):
-    """It is refused at once; sse and websocket only if there are headers to send."""
+    """With headers, an unknown transport and one that cannot send them raise a TypeError."""
     page = tab(headers={"X-Who": "ann"}).open("ndjson")
     error = page.page.evaluate(
         "name => { try { subscription.transport = name } catch (error) { return error.name } }",
@@ -171,7 +171,7 @@ def test_what_cannot_be_used(tab, transport):
 
 
 def test_it_is_one_client_for_the_server(site, tab):
-    """It keeps the name that the page gave it, or one of its own, whatever its connections."""
+    """A page uses one client id for all requests: the one given in `clientId`, or a random one."""
     for options in ({}, {"clientId": "ann"}):
         page = tab(transports=["long-poll"], lastEventId="", **options).open()
         names = []

@@ -1,4 +1,4 @@
-"""The module's types, as an editor of a page's author sees them."""
+"""The types of the module, as the editor of a page's author sees them."""
 
 import json
 import re
@@ -54,15 +54,16 @@ def tsc():
 
 
 def test_declarations(tsc, tmp_path):
-    """The module is well typed, and the declarations that are shipped are made from it."""
+    """The module passes the type check, and the shipped declarations are generated from it."""
     assert tsc("--project", STATIC, "--declarationDir", tmp_path) == (0, "")
     made = (tmp_path / "tatsumaki.d.ts").read_text()
     assert (STATIC / "tatsumaki.d.ts").read_text() == made, "run make types-js"
 
 
 def test_use(tsc, tmp_path):
-    """What the declarations give to a page in strict TypeScript is what the guide says, and so is
-    the compiler's configuration.
+    """A page in strict TypeScript compiles with the configuration that the guide shows.
+
+    The compiler reports the mistakes in the page.
     """
     shutil.copy(STATIC / "tatsumaki.d.ts", tmp_path)
     (tmp_path / "use.ts").write_text(USE)

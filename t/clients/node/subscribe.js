@@ -1,10 +1,10 @@
-// Subscribes with a client from npm and prints each event that comes, as one line of JSON.
+// Subscribes with a client from npm, and prints each event as one line of JSON.
 // node subscribe.js CLIENT URL
 
 const [client, url] = process.argv.slice(2)
 const print = (data) => process.stdout.write(JSON.stringify(data) + '\n')
 
-// These come back by themselves, with their cursor.
+// These clients reconnect automatically, with their cursor.
 function eventSource(EventSource) {
   const source = new EventSource(url)
   source.onmessage = (event) => print(JSON.parse(event.data))
@@ -23,7 +23,7 @@ const clients = {
 
   'launchdarkly-eventsource': () => eventSource(require('launchdarkly-eventsource').EventSource),
 
-  // Says its cursor in the query, as it cannot set the header in all browsers.
+  // Sends its cursor in the query, as it cannot set the header in all browsers.
   'event-source-polyfill': () => eventSource(require('event-source-polyfill').EventSourcePolyfill),
 
   'eventsource-client': () =>
